@@ -1,0 +1,51 @@
+# Every target sets itself up: .venv is made from requirements.lock the first time.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.from-lock
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types shape check bench lock fmt clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)  ## import the samples into the bundled sandbox API, over real HTTP
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh samples/demo.sh
+
+test: $(STAMP)  ## run every test
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(STAMP)  ## style and common faults
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## strict types
+	$(BIN)/mypy
+
+shape: $(STAMP)  ## the layers and the one door to the network
+	$(BIN)/lint-imports
+
+check: lint types shape test  ## what CI runs: lint, types, shape, tests
+
+bench: $(STAMP)  ## measure speed and memory, as ratios within one run
+	$(BIN)/python -m tests.bench
+
+fmt: $(STAMP)  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:  ## pin every dependency again, with hashes (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --no-annotate --extra dev --extra postgres \
+	  pyproject.toml -o requirements.lock
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""Candidate spreadsheets become interview-scheduling conversations."""

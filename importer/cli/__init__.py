@@ -1,0 +1,1 @@
+"""The command line: collects options, calls the pipeline, prints."""

@@ -1,0 +1,110 @@
+"""The exceptions that stop a run, and the exit codes that they end in.
+
+    ImporterError
+    ├── UsageError           2  the command line asks for what cannot be
+    ├── InputError           3  a file or template cannot be read
+    │   ├── FileUnreadable
+    │   └── TemplateError
+    ├── ConfigurationError   4  settings or credentials
+    │   ├── SettingsError
+    │   ├── CredentialsError
+    │   └── LedgerError
+    ├── ServiceError         4  the API refuses us, or is not there
+    └── Held                 6  a guard holds the run back
+
+Faults of data are no exceptions but values: see `Problem`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the process says to its caller when it ends."""
+
+    OK = 0
+    REJECTED = 1
+    USAGE = 2
+    INPUT = 3
+    SETUP = 4
+    DOUBTFUL = 5
+    HELD = 6
+    INTERRUPTED = 130
+
+
+EXIT_MEANING: dict[Exit, str] = {
+    Exit.OK: "all well",
+    Exit.REJECTED: "some rows were rejected, by us or by the API",
+    Exit.USAGE: "wrong usage",
+    Exit.INPUT: "a file or template cannot be read",
+    Exit.SETUP: "settings, credentials or the service",
+    Exit.DOUBTFUL: "doubtful submissions remain",
+    Exit.HELD: "held back by a guard",
+    Exit.INTERRUPTED: "interrupted; `importer resume` continues",
+}
+
+
+class ImporterError(Exception):
+    """Something that stops the run; its text is one clear message for a person.
+
+    Args:
+        message: what is wrong and where, without personal data or secrets.
+        fix: what to do about it.
+    """
+
+    exit_code: Exit = Exit.SETUP
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".strip()
+
+
+class UsageError(ImporterError):
+    """The command line asks for what cannot be."""
+
+    exit_code = Exit.USAGE
+
+
+class InputError(ImporterError):
+    """A file that the user gave cannot be read."""
+
+    exit_code = Exit.INPUT
+
+
+class FileUnreadable(InputError):
+    """A spreadsheet cannot be opened or is none."""
+
+
+class TemplateError(InputError):
+    """A template cannot be found or read, or breaks a rule of the API whatever the row."""
+
+
+class ConfigurationError(ImporterError):
+    """What the program was told about its surroundings does not work."""
+
+
+class SettingsError(ConfigurationError):
+    """A setting is unknown or has a wrong value."""
+
+
+class CredentialsError(ConfigurationError):
+    """A secret is missing from the environment."""
+
+
+class LedgerError(ConfigurationError):
+    """The ledger cannot be opened, or somebody else holds it."""
+
+
+class ServiceError(ImporterError):
+    """The API refuses us (401, 403) or cannot be reached at all."""
+
+
+class Held(ImporterError):
+    """A guard holds the run back before, or stops it while, it sends."""
+
+    exit_code = Exit.HELD

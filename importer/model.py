@@ -1,0 +1,345 @@
+"""The values that travel between the stages: frozen, with personal fields hidden from repr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    import polars as pl
+
+    from schemas.codes import Code, Severity
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""Whatever JSON can say."""
+
+
+# ---- reading ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was given, and how it was understood.
+
+    Attributes:
+        name: the file as the user named it.
+        sha256: hex digest of its bytes.
+        path: where it lies, absolute; None for standard input.
+        size: bytes.
+        encoding: codec of a text file; empty for a workbook.
+        delimiter: of a text file; empty for a workbook.
+        sheet: of a workbook; None for a text file.
+        header_row: spreadsheet row of the header.
+    """
+
+    name: str
+    sha256: str
+    path: Path | None
+    size: int
+    encoding: str = ""
+    delimiter: str = ""
+    sheet: str | None = None
+    header_row: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One file as it was read: every cell as text, nothing tidied, nothing left out.
+
+    Attributes:
+        source: the file.
+        frame: `#row` (UInt32, the spreadsheet row) and then every header as it stands, as text;
+            an empty cell is null. A header that repeats has ` (2)`, ` (3)` after it.
+        mapping: header -> canonical column, in file order.
+        extra: header -> placeholder name, for the headers that map to no canonical column.
+        ignored: headers that were left out, such as those of hidden or wholly empty columns.
+        problems: a problem frame (`importer.problems`), `#source` always 0.
+        notes: what else a report should say of the file, in sentences.
+    """
+
+    source: Source
+    frame: pl.DataFrame = field(repr=False)
+    mapping: Mapping[str, str]
+    extra: Mapping[str, str]
+    ignored: tuple[str, ...]
+    problems: pl.DataFrame = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of the input, in words.
+
+    Attributes:
+        source: name of the file.
+        row: spreadsheet row, or None for a fault of the whole file.
+        column: canonical column or placeholder name, or None for the whole row.
+        header: what the file calls the column, or None where it has none.
+        value: the text of the cell; masked by whoever shows it where `personal`.
+        personal: the value is personal data.
+    """
+
+    source: str
+    row: int | None
+    column: str | None
+    header: str | None
+    code: Code
+    severity: Severity
+    value: str = field(repr=False)
+    message: str
+    fix: str
+    personal: bool = True
+
+
+# ---- checking --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """The rows of all files after normalising and validating.
+
+    Attributes:
+        frame: the good rows in file order: `#source` (UInt16), `#row` (UInt32), every canonical
+            column (text, tidy; booleans are `true`/`false`), then the extra columns under their
+            placeholder names. Empty is null.
+        problems: a problem frame.
+        rows: one line per row read: `#source`, `#row`, `status` (text, a `RowStatus`).
+    """
+
+    frame: pl.DataFrame = field(repr=False)
+    problems: pl.DataFrame = field(repr=False)
+    rows: pl.DataFrame = field(repr=False)
+
+
+class RowStatus(StrEnum):
+    """What becomes of a row that was read, before anything is sent; one of these, always."""
+
+    READY = "ready"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    ALREADY_IMPORTED = "already-imported"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows: read = ready + rejected + duplicates + already_imported."""
+
+    read: int = 0
+    ready: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    already_imported: int = 0
+    warnings: int = 0
+
+
+# ---- planning --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that share campaign, templates and every template value that is not the candidate's.
+
+    Attributes:
+        campaign: campaignId, or empty.
+        external_campaign: externalCampaignId, or empty.
+        meeting: name of the meeting template.
+        participants: name of the participant template.
+        bindings: placeholder -> value, as shared by the rows.
+        meeting_configuration: the template with the bindings filled in; placeholders of the
+            candidate's own columns are still in it.
+        meeting_participants: the same.
+        rows: how many rows are ready in it.
+    """
+
+    campaign: str
+    external_campaign: str
+    meeting: str
+    participants: str
+    bindings: Mapping[str, str] = field(repr=False)
+    meeting_configuration: Mapping[str, Json] = field(repr=False)
+    meeting_participants: tuple[Mapping[str, Json], ...] = field(repr=False)
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a run would send, and what it would not, with the reasons.
+
+    Attributes:
+        tables: the files as read; an unreadable file has an empty frame and a problem.
+        groups: in order of their first row.
+        frame: the ready rows, as `Checked.frame` plus `#group` (UInt32, position in `groups`).
+        rows: one line per row read: `#source`, `#row`, `status`.
+        problems: a problem frame, in order of source and row.
+        counts: sums of `rows`, and the number of warnings.
+        hash: hex sha256 over files, mapping, templates, the settings that shape bodies, and rows;
+            the ledger does not enter it.
+    """
+
+    tables: tuple[Table, ...]
+    groups: tuple[Group, ...]
+    frame: pl.DataFrame = field(repr=False)
+    rows: pl.DataFrame = field(repr=False)
+    problems: pl.DataFrame = field(repr=False)
+    counts: Counts
+    hash: str
+
+
+# ---- submitting ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One row on its way to one conversation.
+
+    Attributes:
+        key: hex; organization, campaign, person and round under the ledger's HMAC key.
+        external_id: what reconciliation looks for.
+        source: position of the file in the run.
+        row: spreadsheet row.
+        campaign: campaignId, or externalCampaignId where there is no other.
+        person: hex; the person alone under the HMAC key.
+        masked: the person for the eye: `+44 •••• 0018`.
+        body: the request body.
+        body_hash: hex; the body under the HMAC key.
+    """
+
+    key: str
+    external_id: str
+    source: int
+    row: int
+    campaign: str
+    person: str
+    masked: str
+    body: Mapping[str, Json] = field(repr=False)
+    body_hash: str
+
+
+class State(StrEnum):
+    """Where a submission stands in the ledger."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    DOUBTFUL = "doubtful"
+    UNSENT = "unsent"
+
+
+SETTLED: Final = frozenset({State.CREATED, State.DUPLICATE, State.REJECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer that was read to its end.
+
+    Attributes:
+        status: HTTP status.
+        conversation_id: where the answer has one.
+        error: the API's own words, cut to 300 characters and masked; empty where there are none.
+        retry_after_s: seconds, from `Retry-After` (seconds or date), or None.
+        readable: the body is JSON as promised (an empty body of a 2xx counts as readable).
+        remaining: requests left in the server's window, where it says so.
+        reset_s: seconds until that window ends, where it says so.
+    """
+
+    status: int
+    conversation_id: str | None = None
+    error: str = ""
+    retry_after_s: float | None = None
+    readable: bool = True
+    remaining: int | None = None
+    reset_s: float | None = None
+
+
+class NotSent(Exception):
+    """No request reached the server: no connection was made. Its text is the cause's class."""
+
+
+class MaybeSent(Exception):
+    """The request may have been accepted: no clear answer came. Its text is the cause's class."""
+
+
+class Verb(StrEnum):
+    """What to do after an attempt."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    DOUBTFUL = "doubtful"
+    UNSENT = "unsent"
+    AGAIN = "again"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do after an attempt, and how long to wait before doing it.
+
+    Attributes:
+        verb: what to do.
+        wait_s: seconds; only with AGAIN.
+        hold: everybody waits, not only this submission, and the rate halves (429, 503).
+        code: a short machine word for the ledger, such as `http-429` or `ConnectError`.
+        message: for a person; no personal data.
+    """
+
+    verb: Verb
+    wait_s: float = 0.0
+    hold: bool = False
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a submission stands after its attempts.
+
+    Attributes:
+        key: of the submission.
+        state: where it stands now.
+        attempts: HTTP requests made for it in this run.
+        status: last HTTP status, or None where no answer was read.
+        conversation_id: where the API gave one.
+        code: machine word of the reason, empty when created.
+        message: the reason for a person; no personal data.
+    """
+
+    key: str
+    state: State
+    attempts: int
+    status: int | None = None
+    conversation_id: str | None = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        run: its id in the ledger.
+        counts: of its plan.
+        states: how many of its ready rows stand in each state now.
+        started: UTC.
+        finished: UTC.
+        stopped: why it ended before its work was done; empty if it did not.
+        exit_code: what the process should say.
+        plan_hash: of its plan.
+    """
+
+    run: str
+    counts: Counts
+    states: Mapping[State, int]
+    started: datetime
+    finished: datetime
+    stopped: str = ""
+    exit_code: int = 0
+    plan_hash: str = ""

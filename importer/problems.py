@@ -1,0 +1,135 @@
+"""Problems in bulk: a frame while they travel, words when somebody reads them.
+
+A problem frame has the columns of `SCHEMA`. It carries codes and details; severity defaults,
+messages and fixes live in `schemas.codes` and are joined when the problems are shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from importer.model import Problem
+from schemas.codes import WORDS, Code, Severity
+from schemas.columns import PERSONAL, ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from importer.model import Table
+
+SCHEMA: Final = pl.Schema(
+    {
+        SOURCE: pl.UInt16(),
+        ROW: pl.UInt32(),
+        "column": pl.String(),
+        "code": pl.String(),
+        "severity": pl.String(),
+        "value": pl.String(),
+        "detail": pl.String(),
+    }
+)
+
+
+def empty() -> pl.DataFrame:
+    """A problem frame without problems."""
+    return SCHEMA.to_frame()
+
+
+def one(
+    code: Code,
+    *,
+    row: int | None = None,
+    column: str | None = None,
+    value: str = "",
+    detail: str = "",
+    source: int = 0,
+) -> pl.DataFrame:
+    """A problem frame with one problem, at the severity of the table."""
+    severity = WORDS[code].severity
+    return pl.DataFrame(
+        [(source, row, column, code.value, severity.value, value, detail)],
+        schema=SCHEMA,
+        orient="row",
+    )
+
+
+def at(
+    frame: pl.DataFrame,
+    code: Code,
+    *,
+    column: str | None = None,
+    value: pl.Expr | None = None,
+    detail: pl.Expr | None = None,
+) -> pl.DataFrame:
+    """One problem for each row of a frame that has `#source` and `#row`.
+
+    Args:
+        frame: the rows at fault, already filtered.
+        code: the fault.
+        column: canonical column or placeholder name, None for the whole row.
+        value: text expression; the cell as it stands by default.
+        detail: text expression that completes the message.
+    """
+    if value is None:
+        value = pl.col(column) if column is not None and column in frame.columns else pl.lit("")
+    return frame.select(
+        pl.col(SOURCE).cast(pl.UInt16),
+        pl.col(ROW).cast(pl.UInt32),
+        pl.lit(column, dtype=pl.String).alias("column"),
+        pl.lit(code.value).alias("code"),
+        pl.lit(WORDS[code].severity.value).alias("severity"),
+        value.fill_null("").alias("value"),
+        (pl.lit("") if detail is None else detail.fill_null("")).alias("detail"),
+    )
+
+
+def joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """All problems in one frame, in order of file and row; those of a whole file come first."""
+    found = [frame for frame in frames if frame.height]
+    if not found:
+        return empty()
+    return pl.concat(found).sort(SOURCE, ROW, nulls_last=False, maintain_order=True)
+
+
+def with_severities(frame: pl.DataFrame, severities: Mapping[Code, Severity]) -> pl.DataFrame:
+    """The same problems with the user's severities over those of the table."""
+    if not severities:
+        return frame
+    old = [code.value for code in severities]
+    new = [severity.value for severity in severities.values()]
+    return frame.with_columns(
+        pl.coalesce(
+            pl.col("code").replace_strict(old, new, default=None, return_dtype=pl.String),
+            pl.col("severity"),
+        ).alias("severity")
+    )
+
+
+def errors(frame: pl.DataFrame) -> pl.DataFrame:
+    """The problems that keep a row out."""
+    return frame.filter(pl.col("severity") == Severity.ERROR.value)
+
+
+def in_words(frame: pl.DataFrame, tables: Sequence[Table]) -> Iterator[Problem]:
+    """The problems one by one, with names, headers, messages and fixes."""
+    headers = [
+        {column: header for header, column in (*table.extra.items(), *table.mapping.items())}
+        for table in tables
+    ]
+    for source, row, column, code, severity, value, detail in frame.iter_rows():
+        words = WORDS[Code(code)]
+        header = headers[source].get(column) if column is not None else None
+        yield Problem(
+            source=tables[source].source.name,
+            row=row,
+            column=column,
+            header=header,
+            code=Code(code),
+            severity=Severity(severity),
+            value=value,
+            message=words.message.format(header=header or column or "", detail=detail),
+            fix=words.fix,
+            personal=column is None or column in PERSONAL,
+        )

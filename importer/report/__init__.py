@@ -1,0 +1,1 @@
+"""What people and programs read: one view of a plan or a run, in several forms."""
