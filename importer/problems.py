@@ -133,3 +133,58 @@ def in_words(frame: pl.DataFrame, tables: Sequence[Table]) -> Iterator[Problem]:
             fix=words.fix,
             personal=column is None or column in PERSONAL,
         )
+
+
+def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+    """The same problems with `source` (name), `header`, `message`, `fix` and `personal`, in bulk.
+
+    The words are those of `in_words`; order and number of the problems stay.
+    """
+    headers = [
+        {column: header for header, column in (*table.extra.items(), *table.mapping.items())}
+        for table in tables
+    ]
+    causes = frame.select(SOURCE, "column", "code").unique(maintain_order=True)
+    worded = []
+    for source, column, code in causes.iter_rows():
+        words = WORDS[Code(code)]
+        header = headers[source].get(column) if column is not None else None
+        before, detail, after = words.message.partition("{detail}")
+        named = header or column or ""
+        worded.append(
+            {
+                SOURCE: source,
+                "column": column,
+                "code": code,
+                "source": tables[source].source.name,
+                "header": header,
+                "before": before.replace("{header}", named),
+                "after": after.replace("{header}", named),
+                "detailed": bool(detail),
+                "fix": words.fix,
+                "personal": column is None or column in PERSONAL,
+            }
+        )
+    text, flag = pl.String(), pl.Boolean()
+    words_of = pl.DataFrame(
+        worded,
+        schema={
+            **{name: SCHEMA[name] for name in (SOURCE, "column", "code")},
+            **dict.fromkeys(("source", "header", "before", "after"), text),
+            "detailed": flag,
+            "fix": text,
+            "personal": flag,
+        },
+    )
+    said = pl.when("detailed").then("detail").otherwise(pl.lit(""))
+    return (
+        frame.join(
+            words_of,
+            on=[SOURCE, "column", "code"],
+            how="left",
+            nulls_equal=True,
+            maintain_order="left",
+        )
+        .with_columns(pl.concat_str("before", said, "after").alias("message"))
+        .drop("before", "after", "detailed")
+    )

@@ -173,3 +173,18 @@ COLUMNS: Final[tuple[Column, ...]] = (
 BY_NAME: Final[dict[str, Column]] = {column.name: column for column in COLUMNS}
 OWN: Final[frozenset[str]] = frozenset(column.name for column in COLUMNS if column.own)
 PERSONAL: Final[frozenset[str]] = frozenset(column.name for column in COLUMNS if column.personal)
+
+RETURNED_COLUMNS: Final = (
+    "_file",
+    "_row",
+    "_problems",
+    "import_status",
+    "conversation_id",
+    "reason",
+    "attempted_at",
+)
+"""Headers that our own output files add, compared as they stand.
+
+In a file that is given back they are no candidate data: the reader ignores the first three
+wherever they stand, and the last four in a file that has `import_status`.
+"""
