@@ -1,0 +1,131 @@
+"""The types of setting values: what each may be, checked and tidied by pydantic."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from schemas.columns import BY_NAME
+
+_UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE: Final = re.compile(r"(\d{1,12})\s*([KMG]?B?)", re.IGNORECASE)
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
+_ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
+
+
+def _bytes(value: object) -> object:
+    """`200 MB` as a number; anything else as it is."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return value
+    unit = found.group(2).upper()
+    return int(found.group(1)) * _UNITS[unit if unit in _UNITS else f"{unit}B"]
+
+
+def _country(value: str) -> str:
+    """An ISO 3166-1 alpha-2 code that phones can be read with."""
+    code = value.strip().upper()
+    code = _ALSO_CALLED.get(code, code)
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("must be an ISO country code of two letters, such as GB or DE")
+    return code
+
+
+def _base_url(value: str) -> str:
+    """An address that secrets may be sent to: https, unless it is this machine."""
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as exc:
+        raise ValueError("must be a web address such as https://api.joinpopp.com/v1") from exc
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ValueError("must be a web address such as https://api.joinpopp.com/v1")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("must not hold a user, a query (`?`) or a fragment (`#`)")
+    if parts.scheme == "http" and not _loopback(host):
+        raise ValueError("must begin with https:// (http is for this machine alone)")
+    return value.strip().rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    """Whether a host name means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _api_path(value: str) -> str:
+    """A path below the base URL."""
+    if not re.fullmatch(r"(/[\w.~-]+)+", value):
+        raise ValueError("must be a path such as /conversations")
+    return value
+
+
+def _ledger(value: str) -> str:
+    """A SQLAlchemy URL, roughly: the ledger itself says more when it is opened."""
+    if not re.match(r"[a-z0-9+]+://", value):
+        raise ValueError("must be a database URL such as sqlite:///importer.db")
+    return value
+
+
+def _allowance(value: int | str | None) -> int | str | None:
+    """A count of failures, or a share such as `5%`; a count may come as text."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    share = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, str) and (share is None or float(share.group(1)) > 100):  # noqa: PLR2004
+        raise ValueError("must be a count such as 20 or a share such as 5%")
+    if isinstance(value, int) and value < 0:
+        raise ValueError("must be at least 0")
+    return value
+
+
+def _encoding(value: str) -> str:
+    """A text encoding that Python has."""
+    try:
+        "".encode(value)
+    except LookupError as exc:
+        raise ValueError("must be a text encoding such as utf-8 or cp1252") from exc
+    return value
+
+
+def _template_name(value: str) -> str:
+    """A template is named, never reached by a path."""
+    if not value.strip() or re.search(r"[/\\\0]", value) or ".." in value:
+        raise ValueError("must be the name of a template, without folder or ending")
+    return value.strip()
+
+
+def _named(value: str) -> str:
+    """An id that is not blank."""
+    if not value.strip():
+        raise ValueError("must not be empty; leave the key out instead")
+    return value.strip()
+
+
+def _columns(value: dict[str, str]) -> dict[str, str]:
+    """Header -> canonical column."""
+    strangers = sorted(set(value.values()) - set(BY_NAME))
+    if strangers:
+        raise ValueError(f"a header can stand for {', '.join(BY_NAME)} only")
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+ApiPath = Annotated[str, AfterValidator(_api_path)]
+Id = Annotated[str, AfterValidator(_named)]
+TemplateName = Annotated[str, AfterValidator(_template_name)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+LedgerUrl = Annotated[str, AfterValidator(_ledger)]
+Country = Annotated[str, AfterValidator(_country)]
+Columns = Annotated[dict[str, str], AfterValidator(_columns)]
+Allowance = Annotated[int | str | None, AfterValidator(_allowance)]
