@@ -1,0 +1,239 @@
+"""Faults on the wire: what a broken server, proxy or network really sends, or does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import struct
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from importer.sandbox.faults import Fault, Target
+
+TRANSPORT: Final = "importer.sandbox.transport"
+_LOG: Final = logging.getLogger(__name__)
+_JSON: Final = [(b"content-type", b"application/json")]
+_HTML: Final = [(b"content-type", b"text/html; charset=utf-8")]
+_PAGE: Final = b"<!doctype html><title>Please wait</title><p>The service is being updated.</p>"
+_ACCEPTED: Final = range(200, 300)
+_STALL_S: Final = 100.0
+_SLOW_S: Final = 1.0
+_LAG_S: Final = 5.0
+_HUGE_MB: Final = 10.0
+_CHUNK: Final = 65_536
+
+
+class Door(H11Protocol):
+    """uvicorn's HTTP/1.1, which shows the app the connection's transport in the scope."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Gives every request of this connection its transport."""
+        super().connection_made(transport)
+        app = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, TRANSPORT: transport}, receive, send)
+
+        self.app = with_transport
+
+
+@dataclass(slots=True)
+class Answered:
+    """An answer that the app gave and that has not left yet."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+    async def take(self, message: Message) -> None:
+        """Keeps what the app sends."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], list(message["headers"])
+        else:
+            self.body += message.get("body", b"")
+
+    def without_length(self) -> list[tuple[bytes, bytes]]:
+        """Its headers but Content-Length."""
+        return [header for header in self.headers if header[0] != b"content-length"]
+
+
+def faulty(app: ASGIApp, draw: Callable[[Target], Fault | None]) -> ASGIApp:
+    """An app in front of which requests go wrong as they are drawn.
+
+    Args:
+        app: what answers rightly.
+        draw: the fault that the next request of this kind meets, or None.
+    """
+
+    async def in_front(scope: Scope, receive: Receive, send: Send) -> None:
+        target = _target(scope)
+        fault = None if target is None else draw(target)
+        if fault is None:
+            await app(scope, receive, send)
+            return
+        answered = Answered()
+        if fault.after:
+            await app(scope, receive, answered.take)
+            if answered.status not in _ACCEPTED:
+                await _send(send, answered.status, answered.headers, answered.body)
+                return
+        elif fault.name != "unread":
+            await _read(receive)
+        await _misbehave(fault, answered, scope[TRANSPORT], receive, send)
+
+    return in_front
+
+
+def _target(scope: Scope) -> Target | None:
+    """What a request does; None for what never goes wrong, such as the sandbox's own calls."""
+    if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        return None
+    if scope["method"] == "POST":
+        return "create"
+    return "list" if scope["path"] == "/v1/conversations" else "get"
+
+
+async def _read(receive: Receive) -> None:
+    """Reads a request to its end."""
+    while (await receive()).get("more_body"):
+        pass
+
+
+async def _misbehave(
+    fault: Fault,
+    answered: Answered,
+    transport: asyncio.Transport,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Does to one request what its fault says."""
+    if fault.name in _ANSWERS:
+        status, headers, body = _ANSWERS[fault.name](fault, answered)
+        await _send(send, status, headers, body)
+    elif fault.name.isdigit():
+        headers = list(_JSON)
+        if fault.number is not None:
+            headers.append((b"retry-after", f"{fault.number:g}".encode()))
+        error = json.dumps({"error": f"a {fault.name} on request"}).encode()
+        await _send(send, int(fault.name), headers, error)
+    elif fault.name == "slow":
+        await asyncio.sleep(_SLOW_S if fault.number is None else fault.number)
+        await _send(send, answered.status, answered.headers, answered.body)
+    else:
+        await _break(fault, answered, transport, receive)
+
+
+async def _break(
+    fault: Fault, answered: Answered, transport: asyncio.Transport, receive: Receive
+) -> None:
+    """Ends the connection, after silence or after bytes that are not a whole answer."""
+    if fault.name == "stall":
+        seconds = _STALL_S if fault.number is None else fault.number
+        await asyncio.wait([asyncio.ensure_future(_gone(receive))], timeout=seconds)
+    elif fault.name in _BYTES:
+        transport.write(_BYTES[fault.name](answered))
+    if fault.name in {"reset", "unread"}:
+        connection = transport.get_extra_info("socket")
+        linger = struct.pack("ii", 1, 0)  # on, for no time: closing sends RST and drops the rest
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+    else:
+        transport.close()
+    await _gone(receive)
+
+
+async def _gone(receive: Receive) -> None:
+    """Waits until the server knows that the connection has ended."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """A whole answer; its length is filled in where the headers do not say it."""
+    if not any(name == b"content-length" for name, _ in headers):
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    for start in range(0, len(body), _CHUNK):
+        chunk = body[start : start + _CHUNK]
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+# ---- answers that are whole HTTP, but not what was promised -------------------------------------
+
+_Whole = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+def _no_id(_fault: Fault, answered: Answered) -> _Whole:
+    """The right answer without its id."""
+    content = json.loads(answered.body)
+    del content["id"]
+    return answered.status, answered.without_length(), json.dumps(content).encode()
+
+
+def _loop(_fault: Fault, answered: Answered) -> _Whole:
+    """A page that names the same next page for ever."""
+    content = json.loads(answered.body)
+    content["nextToken"] = "djE6MQ=="  # the token of position 1, no secret
+    return answered.status, answered.without_length(), json.dumps(content).encode()
+
+
+def _lag(fault: Fault, answered: Answered) -> _Whole:
+    """A page that does not know the newest conversations yet."""
+    lag_s = _LAG_S if fault.number is None else fault.number
+    latest = datetime.now(UTC).timestamp() - lag_s
+    content = json.loads(answered.body)
+    content["data"] = [
+        conversation
+        for conversation in content["data"]
+        if datetime.fromisoformat(conversation["createdAt"]).timestamp() <= latest
+    ]
+    return answered.status, answered.without_length(), json.dumps(content).encode()
+
+
+def _huge(fault: Fault, _answered: Answered) -> _Whole:
+    """An error page of megabytes."""
+    megabytes = _HUGE_MB if fault.number is None else fault.number
+    return 500, _HTML, _PAGE.ljust(int(megabytes * 1_000_000))
+
+
+_ANSWERS: Final[dict[str, Callable[[Fault, Answered], _Whole]]] = {
+    "no-id": _no_id,
+    "loop": _loop,
+    "lag": _lag,
+    "huge": _huge,
+    "html": lambda _fault, _answered: (200, _HTML, _PAGE),
+    "not-json": lambda _fault, answered: (answered.status or 200, _JSON, b'{"id": conv_'),
+    "empty": lambda _fault, answered: (answered.status or 200, _JSON, b""),
+    "redirect": lambda _fault, _answered: (
+        307,
+        [(b"location", b"http://127.0.0.1:9/v1/elsewhere")],
+        b"",
+    ),
+}
+
+# ---- bytes that are not a whole answer ----------------------------------------------------------
+
+
+def _head(length: int) -> bytes:
+    """The header of a created answer that promises a length."""
+    lines = f"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: {length}"
+    return lines.encode() + b"\r\n\r\n"
+
+
+_BYTES: Final[dict[str, Callable[[Answered], bytes]]] = {
+    "half-header": lambda _answered: b"HTTP/1.1 201 Created\r\ncontent-ty",
+    "half-body": lambda answered: _head(len(answered.body) + 2) + answered.body[:9],
+    "wrong-length": lambda answered: _head(9) + (answered.body or b'{"error": "nothing"}'),
+    "garbage": lambda _answered: b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n",
+}
