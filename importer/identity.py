@@ -23,7 +23,7 @@ from importer.errors import SettingsError
 from importer.masks import mask, mask_email, mask_phone, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from importer.model import Json
     from importer.settings import Settings
@@ -32,6 +32,7 @@ __all__ = ["Identity", "fingerprint", "hmac_key", "mask", "mask_email", "mask_ph
 
 PREVIEW_KEY: Final = b"a preview: nothing is sent or kept under this key"
 _MIN_CHARACTERS: Final = 32
+_BLOCK: Final = 64  # bytes that SHA-256 takes at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,32 @@ class Identity:
     def digest(self, body: Mapping[str, Json]) -> str:
         """A hash of a request body, whatever the order of its keys, as hex text."""
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return self._hash(f"{_net('body')}{text}".encode())
-
-    def _hash(self, message: bytes) -> str:
-        return hmac.digest(self.hmac_key, message, "sha256").hex()
+        return hmac.digest(self.hmac_key, f"{_net('body')}{text}".encode(), "sha256").hex()
 
     def _hashed(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
         """One hash a row; a message without a person is null, and a mistake of the caller."""
         messages = frame.select(message.cast(pl.Binary).alias("message")).to_series()
         if messages.null_count():
             raise ValueError("a row with neither phone nor e-mail has no identity")
-        key, digest = self.hmac_key, hmac.digest
-        return pl.Series(
-            [digest(key, each, "sha256").hex() for each in messages.to_list()], dtype=pl.String
-        )
+        return pl.Series(_hmacs(self.hmac_key, messages.to_list()), dtype=pl.String)
+
+
+def _hmacs(key: bytes, messages: Iterable[bytes]) -> list[str]:
+    """HMAC-SHA256 of each message, from the two states that the key alone decides.
+
+    This is RFC 2104 by hand, because copying two hash states is almost three times as fast as
+    `hmac.digest`, which sets them up again for each message; a test holds the two together.
+    """
+    padded = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+    found = []
+    for message in messages:
+        within, around = inner.copy(), outer.copy()
+        within.update(message)
+        around.update(within.digest())
+        found.append(around.hexdigest())
+    return found
 
 
 def _person() -> pl.Expr:
