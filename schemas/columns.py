@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ROW: Final = "#row"
 """Frame column with the spreadsheet row (the `#` keeps it apart from every placeholder name)."""
@@ -108,7 +111,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         api_key="countryCode",
         about="The country of the phone, as a name or a code; else default_country is taken.",
         example="GB",
-        aliases=("country code", "country name", "phone country", "iso country", "region"),
+        aliases=("country code", "country name", "phone country", "iso country"),
         own=True,
     ),
     Column(
@@ -183,8 +186,14 @@ RETURNED_COLUMNS: Final = (
     "reason",
     "attempted_at",
 )
-"""Headers that our own output files add, compared as they stand.
+"""Headers that our own output files add; in a file that is given back they are ignored."""
 
-In a file that is given back they are no candidate data: the reader ignores the first three
-wherever they stand, and the last four in a file that has `import_status`.
-"""
+
+def returned(headers: Collection[str]) -> frozenset[str]:
+    """Those of a file's headers that an output file of ours added, compared as they stand.
+
+    The first three of `RETURNED_COLUMNS` are ours wherever they stand; the last four only in a
+    file that has `import_status`, for a recruiter may have a `reason` of their own.
+    """
+    ours = RETURNED_COLUMNS if "import_status" in headers else RETURNED_COLUMNS[:3]
+    return frozenset(ours).intersection(headers)

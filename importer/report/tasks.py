@@ -1,0 +1,193 @@
+"""Problems become tasks: one for each cause, with the rows that it concerns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from importer.problems import SCHEMA, in_words
+from importer.report.wording import counted
+from schemas.codes import WORDS, Code, Severity
+from schemas.columns import ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from importer.model import Problem, Table
+
+EXAMPLES: Final = 5
+"""Problems of a task that are shown with their values."""
+
+ROWS_NAMED: Final = 200
+"""Row numbers of a task that are kept per file."""
+
+DO: Final[Mapping[Code, str]] = MappingProxyType(
+    {
+        Code.FILE_UNREADABLE: "Save the file again",
+        Code.FILE_EMPTY: "Put candidates into the file",
+        Code.FILE_TOO_LARGE: "Make the file smaller",
+        Code.ENCODING_GUESSED: "Check that accented letters read right",
+        Code.HEADER_NOT_FOUND: "Add a header row",
+        Code.HEADER_MOVED: "Check that the right row was taken as the header",
+        Code.ROWS_HIDDEN: "Check what is hidden in the workbook",
+        Code.COLUMN_MISSING: "Add the missing column",
+        Code.COLUMN_DUPLICATE: "Keep one of the columns that mean the same",
+        Code.COLUMN_UNKNOWN: "Check the spelling of the header {label}",
+        Code.ROW_RAGGED: "Put the cells back under their headers",
+        Code.QUOTE_UNCLOSED: "Close the quotation mark",
+        Code.VALUE_TOO_LONG: "Shorten {label}",
+        Code.VALUE_CHANGED: "Look over what was tidied in {label}",
+        Code.CELL_ERROR: "Repair the formula in {label}",
+        Code.FIRST_NAME_MISSING: "Fill in the first name",
+        Code.NAME_SPLIT: "Check the names that were split",
+        Code.CONTACT_MISSING: "Fill in a phone or an e-mail",
+        Code.PHONE_INVALID: "Correct the phone number",
+        Code.PHONE_TOO_SHORT: "Complete the phone number",
+        Code.PHONE_TOO_LONG: "Remove extra digits from the phone number",
+        Code.PHONE_COUNTRY_NEEDED: "Say which country the phone number belongs to",
+        Code.PHONE_SCIENTIFIC: "Enter the phone number again, as text",
+        Code.PHONE_ZERO_LOST: "Check the phone number for a lost zero",
+        Code.PHONE_TWO_NUMBERS: "Keep one phone number",
+        Code.PHONE_EXTENSION: "Give a direct phone number",
+        Code.PHONE_NOT_MOBILE: "Look for a mobile number",
+        Code.COUNTRY_UNKNOWN: "Correct the country",
+        Code.COUNTRY_DIFFERS: "Check the country of the phone number",
+        Code.EMAIL_INVALID: "Correct the e-mail address",
+        Code.EMAIL_SHARED: "Check whether one e-mail stands for two people",
+        Code.CAMPAIGN_MISSING: "Name the campaign",
+        Code.BOOLEAN_INVALID: "Write yes or no under {label}",
+        Code.SKIP_CHECK_NOT_ALLOWED: "Clear {label}",
+        Code.TEMPLATE_MISSING: "Name the template",
+        Code.TEMPLATE_UNKNOWN: "Correct the name of the template",
+        Code.TEMPLATE_INVALID: "Correct what the template is filled with",
+        Code.TEMPLATE_KEY_UNKNOWN: "Check the spelling in the template",
+        Code.PLACEHOLDER_MISSING: "Fill in {label}",
+        Code.DUPLICATE_IN_FILE: "Remove repeats of the same person",
+        Code.ALREADY_IMPORTED: "Nothing to do: imported before",
+        Code.POSSIBLY_SENT: "Find out whether a message has gone already",
+        Code.REJECTED_BEFORE: "Correct what was refused before",
+        Code.CONTACTED_RECENTLY: "Wait before writing to the same person again",
+        Code.OPTED_OUT: "Remove people who have opted out",
+    }
+)
+"""What to do about each code, as the beginning of `... in 12 rows`; `{label}` names the column."""
+
+_RANK: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+_CAUSE: Final = ["severity", "whole", "code", "column"]
+_Cause = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOf:
+    """The rows of one file that a task concerns: the first `ROWS_NAMED`, and how many in all."""
+
+    file: str
+    position: int
+    rows: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to do, and where.
+
+    Attributes:
+        code: the cause.
+        severity: an error keeps its rows out.
+        column: canonical column or placeholder name, or None for whole rows or files.
+        label: what a reader calls the column; empty where there is none.
+        do: what to do, without the rows: `Correct the phone number`.
+        fix: how, in a sentence.
+        count: how many problems.
+        total: how many rows; 0 where it concerns whole files.
+        where: the rows, file by file.
+        examples: the first problems.
+    """
+
+    code: Code
+    severity: Severity
+    column: str | None
+    label: str
+    do: str
+    fix: str
+    count: int
+    total: int
+    where: tuple[RowsOf, ...]
+    examples: tuple[Problem, ...]
+
+    @property
+    def title(self) -> str:
+        """What to do and in how many rows or files: `Correct the phone number in 12 rows`."""
+        if self.total:
+            return f"{self.do} in {counted(self.total, 'row')}"
+        if len(self.where) == 1:
+            return f"{self.do}: {self.where[0].file}"
+        return f"{self.do} in {counted(len(self.where), 'file')}"
+
+
+def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
+    """The tasks of a problem frame: errors first, whole files first, then by number of rows."""
+    frame = problems.with_columns(pl.col(ROW).is_null().alias("whole"))
+    causes = frame.group_by(_CAUSE, maintain_order=True).len()
+    where = (
+        frame.group_by([*_CAUSE, SOURCE], maintain_order=True)
+        .agg(
+            pl.col(ROW).drop_nulls().unique(maintain_order=True).head(ROWS_NAMED).alias("rows"),
+            pl.col(ROW).drop_nulls().n_unique().alias("total"),
+        )
+        .sort(SOURCE, maintain_order=True)
+    )
+    examples = frame.group_by(_CAUSE, maintain_order=True).head(EXAMPLES)
+    rows_of: dict[_Cause, list[RowsOf]] = {}
+    for source, rows, total, *cause in where.select(SOURCE, "rows", "total", *_CAUSE).iter_rows():
+        name = tables[source].source.name
+        rows_of.setdefault(tuple(cause), []).append(RowsOf(name, source, tuple(rows), total))
+    shown: dict[_Cause, list[Problem]] = {}
+    first = in_words(examples.select(SCHEMA.names()), tables)
+    for key, problem in zip(examples.select(_CAUSE).iter_rows(), first, strict=True):
+        shown.setdefault(key, []).append(problem)
+    found = [
+        _task(count, rows_of[tuple(key)], shown[tuple(key)])
+        for count, *key in causes.select("len", *_CAUSE).iter_rows()
+    ]
+    return tuple(
+        sorted(
+            found,
+            key=lambda task: (
+                _RANK[task.severity],
+                task.total > 0,
+                -task.total,
+                task.code,
+                task.column or "",
+            ),
+        )
+    )
+
+
+def _task(count: int, where: Sequence[RowsOf], examples: Sequence[Problem]) -> Task:
+    """One task from what was counted."""
+    first = examples[0]
+    label = _label(first.column, [problem.header for problem in examples])
+    return Task(
+        code=first.code,
+        severity=first.severity,
+        column=first.column,
+        label=label,
+        do=DO[first.code].replace("{label}", label or "the value"),
+        fix=WORDS[first.code].fix,
+        count=count,
+        total=sum(rows.total for rows in where),
+        where=tuple(where),
+        examples=tuple(examples),
+    )
+
+
+def _label(column: str | None, headers: Sequence[str | None]) -> str:
+    """What the files call a column where they agree, else its own name in words."""
+    named = {header for header in headers if header}
+    if len(named) == 1:
+        return f"“{named.pop()}”"
+    return f"“{column.replace('_', ' ')}”" if column else ""

@@ -1,0 +1,204 @@
+"""Plans to report on, built by hand: made-up people, real shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import polars as pl
+import pytest
+
+from importer import problems
+from importer.model import Counts, Group, Plan, RowStatus, Source, Table
+from schemas.codes import Code, Severity
+from schemas.columns import GROUP, ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MEETING = {
+    "title": "Interview for Warehouse Lead",
+    "timezone": "Europe/London",
+    "duration": 45,
+    "openHours": [{"days": [1, 2, 3, 4, 5], "start": "09:00", "end": "17:00"}],
+    "videoConferencing": False,
+    "location": "1 High Street, Leeds",
+}
+PEOPLE = (
+    {
+        "name": "Grace Hopper",
+        "email": "grace.hopper@example.com",
+        "isOrganizer": True,
+        "isCalendarConnected": True,
+    },
+)
+
+
+def table(
+    name: str,
+    headers: Sequence[str],
+    cells: Sequence[Sequence[str | None]],
+    mapping: Mapping[str, str],
+    *,
+    delimiter: str = ",",
+    sheet: str | None = None,
+    extra: Mapping[str, str] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """A table as the loader gives it: row 2 is the first below the header."""
+    frame = pl.DataFrame(
+        [(row, *line) for row, line in enumerate(cells, start=2)],
+        schema={ROW: pl.UInt32, **dict.fromkeys(headers, pl.String)},
+        orient="row",
+    )
+    source = Source(
+        name=name,
+        sha256=f"{abs(hash(name)):064x}"[:64],
+        path=None,
+        size=1234,
+        encoding="" if sheet else "utf-8",
+        delimiter="" if sheet else delimiter,
+        sheet=sheet,
+    )
+    return Table(source, frame, mapping, extra or {}, (), problems.empty(), notes)
+
+
+def group(rows: int, *, campaign: str = "camp-42", meeting: str = "onsite-45") -> Group:
+    """A group as grouping gives it."""
+    return Group(
+        campaign=campaign,
+        external_campaign="",
+        meeting=meeting,
+        participants="hiring-manager",
+        bindings={"job_title": "Warehouse Lead"},
+        meeting_configuration=MEETING,
+        meeting_participants=PEOPLE,
+        rows=rows,
+    )
+
+
+class MakePlan(Protocol):
+    """Makes a plan from tables and problems: a row with an error is a rejected one."""
+
+    def __call__(
+        self,
+        tables: Sequence[Table],
+        found: Sequence[pl.DataFrame] = (),
+        *,
+        groups: int = 1,
+    ) -> Plan: ...
+
+
+def make_plan(
+    tables: Sequence[Table], found: Sequence[pl.DataFrame] = (), *, groups: int = 1
+) -> Plan:
+    """See `MakePlan`."""
+    frame = problems.joined(found)
+    by_row = frame.filter(pl.col(ROW).is_not_null())
+    status = (
+        pl.when(pl.col("severity") == Severity.ERROR)
+        .then(pl.lit(RowStatus.REJECTED.value))
+        .when(pl.col("code") == Code.DUPLICATE_IN_FILE)
+        .then(pl.lit(RowStatus.DUPLICATE.value))
+        .when(pl.col("code") == Code.ALREADY_IMPORTED)
+        .then(pl.lit(RowStatus.ALREADY_IMPORTED.value))
+    )
+    known = (
+        by_row.select(SOURCE, ROW, status.alias("status"))
+        .drop_nulls("status")
+        .sort("status", descending=True)
+        .unique([SOURCE, ROW], keep="first", maintain_order=True)
+    )
+    every = [
+        each.frame.select(pl.lit(position).cast(pl.UInt16).alias(SOURCE), ROW)
+        for position, each in enumerate(tables)
+    ]
+    rows = (
+        pl.concat(every)
+        .join(known, on=[SOURCE, ROW], how="left", maintain_order="left")
+        .with_columns(pl.col("status").fill_null(RowStatus.READY.value))
+    )
+    count = {state: rows.filter(pl.col("status") == state.value).height for state in RowStatus}
+    ready = rows.filter(pl.col("status") == RowStatus.READY.value).drop("status")
+    ready = ready.with_columns((pl.int_range(pl.len()) % groups).cast(pl.UInt32).alias(GROUP))
+    return Plan(
+        tables=tuple(tables),
+        groups=tuple(
+            group(ready.filter(pl.col(GROUP) == position).height, campaign=f"camp-{42 + position}")
+            for position in range(groups if ready.height else 0)
+        ),
+        frame=ready,
+        rows=rows,
+        problems=frame,
+        counts=Counts(
+            read=rows.height,
+            ready=count[RowStatus.READY],
+            rejected=count[RowStatus.REJECTED],
+            duplicates=count[RowStatus.DUPLICATE],
+            already_imported=count[RowStatus.ALREADY_IMPORTED],
+            warnings=frame.filter(pl.col("severity") == Severity.WARNING).height,
+        ),
+        hash="3fa9c1" + "0" * 58,
+    )
+
+
+@pytest.fixture(name="make_plan")
+def make_plan_fixture() -> MakePlan:
+    """The maker of plans."""
+    return make_plan
+
+
+@pytest.fixture
+def recruiter() -> Table:
+    """A recruiter's export: semicolons, six rows, one extra column."""
+    return table(
+        "recruiter.csv",
+        ["First name", "Surname", "Mobile", "E-mail", "Job Title"],
+        [
+            ["Ada", "Lovelace", "+442079460018", "ada@example.com", "Warehouse Lead"],
+            ["Jürgen", "Müller", "0207 94", "juergen@example.com", "Warehouse Lead"],
+            [None, "O'Brien", "+44 20 7946 0019", "o.brien@example.com", None],
+            ["=HYPERLINK(1)", "Curie", "call me", "@curie", "Packer; nights"],
+            ["Ada", "Lovelace", "020 7946 0018", None, "Warehouse Lead"],
+            ["Gabriel", "García", "+442079460021", "gabriel@example.com", "Packer"],
+        ],
+        {
+            "First name": "first_name",
+            "Surname": "last_name",
+            "Mobile": "phone_number",
+            "E-mail": "email",
+        },
+        delimiter=";",
+        extra={"Job Title": "job_title"},
+    )
+
+
+@pytest.fixture
+def recruiter_plan(recruiter: Table) -> Plan:
+    """Its plan: rows 3, 4 and 5 are rejected, 6 repeats 2, and 7 has a warning."""
+    return make_plan(
+        [recruiter],
+        [
+            problems.one(Code.PHONE_TOO_SHORT, row=3, column="phone_number", value="0207 94"),
+            problems.one(Code.FIRST_NAME_MISSING, row=4, column="first_name"),
+            problems.one(Code.PLACEHOLDER_MISSING, row=4, column="job_title", detail="job_title"),
+            problems.one(Code.PHONE_INVALID, row=5, column="phone_number", value="call me"),
+            problems.one(
+                Code.EMAIL_INVALID,
+                row=5,
+                column="email",
+                value="@curie",
+                detail="there is nothing before the @",
+            ),
+            problems.one(Code.DUPLICATE_IN_FILE, row=6, detail="row 2"),
+            problems.one(
+                Code.PHONE_NOT_MOBILE, row=7, column="phone_number", value="+442079460021"
+            ),
+            problems.one(
+                Code.VALUE_CHANGED,
+                row=6,
+                column="phone_number",
+                value="020 7946 0018",
+                detail="020 7946 0018 -> +442079460018",
+            ),
+        ],
+    )
