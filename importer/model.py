@@ -100,6 +100,21 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Normalised:
+    """One file after tidying: every row is still there, every cell is readable or null.
+
+    Attributes:
+        frame: `#source` (UInt16), `#row` (UInt32), every canonical column (text, tidy: E.164,
+            ISO alpha-2, `true`/`false`; null where the cell is empty or cannot be read), then
+            the extra columns under their placeholder names, in order of name.
+        problems: a problem frame of what was found in single cells.
+    """
+
+    frame: pl.DataFrame = field(repr=False)
+    problems: pl.DataFrame = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Checked:
     """The rows of all files after normalising and validating.
 
@@ -284,7 +299,7 @@ class Decision:
 
     Attributes:
         verb: what to do.
-        wait_s: seconds; only with AGAIN.
+        wait_s: seconds; with AGAIN, and for everybody with `hold`.
         hold: everybody waits, not only this submission, and the rate halves (429, 503).
         code: a short machine word for the ledger, such as `http-429` or `ConnectError`.
         message: for a person; no personal data.

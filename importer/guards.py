@@ -1,0 +1,129 @@
+"""When a run stops early: too many failures, a refusal, or because it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from importer.errors import Exit
+from importer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from importer.model import Outcome
+    from importer.settings import Settings
+
+T = TypeVar("T")
+
+FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
+"""The states that the guards count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """How many failures (rejected, doubtful, unsent) a run bears.
+
+    Attributes:
+        max_failures: one more stops it; None for no bound.
+        max_failures_in_a_row: so many without a success between them stop it.
+    """
+
+    max_failures: int | None = None
+    max_failures_in_a_row: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, total: int) -> Guards:
+        """The guards that the settings describe, for a run of `total` submissions."""
+        return cls(settings.failures_allowed(total), settings.max_failures_in_a_row)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run of submissions ended; false where simply all was done.
+
+    Attributes:
+        reason: one sentence for a person; empty where all was done.
+        exit_code: OK, SETUP (the API refuses us), HELD (a guard) or INTERRUPTED.
+    """
+
+    reason: str = ""
+    exit_code: Exit = Exit.OK
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class CalledOff(Exception):
+    """What was waited for is no longer wanted."""
+
+
+class Brake:
+    """Keeps new attempts from beginning and ends every wait for one; the first reason stays."""
+
+    def __init__(self) -> None:
+        self.pulled = False
+        self.ending = Ending()
+        self.error: Exception | None = None
+        self._waits: set[asyncio.Timeout] = set()
+
+    def pull(self, ending: Ending, error: Exception | None = None) -> None:
+        """Stop, for a reason or because of an error; an error goes before any reason."""
+        self.error = self.error or error
+        if self.pulled:
+            return
+        self.pulled, self.ending = True, ending
+        for wait in self._waits:
+            wait.reschedule(0.0)
+
+    async def released(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """Wait for something.
+
+        Raises:
+            CalledOff: the brake is pulled, or was pulled meanwhile.
+        """
+        if self.pulled:
+            raise CalledOff
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._waits.add(scope)
+                try:
+                    result = await wait()
+                finally:
+                    self._waits.discard(scope)
+        except TimeoutError as exc:
+            raise CalledOff from exc
+        if self.pulled:
+            raise CalledOff
+        return result
+
+
+class Tally:
+    """Counts outcomes against the guards."""
+
+    def __init__(self, guards: Guards) -> None:
+        self._guards = guards
+        self._failed = 0
+        self._in_a_row = 0
+
+    def count(self, outcome: Outcome) -> Ending:
+        """Take note of an outcome; an ending where it is one failure too many."""
+        if outcome.state not in FAILURES:
+            self._in_a_row = 0
+            return Ending()
+        self._failed += 1
+        self._in_a_row += 1
+        most, row = self._guards.max_failures, self._guards.max_failures_in_a_row
+        last = f"The last: {outcome.message or outcome.state}"
+        if row is not None and self._in_a_row >= row:
+            return Ending(f"{self._in_a_row} submissions in a row failed. {last}", Exit.HELD)
+        if most is not None and self._failed > most:
+            return Ending(
+                f"{self._failed} submissions failed; max_failures allows {most}. {last}",
+                Exit.HELD,
+            )
+        return Ending()
