@@ -32,7 +32,7 @@ def participants_fault(participants: Json, method: str) -> str:
 
     Args:
         participants: the value of the key.
-        method: availabilityMethod of the configuration: `COLLECTIVE`, or a round robin.
+        method: availabilityMethod of the configuration, empty where it says none.
     """
     where = "meetingParticipants"
     if not isinstance(participants, list) or not participants:
@@ -45,12 +45,14 @@ def participants_fault(participants: Json, method: str) -> str:
             return f"{where}[{position}].{fault}"
     if sum(one.get("autoCollectAvailability") is True for one in participants) > 1:
         return f"{where}: autoCollectAvailability is for one participant at most"
-    if ROUND_ROBIN.search(method):
-        return (
-            "" if len(participants) in ROUND_ROBIN_SIZE else f"{where}: a round robin takes 2 to 10"
-        )
     organizers = sum(one.get("isOrganizer") is True for one in participants)
-    return "" if organizers == 1 else f"{where}: exactly one must have isOrganizer true"
+    if ROUND_ROBIN.search(method):
+        fault = "a round robin takes 2 to 10" if len(participants) not in ROUND_ROBIN_SIZE else ""
+    elif method.upper() == "COLLECTIVE":
+        fault = "a COLLECTIVE meeting takes exactly one isOrganizer" if organizers != 1 else ""
+    else:  # another method may have rules that are not public
+        fault = "at least one must be isOrganizer" if not (organizers or method) else ""
+    return f"{where}: {fault}" if fault else ""
 
 
 def _participant_fault(participant: Mapping[str, Json]) -> str:
@@ -111,8 +113,10 @@ def _hours_fault(hours: Json) -> str:
         if not isinstance(item, dict):
             return f"openHours[{position}] must be an object"
         for key in ("start", "end"):
-            if key in item and not (isinstance(item[key], str) and CLOCK.fullmatch(str(item[key]))):
+            if key in item and not CLOCK.fullmatch(str(item[key])):
                 return f"openHours[{position}].{key} must be a time, such as 09:00"
+        if not is_timezone(str(item.get("timezone", "UTC"))):
+            return f"openHours[{position}].timezone must be an IANA name, such as Europe/London"
     return ""
 
 

@@ -93,7 +93,7 @@ def _meeting_fault(body: Mapping[str, Json]) -> str:
     if not isinstance(configuration, dict):
         return "meetingConfiguration must be an object"
     return configuration_fault(configuration) or participants_fault(
-        body["meetingParticipants"], str(configuration.get("availabilityMethod", "COLLECTIVE"))
+        body["meetingParticipants"], str(configuration.get("availabilityMethod", ""))
     )
 
 
