@@ -1,1 +1,8 @@
-"""The results ledger: what was meant, what was tried, what became of it."""
+"""The results ledger: what was meant, what was tried, what became of it.
+
+Nothing in it says a readable phone, e-mail or name: a person is a keyed hash and a masked text.
+"""
+
+from importer.ledger.store import Ledger
+
+__all__ = ["Ledger"]

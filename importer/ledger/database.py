@@ -1,0 +1,141 @@
+"""One database: its engine, and the two ways in, reading and writing, each one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from importer.errors import LedgerError
+from importer.ledger.faults import explained, gate
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+_Found = TypeVar("_Found")
+_Print = tuple[int, int, int] | None
+
+WRITES: Final = "importer_writes"
+"""The execution option of a transaction that takes the write lock at once."""
+
+_TRIES: Final = 5
+
+
+class Database:
+    """A ledger's database.
+
+    Args:
+        engine: made by `importer.ledger.opening`.
+        name: for a person: the file, or the URL without the password.
+        path: the file of a SQLite ledger, None for a server.
+        readonly: nothing may be written, not even a file beside it.
+        on_commit: called with a write's name after it is durable.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        path: Path | None,
+        *,
+        readonly: bool = False,
+        on_commit: Callable[[str], None] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.name = name
+        self.path = path
+        self.readonly = readonly
+        self._on_commit = on_commit
+        self._writer = engine.execution_options(**{WRITES: True})
+
+    def read(self, query: Callable[[Connection], _Found]) -> _Found:
+        """What a query finds in one transaction.
+
+        A read-only SQLite file is read as it lies, without locks; where a writer changed the file
+        meanwhile, what was read is thrown away and read again.
+        """
+        for _ in range(_TRIES):
+            before = self._print()
+            try:
+                with self.engine.connect() as connection, connection.begin():
+                    found = query(connection)
+            except SQLAlchemyError as error:
+                if before == self._print():
+                    raise explained(self.name, error) from error
+            else:
+                if before == self._print():
+                    return found
+        raise LedgerError(
+            f"The ledger {self.name} is being changed while it is read.", "Try again in a moment."
+        )
+
+    def write(self, what: str, query: Callable[[Connection], _Found]) -> _Found:
+        """Does a query in one transaction, durable when this returns.
+
+        Args:
+            what: name of the write, for `on_commit`.
+            query: given the connection; what it raises undoes everything.
+        """
+        if self.readonly:
+            raise LedgerError(f"The ledger {self.name} was opened for reading only.")
+        with gate(self.name), self._writer.connect() as connection, connection.begin():
+            done = query(connection)
+        if self._on_commit is not None:
+            self._on_commit(what)
+        return done
+
+    def log_ahead(self) -> None:
+        """Puts a SQLite file into WAL mode, where readers never wait for the writer."""
+        if self.path is None:
+            return
+        with gate(self.name), self.engine.connect() as connection:
+            # On the driver's connection: the mode cannot change within a transaction.
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.close()
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self.engine.dispose()
+
+    def _print(self) -> _Print:
+        """What changes whenever somebody changes a file that is read without locks."""
+        if not self.readonly or self.path is None:
+            return None
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def prepare_sqlite(engine: Engine, *, busy_s: float) -> None:
+    """Makes every connection of a SQLite engine durable, patient, and ours to begin.
+
+    The driver's own way of beginning transactions is off: a write takes the lock with its BEGIN,
+    so that what it read first cannot change before it writes.
+    """
+
+    @event.listens_for(engine, "connect")
+    def on_connect(driver: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        del record
+        driver.isolation_level = None
+        for pragma in (
+            f"busy_timeout = {int(busy_s * 1000)}",
+            "foreign_keys = ON",
+            "synchronous = FULL",
+            "cache_size = -65536",  # KiB
+            "temp_store = MEMORY",
+        ):
+            driver.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

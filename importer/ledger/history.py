@@ -1,0 +1,141 @@
+"""The runs: which there were, what became of their rows, and how they ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, func, select, tuple_, update
+
+from importer.errors import UsageError
+from importer.ledger.records import RowOutcome, Run, SourceFile
+from importer.ledger.tables import run_rows, run_sources, runs, submissions
+from importer.model import RowStatus, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+PAGE: Final = 10_000
+"""How many rows of a run are read at once."""
+
+_NEWEST: Final = (runs.c.started_at.desc(), runs.c.id.desc())
+
+
+def exists(connection: Connection, run: str) -> bool:
+    """Whether there is a run of this id."""
+    return connection.scalar(select(runs.c.id).where(runs.c.id == run)) is not None
+
+
+def listed(connection: Connection, limit: int | None) -> tuple[Run, ...]:
+    """The runs, newest first."""
+    found = connection.execute(select(runs).order_by(*_NEWEST).limit(limit)).all()
+    return tuple(_run(connection, row) for row in found)
+
+
+def find(connection: Connection, name: str | None) -> Run:
+    """The run of an id, of the beginning of one, or the newest where none is given.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    wanted = select(runs).order_by(*_NEWEST)
+    if name is not None:
+        wanted = wanted.where(runs.c.id.startswith(name, autoescape=True))
+    found = connection.execute(wanted.limit(1 if name is None else 3)).all()
+    exact = [row for row in found if row.id == name]
+    if name is None and not found:
+        raise UsageError("There is no run in the ledger yet.")
+    if not found:
+        raise UsageError(f"There is no run {name!r}.", "`importer runs` lists them.")
+    if len(found) > 1 and not exact:
+        raise UsageError(
+            f"Several runs begin with {name!r}: {', '.join(row.id for row in found)}.",
+            "Give more of the id.",
+        )
+    return _run(connection, (exact or found)[0])
+
+
+def _run(connection: Connection, row: Row[Any]) -> Run:
+    s = run_sources.c
+    sources = connection.execute(
+        select(s.name, s.path, s.sha256, s.size).where(s.run == row.id).order_by(s.position)
+    )
+    return Run(
+        id=row.id,
+        started=row.started_at,
+        finished=row.finished_at,
+        plan_hash=row.plan_hash,
+        sources=tuple(SourceFile(*source) for source in sources),
+        settings=row.settings,
+        stopped=row.stopped,
+        host=row.host,
+        pid=row.pid,
+    )
+
+
+def finish(connection: Connection, run: str, stopped: str, *, now: datetime) -> None:
+    """Writes that a run ended, and why where that was before its work was done."""
+    connection.execute(
+        update(runs).where(runs.c.id == run).values(finished_at=now, stopped=stopped)
+    )
+
+
+def reopen(connection: Connection, run: str, who: tuple[str, int]) -> None:
+    """Writes that a run goes on, and in which process."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run)
+        .values(finished_at=None, stopped="", host=who[0], pid=who[1])
+    )
+
+
+def outcomes(
+    connection: Connection, run: str, after: tuple[int, int] | None
+) -> tuple[RowOutcome, ...]:
+    """The next rows of a run in order of file and row, `PAGE` at most, with what became of them."""
+    r, s = run_rows.c, submissions.c
+    beyond: list[ColumnElement[bool]] = []
+    if after is not None:
+        beyond = [tuple_(r.source, r.row) > tuple_(*after)]
+    found = connection.execute(
+        select(
+            r.source, r.row, r.status, r.codes, r.key, s.state, s.conversation_id,
+            s.status.label("http_status"), s.code, s.message, s.sent_at, s.attempts,
+        )
+        .join_from(run_rows, submissions, r.key == s.key, isouter=True)
+        .where(r.run == run, *beyond)
+        .order_by(r.source, r.row)
+        .limit(PAGE)
+    )  # fmt: skip
+    return tuple(
+        RowOutcome(
+            source=source,
+            row=row,
+            status=RowStatus(status),
+            codes=codes,
+            key=key,
+            state=None if state is None else State(state),
+            conversation_id=conversation_id,
+            http_status=http_status,
+            code=code or "",
+            message=message or "",
+            attempted_at=attempted_at,
+            attempts=attempts or 0,
+        )
+        for (
+            source, row, status, codes, key, state, conversation_id,
+            http_status, code, message, attempted_at, attempts,
+        ) in found
+    )  # fmt: skip
+
+
+def counts(connection: Connection, run: str) -> dict[State, int]:
+    """How many of a run's ready rows stand in each state now; a state without any is left out."""
+    found = connection.execute(
+        select(submissions.c.state, func.count())
+        .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
+        .where(run_rows.c.run == run, run_rows.c.status == RowStatus.READY.value)
+        .group_by(submissions.c.state)
+    )
+    return {State(state): number for state, number in found}

@@ -1,0 +1,201 @@
+"""What goes into the ledger and comes out of it: frozen values, no readable personal data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from importer.model import Json, RowStatus, State
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a run.
+
+    Attributes:
+        name: as the user named it.
+        path: where it lay, or None for standard input.
+        sha256: hex digest of its bytes.
+        size: bytes.
+    """
+
+    name: str
+    path: str | None
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that is about to begin.
+
+    Attributes:
+        plan_hash: of its plan.
+        sources: in the order of the run; `PlannedRow.source` is a position in it.
+        settings: the ones that shape bodies and rows.
+    """
+
+    plan_hash: str
+    sources: tuple[SourceFile, ...]
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+
+class PlannedRow(NamedTuple):
+    """One row of a run: what was decided about it and, where it is ready, what would be sent.
+
+    A named tuple and no dataclass: a million of them are made and stored in seconds.
+
+    Attributes:
+        source: position of the file in the run.
+        row: spreadsheet row.
+        status: a `RowStatus`.
+        codes: the codes of its problems, with spaces between them.
+        key: of its submission; None where the row has none. A ready row needs this and the rest.
+        campaign: as in `Submission`; so are the others.
+        external_id: what reconciliation looks for.
+        person: keyed hash of the person.
+        masked: the person for the eye.
+        body_hash: keyed hash of the body.
+    """
+
+    source: int
+    row: int
+    status: str
+    codes: str = ""
+    key: str | None = None
+    campaign: str = ""
+    external_id: str = ""
+    person: str = ""
+    masked: str = ""
+    body_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the ledger knows it.
+
+    Attributes:
+        id: such as `20261122-153000-3f2a`.
+        started: UTC.
+        finished: UTC; None while it goes on, or where it was cut off.
+        plan_hash: of its plan.
+        sources: its files.
+        settings: the ones that shaped bodies and rows.
+        stopped: why it ended before its work was done; empty if it did not.
+        host: where it ran.
+        pid: of its process.
+    """
+
+    id: str
+    started: datetime
+    finished: datetime | None
+    plan_hash: str
+    sources: tuple[SourceFile, ...]
+    settings: Mapping[str, Json]
+    stopped: str
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a submission stands, for a later run that meets the same key.
+
+    Attributes:
+        key: of the submission.
+        state: an attempt without an end reads as doubtful.
+        run: that last planned it.
+        at: UTC; when it was last settled, else sent, else planned.
+        source: name of the file.
+        row: spreadsheet row.
+        body_hash: keyed hash of the body it had then.
+        conversation_id: where the API gave one.
+        code: machine word of the reason.
+        message: the reason for a person.
+    """
+
+    key: str
+    state: State
+    run: str
+    at: datetime
+    source: str
+    row: int
+    body_hash: str
+    conversation_id: str | None
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """When a person was last contacted, or may have been.
+
+    Attributes:
+        at: UTC.
+        run: that did it.
+        campaign: that it was for.
+    """
+
+    at: datetime
+    run: str
+    campaign: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended.
+
+    Attributes:
+        key: of the submission.
+        state: where it stands now; `planned` again after an attempt that was surely not processed.
+        status: HTTP status, or None where no answer was read.
+        conversation_id: where the API gave one.
+        code: machine word of the reason, such as `http-429`.
+        message: the reason for a person, without personal data.
+        duration_s: of the attempt, seconds.
+    """
+
+    key: str
+    state: State
+    status: int | None = None
+    conversation_id: str | None = None
+    code: str = ""
+    message: str = ""
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """What became of one row of a run, as the key of its submission stands now.
+
+    Attributes:
+        source: position of the file in the run.
+        row: spreadsheet row.
+        status: what was decided before anything was sent.
+        codes: the codes of its problems, with spaces between them.
+        key: of its submission, or None.
+        state: of its submission, or None where there is none.
+        conversation_id: where the API gave one.
+        http_status: last HTTP status.
+        code: machine word of the reason.
+        message: the reason for a person.
+        attempted_at: UTC; when the last request left, or None.
+        attempts: requests made for it by the run that last planned it.
+    """
+
+    source: int
+    row: int
+    status: RowStatus
+    codes: str
+    key: str | None
+    state: State | None
+    conversation_id: str | None
+    http_status: int | None
+    code: str
+    message: str
+    attempted_at: datetime | None
+    attempts: int

@@ -1,0 +1,226 @@
+"""The ledger: every question and every change, each in one transaction."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+
+from importer.errors import LedgerError
+from importer.ledger import attempting, history, looking, planning
+from importer.ledger.opening import open_readonly, open_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from sqlalchemy import Connection
+
+    from importer.ledger.database import Database
+    from importer.ledger.records import (
+        Contact,
+        NewRun,
+        PlannedRow,
+        RowOutcome,
+        Run,
+        Settlement,
+        Standing,
+    )
+    from importer.model import State
+
+_ID_TRIES: Final = 16
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _id_end() -> str:
+    return secrets.token_hex(2)
+
+
+class Ledger:
+    """What was meant, what was tried, and what became of it; safe to use from several threads.
+
+    Use `Ledger.open` or `Ledger.open_existing`. Every method is one transaction and raises
+    LedgerError where the database fails; a change is durable when its method returns.
+
+    Args:
+        database: open.
+        now: the clock; timezone-aware.
+        id_end: random end of a run's id.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], datetime] = _utc_now,
+        id_end: Callable[[], str] = _id_end,
+    ) -> None:
+        self._database = database
+        self._now = now
+        self._id_end = id_end
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        now: Callable[[], datetime] = _utc_now,
+        id_end: Callable[[], str] = _id_end,
+        on_commit: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Opens the ledger for writing; makes it, or upgrades it with a backup, where needed.
+
+        Args:
+            url: of SQLAlchemy; SQLite or PostgreSQL.
+            create: False raises LedgerError where there is no SQLite file yet.
+            now: the clock.
+            id_end: random end of a run's id.
+            on_commit: called with the name of each write as soon as it is durable, before
+                anybody hears of it; a crash test stops the process there.
+
+        Raises:
+            LedgerError: it cannot be opened; in words, with what to do.
+        """
+        return cls(
+            open_writable(url, create=create, now=now, on_commit=on_commit), now=now, id_end=id_end
+        )
+
+    @classmethod
+    def open_existing(cls, url: str) -> Self | None:
+        """Opens the ledger for looking at, or gives None where there is none; writes nothing."""
+        database = open_readonly(url)
+        return None if database is None else cls(database)
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- before anything is sent -------------------------------------------------------------
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever planned."""
+        return self._database.read(looking.is_empty)
+
+    def standing(self, keys: Iterable[str]) -> dict[str, Standing]:
+        """Where the submissions of these keys stand; unknown keys are left out."""
+        given = list(keys)
+        return self._database.read(lambda c: looking.standing(c, given))
+
+    def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, Contact]:
+        """Who of these people (keyed hashes) was contacted since then, by any run or campaign."""
+        given = list(persons)
+        return self._database.read(lambda c: looking.contacted(c, given, since))
+
+    def begin(self, new: NewRun, rows: Iterable[PlannedRow]) -> str:
+        """Writes a new run with its rows and submissions, and gives its id.
+
+        A ready row whose submission is created, duplicate, sending or doubtful, or rejected with
+        the same body, leaves it untouched: it is not among `sendable`.
+        """
+
+        def write(connection: Connection) -> str:
+            now = self._now()
+            run = self._free_id(connection, now)
+            planning.begin(connection, run, new, rows, now=now, who=_who())
+            return run
+
+        return self._database.write("begin", write)
+
+    def _free_id(self, connection: Connection, now: datetime) -> str:
+        for _ in range(_ID_TRIES):
+            run = f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{self._id_end()}"
+            if not history.exists(connection, run):
+                return run
+        raise LedgerError("Too many runs began in this second.", "Try again.")
+
+    # ---- while sending -----------------------------------------------------------------------
+
+    def sendable(self, run: str) -> list[str]:
+        """The keys that a run still has to send, in order of file and row."""
+        return self._database.read(lambda c: looking.sendable(c, run))
+
+    def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
+        """Makes the intent to send durable; says for each key whether its request may leave."""
+        return self.record(run, keys, ())[0]
+
+    def settle(self, run: str, settlements: Sequence[Settlement]) -> tuple[bool, ...]:
+        """Writes how attempts ended; says for each whether it could be."""
+        return self.record(run, (), settlements)[1]
+
+    def record(
+        self, run: str, keys: Sequence[str], settlements: Sequence[Settlement]
+    ) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+        """Writes ends of attempts, and then intents of others, in one transaction."""
+
+        def write(connection: Connection) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+            now = self._now()
+            settled = attempting.settle(connection, run, settlements, now=now)
+            return attempting.intend(connection, run, keys, now=now), settled
+
+        return self._database.write("record", write)
+
+    def recover(self, run: str | None = None) -> int:
+        """Turns attempts that a crash left open into doubtful ones; None for those of all runs.
+
+        Only a process that holds the ledger may ask for it.
+        """
+        return self._database.write(
+            "recover", lambda c: attempting.recover(c, run, now=self._now())
+        )
+
+    # ---- runs --------------------------------------------------------------------------------
+
+    def runs(self, limit: int | None = None) -> tuple[Run, ...]:
+        """The runs, newest first."""
+        return self._database.read(lambda c: history.listed(c, limit))
+
+    def run(self, name: str | None = None) -> Run:
+        """The run of an id or of the beginning of one; the newest where none is given.
+
+        Raises:
+            UsageError: there is none, or several.
+        """
+        return self._database.read(lambda c: history.find(c, name))
+
+    def reopen(self, run: str) -> None:
+        """Writes that a run goes on in this process."""
+        self._database.write("reopen", lambda c: history.reopen(c, run, _who()))
+
+    def finish(self, run: str, stopped: str = "") -> None:
+        """Writes that a run ended, and why where that was before its work was done."""
+        self._database.write("finish", lambda c: history.finish(c, run, stopped, now=self._now()))
+
+    def outcomes(self, run: str) -> Iterator[RowOutcome]:
+        """Every row of a run, in order of file and row, with what became of it until now."""
+        after: tuple[int, int] | None = None
+        while page := self._page(run, after):
+            yield from page
+            after = page[-1].source, page[-1].row
+
+    def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
+        return self._database.read(lambda c: history.outcomes(c, run, after))
+
+    def counts(self, run: str) -> dict[State, int]:
+        """How many of a run's ready rows stand in each state now."""
+        return self._database.read(lambda c: history.counts(c, run))
+
+
+def _who() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()

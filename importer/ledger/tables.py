@@ -1,0 +1,161 @@
+"""The ledger's tables, as SQLAlchemy Core sees them; the migrations make the same ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    column,
+)
+
+from importer.ledger.states import OPEN, REACHED
+from importer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql.elements import ColumnElement
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time: timezone-aware in Python, UTC in the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuses a time without a zone, and turns any other into UTC."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the ledger takes no time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Gives UTC back; SQLite forgets the zone."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def among(name: str, states: Iterable[State]) -> ColumnElement[bool]:
+    """The condition that a state column holds one of some states, in a stable order."""
+    return column(name).in_(sorted(state.value for state in states))
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+RUN_ID: Final = String(32)
+HASH: Final = String(64)
+
+runs: Final = Table(
+    "runs",
+    metadata,
+    Column("id", RUN_ID, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("plan_hash", HASH, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("stopped", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Index("runs_by_start", "started_at"),
+)
+
+run_sources: Final = Table(
+    "run_sources",
+    metadata,
+    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("path", Text),
+    Column("sha256", HASH, nullable=False),
+    Column("size", BigInteger, nullable=False),
+)
+
+run_rows: Final = Table(
+    "run_rows",
+    metadata,
+    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("source", Integer, primary_key=True, autoincrement=False),
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("status", String(20), nullable=False),
+    Column("key", HASH),
+    Column("codes", Text, nullable=False),
+    sqlite_with_rowid=False,  # written and read in the order of the primary key
+)
+
+submissions: Final = Table(
+    "submissions",
+    metadata,
+    Column("key", HASH, primary_key=True),
+    Column("run", RUN_ID, ForeignKey("runs.id"), nullable=False),
+    Column("source", Integer, nullable=False),
+    Column("row", Integer, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("person", HASH, nullable=False),
+    Column("masked", Text, nullable=False),
+    Column("body_hash", HASH, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("conversation_id", Text),
+    Column("status", Integer),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("planned_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("settled_at", Moment),
+    CheckConstraint(among("state", State), name="state"),
+    # Only what matters is indexed: a million rows are planned in seconds, and an index that a
+    # row enters when it is sent costs nothing beside the request.
+    Index(
+        "submissions_open",
+        "state",
+        sqlite_where=among("state", OPEN),
+        postgresql_where=among("state", OPEN),
+    ),
+    Index(
+        "submissions_reached",
+        "person",
+        sqlite_where=among("state", REACHED),
+        postgresql_where=among("state", REACHED),
+    ),
+)
+
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("key", HASH, ForeignKey("submissions.key"), primary_key=True),
+    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", Moment, nullable=False),
+    Column("duration_s", Float),
+    Column("status", Integer),
+    Column("code", Text, nullable=False),
+    sqlite_with_rowid=False,
+)

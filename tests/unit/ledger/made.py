@@ -1,0 +1,93 @@
+"""What the ledger's tests put into it: made-up runs, rows and ends of attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from importer.ledger import tables
+from importer.ledger.records import NewRun, PlannedRow, Settlement, SourceFile
+from importer.model import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.ledger import Ledger
+    from importer.model import State
+
+PLAN = "a" * 64
+FILE = SourceFile("list.csv", "/somewhere/list.csv", "b" * 64, 1234)
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    at: datetime = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
+    ends: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def now(self) -> datetime:
+        """The time it shows."""
+        return self.at
+
+    def pass_s(self, seconds: float) -> None:
+        """Moves it."""
+        self.at += timedelta(seconds=seconds)
+
+    def end(self) -> str:
+        """The end of the next run's id."""
+        return f"{next(self.ends):04x}"
+
+
+def new_run() -> NewRun:
+    """A run of one file."""
+    return NewRun(PLAN, (FILE,), {"campaign": "camp-42"})
+
+
+def ready(key: str, row: int = 2, *, body: str = "1", person: str = "") -> PlannedRow:
+    """A ready row; its key says which."""
+    return PlannedRow(
+        source=0,
+        row=row,
+        status="ready",
+        key=key,
+        campaign="camp-42",
+        external_id=f"A-{key}",
+        person=person or f"person of {key}",
+        masked="+44 •••• 0018",
+        body_hash=body,
+    )
+
+
+def submission(key: str, row: int = 2) -> Submission:
+    """What a worker carries for such a row."""
+    return Submission(
+        key=key,
+        external_id=f"A-{key}",
+        source=0,
+        row=row,
+        campaign="camp-42",
+        person=f"person of {key}",
+        masked="+44 •••• 0018",
+        body={},
+        body_hash="1",
+    )
+
+
+def settled(ledger: Ledger, key: str, state: State, *, code: str = "") -> str:
+    """Plans, sends and settles one submission; gives the run."""
+    run = ledger.begin(new_run(), [ready(key)])
+    assert ledger.intend(run, [key]) == (True,)
+    assert ledger.settle(run, [Settlement(key, state, code=code)]) == (True,)
+    return run
+
+
+def attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
+    """The attempts of a submission as they lie in the table."""
+    wanted = select(tables.attempts).where(tables.attempts.c.key == key).order_by("number")
+    with ledger._database.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(wanted).mappings()]
