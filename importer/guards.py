@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -10,7 +11,7 @@ from importer.errors import Exit
 from importer.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from importer.model import Outcome
     from importer.settings import Settings
@@ -58,6 +59,10 @@ class Ending:
         return self.reason
 
 
+INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTERRUPTED)
+"""The ending of whoever is told to stop."""
+
+
 class CalledOff(Exception):
     """What was waited for is no longer wanted."""
 
@@ -100,6 +105,22 @@ class Brake:
         if self.pulled:
             raise CalledOff
         return result
+
+
+@asynccontextmanager
+async def brake_at(stop: asyncio.Event) -> AsyncIterator[Brake]:
+    """A brake that is pulled as soon as the event is set."""
+    brake = Brake()
+
+    async def watch() -> None:
+        await stop.wait()
+        brake.pull(INTERRUPTED)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield brake
+    finally:
+        watcher.cancel()
 
 
 class Tally:

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from importer.errors import Exit
-from importer.guards import Brake, CalledOff, Ending, Tally
+from importer.guards import CalledOff, Ending, Tally, brake_at
+from importer.ledger.journal import NOT_LEFT
+from importer.ledger.records import Settlement
 from importer.model import Decision, MaybeSent, NotSent, Outcome, Reply, State, Verb
 from importer.retry import decide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from importer.guards import Guards
+    from importer.guards import Brake, Guards
     from importer.model import Submission
     from importer.pacing import Pace
     from importer.retry import Policy
@@ -40,13 +42,11 @@ class Creates(Protocol):
 class Journal(Protocol):
     """What is needed of the ledger."""
 
-    async def intend(self, submission: Submission, number: int) -> None:
-        """Durable on return: attempt `number` of this run begins. Raises to refuse it."""
+    async def intend(self, submission: Submission) -> None:
+        """Durable on return: a request for it may leave. Raises to refuse it."""
         ...
 
-    async def settle(
-        self, submission: Submission, number: int, outcome: Outcome, took_s: float
-    ) -> None:
+    async def settle(self, settlement: Settlement) -> None:
         """Durable on return: how that attempt ended and where the submission stands."""
         ...
 
@@ -60,9 +60,6 @@ _STATES: Final[dict[Verb, State]] = {
     Verb.AGAIN: State.PLANNED,
     Verb.STOP: State.UNSENT,
 }
-
-_CALLED_OFF: Final = "stopped"
-_INTERRUPTED: Final = Ending("Interrupted before everything was sent.", Exit.INTERRUPTED)
 
 
 async def submit(
@@ -101,26 +98,17 @@ async def submit(
         Exception: whatever the journal, the iterator or `on_outcome` raised first; what was under
             way has finished and was recorded as far as the journal let it.
     """
-    brake = Brake()
     tally = Tally(guards)
     drawn = iter(submissions)
-    workers = [
-        _Worker(client, journal, pace, policy, brake, tally, on_outcome, now, sleep, random)
-        for _ in range(concurrency)
-    ]
-    watch = asyncio.create_task(_pull_when_set(stop, brake))
-    try:
+    async with brake_at(stop) as brake:
+        workers = [
+            _Worker(client, journal, pace, policy, brake, tally, on_outcome, now, sleep, random)
+            for _ in range(concurrency)
+        ]
         await asyncio.gather(*(worker.run(drawn) for worker in workers))
-    finally:
-        watch.cancel()
     if brake.error is not None:
         raise brake.error
     return brake.ending
-
-
-async def _pull_when_set(stop: asyncio.Event, brake: Brake) -> None:
-    await stop.wait()
-    brake.pull(_INTERRUPTED)
 
 
 @dataclass(slots=True)
@@ -132,6 +120,18 @@ class _Journey:
     began: float = 0.0
     status: int | None = None
     conversation_id: str | None = None
+
+    def settlement(self, decision: Decision, took_s: float) -> Settlement:
+        """How its last attempt ended."""
+        return Settlement(
+            key=self.submission.key,
+            state=_STATES[decision.verb],
+            status=self.status,
+            conversation_id=self.conversation_id,
+            code=decision.code,
+            message=decision.message,
+            duration_s=took_s,
+        )
 
     def outcome(self, decision: Decision) -> Outcome:
         """Where it stands after that decision."""
@@ -188,7 +188,7 @@ class _Worker:
         if not journey.attempts:
             journey.began = self.now()
         journey.attempts += 1
-        await self.journal.intend(submission, journey.attempts)
+        await self.journal.intend(submission)
         if self.brake.pulled:
             await self._call_off(journey)
             return None
@@ -204,9 +204,7 @@ class _Worker:
         journey.conversation_id = reply.conversation_id if reply else None
         if decision.verb is Verb.STOP:
             self.brake.pull(Ending(decision.message, Exit.SETUP))
-        await self.journal.settle(
-            submission, journey.attempts, journey.outcome(decision), ended_at - sent_at
-        )
+        await self.journal.settle(journey.settlement(decision, ended_at - sent_at))
         return decision
 
     async def _request(self, submission: Submission) -> Reply | NotSent | MaybeSent:
@@ -217,9 +215,8 @@ class _Worker:
 
     async def _call_off(self, journey: _Journey) -> None:
         """Take back an intent whose request was not made."""
-        again = Decision(Verb.AGAIN, code=_CALLED_OFF, message="Called off before it was sent.")
-        outcome = journey.outcome(again)
-        await self.journal.settle(journey.submission, journey.attempts, outcome, 0.0)
+        again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Called off before it was sent.")
+        await self.journal.settle(journey.settlement(again, 0.0))
 
     def _learn(
         self, happened: Reply | NotSent | MaybeSent, decision: Decision, left_at: float
