@@ -73,7 +73,7 @@ class Mistake:
     position: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Document:
     """One YAML file as it stands.
 

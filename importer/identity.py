@@ -32,6 +32,7 @@ __all__ = ["Identity", "fingerprint", "hmac_key", "mask", "mask_email", "mask_ph
 
 PREVIEW_KEY: Final = b"a preview: nothing is sent or kept under this key"
 _MIN_CHARACTERS: Final = 32
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _BLOCK: Final = 64  # bytes that SHA-256 takes at a time
 
 
@@ -77,8 +78,9 @@ class Identity:
 
     def digest(self, body: Mapping[str, Json]) -> str:
         """A hash of a request body, whatever the order of its keys, as hex text."""
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hmac.digest(self.hmac_key, f"{_net('body')}{text}".encode(), "sha256").hex()
+        return hmac.digest(
+            self.hmac_key, f"{_net('body')}{_CANONICAL.encode(body)}".encode(), "sha256"
+        ).hex()
 
     def _hashed(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
         """One hash a row; a message without a person is null, and a mistake of the caller."""

@@ -1,0 +1,127 @@
+"""A row of a group becomes a request body, rendered when it is sent and not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from importer.masks import mask_email, mask_phone
+from importer.model import Submission
+from importer.placeholders import compiled
+from schemas.columns import GROUP, OWN, ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import polars as pl
+
+    from importer.identity import Identity
+    from importer.model import Group, Json, Plan
+    from importer.settings import Settings
+
+_AT_ONCE: Final = 10_000  # rows whose keys are made in one go
+_ID_DIGITS: Final = 24
+_PLAIN: Final = (
+    ("phone_number", "phoneNumber"),
+    ("email", "emailAddress"),
+    ("country", "countryCode"),
+    ("first_name", "firstName"),
+    ("last_name", "lastName"),
+)
+
+
+class Renderer:
+    """Renders the bodies of one group's rows; what they share is made once."""
+
+    def __init__(self, group: Group, settings: Settings) -> None:
+        campaign = {"campaignId": group.campaign, "externalCampaignId": group.external_campaign}
+        self._campaign: dict[str, Json] = {key: each for key, each in campaign.items() if each}
+        self._may_skip = settings.skip_duplication_check
+        self._business_hours = settings.send_during_business_hours
+        shared: dict[str, Json] = {}
+        if settings.conversation == "auto-schedule":
+            shared["meetingParticipants"] = list(group.meeting_participants)
+            shared["meetingConfiguration"] = group.meeting_configuration
+        self._shared = shared
+        self._filled = compiled(shared)
+
+    def body(self, row: Mapping[str, str | None], external_id: str) -> dict[str, Json]:
+        """The request body of a row; parts that rows share are the same objects in each.
+
+        Args:
+            row: canonical columns, tidy; null is left out.
+            external_id: what reconciliation looks for.
+        """
+        body: dict[str, Json] = {}
+        for column, key in _PLAIN:
+            value = row[column]
+            if value:
+                body[key] = value
+        body.update(self._campaign)
+        body["externalId"] = external_id
+        if self._may_skip and row["skip_duplication_check"] == "true":
+            body["skipDuplicationCheck"] = True
+        hours = row["send_during_business_hours"]
+        if hours:
+            body["shouldSendDuringBusinessHours"] = hours == "true"
+        elif self._business_hours is not None:
+            body["shouldSendDuringBusinessHours"] = self._business_hours
+        filled = self._shared if self._filled is None else self._filled(row)
+        body.update(cast("Mapping[str, Json]", filled))
+        return body
+
+
+def render(
+    row: Mapping[str, str | None], group: Group, settings: Settings, external_id: str
+) -> dict[str, Json]:
+    """The request body of one row; `Renderer` is for many.
+
+    Args:
+        row: its canonical columns, tidy; null is left out of the body.
+        group: the row's group.
+        settings: `conversation`, `skip_duplication_check` and `send_during_business_hours`.
+        external_id: what reconciliation looks for; see `external_id`.
+    """
+    return Renderer(group, settings).body(row, external_id)
+
+
+def external_id(candidate_id: str | None, key: str) -> str:
+    """The row's own id, else one made from its submission key."""
+    return candidate_id or f"imp-{key[:_ID_DIGITS]}"
+
+
+def submissions(
+    plan: Plan, identity: Identity, settings: Settings, rows: pl.DataFrame | None = None
+) -> Iterator[Submission]:
+    """The submissions of a plan, made one by one in order of its frame.
+
+    Args:
+        plan: gives the groups.
+        identity: makes keys and hashes.
+        settings: shape the bodies.
+        rows: the part of `plan.frame` that is wanted; all of it by default.
+    """
+    frame = plan.frame if rows is None else rows
+    columns = [SOURCE, ROW, GROUP, *sorted(OWN)]
+    renderers: dict[int, Renderer] = {}
+    for part in frame.iter_slices(_AT_ONCE):
+        keys, persons = identity.keys(part), identity.persons(part)
+        wanted = part.select(columns)
+        for key, person, row in zip(keys, persons, wanted.iter_rows(named=True), strict=True):
+            number = row[GROUP]
+            group = plan.groups[number]
+            if number not in renderers:
+                renderers[number] = Renderer(group, settings)
+            own_id = external_id(row["candidate_id"], key)
+            body = renderers[number].body(row, own_id)
+            phone = row["phone_number"]
+            yield Submission(
+                key=key,
+                external_id=own_id,
+                source=row[SOURCE],
+                row=row[ROW],
+                campaign=group.campaign or group.external_campaign,
+                person=person,
+                masked=mask_phone(phone) if phone else mask_email(row["email"]),
+                body=body,
+                body_hash=identity.digest(body),
+            )

@@ -1,0 +1,284 @@
+"""What participant and meeting templates may say: the API's rules, as strict pydantic models.
+
+The models check and nothing else: what is sent is the user's own text, never a model's. A string
+that still holds a placeholder passes every rule on its form, and is checked again when filled.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+ROUND_ROBIN_SIZE: Final = range(2, 11)
+_BRACES: Final = re.compile(r"\{[^{}]*\}")
+_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]+")
+_ROUND_ROBIN: Final = re.compile(r"round.?robin", re.IGNORECASE)
+
+
+def has_placeholder(text: str) -> bool:
+    """Whether part of a text is not known yet: `{ours}` or the API's `{{own}}`."""
+    return _BRACES.search(text) is not None
+
+
+def _said(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def _timezone(value: str) -> str:
+    if not has_placeholder(value) and not is_timezone(value):
+        raise ValueError("must be an IANA time zone such as Europe/London")
+    return value
+
+
+def _email(value: str) -> str:
+    if not has_placeholder(value) and not _EMAIL.fullmatch(value.strip()):
+        raise ValueError("must be an e-mail address")
+    return value
+
+
+@lru_cache(maxsize=1024)
+def is_timezone(name: str) -> bool:
+    """Whether a name is in the IANA time zone database."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, a path outside of it, a folder of it
+        return False
+    return True
+
+
+Text = Annotated[str, AfterValidator(_said)]
+Timezone = Annotated[Text, AfterValidator(_timezone)]
+Email = Annotated[Text, AfterValidator(_email)]
+
+
+class Part(BaseModel):
+    """A mapping in the API's own key names; a key that we do not know is let through."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="allow",
+        frozen=True,
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def keys(cls) -> frozenset[str]:
+        """Every key that we know, under each name that it may have."""
+        return frozenset(key for names in cls.spellings() for key in names)
+
+    @classmethod
+    def spellings(cls) -> Iterator[Sequence[str]]:
+        """The names of each key, the usual one first."""
+        for field in cls.model_fields.values():
+            alias = field.validation_alias
+            if isinstance(alias, AliasChoices):
+                yield [str(choice) for choice in alias.choices]
+            else:
+                yield [str(alias)]
+
+
+class OpenHours(Part):
+    """When meetings can be: one item of openHours. Only its time zone has a rule that is sure."""
+
+    days: Any = None
+    start: Any = None
+    end: Any = None
+    timezone: Timezone | None = None
+
+
+class Meeting(Part):
+    """A meeting template: the API's meetingConfiguration.
+
+    The public pages name the rules of duration, buffer, reminder, notice and days ahead, but not
+    the keys; each is known here under the names that it may have.
+    """
+
+    title: Text
+    description: str | None = None
+    open_hours: list[OpenHours] = Field(min_length=1)
+    timezone: Timezone
+    duration: int = Field(
+        ge=1,
+        le=1440,
+        validation_alias=AliasChoices("duration", "durationMinutes", "durationInMinutes"),
+    )
+    video_conferencing: bool
+    video_conferencing_provider: Text | None = Field(None, validate_default=True)
+    location: Text | None = None
+    buffer: int | None = Field(
+        None,
+        ge=0,
+        le=120,
+        multiple_of=5,
+        validation_alias=AliasChoices(
+            "buffer", "bufferMinutes", "bufferInMinutes", "bufferTime", "bufferTimeMinutes"
+        ),
+    )
+    reminder: int | None = Field(
+        None,
+        ge=1,
+        validation_alias=AliasChoices("reminder", "reminderMinutes", "reminderInMinutes"),
+    )
+    minimum_notice: int | None = Field(
+        None,
+        ge=0,
+        validation_alias=AliasChoices(
+            "minimumNotice", "minimumNoticeMinutes", "minimumNoticeInMinutes"
+        ),
+    )
+    days_ahead: int | None = Field(
+        None, ge=1, validation_alias=AliasChoices("daysAhead", "maxDaysAhead", "daysInAdvance")
+    )
+    availability_method: Text | None = None
+    availability_outreach_settings: dict[str, Any] | None = None
+
+    @field_validator("video_conferencing_provider")
+    @classmethod
+    def _provider_when_on(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("video_conferencing") is True:
+            raise ValueError("is required when videoConferencing is true")
+        return value
+
+    @field_validator("location")
+    @classmethod
+    def _video_or_location(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("video_conferencing") is True:
+            raise ValueError("cannot stand beside videoConferencing: true")
+        return value
+
+
+class Availability(Part):
+    """When a participant can, given by hand; what an item says is not public."""
+
+    time_slots: list[dict[str, Any]] | None = None
+
+
+class Participant(Part):
+    """Whom the candidate meets: one item of meetingParticipants."""
+
+    name: Text | None = None
+    email: Email | None = None
+    is_organizer: bool | None = None
+    is_calendar_connected: bool | None = None
+    auto_collect_availability: bool | None = None
+    availability: Availability | None = None
+
+    @field_validator("auto_collect_availability")
+    @classmethod
+    def _not_with_calendar(cls, value: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001 (pydantic's signature)
+        if value and info.data.get("is_calendar_connected"):
+            raise ValueError("needs isCalendarConnected: false")
+        return value
+
+    def can_say_when(self) -> bool:
+        """Whether there is one of the three ways to learn when the participant has time."""
+        slots = self.availability.time_slots if self.availability else None
+        return bool(self.is_calendar_connected or self.auto_collect_availability or slots)
+
+
+class Participants(RootModel[list[Participant]]):
+    """A participant template: the API's meetingParticipants."""
+
+    model_config = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True)
+    root: Annotated[list[Participant], Field(min_length=1)]
+
+
+_NO_WAY: Final = (
+    "needs one way to give availability: "
+    "isCalendarConnected: true, availability.timeSlots, or autoCollectAvailability: true"
+)
+
+Broken = tuple[tuple[int | str, ...], str]
+"""A rule that is broken: the path in the template, and what must be."""
+
+
+def participants_broken(participants: Participants) -> list[Broken]:
+    """The rules of a list of participants that hold whatever the meeting."""
+    broken: list[Broken] = [
+        ((place,), _NO_WAY)
+        for place, each in enumerate(participants.root)
+        if not each.can_say_when()
+    ]
+    collecting = [n for n, each in enumerate(participants.root) if each.auto_collect_availability]
+    broken += [
+        ((place, "autoCollectAvailability"), "can be true for one participant only")
+        for place in collecting[1:]
+    ]
+    return broken
+
+
+def pair_broken(meeting: Meeting, participants: Participants) -> str:
+    """Which rule on organizers a meeting and its participants break together; empty for none.
+
+    An availabilityMethod that we do not know sets no rule: the API may know more than we do.
+    """
+    method = (meeting.availability_method or "").strip()
+    organizers = sum(bool(each.is_organizer) for each in participants.root)
+    if _ROUND_ROBIN.search(method):
+        fits = len(participants.root) in ROUND_ROBIN_SIZE
+        return "" if fits else "a round-robin meeting takes 2 to 10 participants"
+    if method.upper() == "COLLECTIVE":
+        return "" if organizers == 1 else "a COLLECTIVE meeting takes exactly one organizer"
+    if not method:
+        return "" if organizers else "at least one participant must have isOrganizer: true"
+    return ""
+
+
+def method_known(meeting: Meeting) -> bool:
+    """Whether the rules of the meeting's availabilityMethod are known."""
+    method = (meeting.availability_method or "").strip()
+    known = not method or method.upper() == "COLLECTIVE" or bool(_ROUND_ROBIN.search(method))
+    return known or has_placeholder(method)
+
+
+def strangers(
+    value: Mapping[str, Any], part: type[Part], path: tuple[int | str, ...] = ()
+) -> Iterator[tuple[tuple[int | str, ...], frozenset[str]]]:
+    """The keys that no rule knows: path of each, and the keys that it may have meant."""
+    known = part.keys()
+    for key in value:
+        if key not in known:
+            yield (*path, key), known
+    for key, inner in _NESTED:
+        if key in known:
+            for place, item in _parts(value.get(key)):
+                yield from strangers(item, inner, (*path, key, *place))
+
+
+def repeated(value: Mapping[str, Any], part: type[Part]) -> Iterator[tuple[str, str]]:
+    """Keys that say what another one has said already, with that other one."""
+    for names in part.spellings():
+        used = [name for name in names if name in value]
+        yield from ((name, used[0]) for name in used[1:])
+
+
+_NESTED: Final[tuple[tuple[str, type[Part]], ...]] = (
+    ("openHours", OpenHours),
+    ("availability", Availability),
+)
+
+
+def _parts(value: object) -> Iterable[tuple[tuple[int, ...], dict[str, Any]]]:
+    """The mappings among the items of a list, with their places; or a mapping itself."""
+    items = [((n,), each) for n, each in enumerate(value)] if isinstance(value, list) else []
+    return [(at, each) for at, each in (*items, ((), value)) if isinstance(each, dict)]
