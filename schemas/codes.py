@@ -146,7 +146,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.NAME_SPLIT: Words(
             _W,
-            "The full name was split into first and last name.",
+            "The full name was split: {detail}.",
             "Check the two names, or give them in columns of their own.",
         ),
         Code.CONTACT_MISSING: Words(

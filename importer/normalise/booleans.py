@@ -1,0 +1,62 @@
+"""Yes and no as people write them in eight languages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from importer.normalise.text import folded
+
+_YES: Final = """
+    true t yes y ok on 1 x ✓ ✔ ☑ ✅ checked
+    ja j wahr an ein
+    oui o vrai active
+    si s verdadero cierto
+    vero acceso
+    waar aan
+    tak prawda wlaczone
+    sim verdadeiro
+"""
+_NO: Final = """
+    false f no n off 0 ✗ ✘ ☐ unchecked
+    nein falsch aus
+    non faux inactive
+    falso
+    nee onwaar uit
+    nie falsz wylaczone
+    nao
+"""
+
+
+def _table() -> pl.DataFrame:
+    """Folded word -> `true` or `false`."""
+    meaning = dict.fromkeys(_YES.split(), "true") | dict.fromkeys(_NO.split(), "false")
+    words, said = pl.Series("word", list(meaning)), pl.Series("said", list(meaning.values()))
+    return pl.DataFrame([_key(words), said]).unique("word")
+
+
+def _key(cells: pl.Series) -> pl.Series:
+    """The words as they are compared; marks such as ✓ stand for themselves."""
+    plain = folded(cells.str.replace(r"^([01])\.0+$", "${1}"))  # a number cell says 1.0
+    return plain.zip_with(plain != "", cells)
+
+
+_SAID: Final = _table()
+
+
+def booleans(cells: pl.Series) -> pl.Series:
+    """`true`, `false`, or null where a cell is empty or neither.
+
+    Args:
+        cells: tidy text.
+    """
+    distinct = cells.drop_nulls().unique()
+    if not distinct.len():
+        return cells
+    table = pl.DataFrame({"cell": distinct, "word": _key(distinct)}).join(
+        _SAID, on="word", how="inner"
+    )
+    return cells.replace_strict(
+        table["cell"], table["said"], default=None, return_dtype=pl.String
+    ).alias(cells.name)

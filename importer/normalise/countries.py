@@ -1,0 +1,181 @@
+"""Countries: names and codes in eight languages become ISO 3166-1 alpha-2.
+
+The names are Babel's; what people write besides them stands below.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+import polars as pl
+from babel import Locale
+from babel.core import get_global
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+from importer.normalise.text import folded
+
+_LOCALES: Final = "en de de_AT de_CH fr es es_MX it nl pl pt pt_PT"
+_NO_COUNTRIES: Final = "AC CP CQ DG EA EU EZ IC QO TA UN XA XB ZZ"
+"""Codes of Babel's that are no ISO 3166-1 country (Kosovo's XK is kept: phones have it)."""
+
+_NOWHERE: Final = "001"
+"""What phonenumbers calls the region of a number that belongs to no country."""
+
+_ALIASES: Final = {
+    "AE": "UAE, Emirates, United Arab Emirates, VAE, EAU, ZEA",
+    "BA": "Bosnia, Bosnien, Bosnie, Bosnië, Bośnia, Bósnia",
+    "BE": "Kingdom of Belgium",
+    "BN": "Brunei Darussalam",
+    "BO": "Bolivia Plurinational State of",
+    "BR": "Brasil",
+    "BY": "Belarus, Weissrussland, Biélorussie, Bielorrusia, Wit-Rusland",
+    "CD": "DR Congo, DRC, RDC, Democratic Republic of the Congo, Congo Kinshasa, "
+    "Demokratische Republik Kongo, République démocratique du Congo, "
+    "República Democrática del Congo, Repubblica Democratica del Congo, "
+    "Democratische Republiek Congo, Demokratyczna Republika Konga, "
+    "República Democrática do Congo",
+    "CG": "Republic of the Congo, Congo Brazzaville",
+    "CH": "Swiss, Confoederatio Helvetica",
+    "CI": "Ivory Coast, Cote d Ivoire, Elfenbeinküste, Costa de Marfil, Costa d'Avorio, "
+    "Ivoorkust, Wybrzeże Kości Słoniowej, Costa do Marfim",
+    "CN": "PRC, VR China, People's Republic of China, Volksrepublik China, "
+    "Mainland China, Chine, Chiny",
+    "CV": "Cape Verde, Cabo Verde, Kap Verde",
+    "CZ": "Czech Republic, Czechia, Tschechische Republik, Tschechei, République tchèque, "
+    "República Checa, Repubblica Ceca, Tsjechische Republiek, Republika Czeska, "
+    "República Tcheca",
+    "DE": "BRD, Federal Republic of Germany, Bundesrepublik Deutschland, Bundesrepublik, "
+    "République fédérale d'Allemagne",
+    "EE": "Estland",
+    "ES": "Kingdom of Spain, Königreich Spanien, Reino de España",
+    "FK": "Malvinas, Islas Malvinas",
+    "FR": "French Republic, République française, Metropolitan France",
+    "GB": "UK, Great Britain, Britain, England, Scotland, Wales, Northern Ireland, "
+    "United Kingdom of Great Britain and Northern Ireland, The United Kingdom, "
+    "Großbritannien, Vereinigtes Königreich, VK, Schottland, Nordirland, "
+    "Grande Bretagne, Royaume Uni, Angleterre, Écosse, Pays de Galles, Irlande du Nord, "
+    "Gran Bretaña, Reino Unido, Inglaterra, Escocia, Gales, Irlanda del Norte, "
+    "Gran Bretagna, Regno Unito, Inghilterra, Scozia, Galles, Irlanda del Nord, "
+    "Groot Brittannië, Verenigd Koninkrijk, Engeland, Schotland, Noord Ierland, "
+    "Wielka Brytania, Zjednoczone Królestwo, Anglia, Szkocja, Walia, Irlandia Północna, "
+    "Grã Bretanha, Escócia, País de Gales, Irlanda do Norte",
+    "GM": "The Gambia, Republic of The Gambia",
+    "GR": "Hellas, Hellenic Republic",
+    "HK": "Hong Kong, Hongkong, Hong Kong SAR",
+    "IE": "Republic of Ireland, Éire, Eire, Republik Irland, République d'Irlande, ROI",
+    "IR": "Islamic Republic of Iran, Iran Islamic Republic of",
+    "IT": "Italian Republic, Repubblica Italiana",
+    "KG": "Kyrgyz Republic, Kirgistan, Kirgisistan",
+    "KP": "DPRK, Democratic People's Republic of Korea",
+    "KR": "South Korea, Republic of Korea, Korea Republic of, ROK, Südkorea, "
+    "Corée du Sud, Corea del Sur, Corea del Sud, Zuid Korea, Korea Południowa, Coreia do Sul",
+    "KZ": "Kasachstan, Kazachstan",
+    "LA": "Lao, Lao People's Democratic Republic",
+    "LK": "Ceylon",
+    "MD": "Republic of Moldova, Moldova Republic of, Moldawien, Moldavie, Moldavia, Moldavië",
+    "MK": "Macedonia, North Macedonia, FYROM, Mazedonien, Macédoine, Macedonië, Macedônia",
+    "MM": "Myanmar, Burma, Birma, Birmanie, Birmania",
+    "MO": "Macao, Macau",
+    "MX": "Méjico, United Mexican States",
+    "NL": "Holland, The Netherlands, Kingdom of the Netherlands, Hollande, Holanda, Olanda, "
+    "Holandia, Nederland, Niederlande, Die Niederlande, Pays Bas, Países Bajos, Paesi Bassi",
+    "PH": "The Philippines",
+    "PS": "Palestine, State of Palestine, Palästina, Palestina, Palestyna",
+    "PT": "Portuguese Republic, República Portuguesa",
+    "RO": "Roumania, Rumania",
+    "RU": "Russia, Russian Federation, Russische Föderation, Fédération de Russie, "
+    "Federación de Rusia, Federazione Russa, Russische Federatie, Federacja Rosyjska, "
+    "Federação Russa",
+    "SA": "KSA, Kingdom of Saudi Arabia",
+    "SK": "Slovak Republic, Slowakische Republik, República Eslovaca, Repubblica Slovacca",
+    "ST": "Sao Tome and Principe",
+    "SY": "Syrian Arab Republic",
+    "SZ": "Swaziland, Swasiland",
+    "TL": "East Timor, Timor Leste, Osttimor, Timor oriental, Timor Oriental",
+    "TR": "Turkey, Turkiye, Türkei, Turquie, Turquía, Turchia, Turkije, Turcja, Turquia",
+    "TW": "Taiwan, Republic of China, Taiwan Province of China, Chinese Taipei",
+    "TZ": "United Republic of Tanzania, Tanzania United Republic of",
+    "UA": "The Ukraine",
+    "US": "USA, U.S., U.S.A., US of A, United States, United States of America, America, "
+    "The United States, The United States of America, Amerika, "
+    "Vereinigte Staaten, Vereinigte Staaten von Amerika, "
+    "États Unis d'Amérique, Amérique, EEUU, EE. UU., E.E.U.U., Estados Unidos de América, "
+    "Stati Uniti d'America, Verenigde Staten van Amerika, VS, "
+    "Stany Zjednoczone Ameryki, Stany Zjednoczone Ameryki Północnej, Ameryka, "
+    "Estados Unidos da América, EUA",
+    "VA": "Vatican, Holy See, Vatican City State, Vatikan, Vaticano, Watykan, Vaticaanstad",
+    "VE": "Bolivarian Republic of Venezuela",
+    "VN": "Viet Nam",
+    "XK": "Republic of Kosovo",
+    "ZA": "RSA, Republic of South Africa, Republik Südafrika",
+}
+"""What people write besides Babel's names."""
+
+_UNCLEAR: Final = ("congo", "kongo", "korea", "saintmartin", "saomartinho")
+"""Folded names that two countries answer to: never guessed."""
+
+
+@cache
+def _table() -> pl.DataFrame:
+    """Folded name or code -> alpha-2."""
+    codes: dict[str, str] = {}
+    for locale in _LOCALES.split():
+        for code, name in Locale.parse(locale).territories.items():
+            if re.fullmatch("[A-Z]{2}", code) and code not in _NO_COUNTRIES:
+                without_brackets = re.sub(r"\s*[(\[].*", "", name)
+                for word in (code, name, without_brackets, *_spelled_out(name, locale)):
+                    codes.setdefault(word, code)
+    countries = set(codes.values())
+    for code, became in get_global("territory_aliases").items():
+        if re.fullmatch("[A-Z]{3}", code) and len(became) == 1 and became[0] in countries:
+            codes.setdefault(code, became[0])
+    for calling, regions in COUNTRY_CODE_TO_REGION_CODE.items():
+        if regions[0] in countries:
+            codes |= {f"+{calling}": regions[0], f"00{calling}": regions[0]}
+    for code, names in _ALIASES.items():
+        codes.update(dict.fromkeys(names.split(", "), code))
+    words = folded(pl.Series("word", list(codes)))
+    table = pl.DataFrame([words, pl.Series("code", list(codes.values()))])
+    return table.filter(~words.is_in(_UNCLEAR)).unique("word", keep="last", maintain_order=True)
+
+
+def _spelled_out(name: str, locale: str) -> tuple[str, ...]:
+    """The name as it is written where `&` or an umlaut is not at hand."""
+    if locale.startswith("de"):
+        return (name.translate(_UMLAUTS), name.replace("&", "und"))
+    return (name.replace("&", "and"),)
+
+
+_UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
+
+
+def countries(cells: pl.Series) -> pl.Series:
+    """ISO 3166-1 alpha-2, or null where a cell is empty or no country that we know.
+
+    Args:
+        cells: tidy text: a name in English, German, French, Spanish, Italian, Dutch, Polish or
+            Portuguese, a code of two or three letters, or a calling code with its + (`+44`),
+            which stands for the main country that has it.
+    """
+    distinct = cells.drop_nulls().unique()
+    if not distinct.len():
+        return cells
+    known = pl.DataFrame({"cell": distinct, "word": folded(distinct)}).join(
+        _table(), on="word", how="inner"
+    )
+    return cells.replace_strict(
+        known["cell"], known["code"], default=None, return_dtype=pl.String
+    ).alias(cells.name)
+
+
+@cache
+def calling_codes() -> dict[str, int]:
+    """Alpha-2 -> calling code; +1, +7, +39, +44 and others are shared by several."""
+    return {
+        region: code
+        for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()
+        for region in regions
+        if region != _NOWHERE
+    }

@@ -1,0 +1,85 @@
+"""One full name becomes a first and a last name; letters are never changed.
+
+"García Márquez, Gabriel" says it by its comma. "DUPONT Jean" says it by its capitals, "王 小明" by
+its script. Of any other name the first word is the first name, which is right for most and the
+reason why a split is always a warning. Titles before the name are left out of both.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+FIRST: Final = "first_name"
+LAST: Final = "last_name"
+
+_TITLES: Final = (
+    "mr|mrs|ms|miss|mx|dr|prof|professor|sir|herr|frau|mme|mlle|madame|monsieur|señor|señora|"
+    "señorita|sra|srta|signor|signora|signorina|dhr|mevr|drs|senhor|senhora|dott|inż|mgr"
+)
+_DOTTED_TITLES: Final = r"rev|eng|ir|ing|dipl\.?-ing|mag|sig|sr|mw"
+_TITLED: Final = rf"(?i)^(?:(?:(?:{_TITLES})(?:\.\s*|\s+))|(?:(?:{_DOTTED_TITLES})\.\s+))+"
+_SUFFIX: Final = (
+    r"\s*,\s*((?i:jr|sr|ii|iii|iv|ph\.?\s?d|mba|m\.?sc|b\.?sc|b\.?eng|m\.?eng|llm|cpa|esq)\.?"
+    r"|MD|M\.D\.|[BM]\.A\.)$"
+)
+_FAMILY_FIRST: Final = r"^[\p{Han}\p{Hangul}\p{Hiragana} ]+$"
+_CAPITALS: Final = (
+    r"^((?:[\p{Lu}\p{M}'’.-]+ )*?[\p{Lu}\p{M}'’-]{3,}(?: [\p{Lu}\p{M}'’.-]+)*) "
+    r"(\p{Lu}\p{M}*[\p{Ll}\p{M}'’-].*)$"
+)
+
+
+def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:
+    """First and last names of full names.
+
+    Args:
+        cells: tidy full names, or null.
+        lasts: the last names where they are known; the rest of the full name is then the first.
+
+    Returns:
+        As many rows: `first_name` (null only where nothing but a title or a family name is
+        there), `last_name` (null where the name is one word).
+    """
+    name, known = pl.col("name"), pl.col("known")
+    frame = (
+        cells.alias("name")
+        .to_frame()
+        .with_columns(lasts.alias("known"), name.str.replace_all("[，،]", ","))
+    )
+    frame = frame.with_columns(name.str.extract(_SUFFIX, 1).alias("suffix")).with_columns(
+        name.str.replace(_SUFFIX, "").str.replace(_TITLED, "").alias("name")
+    )
+    comma = name.str.contains(",", literal=True)
+    family_first = name.str.contains(_FAMILY_FIRST) & name.str.contains(" ", literal=True)
+    shouted = name.str.contains(_CAPITALS)
+    first = (
+        pl.when(name.str.ends_with(pl.lit(" ") + known))
+        .then(name.str.head(name.str.len_chars() - known.str.len_chars()))
+        .when(comma)
+        .then(name.str.extract(r"^[^,]*,(.*)$", 1))
+        .when(family_first)
+        .then(name.str.extract(r"^\S+ (.*)$", 1))
+        .when(shouted)
+        .then(name.str.extract(_CAPITALS, 2))
+        .otherwise(name.str.extract(r"^(\S+)", 1))
+    )
+    last = (
+        pl.when(comma)
+        .then(name.str.extract(r"^([^,]*),", 1))
+        .when(family_first)
+        .then(name.str.extract(r"^(\S+) ", 1))
+        .when(shouted)
+        .then(name.str.extract(_CAPITALS, 1))
+        .otherwise(name.str.extract(r"^\S+ (.*)$", 1))
+    )
+    named = frame.select(
+        first.str.strip_chars(" ,").str.replace(_TITLED, "").alias(FIRST),
+        pl.coalesce(known, last.str.strip_chars(" ,")).alias(LAST),
+        pl.when(known.is_null()).then(pl.col("suffix")).alias("suffix"),
+    )
+    whole = pl.when(pl.col(LAST) != "").then(
+        pl.concat_str(LAST, pl.lit(", ") + pl.col("suffix"), ignore_nulls=True)
+    )
+    return named.select(pl.when(pl.col(FIRST) != "").then(pl.col(FIRST)), whole.alias(LAST))
