@@ -192,8 +192,16 @@ RETURNED_COLUMNS: Final = (
 def returned(headers: Collection[str]) -> frozenset[str]:
     """Those of a file's headers that an output file of ours added, compared as they stand.
 
-    The first three of `RETURNED_COLUMNS` are ours wherever they stand; the last four only in a
-    file that has `import_status`, for a recruiter may have a `reason` of their own.
+    The first three of `RETURNED_COLUMNS` are ours wherever they stand, the others only in a file
+    that has `import_status`: a recruiter may have a `reason` of their own. Where they have, ours
+    is called `import_reason`, and theirs stays theirs.
     """
-    ours = RETURNED_COLUMNS if "import_status" in headers else RETURNED_COLUMNS[:3]
-    return frozenset(ours).intersection(headers)
+    ours = set(RETURNED_COLUMNS[:3])
+    if "import_status" in headers:
+        ours |= {unused(name, headers) for name in RETURNED_COLUMNS[3:]}
+    return frozenset(ours.intersection(headers))
+
+
+def unused(name: str, headers: Collection[str]) -> str:
+    """What a results file calls its column beside a user's of the same name: `import_reason`."""
+    return f"import_{name}" if f"import_{name}" in headers else name

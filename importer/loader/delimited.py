@@ -1,0 +1,156 @@
+"""Text with delimiters: encoding, delimiter, then the fast road or the exact one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from importer import problems
+from importer.loader import decode, dialect, regular
+from importer.loader.cells import Cells, Record, named_width, schema
+from importer.loader.records import lines_of, records
+from importer.loader.refusal import Refusal
+from schemas.codes import Code
+from schemas.columns import ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.loader.records import Read
+    from importer.settings import Settings
+
+HEADER_ROWS: Final = 20
+_HEAD_CHARS: Final = 1 << 17
+_BATCH: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delimited:
+    """A text that was understood, ready to be read."""
+
+    data: bytes = field(repr=False)
+    encoding: decode.Encoding
+    dialect: dialect.Dialect
+    max_rows: int
+
+    def head(self) -> list[Record]:
+        """The rows in which the header may be, blank ones left out."""
+        found = []
+        before = int(self.dialect.said)
+        for read in islice(self._records(), HEADER_ROWS):
+            if any(map(str.strip, read.cells)):
+                end = read.lines + int(self.dialect.said)
+                found.append(Record(read.row, read.cells, before, end))
+            before = read.lines + int(self.dialect.said)
+        return found
+
+    def below(self, header: Record, *, exact: bool = False) -> Cells:
+        """Everything below the header.
+
+        Args:
+            header: one of `head()`.
+            exact: take the exact road even where the text is regular.
+        """
+        if not exact:
+            frame = self._regular(header)
+            if frame is not None:
+                return Cells(frame, problems.empty())
+        return _exact(self._records(len(header.cells)), header, self.max_rows)
+
+    def _records(self, width: int | None = None) -> Iterator[Read]:
+        lines = lines_of(self.data, self.encoding.codec, self.encoding.mark)
+        if self.dialect.said:
+            next(lines)
+        return records(lines, self.dialect.delimiter, width)
+
+    def _regular(self, header: Record) -> pl.DataFrame | None:
+        data = self.data
+        if self.encoding.codec not in {"utf-8", "ascii"}:
+            data = _as_utf8(data, self.encoding)
+        start = 0
+        for _ in range(header.end_line):
+            start = data.find(b"\n", start) + 1
+            if not start:
+                return None
+        return regular.read(data, start, self.dialect.delimiter, header)
+
+
+def open_text(data: bytes, settings: Settings) -> Delimited:
+    """Finds out how a text is encoded and delimited.
+
+    Raises:
+        Refusal: it is no text.
+    """
+    encoding = decode.detect(data, settings.encoding, settings.fallback_encoding)
+    head = _head(data, encoding)
+    if not decode.is_text(head):
+        raise Refusal(Code.FILE_UNREADABLE, "it is neither text nor a workbook that we know")
+    return Delimited(data, encoding, dialect.detect(head, settings.columns), settings.max_rows)
+
+
+def _head(data: bytes, encoding: decode.Encoding) -> str:
+    """The first lines, whole."""
+    part = data[encoding.mark : encoding.mark + _HEAD_CHARS]
+    text = part.decode(encoding.codec, "ignore")
+    if len(data) <= encoding.mark + _HEAD_CHARS:
+        return text
+    end = max(text.rfind("\n"), text.rfind("\r", 0, -1))
+    return text[: end + 1] or text
+
+
+def _as_utf8(data: bytes, encoding: decode.Encoding) -> bytes:
+    return "".join(data[encoding.mark :].decode(encoding.codec)).encode()
+
+
+def _exact(read: Iterator[Read], header: Record, max_rows: int) -> Cells:
+    """The rows below the header one by one: as wide as the header, with what is wrong."""
+    width, named = len(header.cells), named_width(header.cells)
+    below = (record for record in read if record.row > header.row)
+    frames, found = [pl.DataFrame(schema=schema(width))], []
+    total = 0
+    while batch := list(islice(below, _BATCH)):
+        total += len(batch)
+        if total > max_rows:
+            raise Refusal(Code.FILE_TOO_LARGE, f"more than {max_rows:,} rows (max_rows)")
+        rows: list[int] = []
+        cells: list[list[str]] = []
+        for record in batch:
+            row = record.cells
+            if record.unclosed:
+                found.append(problems.one(Code.QUOTE_UNCLOSED, row=record.row))
+            if len(row) != width:
+                row, detail, value = _fitted(row, width, named)
+                if detail:
+                    found.append(
+                        problems.one(Code.ROW_RAGGED, row=record.row, value=value, detail=detail)
+                    )
+            rows.append(record.row)
+            cells.append(row)
+        frames.append(_frame(rows, cells, width))
+    return Cells(pl.concat(frames), problems.joined(found))
+
+
+def _fitted(cells: list[str], width: int, named: int) -> tuple[list[str], str, str]:
+    """A row with another number of cells than the header: its cells, and what is wrong."""
+    filled = named_width(cells)
+    if filled > width:
+        surplus = " | ".join(cells[width:filled])
+        return cells[:width], f"{filled} cells where the header has {width}", surplus
+    padded = cells[:width] + [""] * (width - len(cells))
+    if len(cells) >= named or not filled:
+        return padded, "", ""
+    return padded, f"{len(cells)} cells where the header has {named}", ""
+
+
+def _frame(rows: list[int], cells: list[list[str]], width: int) -> pl.DataFrame:
+    columns = zip(*cells, strict=True)
+    return pl.DataFrame(
+        [
+            pl.Series(ROW, rows, dtype=pl.UInt32),
+            *(pl.Series(str(n), column, dtype=pl.String) for n, column in enumerate(columns)),
+        ],
+        schema=schema(width),
+    )
