@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, TextIO
 
+import polars as pl
+
+from importer.report.outcomes import MOMENT
+from importer.report.view import BATCH
+from schemas.columns import ROW
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import polars as pl
-
     from importer.model import Json
-    from importer.report.view import FileView, PlanView
+    from importer.report.lists import FileView
+    from importer.report.view import PlanView, RunView
 
 SCHEMA_VERSION: Final = 1
 
@@ -57,6 +62,38 @@ def write_plan(view: PlanView, out: TextIO) -> None:
         },
         "problems",
         view.worded_problems(),
+    )
+
+
+def write_results(view: RunView, out: TextIO) -> None:
+    """Writes what became of every row of a run, the same way: `run`, `totals`, `outcomes`.
+
+    An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message` and
+    `attempted_at` (ISO 8601, UTC, or null where no request left).
+    """
+    rows = view.outcomes
+    batches = (
+        rows.slice(start, BATCH).select(
+            "source",
+            pl.col(ROW).alias("row"),
+            "status",
+            "conversation_id",
+            "code",
+            "message",
+            pl.col("attempted_at").dt.strftime(MOMENT),
+        )
+        for start in range(0, rows.height, BATCH)
+    )
+    totals = {status.replace("-", "_"): count for status, count in view.totals.items()}
+    _write(
+        out,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": view.report.run,
+            "totals": {"read": rows.height, **totals},
+        },
+        "outcomes",
+        batches,
     )
 
 

@@ -1,4 +1,4 @@
-"""Spreadsheets that go back to the user: rejected rows to fix, and the results of a run."""
+"""The rejected rows as a spreadsheet to fix: as they came, with what is wrong beside them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from schemas.columns import ROW, SOURCE, returned
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from importer.model import Plan, Table
 
@@ -30,54 +31,63 @@ def write_rejected(plan: Plan, path: Path) -> None:
     workbooks), so that Excel opens it rightly. Rows of several files go into one: columns of the
     same header share a column, the others follow in order, and `_file` says where a row is from.
     A cell that a spreadsheet program would take for a formula gets an apostrophe before it.
+
+    Raises:
+        ImporterError: the file cannot be written.
     """
     rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value)
-    reasons = _reasons(plan)
     parts = []
     for position, table in enumerate(plan.tables):
         here = rejected.filter(pl.col(SOURCE) == position).select(ROW)
-        originals = _originals(table).join(here, on=ROW, how="semi", maintain_order="left")
-        why = reasons.filter(pl.col(SOURCE) == position).select(ROW, "_problems")
-        parts.append(
-            originals.join(why, on=ROW, how="left", maintain_order="left").with_columns(
-                pl.lit(table.source.name).alias("_file")
-            )
-        )
-    whole = pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
-    ours = (["_file"] if len(parts) > 1 else []) + ["_row", "_problems"]
-    if whole.width:
-        whole = whole.with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
-        originals_first = [name for name in whole.columns if name not in {ROW, "_file", *ours}]
-        whole = whole.select(*originals_first, *ours)
-    write_csv(whole, path, delimiter_of(plan.tables))
+        rows = originals(table).join(here, on=ROW, how="semi", maintain_order="left")
+        parts.append(rows.with_columns(pl.lit(position, pl.UInt16).alias(SOURCE)))
+    whole = pl.concat(parts, how="diagonal").join(
+        _reasons(plan), on=[SOURCE, ROW], how="left", maintain_order="left"
+    )
+    whole = whole.with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
+    ours = ["_row", "_problems"]
+    if len(plan.tables) > 1:
+        ours = ["_file", *ours]
+        whole = whole.with_columns(file_names([t.source.name for t in plan.tables]))
+    theirs = [name for name in whole.columns if name not in {ROW, SOURCE, *ours}]
+    with replacing(path) as out:
+        write_csv(whole.select(*theirs, *ours), out.buffer, delimiter_of(plan.tables))
 
 
-def delimiter_of(tables: Sequence[Table]) -> str:
+def delimiter_of(tables: Sequence[Table | None]) -> str:
     """The delimiter of the first text file; a comma where there is none."""
-    return next((table.source.delimiter for table in tables if table.source.delimiter), ",")
+    known = (table.source.delimiter for table in tables if table is not None)
+    return next((delimiter for delimiter in known if delimiter), ",")
 
 
-def write_csv(frame: pl.DataFrame, path: Path, delimiter: str = ",") -> None:
+def originals(table: Table) -> pl.DataFrame:
+    """`#row` and the cells as they came, without what an earlier file of ours added."""
+    return table.frame.drop(returned(table.frame.columns))
+
+
+def file_names(names: Sequence[str]) -> pl.Expr:
+    """The column `_file`, from `#source`."""
+    position = pl.col(SOURCE).cast(pl.UInt32)
+    return position.replace_strict(
+        list(range(len(names))), list(names), return_dtype=pl.String
+    ).alias("_file")
+
+
+def write_csv(frame: pl.DataFrame, out: BinaryIO, delimiter: str = ",") -> None:
     """Writes text columns as a CSV that Excel opens rightly and takes no formula from."""
     safe = frame.select(_without_formula(name) for name in frame.columns)
-    names = pl.Series(frame.columns, dtype=pl.String)
-    headers = names.to_frame("h").select(_without_formula("h")).to_series().to_list()
-    with replacing(path) as out:
-        safe.rename(dict(zip(frame.columns, headers, strict=True))).write_csv(
-            out.buffer, include_bom=True, separator=delimiter, line_terminator="\r\n"
-        )
+    names = pl.DataFrame({"header": pl.Series(frame.columns, dtype=pl.String)})
+    headers = names.select(_without_formula("header")).to_series().to_list()
+    safe.rename(dict(zip(frame.columns, headers, strict=True))).write_csv(
+        out, include_bom=True, separator=delimiter, line_terminator="\r\n"
+    )
 
 
 def _without_formula(name: str) -> pl.Expr:
-    """The column with an apostrophe before whatever could be a formula."""
+    """The column with an apostrophe before whatever could be a formula; E.164 stays."""
     cell = pl.col(name)
     risky = cell.str.contains(_FORMULA) & ~cell.str.contains(_E164)
     return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
-
-
-def _originals(table: Table) -> pl.DataFrame:
-    """The cells as they came, without the columns that an earlier file of ours added."""
-    return table.frame.drop(returned(table.frame.columns))
 
 
 def _reasons(plan: Plan) -> pl.DataFrame:
@@ -85,12 +95,11 @@ def _reasons(plan: Plan) -> pl.DataFrame:
     wrong = plan.problems.filter(
         pl.col(ROW).is_not_null() & (pl.col("severity") != Severity.INFO.value)
     )
-    place = (
-        pl.when(pl.col("header").is_not_null()).then(pl.col("header") + ": ").otherwise(pl.lit(""))
-    )
+    place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
+    said = pl.concat_str(place, "message", pl.lit(" "), "fix")
     return (
         with_words(wrong, plan.tables)
         .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" stands before "warning"
         .group_by(SOURCE, ROW, maintain_order=True)
-        .agg(pl.concat_str(place, "message", pl.lit(" "), "fix").str.join(" | ").alias("_problems"))
+        .agg(said.str.join(" | ").alias("_problems"))
     )

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.model import Counts, RowStatus
 from importer.problems import with_words
-from importer.report.tasks import Task, tasks
-from importer.report.wording import counted, duration, number
+from importer.report.lists import files_of, group_of, problem_counts_of
+from importer.report.outcomes import outcomes, totals
+from importer.report.tasks import tasks
+from importer.report.verdict import asides, headline
 from schemas.codes import Severity
-from schemas.columns import ROW, SOURCE
+from schemas.columns import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from importer.model import Group, Json, Plan, Table
+    from importer.ledger.records import RowOutcome
+    from importer.model import Counts, Json, Plan, RunReport
+    from importer.report.lists import FileView, GroupView, ProblemCount
+    from importer.report.tasks import Task
     from importer.settings import Settings
 
 BATCH: Final = 20_000
@@ -27,65 +31,6 @@ BATCH: Final = 20_000
 
 
 # ---- a plan ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class FileView:
-    """A file, how it was understood, and what became of its rows.
-
-    Attributes:
-        read: rows read; `rejected` and `ready` are among them.
-        columns: header -> canonical column, in file order.
-        extra: header -> placeholder name.
-        ignored: headers that were left out.
-        notes: sentences.
-    """
-
-    name: str
-    sha256: str
-    size: int
-    encoding: str
-    delimiter: str
-    sheet: str | None
-    header_row: int
-    read: int
-    ready: int
-    rejected: int
-    columns: Mapping[str, str]
-    extra: Mapping[str, str]
-    ignored: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GroupView:
-    """A group with its templates as they were filled in, and the body of one of its rows.
-
-    Attributes:
-        campaign: campaignId, or externalCampaignId where there is no other.
-        example: the request body of `example_row`, or None.
-        example_row: file and spreadsheet row of the example, in words.
-    """
-
-    campaign: str
-    meeting: str
-    participants: str
-    rows: int
-    bindings: Mapping[str, str] = field(repr=False)
-    meeting_configuration: Mapping[str, Json] = field(repr=False)
-    meeting_participants: tuple[Mapping[str, Json], ...] = field(repr=False)
-    example: Mapping[str, Json] | None = field(repr=False, default=None)
-    example_row: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemCount:
-    """How many problems of one code a column has."""
-
-    code: str
-    column: str | None
-    severity: str
-    count: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,53 +89,16 @@ class PlanView:
 
     @property
     def headline(self) -> str:
-        """What would happen: `312 of 340 rows are ready for 4 groups; 28 need fixing`."""
-        counts = self.counts
-        if not counts.read:
-            return "No rows were found."
-        return f"{self._ready()}; {self._rejected()}."
-
-    def _ready(self) -> str:
-        counts = self.counts
-        if not counts.ready:
-            return (
-                f"None of {counted(counts.read, 'row')} is ready"
-                if counts.read > 1
-                else ("The only row is not ready")
-            )
-        verb = "is" if counts.ready == 1 else "are"
-        groups = counted(len(self.groups), "group")
-        if counts.ready == counts.read:
-            rows = "The only row" if counts.read == 1 else f"All {number(counts.read)} rows"
-            return f"{rows} {verb} ready for {groups}"
-        return f"{number(counts.ready)} of {counted(counts.read, 'row')} {verb} ready for {groups}"
-
-    def _rejected(self) -> str:
-        rejected = self.counts.rejected
-        if not rejected:
-            return "nothing needs fixing"
-        return f"{number(rejected)} {'needs' if rejected == 1 else 'need'} fixing"
+        """What would happen, in one sentence."""
+        return headline(self.counts, len(self.groups))
 
     @property
     def asides(self) -> tuple[str, ...]:
         """What else happens to rows, in sentences."""
-        counts = self.counts
-        said = []
-        if counts.duplicates:
-            verb = "repeats" if counts.duplicates == 1 else "repeat"
-            said.append(
-                f"{counted(counts.duplicates, 'row')} {verb} a person of an earlier row"
-                " and will be left out."
-            )
-        if counts.already_imported:
-            verb = "was" if counts.already_imported == 1 else "were"
-            said.append(
-                f"{counted(counts.already_imported, 'row')} {verb} dealt with by an earlier run"
-                " and will be left out."
-            )
-        if counts.ready:
-            said.append(f"Sending takes {duration(self.send_s)}.")
-        return tuple(said)
+        unusable = {
+            where.file for task in self.of(Severity.ERROR) for where in task.where if not task.total
+        }
+        return tuple(asides(self.counts, len(unusable), self.send_s))
 
 
 def of_plan(
@@ -210,71 +118,49 @@ def of_plan(
     """
     return PlanView(
         plan=plan,
-        files=_files(plan),
+        files=files_of(plan),
         groups=tuple(
-            _group(group, examples.get(position)) for position, group in enumerate(plan.groups)
+            group_of(group, examples.get(position)) for position, group in enumerate(plan.groups)
         ),
         tasks=tasks(plan.problems, plan.tables),
-        problem_counts=_problem_counts(plan.problems),
+        problem_counts=problem_counts_of(plan.problems),
         send_s=plan.counts.ready / settings.rate_per_s,
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
         made=made,
     )
 
 
-def _files(plan: Plan) -> tuple[FileView, ...]:
-    """One for each table, with the rows counted by status."""
-    status = plan.rows.group_by(SOURCE, "status").len()
-    counted_rows = {(source, state): count for source, state, count in status.iter_rows()}
-    return tuple(_file(table, position, counted_rows) for position, table in enumerate(plan.tables))
+# ---- a run -------------------------------------------------------------------------------------
 
 
-def _file(table: Table, position: int, rows: Mapping[tuple[int, str], int]) -> FileView:
-    source = table.source
-    return FileView(
-        name=source.name,
-        sha256=source.sha256,
-        size=source.size,
-        encoding=source.encoding,
-        delimiter=source.delimiter,
-        sheet=source.sheet,
-        header_row=source.header_row,
-        read=sum(rows.get((position, status), 0) for status in RowStatus),
-        ready=rows.get((position, RowStatus.READY), 0),
-        rejected=rows.get((position, RowStatus.REJECTED), 0),
-        columns=table.mapping,
-        extra=table.extra,
-        ignored=table.ignored,
-        notes=table.notes,
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class RunView:
+    """A run for readers.
+
+    Attributes:
+        report: what the run did.
+        files: names, in the order of the run.
+        outcomes: one line per row read (`importer.report.outcomes.OUTCOMES`).
+        totals: how many rows ended with each word of `importer.report.outcomes.MEANING`.
+    """
+
+    report: RunReport
+    files: tuple[str, ...]
+    outcomes: pl.DataFrame = field(repr=False)
+    totals: Mapping[str, int]
+
+    def with_status(self, *statuses: str) -> pl.DataFrame:
+        """The lines that ended with one of these words, in order of file and row."""
+        return self.outcomes.filter(pl.col("status").is_in(statuses))
 
 
-def _group(group: Group, example: tuple[str, Mapping[str, Json]] | None) -> GroupView:
-    return GroupView(
-        campaign=group.campaign or group.external_campaign,
-        meeting=group.meeting,
-        participants=group.participants,
-        rows=group.rows,
-        bindings=group.bindings,
-        meeting_configuration=group.meeting_configuration,
-        meeting_participants=group.meeting_participants,
-        example=example[1] if example else None,
-        example_row=example[0] if example else "",
-    )
+def of_run(report: RunReport, rows: Iterable[RowOutcome], files: Sequence[str]) -> RunView:
+    """The view of a run.
 
-
-def _problem_counts(problems: pl.DataFrame) -> tuple[ProblemCount, ...]:
-    """Counts by code, column and severity."""
-    ranks = {severity.value: rank for rank, severity in enumerate(Severity)}
-    found = [
-        ProblemCount(code, column, severity, count)
-        for code, column, severity, count in problems.group_by("code", "column", "severity")
-        .len()
-        .iter_rows()
-    ]
-    return tuple(
-        sorted(
-            found,
-            key=lambda each: (ranks[each.severity], -each.count, each.code, each.column or ""),
-        )
-    )
+    Args:
+        report: what the run did.
+        rows: what became of each row, from the ledger.
+        files: names of the run's files, in its order.
+    """
+    frame = outcomes(rows, files)
+    return RunView(report=report, files=tuple(files), outcomes=frame, totals=totals(frame))

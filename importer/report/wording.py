@@ -57,3 +57,24 @@ def size(count: int) -> str:
             return counted(count, "byte") if unit == "bytes" else f"{value:.0f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+def read_as(encoding: str, delimiter: str, sheet: str | None, header_row: int) -> str:
+    """How a file was understood: `UTF-8, semicolons`, or the sheet, and an unusual header row."""
+    if sheet is not None:
+        how = f"sheet {sheet}"
+    else:
+        separator = DELIMITERS.get(delimiter, delimiter)
+        how = ", ".join(part for part in (encoding, separator) if part)
+    return f"{how}, header in row {header_row}" if how and header_row > 1 else how
+
+
+def elapsed(seconds: float) -> str:
+    """A time that is over: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,103 @@
+"""What became of the rows of a run, as a frame: one line per row read, one word per row."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from importer.model import RowStatus, State
+from importer.report.tasks import DO
+from schemas.codes import Code
+from schemas.columns import ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from importer.ledger.records import RowOutcome
+
+MEANING: Final = {
+    "created": "a conversation was started",
+    "duplicate": "the service has this conversation already",
+    "rejected": "not accepted; nobody was contacted",
+    "doubtful": "may have been sent; left alone until it is known",
+    "unsent": "could not be sent; nobody was contacted",
+    "planned": "not sent yet",
+    "duplicate-in-file": "the same person as an earlier row",
+    "already-imported": "dealt with by an earlier run",
+}
+"""Every word that a row of a run can end with, in the order of reports, and what it means."""
+
+OUTCOMES: Final = pl.Schema(
+    {
+        SOURCE: pl.UInt16(),
+        ROW: pl.UInt32(),
+        "source": pl.String(),
+        "status": pl.String(),
+        "conversation_id": pl.String(),
+        "code": pl.String(),
+        "message": pl.String(),
+        "attempted_at": pl.Datetime("us", "UTC"),
+    }
+)
+
+MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""How the time of an attempt is written: ISO 8601, UTC."""
+
+_CHUNK: Final = 50_000
+_LEFT_OUT: Final = {
+    RowStatus.REJECTED: "rejected",
+    RowStatus.DUPLICATE: "duplicate-in-file",
+    RowStatus.ALREADY_IMPORTED: "already-imported",
+}
+_REASONS: Final = {
+    RowStatus.REJECTED: "The row has a fault; check the file to see it.",
+    RowStatus.DUPLICATE: "The same person stands in an earlier row.",
+    RowStatus.ALREADY_IMPORTED: "The person was dealt with by an earlier run.",
+}
+
+
+def outcomes(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:
+    """The frame of `OUTCOMES`, in the order given.
+
+    Args:
+        rows: of the ledger.
+        files: names of the run's files; `RowOutcome.source` is a position in it.
+    """
+    rest = iter(rows)
+    parts = [OUTCOMES.to_frame()]
+    while chunk := list(islice(rest, _CHUNK)):
+        lines = [_line(row, files[row.source]) for row in chunk]
+        parts.append(pl.DataFrame(lines, schema=OUTCOMES, orient="row"))
+    return pl.concat(parts)
+
+
+def _line(row: RowOutcome, file: str) -> tuple[object, ...]:
+    """One row in the columns of `OUTCOMES`."""
+    place = (row.source, row.row, file)
+    if row.status is RowStatus.READY:
+        state = State.PLANNED if row.state is None else row.state
+        status = State.DOUBTFUL if state is State.SENDING else state
+        said = (status.value, row.conversation_id, row.code, row.message)
+        return (*place, *said, row.attempted_at)
+    code, reason = _why(row)
+    return (*place, _LEFT_OUT[row.status], row.conversation_id, code, reason, row.attempted_at)
+
+
+def _why(row: RowOutcome) -> tuple[str, str]:
+    """First code of a row that was left out before sending, and what to do about all of them."""
+    codes = [Code(code) for code in row.codes.split() if code in _KNOWN]
+    first = codes[0].value if codes else ""
+    if row.status is RowStatus.REJECTED and codes:
+        return first, "; ".join(DO[code].replace("{label}", "the value") for code in codes) + "."
+    return first, _REASONS[row.status]
+
+
+_KNOWN: Final = frozenset(code.value for code in Code)
+
+
+def totals(frame: pl.DataFrame) -> dict[str, int]:
+    """How many rows ended with each word, in the order of `MEANING`; zeros are there too."""
+    found = dict(frame.group_by("status").len().iter_rows())
+    return {status: found.get(status, 0) for status in MEANING}
