@@ -153,6 +153,6 @@ def is_timezone(name: str) -> bool:
     """Whether a name is in the IANA time zone database."""
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):  # not found, a path outside of it, or a directory
+    except (KeyError, ValueError, OSError):  # not found, a path outside of it, or a directory
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -139,7 +140,9 @@ async def _break(
     """Ends the connection, after silence or after bytes that are not a whole answer."""
     if fault.name == "stall":
         seconds = _STALL_S if fault.number is None else fault.number
-        await asyncio.wait([asyncio.ensure_future(_gone(receive))], timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await _gone(receive)
     elif fault.name in _BYTES:
         transport.write(_BYTES[fault.name](answered))
     if fault.name in {"reset", "unread"}:
@@ -213,8 +216,8 @@ _ANSWERS: Final[dict[str, Callable[[Fault, Answered], _Whole]]] = {
     "lag": _lag,
     "huge": _huge,
     "html": lambda _fault, _answered: (200, _HTML, _PAGE),
-    "not-json": lambda _fault, answered: (answered.status or 200, _JSON, b'{"id": conv_'),
-    "empty": lambda _fault, answered: (answered.status or 200, _JSON, b""),
+    "not-json": lambda _fault, answered: (answered.status or 201, _JSON, b'{"id": conv_'),
+    "empty": lambda _fault, answered: (answered.status or 201, _JSON, b""),
     "redirect": lambda _fault, _answered: (
         307,
         [(b"location", b"http://127.0.0.1:9/v1/elsewhere")],

@@ -1,0 +1,128 @@
+"""Conversations are found again, listed page by page, and proceed with time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from importer.sandbox.conversations import Conversations
+from importer.sandbox.faults import Fate
+
+START_S = 1_800_000_000.0
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now_s = START_S
+
+    def __call__(self) -> float:
+        """The time that was set."""
+        return self.now_s
+
+
+def person(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """A body, different for each number."""
+    return {
+        "firstName": "Ada",
+        "emailAddress": f"ada{number}@example.org",
+        "campaignId": "camp-1",
+        **changes,
+    }
+
+
+def test_a_person_is_recognised_by_phone_else_by_email() -> None:
+    """The same phone is the same person whatever the e-mail, and capitals do not matter."""
+    conversations = Conversations([], now=Clock())
+    conversations.accept("acme", "/c", person(1, phoneNumber="+442079460018"))
+    conversations.accept("acme", "/c", person(2))
+    assert conversations.same("acme", person(3, phoneNumber="+442079460018"))
+    assert conversations.same("acme", person(2, emailAddress="ADA2@Example.org"))
+    assert not conversations.same("acme", person(1))
+    assert not conversations.same("acme", person(2, campaignId="camp-2"))
+    assert not conversations.same("other", person(2))
+
+
+def test_another_organization_sees_nothing() -> None:
+    """Neither by id nor in the list."""
+    conversations = Conversations([], now=Clock())
+    entry = conversations.accept("acme", "/c", person())
+    assert conversations.get("acme", entry["id"]) is entry
+    assert conversations.get("other", entry["id"]) is None
+    assert conversations.page("other", None, 10) == ([], 0)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+def test_pages_show_everything_once_while_more_arrive(limit: int) -> None:
+    """A walk sees each conversation that was there when it began, newest first."""
+    conversations = Conversations([], now=Clock())
+    first = [conversations.accept("acme", "/c", person(number))["id"] for number in range(7)]
+    seen: list[str] = []
+    before: int | None = None
+    while before != 0:
+        page, before = conversations.page("acme", before, limit)
+        seen += [entry["id"] for entry in page]
+        conversations.accept("acme", "/c", person(1000 + len(seen)))
+    assert seen == first[::-1]
+
+
+def test_a_conversation_proceeds_with_time() -> None:
+    """CREATED, QUEUED, ONGOING; updated by the clock alone."""
+    clock = Clock()
+    conversations = Conversations([], now=clock)
+    entry = conversations.accept("acme", "/c", person())
+    statuses = []
+    for clock.now_s in (START_S, START_S + 2, START_S + 60):
+        statuses.append(conversations.view(entry)["status"])
+    assert statuses == ["CREATED", "QUEUED", "ONGOING"]
+
+
+def test_fates_come_in_their_shares_and_in_their_time() -> None:
+    """Of 2,000 conversations about a fifth opts out and a tenth is not delivered, later."""
+    clock = Clock()
+    fates = (Fate("OPTED_OUT", 0.2, 5.0), Fate("DELIVERY_FAILED", 0.1, 5.0))
+    conversations = Conversations([], now=clock, fates=fates, seed=1)
+    entries = [conversations.accept("acme", "/c", person(number)) for number in range(2_000)]
+    clock.now_s += 4
+    assert {conversations.status(entry) for entry in entries} == {"ONGOING"}
+    clock.now_s += 4
+    statuses = [conversations.status(entry) for entry in entries]
+    assert 320 < statuses.count("OPTED_OUT") < 480
+    assert 140 < statuses.count("DELIVERY_FAILED") < 260
+    assert statuses == [conversations.status(entry) for entry in entries]
+
+
+def test_a_status_that_was_set_stays() -> None:
+    """Time no longer moves it; an unknown id is told."""
+    clock = Clock()
+    conversations = Conversations([], now=clock)
+    entry = conversations.accept("acme", "/c", person())
+    assert conversations.set_status(entry["id"], "CLOSED")
+    clock.now_s += 100
+    assert conversations.status(entry) == "CLOSED"
+    assert not conversations.set_status("conv_none", "CLOSED")
+
+
+def test_a_conversation_is_shown_as_the_api_shows_it() -> None:
+    """The keys are the API's own, with what the body said."""
+    conversations = Conversations([], now=Clock())
+    body = person(phoneNumber="+442079460018", lastName="Lovelace", externalId="A-1")
+    view = conversations.view(conversations.accept("acme", "/c", body))
+    assert view.pop("id")
+    assert view == {
+        "organizationId": "acme",
+        "campaignId": "camp-1",
+        "externalCampaignId": None,
+        "externalId": "A-1",
+        "participantPhoneNumber": "+442079460018",
+        "participantEmailAddress": "ada0@example.org",
+        "participantFirstName": "Ada",
+        "participantLastName": "Lovelace",
+        "status": "CREATED",
+        "needsReview": False,
+        "isHumanTakeover": False,
+        "createdAt": "2027-01-15T08:00:00.000000+00:00",
+        "updatedAt": "2027-01-15T08:00:00.000000+00:00",
+    }
