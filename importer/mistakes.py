@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,9 @@ _KINDS: Final[Mapping[str, str]] = {
 }
 
 
+_QUOTED: Final = re.compile("'([^']+)'")
+
+
 def found_in(error: ValidationError, known: Iterable[str] = ()) -> list[Mistake]:
     """The mistakes that a validation found, in its order.
 
@@ -74,5 +78,12 @@ def _mistake(details: ErrorDetails, keys: list[str]) -> Mistake:
         return Mistake(path, f"there is no such key{hint}", at_key=True)
     if kind == "value_error":
         return Mistake(path, str(context["error"]), at_key=at_key)
+    if kind == "enum" and at_key:
+        meant = near(str(path[-1]), _QUOTED.findall(context["expected"]))
+        hint = f"; did you mean `{meant}`?" if meant else ""
+        return Mistake(path, f"there is no such key{hint}", at_key=True)
     words = _KINDS.get(kind, "is not a value that can stand here")
-    return Mistake(path, words.format(**context), at_key=at_key)
+    shown = {
+        name: f"{each:,g}" if isinstance(each, float) else each for name, each in context.items()
+    }
+    return Mistake(path, words.format(**shown), at_key=at_key)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from importer.mistakes import near
+from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME
 
 _UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -109,13 +111,42 @@ def _named(value: str) -> str:
     return value.strip()
 
 
-def _columns(value: dict[str, str]) -> dict[str, str]:
-    """Header -> canonical column."""
-    strangers = sorted(set(value.values()) - set(BY_NAME))
-    if strangers:
-        raise ValueError(f"a header can stand for {', '.join(BY_NAME)} only")
+def _column(value: str) -> str:
+    """The name of a canonical column."""
+    if value not in BY_NAME:
+        meant = near(value, BY_NAME)
+        hint = f"did you mean `{meant}`?" if meant else "`importer columns` lists them"
+        raise ValueError(f"must be the name of a column; {hint}")
     return value
 
+
+def _severities(value: dict[Code, Severity]) -> dict[Code, Severity]:
+    """Severities that the program can keep: some faults leave nothing that could be sent."""
+    wrong = sorted(code for code, each in value.items() if code in FATAL and each != Severity.ERROR)
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} must stay an error: such a row cannot be sent")
+    return value
+
+
+FATAL: Final = frozenset(
+    {
+        Code.FILE_UNREADABLE,
+        Code.FILE_EMPTY,
+        Code.FILE_TOO_LARGE,
+        Code.HEADER_NOT_FOUND,
+        Code.QUOTE_UNCLOSED,
+        Code.FIRST_NAME_MISSING,
+        Code.CONTACT_MISSING,
+        Code.CAMPAIGN_MISSING,
+        Code.SKIP_CHECK_NOT_ALLOWED,
+        Code.TEMPLATE_MISSING,
+        Code.TEMPLATE_UNKNOWN,
+        Code.TEMPLATE_INVALID,
+        Code.PLACEHOLDER_MISSING,
+        Code.OPTED_OUT,
+    }
+)
+"""The codes that no setting makes less than an error."""
 
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -127,5 +158,6 @@ Encoding = Annotated[str, AfterValidator(_encoding)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 LedgerUrl = Annotated[str, AfterValidator(_ledger)]
 Country = Annotated[str, AfterValidator(_country)]
-Columns = Annotated[dict[str, str], AfterValidator(_columns)]
+Columns = dict[str, Annotated[str, AfterValidator(_column)]]
+Severities = Annotated[dict[Code, Severity], AfterValidator(_severities)]
 Allowance = Annotated[int | str | None, AfterValidator(_allowance)]

@@ -6,9 +6,8 @@ the environment or a secrets directory alone, and are read when they are asked f
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
@@ -17,15 +16,20 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    SecretStr,
-    ValidationError,
     model_validator,
 )
 
-from importer.documents import Document, Mistake, parse, read_yaml, spelled
-from importer.environment import PREFIX, Secrets, strangers, variables
-from importer.errors import CredentialsError, SettingsError
-from importer.mistakes import found_in, near
+from importer.documents import read_yaml
+from importer.environment import Credentials, credentials, variables
+from importer.errors import SettingsError
+from importer.setting_layers import (
+    flag,
+    from_file,
+    from_text,
+    misspelled_variables,
+    placed,
+    variable,
+)
 from importer.setting_values import (
     Allowance,
     ApiPath,
@@ -37,30 +41,19 @@ from importer.setting_values import (
     Id,
     LedgerUrl,
     Seconds,
+    Severities,
     TemplateName,
     Wait,
 )
-from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from importer.model import Json
 
+__all__ = ["FILE_NAME", "Credentials", "Settings", "load_settings"]
+
 FILE_NAME: Final = "importer.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who we are to the API.
-
-    Attributes:
-        api_key: sent as `x-api-key`.
-        organization_id: sent as `x-organization-id`; part of every submission key.
-    """
-
-    api_key: SecretStr
-    organization_id: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ class Settings(BaseModel):
     max_expanded_bytes: Bytes = 2_000_000_000
 
     # what is let through
-    severity: dict[Code, Severity] = {}
+    severity: Severities = {}
     on_problems: Literal["block", "skip"] = "block"
     skip_duplication_check: bool = False
     round: str = Field("", max_length=200)
@@ -190,19 +183,9 @@ class Settings(BaseModel):
         """The API key and the organization, from the environment or the secrets directory.
 
         Raises:
-            CredentialsError: one of them is missing.
+            CredentialsError: one of them is missing, or cannot be one.
         """
-        secrets = Secrets.read()
-        key, organization = secrets.popp_api_key, secrets.popp_organization_id
-        if key is None or organization is None:
-            missing = ["POPP_API_KEY"] * (key is None)
-            missing += ["POPP_ORGANIZATION_ID"] * (organization is None)
-            raise CredentialsError(
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
-                f"Type `{'; '.join(f'export {name}=...' for name in missing)}`, or put a file of "
-                "that name into the folder that IMPORTER_SECRETS_DIR names.",
-            )
-        return Credentials(api_key=key, organization_id=organization.get_secret_value())
+        return credentials()
 
 
 _SHAPING: Final = (
@@ -222,6 +205,9 @@ _SHAPING: Final = (
 def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """Read the settings.
 
+    A relative path is taken from the folder of importer.yaml when it stands there or is a default,
+    and from the current folder when environment or command line give it.
+
     Args:
         config: the settings file; None takes `importer.yaml` of the current folder where there
             is one.
@@ -235,128 +221,29 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
     place = _Place(here, None) if document is None else _Place((here / file).parent, here / file)
     layers = (
-        _from_file(document),
-        _from_text(variables(Settings.model_fields), _variable),
-        _from_text(flags, _flag),
+        from_file(document, Settings),
+        from_text(variables(Settings.model_fields), Settings, variable, _COMPOUND),
+        from_text(flags, Settings, flag, _COMPOUND),
     )
-    wrong = [*layers[0].wrong, *_misspelled_variables(), *layers[1].wrong, *layers[2].wrong]
+    wrong = [
+        *layers[0].wrong,
+        *misspelled_variables(Settings.model_fields),
+        *layers[1].wrong,
+        *layers[2].wrong,
+    ]
     if wrong:
         raise SettingsError("\n".join(wrong))
-    values = _placed(
+    values = placed(
         {"ledger": "sqlite:///importer.db", "templates": Path("templates")}, place.folder
     )
     for layer, base in zip(layers, (place.folder, here, here), strict=True):
         for one, other in (("campaign", "external_campaign"), ("external_campaign", "campaign")):
             if one in layer.values:
                 values.pop(other, None)
-        values.update(_placed(layer.values, base))
+        values.update(placed(layer.values, base))
     return Settings.model_validate(values, context=place)
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What one place says: valid values, and a line for each mistake."""
-
-    values: Mapping[str, object]
-    wrong: list[str]
-
-
-def _from_file(document: Document | None) -> _Layer:
-    """The settings of importer.yaml; types are taken strictly, so `campaign: 42` is a mistake."""
-    if document is None:
-        return _Layer({}, [])
-    value = document.value if document.value is not None else {}
-    if not isinstance(value, dict):
-        return _Layer({}, [document.describe(Mistake((), "must be a mapping (`key: value`)"))])
-    said = {key: item for key, item in value.items() if item is not None}
-    values: Mapping[str, object] = {}
-    mistakes = [Mistake((key,), _NO_SECRETS, at_key=True) for key in said if _secret(key)]
-    known = {key: item for key, item in said.items() if not _secret(key)}
-    try:
-        values = _given(Settings.model_validate_json(json.dumps(known), strict=True))
-    except ValidationError as exc:
-        mistakes += found_in(exc, Settings.model_fields)
-    try:
-        document.refuse(mistakes, SettingsError)
-    except SettingsError as exc:
-        return _Layer({}, exc.message.splitlines())
-    return _Layer(values, [])
-
-
-def _from_text(said: Mapping[str, object], name: Callable[[str], str]) -> _Layer:
-    """The settings of environment or flags, where numbers and switches come as text."""
-    wrong: list[str] = []
-    given: dict[str, object] = {}
-    for key, value in said.items():
-        if isinstance(value, str) and key in _COMPOUND:
-            try:
-                given[key] = parse(value, SettingsError, name(key)).value
-            except SettingsError as exc:
-                wrong.append(exc.message)
-        elif value is not None:
-            given[key] = value
-    try:
-        return _Layer(_given(Settings.model_validate(given)), wrong)
-    except ValidationError as exc:
-        for mistake in found_in(exc, Settings.model_fields):
-            key, rest = (str(mistake.path[0]), mistake.path[1:]) if mistake.path else ("", ())
-            inner = f"{spelled(rest)}: " if rest else ""
-            wrong.append(f"{name(key)}: {inner}{mistake.message}")
-        return _Layer({}, wrong)
-
-
-def _given(settings: Settings) -> Mapping[str, object]:
-    """What was said, without the defaults."""
-    return {key: getattr(settings, key) for key in settings.model_fields_set}
-
-
-def _secret(key: str) -> bool:
-    """Whether a key would hold a secret."""
-    return key.casefold().replace("-", "_") in _SECRETS
-
-
-def _misspelled_variables() -> list[str]:
-    """A line for each `IMPORTER_*` variable that is no setting but looks like one."""
-    names = {f"{PREFIX}{key}".upper() for key in Settings.model_fields}
-    close = {stranger: near(stranger, names, 0.85) for stranger in strangers(names=())}
-    return [
-        f"{stranger}: there is no such setting; did you mean `{meant}`?"
-        for stranger, meant in close.items()
-        if meant and stranger not in names
-    ]
-
-
-def _variable(key: str) -> str:
-    """The environment variable of a setting."""
-    return f"{PREFIX}{key}".upper() if key else "the environment"
-
-
-def _flag(key: str) -> str:
-    """The command line's flag of a setting."""
-    return f"--{key.replace('_', '-')}" if key else "the flags"
-
-
-def _placed(values: Mapping[str, object], base: Path) -> dict[str, object]:
-    """The same values, with paths taken from `base`."""
-    placed = dict(values)
-    for key in ("templates", "hmac_key_file"):
-        if isinstance(path := placed.get(key), Path):
-            placed[key] = base / path.expanduser()
-    if isinstance(url := placed.get("ledger"), str):
-        scheme, _, rest = url.partition(":///")
-        if scheme.startswith("sqlite") and rest and not rest.startswith((":", "/", "file:")):
-            placed["ledger"] = f"{scheme}:///{base / rest}"
-    return placed
-
-
-_NO_SECRETS: Final = (
-    "a secret never stands in a file of settings; "
-    "set POPP_API_KEY, POPP_ORGANIZATION_ID or IMPORTER_HMAC_KEY in the environment"
-)
-_SECRETS: Final = frozenset(
-    {"api_key", "popp_api_key", "x_api_key", "organization_id", "popp_organization_id", "hmac_key"}
-    | {"importer_hmac_key", "organisation_id", "x_organization_id"}
-)
 _COMPOUND: Final = frozenset(
     {"columns", "severity", "id_paths", "duplicate_statuses", "duplicate_texts"}
 )
