@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+import polars as pl
+
 from importer.masks import mask_email, mask_phone
-from importer.model import Submission
+from importer.model import PlannedRow, RowStatus, Submission
 from importer.placeholders import compiled
 from schemas.columns import GROUP, OWN, ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    import polars as pl
+    from collections.abc import Container, Iterator, Mapping
 
     from importer.identity import Identity
     from importer.model import Group, Json, Plan
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 10_000  # rows whose keys are made in one go
 _ID_DIGITS: Final = 24
+_WANTED: Final = (SOURCE, ROW, GROUP, *sorted(OWN))
+_SHAPING: Final = ("conversation", "skip_duplication_check", "send_during_business_hours")
 _PLAIN: Final = (
     ("phone_number", "phoneNumber"),
     ("email", "emailAddress"),
@@ -90,7 +92,11 @@ def external_id(candidate_id: str | None, key: str) -> str:
 
 
 def submissions(
-    plan: Plan, identity: Identity, settings: Settings, rows: pl.DataFrame | None = None
+    plan: Plan,
+    identity: Identity,
+    settings: Settings,
+    rows: pl.DataFrame | None = None,
+    only: Container[str] | None = None,
 ) -> Iterator[Submission]:
     """The submissions of a plan, made one by one in order of its frame.
 
@@ -99,21 +105,23 @@ def submissions(
         identity: makes keys and hashes.
         settings: shape the bodies.
         rows: the part of `plan.frame` that is wanted; all of it by default.
+        only: keys that are wanted; the bodies of others are not rendered.
     """
     frame = plan.frame if rows is None else rows
-    columns = [SOURCE, ROW, GROUP, *sorted(OWN)]
     renderers: dict[int, Renderer] = {}
+    shared = _shared(plan, identity, settings)
     for part in frame.iter_slices(_AT_ONCE):
-        keys, persons = identity.keys(part), identity.persons(part)
-        wanted = part.select(columns)
-        for key, person, row in zip(keys, persons, wanted.iter_rows(named=True), strict=True):
+        hashes = _hashes(part, identity, shared)
+        wanted = part.select(_WANTED)
+        for hashed, row in zip(hashes.iter_rows(), wanted.iter_rows(named=True), strict=True):
+            key, person, body_hash = hashed
+            if only is not None and key not in only:
+                continue
             number = row[GROUP]
             group = plan.groups[number]
             if number not in renderers:
                 renderers[number] = Renderer(group, settings)
             own_id = external_id(row["candidate_id"], key)
-            body = renderers[number].body(row, own_id)
-            phone = row["phone_number"]
             yield Submission(
                 key=key,
                 external_id=own_id,
@@ -121,7 +129,80 @@ def submissions(
                 row=row[ROW],
                 campaign=group.campaign or group.external_campaign,
                 person=person,
-                masked=mask_phone(phone) if phone else mask_email(row["email"]),
-                body=body,
-                body_hash=identity.digest(body),
+                masked=_masked(row),
+                body=renderers[number].body(row, own_id),
+                body_hash=body_hash,
             )
+
+
+def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator[PlannedRow]:
+    """Every row of a plan as the ledger keeps it, the ready ones first; no body is rendered."""
+    codes = (
+        plan.problems.filter(pl.col(ROW).is_not_null())
+        .group_by(SOURCE, ROW)
+        .agg(pl.col("code").unique(maintain_order=True).str.join(" ").alias("codes"))
+    )
+    shared = _shared(plan, identity, settings)
+    noted = plan.frame.select(_WANTED).join(
+        codes, on=[SOURCE, ROW], how="left", maintain_order="left"
+    )
+    for part in noted.iter_slices(_AT_ONCE):
+        hashes = _hashes(part, identity, shared)
+        for hashed, row in zip(hashes.iter_rows(), part.iter_rows(named=True), strict=True):
+            key, person, body_hash = hashed
+            group = plan.groups[row[GROUP]]
+            yield PlannedRow(
+                row[SOURCE],
+                row[ROW],
+                RowStatus.READY.value,
+                row["codes"] or "",
+                key,
+                group.campaign or group.external_campaign,
+                external_id(row["candidate_id"], key),
+                person,
+                _masked(row),
+                body_hash,
+            )
+    others = plan.rows.filter(pl.col("status") != RowStatus.READY.value).join(
+        codes, on=[SOURCE, ROW], how="left", maintain_order="left"
+    )
+    for source, number, status, noted_codes in others.select(
+        SOURCE, ROW, "status", "codes"
+    ).iter_rows():
+        yield PlannedRow(source, number, status, noted_codes or "")
+
+
+def _shared(plan: Plan, identity: Identity, settings: Settings) -> pl.Series:
+    """For each group a hash of what it gives to the bodies of its rows."""
+    shaping = settings.shaping()
+    return pl.Series(
+        [
+            identity.digest(
+                [
+                    group.campaign,
+                    group.external_campaign,
+                    group.meeting_configuration,
+                    group.meeting_participants,
+                    [shaping[name] for name in _SHAPING],
+                ]
+            )
+            for group in plan.groups
+        ],
+        dtype=pl.String,
+    )
+
+
+def _hashes(part: pl.DataFrame, identity: Identity, shared: pl.Series) -> pl.DataFrame:
+    """Key, person and body hash of each row."""
+    return pl.DataFrame(
+        [
+            identity.keys(part),
+            identity.persons(part),
+            identity.bodies(part, shared.gather(part[GROUP]), sorted(OWN)),
+        ]
+    )
+
+
+def _masked(row: Mapping[str, str | None]) -> str:
+    phone, email = row["phone_number"], row["email"]
+    return mask_phone(phone) if phone else mask_email(email or "")

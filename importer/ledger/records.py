@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,43 +35,13 @@ class NewRun:
 
     Attributes:
         plan_hash: of its plan.
-        sources: in the order of the run; `PlannedRow.source` is a position in it.
+        sources: in the order of the run; `source` of a planned row is a position in it.
         settings: the ones that shape bodies and rows.
     """
 
     plan_hash: str
     sources: tuple[SourceFile, ...]
     settings: Mapping[str, Json] = field(default_factory=dict)
-
-
-class PlannedRow(NamedTuple):
-    """One row of a run: what was decided about it and, where it is ready, what would be sent.
-
-    A named tuple and no dataclass: a million of them are made and stored in seconds.
-
-    Attributes:
-        source: position of the file in the run.
-        row: spreadsheet row.
-        status: a `RowStatus`.
-        codes: the codes of its problems, with spaces between them.
-        key: of its submission; None where the row has none. A ready row needs this and the rest.
-        campaign: as in `Submission`; so are the others.
-        external_id: what reconciliation looks for.
-        person: keyed hash of the person.
-        masked: the person for the eye.
-        body_hash: keyed hash of the body.
-    """
-
-    source: int
-    row: int
-    status: str
-    codes: str = ""
-    key: str | None = None
-    campaign: str = ""
-    external_id: str = ""
-    person: str = ""
-    masked: str = ""
-    body_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

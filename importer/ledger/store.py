@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from importer.ledger.records import (
         Contact,
         NewRun,
-        PlannedRow,
         RowOutcome,
         Run,
         Settlement,
         Standing,
     )
-    from importer.model import State
+    from importer.model import PlannedRow, State
 
 _ID_TRIES: Final = 16
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from importer.ledger import tables
-from importer.ledger.records import NewRun, PlannedRow, Settlement, SourceFile
-from importer.model import Submission
+from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.model import PlannedRow, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

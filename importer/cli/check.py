@@ -1,0 +1,65 @@
+"""`importer check`: what a run would do, with nothing sent and nothing changed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from importer.cli.options import READING, settings_flags, settings_of
+from importer.pipeline import exit_of_plan, open_history, payload_lines, prepare
+from importer.report import html, json, spreadsheets, terminal, view
+from importer.report.files import replacing
+
+OUT_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(short_help="Check spreadsheets; send nothing and change nothing.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What to print on standard output: nothing but the summary, or the whole as JSON.",
+)
+@click.option("--report", type=OUT_FILE, help="Write a report as one HTML file.")
+@click.option("--rejected", type=OUT_FILE, help="Write the rejected rows as CSV, to fix.")
+@click.option("--payloads", type=OUT_FILE, help="Write the body for each ready row, as JSON lines.")
+@click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
+@settings_flags(*READING, "contact_window_days", "allow_recent")
+def check(
+    files: tuple[str, ...],
+    *,
+    form: str,
+    report: Path | None,
+    rejected: Path | None,
+    payloads: Path | None,
+    show_values: bool,
+    config: Path | None,
+    **flags: object,
+) -> int:
+    """Check spreadsheets: what would be sent, what would not, and how to fix it.
+
+    FILE is a spreadsheet, a folder or a pattern; - is standard input. Nothing is sent, and
+    nothing is written but what you ask for.
+    """
+    settings = settings_of(config, flags)
+    with open_history(settings) as history:
+        plan = prepare(files, settings, history)
+    shown = view.of_plan(plan, settings)
+    terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
+    if report is not None:
+        html.write_plan(plan, shown, report)
+    if rejected is not None:
+        spreadsheets.write_rejected(plan, rejected)
+    if payloads is not None:
+        with replacing(payloads) as out:
+            for line in payload_lines(plan, settings):
+                out.write(line)
+    if form == "json":
+        json.write_plan(plan, shown, sys.stdout)
+    return exit_of_plan(plan)

@@ -1,0 +1,109 @@
+"""The `importer` command: finds the subcommand, and turns every end into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from importer.errors import Exit, ImporterError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("importer.cli.setup", "Write settings, templates and a spreadsheet to start from."),
+    "columns": ("importer.cli.setup", "Show the columns, or how the headers of FILE are read."),
+    "check": ("importer.cli.check", "Check spreadsheets; send nothing and change nothing."),
+    "run": ("importer.cli.run", "Check spreadsheets, ask, and create the conversations."),
+    "resume": ("importer.cli.run", "Go on with a run that did not finish."),
+    "reconcile": ("importer.cli.settle", "Find out what became of doubtful submissions."),
+    "resolve": ("importer.cli.settle", "Say yourself what became of a doubtful submission."),
+    "refresh": ("importer.cli.settle", "Read what became of the conversations since."),
+    "runs": ("importer.cli.history", "List the runs in the ledger."),
+    "results": ("importer.cli.history", "Show what became of each row of a run."),
+    "purge": ("importer.cli.history", "Remove what is no longer needed from the ledger."),
+    "sandbox": ("importer.cli.sandbox", "Serve a stand-in for the API, to rehearse on."),
+}
+"""Name -> the module that holds the command, and its summary: help needs no heavy import."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order in which a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command itself, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="importer", prog_name="importer")
+def cli() -> None:
+    """Turn candidate spreadsheets into interview-scheduling conversations.
+
+    Nobody is contacted twice, no row is lost, and every problem says where it is and how to
+    fix it. Start with `importer init`, then `importer check FILE`, then `importer run FILE`.
+    """
+
+
+def main() -> NoReturn:
+    """Runs the command line and ends the process with one of `importer.errors.Exit`."""
+    try:
+        outcome = cli.main(prog_name="importer", standalone_mode=False)
+        sys.exit(outcome if isinstance(outcome, int) else Exit.OK)
+    except ImporterError as error:
+        _say(f"Error: {error.message}")
+        if error.fix:
+            _say(f"  {error.fix}")
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        _say("Interrupted.")
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is left to tell them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    except Exception as error:
+        if os.environ.get("IMPORTER_DEBUG"):
+            raise
+        _say(
+            f"Error: something went wrong inside importer ({type(error).__name__}{_place(error)}).\n"
+            "  The ledger is whole. Set IMPORTER_DEBUG=1 to see the details, and please report it."
+        )
+        sys.exit(Exit.SETUP)
+
+
+def _place(error: BaseException) -> str:
+    """Where an unforeseen error arose; its text may hold personal data and is not shown."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Flags that are settings: same names, same words, made from the model of the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from importer.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+READING = (
+    "ledger",
+    "templates",
+    "default_country",
+    "campaign",
+    "external_campaign",
+    "meeting",
+    "participants",
+    "round",
+    "encoding",
+    "sheet",
+)
+SENDING = (
+    "base_url",
+    "rate_per_s",
+    "concurrency",
+    "canary",
+    "max_failures",
+    "max_failures_in_a_row",
+    "contact_window_days",
+    "allow_recent",
+    "attempts",
+    "settle_s",
+)
+
+
+def settings_flags(*names: str) -> Callable[[_F], _F]:
+    """Adds --config and a flag for each named setting; they arrive as keyword arguments."""
+
+    def decorate(command: _F) -> _F:
+        for name in reversed(names):
+            command = _flag(name)(command)
+        return click.option(
+            "--config",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Settings file; importer.yaml in this folder if there is one.",
+        )(command)
+
+    return decorate
+
+
+def settings_of(config: Path | None, flags: dict[str, object]) -> Settings:
+    """The settings from file, environment and the flags that were given."""
+    return load_settings(
+        config, {name: value for name, value in flags.items() if value is not None}
+    )
+
+
+def _flag(name: str) -> Callable[[_F], _F]:
+    field = Settings.model_fields[name]
+    kind = _kind(field.annotation)
+    flag = "--" + name.replace("_", "-")
+    if kind is bool:
+        return click.option(flag, name, is_flag=True, default=None, help=field.description)
+    return click.option(flag, name, type=kind, default=None, help=field.description)
+
+
+def _kind(annotation: object) -> Any:  # noqa: ANN401 - click takes types and its own ParamTypes
+    """The click type of a setting: its own type, without None; text where there is a choice."""
+    if get_origin(annotation) is Literal:
+        return click.Choice([str(choice) for choice in get_args(annotation)])
+    if isinstance(annotation, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return _kind(kinds[0]) if len(kinds) == 1 else str
+    if annotation in {int, float, bool, str}:
+        return annotation
+    return str

@@ -1,0 +1,155 @@
+"""`importer run` and `importer resume`: ask, send, and say what became of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from importer.cli.options import READING, SENDING, settings_flags, settings_of
+from importer.errors import Exit, Held, UsageError
+from importer.people import looking
+from importer.pipeline import (
+    Order,
+    deliver,
+    exit_of_plan,
+    expect,
+    prepare,
+    refuse_unreadable,
+    resume as resume_run,
+)
+from importer.report import spreadsheets, terminal, view
+from importer.report.progress import progress
+from importer.report.wording import counted
+
+if TYPE_CHECKING:
+    from importer.model import Plan, RunReport
+    from importer.settings import Settings
+
+OUT_FILE = click.Path(dir_okay=False, path_type=Path)
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""What ends a run early, with what is under way finished and the ledger whole."""
+
+
+@click.command(short_help="Check spreadsheets, ask, and create the conversations.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+@click.option("--dry-run", is_flag=True, help="Show the summary and stop; the same as check.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Send at most so many; resume sends the others."
+)
+@click.option(
+    "--expect-plan",
+    metavar="HASH|FILE",
+    help="Send only if the plan is this one: its hash, or the JSON that check printed.",
+)
+@click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
+@click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
+@settings_flags(*READING, "on_problems", *SENDING)
+def run(
+    files: tuple[str, ...],
+    *,
+    yes: bool,
+    dry_run: bool,
+    limit: int | None,
+    expect_plan: str | None,
+    results: Path | None,
+    show_values: bool,
+    config: Path | None,
+    **flags: object,
+) -> int:
+    """Check spreadsheets, show what would be sent, ask, and create the conversations.
+
+    Nobody is contacted twice: whom this ledger knows as contacted is left out, whatever file
+    names them. Ctrl-C lets what is under way finish; `importer resume` goes on.
+    """
+    settings = settings_of(config, flags)
+    console = Console(stderr=True)
+    with looking(settings) as history:
+        plan = prepare(files, settings, history)
+    shown = view.of_plan(plan, settings)
+    terminal.print_plan(console, shown, show_values=show_values)
+    if dry_run:
+        return exit_of_plan(plan)
+    refuse_unreadable(plan)
+    if expect_plan is not None:
+        expect(expect_plan, plan)
+    if shown.blocked:
+        raise Held(
+            f"Nothing is sent while {counted(plan.counts.rejected, 'row needs', 'rows need')} "
+            "fixing.",
+            "Fix them, or leave them out with --on-problems skip.",
+        )
+    if not plan.counts.ready:
+        console.print("Nothing to send.")
+        return exit_of_plan(plan)
+    order_credentials = settings.credentials()
+    _agree(plan, limit, yes=yes)
+    with progress(console) as on:
+        order = Order(
+            command=f"importer run {' '.join(files)}",
+            credentials=order_credentials,
+            limit=limit,
+            on_start=on.start,
+            on_outcome=on.outcome,
+            on_stage=on.stage,
+            signals=STOPS,
+        )
+        report = deliver(plan, settings, order)
+    return _conclude(console, report, settings, results)
+
+
+@click.command(short_help="Go on with a run that did not finish.")
+@click.argument("run_id", required=False, metavar="[RUN]")
+@click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
+@settings_flags(*READING, *SENDING)
+def resume(
+    run_id: str | None, *, results: Path | None, config: Path | None, **flags: object
+) -> int:
+    """Go on with RUN, or the newest run, where it stopped.
+
+    It needs the same files, settings and templates; what was sent is not sent again, and what
+    may have been is looked up first.
+    """
+    settings = settings_of(config, flags)
+    console = Console(stderr=True)
+    with progress(console) as on:
+        order = Order(
+            command="importer resume",
+            credentials=settings.credentials(),
+            on_start=on.start,
+            on_outcome=on.outcome,
+            on_stage=on.stage,
+            signals=STOPS,
+        )
+        report = resume_run(run_id, settings, order)
+    return _conclude(console, report, settings, results)
+
+
+def _agree(plan: Plan, limit: int | None, *, yes: bool) -> None:
+    """Asks the person at the terminal; without one, --yes is needed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "There is no terminal to ask at.", "Give --yes to send without being asked."
+        )
+    count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
+    click.confirm(
+        f"Contact {counted(count, 'person', 'people')} now?", default=False, abort=True, err=True
+    )
+
+
+def _conclude(
+    console: Console, report: RunReport, settings: Settings, results: Path | None
+) -> int:
+    """Shows what became of a run, and writes its results where that was asked for."""
+    shown = view.of_run(report, settings)
+    terminal.print_run(console, shown, results=results)
+    if results is not None:
+        spreadsheets.write_results(shown.rows, results)
+    return Exit(report.exit_code)

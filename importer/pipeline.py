@@ -1,0 +1,176 @@
+"""The road: `prepare()` reads, checks and plans; `deliver()` sends, records and reports."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from importer.delivery import Delivery
+from importer.errors import Exit
+from importer.grouping import group
+from importer.guards import Ending
+from importer.ledger import Ledger
+from importer.ledger.records import NewRun, SourceFile
+from importer.loader import expand, load
+from importer.model import RunReport
+from importer.normalise import normalise
+from importer.payload import planned_rows, submissions
+from importer.people import writing
+from importer.planning import assemble
+from importer.templates import Templates
+from importer.validate import validate
+from importer.gates import exit_of_run, same_plan
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Sequence
+
+    from importer.ledger.records import Run
+    from importer.model import Outcome, Plan
+    from importer.people import History
+    from importer.settings import Credentials, Settings
+
+
+def prepare(files: Sequence[str], settings: Settings, history: History | None = None) -> Plan:
+    """From spreadsheets to a plan; touches no network and writes nothing.
+
+    Args:
+        files: paths, folders, patterns, or `-`; what cannot be read becomes a problem.
+        settings: what shapes rows and bodies.
+        history: what earlier runs did; without it every good row is ready.
+
+    Raises:
+        InputError: a template cannot be used.
+        UsageError: there is no such file.
+    """
+    tables = [load(name, settings) for name in expand(files)]
+    tidy = [normalise(table, position, settings) for position, table in enumerate(tables)]
+    checked = validate(tidy, tables, settings)
+    grouped = group(checked, Templates(settings.templates), settings)
+    plan = assemble(tables, checked, grouped, settings)
+    return history.applied_to(plan, settings) if history is not None else plan
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a plan is to be delivered.
+
+    Attributes:
+        command: what the holder of the ledger is called, for whoever waits for it.
+        credentials: of the API.
+        limit: send at most so many and leave the others open; None for all.
+        on_start: told the run's id, how many submissions it has to send, and the seconds that
+            this will take.
+        on_outcome: told each outcome as soon as it is durable.
+        signals: these stop the run; what is under way finishes.
+    """
+
+    command: str
+    credentials: Credentials
+    limit: int | None = None
+    on_start: Callable[[str, int, float], None] = lambda _run, _count, _seconds: None
+    on_outcome: Callable[[Outcome], None] = lambda _outcome: None
+    signals: tuple[signal.Signals, ...] = ()
+
+
+def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
+    """Sends what is ready, under the ledger's lock, and says what became of it.
+
+    Raises:
+        LedgerError: somebody else holds the ledger, or it fails; nothing more is sent then.
+    """
+    with (
+        Ledger.open(settings.ledger) as ledger,
+        ledger.hold(order.command, settings.ledger_wait_s),
+    ):
+        ledger.recover()
+        history = writing(ledger, settings, order.credentials.organization_id)
+        plan = history.applied_to(plan, settings)  # again: a run may have ended meanwhile
+        new = NewRun(plan.hash, _files(plan), history.noted(settings))
+        run = ledger.begin(new, planned_rows(plan, history.identity, settings))
+        return _delivered(plan, ledger.run(run), history, settings, order)
+
+
+def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
+    """Goes on with a run where it stopped; sends nothing again that may have been sent.
+
+    Args:
+        name: id of the run, or its beginning; the newest where None.
+
+    Raises:
+        UsageError: there is no such run, or its files or settings are no longer what they were.
+    """
+    with (
+        Ledger.open(settings.ledger, create=False) as ledger,
+        ledger.hold(order.command, settings.ledger_wait_s),
+    ):
+        ledger.recover()
+        run = ledger.run(name)
+        history = writing(ledger, settings, order.credentials.organization_id)
+        plan = same_plan(run, lambda files: prepare(files, settings))
+        ledger.reopen(run.id)
+        return _delivered(plan, run, history, settings, order)
+
+
+def _delivered(
+    plan: Plan, run: Run, history: History, settings: Settings, order: Order
+) -> RunReport:
+    ending = asyncio.run(_deliver(plan, run, history, settings, order))
+    history.ledger.finish(run.id, ending.reason)
+    states, counts = history.ledger.counts(run.id), history.ledger.row_counts(run.id)
+    return RunReport(
+        run=run.id,
+        counts=counts,
+        states=states,
+        started=run.started,
+        finished=datetime.now(UTC),
+        stopped=ending.reason,
+        exit_code=exit_of_run(counts.rejected, states, ending),
+        plan_hash=plan.hash,
+    )
+
+
+async def _deliver(
+    plan: Plan, run: Run, history: History, settings: Settings, order: Order
+) -> Ending:
+    """Settles what is doubtful, sends what is open, settles again, and sends what was absent."""
+    stop = asyncio.Event()
+    for number in order.signals:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Delivery.begun(
+        run.id, history, settings, order.credentials, stop=stop, on_outcome=order.on_outcome
+    ) as delivery:
+        await delivery.reconcile()
+        ending = await _send(plan, history, settings, order, delivery)
+        if not ending and await delivery.reconcile():
+            ending = await _send(plan, history, settings, order, delivery)
+            await delivery.reconcile()
+        return ending
+
+
+async def _send(
+    plan: Plan, history: History, settings: Settings, order: Order, delivery: Delivery
+) -> Ending:
+    """Sends whatever the ledger says may be sent in this run."""
+    keys = history.ledger.sendable(delivery.run)
+    going = keys if order.limit is None else keys[: order.limit]
+    order.on_start(delivery.run, len(going), delivery.pace.eta_s(len(going)))
+    bodies = submissions(plan, history.identity, settings, only=frozenset(going))
+    ending = await delivery.send(bodies, len(going))
+    if not ending and len(going) < len(keys):
+        return Ending(f"The limit of {order.limit} is reached.", Exit.OK)
+    return ending
+
+
+def _files(plan: Plan) -> tuple[SourceFile, ...]:
+    return tuple(
+        SourceFile(
+            name=table.source.name,
+            path=None if table.source.path is None else str(table.source.path),
+            sha256=table.source.sha256,
+            size=table.source.size,
+        )
+        for table in plan.tables
+    )
