@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, insert, select, update
 
-from importer.ledger.states import SENDABLE, may_settle
-from importer.ledger.tables import attempts, submissions
+from importer.ledger.states import OPEN, SENDABLE, may_settle
+from importer.ledger.tables import among, attempts, submissions
 from importer.model import State
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def intend(
         .where(
             submissions.c.key.in_(keys),
             submissions.c.run == run,
-            submissions.c.state.in_(sorted(SENDABLE)),
+            among(submissions.c.state, SENDABLE),
         )
         .values(
             state=State.SENDING.value,
@@ -158,10 +158,13 @@ def recover(connection: Connection, run: str | None, *, now: datetime) -> int:
         run: None for those of every run.
         now: UTC.
     """
-    theirs = [submissions.c.run == run] if run is not None else []
+    state = submissions.c.state
+    wanted = [among(state, OPEN), state == State.SENDING.value]  # the first finds the index
+    if run is not None:
+        wanted.append(submissions.c.run == run)
     return connection.execute(
         update(submissions)
-        .where(submissions.c.state == State.SENDING.value, *theirs)
+        .where(*wanted)
         .values(
             state=State.DOUBTFUL.value,
             code=INTERRUPTED,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from importer.ledger.records import Contact, Standing
 from importer.ledger.states import REACHED, SENDABLE, as_seen
-from importer.ledger.tables import run_rows, run_sources, submissions
+from importer.ledger.tables import among, run_rows, run_sources, submissions
 from importer.model import RowStatus, State
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ def standing(connection: Connection, keys: Iterable[str]) -> dict[str, Standing]
     """Where the submissions of these keys stand; a key that is not known is left out."""
     s = submissions.c
     wanted = select(
-        s.key, s.state, s.run, s.settled_at, s.sent_at, s.planned_at, s.source, s.row,
-        s.body_hash, s.conversation_id, s.code, s.message,
+        s.key, s.state, s.run, func.coalesce(s.settled_at, s.sent_at, s.planned_at), s.source,
+        s.row, s.body_hash, s.conversation_id, s.code, s.message,
     )  # fmt: skip
     names = _Names(connection)
     found: dict[str, Standing] = {}
     for chunk in chunks(keys):
-        for key, state, run, settled, sent, planned, source, row, *rest in connection.execute(
+        for key, state, run, at, source, row, *rest in connection.execute(
             wanted.where(s.key.in_(chunk))
         ):
             body_hash, conversation_id, code, message = rest
@@ -51,7 +51,7 @@ def standing(connection: Connection, keys: Iterable[str]) -> dict[str, Standing]
                 key=key,
                 state=as_seen(State(state)),
                 run=run,
-                at=settled or sent or planned,
+                at=at,
                 source=names.of(run, source),
                 row=row,
                 body_hash=body_hash,
@@ -68,7 +68,7 @@ def contacted(
     """Who of these people was contacted since then, or may have been, and when last."""
     s = submissions.c
     wanted = select(s.person, s.sent_at, s.run, s.campaign).where(
-        s.state.in_(sorted(REACHED)), s.sent_at >= since
+        among(s.state, REACHED), s.sent_at >= since
     )
     found: dict[str, Contact] = {}
     for chunk in chunks(persons):
@@ -88,7 +88,7 @@ def sendable(connection: Connection, run: str) -> list[str]:
                 run_rows.c.run == run,
                 run_rows.c.status == RowStatus.READY.value,
                 submissions.c.run == run,
-                submissions.c.state.in_(sorted(SENDABLE)),
+                among(submissions.c.state, SENDABLE),
             )
             .order_by(run_rows.c.source, run_rows.c.row)
         )
