@@ -20,6 +20,7 @@ from importer.errors import TemplateError
 from importer.mistakes import found_in, near
 from importer.placeholders import fill, folded, misspelled_in, names_in, texts
 from schemas import templates as rules
+from schemas.parts import repeated, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,7 +199,7 @@ def _broken(kind: Kind, value: Json) -> list[Mistake]:
     try:
         if kind is Kind.MEETING:
             rules.Meeting.model_validate(value)
-            again = rules.repeated(cast("dict[str, Any]", value), rules.Meeting)
+            again = repeated(cast("dict[str, Any]", value), rules.Meeting)
             return [
                 Mistake((key,), f"`{first}` has said this already", at_key=True)
                 for key, first in again
@@ -213,7 +214,7 @@ def _strange(kind: Kind, value: Json) -> Iterator[Mistake]:
     """A warning for each key, or method, that no rule knows."""
     if kind is Kind.MEETING:
         known_as = cast("dict[str, Any]", value)
-        found = list(rules.strangers(known_as, rules.Meeting))
+        found = list(strangers(known_as, rules.Meeting))
         meeting = rules.Meeting.model_validate(value)
         if not rules.method_known(meeting):
             said = "we do not know this method, so the organizers are not checked"
@@ -223,7 +224,7 @@ def _strange(kind: Kind, value: Json) -> Iterator[Mistake]:
         found = [
             each
             for place, person in enumerate(people)
-            for each in rules.strangers(person, rules.Participant, (place,))
+            for each in strangers(person, rules.Participant, (place,))
         ]
     for path, known in found:
         meant = near(str(path[-1]), known)

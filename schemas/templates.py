@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     ConfigDict,
     Field,
     RootModel,
     ValidationInfo,
     field_validator,
 )
-from pydantic.alias_generators import to_camel
+
+from schemas.parts import Part, Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
 ROUND_ROBIN_SIZE: Final = range(2, 11)
 _BRACES: Final = re.compile(r"\{[^{}]*\}")
@@ -70,33 +70,6 @@ Timezone = Annotated[Text, AfterValidator(_timezone)]
 Email = Annotated[Text, AfterValidator(_email)]
 
 
-class Part(BaseModel):
-    """A mapping in the API's own key names; a key that we do not know is let through."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="allow",
-        frozen=True,
-        alias_generator=to_camel,
-        hide_input_in_errors=True,
-    )
-
-    @classmethod
-    def keys(cls) -> frozenset[str]:
-        """Every key that we know, under each name that it may have."""
-        return frozenset(key for names in cls.spellings() for key in names)
-
-    @classmethod
-    def spellings(cls) -> Iterator[Sequence[str]]:
-        """The names of each key, the usual one first."""
-        for field in cls.model_fields.values():
-            alias = field.validation_alias
-            if isinstance(alias, AliasChoices):
-                yield [str(choice) for choice in alias.choices]
-            else:
-                yield [str(alias)]
-
-
 class OpenHours(Part):
     """When meetings can be: one item of openHours. Only its time zone has a rule that is sure."""
 
@@ -112,6 +85,8 @@ class Meeting(Part):
     The public pages name the rules of duration, buffer, reminder, notice and days ahead, but not
     the keys; each is known here under the names that it may have.
     """
+
+    nested: ClassVar[Mapping[str, type[Part]]] = {"openHours": OpenHours}
 
     title: Text
     description: str | None = None
@@ -176,6 +151,8 @@ class Availability(Part):
 class Participant(Part):
     """Whom the candidate meets: one item of meetingParticipants."""
 
+    nested: ClassVar[Mapping[str, type[Part]]] = {"availability": Availability}
+
     name: Text | None = None
     email: Email | None = None
     is_organizer: bool | None = None
@@ -208,7 +185,7 @@ _NO_WAY: Final = (
     "isCalendarConnected: true, availability.timeSlots, or autoCollectAvailability: true"
 )
 
-Broken = tuple[tuple[int | str, ...], str]
+Broken = tuple[Steps, str]
 """A rule that is broken: the path in the template, and what must be."""
 
 
@@ -249,36 +226,3 @@ def method_known(meeting: Meeting) -> bool:
     method = (meeting.availability_method or "").strip()
     known = not method or method.upper() == "COLLECTIVE" or bool(_ROUND_ROBIN.search(method))
     return known or has_placeholder(method)
-
-
-def strangers(
-    value: Mapping[str, Any], part: type[Part], path: tuple[int | str, ...] = ()
-) -> Iterator[tuple[tuple[int | str, ...], frozenset[str]]]:
-    """The keys that no rule knows: path of each, and the keys that it may have meant."""
-    known = part.keys()
-    for key in value:
-        if key not in known:
-            yield (*path, key), known
-    for key, inner in _NESTED:
-        if key in known:
-            for place, item in _parts(value.get(key)):
-                yield from strangers(item, inner, (*path, key, *place))
-
-
-def repeated(value: Mapping[str, Any], part: type[Part]) -> Iterator[tuple[str, str]]:
-    """Keys that say what another one has said already, with that other one."""
-    for names in part.spellings():
-        used = [name for name in names if name in value]
-        yield from ((name, used[0]) for name in used[1:])
-
-
-_NESTED: Final[tuple[tuple[str, type[Part]], ...]] = (
-    ("openHours", OpenHours),
-    ("availability", Availability),
-)
-
-
-def _parts(value: object) -> Iterable[tuple[tuple[int, ...], dict[str, Any]]]:
-    """The mappings among the items of a list, with their places; or a mapping itself."""
-    items = [((n,), each) for n, each in enumerate(value)] if isinstance(value, list) else []
-    return [(at, each) for at, each in (*items, ((), value)) if isinstance(each, dict)]
