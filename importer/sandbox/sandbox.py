@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from importer.sandbox import journal as journals
 from importer.sandbox.app import Endpoints
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from importer.model import Json
     from importer.sandbox.faults import Fault, Target
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Sandbox:
@@ -114,6 +117,9 @@ class Sandbox:
 
             try:
                 await app(scope, receive, sent)
+            except Exception:
+                _LOG.exception("the sandbox could not answer")  # such as: the disk is full
+                raise
             finally:
                 self.statuses[answered] += 1
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -150,3 +151,28 @@ def test_many_clients_are_served_at_once(tmp_path: Path, body: Make, client: Con
         assert sorted(line["emailAddress"] for line in lines) == sorted(
             f"a{number}@example.org" for number in range(64)
         )
+
+
+def test_a_journal_that_cannot_be_written_is_told(
+    tmp_path: Path, body: Make, client: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is not on the disk is not answered as created, and the reason is logged."""
+    with running(journal=tmp_path / "journal.jsonl") as sandbox, client(sandbox.base_url) as api:
+        sandbox.close()
+        assert api.post(CREATE, json=body()).status_code == 500
+    assert "closed file" in caplog.text
+    assert "+4420" not in caplog.text
+
+
+def test_a_sandbox_ends_in_spite_of_silence() -> None:
+    """A request that is kept waiting does not keep the sandbox: it ends in seconds."""
+    request = b"GET /v1/conversations HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\n"
+    with socket.socket() as silent:
+        with running(faults="list-stall:1") as sandbox:
+            silent.settimeout(0.2)
+            silent.connect((HOST, urlsplit(sandbox.base_url).port or 0))
+            silent.sendall(request + b"x-organization-id: acme\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                silent.recv(1)
+        silent.settimeout(10)
+        assert silent.recv(1) == b""
