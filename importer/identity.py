@@ -23,7 +23,7 @@ from importer.errors import SettingsError
 from importer.masks import mask, mask_email, mask_phone, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
     from importer.model import Json
     from importer.settings import Settings
@@ -76,11 +76,22 @@ class Identity:
         parts = (pl.lit(_net("person")), _net_expr(_person()))
         return self._hashed(frame, pl.concat_str(parts)).alias("person")
 
-    def digest(self, body: Mapping[str, Json]) -> str:
-        """A hash of a request body, whatever the order of its keys, as hex text."""
-        return hmac.digest(
-            self.hmac_key, f"{_net('body')}{_CANONICAL.encode(body)}".encode(), "sha256"
-        ).hex()
+    def bodies(self, frame: pl.DataFrame, shared: pl.Series, columns: Sequence[str]) -> pl.Series:
+        """A hash of what each row's body is made of, as hex text; no body need be rendered.
+
+        Args:
+            frame: the rows.
+            shared: for each row the digest of what its group gives to the body.
+            columns: the columns that a body can take from its row; null is not empty text.
+        """
+        own = [_net_expr(pl.col(name)).fill_null("-,") for name in columns]
+        parts = (pl.lit(_net("row")), _net_expr(pl.lit(shared)), *own)
+        return self._hashed(frame, pl.concat_str(parts)).alias("body_hash")
+
+    def digest(self, value: Json) -> str:
+        """A hash of a JSON value, whatever the order of its keys, as hex text."""
+        text = _CANONICAL.encode(value)
+        return hmac.digest(self.hmac_key, f"{_net('body')}{text}".encode(), "sha256").hex()
 
     def _hashed(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
         """One hash a row; a message without a person is null, and a mistake of the caller."""
