@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import socket
@@ -140,9 +139,14 @@ async def _break(
     """Ends the connection, after silence or after bytes that are not a whole answer."""
     if fault.name == "stall":
         seconds = _STALL_S if fault.number is None else fault.number
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 await _gone(receive)
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:  # the sandbox ends: silence to the last, not uvicorn's 500
+            transport.close()
+            raise
     elif fault.name in _BYTES:
         transport.write(_BYTES[fault.name](answered))
     if fault.name in {"reset", "unread"}:
