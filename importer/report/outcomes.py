@@ -9,7 +9,7 @@ import polars as pl
 
 from importer.model import RowStatus, State
 from importer.report.tasks import DO
-from schemas.codes import Code
+from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How the time of an attempt is written: ISO 8601, UTC."""
 
 _CHUNK: Final = 50_000
+_KNOWN: Final = frozenset(code.value for code in Code)
 _LEFT_OUT: Final = {
     RowStatus.REJECTED: "rejected",
     RowStatus.DUPLICATE: "duplicate-in-file",
@@ -87,14 +88,13 @@ def _line(row: RowOutcome, file: str) -> tuple[object, ...]:
 
 def _why(row: RowOutcome) -> tuple[str, str]:
     """First code of a row that was left out before sending, and what to do about all of them."""
-    codes = [Code(code) for code in row.codes.split() if code in _KNOWN]
+    known = [Code(code) for code in row.codes.split() if code in _KNOWN]
+    faults = [code for code in known if WORDS[code].severity is Severity.ERROR]
+    codes = faults if row.status is RowStatus.REJECTED and faults else known
     first = codes[0].value if codes else ""
     if row.status is RowStatus.REJECTED and codes:
         return first, "; ".join(DO[code].replace("{label}", "the value") for code in codes) + "."
     return first, _REASONS[row.status]
-
-
-_KNOWN: Final = frozenset(code.value for code in Code)
 
 
 def totals(frame: pl.DataFrame) -> dict[str, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from importer.report.wording import counted, duration, number, plain
@@ -22,54 +23,72 @@ if TYPE_CHECKING:
 EVERY_S: Final = 10.0
 """Seconds between two plain lines."""
 
+_TRUSTED: Final = 10
+"""From so many outcomes on, what they took says more than what was planned."""
+
 
 class Teller(Protocol):
     """Tells a person how far a run is."""
 
+    def start(self, run: str, count: int, planned_s: float) -> None:
+        """A run begins, or goes on, to send so many submissions in so many seconds."""
+
     def outcome(self, outcome: Outcome) -> None:
         """One submission came to its end for now."""
 
-    def say(self, sentence: str) -> None:
+    def stage(self, sentence: str) -> None:
         """Something a person should know meanwhile, such as a pause that the service asked for."""
 
 
 @contextmanager
-def telling(
-    console: Console,
-    total: int,
-    *,
-    eta_s: Callable[[int], float],
-    now: Callable[[], float] = time.monotonic,
-    every_s: float = EVERY_S,
+def progress(
+    console: Console, *, now: Callable[[], float] = time.monotonic, every_s: float = EVERY_S
 ) -> Iterator[Teller]:
-    """Tells how far a run of `total` submissions is, on standard error's console.
+    """Tells how far a run is: a bar where the console is a terminal, else plain lines.
 
     Args:
-        console: a bar is drawn where it is a terminal.
-        total: submissions to send.
-        eta_s: how many submissions are left -> seconds until they are sent.
+        console: of standard error.
         now: monotonic clock, seconds.
         every_s: seconds between plain lines.
     """
     if console.is_terminal and not console.is_dumb_terminal:
         with _bar(console) as bar:
-            yield _Bar(bar, total, eta_s)
+            yield _Bar(bar, now)
         return
-    lines = _Lines(console, total, eta_s, now, every_s)
-    lines.begin()
+    lines = _Lines(console, now, every_s)
     try:
         yield lines
     finally:
         lines.end()
 
 
-def tally(states: Counter[State]) -> str:
-    """How many stand where: `400 created, 10 duplicate`."""
-    return ", ".join(f"{number(count)} {state.value}" for state, count in states.most_common())
+@dataclass(slots=True)
+class _Sofar:
+    """What has been done of what was planned."""
+
+    total: int = 0
+    planned_s: float = 0.0
+    began: float = 0.0
+    states: Counter[State] = field(default_factory=Counter)
+
+    @property
+    def done(self) -> int:
+        return self.states.total()
+
+    def left_s(self, now: float) -> float:
+        """Seconds until the rest is sent: as planned, and soon as the pace so far says."""
+        left = max(0, self.total - self.done)
+        if self.done >= _TRUSTED:
+            return left * (now - self.began) / self.done
+        return left * self.planned_s / self.total if self.total else 0.0
+
+    def tally(self) -> str:
+        """How many stand where: `400 created, 10 duplicate`."""
+        return ", ".join(f"{number(n)} {state.value}" for state, n in self.states.most_common())
 
 
 def _bar(console: Console) -> Progress:
-    """Bar, count and what became of them, in one line that goes on to the end of the run."""
+    """Bar, count and what became of them, in one line."""
     return Progress(
         TextColumn("Sending"),
         BarColumn(bar_width=30),
@@ -82,68 +101,68 @@ def _bar(console: Console) -> Progress:
 class _Bar:
     """The teller of a terminal."""
 
-    def __init__(self, bar: Progress, total: int, eta_s: Callable[[int], float]) -> None:
-        self._bar, self._total, self._eta_s = bar, total, eta_s
-        self._states: Counter[State] = Counter()
-        left = f"{duration(eta_s(total))} left" if total else ""
-        self._task = bar.add_task("", total=total, said=left)
+    def __init__(self, bar: Progress, now: Callable[[], float]) -> None:
+        self._bar, self._now = bar, now
+        self._sofar = _Sofar()
+        self._task: TaskID | None = None
+
+    def start(self, run: str, count: int, planned_s: float) -> None:
+        if not count:
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._sofar = _Sofar(count, planned_s, self._now())
+        self._bar.console.print(Text(f"Run {run}"))
+        self._task = self._bar.add_task("", total=count, said=f"{duration(planned_s)} left")
 
     def outcome(self, outcome: Outcome) -> None:
-        self._states[outcome.state] += 1
-        left = self._total - self._states.total()
-        said = (
-            f"{tally(self._states)}; {duration(self._eta_s(left))} left"
-            if left > 0
-            else (tally(self._states))
-        )
-        self._bar.update(self._task, completed=self._states.total(), said=said)
+        sofar = self._sofar
+        sofar.states[outcome.state] += 1
+        said = sofar.tally()
+        if sofar.done < sofar.total:
+            said = f"{said}; {duration(sofar.left_s(self._now()))} left"
+        if self._task is not None:
+            self._bar.update(self._task, completed=sofar.done, said=said)
 
-    def say(self, sentence: str) -> None:
+    def stage(self, sentence: str) -> None:
         self._bar.console.print(Text(plain(sentence, 400)))
 
 
 class _Lines:
     """The teller of logs and pipes."""
 
-    def __init__(
-        self,
-        console: Console,
-        total: int,
-        eta_s: Callable[[int], float],
-        now: Callable[[], float],
-        every_s: float,
-    ) -> None:
-        self._console, self._total, self._eta_s = console, total, eta_s
-        self._now, self._every_s = now, every_s
-        self._states: Counter[State] = Counter()
+    def __init__(self, console: Console, now: Callable[[], float], every_s: float) -> None:
+        self._console, self._now, self._every_s = console, now, every_s
+        self._sofar = _Sofar()
         self._told = now()
 
-    def begin(self) -> None:
-        """What is about to happen."""
-        if self._total:
-            self._print(
-                f"Sending {counted(self._total, 'message')}; {duration(self._eta_s(self._total))}."
-            )
+    def start(self, run: str, count: int, planned_s: float) -> None:
+        if not count:
+            return
+        self.end()
+        self._told = self._now()
+        self._sofar = _Sofar(count, planned_s, self._told)
+        self._print(f"Run {run}: sending {counted(count, 'message')}, {duration(planned_s)}.")
 
     def outcome(self, outcome: Outcome) -> None:
-        self._states[outcome.state] += 1
-        if self._now() - self._told < self._every_s:
+        self._sofar.states[outcome.state] += 1
+        now = self._now()
+        if now - self._told < self._every_s or self._sofar.done >= self._sofar.total:
             return
-        self._told = self._now()
-        left = self._total - self._states.total()
-        self._print(f"{self._so_far()}; {duration(self._eta_s(left))} left.")
+        self._told = now
+        self._print(f"{self._said()}; {duration(self._sofar.left_s(now))} left.")
 
-    def say(self, sentence: str) -> None:
+    def stage(self, sentence: str) -> None:
         self._print(plain(sentence, 400))
 
     def end(self) -> None:
-        """What came of it."""
-        if self._total:
-            self._print(f"{self._so_far()}.")
+        """What came of what was begun."""
+        if self._sofar.total:
+            self._print(f"{self._said()}.")
 
-    def _so_far(self) -> str:
-        done = f"{number(self._states.total())} of {number(self._total)} done"
-        return f"{done}: {tally(self._states)}" if self._states else done
+    def _said(self) -> str:
+        done = f"{number(self._sofar.done)} of {number(self._sofar.total)} done"
+        return f"{done}: {self._sofar.tally()}" if self._sofar.states else done
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _EXAMPLES: Final = 3
 _LISTED: Final = 20
 _FILES_NAMED: Final = 3
+_QUOTING: Final = frozenset({Code.VALUE_CHANGED, Code.NAME_SPLIT})
+"""What these say after the colon is the cell again."""
+
 _HEADINGS: Final = (
     (Severity.ERROR, "To fix", "bold red"),
     (Severity.WARNING, "To check", "bold yellow"),
@@ -69,57 +72,78 @@ def plan_text(view: PlanView, *, show_values: bool = False) -> Group:
 
 def _task(task: Task, *, several: bool, show_values: bool) -> Iterator[RenderableType]:
     """The task in a line, its rows, its first rows with what is wrong, and how to fix it."""
+    scattered = len(task.where) > 1
     title = Text(plain(task.title, 200), style="bold")
-    if task.total and not several:
-        title.append(f": {listed(task.where[0].rows, task.total)}", style="not bold")
+    if task.total and not scattered:
+        rows = listed(task.where[0].rows, task.total)
+        file = f" of {plain(task.where[0].file, 40)}" if several else ""
+        title.append(f"{file}: {rows}", style="not bold")
     yield indented(title)
-    if task.total and several:
-        for rows in task.where[:_LISTED]:
-            yield indented(Text(f"{plain(rows.file)}: {listed(rows.rows, rows.total)}"), 4)
+    if task.total and scattered:
+        for where in task.where[:_LISTED]:
+            yield indented(Text(f"{plain(where.file)}: {listed(where.rows, where.total)}"), 4)
     if task.severity is not Severity.INFO or not task.total:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, style="dim")
         for problem in task.examples[:_EXAMPLES]:
-            grid.add_row(_place(problem, several=several), _said(problem, show_values=show_values))
+            place = _place(problem, scattered=scattered)
+            grid.add_row(place, _said(problem, show_values=show_values))
         yield indented(grid, 4)
     if task.fix.rstrip(".") != task.do:
         yield indented(Text(task.fix, style="dim"), 4)
 
 
-def _place(problem: Problem, *, several: bool) -> Text:
-    """Where a problem is: its row, and its file where there are several."""
+def _place(problem: Problem, *, scattered: bool) -> Text:
+    """Where a problem is: its row, and its file where the task has several."""
     if problem.row is None:
         return Text(plain(problem.source, 40))
     row = f"row {problem.row}"
-    return Text(f"{plain(problem.source, 30)} {row}" if several else row)
+    return Text(f"{plain(problem.source, 30)} {row}" if scattered else row)
 
 
 def _said(problem: Problem, *, show_values: bool) -> Text:
     """Header, value and message of a problem in one line; the value masked where personal."""
-    hidden = problem.personal and not show_values
-    message = problem.message
-    if hidden and problem.row is not None:
-        message = message.replace(problem.value, mask(problem.value)) if problem.value else message
-        message = scrub(message)
     text = Text()
     if problem.header:
         text.append(f"{plain(problem.header, 40)} ")
-    if problem.value:
-        value = mask(problem.value) if hidden else problem.value
+    if not problem.personal or show_values:
+        value, message = problem.value, problem.message
+    else:
+        value, message = mask(problem.value), _masked_message(problem)
+    if value:
         text.append(f"“{plain(value, 60)}” ", style="bold")
     return text.append(plain(message, 400))
 
 
+def _masked_message(problem: Problem) -> str:
+    """The message without the cell's text, whole or in parts."""
+    if problem.row is None:  # it speaks of the file and its headers
+        return problem.message
+    if problem.code in _QUOTING:
+        return f"{problem.message.partition(':')[0]}."
+    message = problem.message
+    if problem.value:
+        message = message.replace(problem.value, mask(problem.value))
+    return scrub(message)
+
+
 def _groups(view: PlanView) -> RenderableType:
-    """A line for each group."""
-    table = listing("campaign", "meeting", "participants", "rows", numbers=frozenset({"rows"}))
-    for group in view.groups[:_LISTED]:
+    """A line for each campaign and pair of templates, with how many groups have it."""
+    merged: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for group in view.groups:
         names = (group.campaign, group.meeting, group.participants)
-        table.add_row(*(Text(plain(name)) for name in names), Text(number(group.rows)))
-    more = view.groups[_LISTED:]
-    if more:
-        rest = sum(group.rows for group in more)
-        table.add_row(Text(f"and {counted(len(more), 'more group')}"), "", "", number(rest))
+        groups, rows = merged.get(names, (0, 0))
+        merged[names] = (groups + 1, rows + group.rows)
+    numbers = ("groups", "rows")
+    table = listing("campaign", "meeting", "participants", *numbers, numbers=frozenset(numbers))
+    lines = list(merged.items())
+    for names, counts in lines[:_LISTED]:
+        table.add_row(*(Text(plain(name)) for name in names), *(number(count) for count in counts))
+    if len(lines) > _LISTED:
+        groups, rows = (
+            sum(column) for column in zip(*(c for _, c in lines[_LISTED:]), strict=True)
+        )
+        table.add_row("and more", "", "", number(groups), number(rows))
     return indented(table)
 
 
