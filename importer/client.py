@@ -35,6 +35,14 @@ ANSWER_BYTES: Final = 64 * 1024
 PAGE_BYTES: Final = 16 * 1024 * 1024
 """How much of one page of the list is read."""
 
+KEPT_FROM_PER_S: Final = 100.0
+"""From which rate on connections are kept and used again.
+
+Below it each request has its own: what a server, or a proxy in between, sends too much on one
+connection is then never taken for the answer to the next request, and none leaves on a connection
+that the other side is just closing. At some requests a second, that certainty costs nothing.
+"""
+
 IDLE_S: Final = 2.0
 """How long an unused connection is kept: shorter than servers do, so that none is closed by the
 other side just as a request leaves on it, which would be a doubtful one."""
@@ -129,7 +137,7 @@ class Client:
             settings.connect_timeout_s + settings.write_timeout_s + 2 * settings.read_timeout_s
         )
         self._http = httpx.AsyncClient(
-            headers=_headers(credentials),
+            headers=_headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S),
             timeout=httpx.Timeout(
                 connect=settings.connect_timeout_s,
                 read=settings.read_timeout_s,
@@ -213,7 +221,7 @@ class Client:
         return Answer(response.status_code, response.headers, content, self._now())
 
 
-def _headers(credentials: Credentials) -> dict[str, str]:
+def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:
     """The headers of every request."""
     secrets = {
         "x-api-key": ("POPP_API_KEY", credentials.api_key.get_secret_value()),
@@ -228,6 +236,7 @@ def _headers(credentials: Credentials) -> dict[str, str]:
     return {
         **{header: value for header, (_, value) in secrets.items()},
         "accept": "application/json",
+        "connection": "keep-alive" if kept else "close",
         "accept-encoding": "identity",  # what is small need not be unpacked
         "content-type": "application/json",
         "user-agent": f"importer/{version('importer')}",
