@@ -94,8 +94,7 @@ def compiled(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
     Parts without a placeholder are the same objects in every result: nobody may change them.
     """
     if isinstance(value, str):
-        text = value
-        return (lambda values: fill_text(text, values)) if names_in(text) else None
+        return _compiled_text(value)
     if isinstance(value, Mapping):
         mapping = dict(value)
         inner = {key: fn for key, each in mapping.items() if (fn := compiled(each)) is not None}
@@ -116,3 +115,25 @@ def compiled(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
 
         return filled
     return None
+
+
+def _compiled_text(text: str) -> Callable[[Mapping[str, str | None]], Json] | None:
+    """`fill_text` for one text, cut at its placeholders once; None where it has none."""
+    literals, tokens, end = [], [], 0
+    for match in TOKEN.finditer(text):
+        if match.group("ours") is not None:
+            literals.append(text[end : match.start()])
+            tokens.append((match.group("ours"), match.group()))
+            end = match.end()
+    if not tokens:
+        return None
+    pieces, last = tuple(zip(literals, tokens, strict=True)), text[end:]
+
+    def filled(values: Mapping[str, str | None]) -> Json:
+        result = ""
+        for literal, (name, token) in pieces:
+            value = values.get(name)
+            result += literal + (token if value is None else value)
+        return result + last
+
+    return filled
