@@ -26,6 +26,7 @@ fault is met by creating a conversation, with `list-` by listing, with `get-` by
     huge           a 500 with a page of NUMBER megabytes (10)                            (-before)
     loop           a list whose nextToken is always the same                 (list- only, -after)
     lag            a list without the conversations of the last NUMBER seconds (5)  (list-, -after)
+    limit          a quota, written limit:NUMBER: more than so many requests in a second meet 429
     optout         the conversation becomes OPTED_OUT after NUMBER seconds (3)
     undelivered    the conversation becomes DELIVERY_FAILED after NUMBER seconds (3)
 """
@@ -81,10 +82,11 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Everything that a specification asks for."""
+    """Everything that a specification asks for; the limit is in requests per second, 0 for none."""
 
     faults: tuple[Fault, ...] = ()
     fates: tuple[Fate, ...] = ()
+    limit_per_s: int = 0
 
     def draw(self, target: Target, random: Callable[[], float]) -> Fault | None:
         """The fault that one request meets, or None; one random number is taken if any could be.
@@ -131,6 +133,7 @@ _FATES: Final = {"optout": "OPTED_OUT", "undelivered": "DELIVERY_FAILED"}
 _PREFIXES: Final[tuple[tuple[str, Target], ...]] = (("list-", "list"), ("get-", "get"))
 _FATE_AFTER_S: Final = 3.0
 _MAX_NUMBER: Final = 86_400
+_LIMIT: Final = "limit:"
 
 
 def parse(specification: str) -> Faults:
@@ -141,8 +144,12 @@ def parse(specification: str) -> Faults:
     """
     faults: list[Fault] = []
     fates: list[Fate] = []
+    limit_per_s = 0
     for part in specification.replace(" ", "").split(","):
         if not part:
+            continue
+        if part.startswith(_LIMIT):
+            limit_per_s = _limit(part)
             continue
         name, share, number = _fields(part)
         if name in _FATES:
@@ -153,7 +160,15 @@ def parse(specification: str) -> Faults:
     for target in ("create", "list", "get"):
         _check_sum([fault.share for fault in faults if fault.target == target], target)
     _check_sum([fate.share for fate in fates], "optout and undelivered")
-    return Faults(tuple(faults), tuple(fates))
+    return Faults(tuple(faults), tuple(fates), limit_per_s)
+
+
+def _limit(part: str) -> int:
+    """The requests per second of a quota."""
+    number = part.removeprefix(_LIMIT)
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= _MAX_NUMBER):
+        raise _wrong(part, f"write limit:NUMBER, from 1 to {_MAX_NUMBER} requests a second")
+    return int(number)
 
 
 def _fields(part: str) -> tuple[str, float, float | None]:
@@ -182,7 +197,7 @@ def _fault(part: str, name: str, share: float, number: float | None) -> Fault:
         if name.endswith(suffix):
             name, said = name.removesuffix(suffix), after
     if name not in _AFTER and not _STATUS.fullmatch(name):
-        known = ", ".join(("429", "500", *_AFTER, *_FATES))
+        known = ", ".join(("429", "500", *_AFTER, "limit", *_FATES))
         raise _wrong(part, f"no fault has this name; there are {known}")
     if name in _ONLY_LIST and target != "list":
         raise _wrong(part, f"only a list can do this: list-{name}")

@@ -7,12 +7,14 @@ import random
 import time
 from array import array
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from importer.sandbox import journal as journals
 from importer.sandbox.app import Endpoints
 from importer.sandbox.conversations import Conversations
-from importer.sandbox.faults import Faults, parse
+from importer.sandbox.faults import parse
+from importer.sandbox.quota import Quota, limited
 from importer.sandbox.wire import faulty
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Sandbox:
         self.arrivals = array("d")
         self.statuses: Counter[int] = Counter()
         self._faults = parse(faults)
+        self._quota = self._new_quota()
         self._random = random.Random(seed)  # noqa: S311  # faults are to be repeatable, not secret
         self.conversations = Conversations(
             [] if journal is None else journals.read(journal),
@@ -53,17 +56,14 @@ class Sandbox:
             seed=seed,
         )
         self._journal = None if journal is None else journals.Journal(journal)
-        self.app: ASGIApp = self._counting(
-            faulty(
-                Endpoints(
-                    self.conversations,
-                    self._journal,
-                    duplicate_check=duplicate_check,
-                    counts=self.counts,
-                ).app(),
-                self._draw,
-            )
+        endpoints = Endpoints(
+            self.conversations,
+            self._journal,
+            duplicate_check=duplicate_check,
+            counts=self.counts,
         )
+        broken = faulty(endpoints.app(), self._draw)
+        self.app: ASGIApp = self._counting(limited(broken, lambda: self._quota))
 
     @property
     def journal(self) -> list[journals.Entry]:
@@ -81,7 +81,8 @@ class Sandbox:
         Raises:
             UsageError: the specification is not one.
         """
-        self._faults = Faults(parse(specification).faults, self._faults.fates)
+        self._faults = replace(parse(specification), fates=self._faults.fates)
+        self._quota = self._new_quota()
 
     def counts(self) -> Mapping[str, Json]:
         """Requests, conversations, and answers by status."""
@@ -95,6 +96,11 @@ class Sandbox:
         """Closes the journal."""
         if self._journal is not None:
             self._journal.close()
+
+    def _new_quota(self) -> Quota | None:
+        """The quota that the faults ask for, with nothing taken yet."""
+        limit_per_s = self._faults.limit_per_s
+        return Quota(limit_per_s, time.monotonic) if limit_per_s else None
 
     def _draw(self, target: Target) -> Fault | None:
         """The fault that the next request of this kind meets."""

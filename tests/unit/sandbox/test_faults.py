@@ -44,9 +44,19 @@ def test_fates_are_told_from_faults() -> None:
     assert [fault.name for fault in both.faults] == ["500"]
 
 
+def test_a_limit_is_a_number_of_requests() -> None:
+    """It has no share: every request counts."""
+    assert parse("limit:50,500:0.1").limit_per_s == 50
+    assert parse("500:0.1").limit_per_s == 0
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "limit:0",
+        "limit:0.5",
+        "limit:1:50",
+        "limit",
         "429",
         "429:",
         "429:lots",
@@ -109,5 +119,5 @@ def test_the_module_documents_every_fault() -> None:
     documented = {
         line.split()[0] for line in lines if line.startswith("    ") and ":" not in line[:9]
     }
-    names = {*faults._AFTER, *faults._FATES, "400"}
+    names = {*faults._AFTER, *faults._FATES, "400", "limit"}
     assert documented == names
