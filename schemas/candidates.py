@@ -41,13 +41,19 @@ def _text(*checks: pa.Check) -> pa.Column:
     return pa.Column(pl.String, checks=list(checks), nullable=True)
 
 
+def _once(data: PolarsData) -> bool:
+    """Whether no row of a file is there twice."""
+    place = pl.col(SOURCE).cast(pl.UInt64) * 2**32 + pl.col(ROW)
+    count, different = data.lazyframe.select(pl.len(), place.n_unique().alias("n")).collect().row(0)
+    return bool(count == different)
+
+
 STRUCTURE: Final = pa.DataFrameSchema(
     {
         SOURCE: pa.Column(pl.UInt16),
-        ROW: pa.Column(pl.UInt32),
+        ROW: pa.Column(pl.UInt32, checks=pa.Check(_once, name="once", error="once")),
         **{column.name: _text() for column in COLUMNS},
     },
-    unique=[SOURCE, ROW],
     name="structure",
 )
 """Every row says where it stands, once, and every canonical column is there as text.

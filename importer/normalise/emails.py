@@ -29,6 +29,8 @@ _PLAIN: Final = (
 )
 _PLAIN_BYTES: Final = 64  # no part of so short an address can be too long
 _RESERVED: Final = rf"(?i)[@.](?:{'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
+_WIDE: Final = [*map(chr, range(0xFF01, 0xFF5F)), "。", "｡", "﹫"]
+_NARROW: Final = [*map(chr, range(0x21, 0x7F)), ".", ".", "@"]
 _AROUND: Final = " ,;:<>()[]\"'“”„‘’«»`"
 _ROLE: Final = rf"(?i)^(?:{'|'.join(map(re.escape, CASE_INSENSITIVE_MAILBOX_NAMES))})@"
 
@@ -59,28 +61,28 @@ def addresses(cells: pl.Series) -> pl.DataFrame:
 
 def _plain(cells: pl.Series) -> pl.Series:
     """Whether a cell is an address as it stands, at one cheap look."""
-    return (
-        cells.str.contains(_PLAIN)
-        & (cells.str.len_bytes() <= _PLAIN_BYTES)
-        & ~cells.str.contains(_RESERVED)
-        & ~cells.str.contains(_ROLE)
+    text = pl.col(EMAIL)
+    plain = (
+        text.str.contains(_PLAIN)
+        & (text.str.len_bytes() <= _PLAIN_BYTES)
+        & ~(text.str.contains(_RESERVED) | text.str.contains(_ROLE))
     )
+    return cells.to_frame().select(plain).to_series()
 
 
 def _bare(cells: pl.Series) -> pl.Series:
     """The same cells without what people and programs write around an address."""
-    wide = [chr(code) for code in range(0xFF01, 0xFF5F)] + ["。", "｡", "﹫"]
-    narrow = [chr(code) for code in range(0x21, 0x7F)] + [".", ".", "@"]
-    return (
-        cells.str.replace_many(wide, narrow)
-        .str.replace(r"^[^<>]*<([^<>]*@[^<>]*)>[\s.,;]*$", "${1}")
-        .str.strip_chars(" ")
-        .str.replace(r"^(?i:mailto:\s*)+([^?]*)(?:\?.*)?$", "${1}")
-        .str.strip_chars_start(_AROUND)
-        .str.strip_chars_end(_AROUND + ".!?")
-        .str.replace(r"\s*@\s*", "@")
-        .str.replace(r"^([^@\s]+@[^@\s.]+)\s*\.\s*([^@\s.]+)$", "${1}.${2}")
-    )
+    if (cells.str.len_bytes() != cells.str.len_chars()).any():
+        cells = cells.str.replace_many(_WIDE, _NARROW)
+    if cells.str.contains("<", literal=True).any():
+        cells = cells.str.replace(r"^[^<>]*<([^<>]*@[^<>]*)>[\s.,;]*$", "${1}").str.strip_chars(" ")
+    if cells.str.contains(":", literal=True).any():
+        cells = cells.str.replace(r"^(?i:mailto:\s*)+([^?]*)(?:\?.*)?$", "${1}")
+    cells = cells.str.strip_chars_start(_AROUND).str.strip_chars_end(_AROUND + ".!?")
+    if cells.str.contains(" ", literal=True).any():
+        cells = cells.str.replace(r"\s*@\s*", "@")
+        cells = cells.str.replace(r"^([^@\s]+@[^@\s.]+)\s*\.\s*([^@\s.]+)$", "${1}.${2}")
+    return cells
 
 
 def _judged(cells: pl.Series) -> pl.DataFrame:

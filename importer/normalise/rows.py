@@ -14,12 +14,13 @@ import polars as pl
 from importer.model import Normalised
 from importer.normalise.booleans import booleans
 from importer.normalise.cells import Cells
+from importer.normalise.characters import BLANK
 from importer.normalise.countries import calling_codes, countries
 from importer.normalise.emails import DETAIL, EMAIL, addresses
 from importer.normalise.names import FIRST, LAST, split_names
-from importer.normalise.text import BLANK, tidy
+from importer.normalise.text import tidy
 from importer.phones import to_e164
-from importer.problems import joined
+from importer.problems import empty
 from schemas.codes import Code
 from schemas.columns import BY_NAME
 
@@ -72,7 +73,7 @@ def normalise(table: Table, position: int, settings: Settings) -> Normalised:
         *(now.get(name, nothing).alias(name) for name in BY_NAME),
         *(column for name, column in now.items() if name not in BY_NAME),
     )
-    return Normalised(frame, joined(problems))
+    return Normalised(frame, pl.concat([empty(), *problems]))
 
 
 def _countries(cells: Cells, text: Mapping[str, pl.Series]) -> Read:

@@ -13,6 +13,9 @@ from schemas.columns import ROW, SOURCE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+WHO: Final = (SOURCE, ROW, "phone_number", "email", "campaign", "external_campaign")
+"""The columns that are looked at."""
+
 _AT: Final = "#at"
 _PERSON: Final = "#person"
 _CAMPAIGN: Final = "#campaign"
@@ -26,7 +29,7 @@ def duplicates(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     A person is a phone, else an e-mail, whatever the case of its letters.
 
     Args:
-        frame: good rows in the order in which the first one counts.
+        frame: the columns WHO of good rows, in the order in which the first one counts.
         names: of the files, by position.
     """
     who = frame.select(

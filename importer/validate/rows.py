@@ -8,7 +8,7 @@ import polars as pl
 
 from importer.model import Checked, RowStatus
 from importer.problems import empty, errors, joined, with_severities
-from importer.validate.repeats import duplicates, shared_emails
+from importer.validate.repeats import WHO, duplicates, shared_emails
 from importer.validate.schema import failures, refuse_foreign
 from schemas.candidates import EXCUSED
 from schemas.codes import Code
@@ -63,10 +63,11 @@ def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Set
         | _named(frame, errors(rows))
         | frame[SOURCE].is_in(_whole_files(refused, tables))
     )
-    good = frame.filter(~rejected) if rejected.any() else frame
-    repeated = with_severities(duplicates(good, names), settings.severity)
+    people = frame.select(*WHO)
+    people = people.filter(~rejected) if rejected.any() else people
+    repeated = with_severities(duplicates(people, names), settings.severity)
     repeats = _named(frame, repeated)
-    first = good.filter(~_named(good, repeated)) if repeated.height else good
+    first = people.filter(~_named(people, repeated)) if repeated.height else people
     shared = with_severities(shared_emails(first, names), settings.severity)
     rejected |= _named(frame, errors(repeated)) | _named(frame, errors(shared))
     status = (
