@@ -40,14 +40,14 @@ _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?
 _NO_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _PLAIN_WORDS: Final = (
-    (r"character '\\t'", "a tab cannot indent; use spaces"),
+    (r"character '\t'", "a tab cannot indent; use spaces"),
     (
         "mapping values are not allowed",
         "a `:` cannot stand here: check the indentation, or put the text in quotes",
     ),
     ("unexpected end of stream", "the quotation mark that opens here is never closed"),
     ("expected a single document", "the file holds a second document; keep one"),
-    ("could not find expected ':'", "a `:` is missing after the key"),
+    ("could not find expected ':'", "after the key that opens here a `:` is missing"),
     ("expected <block end>", "the indentation does not fit the lines above"),
     ("undefined alias", "the alias (`*`) names no anchor (`&`) above it"),
     ("that cannot start any token", "the text begins with a special character; put it in quotes"),
