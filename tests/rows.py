@@ -1,0 +1,77 @@
+"""Made-up checked rows and templates for the tests of grouping, bodies and identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from importer import problems
+from importer.model import Checked
+from schemas.columns import COLUMNS, ROW, SOURCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ADA = {
+    "phone_number": "+442079460018",
+    "email": "ada@example.com",
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "country": "GB",
+    "campaign": "camp-42",
+    "meeting_template": "onsite-45",
+    "participant_template": "manager",
+    "job_title": "Engineer",
+}
+GRACE = {**ADA, "phone_number": "+12025550104", "email": "grace@example.org", "first_name": "Grace"}
+
+MEETING = """\
+title: "Interview for {job_title}"
+timezone: Europe/London
+duration: 45
+openHours: [{days: [1, 2, 3, 4, 5], start: 09:00, end: "17:00"}]
+videoConferencing: false
+location: 1 High Street, Leeds
+"""
+PARTICIPANTS = """\
+- name: Max Planck
+  email: max@example.org
+  isOrganizer: true
+  isCalendarConnected: true
+"""
+
+
+def frame(*rows: dict[str, str | None]) -> pl.DataFrame:
+    """Checked rows of one file, from spreadsheet row 2 on; what a row does not say is null."""
+    names = dict.fromkeys([column.name for column in COLUMNS])
+    names |= dict.fromkeys(name for row in rows for name in row)
+    cells = pl.DataFrame(
+        [[row.get(name) for name in names] for row in rows],
+        schema=dict.fromkeys(names, pl.String),
+        orient="row",
+    )
+    return cells.select(
+        pl.lit(0, dtype=pl.UInt16).alias(SOURCE),
+        pl.int_range(2, len(rows) + 2, dtype=pl.UInt32).alias(ROW),
+        *names,
+    )
+
+
+def checked(rows: pl.DataFrame) -> Checked:
+    """These rows as all good ones."""
+    return Checked(
+        rows, problems.empty(), rows.select(SOURCE, ROW, pl.lit("ready").alias("status"))
+    )
+
+
+def write_templates(
+    folder: Path, meetings: dict[str, str], participants: dict[str, str] | None = None
+) -> Path:
+    """Template files of these names and texts; the usual participants unless others are given."""
+    texts = {"meetings": meetings, "participants": participants or {"manager": PARTICIPANTS}}
+    for kind, files in texts.items():
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / kind / f"{name}.yaml").write_text(text, "utf-8")
+    return folder
