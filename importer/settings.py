@@ -71,7 +71,7 @@ class Settings(BaseModel):
 
     # where things are
     base_url: BaseUrl = "https://api.joinpopp.com/v1"
-    ledger: LedgerUrl = Field("sqlite:///importer.db", repr=False)
+    ledger: LedgerUrl = Field(default="sqlite:///importer.db", repr=False)
     templates: Path = Path("templates")
     hmac_key_file: Path | None = None
 
@@ -89,25 +89,25 @@ class Settings(BaseModel):
     fallback_encoding: Encoding = "cp1252"
     sheet: str | None = None
     max_bytes: Bytes = 200_000_000
-    max_rows: int = Field(2_000_000, ge=1)
-    max_columns: int = Field(1_000, ge=1)
-    max_cell_chars: int = Field(10_000, ge=1)
+    max_rows: int = Field(default=2_000_000, ge=1)
+    max_columns: int = Field(default=1_000, ge=1)
+    max_cell_chars: int = Field(default=10_000, ge=1)
     max_expanded_bytes: Bytes = 2_000_000_000
 
     # what is let through
     severity: Severities = {}
     on_problems: Literal["block", "skip"] = "block"
     skip_duplication_check: bool = False
-    round: str = Field("", max_length=200)
+    round: str = Field(default="", max_length=200)
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"
 
     # how fast, how often
-    rate_per_s: float = Field(5.0, gt=0, le=10_000, allow_inf_nan=False)
-    concurrency: int = Field(4, ge=1, le=1_000)
+    rate_per_s: float = Field(default=5.0, gt=0, le=10_000, allow_inf_nan=False)
+    concurrency: int = Field(default=4, ge=1, le=1_000)
     connect_timeout_s: Seconds = 5.0
     read_timeout_s: Seconds = 30.0
     write_timeout_s: Seconds = 10.0
-    attempts: int = Field(5, ge=1, le=100)
+    attempts: int = Field(default=5, ge=1, le=100)
     attempts_total_s: Seconds = 300.0
     wait_base_s: Seconds = 0.5
     max_wait_s: Seconds = 60.0
@@ -117,22 +117,22 @@ class Settings(BaseModel):
     campaign_path: ApiPath = "/conversations"
     list_path: ApiPath = "/conversations"
     id_paths: tuple[Id, ...] = Field(
-        ("id", "data.id", "conversation.id", "conversationId"), min_length=1
+        default=("id", "data.id", "conversation.id", "conversationId"), min_length=1
     )
     duplicate_statuses: tuple[Annotated[int, Field(ge=200, le=499)], ...] = (409,)
     duplicate_texts: tuple[Id, ...] = ("already exists", "duplicate")
 
     # guards
-    canary: int = Field(0, ge=0)
+    canary: int = Field(default=0, ge=0)
     max_failures: Allowance = None
-    max_failures_in_a_row: int = Field(10, ge=1)
-    contact_window_days: int = Field(0, ge=0, le=36_500)
+    max_failures_in_a_row: int = Field(default=10, ge=1)
+    contact_window_days: int = Field(default=0, ge=0, le=36_500)
     allow_recent: bool = False
 
     # doubt, and the ledger
     reconcile: bool = True
     settle_s: Wait = 30.0
-    max_pages: int = Field(1_000, ge=1)
+    max_pages: int = Field(default=1_000, ge=1)
     ledger_wait_s: Wait = 0.0
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)

@@ -98,10 +98,10 @@ class Meeting(Part):
         validation_alias=AliasChoices("duration", "durationMinutes", "durationInMinutes"),
     )
     video_conferencing: bool
-    video_conferencing_provider: Text | None = Field(None, validate_default=True)
+    video_conferencing_provider: Text | None = Field(default=None, validate_default=True)
     location: Text | None = None
     buffer: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=120,
         multiple_of=5,
@@ -110,19 +110,21 @@ class Meeting(Part):
         ),
     )
     reminder: int | None = Field(
-        None,
+        default=None,
         ge=1,
         validation_alias=AliasChoices("reminder", "reminderMinutes", "reminderInMinutes"),
     )
     minimum_notice: int | None = Field(
-        None,
+        default=None,
         ge=0,
         validation_alias=AliasChoices(
             "minimumNotice", "minimumNoticeMinutes", "minimumNoticeInMinutes"
         ),
     )
     days_ahead: int | None = Field(
-        None, ge=1, validation_alias=AliasChoices("daysAhead", "maxDaysAhead", "daysInAdvance")
+        default=None,
+        ge=1,
+        validation_alias=AliasChoices("daysAhead", "maxDaysAhead", "daysInAdvance"),
     )
     availability_method: Text | None = None
     availability_outreach_settings: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -11,9 +11,10 @@ from importer.model import Checked
 from schemas.columns import COLUMNS, ROW, SOURCE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-ADA = {
+ADA: Final = {
     "phone_number": "+442079460018",
     "email": "ada@example.com",
     "first_name": "Ada",
@@ -24,7 +25,12 @@ ADA = {
     "participant_template": "manager",
     "job_title": "Engineer",
 }
-GRACE = {**ADA, "phone_number": "+12025550104", "email": "grace@example.org", "first_name": "Grace"}
+GRACE: Final = {
+    **ADA,
+    "phone_number": "+12025550104",
+    "email": "grace@example.org",
+    "first_name": "Grace",
+}
 
 MEETING = """\
 title: "Interview for {job_title}"
@@ -42,7 +48,7 @@ PARTICIPANTS = """\
 """
 
 
-def frame(*rows: dict[str, str | None]) -> pl.DataFrame:
+def frame(*rows: Mapping[str, str | None]) -> pl.DataFrame:
     """Checked rows of one file, from spreadsheet row 2 on; what a row does not say is null."""
     names = dict.fromkeys([column.name for column in COLUMNS])
     names |= dict.fromkeys(name for row in rows for name in row)

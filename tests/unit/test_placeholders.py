@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.placeholders import compiled, fill, folded, misspelled_in, names_in
+
+if TYPE_CHECKING:
+    from importer.model import Json
 
 VALUES = {"job_title": "Engineer", "first_name": "Ada", "straße": "Hauptstraße 1", "none": None}
 
@@ -44,7 +48,7 @@ def test_a_text_is_filled_in(text: str, filled: str) -> None:
 
 def test_placeholders_stand_anywhere_and_types_stay() -> None:
     """Texts inside lists and mappings are filled; numbers, booleans, null and keys are not."""
-    value = {"{job_title}": ["{job_title}", 45, True, None, {"a": [1.5, "x {first_name}"]}]}
+    value: Json = {"{job_title}": ["{job_title}", 45, True, None, {"a": [1.5, "x {first_name}"]}]}
     assert json.dumps(fill(value, VALUES)) == json.dumps(
         {"{job_title}": ["Engineer", 45, True, None, {"a": [1.5, "x Ada"]}]}
     )
