@@ -26,7 +26,7 @@ _WORDS: Final = ("error", "message", "detail", "errors")
 _EPOCH_S: Final = 1e9  # a reset later than this is a point in time, not a number of seconds
 _EPOCH_MS: Final = 1e12
 _NUMBER: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
-_LEADING: Final = re.compile(r"\s*([0-9]{1,18})(?![0-9.])")
+_LEADING: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)(?![0-9])")
 _FIELDS: Final = re.compile(r"\b(remaining|reset|r|t)\s*=\s*([0-9]{1,18})")
 
 

@@ -369,9 +369,7 @@ def test_every_exception_of_httpx_is_mapped() -> None:
     assert not REACHED_NOBODY & MAY_HAVE_ARRIVED
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(REACHED_NOBODY | MAY_HAVE_ARRIVED, key=lambda k: k.__name__)
-)
+@pytest.mark.parametrize("kind", sorted(REACHED_NOBODY | MAY_HAVE_ARRIVED, key=str))
 def test_each_exception_of_httpx_comes_out_as_it_is_listed(kind: type[Exception]) -> None:
     """Raised inside the transport, it leaves the client as ours, with its class for a text."""
     exc = kind.__new__(kind)

@@ -1,0 +1,512 @@
+"""The road of submissions, on time that leaps: order, bounds, stops, guards and failures."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from importer.errors import Exit, LedgerError
+from importer.guards import Ending, Guards
+from importer.ledger.journal import NOT_LEFT
+from importer.model import MaybeSent, NotSent, Outcome, Reply, State
+from importer.pacing import Pace
+from importer.retry import Policy
+from importer.submitter import submit
+from tests import made
+from tests.leaping import clock, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from importer.ledger.records import Settlement
+    from importer.model import Submission
+
+Happened = Reply | NotSent | MaybeSent
+CREATED = Reply(201, "c-1")
+REFUSED = NotSent("ConnectError")
+LOST = MaybeSent("ReadTimeout")
+
+
+@dataclass
+class Road:
+    """Both ends of the road, the API and the ledger, and what came to them, in order.
+
+    Attributes:
+        answers: what the API says to each request of a key; the last one for ever after.
+        takes_s: how long the API takes.
+        writes_s: how long the ledger takes.
+        events: (time, what, key), what being intend, request, answer or settle.
+    """
+
+    answers: dict[str, list[Happened]] = field(default_factory=dict)
+    takes_s: float = 0.0
+    writes_s: float = 0.0
+    events: list[tuple[float, str, str]] = field(default_factory=list)
+    settled: list[Settlement] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    before_intent: Callable[[str], None] = lambda _: None
+    before_settling: Callable[[str], None] = lambda _: None
+
+    def note(self, what: str, key: str) -> None:
+        """Write down that something happens now."""
+        self.events.append((clock(), what, key))
+
+    async def intend(self, submission: Submission) -> None:
+        """As the ledger's journal."""
+        self.before_intent(submission.key)
+        await asyncio.sleep(self.writes_s)
+        self.note("intend", submission.key)
+
+    async def settle(self, settlement: Settlement) -> None:
+        """As the ledger's journal."""
+        self.before_settling(settlement.key)
+        await asyncio.sleep(self.writes_s)
+        self.note("settle", settlement.key)
+        self.settled.append(settlement)
+
+    async def create(self, submission: Submission) -> Reply:
+        """As the client."""
+        self.note("request", submission.key)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(self.takes_s)
+        self.in_flight -= 1
+        self.note("answer", submission.key)
+        left = self.answers.get(submission.key, [CREATED])
+        happened = left[0] if len(left) == 1 else left.pop(0)
+        if not isinstance(happened, Reply):
+            raise happened
+        return happened
+
+    def times(self, what: str) -> list[float]:
+        """When something happened."""
+        return [at for at, event, _ in self.events if event == what]
+
+    def keys(self, what: str) -> list[str]:
+        """To which submissions."""
+        return [key for _, event, key in self.events if event == what]
+
+    def states(self) -> dict[str, State]:
+        """Where each submission stands in the ledger."""
+        return {each.key: each.state for each in self.settled}
+
+
+def some(count: int) -> Iterator[Submission]:
+    """Submissions `key-0` and so on, made as they are drawn."""
+    return map(made.submission, range(count))
+
+
+async def go(
+    road: Road,
+    submissions: Iterable[Submission],
+    *,
+    rate: float = math.inf,
+    policy: Policy | None = None,
+    guards: Guards | None = None,
+    concurrency: int = 1,
+    stop: asyncio.Event | None = None,
+) -> Ending:
+    """Send them down the road, without chance."""
+    return await submit(
+        submissions,
+        client=road,
+        journal=road,
+        pace=Pace(rate, now=clock),
+        policy=policy or Policy(),
+        guards=guards or Guards(),
+        concurrency=concurrency,
+        stop=stop or asyncio.Event(),
+        on_outcome=road.outcomes.append,
+        now=clock,
+        random=lambda: 1.0,
+    )
+
+
+def test_each_goes_the_whole_road_in_order() -> None:
+    """Intent, request, answer, record; then it is told."""
+    road = Road()
+    ending = run(go(road, some(2)))
+    assert not ending
+    assert [what for _, what, _ in road.events] == ["intend", "request", "answer", "settle"] * 2
+    assert road.outcomes == [
+        Outcome(f"key-{n}", State.CREATED, attempts=1, status=201, conversation_id="c-1")
+        for n in range(2)
+    ]
+
+
+def test_what_is_written_is_how_the_attempt_ended() -> None:
+    """Status, id, reason and how long it took."""
+    road = Road({"key-0": [Reply(400, error="no such campaign")]}, takes_s=1.5)
+    run(go(road, some(1)))
+    (settled,) = road.settled
+    assert settled.state is State.REJECTED
+    assert (settled.status, settled.code, settled.duration_s) == (400, "http-400", 1.5)
+    assert settled.message == "The API refused the row (HTTP 400): no such campaign."
+
+
+@pytest.mark.parametrize(
+    ("happened", "state"),
+    [
+        (CREATED, State.CREATED),
+        (Reply(409), State.DUPLICATE),
+        (Reply(422), State.REJECTED),
+        (Reply(500), State.DOUBTFUL),
+        (LOST, State.DOUBTFUL),
+    ],
+)
+def test_a_settled_end_is_never_repeated(happened: Happened, state: State) -> None:
+    """Above all a doubtful one."""
+    road = Road({"key-0": [happened, CREATED]})
+    run(go(road, some(1)))
+    assert road.keys("request") == ["key-0"]
+    assert [each.state for each in road.outcomes] == [state]
+
+
+def test_what_surely_reached_nobody_goes_again_after_a_wait() -> None:
+    """Planned again in the ledger before it waits, a new intent before it goes."""
+    road = Road({"key-0": [REFUSED, Reply(429, retry_after_s=7), CREATED]})
+    run(go(road, some(1), rate=1000))
+    assert [each.state for each in road.settled] == [State.PLANNED, State.PLANNED, State.CREATED]
+    assert road.times("settle") == pytest.approx([0, 0.5, 7.5], abs=0.01)
+    assert road.times("intend") == pytest.approx([0, 0.5, 7.5], abs=0.01)
+    (outcome,) = road.outcomes
+    assert (outcome.state, outcome.attempts, outcome.status) == (State.CREATED, 3, 201)
+
+
+def test_the_status_of_an_attempt_is_its_own() -> None:
+    """An attempt without an answer does not keep that of the one before."""
+    road = Road({"key-0": [Reply(429), LOST]})
+    run(go(road, some(1)))
+    assert [each.status for each in road.settled] == [429, None]
+    assert road.outcomes[0].status is None
+
+
+def test_attempts_are_bounded_and_then_it_is_unsent() -> None:
+    """It proved that nothing was sent."""
+    road = Road({"key-0": [REFUSED]})
+    run(go(road, some(1), policy=Policy(attempts=3)))
+    assert len(road.keys("request")) == 3
+    (outcome,) = road.outcomes
+    assert (outcome.state, outcome.attempts, outcome.code) == (State.UNSENT, 3, "ConnectError")
+    assert road.states() == {"key-0": State.UNSENT}
+
+
+def test_total_time_is_bounded() -> None:
+    """The clock of a submission begins with its first attempt, not in the queue before it."""
+    road = Road({"key-0": [REFUSED], "key-1": [REFUSED]})
+    policy = Policy(attempts=1000, total_s=100, wait_base_s=40, max_wait_s=40)
+    run(go(road, some(2), policy=policy))
+    assert len(road.keys("request")) == 6
+    assert {each.state for each in road.outcomes} == {State.UNSENT}
+
+
+def test_every_attempt_takes_a_permit() -> None:
+    """Also those that go again: never two within an interval."""
+    road = Road({f"key-{n}": [REFUSED, REFUSED, CREATED] for n in range(5)})
+    run(go(road, some(5), rate=2, concurrency=4, policy=Policy(wait_base_s=0.01)))
+    times = road.times("request")
+    assert len(times) == 15
+    assert min(b - a for a, b in pairwise(times)) > 0.49
+
+
+def test_retry_after_holds_everybody() -> None:
+    """Nobody asks anything until it is over, and then more slowly."""
+    road = Road({"key-3": [Reply(429, retry_after_s=30), CREATED]})
+    run(go(road, some(40), rate=10, concurrency=4))
+    times = road.times("request")
+    assert len(times) == 41
+    assert not [t for t in times if 0.5 < t < 30.2]
+    after = [t for t in times if t > 30]
+    assert after[1] - after[0] == pytest.approx(0.2, abs=0.02)
+    assert {each.state for each in road.outcomes} == {State.CREATED}
+
+
+def test_a_servers_quota_is_respected() -> None:
+    """Two left for ten seconds: five between them."""
+    road = Road({"key-0": [Reply(201, "c", remaining=2, reset_s=10.0)]})
+    run(go(road, some(3), rate=10))
+    assert road.times("request") == pytest.approx([0, 0.1, 5.1], abs=0.02)
+
+
+def test_no_more_than_concurrency_are_under_way() -> None:
+    """And as many, when there is work."""
+    road = Road(takes_s=1)
+    run(go(road, some(20), concurrency=5))
+    assert road.most_in_flight == 5
+    assert clock_end(road) == pytest.approx(4)
+
+
+def clock_end(road: Road) -> float:
+    """When the last thing happened."""
+    return road.events[-1][0]
+
+
+def test_submissions_are_drawn_as_they_are_sent() -> None:
+    """Never more in hand than workers, however long the list."""
+    road = Road(takes_s=1)
+    ahead = []
+
+    def drawing() -> Iterator[Submission]:
+        for number in range(200):
+            ahead.append(number - len(road.outcomes))
+            yield made.submission(number)
+
+    run(go(road, drawing(), concurrency=4))
+    assert len(road.outcomes) == 200
+    assert max(ahead) <= 4
+
+
+# ---- stopping --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
+    """The one that met it is unsent, those under way are recorded, nothing else begins."""
+    road = Road({"key-1": [Reply(status, error="bad key")]}, takes_s=1)
+    ending = run(go(road, some(50), concurrency=3))
+    assert ending.exit_code is Exit.SETUP
+    assert str(ending) == f"The API refuses our credentials (HTTP {status}): bad key."
+    assert sorted(road.keys("request")) == ["key-0", "key-1", "key-2"]
+    assert road.states() == {
+        "key-0": State.CREATED,
+        "key-1": State.UNSENT,
+        "key-2": State.CREATED,
+    }
+    assert len(road.outcomes) == 3
+
+
+def test_a_refusal_calls_off_what_is_only_intended() -> None:
+    """An intent whose request has not left is taken back; it was no attempt at anybody."""
+    road = Road({"key-0": [Reply(401)]}, takes_s=1, writes_s=0.4)
+    run(go(road, some(9), rate=0.9, concurrency=3))
+    assert road.keys("request") == ["key-0"]
+    assert road.keys("intend") == ["key-0", "key-1"]
+    assert road.states() == {"key-0": State.UNSENT, "key-1": State.PLANNED}
+    (called_off,) = [each for each in road.settled if each.key == "key-1"]
+    assert (called_off.code, called_off.status, called_off.duration_s) == (NOT_LEFT, None, 0.0)
+    assert [each.key for each in road.outcomes] == ["key-0"]
+
+
+def stopping(road: Road, at_s: float, count: int = 50, **how: float) -> tuple[Ending, float]:
+    """Send with a stop after some seconds; the ending, and when it was all over."""
+
+    async def main() -> tuple[Ending, float]:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(at_s, stop.set)
+        rate, concurrency = how.get("rate", math.inf), int(how.get("concurrency", 1))
+        ending = await go(road, some(count), rate=rate, concurrency=concurrency, stop=stop)
+        return ending, clock()
+
+    return run(main())
+
+
+def test_a_stop_lets_what_is_under_way_finish() -> None:
+    """It is answered, recorded and told; nothing else begins."""
+    road = Road(takes_s=10)
+    ending, over = stopping(road, at_s=13, concurrency=2)
+    assert ending.exit_code is Exit.INTERRUPTED
+    assert over == 20
+    assert len(road.keys("request")) == 4
+    assert [each.state for each in road.outcomes] == [State.CREATED] * 4
+
+
+def test_a_stop_ends_every_wait_at_once() -> None:
+    """For a permit, for the end of a hold, for the next attempt."""
+    road = Road({"key-1": [Reply(429, retry_after_s=60)]})
+    _, over = stopping(road, at_s=5, rate=10, concurrency=4)
+    assert over == 5
+    assert road.states()["key-1"] is State.PLANNED
+    assert "key-1" not in {each.key for each in road.outcomes}
+
+
+def test_a_stop_before_the_beginning_draws_nothing() -> None:
+    """Not even a body is rendered."""
+    drawn = some(3)
+
+    async def main() -> Ending:
+        stop = asyncio.Event()
+        stop.set()
+        return await go(Road(), drawn, stop=stop)
+
+    assert run(main()).exit_code is Exit.INTERRUPTED
+    assert len(list(drawn)) == 3
+
+
+def test_a_stop_after_the_end_is_none() -> None:
+    """All was done."""
+
+    async def main() -> Ending:
+        stop = asyncio.Event()
+        ending = await go(Road(), some(3), stop=stop)
+        stop.set()
+        return ending
+
+    assert run(main()) == Ending()
+
+
+# ---- guards ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [Reply(400), Reply(500), LOST])
+def test_an_unbroken_row_of_failures_stops(failure: Happened) -> None:
+    """Rejected, doubtful or unsent, it is the same."""
+    road = Road({f"key-{n}": [failure] for n in range(50)})
+    ending = run(go(road, some(50), guards=Guards(max_failures_in_a_row=4)))
+    assert ending.exit_code is Exit.HELD
+    assert str(ending).startswith("4 submissions in a row failed. The last: ")
+    assert len(road.keys("request")) == 4
+
+
+@pytest.mark.parametrize("between", [CREATED, Reply(409)])
+def test_a_good_end_breaks_the_row(between: Happened) -> None:
+    """A duplicate is no failure either."""
+    road = Road({f"key-{n}": [between if n % 3 == 2 else Reply(400)] for n in range(30)})
+    assert not run(go(road, some(30), guards=Guards(max_failures_in_a_row=3)))
+    assert len(road.outcomes) == 30
+
+
+def test_more_failures_than_allowed_stop() -> None:
+    """As many as allowed do not."""
+    road = Road({f"key-{n}": [Reply(400)] for n in (1, 4, 9, 16, 25)})
+    assert not run(go(road, some(30), guards=Guards(max_failures=5)))
+    road = Road({f"key-{n}": [Reply(400)] for n in (1, 4, 9, 16, 25)})
+    ending = run(go(road, some(30), guards=Guards(max_failures=3)))
+    assert ending.exit_code is Exit.HELD
+    assert str(ending).startswith("4 submissions failed; max_failures allows 3. The last: ")
+    assert len(road.outcomes) == 17
+
+
+def test_the_guards_are_those_of_the_settings() -> None:
+    """A share is of all that the run means to send."""
+    chosen = made.settings(max_failures="5%", max_failures_in_a_row=7)
+    assert Guards.of(chosen, 340) == Guards(max_failures=17, max_failures_in_a_row=7)
+
+
+# ---- failures of our own ---------------------------------------------------------------------
+
+
+def boom_at(key: str) -> Callable[[str], None]:
+    """Fails for one submission."""
+
+    def boom(here: str) -> None:
+        if here == key:
+            raise LedgerError("The disk is full.")
+
+    return boom
+
+
+def test_a_ledger_that_refuses_an_intent_stops_everything_safely() -> None:
+    """The refused one is not sent; what is under way is recorded; then the error is raised."""
+    road = Road(takes_s=1, before_intent=boom_at("key-2"))
+    with pytest.raises(LedgerError, match="disk is full"):
+        run(go(road, some(50), concurrency=2))
+    assert sorted(road.keys("request")) == ["key-0", "key-1"]
+    assert road.states() == {"key-0": State.CREATED, "key-1": State.CREATED}
+
+
+def test_an_end_that_cannot_be_recorded_is_not_told() -> None:
+    """What the ledger does not know is never reported; the others are."""
+    road = Road(takes_s=1, before_settling=boom_at("key-1"))
+    with pytest.raises(LedgerError):
+        run(go(road, some(50), concurrency=3))
+    assert {each.key for each in road.outcomes} == {"key-0", "key-2"}
+    assert len(road.keys("request")) == 3
+
+
+def test_a_submission_that_cannot_be_made_stops_everything_safely() -> None:
+    """A fault in rendering is raised when what is under way has ended."""
+
+    def drawing() -> Iterator[Submission]:
+        yield from some(4)
+        raise ZeroDivisionError
+
+    road = Road(takes_s=1)
+    with pytest.raises(ZeroDivisionError):
+        run(go(road, drawing(), concurrency=2))
+    assert len(road.outcomes) == 4
+
+
+def test_a_cancelled_run_leaves_what_is_under_way_open() -> None:
+    """Its intent stands without an end, so that it is doubtful; nothing is made up about it."""
+    road = Road(takes_s=100)
+
+    async def main() -> None:
+        task = asyncio.create_task(go(road, some(9), concurrency=2))
+        await asyncio.sleep(50)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert road.keys("intend") == ["key-0", "key-1"]
+    assert road.settled == []
+
+
+HAPPENINGS = st.sampled_from(
+    [
+        *(CREATED, CREATED, Reply(409), Reply(400), Reply(500), Reply(200, readable=False), LOST),
+        *(REFUSED, Reply(429), Reply(429, retry_after_s=9), Reply(503, retry_after_s=1)),
+        Reply(401),
+    ]
+)
+
+
+def reached_nobody(happened: Happened) -> bool:
+    """Whether it may be tried again."""
+    return not isinstance(happened, MaybeSent) and (
+        isinstance(happened, NotSent) or happened.status in {429, 503}
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    scripts=st.lists(st.lists(HAPPENINGS, min_size=1, max_size=7), max_size=25),
+    concurrency=st.integers(1, 6),
+    stop_at=st.none() | st.floats(0.01, 60),
+    takes_s=st.sampled_from([0.0, 0.3]),
+    writes_s=st.sampled_from([0.0, 0.2]),
+    rate=st.sampled_from([math.inf, 7.0]),
+)
+def test_whatever_happens_nobody_is_asked_twice_and_nothing_is_lost(
+    *,
+    scripts: list[list[Happened]],
+    concurrency: int,
+    stop_at: float | None,
+    takes_s: float,
+    writes_s: float,
+    rate: float,
+) -> None:
+    """Each request has its intent; none follows one that may have arrived; all is recorded."""
+    road = Road({f"key-{n}": list(script) for n, script in enumerate(scripts)}, takes_s, writes_s)
+
+    async def main() -> Ending:
+        stop = asyncio.Event()
+        if stop_at is not None:
+            asyncio.get_running_loop().call_later(stop_at, stop.set)
+        return await go(road, some(len(scripts)), rate=rate, concurrency=concurrency, stop=stop)
+
+    ending = run(main())
+    told = {each.key: each.state for each in road.outcomes}
+    assert len(told) == len(road.outcomes)
+    assert road.most_in_flight <= concurrency
+    for number, script in enumerate(scripts):
+        key = f"key-{number}"
+        steps = " ".join(what for _, what, k in road.events if k == key)
+        whole = steps.replace("intend request answer settle", "attempt")
+        assert set(whole.split()) <= {"attempt", "intend", "settle"}
+        requests = whole.split().count("attempt")
+        assert whole.replace("intend settle", "").split() == ["attempt"] * requests
+        asked = [script[min(n, len(script) - 1)] for n in range(requests)]
+        assert all(reached_nobody(each) for each in asked[:-1])
+        stands = road.states().get(key, State.PLANNED)
+        assert told.get(key, State.PLANNED) is stands
+        assert stands is not State.PLANNED or ending
