@@ -39,8 +39,8 @@ _KINDS: Final[Mapping[str, str]] = {
     "multiple_of": "must be a multiple of {multiple_of}",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length}",
-    "too_long": "must have at most {max_length}",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold at most {max_length}",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
 }

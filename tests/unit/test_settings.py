@@ -1,0 +1,369 @@
+"""Flags go over environment over importer.yaml over defaults, and each mistake names its place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+
+from importer.errors import CredentialsError, Exit, SettingsError
+from importer.settings import Settings, load_settings
+from schemas.codes import Code, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and nothing of ours in the environment."""
+    for name in list(os.environ):
+        if name.upper().startswith(("IMPORTER_", "POPP_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def given(text: str, flags: Mapping[str, object] | None = None) -> Settings:
+    """The settings of an importer.yaml in the current folder."""
+    Path("importer.yaml").write_text(text, "utf-8")
+    return load_settings(None, flags or {})
+
+
+def refused(text: str, flags: Mapping[str, object] | None = None) -> list[str]:
+    """The lines of the message that settings are refused with."""
+    with pytest.raises(SettingsError) as caught:
+        given(text, flags)
+    assert caught.value.exit_code is Exit.SETUP
+    return caught.value.message.splitlines()
+
+
+def test_every_setting_has_a_default(here: Path) -> None:
+    """Without a file, a variable or a flag everything is as documented."""
+    settings = load_settings(None, {})
+    assert settings.base_url == "https://api.joinpopp.com/v1"
+    assert settings.ledger == f"sqlite:///{here}/importer.db"
+    assert settings.templates == here / "templates"
+    assert settings.rate_per_s == 5
+    assert settings.concurrency == 4
+    assert settings.on_problems == "block"
+    assert settings.conversation == "auto-schedule"
+    assert settings.skip_duplication_check is False
+    assert settings.duplicate_statuses == (409,)
+    assert settings.folder == here
+    assert settings.file is None
+
+
+def test_flags_go_over_environment_over_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearer to the user's fingers, the stronger; None on the command line says nothing."""
+    text = "rate_per_s: 1\nconcurrency: 1\ncampaign: a\nmeeting: m\n"
+    monkeypatch.setenv("IMPORTER_CONCURRENCY", "2")
+    monkeypatch.setenv("IMPORTER_CAMPAIGN", "42")
+    settings = given(text, {"campaign": "c", "rate_per_s": None})
+    assert settings.rate_per_s == 1
+    assert settings.concurrency == 2
+    assert settings.campaign == "c"
+    assert settings.meeting == "m"
+
+
+def test_an_environment_variable_is_text_until_its_setting_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numbers, switches, lists and mappings are read; an id of digits stays text."""
+    said = {
+        "IMPORTER_CAMPAIGN": "0042",
+        "IMPORTER_RATE_PER_S": "7.5",
+        "IMPORTER_RECONCILE": "no",
+        "IMPORTER_COLUMNS": "{Tel (mob): phone_number}",
+        "IMPORTER_DUPLICATE_STATUSES": "[400, 409]",
+        "IMPORTER_MAX_FAILURES": "20",
+        "IMPORTER_MAX_BYTES": "5 MB",
+        "IMPORTER_MEETING": "",
+    }
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(None, {})
+    assert settings.campaign == "0042"
+    assert settings.rate_per_s == 7.5
+    assert settings.reconcile is False
+    assert settings.columns == {"Tel (mob)": "phone_number"}
+    assert settings.duplicate_statuses == (400, 409)
+    assert settings.max_failures == 20
+    assert settings.max_bytes == 5_000_000
+    assert settings.meeting is None
+
+
+def test_the_other_campaign_of_a_stronger_place_wins() -> None:
+    """`--external-campaign` replaces the campaign of the file; both in one place is a mistake."""
+    settings = given("campaign: a\n", {"external_campaign": "REQ-1"})
+    assert (settings.campaign, settings.external_campaign) == (None, "REQ-1")
+    said = "campaign and external_campaign exclude each other; keep one"
+    assert refused("campaign: a\nexternal_campaign: b\n") == [f"importer.yaml:1:1: {said}"]
+    flags = {"campaign": "a", "external_campaign": "b"}
+    assert refused("", flags) == [f"the flags: {said}"]
+
+
+def test_paths_are_taken_from_where_they_are_written(here: Path) -> None:
+    """A path in importer.yaml is relative to its folder, one on the command line to the current."""
+    (here / "jobs").mkdir()
+    (here / "jobs" / "importer.yaml").write_text("ledger: sqlite:///night.db\nhmac_key_file: k\n")
+    config = Path("jobs") / "importer.yaml"
+    settings = load_settings(config, {})
+    assert settings.folder == here / "jobs"
+    assert settings.file == here / "jobs" / "importer.yaml"
+    assert settings.ledger == f"sqlite:///{here}/jobs/night.db"
+    assert settings.ledger_file == here / "jobs" / "night.db"
+    assert settings.templates == here / "jobs" / "templates"
+    assert settings.hmac_key_file == here / "jobs" / "k"
+    flags = {"ledger": "sqlite:///day.db", "templates": "t"}
+    settings = load_settings(config, flags)
+    assert settings.ledger == f"sqlite:///{here}/day.db"
+    assert settings.templates == here / "t"
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:////data/x.db", "/data/x.db"),
+        ("sqlite+pysqlite:////data/x.db?timeout=5", "/data/x.db"),
+        ("sqlite:///:memory:", None),
+        ("sqlite://", None),
+        ("postgresql+psycopg://db/x", None),
+    ],
+)
+def test_only_a_sqlite_ledger_has_a_file(url: str, file: str | None) -> None:
+    """The HMAC key and the backup lie beside it."""
+    assert given(f"ledger: '{url}'\n").ledger_file == (Path(file) if file else None)
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
+    """Each line is `file:row:column: key: what is wrong`."""
+    text = """\
+rate_per_s: 0
+ledgr: sqlite:///x.db
+campaign: 42
+columns: {"Tel": phone_numbr, "Mob": [1]}
+severity: {phone-not-mobil: error, phone-invalid: bad, contact-missing: warning}
+campaign: other
+id_paths: id
+reconcile: yes
+max_failures: 101%
+concurrency: 2.5
+"""
+    at, no_key = "importer.yaml:", "there is no such key"
+    assert refused(text) == [
+        f"{at}1:13: rate_per_s: must be greater than 0",
+        f"{at}2:1: ledgr: {no_key}; did you mean `ledger`?",
+        f"{at}3:11: campaign: must be text; put it in quotes",
+        f"{at}4:18: columns.Tel: must be the name of a column; did you mean `phone_number`?",
+        f"{at}4:38: columns.Mob: must be text; put it in quotes",
+        f"{at}5:12: severity.phone-not-mobil: {no_key}; did you mean `phone-not-mobile`?",
+        f"{at}5:51: severity.phone-invalid: must be 'error', 'warning' or 'info'",
+        f"{at}6:1: campaign: the key stands in row 3 already",
+        f"{at}7:11: id_paths: must be a list (`- item`)",
+        f"{at}8:12: reconcile: must be true or false",
+        f"{at}9:15: max_failures: must be a count such as 20 or a share such as 5%",
+        f"{at}10:14: concurrency: must be a whole number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "importer.yaml:1:1: must be a mapping (`key: value`)"),
+        ("base_url: http://api.example.com\n", "must begin with https://"),
+        ("base_url: ftp://x\n", "must be a web address"),
+        ("base_url: https://user:pw@x.org/\n", "must not hold a user"),
+        ("base_url: https://x.org/?key=1\n", "must not hold a user, a query"),
+        ("base_url: https://[x\n", "must be a web address"),
+        ("ledger: importer.db\n", "must be a database URL such as sqlite:///importer.db"),
+        ("default_country: Germany\n", "must be an ISO country code of two letters"),
+        ("meeting: ../secret\n", "must be the name of a template, without folder or ending"),
+        ("participants: a/b\n", "must be the name of a template"),
+        ("campaign: ' '\n", "must not be empty; leave the key out instead"),
+        ("encoding: utf-9\n", "must be a text encoding such as utf-8 or cp1252"),
+        ("encoding: base64\n", "must be a text encoding"),
+        ("create_path: conversations\n", "must be a path such as /conversations"),
+        ("on_problems: ignore\n", "must be 'block' or 'skip'"),
+        ("conversation: both\n", "must be 'auto-schedule' or 'campaign'"),
+        ("max_bytes: many\n", "must be a whole number"),
+        ("max_bytes: 0\n", "must be at least 1"),
+        ("max_failures: -1\n", "must be at least 0"),
+        ("max_failures: some\n", "must be a count such as 20"),
+        ("rate_per_s: .nan\n", "JSON has no such number"),
+        ("read_timeout_s: 0\n", "must be greater than 0"),
+        ("severity: {opted-out: info}\n", "opted-out must stay an error"),
+        ("duplicate_statuses: [500]\n", "duplicate_statuses[0]: must be at most 499"),
+        ("id_paths: []\n", "must hold at least 1"),
+        ("rate_per_s: 5\n\tround: x\n", "importer.yaml:2:1: a tab cannot indent"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(text: str, message: str) -> None:
+    """Type, range and form are checked, each with a sentence that says what would do."""
+    assert message in "\n".join(refused(text))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8765/v1", "http://localhost:1", "http://[::1]:80/v1", "https://x.org"],
+)
+def test_plain_http_is_for_this_machine_alone(url: str) -> None:
+    """The sandbox needs no certificate; anything else does. A slash at the end goes."""
+    assert given(f"base_url: {url}/\n").base_url == url
+
+
+def test_a_country_may_be_written_as_people_do() -> None:
+    """UK is GB, and lower case is fine."""
+    assert given("default_country: uk\n").default_country == "GB"
+    assert given("default_country: de\n").default_country == "DE"
+
+
+def test_mistakes_of_environment_and_flags_name_variable_and_flag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All places are told in one message, the file's first."""
+    monkeypatch.setenv("IMPORTER_CONCURRENCY", "many")
+    monkeypatch.setenv("IMPORTER_COLUMNS", "{Tel: phone")
+    monkeypatch.setenv("IMPORTER_RATE_PERS", "5")
+    monkeypatch.setenv("IMPORTER_SERVICE_HOST", "10.0.0.1")
+    assert refused("canary: -1\n", {"rate_per_s": "fast", "colums": "x"}) == [
+        "importer.yaml:1:9: canary: must be at least 0",
+        "IMPORTER_RATE_PERS: there is no such setting; did you mean `IMPORTER_RATE_PER_S`?",
+        "IMPORTER_COLUMNS:1:1: the `{` that opens here is not closed where it should be.",
+        "IMPORTER_CONCURRENCY: must be a whole number",
+        "--rate-per-s: must be a number",
+        "--colums: there is no such key; did you mean `columns`?",
+    ]
+
+
+def test_a_named_file_must_be_there() -> None:
+    """`--config` does not fall back to defaults in silence."""
+    with pytest.raises(SettingsError, match=r"none\.yaml: there is no such file\."):
+        load_settings(Path("none.yaml"), {})
+
+
+def test_an_empty_file_or_value_leaves_the_defaults() -> None:
+    """`campaign:` without a value is as good as no line."""
+    assert given("") == given("# nothing\n") == given("campaign:\nround: ~\n")
+
+
+@pytest.mark.parametrize("key", ["POPP_API_KEY", "api_key", "x-api-key", "organization_id"])
+def test_a_secret_in_the_file_is_refused_and_not_repeated(key: str) -> None:
+    """The message says where secrets belong."""
+    (line,) = refused(f"{key}: hunter2\n")
+    assert "a secret never stands in a file of settings" in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "text", ["ledger: 7hunter2\n", "base_url: hunter2\n", "base_url: https://me:hunter2@x.org\n"]
+)
+def test_no_message_repeats_a_value(text: str) -> None:
+    """A ledger's URL may hold a password."""
+    assert "hunter2" not in "\n".join(refused(text))
+
+
+def test_repr_hides_the_ledger() -> None:
+    """Settings may be logged; a database password may not."""
+    assert "hunter2" not in repr(given("ledger: postgresql://me:hunter2@db/x\n"))
+
+
+def test_settings_are_frozen() -> None:
+    """A change is a new object."""
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().rate_per_s = 9  # the model says that it is frozen
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "allowed"),
+    [("~", None), ("0", 0), ("20", 20), ("5%", 17), ("0.5 %", 1), ("100%", 340), ("'7'", 7)],
+)
+def test_failures_are_allowed_by_count_or_share(max_failures: str, allowed: int | None) -> None:
+    """A share is of the submissions of the run, rounded down."""
+    assert given(f"max_failures: {max_failures}\n").failures_allowed(340) == allowed
+
+
+def test_severities_are_read_by_code() -> None:
+    """Codes and severities are the closed lists of the program."""
+    settings = given("severity: {phone-not-mobile: error, duplicate-in-file: info}\n")
+    assert settings.severity == {
+        Code.PHONE_NOT_MOBILE: Severity.ERROR,
+        Code.DUPLICATE_IN_FILE: Severity.INFO,
+    }
+
+
+def test_only_what_shapes_rows_and_bodies_enters_the_plan() -> None:
+    """Rates, paths, guards and what is done about problems change no plan."""
+    plain = given("")
+    same = "rate_per_s: 9\nledger: sqlite:///other.db\ntemplates: other\non_problems: skip\n"
+    assert given(same).shaping() == plain.shaping()
+    for text in (
+        "campaign: a",
+        "external_campaign: a",
+        "meeting: a",
+        "participants: a",
+        "default_country: DE",
+        "round: second",
+        "send_during_business_hours: true",
+        "skip_duplication_check: true",
+        "conversation: campaign",
+        "severity: {phone-not-mobile: error}",
+    ):
+        assert given(text).shaping() != plain.shaping(), text
+
+
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks around them go, and repr shows neither."""
+    monkeypatch.setenv("POPP_API_KEY", " key-hunter2\n")
+    monkeypatch.setenv("POPP_ORGANIZATION_ID", "org-hunter2")
+    credentials = load_settings(None, {}).credentials()
+    assert credentials.api_key.get_secret_value() == "key-hunter2"
+    assert credentials.organization_id == "org-hunter2"
+    assert "hunter2" not in repr(credentials)
+
+
+def test_credentials_come_from_a_secrets_directory(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file a secret, as containers mount them; the environment goes before."""
+    (here / "secrets").mkdir()
+    (here / "secrets" / "POPP_API_KEY").write_text("key-1\n")
+    (here / "secrets" / "popp_organization_id").write_text("org-1\n")
+    monkeypatch.setenv("IMPORTER_SECRETS_DIR", "secrets")
+    monkeypatch.setenv("POPP_ORGANIZATION_ID", "org-2")
+    credentials = Settings().credentials()
+    assert credentials.api_key.get_secret_value() == "key-1"
+    assert credentials.organization_id == "org-2"
+
+
+def test_missing_credentials_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message can be followed as it stands."""
+    with pytest.raises(CredentialsError) as both:
+        Settings().credentials()
+    assert both.value.message == "POPP_API_KEY and POPP_ORGANIZATION_ID are not set."
+    assert "export POPP_API_KEY=...; export POPP_ORGANIZATION_ID=..." in both.value.fix
+    monkeypatch.setenv("POPP_API_KEY", "key")
+    monkeypatch.setenv("POPP_ORGANIZATION_ID", "  ")
+    with pytest.raises(CredentialsError) as one:
+        Settings().credentials()
+    assert one.value.message == "POPP_ORGANIZATION_ID is not set."
+    assert one.value.exit_code is Exit.SETUP
+
+
+def test_credentials_that_no_header_carries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key copied with a line break inside is told now, not as a failed request."""
+    monkeypatch.setenv("POPP_API_KEY", "hunter\n2")
+    monkeypatch.setenv("POPP_ORGANIZATION_ID", "org-1")
+    with pytest.raises(CredentialsError, match="POPP_API_KEY holds a space") as caught:
+        Settings().credentials()
+    assert "hunter" not in str(caught.value)
+
+
+def test_a_secrets_directory_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount that failed is told, not taken for missing secrets."""
+    monkeypatch.setenv("IMPORTER_SECRETS_DIR", "/nowhere/at/all")
+    with pytest.raises(SettingsError, match="IMPORTER_SECRETS_DIR: there is no such folder"):
+        Settings().credentials()
