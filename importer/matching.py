@@ -35,6 +35,8 @@ class Doubt:
         campaign: campaignId, or externalCampaignId where there was no other.
         person: keyed hash of the person.
         sent_at: when the last request left; with a zone.
+        ended_at: when we gave it up, or found it given up after a crash; the API may have gone on
+            with it for some time after. None counts as `sent_at`.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Doubt:
     campaign: str
     person: str
     sent_at: datetime
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

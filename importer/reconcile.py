@@ -148,8 +148,8 @@ async def present_statuses(
 
 
 def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> float:
-    """Seconds until the youngest of them is `settle_s` old."""
-    youngest = min((now - doubt.sent_at).total_seconds() for doubt in doubts)
+    """Seconds until `settle_s` have gone by since the last of them was given up."""
+    youngest = min((now - (each.ended_at or each.sent_at)).total_seconds() for each in doubts)
     return min(max(settle_s - youngest, 0.0), settle_s)
 
 

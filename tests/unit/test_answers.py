@@ -204,7 +204,7 @@ def test_a_date_counts_from_the_servers_own_clock() -> None:
         ({"ratelimit": "limit=100, remaining=50, reset=5"}, (50, 5.0)),
         ({"ratelimit": '"default";r=0;t=7'}, (0, 7.0)),
         ({"ratelimit_remaining": "3, 3;w=60"}, (3, None)),
-        ({"x_ratelimit_remaining": "1", "x_ratelimit_reset": str(AT.timestamp() + 9)}, (1, None)),
+        ({"x_ratelimit_remaining": "1", "x_ratelimit_reset": str(AT.timestamp() + 9)}, (1, 9.0)),
         (
             {"x_ratelimit_remaining": "1", "x_ratelimit_reset": str(int(AT.timestamp()) + 9)},
             (1, 9.0),

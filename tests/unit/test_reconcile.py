@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -171,6 +171,14 @@ def test_the_list_is_given_time_to_settle(age_s: float, settle_s: float, begins:
     api = Api({"": [page(1)]})
     judge(api, doubt(1, age_s), doubt(2, age_s=3600), settle_s=settle_s)
     assert api.asked[0][0] == begins
+
+
+def test_settling_counts_from_when_it_was_given_up() -> None:
+    """A request that was waited for half a minute may be accepted just after."""
+    api = Api({"": [page(1)]})
+    long_waited = replace(doubt(1, age_s=40), ended_at=START - timedelta(seconds=10))
+    judge(api, long_waited, settle_s=30)
+    assert api.asked[0][0] == 20
 
 
 UNREADABLE: dict[str, tuple[list[Answer], str]] = {
