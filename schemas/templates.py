@@ -97,8 +97,8 @@ class Meeting(Part):
         le=1440,
         validation_alias=AliasChoices("duration", "durationMinutes", "durationInMinutes"),
     )
+    video_conferencing_provider: Text | None = None
     video_conferencing: bool
-    video_conferencing_provider: Text | None = Field(default=None, validate_default=True)
     location: Text | None = None
     buffer: int | None = Field(
         default=None,
@@ -129,11 +129,11 @@ class Meeting(Part):
     availability_method: Text | None = None
     availability_outreach_settings: dict[str, Any] | None = None
 
-    @field_validator("video_conferencing_provider")
+    @field_validator("video_conferencing")
     @classmethod
-    def _provider_when_on(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("video_conferencing") is True:
-            raise ValueError("is required when videoConferencing is true")
+    def _on_with_provider(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 (pydantic's signature)
+        if value and info.data.get("video_conferencing_provider", "wrong") is None:
+            raise ValueError("needs a videoConferencingProvider when it is true")
         return value
 
     @field_validator("location")
