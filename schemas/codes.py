@@ -29,6 +29,7 @@ class Code(StrEnum):
     HEADER_NOT_FOUND = "header-not-found"
     HEADER_MOVED = "header-moved"
     ROWS_HIDDEN = "rows-hidden"
+    TOTALS_SKIPPED = "totals-skipped"
     COLUMN_MISSING = "column-missing"
     COLUMN_DUPLICATE = "column-duplicate"
     COLUMN_UNKNOWN = "column-unknown"
@@ -106,6 +107,11 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.ROWS_HIDDEN: Words(
             _W, "Hidden parts were left out: {detail}.", "Unhide what should be imported."
+        ),
+        Code.TOTALS_SKIPPED: Words(
+            _I,
+            "The row stands below the data and was left out: {detail}.",
+            "Nothing to do. If it is a candidate, fill in a phone or an e-mail.",
         ),
         Code.COLUMN_MISSING: Words(
             _E,

@@ -36,11 +36,15 @@ class Cells:
 
     Attributes:
         frame: `#row` (UInt32), then `0`, `1`, ... (text, empty is null) for the columns.
-        problems: a problem frame.
+        problems: a problem frame, of whole rows and of the file.
+        ignored: headers of columns that were left out.
+        notes: what else a report should say of the file.
     """
 
     frame: pl.DataFrame = field(repr=False)
     problems: pl.DataFrame = field(repr=False)
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Sheet(Protocol):
@@ -68,7 +72,17 @@ def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
     texts = [name for name in frame.columns if name != ROW]
     if not texts:
         return frame.clear()
-    filled = pl.any_horizontal(pl.col(texts).str.contains(r"\S").fill_null(value=False))
-    return frame.with_columns(
-        pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in texts
-    ).filter(filled)
+    empties = frame.select((pl.col(texts) == "").any()).row(0)
+    frame = frame.with_columns(
+        pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
+        for name, some in zip(texts, empties, strict=True)
+        if some
+    )
+    blank = frame.select(pl.col(ROW))
+    for name in texts:  # few rows are blank in their first cell, fewer in the next
+        here = frame.lazy().select(ROW, name).join(blank.lazy(), on=ROW, how="semi")
+        cell = pl.col(name)
+        blank = here.filter(cell.is_null() | (cell.str.strip_chars() == "")).select(ROW).collect()
+        if not blank.height:
+            return frame
+    return frame.join(blank, on=ROW, how="anti", maintain_order="left")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from importer.loader import archive
 from importer.loader.refusal import Refusal
 from schemas.codes import Code
 
@@ -15,7 +19,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 STDIN: Final = "-"
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +27,38 @@ class Content:
 
     Attributes:
         data: all of it.
-        sha256: hex digest of `data`.
         path: absolute; None for standard input.
     """
 
     data: bytes = field(repr=False)
-    sha256: str
     path: Path | None
+    _digest: Future[str] = field(repr=False)
+
+    def sha256(self) -> str:
+        """Hex digest of the data; it is computed beside whatever else is done with them."""
+        return self._digest.result()
 
 
-def read(name: str, max_bytes: int) -> Content:
-    """Reads a file, or standard input for `-`.
+def read(name: str, max_bytes: int, max_expanded_bytes: int) -> Content:
+    """Reads a file, standard input for `-`, or `lists.zip/march.csv` out of an archive.
 
     Raises:
         Refusal: it cannot be opened, or is larger than `max_bytes`.
     """
     if name == STDIN:
-        return _content(sys.stdin.buffer, None, max_bytes)
+        return _hashed(_bytes(sys.stdin.buffer, max_bytes), None)
     path = Path(name)
     try:
         if path.is_dir():
             raise Refusal(Code.FILE_UNREADABLE, "it is a folder")
+        parent = next((parent for parent in path.parents if parent.is_file()), None)
+        if parent is not None:
+            member = str(path.relative_to(parent))
+            with parent.open("rb") as file:
+                box = archive.open_zip(_bytes(file, max_bytes))
+            return _hashed(archive.read_member(box, member, max_expanded_bytes), path.absolute())
         with path.open("rb") as file:
-            return _content(file, path.absolute(), max_bytes)
+            return _hashed(_bytes(file, max_bytes), path.absolute())
     except FileNotFoundError:
         raise Refusal(Code.FILE_UNREADABLE, "there is no such file") from None
     except PermissionError:
@@ -55,15 +67,29 @@ def read(name: str, max_bytes: int) -> Content:
         raise Refusal(Code.FILE_UNREADABLE, f"it cannot be opened ({_reason(error)})") from None
 
 
-def _content(file: BinaryIO, path: Path | None, max_bytes: int) -> Content:
-    data = bytearray()
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        data += chunk
-        digest.update(chunk)
-        if len(data) > max_bytes:
-            raise Refusal(Code.FILE_TOO_LARGE, f"more than {max_bytes:,} bytes (max_bytes)")
-    return Content(bytes(data), digest.hexdigest(), path)
+def _bytes(file: BinaryIO, max_bytes: int) -> bytes:
+    """All bytes of an open file, in one piece."""
+    found = os.fstat(file.fileno())
+    size = found.st_size if stat.S_ISREG(found.st_mode) else max_bytes
+    if size > max_bytes:
+        raise Refusal(Code.FILE_TOO_LARGE, _over(max_bytes))
+    data = file.read(size + 1)
+    while len(data) <= max_bytes and (more := file.read(max_bytes + 1 - len(data))):
+        data += more
+    if len(data) > max_bytes:
+        raise Refusal(Code.FILE_TOO_LARGE, _over(max_bytes))
+    return data
+
+
+def _hashed(data: bytes, path: Path | None) -> Content:
+    with_one_thread = ThreadPoolExecutor(max_workers=1)
+    digest = with_one_thread.submit(lambda: hashlib.sha256(data).hexdigest())
+    with_one_thread.shutdown(wait=False)
+    return Content(data, path, digest)
+
+
+def _over(max_bytes: int) -> str:
+    return f"it has more than {max_bytes:,} bytes (max_bytes)"
 
 
 def _reason(error: Exception) -> str:

@@ -83,6 +83,18 @@ def is_valid(data: bytes, codec: str, start: int = 0) -> bool:
     return True
 
 
+def as_utf8(data: bytes, encoding: Encoding) -> bytes:
+    """The same text in UTF-8; the data themselves where they are that already."""
+    if encoding.codec in {"utf-8", "ascii"}:
+        return data
+    decoder = codecs.getincrementaldecoder(encoding.codec)()
+    view = memoryview(data)
+    text = bytearray()
+    for place in range(encoding.mark, len(data), _CHUNK):
+        text += decoder.decode(view[place : place + _CHUNK]).encode()
+    return bytes(text)
+
+
 def _forced(data: bytes, forced: str) -> Encoding:
     try:
         codec = codecs.lookup(forced).name

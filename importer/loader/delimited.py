@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer import problems
-from importer.loader import decode, dialect, regular
+from importer.loader import decode, dialect, foreign, regular
 from importer.loader.cells import Cells, Record, named_width, schema
 from importer.loader.records import lines_of, records
 from importer.loader.refusal import Refusal
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 HEADER_ROWS: Final = 20
-_HEAD_CHARS: Final = 1 << 17
+_HEAD_BYTES: Final = 1 << 17
 _BATCH: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delimited:
-    """A text that was understood, ready to be read."""
+    """A text that was understood, ready to be read.
+
+    Attributes:
+        data: UTF-8, whatever the file was written in; a byte-order mark may be before it.
+        encoding: what the file was written in.
+        dialect: how it is delimited.
+        settings: the limits.
+    """
 
     data: bytes = field(repr=False)
     encoding: decode.Encoding
     dialect: dialect.Dialect
-    max_rows: int
+    settings: Settings
 
     def head(self) -> list[Record]:
         """The rows in which the header may be, blank ones left out."""
@@ -54,28 +62,32 @@ class Delimited:
             header: one of `head()`.
             exact: take the exact road even where the text is regular.
         """
-        if not exact:
-            frame = self._regular(header)
-            if frame is not None:
-                return Cells(frame, problems.empty())
-        return _exact(self._records(len(header.cells)), header, self.max_rows)
+        if len(header.cells) > self.settings.max_columns:
+            raise Refusal(
+                Code.FILE_TOO_LARGE,
+                f"{len(header.cells):,} columns, and {self.settings.max_columns:,} are allowed "
+                "(max_columns)",
+            )
+        frame = None if exact else self._regular(header)
+        if frame is None:
+            return _exact(self._records(len(header.cells)), header, self.settings.max_rows)
+        if frame.height > self.settings.max_rows:
+            raise Refusal(Code.FILE_TOO_LARGE, _over(self.settings.max_rows))
+        return Cells(frame, problems.empty())
 
     def _records(self, width: int | None = None) -> Iterator[Read]:
-        lines = lines_of(self.data, self.encoding.codec, self.encoding.mark)
+        lines = lines_of(self.data)
         if self.dialect.said:
             next(lines)
         return records(lines, self.dialect.delimiter, width)
 
     def _regular(self, header: Record) -> pl.DataFrame | None:
-        data = self.data
-        if self.encoding.codec not in {"utf-8", "ascii"}:
-            data = _as_utf8(data, self.encoding)
         start = 0
         for _ in range(header.end_line):
-            start = data.find(b"\n", start) + 1
+            start = self.data.find(b"\n", start) + 1
             if not start:
                 return None
-        return regular.read(data, start, self.dialect.delimiter, header)
+        return regular.read(self.data, start, self.dialect.delimiter, header)
 
 
 def open_text(data: bytes, settings: Settings) -> Delimited:
@@ -84,25 +96,23 @@ def open_text(data: bytes, settings: Settings) -> Delimited:
     Raises:
         Refusal: it is no text.
     """
+    foreign.refuse(data)
     encoding = decode.detect(data, settings.encoding, settings.fallback_encoding)
-    head = _head(data, encoding)
+    data = decode.as_utf8(data, encoding)
+    head = _head(data)
     if not decode.is_text(head):
         raise Refusal(Code.FILE_UNREADABLE, "it is neither text nor a workbook that we know")
-    return Delimited(data, encoding, dialect.detect(head, settings.columns), settings.max_rows)
+    return Delimited(data, encoding, dialect.detect(head, settings.columns), settings)
 
 
-def _head(data: bytes, encoding: decode.Encoding) -> str:
+def _head(data: bytes) -> str:
     """The first lines, whole."""
-    part = data[encoding.mark : encoding.mark + _HEAD_CHARS]
-    text = part.decode(encoding.codec, "ignore")
-    if len(data) <= encoding.mark + _HEAD_CHARS:
+    part = data[:_HEAD_BYTES].removeprefix(codecs.BOM_UTF8)
+    text = part.decode("utf-8", "ignore")
+    if len(data) <= _HEAD_BYTES:
         return text
     end = max(text.rfind("\n"), text.rfind("\r", 0, -1))
     return text[: end + 1] or text
-
-
-def _as_utf8(data: bytes, encoding: decode.Encoding) -> bytes:
-    return "".join(data[encoding.mark :].decode(encoding.codec)).encode()
 
 
 def _exact(read: Iterator[Read], header: Record, max_rows: int) -> Cells:
@@ -114,7 +124,7 @@ def _exact(read: Iterator[Read], header: Record, max_rows: int) -> Cells:
     while batch := list(islice(below, _BATCH)):
         total += len(batch)
         if total > max_rows:
-            raise Refusal(Code.FILE_TOO_LARGE, f"more than {max_rows:,} rows (max_rows)")
+            raise Refusal(Code.FILE_TOO_LARGE, _over(max_rows))
         rows: list[int] = []
         cells: list[list[str]] = []
         for record in batch:
@@ -131,6 +141,10 @@ def _exact(read: Iterator[Read], header: Record, max_rows: int) -> Cells:
             cells.append(row)
         frames.append(_frame(rows, cells, width))
     return Cells(pl.concat(frames), problems.joined(found))
+
+
+def _over(max_rows: int) -> str:
+    return f"more than {max_rows:,} rows (max_rows)"
 
 
 def _fitted(cells: list[str], width: int, named: int) -> tuple[list[str], str, str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import UsageError
+from importer.loader.archive import SUFFIXES
 from importer.loader.content import STDIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUFFIXES: Final = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
 _FOUND: Final = (*SUFFIXES, ".zip", *(f"{suffix}.gz" for suffix in SUFFIXES))
 _TEMPORARY: Final = ("~$", ".", "_")
 

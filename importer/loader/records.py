@@ -6,14 +6,12 @@ import csv
 import io
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from importer.loader.quotes import mend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_CHUNK: Final = 1 << 16
 
 
 class Read(NamedTuple):
@@ -54,13 +52,9 @@ class Lines:
         del self.taken[keep:]
 
 
-def lines_of(data: bytes, codec: str, mark: int) -> Iterator[str]:
-    """The physical lines of a text, each with its end as it stands."""
-    stream = io.BytesIO(data)
-    stream.seek(mark)
-    text = io.TextIOWrapper(stream, codec, newline="")
-    text._CHUNK_SIZE = _CHUNK  # type: ignore[attr-defined]
-    return text
+def lines_of(data: bytes) -> Iterator[str]:
+    """The physical lines of a UTF-8 text, each with its end as it stands."""
+    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
 
 
 def records(source: Iterator[str], delimiter: str, width: int | None = None) -> Iterator[Read]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import polars as pl
 
 from importer import problems
-from importer.loader import content, header_row
+from importer.loader import archive, compound, content, header_row
 from importer.loader.assemble import assemble
 from importer.loader.delimited import open_text
 from importer.loader.refusal import Refusal
@@ -23,41 +23,44 @@ if TYPE_CHECKING:
 
     _Opened: TypeAlias = tuple[Sheet, Source, list[pl.DataFrame]]
 
-_WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+_WORKBOOKS: Final = (*archive.ZIP, compound.MAGIC)
 
 
 def load(name: str, settings: Settings) -> Table:
     """Reads one file; a file that cannot be read is an empty table with a problem.
 
     Args:
-        name: path of the file, or `-` for standard input.
+        name: path of the file, `-` for standard input, or `lists.zip/march.csv` for one of the
+            spreadsheets in an archive.
         settings: encoding, sheet, header overrides and limits.
     """
     source = Source(name, "", None, 0)
     try:
-        held = content.read(name, settings.max_bytes)
-        source = replace(source, sha256=held.sha256, path=held.path, size=len(held.data))
-        return _table(held.data, source, settings)
+        held = content.read(name, settings.max_bytes, settings.max_expanded_bytes)
+    except Refusal as refusal:
+        return _refused(source, refusal)
+    source = replace(source, path=held.path, size=len(held.data))
+    table = _table(held.data, source, settings)
+    return replace(table, source=replace(table.source, sha256=held.sha256()))
+
+
+def _table(data: bytes, source: Source, settings: Settings) -> Table:
+    try:
+        unpacked = archive.unpack(data, settings.max_expanded_bytes)
+        sheet, source, found = _opened(unpacked, source, settings)
+        header = header_row.find(sheet.head(), settings.columns)
+        source = replace(source, header_row=header.row)
+        return assemble(source, header, sheet.below(header), settings.columns, found)
     except Refusal as refusal:
         return _refused(source, refusal)
 
 
-def _table(data: bytes, source: Source, settings: Settings) -> Table:
+def _opened(data: bytes, source: Source, settings: Settings) -> _Opened:
     if not data:
         raise Refusal(Code.FILE_EMPTY, "no content")
-    opened = _workbook if data.startswith(_WORKBOOKS) else _text
-    sheet, source, found = opened(data, source, settings)
-    header = header_row.find(sheet.head(), settings.columns)
-    source = replace(source, header_row=header.row)
-    return assemble(source, header, sheet.below(header), settings.columns, found)
-
-
-def _workbook(data: bytes, source: Source, settings: Settings) -> _Opened:
-    book = open_workbook(data, settings)
-    return book, replace(source, sheet=book.sheet), []
-
-
-def _text(data: bytes, source: Source, settings: Settings) -> _Opened:
+    if data.startswith(_WORKBOOKS):
+        book = open_workbook(data, settings)
+        return book, replace(source, sheet=book.sheet), []
     text = open_text(data, settings)
     codec, sample = text.encoding.codec, text.encoding.sample
     found = []
