@@ -119,6 +119,13 @@ class Task:
     examples: tuple[Problem, ...]
 
     @property
+    def message(self) -> str:
+        """What is wrong, where it is the same for every row; else empty."""
+        said = {problem.message for problem in self.examples}
+        varies = "{detail}" in WORDS[self.code].message and self.count > len(self.examples)
+        return "" if varies or len(said) > 1 else said.pop()
+
+    @property
     def title(self) -> str:
         """What to do and in how many rows or files: `Correct the phone number in 12 rows`."""
         if self.total:
