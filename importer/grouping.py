@@ -90,7 +90,8 @@ def _numbered(
     """Fill in and check each group once, and give the good ones their numbers."""
     sizes = led.group_by(_LEADER).len("#size").sort(_LEADER)
     used = {name for pair in pairs.values() for name in shared(pair)} | {*_CAMPAIGN}
-    firsts = frame.select(_POSITION, *sorted(used.union(NAMED_BY.values())))
+    used = used.union(NAMED_BY.values()).intersection(frame.columns)
+    firsts = frame.select(_POSITION, *sorted(used))
     leaders = sizes.join(firsts, left_on=_LEADER, right_on=_POSITION, maintain_order="left")
     groups: list[Group] = []
     good: list[int] = []

@@ -143,7 +143,7 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
         .agg(pl.col("code").unique(maintain_order=True).str.join(" ").alias("codes"))
     )
     shared = _shared(plan, identity, settings)
-    noted = plan.frame.select(_WANTED).join(
+    noted = plan.frame.select(*_WANTED, "campaign", "external_campaign").join(
         codes, on=[SOURCE, ROW], how="left", maintain_order="left"
     )
     for part in noted.iter_slices(_AT_ONCE):
