@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+import polars.selectors as cs
 
 from importer.model import RowStatus
 from importer.problems import with_words
@@ -13,15 +14,16 @@ from schemas.codes import Severity
 from schemas.columns import ROW, SOURCE, returned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from importer.model import Plan, Table
 
 # Excel and its kin take a cell that begins so for a formula, whatever the quotation marks say.
-_FORMULA: Final = r"^[=+\-@\t\r\n＝＋－＠]"
+_BEGINNINGS: Final = [*"=+-@\t\r\n＝＋－＠"]
 _E164: Final = r"^\+[1-9][0-9]{1,14}$"
+_AT_ONCE: Final = 100_000
 
 
 def write_rejected(plan: Plan, path: Path) -> None:
@@ -35,23 +37,46 @@ def write_rejected(plan: Plan, path: Path) -> None:
     Raises:
         ImporterError: the file cannot be written.
     """
-    rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value)
-    parts = []
-    for position, table in enumerate(plan.tables):
-        here = rejected.filter(pl.col(SOURCE) == position).select(ROW)
-        rows = originals(table).join(here, on=ROW, how="semi", maintain_order="left")
-        parts.append(rows.with_columns(pl.lit(position, pl.UInt16).alias(SOURCE)))
-    whole = pl.concat(parts, how="diagonal").join(
-        _reasons(plan), on=[SOURCE, ROW], how="left", maintain_order="left"
-    )
-    whole = whole.with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
-    ours = ["_row", "_problems"]
-    if len(plan.tables) > 1:
-        ours = ["_file", *ours]
-        whole = whole.with_columns(file_names([t.source.name for t in plan.tables]))
-    theirs = [name for name in whole.columns if name not in {ROW, SOURCE, *ours}]
+    several = len(plan.tables) > 1
+    frames = [originals(table) for table in plan.tables]
+    theirs = dict.fromkeys(name for frame in frames for name in frame.columns if name != ROW)
+    ours = ["_file", "_row", "_problems"] if several else ["_row", "_problems"]
+    empty = pl.DataFrame(schema=dict.fromkeys([*theirs, *ours], pl.String))
     with replacing(path) as out:
-        write_csv(whole.select(*theirs, *ours), out.buffer, delimiter_of(plan.tables))
+        delimiter = delimiter_of(plan.tables)
+        write_csv(empty, out.buffer, delimiter)
+        for frame in _rejected(plan, frames):
+            write_csv(
+                pl.concat([empty, frame.select(cs.by_name(empty.columns, require_all=False))],
+                          how="diagonal"),
+                out.buffer,
+                delimiter,
+                begins=False,
+            )  # fmt: skip
+
+
+def _rejected(plan: Plan, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The rejected rows, some at a time, with `_file`, `_row` and `_problems`."""
+    rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(SOURCE, ROW)
+    problems = plan.problems.filter(pl.col("severity") != Severity.INFO.value)
+    for position, (table, frame) in enumerate(zip(plan.tables, frames, strict=True)):
+        here = rejected.filter(pl.col(SOURCE) == position)
+        for rows in here.iter_slices(_AT_ONCE):
+            near = pl.col(ROW).is_between(rows[ROW].min(), rows[ROW].max())
+            cells, wrong = frame.filter(near), problems.filter(near & (pl.col(SOURCE) == position))
+            yield (
+                rows.join(cells, on=ROW, how="left", maintain_order="left")
+                .join(
+                    _reasons(wrong, plan.tables),
+                    on=[SOURCE, ROW],
+                    how="left",
+                    maintain_order="left",
+                )
+                .with_columns(
+                    pl.lit(table.source.name).alias("_file"),
+                    pl.col(ROW).cast(pl.String).alias("_row"),
+                )
+            )
 
 
 def delimiter_of(tables: Sequence[Table | None]) -> str:
@@ -73,33 +98,45 @@ def file_names(names: Sequence[str]) -> pl.Expr:
     ).alias("_file")
 
 
-def write_csv(frame: pl.DataFrame, out: BinaryIO, delimiter: str = ",") -> None:
-    """Writes text columns as a CSV that Excel opens rightly and takes no formula from."""
+def write_csv(
+    frame: pl.DataFrame, out: BinaryIO, delimiter: str = ",", *, begins: bool = True
+) -> None:
+    """Writes text columns as a CSV that Excel opens rightly and takes no formula from.
+
+    Args:
+        frame: text; a null is an empty cell.
+        out: where to.
+        delimiter: between cells.
+        begins: the byte-order mark and the headers come first.
+    """
     safe = frame.select(_without_formula(name) for name in frame.columns)
     names = pl.DataFrame({"header": pl.Series(frame.columns, dtype=pl.String)})
     headers = names.select(_without_formula("header")).to_series().to_list()
     safe.rename(dict(zip(frame.columns, headers, strict=True))).write_csv(
-        out, include_bom=True, separator=delimiter, line_terminator="\r\n"
+        out,
+        include_bom=begins,
+        include_header=begins,
+        separator=delimiter,
+        line_terminator="\r\n",
     )
 
 
 def _without_formula(name: str) -> pl.Expr:
     """The column with an apostrophe before whatever could be a formula; E.164 stays."""
     cell = pl.col(name)
-    risky = cell.str.contains(_FORMULA) & ~cell.str.contains(_E164)
+    risky = cell.str.head(1).is_in(_BEGINNINGS) & ~cell.str.contains(_E164)
     return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
 
 
-def _reasons(plan: Plan) -> pl.DataFrame:
+def _reasons(wrong: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
     """`#source`, `#row` and `_problems`: what is wrong with a row and how to fix it, in a line."""
-    wrong = plan.problems.filter(
-        pl.col(ROW).is_not_null() & (pl.col("severity") != Severity.INFO.value)
-    )
     place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
-    said = pl.concat_str(place, "message", pl.lit(" "), "fix")
+    said = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
     return (
-        with_words(wrong, plan.tables)
+        with_words(wrong, tables)
         .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" stands before "warning"
+        .select(SOURCE, ROW, said)
         .group_by(SOURCE, ROW, maintain_order=True)
-        .agg(said.str.join(" | ").alias("_problems"))
+        .agg("_problems")
+        .with_columns(pl.col("_problems").list.join(" | "))
     )
