@@ -62,6 +62,10 @@ _STATES: Final[dict[Verb, State]] = {
 }
 
 
+_AHEAD_S: Final = 0.05
+_MOST_AHEAD: Final = 16
+
+
 async def submit(
     submissions: Iterable[Submission],
     *,
@@ -98,14 +102,13 @@ async def submit(
         Exception: whatever the journal, the iterator or `on_outcome` raised first; what was under
             way has finished and was recorded as far as the journal let it.
     """
-    tally = Tally(guards)
+    tally, lanes = Tally(guards), _Lanes.of(concurrency, pace.rate)
     drawn = iter(submissions)
     async with brake_at(stop) as brake:
-        workers = [
-            _Worker(client, journal, pace, policy, brake, tally, on_outcome, now, sleep, random)
-            for _ in range(concurrency)
-        ]
-        await asyncio.gather(*(worker.run(drawn) for worker in workers))
+        worker = _Worker(
+            client, journal, pace, policy, lanes, brake, tally, on_outcome, now, sleep, random
+        )
+        await asyncio.gather(*(worker.run(drawn) for _ in range(lanes.workers)))
     if brake.error is not None:
         raise brake.error
     return brake.ending
@@ -120,6 +123,12 @@ class _Journey:
     began: float = 0.0
     status: int | None = None
     conversation_id: str | None = None
+
+    def answered(self, happened: Reply | NotSent | MaybeSent) -> None:
+        """Keep what the last answer says; nothing of the one before."""
+        reply = happened if isinstance(happened, Reply) else None
+        self.status = reply.status if reply else None
+        self.conversation_id = reply.conversation_id if reply else None
 
     def settlement(self, decision: Decision, took_s: float) -> Settlement:
         """How its last attempt ended."""
@@ -146,7 +155,34 @@ class _Journey:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Lanes:
+    """How many may be where on the road at once.
+
+    A commit takes some milliseconds. So that lanes do not stand empty meanwhile, some submissions
+    get their permit and intent ahead of a free one: as many as the rate lets go in `_AHEAD_S`, for
+    each might leave that much later than permitted. At an ordinary rate that is one.
+
+    Attributes:
+        ahead: those that are about to leave.
+        under_way: requests.
+        workers: enough for both, and for as many whose end is being recorded.
+    """
+
+    ahead: asyncio.Semaphore
+    under_way: asyncio.Semaphore
+    workers: int
+
+    @classmethod
+    def of(cls, concurrency: int, rate_per_s: float) -> _Lanes:
+        """The lanes for that many requests at once at that rate."""
+        ahead = max(1, int(min(rate_per_s * _AHEAD_S, _MOST_AHEAD)))
+        return cls(
+            asyncio.Semaphore(ahead), asyncio.Semaphore(concurrency), concurrency + 2 * ahead
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Worker:
     """Takes one submission at a time down the whole road."""
 
@@ -154,6 +190,7 @@ class _Worker:
     journal: Journal
     pace: Pace
     policy: Policy
+    lanes: _Lanes
     brake: Brake
     tally: Tally
     on_outcome: Callable[[Outcome], None]
@@ -173,50 +210,63 @@ class _Worker:
             while not self.brake.pulled and (submission := next(drawn, None)) is not None:
                 journey = _Journey(submission)
                 decision: Decision | None = await retrying(self._attempt, journey)
-                if decision is not None:
-                    self._finish(journey.outcome(decision))
+                if decision is not None and decision.verb is not Verb.AGAIN:
+                    self.on_outcome(journey.outcome(decision))
         except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
             self.brake.pull(Ending(), exc)
 
     async def _attempt(self, journey: _Journey) -> Decision | None:
         """One request from permit to record; None where it was called off and nothing left."""
-        submission = journey.submission
         try:
-            left_at = await self.brake.released(self.pace.permit)
+            left_at = await self._depart(journey)
         except CalledOff:
             return None
-        if not journey.attempts:
-            journey.began = self.now()
-        journey.attempts += 1
-        await self.journal.intend(submission)
-        if self.brake.pulled:
-            await self._call_off(journey)
-            return None
         sent_at = self.now()
-        happened = await self._request(submission)
-        ended_at = self.now()
-        decision = decide(
-            happened, journey.attempts, ended_at - journey.began, self.policy, self.random
-        )
-        self._learn(happened, decision, left_at)
-        reply = happened if isinstance(happened, Reply) else None
-        journey.status = reply.status if reply else None
-        journey.conversation_id = reply.conversation_id if reply else None
-        if decision.verb is Verb.STOP:
-            self.brake.pull(Ending(decision.message, Exit.SETUP))
-        await self.journal.settle(journey.settlement(decision, ended_at - sent_at))
+        try:
+            happened = await self._request(journey.submission)
+            took_s = self.now() - sent_at
+            decision = decide(
+                happened, journey.attempts, self.now() - journey.began, self.policy, self.random
+            )
+            self._learn(happened, decision, left_at)
+            journey.answered(happened)
+            self._judge(journey, decision)
+        finally:
+            self.lanes.under_way.release()
+        await self.journal.settle(journey.settlement(decision, took_s))
         return decision
+
+    async def _depart(self, journey: _Journey) -> float:
+        """Get ready to make a request: permit, durable intent, a free lane.
+
+        Returns:
+            When it was permitted. The lane is to be released.
+
+        Raises:
+            CalledOff: the brake was pulled; the ledger knows that nothing left.
+        """
+        await self.brake.released(self.lanes.ahead.acquire)
+        try:
+            left_at = await self.brake.released(self.pace.permit)
+            if not journey.attempts:
+                journey.began = self.now()
+            journey.attempts += 1
+            await self.journal.intend(journey.submission)
+            try:
+                await self.brake.released(self.lanes.under_way.acquire)
+            except CalledOff:
+                again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Called off before it left.")
+                await self.journal.settle(journey.settlement(again, 0.0))
+                raise
+        finally:
+            self.lanes.ahead.release()
+        return left_at
 
     async def _request(self, submission: Submission) -> Reply | NotSent | MaybeSent:
         try:
             return await self.client.create(submission)
         except (NotSent, MaybeSent) as exc:
             return exc
-
-    async def _call_off(self, journey: _Journey) -> None:
-        """Take back an intent whose request was not made."""
-        again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Called off before it was sent.")
-        await self.journal.settle(journey.settlement(again, 0.0))
 
     def _learn(
         self, happened: Reply | NotSent | MaybeSent, decision: Decision, left_at: float
@@ -234,13 +284,14 @@ class _Worker:
         with suppress(CalledOff):
             await self.brake.released(lambda: self.sleep(seconds))
 
-    def _finish(self, outcome: Outcome) -> None:
-        if outcome.state is State.PLANNED:
-            return
-        self.on_outcome(outcome)
-        ending = self.tally.count(outcome)
-        if ending:
-            self.brake.pull(ending)
+    def _judge(self, journey: _Journey, decision: Decision) -> None:
+        """Pull the brake where this is the end of the run, before another lane gets free."""
+        if decision.verb is Verb.STOP:
+            self.brake.pull(Ending(decision.message, Exit.SETUP))
+        elif decision.verb is not Verb.AGAIN:
+            ending = self.tally.count(journey.outcome(decision))
+            if ending:
+                self.brake.pull(ending)
 
 
 def _is_again(decision: Decision | None) -> bool:
