@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
+from importer.aftermath import settle_doubts
 from importer.client import Client
 from importer.errors import Exit
 from importer.guards import Ending, Guards
 from importer.ledger.journal import Journal
 from importer.model import State
 from importer.pacing import Pace
-from importer.reconcile import Doubt, reconcile
 from importer.retry import Policy
 from importer.submitter import submit
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from importer.model import Outcome, Submission
+    from importer.order import Order
     from importer.people import History
-    from importer.settings import Credentials, Settings
+    from importer.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Delivery:
     run: str
     history: History
     settings: Settings
+    order: Order
     client: Client
     journal: Journal
     pace: Pace
     stop: asyncio.Event
-    on_outcome: Callable[[Outcome], None] = field(repr=False)
 
     @classmethod
     @asynccontextmanager
@@ -47,18 +47,16 @@ class Delivery:
         run: str,
         history: History,
         settings: Settings,
-        credentials: Credentials,
-        *,
+        order: Order,
         stop: asyncio.Event,
-        on_outcome: Callable[[Outcome], None],
     ) -> AsyncIterator[Self]:
         """Opens what is needed to send, and closes it again whatever happens."""
         async with (
-            Client(settings, credentials) as client,
+            Client(settings, order.credentials) as client,
             Journal(history.ledger, run) as journal,
         ):
             yield cls(
-                run, history, settings, client, journal, Pace(settings.rate_per_s), stop, on_outcome
+                run, history, settings, order, client, journal, Pace(settings.rate_per_s), stop
             )
 
     async def send(self, submissions: Iterable[Submission], count: int) -> Ending:
@@ -82,7 +80,7 @@ class Delivery:
         def note(outcome: Outcome) -> None:
             if outcome.state not in {State.CREATED, State.DUPLICATE}:
                 bad.append(outcome)
-            self.on_outcome(outcome)
+            self.order.on_outcome(outcome)
 
         ending = await self._submit(first, Guards.of(self.settings, count), note)
         if ending or not bad:
@@ -108,7 +106,7 @@ class Delivery:
             guards=guards,
             concurrency=self.settings.concurrency,
             stop=self.stop,
-            on_outcome=on_outcome or self.on_outcome,
+            on_outcome=on_outcome or self.order.on_outcome,
         )
 
     async def reconcile(self) -> bool:
@@ -117,22 +115,15 @@ class Delivery:
         Returns:
             Whether some were proved absent, and may be sent now.
         """
-        ledger = self.history.ledger
-        doubts = [
-            Doubt(each.key, each.external_id, each.campaign, each.person, each.sent_at)
-            for each in ledger.doubtful(self.run)
-        ]
-        if not doubts or not self.settings.reconcile or self.stop.is_set():
+        if not self.settings.reconcile or self.stop.is_set():
             return False
-        found = await reconcile(
-            doubts,
+        found = await settle_doubts(
+            self.run,
+            self.history,
+            self.settings,
+            self.order,
             client=self.client,
             pace=self.pace,
-            settings=self.settings,
-            person=self.history.identity.person,
-            now=lambda: datetime.now(UTC),
-            witnesses=ledger.witnesses(self.run),
             stop=self.stop,
         )
-        ledger.conclude(found.outcomes)
         return any(outcome.state is State.PLANNED for outcome in found.outcomes)

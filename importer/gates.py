@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from importer.guards import Ending
     from importer.ledger.records import Run
     from importer.model import Plan
+
 
 def unusable(plan: Plan) -> pl.DataFrame:
     """The problems that keep a whole file out."""
@@ -53,7 +55,7 @@ def expect(wanted: str, plan: Plan) -> None:
     path = Path(wanted)
     known = _report(path) if path.is_file() else None
     expected = str(known["plan"]) if known is not None else wanted.strip().lower()
-    if len(expected) != 64 or not set(expected) <= set("0123456789abcdef"):
+    if not re.fullmatch("[0-9a-f]{64}", expected):
         raise UsageError(
             "--expect-plan takes the 64 digits of a plan's hash, or the JSON of a check.",
             "`importer check FILE --format json` prints it.",
@@ -83,9 +85,7 @@ def _changes(known: Mapping[str, Any], plan: Plan) -> list[str]:
     """What differs between a check's report and a plan, in words."""
     found: list[str] = []
     before = [(each["name"], each["sha256"], each["columns"]) for each in known["sources"]]
-    after = [
-        (table.source.name, table.source.sha256, dict(table.mapping)) for table in plan.tables
-    ]
+    after = [(table.source.name, table.source.sha256, dict(table.mapping)) for table in plan.tables]
     if len(before) != len(after):
         found.append(f"{len(before)} files then, {len(after)} now")
     for (name, sha256, columns), (_, sha256_now, columns_now) in zip(before, after, strict=False):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from importer.identity import Identity
-    from importer.ledger.records import Standing
     from importer.ledger import Ledger
+    from importer.ledger.records import Standing
     from importer.model import Plan
     from importer.settings import Settings
 

@@ -76,6 +76,12 @@ class Identity:
         parts = (pl.lit(_net("person")), _net_expr(_person()))
         return self._hashed(frame, pl.concat_str(parts)).alias("person")
 
+    def person(self, phone: str | None, email: str | None) -> str:
+        """The hash that `persons` gives for one person."""
+        schema = {"phone_number": pl.String, "email": pl.String}
+        one = pl.DataFrame({"phone_number": [phone], "email": [email]}, schema=schema)
+        return str(self.persons(one).item())
+
     def bodies(self, frame: pl.DataFrame, shared: pl.Series, columns: Sequence[str]) -> pl.Series:
         """A hash of what each row's body is made of, as hex text; no body need be rendered.
 

@@ -6,7 +6,7 @@ submissions is never opened for sending with a key that is not its own.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from importer.identity import Identity, fingerprint, hmac_key
 from importer.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from importer.model import Json, Plan
     from importer.settings import Settings
@@ -27,15 +27,29 @@ ORGANIZATION, KEY = "organization", "hmac_key"
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """A ledger, and the identity that its keys were made with."""
+class Look:
+    """What can be known before anything is sent: who people are, and what was done for them.
 
-    ledger: Ledger
+    Attributes:
+        identity: makes the keys that the ledger knows people by; a preview before there is one.
+        ledger: open for looking at, or None where there is none yet.
+    """
+
     identity: Identity
+    ledger: Ledger | None = None
 
     def applied_to(self, plan: Plan, settings: Settings) -> Plan:
         """The plan without those whom earlier runs dealt with."""
+        if self.ledger is None:
+            return plan
         return skip_known(plan, self.ledger, self.identity, settings, now=datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class History(Look):
+    """The same for a run: the ledger is there, and open for writing."""
+
+    ledger: Ledger
 
     def noted(self, settings: Settings) -> dict[str, Json]:
         """What a new run remembers of its settings, organization and key."""
@@ -47,23 +61,21 @@ class History:
 
 
 @contextmanager
-def looking(settings: Settings) -> Iterator[History | None]:
-    """The history for a look, without credentials; None where there is no ledger yet.
+def looking(settings: Settings) -> Iterator[Look]:
+    """What a check may know; needs no credentials and writes nothing.
 
     Raises:
         LedgerError: the ledger cannot be read, or its people were hashed under another key.
     """
     ledger = Ledger.open_existing(settings.ledger)
-    if ledger is None:
-        yield None
-        return
-    with ledger:
-        last = ledger.runs(limit=1)
+    with ledger or nullcontext():
+        last = ledger.runs(limit=1) if ledger is not None else ()
+        noted = last[0].settings if last else {}
         try:
             organization = settings.credentials().organization_id
         except CredentialsError:
-            organization = str(last[0].settings.get(ORGANIZATION, "")) if last else ""
-        yield _history(ledger, settings, organization, create=False)
+            organization = str(noted.get(ORGANIZATION, ""))
+        yield Look(_identity(settings, organization, noted, create=False), ledger)
 
 
 def writing(ledger: Ledger, settings: Settings, organization: str) -> History:
@@ -72,17 +84,19 @@ def writing(ledger: Ledger, settings: Settings, organization: str) -> History:
     Raises:
         LedgerError: its people were hashed under another key, or the key is gone.
     """
-    return _history(ledger, settings, organization, create=not ledger.runs(limit=1))
-
-
-def _history(ledger: Ledger, settings: Settings, organization: str, *, create: bool) -> History:
-    secret = hmac_key(settings, create=create)
     last = ledger.runs(limit=1)
-    known = last[0].settings.get(KEY) if last else None
-    if known is not None and known != fingerprint(secret):
+    noted = last[0].settings if last else {}
+    return History(_identity(settings, organization, noted, create=not last), ledger)
+
+
+def _identity(
+    settings: Settings, organization: str, noted: Mapping[str, Json], *, create: bool
+) -> Identity:
+    secret = hmac_key(settings, create=create)
+    if noted.get(KEY, fingerprint(secret)) != fingerprint(secret):
         raise LedgerError(
             "The HMAC key is not the one under which this ledger knows its people.",
             "Put the ledger's key back (IMPORTER_HMAC_KEY, or the .key file beside the ledger): "
             "under another key everybody would be contacted again.",
         )
-    return History(ledger, Identity(secret, organization, settings.round))
+    return Identity(secret, organization, settings.round)

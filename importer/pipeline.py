@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from importer.delivery import Delivery
 from importer.errors import Exit
+from importer.gates import exit_of_run, same_plan
 from importer.grouping import group
 from importer.guards import Ending
 from importer.ledger import Ledger
@@ -21,25 +21,24 @@ from importer.people import writing
 from importer.planning import assemble
 from importer.templates import Templates
 from importer.validate import validate
-from importer.gates import exit_of_run, same_plan
 
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from importer.ledger.records import Run
-    from importer.model import Outcome, Plan
-    from importer.people import History
-    from importer.settings import Credentials, Settings
+    from importer.model import Plan
+    from importer.order import Order
+    from importer.people import History, Look
+    from importer.settings import Settings
 
 
-def prepare(files: Sequence[str], settings: Settings, history: History | None = None) -> Plan:
+def prepare(files: Sequence[str], settings: Settings, look: Look | None = None) -> Plan:
     """From spreadsheets to a plan; touches no network and writes nothing.
 
     Args:
         files: paths, folders, patterns, or `-`; what cannot be read becomes a problem.
         settings: what shapes rows and bodies.
-        history: what earlier runs did; without it every good row is ready.
+        look: what earlier runs did; without it every good row is ready.
 
     Raises:
         InputError: a template cannot be used.
@@ -50,29 +49,7 @@ def prepare(files: Sequence[str], settings: Settings, history: History | None = 
     checked = validate(tidy, tables, settings)
     grouped = group(checked, Templates(settings.templates), settings)
     plan = assemble(tables, checked, grouped, settings)
-    return history.applied_to(plan, settings) if history is not None else plan
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How a plan is to be delivered.
-
-    Attributes:
-        command: what the holder of the ledger is called, for whoever waits for it.
-        credentials: of the API.
-        limit: send at most so many and leave the others open; None for all.
-        on_start: told the run's id, how many submissions it has to send, and the seconds that
-            this will take.
-        on_outcome: told each outcome as soon as it is durable.
-        signals: these stop the run; what is under way finishes.
-    """
-
-    command: str
-    credentials: Credentials
-    limit: int | None = None
-    on_start: Callable[[str, int, float], None] = lambda _run, _count, _seconds: None
-    on_outcome: Callable[[Outcome], None] = lambda _outcome: None
-    signals: tuple[signal.Signals, ...] = ()
+    return plan if look is None else look.applied_to(plan, settings)
 
 
 def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
@@ -98,6 +75,8 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
 
     Args:
         name: id of the run, or its beginning; the newest where None.
+        settings: the same as then, as far as they shape bodies.
+        order: how.
 
     Raises:
         UsageError: there is no such run, or its files or settings are no longer what they were.
@@ -114,34 +93,42 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
         return _delivered(plan, run, history, settings, order)
 
 
-def _delivered(
-    plan: Plan, run: Run, history: History, settings: Settings, order: Order
-) -> RunReport:
-    ending = asyncio.run(_deliver(plan, run, history, settings, order))
-    history.ledger.finish(run.id, ending.reason)
-    states, counts = history.ledger.counts(run.id), history.ledger.row_counts(run.id)
+def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunReport:
+    """What a run did, as the ledger knows it now.
+
+    Args:
+        ledger: that holds it.
+        run: as the ledger gives it.
+        ending: why it ended, where that is known better than from the ledger.
+    """
+    states, counts = ledger.counts(run.id), ledger.row_counts(run.id)
+    end = ending or Ending(run.stopped)
     return RunReport(
         run=run.id,
         counts=counts,
         states=states,
         started=run.started,
-        finished=datetime.now(UTC),
-        stopped=ending.reason,
-        exit_code=exit_of_run(counts.rejected, states, ending),
-        plan_hash=plan.hash,
+        finished=run.finished or datetime.now(UTC),
+        stopped=end.reason,
+        exit_code=exit_of_run(counts.rejected, states, end),
+        plan_hash=run.plan_hash,
     )
+
+
+def _delivered(
+    plan: Plan, run: Run, history: History, settings: Settings, order: Order
+) -> RunReport:
+    ending = asyncio.run(_deliver(plan, run, history, settings, order))
+    history.ledger.finish(run.id, ending.reason)
+    return report_of(history.ledger, history.ledger.run(run.id), ending)
 
 
 async def _deliver(
     plan: Plan, run: Run, history: History, settings: Settings, order: Order
 ) -> Ending:
     """Settles what is doubtful, sends what is open, settles again, and sends what was absent."""
-    stop = asyncio.Event()
-    for number in order.signals:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Delivery.begun(
-        run.id, history, settings, order.credentials, stop=stop, on_outcome=order.on_outcome
-    ) as delivery:
+    stop = order.stop_event()
+    async with Delivery.begun(run.id, history, settings, order, stop) as delivery:
         await delivery.reconcile()
         ending = await _send(plan, history, settings, order, delivery)
         if not ending and await delivery.reconcile():

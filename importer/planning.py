@@ -71,6 +71,7 @@ def without(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
     """The same plan with some of its ready rows taken out; its hash stays.
 
     Args:
+        plan: the plan.
         statuses: `#source`, `#row` and the `status` that each of these rows has instead of ready.
         problems: why, as a problem frame.
     """
@@ -104,12 +105,9 @@ def plan_hash(
 ) -> str:
     """Hex sha256 over all that decides what would be sent; where a file lies does not enter it."""
     digest = hashlib.sha256()
-    for part in (
-        version("importer"),
-        settings.shaping(),
-        [[table.source.sha256, dict(table.mapping), dict(table.extra)] for table in tables],
-    ):
-        digest.update(_canonical(part))
+    digest.update(_canonical([version("importer"), settings.shaping()]))
+    for table in tables:
+        digest.update(_canonical([table.source.sha256, dict(table.mapping), dict(table.extra)]))
     for group in groups:
         digest.update(
             _canonical(

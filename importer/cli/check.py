@@ -9,9 +9,12 @@ import click
 from rich.console import Console
 
 from importer.cli.options import READING, settings_flags, settings_of
-from importer.pipeline import exit_of_plan, open_history, payload_lines, prepare
+from importer.gates import exit_of_plan
+from importer.payload import submissions
+from importer.people import looking
+from importer.pipeline import prepare
 from importer.report import html, json, spreadsheets, terminal, view
-from importer.report.files import replacing
+from importer.report.payloads import write as write_payloads
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -48,18 +51,17 @@ def check(
     nothing is written but what you ask for.
     """
     settings = settings_of(config, flags)
-    with open_history(settings) as history:
-        plan = prepare(files, settings, history)
+    with looking(settings) as look:
+        plan = prepare(files, settings, look)
     shown = view.of_plan(plan, settings)
     terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
     if report is not None:
-        html.write_plan(plan, shown, report)
+        html.write(shown, report)
     if rejected is not None:
         spreadsheets.write_rejected(plan, rejected)
     if payloads is not None:
-        with replacing(payloads) as out:
-            for line in payload_lines(plan, settings):
-                out.write(line)
+        names = [table.source.name for table in plan.tables]
+        write_payloads(submissions(plan, look.identity, settings), names, payloads)
     if form == "json":
-        json.write_plan(plan, shown, sys.stdout)
+        json.write_plan(shown, sys.stdout)
     return exit_of_plan(plan)

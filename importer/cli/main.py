@@ -85,8 +85,9 @@ def main() -> NoReturn:
         if os.environ.get("IMPORTER_DEBUG"):
             raise
         _say(
-            f"Error: something went wrong inside importer ({type(error).__name__}{_place(error)}).\n"
-            "  The ledger is whole. Set IMPORTER_DEBUG=1 to see the details, and please report it."
+            f"Error: something went wrong inside importer ({type(error).__name__}"
+            f"{_place(error)}).\n  The ledger is whole. Set IMPORTER_DEBUG=1 to see the details, "
+            "and please report it."
         )
         sys.exit(Exit.SETUP)
 

@@ -72,7 +72,7 @@ def _flag(name: str) -> Callable[[_F], _F]:
     return click.option(flag, name, type=kind, default=None, help=field.description)
 
 
-def _kind(annotation: object) -> Any:  # noqa: ANN401 - click takes types and its own ParamTypes
+def _kind(annotation: object) -> Any:
     """The click type of a setting: its own type, without None; text where there is a choice."""
     if get_origin(annotation) is Literal:
         return click.Choice([str(choice) for choice in get_args(annotation)])

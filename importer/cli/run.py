@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
+from importer import pipeline
 from importer.cli.options import READING, SENDING, settings_flags, settings_of
 from importer.errors import Exit, Held, UsageError
+from importer.gates import exit_of_plan, expect, refuse_unreadable
+from importer.ledger import Ledger
+from importer.loader import load
+from importer.order import Order
 from importer.people import looking
-from importer.pipeline import (
-    Order,
-    deliver,
-    exit_of_plan,
-    expect,
-    prepare,
-    refuse_unreadable,
-    resume as resume_run,
-)
-from importer.report import spreadsheets, terminal, view
+from importer.pipeline import deliver, prepare
+from importer.report import terminal, view
 from importer.report.progress import progress
+from importer.report.results import reread, save_results
+from importer.report.terminal_runs import print_run
 from importer.report.wording import counted
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def run(
     """
     settings = settings_of(config, flags)
     console = Console(stderr=True)
-    with looking(settings) as history:
-        plan = prepare(files, settings, history)
+    with looking(settings) as look:
+        plan = prepare(files, settings, look)
     shown = view.of_plan(plan, settings)
     terminal.print_plan(console, shown, show_values=show_values)
     if dry_run:
@@ -87,16 +87,16 @@ def run(
     if not plan.counts.ready:
         console.print("Nothing to send.")
         return exit_of_plan(plan)
-    order_credentials = settings.credentials()
+    credentials = settings.credentials()
     _agree(plan, limit, yes=yes)
-    with progress(console) as on:
+    with progress(console) as tell:
         order = Order(
-            command=f"importer run {' '.join(files)}",
-            credentials=order_credentials,
+            command="importer run",
+            credentials=credentials,
             limit=limit,
-            on_start=on.start,
-            on_outcome=on.outcome,
-            on_stage=on.stage,
+            on_start=tell.start,
+            on_stage=tell.stage,
+            on_outcome=tell.outcome,
             signals=STOPS,
         )
         report = deliver(plan, settings, order)
@@ -117,16 +117,16 @@ def resume(
     """
     settings = settings_of(config, flags)
     console = Console(stderr=True)
-    with progress(console) as on:
+    with progress(console) as tell:
         order = Order(
             command="importer resume",
             credentials=settings.credentials(),
-            on_start=on.start,
-            on_outcome=on.outcome,
-            on_stage=on.stage,
+            on_start=tell.start,
+            on_stage=tell.stage,
+            on_outcome=tell.outcome,
             signals=STOPS,
         )
-        report = resume_run(run_id, settings, order)
+        report = pipeline.resume(run_id, settings, order)
     return _conclude(console, report, settings, results)
 
 
@@ -144,12 +144,12 @@ def _agree(plan: Plan, limit: int | None, *, yes: bool) -> None:
     )
 
 
-def _conclude(
-    console: Console, report: RunReport, settings: Settings, results: Path | None
-) -> int:
+def _conclude(console: Console, report: RunReport, settings: Settings, results: Path | None) -> int:
     """Shows what became of a run, and writes its results where that was asked for."""
-    shown = view.of_run(report, settings)
-    terminal.print_run(console, shown, results=results)
+    with Ledger.open(settings.ledger, create=False) as ledger:
+        run = ledger.run(report.run)
+        shown = view.of_run(report, ledger.outcomes(run.id), [each.name for each in run.sources])
     if results is not None:
-        spreadsheets.write_results(shown.rows, results)
+        save_results(shown, reread(run.sources, partial(load, settings=settings)), results)
+    print_run(console, shown, results=results)
     return Exit(report.exit_code)

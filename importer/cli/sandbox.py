@@ -10,14 +10,29 @@ from importer.sandbox.serve import serve
 
 
 @click.command(short_help="Serve a stand-in for the API, to rehearse on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
-              help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path),
-              help="Keep every accepted conversation here, one JSON line each; read again at start.")
-@click.option("--faults", default="", metavar="SPEC",
-              help="What goes wrong and how often, such as 429:0.05,reset-after:0.01.")
-@click.option("--no-duplicate-check", is_flag=True,
-              help="Accept the same person and campaign again, as no duplicate check would.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep every accepted conversation here, one JSON line each; read again at start.",
+)
+@click.option(
+    "--faults",
+    default="",
+    metavar="SPEC",
+    help="What goes wrong and how often, such as 429:0.05,reset-after:0.01.",
+)
+@click.option(
+    "--no-duplicate-check",
+    is_flag=True,
+    help="Accept the same person and campaign again, as no duplicate check would.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes the faults repeatable.")
 def sandbox(
     *, port: int, journal: Path | None, faults: str, no_duplicate_check: bool, seed: int

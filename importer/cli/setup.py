@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from importer.cli.options import READING, settings_flags, settings_of
-from importer.errors import UsageError
-from importer.loader import load
-from importer.report import columns as columns_report
-from schemas.columns import COLUMNS
+from importer.cli.options import settings_flags, settings_of
+from importer.errors import Exit, UsageError
+from importer.loader import expand, load
+from importer.problems import errors, in_words
+from importer.report.columns import columns_table, understood, write_empty
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -52,3 +51,30 @@ def _below(folder: Traversable, prefix: Path = Path()) -> list[tuple[Path, Trave
         else:
             found.append((prefix / entry.name, entry))
     return found
+
+
+@click.command(short_help="Show the columns, or how the headers of FILE are read.")
+@click.argument("names", nargs=-1, metavar="[FILE...]")
+@click.option("--csv", "as_csv", is_flag=True, help="Write an empty spreadsheet to fill in.")
+@settings_flags("encoding", "sheet")
+def columns(names: tuple[str, ...], *, as_csv: bool, config: Path | None, **flags: object) -> int:
+    """Show the canonical columns and their aliases, or how the headers of FILE are understood.
+
+    A header that is not understood is a column of your own: templates can use it by the name
+    shown. Name headers yourself under `columns:` in importer.yaml.
+    """
+    if as_csv:
+        write_empty(sys.stdout)
+        return Exit.OK
+    console = Console()
+    if not names:
+        console.print(columns_table())
+        return Exit.OK
+    settings = settings_of(config, flags)
+    tables = [load(name, settings) for name in expand(names)]
+    for table in tables:
+        console.print(understood(table))
+        for problem in in_words(table.problems, [table]):
+            click.echo(f"{problem.message} {problem.fix}", err=True)
+    bad = any(errors(table.problems).height and not table.frame.height for table in tables)
+    return Exit.INPUT if bad else Exit.OK

@@ -1,0 +1,104 @@
+"""`importer reconcile`, `resolve` and `refresh`: what became of what was sent."""
+
+from __future__ import annotations
+
+import getpass
+import signal
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from importer.aftermath import reconcile_run, refresh_run
+from importer.cli.options import settings_flags, settings_of
+from importer.errors import Exit, UsageError
+from importer.ledger import Ledger
+from importer.order import Order
+from importer.report.progress import progress
+from importer.report.terminal_aftermath import refreshed_text, settled_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WIRE = ("base_url", "rate_per_s", "settle_s")
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@click.command(short_help="Find out what became of doubtful submissions.")
+@click.argument("run_id", required=False, metavar="[RUN]")
+@settings_flags("ledger", *_WIRE)
+def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> int:
+    """Ask the API's list of conversations what became of the doubtful submissions of RUN.
+
+    Found ones are created; those proved absent can be sent by `importer resume`; the others stay
+    doubtful, and are listed with what is needed to settle each by hand. Without RUN, of all runs.
+    """
+    settings = settings_of(config, flags)
+    console = Console(stderr=True)
+    with progress(console) as tell:
+        order = Order(
+            "importer reconcile", settings.credentials(), on_stage=tell.stage, signals=STOPS
+        )
+        settled = reconcile_run(run_id, settings, order)
+    console.print(settled_text(settled))
+    return Exit.DOUBTFUL if settled.doubtful else Exit.OK
+
+
+@click.command(short_help="Read what became of the conversations since.")
+@click.argument("run_id", required=False, metavar="[RUN]")
+@settings_flags("ledger", "base_url", "rate_per_s")
+def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
+    """Read the present status of each conversation of RUN, or of all runs, into the ledger.
+
+    Who opted out is never contacted by a later run.
+    """
+    settings = settings_of(config, flags)
+    console = Console(stderr=True)
+    with progress(console) as tell:
+        order = Order(
+            "importer refresh", settings.credentials(), on_stage=tell.stage, signals=STOPS
+        )
+        refreshed = refresh_run(run_id, settings, order)
+    console.print(refreshed_text(refreshed))
+    return Exit.SETUP if refreshed.reason else Exit.OK
+
+
+@click.command(short_help="Say yourself what became of a doubtful submission.")
+@click.argument("run_id", metavar="RUN")
+@click.argument("row", type=click.IntRange(min=2))
+@click.option("--sent", metavar="ID", help="It arrived, and is the conversation of this id.")
+@click.option("--not-sent", is_flag=True, help="It did not arrive, and may be sent again.")
+@click.option("--file", "source", help="Name of the file, where several have such a row.")
+@settings_flags("ledger")
+def resolve(
+    run_id: str,
+    row: int,
+    *,
+    sent: str | None,
+    not_sent: bool,
+    source: str | None,
+    config: Path | None,
+    **flags: object,
+) -> None:
+    """Settle a doubtful ROW of RUN on your word; the ledger remembers who decided.
+
+    Look the person up in Popp first: --not-sent lets the next resume contact them.
+    """
+    if (sent is None) is not not_sent:
+        raise UsageError("Say either --sent ID or --not-sent.")
+    settings = settings_of(config, flags)
+    with (
+        Ledger.open(settings.ledger, create=False) as ledger,
+        ledger.hold("importer resolve", settings.ledger_wait_s),
+    ):
+        ledger.recover()
+        settled = ledger.resolve(
+            ledger.run(run_id).id,
+            row,
+            sent=sent is not None,
+            conversation_id=sent,
+            by=getpass.getuser(),
+            source=source,
+        )
+    now = f"is conversation {sent}" if sent is not None else "was not sent, and may go again"
+    click.echo(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.", err=True)
