@@ -6,7 +6,7 @@ STAMP := $(VENV)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types shape check bench lock fmt clean
+.PHONY: help demo test lint types shape check parity bench lock fmt clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ shape: $(STAMP)  ## the layers and the one door to the network
 	$(BIN)/lint-imports
 
 check: lint types shape test  ## what CI runs: lint, types, shape, tests
+
+parity: $(STAMP)  ## phones in bulk beside phonenumbers itself: millions of numbers, no difference
+	$(BIN)/python -m tests.bench.parity
 
 bench: $(STAMP)  ## measure speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench

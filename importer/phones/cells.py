@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from importer.phones import exact, spelling
+from importer.phones import bulk, spelling
 from importer.phones.exact import VERDICT
 from importer.phones.spelling import Kind
 from schemas.codes import Code
@@ -37,9 +37,7 @@ _SHORT: Final = r"^[^0-9\p{L}]*[0-9]{1,5}[^0-9\p{L}]*$"
 _LONG_ON_BOTH_SIDES: Final = r"(?:[0-9][^0-9/]*){6}/(?:.*/)?[^0-9/]*(?:[0-9][^0-9/]*){6}"
 
 
-def to_e164(
-    numbers: pl.Series, countries: pl.Series, *, judge: Judge = exact.judge
-) -> pl.DataFrame:
+def to_e164(numbers: pl.Series, countries: pl.Series, *, judge: Judge = bulk.judge) -> pl.DataFrame:
     """Read phones in any usual spelling.
 
     Args:

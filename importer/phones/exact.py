@@ -12,6 +12,7 @@ import phonenumbers
 import polars as pl
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
+from importer.phones.zero import lost
 from schemas.codes import Code
 
 VERDICT: Final = {
@@ -96,10 +97,11 @@ def _lost_its_zero(text: str, number: PhoneNumber) -> bool:
     A spreadsheet program drops the zero of what it takes for a quantity, so anything beside digits
     in the cell shows that a person wrote it so.
     """
-    if not text.isdecimal() or text != phonenumbers.national_significant_number(number):
-        return False
-    at_home = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-    return phonenumbers.normalize_digits_only(at_home) == "0" + text
+    return (
+        text.isdecimal()
+        and text == phonenumbers.national_significant_number(number)
+        and lost(text, number.country_code or 0)
+    )
 
 
 def judge(numbers: pl.DataFrame) -> pl.DataFrame:
