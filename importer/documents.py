@@ -227,7 +227,7 @@ class _Reading:
         if not tag.startswith(_TAG) or tag.removeprefix(_TAG) in {"binary", "omap", "set"}:
             self.mistakes.append(Mistake(path, "a tag (`!`) means nothing here; remove it"))
             return text
-        if tag.removeprefix(_TAG) in {"str", "timestamp"}:
+        if tag == f"{_TAG}str":
             return text
         if _NO_JSON.fullmatch(text):
             self.mistakes.append(Mistake(path, "JSON has no such number; put it in quotes"))
