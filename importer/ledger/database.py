@@ -100,6 +100,16 @@ class Database:
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.close()
 
+    def compact(self) -> None:
+        """Rewrites a SQLite file without the traces of what was removed from it."""
+        if self.path is None:
+            return
+        with gate(self.name), self.engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.close()
+
     def close(self) -> None:
         """Lets go of every connection."""
         self.engine.dispose()

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select, tuple_, update
 from importer.errors import UsageError
 from importer.ledger.records import RowOutcome, Run, SourceFile
 from importer.ledger.tables import run_rows, run_sources, runs, submissions
-from importer.model import RowStatus, State
+from importer.model import Counts, RowStatus, State
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,6 +102,7 @@ def outcomes(
         select(
             r.source, r.row, r.status, r.codes, r.key, s.state, s.conversation_id,
             s.status.label("http_status"), s.code, s.message, s.sent_at, s.attempts,
+            s.remote_status, s.remote_at, s.decided_by,
         )
         .join_from(run_rows, submissions, r.key == s.key, isouter=True)
         .where(r.run == run, *beyond)
@@ -122,10 +123,14 @@ def outcomes(
             message=message or "",
             attempted_at=attempted_at,
             attempts=attempts or 0,
+            remote_status=remote_status,
+            remote_at=remote_at,
+            decided_by=decided_by,
         )
         for (
             source, row, status, codes, key, state, conversation_id,
-            http_status, code, message, attempted_at, attempts,
+            http_status, code, message, attempted_at, attempts, remote_status, remote_at,
+            decided_by,
         ) in found
     )  # fmt: skip
 
@@ -139,3 +144,20 @@ def counts(connection: Connection, run: str) -> dict[State, int]:
         .group_by(submissions.c.state)
     )
     return {State(state): number for state, number in found}
+
+
+def row_counts(connection: Connection, run: str) -> Counts:
+    """How many rows a run read, and what was decided about them; warnings are not kept."""
+    found = connection.execute(
+        select(run_rows.c.status, func.count())
+        .where(run_rows.c.run == run)
+        .group_by(run_rows.c.status)
+    )
+    by_status = {RowStatus(status): number for status, number in found}
+    return Counts(
+        read=sum(by_status.values()),
+        ready=by_status.get(RowStatus.READY, 0),
+        rejected=by_status.get(RowStatus.REJECTED, 0),
+        duplicates=by_status.get(RowStatus.DUPLICATE, 0),
+        already_imported=by_status.get(RowStatus.ALREADY_IMPORTED, 0),
+    )

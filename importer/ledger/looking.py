@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
+
+OPTED_OUT: Final = "OPTED_OUT"
+"""The status of a conversation whose person wants no more of it, as the API spells it."""
 
 _CHUNK: Final = 5_000
 
@@ -38,7 +41,7 @@ def standing(connection: Connection, keys: Iterable[str]) -> dict[str, Standing]
     s = submissions.c
     wanted = select(
         s.key, s.state, s.run, func.coalesce(s.settled_at, s.sent_at, s.planned_at), s.source,
-        s.row, s.body_hash, s.conversation_id, s.code, s.message,
+        s.row, s.body_hash, s.conversation_id, s.code, s.message, s.remote_status,
     )  # fmt: skip
     names = _Names(connection)
     found: dict[str, Standing] = {}
@@ -46,7 +49,7 @@ def standing(connection: Connection, keys: Iterable[str]) -> dict[str, Standing]
         for key, state, run, at, source, row, *rest in connection.execute(
             wanted.where(s.key.in_(chunk))
         ):
-            body_hash, conversation_id, code, message = rest
+            body_hash, conversation_id, code, message, remote_status = rest
             found[key] = Standing(
                 key=key,
                 state=as_seen(State(state)),
@@ -58,6 +61,7 @@ def standing(connection: Connection, keys: Iterable[str]) -> dict[str, Standing]
                 conversation_id=conversation_id,
                 code=code,
                 message=message,
+                remote_status=remote_status,
             )
     return found
 
@@ -67,12 +71,38 @@ def contacted(
 ) -> dict[str, Contact]:
     """Who of these people was contacted since then, or may have been, and when last."""
     s = submissions.c
-    wanted = select(s.person, s.sent_at, s.run, s.campaign).where(
-        among(s.state, REACHED), s.sent_at >= since
+    return _latest(
+        connection,
+        persons,
+        select(s.person, s.sent_at, s.run, s.campaign).where(
+            among(s.state, REACHED), s.sent_at >= since
+        ),
     )
+
+
+def opted_out(connection: Connection, persons: Iterable[str]) -> dict[str, Contact]:
+    """Who of these people opted out of any conversation, and when that was learnt."""
+    s = submissions.c
+    return _latest(
+        connection,
+        persons,
+        select(s.person, s.remote_at, s.run, s.campaign).where(
+            among(s.state, REACHED), func.upper(s.remote_status) == OPTED_OUT
+        ),
+    )
+
+
+def _latest(
+    connection: Connection,
+    persons: Iterable[str],
+    wanted: Select[str, datetime, str, str],
+) -> dict[str, Contact]:
+    """The latest of what is wanted of each person."""
     found: dict[str, Contact] = {}
     for chunk in chunks(persons):
-        for person, at, run, campaign in connection.execute(wanted.where(s.person.in_(chunk))):
+        for person, at, run, campaign in connection.execute(
+            wanted.where(submissions.c.person.in_(chunk))
+        ):
             if person not in found or found[person].at < at:
                 found[person] = Contact(at=at, run=run, campaign=campaign)
     return found

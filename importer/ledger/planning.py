@@ -85,6 +85,9 @@ def begin(
                 for position, source in enumerate(new.sources)
             ],
         )
+    if connection.dialect.name == "sqlite":
+        # The index over the keys is written to all over: it should fit into memory.
+        connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, where there is need
     _Bulk(connection, run, now).write(rows)
 
 

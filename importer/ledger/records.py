@@ -86,6 +86,7 @@ class Standing:
         conversation_id: where the API gave one.
         code: machine word of the reason.
         message: the reason for a person.
+        remote_status: what the API last said of the conversation; None where nobody asked.
     """
 
     key: str
@@ -98,6 +99,7 @@ class Standing:
     conversation_id: str | None
     code: str
     message: str
+    remote_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,9 @@ class RowOutcome:
         message: the reason for a person.
         attempted_at: UTC; when the last request left, or None.
         attempts: requests made for it by the run that last planned it.
+        remote_status: what the API last said of the conversation; None where nobody asked.
+        remote_at: UTC; when it said so.
+        decided_by: who settled a doubt, a person or `reconciliation`; None where nobody had to.
     """
 
     source: int
@@ -169,3 +174,54 @@ class RowOutcome:
     message: str
     attempted_at: datetime | None
     attempts: int
+    remote_status: str | None = None
+    remote_at: datetime | None = None
+    decided_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A submission that may have been accepted: what reconciliation and a person need to know.
+
+    Attributes:
+        key: of the submission.
+        run: that sent it.
+        source: position of the file in that run.
+        source_name: name of the file.
+        row: spreadsheet row.
+        external_id: that the request carried.
+        campaign: that it was for.
+        person: keyed hash of the person.
+        masked: the person for the eye.
+        sent_at: UTC; when the last request left.
+        attempts: requests made by that run.
+        code: machine word of the reason.
+        message: the reason for a person.
+    """
+
+    key: str
+    run: str
+    source: int
+    source_name: str
+    row: int
+    external_id: str
+    campaign: str
+    person: str
+    masked: str
+    sent_at: datetime
+    attempts: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What `Ledger.purge` removed.
+
+    Attributes:
+        submissions: how many lost what is readable in them.
+        backups: names of the backups that were deleted.
+    """
+
+    submissions: int
+    backups: tuple[str, ...]

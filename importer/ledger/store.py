@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from importer.errors import LedgerError
-from importer.ledger import attempting, history, looking, planning
+from importer.ledger import afterwards, attempting, doubts, history, lock, looking, planning
 from importer.ledger.opening import open_readonly, open_writable
+from importer.ledger.records import Purged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from sqlalchemy import Connection
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
     from importer.ledger.database import Database
     from importer.ledger.records import (
         Contact,
+        Doubtful,
         NewRun,
         RowOutcome,
         Run,
         Settlement,
         Standing,
     )
-    from importer.model import PlannedRow, State
+    from importer.model import Counts, Outcome, PlannedRow, State
 
 _ID_TRIES: Final = 16
 
@@ -111,6 +114,18 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def hold(self, command: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
+        """Keeps every other process from holding this ledger while the context lasts.
+
+        Args:
+            command: what the holder does, for whoever comes second.
+            wait_s: how long to wait for another holder, seconds.
+
+        Raises:
+            LedgerError: on entering: another process holds it; names that process.
+        """
+        return lock.hold(self._database, command, wait_s, since=self._now())
+
     # ---- before anything is sent -------------------------------------------------------------
 
     def is_empty(self) -> bool:
@@ -126,6 +141,11 @@ class Ledger:
         """Who of these people (keyed hashes) was contacted since then, by any run or campaign."""
         given = list(persons)
         return self._database.read(lambda c: looking.contacted(c, given, since))
+
+    def opted_out(self, persons: Iterable[str]) -> dict[str, Contact]:
+        """Who of these people (keyed hashes) opted out, and when the ledger learnt it."""
+        given = list(persons)
+        return self._database.read(lambda c: looking.opted_out(c, given))
 
     def begin(self, new: NewRun, rows: Iterable[PlannedRow]) -> str:
         """Writes a new run with its rows and submissions, and gives its id.
@@ -184,6 +204,83 @@ class Ledger:
             "recover", lambda c: attempting.recover(c, run, now=self._now())
         )
 
+    # ---- doubt -------------------------------------------------------------------------------
+
+    def doubtful(self, run: str | None = None) -> tuple[Doubtful, ...]:
+        """Every submission that may have been accepted, in order of run, file and row."""
+        return self._database.read(lambda c: doubts.doubtful(c, run))
+
+    def reconciled(self, outcomes: Iterable[Outcome]) -> int:
+        """Writes what the API's list says of doubtful submissions, and of how many it did.
+
+        `created` (with its conversation), `planned` (proved absent: may be sent again) or still
+        `doubtful` with a newer reason; what is no longer doubtful stays as it is.
+        """
+        given = list(outcomes)
+        return self._database.write(
+            "reconciled", lambda c: doubts.reconciled(c, given, now=self._now())
+        )
+
+    def resolve(
+        self,
+        run: str,
+        row: int,
+        *,
+        sent: bool,
+        by: str,
+        conversation_id: str | None = None,
+        source: str | None = None,
+    ) -> Doubtful:
+        """Settles a doubtful row on a person's word, and gives it as it was.
+
+        Args:
+            run: id of a run that the row stands in.
+            row: spreadsheet row.
+            sent: True: it arrived, and never goes again; False: it did not, and may go again.
+            by: who decided.
+            conversation_id: what it became, where known.
+            source: name of the file, where several files of the run have such a row.
+
+        Raises:
+            UsageError: there is no such row, or several, or it is not doubtful.
+        """
+        return self._database.write(
+            "resolve",
+            lambda c: doubts.resolve(
+                c,
+                run,
+                row,
+                source=source,
+                sent=sent,
+                conversation_id=conversation_id,
+                by=by,
+                now=self._now(),
+            ),
+        )
+
+    # ---- afterwards --------------------------------------------------------------------------
+
+    def conversations(self, run: str | None = None, limit: int | None = None) -> tuple[str, ...]:
+        """Ids of conversations that the ledger knows, of a run or of all, newest first."""
+        return self._database.read(lambda c: afterwards.conversations(c, run, limit))
+
+    def refreshed(self, statuses: Mapping[str, str]) -> int:
+        """Writes the statuses of conversations (id -> status); says how many it knew."""
+        return self._database.write(
+            "refreshed", lambda c: afterwards.refreshed(c, statuses, now=self._now())
+        )
+
+    def purge(self, before: datetime) -> Purged:
+        """Removes what only people read from all that was settled before a time.
+
+        Nobody can be contacted twice for it: keys, people's hashes, states and times stay.
+        Backups of the file that are as old are deleted, and the file is rewritten.
+        """
+        purged = self._database.write("purge", lambda c: afterwards.purge(c, before))
+        self._database.compact()
+        path = self._database.path
+        return Purged(purged, () if path is None else afterwards.drop_backups(path, before))
+
     # ---- runs --------------------------------------------------------------------------------
 
     def runs(self, limit: int | None = None) -> tuple[Run, ...]:
@@ -219,6 +316,10 @@ class Ledger:
     def counts(self, run: str) -> dict[State, int]:
         """How many of a run's ready rows stand in each state now."""
         return self._database.read(lambda c: history.counts(c, run))
+
+    def row_counts(self, run: str) -> Counts:
+        """How many rows a run read, and what was decided about them."""
+        return self._database.read(lambda c: history.row_counts(c, run))
 
 
 def _who() -> tuple[str, int]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
     column,
     literal_column,
+    text,
 )
 
 from importer.ledger.states import OPEN, REACHED
@@ -135,6 +136,10 @@ submissions: Final = Table(
     Column("planned_at", Moment, nullable=False),
     Column("sent_at", Moment),
     Column("settled_at", Moment),
+    Column("remote_status", Text),
+    Column("remote_at", Moment),
+    Column("decided_by", Text),
+    Column("decided_at", Moment),
     CheckConstraint(among(STATE, State), name="state"),
     # Only what matters is indexed: a million rows are planned in seconds, and an index that a
     # row enters when it is sent costs nothing beside the request.
@@ -149,6 +154,12 @@ submissions: Final = Table(
         "person",
         sqlite_where=among(STATE, REACHED),
         postgresql_where=among(STATE, REACHED),
+    ),
+    Index(
+        "submissions_by_conversation",
+        "conversation_id",
+        sqlite_where=text("conversation_id IS NOT NULL"),
+        postgresql_where=text("conversation_id IS NOT NULL"),
     ),
 )
 
