@@ -31,8 +31,11 @@ def replacing(path: Path) -> Iterator[TextIO]:
     if target.is_dir():
         raise UsageError(f"{path} is a folder.", "Give the name of a file in it.")
     if target.exists() and not target.is_file():
-        with target.open("w", encoding="utf-8", newline="") as out:
-            yield out
+        try:
+            with target.open("w", encoding="utf-8", newline="") as out:
+                yield out
+        except OSError as exc:
+            raise _unwritable(path, exc) from exc
         return
     temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
     try:
@@ -44,7 +47,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
             shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as exc:
-        raise ImporterError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
+        raise _unwritable(path, exc) from exc
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,3 +64,8 @@ def _opened(temporary: Path, named: Path) -> TextIO:
         raise UsageError(
             f"{named} cannot be written: {exc.strerror}.", "Choose a folder that you may write to."
         ) from exc
+
+
+def _unwritable(path: Path, exc: OSError) -> ImporterError:
+    """What the system said, with the name of the file."""
+    return ImporterError(f"{path} cannot be written: {exc.strerror or exc}.")

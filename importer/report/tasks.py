@@ -32,6 +32,7 @@ DO: Final[Mapping[Code, str]] = MappingProxyType(
         Code.ENCODING_GUESSED: "Check that accented letters read right",
         Code.HEADER_NOT_FOUND: "Add a header row",
         Code.HEADER_MOVED: "Check that the right row was taken as the header",
+        Code.TOTALS_SKIPPED: "Check what was left out below the candidates",
         Code.ROWS_HIDDEN: "Check what is hidden in the workbook",
         Code.COLUMN_MISSING: "Add the missing column",
         Code.COLUMN_DUPLICATE: "Keep one of the columns that mean the same",

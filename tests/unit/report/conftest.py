@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 import pytest
 
 from importer import problems
-from importer.model import Counts, Group, Plan, RowStatus, Source, Table
+from importer.ledger.records import RowOutcome
+from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
+from importer.report import view
 from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-MEETING = {
+    from importer.model import Json
+
+MEETING: Mapping[str, Json] = {
     "title": "Interview for Warehouse Lead",
     "timezone": "Europe/London",
     "duration": 45,
@@ -23,7 +29,7 @@ MEETING = {
     "videoConferencing": False,
     "location": "1 High Street, Leeds",
 }
-PEOPLE = (
+PEOPLE: tuple[Mapping[str, Json], ...] = (
     {
         "name": "Grace Hopper",
         "email": "grace.hopper@example.com",
@@ -52,7 +58,7 @@ def table(
     )
     source = Source(
         name=name,
-        sha256=f"{abs(hash(name)):064x}"[:64],
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
         path=None,
         size=1234,
         encoding="" if sheet else "utf-8",
@@ -76,6 +82,24 @@ def group(rows: int, *, campaign: str = "camp-42", meeting: str = "onsite-45") -
     )
 
 
+class MakeTable(Protocol):
+    """Makes a table as the loader gives it."""
+
+    def __call__(
+        self,
+        name: str,
+        headers: Sequence[str],
+        cells: Sequence[Sequence[str | None]],
+        mapping: Mapping[str, str],
+        *,
+        delimiter: str = ",",
+        sheet: str | None = None,
+        extra: Mapping[str, str] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Table:
+        """The table; row 2 is the first below the header."""
+
+
 class MakePlan(Protocol):
     """Makes a plan from tables and problems: a row with an error is a rejected one."""
 
@@ -85,13 +109,14 @@ class MakePlan(Protocol):
         found: Sequence[pl.DataFrame] = (),
         *,
         groups: int = 1,
-    ) -> Plan: ...
+    ) -> Plan:
+        """The plan; its ready rows are dealt out to so many groups."""
 
 
 def make_plan(
     tables: Sequence[Table], found: Sequence[pl.DataFrame] = (), *, groups: int = 1
 ) -> Plan:
-    """See `MakePlan`."""
+    """A plan from tables and problems: see `MakePlan`."""
     frame = problems.joined(found)
     by_row = frame.filter(pl.col(ROW).is_not_null())
     status = (
@@ -145,6 +170,81 @@ def make_plan(
 def make_plan_fixture() -> MakePlan:
     """The maker of plans."""
     return make_plan
+
+
+@pytest.fixture(name="make_table")
+def make_table_fixture() -> MakeTable:
+    """The maker of tables."""
+    return table
+
+
+STARTED = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
+
+
+def row_outcome(
+    row: int,
+    state: State | None = None,
+    *,
+    status: RowStatus = RowStatus.READY,
+    codes: str = "",
+    conversation_id: str | None = None,
+    message: str = "",
+    source: int = 0,
+) -> RowOutcome:
+    """What the ledger says of a row; a state other than planned comes with an attempt."""
+    sent = state not in {None, State.PLANNED, State.UNSENT}
+    return RowOutcome(
+        source=source,
+        row=row,
+        status=status,
+        codes=codes,
+        key="ab" * 32 if state else None,
+        state=state,
+        conversation_id=conversation_id,
+        http_status=None,
+        code="http-500" if state is State.DOUBTFUL else "",
+        message=message,
+        attempted_at=STARTED if sent else None,
+        attempts=1 if sent else 0,
+    )
+
+
+@pytest.fixture(name="row_outcome")
+def row_outcome_fixture() -> Callable[..., RowOutcome]:
+    """The maker of what the ledger says of a row."""
+    return row_outcome
+
+
+@pytest.fixture
+def outcomes() -> tuple[RowOutcome, ...]:
+    """What became of the recruiter's six rows: one of nearly everything."""
+    return (
+        row_outcome(2, State.CREATED, conversation_id="conv-1"),
+        row_outcome(3, status=RowStatus.REJECTED, codes="value-changed phone-too-short"),
+        row_outcome(4, State.DOUBTFUL, message="The server failed (500)."),
+        row_outcome(5, State.UNSENT, message="No connection to +44 20 7946 0018."),
+        row_outcome(6, status=RowStatus.DUPLICATE, codes="duplicate-in-file"),
+        row_outcome(7, State.PLANNED),
+    )
+
+
+@pytest.fixture
+def run_report() -> RunReport:
+    """A run of 75 seconds that left doubtful rows."""
+    return RunReport(
+        run="20261122-153000-3f2a",
+        counts=Counts(read=6, ready=4, rejected=1, duplicates=1),
+        states={},
+        started=STARTED,
+        finished=STARTED + timedelta(seconds=75),
+        exit_code=5,
+    )
+
+
+@pytest.fixture
+def run_view(run_report: RunReport, outcomes: tuple[RowOutcome, ...]) -> view.RunView:
+    """The view of that run."""
+    return view.of_run(run_report, outcomes, ["recruiter.csv"])
 
 
 @pytest.fixture

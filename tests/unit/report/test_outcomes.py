@@ -1,0 +1,68 @@
+"""Every row of a run ends with one word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.model import RowStatus, State
+from importer.report.outcomes import MEANING, OUTCOMES, outcomes, totals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from importer.ledger.records import RowOutcome
+
+
+def test_each_row_has_one_word(row_outcome: Callable[..., RowOutcome]) -> None:
+    """Whatever was decided before sending, and wherever the submission stands."""
+    rows = [row_outcome(row, state) for row, state in enumerate(State)]
+    rows += [
+        row_outcome(90 + row, status=status)
+        for row, status in enumerate(RowStatus)
+        if status is not RowStatus.READY
+    ]
+    frame = outcomes(rows, ["a.csv"])
+    assert frame.schema == OUTCOMES
+    assert frame["status"].to_list() == [
+        "planned", "doubtful", "created", "duplicate", "rejected", "doubtful", "unsent",
+        "rejected", "duplicate-in-file", "already-imported",
+    ]  # fmt: skip
+    assert set(frame["status"]) <= set(MEANING)
+    assert sum(totals(frame).values()) == frame.height
+
+
+def test_a_row_that_was_never_noted_is_planned(row_outcome: Callable[..., RowOutcome]) -> None:
+    """Nothing was sent for it."""
+    assert outcomes([row_outcome(2, None)], ["a.csv"])["status"].item() == "planned"
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "reason"),
+    [
+        (
+            "value-changed phone-too-short first-name-missing",
+            "phone-too-short",
+            "Complete the phone number; Fill in the first name.",
+        ),
+        ("placeholder-missing", "placeholder-missing", "Fill in the value."),
+        ("", "", "The row has a fault; check the file to see it."),
+        ("a-code-of-tomorrow", "", "The row has a fault; check the file to see it."),
+    ],
+)
+def test_a_rejected_row_says_what_to_do(
+    row_outcome: Callable[..., RowOutcome], codes: str, code: str, reason: str
+) -> None:
+    """Only its errors count; a code that this version does not know is no crash."""
+    row = row_outcome(2, status=RowStatus.REJECTED, codes=codes)
+    frame = outcomes([row], ["a.csv"])
+    assert frame.select("code", "message").row(0) == (code, reason)
+
+
+def test_a_run_without_rows_is_empty() -> None:
+    """And has every total, at zero."""
+    frame = outcomes([], [])
+    assert frame.height == 0
+    assert set(totals(frame).values()) == {0}
+    assert list(totals(frame)) == list(MEANING)

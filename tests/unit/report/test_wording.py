@@ -1,0 +1,86 @@
+"""Numbers, lists and values are said as a person would."""
+
+from __future__ import annotations
+
+import pytest
+
+from importer.report.wording import counted, duration, elapsed, listed, number, plain, read_as, size
+
+
+def test_numbers_are_grouped_and_nouns_agree() -> None:
+    """One row, two rows, a thousand rows."""
+    assert [counted(n, "row") for n in (0, 1, 2, 1200)] == [
+        "0 rows",
+        "1 row",
+        "2 rows",
+        "1,200 rows",
+    ]
+    assert counted(2, "person", "people") == "2 people"
+    assert number(1234567) == "1,234,567"
+
+
+def test_long_lists_say_how_many_are_left_out() -> None:
+    """Twelve are shown, and the total may be larger than what is at hand."""
+    assert listed([14, 27]) == "14, 27"
+    assert listed(range(1, 15)).endswith("11, 12 and 2 more")
+    assert listed([14, 27], total=2000) == "14, 27 and 1,998 more"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "under a minute"),
+        (60, "about a minute"),
+        (61, "about 2 minutes"),
+        (3600, "about 1 hour"),
+        (3660, "about 1 hour 1 minute"),
+        (7260, "about 2 hours 1 minute"),
+    ],
+)
+def test_durations_are_rounded_up(seconds: float, said: str) -> None:
+    """Nobody waits longer than was said."""
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.84, "0.8 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_time_that_is_over_is_exact(seconds: float, said: str) -> None:
+    """What was measured is said as it is."""
+    assert elapsed(seconds) == said
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "\u202e", "\x07", "\x9b31m", "\u2066"])
+def test_no_value_commands_a_terminal(hostile: str) -> None:
+    """Escape sequences and direction marks are gone, the words stay."""
+    shown = plain(f"a{hostile}b")
+    assert shown[0] == "a"
+    assert shown[-1] == "b"
+    assert not set(hostile[:1]) & set(shown)
+
+
+def test_values_are_cut_and_stay_in_a_line() -> None:
+    """A cut is shown as such."""
+    assert plain("a\nb") == "a b"
+    assert plain("x" * 100, 10) == "x" * 9 + "…"
+    assert plain("García-Müller 🙂") == "García-Müller 🙂"
+
+
+def test_sizes_have_a_unit_that_fits() -> None:
+    """One byte, kilobytes, megabytes, gigabytes."""
+    assert [size(n) for n in (1, 999, 12_300, 5_000_000, 2_500_000_000)] == [
+        "1 byte",
+        "999 bytes",
+        "12 KB",
+        "5 MB",
+        "2.5 GB",
+    ]
+
+
+def test_files_say_how_they_were_read() -> None:
+    """Text by encoding and delimiter, a workbook by sheet, an unread file not at all."""
+    assert read_as("utf-8", ";", None, 1) == "utf-8, semicolon"
+    assert read_as("cp1252", "\t", None, 4) == "cp1252, tab, header in row 4"
+    assert read_as("", "", "Candidates", 1) == "sheet Candidates"
+    assert read_as("", "", None, 1) == ""
