@@ -50,6 +50,7 @@ def intend(
             state=State.SENDING.value,
             attempts=submissions.c.attempts + 1,
             sent_at=now,
+            settled_at=None,
             code="",
             message="",
             status=None,

@@ -42,7 +42,7 @@ def _listed(connection: Connection, narrower: list[ColumnElement[bool]]) -> tupl
     found = connection.execute(
         select(
             s.key, s.run, s.source, run_sources.c.name, s.row, s.external_id, s.campaign, s.person,
-            s.masked, s.sent_at, s.attempts, s.code, s.message,
+            s.masked, s.sent_at, s.settled_at, s.attempts, s.code, s.message,
         )
         .join_from(
             submissions,
@@ -65,6 +65,7 @@ def _listed(connection: Connection, narrower: list[ColumnElement[bool]]) -> tupl
             person=row.person,
             masked=row.masked,
             sent_at=row.sent_at,
+            ended_at=row.settled_at,
             attempts=row.attempts,
             code=row.code,
             message=row.message,

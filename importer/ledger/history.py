@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, select, tuple_, update
 
 from importer.errors import UsageError
 from importer.ledger.records import RowOutcome, Run, SourceFile
+from importer.ledger.states import as_seen
 from importer.ledger.tables import run_rows, run_sources, runs, submissions
 from importer.model import Counts, RowStatus, State
 
@@ -116,7 +117,7 @@ def outcomes(
             status=RowStatus(status),
             codes=codes,
             key=key,
-            state=None if state is None else State(state),
+            state=None if state is None else as_seen(State(state)),
             conversation_id=conversation_id,
             http_status=http_status,
             code=code or "",
@@ -143,7 +144,11 @@ def counts(connection: Connection, run: str) -> dict[State, int]:
         .where(run_rows.c.run == run, run_rows.c.status == RowStatus.READY.value)
         .group_by(submissions.c.state)
     )
-    return {State(state): number for state, number in found}
+    numbers: dict[State, int] = {}
+    for state, number in found:
+        seen = as_seen(State(state))
+        numbers[seen] = numbers.get(seen, 0) + number
+    return numbers
 
 
 def row_counts(connection: Connection, run: str) -> Counts:

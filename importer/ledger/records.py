@@ -194,6 +194,8 @@ class Doubtful:
         person: keyed hash of the person.
         masked: the person for the eye.
         sent_at: UTC; when the last request left.
+        ended_at: UTC; when it was given up, or found given up after a crash; None where nobody
+            has found it yet.
         attempts: requests made by that run.
         code: machine word of the reason.
         message: the reason for a person.
@@ -209,6 +211,7 @@ class Doubtful:
     person: str
     masked: str
     sent_at: datetime
+    ended_at: datetime | None
     attempts: int
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""The ledger: every question and every change, each in one transaction."""
+"""The ledger: what can be asked of it, and every change, each in one transaction."""
 
 from __future__ import annotations
 
@@ -9,28 +9,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from importer.errors import LedgerError
-from importer.ledger import afterwards, attempting, doubts, history, lock, looking, planning
+from importer.ledger import afterwards, attempting, doubts, history, lock, planning
 from importer.ledger.opening import open_readonly, open_writable
+from importer.ledger.reader import Reader
 from importer.ledger.records import Purged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from sqlalchemy import Connection
 
     from importer.ledger.database import Database
-    from importer.ledger.records import (
-        Contact,
-        Doubtful,
-        NewRun,
-        RowOutcome,
-        Run,
-        Settlement,
-        Standing,
-    )
-    from importer.model import Counts, Outcome, PlannedRow, State
+    from importer.ledger.records import Doubtful, NewRun, Settlement
+    from importer.model import Outcome, PlannedRow
 
 _ID_TRIES: Final = 16
 
@@ -43,7 +36,7 @@ def _id_end() -> str:
     return secrets.token_hex(2)
 
 
-class Ledger:
+class Ledger(Reader):
     """What was meant, what was tried, and what became of it; safe to use from several threads.
 
     Use `Ledger.open` or `Ledger.open_existing`. Every method is one transaction and raises
@@ -62,7 +55,7 @@ class Ledger:
         now: Callable[[], datetime] = _utc_now,
         id_end: Callable[[], str] = _id_end,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._now = now
         self._id_end = id_end
 
@@ -128,25 +121,6 @@ class Ledger:
 
     # ---- before anything is sent -------------------------------------------------------------
 
-    def is_empty(self) -> bool:
-        """Whether nothing was ever planned."""
-        return self._database.read(looking.is_empty)
-
-    def standing(self, keys: Iterable[str]) -> dict[str, Standing]:
-        """Where the submissions of these keys stand; unknown keys are left out."""
-        given = list(keys)
-        return self._database.read(lambda c: looking.standing(c, given))
-
-    def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, Contact]:
-        """Who of these people (keyed hashes) was contacted since then, by any run or campaign."""
-        given = list(persons)
-        return self._database.read(lambda c: looking.contacted(c, given, since))
-
-    def opted_out(self, persons: Iterable[str]) -> dict[str, Contact]:
-        """Who of these people (keyed hashes) opted out, and when the ledger learnt it."""
-        given = list(persons)
-        return self._database.read(lambda c: looking.opted_out(c, given))
-
     def begin(self, new: NewRun, rows: Iterable[PlannedRow]) -> str:
         """Writes a new run with its rows and submissions, and gives its id.
 
@@ -170,10 +144,6 @@ class Ledger:
         raise LedgerError("Too many runs began in this second.", "Try again.")
 
     # ---- while sending -----------------------------------------------------------------------
-
-    def sendable(self, run: str) -> list[str]:
-        """The keys that a run still has to send, in order of file and row."""
-        return self._database.read(lambda c: looking.sendable(c, run))
 
     def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
         """Makes the intent to send durable; says for each key whether its request may leave."""
@@ -205,10 +175,6 @@ class Ledger:
         )
 
     # ---- doubt -------------------------------------------------------------------------------
-
-    def doubtful(self, run: str | None = None) -> tuple[Doubtful, ...]:
-        """Every submission that may have been accepted, in order of run, file and row."""
-        return self._database.read(lambda c: doubts.doubtful(c, run))
 
     def reconciled(self, outcomes: Iterable[Outcome]) -> int:
         """Writes what the API's list says of doubtful submissions, and of how many it did.
@@ -260,10 +226,6 @@ class Ledger:
 
     # ---- afterwards --------------------------------------------------------------------------
 
-    def conversations(self, run: str | None = None, limit: int | None = None) -> tuple[str, ...]:
-        """Ids of conversations that the ledger knows, of a run or of all, newest first."""
-        return self._database.read(lambda c: afterwards.conversations(c, run, limit))
-
     def refreshed(self, statuses: Mapping[str, str]) -> int:
         """Writes the statuses of conversations (id -> status); says how many it knew."""
         return self._database.write(
@@ -283,18 +245,6 @@ class Ledger:
 
     # ---- runs --------------------------------------------------------------------------------
 
-    def runs(self, limit: int | None = None) -> tuple[Run, ...]:
-        """The runs, newest first."""
-        return self._database.read(lambda c: history.listed(c, limit))
-
-    def run(self, name: str | None = None) -> Run:
-        """The run of an id or of the beginning of one; the newest where none is given.
-
-        Raises:
-            UsageError: there is none, or several.
-        """
-        return self._database.read(lambda c: history.find(c, name))
-
     def reopen(self, run: str) -> None:
         """Writes that a run goes on in this process."""
         self._database.write("reopen", lambda c: history.reopen(c, run, _who()))
@@ -302,24 +252,6 @@ class Ledger:
     def finish(self, run: str, stopped: str = "") -> None:
         """Writes that a run ended, and why where that was before its work was done."""
         self._database.write("finish", lambda c: history.finish(c, run, stopped, now=self._now()))
-
-    def outcomes(self, run: str) -> Iterator[RowOutcome]:
-        """Every row of a run, in order of file and row, with what became of it until now."""
-        after: tuple[int, int] | None = None
-        while page := self._page(run, after):
-            yield from page
-            after = page[-1].source, page[-1].row
-
-    def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
-        return self._database.read(lambda c: history.outcomes(c, run, after))
-
-    def counts(self, run: str) -> dict[State, int]:
-        """How many of a run's ready rows stand in each state now."""
-        return self._database.read(lambda c: history.counts(c, run))
-
-    def row_counts(self, run: str) -> Counts:
-        """How many rows a run read, and what was decided about them."""
-        return self._database.read(lambda c: history.row_counts(c, run))
 
 
 def _who() -> tuple[str, int]:

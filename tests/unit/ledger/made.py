@@ -11,13 +11,12 @@ from sqlalchemy import select
 
 from importer.ledger import tables
 from importer.ledger.records import NewRun, Settlement, SourceFile
-from importer.model import PlannedRow, Submission
+from importer.model import Outcome, PlannedRow, State, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from importer.ledger import Ledger
-    from importer.model import State
 
 PLAN = "a" * 64
 FILE = SourceFile("list.csv", "/somewhere/list.csv", "b" * 64, 1234)
@@ -91,3 +90,20 @@ def attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
     wanted = select(tables.attempts).where(tables.attempts.c.key == key).order_by("number")
     with ledger._database.engine.connect() as connection:
         return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def stored(ledger: Ledger, key: str) -> dict[str, Any]:
+    """A submission as it lies in the table."""
+    wanted = select(tables.submissions).where(tables.submissions.c.key == key)
+    with ledger._database.engine.connect() as connection:
+        return dict(connection.execute(wanted).mappings().one())
+
+
+def absent(key: str) -> Outcome:
+    """Reconciliation proved that a submission did not arrive."""
+    return Outcome(key, State.PLANNED, 0, code="absent", message="It is not in the list.")
+
+
+def found(key: str, conversation_id: str = "conv-1") -> Outcome:
+    """Reconciliation found a submission's conversation."""
+    return Outcome(key, State.CREATED, 0, conversation_id=conversation_id)

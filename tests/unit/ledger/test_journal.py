@@ -56,7 +56,7 @@ def gated(url: str, gate: Gate, number: int) -> Iterator[tuple[Ledger, str]]:
 
 
 def test_what_returns_is_durable(url: str, ledger: Ledger) -> None:
-    """Another connection sees the intent as soon as `intend` returns, and the end likewise."""
+    """Another connection sees the open attempt when `intend` returns, and its end likewise."""
     run = ledger.begin(new_run(), [ready("k1")])
 
     async def send() -> list[State]:
@@ -69,7 +69,7 @@ def test_what_returns_is_durable(url: str, ledger: Ledger) -> None:
                 seen += list(other.counts(run))
         return seen
 
-    assert asyncio.run(send()) == [State.SENDING, State.CREATED]
+    assert asyncio.run(send()) == [State.DOUBTFUL, State.CREATED]
 
 
 def test_commits_are_shared(url: str, gate: Gate) -> None:
@@ -88,7 +88,7 @@ def test_commits_are_shared(url: str, gate: Gate) -> None:
 
     with gated(url, gate, 50) as (ledger, run):
         assert asyncio.run(send(ledger, run)) == 2
-        assert ledger.counts(run) == {State.SENDING: 50}
+        assert ledger.counts(run) == {State.DOUBTFUL: 50}
 
 
 def test_a_refusal_reaches_its_waiter_alone(ledger: Ledger) -> None:

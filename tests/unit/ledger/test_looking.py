@@ -1,0 +1,121 @@
+"""Keys and people are looked up in bulk, by index."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import event
+
+from importer.ledger.records import Contact, Settlement
+from importer.model import State
+from tests.unit.ledger.made import FILE, new_run, ready, settled
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from importer.ledger import Ledger
+    from tests.unit.ledger.made import Clock
+
+
+def test_standing_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) -> None:
+    """State, run, time, file, row, body, conversation, reason; nothing of unknown keys."""
+    run = ledger.begin(new_run(), [ready("k1", 7, body="9")])
+    ledger.intend(run, ["k1"])
+    clock.pass_s(1)
+    ledger.settle(run, [Settlement("k1", State.REJECTED, 400, "c1", "http-400", "no")])
+    assert list(ledger.standing(["k0", "k1"])) == ["k1"]
+    standing = ledger.standing(["k1"])["k1"]
+    assert (standing.state, standing.run, standing.at) == (State.REJECTED, run, clock.now())
+    assert (standing.source, standing.row, standing.body_hash) == (FILE.name, 7, "9")
+    assert (standing.conversation_id, standing.code, standing.message) == ("c1", "http-400", "no")
+
+
+def test_any_number_of_keys(ledger: Ledger) -> None:
+    """More than a statement takes, and none."""
+    keys = [f"k{n}" for n in range(12_345)]
+    ledger.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(keys)])
+    assert sorted(ledger.standing(iter(keys))) == sorted(keys)
+    assert ledger.standing([]) == {}
+
+
+def test_an_empty_ledger(ledger: Ledger) -> None:
+    """It is empty until the first submission is planned."""
+    assert ledger.is_empty()
+    ledger.begin(new_run(), [])
+    assert ledger.is_empty()
+    ledger.begin(new_run(), [ready("k1")])
+    assert not ledger.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"),
+    [
+        (State.CREATED, True),
+        (State.DUPLICATE, True),
+        (State.DOUBTFUL, True),
+        (State.REJECTED, False),
+        (State.UNSENT, False),
+        (State.PLANNED, False),
+    ],
+)
+def test_who_was_contacted(ledger: Ledger, clock: Clock, state: State, *, counts: bool) -> None:
+    """Whoever got, or may have got, a message since then; not who surely got none."""
+    run = settled(ledger, "k1", state)
+    since = clock.now() - timedelta(days=1)
+    expected = {"person of k1": Contact(clock.now(), run, "camp-42")} if counts else {}
+    assert ledger.contacted(["person of k1", "a stranger"], since) == expected
+    assert ledger.contacted(["person of k1"], clock.now() + timedelta(seconds=1)) == {}
+
+
+def test_the_latest_contact_counts(ledger: Ledger, clock: Clock) -> None:
+    """Of several campaigns, and across more people than a statement takes."""
+    rows = [ready(f"k{n}", n + 2, person=f"p{n // 2}") for n in range(12_000)]
+    run = ledger.begin(new_run(), rows)
+    ledger.intend(run, [f"k{n}" for n in range(0, 12_000, 2)])
+    clock.pass_s(60)
+    ledger.intend(run, [f"k{n}" for n in range(1, 12_000, 2)])
+    found = ledger.contacted((f"p{n}" for n in range(6_000)), clock.now() - timedelta(hours=1))
+    assert len(found) == 6_000
+    assert {contact.at for contact in found.values()} == {clock.now()}
+
+
+def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
+    """A status of any conversation of theirs says so."""
+    run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    ledger.intend(run, ["k1", "k2"])
+    ledger.settle(run, [Settlement(k, State.CREATED, 201, f"c-{k}") for k in ("k1", "k2")])
+    clock.pass_s(86_400)
+    assert ledger.refreshed({"c-k1": "OPTED_OUT", "c-k2": "ONGOING"}) == 2
+    assert ledger.opted_out(["person of k1", "person of k2"]) == {
+        "person of k1": Contact(clock.now(), run, "camp-42")
+    }
+
+
+def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Clock) -> None:
+    """The conditions of the partial indexes are repeated word for word, or SQLite would scan."""
+    plans: list[str] = []
+
+    def explain(
+        connection: Connection, cursor: object, sql: str, values: object, *_: object
+    ) -> None:
+        del cursor
+        if sql.lstrip().startswith(("SELECT", "UPDATE")) and "submissions" in sql:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            plans.extend(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+
+    event.listen(ledger._database.engine, "before_cursor_execute", explain)
+    for ask in (
+        lambda: ledger.contacted(["p1"], clock.now()),
+        lambda: ledger.opted_out(["p1"]),
+        ledger.doubtful,
+        ledger.recover,
+        lambda: ledger.refreshed({"c1": "ONGOING"}),
+    ):
+        plans.clear()
+        ask()
+        touching = [plan for plan in plans if "submissions" in plan]
+        assert touching
+        assert all("USING INDEX submissions_" in plan for plan in touching), plans
