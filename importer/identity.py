@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.environment import Secrets
+from importer.settings.environment import Secrets
 from importer.errors import SettingsError
 from importer.masks import mask, mask_email, mask_phone, scrub
 

@@ -1,8 +1,4 @@
-"""What the user chose: flags over environment over importer.yaml over defaults.
-
-`load_settings` reads them; `Settings` says what there is, with every default. Secrets come from
-the environment or a secrets directory alone, and are read when they are asked for.
-"""
+"""Every setting that there is, with its default and what it is for."""
 
 from __future__ import annotations
 
@@ -19,18 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from importer.documents import read_yaml
-from importer.environment import Credentials, credentials, variables
-from importer.errors import SettingsError
-from importer.setting_layers import (
-    flag,
-    from_file,
-    from_text,
-    misspelled_variables,
-    placed,
-    variable,
-)
-from importer.setting_values import (
+from importer.settings.environment import Credentials, credentials
+from importer.settings.values import (
     Allowance,
     ApiPath,
     BaseUrl,
@@ -51,13 +37,9 @@ if TYPE_CHECKING:
 
     from importer.model import Json
 
-__all__ = ["FILE_NAME", "Credentials", "Settings", "load_settings"]
-
-FILE_NAME: Final = "importer.yaml"
-
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where the settings were found."""
 
     folder: Path
@@ -67,80 +49,130 @@ class _Place:
 class Settings(BaseModel):
     """Every setting with its default; frozen. Paths are absolute once loaded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     # where things are
     base_url: BaseUrl = "https://api.joinpopp.com/v1"
+    """Where the API is; https, or http on this machine."""
     ledger: LedgerUrl = Field(default="sqlite:///importer.db", repr=False)
+    """SQLAlchemy URL of the ledger: who was contacted, and what became of it."""
     templates: Path = Path("templates")
+    """Folder with meetings/*.yaml and participants/*.yaml."""
     hmac_key_file: Path | None = None
+    """File of the key under which the ledger knows people; beside the ledger by default."""
 
     # what rows that say nothing get
     default_country: Country | None = None
+    """Country of phones that do not say theirs, such as GB."""
     campaign: Id | None = None
+    """Campaign of rows that name none."""
     external_campaign: Id | None = None
+    """The same by the campaign's id in your own system."""
     meeting: TemplateName | None = None
+    """Meeting template of rows that name none."""
     participants: TemplateName | None = None
+    """Participant template of rows that name none."""
     send_during_business_hours: bool | None = None
+    """Whether the first message waits for business hours, for rows that do not say."""
 
     # how files are read
     columns: Columns = {}
+    """Header -> column, for headers that the importer does not know by itself."""
     encoding: Encoding | None = None
+    """Encoding of text files; found by itself by default."""
     fallback_encoding: Encoding = "cp1252"
+    """Encoding that is taken, with a warning, for text that is no Unicode."""
     sheet: str | None = None
+    """Sheet of workbooks; the first visible one by default."""
     max_bytes: Bytes = 200_000_000
+    """Largest file, bytes."""
     max_rows: int = Field(default=2_000_000, ge=1)
+    """Most rows of a file."""
     max_columns: int = Field(default=1_000, ge=1)
+    """Most columns of a file."""
     max_cell_chars: int = Field(default=10_000, ge=1)
+    """Longest cell, characters."""
     max_expanded_bytes: Bytes = 2_000_000_000
+    """Largest content of an archive or workbook once unpacked, bytes."""
 
     # what is let through
     severity: Severities = {}
+    """Code -> error, warning or info, over the table of codes."""
     on_problems: Literal["block", "skip"] = "block"
+    """block: nothing is sent while a row is rejected; skip: the good rows go."""
     skip_duplication_check: bool = False
+    """Allow the column of this name; it can close a running conversation."""
     round: str = Field(default="", max_length=200)
+    """Name of a new round, to write to the same people in the same campaign again."""
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"
+    """auto-schedule, or campaign for campaigns with a meeting template of their own."""
 
     # how fast, how often
     rate_per_s: float = Field(default=5.0, gt=0, le=10_000, allow_inf_nan=False)
+    """Most requests a second, evenly spread."""
     concurrency: int = Field(default=4, ge=1, le=1_000)
+    """Most requests under way at once."""
     connect_timeout_s: Seconds = 5.0
+    """Seconds to wait for a connection."""
     read_timeout_s: Seconds = 30.0
+    """Seconds to wait for an answer."""
     write_timeout_s: Seconds = 10.0
+    """Seconds to wait while sending."""
     attempts: int = Field(default=5, ge=1, le=100)
+    """Most requests for one row in one run."""
     attempts_total_s: Seconds = 300.0
+    """Seconds after which a row is not tried again in this run."""
     wait_base_s: Seconds = 0.5
+    """Bound of the first wait between attempts, seconds; it doubles."""
     max_wait_s: Seconds = 60.0
+    """Longest wait between attempts, also where the API asks for more, seconds."""
 
     # how the API speaks
     create_path: ApiPath = "/scheduling/conversations"
+    """Path of the auto-schedule call."""
     campaign_path: ApiPath = "/conversations"
+    """Path of the plain call (conversation: campaign)."""
     list_path: ApiPath = "/conversations"
+    """Path of the list of conversations."""
     id_paths: tuple[Id, ...] = Field(
         default=("id", "data.id", "conversation.id", "conversationId"), min_length=1
     )
+    """Where an answer may hold the conversation's id."""
     duplicate_statuses: tuple[Annotated[int, Field(ge=200, le=499)], ...] = (409,)
+    """Statuses that mean: this person has this conversation already."""
     duplicate_texts: tuple[Id, ...] = ("already exists", "duplicate")
+    """Words in the error of a 4xx that mean the same."""
 
     # guards
     canary: int = Field(default=0, ge=0)
+    """Send so many first, and go on only if all of them were created; 0 for none."""
     max_failures: Allowance = None
+    """Stop after more failures than this: a number, or a share such as 5%."""
     max_failures_in_a_row: int = Field(default=10, ge=1)
+    """Stop after so many failures without a success between them."""
     contact_window_days: int = Field(default=0, ge=0, le=36_500)
+    """Hold back whom any run or campaign contacted within so many days."""
     allow_recent: bool = False
+    """Send to those whom contact_window_days holds back."""
 
     # doubt, and the ledger
     reconcile: bool = True
+    """Look up doubtful submissions by itself, after sending and before resuming."""
     settle_s: Wait = 30.0
+    """Seconds after a doubtful request before the API's list is believed not to hold it."""
     max_pages: int = Field(default=1_000, ge=1)
+    """Most pages of the list of conversations that are read."""
     ledger_wait_s: Wait = 0.0
+    """Seconds to wait for a ledger that somebody else holds."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Remember where importer.yaml lies, as `load_settings` tells it in the context."""
-        if isinstance(context, _Place):
+        if isinstance(context, Place):
             self._folder, self._file = context.folder, context.file
 
     @model_validator(mode="after")
@@ -199,51 +231,4 @@ _SHAPING: Final = (
     "skip_duplication_check",
     "round",
     "conversation",
-)
-
-
-def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
-    """Read the settings.
-
-    A relative path is taken from the folder of importer.yaml when it stands there or is a default,
-    and from the current folder when environment or command line give it.
-
-    Args:
-        config: the settings file; None takes `importer.yaml` of the current folder where there
-            is one.
-        flags: what the command line says, under the settings' names; None counts as not said.
-
-    Raises:
-        SettingsError: something is unknown or wrong; its text has a line for each.
-    """
-    here = Path.cwd()
-    file = config if config is not None else Path(FILE_NAME)
-    document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
-    place = _Place(here, None) if document is None else _Place((here / file).parent, here / file)
-    layers = (
-        from_file(document, Settings),
-        from_text(variables(Settings.model_fields), Settings, variable, _COMPOUND),
-        from_text(flags, Settings, flag, _COMPOUND),
-    )
-    wrong = [
-        *layers[0].wrong,
-        *misspelled_variables(Settings.model_fields),
-        *layers[1].wrong,
-        *layers[2].wrong,
-    ]
-    if wrong:
-        raise SettingsError("\n".join(wrong))
-    values = placed(
-        {"ledger": "sqlite:///importer.db", "templates": Path("templates")}, place.folder
-    )
-    for layer, base in zip(layers, (place.folder, here, here), strict=True):
-        for one, other in (("campaign", "external_campaign"), ("external_campaign", "campaign")):
-            if one in layer.values:
-                values.pop(other, None)
-        values.update(placed(layer.values, base))
-    return Settings.model_validate(values, context=place)
-
-
-_COMPOUND: Final = frozenset(
-    {"columns", "severity", "id_paths", "duplicate_statuses", "duplicate_texts"}
 )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ValidationError
 
 from importer.documents import Document, Mistake, parse, spelled
-from importer.environment import PREFIX, strangers
 from importer.errors import SettingsError
 from importer.mistakes import found_in, near
+from importer.settings.environment import PREFIX, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

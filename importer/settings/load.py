@@ -1,0 +1,71 @@
+"""Reads the settings: flags over environment over importer.yaml over defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from importer.documents import read_yaml
+from importer.errors import SettingsError
+from importer.settings.environment import variables
+from importer.settings.layers import (
+    flag,
+    from_file,
+    from_text,
+    misspelled_variables,
+    placed,
+    variable,
+)
+from importer.settings.model import Place, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME: Final = "importer.yaml"
+
+
+def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
+    """Read the settings.
+
+    A relative path is taken from the folder of importer.yaml when it stands there or is a default,
+    and from the current folder when environment or command line give it.
+
+    Args:
+        config: the settings file; None takes `importer.yaml` of the current folder where there
+            is one.
+        flags: what the command line says, under the settings' names; None counts as not said.
+
+    Raises:
+        SettingsError: something is unknown or wrong; its text has a line for each.
+    """
+    here = Path.cwd()
+    file = config if config is not None else Path(FILE_NAME)
+    document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
+    place = Place(here, None) if document is None else Place((here / file).parent, here / file)
+    layers = (
+        from_file(document, Settings),
+        from_text(variables(Settings.model_fields), Settings, variable, _COMPOUND),
+        from_text(flags, Settings, flag, _COMPOUND),
+    )
+    wrong = [
+        *layers[0].wrong,
+        *misspelled_variables(Settings.model_fields),
+        *layers[1].wrong,
+        *layers[2].wrong,
+    ]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    values = placed(
+        {"ledger": "sqlite:///importer.db", "templates": Path("templates")}, place.folder
+    )
+    for layer, base in zip(layers, (place.folder, here, here), strict=True):
+        for one, other in (("campaign", "external_campaign"), ("external_campaign", "campaign")):
+            if one in layer.values:
+                values.pop(other, None)
+        values.update(placed(layer.values, base))
+    return Settings.model_validate(values, context=place)
+
+
+_COMPOUND: Final = frozenset(
+    {"columns", "severity", "id_paths", "duplicate_statuses", "duplicate_texts"}
+)
