@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -276,6 +277,18 @@ class State(StrEnum):
     DOUBTFUL = "doubtful"
     UNSENT = "unsent"
 
+
+STATE_MEANING: Final[Mapping[State, str]] = MappingProxyType(
+    {
+        State.PLANNED: "to be sent; nothing has left",
+        State.SENDING: "meant durably, and perhaps on its way; found at start-up it is doubtful",
+        State.CREATED: "accepted: there is a conversation; never sent again",
+        State.DUPLICATE: "the API has this conversation already; never sent again",
+        State.REJECTED: "a definite no, nobody was contacted; goes again only when changed",
+        State.DOUBTFUL: "may have been accepted; goes again only when proved absent",
+        State.UNSENT: "given up, and proved that nothing was sent; a later run may send it",
+    }
+)
 
 SETTLED: Final = frozenset({State.CREATED, State.DUPLICATE, State.REJECTED})
 

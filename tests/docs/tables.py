@@ -1,0 +1,95 @@
+"""The README's tables, made from the program; `python -m tests.docs.tables` writes them again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from importer.cli.main import COMMANDS
+from importer.errors import EXIT_MEANING
+from importer.model import STATE_MEANING
+from importer.settings import Settings
+from schemas.codes import WORDS
+from schemas.columns import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+README: Final = Path(__file__).parents[2] / "README.md"
+BLOCK: Final = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def made() -> dict[str, str]:
+    """Name of a table -> its text as Markdown."""
+    return {
+        "commands": _table(
+            ("command", "what it does"),
+            ((f"`importer {name}`", summary) for name, (_, summary) in COMMANDS.items()),
+        ),
+        "columns": _table(
+            ("column", "sent as", "what it says", "also understood"),
+            (
+                (
+                    f"`{column.name}`",
+                    f"`{column.api_key}`" if column.api_key else "",
+                    column.about,
+                    ", ".join(column.aliases),
+                )
+                for column in COLUMNS
+            ),
+        ),
+        "settings": _table(
+            ("setting", "default", "what it is"),
+            (
+                (f"`{name}`", _default(name), field.description or "")
+                for name, field in Settings.model_fields.items()
+            ),
+        ),
+        "states": _table(
+            ("state", "meaning"),
+            ((f"`{state.value}`", text) for state, text in STATE_MEANING.items()),
+        ),
+        "exit-codes": _table(
+            ("code", "meaning"),
+            ((f"`{code.value}`", meaning) for code, meaning in EXIT_MEANING.items()),
+        ),
+        "codes": _table(
+            ("code", "severity", "message", "what to do"),
+            (
+                (
+                    f"`{code.value}`",
+                    words.severity.value,
+                    words.message.replace("{detail}", "…").replace("{header}", "…"),
+                    words.fix,
+                )
+                for code, words in WORDS.items()
+            ),
+        ),
+    }
+
+
+def written(text: str) -> str:
+    """The README's text with every table as it should be."""
+    tables = made()
+    return BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", text)
+
+
+def _default(name: str) -> str:
+    value = Settings.model_fields[name].get_default(call_default_factory=True)
+    if value is None or value in ("", {}):
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(f"`{each}`" for each in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
+    )
+
+
+if __name__ == "__main__":
+    README.write_text(written(README.read_text("utf-8")), "utf-8")
