@@ -20,8 +20,8 @@ BLANK: Final = r"[\s\p{Zs}\x{2800}\x{3164}\x{ffa0}]"
 
 ZWNJ: Final = "\u200c"
 ZWJ: Final = "\u200d"
-KEPT: Final = {ZWNJ: "\ufdd0", ZWJ: "\ufdd1"}
-"""Joiner -> the noncharacter that stands for it while all others are removed."""
+MARKS: Final = {ZWNJ: "\ufdd0", ZWJ: "\ufdd1"}
+"""Joiner -> the noncharacter that stands for it while the others are removed."""
 
 _SCRIPTS: Final = (
     "Arabic Syriac Nko Mongolian Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada "
@@ -43,10 +43,11 @@ _RANGES: Final = (
     (0xAD, 0xAD),  # soft hyphen
     (0x61C, 0x61C),
     (0x180E, 0x180E),
-    (0x200B, 0x200F),  # zero-width space and joiners, direction marks
+    (0x200B, 0x200B),  # zero-width space; the joiners after it are looked at one by one
+    (0x200E, 0x200F),  # direction marks
     (0x202A, 0x202E),
     (0x2060, 0x206F),
-    (0xFDD2, 0xFDEF),
+    (0xFDD0, 0xFDEF),
     (0xFEFF, 0xFEFF),  # byte-order mark
     (0xFFF0, 0xFFFB),
     (0xFFFE, 0xFFFF),
@@ -72,7 +73,9 @@ IN_TEXT: Final = (
 IN_LINE: Final = IN_TEXT | dict.fromkeys((*_BREAKS, "\t"), " ")
 """What becomes of characters where a cell is one line."""
 
-SPELLED: Final = {one: f"<U+{ord(one):04X}>" for one in (*_INVISIBLE, *_SPACES, *_BREAKS[1:], "\t")}
+SPELLED: Final = {
+    one: f"<U+{ord(one):04X}>" for one in (*_INVISIBLE, *_SPACES, *_BREAKS[1:], "\t", ZWNJ, ZWJ)
+}
 """How unseen characters are shown to a person."""
 
 UNACCENTED: Final = dict.fromkeys(map(chr, range(0x300, 0x370)), "") | {

@@ -15,12 +15,14 @@ import polars as pl
 from importer.normalise.characters import (
     IN_LINE,
     IN_TEXT,
-    KEPT,
+    MARKS,
     SHAPED,
     SPELLED,
     SURE,
     UNACCENTED,
     VIRAMA,
+    ZWJ,
+    ZWNJ,
 )
 
 if TYPE_CHECKING:
@@ -60,17 +62,13 @@ def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dic
 
 def _tidied(cells: pl.Series, *, one_line: bool) -> pl.Series:
     """Odd cells, tidied; null where nothing is left."""
-    joined = cells.str.contains_any(list(KEPT)).any()
-    text = _joiners_marked(cells) if joined else cells
     became = IN_LINE if one_line else IN_TEXT
-    if not joined:
-        became = became | dict.fromkeys(KEPT.values(), "")
-    text = text.str.replace_many(list(became), list(became.values()), leftmost=True)
+    text = cells.str.replace_many(list(became), list(became.values()), leftmost=True)
+    if text.str.contains_any([ZWNJ, ZWJ]).any():
+        text = _without_idle_joiners(text)
     if one_line:
         text = text.str.replace_all(" {2,}", " ")
     text = _composed(text.str.strip_chars(" " if one_line else " \t\n"))
-    for joiner, mark in KEPT.items() if joined else ():
-        text = text.str.replace_all(mark, joiner, literal=True)
     something = pl.when(pl.col(cells.name) != "").then(pl.col(cells.name))
     return text.to_frame().select(something.alias(cells.name)).to_series()
 
@@ -83,15 +81,16 @@ def _composed(cells: pl.Series) -> pl.Series:
     return cells.clone().scatter(unsure, cells.gather(unsure).str.normalize("NFC"))
 
 
-def _joiners_marked(cells: pl.Series) -> pl.Series:
-    """The same cells with marks in place of the joiners that shape letters."""
-    for mark in KEPT.values():
-        cells = cells.str.replace_all(mark, "", literal=True)
-    for joiner, mark in KEPT.items():
-        between = rf"([{SHAPED}]){joiner}([{SHAPED}])"
+def _without_idle_joiners(cells: pl.Series) -> pl.Series:
+    """The same cells without the zero-width joiners that shape no letter."""
+    for joiner, mark in MARKS.items():
+        between = rf"([{SHAPED}]\p{{M}}*){joiner}+([{SHAPED}])"
         for _ in range(2):  # a letter between two joiners belongs to both matches
             cells = cells.str.replace_all(between, f"${{1}}{mark}${{2}}")
-        cells = cells.str.replace_all(rf"([{VIRAMA}]){joiner}", f"${{1}}{mark}")
+        cells = cells.str.replace_all(rf"([{VIRAMA}]\p{{M}}*){joiner}", f"${{1}}{mark}")
+    cells = cells.str.replace_all(f"[{ZWNJ}{ZWJ}]", "")
+    for joiner, mark in MARKS.items():
+        cells = cells.str.replace_all(mark, joiner, literal=True)
     return cells
 
 

@@ -1,0 +1,132 @@
+"""Addresses: what surrounds them goes, and email-validator's answer stands."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from importer.normalise.emails import addresses
+
+
+def read(*cells: str | None) -> list[tuple[str | None, str | None]]:
+    """Address and fault of some cells."""
+    return addresses(pl.Series("email", cells, dtype=pl.String)).rows()
+
+
+@pytest.mark.parametrize(
+    ("cell", "address"),
+    [
+        ("ada@example.com", "ada@example.com"),
+        ("Ada.Lovelace@Example.COM", "Ada.Lovelace@example.com"),
+        ("o'brien@example.com", "o'brien@example.com"),
+        ("ada+jobs_2@mail.example.co.uk", "ada+jobs_2@mail.example.co.uk"),
+        ("Info@Example.com", "info@example.com"),
+        ("mailto:ada@example.com", "ada@example.com"),
+        ("MAILTO: ada@example.com?subject=Hi", "ada@example.com"),
+        ("<ada@example.com>", "ada@example.com"),
+        ("Ada Lovelace <ada@example.com>", "ada@example.com"),
+        ('"Lovelace, Ada" <mailto:ada@example.com>;', "ada@example.com"),
+        ("ada @ example.com", "ada@example.com"),
+        ("ada@example .com", "ada@example.com"),
+        ("ada@example. com", "ada@example.com"),
+        ("ada@example.com.", "ada@example.com"),
+        ("ada@example.com;", "ada@example.com"),
+        ("'ada@example.com'", "ada@example.com"),
+        ("(ada@example.com),", "ada@example.com"),
+        ("ada@example.com>.", "ada@example.com"),
+        ("ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ", "ada@example.com"),
+        ("ada@example。com", "ada@example.com"),
+        ("jürgen@müller.example.org", "jürgen@müller.example.org"),
+        ("ada@xn--mller-kva.example.org", "ada@müller.example.org"),
+    ],
+)
+def test_addresses_are_found_in_what_surrounds_them(cell: str, address: str) -> None:
+    """Links, display names, stray blanks, punctuation, full-width characters."""
+    assert read(cell) == [(address, None)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault"),
+    [
+        ("ada", "no @"),
+        ("-", "no @"),
+        ("ada@example.com, bob@example.com", "more than one @"),
+        ("ada@example.com bob@example.com", "more than one @"),
+        ("ada@example.com / office", "blank"),
+        ("ada lovelace@example.com", "blank"),
+        ("ada@example.com. Thanks", "blank"),
+        ("@example.com", "before the @"),
+        ("ada@", "after the @"),
+        ("ada..l@example.com", "dot"),
+        (".ada@example.com", "dot"),
+        ("ada.@example.com", "dot"),
+        ("ada@localhost", "ending"),
+        ("ada@example.test", "public use"),
+        ("ada@my-host.local", "public use"),
+        ("ada@exam_ple.com", "character"),
+        ("ada@-example.com", "character"),
+        ("ada@example.c0m1", "character"),
+        ("ada(at)example.com", "no @"),
+        ("a" * 65 + "@example.com", "too long"),
+    ],
+)
+def test_what_is_no_address_says_why(cell: str, fault: str) -> None:
+    """The reason is in plain words, and the address is not in it."""
+    [(address, detail)] = read(cell)
+    assert address is None
+    assert detail is not None
+    assert fault in detail
+    assert cell not in detail
+
+
+def test_a_column_keeps_its_rows() -> None:
+    """Good, bad and empty cells stay where they are."""
+    cells = ["ada@example.com", None, "x", "Bob@Example.org", "mailto:cy@example.com"]
+    assert [address for address, _ in read(*cells)] == [
+        "ada@example.com",
+        None,
+        None,
+        "Bob@example.org",
+        "cy@example.com",
+    ]
+    assert read(None) == [(None, None)]
+
+
+_LOCAL = st.text(st.sampled_from("aB1._-+'!#/=?^`{|}~ü"), min_size=1, max_size=70)
+_LABEL = st.text(st.sampled_from("aZ09-ü"), min_size=1, max_size=66)
+_DOMAIN = st.lists(_LABEL | st.sampled_from(["example", "com", "test", "xn--mller-kva", "info"]))
+
+
+@settings(deadline=None)
+@given(local=_LOCAL | st.sampled_from(["Info", "SALES"]), labels=_DOMAIN)
+@example(local="a" * 64, labels=["b" * 63, "com"])
+@example(local="a" * 65, labels=["b" * 63, "com"])
+@example(local="a", labels=["ab--c", "com"])
+@example(local="a", labels=["x", "1a"])
+@example(local="a", labels=["x", "a1"])
+@example(local="a", labels=["x", "0-z"])
+@example(local="Postmaster", labels=["Example", "Com"])
+def test_the_answer_is_the_librarys(local: str, labels: list[str]) -> None:
+    """In bulk or one by one: right or wrong, and the same normal form."""
+    written = f"{local}@{'.'.join(labels)}".strip("'`.!?")
+    [(address, detail)] = read(written)
+    try:
+        expected = validate_email(written, check_deliverability=False, strict=True).normalized
+    except EmailNotValidError:
+        assert address is None
+        assert detail
+    else:
+        assert (address, detail) == (expected, None)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+def test_reading_twice_is_reading_once(cell: str) -> None:
+    """An address that was read is read again as itself, and no text breaks the reading."""
+    [(address, detail)] = read(cell)
+    assert (address is None) == (detail is not None)
+    if address is not None:
+        assert read(address) == [(address, None)]
