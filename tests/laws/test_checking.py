@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from importer.normalise import normalise
 from importer.normalise.text import tidy
-from importer.settings.values import FATAL
 from importer.settings import Settings
+from importer.settings.values import FATAL
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME, ROW, SOURCE
 from tests.tables import SETTINGS, Row, checked, table
