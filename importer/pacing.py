@@ -1,9 +1,10 @@
 """The rate that everybody shares: smooth, held when the API says so, slower after a 429.
 
 A permit is the right to send one request now. Departures follow the generic cell rate algorithm:
-each is due one interval after the one before, and one that was late (a timer, a busy loop) may be
-caught up by `SLACK_S` and no more. The interval is longer than 1 / rate by just that much, so
-that in any second at most `rate` permits are given, whatever the timers do; the price is 1 %.
+each is due one interval after the one before. One that was late although somebody was waiting for
+it (a timer, a busy machine) is caught up, never faster than at twice the rate and never beyond
+what any second may hold: a departure comes at least a second after the one that lies a second's
+worth of departures before it. A rest saves nothing up.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-SLACK_S: Final = 0.01
-"""How late a departure may be without delaying those after it."""
+SLACK_S: Final = 0.005
+"""How much longer than a second the second is that the rate is held to: requests jitter."""
+
+CATCH_UP_S: Final = 0.25
+"""How late a departure may be without delaying those after it, where somebody waited for it."""
 
 RECOVERY_S: Final = 60.0
 """How long the rate takes to grow from nothing to what it was before it was halved."""
@@ -60,6 +64,10 @@ class Pace:
         self._sleep = sleep
         self._turn = asyncio.Lock()  # first come, first served; freed by cancellation too
         self._due = -math.inf
+        self._spaced = -math.inf
+        self._second: deque[float] = deque(
+            maxlen=math.ceil(rate_per_s) if math.isfinite(rate_per_s) else 1
+        )
         self._held_until = -math.inf
         self._quota_interval_s = 0.0
         self._quota_until = -math.inf
@@ -79,12 +87,17 @@ class Pace:
         Returns:
             When it was given, for `slow_down`.
         """
+        asked = self._now()
         async with self._turn:
             while (wait_s := self._next() - self._now()) > _INSTANT_S:
                 await self._sleep(wait_s)
             now = self._now()
-            self._due = max(self._next(), now - SLACK_S) + self._interval_s(now)
+            interval_s = self._interval_s(now)
+            since = now - CATCH_UP_S if asked <= self._due else asked - SLACK_S
+            self._due = max(self._due, self._held_until, since) + interval_s
+            self._spaced = now + interval_s / 2
             self._left.append(now)
+            self._second.append(now)
             return now
 
     def hold(self, seconds: float) -> None:
@@ -142,7 +155,16 @@ class Pace:
         return max(self._next() - now, 0.0) + (count - 1) * self._interval_s(now)
 
     def _next(self) -> float:
-        return max(self._due, self._held_until)
+        return max(self._due, self._spaced, self._held_until, self._after_a_second())
+
+    def _after_a_second(self) -> float:
+        """When the departure is a second old that lies as many back as a second may hold."""
+        if not math.isfinite(self._rate):
+            return -math.inf
+        back = max(math.floor(self._rate), 1)
+        if len(self._second) < back:
+            return -math.inf
+        return self._second[-back] + max(1.0, 1 / self._rate) * (1 + SLACK_S)
 
     def _interval_s(self, now: float) -> float:
         own = (1 + SLACK_S) / self._rate
