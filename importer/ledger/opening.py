@@ -124,7 +124,10 @@ def _file(url: URL) -> Path | None:
         return None
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise LedgerError("A ledger must be a file, or it forgets who was contacted.", _FIX_URL)
-    return Path(url.database)
+    path = Path(url.database)
+    if path.is_dir():
+        raise LedgerError(f"The ledger {path} is a folder.", "Name a file in it.")
+    return path
 
 
 def _shown(url: URL) -> str:
@@ -147,8 +150,6 @@ def _make_private(path: Path, *, create: bool) -> None:
     SQLite gives the `-wal` and `-shm` files the mode of the file itself. An existing file is
     never opened here: closing it would drop the locks that SQLite holds in this process.
     """
-    if path.is_dir():
-        raise LedgerError(f"The ledger {path} is a folder.", "Name a file in it.")
     if path.exists():
         for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
             with suppress(OSError):
