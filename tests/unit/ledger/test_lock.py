@@ -1,0 +1,103 @@
+"""One process holds the ledger, another waits or learns who it is, a dead one holds nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import LedgerError
+from importer.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOLDER = """
+import sys
+from importer.ledger import Ledger
+with Ledger.open(sys.argv[1]) as ledger, ledger.hold("importer run"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(url: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the ledger until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_second_learns_who_was_first(holder: subprocess.Popen[str], ledger: Ledger) -> None:
+    """Command, process, host and time of the holder."""
+    with pytest.raises(LedgerError) as caught, ledger.hold("importer resume"):
+        pytest.fail("both hold it")
+    assert "'importer run' since 20" in caught.value.message
+    assert f"process {holder.pid} on " in caught.value.message
+    assert "ledger_wait_s" in caught.value.fix
+
+
+def test_the_second_waits_its_turn(holder: subprocess.Popen[str], ledger: Ledger) -> None:
+    """As long as it was told to."""
+    assert holder.stdin is not None
+    threading.Timer(0.2, holder.stdin.close).start()
+    with ledger.hold("importer resume", 30):
+        pass
+    with pytest.raises(LedgerError, match="in use"):
+        second_hold(ledger, wait_s=0.05)
+
+
+def second_hold(ledger: Ledger, *, wait_s: float) -> None:
+    """Holds the ledger twice."""
+    with ledger.hold("first"), ledger.hold("second", wait_s):
+        pass
+
+
+def test_a_dead_process_holds_nothing(holder: subprocess.Popen[str], ledger: Ledger) -> None:
+    """Killed, it leaves its card behind and no lock."""
+    holder.kill()
+    holder.wait()
+    with ledger.hold("importer resume"):
+        pass
+
+
+def test_a_holder_without_a_card(
+    holder: subprocess.Popen[str], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Whoever comes in between lock and card still gets a sentence."""
+    del holder
+    card = tmp_path / "importer.db-holder"
+    for text in ("", "[]", None):
+        card.unlink() if text is None else card.write_text(text, encoding="utf-8")
+        with pytest.raises(LedgerError, match="in use by another process"), ledger.hold("x"):
+            pytest.fail("both hold it")
+
+
+def test_held_again_after_release(ledger: Ledger, tmp_path: Path) -> None:
+    """However the first one ended; the card goes with it."""
+    with pytest.raises(ZeroDivisionError), ledger.hold("first"):
+        _ = 1 / 0
+    assert not (tmp_path / "importer.db-holder").exists()
+    with ledger.hold("second"):
+        assert (tmp_path / "importer.db-holder").exists()
+
+
+def test_others_may_look_meanwhile(holder: subprocess.Popen[str], url: str) -> None:
+    """The lock keeps runs apart, not readers: `runs` and `results` work during a run."""
+    del holder
+    looking = Ledger.open_existing(url)
+    assert looking is not None
+    with looking:
+        assert looking.runs() == ()
