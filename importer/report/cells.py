@@ -11,12 +11,12 @@ import polars as pl
 from importer.model import RowStatus
 from importer.problems import with_words
 from importer.report.spreadsheets import originals
-from importer.report.wording import plain
+from importer.report.wording import plain, weight
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from importer.model import Plan, Table
 
@@ -28,8 +28,9 @@ CHANGES: Final = 500
 
 _COLUMNS: Final = 60
 _CELL: Final = 120
-_BUDGET: Final = 1_200_000  # characters of all tables, so that huge cells do not make a huge page
-_MARKUP: Final = 40  # characters that a cell costs whatever is in it
+_BUDGET: Final = 1_300_000  # bytes of all tables, so that huge cells do not make a huge page
+_CHANGES_BUDGET: Final = 400_000
+_MARKUP: Final = 50  # bytes that a cell costs whatever is in it
 _BECAME: Final = re.compile(r"`(.*)` -> `(.*)`", re.DOTALL)
 _CHANGED: Final = (Code.VALUE_CHANGED.value, Code.NAME_SPLIT.value)
 
@@ -165,22 +166,27 @@ def _row(
 
 
 def _cost(line: RejectedRow) -> int:
-    """Characters of a row, about."""
+    """Bytes of a row in the page, about."""
+    cells = (Cell("", line.notes), *line.cells)
     return sum(
-        _MARKUP + len(cell.value) + sum(_MARKUP + len(note.message) for note in cell.notes)
-        for cell in (Cell("", line.notes), *line.cells)
+        _MARKUP * (1 + len(cell.notes)) + weight(cell.value, *(note.message for note in cell.notes))
+        for cell in cells
     )
 
 
 def changes(plan: Plan) -> tuple[tuple[Change, ...], int]:
-    """The first `CHANGES` automatic changes, and how many there are."""
+    """The first `CHANGES` automatic changes, or as many as fit, and how many there are."""
     changed = plan.problems.filter(pl.col("code").is_in(_CHANGED) & pl.col(ROW).is_not_null())
     first = with_words(changed.head(CHANGES), plan.tables)
-    return tuple(_change(line) for line in _lines(first)), changed.height
-
-
-def _lines(frame: pl.DataFrame) -> Iterator[tuple[str, int, str | None, str | None, str, str]]:
-    yield from frame.select("source", ROW, "header", "column", "value", "detail").iter_rows()
+    budget = _CHANGES_BUDGET
+    found = []
+    for line in first.select("source", ROW, "header", "column", "value", "detail").iter_rows():
+        change = _change(line)
+        budget -= _MARKUP * 5 + weight(change.file, change.header, change.before, change.after)
+        if budget < 0:
+            break
+        found.append(change)
+    return tuple(found), changed.height
 
 
 def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
@@ -188,4 +194,5 @@ def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
     file, row, header, column, value, detail = line
     spelled = _BECAME.fullmatch(detail)
     before, after = spelled.groups() if spelled else (value, detail)
-    return Change(file, row, header or column or "", plain(before, _CELL), plain(after, _CELL))
+    named = plain(header or column or "", 60)
+    return Change(plain(file, 60), row, named, plain(before, _CELL), plain(after, _CELL))

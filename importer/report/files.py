@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
     """
     target = path.resolve()
     if target.is_dir():
-        raise UsageError(f"{path} is a folder.", "Give the name of a file in it.")
+        raise _is_folder(path)
     if target.exists() and not target.is_file():
         try:
             with target.open("w", encoding="utf-8", newline="") as out:
@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
         except OSError as exc:
             raise _unwritable(path, exc) from exc
         return
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
+    temporary = _temporary(target)
     try:
         with _opened(temporary, path) as out:
             yield out
@@ -50,6 +50,36 @@ def replacing(path: Path) -> Iterator[TextIO]:
         raise _unwritable(path, exc) from exc
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_unwritable(*paths: Path | None) -> None:
+    """Raises where `replacing` would not even begin, so that it can be asked before a long work.
+
+    Args:
+        paths: of files to be written later; None is none.
+
+    Raises:
+        UsageError: as `replacing` does; nothing is left behind.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        target = path.resolve()
+        if target.is_dir():
+            raise _is_folder(path)
+        if not target.exists() or target.is_file():
+            temporary = _temporary(target)
+            _opened(temporary, path).close()
+            temporary.unlink()
+
+
+def _is_folder(path: Path) -> UsageError:
+    return UsageError(f"{path} is a folder.", "Give the name of a file in it.")
+
+
+def _temporary(target: Path) -> Path:
+    """What the new file is called until it takes the place of the old one."""
+    return target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
 
 
 def _opened(temporary: Path, named: Path) -> TextIO:

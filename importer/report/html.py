@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from importer.report.cells import changes, rejected_tables
+from importer.report.charts import causes, group_bars, shares
 from importer.report.files import replacing
 from importer.report.meetings import contact, facts, heading, pretty
-from importer.report.wording import counted, number, plain, read_as, size
+from importer.report.wording import counted, number, plain, read_as, size, weight
 from schemas.codes import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-    from importer.model import Json
-    from importer.report.lists import GroupView
+    from importer.report.lists import FileView, GroupView
     from importer.report.tasks import Task
     from importer.report.view import PlanView
 
+# How much of everything is shown: all of it together stays under 5 MB, whatever is in the cells.
 _TASKS: Final = 60
+_ROWS: Final = 100
 _GROUPS: Final = 60
-_FILES: Final = 60
-_BARS: Final = 8
-_HEADERS: Final = 100
+_GROUPS_BUDGET: Final = 900_000
+_FACTS: Final = 40
 _TEXT: Final = 6_000
+_FILES: Final = 60
+_FILES_BUDGET: Final = 400_000
+_HEADERS: Final = 200
+_NAMED: Final = 3
 _QUOTED: Final = re.compile(r"`([^`]+)`")
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A line of a chart: what, how many, how long of a hundred, and where it leads."""
-
-    label: str
-    count: int
-    percent: float
-    anchor: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A part of the rows that were read."""
-
-    label: str
-    count: int
-    kind: str
 
 
 def write(view: PlanView, path: Path) -> None:
@@ -74,7 +59,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, counted=counted, plain=plain, size=size, pretty=_pretty, said=_said
+        number=number, counted=counted, plain=plain, size=size, said=_said, places=_places
     )
     return environment
 
@@ -84,119 +69,127 @@ def _said(text: str) -> Markup:
     return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(plain(text, 400)))))  # noqa: S704 (escaped)
 
 
-def _pretty(value: Json) -> str:
-    text = pretty(value)
-    return (
-        text
-        if len(text) <= _TEXT
-        else f"{text[:_TEXT]}\n… and {len(text) - _TEXT:,} characters more"
-    )
-
-
 def _page(view: PlanView) -> dict[str, object]:
     """Everything that the template names."""
     tables = rejected_tables(view.plan)
     tidied, tidied_total = changes(view.plan)
+    fix, check = _tasks(view, Severity.ERROR), _tasks(view, Severity.WARNING)
     sections = [
-        (kind, title, _tasks(view, severity), max(0, len(view.of(severity)) - _TASKS))
-        for kind, title, severity in (
-            ("fix", "To fix", Severity.ERROR),
-            ("check", "To check", Severity.WARNING),
-        )
+        (kind, title, found[:_TASKS], max(0, len(found) - _TASKS))
+        for kind, title, found in (("fix", "To fix", fix), ("check", "To check", check))
+        if found
     ]
-    notes = [task for task in view.of(Severity.INFO) if not task.total]
+    shown = {anchor for *_, found, _ in sections for anchor, _ in found}
+    bars = causes(
+        [
+            (kind, anchor if anchor in shown else "", task)
+            for kind, found in (("fix", fix), ("check", check))
+            for anchor, task in found
+        ]
+    )
+    groups = _fitting((_group(group) for group in view.groups[:_GROUPS]), _GROUPS_BUDGET)
+    files = _fitting((_file(file) for file in view.files[:_FILES]), _FILES_BUDGET)
+    names = ", ".join(plain(file.name, 60) for file in view.files[:_NAMED])
+    more = len(view.files) - _NAMED
     return {
         "view": view,
         "counts": view.counts,
-        "names": ", ".join(plain(file.name) for file in view.files[:3])
-        + (f" and {len(view.files) - 3} more" if len(view.files) > 3 else ""),  # noqa: PLR2004
+        "names": f"{names} and {more} more" if more > 0 else names,
         "several": len(view.files) > 1,
         "positions": {file.name: position for position, file in enumerate(view.files)},
-        "shares": _shares(view),
-        "sections": [section for section in sections if section[2]],
-        "notes": notes,
-        "causes": _causes(view),
-        "group_bars": _group_bars(view.groups),
+        "shares": shares(view.counts),
+        "sections": sections,
+        "notes": [task for task in view.of(Severity.INFO) if not task.total][:_TASKS],
+        "causes": bars,
+        "group_bars": group_bars(view.groups, len(groups)),
         "tables": tables,
         "shown": {(table.position, row.row) for table in tables for row in table.rows},
         "rows_shown": sum(len(table.rows) for table in tables),
         "tidied": tidied,
         "tidied_total": tidied_total,
-        "groups": [
-            {"view": group, "heading": heading(group), "facts": facts(group),
-             "contact": contact(group.example) if group.example else []}
-            for group in view.groups[:_GROUPS]
-        ],
-        "braces": any("{{" in pretty(group.meeting_configuration) for group in view.groups),
-        "groups_left": max(0, len(view.groups) - _GROUPS),
-        "files": [
-            (file, read_as(file.encoding, file.delimiter, file.sheet, file.header_row),
-             list(file.columns.items())[:_HEADERS], list(file.extra)[:_HEADERS],
-             list(file.ignored)[:_HEADERS])
-            for file in view.files[:_FILES]
-        ],
-        "files_left": max(0, len(view.files) - _FILES),
-    }  # fmt: skip
+        "groups": groups,
+        "groups_left": len(view.groups) - len(groups),
+        "braces": any("{{" in group["templates"] for group in groups),
+        "files": files,
+        "files_left": len(view.files) - len(files),
+    }
 
 
-def _shares(view: PlanView) -> list[Share]:
-    """The rows that were read, by what becomes of them; what there is none of is left out."""
-    counts = view.counts
-    found = (
-        Share("ready", counts.ready, "good"),
-        Share("to fix", counts.rejected, "fix"),
-        Share("repeated, left out", counts.duplicates, "rest"),
-        Share("done before, left out", counts.already_imported, "done"),
-    )
-    return [share for share in found if share.count]
+_Part = dict[str, Any]
+
+
+def _fitting(parts: Iterator[_Part], budget: int) -> list[_Part]:
+    """The first parts that take no more than so many bytes of the page together."""
+    found = []
+    for part in parts:
+        budget -= weight(json.dumps(part, default=str, ensure_ascii=False))
+        if budget < 0:
+            break
+        found.append(part)
+    return found
+
+
+def _group(group: GroupView) -> _Part:
+    """A group in words, and as it stands."""
+    parts = (group.meeting_participants, group.meeting_configuration)
+    names = (("Campaign", group.campaign), ("Meeting", group.meeting))
+    return {
+        "heading": plain(heading(group), 120),
+        "rows": group.rows,
+        "names": [(label, plain(name)) for label, name in (*names, ("People", group.participants))],
+        "facts": [(label, plain(text, 600)) for label, text in facts(group)][:_FACTS],
+        "templates": "\n".join(_cut(pretty(part)) for part in parts if part),
+        "example_row": plain(group.example_row),
+        "contact": contact(group.example) if group.example is not None else [],
+        "example": _cut(pretty(group.example)) if group.example is not None else "",
+    }
+
+
+def _file(file: FileView) -> _Part:
+    """A file and how it was understood."""
+    columns = [(plain(h, 60), column.replace("_", " ")) for h, column in file.columns.items()]
+    return {
+        "name": plain(file.name, 200),
+        "read": file.read,
+        "ready": file.ready,
+        "rejected": file.rejected,
+        "size": file.size,
+        "how": plain(read_as(file.encoding, file.delimiter, file.sheet, file.header_row)),
+        "columns": columns[:_HEADERS],
+        "extra": [plain(header, 60) for header in file.extra][:_HEADERS],
+        "ignored": [plain(header, 60) for header in file.ignored][:_HEADERS],
+        "notes": [plain(note, 400) for note in file.notes][:_HEADERS],
+        "sha256": file.sha256,
+    }
+
+
+def _cut(text: str) -> str:
+    """A long text, with how much of it is left out."""
+    if len(text) <= _TEXT:
+        return text
+    return f"{text[:_TEXT]}\n… and {len(text) - _TEXT:,} more characters"
+
+
+def _places(task: Task) -> tuple[list[tuple[str, int, tuple[int, ...], int]], int]:
+    """File, its position, first rows and number of rows, for some files; how many files are left.
+
+    No more than `_ROWS` rows of a task are named in all.
+    """
+    room = _ROWS
+    found = []
+    for where in task.where[:_FILES]:
+        if room <= 0:
+            break
+        rows = where.rows[:room]
+        room -= len(rows)
+        found.append((where.file, where.position, rows, where.total))
+    return found, len(task.where) - len(found)
 
 
 def _tasks(view: PlanView, severity: Severity) -> list[tuple[str, Task]]:
     """The tasks of a severity with the anchors that the chart leads to."""
-    found = [
+    return [
         (f"task-{position}", task)
         for position, task in enumerate(view.tasks)
         if task.severity is severity
     ]
-    return found[:_TASKS]
-
-
-def _causes(view: PlanView) -> list[Bar]:
-    """The most frequent causes, errors and warnings, as bars."""
-    wanted = [
-        (kind, anchor, task)
-        for kind, severity in (("fix", Severity.ERROR), ("check", Severity.WARNING))
-        for anchor, task in _tasks(view, severity)
-    ]
-    wanted.sort(key=lambda each: -each[2].count)
-    largest = max((task.count for *_, task in wanted), default=1)
-    bars = [
-        Bar(task.do, task.count, 100 * task.count / largest, anchor, kind)
-        for kind, anchor, task in wanted[:_BARS]
-    ]
-    rest = sum(task.count for *_, task in wanted[_BARS:])
-    if rest:
-        more = counted(len(wanted) - _BARS, "more cause")
-        bars.append(Bar(f"and {more}", rest, 0.0, "", "rest"))
-    return bars
-
-
-def _group_bars(groups: Sequence[GroupView]) -> list[Bar]:
-    """The groups with the most rows."""
-    order = sorted(range(len(groups)), key=lambda position: -groups[position].rows)
-    largest = max((group.rows for group in groups), default=1)
-    bars = [
-        Bar(
-            f"{groups[position].campaign}: {heading(groups[position])}",
-            groups[position].rows,
-            100 * groups[position].rows / largest,
-            f"group-{position}" if position < _GROUPS else "",
-            "good",
-        )
-        for position in order[:_BARS]
-    ]
-    rest = sum(groups[position].rows for position in order[_BARS:])
-    if rest:
-        more = counted(len(groups) - _BARS, "more group")
-        bars.append(Bar(f"and {more}", rest, 0.0, "", "rest"))
-    return bars

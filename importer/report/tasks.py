@@ -26,6 +26,7 @@ ROWS_NAMED: Final = 200
 
 DO: Final[Mapping[Code, str]] = MappingProxyType(
     {
+        Code.FILE_MISSING: "Correct the name of the file",
         Code.FILE_UNREADABLE: "Save the file again",
         Code.FILE_EMPTY: "Put candidates into the file",
         Code.FILE_TOO_LARGE: "Make the file smaller",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from html import escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -78,3 +79,8 @@ def elapsed(seconds: float) -> str:
         return f"{rest} s"
     hours, left = divmod(minutes, 60)
     return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
+def weight(*texts: str) -> int:
+    """Bytes that texts take in a page, escaped."""
+    return sum(len(escape(text).encode()) for text in texts)

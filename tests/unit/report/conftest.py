@@ -298,7 +298,7 @@ def recruiter_plan(recruiter: Table) -> Plan:
                 row=6,
                 column="phone_number",
                 value="020 7946 0018",
-                detail="020 7946 0018 -> +442079460018",
+                detail="`020 7946 0018` -> `+442079460018`",
             ),
         ],
     )

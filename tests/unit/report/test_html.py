@@ -1,0 +1,310 @@
+"""The page: whole, escaped, bounded, readable by everybody, and alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+import importer.report
+from importer import problems
+from importer.report import html, view
+from importer.settings import Settings
+from schemas.codes import Code
+from schemas.columns import SOURCE
+
+if TYPE_CHECKING:
+    from importer.model import Plan
+    from tests.unit.report.conftest import MakePlan, MakeTable
+
+VOID = {"meta", "link", "br", "col", "img", "input", "hr"}
+CSS = (Path(importer.report.__file__).parent / "plan.css").read_text()
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their nesting checked on the way."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes an element."""
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Every element is closed where it should be."""
+        assert self.open.pop() == tag
+        self.text += " " if tag in {"td", "th", "li", "dt", "dd", "p", "h3"} else ""
+
+    def handle_data(self, data: str) -> None:
+        """Notes what can be read, the style sheet aside."""
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        """The attributes of the elements of a kind."""
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+def written(plan: Plan, folder: Path) -> str:
+    """The page of a plan, with an example and a date."""
+    path = folder / "report.html"
+    body = {"firstName": "Ada", "phoneNumber": "+442079460018"}
+    seen = view.of_plan(
+        plan,
+        Settings(),
+        examples={0: ("row 2", body)} if plan.groups else {},
+        made=datetime(2026, 11, 22, 15, 30, tzinfo=UTC),
+    )
+    html.write(seen, path)
+    return path.read_text("utf-8")
+
+
+def squeezed(text: str) -> str:
+    """The text with single spaces."""
+    return " ".join(text.split())
+
+
+def test_everything_is_on_the_page(recruiter_plan: Plan, tmp_path: Path) -> None:
+    """Headline, counts, tasks, cells, changes, groups, example, files, fingerprints."""
+    page = Page(written(recruiter_plan, tmp_path))
+    assert not page.open
+    text = squeezed(page.text)
+    for expected in (
+        "Check of recruiter.csv 22 November 2026, 15:30 UTC",
+        "2 of 6 rows are ready for 1 group; 3 need fixing.",
+        "Nothing has been sent. 1 row repeats a person of an earlier row: left out.",
+        "2 ready",
+        "3 to fix",
+        "Correct the phone number 1 row",
+        "This is not a phone number that exists. Correct the number.",
+        "Look for a mobile number",
+        "020 7946 0018 +442079460018",
+        "Interview for Warehouse Lead 2 rows",
+        "Grace Hopper (grace.hopper@example.com), organizer",
+        "Mon–Fri 09:00–17:00",
+        "Example: row 2",
+        "Mobile as phone number",
+        "utf-8, semicolon",
+        recruiter_plan.tables[0].source.sha256,
+        recruiter_plan.hash,
+    ):
+        assert expected in text, expected
+
+
+def test_links_lead_to_what_is_there(recruiter_plan: Plan, tmp_path: Path) -> None:
+    """Every anchor has its target, every label its element, no id is there twice."""
+    page = Page(written(recruiter_plan, tmp_path))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [link["href"] for link in page.all("a")]
+    assert "#r0-3" in links
+    assert {href[1:] for href in links if href} <= set(ids)
+    labels = [a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a]
+    assert labels
+    assert set(labels) <= set(ids)
+
+
+def test_the_page_stands_alone(recruiter_plan: Plan, tmp_path: Path) -> None:
+    """No script, nothing to fetch, and a policy that forbids both."""
+    text = written(recruiter_plan, tmp_path)
+    page = Page(text)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "iframe", "object", "embed", "form", "base"}
+    assert [link["href"] for link in page.all("link")] == ["data:,"]
+    assert not re.search(r"\bsrc\s*=|@import|url\(|https?://|//cdn", text)
+    assert not [name for _, attributes in page.elements for name in attributes if name[:2] == "on"]
+    policy = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv")]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+
+
+def test_it_can_be_read_without_eyes_and_used_without_a_mouse(
+    recruiter_plan: Plan, tmp_path: Path
+) -> None:
+    """Language, title, one h1, headings without gaps, headers of tables, reachable regions."""
+    page = Page(written(recruiter_plan, tmp_path))
+    assert page.all("html")[0]["lang"] == "en"
+    assert len(page.all("h1")) == len(page.all("main")) == len(page.all("title")) == 1
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert all(later <= sooner + 1 for sooner, later in pairwise(levels))
+    assert all("scope" in header for header in page.all("th"))
+    scrolled = [div for div in page.all("div") if "scroll" in (div.get("class") or "")]
+    assert scrolled
+    for region in scrolled:
+        assert (region["tabindex"], region["role"]) == ("0", "region")
+        assert region.get("aria-label") or region.get("aria-labelledby")
+
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;`{{7*7}}`\u202e\x1b\x00"
+
+
+def test_nothing_of_the_user_s_is_markup(
+    make_plan: MakePlan, make_table: MakeTable, tmp_path: Path
+) -> None:
+    """Not a cell, a header, a file name, a note, a detail: all of it is text."""
+    table = make_table(
+        EVIL, [EVIL, "Name"], [[EVIL, EVIL]], {EVIL: "phone_number"}, extra={"Name": EVIL},
+        notes=(EVIL,),
+    )  # fmt: skip
+    found = [
+        problems.one(code, row=row, column=column, value=EVIL, detail=EVIL)
+        for code, row, column in (
+            (Code.PHONE_INVALID, 2, "phone_number"),
+            (Code.TEMPLATE_INVALID, 2, EVIL),
+            (Code.NAME_SPLIT, 2, "full_name"),
+            (Code.VALUE_CHANGED, 2, "phone_number"),
+            (Code.HEADER_MOVED, None, None),
+            (Code.COLUMN_UNKNOWN, None, EVIL),
+        )
+    ]
+    text = written(make_plan([table], found), tmp_path)
+    page = Page(text)
+    assert not page.open
+    assert {tag for tag, _ in page.elements} & {"script", "img"} == set()
+    assert not [name for _, attributes in page.elements for name in attributes if name[:2] == "on"]
+    assert "<script>alert(1)</script>" in page.text
+    assert "49" not in page.text
+    assert not set("\u202e\x1b\x00") & set(text)
+
+
+def test_a_hundred_thousand_problems_stay_under_5_mb(
+    make_plan: MakePlan, make_table: MakeTable, tmp_path: Path
+) -> None:
+    """And what is left out is said, with where to find all of it."""
+    count = 50_000
+    cells = [[f"020 {row}", f"a{row}@example", "n" * 300] for row in range(count)]
+    mapping = {"Tel": "phone_number", "Mail": "email"}
+    table = make_table("big.csv", ["Tel", "Mail", "Note"], cells, mapping)
+    rows = table.frame.with_columns(pl.lit(0).alias(SOURCE))
+    plan = make_plan(
+        [table],
+        [
+            problems.at(rows, Code.PHONE_INVALID, column="phone_number", value=pl.col("Tel")),
+            problems.at(rows, Code.EMAIL_INVALID, column="email", value=pl.col("Mail"),
+                        detail=pl.col("Mail")),
+        ],
+    )  # fmt: skip
+    assert plan.problems.height == 100_000
+    text = written(plan, tmp_path)
+    assert len(text.encode()) < 5_000_000
+    words = squeezed(Page(text).text)
+    assert "Correct the phone number 50,000 rows" in words
+    assert "Shown: 500 of 50,000 rows." in words
+    assert "--rejected FILE.csv" in words
+    assert "--format json" in words
+
+
+def test_the_worst_file_stays_under_5_mb(
+    make_plan: MakePlan, make_table: MakeTable, tmp_path: Path
+) -> None:
+    """Many wide columns, long cells full of what must be escaped, a problem in each."""
+    headers = [f"Column {number} {'&' * 90}" for number in range(300)]
+    extra = {header: f"c{number}" for number, header in enumerate(headers)}
+    table = make_table("wide.csv", headers, [["<&>\"'" * 100] * 300] * 150, {}, extra=extra)
+    rows = table.frame.with_columns(pl.lit(0).alias(SOURCE))
+    found = [
+        problems.at(rows, code, column=column, value=pl.lit("<&>'" * 100), detail=pl.lit("&" * 500))
+        for column in extra.values()
+        for code in (Code.PLACEHOLDER_MISSING, Code.VALUE_CHANGED)
+    ]
+    text = written(make_plan([table], found), tmp_path)
+    assert len(text.encode()) < 5_000_000
+    assert "more causes left out here" in squeezed(Page(text).text)
+
+
+def test_many_groups_and_files_stay_under_5_mb(
+    make_plan: MakePlan, make_table: MakeTable, tmp_path: Path
+) -> None:
+    """Huge templates in hundreds of groups, wide headers in hundreds of files."""
+    headers = [f"H{number}{'<' * 60}" for number in range(300)]
+    mapping = {headers[0]: "phone_number"}
+    extra = {header: f"c{number}" for number, header in enumerate(headers[1:])}
+    tables = [
+        make_table(f"{number}.csv", headers, [["1"] * 300] * 2, mapping, extra=extra)
+        for number in range(200)
+    ]
+    found = [
+        problems.one(Code.PHONE_INVALID, row=2, column="phone_number", value="<" * 99, source=each)
+        for each in range(200)
+    ]
+    plan = make_plan(tables, found, groups=200)
+    huge = {f"key{number}": "<&>" * 400 for number in range(90)}
+    groups = tuple(dataclasses.replace(each, meeting_configuration=huge) for each in plan.groups)
+    text = written(dataclasses.replace(plan, groups=groups), tmp_path)
+    assert len(text.encode()) < 5_000_000
+    words = squeezed(Page(text).text)
+    assert "more groups left out here" in words
+    assert "more files left out here" in words
+    assert "and 140 more files" in words
+
+
+def test_a_clean_file_says_so(make_plan: MakePlan, make_table: MakeTable, tmp_path: Path) -> None:
+    """No empty sections, and what comes next."""
+    table = make_table("a.csv", ["Name"], [["Ada"]], {"Name": "first_name"})
+    page = Page(written(make_plan([table]), tmp_path))
+    text = squeezed(page.text)
+    assert "The only row is ready for 1 group; nothing needs fixing." in text
+    assert "Every row that can be sent is ready." in text
+    assert "To fix" not in text
+    assert "Rows to fix" not in text
+
+
+def test_an_unreadable_file_is_explained(
+    make_plan: MakePlan, make_table: MakeTable, tmp_path: Path
+) -> None:
+    """There are no rows, no groups and no chart of them, but a task."""
+    found = [problems.one(Code.FILE_UNREADABLE, detail="it is a picture")]
+    text = squeezed(
+        Page(written(make_plan([make_table("x.png", [], [], {})], found), tmp_path)).text
+    )
+    assert "There are no rows to import." in text
+    assert "Save the file again 1 file" in text
+    assert "it is a picture" in text
+    assert "What will be sent" not in text
+
+
+def test_the_same_plan_gives_the_same_page(recruiter_plan: Plan, tmp_path: Path) -> None:
+    """Byte for byte."""
+    assert written(recruiter_plan, tmp_path) == written(recruiter_plan, tmp_path)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, as WCAG defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [
+        ("ink", "paper"), ("soft", "paper"), ("soft", "card"), ("soft", "sunk"), ("ink", "sunk"),
+        ("link", "paper"), ("link", "card"), ("link", "sunk"), ("fix", "fix-tint"),
+        ("check", "check-tint"), ("soft", "fix-tint"),
+    ],
+)  # fmt: skip
+def test_text_stands_out_from_its_ground(scheme: int, ink: str, paper: str) -> None:
+    """A contrast of 4.5 at least, in every scheme."""
+    block = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[scheme]
+    colours = {
+        name: value if len(value) == 7 else "#" + "".join(letter * 2 for letter in value[1:])
+        for name, value in re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block)
+    }
+    light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
