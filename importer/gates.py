@@ -7,15 +7,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from importer.errors import Exit, FileUnreadable, Held, UsageError
 from importer.model import State
-from schemas.codes import Code, Severity
-from schemas.columns import ROW
+from importer.problems import errors
+from schemas.codes import Code
+from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import polars as pl
 
     from importer.guards import Ending
     from importer.ledger.records import Run
@@ -23,17 +24,19 @@ if TYPE_CHECKING:
 
 
 def unusable(plan: Plan) -> pl.DataFrame:
-    """The problems that keep a whole file out."""
-    found = plan.problems
-    return found.filter(
-        found[ROW].is_null() & (found["severity"] == Severity.ERROR.value)
-        | found["code"].is_in([Code.QUOTE_UNCLOSED.value])
+    """The errors that keep a whole file out: of no row, at its header, or a quote left open."""
+    headers = [table.source.header_row for table in plan.tables]
+    header = pl.col(SOURCE).replace_strict(
+        range(len(headers)), headers, default=0, return_dtype=pl.UInt32
     )
+    whole = pl.col(ROW).is_null() | (pl.col(ROW) <= header)
+    unclosed = pl.col("code") == Code.QUOTE_UNCLOSED.value
+    return errors(plan.problems).filter(whole | unclosed)
 
 
 def refuse_unreadable(plan: Plan) -> None:
     """Raises FileUnreadable where a file cannot be used: then nothing of the others is sent."""
-    names = {plan.tables[position].source.name for position in unusable(plan)["#source"]}
+    names = {plan.tables[position].source.name for position in unusable(plan)[SOURCE]}
     if names:
         raise FileUnreadable(
             f"{', '.join(sorted(names))} cannot be used, so nothing is sent.",

@@ -46,7 +46,7 @@ class Ending:
 
     Attributes:
         reason: one sentence for a person; empty where all was done.
-        exit_code: OK, SETUP (the API refuses us), HELD (a guard) or INTERRUPTED.
+        exit_code: OK, SETUP (the API refuses us, or is not there), HELD (a guard) or INTERRUPTED.
     """
 
     reason: str = ""
@@ -130,16 +130,24 @@ class Tally:
         self._guards = guards
         self._failed = 0
         self._in_a_row = 0
+        self._unsent_in_a_row = 0
 
     def count(self, outcome: Outcome) -> Ending:
         """Take note of an outcome; an ending where it is one failure too many."""
         if outcome.state not in FAILURES:
-            self._in_a_row = 0
+            self._in_a_row = self._unsent_in_a_row = 0
             return Ending()
         self._failed += 1
         self._in_a_row += 1
+        self._unsent_in_a_row += outcome.state is State.UNSENT
         most, row = self._guards.max_failures, self._guards.max_failures_in_a_row
         last = f"The last: {outcome.message or outcome.state}"
+        if row is not None and self._unsent_in_a_row >= row:
+            return Ending(
+                f"The API takes nothing now: {self._unsent_in_a_row} submissions in a row could "
+                f"not be sent. {last}",
+                Exit.SETUP,
+            )
         if row is not None and self._in_a_row >= row:
             return Ending(f"{self._in_a_row} submissions in a row failed. {last}", Exit.HELD)
         if most is not None and self._failed > most:

@@ -22,6 +22,7 @@ class Severity(StrEnum):
 class Code(StrEnum):
     """What can be wrong with a file, a column, a row or a value."""
 
+    FILE_MISSING = "file-missing"
     FILE_UNREADABLE = "file-unreadable"
     FILE_EMPTY = "file-empty"
     FILE_TOO_LARGE = "file-too-large"
@@ -83,6 +84,7 @@ _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
     {
+        Code.FILE_MISSING: Words(_E, "There is no such file.", "Correct its name or its folder."),
         Code.FILE_UNREADABLE: Words(
             _E, "The file cannot be read: {detail}.", "Save it again as CSV (UTF-8) or XLSX."
         ),

@@ -14,6 +14,7 @@ from importer.payload import submissions
 from importer.people import looking
 from importer.pipeline import prepare
 from importer.report import html, json, spreadsheets, terminal, view
+from importer.report.files import refuse_unwritable
 from importer.report.payloads import write as write_payloads
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -51,6 +52,7 @@ def check(
     nothing is written but what you ask for.
     """
     settings = settings_of(config, flags)
+    refuse_unwritable(report, rejected, payloads)
     with looking(settings) as look:
         plan = prepare(files, settings, look)
     shown = view.of_plan(plan, settings)

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from importer.cli.options import settings_flags, settings_of
-from importer.errors import UsageError
+from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger
 from importer.loader import load
 from importer.pipeline import report_of
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def opened(settings: Settings) -> Ledger:
-    """The ledger for looking at; raises UsageError where nothing ran yet."""
+    """The ledger for looking at; raises LedgerError where nothing ran yet."""
     ledger = Ledger.open_existing(settings.ledger)
     if ledger is None:
-        raise UsageError(
+        raise LedgerError(
             "There is no ledger yet: nothing was ever sent from here.",
             "Begin with `importer run FILE`, or name the ledger with --ledger or --config.",
         )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from importer import pipeline
 from importer.cli.options import READING, SENDING, settings_flags, settings_of
-from importer.errors import Exit, Held, UsageError
+from importer.errors import Exit, Held, ImporterError, UsageError
 from importer.gates import exit_of_plan, expect, refuse_unreadable
 from importer.ledger import Ledger
 from importer.loader import load
@@ -21,6 +21,7 @@ from importer.order import Order
 from importer.people import looking
 from importer.pipeline import deliver, prepare
 from importer.report import terminal, view
+from importer.report.files import refuse_unwritable
 from importer.report.progress import progress
 from importer.report.results import reread, save_results
 from importer.report.terminal_runs import print_run
@@ -68,6 +69,7 @@ def run(
     names them. Ctrl-C lets what is under way finish; `importer resume` goes on.
     """
     settings = settings_of(config, flags)
+    refuse_unwritable(results)
     console = Console(stderr=True)
     with looking(settings) as look:
         plan = prepare(files, settings, look)
@@ -116,6 +118,7 @@ def resume(
     may have been is looked up first.
     """
     settings = settings_of(config, flags)
+    refuse_unwritable(results)
     console = Console(stderr=True)
     with progress(console) as tell:
         order = Order(
@@ -149,7 +152,11 @@ def _conclude(console: Console, report: RunReport, settings: Settings, results: 
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.run(report.run)
         shown = view.of_run(report, ledger.outcomes(run.id), [each.name for each in run.sources])
-    if results is not None:
-        save_results(shown, reread(run.sources, partial(load, settings=settings)), results)
+    try:
+        if results is not None:
+            save_results(shown, reread(run.sources, partial(load, settings=settings)), results)
+    except ImporterError:
+        print_run(console, shown)  # what was sent is told, whatever becomes of the file
+        raise
     print_run(console, shown, results=results)
     return Exit(report.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -28,18 +29,19 @@ def init(folder: Path) -> None:
     A file that is there already is never overwritten.
     """
     starter = files("importer.cli") / "starter"
-    there = [path for path, _ in _below(starter) if (folder / path).exists()]
+    there = [folder / path for path, _ in _below(starter) if (folder / path).exists()]
     if there:
         raise UsageError(
-            f"{', '.join(str(folder / path) for path in there)} is there already.",
-            "Choose another folder, or move it away.",
+            f"Nothing was written, for there is already {', '.join(map(str, there))}.",
+            "Choose another folder: `importer init FOLDER`.",
         )
     for path, content in _below(starter):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.read_bytes())
         click.echo(f"wrote {target}", err=True)
-    click.echo("Next: edit the templates, then `importer check candidates.csv`.", err=True)
+    go = "" if folder == Path() else f"`cd {shlex.quote(str(folder))}`, "
+    click.echo(f"Next: {go}edit the templates, then `importer check candidates.csv`.", err=True)
 
 
 def _below(folder: Traversable, prefix: Path = Path()) -> list[tuple[Path, Traversable]]:

@@ -60,7 +60,7 @@ def read(name: str, max_bytes: int, max_expanded_bytes: int) -> Content:
         with path.open("rb") as file:
             return _hashed(_bytes(file, max_bytes), path.absolute())
     except FileNotFoundError:
-        raise Refusal(Code.FILE_UNREADABLE, "there is no such file") from None
+        raise Refusal(Code.FILE_MISSING) from None
     except PermissionError:
         raise Refusal(Code.FILE_UNREADABLE, "we may not open it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -16,7 +16,7 @@ class Refusal(Exception):
         detail: completes the code's message; no personal data.
     """
 
-    def __init__(self, code: Code, detail: str) -> None:
+    def __init__(self, code: Code, detail: str = "") -> None:
         super().__init__(f"{code.value}: {detail}")
         self.code = code
         self.detail = detail

@@ -130,6 +130,7 @@ def _severities(value: dict[Code, Severity]) -> dict[Code, Severity]:
 
 FATAL: Final = frozenset(
     {
+        Code.FILE_MISSING,
         Code.FILE_UNREADABLE,
         Code.FILE_EMPTY,
         Code.FILE_TOO_LARGE,

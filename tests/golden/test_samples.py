@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import pytest
 
+from importer.errors import Exit
 from schemas.codes import Code
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -27,6 +28,12 @@ SUFFIX: Final = ".expected.json"
 SPREADSHEETS: Final = sorted(
     path.name for path in SAMPLES.iterdir() if path.suffix in {".csv", ".xlsx"}
 )
+EXIT_CODES: Final = {
+    "every-fault.csv": Exit.INPUT,  # its last row opens a quotation mark that is never closed
+    "recruiter-export.csv": Exit.REJECTED,
+}
+"""How `check` ends where it is not with 0."""
+
 LEDGER_CODES: Final = {
     # what only a ledger knows
     "already-imported",
@@ -36,7 +43,8 @@ LEDGER_CODES: Final = {
     "opted-out",
 }
 FILE_CODES: Final = {
-    # what is wrong with a whole file or template, not with a row
+    # what is wrong with a whole file or template, or stands below the rows
+    "file-missing",
     "file-unreadable",
     "file-empty",
     "file-too-large",
@@ -44,6 +52,7 @@ FILE_CODES: Final = {
     "header-not-found",
     "header-moved",
     "rows-hidden",
+    "totals-skipped",
     "column-missing",
     "column-duplicate",
     "column-unknown",
@@ -64,7 +73,7 @@ def checked(name: str, folder: Path) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    assert done.returncode in {0, 1}, done.stderr
+    assert done.returncode == EXIT_CODES.get(name, Exit.OK), done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
