@@ -2,7 +2,7 @@
 
 A permit is the right to send one request now. Departures follow the generic cell rate algorithm:
 each is due one interval after the one before. One that was late although somebody was waiting for
-it (a timer, a busy machine) is caught up, never faster than at twice the rate and never beyond
+it (a timer, a busy machine) is caught up, never faster than at four times the rate and never beyond
 what any second may hold: a departure comes at least a second after the one that lies a second's
 worth of departures before it. A rest saves nothing up.
 """
@@ -95,7 +95,7 @@ class Pace:
             interval_s = self._interval_s(now)
             since = now - CATCH_UP_S if asked <= self._due else asked - SLACK_S
             self._due = max(self._due, self._held_until, since) + interval_s
-            self._spaced = now + interval_s / 2
+            self._spaced = now + interval_s / 4
             self._left.append(now)
             self._second.append(now)
             return now
