@@ -100,7 +100,7 @@ async def settle_doubts(
     """Asks, and records the answer; with nothing doubtful it asks nobody."""
     ledger = history.ledger
     doubts = [
-        Doubt(each.key, each.external_id, each.campaign, each.person, each.sent_at)
+        Doubt(each.key, each.external_id, each.campaign, each.person, each.sent_at, each.ended_at)
         for each in ledger.doubtful(run)
     ]
     if not doubts:
