@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Final
+
+import polars as pl
 
 from importer.identity import Identity
 from importer.payload import submissions
@@ -18,8 +21,12 @@ PREVIEW: Final = Identity(hmac_key=b"preview", organization="preview")
 """Makes the keys of examples where nobody has the real ones."""
 
 
+MOST: Final = 60
+"""Groups that get an example: a list can have as many groups as rows."""
+
+
 def examples(
-    plan: Plan, settings: Settings, identity: Identity = PREVIEW
+    plan: Plan, settings: Settings, identity: Identity = PREVIEW, *, most: int = MOST
 ) -> dict[int, tuple[str, Mapping[str, Json]]]:
     """Position of a group -> its first row in words, and the request body of that row.
 
@@ -27,8 +34,10 @@ def examples(
         plan: what a run would send.
         settings: shape the bodies.
         identity: makes the external ids of rows that have none of their own.
+        most: only for so many groups, the first ones.
     """
-    first = plan.frame.unique(GROUP, keep="first", maintain_order=True)
+    first = plan.frame.filter(pl.col(GROUP) < most).unique(GROUP, keep="first", maintain_order=True)
+    plan = dataclasses.replace(plan, groups=plan.groups[:most])
     several = len(plan.tables) > 1
     found = {}
     groups = first[GROUP].to_list()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from importer.problems import with_words
+from importer.report.examples import PREVIEW, examples
 from importer.report.lists import files_of, group_of, problem_counts_of
 from importer.report.outcomes import outcomes, totals
 from importer.report.tasks import tasks
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from importer.identity import Identity
     from importer.ledger.records import RowOutcome
-    from importer.model import Counts, Json, Plan, RunReport
+    from importer.model import Counts, Plan, RunReport
     from importer.report.lists import FileView, GroupView, ProblemCount
     from importer.report.tasks import Task
     from importer.settings import Settings
@@ -105,7 +106,7 @@ def of_plan(
     plan: Plan,
     settings: Settings,
     *,
-    examples: Mapping[int, tuple[str, Mapping[str, Json]]] = MappingProxyType({}),
+    identity: Identity = PREVIEW,
     made: datetime | None = None,
 ) -> PlanView:
     """The view of a plan.
@@ -113,14 +114,15 @@ def of_plan(
     Args:
         plan: what a run would send.
         settings: rate and policy.
-        examples: position of a group -> which row (in words) and its request body.
+        identity: makes the external ids of examples.
         made: UTC.
     """
+    bodies = examples(plan, settings, identity)
     return PlanView(
         plan=plan,
         files=files_of(plan),
         groups=tuple(
-            group_of(group, examples.get(position)) for position, group in enumerate(plan.groups)
+            group_of(group, bodies.get(position)) for position, group in enumerate(plan.groups)
         ),
         tasks=tasks(plan.problems, plan.tables),
         problem_counts=problem_counts_of(plan.problems),

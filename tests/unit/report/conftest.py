@@ -14,7 +14,7 @@ from importer.ledger.records import RowOutcome
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
 from importer.report import view
 from schemas.codes import Code, Severity
-from schemas.columns import GROUP, ROW, SOURCE
+from schemas.columns import COLUMNS, GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +144,14 @@ def make_plan(
     )
     count = {state: rows.filter(pl.col("status") == state.value).height for state in RowStatus}
     ready = rows.filter(pl.col("status") == RowStatus.READY.value).drop("status")
-    ready = ready.with_columns((pl.int_range(pl.len()) % groups).cast(pl.UInt32).alias(GROUP))
+    ready = ready.with_columns(
+        (pl.int_range(pl.len()) % groups).cast(pl.UInt32).alias(GROUP),
+        *(pl.lit(None, pl.String).alias(column.name) for column in COLUMNS),
+    ).with_columns(
+        pl.lit("+442079460018").alias("phone_number"),
+        pl.concat_str(pl.lit("Ada"), pl.col(ROW)).alias("first_name"),
+        pl.lit("camp-42").alias("campaign"),
+    )
     return Plan(
         tables=tuple(tables),
         groups=tuple(

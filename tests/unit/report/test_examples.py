@@ -5,32 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from importer.report.examples import examples
 from importer.settings import Settings
-from schemas.columns import COLUMNS, GROUP
+from schemas.columns import GROUP
 
 if TYPE_CHECKING:
-    from importer.model import Plan, Table
+    from importer.model import Table
     from tests.unit.report.conftest import MakePlan
-
-
-def with_columns(plan: Plan) -> pl.DataFrame:
-    """The plan's frame with every canonical column, as checking leaves it."""
-    return plan.frame.with_columns(
-        pl.lit(None, pl.String).alias(column.name) for column in COLUMNS
-    ).with_columns(
-        pl.lit("+442079460018").alias("phone_number"),
-        pl.concat_str(pl.lit("Ada"), pl.col("#row")).alias("first_name"),
-        pl.lit("camp-42").alias("campaign"),
-    )
 
 
 def test_each_group_has_its_first_row(make_plan: MakePlan, recruiter: Table) -> None:
     """In words, and its whole body."""
     plan = make_plan([recruiter], groups=2)
-    plan = dataclasses.replace(plan, frame=with_columns(plan))
     found = examples(plan, Settings())
     assert {group: place for group, (place, _) in found.items()} == {0: "row 2", 1: "row 3"}
     _, body = found[1]
@@ -43,12 +29,17 @@ def test_each_group_has_its_first_row(make_plan: MakePlan, recruiter: Table) -> 
 def test_several_files_are_named(make_plan: MakePlan, recruiter: Table) -> None:
     """A row alone would not be enough."""
     plan = make_plan([recruiter, recruiter])
-    plan = dataclasses.replace(plan, frame=with_columns(plan))
     assert examples(plan, Settings())[0][0] == "row 2 of recruiter.csv"
 
 
 def test_nothing_ready_is_no_example(make_plan: MakePlan, recruiter: Table) -> None:
     """An empty plan is no crash."""
     plan = make_plan([recruiter])
-    plan = dataclasses.replace(plan, frame=with_columns(plan).clear(), groups=())
+    plan = dataclasses.replace(plan, frame=plan.frame.clear(), groups=())
     assert examples(plan, Settings()) == {}
+
+
+def test_a_list_of_many_groups_has_a_few_examples(make_plan: MakePlan, recruiter: Table) -> None:
+    """The first ones."""
+    plan = make_plan([recruiter], groups=6)
+    assert list(examples(plan, Settings(), most=2)) == [0, 1]

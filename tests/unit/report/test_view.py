@@ -78,12 +78,13 @@ def test_a_file_that_cannot_be_used_is_said(make_plan: MakePlan, make_table: Mak
     assert [task.where[0].file for task in seen.of(Severity.ERROR)] == ["bad.csv"]
 
 
-def test_a_group_names_the_external_campaign_where_there_is_no_other(recruiter_plan: Plan) -> None:
+def test_a_group_names_its_campaign(recruiter_plan: Plan) -> None:
     """And carries its example where one was given."""
-    example = {"firstName": "Ada"}
-    seen = view.of_plan(recruiter_plan, Settings(), examples={0: ("row 2", example)})
-    assert seen.groups[0].campaign == "camp-42"
-    assert (seen.groups[0].example_row, seen.groups[0].example) == ("row 2", example)
+    (group,) = view.of_plan(recruiter_plan, Settings()).groups
+    assert group.campaign == "camp-42"
+    assert group.example_row == "row 2"
+    assert group.example is not None
+    assert group.example["firstName"] == "Ada2"
 
 
 def test_personal_values_are_not_in_the_repr(recruiter_plan: Plan) -> None:
