@@ -1,0 +1,171 @@
+"""Whatever is done in whatever order: who may have been contacted is never sent to again.
+
+The machine plays importer, API and person at random. Its own memory is only what happened: which
+requests left, and what is known of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from importer.errors import UsageError
+from importer.ledger import Ledger
+from importer.ledger.records import Settlement
+from importer.model import State
+from tests.unit.ledger.made import Clock, absent, found, new_run, ready
+
+KEYS = [f"k{n}" for n in range(4)]
+SURE = frozenset({State.CREATED, State.DUPLICATE})
+"""Said of a request by the API: the person has the conversation."""
+
+keys = st.sampled_from(KEYS)
+some_keys = st.lists(keys, max_size=5)
+bodies = st.sampled_from("12")
+
+
+class Sending(RuleBasedStateMachine):
+    """Runs, requests, crashes and verdicts over four people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.clock = Clock()
+        self.runs: list[str] = []
+        self.planned: set[str] = set()
+        self.under_way: dict[str, str] = {}  # key -> run: a live sender waits for the answer
+        self.in_doubt: set[str] = set()  # nobody waits any more
+        self.contacted: set[str] = set()  # for certain
+        self.ledger = self.opened()
+
+    def opened(self) -> Ledger:
+        """The ledger, as a new process opens it."""
+        url = f"sqlite:///{self.folder / 'importer.db'}"
+        return Ledger.open(url, now=self.clock.now, id_end=self.clock.end)
+
+    def teardown(self) -> None:
+        """Removes the file."""
+        self.ledger.close()
+        shutil.rmtree(self.folder)
+
+    def may_have_got_it(self) -> set[str]:
+        """Whose request left and was not surely refused."""
+        return set(self.under_way) | self.in_doubt | self.contacted
+
+    @rule(chosen=st.dictionaries(keys, bodies))
+    def begin(self, chosen: dict[str, str]) -> None:
+        """A list comes in; whom it may have reached is not among those to send to."""
+        rows = [ready(key, n + 2, body=body) for n, (key, body) in enumerate(chosen.items())]
+        run = self.ledger.begin(new_run(), rows)
+        self.runs.append(run)
+        self.planned |= set(chosen)
+        sendable = set(self.ledger.sendable(run))
+        assert sendable <= set(chosen)
+        assert not sendable & self.may_have_got_it()
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), chosen=some_keys)
+    def intend(self, data: st.DataObject, chosen: list[str]) -> None:
+        """A request leaves where the ledger grants it."""
+        run = data.draw(st.sampled_from(self.runs))
+        sendable = set(self.ledger.sendable(run))
+        granted = self.ledger.intend(run, chosen)
+        for key, may in zip(chosen, granted, strict=True):
+            if may:
+                assert key not in self.may_have_got_it()
+                self.under_way[key] = run
+        assert {key for key, may in zip(chosen, granted, strict=True) if may} == (
+            sendable & set(chosen)
+        )
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), key=keys, state=st.sampled_from(list(State)))
+    def settle(self, data: st.DataObject, key: str, state: State) -> None:
+        """An answer comes, perhaps too late, perhaps of a sender long gone."""
+        run = data.draw(st.sampled_from(self.runs))
+        (written,) = self.ledger.settle(run, [Settlement(key, state)])
+        if self.under_way.get(key) == run:
+            assert written == (state is not State.SENDING)
+        if not written:
+            return
+        assert key not in self.contacted
+        if state in SURE:
+            self.contacted.add(key)
+            self.in_doubt.discard(key)
+        else:
+            # Only a live sender may say that nothing arrived (or that nothing ever left).
+            assert key not in self.in_doubt
+        self.under_way.pop(key, None)
+        if state is State.DOUBTFUL:
+            self.in_doubt.add(key)
+
+    @rule()
+    def crash(self) -> None:
+        """The process dies; the next one opens the ledger and takes stock."""
+        self.ledger.close()
+        self.ledger = self.opened()
+        assert self.ledger.recover() == len(self.under_way)
+        self.in_doubt |= set(self.under_way)
+        self.under_way.clear()
+
+    @rule(key=keys, there=st.booleans())
+    def reconcile(self, key: str, *, there: bool) -> None:
+        """The API's list shows the conversation, or proves that there is none."""
+        written = self.ledger.reconciled([found(key) if there else absent(key)])
+        assert written == (key in self.in_doubt)
+        self.decided(key, sent=there)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), row=st.integers(2, 5), sent=st.booleans())
+    def resolve(self, data: st.DataObject, row: int, *, sent: bool) -> None:
+        """A person looks into it; of an attempt without an end they may know more than we do."""
+        run = data.draw(st.sampled_from(self.runs))
+        try:
+            doubt = self.ledger.resolve(run, row, sent=sent, by="a person")
+        except UsageError:
+            return
+        assert doubt.key in self.in_doubt | set(self.under_way)
+        if doubt.key in self.under_way:
+            del self.under_way[doubt.key]
+            self.in_doubt.add(doubt.key)
+        self.decided(doubt.key, sent=sent)
+
+    def decided(self, key: str, *, sent: bool) -> None:
+        """A doubt has ended."""
+        if key in self.in_doubt:
+            self.in_doubt.discard(key)
+            if sent:
+                self.contacted.add(key)
+
+    @rule(days=st.integers(0, 100))
+    def purge(self, days: int) -> None:
+        """Time passes and old text is removed."""
+        self.clock.pass_s(days * 86_400)
+        self.ledger.purge(self.clock.now())
+
+    @invariant()
+    def nobody_is_lost_or_forgotten(self) -> None:
+        """Everybody ever planned stands in the ledger, as what is known of them."""
+        standing = self.ledger.standing(KEYS)
+        assert set(standing) == self.planned
+        for key, each in standing.items():
+            assert (each.state in SURE) == (key in self.contacted)
+            doubtful = key in self.in_doubt or key in self.under_way
+            assert (each.state is State.DOUBTFUL) == doubtful
+        assert {doubt.key for doubt in self.ledger.doubtful()} == (
+            self.in_doubt | set(self.under_way)
+        )
+
+
+TestSending = Sending.TestCase
+TestSending.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,  # a disk may be slow
+    suppress_health_check=[HealthCheck.too_slow],
+)

@@ -1,0 +1,71 @@
+"""No value of a real list can be read from the ledger's files, at any time of a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from importer.identity import Identity
+from importer.ledger import Ledger
+from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.model import State
+from importer.payload import planned_rows
+from importer.pipeline import prepare
+from importer.settings import load_settings
+from schemas.columns import PERSONAL
+
+if TYPE_CHECKING:
+    from importer.model import Plan
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+
+
+def personal(plan: Plan) -> set[str]:
+    """Every name, phone and e-mail of a plan, as the list spells it and as we do."""
+    values: set[str] = set()
+    for column in PERSONAL & set(plan.frame.columns):
+        values |= set(plan.frame[column].drop_nulls())
+    for table in plan.tables:
+        for header, column in table.mapping.items():
+            if column in PERSONAL:
+                values |= set(table.frame[header].drop_nulls())
+    return values
+
+
+def written(folder: Path) -> str:
+    """Whatever text the files of a folder hold."""
+    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in folder.iterdir())
+
+
+def told(text: str, values: set[str]) -> set[str]:
+    """Which values stand in a text: numbers and addresses anywhere, names as words."""
+    words = set(re.findall(r"[\w'’-]+", text))
+    return {
+        value
+        for value in values
+        if value in words or (re.search(r"[@ ]|\d{7}", value) and value in text)
+    }
+
+
+def test_nothing_personal_is_written(url: str, tmp_path: Path) -> None:
+    """A thousand candidates are planned, sent and settled, and none of them can be named."""
+    settings = load_settings(SAMPLES / "importer.yaml", {})
+    plan = prepare([str(SAMPLES / "nightly-list.csv")], settings)
+    values = personal(plan)
+    assert len(values) > 1_000
+    # The search finds what is there: in the list itself nearly everything.
+    there = (SAMPLES / "nightly-list.csv").read_text("utf-8").replace(",", "\n")
+    assert len(told(there, values)) > 1_000
+    source = SourceFile("nightly-list.csv", None, plan.tables[0].source.sha256, 1)
+    identity = Identity(b"k" * 32, "acme", "")
+    rows = list(planned_rows(plan, identity, settings))
+    with Ledger.open(url) as ledger:
+        run = ledger.begin(NewRun(plan.hash, (source,), settings.shaping()), rows)
+        assert told(written(tmp_path), values) == set()
+        keys = ledger.sendable(run)
+        assert len(keys) > 900
+        ledger.intend(run, keys)
+        ledger.settle(run, [Settlement(key, State.CREATED, 201, f"c-{key}") for key in keys])
+        assert told(written(tmp_path), values) == set()
+    assert told(written(tmp_path), values) == set()
