@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,15 @@ _SEPARATORS: Final = re.compile(r"[\W_]+")
 _WHOLE_NAMES: Final = frozenset({"name", "naam", "nom", "nombre", "nome"})
 _CLOSE: Final = 0.8
 _LONG_ENOUGH: Final = 4
+_SHORT_ENOUGH: Final = 40
+_REMARK: Final = re.compile(
+    r"[(\[{]\s*(?:required|mandatory|optional|if any|mobile|mob|e\.?164|international"
+    r"|with country code|incl\.? country code|iso|iso[ -]?2|alpha-2|given|family|primary|main"
+    r"|yes/no|y/n|pflichtfeld|erforderlich|mobil|optionnel|obligatoire|portable|obligatorio"
+    r"|opcional|móvil|obbligatorio|facoltativo|verplicht|optioneel|wymagane|opcjonalne"
+    r"|obrigatório)\s*[)\]}]",
+    re.IGNORECASE,
+)
 _SHOWN: Final = 12
 
 
@@ -62,6 +72,18 @@ def placeholder_name(header: str) -> str:
     return _SEPARATORS.sub("_", text).strip("_") or "column"
 
 
+def _words(header: str) -> tuple[str, ...]:
+    """What a header may be known as: all of it, and without a remark in brackets."""
+    without = _REMARK.sub("", header)
+    return (fold(header),) if without == header else (fold(header), fold(without))
+
+
+def _known(header: str) -> str | None:
+    """The canonical column that a header names, by itself or by an alias."""
+    words = known()
+    return next((words[word] for word in _words(header) if word in words), None)
+
+
 @lru_cache(maxsize=1)
 def known() -> Mapping[str, str]:
     """Every folded name and alias, in every language, with the canonical column that it means."""
@@ -80,9 +102,15 @@ def known() -> Mapping[str, str]:
 def recognised(headers: Iterable[str], overrides: Mapping[str, str]) -> int:
     """How many different canonical columns a row of cells names."""
     own = {fold(header): column for header, column in overrides.items()}
-    words = known()
-    found = {own.get(word) or words.get(word) for word in map(fold, headers) if word}
+    found = {own.get(fold(header)) or _known(header) for header in headers if header}
     return len(found - {None, *LEFT_ALONE})
+
+
+def resembling(headers: Iterable[str]) -> int:
+    """How many cells of a row are nearly the name of a column."""
+    words = tuple(word for word in known() if len(word) >= _LONG_ENOUGH)
+    few = [fold(header) for header in islice(headers, _SHOWN) if len(header) <= _SHORT_ENOUGH]
+    return sum(bool(get_close_matches(word, words, n=1, cutoff=_CLOSE)) for word in few)
 
 
 def unique(headers: Iterable[str]) -> tuple[str, ...]:
@@ -113,9 +141,8 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
     }
     claims = {name: column for name, column in said.items() if column in BY_NAME and column}
     fixed = set(claims.values())
-    words = known()
     for name, header in zip(names, headers, strict=True):
-        column = words.get(fold(header))
+        column = _known(header)
         if said[name] is None and column is not None and column not in fixed:
             claims[name] = column
     claims = _whole_names(claims, headers, names, said)

@@ -25,6 +25,7 @@ _HIGH: Final = re.compile(rb"[\x80-\xff]")
 _WORD: Final = re.compile(r"[^\s,;|\"\t]*[^\x00-\x7f][^\s,;|\"\t]*")
 _LETTERS: Final = frozenset("äöüßÄÖÜéèêëáàâåãçñíìîïóòôõøúùûýÿæœÉÈÊÁÀÂÅÃÇÑÍÎÓÔÕØÚÆ")
 _SAMPLE: Final = 40
+_NEAR: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,10 @@ def _single_byte(data: bytes, fallback: str) -> str:
         return "mac_roman"
     if is_valid(data, codec):
         return codec
-    raise Refusal(Code.FILE_UNREADABLE, f"it is not text in UTF-8, UTF-16 or {codec}")
+    raise Refusal(
+        Code.FILE_UNREADABLE,
+        f"it is not text in UTF-8, UTF-16 or {codec}; --encoding can name another",
+    )
 
 
 def _letters(high: bytes, codec: str) -> int:
@@ -145,15 +149,13 @@ def _letters(high: bytes, codec: str) -> int:
 
 def _sample(data: bytes, codec: str) -> str:
     """The first different words that a guess is seen in."""
-    words: dict[str, None] = {}
-    for found in _HIGH.finditer(data):
-        start = max(0, found.start() - _SAMPLE)
-        text = data[start : found.end() + _SAMPLE].decode(codec, "replace")
-        for word in _WORD.findall(text):
-            words.setdefault(word)
-        if sum(map(len, words)) > _SAMPLE:
-            break
-    return ", ".join(words)[: 2 * _SAMPLE]
+    first = _HIGH.search(data)
+    place = first.start() if first is not None else 0
+    start = data.rfind(b"\n", 0, place) + 1
+    text = data[max(start, place - _NEAR) : place + _NEAR].decode(codec, "replace")
+    words = list(dict.fromkeys(_WORD.findall(text)))
+    most = next((n for n in range(1, len(words)) if sum(map(len, words[:n])) > _SAMPLE), None)
+    return ", ".join(words[:most])[: 2 * _SAMPLE]
 
 
 def is_text(text: str) -> bool:

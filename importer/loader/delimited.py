@@ -152,11 +152,15 @@ def _fitted(cells: list[str], width: int, named: int) -> tuple[list[str], str, s
     filled = named_width(cells)
     if filled > width:
         surplus = " | ".join(cells[width:filled])
-        return cells[:width], f"{filled} cells where the header has {width}", surplus
+        return cells[:width], f"{_cells(filled)} where the header has {width}", surplus
     padded = cells[:width] + [""] * (width - len(cells))
     if len(cells) >= named or not filled:
         return padded, "", ""
-    return padded, f"{len(cells)} cells where the header has {named}", ""
+    return padded, f"{_cells(len(cells))} where the header has {named}", ""
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _frame(rows: list[int], cells: list[list[str]], width: int) -> pl.DataFrame:

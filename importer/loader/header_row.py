@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from importer.headers import recognised
+from importer.headers import recognised, resembling
 from importer.loader.refusal import Refusal
 from schemas.codes import Code
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from importer.loader.cells import Record
 
-_EMAIL: Final = re.compile(r"\S+@\S+\.\S+")
+_CANDIDATE: Final = re.compile(r"\S@\S+\.\S|\d[\d ()/.-]{6,}\d")
 
 
 def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
@@ -26,12 +26,13 @@ def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
     if not head:
         raise Refusal(Code.FILE_EMPTY, "no rows")
     known = [recognised(record.cells, overrides) for record in head]
-    best = max(known)
-    if best:
-        return head[known.index(best)]
+    if not max(known):
+        known = [resembling(record.cells) for record in head]
+    if max(known):
+        return head[known.index(max(known))]
     first = head[0]
-    if any(_EMAIL.search(cell) for record in head for cell in record.cells):
+    if any(_CANDIDATE.search(cell) for cell in first.cells):
         detail = f"row {first.row} looks like candidate data already"
     else:
-        detail = f"rows {first.row} to {head[-1].row} name no column that we know"
+        detail = f"none of the rows {first.row} to {head[-1].row} names a column that we know"
     raise Refusal(Code.HEADER_NOT_FOUND, detail)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import UsageError
-from importer.loader.archive import SUFFIXES
+from importer.loader.archive import SUFFIXES, spreadsheets
 from importer.loader.content import STDIN
 
 if TYPE_CHECKING:
@@ -21,14 +22,16 @@ def expand(names: Sequence[str]) -> list[str]:
     """The files behind the names, each once: those given, in order; those found, by name.
 
     A folder stands for the spreadsheets directly in it, a pattern (`*`, `?`, `[]`, `**`) for the
-    spreadsheets that it matches. A name that is neither stays, whether the file exists or not.
+    spreadsheets that it matches, an archive of several for each of them (`lists.zip/march.csv`).
+    A name that is none of these stays, whether the file exists or not.
 
     Raises:
         UsageError: there is no name, or a folder or pattern has no spreadsheet.
     """
     found: dict[str, None] = {}
     for name in names:
-        found.update(dict.fromkeys(_behind(name)))
+        for file in _behind(name):
+            found.update(dict.fromkeys(_members(file) or [file]))
     if not found:
         raise UsageError("No file was given.", "Name a spreadsheet, a folder, a pattern or `-`.")
     return list(found)
@@ -50,6 +53,18 @@ def _behind(name: str) -> list[str]:
             f"Spreadsheets end in {', '.join(SUFFIXES)}, or in one of these and .gz or .zip.",
         )
     return files
+
+
+def _members(name: str) -> list[str]:
+    """The spreadsheets in an archive that has several, else nothing."""
+    if not name.lower().endswith(".zip") or not Path(name).is_file():
+        return []
+    try:
+        with zipfile.ZipFile(name) as archive:
+            members = spreadsheets(archive)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []  # reading it will say what is wrong
+    return [f"{name}/{member}" for member in members] if len(members) > 1 else []
 
 
 def _is_spreadsheet(path: Path) -> bool:

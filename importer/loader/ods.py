@@ -23,6 +23,7 @@ _INTEGER: Final = re.compile(r"-?\d{1,15}")
 _PADDED: Final = re.compile(r"0+[1-9]\d*")
 _DURATION: Final = re.compile(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?")
 _ASIDE: Final = frozenset({"annotation", "shapes", "frame", "sub-table"})
+_TRUTH: Final = frozenset({"TRUE", "FALSE"})
 _HIDDEN: Final = frozenset({"collapse", "filter"})
 _SIGNIFICANT: Final = 15
 _MOST_COLUMNS: Final = 1 << 14
@@ -195,6 +196,8 @@ def _value(attributes: dict[str, str], shown: str) -> str | None:
 
 def _number(value: str, shown: str) -> str:
     """A number without exponent and `.0`; with its leading zeros where it is shown with them."""
+    if shown in _TRUTH:
+        return shown.lower()
     if _INTEGER.fullmatch(value):
         padded = _PADDED.fullmatch(shown) is not None and shown.lstrip("0") == value
         return shown if padded else value

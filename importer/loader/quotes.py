@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUOTE: Final = '"'
-_QUOTES: Final = re.compile(r'\\"|"')
+_QUOTES: Final = re.compile('"')
+_BACKSLASHED_QUOTES: Final = re.compile(r'\\"|"')
 _MOST_CHARS: Final = 1_000_000
 
 
@@ -31,32 +32,89 @@ class Mended:
     unclosed: bool = False
 
 
+class _Style(NamedTuple):
+    """One way of reading quotation marks, spaces around quoted cells aside.
+
+    Attributes:
+        backslashes: a backslash before a quotation mark makes it a character.
+        stray: so it is in the middle of a quoted cell anyway.
+        followed: what follows a quoted cell belongs to it.
+        literal: an opening quotation mark that is never closed is a character.
+    """
+
+    backslashes: bool = False
+    stray: bool = False
+    followed: bool = False
+    literal: bool = False
+
+
+_SPACED: Final = _Style()
+_BACKSLASHED: Final = _Style(backslashes=True)
+_STRAY: Final = _Style(backslashes=True, stray=True)
+_FOLLOWED: Final = _Style(backslashes=True, followed=True)
+_LITERAL: Final = _Style(backslashes=True, followed=True, literal=True)
+
+
 class _Unclosed(Exception):
     """A quoted cell does not end as it should."""
 
 
-def mend(lines: Iterator[str], delimiter: str) -> Mended:
-    """Reads one row that the csv module cannot read, or not as wide as its header.
+def mend(lines: Iterator[str], delimiter: str, width: int | None) -> Mended:
+    """Reads one row that the csv module cannot read.
 
-    In this order: backslashed quotation marks and spaces around quoted cells, over as many lines
-    as it takes; stray quotation marks inside a quoted cell of one line (`"Ann "Nan" Lee"`); an
-    opening quotation mark that is never closed.
+    In this order: spaces around quoted cells, then backslashed quotation marks, over as many
+    lines as it takes; then, in one line, stray quotation marks in a cell (`"Ann "Nan" Lee"`),
+    and characters after a quoted cell (`"Mary" Ann`), whichever gives the width; then an opening
+    quotation mark that is never closed.
 
     Args:
         lines: the row's first line and all that follow, with their ends.
         delimiter: one character.
+        width: how many cells the row should have, if that is known.
     """
-    first = next(lines)
-    row = _Row(first, lines, delimiter)
+    first, *_ = taken = [next(lines)]
+
+    def all_lines() -> Iterator[str]:
+        yield from taken
+        for line in lines:
+            taken.append(line)
+            yield line
+
+    for style in (_SPACED, _BACKSLASHED):
+        mended = attempt(all_lines(), delimiter, style)
+        if mended is not None:
+            return mended
+    stray = attempt(iter([first]), delimiter, _STRAY)
+    followed = attempt(iter([first]), delimiter, _FOLLOWED)
+    if stray is not None and (width is None or len(stray.cells) == width or followed is None):
+        return stray
+    if followed is not None:
+        return followed
+    mended = attempt(iter([first]), delimiter, _LITERAL)
+    assert mended is not None  # noqa: S101 (it takes everything)
+    return Mended(mended.cells, 1, unclosed=True)
+
+
+def again(lines: Iterator[str], delimiter: str, width: int, *, backslashes: bool) -> Mended | None:
+    """Reads a row again that the csv module can read, but perhaps not as it was meant.
+
+    Args:
+        lines: the row's first line and all that follow, with their ends.
+        delimiter: one character.
+        width: how many cells the row has if it was meant so.
+        backslashes: whether a backslash before a quotation mark is one more way to mean it.
+    """
+    mended = attempt(lines, delimiter, _BACKSLASHED if backslashes else _SPACED)
+    return mended if mended is not None and len(mended.cells) == width else None
+
+
+def attempt(lines: Iterator[str], delimiter: str, style: _Style) -> Mended | None:
+    """The row in one way of reading quotation marks, or None where that does not fit."""
+    row = _Row(next(lines), lines, delimiter, style)
     try:
-        return Mended(row.read(strict=True), row.lines)
+        return Mended(row.read(), row.lines)
     except _Unclosed:
-        pass
-    try:
-        return Mended(_Row(first, iter(()), delimiter).read(strict=False), 1)
-    except _Unclosed:
-        row = _Row(first, iter(()), delimiter)
-        return Mended(row.read(strict=False, literal=True), 1, unclosed=True)
+        return None
 
 
 @lru_cache(maxsize=8)
@@ -74,51 +132,54 @@ def _patterns(delimiter: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Patt
 class _Row:
     """A row while it is read, cell by cell."""
 
-    def __init__(self, first: str, more: Iterator[str], delimiter: str) -> None:
+    def __init__(self, first: str, more: Iterator[str], delimiter: str, style: _Style) -> None:
         self.lines = 1
         self._text = first
         self._place = 0
         self._more = more
         self._delimiter = delimiter
+        self._style = style
         self._plain, self._opening, self._closing = _patterns(delimiter)
+        self._quotes = _BACKSLASHED_QUOTES if style.backslashes else _QUOTES
 
-    def read(self, *, strict: bool, literal: bool = False) -> list[str]:
+    def read(self) -> list[str]:
         """All cells of the row.
-
-        Args:
-            strict: a quotation mark inside a quoted cell must be doubled or backslashed.
-            literal: an opening quotation mark that is never closed is a character.
 
         Raises:
             _Unclosed: a quoted cell does not end as it should.
         """
         cells = []
         while True:
-            cells.append(self._cell(strict=strict, literal=literal))
+            cells.append(self._cell())
             if self._text[self._place : self._place + 1] != self._delimiter:
                 return cells
             self._place += 1
 
-    def _cell(self, *, strict: bool, literal: bool) -> str:
+    def _cell(self) -> str:
         opening = self._opening.match(self._text, self._place)
-        if opening is not None:
-            start = self._place
-            self._place = opening.end()
-            try:
-                return self._quoted(strict=strict)
-            except _Unclosed:
-                if not literal:
-                    raise
-                self._place = start
+        if opening is None:
+            return self._rest()
+        start = self._place
+        self._place = opening.end()
+        try:
+            return self._quoted()
+        except _Unclosed:
+            if not self._style.literal:
+                raise
+            self._place = start
+            return self._rest()
+
+    def _rest(self) -> str:
+        """Everything up to the next delimiter."""
         plain = self._plain.match(self._text, self._place)
         assert plain is not None  # noqa: S101 (it matches the empty text, too)
         self._place = plain.end()
         return plain.group()
 
-    def _quoted(self, *, strict: bool) -> str:
+    def _quoted(self) -> str:
         parts: list[str] = []
         while True:
-            found = _QUOTES.search(self._text, self._place)
+            found = self._quotes.search(self._text, self._place)
             if found is None:
                 parts.append(self._text[self._place :])
                 self._next_line(parts)
@@ -133,10 +194,12 @@ class _Row:
             elif closing := self._closing.match(self._text, self._place):
                 self._place = closing.end()
                 return "".join(parts)
-            elif strict:
-                raise _Unclosed
-            else:
+            elif self._style.stray:
                 parts.append(QUOTE)
+            elif self._style.followed:
+                return "".join(parts) + self._rest()
+            else:
+                raise _Unclosed
 
     def _next_line(self, parts: list[str]) -> None:
         line = next(self._more, None)

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from importer.loader.quotes import mend
+from importer.loader.quotes import again, mend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +63,11 @@ def records(source: Iterator[str], delimiter: str, width: int | None = None) -> 
     Args:
         source: physical lines with their ends.
         delimiter: one character.
-        width: how many cells a row should have; with it, a row that has another number is read
-            again with backslashed quotation marks and spaces around quotes allowed.
+        width: how many cells a row should have, if that is known; a row that has another number
+            is read again with backslashed quotation marks.
     """
     lines = Lines(source)
-    suspicious = re.compile(rf'\\"|(?:^|{re.escape(delimiter)})[ \t]+"')
+    spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[ \t]+"')
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     row = used = 0
     while True:
@@ -79,24 +79,29 @@ def records(source: Iterator[str], delimiter: str, width: int | None = None) -> 
             return
         except csv.Error:
             lines.give_back(0)
-            mended = mend(lines, delimiter)
+            mended = mend(lines, delimiter, width)
             lines.give_back(mended.lines)
             cells, unclosed = mended.cells, mended.unclosed
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
         else:
-            if width is not None and len(cells) != width and suspicious.search(lines.taken[0]):
-                cells = _again(lines, delimiter, width, cells)
+            first = lines.taken[0]
+            if '"' in first and spaced.search(first):
+                cells = _again(lines, delimiter, width or len(cells), cells, backslashes=False)
+            if width is not None and len(cells) != width and '\\"' in first:
+                cells = _again(lines, delimiter, width, cells, backslashes=True)
         row += 1
         used += len(lines.taken)
         yield Read(row, cells, used, unclosed)
 
 
-def _again(lines: Lines, delimiter: str, width: int, cells: list[str]) -> list[str]:
-    """The row with backslashes and spaces taken as they may be meant, if that fits the header."""
+def _again(
+    lines: Lines, delimiter: str, width: int, cells: list[str], *, backslashes: bool
+) -> list[str]:
+    """The row as it may be meant, if that fits the header, else as it was read."""
     keep = len(lines.taken)
     lines.give_back(0)
-    mended = mend(lines, delimiter)
-    if not mended.unclosed and len(mended.cells) == width:
+    mended = again(lines, delimiter, width, backslashes=backslashes)
+    if mended is not None:
         lines.give_back(mended.lines)
         return mended.cells
     lines.give_back(0)

@@ -44,9 +44,7 @@ def read(data: bytes, start: int, delimiter: str, header: Record) -> pl.DataFram
     """
     mark = delimiter.encode()
     quoted = data.find(b'"') >= 0
-    if len(mark) != 1 or data.count(b"\r") != data.count(b"\r\n"):
-        return None
-    if quoted and (data.find(b'\\"') >= 0 or not _well_quoted(mark).match(data, start)):
+    if not _looks_regular(data, start, mark, quoted=quoted):
         return None
     try:
         frame = pl.read_csv(
@@ -66,6 +64,17 @@ def read(data: bytes, start: int, delimiter: str, header: Record) -> pl.DataFram
     if not _complete(frame, data, start, mark, quoted=quoted):
         return None
     return frame.with_row_index(ROW, offset=header.row + 1)
+
+
+def _looks_regular(data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:
+    """Whether ends of lines and quotation marks are as they should be."""
+    if len(mark) != 1 or data.count(b"\r") != data.count(b"\r\n"):
+        return False
+    if data.endswith(mark):
+        return False  # Polars overlooks one delimiter too many at the very end
+    if not quoted:
+        return True
+    return data.find(b'\\"') < 0 and _well_quoted(mark).match(data, start) is not None
 
 
 def _complete(frame: pl.DataFrame, data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:

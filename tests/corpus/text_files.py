@@ -1,0 +1,152 @@
+"""The text files of the corpus, byte for byte as programs and people write them."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zipfile
+from typing import Final
+
+PLAIN: Final = (
+    "Phone,First name,Last name,Email\n"
+    "+44 20 7946 0018,Ada,Lovelace,ada@example.com\n"
+    "+1 202 555 0104,Grace,Hopper,grace@example.com\n"
+)
+GERMAN: Final = (
+    "Telefon;Vorname;Nachname;E-Mail-Adresse;Land\r\n"
+    "020 7946 0018;Jürgen;Weiß;juergen@example.com;Österreich\r\n"
+    "020 7946 0019;Zoë;Müller-Lüdenscheid;zoe@example.com;Dänemark\r\n"
+)
+FRENCH: Final = (
+    "Téléphone;Prénom;Nom;Courriel;Pays\r"
+    "01 99 00 12 34;Hélène;Lefèvre;helene@example.com;Côte d’Ivoire\r"
+    "01 99 00 12 35;François;Noël;francois@example.com;Algérie\r"
+)
+
+TEXTS: Final[dict[str, bytes]] = {
+    # encodings
+    "comma-utf8.csv": PLAIN.encode(),
+    "utf8-mark-semicolon-crlf.csv": codecs.BOM_UTF8 + GERMAN.encode(),
+    "utf8-mark-quoted-header.csv": codecs.BOM_UTF8 + b'"Phone","First name"\r\n"1","Ada"\r\n',
+    "excel-unicode-text.txt": (codecs.BOM_UTF16_LE + GERMAN.replace(";", "\t").encode("utf-16-le")),
+    "utf16-be.csv": codecs.BOM_UTF16_BE + PLAIN.encode("utf-16-be"),
+    "utf16-le-no-mark.csv": GERMAN.encode("utf-16-le"),
+    "cp1252-semicolon.csv": GERMAN.encode("cp1252"),
+    "mac-roman-cr.csv": FRENCH.encode("mac_roman"),
+    "cp1250-forced.csv": (
+        "Numer telefonu;Imię;Nazwisko\r\n020 7946 0018;Łukasz;Wiśniewski\r\n".encode("cp1250")
+    ),
+    # delimiters and ends of lines
+    "tabs.tsv": PLAIN.replace(",", "\t").encode(),
+    "pipes.txt": PLAIN.replace(",", "|").encode(),
+    "sep-line.csv": b"sep=;\r\n" + GERMAN.encode(),
+    "cr-only.csv": PLAIN.replace("\n", "\r").encode(),
+    "mixed-ends.csv": b"Phone,First name\r\n1,Ada\n2,Grace\r3,Mary\r\n",
+    "semicolons-around-commas.csv": (
+        b"Name;Email;Skills\nLovelace, Ada;ada@example.com;maths, poetry, engines\n"
+        b"Hopper, Grace;grace@example.com;COBOL, ships\n"
+    ),
+    "one-column.csv": b"Email\nada@example.com\ngrace@example.com\n",
+    # quotation marks
+    "quoted-delimiters-and-breaks.csv": (
+        b'Phone,First name,Note\r\n1,Ada,"likes tea, cake\r\nand engines"\r\n2,Grace,"x\n\ny"\r\n'
+    ),
+    "doubled-quotes.csv": b'Phone,First name\n1,"Ada ""Countess"" Lovelace"\n2,""""\n3,""\n',
+    "backslashed-quotes.csv": (
+        b'Phone,First name,Note\n1,Ada,"said \\"hello, you\\" twice"\n2,Grace,"C:\\temp\\"\n'
+        b'3,Mary,"a \\", b"\n'
+    ),
+    "stray-quotes.csv": (
+        b'Phone,First name,Note\n1,Ada,5\'4" tall\n2,"Ann "Nan" Lee",x\n3,"Mary" Ann,y\n'
+    ),
+    "spaces-around-quotes.csv": b'Phone, First name, Note\n1, "Ada", "a, b"\n2, "Grace" , "c"\n',
+    "unclosed-quote.csv": (
+        b'Phone,First name,Note\n1,Ada,fine\n2,Grace,"never closed\n3,Mary,"closed"\n4,Ann,\n'
+    ),
+    "unclosed-quote-at-the-end.csv": b'Phone,First name\n1,Ada\n2,"Grace\n3,Mary\n',
+    # rows and columns
+    "blank-rows.csv": b"\r\n\r\nPhone,First name\r\n\r\n1,Ada\r\n,\r\n  ,\r\n2,Grace\r\n\r\n\r\n",
+    "blank-columns.csv": b",Phone,,First name,\n,1,,Ada,\n,2,,Grace,\n",
+    "column-without-header.csv": b"Phone,,First name\n1,,Ada\n2,note,Grace\n",
+    "title-lines.csv": (
+        b"Candidates for the Leeds round\n\nExported by,recruiting\nPhone,First name,Email\n"
+        b"1,Ada,ada@example.com\n"
+    ),
+    "totals-below.csv": (
+        b"First name,Phone,Score\nAda,1,7\nGrace,2,9\n,,\nTotal,,16\nExported on 1 March 2026\n"
+    ),
+    "too-few-cells.csv": b"Phone,First name,Email\n1,Ada,a@example.com\n2,Grace\n3,Mary,\n",
+    "too-many-cells.csv": b"First name,Surname,Phone\nAda,Lovelace,1\nGrace,Hopper,PhD,2\n",
+    "trailing-delimiters.csv": b"Phone,First name,\n1,Ada,,,\n2,Grace,\n3,Mary\n",
+    "empty-delimited-rows-below.csv": b"Phone,First name\n1,Ada\n,\n,\n,\n",
+    # headers
+    "repeated-headers.csv": b"Phone,First name,Note,Note\n1,Ada,x,y\n",
+    "two-phone-columns.csv": b"Mobile,Telephone,First name\n1,2,Ada\n",
+    "headers-with-breaks.csv": (
+        '"Phone\nnumber",First\u00a0name,"  LAST-NAME\r\n(family)",E_MAIL*\n'
+        "1,Ada,Lovelace,ada@example.com\n"
+    ).encode(),
+    "near-miss-headers.csv": b"Phnoe nubmer,Fisrt name,Emial\n1,Ada,ada@example.com\n",
+    "no-contact-column.csv": b"First name,Job\nAda,Engineer\n",
+    "no-header.csv": b"+442079460018,Ada,ada@example.com\n+12025550104,Grace,grace@example.com\n",
+    "unknown-headers.csv": b"Colour,Shape\nred,round\n",
+    "overridden-headers.csv": b"Tel (mob),Rufname,Telephone\n1,Ada,2\n",
+    "remarks-in-headers.csv": (
+        b"Phone (mobile),First name [required],Email (manager)\n1,Ada,boss@example.com\n"
+    ),
+    "surname-called-name.csv": b"Name;Vorname;Handy\nLovelace;Ada;1\n",
+    "given-back.csv": (
+        b"Phone,First name,reason,_row,_problems,import_status,conversation_id,attempted_at\n"
+        b"1,Ada,moved,2,,created,c-1,2026-03-01T09:00:00Z\n"
+    ),
+    "headers-de.csv": GERMAN.encode(),
+    "headers-fr.csv": FRENCH.replace("\r", "\n").encode(),
+    "headers-es.csv": (
+        "Nombre;Apellidos;Móvil;Correo electrónico;País\nInés;Núñez;1;;España\n".encode()
+    ),
+    "headers-it.csv": b"Nome;Cognome;Cellulare;Posta elettronica;Nazione\nLucia;Rossi;1;;Italia\n",
+    "headers-nl.csv": b"Voornaam;Achternaam;Mobiel nummer;E-mailadres;Land\nJan;Bakker;1;;NL\n",
+    "headers-pl.csv": "Imię;Nazwisko;Nr telefonu;Adres e-mail;Kraj\nZofia;Żak;1;;Polska\n".encode(),
+    "headers-pt.csv": (
+        "Primeiro nome;Apelido;Telemóvel;Correio eletrónico;País\nJoão;Reis;1;;PT\n".encode()
+    ),
+    # values that programs have already changed stay as they are
+    "scientific-phones.csv": b"Phone,First name\n4.47912E+11,Ada\n2079460018.0,Grace\n#N/A,Mary\n",
+    # nothing, or nothing that we read
+    "empty.csv": b"",
+    "blank.csv": b"\r\n  \r\n\t\r\n",
+    "header-only.csv": b"Phone,First name\n",
+    "web-page.xls": b"<html><body><table><tr><td>Phone</td></tr></table></body></html>",
+    "pdf.csv": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
+    "picture.csv": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "binary.csv": bytes(range(256)),
+    "not-utf8-as-said.csv": GERMAN.encode("cp1252"),
+    # limits
+    "too-many-rows.csv": b"Phone,First name\n" + b"1,Ada\n" * 12,
+    "too-many-columns.csv": b"Phone,First name" + b",x" * 20 + b"\n",
+    "too-many-bytes.csv": PLAIN.encode() * 20,
+    "gzip-bomb.csv.gz": gzip.compress(b"\0" * 2_000_000, mtime=0),
+    # archives
+    "packed.csv.gz": gzip.compress(PLAIN.encode(), mtime=0),
+    "cut-short.csv.gz": gzip.compress(PLAIN.encode(), mtime=0)[:-12],
+}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """A zip archive, the same bytes every time."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data)
+    return file.getvalue()
+
+
+ARCHIVES: Final[dict[str, bytes]] = {
+    "packed.zip": zipped(
+        {"__MACOSX/._list.csv": b"junk", "list.csv": GERMAN.encode(), "read me.md": b"hello"}
+    ),
+    "two-lists.zip": zipped({"march.csv": PLAIN.encode(), "april.csv": PLAIN.encode()}),
+    "no-list.zip": zipped({"letter.docx": b"x"}),
+    "cut-short.zip": zipped({"list.csv": PLAIN.encode()})[:-30],
+}
