@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.model import Checked, RowStatus
-from importer.problems import empty, errors, joined, with_severities
+from importer.problems import errors, joined, with_severities
+from importer.validate.placing import (
+    as_they_came,
+    at_their_columns,
+    of_files,
+    one_frame,
+    whole_files,
+)
 from importer.validate.repeats import WHO, duplicates, shared_emails
 from importer.validate.schema import failures, refuse_foreign
 from schemas.candidates import EXCUSED
@@ -21,12 +28,6 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 _CONTACT: Final = ("phone_number", "email")
-_MEANT: Final = {
-    Code.CONTACT_MISSING: _CONTACT,
-    Code.FIRST_NAME_MISSING: ("first_name", "full_name"),
-    Code.CAMPAIGN_MISSING: ("campaign", "external_campaign"),
-}
-"""The columns that can prevent a problem, the usual one first."""
 
 
 def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Settings) -> Checked:
@@ -46,10 +47,8 @@ def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Set
     """
     frame = _filled(_together(parts), settings)
     refuse_foreign(frame)
-    names = [table.source.name for table in tables]
     cells = with_severities(
-        _one_frame([*_of_files(tables), *(part.problems for part in parts)]),
-        settings.severity,
+        one_frame([*of_files(tables), *(part.problems for part in parts)]), settings.severity
     )
     refused = errors(cells)
     excused = _named(frame, refused.filter(pl.col("column").is_in(_CONTACT)))
@@ -57,18 +56,16 @@ def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Set
         frame.with_columns(excused.alias(EXCUSED)),
         but={Code.SKIP_CHECK_NOT_ALLOWED} if settings.skip_duplication_check else set(),
     )
-    rows = with_severities(_at_their_columns(failed, refused, tables), settings.severity)
+    rows = with_severities(
+        as_they_came(at_their_columns(failed, refused, tables), tables), settings.severity
+    )
     rejected = (
         _named(frame, refused)
         | _named(frame, errors(rows))
-        | frame[SOURCE].is_in(_whole_files(refused, tables))
+        | frame[SOURCE].is_in(whole_files(refused, tables))
     )
-    people = frame.select(*WHO)
-    people = people.filter(~rejected) if rejected.any() else people
-    repeated = with_severities(duplicates(people, names), settings.severity)
+    repeated, shared = _repeats(_without(frame.select(*WHO), rejected), tables, settings)
     repeats = _named(frame, repeated)
-    first = people.filter(~_named(people, repeated)) if repeated.height else people
-    shared = with_severities(shared_emails(first, names), settings.severity)
     rejected |= _named(frame, errors(repeated)) | _named(frame, errors(shared))
     status = (
         pl.when(pl.lit(rejected))
@@ -77,12 +74,29 @@ def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Set
         .then(pl.lit(RowStatus.DUPLICATE.value))
         .otherwise(pl.lit(RowStatus.READY.value))
     )
-    out = rejected | repeats
     return Checked(
-        frame=frame.filter(~out) if out.any() else frame,
+        frame=_without(frame, rejected | repeats),
         problems=joined([cells, rows, repeated, shared]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),
     )
+
+
+def _repeats(
+    people: pl.DataFrame, tables: Sequence[Table], settings: Settings
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Duplicates among the good rows, and e-mails that the rest of them share."""
+    names = [table.source.name for table in tables]
+    repeated = duplicates(people, names)
+    shared = shared_emails(_without(people, _named(people, repeated)), names)
+    return (
+        with_severities(as_they_came(repeated, tables), settings.severity),
+        with_severities(as_they_came(shared, tables), settings.severity),
+    )
+
+
+def _without(frame: pl.DataFrame, out: pl.Series) -> pl.DataFrame:
+    """The other rows; the frame itself where none is out."""
+    return frame.filter(~out) if out.any() else frame
 
 
 def _together(parts: Sequence[Normalised]) -> pl.DataFrame:
@@ -111,20 +125,6 @@ def _filled(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     )
 
 
-def _of_files(tables: Sequence[Table]) -> list[pl.DataFrame]:
-    """The problems that were found when the files were read, each with its file's position."""
-    return [
-        table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
-        for position, table in enumerate(tables)
-    ]
-
-
-def _one_frame(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """All problems in one frame, in the order in which they were found."""
-    some = [frame for frame in found if frame.height]
-    return pl.concat(some) if some else empty()
-
-
 def _named(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
     """For each row whether one of the problems is at it."""
     if not problems.height:
@@ -132,35 +132,3 @@ def _named(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
     key = pl.col(SOURCE).cast(pl.UInt64) * 2**32 + pl.col(ROW)
     at = problems.select(key).to_series().drop_nulls().unique()
     return frame.select(key).to_series().is_in(at.implode())
-
-
-def _whole_files(refused: pl.DataFrame, tables: Sequence[Table]) -> list[int]:
-    """The files with an error that is not at one of their rows."""
-    headers = {position: table.source.header_row for position, table in enumerate(tables)}
-    header = pl.col(SOURCE).replace_strict(headers, default=0, return_dtype=pl.UInt32)
-    whole = refused.filter(pl.col(ROW).is_null() | (pl.col(ROW) <= header))
-    return whole[SOURCE].unique().sort().to_list()
-
-
-def _at_their_columns(
-    failed: pl.DataFrame, refused: pl.DataFrame, tables: Sequence[Table]
-) -> pl.DataFrame:
-    """The failures, each at a column that the file has.
-
-    What every row of a file lacks because the column is missing has been said once, of the file.
-    """
-    if not failed.height:
-        return failed
-    lacking = set(refused.filter(pl.col("code") == Code.COLUMN_MISSING.value)[SOURCE])
-    for code, columns in _MEANT.items():
-        this = pl.col("code") == code.value
-        for position, table in enumerate(tables):
-            there = [name for name in columns if name in table.mapping.values()]
-            here = this & (pl.col(SOURCE) == position)
-            if not there and position in lacking and code is not Code.CAMPAIGN_MISSING:
-                failed = failed.filter(~here)
-            elif there and there[0] != columns[0]:
-                failed = failed.with_columns(
-                    pl.when(here).then(pl.lit(there[0])).otherwise("column").alias("column")
-                )
-    return failed

@@ -63,5 +63,7 @@ def _cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame | No
 
 def _named(cases: pl.DataFrame) -> str:
     """Columns and checks of failure cases, without any value."""
-    pairs = cases.select("column", "check").unique(maintain_order=True)
+    absent = pl.col("check") == "column_in_dataframe"  # the failure case is a column's name then
+    column = pl.when(absent).then("failure_case").otherwise("column").alias("column")
+    pairs = cases.select(column, "check").unique(maintain_order=True)
     return ", ".join(f"{column} ({check})" for column, check in pairs.iter_rows())

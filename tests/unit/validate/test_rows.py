@@ -155,6 +155,22 @@ def test_duplicates_in_the_file(first: Row, second: Row, *, same: bool) -> None:
     assert result.frame.height == 2 - same
 
 
+def test_problems_show_the_cell_as_it_came() -> None:
+    """Not what it was read as, whichever stage found the problem."""
+    rows = [
+        ADA,
+        {**ADA, "phone_number": " 0061 491 570 006", "email": "other@example.com"},
+        {**BOB, "email": "ADA@Example.com "},
+        {"first_name": "Cy", "email": "cy@example.com", "skip_duplication_check": " Ja"},
+    ]
+    found = checked(table(rows, columns=COLUMNS)).problems
+    assert found.select("code", "value").rows() == [
+        ("duplicate-in-file", " 0061 491 570 006"),
+        ("email-shared", "ADA@Example.com "),
+        ("skip-check-not-allowed", " Ja"),
+    ]
+
+
 def test_a_rejected_row_makes_no_duplicate() -> None:
     """Of three rows of one person the first good one stays, and the third repeats that one."""
     rows = [{**ADA, "first_name": None}, ADA, ADA]

@@ -1,0 +1,94 @@
+"""Problems of rows at the cells of the file that they came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from importer.problems import empty
+from schemas.codes import Code
+from schemas.columns import ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from importer.model import Table
+
+_MEANT: Final = {
+    Code.CONTACT_MISSING: ("phone_number", "email"),
+    Code.FIRST_NAME_MISSING: ("first_name", "full_name"),
+    Code.CAMPAIGN_MISSING: ("campaign", "external_campaign"),
+}
+"""The columns that can prevent a problem, the usual one first."""
+_RAW: Final = "raw"
+
+
+def one_frame(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """All problems in one frame, in the order in which they were found."""
+    some = [frame for frame in found if frame.height]
+    return pl.concat(some) if some else empty()
+
+
+def of_files(tables: Sequence[Table]) -> list[pl.DataFrame]:
+    """The problems that were found when the files were read, each with its file's position."""
+    return [
+        table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
+        for position, table in enumerate(tables)
+    ]
+
+
+def whole_files(refused: pl.DataFrame, tables: Sequence[Table]) -> list[int]:
+    """The files with an error that is not at one of their rows but at the header, or at none."""
+    headers = {position: table.source.header_row for position, table in enumerate(tables)}
+    header = pl.col(SOURCE).replace_strict(headers, default=0, return_dtype=pl.UInt32)
+    whole = refused.filter(pl.col(ROW).is_null() | (pl.col(ROW) <= header))
+    return whole[SOURCE].unique().sort().to_list()
+
+
+def at_their_columns(
+    failed: pl.DataFrame, refused: pl.DataFrame, tables: Sequence[Table]
+) -> pl.DataFrame:
+    """The failures of whole rows, each at a column that the file has.
+
+    What every row of a file lacks because the column is missing has been said once, of the file.
+
+    Args:
+        failed: what the schema found.
+        refused: errors that were found before, those of files among them.
+        tables: the files.
+    """
+    if not failed.height:
+        return failed
+    lacking = set(refused.filter(pl.col("code") == Code.COLUMN_MISSING.value)[SOURCE])
+    for code, columns in _MEANT.items():
+        this = pl.col("code") == code.value
+        for position, table in enumerate(tables):
+            there = [name for name in columns if name in table.mapping.values()]
+            here = this & (pl.col(SOURCE) == position)
+            if not there and position in lacking and code is not Code.CAMPAIGN_MISSING:
+                failed = failed.filter(~here)
+            elif there and there[0] != columns[0]:
+                failed = failed.with_columns(
+                    pl.when(here).then(pl.lit(there[0])).otherwise("column").alias("column")
+                )
+    return failed
+
+
+def as_they_came(found: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+    """The same problems with the cell of the file as their value, not what it was read as."""
+    parts = []
+    for (position, column), part in found.group_by(SOURCE, "column", maintain_order=True):
+        table = tables[int(str(position))]
+        header = next((name for name, its in table.mapping.items() if its == column), None)
+        if header is None:
+            parts.append(part)
+            continue
+        raw = table.frame.get_column(header).fill_null("").alias(_RAW)
+        cells = pl.DataFrame([table.frame.get_column(ROW), raw])
+        parts.append(
+            part.join(cells, on=ROW, how="left", maintain_order="left").select(
+                pl.col(_RAW).alias("value") if name == "value" else name for name in part.columns
+            )
+        )
+    return one_frame(parts)
