@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def check(
     refuse_unwritable(report, rejected, payloads)
     with looking(settings) as look:
         plan = prepare(files, settings, look)
-    shown = view.of_plan(plan, settings)
+    shown = view.of_plan(plan, settings, identity=look.identity, made=datetime.now(UTC))
     terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
     if report is not None:
         html.write(shown, report)

@@ -16,6 +16,9 @@ from importer.errors import Exit, UsageError
 from importer.loader import expand, load
 from importer.problems import errors, in_words
 from importer.report.columns import columns_table, understood, write_empty
+from importer.report.files import replacing
+from importer.settings import FILE_NAME
+from importer.settings.save import with_columns
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -58,8 +61,13 @@ def _below(folder: Traversable, prefix: Path = Path()) -> list[tuple[Path, Trave
 @click.command(short_help="Show the columns, or how the headers of FILE are read.")
 @click.argument("names", nargs=-1, metavar="[FILE...]")
 @click.option("--csv", "as_csv", is_flag=True, help="Write an empty spreadsheet to fill in.")
+@click.option(
+    "--save", is_flag=True, help="Write how the headers of FILE are read into importer.yaml."
+)
 @settings_flags("encoding", "sheet")
-def columns(names: tuple[str, ...], *, as_csv: bool, config: Path | None, **flags: object) -> int:
+def columns(
+    names: tuple[str, ...], *, as_csv: bool, save: bool, config: Path | None, **flags: object
+) -> int:
     """Show the canonical columns and their aliases, or how the headers of FILE are understood.
 
     A header that is not understood is a column of your own: templates can use it by the name
@@ -78,5 +86,12 @@ def columns(names: tuple[str, ...], *, as_csv: bool, config: Path | None, **flag
         console.print(understood(table))
         for problem in in_words(table.problems, [table]):
             click.echo(f"{problem.message} {problem.fix}", err=True)
+    if save:
+        file = settings.file or Path(FILE_NAME)
+        known = {header: column for table in tables for header, column in table.mapping.items()}
+        text = with_columns(file, known)
+        with replacing(file) as out:
+            out.write(text)
+        click.echo(f"wrote {file}", err=True)
     bad = any(errors(table.problems).height and not table.frame.height for table in tables)
     return Exit.INPUT if bad else Exit.OK
