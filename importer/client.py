@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import zlib
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Self
@@ -24,7 +25,6 @@ from importer.model import MaybeSent, NotSent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
 
     from importer.model import Json, Reply, Submission
     from importer.settings import Credentials, Settings
@@ -100,13 +100,14 @@ def mapped(exc: Exception) -> NotSent | MaybeSent:
 
 
 class Client:
-    """Speaks to the API: one request at a time per call, never repeated, never redirected.
+    """Speaks to the API: one request per call, never repeated, never sent elsewhere.
 
-    Proxies, netrc and the like are not taken from the environment: candidates' data goes where
-    `base_url` says and nowhere else. (`SSL_CERT_FILE` is, for companies with their own.)
+    It stands on httpx's transport, below the convenience that follows redirects, keeps cookies
+    and reads proxies and passwords from the environment: candidates' data goes where `base_url`
+    says and nowhere else. (`SSL_CERT_FILE` counts, for companies with certificates of their own.)
 
     Args:
-        settings: base URL, paths, timeouts, id paths, concurrency.
+        settings: base URL, paths, timeouts, id paths, rate.
         credentials: sent with every request.
         transport: instead of the network, for tests.
         now: the time of day, with a zone.
@@ -126,46 +127,33 @@ class Client:
         for noisy in ("httpx", "httpcore"):  # on DEBUG they write headers, the key among them
             logging.getLogger(noisy).setLevel(logging.WARNING)
         plain = settings.conversation == "campaign"
-        self._create_url = settings.base_url + (
-            settings.campaign_path if plain else settings.create_path
-        )
-        self._list_url = settings.base_url + settings.list_path
+        path = settings.campaign_path if plain else settings.create_path
+        self._create_url = httpx.URL(settings.base_url + path)
+        self._list_url = httpx.URL(settings.base_url + settings.list_path)
         self._id_paths = settings.id_paths
         self._now = now
+        self._headers = httpx.Headers(
+            _headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S)
+        )
+        timeouts = {
+            "connect": settings.connect_timeout_s,
+            "read": settings.read_timeout_s,
+            "write": settings.write_timeout_s,
+            "pool": settings.connect_timeout_s,
+        }
+        self._extensions = {"timeout": timeouts}
         # A server that sends a byte now and then resets every other timeout.
-        self._longest_s = (
-            settings.connect_timeout_s + settings.write_timeout_s + 2 * settings.read_timeout_s
-        )
-        self._http = httpx.AsyncClient(
-            headers=_headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S),
-            timeout=httpx.Timeout(
-                connect=settings.connect_timeout_s,
-                read=settings.read_timeout_s,
-                write=settings.write_timeout_s,
-                pool=settings.connect_timeout_s,
-            ),
-            limits=httpx.Limits(
-                max_connections=settings.concurrency,
-                max_keepalive_connections=settings.concurrency,
-                keepalive_expiry=IDLE_S,
-            ),
-            verify=httpx.create_ssl_context(),
-            transport=transport,
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._longest_s = sum(timeouts.values()) + settings.read_timeout_s
+        self._open = _opener(transport)
+        self._lines: list[httpx.AsyncBaseTransport] = []
+        self._idle: list[httpx.AsyncBaseTransport] = []
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._http.__aexit__(exc_type, exc, traceback)
+    async def __aexit__(self, *_: object) -> None:
+        for line in self._lines:
+            await line.aclose()
 
     async def create(self, submission: Submission) -> Reply:
         """Ask for the conversation, once.
@@ -183,8 +171,10 @@ class Client:
         Raises:
             NotSent, MaybeSent: no page came; asking again is harmless.
         """
-        params = {} if token is None else {"nextToken": token}
-        return page_of(await self._exchange("GET", self._list_url, params=params))
+        url = self._list_url
+        if token is not None:
+            url = url.copy_merge_params({"nextToken": token})
+        return page_of(await self._exchange("GET", url))
 
     async def conversation(self, conversation_id: str) -> Page:
         """One conversation, as a page with it alone.
@@ -192,33 +182,63 @@ class Client:
         Raises:
             NotSent, MaybeSent: no answer came; asking again is harmless.
         """
-        url = f"{self._list_url}/{quote(conversation_id, safe='')}"
+        url = httpx.URL(f"{self._list_url}/{quote(conversation_id, safe='')}")
         return conversation_of(await self._exchange("GET", url))
 
     async def _exchange(
-        self,
-        method: str,
-        url: str,
-        body: Mapping[str, Json] | None = None,
-        params: Mapping[str, str] | None = None,
+        self, method: str, url: httpx.URL, body: Mapping[str, Json] | None = None
     ) -> Answer:
         """One request and its whole answer; every foreign exception is mapped here."""
         try:
-            request = self._http.build_request(
-                method, url, params=params, content=None if body is None else _json(body)
+            request = httpx.Request(
+                method,
+                url,
+                headers=self._headers,
+                content=None if body is None else _json(body),
+                extensions=self._extensions,
             )
         except Exception as exc:  # whatever it is, nothing has left
             raise NotSent(type(exc).__name__) from exc
         try:
             async with asyncio.timeout(self._longest_s):
-                response = await self._http.send(request, stream=True)
-                try:
-                    content = await _content(response, PAGE_BYTES if body is None else ANSWER_BYTES)
-                finally:
-                    await response.aclose()
+                with self._line() as line:
+                    response = await line.handle_async_request(request)
+                    try:
+                        limit = PAGE_BYTES if body is None else ANSWER_BYTES
+                        content = await _content(response, limit)
+                    finally:
+                        await response.aclose()
         except Exception as exc:
             raise mapped(exc) from exc
         return Answer(response.status_code, response.headers, content, self._now())
+
+    @contextmanager
+    def _line(self) -> Iterator[httpx.AsyncBaseTransport]:
+        """A transport of one connection for one request; as many as there are requests at once.
+
+        One pool for all would look through all of its connections several times a request.
+        """
+        if not self._idle:
+            self._idle.append(self._open())
+            self._lines.append(self._idle[-1])
+        line = self._idle.pop()
+        try:
+            yield line
+        finally:
+            self._idle.append(line)
+
+
+def _opener(
+    transport: httpx.AsyncBaseTransport | None,
+) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Gives that transport, or makes new ones to the network that share their TLS settings."""
+    if transport is not None:
+        return lambda: transport
+    verify = httpx.create_ssl_context()
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=IDLE_S)
+    return lambda: httpx.AsyncHTTPTransport(
+        verify=verify, trust_env=False, limits=limits, retries=0
+    )
 
 
 def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:

@@ -24,14 +24,12 @@ class Seen:
         url: where it listens, without a path.
         connections: how many were made.
         requests: every whole request, head and body.
-        asked: set with the first of them.
         sent_bytes: how many bytes of answers were taken from it.
     """
 
     url: str = ""
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
     sent_bytes: int = 0
 
 
@@ -49,7 +47,6 @@ class Peer:
         length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
         body = await self.reader.readexactly(int(length.group(1))) if length else b""
         self.seen.requests.append(head + body)
-        self.seen.asked.set()
         return head + body
 
     async def send(self, data: bytes) -> None:

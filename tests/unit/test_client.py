@@ -31,7 +31,6 @@ from tests.misdeeds import (
     resets_amid_reading,
     resets_before_reading,
     says,
-    says_nothing,
 )
 from tests.sockets import Peer, Seen, nobody_listens, serving
 
@@ -162,24 +161,23 @@ def test_a_handshake_that_never_ends_is_not_sent() -> None:
     assert (type(happened), str(happened)) == (NotSent, "ConnectTimeout")
 
 
-def test_no_free_connection_of_ours_is_not_sent() -> None:
-    """Whoever waits too long for a connection has sent nothing."""
+def test_requests_at_once_do_not_wait_for_each_other() -> None:
+    """Each has a connection, whatever becomes of the others."""
 
-    async def main() -> tuple[Happened, Seen]:
-        async with serving(says_nothing) as seen:
-            chosen = settings(base_url=seen.url, concurrency=1, connect_timeout_s=0.1)
-            async with Client(chosen, CREDENTIALS) as client:
-                first = asyncio.create_task(client.create(submission(1)))
-                await seen.asked.wait()
-                with pytest.raises(NotSent) as caught:
-                    await client.create(submission(2))
-                with pytest.raises(MaybeSent):
-                    await first
-            return caught.value, seen
+    async def main() -> Seen:
+        together = asyncio.Barrier(3)
 
-    happened, seen = asyncio.run(main())
-    assert str(happened) == "PoolTimeout"
-    assert len(seen.requests) == 1
+        async def answers_all_at_once(peer: Peer) -> None:
+            await peer.request()
+            await together.wait()
+            await peer.answer("201 Created", CREATED)
+
+        async with serving(answers_all_at_once) as seen:
+            async with Client(settings(base_url=seen.url), CREDENTIALS) as client:
+                await asyncio.gather(*(client.create(submission(n)) for n in range(3)))
+            return seen
+
+    assert asyncio.run(main()).connections == 3
 
 
 def test_a_server_that_does_not_read_is_doubtful() -> None:
