@@ -118,7 +118,7 @@ def exit_of_plan(plan: Plan) -> Exit:
 
 
 def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> Exit:
-    """How a run ends: why it stopped, else doubtful, else rejected, else all well.
+    """How a run ends: why it stopped, else doubtful, else rejected, else not sent, else all well.
 
     Args:
         rejected: rows that were rejected before anything was sent.
@@ -131,7 +131,8 @@ def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> E
         return Exit.DOUBTFUL
     if rejected or states.get(State.REJECTED, 0):
         return Exit.REJECTED
-    return Exit.SETUP if states.get(State.UNSENT, 0) else Exit.OK
+    left = states.get(State.UNSENT, 0) or (not ending and states.get(State.PLANNED, 0))
+    return Exit.SETUP if left else Exit.OK
 
 
 def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:

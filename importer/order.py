@@ -26,6 +26,8 @@ class Order:
             this will take; again where it comes to a second round.
         on_stage: told in a sentence what takes a while besides.
         on_outcome: told each outcome as soon as it is durable.
+        on_commit: told the name of each write to the ledger as soon as it is durable, before
+            anything follows from it; a crash test stops the process there.
         signals: these stop the run; what is under way finishes.
     """
 
@@ -35,6 +37,7 @@ class Order:
     on_start: Callable[[str, int, float], None] = lambda _run, _count, _seconds: None
     on_stage: Callable[[str], None] = lambda _sentence: None
     on_outcome: Callable[[Outcome], None] = lambda _outcome: None
+    on_commit: Callable[[str], None] | None = None
     signals: tuple[signal.Signals, ...] = ()
 
     def stop_event(self) -> asyncio.Event:

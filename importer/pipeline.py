@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from importer.delivery import Delivery
 from importer.errors import Exit
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from importer.order import Order
     from importer.people import History, Look
     from importer.settings import Settings
+
+_ROUNDS: Final = 2
+"""How often a run sends again what was proved absent."""
 
 
 def prepare(files: Sequence[str], settings: Settings, look: Look | None = None) -> Plan:
@@ -59,7 +62,7 @@ def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
         LedgerError: somebody else holds the ledger, or it fails; nothing more is sent then.
     """
     with (
-        Ledger.open(settings.ledger) as ledger,
+        Ledger.open(settings.ledger, on_commit=order.on_commit) as ledger,
         ledger.hold(order.command, settings.ledger_wait_s),
     ):
         ledger.recover()
@@ -82,7 +85,7 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
         UsageError: there is no such run, or its files or settings are no longer what they were.
     """
     with (
-        Ledger.open(settings.ledger, create=False) as ledger,
+        Ledger.open(settings.ledger, create=False, on_commit=order.on_commit) as ledger,
         ledger.hold(order.command, settings.ledger_wait_s),
     ):
         ledger.recover()
@@ -126,14 +129,19 @@ def _delivered(
 async def _deliver(
     plan: Plan, run: Run, history: History, settings: Settings, order: Order
 ) -> Ending:
-    """Settles what is doubtful, sends what is open, settles again, and sends what was absent."""
+    """Settles what is doubtful, sends what is open, settles again, and sends what was absent.
+
+    What is absent again and again is left to a later resume: something eats those requests.
+    """
     stop = order.stop_event()
     async with Delivery.begun(run.id, history, settings, order, stop) as delivery:
         await delivery.reconcile()
         ending = await _send(plan, history, settings, order, delivery)
-        if not ending and await delivery.reconcile():
+        for _ in range(_ROUNDS):
+            if ending or not await delivery.reconcile():
+                return ending
             ending = await _send(plan, history, settings, order, delivery)
-            await delivery.reconcile()
+        await delivery.reconcile()
         return ending
 
 

@@ -13,6 +13,7 @@ fault is met by creating a conversation, with `list-` by listing, with `get-` by
     unread         the connection is reset before the body is read                       (-before)
     close          the connection is closed instead of an answer                         (-after)
     stall          silence for NUMBER seconds (100), then the connection closes          (-after)
+    late           silence; the conversation is accepted after NUMBER seconds (1)        (-after)
     slow           the right answer, NUMBER seconds late (1)                             (-after)
     half-header    the answer breaks off within its header                               (-after)
     half-body      the answer breaks off within its body                                 (-after)
@@ -111,6 +112,7 @@ _AFTER: Final = {  # name -> the conversation is accepted, unless the specificat
     "unread": False,
     "close": True,
     "stall": True,
+    "late": True,
     "slow": True,
     "half-header": True,
     "half-body": True,
@@ -125,7 +127,7 @@ _AFTER: Final = {  # name -> the conversation is accepted, unless the specificat
     "loop": True,
     "lag": True,
 }
-_ONLY_AFTER: Final = {"no-id", "slow", "loop", "lag"}
+_ONLY_AFTER: Final = {"no-id", "late", "slow", "loop", "lag"}
 _ONLY_BEFORE: Final = {"unread"}
 _ONLY_LIST: Final = {"loop", "lag"}
 _STATUS: Final = re.compile(r"[45]\d\d", re.ASCII)

@@ -28,6 +28,7 @@ _PAGE: Final = b"<!doctype html><title>Please wait</title><p>The service is bein
 _ACCEPTED: Final = range(200, 300)
 _STALL_S: Final = 100.0
 _SLOW_S: Final = 1.0
+_LATE_S: Final = 1.0
 _LAG_S: Final = 5.0
 _HUGE_MB: Final = 10.0
 _CHUNK: Final = 65_536
@@ -83,7 +84,8 @@ def faulty(app: ASGIApp, draw: Callable[[Target], Fault | None]) -> ASGIApp:
             return
         answered = Answered()
         if fault.after:
-            await app(scope, receive, answered.take)
+            taken = await _late(fault, receive) if fault.name == "late" else receive
+            await app(scope, taken, answered.take)
             if answered.status not in _ACCEPTED:
                 await _send(send, answered.status, answered.headers, answered.body)
                 return
@@ -101,6 +103,20 @@ def _target(scope: Scope) -> Target | None:
     if scope["method"] == "POST":
         return "create"
     return "list" if scope["path"] == "/v1/conversations" else "get"
+
+
+async def _late(fault: Fault, receive: Receive) -> Receive:
+    """A request that reaches the app some time after it came, whoever has hung up by then."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await asyncio.sleep(_LATE_S if fault.number is None else fault.number)
+
+    async def kept() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return kept
 
 
 async def _read(receive: Receive) -> None:

@@ -59,6 +59,7 @@ ANSWERS = (
     ("reset", b"<reset>", b"<reset>"),
     ("close", b"", b""),
     ("stall:0", b"", b""),
+    ("late:0", b"", b""),
     ("half-header", b"HTTP/1.1 201 Created\r\ncontent-ty", b"content-ty"),
     ("half-body", b"HTTP/1.1 201 Created\r\n", b'{"id":"co'),
     ("wrong-length", b"HTTP/1.1 201 Created\r\n", b"}"),
