@@ -27,11 +27,12 @@ _ADDRESS: Final = rf"^{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[A-Za-z0-9][A-Za-z
 _PLAIN: Final = (
     r"^[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z0-9]*[a-z]$"
 )
-_PLAIN_BYTES: Final = 64  # no part of so short an address can be too long
+_SHORT_BYTES: Final = 64  # no part of so short an address can be too long
 _RESERVED: Final = rf"(?i)[@.](?:{'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
 _WIDE: Final = [*map(chr, range(0xFF01, 0xFF5F)), "。", "｡", "﹫"]
 _NARROW: Final = [*map(chr, range(0x21, 0x7F)), ".", ".", "@"]
 _AROUND: Final = " ,;:<>()[]\"'“”„‘’«»`"
+_LINK: Final = r"^(?i:mailto:\s*)+"
 _ROLE: Final = rf"(?i)^(?:{'|'.join(map(re.escape, CASE_INSENSITIVE_MAILBOX_NAMES))})@"
 
 
@@ -46,17 +47,17 @@ def addresses(cells: pl.Series) -> pl.DataFrame:
         refused) and `detail` (why it was refused, without the address; else null).
     """
     cells = cells.alias(EMAIL)
+    emails, details = cells, pl.Series(DETAIL, [None], dtype=pl.String)
+    details = details.new_from_index(0, cells.len())
     unusual = (~_plain(cells)).fill_null(value=False).arg_true()
-    blank = pl.Series(DETAIL, [None], dtype=pl.String)
-    if not unusual.len():
-        return pl.DataFrame([cells, blank.new_from_index(0, cells.len())])
-    judged = _judged(_bare(cells.gather(unusual)))
-    return pl.DataFrame(
-        [
-            cells.clone().scatter(unusual, judged[EMAIL]),
-            blank.new_from_index(0, cells.len()).scatter(unusual, judged[DETAIL]),
-        ]
-    )
+    if unusual.len():
+        bare = _bare(cells.gather(unusual))
+        right = _right(bare)
+        emails = emails.clone().scatter(unusual.filter(right), _written(bare.filter(right)))
+        judged = _judged(bare.filter(~right))
+        emails = emails.scatter(unusual.filter(~right), judged[EMAIL])
+        details = details.scatter(unusual.filter(~right), judged[DETAIL])
+    return pl.DataFrame([emails, details])
 
 
 def _plain(cells: pl.Series) -> pl.Series:
@@ -64,10 +65,35 @@ def _plain(cells: pl.Series) -> pl.Series:
     text = pl.col(EMAIL)
     plain = (
         text.str.contains(_PLAIN)
-        & (text.str.len_bytes() <= _PLAIN_BYTES)
+        & (text.str.len_bytes() <= _SHORT_BYTES)
         & ~(text.str.contains(_RESERVED) | text.str.contains(_ROLE))
     )
     return cells.to_frame().select(plain).to_series()
+
+
+def _right(cells: pl.Series) -> pl.Series:
+    """Whether a bare cell is an address for certain: ASCII, short, with an ordinary domain."""
+    text = pl.col(EMAIL)
+    right = (
+        text.str.contains(_ADDRESS)
+        & (text.str.len_bytes() <= _SHORT_BYTES)
+        & ~(text.str.contains(_RESERVED) | text.str.contains("--", literal=True))
+    )
+    return cells.to_frame().select(right).to_series()
+
+
+def _written(cells: pl.Series) -> pl.Series:
+    """Right addresses in their normal form: the domain, and the name of a role, in lower case."""
+    if not cells.str.contains("[A-Z]").any():
+        return cells
+    parts = cells.str.splitn("@", 2).struct.unnest()
+    local, domain = parts.columns
+    role = cells.str.contains(_ROLE)
+    written = (
+        pl.when(role).then(pl.col(local).str.to_lowercase()).otherwise(local),
+        pl.col(domain).str.to_lowercase(),
+    )
+    return parts.select(pl.concat_str(*written, separator="@").alias(EMAIL)).to_series()
 
 
 def _bare(cells: pl.Series) -> pl.Series:
@@ -76,8 +102,10 @@ def _bare(cells: pl.Series) -> pl.Series:
         cells = cells.str.replace_many(_WIDE, _NARROW)
     if cells.str.contains("<", literal=True).any():
         cells = cells.str.replace(r"^[^<>]*<([^<>]*@[^<>]*)>[\s.,;]*$", "${1}").str.strip_chars(" ")
-    if cells.str.contains(":", literal=True).any():
-        cells = cells.str.replace(r"^(?i:mailto:\s*)+([^?]*)(?:\?.*)?$", "${1}")
+    links = cells.str.contains(_LINK).arg_true()
+    if links.len():
+        targets = cells.gather(links).str.replace(_LINK, "").str.splitn("?", 2)
+        cells = cells.clone().scatter(links, targets.struct.field("field_0"))
     cells = cells.str.strip_chars_start(_AROUND).str.strip_chars_end(_AROUND + ".!?")
     if cells.str.contains(" ", literal=True).any():
         cells = cells.str.replace(r"\s*@\s*", "@")
@@ -86,11 +114,9 @@ def _bare(cells: pl.Series) -> pl.Series:
 
 
 def _judged(cells: pl.Series) -> pl.DataFrame:
-    """Bare addresses with the verdict: what ASCII can say in bulk, the rest one by one."""
+    """Doubtful addresses: what can be said of all at once, and email-validator's answers."""
     text = pl.col(EMAIL)
-    local, domain = text.str.extract(r"^(.*)@", 1), text.str.extract(r"@([^@]*)$", 1)
     ascii_only = text.str.len_bytes() == text.str.len_chars()
-    clear = ascii_only & (text.str.len_bytes() <= _PLAIN_BYTES) & ~text.str.contains("--")
     refused = (
         pl.when(~text.str.contains("@", literal=True))
         .then(pl.lit("it has no @"))
@@ -104,26 +130,16 @@ def _judged(cells: pl.Series) -> pl.DataFrame:
         .then(pl.lit("nothing stands after the @"))
         .when(text.str.contains(r"\.\.|^\.|\.@|@\."))
         .then(pl.lit("a dot stands where it must not"))
-        .when(~domain.str.contains(".", literal=True))
+        .when(~text.str.contains(r"@.*\."))
         .then(pl.lit("the part after the @ has no ending such as .com"))
         .when(text.str.contains(_RESERVED))
         .then(pl.lit("its domain is not in public use"))
         .when(ascii_only & ~text.str.contains(_ADDRESS))
         .then(pl.lit("a character stands where it must not"))
     )
-    written = (
-        pl.when(text.str.contains(_ROLE)).then(local.str.to_lowercase()).otherwise(local)
-        + pl.lit("@")
-        + domain.str.to_lowercase()
-    )
-    frame = cells.to_frame().with_columns(refused.alias(DETAIL), clear.alias("clear"))
-    asked = frame.filter(pl.col(DETAIL).is_null() & ~pl.col("clear"))[EMAIL].drop_nulls().unique()
-    frame = frame.with_columns(pl.when(pl.col(DETAIL).is_null()).then(written).alias("written"))
-    if asked.len():
-        frame = _with_answers(frame, asked)
-    return frame.select(
-        pl.when(pl.col(DETAIL).is_null()).then(pl.col("written")).alias(EMAIL), DETAIL
-    )
+    frame = cells.to_frame().with_columns(refused.alias(DETAIL))
+    asked = frame.filter(pl.col(DETAIL).is_null())[EMAIL].drop_nulls().unique()
+    return _with_answers(frame, asked)
 
 
 def _with_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
@@ -133,9 +149,8 @@ def _with_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
         {EMAIL: asked, "right": [yes for yes, _ in said], "wrong": [no for _, no in said]},
         schema_overrides={"right": pl.String(), "wrong": pl.String()},
     )
-    return frame.join(answers, on=EMAIL, how="left", maintain_order="left").with_columns(
-        pl.coalesce(DETAIL, "wrong").alias(DETAIL),
-        pl.coalesce("right", "written").alias("written"),
+    return frame.join(answers, on=EMAIL, how="left", maintain_order="left").select(
+        pl.col("right").alias(EMAIL), pl.coalesce(DETAIL, "wrong").alias(DETAIL)
     )
 
 
