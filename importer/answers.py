@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -60,6 +61,29 @@ class Page:
     reply: Reply
     conversations: tuple[Mapping[str, Json], ...] = field(default=(), repr=False)
     next_token: str | None = None
+
+
+class AnswerTooLarge(Exception):
+    """An answer goes on beyond what is read of it."""
+
+
+def unpacked(raw: bytes, coding: str, limit: int) -> bytes | None:
+    """A body without its content encoding; None where that is unknown or broken.
+
+    Raises:
+        AnswerTooLarge: it is longer than `limit`, packed or unpacked.
+    """
+    body = raw
+    if coding in {"gzip", "x-gzip", "deflate"}:
+        try:
+            body = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(raw, limit + 1)
+        except zlib.error:
+            return None
+    elif coding not in {"", "identity"}:
+        return None
+    if len(body) > limit:
+        raise AnswerTooLarge
+    return body
 
 
 def reply_to(answer: Answer, id_paths: Sequence[str], hidden: Iterable[str] = ()) -> Reply:

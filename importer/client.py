@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import re
-import zlib
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +18,15 @@ from urllib.parse import quote
 
 import httpx
 
-from importer.answers import Answer, Page, conversation_of, page_of, reply_to
+from importer.answers import (
+    Answer,
+    AnswerTooLarge,
+    Page,
+    conversation_of,
+    page_of,
+    reply_to,
+    unpacked,
+)
 from importer.errors import CredentialsError
 from importer.model import MaybeSent, NotSent
 
@@ -87,10 +94,6 @@ MAY_HAVE_ARRIVED: Final[frozenset[type[Exception]]] = frozenset(
     }
 )
 """What httpx raises when a request may have been taken."""
-
-
-class AnswerTooLarge(Exception):
-    """An answer went on beyond what is read of it."""
 
 
 def mapped(exc: Exception) -> NotSent | MaybeSent:
@@ -286,15 +289,5 @@ async def _content(response: httpx.Response, limit: int) -> bytes | None:
         raw += chunk
         if len(raw) > limit:
             raise AnswerTooLarge
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding in {"", "identity"}:
-        return bytes(raw)
-    if coding not in {"gzip", "x-gzip", "deflate"}:
-        return None
-    try:
-        unpacked = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(raw, limit + 1)
-    except zlib.error:
-        return None
-    if len(unpacked) > limit:
-        raise AnswerTooLarge
-    return unpacked
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    return unpacked(bytes(raw), coding, limit)

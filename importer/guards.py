@@ -130,29 +130,36 @@ class Tally:
         self._guards = guards
         self._failed = 0
         self._in_a_row = 0
-        self._unsent_in_a_row = 0
+        self._unreached_in_a_row = 0
+        self._reached = False
+        self._last = ""
 
     def count(self, outcome: Outcome) -> Ending:
         """Take note of an outcome; an ending where it is one failure too many."""
+        unreached = outcome.state is State.UNSENT and outcome.status is None
+        self._unreached_in_a_row = self._unreached_in_a_row + 1 if unreached else 0
+        self._reached = self._reached or not unreached
         if outcome.state not in FAILURES:
-            self._in_a_row = self._unsent_in_a_row = 0
+            self._in_a_row = 0
             return Ending()
         self._failed += 1
         self._in_a_row += 1
-        self._unsent_in_a_row += outcome.state is State.UNSENT
+        self._last = f"The last: {outcome.message or outcome.state}"
         most, row = self._guards.max_failures, self._guards.max_failures_in_a_row
-        last = f"The last: {outcome.message or outcome.state}"
-        if row is not None and self._unsent_in_a_row >= row:
-            return Ending(
-                f"The API takes nothing now: {self._unsent_in_a_row} submissions in a row could "
-                f"not be sent. {last}",
-                Exit.SETUP,
-            )
         if row is not None and self._in_a_row >= row:
-            return Ending(f"{self._in_a_row} submissions in a row failed. {last}", Exit.HELD)
+            if self._unreached_in_a_row >= row:
+                return self._unreachable()
+            return Ending(f"{self._in_a_row} submissions in a row failed. {self._last}", Exit.HELD)
         if most is not None and self._failed > most:
             return Ending(
-                f"{self._failed} submissions failed; max_failures allows {most}. {last}",
+                f"{self._failed} submissions failed; max_failures allows {most}. {self._last}",
                 Exit.HELD,
             )
         return Ending()
+
+    def end(self) -> Ending:
+        """What is to be said where nothing stopped the run: that nothing was reached, perhaps."""
+        return self._unreachable() if self._failed and not self._reached else Ending()
+
+    def _unreachable(self) -> Ending:
+        return Ending(f"The API cannot be reached. {self._last}", Exit.SETUP)

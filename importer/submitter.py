@@ -17,16 +17,17 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from importer.errors import Exit
 from importer.guards import CalledOff, Ending, Tally, brake_at
+from importer.journey import Journey
 from importer.ledger.journal import NOT_LEFT
-from importer.ledger.records import Settlement
-from importer.model import Decision, MaybeSent, NotSent, Outcome, Reply, State, Verb
+from importer.model import Decision, MaybeSent, NotSent, Reply, Verb
 from importer.retry import decide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from importer.guards import Brake, Guards
-    from importer.model import Submission
+    from importer.ledger.records import Settlement
+    from importer.model import Outcome, Submission
     from importer.pacing import Pace
     from importer.retry import Policy
 
@@ -49,17 +50,6 @@ class Journal(Protocol):
     async def settle(self, settlement: Settlement) -> None:
         """Durable on return: how that attempt ended and where the submission stands."""
         ...
-
-
-_STATES: Final[dict[Verb, State]] = {
-    Verb.CREATED: State.CREATED,
-    Verb.DUPLICATE: State.DUPLICATE,
-    Verb.REJECTED: State.REJECTED,
-    Verb.DOUBTFUL: State.DOUBTFUL,
-    Verb.UNSENT: State.UNSENT,
-    Verb.AGAIN: State.PLANNED,
-    Verb.STOP: State.UNSENT,
-}
 
 
 _AHEAD_S: Final = 0.05
@@ -111,48 +101,7 @@ async def submit(
         await asyncio.gather(*(worker.run(drawn) for _ in range(lanes.workers)))
     if brake.error is not None:
         raise brake.error
-    return brake.ending
-
-
-@dataclass(slots=True)
-class _Journey:
-    """How far one submission has come in this run."""
-
-    submission: Submission
-    attempts: int = 0
-    began: float = 0.0
-    status: int | None = None
-    conversation_id: str | None = None
-
-    def answered(self, happened: Reply | NotSent | MaybeSent) -> None:
-        """Keep what the last answer says; nothing of the one before."""
-        reply = happened if isinstance(happened, Reply) else None
-        self.status = reply.status if reply else None
-        self.conversation_id = reply.conversation_id if reply else None
-
-    def settlement(self, decision: Decision, took_s: float) -> Settlement:
-        """How its last attempt ended."""
-        return Settlement(
-            key=self.submission.key,
-            state=_STATES[decision.verb],
-            status=self.status,
-            conversation_id=self.conversation_id,
-            code=decision.code,
-            message=decision.message,
-            duration_s=took_s,
-        )
-
-    def outcome(self, decision: Decision) -> Outcome:
-        """Where it stands after that decision."""
-        return Outcome(
-            key=self.submission.key,
-            state=_STATES[decision.verb],
-            attempts=self.attempts,
-            status=self.status,
-            conversation_id=self.conversation_id,
-            code=decision.code,
-            message=decision.message,
-        )
+    return brake.ending or tally.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +157,14 @@ class _Worker:
         )
         try:
             while not self.brake.pulled and (submission := next(drawn, None)) is not None:
-                journey = _Journey(submission)
+                journey = Journey(submission)
                 decision: Decision | None = await retrying(self._attempt, journey)
                 if decision is not None and decision.verb is not Verb.AGAIN:
                     self.on_outcome(journey.outcome(decision))
         except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
             self.brake.pull(Ending(), exc)
 
-    async def _attempt(self, journey: _Journey) -> Decision | None:
+    async def _attempt(self, journey: Journey) -> Decision | None:
         """One request from permit to record; None where it was called off and nothing left."""
         try:
             left_at = await self._depart(journey)
@@ -236,7 +185,7 @@ class _Worker:
         await self.journal.settle(journey.settlement(decision, took_s))
         return decision
 
-    async def _depart(self, journey: _Journey) -> float:
+    async def _depart(self, journey: Journey) -> float:
         """Get ready to make a request: permit, durable intent, a free lane.
 
         Returns:
@@ -284,7 +233,7 @@ class _Worker:
         with suppress(CalledOff):
             await self.brake.released(lambda: self.sleep(seconds))
 
-    def _judge(self, journey: _Journey, decision: Decision) -> None:
+    def _judge(self, journey: Journey, decision: Decision) -> None:
         """Pull the brake where this is the end of the run, before another lane gets free."""
         if decision.verb is Verb.STOP:
             self.brake.pull(Ending(decision.message, Exit.SETUP))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,123 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer.errors import Exit, LedgerError
-from importer.guards import Ending, Guards
-from importer.ledger.journal import NOT_LEFT
+from importer.errors import LedgerError
 from importer.model import MaybeSent, NotSent, Outcome, Reply, State
-from importer.pacing import Pace
 from importer.retry import Policy
-from importer.submitter import submit
 from tests import made
-from tests.leaping import clock, run
+from tests.leaping import run
+from tests.road import CREATED, LOST, REFUSED, Happened, Road, clock_end, go, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from importer.ledger.records import Settlement
+    from importer.guards import Ending
     from importer.model import Submission
-
-Happened = Reply | NotSent | MaybeSent
-CREATED = Reply(201, "c-1")
-REFUSED = NotSent("ConnectError")
-LOST = MaybeSent("ReadTimeout")
-
-
-@dataclass
-class Road:
-    """Both ends of the road, the API and the ledger, and what came to them, in order.
-
-    Attributes:
-        answers: what the API says to each request of a key; the last one for ever after.
-        takes_s: how long the API takes.
-        writes_s: how long the ledger takes.
-        events: (time, what, key), what being intend, request, answer or settle.
-    """
-
-    answers: dict[str, list[Happened]] = field(default_factory=dict)
-    takes_s: float = 0.0
-    writes_s: float = 0.0
-    events: list[tuple[float, str, str]] = field(default_factory=list)
-    settled: list[Settlement] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    in_flight: int = 0
-    most_in_flight: int = 0
-    before_intent: Callable[[str], None] = lambda _: None
-    before_settling: Callable[[str], None] = lambda _: None
-
-    def note(self, what: str, key: str) -> None:
-        """Write down that something happens now."""
-        self.events.append((clock(), what, key))
-
-    async def intend(self, submission: Submission) -> None:
-        """As the ledger's journal."""
-        self.before_intent(submission.key)
-        await asyncio.sleep(self.writes_s)
-        self.note("intend", submission.key)
-
-    async def settle(self, settlement: Settlement) -> None:
-        """As the ledger's journal."""
-        self.before_settling(settlement.key)
-        await asyncio.sleep(self.writes_s)
-        self.note("settle", settlement.key)
-        self.settled.append(settlement)
-
-    async def create(self, submission: Submission) -> Reply:
-        """As the client."""
-        self.note("request", submission.key)
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        await asyncio.sleep(self.takes_s)
-        self.in_flight -= 1
-        self.note("answer", submission.key)
-        left = self.answers.get(submission.key, [CREATED])
-        happened = left[0] if len(left) == 1 else left.pop(0)
-        if not isinstance(happened, Reply):
-            raise happened
-        return happened
-
-    def times(self, what: str) -> list[float]:
-        """When something happened."""
-        return [at for at, event, _ in self.events if event == what]
-
-    def keys(self, what: str) -> list[str]:
-        """To which submissions."""
-        return [key for _, event, key in self.events if event == what]
-
-    def states(self) -> dict[str, State]:
-        """Where each submission stands in the ledger."""
-        return {each.key: each.state for each in self.settled}
-
-
-def some(count: int) -> Iterator[Submission]:
-    """Submissions `key-0` and so on, made as they are drawn."""
-    return map(made.submission, range(count))
-
-
-async def go(
-    road: Road,
-    submissions: Iterable[Submission],
-    *,
-    rate: float = math.inf,
-    policy: Policy | None = None,
-    guards: Guards | None = None,
-    concurrency: int = 1,
-    stop: asyncio.Event | None = None,
-) -> Ending:
-    """Send them down the road, without chance."""
-    return await submit(
-        submissions,
-        client=road,
-        journal=road,
-        pace=Pace(rate, now=clock),
-        policy=policy or Policy(),
-        guards=guards or Guards(),
-        concurrency=concurrency,
-        stop=stop or asyncio.Event(),
-        on_outcome=road.outcomes.append,
-        now=clock,
-        random=lambda: 1.0,
-    )
 
 
 def test_each_goes_the_whole_road_in_order() -> None:
@@ -247,11 +141,6 @@ def test_no_more_than_concurrency_are_under_way() -> None:
     assert clock_end(road) == pytest.approx(4)
 
 
-def clock_end(road: Road) -> float:
-    """When the last thing happened."""
-    return road.events[-1][0]
-
-
 def test_a_slow_ledger_does_not_slow_the_rate() -> None:
     """Intents are written while others are under way; 98 % of the rate is used."""
     road = Road(takes_s=0.1, writes_s=0.03)
@@ -289,133 +178,6 @@ def test_submissions_are_drawn_as_they_are_sent() -> None:
     run(go(road, drawing(), concurrency=4, rate=10))
     assert len(road.outcomes) == 200
     assert max(ahead) <= 6
-
-
-# ---- stopping --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
-    """The one that met it is unsent, those under way are recorded, nothing else begins."""
-    road = Road({"key-1": [Reply(status, error="bad key")]}, takes_s=1)
-    ending = run(go(road, some(50), concurrency=3))
-    assert ending.exit_code is Exit.SETUP
-    assert str(ending) == f"The API refuses our credentials (HTTP {status}): bad key."
-    assert sorted(road.keys("request")) == ["key-0", "key-1", "key-2"]
-    told = {each.key: each.state for each in road.outcomes}
-    assert told == {"key-0": State.CREATED, "key-1": State.UNSENT, "key-2": State.CREATED}
-    others = {state for key, state in road.states().items() if key not in told}
-    assert others <= {State.PLANNED}
-
-
-def test_a_refusal_calls_off_what_is_only_intended() -> None:
-    """An intent whose request has not left is taken back; it was no attempt at anybody."""
-    road = Road({"key-0": [Reply(401)]}, takes_s=1, writes_s=0.4)
-    run(go(road, some(9), rate=0.9, concurrency=3))
-    assert road.keys("request") == ["key-0"]
-    assert road.keys("intend") == ["key-0", "key-1"]
-    assert road.states() == {"key-0": State.UNSENT, "key-1": State.PLANNED}
-    (called_off,) = [each for each in road.settled if each.key == "key-1"]
-    assert (called_off.code, called_off.status, called_off.duration_s) == (NOT_LEFT, None, 0.0)
-    assert [each.key for each in road.outcomes] == ["key-0"]
-
-
-def stopping(road: Road, at_s: float, count: int = 50, **how: float) -> tuple[Ending, float]:
-    """Send with a stop after some seconds; the ending, and when it was all over."""
-
-    async def main() -> tuple[Ending, float]:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(at_s, stop.set)
-        rate, concurrency = how.get("rate", math.inf), int(how.get("concurrency", 1))
-        ending = await go(road, some(count), rate=rate, concurrency=concurrency, stop=stop)
-        return ending, clock()
-
-    return run(main())
-
-
-def test_a_stop_lets_what_is_under_way_finish() -> None:
-    """It is answered, recorded and told; nothing else begins."""
-    road = Road(takes_s=10)
-    ending, over = stopping(road, at_s=13, concurrency=2)
-    assert ending.exit_code is Exit.INTERRUPTED
-    assert over == 20
-    assert len(road.keys("request")) == 4
-    assert [each.state for each in road.outcomes] == [State.CREATED] * 4
-
-
-def test_a_stop_ends_every_wait_at_once() -> None:
-    """For a permit, for the end of a hold, for the next attempt."""
-    road = Road({"key-1": [Reply(429, retry_after_s=60)]})
-    _, over = stopping(road, at_s=5, rate=10, concurrency=4)
-    assert over == 5
-    assert road.states()["key-1"] is State.PLANNED
-    assert "key-1" not in {each.key for each in road.outcomes}
-
-
-def test_a_stop_before_the_beginning_draws_nothing() -> None:
-    """Not even a body is rendered."""
-    drawn = some(3)
-
-    async def main() -> Ending:
-        stop = asyncio.Event()
-        stop.set()
-        return await go(Road(), drawn, stop=stop)
-
-    assert run(main()).exit_code is Exit.INTERRUPTED
-    assert len(list(drawn)) == 3
-
-
-def test_a_stop_after_the_end_is_none() -> None:
-    """All was done."""
-
-    async def main() -> Ending:
-        stop = asyncio.Event()
-        ending = await go(Road(), some(3), stop=stop)
-        stop.set()
-        return ending
-
-    assert run(main()) == Ending()
-
-
-# ---- guards ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("failure", [Reply(400), Reply(500), LOST])
-def test_an_unbroken_row_of_failures_stops(failure: Happened) -> None:
-    """Rejected, doubtful or unsent, it is the same."""
-    road = Road({f"key-{n}": [failure] for n in range(50)})
-    ending = run(go(road, some(50), guards=Guards(max_failures_in_a_row=4)))
-    assert ending.exit_code is Exit.HELD
-    assert str(ending).startswith("4 submissions in a row failed. The last: ")
-    assert len(road.keys("request")) == 4
-
-
-@pytest.mark.parametrize("between", [CREATED, Reply(409)])
-def test_a_good_end_breaks_the_row(between: Happened) -> None:
-    """A duplicate is no failure either."""
-    road = Road({f"key-{n}": [between if n % 3 == 2 else Reply(400)] for n in range(30)})
-    assert not run(go(road, some(30), guards=Guards(max_failures_in_a_row=3)))
-    assert len(road.outcomes) == 30
-
-
-def test_more_failures_than_allowed_stop() -> None:
-    """As many as allowed do not."""
-    road = Road({f"key-{n}": [Reply(400)] for n in (1, 4, 9, 16, 25)})
-    assert not run(go(road, some(30), guards=Guards(max_failures=5)))
-    road = Road({f"key-{n}": [Reply(400)] for n in (1, 4, 9, 16, 25)})
-    ending = run(go(road, some(30), guards=Guards(max_failures=3)))
-    assert ending.exit_code is Exit.HELD
-    assert str(ending).startswith("4 submissions failed; max_failures allows 3. The last: ")
-    assert len(road.outcomes) == 17
-
-
-def test_the_guards_are_those_of_the_settings() -> None:
-    """A share is of all that the run means to send."""
-    chosen = made.settings(max_failures="5%", max_failures_in_a_row=7)
-    assert Guards.of(chosen, 340) == Guards(max_failures=17, max_failures_in_a_row=7)
-
-
-# ---- failures of our own ---------------------------------------------------------------------
 
 
 def boom_at(key: str) -> Callable[[str], None]:
