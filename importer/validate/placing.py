@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.problems import empty
+from importer.problems import empty, errors
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
@@ -36,6 +36,16 @@ def of_files(tables: Sequence[Table]) -> list[pl.DataFrame]:
         table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
         for position, table in enumerate(tables)
     ]
+
+
+def one_cause(found: pl.DataFrame) -> pl.DataFrame:
+    """The same problems, but of a cell with a spreadsheet error (`#REF!`) only that it has one."""
+    broken = errors(found).filter(pl.col("code") == Code.CELL_ERROR.value)
+    if not broken.height:
+        return found
+    place = [SOURCE, ROW, "column"]
+    others = found.join(broken.select(place), on=place, how="anti", maintain_order="left")
+    return one_frame([broken, others])
 
 
 def whole_files(refused: pl.DataFrame, tables: Sequence[Table]) -> list[int]:

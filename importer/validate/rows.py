@@ -12,6 +12,7 @@ from importer.validate.placing import (
     as_they_came,
     at_their_columns,
     of_files,
+    one_cause,
     one_frame,
     whole_files,
 )
@@ -47,9 +48,8 @@ def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Set
     """
     frame = _filled(_together(parts), settings)
     refuse_foreign(frame)
-    cells = with_severities(
-        one_frame([*of_files(tables), *(part.problems for part in parts)]), settings.severity
-    )
+    told = one_frame([*of_files(tables), *(part.problems for part in parts)])
+    cells = one_cause(with_severities(told, settings.severity))
     refused = errors(cells)
     excused = _named(frame, refused.filter(pl.col("column").is_in(_CONTACT)))
     failed = failures(

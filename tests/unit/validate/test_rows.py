@@ -251,6 +251,18 @@ def test_an_error_of_the_reader_keeps_its_row_out() -> None:
     assert statuses(checked(table([ADA, BOB], found=found))) == ["ready", "rejected"]
 
 
+def test_a_spreadsheet_error_is_the_one_problem_of_its_cell() -> None:
+    """`#REF!` is no address, but that is not what is to be repaired; made mild, both are told."""
+    broken = problems.one(Code.CELL_ERROR, row=2, column="email", value="#REF!", detail="#REF!")
+    given = table([{**ADA, "phone_number": "12", "email": "#REF!"}, BOB], found=broken)
+    assert faults(checked(given).problems) == [
+        (2, "email", "cell-error"),
+        (2, "phone_number", "phone-too-short"),
+    ]
+    mild = changed(severity={Code.CELL_ERROR: Severity.WARNING})
+    assert (2, "email", "email-invalid") in faults(checked(given, settings=mild).problems)
+
+
 def test_a_missing_column_is_told_once_and_not_at_every_row() -> None:
     """The rows are rejected with it; what else is wrong with them is still told."""
     found = problems.one(Code.COLUMN_MISSING, row=1, detail="first_name or full_name")
