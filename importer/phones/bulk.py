@@ -14,26 +14,24 @@ import phonenumbers
 import polars as pl
 
 from importer.phones import exact
-from importer.phones.exact import UNKNOWN_CALLING_CODE, VERDICT
-from importer.phones.rules import Rules, Unreadable, length, rules, sharing
-from importer.phones.zero import lost_in_bulk
+from importer.phones.belonging import told_apart
+from importer.phones.patterns import Unreadable, length
+from importer.phones.rules import Rules, rules, sharing
+from importer.phones.verdicts import AT, UNKNOWN_CALLING_CODE, VERDICT, without_number
 from schemas.codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_AT: Final = "#at"
-_FEW: Final = 200
+_FEW: Final = 100
 """So many numbers of a country phonenumbers reads sooner than we compile its rules."""
 _PUNCTUATION: Final = list(" ()[]./-+")
 _MOST_CHARACTERS: Final = 250
 _LEAST_DIGITS: Final = 3
 _SHORTEST: Final = 2
-_LONGEST: Final = 17
 """Limits of phonenumbers: characters of a text, digits of it, digits of a national number."""
 
 _NUMBER: Final = pl.col("number")
-_NOTHING: Final = {name: pl.lit(None, dtype=dtype).alias(name) for name, dtype in VERDICT.items()}
 
 
 def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
@@ -48,10 +46,10 @@ def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
     """
     found, left = decided(numbers, few=few)
     if left.height:
-        found.append(left.select(_AT).hstack(exact.judge(left)))
+        found.append(left.select(AT).hstack(exact.judge(left)))
     if not found:
         return pl.DataFrame(schema=VERDICT)
-    return pl.concat(found).sort(_AT).drop(_AT)
+    return pl.concat(found).sort(AT).drop(AT)
 
 
 def decided(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFrame], pl.DataFrame]:
@@ -61,21 +59,21 @@ def decided(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFram
         Frames of `#at` (position) and the columns of `VERDICT`; a frame of `#at`, `text`,
         `country`.
     """
-    positions = numbers.select("text", "country").with_row_index(_AT)
+    positions = numbers.select("text", "country").with_row_index(AT)
     if numbers.height < few:
         return [], positions
     found = list(_decided(positions, few))
     if sum(frame.height for frame in found) == numbers.height:
         return found, positions.clear()
-    known = pl.concat([frame.select(_AT) for frame in found]) if found else positions.clear()
-    return found, positions.join(known, on=_AT, how="anti")
+    known = pl.concat([frame.select(AT) for frame in found]) if found else positions.clear()
+    return found, positions.join(known, on=AT, how="anti")
 
 
 def _decided(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:
     """The verdicts that the rules give, calling code by calling code."""
     rows = _digits(positions)
     national: dict[int, list[pl.DataFrame]] = {}
-    abroad = [rows.filter("plus").select(_AT, "country", "number", "plus")]
+    abroad = [rows.filter("plus").select(AT, "country", "number", "plus")]
     for (country,), group in (
         rows.filter(~pl.col("plus")).partition_by("country", as_dict=True).items()
     ):
@@ -88,14 +86,17 @@ def _decided(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:
                 abroad.append(dialled)
                 national.setdefault(here.calling_code, []).extend(_from_home(others, here))
     strangers, coded = _calling_codes(pl.concat(abroad))
-    yield from _strangers(strangers)
+    again, unknown = _without_plus(strangers, few)
+    more_unknown, more_coded = _calling_codes(again)
+    yield from _unknown(pl.concat([unknown, more_unknown]))
+    coded = pl.concat([coded, more_coded])
     for (code,), group in coded.partition_by("code", as_dict=True).items():
         if group.height >= few:
             with suppress(Unreadable):
                 national.setdefault(code, []).append(_from_abroad(group, sharing(code)[0]))
     for code, groups in national.items():
         with suppress(Unreadable):
-            yield from _told_apart(pl.concat(groups), sharing(code))
+            yield from told_apart(pl.concat(groups), sharing(code))
 
 
 def _digits(positions: pl.DataFrame) -> pl.DataFrame:
@@ -107,12 +108,12 @@ def _digits(positions: pl.DataFrame) -> pl.DataFrame:
     )
     return rows.filter(
         (length(_NUMBER) >= _LEAST_DIGITS) & (length(text) <= _MOST_CHARACTERS)
-    ).select(_AT, "country", "number", "plus", bare.alias("bare"))
+    ).select(AT, "country", "number", "plus", bare.alias("bare"))
 
 
 def _dialled_abroad(group: pl.DataFrame, here: Rules) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Those rows that begin with what is dialled for abroad, without it, and the others."""
-    columns = (_AT, "country", "number", "plus")
+    columns = (AT, "country", "number", "plus")
     begins = here.abroad.matches(group["number"]) if here.abroad is not None else None
     if here.abroad is None or begins is None or not begins.any():
         return group.clear().select(columns), group
@@ -125,7 +126,7 @@ def _dialled_abroad(group: pl.DataFrame, here: Rules) -> tuple[pl.DataFrame, pl.
 def _from_home(group: pl.DataFrame, here: Rules) -> Iterator[pl.DataFrame]:
     """National numbers in what is dialled at home, some with the calling code but no plus."""
     calling_code, given = str(here.calling_code), pl.col("given")
-    group = group.select(_AT, "number", _NUMBER.alias("given"), "bare")
+    group = group.select(AT, "number", _NUMBER.alias("given"), "bare")
     coded = group.filter(_NUMBER.str.starts_with(calling_code))
     coded = here.without_trunk(coded.with_columns(_NUMBER.str.slice(len(calling_code))))
     coded = coded.filter(
@@ -133,24 +134,24 @@ def _from_home(group: pl.DataFrame, here: Rules) -> Iterator[pl.DataFrame]:
     )
     if coded.height:
         yield _national(coded.with_columns(bare=False), sharing(here.calling_code)[0])
-        group = group.join(coded, on=_AT, how="anti")
-    yield here.national(group).select(_AT, "number", pl.col("bare") & (given == _NUMBER))
+        group = group.join(coded, on=AT, how="anti")
+    yield here.national(group).select(AT, "number", pl.col("bare") & (given == _NUMBER))
 
 
 def _from_abroad(group: pl.DataFrame, main: Rules) -> pl.DataFrame:
     """National numbers in digits that begin with the calling code."""
     return _national(
-        group.select(_AT, _NUMBER.str.slice(len(str(main.calling_code))), bare=False), main
+        group.select(AT, _NUMBER.str.slice(len(str(main.calling_code))), bare=False), main
     )
 
 
 def _national(rows: pl.DataFrame, main: Rules) -> pl.DataFrame:
     """National numbers in what follows a calling code; what is too short for any stays so."""
-    rows = rows.select(_AT, "number", "bare")
+    rows = rows.select(AT, "number", "bare")
     too_short = rows["number"].str.len_bytes() < _SHORTEST
     if not too_short.any():
-        return main.national(rows).select(_AT, "number", "bare")
-    found = main.national(rows.filter(~too_short)).select(_AT, "number", "bare")
+        return main.national(rows).select(AT, "number", "bare")
+    found = main.national(rows.filter(~too_short)).select(AT, "number", "bare")
     return pl.concat([found, rows.filter(too_short)])
 
 
@@ -163,7 +164,7 @@ def _calling_codes(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .alias("code")
     )
     known = pl.col("code") > 0
-    return rows.filter(~known), rows.filter(known)
+    return rows.filter(~known).drop("code"), rows.filter(known)
 
 
 @cache
@@ -179,83 +180,30 @@ def _prefixes() -> tuple[list[str], list[int]]:
     return list(found), list(found.values())
 
 
-def _strangers(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The verdicts on numbers for abroad that begin with no calling code.
+def _without_plus(rows: pl.DataFrame, few: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Those rows that begin with what is dialled for abroad after all, without it, and the others.
 
-    Where the digits after a plus begin with what is dialled for abroad, phonenumbers tries more.
+    So reads phonenumbers what has a plus and then no calling code.
     """
     tried = pl.col("plus") & pl.col("country").is_in(list(phonenumbers.SUPPORTED_REGIONS))
-    sure = [rows.filter(~tried.fill_null(value=False))]
+    tried = tried.fill_null(value=False)
+    again, others = [rows.clear()], [rows.filter(~tried)]
     for (country,), group in rows.filter(tried).partition_by("country", as_dict=True).items():
-        with suppress(Unreadable):
-            abroad = rules(country).abroad
-            sure.append(group if abroad is None else group.filter(~abroad.begins(_NUMBER)))
-    found = pl.concat(sure)
+        if group.height >= few:
+            with suppress(Unreadable):
+                dialled, rest = _dialled_abroad(group, rules(country))
+                again.append(dialled)
+                others.append(rest)
+    return pl.concat(again), pl.concat(others)
+
+
+def _unknown(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The verdicts on numbers for abroad that begin with no calling code."""
     too_short = length(_NUMBER) < _LEAST_DIGITS
-    yield _faulty(found.filter(too_short), Code.PHONE_TOO_SHORT)
-    yield _faulty(found.filter(~too_short), Code.PHONE_INVALID, UNKNOWN_CALLING_CODE)
-
-
-def _told_apart(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Iterator[pl.DataFrame]:
-    """The verdicts on national numbers of a calling code."""
-    main = sharing_code[0]
-    too_long = rows["number"].str.len_bytes() > _LONGEST
-    if too_long.any():
-        yield _faulty(rows.filter(too_long), Code.PHONE_TOO_LONG)
-        rows = rows.filter(~too_long)
-    for region in sharing_code[:-1]:
-        if region.leading is None:
-            typed = region.typed(rows)
-            rows = typed.filter(~pl.col("valid")).select(rows.columns)
-            typed = typed.filter("valid")
-        else:
-            leads = region.leading.matches(rows["number"])
-            typed = region.typed(rows.filter(leads))
-            rows = rows.filter(~leads)
-        if typed.height:
-            yield from _verdicts(typed, region, main)
-    last = sharing_code[-1]
-    typed = last.typed(rows)
-    if last.leading is not None and len(sharing_code) > 1:
-        typed = typed.with_columns(pl.col("valid") & last.leading.begins(_NUMBER))
-    yield from _verdicts(typed, last, main)
-
-
-def _verdicts(typed: pl.DataFrame, region: Rules, main: Rules) -> Iterator[pl.DataFrame]:
-    """The verdicts on national numbers that belong to a country or, not valid, to none."""
-    bare = typed["bare"]
-    if not bare.all():
-        yield _verdict(typed.filter(~bare), region, main, pl.lit(value=False))
-    if bare.any():
-        lost = lost_in_bulk(_NUMBER, region.calling_code)
-        yield _verdict(typed.filter(bare), region, main, lost)
-
-
-def _verdict(typed: pl.DataFrame, region: Rules, main: Rules, lost: pl.Expr) -> pl.DataFrame:
-    """The same, given which valid numbers have lost their zero."""
-    valid, e164 = pl.col("valid"), pl.lit(f"+{region.calling_code}") + _NUMBER
-    too_short, too_long = main.is_too_short(_NUMBER), main.is_too_long(_NUMBER)
-    under = pl.lit(f" under +{main.calling_code}")
-    return typed.select(
-        _AT,
-        pl.when(valid).then(e164).alias("e164"),
-        pl.when(valid & lost)
-        .then(pl.lit(Code.PHONE_ZERO_LOST.value))
-        .when(valid)
-        .then(None)
-        .when(too_short)
-        .then(pl.lit(Code.PHONE_TOO_SHORT.value))
-        .when(too_long)
-        .then(pl.lit(Code.PHONE_TOO_LONG.value))
-        .otherwise(pl.lit(Code.PHONE_INVALID.value))
-        .alias("code"),
-        pl.when(valid | too_short | too_long).then(pl.lit("")).otherwise(under).alias("detail"),
-        pl.when(valid).then(pl.lit(region.region)).alias("region"),
-        pl.when(valid).then("mobile").alias("mobile"),
-    )
+    yield _faulty(rows.filter(too_short), Code.PHONE_TOO_SHORT)
+    yield _faulty(rows.filter(~too_short), Code.PHONE_INVALID, UNKNOWN_CALLING_CODE)
 
 
 def _faulty(rows: pl.DataFrame, code: Code, detail: str = "") -> pl.DataFrame:
     """The same verdict on all rows: a fault, and no number."""
-    fault = {"code": pl.lit(code.value).alias("code"), "detail": pl.lit(detail).alias("detail")}
-    return rows.select(_AT, *(_NOTHING | fault).values())
+    return without_number(rows, pl.lit(code.value), pl.lit(detail))

@@ -12,20 +12,9 @@ import phonenumbers
 import polars as pl
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
+from importer.phones.verdicts import UNKNOWN_CALLING_CODE, VERDICT
 from importer.phones.zero import lost
 from schemas.codes import Code
-
-VERDICT: Final = {
-    "e164": pl.String,
-    "code": pl.String,
-    "detail": pl.String,
-    "region": pl.String,
-    "mobile": pl.Boolean,
-}
-"""Columns and types of what is known of a number."""
-
-UNKNOWN_CALLING_CODE: Final = ": no country has its calling code"
-"""Completes the message of a number whose first digits belong to no country."""
 
 _RECEIVES_TEXT: Final = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 

@@ -1,7 +1,6 @@
 """What people write around a phone number: marks, labels, extensions, several numbers in a cell.
 
-Everything here is a Polars expression over the text of cells; nothing here knows which numbers
-exist. What is left of a cell after `tidy` is a `Kind`.
+Nothing here knows which numbers exist. A cell is made tidy, and what is left of it has a `Kind`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,10 @@ from functools import cache
 from typing import Final
 
 import polars as pl
+
+LETTERS: Final = ": it contains letters"
+STRANGE: Final = ": it contains characters that no phone number has"
+"""They complete the messages of cells that hold no number."""
 
 
 class Kind(StrEnum):
@@ -46,79 +49,92 @@ _SCIENTIFIC: Final = r"^\+?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]{1,3}$"
 _DECIMAL: Final = r"^(\+?[0-9]{5,})[.,]0+$"
 _AND: Final = r"(?:or|and|oder|und|bzw\.?|sowie|ou|et|o|u|y|e|of|en|lub|albo|oraz|i)"
 _BETWEEN: Final = rf"(?i)\s*(?:[;|\n&,]|\s{_AND}\s)[\s;|&,]*"
+_SECOND_PLUS: Final = r"([0-9][ ().\[\]/-]*)\+"
 _CUT: Final = "\x1f"  # ASCII's own separator; tidy text has no control characters
-_PLAIN: Final = r"^\+?[0-9(][0-9 ()./-]*$"
-_NUMBER: Final = r"^[ (\[]*\+?[0-9 ()\[\]./-]*$"
 
-_MARKS: Final = (
-    (r"[\r\n\v\f\x{85}\x{2028}\x{2029}]+", "\n"),
-    (r"[\t\p{Zs}]", " "),
-    (r"[\p{Cf}\p{Cc}--\n]", ""),  # direction marks, zero widths, byte-order marks
-    (r"[\p{Pd}\x{2212}\x{30FC}]", "-"),
-    (r"[＋﹢]", "+"),
-    (r"[（]", "("),
-    (r"[）]", ")"),
-    (r"[［]", "["),
-    (r"[］]", "]"),
-    (r"[／⁄∕]", "/"),
-    (r"[．·•∙․‧]", "."),
-    (r"[：]", ":"),
-    (r"[；]", ";"),
-    (r"[，、]", ","),
-    (r'^[\s=]*"(.*)"\s*$', "${1}"),  # ="0791..." is how exports keep the zero
-    (r"^[\s'’‘`´ʼ＇]+", ""),
-    (r"\s+$", ""),
+_PLAIN: Final = r"^\+?[0-9(][0-9 ()/-]*$"
+_NUMBER: Final = r"^[ (\[]*\+?[0-9 ()\[\]/-]*[0-9][0-9 ()\[\]/-]*(?:\.[0-9 ()\[\]/-]+)*\.?$"
+_ENDS: Final = " \n;,|&='\"’‘`´ʼ"  # ="0791..." and '0791... are how spreadsheets keep the zero
+
+_BY_CATEGORY: Final = {"Zs": " ", "Pd": "-", "Cf": "", "Cc": ""}
+_BY_SIGN: Final = (
+    dict.fromkeys("\r\n\v\f\x85\u2028\u2029", "\n")
+    | {
+        "\t": " ",
+        "−": "-",
+        "ー": "-",
+        "＋": "+",
+        "﹢": "+",
+        "（": "(",
+        "）": ")",
+        "［": "[",
+        "］": "]",
+    }
+    | dict.fromkeys("／⁄∕", "/")
+    | dict.fromkeys("．·•∙․‧", ".")
+    | {
+        "：": ":",
+        "；": ";",
+        "，": ",",
+        "、": ",",
+        "＇": "'",
+        "＂": '"',
+        "“": '"',
+        "”": '"',
+        "＝": "=",
+    }
 )
 
 
 @cache
-def _digits() -> tuple[list[str], list[str]]:
-    """Every decimal digit of Unicode beyond ASCII, and what it says in ASCII."""
-    foreign = [
-        sign
-        for sign in map(chr, range(128, sys.maxunicode + 1))
-        if unicodedata.category(sign) == "Nd"
-    ]
-    return foreign, [str(unicodedata.decimal(sign)) for sign in foreign]
+def _in_ascii() -> dict[str, str]:
+    """What each sign beyond plain ASCII says in it; direction marks and their like say nothing."""
+    found = {}
+    for sign in map(chr, (*range(0x20000), *range(0xE0000, 0xE0200), sys.maxunicode)):
+        category = unicodedata.category(sign)
+        if category == "Nd":
+            found[sign] = str(unicodedata.decimal(sign))
+        elif category in _BY_CATEGORY:
+            found[sign] = _BY_CATEGORY[category]
+    found |= _BY_SIGN
+    return {sign: said for sign, said in found.items() if sign != said}
 
 
 def plain(text: pl.Series) -> pl.Series:
     """Whether each cell is one number already tidy: false for nulls and whatever is in doubt."""
-    return (
-        text.str.contains(_PLAIN)
-        & ~text.str.contains("..", literal=True)
-        & ~(text.str.ends_with("0") & text.str.contains(_DECIMAL))
-    ).fill_null(value=False)
+    return text.str.contains(_PLAIN).fill_null(value=False)
 
 
 def tidy(text: pl.Series) -> pl.Series:
     """The same cells without what cannot be seen, labels and `.0`, in ASCII where there is any."""
-    for pattern, by in _MARKS:
-        text = text.str.replace_all(pattern, by)
-    if text.str.contains(r"[\p{Nd}--0-9]").any():
-        foreign, ascii_digits = _digits()
-        text = text.str.replace_many(foreign, ascii_digits)
-    text = text.str.replace(_FIRST, "").str.replace(_LAST, "")
-    text = text.str.replace(r"^([ (\[]*)\++", "${1}+")
-    return text.str.replace(_DECIMAL, "${1}").str.strip_chars(" \n;,|&")
+    if text.str.contains(r"[^ -~]").any():
+        signs = _in_ascii()
+        text = text.str.replace_many(list(signs), list(signs.values()))
+    text = text.str.strip_chars(_ENDS)
+    if text.str.contains(r"\p{L}").any():
+        text = text.str.replace(_FIRST, "").str.replace(_LAST, "").str.strip_chars(_ENDS)
+    if text.str.contains("++", literal=True).any():
+        text = text.str.replace(r"^([ (\[]*)\++", "${1}+")
+    if text.str.contains(r"[.,]0+$").any():
+        text = text.str.replace(_DECIMAL, "${1}")
+    return text
+
+
+def is_number(text: pl.Series) -> pl.Series:
+    """Whether each tidy cell is the digits of one number, with a plus at most in front of them."""
+    return text.str.contains(_NUMBER)
 
 
 def kind(text: pl.Expr) -> pl.Expr:
-    """What each tidy cell is, a `Kind` as text."""
+    """What each tidy cell that is no number is, a `Kind` as text."""
     return (
         pl.when(text == "")
         .then(pl.lit(Kind.BLANK.value))
         .when(text.str.contains(_SCIENTIFIC))
         .then(pl.lit(Kind.SCIENTIFIC.value))
-        .when(text.str.contains(_NUMBER) & ~text.str.contains("..", literal=True))
-        .then(
-            pl.when(text.str.contains("[0-9]"))
-            .then(pl.lit(Kind.NUMBER.value))
-            .otherwise(pl.lit(Kind.STRANGE.value))
-        )
         .when(text.str.contains(_EXTENSION))
         .then(pl.lit(Kind.EXTENSION.value))
-        .when(parts(text).list.len() > 1)
+        .when(text.str.contains(_BETWEEN) | text.str.contains(_SECOND_PLUS))
         .then(pl.lit(Kind.SEVERAL.value))
         .when(text.str.contains(r"\p{L}"))
         .then(pl.lit(Kind.LETTERS.value))
@@ -127,12 +143,11 @@ def kind(text: pl.Expr) -> pl.Expr:
 
 
 def parts(text: pl.Expr) -> pl.Expr:
-    """The pieces of each cell between what separates numbers, as a list without empty ones."""
+    """The pieces of each cell between what separates numbers, as a list."""
     cut = text.str.replace_all(_BETWEEN, _CUT)
-    cut = cut.str.replace_all(r"([0-9][ ().\[\]/-]*)\+", "${1}" + _CUT + "+")
-    return cut.str.split(_CUT).list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+    return cut.str.replace_all(_SECOND_PLUS, "${1}" + _CUT + "+").str.split(_CUT)
 
 
 def sides(text: pl.Expr) -> pl.Expr:
-    """The pieces of each cell between slashes, as a list without empty ones."""
-    return text.str.split("/").list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+    """The pieces of each cell between slashes, as a list."""
+    return text.str.split("/")

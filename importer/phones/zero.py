@@ -15,7 +15,7 @@ import phonenumbers
 import polars as pl
 from phonenumbers import PhoneMetadata
 
-from importer.phones.rules import regex
+from importer.phones.patterns import regex
 
 if TYPE_CHECKING:
     from phonenumbers.phonemetadata import NumberFormat

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from importer.phones import to_e164
-from importer.phones.exact import VERDICT, judge_one
+from importer.phones.exact import judge_one
+from importer.phones.verdicts import VERDICT
 from schemas.codes import Code
 
 LONDON = "+442079460018"
