@@ -1,0 +1,193 @@
+"""The real road against servers that misbehave: ledger on disk, client on a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.client import Client
+from importer.errors import Exit
+from importer.guards import Ending, Guards
+from importer.ledger import Ledger
+from importer.ledger.journal import Journal
+from importer.ledger.records import NewRun
+from importer.model import Outcome, PlannedRow, RowStatus, State, Verb
+from importer.pacing import Pace
+from importer.retry import Policy
+from importer.submitter import submit
+from tests import made
+from tests.misdeeds import CLEAR, CREATED, DOUBTFUL, answers_on
+from tests.sockets import Peer, Seen, nobody_listens, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.misdeeds import Behaviour
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger in a file."""
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as opened:
+        yield opened
+
+
+def planned(ledger: Ledger, count: int) -> str:
+    """A run with so many rows to send."""
+    rows = [
+        PlannedRow(
+            source=0,
+            row=each.row,
+            status=RowStatus.READY.value,
+            key=each.key,
+            campaign=each.campaign,
+            external_id=each.external_id,
+            person=each.person,
+            masked=each.masked,
+            body_hash=each.body_hash,
+        )
+        for each in map(made.submission, range(count))
+    ]
+    return ledger.begin(NewRun("a" * 64, ()), rows)
+
+
+async def sent(
+    ledger: Ledger, run: str, url: str, **chosen: object
+) -> tuple[Ending, list[Outcome]]:
+    """Send what a run has open to a server, without a rate unless it is chosen."""
+    quick = {"rate_per_s": 10_000, "wait_base_s": 0.001}
+    settings = made.settings(base_url=url, **{**quick, **chosen})
+    wanted = set(ledger.sendable(run))
+    outcomes: list[Outcome] = []
+    async with Client(settings, made.CREDENTIALS) as client, Journal(ledger, run) as journal:
+        ending = await submit(
+            (each for each in map(made.submission, range(100)) if each.key in wanted),
+            client=client,
+            journal=journal,
+            pace=Pace(settings.rate_per_s),
+            policy=Policy.of(settings),
+            guards=Guards(),
+            concurrency=4,
+            stop=asyncio.Event(),
+            on_outcome=outcomes.append,
+        )
+    return ending, outcomes
+
+
+def twice(ledger: Ledger, behaviour: Behaviour, **chosen: object) -> tuple[Outcome, Seen]:
+    """One submission, and then a second run of the road over what is still open."""
+    run = planned(ledger, 1)
+
+    async def main() -> tuple[Outcome, Seen]:
+        async with serving(behaviour) as seen:
+            _, (outcome, *_) = await sent(ledger, run, seen.url, **chosen)
+            await sent(ledger, run, seen.url, **chosen)
+            return outcome, seen
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_a_doubtful_end_is_recorded_and_never_sent_again(ledger: Ledger, name: str) -> None:
+    """Neither by this run nor by the next."""
+    outcome, seen = twice(ledger, DOUBTFUL[name])
+    assert outcome.state is State.DOUBTFUL
+    assert len(seen.requests) == 1
+    assert [each.key for each in ledger.doubtful()] == ["key-0"]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (_, verb) in CLEAR.items() if verb not in {Verb.AGAIN, Verb.STOP}]
+)
+def test_a_clear_end_is_recorded_and_never_sent_again(ledger: Ledger, name: str) -> None:
+    """Created, duplicate or rejected as the table has it."""
+    behaviour, verb = CLEAR[name]
+    outcome, seen = twice(ledger, behaviour)
+    assert outcome.state.value == verb.value
+    assert len(seen.requests) == 1
+    assert ledger.sendable(ledger.run().id) == []
+
+
+def test_a_429_is_tried_again_until_it_is_unsent(ledger: Ledger) -> None:
+    """And stays open for a later run."""
+
+    async def busy(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer("429 Too Many Requests", b"", "Retry-After: 0")
+
+    run = planned(ledger, 1)
+
+    async def main() -> tuple[list[Outcome], Seen]:
+        async with serving(busy) as seen:
+            _, outcomes = await sent(ledger, run, seen.url, attempts=3)
+            return outcomes, seen
+
+    (outcome,), seen = asyncio.run(main())
+    assert (outcome.state, outcome.attempts) == (State.UNSENT, 3)
+    assert len(seen.requests) == 3
+    assert ledger.sendable(run) == ["key-0"]
+
+
+def test_a_dead_api_leaves_everything_open(ledger: Ledger) -> None:
+    """One reason, and nothing doubtful."""
+    run = planned(ledger, 6)
+    with nobody_listens() as url:
+        ending, outcomes = asyncio.run(sent(ledger, run, url, attempts=2))
+    assert ending.exit_code is Exit.SETUP
+    assert {each.state for each in outcomes} == {State.UNSENT}
+    assert len(ledger.sendable(run)) == 6
+    assert ledger.doubtful() == ()
+
+
+def test_a_key_that_expires_amid_a_run(ledger: Ledger) -> None:
+    """What was created stays, the one that met it and the rest stay open, nothing else is sent."""
+    run = planned(ledger, 60)
+
+    async def expires(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            if len(peer.seen.requests) > 20:
+                await peer.answer("401 Unauthorized", b'{"error": "expired"}')
+            else:
+                await peer.answer("201 Created", CREATED)
+
+    async def main() -> tuple[Ending, Seen]:
+        async with serving(expires) as seen:
+            ending, _ = await sent(ledger, run, seen.url)
+            return ending, seen
+
+    ending, seen = asyncio.run(main())
+    assert str(ending) == "The API refuses our credentials (HTTP 401): expired."
+    assert 21 <= len(seen.requests) <= 24
+    counts = ledger.counts(run)
+    assert counts[State.CREATED] == 20
+    assert len(ledger.sendable(run)) == 40
+    assert State.SENDING not in counts
+
+
+@pytest.mark.parametrize("rate", [40, 10_000])
+def test_every_request_reaches_the_server_once(ledger: Ledger, rate: float) -> None:
+    """At an ordinary rate and without one; and no second sees more than the rate."""
+    run = planned(ledger, 50)
+    loop_times: list[float] = []
+
+    async def notes(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            loop_times.append(asyncio.get_running_loop().time())
+            await peer.answer("201 Created", CREATED)
+
+    async def main() -> Seen:
+        async with serving(notes if rate < 100 else answers_on) as seen:
+            await sent(ledger, run, seen.url, rate_per_s=rate)
+            return seen
+
+    seen = asyncio.run(main())
+    assert len(seen.requests) == len(set(seen.requests)) == 50
+    assert ledger.counts(run) == {State.CREATED: 50}
+    # Two at this rate may have their permit already while the disk keeps them waiting.
+    for start in loop_times:
+        assert sum(start <= at < start + 1 for at in loop_times) <= rate + 2
