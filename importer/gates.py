@@ -12,7 +12,6 @@ import polars as pl
 from importer.errors import Exit, FileUnreadable, Held, UsageError
 from importer.model import State
 from importer.problems import errors
-from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
@@ -24,14 +23,13 @@ if TYPE_CHECKING:
 
 
 def unusable(plan: Plan) -> pl.DataFrame:
-    """The errors that keep a whole file out: of no row, at its header, or a quote left open."""
+    """The errors that keep a whole file out: those of no row, and those at its header."""
     headers = [table.source.header_row for table in plan.tables]
     header = pl.col(SOURCE).replace_strict(
         range(len(headers)), headers, default=0, return_dtype=pl.UInt32
     )
     whole = pl.col(ROW).is_null() | (pl.col(ROW) <= header)
-    unclosed = pl.col("code") == Code.QUOTE_UNCLOSED.value
-    return errors(plan.problems).filter(whole | unclosed)
+    return errors(plan.problems).filter(whole)
 
 
 def refuse_unreadable(plan: Plan) -> None:
