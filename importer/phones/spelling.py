@@ -30,15 +30,18 @@ class Kind(StrEnum):
     STRANGE = "strange"
 
 
-_LABELS: Final = (
+_KINDS: Final = (
     r"(?:t[eé]l[eéè]?(?:fono?|fone|foon|phone|efon|ef[oó]n|efono)?|phone|fon|tlf|tfno|mobile?|mobiel|mob"
     r"|m[oó]vil|movil|cell(?:phone|ulare)?|cel(?:ular)?|handy|gsm|port(?:able)?|kom(?:[oó]rka)?"
-    r"|whats ?app|wa|sms|callto|home|work|privat[eo]?|main|direct|office|no|nr|num|number|numero"
-    r"|n[uú]mero|nummer)"
+    r"|whats ?app|wa|sms|callto|home|work|privat[eo]?|main|direct|office)"
 )
-_LETTER_LABELS: Final = r"[ptmchw]"  # "p:+44..." is how lead forms export
-_FIRST: Final = rf"^(?i)(?:(?:{_LABELS}\b|{_LETTER_LABELS}\s?[.:])[ .:/()#-]*){{1,3}}"
-_LAST: Final = rf"(?i)[ ,]*(?:[ (\[]{_LABELS}|\({_LETTER_LABELS})[ .)\]]*$"
+_LETTERS: Final = r"[ptmchw]"  # "p:+44..." is how lead forms export
+_NUMBER_WORDS: Final = r"(?:no|nr|num|number|numero|n[uú]mero|nummer)"
+_FIRST: Final = (
+    rf"^(?i)(?:{_KINDS}\b|(?:{_LETTERS}|{_NUMBER_WORDS})\s?[.:])[ .:/()#-]*"
+    rf"(?:(?:{_KINDS}|{_NUMBER_WORDS})\b[ .:/()#-]*){{0,2}}"
+)
+_LAST: Final = rf"(?i)[ ,]*(?:[ (\[]{_KINDS}|\({_LETTERS})[ .)\]]*$"
 
 _EXTENSION: Final = (
     r"(?i)^[^a-z;]*(?:[0-9][^0-9a-z]*){5,}"
@@ -70,6 +73,7 @@ _BY_SIGN: Final = (
         "［": "[",
         "］": "]",
     }
+    | dict.fromkeys("☎☏✆📞📱📲\ufe0f", "")  # pictures of phones
     | dict.fromkeys("／⁄∕", "/")
     | dict.fromkeys("．·•∙․‧", ".")
     | {
