@@ -6,7 +6,7 @@ STAMP := $(VENV)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types shape check parity bench lock fmt clean
+.PHONY: help demo test lint types shape check parity proof bench lock fmt clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,10 @@ check: lint types shape test  ## what CI runs: lint, types, shape, tests
 
 parity: $(STAMP)  ## phones in bulk beside phonenumbers itself: millions of numbers, no difference
 	$(BIN)/python -m tests.bench.parity
+
+proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice, nobody lost
+	$(BIN)/python -m tests.crash.writes --pairs
+	$(BIN)/python -m tests.crash.proof --seed 1 2 3
 
 bench: $(STAMP)  ## measure speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from starlette.requests import ClientDisconnect
+
 from importer.sandbox import journal as journals
 from importer.sandbox.app import Endpoints
 from importer.sandbox.conversations import Conversations
@@ -123,6 +125,8 @@ class Sandbox:
 
             try:
                 await app(scope, receive, sent)
+            except ClientDisconnect:
+                pass  # whoever hung up amid the request needs no answer
             except Exception:
                 _LOG.exception("the sandbox could not answer")  # such as: the disk is full
                 raise

@@ -1,0 +1,58 @@
+"""A run that ends at its n-th write to the ledger: durable, and nobody has heard of it yet.
+
+`python -m tests.crash.stopping N run FILE` and `... N resume` are the command line's `run --yes`
+and `resume` up to that write; N = 0 lets them come to their end. The process kills itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from itertools import count
+from typing import TYPE_CHECKING, NoReturn
+
+from importer import pipeline
+from importer.errors import ImporterError
+from importer.order import Order
+from importer.people import looking
+from importer.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def stopping_at(write: int) -> Callable[[str], None]:
+    """Kills this process as soon as so many writes are durable; never for 0."""
+    writes = count(1)
+
+    def on_commit(_what: str) -> None:
+        if next(writes) == write:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return on_commit
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Runs or resumes, and ends like the command line if it gets that far."""
+    try:
+        sys.exit(_code(*arguments))
+    except ImporterError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201  # a program's output
+        sys.exit(error.exit_code)
+
+
+def _code(write: str, command: str, *files: str) -> int:
+    settings = load_settings(None, {})
+    order = Order(command, settings.credentials(), on_commit=stopping_at(int(write)))
+    if command == "run":
+        with looking(settings) as look:
+            plan = pipeline.prepare(files, settings, look)
+        report = pipeline.deliver(plan, settings, order)
+    else:
+        report = pipeline.resume(None, settings, order)
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

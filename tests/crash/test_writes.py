@@ -1,0 +1,18 @@
+"""The second proof in small: stopped at every single write, a run goes on to the same end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.crash.writes import exhaustively
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_run_may_be_stopped_between_every_two_writes(tmp_path: Path) -> None:
+    """Wherever it stops, resume comes to one conversation for each person."""
+    tried = list(exhaustively(tmp_path, rows=3, pairs=False))
+    assert [fault for each in tried for fault in each.faults] == []
+    assert len(tried) > 6  # upgrade, recover, begin, an intent and an end, finish
+    assert all(each.verdict.conversations == 3 for each in tried)
