@@ -86,3 +86,14 @@ def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
         if not blank.height:
             return frame
     return frame.join(blank, on=ROW, how="anti", maintain_order="left")
+
+
+def as_frame(rows: Sequence[int], cells: Sequence[Sequence[str | None]]) -> pl.DataFrame:
+    """A frame of rows that all have as many cells."""
+    columns = zip(*cells, strict=True)
+    return pl.DataFrame(
+        [
+            pl.Series(ROW, rows, dtype=pl.UInt32),
+            *(pl.Series(str(n), column, dtype=pl.String) for n, column in enumerate(columns)),
+        ]
+    )

@@ -11,11 +11,10 @@ import polars as pl
 
 from importer import problems
 from importer.loader import decode, dialect, foreign, regular
-from importer.loader.cells import Cells, Record, named_width, schema
+from importer.loader.cells import Cells, Record, as_frame, named_width, schema
 from importer.loader.records import lines_of, records
 from importer.loader.refusal import Refusal
 from schemas.codes import Code
-from schemas.columns import ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +138,7 @@ def _exact(read: Iterator[Read], header: Record, max_rows: int) -> Cells:
                     )
             rows.append(record.row)
             cells.append(row)
-        frames.append(_frame(rows, cells, width))
+        frames.append(as_frame(rows, cells))
     return Cells(pl.concat(frames), problems.joined(found))
 
 
@@ -161,14 +160,3 @@ def _fitted(cells: list[str], width: int, named: int) -> tuple[list[str], str, s
 
 def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
-
-
-def _frame(rows: list[int], cells: list[list[str]], width: int) -> pl.DataFrame:
-    columns = zip(*cells, strict=True)
-    return pl.DataFrame(
-        [
-            pl.Series(ROW, rows, dtype=pl.UInt32),
-            *(pl.Series(str(n), column, dtype=pl.String) for n, column in enumerate(columns)),
-        ],
-        schema=schema(width),
-    )

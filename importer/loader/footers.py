@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _TAIL: Final = 5
 _TOTAL: Final = re.compile(
-    r"(?:grand |sub)?totals?|sum|summe|gesamt(?:summe|zahl)?|insgesamt|count|record count|anzahl"
-    r"|somme|total général|nombre|suma|recuento|totale|somma|totaal|som|aantal|razem|łącznie"
-    r"|ogółem|soma|contagem",
+    r"(?:(?:grand |sub)?totals?|sum|summe|gesamt(?:summe|zahl)?|insgesamt|count|record count"
+    r"|anzahl|somme|total général|nombre|suma|recuento|totale|somma|totaal|som|aantal|razem"
+    r"|łącznie|ogółem|soma|contagem)(?!\w)",
     re.IGNORECASE,
 )
 _NOTE: Final = re.compile(

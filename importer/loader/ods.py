@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
+from importer.loader import numbers
 from importer.loader.archive import member_chunks
+from importer.loader.cells import as_frame
 from importer.loader.parts import Merged, Parts, check_extent
 from importer.loader.safe_xml import parse
-from schemas.columns import ROW
 
 if TYPE_CHECKING:
     import zipfile
 
+    import polars as pl
+
     from importer.settings import Settings
 
 _CONTENT: Final = "content.xml"
-_INTEGER: Final = re.compile(r"-?\d{1,15}")
 _PADDED: Final = re.compile(r"0+[1-9]\d*")
 _DURATION: Final = re.compile(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?")
 _ASIDE: Final = frozenset({"annotation", "shapes", "frame", "sub-table"})
 _TRUTH: Final = frozenset({"TRUE", "FALSE"})
 _HIDDEN: Final = frozenset({"collapse", "filter"})
-_SIGNIFICANT: Final = 15
 _MOST_COLUMNS: Final = 1 << 14
 
 
@@ -66,13 +64,7 @@ def read(book: zipfile.ZipFile, sheet: str, settings: Settings) -> tuple[pl.Data
     width = max(map(len, walk.cells), default=0)
     for cells in walk.cells:
         cells.extend([None] * (width - len(cells)))
-    columns = zip(*walk.cells, strict=True)
-    return pl.DataFrame(
-        [
-            pl.Series(ROW, walk.rows, dtype=pl.UInt32),
-            *(pl.Series(str(n), cells, dtype=pl.String) for n, cells in enumerate(columns)),
-        ]
-    ), walk.parts
+    return as_frame(walk.rows, walk.cells), walk.parts
 
 
 class _Walk:
@@ -198,10 +190,9 @@ def _number(value: str, shown: str) -> str:
     """A number without exponent and `.0`; with its leading zeros where it is shown with them."""
     if shown in _TRUTH:
         return shown.lower()
-    if _INTEGER.fullmatch(value):
-        padded = _PADDED.fullmatch(shown) is not None and shown.lstrip("0") == value
-        return shown if padded else value
-    return f"{Decimal(f'{float(value):.{_SIGNIFICANT}g}'):f}"
+    number = numbers.plain(float(value))
+    is_padded = _PADDED.fullmatch(shown) is not None and shown.lstrip("0") == number
+    return shown if is_padded else number
 
 
 def _time(value: str) -> str:

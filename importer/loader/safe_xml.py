@@ -43,7 +43,7 @@ def parse(
         for chunk in chunks:
             parser.Parse(chunk, False)  # noqa: FBT003 (expat takes it by position)
         parser.Parse(b"", True)  # noqa: FBT003
-    except (expat.ExpatError, ValueError, KeyError) as error:  # of the callers, too
+    except (expat.ExpatError, ValueError, LookupError) as error:  # of the callers, too
         raise Refusal(Code.FILE_UNREADABLE, "a part of the workbook is damaged") from error
 
 

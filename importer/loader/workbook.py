@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer import problems
-from importer.loader import archive, compound, hidden, ods, xls, xlsx
+from importer.loader import archive, biff, compound, hidden, ods, xls, xlsx
 from importer.loader.cells import Cells, Record, without_blanks
 from importer.loader.parts import Parts, check_extent
 from importer.loader.refusal import Refusal
@@ -95,13 +95,11 @@ def _xlsx(book: ZipFile, data: bytes, settings: Settings) -> Workbook:
 
 
 def _xls(data: bytes, settings: Settings) -> Workbook:
-    stream = xls.workbook_stream(data)
-    sheets = xls.sheet_places(stream)
-    place, notes = _choose([(sheet.name, sheet.visible) for sheet in sheets], settings.sheet)
-    sheet = sheets[place]
-    parts, rows, columns = xls.parts(stream, sheet.offset)
-    check_extent(rows, columns, settings)
-    return Workbook(sheet.name, hidden.shown(read_values(data, sheet.name), parts), parts, notes)
+    stream = biff.workbook_stream(data)
+    book = biff.read_globals(stream)
+    place, notes = _choose([(sheet.name, sheet.visible) for sheet in book.sheets], settings.sheet)
+    frame, parts = xls.read(stream, book, book.sheets[place], settings)
+    return Workbook(book.sheets[place].name, frame, parts, notes)
 
 
 def _ods(book: ZipFile, settings: Settings) -> Workbook:

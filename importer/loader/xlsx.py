@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from importer.loader.archive import member_chunks
+from importer.loader.numbers import zeros
 from importer.loader.parts import NOT_SAVED, Merged, Parts, column_place
 from importer.loader.refusal import Refusal
 from importer.loader.safe_xml import parse
@@ -27,7 +28,6 @@ _SPECIAL: Final = re.compile(
     rb"|\b(?:ht|width)\s*=\s*[\"']0[\"']"
 )
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
-_ZEROS: Final = re.compile(r"0{2,20}")
 _LONGEST_TAG: Final = 1 << 24
 _TRUE: Final = frozenset({"1", "true", "on"})
 
@@ -121,8 +121,8 @@ def padded_styles(book: zipfile.ZipFile) -> dict[int, int]:
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal inside
-        if name == "numFmt" and _ZEROS.fullmatch(attributes.get("formatCode", "")):
-            formats[attributes.get("numFmtId", "")] = len(attributes["formatCode"])
+        if name == "numFmt":
+            formats[attributes.get("numFmtId", "")] = zeros(attributes.get("formatCode", ""))
         elif name == "cellXfs":
             inside = True
         elif name == "xf" and inside:

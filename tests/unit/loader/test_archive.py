@@ -1,0 +1,97 @@
+"""Archives are unpacked within their limit, whatever they claim."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+
+import pytest
+
+from importer.loader import archive
+from importer.loader.refusal import Refusal
+from schemas.codes import Code
+from tests.corpus.text_files import PLAIN, zipped
+
+LIST = PLAIN.encode()
+BOMB = b"\0" * 3_000_000
+
+
+def refused(data: bytes, limit: int = 1_000_000) -> Refusal:
+    """Why data are not unpacked."""
+    with pytest.raises(Refusal) as caught:
+        archive.unpack(data, limit)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LIST,
+        gzip.compress(LIST),
+        gzip.compress(LIST[:50]) + gzip.compress(LIST[50:]),
+        gzip.compress(LIST) + b"\0" * 512,
+        zipped({"list.csv": LIST}),
+        zipped({"folder/List.CSV": LIST, ".DS_Store": b"", "folder/~$x.xlsx": b""}),
+        zipped({"list.csv.gz": gzip.compress(LIST)}),
+    ],
+)
+def test_one_list_comes_out(data: bytes) -> None:
+    """Out of gzip, zip and gzip in zip; other members do not matter."""
+    assert archive.unpack(data, 1_000_000) == LIST
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(BOMB),
+        gzip.compress(gzip.compress(BOMB)),
+        zipped({"list.csv": BOMB}),
+        zipped({"list.csv.gz": gzip.compress(BOMB)}),
+        zipped({"xl/workbook.xml": b"", "[Content_Types].xml": b"", "xl/worksheets/x": BOMB}),
+    ],
+)
+def test_a_bomb_ends_in_a_message(data: bytes) -> None:
+    """It is not unpacked further than the limit, and the message names the limit."""
+    refusal = refused(data)
+    assert refusal.code is Code.FILE_TOO_LARGE
+    assert "max_expanded_bytes" in refusal.detail
+
+
+def test_a_workbook_that_lies_about_its_size() -> None:
+    """What counts is what a member unpacks to, not what the archive says it does."""
+    data = zipped({"xl/workbook.xml": b"", "xl/worksheets/sheet1.xml": BOMB})
+    lying = data.replace(len(BOMB).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    assert lying != data
+    assert refused(lying).code is Code.FILE_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (gzip.compress(LIST)[:-9], "cut short"),
+        (zipped({"list.csv": LIST})[:-20], "cut short"),
+        (zipped({"a.csv": LIST, "b.csv": LIST}), "2 spreadsheets: a.csv, b.csv"),
+        (zipped({"a.md": LIST}), "no spreadsheet"),
+        (zipped({"word/document.xml": b""}), "Word"),
+        (zipped({"xl/workbook.bin": b""}), "XLSB"),
+        (zipped({"Index/Document.iwa": b""}), "Numbers"),
+        (zipped({"mimetype": b"application/vnd.oasis.opendocument.text"}), "no spreadsheet"),
+        (gzip.compress(gzip.compress(gzip.compress(gzip.compress(LIST)))), "archive in an archive"),
+    ],
+)
+def test_what_is_not_unpacked(data: bytes, said: str) -> None:
+    """One precise sentence for each."""
+    refusal = refused(data)
+    assert refusal.code is Code.FILE_UNREADABLE
+    assert said in refusal.detail
+
+
+def test_a_locked_archive() -> None:
+    """A password is said to be the reason."""
+    file = io.BytesIO(zipped({"list.csv": LIST}))
+    with zipfile.ZipFile(file) as box:
+        place = box.start_dir
+    data = bytearray(file.getvalue())
+    data[place + 8] |= 1
+    assert "password" in refused(bytes(data)).detail

@@ -1,0 +1,42 @@
+"""Delimiters are found by headers that we know and by even rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from importer.loader.dialect import Dialect, detect
+
+
+@pytest.mark.parametrize(
+    ("head", "delimiter"),
+    [
+        ("Phone,Name\n1,Ada\n", ","),
+        ("Phone;Name\n1;Lovelace, Ada\n", ";"),
+        ("Phone\tName\tNote\n1\tA\ta,b;c|d\n", "\t"),
+        ("Phone|Name\n1|Ada; Grace\n", "|"),
+        ("Name;Salary\nAda;1,5\nGrace;2,5\n", ";"),
+        ('"Phone";"Name, first";"x"\n"1";"a,b,c,d";""\n', ";"),
+        ("Email\nada@example.com\n", ","),
+        ("Full name\nLovelace, Ada\nHopper, Grace\n", ";"),
+        ("a;b;c\n1;2,5;3\n", ";"),
+        ("List, of candidates, for Leeds\nPhone;Name\n1;Ada\n", ";"),
+    ],
+)
+def test_delimiter(head: str, delimiter: str) -> None:
+    """The delimiter of the table counts, not that of its texts."""
+    assert detect(head, {}) == Dialect(delimiter)
+
+
+@pytest.mark.parametrize("said", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_that_says_it(said: str, end: str) -> None:
+    """`sep=;` is believed, whatever the rest looks like."""
+    assert detect(f"{said}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", said=True)
+
+
+def test_headers_of_the_settings_are_known() -> None:
+    """An override tells the delimiter, too."""
+    head = "Tel, mobile|Who, exactly\n1|Ada\n"
+    assert detect(head, {"Tel, mobile": "phone_number", "Who, exactly": "full_name"}) == Dialect(
+        "|"
+    )
