@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.normalise import normalise
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
     from importer.model import Checked
 
-CALM = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.differing_executors]
-)
+CALM = settings(deadline=None, max_examples=40)
 
 ODD = st.text(
     st.sampled_from("aZé '-,.@<>:+0\u00a0\u200b\u200c\u200d\u202e\u0301\ufeff\t\n\x00ع\u094dक👩李"),
