@@ -116,18 +116,16 @@ class World:
 
     def open(self, faults: str) -> None:
         """Starts the sandbox, at the port that it had before."""
-        self._sandbox = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "importer.cli.main", "sandbox"),
-                *("--port", str(self.port), "--journal", str(self.journal)),
-                *("--faults", faults, "--seed", str(self.seed + self.restarts)),
-                "--no-duplicate-check",
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "sandbox.txt").open("a"),
-            text=True,
-        )
+        command = [
+            *(sys.executable, "-m", "importer.cli.main", "sandbox"),
+            *("--port", str(self.port), "--journal", str(self.journal)),
+            *("--faults", faults, "--seed", str(self.seed + self.restarts)),
+            "--no-duplicate-check",
+        ]
+        with (self.folder / "sandbox.txt").open("a") as words:
+            self._sandbox = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=words, text=True
+            )
         assert self._sandbox.stdout is not None
         ready = self._sandbox.stdout.readline()
         if "http://127.0.0.1:" not in ready:

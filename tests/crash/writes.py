@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from importer.errors import Exit
 from tests.crash.adversary import KILLED
 from tests.crash.nursery import STOPPING, Nursery
 from tests.crash.verdict import Verdict, compared, entries
@@ -92,12 +93,15 @@ def _tried(
         return code
 
     reached = lives(str(run_at), "run", LIST) == KILLED
-    again = lives(str(resume_at), "resume") == KILLED
-    for _ in range(6):  # faults go on, and doubts take another look
-        if lives("0", "resume") in {0, 1}:
+    code = lives(str(resume_at), "resume")
+    again = code == KILLED
+    for _ in range(8):  # faults go on, and doubts take another look
+        if code in {Exit.OK, Exit.REJECTED}:
             break
-        if "There is no run" in world.said.read_text("utf-8"):
-            lives("0", "run", LIST)
+        command = (
+            ("run", LIST) if "There is no run" in world.said.read_text("utf-8") else ("resume",)
+        )
+        code = lives("0", *command)
     own = [each for each in entries(base.journal) if each["organizationId"] == organization]
     world.journal.write_text("".join(f"{json.dumps(each)}\n" for each in own), "utf-8")
     return reached, again, compared(world)
