@@ -29,6 +29,8 @@ class Order:
         on_commit: told the name of each write to the ledger as soon as it is durable, before
             anything follows from it; a crash test stops the process there.
         signals: these stop the run; what is under way finishes.
+        watch: given the event that stops the run, inside its event loop, to set it for reasons of
+            the caller's own.
     """
 
     command: str
@@ -39,10 +41,12 @@ class Order:
     on_outcome: Callable[[Outcome], None] = lambda _outcome: None
     on_commit: Callable[[str], None] | None = None
     signals: tuple[signal.Signals, ...] = ()
+    watch: Callable[[asyncio.Event], None] = lambda _stop: None
 
     def stop_event(self) -> asyncio.Event:
         """Set when one of the signals comes; to be asked for inside a running event loop."""
         stop = asyncio.Event()
         for number in self.signals:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self.watch(stop)
         return stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from importer.ledger import afterwards, doubts, history, looking
+from importer.ledger.nights import Nights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,11 @@ class Reader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def nights(self) -> Nights:
+        """What is known of the nightly imports."""
+        return Nights(self._database)
 
     # ---- keys and people ---------------------------------------------------------------------
 

@@ -175,3 +175,29 @@ attempts: Final = Table(
     Column("code", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+nights: Final = Table(
+    "nights",
+    metadata,
+    Column("id", RUN_ID, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("exit_code", Integer),
+)
+
+night_files: Final = Table(
+    "night_files",
+    metadata,
+    Column("night", RUN_ID, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("folder", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", HASH, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("ending", String(20), nullable=False),
+    Column("run", RUN_ID),
+    Column("reason", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Index("night_files_by_content", "sha256"),
+    Index("night_files_by_time", "at"),
+)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "IMPORTER_"
 SECRETS_DIR: Final = "IMPORTER_SECRETS_DIR"
+_ELSEWHERE: Final = frozenset(
+    f"{PREFIX}{name}" for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD")
+)
+"""Variables that are secrets and no settings."""
 _FOR_HEADERS: Final = re.compile(r"[!-~]+")
 
 
@@ -44,6 +48,8 @@ class Secrets(BaseSettings):
     popp_api_key: SecretStr | None = None
     popp_organization_id: SecretStr | None = None
     importer_hmac_key: SecretStr | None = None
+    importer_webhook_url: SecretStr | None = None
+    importer_smtp_password: SecretStr | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -109,5 +115,5 @@ def variables(names: Iterable[str]) -> dict[str, str]:
 
 def strangers(names: Iterable[str]) -> list[str]:
     """The `IMPORTER_*` variables that are no setting of these names, upper case."""
-    known = {f"{PREFIX}{name}".upper() for name in names} | {SECRETS_DIR, f"{PREFIX}HMAC_KEY"}
+    known = {f"{PREFIX}{name}".upper() for name in names} | {SECRETS_DIR, *_ELSEWHERE}
     return sorted({name.upper() for name in os.environ if name.upper().startswith(PREFIX)} - known)

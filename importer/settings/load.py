@@ -19,12 +19,14 @@ from importer.settings.layers import (
 from importer.settings.model import Place, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FILE_NAME: Final = "importer.yaml"
 
 
-def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
+def load_settings(
+    config: Path | None, flags: Mapping[str, object], over: Sequence[Path] = ()
+) -> Settings:
     """Read the settings.
 
     A relative path is taken from the folder of importer.yaml when it stands there or is a default,
@@ -34,6 +36,7 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
         config: the settings file; None takes `importer.yaml` of the current folder where there
             is one.
         flags: what the command line says, under the settings' names; None counts as not said.
+        over: further files, each over the ones before it; what they do not say stays.
 
     Raises:
         SettingsError: something is unknown or wrong; its text has a line for each.
@@ -42,23 +45,25 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     file = config if config is not None else Path(FILE_NAME)
     document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
     place = Place(here, None) if document is None else Place((here / file).parent, here / file)
-    layers = (
-        from_file(document, Settings),
+    files = [from_file(document, Settings)]
+    files += [from_file(read_yaml(each, SettingsError), Settings) for each in over]
+    said = (
         from_text(variables(Settings.model_fields), Settings, variable, _COMPOUND),
         from_text(flags, Settings, flag, _COMPOUND),
     )
+    layers = (*files, *said)
+    bases = (place.folder, *((here / each).parent for each in over), here, here)
     wrong = [
-        *layers[0].wrong,
+        *(mistake for layer in files for mistake in layer.wrong),
         *misspelled_variables(Settings.model_fields),
-        *layers[1].wrong,
-        *layers[2].wrong,
+        *(mistake for layer in said for mistake in layer.wrong),
     ]
     if wrong:
         raise SettingsError("\n".join(wrong))
     values = placed(
         {"ledger": "sqlite:///importer.db", "templates": Path("templates")}, place.folder
     )
-    for layer, base in zip(layers, (place.folder, here, here), strict=True):
+    for layer, base in zip(layers, bases, strict=True):
         for one, other in (("campaign", "external_campaign"), ("external_campaign", "campaign")):
             if one in layer.values:
                 values.pop(other, None)
@@ -67,5 +72,5 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
 
 
 _COMPOUND: Final = frozenset(
-    {"columns", "severity", "id_paths", "duplicate_statuses", "duplicate_texts"}
+    {"columns", "severity", "id_paths", "duplicate_statuses", "duplicate_texts", "mail_to"}
 )

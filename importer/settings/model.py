@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from importer.settings.environment import Credentials, credentials
+from importer.settings.nightly import NightlySettings
 from importer.settings.values import (
     Allowance,
     ApiPath,
@@ -46,7 +47,7 @@ class Place:
     file: Path | None
 
 
-class Settings(BaseModel):
+class Settings(NightlySettings, BaseModel):
     """Every setting with its default; frozen. Paths are absolute once loaded."""
 
     model_config = ConfigDict(

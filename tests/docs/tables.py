@@ -10,6 +10,7 @@ from importer.cli.main import COMMANDS
 from importer.errors import EXIT_MEANING
 from importer.model import STATE_MEANING
 from importer.settings import Settings
+from importer.settings.nightly import NightlySettings
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
 
@@ -44,6 +45,14 @@ def made() -> dict[str, str]:
             (
                 (f"`{name}`", _default(name), field.description or "")
                 for name, field in Settings.model_fields.items()
+                if name not in NightlySettings.model_fields
+            ),
+        ),
+        "nightly-settings": _table(
+            ("setting", "default", "what it is"),
+            (
+                (f"`{name}`", _default(name), field.description or "")
+                for name, field in NightlySettings.model_fields.items()
             ),
         ),
         "states": _table(
@@ -77,7 +86,7 @@ def written(text: str) -> str:
 
 def _default(name: str) -> str:
     value = Settings.model_fields[name].get_default(call_default_factory=True)
-    if value is None or value in ("", {}):
+    if value is None or value in ("", {}, ()):
         return ""
     if isinstance(value, tuple):
         return ", ".join(f"`{each}`" for each in value)

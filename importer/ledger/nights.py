@@ -1,0 +1,165 @@
+"""The nights: which there were, and what became of each file that came in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, delete, insert, select, update
+
+from importer.ledger.tables import night_files, nights, run_sources, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from importer.ledger.database import Database
+    from importer.model import Json
+
+_NEWEST: Final = (
+    night_files.c.at.desc(),
+    night_files.c.night.desc(),
+    night_files.c.position.desc(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NightFile:
+    """What became of a file in one night.
+
+    Attributes:
+        night: its id.
+        position: of the file in the night; night and position name the record.
+        folder: subfolder of the inbox; empty for the inbox itself.
+        name: of the file.
+        sha256: hex digest of its bytes.
+        at: UTC; when this was written.
+        ending: what became of it, a word of the night's.
+        run: that imported it, or None.
+        reason: one sentence for a person; no personal data.
+        facts: what later files of the folder are compared with.
+    """
+
+    night: str
+    position: int
+    folder: str
+    name: str
+    sha256: str
+    at: datetime
+    ending: str
+    run: str | None = None
+    reason: str = ""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A night as the ledger knows it.
+
+    Attributes:
+        id: such as `night-20261122-020000`.
+        started: UTC.
+        ended: UTC; None while it goes on, or where it was cut off.
+        exit_code: how its process ended; None until then.
+    """
+
+    id: str
+    started: datetime
+    ended: datetime | None
+    exit_code: int | None
+
+
+class Nights:
+    """The questions and changes; each is one transaction and raises LedgerError where it fails.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, night: str, now: datetime) -> None:
+        """Writes that a night began; one that begins again goes on."""
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(nights).where(nights.c.id == night))
+            connection.execute(insert(nights), {"id": night, "started_at": now})
+
+        self._database.write("night", write)
+
+    def end(self, night: str, exit_code: int, now: datetime) -> None:
+        """Writes that a night ended, and how."""
+        ended = update(nights).where(nights.c.id == night)
+        self._database.write(
+            "night-end", lambda c: c.execute(ended.values(ended_at=now, exit_code=exit_code))
+        )
+
+    def listed(self, limit: int | None = None) -> tuple[Night, ...]:
+        """The nights, newest first."""
+        wanted = select(nights).order_by(nights.c.started_at.desc(), nights.c.id.desc())
+        return self._database.read(
+            lambda c: tuple(Night(*row) for row in c.execute(wanted.limit(limit)))
+        )
+
+    def write(self, file: NightFile) -> None:
+        """Writes what became of a file, over what was written of it in this night before."""
+        of_file = and_(night_files.c.night == file.night, night_files.c.position == file.position)
+        values = {name: getattr(file, name) for name in NightFile.__slots__}
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(night_files).where(of_file))
+            connection.execute(insert(night_files), {**values, "facts": dict(file.facts)})
+
+        self._database.write("night-file", write)
+
+    def last(self, sha256: str) -> NightFile | None:
+        """The newest record of a content, whatever its name was."""
+        wanted = select(night_files).where(night_files.c.sha256 == sha256)
+        found = self._files(wanted, 1)
+        return found[0] if found else None
+
+    def of_folder(self, folder: str, endings: Collection[str], limit: int) -> tuple[NightFile, ...]:
+        """The newest records of a folder that ended in one of these ways, newest first."""
+        f = night_files.c
+        return self._files(
+            select(night_files).where(f.folder == folder, f.ending.in_(list(endings))), limit
+        )
+
+    def of_night(self, night: str) -> tuple[NightFile, ...]:
+        """The records of one night, the newest first."""
+        return self._files(select(night_files).where(night_files.c.night == night), None)
+
+    def runs_of(self, sha256: str) -> tuple[str, ...]:
+        """The runs that had a file of this content, newest first."""
+        wanted = (
+            select(runs.c.id)
+            .join_from(run_sources, runs, run_sources.c.run == runs.c.id)
+            .where(run_sources.c.sha256 == sha256)
+            .order_by(runs.c.started_at.desc(), runs.c.id.desc())
+        )
+        return self._database.read(lambda c: tuple(dict.fromkeys(c.scalars(wanted))))
+
+    def moved(self, run: str, sha256: str, path: str) -> None:
+        """Writes where a file of a run lies now."""
+        s = run_sources.c
+        there = update(run_sources).where(s.run == run, s.sha256 == sha256).values(path=path)
+        self._database.write("moved", lambda c: c.execute(there))
+
+    def _files(self, wanted: Any, limit: int | None) -> tuple[NightFile, ...]:
+        return self._database.read(
+            lambda c: tuple(map(_file, c.execute(wanted.order_by(*_NEWEST).limit(limit))))
+        )
+
+
+def _file(row: Row[Any]) -> NightFile:
+    return NightFile(**{name: getattr(row, name) for name in NightFile.__slots__})
+
+
+def forget(connection: Connection, before: datetime) -> None:
+    """Removes the names of files, and why they were held, from old nights."""
+    connection.execute(
+        update(night_files).where(night_files.c.at < before).values(name="", reason="")
+    )
