@@ -158,13 +158,16 @@ class Pace:
         return max(self._due, self._spaced, self._held_until, self._after_a_second())
 
     def _after_a_second(self) -> float:
-        """When the departure is a second old that lies as many back as a second may hold."""
+        """When the departure is a second old that lies as many back as a second may hold.
+
+        Of a rate that is no whole number, the next higher one is held to a second and a bit.
+        """
         if not math.isfinite(self._rate):
             return -math.inf
-        back = max(math.floor(self._rate), 1)
+        back = math.ceil(self._rate)
         if len(self._second) < back:
             return -math.inf
-        return self._second[-back] + max(1.0, 1 / self._rate) * (1 + SLACK_S)
+        return self._second[-back] + back / self._rate * (1 + SLACK_S)
 
     def _interval_s(self, now: float) -> float:
         own = (1 + SLACK_S) / self._rate

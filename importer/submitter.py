@@ -159,7 +159,7 @@ class _Worker:
             while not self.brake.pulled and (submission := next(drawn, None)) is not None:
                 journey = Journey(submission)
                 decision: Decision | None = await retrying(self._attempt, journey)
-                if decision is not None and decision.verb is not Verb.AGAIN:
+                if decision is not None:
                     self.on_outcome(journey.outcome(decision))
         except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
             self.brake.pull(Ending(), exc)

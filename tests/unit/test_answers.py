@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 from importer.answers import (
     ERROR_CHARS,
     Answer,
+    AnswerTooLarge,
     conversation_of,
     page_of,
     reply_to,
     text_at,
+    unpacked,
 )
 from importer.model import Reply
 
@@ -103,6 +107,18 @@ def test_json_made_to_hurt_is_not_readable(body: bytes) -> None:
 def test_a_body_that_could_not_be_unpacked_is_not_readable() -> None:
     """The status counts all the same."""
     assert reply_to(Answer(200, {}, None, AT), ID_PATHS) == Reply(200, readable=False)
+
+
+def test_a_packed_bomb_takes_no_memory() -> None:
+    """It is unpacked no further than what is kept of it."""
+    bomb = gzip.compress(b" " * 20_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(AnswerTooLarge):
+            unpacked(bomb, "gzip", 65_536)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,26 @@ def test_retry_after_is_respected_while_walking() -> None:
     assert [at for at, _ in api.asked] == pytest.approx([0, 20], abs=0.1)
 
 
+def test_a_429_on_the_list_holds_whoever_shares_the_pace() -> None:
+    """Also where the walk itself gives up."""
+
+    async def main() -> tuple[float, float]:
+        pace = Pace(10, now=clock)
+        await reconcile(
+            [doubt(1)],
+            client=Api({"": [Reply(429, retry_after_s=20)]}),
+            pace=pace,
+            settings=made.settings(attempts=1),
+            person=person,
+            now=now,
+        )
+        return pace.eta_s(1), pace.rate
+
+    held_s, rate = run(main())
+    assert held_s == pytest.approx(20)
+    assert rate == 5
+
+
 def test_pages_take_permits() -> None:
     """At the rate that the submissions share."""
     pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(5)}
