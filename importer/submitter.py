@@ -52,6 +52,7 @@ class Journal(Protocol):
         ...
 
 
+_WHAT_TO_CHECK: Final = "Check POPP_API_KEY and POPP_ORGANIZATION_ID."
 _AHEAD_S: Final = 0.05
 _MOST_AHEAD: Final = 16
 
@@ -236,7 +237,7 @@ class _Worker:
     def _judge(self, journey: Journey, decision: Decision) -> None:
         """Pull the brake where this is the end of the run, before another lane gets free."""
         if decision.verb is Verb.STOP:
-            self.brake.pull(Ending(decision.message, Exit.SETUP))
+            self.brake.pull(Ending(f"{decision.message} {_WHAT_TO_CHECK}", Exit.SETUP))
         elif decision.verb is not Verb.AGAIN:
             ending = self.tally.count(journey.outcome(decision))
             if ending:

@@ -160,7 +160,7 @@ def test_a_key_that_expires_amid_a_run(ledger: Ledger) -> None:
             return ending, seen
 
     ending, seen = asyncio.run(main())
-    assert str(ending) == "The API refuses our credentials (HTTP 401): expired."
+    assert str(ending).startswith("The API refuses our credentials (HTTP 401): expired. Check ")
     assert 21 <= len(seen.requests) <= 24
     counts = ledger.counts(run)
     assert counts[State.CREATED] == 20

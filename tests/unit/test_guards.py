@@ -22,7 +22,10 @@ def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
     road = Road({"key-1": [Reply(status, error="bad key")]}, takes_s=1)
     ending = run(go(road, some(50), concurrency=3))
     assert ending.exit_code is Exit.SETUP
-    assert str(ending) == f"The API refuses our credentials (HTTP {status}): bad key."
+    assert str(ending) == (
+        f"The API refuses our credentials (HTTP {status}): bad key. "
+        "Check POPP_API_KEY and POPP_ORGANIZATION_ID."
+    )
     assert sorted(road.keys("request")) == ["key-0", "key-1", "key-2"]
     told = {each.key: each.state for each in road.outcomes}
     assert told == {"key-0": State.CREATED, "key-1": State.UNSENT, "key-2": State.CREATED}
