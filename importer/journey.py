@@ -40,11 +40,16 @@ class Journey:
     status: int | None = None
     conversation_id: str | None = None
 
+    def begins(self, now: float) -> None:
+        """Take note of another attempt; nothing of the one before is kept."""
+        self.began = self.began if self.attempts else now
+        self.attempts += 1
+        self.status = self.conversation_id = None
+
     def answered(self, happened: Reply | NotSent | MaybeSent) -> None:
-        """Keep what the last answer says; nothing of the one before."""
-        reply = happened if isinstance(happened, Reply) else None
-        self.status = reply.status if reply else None
-        self.conversation_id = reply.conversation_id if reply else None
+        """Keep what an answer says."""
+        if isinstance(happened, Reply):
+            self.status, self.conversation_id = happened.status, happened.conversation_id
 
     def settlement(self, decision: Decision, took_s: float) -> Settlement:
         """How its last attempt ended."""

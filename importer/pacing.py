@@ -100,6 +100,11 @@ class Pace:
             self._second.append(now)
             return now
 
+    async def unheld(self) -> None:
+        """Wait until everybody may go, for whoever has a permit but has not left."""
+        while (wait_s := self._held_until - self._now()) > _INSTANT_S:
+            await self._sleep(wait_s)
+
     def hold(self, seconds: float) -> None:
         """Give no permit for that long; a shorter hold does not end a longer one."""
         if seconds > 0:

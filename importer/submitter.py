@@ -198,13 +198,12 @@ class _Worker:
         await self.brake.released(self.lanes.ahead.acquire)
         try:
             left_at = await self.brake.released(self.pace.permit)
-            if not journey.attempts:
-                journey.began = self.now()
-            journey.attempts += 1
+            journey.begins(self.now())
             await self.journal.intend(journey.submission)
             try:
                 await self.brake.released(self.lanes.under_way.acquire)
-            except CalledOff:
+                await self.brake.released(self.pace.unheld)  # the API may have said so meanwhile
+            except CalledOff:  # all ends now: a lane that is not given back is missed by nobody
                 again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Called off before it left.")
                 await self.journal.settle(journey.settlement(again, 0.0))
                 raise

@@ -77,6 +77,14 @@ def test_a_stop_ends_every_wait_at_once() -> None:
     assert "key-1" not in {each.key for each in road.outcomes}
 
 
+def test_an_attempt_that_is_called_off_has_no_status() -> None:
+    """Not even that of the attempt before it."""
+    road = Road({"key-0": [Reply(429, retry_after_s=1)], "key-1": [CREATED]}, takes_s=10)
+    stopping(road, at_s=15, count=2, rate=1, concurrency=1)
+    again = [each for each in road.settled if each.key == "key-0"]
+    assert [(each.code, each.status) for each in again] == [("http-429", 429), (NOT_LEFT, None)]
+
+
 def test_a_stop_before_the_beginning_draws_nothing() -> None:
     """Not even a body is rendered."""
     drawn = some(3)

@@ -126,6 +126,15 @@ def test_retry_after_holds_everybody() -> None:
     assert {each.state for each in road.outcomes} == {State.CREATED}
 
 
+def test_a_hold_also_holds_who_has_a_permit_in_hand() -> None:
+    """It waits for a free lane, and gets one just because of the 429."""
+    road = Road({"key-0": [Reply(429, retry_after_s=30), CREATED]}, takes_s=5)
+    run(go(road, some(3), rate=10, concurrency=1))
+    assert road.times("intend")[1] < 5
+    assert min(at for at in road.times("request") if at > 0) == pytest.approx(35)
+    assert {each.state for each in road.outcomes} == {State.CREATED}
+
+
 def test_a_servers_quota_is_respected() -> None:
     """Two left for ten seconds: five between them."""
     road = Road({"key-0": [Reply(201, "c", remaining=2, reset_s=10.0)]})
