@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from importer.errors import Exit, ImporterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("importer.cli.setup", "Write settings, templates and a spreadsheet to start from."),
@@ -61,10 +64,14 @@ def cli() -> None:
     """
 
 
-def main() -> NoReturn:
-    """Runs the command line and ends the process with one of `importer.errors.Exit`."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and ends the process with one of `importer.errors.Exit`.
+
+    Args:
+        arguments: without the program's name; those of the process where None.
+    """
     try:
-        outcome = cli.main(prog_name="importer", standalone_mode=False)
+        outcome = cli.main(arguments, prog_name="importer", standalone_mode=False)
         sys.exit(outcome if isinstance(outcome, int) else Exit.OK)
     except ImporterError as error:
         _say(f"Error: {error.message}")

@@ -90,7 +90,9 @@ def run(
         console.print("Nothing to send.")
         return exit_of_plan(plan)
     credentials = settings.credentials()
-    _agree(plan, limit, yes=yes)
+    if not yes and not _agreed(plan, limit):
+        console.print("Nothing was sent.")
+        return Exit.HELD
     with progress(console) as tell:
         order = Order(
             command="importer run",
@@ -133,18 +135,16 @@ def resume(
     return _conclude(console, report, settings, results)
 
 
-def _agree(plan: Plan, limit: int | None, *, yes: bool) -> None:
-    """Asks the person at the terminal; without one, --yes is needed."""
-    if yes:
-        return
+def _agreed(plan: Plan, limit: int | None) -> bool:
+    """What the person at the terminal says; raises UsageError where there is none to ask."""
     if not sys.stdin.isatty():
         raise UsageError(
             "There is no terminal to ask at.", "Give --yes to send without being asked."
         )
+    # Polars has put a handler of its own before Python's, under which reading goes on after Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
-    click.confirm(
-        f"Contact {counted(count, 'person', 'people')} now?", default=False, abort=True, err=True
-    )
+    return click.confirm(f"Contact {counted(count, 'person', 'people')} now?", err=True)
 
 
 def _conclude(console: Console, report: RunReport, settings: Settings, results: Path | None) -> int:
@@ -152,11 +152,13 @@ def _conclude(console: Console, report: RunReport, settings: Settings, results: 
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.run(report.run)
         shown = view.of_run(report, ledger.outcomes(run.id), [each.name for each in run.sources])
+        doubtful = ledger.doubtful(run.id)
     try:
         if results is not None:
             save_results(shown, reread(run.sources, partial(load, settings=settings)), results)
     except ImporterError:
-        print_run(console, shown)  # what was sent is told, whatever becomes of the file
+        # What was sent is told, whatever becomes of the file.
+        print_run(console, shown, doubtful=doubtful)
         raise
-    print_run(console, shown, results=results)
+    print_run(console, shown, doubtful=doubtful, results=results)
     return Exit(report.exit_code)
