@@ -98,13 +98,18 @@ def shown(
     if email is not None:
         persons.add(person(None, email))
     return Shown(
-        conversation_id=text_at(conversation, "id") or text_at(conversation, "conversationId"),
+        conversation_id=id_of(conversation),
         external_id=text_at(conversation, "externalId"),
         campaign=text_at(conversation, "campaignId"),
         external_campaign=text_at(conversation, "externalCampaignId"),
         persons=frozenset(persons),
         created_at=_time(text_at(conversation, "createdAt")),
     )
+
+
+def id_of(conversation: Mapping[str, Json]) -> str | None:
+    """The id of a conversation as the list shows it."""
+    return text_at(conversation, "id") or text_at(conversation, "conversationId")
 
 
 class Evidence:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.answers import text_at
 from importer.guards import brake_at
-from importer.matching import Doubt, Evidence
+from importer.matching import Doubt, Evidence, id_of
 from importer.model import Outcome, State
 from importer.walking import Unreadable, Walk
 
@@ -95,7 +95,7 @@ async def reconcile(
     """
     if not doubts:
         return Reconciled()
-    evidence, missing = Evidence(doubts, person), set(witnesses)
+    evidence, missing = Evidence(doubts, person), set[str | None](witnesses)
     pages, reason = 0, ""
     async with brake_at(stop or asyncio.Event()) as brake:
         walk = Walk(client, pace, settings, brake, sleep, random)
@@ -104,7 +104,7 @@ async def reconcile(
             async for page in walk.pages():
                 pages += 1
                 evidence.note(page.conversations)
-                missing -= {text_at(each, "id") for each in page.conversations}
+                missing.difference_update(map(id_of, page.conversations))
                 if all(evidence.certain(doubt) for doubt in doubts):
                     break
         except Unreadable as exc:
@@ -137,7 +137,7 @@ async def present_statuses(
         try:
             async for page in pages:
                 for conversation in page.conversations:
-                    shown_id, status = text_at(conversation, "id"), text_at(conversation, "status")
+                    shown_id, status = id_of(conversation), text_at(conversation, "status")
                     if shown_id is not None and shown_id in wanted and status is not None:
                         found[shown_id] = status
                 if len(found) == len(wanted):

@@ -283,6 +283,14 @@ def test_a_list_without_a_known_conversation_proves_nothing() -> None:
     assert there.outcomes[0].state is State.PLANNED
 
 
+def test_a_list_may_call_the_id_otherwise() -> None:
+    """`conversationId` is as good."""
+    one = {**conversation(1), "id": None, "conversationId": "c-1"}
+    result = judge(Api({"": [Page(Reply(200), (one,))]}), doubt(1), doubt(2), witnesses=["c-1"])
+    assert [each.conversation_id for each in result.outcomes] == ["c-1", None]
+    assert result.outcomes[1].state is State.PLANNED
+
+
 def test_without_the_duplicate_check_of_the_api_absence_proves_nothing() -> None:
     """Found is still found."""
     result = judge(Api({"": [page(5)]}), doubt(1), doubt(5), skip_duplication_check=True)
