@@ -64,7 +64,7 @@ def schema(width: int) -> dict[str, type[pl.DataType]]:
 
 def named_width(cells: Sequence[str]) -> int:
     """How many cells a row has up to its last one that is not blank."""
-    return max((place for place, cell in enumerate(cells, start=1) if cell.strip()), default=0)
+    return next((place for place in range(len(cells), 0, -1) if cells[place - 1].strip()), 0)
 
 
 def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
 from importer import problems
-from importer.loader import decode, dialect, foreign, regular
-from importer.loader.cells import Cells, Record, as_frame, named_width, schema
+from importer.loader import decode, dialect, exact, foreign, regular
+from importer.loader.cells import Cells, Record
 from importer.loader.records import lines_of, records
 from importer.loader.refusal import Refusal
 from schemas.codes import Code
@@ -19,12 +17,13 @@ from schemas.codes import Code
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import polars as pl
+
     from importer.loader.records import Read
     from importer.settings import Settings
 
 HEADER_ROWS: Final = 20
 _HEAD_BYTES: Final = 1 << 17
-_BATCH: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,12 +53,12 @@ class Delimited:
             before = read.lines + int(self.dialect.said)
         return found
 
-    def below(self, header: Record, *, exact: bool = False) -> Cells:
+    def below(self, header: Record, *, careful: bool = False) -> Cells:
         """Everything below the header.
 
         Args:
             header: one of `head()`.
-            exact: take the exact road even where the text is regular.
+            careful: take the exact road even where the text is regular.
         """
         if len(header.cells) > self.settings.max_columns:
             raise Refusal(
@@ -67,11 +66,11 @@ class Delimited:
                 f"{len(header.cells):,} columns, and {self.settings.max_columns:,} are allowed "
                 "(max_columns)",
             )
-        frame = None if exact else self._regular(header)
+        frame = None if careful else self._regular(header)
         if frame is None:
-            return _exact(self._records(len(header.cells)), header, self.settings.max_rows)
+            return exact.read(self._records(len(header.cells)), header, self.settings.max_rows)
         if frame.height > self.settings.max_rows:
-            raise Refusal(Code.FILE_TOO_LARGE, _over(self.settings.max_rows))
+            raise exact.too_many(self.settings.max_rows)
         return Cells(frame, problems.empty())
 
     def _records(self, width: int | None = None) -> Iterator[Read]:
@@ -112,51 +111,3 @@ def _head(data: bytes) -> str:
         return text
     end = max(text.rfind("\n"), text.rfind("\r", 0, -1))
     return text[: end + 1] or text
-
-
-def _exact(read: Iterator[Read], header: Record, max_rows: int) -> Cells:
-    """The rows below the header one by one: as wide as the header, with what is wrong."""
-    width, named = len(header.cells), named_width(header.cells)
-    below = (record for record in read if record.row > header.row)
-    frames, found = [pl.DataFrame(schema=schema(width))], []
-    total = 0
-    while batch := list(islice(below, _BATCH)):
-        total += len(batch)
-        if total > max_rows:
-            raise Refusal(Code.FILE_TOO_LARGE, _over(max_rows))
-        rows: list[int] = []
-        cells: list[list[str]] = []
-        for record in batch:
-            row = record.cells
-            if record.unclosed:
-                found.append(problems.one(Code.QUOTE_UNCLOSED, row=record.row))
-            if len(row) != width:
-                row, detail, value = _fitted(row, width, named)
-                if detail:
-                    found.append(
-                        problems.one(Code.ROW_RAGGED, row=record.row, value=value, detail=detail)
-                    )
-            rows.append(record.row)
-            cells.append(row)
-        frames.append(as_frame(rows, cells))
-    return Cells(pl.concat(frames), problems.joined(found))
-
-
-def _over(max_rows: int) -> str:
-    return f"more than {max_rows:,} rows (max_rows)"
-
-
-def _fitted(cells: list[str], width: int, named: int) -> tuple[list[str], str, str]:
-    """A row with another number of cells than the header: its cells, and what is wrong."""
-    filled = named_width(cells)
-    if filled > width:
-        surplus = " | ".join(cells[width:filled])
-        return cells[:width], f"{_cells(filled)} where the header has {width}", surplus
-    padded = cells[:width] + [""] * (width - len(cells))
-    if len(cells) >= named or not filled:
-        return padded, "", ""
-    return padded, f"{_cells(len(cells))} where the header has {named}", ""
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"

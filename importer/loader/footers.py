@@ -55,6 +55,8 @@ def without(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _is_footer(cells: Sequence[str]) -> bool:
+    if not cells:
+        return False
     if any("@" in cell or sum(map(str.isdigit, cell)) >= _FEWER_THAN_A_PHONE for cell in cells[1:]):
         return False
     if len(cells) == 1 and "@" not in cells[0] and _NOTE.fullmatch(cells[0]):

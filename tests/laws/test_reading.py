@@ -123,7 +123,7 @@ def test_both_roads_agree_on_tables(table: Written) -> None:
     forced = table.encoding if table.encoding in {"cp1252", "mac_roman"} else None
     text = open_text(table.data(), DEFAULTS.model_copy(update={"encoding": forced}))
     header = text.head()[0]
-    fast, exact = text.below(header), text.below(header, exact=True)
+    fast, exact = text.below(header), text.below(header, careful=True)
     assert without_blanks(fast.frame).equals(without_blanks(exact.frame))
     assert not exact.problems.height
 
@@ -141,7 +141,7 @@ def test_both_roads_agree_on_anything(extra: str, soup: list[str]) -> None:
     header = next((record for record in text.head() if record.row == 1), None)
     if header is None or text.dialect.delimiter != ",":
         return
-    fast, exact = text.below(header), text.below(header, exact=True)
+    fast, exact = text.below(header), text.below(header, careful=True)
     assert without_blanks(fast.frame).equals(without_blanks(exact.frame))
     assert fast.problems.equals(exact.problems) or not exact.problems.height
 
