@@ -136,7 +136,8 @@ def _shown(url: URL) -> str:
 
 def _server(url: URL) -> Engine:
     try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        # paramstyle: rows in bulk go to the driver as tuples, as they do on SQLite
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, paramstyle="format")
     except ImportError as error:
         raise LedgerError(
             "A ledger on PostgreSQL needs a driver that is not installed.",

@@ -86,23 +86,25 @@ def test_purging_twice_removes_nothing_more(ledger: Ledger, clock: Clock) -> Non
     assert [ledger.purge(clock.now()).submissions for _ in range(2)] == [1, 0]
 
 
-def test_what_is_purged_is_not_in_the_file(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+def test_what_is_purged_is_not_in_the_file(
+    file_ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
     """Neither in a free page of it nor in the log."""
     rows = [ready(f"k{n}", n + 2)._replace(masked="+44 •••• 9876") for n in range(500)]
-    ledger.begin(new_run(), rows)
+    file_ledger.begin(new_run(), rows)
     path = tmp_path / "importer.db"
     mark = "•••• 9876".encode()
     assert mark in path.read_bytes() + path.with_name("importer.db-wal").read_bytes()
     clock.pass_s(1)
-    assert ledger.purge(clock.now()).submissions == 500
+    assert file_ledger.purge(clock.now()).submissions == 500
     assert mark not in path.read_bytes() + path.with_name("importer.db-wal").read_bytes()
 
 
-def test_old_backups_go_too(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+def test_old_backups_go_too(file_ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     """They hold what was removed; younger ones and other files stay."""
     for name in ("20260101T000000Z", "20261122T120000Z", "something"):
         (tmp_path / f"importer.db-before-0002-{name}").touch()
-    purged = ledger.purge(clock.now() - timedelta(days=90))
+    purged = file_ledger.purge(clock.now() - timedelta(days=90))
     assert purged.backups == ("importer.db-before-0002-20260101T000000Z",)
     assert sorted(path.name for path in tmp_path.glob("*-before-*")) == [
         "importer.db-before-0002-20261122T120000Z",

@@ -55,14 +55,14 @@ def gated(url: str, gate: Gate, number: int) -> Iterator[tuple[Ledger, str]]:
         yield ledger, ledger.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(number)])
 
 
-def test_what_returns_is_durable(url: str, ledger: Ledger) -> None:
+def test_what_returns_is_durable(url: str, file_ledger: Ledger) -> None:
     """Another connection sees the open attempt when `intend` returns, and its end likewise."""
-    run = ledger.begin(new_run(), [ready("k1")])
+    run = file_ledger.begin(new_run(), [ready("k1")])
 
     async def send() -> list[State]:
         seen = []
         with Ledger.open(url) as other:
-            async with Journal(ledger, run) as journal:
+            async with Journal(file_ledger, run) as journal:
                 await journal.intend(submission("k1"))
                 seen += list(other.counts(run))
                 await journal.settle(Settlement("k1", State.CREATED, 201))

@@ -40,57 +40,59 @@ def holder(url: str) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_the_second_learns_who_was_first(holder: subprocess.Popen[str], ledger: Ledger) -> None:
+def test_the_second_learns_who_was_first(
+    holder: subprocess.Popen[str], file_ledger: Ledger
+) -> None:
     """Command, process, host and time of the holder."""
-    with pytest.raises(LedgerError) as caught, ledger.hold("importer resume"):
+    with pytest.raises(LedgerError) as caught, file_ledger.hold("importer resume"):
         pytest.fail("both hold it")
     assert "'importer run' since 20" in caught.value.message
     assert f"process {holder.pid} on " in caught.value.message
     assert "ledger_wait_s" in caught.value.fix
 
 
-def test_the_second_waits_its_turn(holder: subprocess.Popen[str], ledger: Ledger) -> None:
+def test_the_second_waits_its_turn(holder: subprocess.Popen[str], file_ledger: Ledger) -> None:
     """As long as it was told to."""
     assert holder.stdin is not None
     threading.Timer(0.2, holder.stdin.close).start()
-    with ledger.hold("importer resume", 30):
+    with file_ledger.hold("importer resume", 30):
         pass
     with pytest.raises(LedgerError, match="in use"):
-        second_hold(ledger, wait_s=0.05)
+        second_hold(file_ledger, wait_s=0.05)
 
 
-def second_hold(ledger: Ledger, *, wait_s: float) -> None:
+def second_hold(file_ledger: Ledger, *, wait_s: float) -> None:
     """Holds the ledger twice."""
-    with ledger.hold("first"), ledger.hold("second", wait_s):
+    with file_ledger.hold("first"), file_ledger.hold("second", wait_s):
         pass
 
 
-def test_a_dead_process_holds_nothing(holder: subprocess.Popen[str], ledger: Ledger) -> None:
+def test_a_dead_process_holds_nothing(holder: subprocess.Popen[str], file_ledger: Ledger) -> None:
     """Killed, it leaves its card behind and no lock."""
     holder.kill()
     holder.wait()
-    with ledger.hold("importer resume"):
+    with file_ledger.hold("importer resume"):
         pass
 
 
 def test_a_holder_without_a_card(
-    holder: subprocess.Popen[str], ledger: Ledger, tmp_path: Path
+    holder: subprocess.Popen[str], file_ledger: Ledger, tmp_path: Path
 ) -> None:
     """Whoever comes in between lock and card still gets a sentence."""
     del holder
     card = tmp_path / "importer.db-holder"
     for text in ("", "[]", None):
         card.unlink() if text is None else card.write_text(text, encoding="utf-8")
-        with pytest.raises(LedgerError, match="in use by another process"), ledger.hold("x"):
+        with pytest.raises(LedgerError, match="in use by another process"), file_ledger.hold("x"):
             pytest.fail("both hold it")
 
 
-def test_held_again_after_release(ledger: Ledger, tmp_path: Path) -> None:
+def test_held_again_after_release(file_ledger: Ledger, tmp_path: Path) -> None:
     """However the first one ended; the card goes with it."""
-    with pytest.raises(ZeroDivisionError), ledger.hold("first"):
+    with pytest.raises(ZeroDivisionError), file_ledger.hold("first"):
         _ = 1 / 0
     assert not (tmp_path / "importer.db-holder").exists()
-    with ledger.hold("second"):
+    with file_ledger.hold("second"):
         assert (tmp_path / "importer.db-holder").exists()
 
 

@@ -93,7 +93,7 @@ def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
     }
 
 
-def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Clock) -> None:
+def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock: Clock) -> None:
     """The conditions of the partial indexes are repeated word for word, or SQLite would scan."""
     plans: list[str] = []
 
@@ -106,13 +106,13 @@ def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Cloc
             assert driver is not None
             plans.extend(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values))
 
-    event.listen(ledger._database.engine, "before_cursor_execute", explain)
+    event.listen(file_ledger._database.engine, "before_cursor_execute", explain)
     for ask in (
-        lambda: ledger.contacted(["p1"], clock.now()),
-        lambda: ledger.opted_out(["p1"]),
-        ledger.doubtful,
-        ledger.recover,
-        lambda: ledger.refreshed({"c1": "ONGOING"}),
+        lambda: file_ledger.contacted(["p1"], clock.now()),
+        lambda: file_ledger.opted_out(["p1"]),
+        file_ledger.doubtful,
+        file_ledger.recover,
+        lambda: file_ledger.refreshed({"c1": "ONGOING"}),
     ):
         plans.clear()
         ask()

@@ -45,10 +45,10 @@ def url_of(path: Path) -> str:
 # ---- writing ------------------------------------------------------------------------------------
 
 
-def test_only_the_owner_can_read_it(ledger: Ledger, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_it(file_ledger: Ledger, tmp_path: Path) -> None:
     """The file, its log, its index, the lock and the holder's card are all 0600."""
-    settled(ledger, "k1", State.CREATED)
-    with ledger.hold("a test"):
+    settled(file_ledger, "k1", State.CREATED)
+    with file_ledger.hold("a test"):
         found = modes(tmp_path)
     names = {f"importer.db{end}" for end in ("", "-wal", "-shm", "-lock", "-holder")}
     assert found == dict.fromkeys(names, 0o600)
@@ -74,9 +74,9 @@ def test_an_open_file_is_closed_to_others(url: str, tmp_path: Path) -> None:
     assert modes(tmp_path)["importer.db"] == 0o600
 
 
-def test_writes_are_durable(ledger: Ledger) -> None:
+def test_writes_are_durable(file_ledger: Ledger) -> None:
     """Write-ahead log, full synchronous, foreign keys, and patience with other writers."""
-    with ledger._database.engine.connect() as connection:
+    with file_ledger._database.engine.connect() as connection:
         pragmas = {
             name: connection.scalar(text(f"PRAGMA {name}"))
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")

@@ -1,0 +1,128 @@
+"""On a server a ledger keeps the same promises; skipped where TEST_POSTGRES_URL is not set."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, make_url
+
+from importer.errors import LedgerError
+from importer.ledger import Ledger
+from importer.ledger.journal import Journal
+from importer.ledger.records import Settlement
+from importer.ledger.schema import VERSION_TABLE
+from importer.ledger.tables import metadata
+from importer.model import State
+from tests.unit.ledger.made import new_run, ready, settled, submission
+
+
+def test_looking_makes_nothing(server_url: str) -> None:
+    """In an empty database there is no ledger, and none is made by looking."""
+    assert Ledger.open_existing(server_url) is None
+    engine = create_engine(make_url(server_url).set(drivername="postgresql+psycopg"))
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
+
+
+def test_looking_cannot_write(server_ledger: Ledger, server_url: str) -> None:
+    """Neither by its methods nor by its connection."""
+    settled(server_ledger, "k1", State.CREATED)
+    looking = Ledger.open_existing(server_url)
+    assert looking is not None
+    with looking:
+        assert looking.standing(["k1"])["k1"].state is State.CREATED
+        with pytest.raises(LedgerError):
+            looking.begin(new_run(), [])
+        with pytest.raises(LedgerError):
+            looking._database.read(lambda c: c.execute(metadata.tables["attempts"].delete()))
+
+
+def test_the_migrations_make_the_tables_of_the_queries(
+    server_ledger: Ledger, server_url: str
+) -> None:
+    """Alembic finds no difference on a server either."""
+    del server_ledger
+    engine = create_engine(make_url(server_url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_one_process_holds_it(server_ledger: Ledger, server_url: str) -> None:
+    """Another one waits as long as it is told to, and learns who was first."""
+    with Ledger.open(server_url) as other:
+        with server_ledger.hold("importer run"):
+            for wait_s in (0.0, 0.05):
+                with pytest.raises(LedgerError, match=r"in use by importer run since .*process"):
+                    enter(other, wait_s)
+        enter(other, 0.0)
+
+
+def enter(ledger: Ledger, wait_s: float) -> None:
+    """Holds it for a moment."""
+    with ledger.hold("importer resume", wait_s):
+        pass
+
+
+def test_a_dead_process_holds_nothing(server_ledger: Ledger, server_url: str) -> None:
+    """The session's end frees the lock."""
+    code = (
+        "import sys\n"
+        "from importer.ledger import Ledger\n"
+        "with Ledger.open(sys.argv[1]) as ledger, ledger.hold('importer run'):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, server_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(LedgerError, match="in use"):
+            enter(server_ledger, 0.0)
+        process.kill()
+        process.wait()
+        enter(server_ledger, 10.0)
+
+
+def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_url: str) -> None:
+    """Even without the lock: of two journals, one is refused each submission."""
+    names = [f"k{n}" for n in range(40)]
+    run = server_ledger.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(names)])
+
+    async def both() -> list[str]:
+        sent: list[str] = []
+
+        async def send(journal: Journal, key: str) -> None:
+            try:
+                await journal.intend(submission(key))
+            except LedgerError:
+                return
+            sent.append(key)
+            await journal.settle(Settlement(key, State.CREATED, 201))
+
+        async with Journal(server_ledger, run) as one, Journal(other, run) as two:
+            await asyncio.gather(*(send(journal, key) for key in names for journal in (one, two)))
+        return sent
+
+    with ExitStack() as stack:
+        other = stack.enter_context(Ledger.open(server_url))
+        assert sorted(asyncio.run(both())) == sorted(names)
+    assert server_ledger.counts(run) == {State.CREATED: 40}
+
+
+def test_purging(server_ledger: Ledger) -> None:
+    """There is no file to rewrite, and no backup of ours."""
+    settled(server_ledger, "k1", State.CREATED)
+    clock_end = server_ledger.run().started.replace(year=2030)
+    assert server_ledger.purge(clock_end).submissions == 1
