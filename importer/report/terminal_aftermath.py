@@ -41,7 +41,7 @@ def settled_text(settled: Settled) -> RenderableType:
         parts.append(Text("The absent ones can be sent now: importer resume RUN"))
     if settled.doubtful:
         parts += section("To settle by hand", "bold yellow")
-        parts.append(indented(_worklist(settled.doubtful)))
+        parts.append(worklist(settled.doubtful))
         parts.append(
             Text("Look each up in Popp, then: importer resolve RUN ROW --sent ID or --not-sent")
         )
@@ -58,8 +58,8 @@ def refreshed_text(refreshed: Refreshed) -> RenderableType:
     return Group(Text(f"{said} {refreshed.reason}".rstrip(), style="bold"), indented(table))
 
 
-def _worklist(doubtful: Sequence[Doubtful]) -> RenderableType:
-    """Everything that a person needs to find each of them in Popp."""
+def worklist(doubtful: Sequence[Doubtful]) -> RenderableType:
+    """Everything that a person needs to find each doubtful row in Popp."""
     table = listing("run", "file", "row", "person", "campaign", "external id", "sent", "reason")
     for each in doubtful:
         table.add_row(
@@ -72,4 +72,4 @@ def _worklist(doubtful: Sequence[Doubtful]) -> RenderableType:
             f"{each.sent_at:%Y-%m-%d %H:%M:%S} UTC",
             Text(plain(scrub(each.message), 200)),
         )
-    return table
+    return indented(table)

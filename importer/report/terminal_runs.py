@@ -12,33 +12,43 @@ from importer.masks import scrub
 from importer.model import State
 from importer.report.layout import indented, listing, section, steps
 from importer.report.outcomes import MEANING
+from importer.report.terminal_aftermath import worklist
 from importer.report.wording import counted, elapsed, number, plain
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
     from rich.console import Console, RenderableType
 
-    from importer.ledger.records import Run
+    from importer.ledger.records import Doubtful, Run
     from importer.report.view import RunView
 
 _LISTED: Final = 20
 _STYLES: Final = {"created": "green", "rejected": "red", "doubtful": "yellow", "unsent": "yellow"}
 
 
-def print_run(console: Console, view: RunView, *, results: Path | None = None) -> None:
+def print_run(
+    console: Console,
+    view: RunView,
+    *,
+    doubtful: Sequence[Doubtful] = (),
+    results: Path | None = None,
+) -> None:
     """Prints `run_text` with an empty line before and after it."""
-    console.print(Text(), run_text(view, results=results), Text(), sep="\n")
+    console.print(Text(), run_text(view, doubtful=doubtful, results=results), Text(), sep="\n")
 
 
-def run_text(view: RunView, *, results: Path | None = None) -> Group:
+def run_text(
+    view: RunView, *, doubtful: Sequence[Doubtful] = (), results: Path | None = None
+) -> Group:
     """What became of the rows, the worklist of doubtful ones, and what to do next.
 
     Args:
         view: of the run.
+        doubtful: what the ledger knows of its doubtful rows.
         results: the results file that was written, if one was.
     """
     report, totals = view.report, view.totals
@@ -57,7 +67,9 @@ def run_text(view: RunView, *, results: Path | None = None) -> Group:
     parts += [Text(), indented(table)]
     if totals["doubtful"]:
         parts += section("To settle by hand if they stay doubtful", "bold yellow")
-        parts.append(_places(view, view.with_status("doubtful")))
+        parts.append(
+            worklist(doubtful) if doubtful else _places(view, view.with_status("doubtful"))
+        )
     if totals["rejected"] or totals["unsent"]:
         parts += section("Not sent", "bold red")
         parts.append(_places(view, view.with_status("rejected", "unsent")))

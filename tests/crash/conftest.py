@@ -1,0 +1,55 @@
+"""What the tests of safety share: a sandbox without a duplicate check, and a desk beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.sandbox.serve import running
+from tests.crash.nursery import ROOT
+from tests.desk import CREDENTIALS, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from importer.sandbox.sandbox import Sandbox
+
+HEADER = "first_name,last_name,email,campaign,job_title"
+SETTINGS = {
+    "IMPORTER_TEMPLATES": str(ROOT / "samples" / "templates"),
+    "IMPORTER_MEETING": "onsite-45",
+    "IMPORTER_PARTICIPANTS": "panel",
+    "IMPORTER_RATE_PER_S": "1000",
+    "IMPORTER_SETTLE_S": "0.05",
+    "IMPORTER_WAIT_BASE_S": "0.01",
+    "IMPORTER_MAX_WAIT_S": "0.05",
+    "IMPORTER_ATTEMPTS": "2",
+    "COLUMNS": "300",
+}
+
+
+def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
+    """A list of so many people for one campaign."""
+    rows = [
+        f"Zebedee,Quillfeather{n},zq{n}@example.org,{campaign},Chef"
+        for n in range(start, start + count)
+    ]
+    return "\n".join((HEADER, *rows)) + "\n"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox that hides no mistake of ours."""
+    with running(duplicate_check=False) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def desk(tmp_path: Path, sandbox: Sandbox) -> Desk:
+    """A desk that sends to the sandbox, with a list of twelve people."""
+    env = {**CREDENTIALS, **SETTINGS, "IMPORTER_BASE_URL": sandbox.base_url}
+    desk = Desk(tmp_path, env)
+    desk.write("list.csv", people(12))
+    return desk

@@ -1,0 +1,189 @@
+"""Whatever comes between: another process, Ctrl-C, a changed file, a person's word."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from importer.ledger import Ledger
+from importer.model import State
+from tests.crash.conftest import people
+
+if TYPE_CHECKING:
+    from importer.sandbox.sandbox import Sandbox
+    from tests.desk import Desk
+
+EVERYBODY = sorted(f"zq{number}@example.org" for number in range(12))
+
+
+def reached(sandbox: Sandbox) -> list[str]:
+    """Whom the sandbox accepted, with whoever was accepted twice there twice."""
+    return sorted(str(each["emailAddress"]) for each in sandbox.journal)
+
+
+def states(desk: Desk) -> dict[State, int]:
+    """How the rows of the newest run stand."""
+    ledger = Ledger.open_existing(f"sqlite:///{desk.folder / 'importer.db'}")
+    assert ledger is not None
+    with ledger:
+        return ledger.counts(ledger.run().id)
+
+
+def under_way(desk: Desk, sandbox: Sandbox) -> subprocess.Popen[str]:
+    """A run in a process of its own that has reached somebody, and takes its time."""
+    sandbox.set_faults("slow:1:2")
+    process = desk.process("run", "list.csv", "--yes", "--concurrency", "1", "--rate-per-s", "20")
+    while not sandbox.journal and process.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def test_the_second_process_says_who_is_first(desk: Desk, sandbox: Sandbox) -> None:
+    """It sends nothing and names the other; told to wait, it waits for its turn."""
+    with under_way(desk, sandbox) as first:
+        for command in (("resume",), ("run", "list.csv", "--yes"), ("reconcile",)):
+            said = desk(*command)
+            assert said.code == Exit.SETUP
+            assert "importer run" in said.error
+            assert str(first.pid) in said.error
+        sandbox.set_faults("")
+        waiting = type(desk)(desk.folder, {**desk.env, "IMPORTER_LEDGER_WAIT_S": "60"})
+        assert waiting("resume").code == Exit.OK
+        first.communicate()
+        assert first.returncode == Exit.OK
+    assert reached(sandbox) == EVERYBODY
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_it_finishes_what_is_under_way(
+    desk: Desk, sandbox: Sandbox, number: signal.Signals
+) -> None:
+    """Exit code 130, nothing doubtful, all that was sent is known; resume sends the rest."""
+    with under_way(desk, sandbox) as process:
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == Exit.INTERRUPTED, err
+    assert "importer resume" in err
+    known = states(desk)
+    assert known[State.CREATED] == len(sandbox.journal) < 12
+    assert known[State.CREATED] + known[State.PLANNED] == 12
+    sandbox.set_faults("")
+    assert desk("resume").code == Exit.OK
+    assert reached(sandbox) == EVERYBODY
+
+
+@pytest.mark.parametrize("then", ["changed", "gone"])
+def test_resume_needs_the_same_file(desk: Desk, sandbox: Sandbox, then: str) -> None:
+    """It says that the file is another one; the new file can be run, and nobody goes twice."""
+    assert desk("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
+    file = desk.folder / "list.csv"
+    file.unlink()
+    if then == "changed":
+        desk.write("list.csv", people(14))
+    said = desk("resume")
+    assert said.code == Exit.USAGE
+    assert "list.csv" in said.error
+    assert then in said.error
+    assert len(sandbox.journal) == 4
+    desk.write("list.csv", people(12))
+    assert desk("resume").code == Exit.OK
+    assert reached(sandbox) == EVERYBODY
+
+
+def test_resume_needs_the_same_templates_and_settings(desk: Desk, sandbox: Sandbox) -> None:
+    """What would be sent is not what was agreed to: nothing is sent."""
+    assert desk("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
+    said = desk("resume", "--meeting", "video-30")
+    assert said.code == Exit.USAGE
+    assert "changed since run" in said.error
+    assert len(sandbox.journal) == 4
+
+
+def test_a_run_is_repeated_for_nothing(desk: Desk, sandbox: Sandbox) -> None:
+    """When all is done, resume and run spend no request."""
+    assert desk("run", "list.csv", "--yes").code == Exit.OK
+    requests = sandbox.requests
+    assert desk("resume").code == Exit.OK
+    assert desk("run", "list.csv", "--yes").code == Exit.OK
+    assert sandbox.requests == requests
+
+
+def test_results_are_the_next_input(desk: Desk, sandbox: Sandbox) -> None:
+    """What is done is skipped, what was put right in the results file goes, all else stays."""
+    broken = people(12).replace("zq3@example.org", "zq3 at example org")
+    desk.write("list.csv", broken)
+    assert desk("run", "list.csv", "--yes", "--on-problems", "skip").code == Exit.REJECTED
+    results = desk("results", "--format", "csv").out
+    rows = list(csv.DictReader(io.StringIO(results.removeprefix("\ufeff"))))
+    assert [row["import_status"] for row in rows].count("created") == 11
+    assert rows[3]["import_status"] == "rejected"
+    assert rows[3]["reason"]
+    desk.write("next.csv", results.replace("zq3 at example org", "zq3@example.org"))
+    assert desk("run", "next.csv", "--yes").code == Exit.OK
+    assert reached(sandbox) == EVERYBODY
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_persons_word_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: bool) -> None:
+    """`--sent ID` is never sent again; `--not-sent` goes with the next resume; both say who."""
+    fault = "after" if arrived else "before"
+    sandbox.set_faults(f"reset-{fault}:1,list-500:1")
+    desk.write("list.csv", people(1))
+    assert desk("run", "list.csv", "--yes").code == Exit.DOUBTFUL
+    word = ("--sent", sandbox.journal[0]["id"]) if arrived else ("--not-sent",)
+    ledger = Ledger.open_existing(f"sqlite:///{desk.folder / 'importer.db'}")
+    assert ledger is not None
+    with ledger:
+        run = ledger.run().id
+    assert desk("resolve", run, "2", *word).code == Exit.OK
+    sandbox.set_faults("")
+    assert desk("resume").code == Exit.OK
+    assert desk("run", "list.csv", "--yes").code == Exit.OK
+    assert reached(sandbox) == ["zq0@example.org"]
+    with Ledger.open(f"sqlite:///{desk.folder / 'importer.db'}") as ledger:
+        assert [each.decided_by for each in ledger.outcomes(run)] != [None]
+
+
+def test_what_is_purged_still_keeps_people_from_being_contacted(
+    desk: Desk, sandbox: Sandbox
+) -> None:
+    """Without masks and file names the ledger knows everybody as before."""
+    assert desk("run", "list.csv", "--yes").code == Exit.OK
+    said = desk("purge", "--older-than", "0d")
+    assert said.code == Exit.OK
+    assert "12" in said.err
+    requests = sandbox.requests
+    assert desk("run", "list.csv", "--yes").code == Exit.OK
+    assert desk("run", "list.csv", "--yes", "--round", "two").code == Exit.OK
+    assert sandbox.requests == requests + 12
+
+
+def test_an_api_that_is_away_loses_nobody(desk: Desk, sandbox: Sandbox) -> None:
+    """Nobody listens: nothing was sent, exit code not 0, and resume sends everybody."""
+    away = type(desk)(desk.folder, {**desk.env, "IMPORTER_BASE_URL": "http://127.0.0.1:9/v1"})
+    said = away("run", "list.csv", "--yes")
+    assert said.code in {Exit.SETUP, Exit.HELD}, said.err
+    assert State.DOUBTFUL not in states(desk)
+    assert desk("resume").code == Exit.OK
+    assert reached(sandbox) == EVERYBODY
+
+
+def test_what_is_absent_again_and_again_is_not_called_done(desk: Desk, sandbox: Sandbox) -> None:
+    """Where something eats every request, the run ends with rows to send and not with 0."""
+    sandbox.set_faults("reset-before:1")
+    desk.write("list.csv", people(2))
+    said = desk("run", "list.csv", "--yes")
+    assert said.code == Exit.SETUP, said.err
+    assert states(desk) == {State.PLANNED: 2}
+    sandbox.set_faults("")
+    assert desk("resume").code == Exit.OK
+    assert len(sandbox.journal) == 2

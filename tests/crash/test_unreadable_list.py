@@ -1,0 +1,84 @@
+"""Where the list of conversations cannot be read, what is doubtful stays so and is never sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from importer.ledger import Ledger
+from tests.crash.conftest import people
+
+if TYPE_CHECKING:
+    from importer.sandbox.sandbox import Sandbox
+    from tests.desk import Desk
+
+UNREADABLE = ("list-500:1", "list-garbage:1", "list-loop:1", "list-html:1", "list-403:1")
+ALL = ("--max-failures-in-a-row", "1000")
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_nothing_doubtful_goes_again(desk: Desk, sandbox: Sandbox, fault: str) -> None:
+    """Run, resume, run and reconcile all end with exit code 5, and nobody is asked again."""
+    sandbox.set_faults(f"reset-after:0.5,reset-before:0.5,{fault}")
+    assert desk("run", "list.csv", "--yes", *ALL).code == Exit.DOUBTFUL
+    sent = sum(sandbox.statuses.values()) and len(sandbox.journal)
+    sandbox.set_faults(fault)  # creating would succeed now
+    for command in (("resume",), ("run", "list.csv", "--yes"), ("reconcile",), ("resume",)):
+        said = desk(*command)
+        assert said.code == (Exit.OK if command[0] == "run" else Exit.DOUBTFUL), said.err
+        assert len(sandbox.journal) == sent
+    sandbox.set_faults("")
+    assert desk("resume").code == Exit.OK
+    assert sorted(str(each["emailAddress"]) for each in sandbox.journal) == sorted(
+        f"zq{number}@example.org" for number in range(12)
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "reconcile"])
+def test_the_worklist_says_what_a_person_needs(desk: Desk, sandbox: Sandbox, command: str) -> None:
+    """Each doubtful row by run, file, row, person (masked), campaign, external id, time, reason."""
+    desk.write("list.csv", people(3, "camp-7"))
+    sandbox.set_faults("reset-after:1,list-500:1")
+    said = desk("run", "list.csv", "--yes")
+    if command != "run":
+        said = desk(command)
+    assert said.code == Exit.DOUBTFUL
+    with Ledger.open(f"sqlite:///{desk.folder / 'importer.db'}") as ledger:
+        doubtful = ledger.doubtful()
+    assert [each.row for each in doubtful] == [2, 3, 4]
+    for each in doubtful:
+        line = next(line for line in said.err.splitlines() if each.external_id in line)
+        for word in (
+            each.run, "list.csv", f" {each.row} ", each.masked, "camp-7",
+            f"{each.sent_at:%Y-%m-%d %H:%M:%S}", "cannot be read (HTTP 500)",
+        ):  # fmt: skip
+            assert word in line
+    assert "example.org" not in said.err.replace("@example.org", "@")
+    assert "zq1@" not in said.err
+
+
+def test_a_list_that_lacks_what_is_known_proves_nothing(desk: Desk, sandbox: Sandbox) -> None:
+    """A list that lags behind shows no conversation that the ledger knows of: nothing goes."""
+    assert desk("run", "list.csv", "--yes", "--limit", "6").code == Exit.OK
+    sandbox.set_faults("reset-after:1,list-lag:1:3600")
+    assert desk("resume").code == Exit.DOUBTFUL
+    sandbox.set_faults("list-lag:1:3600")
+    assert desk("resume").code == Exit.DOUBTFUL
+    assert len(sandbox.journal) == 12
+    sandbox.set_faults("")
+    assert desk("resume").code == Exit.OK
+    assert len(sandbox.journal) == 12
+
+
+def test_told_not_to_check_for_duplicates_the_api_proves_nothing(
+    desk: Desk, sandbox: Sandbox
+) -> None:
+    """With skip_duplication_check on, what is absent from the list stays doubtful."""
+    unchecked = type(desk)(desk.folder, {**desk.env, "IMPORTER_SKIP_DUPLICATION_CHECK": "true"})
+    sandbox.set_faults("reset-before:1")
+    assert unchecked("run", "list.csv", "--yes", *ALL).code == Exit.DOUBTFUL
+    sandbox.set_faults("")
+    assert unchecked("resume").code == Exit.DOUBTFUL
+    assert sandbox.journal == []
