@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from importer.loader.records import Read
 
-    _Fault: TypeAlias = tuple[int, Code, str, str]
-
-_BATCH: Final = 50_000
+_BATCH: Final = 4_000
 
 
 def read(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
@@ -40,7 +38,7 @@ def read(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
     width, named = len(header.cells), named_width(header.cells)
     below = (row for row in rows if row.row > header.row)
     frames = [pl.DataFrame(schema=schema(width))]
-    faults: list[_Fault] = []
+    faults = _Faults()
     count = 0
     while batch := list(islice(below, _BATCH)):
         count += len(batch)
@@ -49,13 +47,13 @@ def read(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
         cells = []
         for row in batch:
             if row.unclosed:
-                faults.append((row.row, Code.QUOTE_UNCLOSED, "", ""))
+                faults.add(row.row, Code.QUOTE_UNCLOSED)
             if len(row.cells) == width:
                 cells.append(row.cells)
             else:
                 cells.append(_fitted(row, width, named, faults))
         frames.append(as_frame([row.row for row in batch], cells))
-    return Cells(pl.concat(frames), _problems(faults))
+    return Cells(pl.concat(frames), faults.problems())
 
 
 def too_many(max_rows: int) -> Refusal:
@@ -63,15 +61,15 @@ def too_many(max_rows: int) -> Refusal:
     return Refusal(Code.FILE_TOO_LARGE, f"more than {max_rows:,} rows (max_rows)")
 
 
-def _fitted(row: Read, width: int, named: int, faults: list[_Fault]) -> list[str]:
+def _fitted(row: Read, width: int, named: int, faults: _Faults) -> list[str]:
     """The cells of a row that has another number than the header, and the fault if it is one."""
     cells, filled = row.cells, named_width(row.cells)
     if filled > width:
         detail = f"{_cells(filled)} where the header has {width}"
-        faults.append((row.row, Code.ROW_RAGGED, " | ".join(cells[width:filled]), detail))
+        faults.add(row.row, Code.ROW_RAGGED, " | ".join(cells[width:filled]), detail)
     elif filled and len(cells) < named:
         detail = f"{_cells(len(cells))} where the header has {named}"
-        faults.append((row.row, Code.ROW_RAGGED, "", detail))
+        faults.add(row.row, Code.ROW_RAGGED, "", detail)
     return cells[:width] + [""] * (width - len(cells))
 
 
@@ -79,20 +77,35 @@ def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
 
 
-def _problems(faults: list[_Fault]) -> pl.DataFrame:
-    """A problem frame of all faults, made at once: every row may have one."""
-    if not faults:
-        return problems.empty()
-    rows, codes, values, details = zip(*faults, strict=True)
-    return pl.DataFrame(
-        {
-            SOURCE: [0] * len(faults),
-            ROW: rows,
-            "column": [None] * len(faults),
-            "code": [code.value for code in codes],
-            "severity": [WORDS[code].severity.value for code in codes],
-            "value": values,
-            "detail": details,
-        },
-        schema=problems.SCHEMA,
-    )
+class _Faults:
+    """What is wrong with rows, in columns: every row may have something."""
+
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._codes: list[str] = []
+        self._values: list[str] = []
+        self._details: list[str] = []
+
+    def add(self, row: int, code: Code, value: str = "", detail: str = "") -> None:
+        """Remembers a fault."""
+        self._rows.append(row)
+        self._codes.append(code.value)
+        self._values.append(value)
+        self._details.append(detail)
+
+    def problems(self) -> pl.DataFrame:
+        """A problem frame of all faults, made at once."""
+        count = len(self._rows)
+        severities = {code.value: words.severity.value for code, words in WORDS.items()}
+        return pl.DataFrame(
+            {
+                SOURCE: [0] * count,
+                ROW: self._rows,
+                "column": [None] * count,
+                "code": self._codes,
+                "severity": [severities[code] for code in self._codes],
+                "value": self._values,
+                "detail": self._details,
+            },
+            schema=problems.SCHEMA,
+        )
