@@ -30,6 +30,9 @@ FAULTS: Final = (
 
 KILLED: Final = -signal.SIGKILL
 TICK_S: Final = 0.004
+_PLANNING, _RECONCILING = 0.25, 0.2
+"""How many of the kills come while a process still plans, and while it asks for its doubts."""
+
 _SLOWEST_S: Final = 60.0
 _GOOD_ENDS: Final = frozenset({0, 1, 2, 4, 5, 6})
 ASKING: Final = "Asking the API"
@@ -132,38 +135,42 @@ class Adversary:
             self._end(code)
 
     def _moment(self, life: Life, left: int) -> Callable[[], bool]:
-        """When to kill: after some time, after some conversations, or while it reconciles."""
-        began, dice = time.monotonic(), self._dice
-        kind = dice.random()
-        if kind < 0.3:  # planning, writing the run, opening the ledger
-            at = began + dice.uniform(0.0, 1.2)
-            return lambda: time.monotonic() >= at
-        if kind < 0.5:  # settling, walking through the list, writing what it said
-            wait_s, since = dice.uniform(0.0, 2.5), [0.0]
+        """When to kill: after some time, while it reconciles, or after some conversations.
 
-            def asking() -> bool:
-                if not since[0] and ASKING in life.words():
-                    since[0] = time.monotonic()
-                return bool(since[0]) and time.monotonic() >= since[0] + wait_s
-
-            return asking
+        So many conversations end every life, so that there is work left for those to come.
+        """
+        dice, now = self._dice, time.monotonic
         accepted = next(self._accepted)
         share = max(1, (self._world.rows.height - accepted) // left)
-        until = accepted + dice.randint(1, 2 * share)
-        extra_s, reached = dice.uniform(0.0, 0.03), [0.0]
-
-        def sending() -> bool:
-            if not reached[0] and next(self._accepted) >= until:
-                reached[0] = time.monotonic()
-            return bool(reached[0]) and time.monotonic() >= reached[0] + extra_s
-
-        return sending
+        until, extra_s = accepted + dice.randint(1, 2 * share), dice.uniform(0.0, 0.03)
+        reached = _Since(lambda: next(self._accepted) >= until, extra_s, now)
+        kind = dice.random()
+        if kind < _PLANNING:
+            timely = _Since(lambda: True, dice.uniform(0.0, 1.2), now)
+        elif kind < _PLANNING + _RECONCILING:
+            timely = _Since(lambda: ASKING in life.words(), dice.uniform(0.0, 2.5), now)
+        else:
+            return reached
+        return lambda: timely() or reached()
 
     def _end(self, code: int | None) -> None:
         """Notes an end that no process should come to by itself."""
         words = self._last_words()
         if code not in _GOOD_ENDS or "inside importer" in words or "Traceback" in words:
             self.tally.complaints.append(f"exit code {code}: {words[-600:]}")
+
+
+class _Since:
+    """Whether something came true some seconds ago."""
+
+    def __init__(self, what: Callable[[], bool], wait_s: float, now: Callable[[], float]) -> None:
+        self._what, self._wait_s, self._now = what, wait_s, now
+        self._at: float | None = None
+
+    def __call__(self) -> bool:
+        if self._at is None and self._what():
+            self._at = self._now() + self._wait_s
+        return self._at is not None and self._now() >= self._at
 
 
 def _doing(words: str) -> str:
