@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import tempfile
-from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,15 +16,16 @@ from importer.payload import submissions
 from importer.people import looking
 from importer.pipeline import deliver, prepare
 from importer.sandbox.serve import running
-from importer.settings import Settings
 from tests.made import CREDENTIALS
-from tests.rows import MEETING, PARTICIPANTS, write_templates
+from tests.place import GOOD, Place, place
+from tests.rows import PARTICIPANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from importer.model import Plan
     from importer.sandbox.sandbox import Sandbox
+    from importer.settings import Settings
 
 Row = dict[str, str]
 IDENTITY: Final = Identity(hmac_key=b"law", organization="acme", round="")
@@ -52,53 +49,8 @@ CELLS: Final[Mapping[str, Sequence[str]]] = {
     "Job Title": ("Chef", "Waiter", ""),
     "Note": ("", "x", "a, b", 'say "hi"', "two\nlines"),
 }
-GOOD: Final[Row] = {
-    "phone_number": "+1 202 555 0199",
-    "email": "",
-    "first_name": "Cy",
-    "country": "US",
-    "campaign": "a",
-    "meeting_template": "onsite-45",
-    "Job Title": "Chef",
-    "Note": "",
-}
 ROWS = st.fixed_dictionaries({name: st.sampled_from(cells) for name, cells in CELLS.items()})
 LISTS = st.lists(ROWS, max_size=8)
-
-
-class Place(NamedTuple):
-    """A folder with templates, and settings that name them."""
-
-    folder: Path
-    settings: Settings
-
-    def plan(self, *lists: Sequence[Row], columns: Sequence[str] = tuple(CELLS)) -> Plan:
-        """The plan of these lists, each a CSV file."""
-        names = []
-        for number, rows in enumerate(lists):
-            path = self.folder / f"list-{number}.csv"
-            with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(rows)
-            names.append(str(path))
-        return prepare(names, self.settings)
-
-
-@contextmanager
-def place(**choices: Any) -> Iterator[Place]:
-    """A new folder, with two meeting templates and settings for a list that names its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_templates(folder / "templates", {"onsite-45": MEETING, "video": "title: Call\n"})
-        meetings = folder / "templates" / "meetings"
-        (meetings / "video.yaml").write_text(MEETING.replace("Interview for {job_title}", "Call"))
-        given: dict[str, Any] = {
-            "templates": folder / "templates",
-            "ledger": f"sqlite:///{folder / 'importer.db'}",
-            "participants": "manager",
-        }
-        yield Place(folder, Settings(**{**given, **choices}))
 
 
 def bodies(plan: Plan, chosen: Settings) -> list[tuple[int, int, object]]:
