@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -17,6 +18,7 @@ from importer.ledger.records import Settlement
 from importer.model import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from importer.ledger.store import Ledger
@@ -54,7 +56,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._wishes: deque[_Wish] = deque()
         self._news = threading.Condition()
-        self._failed: BaseException | None = None
+        self._failed: Exception | None = None
         self._closed = False
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
@@ -153,21 +155,43 @@ class Journal:
         return list(group.values())
 
     def _commit(self, group: list[_Wish]) -> None:
-        """Writes a group in one transaction, and tells everybody who waits for it."""
+        """Writes a group in one transaction, and tells everybody who waits for it.
+
+        Where that fails no intent is tried again, then or later; ends are, by themselves: what
+        became of a request is worth a second try.
+        """
         intents = [wish for wish in group if wish.settlement is None]
         ends = [wish for wish in group if wish.settlement is not None]
-        try:
-            granted, settled = self._ledger.record(
-                self._run,
-                [wish.key for wish in intents],
-                [wish.settlement for wish in ends if wish.settlement is not None],
-            )
-        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of anything
-            self._failed = error
-            self._loop.call_soon_threadsafe(_fail, group, error)
+        if self._failed is None:
+            try:
+                self._record(intents, ends)
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of anything
+                self._failed = error
+            else:
+                return
+        self._later(_fail, intents, self._failed)
+        if not ends:
             return
+        try:
+            self._record([], ends)
+        except Exception as error:  # noqa: BLE001 - the same
+            self._later(_fail, ends, error)
+
+    def _record(self, intents: list[_Wish], ends: list[_Wish]) -> None:
+        granted, settled = self._ledger.record(
+            self._run,
+            [wish.key for wish in intents],
+            [wish.settlement for wish in ends if wish.settlement is not None],
+        )
         done = [*zip(intents, granted, strict=True), *zip(ends, settled, strict=True)]
-        self._loop.call_soon_threadsafe(self._tell, done)
+        self._later(self._tell, done)
+
+    def _later(self, tell: Callable[..., None], *what: object) -> None:
+        """Tells the event loop, unless it is gone, and whoever waited with it."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(tell, *what)
+
+    # ---- back in the event loop --------------------------------------------------------------
 
     def _tell(self, done: list[tuple[_Wish, bool]]) -> None:
         for wish, well in done:

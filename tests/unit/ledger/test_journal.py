@@ -150,6 +150,38 @@ def test_a_failure_reaches_every_waiter_and_every_later_intent(url: str) -> None
         assert [str(error) for error in errors] == ["the disk is gone"] * 4
 
 
+def test_ends_are_tried_again_by_themselves(url: str) -> None:
+    """After a failure what became of requests still reaches the disk; no new request leaves."""
+    failures = iter([False, True])
+
+    def fail(what: str) -> None:
+        if what == "record" and next(failures, False):
+            raise OSError("the disk is full")
+
+    async def send(ledger: Ledger, run: str) -> list[BaseException | None]:
+        errors: list[BaseException | None] = []
+        async with Journal(ledger, run) as journal:
+            await journal.intend(submission("k0"))
+            errors += await asyncio.gather(journal.intend(submission("k1")), return_exceptions=True)
+            errors += await asyncio.gather(
+                journal.settle(Settlement("k0", State.CREATED, 201)),
+                journal.intend(submission("k2")),
+                return_exceptions=True,
+            )
+        return errors
+
+    with Ledger.open(url, on_commit=fail) as ledger:
+        run = ledger.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(3)])
+        first, second, third = asyncio.run(send(ledger, run))
+        assert [str(error) for error in (first, second, third)] == [
+            "the disk is full",
+            "None",
+            "the disk is full",
+        ]
+        assert ledger.standing(["k0"])["k0"].state is State.CREATED
+        assert ledger.sendable(run) == ["k2"]
+
+
 def test_whoever_is_cancelled_sends_nothing_and_the_ledger_knows(url: str, gate: Gate) -> None:
     """An intent that was committed for a cancelled sender is planned again, not doubtful."""
 
