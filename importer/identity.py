@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.settings.environment import Secrets
 from importer.errors import SettingsError
 from importer.masks import mask, mask_email, mask_phone, scrub
+from importer.settings.environment import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
