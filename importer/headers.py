@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from importer import problems
-from schemas.aliases import FOREIGN_ALIASES
+from schemas.aliases import FOREIGN_ALIASES, SYSTEM_ALIASES
 from schemas.codes import Code
 from schemas.columns import BY_NAME, COLUMNS, GROUP, ROW, SOURCE
 
@@ -91,7 +91,7 @@ def known() -> Mapping[str, str]:
     for column in COLUMNS:
         for word in (column.name, column.api_key or "", *column.aliases):
             words.setdefault(fold(word), column.name)
-    for columns in FOREIGN_ALIASES.values():
+    for columns in (SYSTEM_ALIASES, *FOREIGN_ALIASES.values()):
         for name, aliases in columns.items():
             for word in aliases:
                 words.setdefault(fold(word), name)

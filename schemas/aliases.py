@@ -1,7 +1,7 @@
-"""What people call the columns in other languages than English, as spreadsheets write it.
+"""What people call the columns in other languages, and in the English of applicant systems.
 
 Compared without case, accents, spaces and punctuation, so `Prénom :` needs no entry beside
-`prenom`. English aliases stand with the columns themselves, in `schemas.columns`.
+`prenom`. The usual English aliases stand with the columns themselves, in `schemas.columns`.
 """
 
 from __future__ import annotations
@@ -152,6 +152,31 @@ _FOREIGN: Final[dict[str, dict[str, str]]] = {
         "skip_duplication_check": "ignorar duplicados, ignorar verificação de duplicados",
     },
 }
+
+_OF_SYSTEMS: Final[dict[str, str]] = {
+    "phone_number": "primary phone, primary phone number, main phone, phone 1, phone primary, "
+    "candidate phone number, candidate mobile, candidate mobile number, candidate cell, "
+    "applicant phone, mobile phone number, cell phone number, cellphone, mobile telephone, "
+    "personal phone, personal mobile, phone mobile, contact no, contact phone, whatsapp number, "
+    "sms number",
+    "email": "primary email, primary email address, candidate email address, applicant email, "
+    "personal email, personal email address, email id, mail address, email 1, contact email",
+    "first_name": "first names, legal first name, applicant first name, christian name, name first",
+    "last_name": "last names, legal last name, applicant last name, name last, family names",
+    "full_name": "candidate full name, applicant full name, legal name, name of candidate, "
+    "first and last name",
+    "country": "country of residence, candidate country, country iso, country iso code",
+    "campaign": "popp campaign, popp campaign id",
+    "external_campaign": "req id, requisition number, requisition no, job requisition id",
+    "candidate_id": "candidate ref, candidate reference, applicant number, applicant no, "
+    "external candidate id",
+    "send_during_business_hours": "during business hours, business hours only",
+}
+
+SYSTEM_ALIASES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {column: tuple(map(str.strip, words.split(","))) for column, words in _OF_SYSTEMS.items()}
+)
+"""Canonical column -> what applicant systems call it in English."""
 
 FOREIGN_ALIASES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
     {

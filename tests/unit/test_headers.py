@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importer.headers import fold, placeholder_name, understand
-from schemas.aliases import FOREIGN_ALIASES
+from schemas.aliases import FOREIGN_ALIASES, SYSTEM_ALIASES
 from schemas.columns import BY_NAME, COLUMNS, Column
 
 
@@ -40,6 +40,13 @@ def test_every_alias_is_known(column: Column) -> None:
     for alias in column.aliases:
         others = ["first_name", "last_name"] if column.name == "full_name" else []
         assert understand([alias, *others], {}).mapping[alias] == column.name
+
+
+@pytest.mark.parametrize("column", SYSTEM_ALIASES)
+def test_headers_of_applicant_systems_are_known(column: str) -> None:
+    """So are those that applicant systems write."""
+    for alias in SYSTEM_ALIASES[column]:
+        assert understand([alias], {}).mapping[alias] == column
 
 
 @pytest.mark.parametrize("language", FOREIGN_ALIASES)
