@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.from-lock
+RIVALS := .bench/venv
+RIVALS_STAMP := $(RIVALS)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
@@ -42,7 +44,12 @@ proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice,
 	$(BIN)/python -m tests.crash.writes --pairs
 	$(BIN)/python -m tests.crash.proof --seed 1 2 3
 
-bench: $(STAMP)  ## measure speed and memory, as ratios within one run
+$(RIVALS_STAMP): tests/bench/requirements.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements.txt
+	@touch $@
+
+bench: $(STAMP) $(RIVALS_STAMP)  ## measure speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench
 
 fmt: $(STAMP)  ## format the code
@@ -53,6 +60,9 @@ lock:  ## pin every dependency again, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate --extra dev --extra postgres \
 	  pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --no-annotate -c requirements.lock \
+	  tests/bench/requirements.in -o tests/bench/requirements.txt
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
