@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("importer.cli.history", "List the runs in the ledger."),
     "results": ("importer.cli.history", "Show what became of each row of a run."),
     "purge": ("importer.cli.history", "Remove what is no longer needed from the ledger."),
+    "nightly": ("importer.cli.nightly", "Import what has arrived in a folder, unattended."),
+    "release": ("importer.cli.nightly", "Let go of a file that a night held."),
+    "doctor": ("importer.cli.nightly", "Try everything that a night needs, and say what is wrong."),
     "sandbox": ("importer.cli.sandbox", "Serve a stand-in for the API, to rehearse on."),
 }
 """Name -> the module that holds the command, and its summary: help needs no heavy import."""

@@ -115,9 +115,21 @@ class Nights:
 
         self._database.write("night-file", write)
 
-    def last(self, sha256: str) -> NightFile | None:
-        """The newest record of a content, whatever its name was."""
+    def last(
+        self, sha256: str, endings: Collection[str] = (), run: str | None = None
+    ) -> NightFile | None:
+        """The newest record of a content, whatever its name was.
+
+        Args:
+            sha256: of the content.
+            endings: only records that ended so; any by default.
+            run: only records of this run; any by default.
+        """
         wanted = select(night_files).where(night_files.c.sha256 == sha256)
+        if endings:
+            wanted = wanted.where(night_files.c.ending.in_(list(endings)))
+        if run is not None:
+            wanted = wanted.where(night_files.c.run == run)
         found = self._files(wanted, 1)
         return found[0] if found else None
 

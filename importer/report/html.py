@@ -45,11 +45,11 @@ def write(view: PlanView, path: Path) -> None:
         ImporterError: the file cannot be written.
     """
     with replacing(path) as out:
-        for part in _environment().get_template("plan.html.j2").generate(**_page(view)):
+        for part in environment().get_template("plan.html.j2").generate(**_page(view)):
             out.write(part)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Escapes everything, and fails on a name that does not exist."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

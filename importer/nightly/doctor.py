@@ -1,0 +1,194 @@
+"""Tries everything that a night needs, and says what is wrong before the night does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from importer.client import Client
+from importer.errors import ImporterError
+from importer.ledger import Ledger
+from importer.model import MaybeSent, NotSent
+from importer.nightly.inbox import OURS, WORKING
+from importer.people import looking
+from importer.templates import Templates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from importer.nightly.places import Places
+    from importer.settings import Settings
+
+_ROOM: Final = 500_000_000
+_BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No clock that goes right is before this program was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about one thing.
+
+    Attributes:
+        what: was tried.
+        well: it works.
+        said: how it stands, or what is wrong and what to do.
+    """
+
+    what: str
+    well: bool
+    said: str
+
+
+class _Wrong(Exception):
+    """Something does not work; the text says what and what to do."""
+
+
+def examine(places: Places, now: datetime) -> list[Finding]:
+    """Tries everything; what is wrong with one thing hides no other.
+
+    Args:
+        places: the inbox and its settings.
+        now: UTC.
+    """
+    found = [_tried("settings", lambda: _settings(places))]
+    if not found[0].well:
+        return [*found, _tried("inbox", lambda: _inbox(places.root))]
+    folders = [""] + [folder for folder in _subfolders(places.root) if folder]
+    found += [_tried("inbox", lambda: _inbox(places.root))]
+    for folder in folders:
+        at = f" of {folder}" if folder else ""
+        settings_found = _tried(f"settings{at}", partial(_said, places, folder))
+        if folder:
+            found.append(settings_found)
+        if not settings_found.well:
+            continue
+        settings = places.settings(folder)
+        found.append(_tried(f"templates{at}", partial(_templates, settings)))
+        found.append(_tried(f"ledger{at}", partial(_ledger, settings, now)))
+    main = places.settings()
+    found.append(_tried("credentials", lambda: _credentials(main)))
+    if found[-1].well:
+        found.append(_tried("service", lambda: _service(main)))
+    found.append(_tried("clock", lambda: _clock(now)))
+    found += [
+        _tried(name, partial(_writable, path))
+        for name, path in (("log file", main.log_file), ("metrics file", main.metrics_file))
+        if path is not None
+    ]
+    return found
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, well=True, said=attempt())
+    except ImporterError as exc:
+        return Finding(what, well=False, said=str(exc))
+    except _Wrong as exc:
+        return Finding(what, well=False, said=str(exc))
+    except OSError as exc:
+        return Finding(what, well=False, said=f"{exc.strerror or exc}: {exc.filename}.")
+
+
+def _subfolders(root: Path) -> Iterator[str]:
+    if root.is_dir():
+        for path in sorted(root.iterdir()):
+            if path.is_dir() and path.name not in OURS and not path.name.startswith("."):
+                yield path.name
+
+
+def _settings(places: Places) -> str:
+    file = places.settings().file
+    return f"read from {file}" if file is not None else "no importer.yaml; the defaults are taken"
+
+
+def _said(places: Places, folder: str) -> str:
+    settings = places.settings(folder)
+    return f"campaign {settings.campaign or settings.external_campaign or 'as the rows say'}"
+
+
+def _inbox(root: Path) -> str:
+    if not root.is_dir():
+        raise _Wrong(f"There is no folder {root}; make it.")
+    working = root / WORKING
+    devices = {path.stat().st_dev for path in (root, working) if path.exists()}
+    devices |= {(root / folder).stat().st_dev for folder in _subfolders(root)}
+    if len(devices) > 1:
+        raise _Wrong(f"{root} spans several file systems, so files cannot be claimed at once.")
+    for folder in ("", *_subfolders(root)):
+        _writable(root / folder / ".doctor")
+    free = shutil.disk_usage(root).free
+    if free < _ROOM:
+        raise _Wrong(f"Only {free // 1_000_000} MB are free at {root}; make room.")
+    return f"{root} can be written to"
+
+
+def _writable(path: Path) -> str:
+    trial = path.with_name(f".importer-doctor-{os.getpid()}")
+    trial.write_bytes(b"")
+    trial.unlink()
+    return f"{path} can be written"
+
+
+def _templates(settings: Settings) -> str:
+    templates = Templates(settings.templates)
+    meetings = {path.stem for path in settings.templates.glob("meetings/*.y*ml")}
+    participants = {path.stem for path in settings.templates.glob("participants/*.y*ml")}
+    if not meetings and settings.conversation == "auto-schedule":
+        raise _Wrong(f"There is no meeting template in {settings.templates}.")
+    for name in sorted(meetings):
+        templates.meeting(name)
+    for name in sorted(participants):
+        templates.participants(name)
+    for wanted, known in ((settings.meeting, meetings), (settings.participants, participants)):
+        if wanted is not None and wanted not in known:
+            raise _Wrong(f"There is no template {wanted}, which the settings name.")
+    return f"{len(meetings)} for meetings, {len(participants)} for participants"
+
+
+def _ledger(settings: Settings, now: datetime) -> str:
+    ledger = Ledger.open_existing(settings.ledger)
+    if ledger is None:
+        if settings.ledger_file is not None:
+            _writable(settings.ledger_file)
+        return "none yet; the first night makes it"
+    with ledger:
+        newest = ledger.runs(limit=1)
+        doubtful = len(ledger.doubtful())
+    if newest and newest[0].started > now:
+        raise _Wrong("Its newest run began later than now: the clock stands before it.")
+    with looking(settings):
+        pass
+    return f"whole; {doubtful} doubtful"
+
+
+def _credentials(settings: Settings) -> str:
+    settings.credentials()
+    return "are set"
+
+
+def _service(settings: Settings) -> str:
+    async def ask() -> int:
+        async with Client(settings, settings.credentials()) as client:
+            return (await client.conversations()).reply.status
+
+    try:
+        status = asyncio.run(ask())
+    except (NotSent, MaybeSent) as exc:
+        raise _Wrong(f"{settings.base_url} does not answer ({exc}).") from exc
+    if status in {401, 403}:
+        raise _Wrong(f"{settings.base_url} refuses the credentials (HTTP {status}).")
+    if not 200 <= status < 300:  # noqa: PLR2004
+        raise _Wrong(f"{settings.base_url} answers with HTTP {status}.")
+    return f"{settings.base_url} answers"
+
+
+def _clock(now: datetime) -> str:
+    if now < _BUILT:
+        raise _Wrong(f"It shows {now:%Y-%m-%d}, which is over; set it.")
+    return f"{now:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,213 @@
+"""The folders of an inbox: what has arrived, what is whole, and every move from one to another.
+
+inbox/ and inbox/<subfolder>/          files arrive here
+inbox/working/<subfolder>/             claimed; whatever lies here is the next night's first work
+inbox/done/<date>/<subfolder>/         imported, with what became of each row
+inbox/held/<subfolder>/                a person should look, then `importer release`
+inbox/failed/<subfolder>/              cannot be read
+inbox/nights/                          a page for every night
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORKING, DONE, HELD, FAILED, NIGHTS = "working", "done", "held", "failed", "nights"
+OURS: Final = frozenset({WORKING, DONE, HELD, FAILED, NIGHTS})
+SETTINGS: Final = "importer.yaml"
+MARKER: Final = ".done"
+_UNFINISHED: Final = (".part", ".filepart", ".partial", ".tmp", ".crdownload", ".swp")
+_HIDDEN: Final = (".", "~$")
+
+Print = tuple[int, int, int, int]
+"""What changes when a file does: device, inode, size, time of the last change in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that lies in an inbox.
+
+    Attributes:
+        folder: subfolder of the inbox; empty for the inbox itself.
+        path: where it lies.
+        print: of it.
+        changed_s: seconds since 1970 of its last change; the system's time, which no program
+            that uploads can set.
+        marked: its `.done` marker lies beside it.
+    """
+
+    folder: str
+    path: Path
+    print: Print
+    changed_s: float
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """An inbox with its folders.
+
+    Args:
+        root: an existing folder.
+    """
+
+    root: Path
+
+    def arrivals(self) -> list[Arrival]:
+        """What has arrived, in order of subfolder and name; unfinished and hidden files are not.
+
+        Raises:
+            ConfigurationError: the inbox cannot be read.
+        """
+        try:
+            found = [*self._in("", self.root)]
+            for entry in sorted(self.root.iterdir()):
+                if entry.is_dir() and entry.name not in OURS and not entry.name.startswith("."):
+                    found += self._in(entry.name, entry)
+        except OSError as exc:
+            raise _refused(self.root, "read", exc) from exc
+        return found
+
+    def working(self) -> list[tuple[str, Path]]:
+        """Subfolder and path of every claimed file, in the same order."""
+        root = self.root / WORKING
+        if not root.is_dir():
+            return []
+        found = [("", path) for path in sorted(root.iterdir()) if path.is_file()]
+        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+            found += [(folder.name, path) for path in sorted(folder.iterdir()) if path.is_file()]
+        return found
+
+    def claim(self, arrival: Arrival) -> Path | None:
+        """Moves an arrival to where only we work, at once or not at all; None where it is gone."""
+        claimed = self.move(arrival.path, self.root / WORKING / arrival.folder, arrival.path.name)
+        if claimed is not None:
+            _marker(arrival.path).unlink(missing_ok=True)
+        return claimed
+
+    def give_back(self, path: Path, folder: str) -> Path | None:
+        """Moves a claimed file to where it came from."""
+        return self.move(path, self.root / folder, path.name)
+
+    def place(self, ending: str, folder: str, date: str = "") -> Path:
+        """The folder for files that ended so; made where it is not there."""
+        place = self.root / ending / date / folder
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise _refused(place, "made", exc) from exc
+        return place
+
+    def move(self, path: Path, into: Path, name: str) -> Path | None:
+        """Moves a file by an atomic rename, under a name that is free; None where it is gone.
+
+        Raises:
+            ConfigurationError: the system does not let us.
+        """
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            target = free(into, name)
+            path.rename(target)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise _refused(path, f"moved to {into}", exc) from exc
+        return target
+
+    def _in(self, folder: str, place: Path) -> Iterator[Arrival]:
+        for path in sorted(place.iterdir()):
+            if not _may_be_taken(path.name):
+                continue
+            try:
+                facts = path.lstat()
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(facts.st_mode):  # neither folders nor links to what lies elsewhere
+                yield Arrival(
+                    folder,
+                    path,
+                    _print(facts),
+                    max(facts.st_mtime, facts.st_ctime),
+                    _marker(path).exists(),
+                )
+
+
+def print_of(path: Path) -> Print:
+    """The print of a file as it is now; raises OSError."""
+    return _print(path.lstat())
+
+
+def digest(path: Path) -> str:
+    """Hex sha256 of a file; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free(folder: Path, name: str) -> Path:
+    """A path in the folder that nothing has: `list.csv`, else `list-2.csv` and so on."""
+    number, path = 1, folder / name
+    stem, suffix = path.stem, path.suffix
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}{suffix}"
+    return path
+
+
+@dataclass
+class Watch:
+    """Finds out which arrivals are whole: unchanged for long enough, by the clock or by looking.
+
+    Attributes:
+        quiet_s: how long a file must not have changed.
+    """
+
+    quiet_s: float
+    _seen: dict[Path, tuple[Print, float]] = field(default_factory=dict)
+
+    def left_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
+        """Seconds until an arrival counts as whole if it does not change; 0 where it does now.
+
+        Args:
+            arrival: as it is now.
+            wall_s: seconds since 1970. Where the clock stands before the file's own time, only
+                looking counts, so that a clock that jumps holds nothing back for ever.
+            elapsed_s: of a clock that never jumps.
+        """
+        known, since = self._seen.get(arrival.path, (None, elapsed_s))
+        if known != arrival.print:
+            since = elapsed_s
+            self._seen[arrival.path] = (arrival.print, since)
+        quiet = max(elapsed_s - since, wall_s - arrival.changed_s)
+        return max(0.0, self.quiet_s - quiet)
+
+
+def _print(facts: os.stat_result) -> Print:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _may_be_taken(name: str) -> bool:
+    lower = name.lower()
+    return not (
+        lower.startswith(_HIDDEN) or lower.endswith((*_UNFINISHED, MARKER, "~")) or name == SETTINGS
+    )
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(path.name + MARKER)
+
+
+def _refused(path: Path, what: str, exc: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} cannot be {what}: {exc.strerror or exc}.",
+        "Give the importer write access to the whole inbox, on one file system.",
+    )

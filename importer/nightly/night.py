@@ -1,0 +1,192 @@
+"""A night: takes what has arrived until nothing is left, or the time is over."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import Exit, ImporterError
+from importer.ledger import Ledger
+from importer.masks import scrub
+from importer.nightly.alone import alone
+from importer.nightly.hours import deadline
+from importer.nightly.importing import Work, take
+from importer.nightly.inbox import Inbox, Watch
+from importer.nightly.log import logging_to
+from importer.report.night import Ending, FileReport, NightReport, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from importer.ledger.nights import Night
+    from importer.nightly.inbox import Arrival
+    from importer.nightly.places import Places
+    from importer.nightly.stopping import Clock, Stop
+    from importer.settings import Settings
+
+_NIGHTS: Final = 400
+_LEAST_S: Final = 1.0
+_WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
+
+
+def play(places: Places, clock: Clock, stop: Stop) -> NightReport:
+    """Plays one night in an inbox, and says what it did.
+
+    Args:
+        places: the inbox and its settings.
+        clock: the time.
+        stop: whether to end early.
+
+    Raises:
+        ConfigurationError: another night works there, or the main settings, the inbox or the
+            main ledger cannot be used.
+    """
+    settings = places.settings()
+    started = clock.now()
+    night = f"night-{started:%Y%m%d-%H%M%S}"
+    with (
+        alone(places.root, started),
+        logging_to(settings.log_file, clock, night) as log,
+    ):
+        with Ledger.open(settings.ledger) as ledger:
+            ledger.nights.begin(night, started)
+        log.info("night.started")
+        ends = deadline(settings, started)
+        work = Work(Inbox(places.root), places, clock, stop, log, night, ends)
+        course = _Course(work, settings, Watch(settings.quiet_s), clock.elapsed_s())
+        course.run()
+        report = _report(course, started)
+        with suppress(ImporterError), Ledger.open(settings.ledger) as ledger:
+            ledger.nights.end(night, report.exit_code, report.ended)
+        log.info(
+            "night.ended",
+            exit_code=int(report.exit_code),
+            files=len(report.files),
+            doubtful_open=report.doubtful_open,
+            **{f"rows_{name.replace('-', '_')}": count for name, count in report.rows.items()},
+        )
+    return report
+
+
+@dataclass
+class _Course:
+    """The files of a night, in the order in which they are taken."""
+
+    work: Work
+    settings: Settings
+    watch: Watch
+    began_s: float
+    reports: dict[int, FileReport] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    fault: Exit = Exit.OK
+    _taken: int = 0
+    _positions: dict[Path, int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Takes files until nothing can be done any more, or the inbox cannot be used."""
+        work = self.work
+        try:
+            while not work.stop.asked():
+                for folder, path in work.inbox.working():
+                    self._take(folder, path)
+                wait_s = self._claim()
+                if wait_s is None or work.stop.asked():
+                    break
+                left_s = (work.ends - work.clock.now()).total_seconds()
+                if wait_s >= left_s:
+                    break
+                work.clock.wait(max(wait_s, _LEAST_S), work.stop)
+        except ImporterError as error:
+            self.notes.append(scrub(str(error)))
+            self.fault = error.exit_code
+
+    def _claim(self) -> float | None:
+        """Claims and takes every whole arrival; seconds until there is more to do, or None."""
+        work, waits = self.work, []
+        for arrival in work.inbox.arrivals():
+            if work.stop.asked():
+                return None
+            left_s = self._left_s(arrival)
+            if left_s is None:
+                continue
+            if left_s > 0:
+                waits.append(left_s)
+                continue
+            path = work.inbox.claim(arrival)
+            if path is not None:
+                self._take(arrival.folder, path)
+        return min([*waits, *self._openings_s()], default=None)
+
+    def _openings_s(self) -> Iterator[float]:
+        """Seconds until each file that waits for it may be sent."""
+        work, now = self.work, self.work.clock.now()
+        waiting = {each.folder for each in self.reports.values() if each.ending is Ending.WAITING}
+        for folder in () if work.refused else waiting:
+            with suppress(ImporterError):  # what is wrong with its settings was said of the file
+                opening_s = (
+                    work.sends_from(work.places.settings(folder), now) - now
+                ).total_seconds()
+                if opening_s > 0:
+                    yield opening_s
+
+    def _left_s(self, arrival: Arrival) -> float | None:
+        """Seconds until an arrival may be taken; None where this night does not wait for it."""
+        clock, settings = self.work.clock, self.settings
+        if settings.done_marker and not arrival.marked:
+            return None
+        elapsed_s = clock.elapsed_s()
+        left_s = self.watch.left_s(arrival, clock.now().timestamp(), elapsed_s)
+        if settings.done_marker:
+            return 0.0
+        patient = elapsed_s - self.began_s + left_s <= max(settings.patience_s, settings.quiet_s)
+        return left_s if patient else None
+
+    def _take(self, folder: str, path: Path) -> None:
+        """Takes a claimed file; what is said of it replaces what was said earlier in the night."""
+        if path not in self._positions:
+            self._positions[path], self._taken = self._taken, self._taken + 1
+        position = self._positions[path]
+        self.reports[position] = report = take(self.work, folder, path, position)
+        if report.ending is not Ending.WAITING:
+            del self._positions[path]  # another file may come to lie there
+
+
+def _report(course: _Course, started: datetime) -> NightReport:
+    """The night as a whole, with what is still open in the ledgers."""
+    work, settings, notes = course.work, course.settings, course.notes
+    files = tuple(report for _, report in sorted(course.reports.items()))
+    code = worst(course.fault, *(report.exit_code for report in files))
+    doubtful = 0
+    before: list[Night] = []
+    try:
+        ledgers = {settings.ledger, *(work.places.settings(file.folder).ledger for file in files)}
+        for url in sorted(ledgers):
+            with Ledger.open(url) as ledger:
+                doubtful += len(ledger.doubtful())
+                before += ledger.nights.listed(_NIGHTS)
+    except ImporterError as error:
+        notes.append(scrub(str(error)))
+        code = worst(code, error.exit_code)
+    if work.stop.asked():
+        code = worst(code, Exit.INTERRUPTED)
+    ended = work.clock.now()
+    return NightReport(
+        id=work.night,
+        inbox=str(work.inbox.root),
+        started=started,
+        ended=ended,
+        files=files,
+        notes=tuple(notes),
+        exit_code=code,
+        doubtful_open=doubtful,
+        rate_per_s=settings.rate_per_s,
+        last_success=ended if code in _WELL else _last_success(before),
+    )
+
+
+def _last_success(nights: Sequence[Night]) -> datetime | None:
+    well = (each.ended for each in nights if each.exit_code in _WELL and each.ended is not None)
+    return max(well, default=None)

@@ -1,0 +1,43 @@
+"""The settings of a subfolder: its own importer.yaml over the inbox's over the main one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from importer.nightly.inbox import SETTINGS
+from importer.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where settings come from.
+
+    Attributes:
+        root: the inbox.
+        config: the main settings file, or None for importer.yaml of the current folder.
+        flags: what the command line says; over everything.
+    """
+
+    root: Path
+    config: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+    def settings(self, folder: str = "") -> Settings:
+        """The settings for files of a subfolder; of the inbox itself by default.
+
+        Raises:
+            SettingsError: something in one of the files is unknown or wrong.
+        """
+        main = load_settings(self.config, self.flags)
+        wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
+        over = [file for file in wanted if file.is_file() and not _same(file, main.file)]
+        return load_settings(self.config, self.flags, over) if over else main
+
+
+def _same(file: Path, other: Path | None) -> bool:
+    return other is not None and file.resolve() == other.resolve()

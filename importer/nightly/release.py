@@ -1,0 +1,71 @@
+"""A person lets go of a held file: the next night begins with it, and no guard stops it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import UsageError
+from importer.ledger import Ledger
+from importer.ledger.nights import NightFile
+from importer.nightly.alone import alone
+from importer.nightly.inbox import FAILED, HELD, WORKING, Inbox, digest
+from importer.report.night import Ending
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from importer.nightly.places import Places
+
+WRITTEN: Final = (".check.html", ".rejected.csv", ".results.csv")
+"""What a night writes beside a file."""
+
+
+def inbox_of(file: Path) -> tuple[Path, str]:
+    """The inbox and the subfolder of a file that lies in `held/` or `failed/`.
+
+    Raises:
+        UsageError: it does not lie there.
+    """
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
+    path = file.resolve()
+    for place, folder in ((path.parent, ""), (path.parent.parent, path.parent.name)):
+        if place.name in {HELD, FAILED}:
+            return place.parent, folder
+    raise UsageError(f"{file} is not held.", "Name a file in held/ or failed/ of the inbox.")
+
+
+def release(file: Path, places: Places, now: datetime) -> Path:
+    """Puts a held file in front of the next night; where it lies then.
+
+    Raises:
+        UsageError: it is not held, or what it is called by is a page of ours.
+        ConfigurationError: a night works in the inbox, or it cannot be written to.
+    """
+    root, folder = inbox_of(file)
+    if file.name.endswith(WRITTEN):
+        raise UsageError(f"{file} is what was written about a file.", "Name the file itself.")
+    settings, inbox = places.settings(folder), Inbox(root)
+    with alone(root, now):
+        sha256 = digest(file)
+        with Ledger.open(settings.ledger) as ledger:
+            before = ledger.nights.last(sha256)
+            ledger.nights.write(
+                NightFile(
+                    night=f"release-{now:%Y%m%d-%H%M%S}",
+                    position=0,
+                    folder=folder,
+                    name=file.name,
+                    sha256=sha256,
+                    at=now,
+                    ending=Ending.RELEASED.value,
+                    run=None if before is None else before.run,
+                )
+            )
+        moved = inbox.move(file, root / WORKING / folder, file.name)
+        if moved is None:
+            raise UsageError(f"{file} is gone.")
+        for suffix in WRITTEN:  # they are written again when the file is through
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
+        return moved

@@ -1,0 +1,153 @@
+"""What makes a file unlike the last ones of its folder; one sentence for each reason to hold it."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+import phonenumbers
+import polars as pl
+
+from schemas.columns import returned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from importer.model import Json, Plan
+    from importer.settings import Settings
+
+Facts = dict[str, Any]
+_CALLING: Final = r"^\+(" + "|".join(
+    sorted(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE), key=len, reverse=True)
+) + ")"  # fmt: skip
+_MAIN: Final = {
+    str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+}
+_NAMED: Final = 5
+
+
+def facts_of(plan: Plan, known: Plan) -> Facts:
+    """What files of a folder are compared by: numbers and names of columns, nothing of a person.
+
+    Args:
+        plan: straight from the file.
+        known: the same without those whom earlier runs dealt with.
+    """
+    read = plan.counts.read
+    nobody_new = plan.counts.duplicates + known.counts.already_imported
+    return {
+        "rows": read,
+        "rejected": _share(plan.counts.rejected, read),
+        "known": _share(nobody_new, read),
+        "countries": _countries(plan),
+        "columns": sorted(_columns(plan)),
+    }
+
+
+def too_many_rejected(facts: Mapping[str, Json], settings: Settings) -> list[str]:
+    """A sentence where more rows are rejected than the policy bears."""
+    share = float(_number(facts, "rejected"))
+    if share <= settings.max_rejected_share:
+        return []
+    allowed = f"max_rejected_share allows {settings.max_rejected_share:.0%}"
+    return [f"{share:.0%} of its rows are rejected, and {allowed}."]
+
+
+def unlike(
+    facts: Mapping[str, Any], last: Sequence[Mapping[str, Any]], settings: Settings
+) -> list[str]:
+    """Why a file is unlike the last ones of its folder, in sentences; empty where it is not.
+
+    Args:
+        facts: of the file.
+        last: of the folder's last imported files, newest first.
+        settings: the thresholds.
+    """
+    if len(last) < settings.guard_after or not settings.guard_files:
+        return []
+    return [
+        *_rows(facts, last, settings.guard_rows),
+        *_more(facts, last, "rejected", settings.guard_rejected, "of its rows are rejected"),
+        *_more(facts, last, "known", settings.guard_known, "of its rows bring nobody new"),
+        *_strange_countries(facts, last, settings.guard_countries),
+        *(_other_columns(facts, last[0]) if settings.guard_columns else ()),
+    ]
+
+
+def _rows(
+    facts: Mapping[str, Any], last: Sequence[Mapping[str, Any]], allowed: float | None
+) -> Iterator[str]:
+    now, usual = _number(facts, "rows"), median(_number(each, "rows") for each in last)
+    if allowed is not None and abs(now - usual) > allowed * usual:
+        yield (
+            f"It has {now:,.0f} rows where {usual:,.0f} are usual, and guard_rows allows a change "
+            f"of {allowed:.0%}."
+        )
+
+
+def _more(
+    facts: Mapping[str, Any],
+    last: Sequence[Mapping[str, Any]],
+    name: str,
+    allowed: float | None,
+    what: str,
+) -> Iterator[str]:
+    now, usual = _number(facts, name), median(_number(each, name) for each in last)
+    if allowed is not None and now - usual > allowed:
+        yield (
+            f"{now:.0%} {what} where {usual:.0%} are usual, and guard_{name} allows "
+            f"{allowed:.0%} more."
+        )
+
+
+def _strange_countries(
+    facts: Mapping[str, Any], last: Sequence[Mapping[str, Any]], allowed: float | None
+) -> Iterator[str]:
+    usual = {country for each in last for country in each.get("countries", {})}
+    strange = {c: s for c, s in facts.get("countries", {}).items() if c and c not in usual}
+    share = sum(strange.values())
+    if allowed is not None and share > allowed:
+        names = ", ".join(sorted(strange, key=lambda country: -strange[country])[:_NAMED])
+        yield (
+            f"{share:.0%} of its rows are from countries that the last files did not have "
+            f"({names}), and guard_countries allows {allowed:.0%}."
+        )
+
+
+def _other_columns(facts: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    now, then = set(facts.get("columns", ())), set(before.get("columns", ()))
+    for verb, names in (("lacks", then - now), ("has new", now - then)):
+        if names:
+            listed = ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            yield f"It {verb} columns ({listed}); guard_columns wants those of the last file."
+
+
+def _columns(plan: Plan) -> Iterator[str]:
+    """The columns of a file as templates name them; what an earlier file of ours added is none."""
+    for table in plan.tables:
+        ours = set(returned(table.frame.columns))
+        for header, name in (*table.mapping.items(), *table.extra.items()):
+            if header not in ours:
+                yield name
+
+
+def _countries(plan: Plan) -> dict[str, float]:
+    """Share of the good rows from each country: by their phone, else as the row says."""
+    if not plan.frame.height:
+        return {}
+    code = pl.col("phone_number").str.extract(_CALLING)
+    region = code.replace_strict(_MAIN, default=None, return_dtype=pl.String)
+    country = pl.coalesce("country", region, pl.lit(""))
+    counted = plan.frame.select(country.alias("country")).group_by("country").len()
+    return {
+        name: round(count / plan.frame.height, 4) for name, count in sorted(counted.iter_rows())
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def _number(facts: Mapping[str, Any], name: str) -> float:
+    value = facts.get(name, 0)
+    return float(value) if isinstance(value, int | float) else 0.0

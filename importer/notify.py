@@ -1,0 +1,159 @@
+"""The morning's message: a mail by SMTP and a post to a webhook; the second door to the network.
+
+A message says how many and which files, and nothing of a person. Whether it arrives or not, the
+import is over by then and stays as it is.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from importer.settings.environment import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from importer.settings import Settings
+
+_TRIES: Final = 4
+_TIMEOUT_S: Final = 20.0
+_AGAIN: Final = frozenset({408, 425, 429, 503})
+"""Statuses that say: not taken, try later."""
+
+
+class NotDelivered(Exception):
+    """A message surely did not arrive; its text is the cause's class or status."""
+
+
+class MaybeDelivered(Exception):
+    """A message may have arrived, so it is not sent again; its text is the cause's class."""
+
+
+def send(
+    settings: Settings,
+    subject: str,
+    text: str,
+    post: Mapping[str, Any],
+    *,
+    now: datetime,
+    sleep: Callable[[float], object],
+) -> dict[str, str]:
+    """Sends the message wherever the settings want it, each once, with retries.
+
+    A retry follows only what surely did not arrive. Nothing is raised.
+
+    Args:
+        settings: recipients and mail server; the webhook's address is a secret.
+        subject: of the mail.
+        text: of the mail.
+        post: the JSON for the webhook.
+        now: the date of the mail.
+        sleep: waits for that many seconds.
+
+    Returns:
+        Way (`mail`, `webhook`) -> `sent`, or why it was not; ways that nobody wants are left out.
+    """
+    ways: dict[str, Callable[[], None]] = {}
+    try:
+        secrets = Secrets.read()
+    except Exception as exc:  # noqa: BLE001 - a message never fails the night
+        return {"settings": type(exc).__name__}
+    if settings.mail_to:
+        mail = _mail(settings, subject, text, now)
+        password = secrets.importer_smtp_password
+        said = "" if password is None else password.get_secret_value()
+        ways["mail"] = lambda: _send_mail(settings, mail, said)
+    if secrets.importer_webhook_url is not None:
+        address = secrets.importer_webhook_url.get_secret_value()
+        ways["webhook"] = lambda: _post(address, post)
+    return {way: _tried(deliver, sleep) for way, deliver in ways.items()}
+
+
+def _tried(deliver: Callable[[], None], sleep: Callable[[float], object]) -> str:
+    def pause(seconds: float) -> None:
+        sleep(seconds)
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(NotDelivered),
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_exponential_jitter(initial=1, max=30),
+        sleep=pause,
+    )
+    try:
+        retrying(deliver)
+    except RetryError as exc:
+        return f"not delivered ({exc.last_attempt.exception()})"
+    except MaybeDelivered as exc:
+        return f"perhaps delivered ({exc})"
+    except Exception as exc:  # noqa: BLE001 - a message never fails the night
+        return f"not delivered ({type(exc).__name__})"
+    return "sent"
+
+
+def _mail(settings: Settings, subject: str, text: str, now: datetime) -> EmailMessage:
+    mail = EmailMessage()
+    mail["Subject"] = subject
+    mail["From"] = settings.mail_from
+    mail["To"] = ", ".join(settings.mail_to)
+    mail["Date"] = format_datetime(now)
+    mail["Message-ID"] = make_msgid(domain=settings.mail_from.rpartition("@")[2])
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(text)
+    return mail
+
+
+def _send_mail(settings: Settings, mail: EmailMessage, password: str) -> None:
+    """Hands a mail to the server, once; raises NotDelivered or MaybeDelivered."""
+    host, _, port = settings.smtp.partition(":")
+    secure = settings.smtp_security
+    said = False
+    try:
+        if secure == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, int(port or 465), timeout=_TIMEOUT_S, context=ssl.create_default_context()
+            )
+        else:
+            server = smtplib.SMTP(host, int(port or 25), timeout=_TIMEOUT_S)
+        with server:
+            if secure == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if settings.smtp_user is not None:
+                server.login(settings.smtp_user, password)
+            said = True
+            server.send_message(mail)
+            said = False
+    except smtplib.SMTPResponseException as exc:  # the server's clear no
+        raise NotDelivered(f"SMTP {exc.smtp_code}") from exc
+    except (smtplib.SMTPException, OSError) as exc:
+        if said and not isinstance(exc, smtplib.SMTPRecipientsRefused):
+            raise MaybeDelivered(type(exc).__name__) from exc
+        raise NotDelivered(type(exc).__name__) from exc
+
+
+def _post(address: str, post: Mapping[str, Any]) -> None:
+    """Posts to a webhook, once; raises NotDelivered or MaybeDelivered."""
+    try:
+        with httpx.Client(timeout=_TIMEOUT_S, trust_env=False, follow_redirects=False) as http:
+            status = http.post(address, json=dict(post)).status_code
+    except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+        raise NotDelivered(type(exc).__name__) from exc
+    except httpx.HTTPError as exc:
+        raise MaybeDelivered(type(exc).__name__) from exc
+    if status in _AGAIN:
+        raise NotDelivered(f"HTTP {status}")
+    if not httpx.codes.is_success(status):
+        raise MaybeDelivered(f"HTTP {status}")

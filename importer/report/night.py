@@ -1,0 +1,170 @@
+"""What a night did, as every form of its report shows it: no phone, no e-mail, no name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import EXIT_MEANING, Exit
+from importer.report.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class Ending(StrEnum):
+    """What became of a file in a night."""
+
+    DONE = "done"
+    SEEN = "seen"
+    HELD = "held"
+    FAILED = "failed"
+    WAITING = "waiting"
+    GONE = "gone"
+    RELEASED = "released"
+
+
+ENDING_MEANING: Final = {
+    Ending.DONE: "imported",
+    Ending.SEEN: "its content was imported before",
+    Ending.HELD: "held until a person looks; `importer release FILE` lets it go",
+    Ending.FAILED: "cannot be imported as it is",
+    Ending.WAITING: "left for the next night, which begins with it",
+    Ending.GONE: "taken away or changed before it could be read",
+}
+"""In the order of reports."""
+
+WORST: Final = (
+    Exit.OK,
+    Exit.REJECTED,
+    Exit.HELD,
+    Exit.INPUT,
+    Exit.DOUBTFUL,
+    Exit.INTERRUPTED,
+    Exit.USAGE,
+    Exit.SETUP,
+)
+"""The exit codes, from the best to the worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file.
+
+    Attributes:
+        folder: subfolder of the inbox; empty for the inbox itself.
+        name: of the file, as it arrived.
+        file_id: the beginning of its sha256, as in the log.
+        ending: what became of it.
+        reason: why, in a sentence; empty for a file that was imported as it should be.
+        exit_code: what it contributes to the night's.
+        run: that imported it, or None.
+        rows: word of `importer.report.outcomes.MEANING` -> how many rows ended so.
+        problems: code -> how many problems.
+        place: where the file lies now, relative to the inbox.
+        pages: label and place of what was written about it, relative to the inbox.
+        send_s: seconds that sending took.
+    """
+
+    folder: str
+    name: str
+    file_id: str
+    ending: Ending
+    reason: str = ""
+    exit_code: Exit = Exit.OK
+    run: str | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    problems: Mapping[str, int] = field(default_factory=dict)
+    place: str = ""
+    pages: tuple[tuple[str, str], ...] = ()
+    send_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NightReport:
+    """What a night did.
+
+    Attributes:
+        id: of the night, such as `night-20261122-020000`.
+        inbox: the folder.
+        started: UTC.
+        ended: UTC.
+        files: in the order in which they were taken.
+        notes: what else somebody should know, in sentences.
+        exit_code: the worst of the night.
+        doubtful_open: submissions that may have been accepted, of all nights and runs.
+        rate_per_s: most requests a second, as the settings have it.
+        last_success: UTC; when a night last ended well, this one included; None where none did.
+    """
+
+    id: str
+    inbox: str
+    started: datetime
+    ended: datetime
+    files: tuple[FileReport, ...]
+    notes: tuple[str, ...]
+    exit_code: Exit
+    doubtful_open: int
+    rate_per_s: float
+    last_success: datetime | None = None
+
+    @property
+    def rows(self) -> Counter[str]:
+        """How many rows of all files ended with each word."""
+        return sum((Counter(file.rows) for file in self.files), Counter())
+
+    @property
+    def problems(self) -> Counter[str]:
+        """How many problems each code had in all files."""
+        return sum((Counter(file.problems) for file in self.files), Counter())
+
+    @property
+    def endings(self) -> Counter[Ending]:
+        """How many files ended in each way."""
+        return Counter(file.ending for file in self.files)
+
+    @property
+    def headline(self) -> str:
+        """The night in one sentence."""
+        if not self.files:
+            return "No file came." if self.exit_code is Exit.OK else "Nothing was imported."
+        created = counted(self.rows["created"], "conversation")
+        said = f"{created} started from {counted(len(self.files), 'file')}"
+        worries = [
+            f"{count} {ending.value}"
+            for ending in (Ending.HELD, Ending.FAILED, Ending.WAITING)
+            if (count := self.endings[ending])
+        ]
+        return f"{said}; {', '.join(worries)}." if worries else f"{said}."
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """What somebody must do, in sentences."""
+        found = []
+        for file in self.files:
+            if file.ending is Ending.HELD:
+                found.append(f"Look at {file.place}, then `importer release` it or take it away.")
+            elif file.ending is Ending.FAILED:
+                found.append(f"Mend {file.place} and send it again.")
+            elif file.ending is Ending.DONE and file.rows.get("rejected"):
+                count = counted(file.rows["rejected"], "row was", "rows were")
+                found.append(f"{count} rejected in {file.place}; the rejected rows lie beside it.")
+        if self.doubtful_open:
+            count = counted(self.doubtful_open, "submission")
+            found.append(
+                f"{count} may have been accepted: `importer reconcile`, then `importer resolve`."
+            )
+        return (*found, *self.notes)
+
+    @property
+    def meaning(self) -> str:
+        """What the exit code says."""
+        return EXIT_MEANING[self.exit_code]
+
+
+def worst(*codes: Exit) -> Exit:
+    """The worst of some exit codes; all well where there are none."""
+    return max(codes, key=WORST.index, default=Exit.OK)

@@ -1,0 +1,89 @@
+"""A night in words: for standard output, an e-mail and a chat; and as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from importer.report.night import ENDING_MEANING
+from importer.report.outcomes import MEANING
+from importer.report.wording import elapsed, number, plain
+
+if TYPE_CHECKING:
+    from importer.report.night import FileReport, NightReport
+
+
+def text_of(night: NightReport) -> str:
+    """The night as plain text, a few lines for each file."""
+    took = elapsed((night.ended - night.started).total_seconds())
+    lines = [night.headline, f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
+    for file in night.files:
+        lines += _file_lines(file)
+    if night.todo:
+        lines += ["What somebody must do:", *(f"- {plain(each, 500)}" for each in night.todo), ""]
+    lines.append(f"Exit code {night.exit_code.value}: {night.meaning}.")
+    return "\n".join(lines) + "\n"
+
+
+def subject_of(night: NightReport) -> str:
+    """The night in the line above an e-mail."""
+    state = "all well" if night.exit_code == 0 else night.meaning
+    return plain(f"Import of {night.started:%-d %B %Y}: {night.headline} ({state})", 200)
+
+
+def slack_of(night: NightReport) -> dict[str, Any]:
+    """The night as the JSON that Slack, Mattermost and others take at a webhook."""
+    return {"text": f"*{night.headline}*\n```\n{text_of(night)}```"}
+
+
+def json_of(night: NightReport) -> dict[str, Any]:
+    """The night as JSON, version 1."""
+    return {
+        "schema_version": 1,
+        "night": night.id,
+        "inbox": night.inbox,
+        "started": f"{night.started:%Y-%m-%dT%H:%M:%SZ}",
+        "ended": f"{night.ended:%Y-%m-%dT%H:%M:%SZ}",
+        "exit_code": night.exit_code.value,
+        "headline": night.headline,
+        "rows": dict(sorted(night.rows.items())),
+        "problems": dict(sorted(night.problems.items())),
+        "doubtful_open": night.doubtful_open,
+        "todo": list(night.todo),
+        "files": [_file_json(file) for file in night.files],
+    }
+
+
+def rows_in_words(file: FileReport) -> str:
+    """`312 created, 4 rejected`, in the order of reports; empty where nothing was read."""
+    return ", ".join(
+        f"{number(file.rows[word])} {word.replace('-', ' ')}"
+        for word in MEANING
+        if file.rows.get(word)
+    )
+
+
+def _file_lines(file: FileReport) -> list[str]:
+    name = f"{file.folder}/{file.name}" if file.folder else file.name
+    lines = [f"{plain(name)}: {ENDING_MEANING[file.ending]}"]
+    rows = rows_in_words(file)
+    details = (rows, plain(file.reason, 500), f"run {file.run}" if file.run else "")
+    lines += [f"  {detail}" for detail in details if detail]
+    if file.place:
+        lines.append(f"  lies in {plain(file.place, 200)}")
+    return [*lines, ""]
+
+
+def _file_json(file: FileReport) -> dict[str, Any]:
+    return {
+        "folder": file.folder,
+        "name": file.name,
+        "file": file.file_id,
+        "ending": file.ending.value,
+        "reason": file.reason,
+        "exit_code": file.exit_code.value,
+        "run": file.run,
+        "rows": dict(file.rows),
+        "problems": dict(file.problems),
+        "place": file.place,
+        "pages": [{"label": label, "place": place} for label, place in file.pages],
+    }
