@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -127,7 +128,8 @@ class Adversary:
                 self._end(code)
                 return
         doing = _doing(life.words())
-        os.kill(life.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(life.pid, signal.SIGKILL)
         code = self._nursery.ended()
         if code == KILLED:
             self.tally.kills[doing] = self.tally.kills.get(doing, 0) + 1
