@@ -179,6 +179,8 @@ def _words(value: object, keys: Sequence[str] = _WORDS) -> str:
 def _tidy(text: str, hidden: Iterable[str]) -> str:
     """An error text without what it repeats of the person, on one line, cut."""
     text = _printable(text)[: ERROR_CHARS * 10]
+    if not text:
+        return ""  # as of most answers: no expression need be compiled for the person's values
     for value in sorted(filter(None, hidden), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _HIDDEN, text, flags=re.IGNORECASE)
     text = scrub(text)
