@@ -1,0 +1,39 @@
+"""Help is quick: what is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+HEAVY: Final = ("polars", "pydantic", "pandera", "sqlalchemy", "httpx", "rich")
+PROGRAM: Final = """
+import json, sys
+from importer.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print("\\n" + json.dumps({"code": end.code, "modules": sorted(sys.modules)}))
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command has imported when it ends, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
+    )
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["code"] == 0, done.stderr
+    return set(last["modules"])
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Neither does the version."""
+    for flag in ("--help", "--version"):
+        assert not imported(flag).intersection(HEAVY)
+
+
+def test_the_look_is_sharp() -> None:
+    """A command that needs them does import them: the test above can fail."""
+    assert imported("check", "--help").issuperset({"polars", "pydantic", "rich"})
