@@ -8,7 +8,7 @@ RIVALS_STAMP := $(RIVALS)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types shape check parity proof bench lock fmt clean
+.PHONY: help demo test lint types shape check parity proof fuzz bench lock fmt clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ bench: $(STAMP) $(RIVALS_STAMP)  ## measure speed and memory, as ratios within o
 fmt: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(STAMP)  ## read 10,000 damaged files; none may end in a traceback
+	$(BIN)/python -m tests.corpus.fuzz 10000
 
 lock:  ## pin every dependency again, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
