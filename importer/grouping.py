@@ -64,15 +64,25 @@ def group(checked: Checked, templates: Templates, settings: Settings) -> Grouped
         return _numbered(frame, _led(frame, _CAMPAIGN), {}, [])
     refuse_settings(templates, settings)
     usable, found = named(frame, templates)
-    parts = usable.partition_by(*NAMED_BY.values(), as_dict=True, maintain_order=True)
-    pairs = pairs_of(cast("Iterable[tuple[str, str]]", parts), templates)
+    names_used = usable.select(NAMED_BY.values()).unique(maintain_order=True)
+    pairs = pairs_of(cast("Iterable[tuple[str, str]]", names_used.iter_rows()), templates)
+    parts = _narrow(usable, pairs.values()).partition_by(
+        *NAMED_BY.values(), as_dict=True, maintain_order=True
+    )
     led = []
     for names, part in parts.items():
         pair = pairs[cast("tuple[str, str]", names)]
-        good, faults = fillable(part, pair)
+        good, faults = fillable(part, pair, frame.columns)
         found += [*strange(part, pair), *faults]
         led.append(_led(good, (*_CAMPAIGN, *shared(pair))))
     return _numbered(frame, pl.concat(led) if led else _led(frame.clear(), ()), pairs, found)
+
+
+def _narrow(frame: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
+    """The rows with the columns alone that groups are made of: copies of the others are dear."""
+    wanted = {_POSITION, SOURCE, ROW, *_CAMPAIGN, *NAMED_BY.values()}
+    wanted.update(*(pair.placeholders for pair in pairs))
+    return frame.select(name for name in frame.columns if name in wanted)
 
 
 def _led(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
@@ -117,8 +127,9 @@ def _numbered(
         configuration, people = fillers[pair] if pair else (_nothing, _nothing)
         groups.append(_group(row, values, configuration(values), people(values)))
     numbers = pl.DataFrame({_LEADER: good}, schema={_LEADER: pl.UInt32}).with_row_index(GROUP)
-    placed = led.join(numbers, on=_LEADER).select(_POSITION, GROUP)
-    ready = frame.join(placed, on=_POSITION, maintain_order="left").drop(_POSITION)
+    placed = led.join(numbers, on=_LEADER).select(_POSITION, GROUP).sort(_POSITION)
+    ready = frame if placed.height == frame.height else frame[placed[_POSITION]]
+    ready = ready.drop(_POSITION).with_columns(placed[GROUP])
     return Grouped(ready, tuple(groups), problems.joined([*found, _broken(frame, led, bad)]))
 
 

@@ -14,7 +14,7 @@ from schemas.codes import Code
 from schemas.columns import OWN, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from importer.settings import Settings
 
@@ -61,7 +61,15 @@ def named(frame: pl.DataFrame, templates: Templates) -> tuple[pl.DataFrame, list
         if unknown.height:
             found.append(problems.at(unknown, Code.TEMPLATE_UNKNOWN, column=column, detail=hints))
         good &= is_known.fill_null(value=False)
-    return frame.filter(good), found
+    return _only(frame, good), found
+
+
+def _only(frame: pl.DataFrame, good: pl.Expr) -> pl.DataFrame:
+    """The rows that are good; the frame itself where all are."""
+    kept = frame.select(good.fill_null(value=False).alias("good")).to_series()
+    if kept.len() < frame.height:  # good is the same for every row
+        kept = kept.new_from_index(0, frame.height)
+    return frame if kept.all() else frame.filter(kept)
 
 
 def pairs_of(names: Iterable[tuple[str, str]], templates: Templates) -> dict[tuple[str, str], Pair]:
@@ -91,10 +99,18 @@ def strange(part: pl.DataFrame, pair: Pair) -> list[pl.DataFrame]:
     ]
 
 
-def fillable(part: pl.DataFrame, pair: Pair) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """The rows that have a value for every placeholder, and the problems of the others."""
+def fillable(
+    part: pl.DataFrame, pair: Pair, columns: Sequence[str]
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """The rows that have a value for every placeholder, and the problems of the others.
+
+    Args:
+        part: rows that name the pair.
+        pair: two templates.
+        columns: of the whole table; one of them may be meant by a placeholder that is none.
+    """
     found = []
-    columns = [column for column in part.columns if not column.startswith("#")]
+    columns = [column for column in columns if not column.startswith("#")]
     good = pl.lit(value=True)
     for name in sorted(pair.placeholders):
         said = f"`{{{name}}}`"
@@ -110,8 +126,9 @@ def fillable(part: pl.DataFrame, pair: Pair) -> tuple[pl.DataFrame, list[pl.Data
         detail = pl.lit(_BRACES)
         at_fault = part.filter(braced)
         found.append(problems.at(at_fault, Code.TEMPLATE_INVALID, column=name, detail=detail))
-        good &= pl.col(name).is_not_null() & ~braced
-    return part.filter(good), found
+        if missing.height or at_fault.height:
+            good &= pl.col(name).is_not_null() & ~braced
+    return _only(part, good), found
 
 
 def shared(pair: Pair) -> list[str]:

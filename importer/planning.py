@@ -27,19 +27,21 @@ def assemble(
     tables: Sequence[Table], checked: Checked, grouped: Grouped, settings: Settings
 ) -> Plan:
     """Puts the parts together; a row that no group took is a rejected one."""
-    rows = checked.rows.join(
-        grouped.frame.select(SOURCE, ROW, pl.lit(value=True).alias("grouped")),
-        on=[SOURCE, ROW],
-        how="left",
-        maintain_order="left",
-    ).select(
-        SOURCE,
-        ROW,
-        pl.when((pl.col("status") == RowStatus.READY.value) & pl.col("grouped").is_null())
-        .then(pl.lit(RowStatus.REJECTED.value))
-        .otherwise("status")
-        .alias("status"),
-    )
+    rows = checked.rows
+    if grouped.frame.height < checked.frame.height:
+        rows = rows.join(
+            grouped.frame.select(SOURCE, ROW, pl.lit(value=True).alias("grouped")),
+            on=[SOURCE, ROW],
+            how="left",
+            maintain_order="left",
+        ).select(
+            SOURCE,
+            ROW,
+            pl.when((pl.col("status") == RowStatus.READY.value) & pl.col("grouped").is_null())
+            .then(pl.lit(RowStatus.REJECTED.value))
+            .otherwise("status")
+            .alias("status"),
+        )
     problems = joined(
         [checked.problems, with_severities(grouped.problems, settings.severity)],
     )
@@ -119,10 +121,18 @@ def plan_hash(
                 ]
             )
         )
-    for column in (SOURCE, ROW, GROUP):
-        digest.update(ready[column].cast(pl.String).str.join(",").item().encode())
+    for text in (_steps(ready[SOURCE]), _steps(ready[ROW]), ready[GROUP].cast(pl.String)):
+        digest.update(text.str.join(",").item().encode())
         digest.update(b";")
     return digest.hexdigest()
+
+
+def _steps(numbers: pl.Series) -> pl.Series:
+    """Numbers as the runs of equal steps between them, as text: rows in order are one run."""
+    runs = numbers.cast(pl.Int64).diff().rle().struct.unnest()
+    first = numbers.head(1).cast(pl.String).rename("step")
+    steps = runs.select(pl.concat_str("len", pl.lit("x"), "value", ignore_nulls=True).alias("step"))
+    return pl.concat([first, steps.to_series()])
 
 
 def _canonical(value: Json) -> bytes:

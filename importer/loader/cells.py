@@ -78,8 +78,11 @@ def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
         for name, some in zip(texts, empties, strict=True)
         if some
     )
-    blank = frame.select(pl.col(ROW))
-    for name in texts:  # few rows are blank in their first cell, fewer in the next
+    cell = pl.col(texts[0])
+    blank = frame.filter(cell.is_null() | (cell.str.strip_chars() == "")).select(ROW)
+    if not blank.height:
+        return frame
+    for name in texts[1:]:  # few rows are blank in their first cell, fewer in the next
         here = frame.lazy().select(ROW, name).join(blank.lazy(), on=ROW, how="semi")
         cell = pl.col(name)
         blank = here.filter(cell.is_null() | (cell.str.strip_chars() == "")).select(ROW).collect()

@@ -17,7 +17,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 16  # what is decoded stays in the processor's cache
 _HEAD: Final = 4096
 _MOSTLY: Final = 0.3
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")

@@ -12,13 +12,16 @@ from typing import Final
 import polars as pl
 from babel import Locale
 from babel.core import get_global
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS
 
 from importer.normalise.text import folded
 
 _LOCALES: Final = "en de de_AT de_CH fr es es_MX it nl pl pt pt_PT"
 _NO_COUNTRIES: Final = "AC CP CQ DG EA EU EZ IC QO TA UN XA XB ZZ"
 """Codes of Babel's that are no ISO 3166-1 country (Kosovo's XK is kept: phones have it)."""
+
+CODES: Final = sorted(SUPPORTED_REGIONS - set(_NO_COUNTRIES.split()))
+"""Countries by alpha-2, as nearly every program writes them: each stands for itself."""
 
 _NOWHERE: Final = "001"
 """What phonenumbers calls the region of a number that belongs to no country."""
@@ -160,8 +163,8 @@ def countries(cells: pl.Series) -> pl.Series:
             which stands for the main country that has it.
     """
     distinct = cells.drop_nulls().unique()
-    if not distinct.len():
-        return cells
+    if distinct.is_in(CODES).all():
+        return cells  # the names in all languages take longer to read than many a list
     known = pl.DataFrame({"cell": distinct, "word": folded(distinct)}).join(
         _table(), on="word", how="inner"
     )
