@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from importer.errors import CredentialsError, LedgerError
 from importer.history import skip_known
 from importer.identity import Identity, fingerprint, hmac_key
-from importer.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from importer.ledger import Ledger
     from importer.model import Json, Plan
     from importer.settings import Settings
 
@@ -67,7 +67,7 @@ def looking(settings: Settings) -> Iterator[Look]:
     Raises:
         LedgerError: the ledger cannot be read, or its people were hashed under another key.
     """
-    ledger = Ledger.open_existing(settings.ledger)
+    ledger = _existing(settings)
     with ledger or nullcontext():
         last = ledger.runs(limit=1) if ledger is not None else ()
         noted = last[0].settings if last else {}
@@ -76,6 +76,16 @@ def looking(settings: Settings) -> Iterator[Look]:
         except CredentialsError:
             organization = str(noted.get(ORGANIZATION, ""))
         yield Look(_identity(settings, organization, noted, create=False), ledger)
+
+
+def _existing(settings: Settings) -> Ledger | None:
+    """The ledger, open for looking at; a check without one starts without the database's tools."""
+    file = settings.ledger_file
+    if file is not None and not file.exists():
+        return None
+    from importer.ledger import Ledger  # noqa: PLC0415
+
+    return Ledger.open_existing(settings.ledger)
 
 
 def writing(ledger: Ledger, settings: Settings, organization: str) -> History:

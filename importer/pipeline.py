@@ -1,4 +1,7 @@
-"""The road: `prepare()` reads, checks and plans; `deliver()` sends, records and reports."""
+"""The road: `prepare()` reads, checks and plans; `deliver()` sends, records and reports.
+
+`prepare()` stands in a module of its own, so that a check starts without what only sending needs.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +12,26 @@ from typing import TYPE_CHECKING, Final
 from importer.delivery import Delivery
 from importer.errors import Exit
 from importer.gates import exit_of_run, same_plan
-from importer.grouping import group
 from importer.guards import Ending
 from importer.ledger import Ledger
 from importer.ledger.records import NewRun, SourceFile
-from importer.loader import expand, load
 from importer.model import RunReport
-from importer.normalise import normalise
 from importer.payload import planned_rows, submissions
 from importer.people import writing
-from importer.planning import assemble
-from importer.templates import Templates
-from importer.validate import validate
+from importer.preparing import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from importer.ledger.records import Run
     from importer.model import Plan
     from importer.order import Order
-    from importer.people import History, Look
+    from importer.people import History
     from importer.settings import Settings
+
+__all__ = ["deliver", "prepare", "report_of", "resume"]
 
 _ROUNDS: Final = 2
 """How often a run sends again what was proved absent."""
-
-
-def prepare(files: Sequence[str], settings: Settings, look: Look | None = None) -> Plan:
-    """From spreadsheets to a plan; touches no network and writes nothing.
-
-    Args:
-        files: paths, folders, patterns, or `-`; what cannot be read becomes a problem.
-        settings: what shapes rows and bodies.
-        look: what earlier runs did; without it every good row is ready.
-
-    Raises:
-        InputError: a template cannot be used.
-        UsageError: there is no such file.
-    """
-    tables = [load(name, settings) for name in expand(files)]
-    tidy = [normalise(table, position, settings) for position, table in enumerate(tables)]
-    checked = validate(tidy, tables, settings)
-    grouped = group(checked, Templates(settings.templates), settings)
-    plan = assemble(tables, checked, grouped, settings)
-    return plan if look is None else look.applied_to(plan, settings)
 
 
 def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:

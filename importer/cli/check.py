@@ -13,7 +13,7 @@ from importer.cli.options import READING, settings_flags, settings_of
 from importer.gates import exit_of_plan
 from importer.payload import submissions
 from importer.people import looking
-from importer.pipeline import prepare
+from importer.preparing import prepare
 from importer.report import html, json, spreadsheets, terminal, view
 from importer.report.files import refuse_unwritable
 from importer.report.payloads import write as write_payloads
