@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, insert, select, update
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from importer.ledger.database import Database
     from importer.model import Json
 
+_TICK: Final = timedelta(microseconds=1)
 _NEWEST: Final = (
     night_files.c.at.desc(),
     night_files.c.night.desc(),
@@ -105,13 +107,20 @@ class Nights:
         )
 
     def write(self, file: NightFile) -> None:
-        """Writes what became of a file, over what was written of it in this night before."""
+        """Writes what became of a file, over what was written of it in this night before.
+
+        Its time is later than that of any other record of the same content, even where the clock
+        went back meanwhile: the newest is always the last that was written.
+        """
         of_file = and_(night_files.c.night == file.night, night_files.c.position == file.position)
+        same = select(night_files.c.at).where(night_files.c.sha256 == file.sha256)
         values = {name: getattr(file, name) for name in NightFile.__slots__}
 
         def write(connection: Connection) -> None:
             connection.execute(delete(night_files).where(of_file))
-            connection.execute(insert(night_files), {**values, "facts": dict(file.facts)})
+            newest = connection.scalar(same.order_by(night_files.c.at.desc()).limit(1))
+            at = file.at if newest is None else max(file.at, newest + _TICK)
+            connection.execute(insert(night_files), {**values, "at": at, "facts": dict(file.facts)})
 
         self._database.write("night-file", write)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from importer.aftermath import reconcile_run
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
 from importer.gates import exit_of_plan, unusable
+from importer.guards import FAILURES
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
 from importer.masks import scrub
@@ -218,6 +219,7 @@ def _sent(case: Case, plan: Plan, facts: Any) -> FileReport:
         return case.said(Ending.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
     until_s = (min(work.ends, closes(settings, now)) - now).total_seconds()
     codes: set[str] = set()
+    failed: set[State] = set()
 
     def start(run: str, count: int, _seconds: float) -> None:
         case.record(Ending.WAITING, run=run, facts={"released": case.past.released})
@@ -225,6 +227,7 @@ def _sent(case: Case, plan: Plan, facts: Any) -> FileReport:
 
     def heard(outcome: Outcome) -> None:
         codes.add(outcome.code)
+        failed.update({outcome.state} & FAILURES)
 
     order = Order(
         command="importer nightly",
@@ -240,16 +243,14 @@ def _sent(case: Case, plan: Plan, facts: Any) -> FileReport:
         exit_code=report.exit_code,
         **{state.value: count for state, count in report.states.items()},
     )
-    if report.exit_code == Exit.SETUP:
+    if report.exit_code == Exit.INTERRUPTED:
+        told = "The night was told to stop." if work.stop.asked() else "The time was over."
+        return _left(case, report, told, Exit.INTERRUPTED)
+    if report.exit_code == Exit.SETUP or (report.stopped and failed == {State.UNSENT}):
         work.refused = bool(codes & _REFUSALS)
         work.paused_until = work.clock.now() + timedelta(seconds=settings.outage_wait_s)
         reason = report.stopped or "The API did not take every row."
-        return _left(case, report, reason)
-    if report.exit_code == Exit.INTERRUPTED:
-        told = (
-            "The night was told to stop." if work.stop.asked() else "The time for sending is over."
-        )
-        return _left(case, report, told)
+        return _left(case, report, reason, Exit.SETUP)
     if report.exit_code == Exit.HELD:
         return _concluded(
             case, Ending.HELD, report.stopped, Exit.HELD, plan=plan, report=report, facts=facts
@@ -271,12 +272,12 @@ def _delivered(case: Case, plan: Plan, order: Order) -> RunReport:
         return deliver(plan, settings, order)
 
 
-def _left(case: Case, report: RunReport, reason: str) -> FileReport:
+def _left(case: Case, report: RunReport, reason: str, exit_code: Exit) -> FileReport:
     """A file that stays where it is, for later in this night or for the next."""
     return case.said(
         Ending.WAITING,
         reason,
-        Exit(report.exit_code),
+        exit_code,
         run=report.run,
         rows=_rows_of_run(report),
         place=_below(case.work, case.path),
