@@ -186,14 +186,14 @@ def _checked(case: Case, plan: Plan) -> FileReport:
         reason = f"{problem.message} {problem.fix}"
         return _concluded(case, Ending.FAILED, reason, Exit.INPUT, plan=known)
     if past.ours:  # the run was through, and only the moving was not
-        return _concluded_run(case, known, past.report(settings), facts)
+        return _concluded_run(case, plan, past.report(settings), facts)
     reasons = _reasons_to_hold(past, facts, settings)
     if reasons:
         return _concluded(case, Ending.HELD, reasons, Exit.HELD, plan=known)
     if past.run is None and not known.counts.ready:
         code = exit_of_plan(known)
         return _concluded(case, Ending.DONE, "Nobody new is in it.", code, plan=known, facts=facts)
-    return _sent(case, known, facts)
+    return _sent(case, plan if past.run else known, facts)
 
 
 def _reasons_to_hold(past: Past, facts: Any, settings: Settings) -> str:

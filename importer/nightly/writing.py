@@ -47,6 +47,8 @@ def write_pages(
             write(path)
         except (ImporterError, OSError) as exc:
             faults.append(exc.message if isinstance(exc, ImporterError) else str(exc.strerror))
+        except Exception as exc:  # noqa: BLE001 - people were written to; no page changes that
+            faults.append(f"{path.name} could not be made ({type(exc).__name__}).")
         else:
             pages.append((label, path))
 

@@ -68,7 +68,7 @@ def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
 def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
     """The groups with the most rows as bars; the first `linked` groups of the plan are shown."""
     order = sorted(range(len(groups)), key=lambda position: -groups[position].rows)
-    largest = max((group.rows for group in groups), default=1)
+    largest = max((group.rows for group in groups), default=0) or 1  # all may be known already
     bars = [
         Bar(
             f"{groups[position].campaign}: {heading(groups[position])}",
