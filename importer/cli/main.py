@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name -> the module that holds the command, and its summary: help needs no heavy import."""
 
 
+_MEMORY = "dirty_decay_ms:10000,muzzy_decay_ms:10000"
+"""For Polars' allocator: keep for ten seconds what is free, the next step needs as much again."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command only when it is used."""
 
@@ -73,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; those of the process where None.
     """
+    os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
     try:
         outcome = cli.main(arguments, prog_name="importer", standalone_mode=False)
         sys.exit(outcome if isinstance(outcome, int) else Exit.OK)

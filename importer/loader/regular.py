@@ -68,7 +68,7 @@ def read(data: bytes, start: int, delimiter: str, header: Record) -> pl.DataFram
 
 def _looks_regular(data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:
     """Whether ends of lines and quotation marks are as they should be."""
-    if len(mark) != 1 or data.count(b"\r") != data.count(b"\r\n"):
+    if len(mark) != 1 or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return False
     if data.endswith(mark):
         return False  # Polars overlooks one delimiter too many at the very end

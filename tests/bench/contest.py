@@ -35,7 +35,7 @@ participants: panel
 max_bytes: 4000000000
 max_rows: 20000000
 """
-SLICE: Final = 40_000
+SLICE: Final = 20_000
 """Rows that the slow ones are given; what the others get is the whole file."""
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from babel import Locale
 
-from importer.normalise.countries import calling_codes, countries
+from importer.normalise.countries import CODES, calling_codes, countries
 
 
 def read(*cells: str | None) -> list[str | None]:
@@ -90,3 +90,8 @@ def test_calling_codes_are_shared_where_they_are() -> None:
     assert codes["VA"] == codes["IT"] == 39
     assert codes["DE"] != codes["FR"]
     assert "001" not in codes
+
+
+def test_a_code_means_the_same_whether_the_names_are_looked_up_or_not() -> None:
+    """Every code that is taken as it stands is what the table of names makes of it."""
+    assert read(*CODES, "Germany") == [*CODES, "DE"]
