@@ -79,6 +79,7 @@ DO: Final[Mapping[Code, str]] = MappingProxyType(
 
 _RANK: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _CAUSE: Final = ["severity", "whole", "code", "column"]
+_INDEX: Final = "#index"
 _Cause = tuple[object, ...]
 
 
@@ -139,17 +140,18 @@ class Task:
 
 def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
     """The tasks of a problem frame: errors first, whole files first, then by number of rows."""
-    frame = problems.with_columns(pl.col(ROW).is_null().alias("whole"))
-    causes = frame.group_by(_CAUSE, maintain_order=True).len()
-    where = (
-        frame.group_by([*_CAUSE, SOURCE], maintain_order=True)
-        .agg(
-            pl.col(ROW).drop_nulls().unique(maintain_order=True).head(ROWS_NAMED).alias("rows"),
-            pl.col(ROW).drop_nulls().n_unique().alias("total"),
-        )
-        .sort(SOURCE, maintain_order=True)
+    frame = problems.with_columns(pl.col(ROW).is_null().alias("whole")).with_row_index(_INDEX)
+    where = frame.group_by([*_CAUSE, SOURCE], maintain_order=True).agg(  # the one look at them all
+        pl.len(),
+        pl.col(ROW).drop_nulls().unique(maintain_order=True).head(ROWS_NAMED).alias("rows"),
+        pl.col(ROW).drop_nulls().n_unique().alias("total"),
+        pl.col(_INDEX).head(EXAMPLES),
     )
-    examples = frame.group_by(_CAUSE, maintain_order=True).head(EXAMPLES)
+    causes = where.group_by(_CAUSE, maintain_order=True).agg(pl.col("len").sum())
+    firsts = where.select(*_CAUSE, _INDEX).explode(_INDEX).sort(_INDEX)
+    firsts = firsts.group_by(_CAUSE, maintain_order=True).head(EXAMPLES)
+    examples = frame[firsts[_INDEX]]
+    where = where.sort(SOURCE, maintain_order=True)
     rows_of: dict[_Cause, list[RowsOf]] = {}
     for source, rows, total, *cause in where.select(SOURCE, "rows", "total", *_CAUSE).iter_rows():
         name = tables[source].source.name
