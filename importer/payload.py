@@ -87,8 +87,13 @@ def render(
 
 
 def external_id(candidate_id: str | None, key: str) -> str:
-    """The row's own id, else one made from its submission key."""
-    return candidate_id or f"imp-{key[:_ID_DIGITS]}"
+    """The row's own id, else one made from its submission key.
+
+    An id that is an e-mail address or a phone is not taken: the ledger keeps what is returned.
+    """
+    if candidate_id and "@" not in candidate_id and not candidate_id.startswith("+"):
+        return candidate_id
+    return f"imp-{key[:_ID_DIGITS]}"
 
 
 def submissions(
