@@ -21,7 +21,6 @@ from importer.people import writing
 from importer.preparing import prepare
 
 if TYPE_CHECKING:
-
     from importer.ledger.records import Run
     from importer.model import Plan
     from importer.order import Order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
@@ -142,23 +143,20 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
         runs: newest first.
         counts: id of a run -> how many of its rows stand in each state.
     """
-    states = (State.CREATED, State.DUPLICATE, State.REJECTED, State.DOUBTFUL, State.UNSENT)
-    numbers = frozenset(state.value for state in (*states, State.PLANNED))
-    table = listing(
-        "run", "started (UTC)", "files", *(state.value for state in states), "planned", "ended",
-        numbers=numbers,
-    )  # fmt: skip
+    table = listing("run", "started (UTC)", "files", "rows now", "ended")
+    for column in table.columns[:2]:
+        column.no_wrap = True
     for run in runs:
-        found = counts.get(run.id, {})
-        doubtful = found.get(State.DOUBTFUL, 0) + found.get(State.SENDING, 0)
-        shown = {**found, State.DOUBTFUL: doubtful}
+        found = Counter(counts.get(run.id, {}))
+        found[State.DOUBTFUL] += found.pop(State.SENDING, 0)
+        became = [f"{number(found[state])} {state.value}" for state in State if found[state]]
         files = ", ".join(source.name for source in run.sources)
         ended = run.stopped or ("finished" if run.finished else "not finished")
         table.add_row(
             Text(run.id),
             Text(f"{run.started:%Y-%m-%d %H:%M}"),
             Text(plain(files, 60)),
-            *(Text(number(shown.get(state, 0))) for state in (*states, State.PLANNED)),
+            Text(", ".join(became)),
             Text(plain(ended, 60)),
         )
     return table
