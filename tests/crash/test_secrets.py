@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
     from tests.desk import Desk
 
-SAMPLES = ("recruiter-export.csv", "nightly-list.csv", "workbook.xlsx", "every-fault.csv")
+SAMPLES = ("recruiter-export.csv", "workbook.xlsx", "every-fault.csv")
 FAULTS = "422:0.1,500-after:0.1,reset-after:0.1,429:0.05:0"
 
 
