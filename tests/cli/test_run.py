@@ -75,16 +75,20 @@ def at_a_terminal(desk: Desk, answer: str | signal.Signals, *arguments: str) -> 
     ours, theirs = pty.openpty()
     process = desk.process(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    shown = b""
+    shown, asked = b"", False
 
     def read() -> bytes:
-        if not select.select([ours], [], [], 60)[0]:
-            raise TimeoutError(shown.decode())
-        return os.read(ours, 65536)
+        for _ in range(12):
+            if select.select([ours], [], [], 5)[0]:
+                return os.read(ours, 65536)
+            if asked and not isinstance(answer, str) and b"Interrupted" not in shown:
+                process.send_signal(answer)  # the first may have come before it began to read
+        raise TimeoutError(shown.decode())
 
     try:
         while b"[y/N]" not in shown:
             shown += read()
+        asked = True
         if isinstance(answer, str):
             os.write(ours, answer.encode())
         else:
@@ -93,6 +97,7 @@ def at_a_terminal(desk: Desk, answer: str | signal.Signals, *arguments: str) -> 
             shown += more
     except TimeoutError:
         process.kill()
+        process.wait()
         raise
     except OSError:
         pass  # this is how the end of a terminal reads

@@ -1,4 +1,4 @@
-"""`prepare` only looks; `deliver` and `resume` send each row once and say what became of it."""
+"""`deliver` and `resume` send each row once, and say what became of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.errors import Exit, TemplateError, UsageError
+from importer.errors import Exit, UsageError
 from importer.ledger import Ledger
 from importer.model import Counts, State
 from importer.order import Order
@@ -42,26 +42,6 @@ def desk(sandbox: Sandbox) -> Iterator[Place]:
 def phones(sandbox: Sandbox) -> list[object]:
     """The phones that the sandbox accepted, in their order."""
     return [entry["phoneNumber"] for entry in sandbox.journal]
-
-
-def test_preparing_changes_nothing(desk: Place, sandbox: Sandbox) -> None:
-    """Nobody is asked, and the folder is what it was."""
-    names = desk.files(ROWS)
-    before = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
-    plan = prepare(names, desk.settings)
-    assert plan.counts == Counts(read=6, ready=6)
-    assert {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")} == before
-    assert sandbox.requests == 0
-
-
-def test_what_cannot_be_prepared(desk: Place) -> None:
-    """No file at all, or a template that breaks a rule, is an error; a bad file is a problem."""
-    with pytest.raises(UsageError):
-        prepare([], desk.settings)
-    assert prepare([str(desk.folder / "none.csv")], desk.settings).counts == Counts()
-    (desk.folder / "templates" / "participants" / "manager.yaml").write_text("- {}\n")
-    with pytest.raises(TemplateError, match=r"manager\.yaml"):
-        desk.plan([GOOD])
 
 
 def test_a_plan_is_delivered(desk: Place, sandbox: Sandbox) -> None:
