@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Desk:
             cwd=self.folder,
             env=self.environment(),
             text=True,
+            preexec_fn=_minds_ctrl_c,  # noqa: PLW1509  (no threads are about when it forks)
             **(streams | options),
         )
 
@@ -101,3 +103,8 @@ class Desk:
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
         }
+
+
+def _minds_ctrl_c() -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, and children inherit it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
