@@ -22,6 +22,35 @@ INTERRUPTED = "interrupted"
 """The code of a submission whose attempt nobody saw the end of."""
 
 
+# Statements are made once: to make them anew costs more than the database takes for them.
+_LEAVE = (
+    update(submissions)
+    .where(
+        submissions.c.key.in_(bindparam("b_keys", expanding=True)),
+        submissions.c.run == bindparam("b_run"),
+        among(submissions.c.state, SENDABLE),
+    )
+    .values(
+        state=State.SENDING.value,
+        attempts=submissions.c.attempts + 1,
+        sent_at=bindparam("b_now"),
+        code="",
+        message="",
+        status=None,
+    )
+    .returning(submissions.c.key, submissions.c.attempts)
+)
+_BEGIN = insert(attempts)
+_STANDING = (
+    select(submissions.c.key, submissions.c.state, submissions.c.attempts)
+    .where(
+        submissions.c.key.in_(bindparam("b_keys", expanding=True)),
+        submissions.c.run == bindparam("b_run"),
+    )
+    .with_for_update()
+)
+
+
 def intend(
     connection: Connection, run: str, keys: Sequence[str], *, now: datetime
 ) -> tuple[bool, ...]:
@@ -39,27 +68,10 @@ def intend(
     """
     if not keys:
         return ()
-    moved = connection.execute(
-        update(submissions)
-        .where(
-            submissions.c.key.in_(keys),
-            submissions.c.run == run,
-            among(submissions.c.state, SENDABLE),
-        )
-        .values(
-            state=State.SENDING.value,
-            attempts=submissions.c.attempts + 1,
-            sent_at=now,
-            settled_at=None,
-            code="",
-            message="",
-            status=None,
-        )
-        .returning(submissions.c.key, submissions.c.attempts)
-    ).all()
+    moved = connection.execute(_LEAVE, {"b_keys": keys, "b_run": run, "b_now": now}).all()
     if moved:
         connection.execute(
-            insert(attempts),
+            _BEGIN,
             [
                 {"key": key, "run": run, "number": number, "started_at": now, "code": ""}
                 for key, number in moved
@@ -115,11 +127,8 @@ def settle(
     """
     if not settlements:
         return ()
-    found = connection.execute(
-        select(submissions.c.key, submissions.c.state, submissions.c.attempts)
-        .where(submissions.c.key.in_([each.key for each in settlements]), submissions.c.run == run)
-        .with_for_update()
-    )
+    keys = [each.key for each in settlements]
+    found = connection.execute(_STANDING, {"b_keys": keys, "b_run": run})
     standing = {key: (State(state), number) for key, state, number in found}
     written = tuple(
         each.key in standing and may_settle(standing[each.key][0], each.state)
