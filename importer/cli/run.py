@@ -71,6 +71,8 @@ def run(
     settings = settings_of(config, flags)
     refuse_unwritable(results)
     console = Console(stderr=True)
+    if not dry_run:
+        _upgrade(settings)
     with looking(settings) as look:
         plan = prepare(files, settings, look)
     shown = view.of_plan(plan, settings)
@@ -162,3 +164,10 @@ def _conclude(console: Console, report: RunReport, settings: Settings, results: 
         raise
     print_run(console, shown, doubtful=doubtful, results=results)
     return Exit(report.exit_code)
+
+
+def _upgrade(settings: Settings) -> None:
+    """Brings the ledger of an older version up to date, with a backup; makes none."""
+    file = settings.ledger_file
+    if file is not None and file.is_file() and file.stat().st_size:
+        Ledger.open(settings.ledger, create=False).close()

@@ -68,7 +68,7 @@ def require_current(database: Database) -> bool:
     if version is not None and version != VERSIONS[-1]:
         raise LedgerError(
             f"The ledger {database.name} was made by an older version of importer.",
-            "`importer run`, `resume` and `runs` upgrade it, with a backup beside it.",
+            "`importer run` and `importer resume` upgrade it, with a backup beside it.",
         )
     return version is not None
 
