@@ -9,7 +9,6 @@
     │   ├── SettingsError
     │   ├── CredentialsError
     │   └── LedgerError
-    ├── ServiceError         4  the API refuses us, or is not there
     └── Held                 6  a guard holds the run back
 
 Faults of data are no exceptions but values: see `Problem`.
@@ -98,10 +97,6 @@ class CredentialsError(ConfigurationError):
 
 class LedgerError(ConfigurationError):
     """The ledger cannot be opened, or somebody else holds it."""
-
-
-class ServiceError(ImporterError):
-    """The API refuses us (401, 403) or cannot be reached at all."""
 
 
 class Held(ImporterError):

@@ -290,8 +290,6 @@ STATE_MEANING: Final[Mapping[State, str]] = MappingProxyType(
     }
 )
 
-SETTLED: Final = frozenset({State.CREATED, State.DUPLICATE, State.REJECTED})
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:

@@ -15,7 +15,7 @@ from schemas.codes import Code
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BOF, EOF, CONTINUE = 0x0809, 0x000A, 0x003C
+BOF, EOF = 0x0809, 0x000A
 _PASSWORD, _SHEET, _STRINGS, _XF, _FORMAT = 0x002F, 0x0085, 0x00FC, 0x00E0, 0x041E
 _DATE_MODE, _CODE_PAGE = 0x0022, 0x0042
 BIFF8: Final = 0x0600

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Form = Literal["csv", "json", "parquet"]
 OURS: Final = ("import_status", "conversation_id", "reason", "attempted_at")
-FORMS: Final[dict[str, Form]] = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
