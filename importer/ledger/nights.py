@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from importer.ledger.database import Database
-    from importer.model import Json
 
 _TICK: Final = timedelta(microseconds=1)
 _NEWEST: Final = (
@@ -53,7 +52,7 @@ class NightFile:
     ending: str
     run: str | None = None
     reason: str = ""
-    facts: Mapping[str, Json] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

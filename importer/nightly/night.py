@@ -10,8 +10,9 @@ from importer.errors import Exit, ImporterError
 from importer.ledger import Ledger
 from importer.masks import scrub
 from importer.nightly.alone import alone
+from importer.nightly.case import Work
 from importer.nightly.hours import deadline
-from importer.nightly.importing import Work, take
+from importer.nightly.importing import take
 from importer.nightly.inbox import Inbox, Watch
 from importer.nightly.log import logging_to
 from importer.report.night import Ending, FileReport, NightReport, worst

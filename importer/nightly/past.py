@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from importer.ledger import Ledger
 from importer.pipeline import report_of
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from importer.ledger.nights import NightFile
     from importer.ledger.records import Run
     from importer.model import RunReport
+    from importer.nightly.unlike import Facts
     from importer.settings import Settings
 
 _WHOM: Final = ("campaign", "external_campaign", "round", "conversation")
@@ -37,7 +38,7 @@ class Past:
     run: str | None = None
     held: str = ""
     released: bool = False
-    last: tuple[dict[str, Any], ...] = field(default=())
+    last: tuple[Facts, ...] = field(default=())
 
     def report(self, settings: Settings) -> RunReport:
         """What its run did."""
@@ -60,7 +61,7 @@ def past_of(ledger: Ledger, sha256: str, folder: str, settings: Settings) -> Pas
         newest.ending == Ending.RELEASED or (waiting and bool(newest.facts.get("released")))
     )
     last = tuple(
-        dict(each.facts)
+        cast("Facts", each.facts)
         for each in ledger.nights.of_folder(folder, [Ending.DONE], settings.guard_files)
         if each.facts
     )

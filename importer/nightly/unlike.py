@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 import phonenumbers
 import polars as pl
@@ -11,12 +11,32 @@ import polars as pl
 from schemas.columns import returned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from importer.model import Json, Plan
+    from importer.model import Plan
     from importer.settings import Settings
 
-Facts = dict[str, Any]
+
+class Facts(TypedDict, total=False):
+    """What the ledger keeps of a file, as JSON: numbers and names of columns, nothing of a person.
+
+    Attributes:
+        rows: that it has.
+        rejected: share of them.
+        known: share of them that brings nobody new.
+        countries: country -> share of the good rows.
+        columns: sorted names, as templates know them.
+        released: a person let go of it; of files that wait.
+    """
+
+    rows: int
+    rejected: float
+    known: float
+    countries: dict[str, float]
+    columns: list[str]
+    released: bool
+
+
 _CALLING: Final = r"^\+(" + "|".join(
     sorted(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE), key=len, reverse=True)
 ) + ")"  # fmt: skip
@@ -24,10 +44,11 @@ _MAIN: Final = {
     str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
 }
 _NAMED: Final = 5
+_Number = Literal["rows", "rejected", "known"]
 
 
 def facts_of(plan: Plan, known: Plan) -> Facts:
-    """What files of a folder are compared by: numbers and names of columns, nothing of a person.
+    """What files of a folder are compared by.
 
     Args:
         plan: straight from the file.
@@ -44,7 +65,7 @@ def facts_of(plan: Plan, known: Plan) -> Facts:
     }
 
 
-def too_many_rejected(facts: Mapping[str, Json], settings: Settings) -> list[str]:
+def too_many_rejected(facts: Facts, settings: Settings) -> list[str]:
     """A sentence where more rows are rejected than the policy bears."""
     share = float(_number(facts, "rejected"))
     if share <= settings.max_rejected_share:
@@ -53,9 +74,7 @@ def too_many_rejected(facts: Mapping[str, Json], settings: Settings) -> list[str
     return [f"{share:.0%} of its rows are rejected, and {allowed}."]
 
 
-def unlike(
-    facts: Mapping[str, Any], last: Sequence[Mapping[str, Any]], settings: Settings
-) -> list[str]:
+def unlike(facts: Facts, last: Sequence[Facts], settings: Settings) -> list[str]:
     """Why a file is unlike the last ones of its folder, in sentences; empty where it is not.
 
     Args:
@@ -74,9 +93,7 @@ def unlike(
     ]
 
 
-def _rows(
-    facts: Mapping[str, Any], last: Sequence[Mapping[str, Any]], allowed: float | None
-) -> Iterator[str]:
+def _rows(facts: Facts, last: Sequence[Facts], allowed: float | None) -> Iterator[str]:
     now, usual = _number(facts, "rows"), median(_number(each, "rows") for each in last)
     if allowed is not None and abs(now - usual) > allowed * usual:
         yield (
@@ -86,9 +103,9 @@ def _rows(
 
 
 def _more(
-    facts: Mapping[str, Any],
-    last: Sequence[Mapping[str, Any]],
-    name: str,
+    facts: Facts,
+    last: Sequence[Facts],
+    name: _Number,
     allowed: float | None,
     what: str,
 ) -> Iterator[str]:
@@ -100,9 +117,7 @@ def _more(
         )
 
 
-def _strange_countries(
-    facts: Mapping[str, Any], last: Sequence[Mapping[str, Any]], allowed: float | None
-) -> Iterator[str]:
+def _strange_countries(facts: Facts, last: Sequence[Facts], allowed: float | None) -> Iterator[str]:
     usual = {country for each in last for country in each.get("countries", {})}
     strange = {c: s for c, s in facts.get("countries", {}).items() if c and c not in usual}
     share = sum(strange.values())
@@ -114,7 +129,7 @@ def _strange_countries(
         )
 
 
-def _other_columns(facts: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+def _other_columns(facts: Facts, before: Facts) -> Iterator[str]:
     now, then = set(facts.get("columns", ())), set(before.get("columns", ()))
     for verb, names in (("lacks", then - now), ("has new", now - then)):
         if names:
@@ -148,6 +163,5 @@ def _share(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
 
 
-def _number(facts: Mapping[str, Any], name: str) -> float:
-    value = facts.get(name, 0)
-    return float(value) if isinstance(value, int | float) else 0.0
+def _number(facts: Facts, name: _Number) -> float:
+    return float(facts.get(name, 0))

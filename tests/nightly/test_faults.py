@@ -10,8 +10,9 @@ import pytest
 from importer.errors import Exit, UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
+from importer.nightly.case import Work
 from importer.nightly.doctor import examine
-from importer.nightly.importing import Work, take
+from importer.nightly.importing import take
 from importer.nightly.inbox import Inbox
 from importer.nightly.log import logging_to
 from importer.nightly.release import release

@@ -61,7 +61,6 @@ TESTED_ELSEWHERE: Final = {
 
 LONGER: Final = {
     "importer/model.py": "every type that travels, in the order of the road",
-    "importer/nightly/importing.py": "one file's way through a night, step by step",
 }
 """Modules of more lines -> why."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from importer.nightly.unlike import too_many_rejected, unlike
+from importer.nightly.unlike import Facts, too_many_rejected, unlike
 from importer.settings import Settings
 
-USUAL: dict[str, Any] = {
+USUAL: Facts = {
     "rows": 100, "rejected": 0.02, "known": 0.1, "countries": {"GB": 0.9, "US": 0.1},
     "columns": ["first_name", "phone_number"],
 }  # fmt: skip
@@ -27,7 +25,7 @@ LAST = (USUAL, USUAL, USUAL)
         ({"columns": ["first_name", "email"]}, "It lacks columns (phone_number)"),
     ],
 )
-def test_an_odd_file_is_held_with_a_sentence(change: dict[str, Any], said: str) -> None:
+def test_an_odd_file_is_held_with_a_sentence(change: Facts, said: str) -> None:
     """The sentence has the numbers and the setting."""
     reasons = unlike({**USUAL, **change}, LAST, Settings())
     assert said in reasons[0]
@@ -39,21 +37,21 @@ def test_an_odd_file_is_held_with_a_sentence(change: dict[str, Any], said: str) 
     [{}, {"rows": 150}, {"rows": 50}, {"rejected": 0.12}, {"known": 0.6},
      {"countries": {"GB": 0.8, "FR": 0.2}}],
 )  # fmt: skip
-def test_what_stays_within_the_thresholds_goes(change: dict[str, Any]) -> None:
+def test_what_stays_within_the_thresholds_goes(change: Facts) -> None:
     """A threshold itself is still allowed."""
     assert unlike({**USUAL, **change}, LAST, Settings()) == []
 
 
 def test_a_new_folder_has_nothing_to_compare_with() -> None:
     """Three files must have been imported first."""
-    odd = {**USUAL, "rows": 10_000}
+    odd: Facts = {**USUAL, "rows": 10_000}
     assert unlike(odd, LAST[:2], Settings()) == []
     assert unlike(odd, LAST, Settings(guard_files=0)) == []
 
 
 def test_each_guard_can_be_turned_off() -> None:
     """With none of them everything goes."""
-    odd = {"rows": 1, "rejected": 1.0, "known": 1.0, "countries": {"FR": 1.0}, "columns": []}
+    odd: Facts = {"rows": 1, "rejected": 1.0, "known": 1.0, "countries": {"FR": 1.0}, "columns": []}
     off = Settings(
         guard_rows=None, guard_rejected=None, guard_known=None, guard_countries=None,
         guard_columns=False,

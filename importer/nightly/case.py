@@ -1,0 +1,137 @@
+"""A night at work, and a claimed file on its way through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
+
+from importer.ledger import Ledger
+from importer.ledger.nights import NightFile
+from importer.masks import scrub
+from importer.model import State
+from importer.nightly.hours import opens
+from importer.report.night import Ending, FileReport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from importer.errors import Exit
+    from importer.model import Counts, RunReport
+    from importer.nightly.inbox import Inbox
+    from importer.nightly.log import Log
+    from importer.nightly.past import Past
+    from importer.nightly.places import Places
+    from importer.nightly.stopping import Clock, Stop
+    from importer.nightly.unlike import Facts
+    from importer.settings import Settings
+
+_ID: Final = 12
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Said(TypedDict, total=False):
+    """What a file's report may say besides; see `FileReport`."""
+
+    run: str | None
+    rows: Mapping[str, int]
+    problems: Mapping[str, int]
+    place: str
+    pages: tuple[tuple[str, str], ...]
+    send_s: float
+
+
+@dataclass
+class Work:
+    """A night at work: what every file needs, and what one file teaches the next.
+
+    Attributes:
+        inbox: the folders.
+        places: the settings of each subfolder.
+        clock: the time.
+        stop: whether the night was told to stop.
+        log: of the night.
+        night: its id.
+        ends: UTC; its deadline.
+        paused_until: UTC; the API takes nothing before then, as far as we know.
+        refused: the API refuses us; nothing more is sent in this night.
+    """
+
+    inbox: Inbox
+    places: Places
+    clock: Clock
+    stop: Stop
+    log: Log
+    night: str
+    ends: datetime
+    paused_until: datetime = _LONG_AGO
+    refused: bool = False
+
+    def sends_from(self, settings: Settings, now: datetime) -> datetime:
+        """From when on files with these settings may be sent, UTC; not before now."""
+        return opens(settings, max(now, self.paused_until))
+
+    def below(self, path: Path) -> str:
+        """A path as the night's reports name it: relative to the inbox."""
+        return path.relative_to(self.inbox.root).as_posix()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claimed file on its way through the night."""
+
+    work: Work
+    folder: str
+    path: Path
+    position: int
+    settings: Settings
+    sha256: str
+    past: Past
+
+    @property
+    def log(self) -> Log:
+        """The night's log, with the file's id on every event."""
+        return self.work.log.bind(file=self.sha256[:_ID], folder=self.folder)
+
+    def record(self, ending: Ending, *, reason: str = "", run: str | None, facts: Facts) -> None:
+        """Writes into the ledger what became of it."""
+        with Ledger.open(self.settings.ledger) as ledger:
+            ledger.nights.write(
+                NightFile(
+                    night=self.work.night,
+                    position=self.position,
+                    folder=self.folder,
+                    name=self.path.name,
+                    sha256=self.sha256,
+                    at=self.work.clock.now(),
+                    ending=ending.value,
+                    run=run,
+                    reason=reason,
+                    facts=cast("Mapping[str, object]", facts),
+                )
+            )
+
+    def said(
+        self, ending: Ending, reason: str, exit_code: Exit, **more: Unpack[Said]
+    ) -> FileReport:
+        """The report of it; a reason never quotes a phone or an e-mail."""
+        name, file_id = scrub(self.path.name), self.sha256[:_ID]
+        return FileReport(self.folder, name, file_id, ending, scrub(reason), exit_code, **more)
+
+
+def rows_of_plan(counts: Counts) -> dict[str, int]:
+    """How many rows ended with each word of the reports, before anything is sent."""
+    return {
+        "planned": counts.ready,
+        "rejected": counts.rejected,
+        "duplicate-in-file": counts.duplicates,
+        "already-imported": counts.already_imported,
+    }
+
+
+def rows_of_run(report: RunReport) -> dict[str, int]:
+    """How many rows ended with each word of the reports, after a run."""
+    states = {state.value: count for state, count in report.states.items()}
+    rejected = report.states.get(State.REJECTED, 0) + report.counts.rejected
+    return {**rows_of_plan(report.counts), "planned": 0, **states, "rejected": rejected}

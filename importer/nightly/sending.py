@@ -1,0 +1,104 @@
+"""The sending of a file: begun or gone on with, and ended by the API, a guard or the time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from importer.aftermath import reconcile_run
+from importer.errors import Exit, UsageError
+from importer.guards import FAILURES
+from importer.ledger import Ledger
+from importer.model import State
+from importer.nightly.case import rows_of_plan, rows_of_run
+from importer.nightly.concluding import concluded, concluded_run
+from importer.nightly.hours import closes
+from importer.nightly.unlike import Facts
+from importer.order import Order
+from importer.pipeline import deliver, resume
+from importer.report.night import Ending, FileReport
+
+if TYPE_CHECKING:
+    from importer.model import Outcome, Plan, RunReport
+    from importer.nightly.case import Case
+
+_REFUSALS: Final = frozenset({"http-401", "http-403"})
+
+
+def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
+    """Sends a file that may be sent, or says from when on it may."""
+    work, settings, now = case.work, case.settings, case.work.clock.now()
+    rows = rows_of_plan(plan.counts)
+    place = work.below(case.path)
+    if work.stop.asked() or work.refused or now >= work.ends:
+        reason = "Nothing more is sent in this night."
+        return case.said(Ending.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
+    when = work.sends_from(settings, now)
+    if when > now:
+        reason = f"It is checked; sending goes on at {when:%H:%M} UTC."
+        return case.said(Ending.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
+    until_s = (min(work.ends, closes(settings, now)) - now).total_seconds()
+    codes: set[str] = set()
+    failed: set[State] = set()
+
+    def start(run: str, count: int, _seconds: float) -> None:
+        case.record(Ending.WAITING, run=run, facts=Facts(released=case.past.released))
+        case.log.info("run.started", run=run, submissions=count)
+
+    def heard(outcome: Outcome) -> None:
+        codes.add(outcome.code)
+        failed.update({outcome.state} & FAILURES)
+
+    order = Order(
+        command="importer nightly",
+        credentials=settings.credentials(),
+        on_start=start,
+        on_outcome=heard,
+        watch=lambda event: work.stop.watch(event, until_s),
+    )
+    report = _delivered(case, plan, order)
+    case.log.info(
+        "run.ended",
+        run=report.run,
+        exit_code=report.exit_code,
+        **{state.value: count for state, count in report.states.items()},
+    )
+    if report.exit_code == Exit.INTERRUPTED:
+        told = "The night was told to stop." if work.stop.asked() else "The time was over."
+        return _left(case, report, told, Exit.INTERRUPTED)
+    if report.exit_code == Exit.SETUP or (report.stopped and failed == {State.UNSENT}):
+        work.refused = bool(codes & _REFUSALS)
+        work.paused_until = work.clock.now() + timedelta(seconds=settings.outage_wait_s)
+        reason = report.stopped or "The API did not take every row."
+        return _left(case, report, reason, Exit.SETUP)
+    if report.exit_code == Exit.HELD:
+        return concluded(
+            case, Ending.HELD, report.stopped, Exit.HELD, plan=plan, report=report, facts=facts
+        )
+    return concluded_run(case, plan, report, facts)
+
+
+def _delivered(case: Case, plan: Plan, order: Order) -> RunReport:
+    """Goes on with the run that the file has, or begins one."""
+    settings, run = case.settings, case.past.run
+    if run is None:
+        return deliver(plan, settings, order)
+    with Ledger.open(settings.ledger) as ledger:
+        ledger.nights.moved(run, case.sha256, str(case.path))
+    try:
+        return resume(run, settings, order)
+    except UsageError:  # templates or settings changed since: a new run, after what was doubtful
+        reconcile_run(run, settings, order)
+        return deliver(plan, settings, order)
+
+
+def _left(case: Case, report: RunReport, reason: str, exit_code: Exit) -> FileReport:
+    """A file that stays where it is, for later in this night or for the next."""
+    return case.said(
+        Ending.WAITING,
+        reason,
+        exit_code,
+        run=report.run,
+        rows=rows_of_run(report),
+        place=case.work.below(case.path),
+    )
