@@ -16,12 +16,15 @@ from importer.cli.options import settings_flags, settings_of
 from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger
 from importer.loader import load
+from importer.model import State
 from importer.pipeline import report_of
 from importer.report import view
 from importer.report.results import Form, reread, save_results, write_results
+from importer.report.terminal_nights import PastNight, nights_text
 from importer.report.terminal_runs import results_table, runs_table
 
 if TYPE_CHECKING:
+    from importer.ledger.nights import Night
     from importer.settings import Settings
 
 
@@ -36,17 +39,38 @@ def opened(settings: Settings) -> Ledger:
     return ledger
 
 
-@click.command(short_help="List the runs in the ledger.")
+@click.command(short_help="List the runs and the nights in the ledger.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The newest so many."
 )
 @settings_flags("ledger")
 def runs(*, limit: int, config: Path | None, **flags: object) -> None:
-    """List the runs in the ledger, the newest first, with what became of their rows."""
+    """List the runs in the ledger, the newest first, with what became of their rows.
+
+    Below them stand the nights of `importer nightly`: how each ended, its files, and what still
+    needs a person.
+    """
     with opened(settings_of(config, flags)) as ledger:
         found = ledger.runs(limit)
         counts = {run.id: ledger.counts(run.id) for run in found}
-    Console().print(runs_table(found, counts))
+        nights = [_past_night(ledger, night) for night in ledger.nights.listed(limit)]
+        doubtful = len(ledger.doubtful()) if nights else 0
+    console = Console()
+    if found or not nights:
+        console.print(runs_table(found, counts))
+    if nights:
+        console.print(nights_text(nights, doubtful))
+
+
+def _past_night(ledger: Ledger, night: Night) -> PastNight:
+    files = ledger.nights.of_night(night.id)
+    newest = {file.sha256: ledger.nights.last(file.sha256) or file for file in files}
+    counts = {run: report_of(ledger, ledger.run(run)) for run in {f.run for f in files if f.run}}
+    rejected = {
+        run: report.counts.rejected + report.states.get(State.REJECTED, 0)
+        for run, report in counts.items()
+    }
+    return PastNight(night, sorted(files, key=lambda file: file.position), newest, rejected)
 
 
 @click.command(short_help="Show what became of each row of a run.")

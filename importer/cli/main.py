@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconcile": ("importer.cli.settle", "Find out what became of doubtful submissions."),
     "resolve": ("importer.cli.settle", "Say yourself what became of a doubtful submission."),
     "refresh": ("importer.cli.settle", "Read what became of the conversations since."),
-    "runs": ("importer.cli.history", "List the runs in the ledger."),
+    "runs": ("importer.cli.history", "List the runs and the nights in the ledger."),
     "results": ("importer.cli.history", "Show what became of each row of a run."),
     "purge": ("importer.cli.history", "Remove what is no longer needed from the ledger."),
     "nightly": ("importer.cli.nightly", "Import what has arrived in a folder, unattended."),

@@ -1,0 +1,84 @@
+"""`importer runs` shows the nights: how each ended, its files, and what still needs a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tests.desk import Desk, Said
+from tests.nights import HEADER, Bed, people
+
+if TYPE_CHECKING:
+    from importer.sandbox.sandbox import Sandbox
+
+WRONG = f"{HEADER}\nAda,12345,Chef\n"
+
+
+def shown(bed: Bed, *flags: str) -> Said:
+    """What `importer runs` says on a terminal of 80 columns."""
+    said = Desk(bed.desk.folder, {**bed.desk.env, "COLUMNS": "80"})("runs", *flags)
+    assert said.code == 0, said.err
+    assert max(map(len, said.out.splitlines())) <= 80
+    return said
+
+
+def todo(said: Said) -> str:
+    """What needs a person, in one line."""
+    return " ".join(said.out.partition("What needs a person")[2].split())
+
+
+def test_nights_with_their_files(bed: Bed) -> None:
+    """Each file with its ending and its run or reason; what is open is at the end."""
+    bed.arrive("acme/good.csv", people(0, 4) + "Ada,12345,Chef\n")
+    bed.arrive("held.csv", WRONG)
+    bed.arrive("letter.txt", "dear all\n")
+    night = bed.night()
+    run = next(file.run for file in night.files if file.run)
+    said = shown(bed)
+    text = " ".join(said.out.split())
+    assert f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC, 0.0 s exit code 3: a file" in text
+    assert f"done acme/good.csv run {run}, 1 row rejected" in text
+    assert "held held.csv 100% of its rows are rejected" in text
+    assert "failed letter.txt No header row was found" in text
+    assert "importer release INBOX/held/held.csv" in todo(said)
+    assert "Mend letter.txt" in todo(said)
+    assert "good.csv" not in todo(said)
+
+
+def test_what_was_released_and_imported_needs_nobody(bed: Bed, sandbox: Sandbox) -> None:
+    """The night that held it says what became of it later; the newest night stands first."""
+    bed.arrive("held.csv", people(0, 2) + WRONG.partition("\n")[2])
+    first = bed.night()
+    assert bed.desk("release", "inbox/held/held.csv").code == 0
+    said = shown(bed)
+    assert "released on" in said.out
+    assert "held.csv" not in todo(said)
+    bed.clock.time += timedelta(days=1)
+    second = bed.night()
+    said = shown(bed)
+    assert f"done on {second.ended:%Y-%m-%d %H:%M} UTC" in said.out
+    assert todo(said) == ""
+    assert 0 < said.out.index(second.id) < said.out.index(first.id)
+    assert len(sandbox.journal) == 2
+    assert first.id not in shown(bed, "--limit", "1").out
+
+
+def test_doubtful_submissions_need_somebody(bed: Bed, sandbox: Sandbox) -> None:
+    """With the command that asks what became of them; an empty night says that nothing came."""
+    bed.night()
+    bed.clock.time += timedelta(days=1)
+    sandbox.set_faults("reset-after:1,list-500:1")
+    bed.arrive("a.csv", people(0, 1))
+    bed.night()
+    said = shown(bed)
+    assert "1 submission may have been accepted; ask the service: importer reconcile" in todo(said)
+    assert "no file came" in said.out
+
+
+def test_a_folder_without_nights_shows_runs_alone(bed: Bed) -> None:
+    """Nothing is said of nights where none was."""
+    path = bed.desk.write("list.csv", people(0, 1))
+    assert bed.desk("run", str(path), "--yes").code == 0
+    said = shown(bed)
+    assert "list.csv" in said.out
+    assert "Night" not in said.out
