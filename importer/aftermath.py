@@ -120,6 +120,8 @@ async def settle_doubts(
         stop=stop,
     )
     ledger.reconciled(found.outcomes)
+    if found.reason:
+        order.on_unread(found.reason)
     return found
 
 

@@ -123,6 +123,25 @@ async def brake_at(stop: asyncio.Event) -> AsyncIterator[Brake]:
         watcher.cancel()
 
 
+class Weather:
+    """Tells an outage of the service from a fault of the rows, by the last outcomes of a run.
+
+    Attributes:
+        outage: the last outcomes were failures, and none of them a refusal of a row: it was the
+            service that did not work, and other rows would have fared no better.
+    """
+
+    def __init__(self) -> None:
+        self.outage = False
+        self._refused = False
+
+    def note(self, outcome: Outcome) -> None:
+        """Take note of an outcome; a success begins anew."""
+        failed = outcome.state in FAILURES
+        self._refused = failed and (self._refused or outcome.state is State.REJECTED)
+        self.outage = failed and not self._refused
+
+
 class Tally:
     """Counts outcomes against the guards."""
 

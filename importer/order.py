@@ -25,6 +25,7 @@ class Order:
         on_start: told the run's id, how many submissions it has to send, and the seconds that
             this will take; again where it comes to a second round.
         on_stage: told in a sentence what takes a while besides.
+        on_unread: told why the API's list, which was to settle doubts, could not be read.
         on_outcome: told each outcome as soon as it is durable.
         on_commit: told the name of each write to the ledger as soon as it is durable, before
             anything follows from it; a crash test stops the process there.
@@ -38,6 +39,7 @@ class Order:
     limit: int | None = None
     on_start: Callable[[str, int, float], None] = lambda _run, _count, _seconds: None
     on_stage: Callable[[str], None] = lambda _sentence: None
+    on_unread: Callable[[str], None] = lambda _reason: None
     on_outcome: Callable[[Outcome], None] = lambda _outcome: None
     on_commit: Callable[[str], None] | None = None
     signals: tuple[signal.Signals, ...] = ()

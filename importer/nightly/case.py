@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
 from importer.ledger import Ledger
@@ -14,7 +14,8 @@ from importer.nightly.hours import opens
 from importer.report.night import Ending, FileReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from importer.errors import Exit
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 _ID: Final = 12
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Said(TypedDict, total=False):
@@ -54,7 +54,10 @@ class Work:
         log: of the night.
         night: its id.
         ends: UTC; its deadline.
-        paused_until: UTC; the API takes nothing before then, as far as we know.
+        paused_until_s: the API takes nothing before then, as far as we know, on the clock that
+            never jumps.
+        troubled: claimed files that met an outage in this night. They go after the others, so
+            that a file which only looks like an outage stops nobody else.
         refused: the API refuses us; nothing more is sent in this night.
     """
 
@@ -65,12 +68,23 @@ class Work:
     log: Log
     night: str
     ends: datetime
-    paused_until: datetime = _LONG_AGO
+    paused_until_s: float = 0.0
     refused: bool = False
+    troubled: set[Path] = field(default_factory=set)
 
     def sends_from(self, settings: Settings, now: datetime) -> datetime:
         """From when on files with these settings may be sent, UTC; not before now."""
-        return opens(settings, max(now, self.paused_until))
+        pause_s = max(0.0, self.paused_until_s - self.clock.elapsed_s())
+        return opens(settings, now + timedelta(seconds=pause_s))
+
+    def in_order(self, claimed: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        """Claimed files in the order in which they are taken."""
+        return sorted(claimed, key=lambda each: each[1] in self.troubled)
+
+    def pause(self, path: Path, seconds: float) -> None:
+        """Takes note that the API took nothing of a file: nothing is sent for so long."""
+        self.troubled.add(path)
+        self.paused_until_s = self.clock.elapsed_s() + seconds
 
     def below(self, path: Path) -> str:
         """A path as the night's reports name it: relative to the inbox."""

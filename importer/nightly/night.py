@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import Exit, ImporterError
@@ -47,7 +48,7 @@ def play(places: Places, clock: Clock, stop: Stop) -> NightReport:
     """
     settings = places.settings()
     started = clock.now()
-    night = f"night-{started:%Y%m%d-%H%M%S}"
+    night = f"night-{started:%Y%m%d-%H%M%S}-{token_hex(2)}"  # two inboxes may share a ledger
     with (
         alone(places.root, started),
         logging_to(settings.log_file, clock, night) as log,
@@ -91,7 +92,7 @@ class _Course:
         work = self.work
         try:
             while not work.stop.asked():
-                for folder, path in work.inbox.working():
+                for folder, path in work.in_order(work.inbox.working()):
                     self._take(folder, path)
                 wait_s = self._claim()
                 if wait_s is None or work.stop.asked():

@@ -68,7 +68,7 @@ def past_of(ledger: Ledger, sha256: str, folder: str, settings: Settings) -> Pas
     names = dict.fromkeys([*ledger.nights.runs_of(sha256), *_own(newest)])
     runs = [run for run in map(ledger.run, names) if _same_people(run, settings)]
     for run in runs:
-        if not _through(ledger, run):
+        if not _through(ledger, run) or (waiting and ledger.doubtful(run.id)):
             held = newest.reason if newest is not None and newest.ending == Ending.HELD else ""
             return Past(run=run.id, held=held, released=released, last=last)
     if runs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import UsageError
@@ -53,7 +54,7 @@ def release(file: Path, places: Places, now: datetime) -> Path:
             before = ledger.nights.last(sha256)
             ledger.nights.write(
                 NightFile(
-                    night=f"release-{now:%Y%m%d-%H%M%S}",
+                    night=f"release-{now:%Y%m%d-%H%M%S}-{token_hex(2)}",
                     position=0,
                     folder=folder,
                     name=file.name,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from importer.aftermath import reconcile_run
 from importer.errors import Exit, UsageError
-from importer.guards import FAILURES
+from importer.guards import Weather
 from importer.ledger import Ledger
-from importer.model import State
 from importer.nightly.case import rows_of_plan, rows_of_run
 from importer.nightly.concluding import concluded, concluded_run
 from importer.nightly.hours import closes
@@ -38,22 +37,18 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
         reason = f"It is checked; sending goes on at {when:%H:%M} UTC."
         return case.said(Ending.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
     until_s = (min(work.ends, closes(settings, now)) - now).total_seconds()
-    codes: set[str] = set()
-    failed: set[State] = set()
+    heard = _Heard()
 
     def start(run: str, count: int, _seconds: float) -> None:
         case.record(Ending.WAITING, run=run, facts=Facts(released=case.past.released))
         case.log.info("run.started", run=run, submissions=count)
 
-    def heard(outcome: Outcome) -> None:
-        codes.add(outcome.code)
-        failed.update({outcome.state} & FAILURES)
-
     order = Order(
         command="importer nightly",
         credentials=settings.credentials(),
         on_start=start,
-        on_outcome=heard,
+        on_outcome=heard.outcome,
+        on_unread=heard.unread,
         watch=lambda event: work.stop.watch(event, until_s),
     )
     report = _delivered(case, plan, order)
@@ -66,16 +61,49 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
     if report.exit_code == Exit.INTERRUPTED:
         told = "The night was told to stop." if work.stop.asked() else "The time was over."
         return _left(case, report, told, Exit.INTERRUPTED)
-    if report.exit_code == Exit.SETUP or (report.stopped and failed == {State.UNSENT}):
-        work.refused = bool(codes & _REFUSALS)
-        work.paused_until = work.clock.now() + timedelta(seconds=settings.outage_wait_s)
-        reason = report.stopped or "The API did not take every row."
+    if heard.outage(report, troubled=case.path in work.troubled):
+        work.refused = bool(heard.codes & _REFUSALS)
+        work.pause(case.path, settings.outage_wait_s)
+        reason = report.stopped or heard.unread_because or "The API did not take every row."
+        case.log.warning("api.outage", run=report.run, wait_s=settings.outage_wait_s)
         return _left(case, report, reason, Exit.SETUP)
     if report.exit_code == Exit.HELD:
         return concluded(
             case, Ending.HELD, report.stopped, Exit.HELD, plan=plan, report=report, facts=facts
         )
     return concluded_run(case, plan, report, facts)
+
+
+@dataclass
+class _Heard:
+    """What was heard of a run while it was sent."""
+
+    codes: set[str] = field(default_factory=set)
+    weather: Weather = field(default_factory=Weather)
+    unread_because: str = ""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Takes note of a row's end."""
+        self.codes.add(outcome.code)
+        self.weather.note(outcome)
+
+    def unread(self, reason: str) -> None:
+        """Takes note that doubts could not be settled."""
+        self.unread_because = reason
+
+    def outage(self, report: RunReport, *, troubled: bool) -> bool:
+        """Whether it is the service that failed, so that the file is worth another try.
+
+        Args:
+            report: of the run.
+            troubled: the file met an outage before. Then doubts that are left, because the list
+                could not be read, wait for the service too.
+        """
+        if report.exit_code == Exit.SETUP:
+            return True
+        if report.exit_code == Exit.DOUBTFUL:
+            return bool(self.unread_because) and (self.weather.outage or troubled)
+        return bool(report.stopped) and self.weather.outage
 
 
 def _delivered(case: Case, plan: Plan, order: Order) -> RunReport:

@@ -8,9 +8,9 @@ import math
 import pytest
 
 from importer.errors import Exit
-from importer.guards import Ending, Guards
+from importer.guards import Ending, Guards, Weather
 from importer.ledger.journal import NOT_LEFT
-from importer.model import Reply, State
+from importer.model import Outcome, Reply, State
 from tests import made
 from tests.leaping import clock, run
 from tests.road import CREATED, LOST, REFUSED, Happened, Road, go, some
@@ -165,3 +165,22 @@ def test_the_guards_are_those_of_the_settings() -> None:
     """A share is of all that the run means to send."""
     chosen = made.settings(max_failures="5%", max_failures_in_a_row=7)
     assert Guards.of(chosen, 340) == Guards(max_failures=17, max_failures_in_a_row=7)
+
+
+@pytest.mark.parametrize(
+    ("states", "outage"),
+    [
+        ([], False),
+        ([State.CREATED, State.DOUBTFUL, State.UNSENT], True),
+        ([State.REJECTED, State.CREATED, State.DOUBTFUL], True),
+        ([State.CREATED, State.DOUBTFUL, State.REJECTED], False),
+        ([State.REJECTED, State.DOUBTFUL], False),
+        ([State.DOUBTFUL, State.DUPLICATE], False),
+    ],
+)
+def test_an_outage_is_no_refusal(states: list[State], outage: bool) -> None:  # noqa: FBT001
+    """Only failures since the last success count; one refused row shows that the service works."""
+    weather = Weather()
+    for number, state in enumerate(states):
+        weather.note(Outcome(f"key-{number}", state, attempts=1))
+    assert weather.outage is outage
