@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, func, select, update
 
-from importer.ledger.nights import forget
+from importer.ledger import claims, nights
 from importer.ledger.states import OPEN
 from importer.ledger.tables import among, run_sources, runs, submissions
 
@@ -82,7 +82,8 @@ def purge(connection: Connection, before: datetime) -> int:
         .where(run_sources.c.run.in_(old), run_sources.c.run.not_in(doubted))
         .values(name="", path=None)
     )
-    forget(connection, before)
+    nights.forget(connection, before)
+    claims.forget(connection, before)
     return purged
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from importer.ledger import afterwards, doubts, history, looking
+from importer.ledger.claims import Claims
 from importer.ledger.nights import Nights
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Reader:
     def nights(self) -> Nights:
         """What is known of the nightly imports."""
         return Nights(self._database)
+
+    @property
+    def claims(self) -> Claims:
+        """Which files of remote inboxes were claimed."""
+        return Claims(self._database)
 
     # ---- keys and people ---------------------------------------------------------------------
 

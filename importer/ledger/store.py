@@ -107,17 +107,20 @@ class Ledger(Reader):
     ) -> None:
         self.close()
 
-    def hold(self, command: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
+    def hold(
+        self, command: str, wait_s: float = 0.0, *, inbox: str = ""
+    ) -> AbstractContextManager[None]:
         """Keeps every other process from holding this ledger while the context lasts.
 
         Args:
             command: what the holder does, for whoever comes second.
             wait_s: how long to wait for another holder, seconds.
+            inbox: address of a remote inbox, which is held instead, by whoever shares the ledger.
 
         Raises:
             LedgerError: on entering: another process holds it; names that process.
         """
-        return lock.hold(self._database, command, wait_s, since=self._now())
+        return lock.hold(self._database, command, wait_s, since=self._now(), inbox=inbox)
 
     # ---- before anything is sent -------------------------------------------------------------
 

@@ -201,3 +201,16 @@ night_files: Final = Table(
     Index("night_files_by_content", "sha256"),
     Index("night_files_by_time", "at"),
 )
+
+claims: Final = Table(
+    "claims",
+    metadata,
+    Column("inbox", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("claimed_at", Moment, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("sha256", HASH, nullable=False),
+    Column("returned_at", Moment),
+)
