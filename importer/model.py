@@ -195,6 +195,8 @@ class Plan:
         counts: sums of `rows`, and the number of warnings.
         hash: hex sha256 over files, mapping, templates, the settings that shape bodies, and rows;
             the ledger does not enter it.
+        whole: it can be sent. Where it is only to be shown, `frame` has but the first rows of the
+            first groups, and the frames of `tables` have only the rejected rows.
     """
 
     tables: tuple[Table, ...]
@@ -204,6 +206,7 @@ class Plan:
     problems: pl.DataFrame = field(repr=False)
     counts: Counts
     hash: str
+    whole: bool = True
 
 
 # ---- submitting ------------------------------------------------------------------------------

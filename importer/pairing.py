@@ -72,22 +72,22 @@ def _only(frame: pl.DataFrame, good: pl.Expr) -> pl.DataFrame:
     return frame if kept.all() else frame.filter(kept)
 
 
-def pairs_of(names: Iterable[tuple[str, str]], templates: Templates) -> dict[tuple[str, str], Pair]:
-    """Read every template that a row uses; raises TemplateError with the mistakes of all."""
-    wrong: dict[str, None] = {}
-    pairs = {}
+def pairs_of(
+    names: Iterable[tuple[str, ...]], templates: Templates
+) -> tuple[dict[tuple[str, ...], Pair], list[str]]:
+    """Read pairs of templates: those that can be used, and the mistakes of the others."""
+    pairs: dict[tuple[str, ...], Pair] = {}
+    wrong: list[str] = []
     for meeting, participants in names:
         read = []
         for kind, name in ((Kind.MEETING, meeting), (Kind.PARTICIPANTS, participants)):
             try:
                 read.append(templates.get(kind, name))
             except TemplateError as exc:
-                wrong[str(exc)] = None
-        if not wrong:
+                wrong.append(str(exc))
+        if len(read) == len(Kind):
             pairs[meeting, participants] = Pair(*read)
-    if wrong:
-        raise TemplateError("\n".join(wrong))
-    return pairs
+    return pairs, wrong
 
 
 def strange(part: pl.DataFrame, pair: Pair) -> list[pl.DataFrame]:

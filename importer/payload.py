@@ -112,7 +112,7 @@ def submissions(
         rows: the part of `plan.frame` that is wanted; all of it by default.
         only: keys that are wanted; the bodies of others are not rendered.
     """
-    frame = plan.frame if rows is None else rows
+    frame = _whole(plan) if rows is None else rows
     renderers: dict[int, Renderer] = {}
     shared = _shared(plan, identity, settings)
     for part in frame.iter_slices(_AT_ONCE):
@@ -148,8 +148,10 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
         .agg(pl.col("code").unique(maintain_order=True).str.join(" ").alias("codes"))
     )
     shared = _shared(plan, identity, settings)
-    noted = plan.frame.select(*_WANTED, "campaign", "external_campaign").join(
-        codes, on=[SOURCE, ROW], how="left", maintain_order="left"
+    noted = (
+        _whole(plan)
+        .select(*_WANTED, "campaign", "external_campaign")
+        .join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
     )
     for part in noted.iter_slices(_AT_ONCE):
         hashes = _hashes(part, identity, shared)
@@ -175,6 +177,13 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
         SOURCE, ROW, "status", "codes"
     ).iter_rows():
         yield PlannedRow(source, number, status, noted_codes or "")
+
+
+def _whole(plan: Plan) -> pl.DataFrame:
+    """All ready rows of a plan; a plan that is only to be shown is never sent."""
+    if not plan.whole:
+        raise ValueError("this plan can be shown, not sent: it has not kept its rows")
+    return plan.frame
 
 
 def _shared(plan: Plan, identity: Identity, settings: Settings) -> pl.Series:

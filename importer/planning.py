@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
@@ -16,43 +17,127 @@ from schemas.codes import Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from importer.grouping import Grouped
+    from importer.grouping import Grouping
     from importer.model import Checked, Group, Json, Table
     from importer.settings import Settings
 
+SHOWN: Final = 60
+"""Groups of which a report shows a row: a list can have as many groups as rows."""
 
-def assemble(
-    tables: Sequence[Table], checked: Checked, grouped: Grouped, settings: Settings
-) -> Plan:
-    """Puts the parts together; a row that no group took is a rejected one."""
-    rows = checked.rows
-    if grouped.frame.height < checked.frame.height:
-        rows = rows.join(
-            grouped.frame.select(SOURCE, ROW, pl.lit(value=True).alias("grouped")),
-            on=[SOURCE, ROW],
-            how="left",
-            maintain_order="left",
-        ).select(
-            SOURCE,
-            ROW,
-            pl.when((pl.col("status") == RowStatus.READY.value) & pl.col("grouped").is_null())
-            .then(pl.lit(RowStatus.REJECTED.value))
-            .otherwise("status")
-            .alias("status"),
+_AT_ONCE: Final = 1_000_000
+
+
+class _Taken(NamedTuple):
+    """Rows that are ready, what became of every row, and the problems."""
+
+    frame: pl.DataFrame
+    rows: pl.DataFrame
+    problems: pl.DataFrame
+
+
+class Draft:
+    """A plan in the making: takes checked rows part by part, and keeps what the plan needs.
+
+    Args:
+        grouping: makes the groups.
+        settings: severities, and what enters the hash.
+        whole: keep all ready rows, so that the plan can be sent; else the first rows of the first
+            `SHOWN` groups, to show them.
+        known: takes out of the plan of a part whom earlier runs dealt with.
+    """
+
+    def __init__(
+        self,
+        grouping: Grouping,
+        settings: Settings,
+        *,
+        whole: bool,
+        known: Callable[[Plan], Plan] | None = None,
+    ) -> None:
+        self._grouping = grouping
+        self._settings = settings
+        self._whole = whole
+        self._known = known
+        self._taken: list[_Taken] = []
+        self._placed: list[pl.DataFrame] = []
+        self._sizes: Counter[int] = Counter()
+        self._shown: set[int] = set()
+
+    def add(self, checked: Checked) -> pl.DataFrame:
+        """Takes the next rows; a row that no group took is a rejected one.
+
+        Returns:
+            what became of each of them: `#source`, `#row`, `status`.
+        """
+        grouped = self._grouping.take(checked.frame)
+        self._placed.append(grouped.frame.select(SOURCE, ROW, GROUP))
+        left_out = grouped.frame.height < checked.frame.height
+        taken = _Taken(
+            grouped.frame,
+            _rejected(checked.rows, grouped.frame) if left_out else checked.rows,
+            joined([checked.problems, with_severities(grouped.problems, self._settings.severity)]),
         )
-    problems = joined(
-        [checked.problems, with_severities(grouped.problems, settings.severity)],
-    )
-    return Plan(
-        tables=tuple(tables),
-        groups=grouped.groups,
-        frame=grouped.frame,
-        rows=rows,
-        problems=problems,
-        counts=counts(rows, problems),
-        hash=plan_hash(tables, grouped.groups, grouped.frame, settings),
+        if self._known is not None:
+            part = self._known(self._plan((), self._grouping.so_far, taken, hashed=""))
+            taken = _Taken(part.frame, part.rows, part.problems)
+        self._sizes.update(dict(taken.frame.group_by(GROUP).len().iter_rows()))
+        kept = taken.frame if self._whole else self._first(taken.frame)
+        self._taken.append(taken._replace(frame=kept))
+        return taken.rows
+
+    def plan(self, tables: Sequence[Table]) -> Plan:
+        """The plan of all rows that were taken.
+
+        Args:
+            tables: the files, in the order of the run.
+
+        Raises:
+            TemplateError: a template that rows use is wrong whatever the row.
+        """
+        groups = self._grouping.groups(self._sizes)
+        hashed = plan_hash(tables, groups, pl.concat(self._placed), self._settings)
+        frames, rows, problems = zip(*self._taken, strict=True)
+        taken = _Taken(pl.concat(frames), pl.concat(rows), joined(problems))
+        return self._plan(tables, groups, taken, hashed)
+
+    def _plan(
+        self, tables: Sequence[Table], groups: tuple[Group, ...], taken: _Taken, hashed: str
+    ) -> Plan:
+        return Plan(
+            tables=tuple(tables),
+            groups=groups,
+            frame=taken.frame,
+            rows=taken.rows,
+            problems=taken.problems,
+            counts=counts(taken.rows, taken.problems),
+            hash=hashed,
+            whole=self._whole,
+        )
+
+    def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The first row of each group that is to be shown and has not come before."""
+        new = pl.col(GROUP) < SHOWN, ~pl.col(GROUP).is_in(sorted(self._shown))
+        first = frame.filter(*new).unique(GROUP, keep="first", maintain_order=True)
+        self._shown.update(first[GROUP])
+        return first
+
+
+def _rejected(rows: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, with those rejected that are ready and in no group."""
+    return rows.join(
+        grouped.select(SOURCE, ROW, pl.lit(value=True).alias("grouped")),
+        on=[SOURCE, ROW],
+        how="left",
+        maintain_order="left",
+    ).select(
+        SOURCE,
+        ROW,
+        pl.when((pl.col("status") == RowStatus.READY.value) & pl.col("grouped").is_null())
+        .then(pl.lit(RowStatus.REJECTED.value))
+        .otherwise("status")
+        .alias("status"),
     )
 
 
@@ -121,8 +206,11 @@ def plan_hash(
                 ]
             )
         )
-    for text in (_steps(ready[SOURCE]), _steps(ready[ROW]), ready[GROUP].cast(pl.String)):
-        digest.update(text.str.join(",").item().encode())
+    for text in (_steps(ready[SOURCE]), _steps(ready[ROW]), ready[GROUP]):
+        for start in range(0, text.len(), _AT_ONCE):
+            digest.update(b"," if start else b"")
+            part = text.slice(start, _AT_ONCE).cast(pl.String)
+            digest.update(part.str.join(",").item().encode())
         digest.update(b";")
     return digest.hexdigest()
 

@@ -28,6 +28,9 @@ GOOD: Final[dict[str, str]] = {
     "Note": "",
 }
 
+PIECE: Final = 2_000
+"""Bytes of a piece, so that `many` rows come in several."""
+
 
 class Place(NamedTuple):
     """A folder with templates, and settings that name them."""
@@ -70,3 +73,31 @@ def place(**choices: Any) -> Iterator[Place]:
             "participants": "manager",
         }
         yield Place(folder, Settings(**{**given, **choices}))
+
+
+def many(count: int) -> list[dict[str, str]]:
+    """Rows of all kinds: good, wrong, repeated, with an e-mail of another, in some groups."""
+    rows = []
+    for n in range(count):
+        row = {**GOOD, "phone_number": f"+1 2{n % 4}2 555 01{n % 100:02}", "campaign": f"c{n % 3}"}
+        row |= {"email": f"cy.{n % 300}@example.org", "Job Title": f"Chef {n % 5}"}
+        if n % 11 == 0:
+            row["phone_number"] = f"12{n}"
+        if n % 13 == 0:
+            row["first_name"] = ""
+        if n % 17 == 0:
+            row["meeting_template"] = "vidoe" if n % 2 else "video"
+        if n % 19 == 0:
+            row["Job Title"] = "" if n % 2 else "Chef {x}"
+        rows.append(row)
+    return rows
+
+
+def same(one: Plan, other: Plan) -> None:
+    """Asserts that two plans say the same of every row."""
+    assert other.hash == one.hash
+    assert other.counts == one.counts
+    assert other.groups == one.groups
+    assert other.rows.equals(one.rows)
+    assert other.problems.equals(one.problems)
+    assert [table.source for table in other.tables] == [table.source for table in one.tables]

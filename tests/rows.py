@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
 from importer import problems
+from importer.grouping import Grouping
 from importer.model import Checked
-from schemas.columns import COLUMNS, ROW, SOURCE
+from importer.templates import Templates
+from schemas.columns import COLUMNS, GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from importer.model import Group
+    from importer.settings import Settings
 
 ADA: Final = {
     "phone_number": "+442079460018",
@@ -69,6 +74,22 @@ def checked(rows: pl.DataFrame) -> Checked:
     return Checked(
         rows, problems.empty(), rows.select(SOURCE, ROW, pl.lit("ready").alias("status"))
     )
+
+
+class Grouped(NamedTuple):
+    """Rows in their groups, the groups with their sizes, and the problems."""
+
+    frame: pl.DataFrame
+    groups: tuple[Group, ...]
+    problems: pl.DataFrame
+
+
+def grouped(folder: Path, rows: pl.DataFrame, settings: Settings) -> Grouped:
+    """These rows grouped with the templates of a folder, in one part."""
+    grouping = Grouping(Templates(folder), settings)
+    found = grouping.take(rows)
+    sizes = dict(found.frame.group_by(GROUP).len().iter_rows())
+    return Grouped(found.frame, grouping.groups(sizes), found.problems)
 
 
 def write_templates(

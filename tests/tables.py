@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 
 from importer import problems
-from importer.model import Source, Table
+from importer.model import Checked, Source, Table
 from importer.normalise import normalise
+from importer.problems import joined
 from importer.settings import Settings
-from importer.validate import validate
+from importer.validate import Repeats, settle, sift
 from schemas.columns import BY_NAME, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from importer.model import Checked
 
 Row: TypeAlias = "Mapping[str, str | None]"
 
@@ -56,9 +55,19 @@ def table(
 
 
 def checked(*tables: Table, settings: Settings = SETTINGS) -> Checked:
-    """The tables after normalising and validating."""
-    parts = [normalise(each, position, settings) for position, each in enumerate(tables)]
-    return validate(parts, tables, settings)
+    """The tables after normalising and validating, in the order of the run."""
+    repeats = Repeats([each.source.name for each in tables])
+    parts = [
+        settle(
+            sift(normalise(each, position, settings), each, position, settings), repeats, settings
+        )
+        for position, each in enumerate(tables)
+    ]
+    return Checked(
+        frame=pl.concat([part.frame for part in parts], how="diagonal"),
+        problems=joined([part.problems for part in parts]),
+        rows=pl.concat([part.rows for part in parts]),
+    )
 
 
 def faults(frame: pl.DataFrame) -> list[tuple[int | None, str | None, str]]:

@@ -55,7 +55,7 @@ def check(
     settings = settings_of(config, flags)
     refuse_unwritable(report, rejected, payloads)
     with looking(settings) as look:
-        plan = prepare(files, settings, look)
+        plan = prepare(files, settings, look, whole=payloads is not None)
     shown = view.of_plan(plan, settings, identity=look.identity, made=datetime.now(UTC))
     terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
     if report is not None:

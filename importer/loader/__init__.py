@@ -2,10 +2,11 @@
 
 A file goes through `content` (bytes, hash), `archive` (gzip, zip), then `delimited` or `workbook`
 (cells), and `assemble` (header, columns). `load` never raises for a bad file: a `Refusal` on the
-way becomes a problem of the whole file.
+way becomes a problem of the whole file. `open_pieces` gives the same, a long text part by part.
 """
 
 from importer.loader.names import expand
+from importer.loader.pieces import PIECE, Pieces, Uneven, open_pieces
 from importer.loader.table import load
 
-__all__ = ["expand", "load"]
+__all__ = ["PIECE", "Pieces", "Uneven", "expand", "load", "open_pieces"]

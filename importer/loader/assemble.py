@@ -29,6 +29,8 @@ def assemble(
     cells: Cells,
     overrides: Mapping[str, str],
     found: Sequence[pl.DataFrame] = (),
+    *,
+    last: bool = True,
 ) -> Table:
     """Names the columns of the cells and maps them.
 
@@ -38,8 +40,10 @@ def assemble(
         cells: what lies below it.
         overrides: header -> column, from the settings.
         found: problems of the file that are known already.
+        last: the file ends with these cells; totals may stand below them.
     """
-    frame, totals = footers.without(without_blanks(cells.frame))
+    frame = without_blanks(cells.frame)
+    frame, totals = footers.without(frame) if last else (frame, problems.empty())
     headers, frame = _named(header, frame, overrides)
     ignored = tuple(name for name in headers.names if name in returned(headers.names))
     mapping = {name: column for name, column in headers.mapping.items() if name not in ignored}
@@ -47,7 +51,7 @@ def assemble(
     of_file = list(found)
     if source.header_row > 1:
         of_file.append(problems.one(Code.HEADER_MOVED, detail=str(source.header_row)))
-    if not frame.height:
+    if last and not frame.height:
         of_file.append(problems.one(Code.FILE_EMPTY, detail="a header and no rows below it"))
     here = pl.lit(source.header_row, dtype=pl.UInt32).alias(ROW)
     of_rows = cells.problems.filter(

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-_TAIL: Final = 5
+TAIL: Final = 5
+"""Rows at the end that may be no data."""
+
 _TOTAL: Final = re.compile(
     r"(?:(?:grand |sub)?totals?|sum|summe|gesamt(?:summe|zahl)?|insgesamt|count|record count"
     r"|anzahl|somme|total général|nombre|suma|recuento|totale|somma|totaal|som|aantal|razem"
@@ -40,7 +42,7 @@ def without(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         frame: `#row` and text columns, without blank rows.
     """
     rows = []
-    for row, *cells in reversed(frame.tail(_TAIL).rows()):
+    for row, *cells in reversed(frame.tail(TAIL).rows()):
         filled = [cell.strip() for cell in cells if cell is not None and cell.strip()]
         if not _is_footer(filled):
             break

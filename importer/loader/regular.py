@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.loader.cells import schema
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def _well_quoted(delimiter: bytes) -> re.Pattern[bytes]:
     )
 
 
-def read(data: bytes, start: int, delimiter: str, header: Record) -> pl.DataFrame | None:
+def read(
+    data: bytes, start: int, delimiter: str, header: Record, before: int = 0
+) -> pl.DataFrame | None:
     """Reads the rows below a header, if every one of them is regular.
 
     Regular is: UTF-8; ends of lines LF or CRLF; quotation marks only around cells and doubled in
@@ -38,6 +41,7 @@ def read(data: bytes, start: int, delimiter: str, header: Record) -> pl.DataFram
         start: where the line after the header begins, bytes.
         delimiter: one character.
         header: the header row.
+        before: rows between the header and the first line after it in `data`.
 
     Returns:
         `#row` and `0`, `1`, ...; None where the text is not regular.
@@ -63,7 +67,12 @@ def read(data: bytes, start: int, delimiter: str, header: Record) -> pl.DataFram
     frame.columns = [str(position) for position in range(frame.width)]
     if not _complete(frame, data, start, mark, quoted=quoted):
         return None
-    return frame.with_row_index(ROW, offset=header.row + 1)
+    return frame.with_row_index(ROW, offset=header.row + 1 + before)
+
+
+def nothing(header: Record) -> pl.DataFrame:
+    """What `read` gives where there are no rows below the header."""
+    return pl.DataFrame(schema=schema(len(header.cells)))
 
 
 def _looks_regular(data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:

@@ -9,6 +9,7 @@ import polars as pl
 
 from importer.identity import Identity
 from importer.payload import submissions
+from importer.planning import SHOWN
 from schemas.columns import GROUP
 
 if TYPE_CHECKING:
@@ -21,12 +22,8 @@ PREVIEW: Final = Identity(hmac_key=b"preview", organization="preview")
 """Makes the keys of examples where nobody has the real ones."""
 
 
-MOST: Final = 60
-"""Groups that get an example: a list can have as many groups as rows."""
-
-
 def examples(
-    plan: Plan, settings: Settings, identity: Identity = PREVIEW, *, most: int = MOST
+    plan: Plan, settings: Settings, identity: Identity = PREVIEW, *, most: int = SHOWN
 ) -> dict[int, tuple[str, Mapping[str, Json]]]:
     """Position of a group -> its first row in words, and the request body of that row.
 

@@ -1,5 +1,6 @@
-"""Run the schemas over normalised rows, turn failures into problems, find duplicates."""
+"""Run the schemas over normalised rows, turn failures into problems, find repeats."""
 
-from importer.validate.rows import validate
+from importer.validate.repeats import Repeats
+from importer.validate.rows import Sifted, settle, sift
 
-__all__ = ["validate"]
+__all__ = ["Repeats", "Sifted", "settle", "sift"]

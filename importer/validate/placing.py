@@ -30,12 +30,9 @@ def one_frame(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(some) if some else empty()
 
 
-def of_files(tables: Sequence[Table]) -> list[pl.DataFrame]:
-    """The problems that were found when the files were read, each with its file's position."""
-    return [
-        table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
-        for position, table in enumerate(tables)
-    ]
+def of_file(table: Table, position: int) -> pl.DataFrame:
+    """The problems that were found when a file was read, with its position."""
+    return table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
 
 
 def one_cause(found: pl.DataFrame) -> pl.DataFrame:
@@ -48,48 +45,41 @@ def one_cause(found: pl.DataFrame) -> pl.DataFrame:
     return one_frame([broken, others])
 
 
-def whole_files(refused: pl.DataFrame, tables: Sequence[Table]) -> list[int]:
-    """The files with an error that is not at one of their rows but at the header, or at none."""
-    headers = {position: table.source.header_row for position, table in enumerate(tables)}
-    header = pl.col(SOURCE).replace_strict(headers, default=0, return_dtype=pl.UInt32)
-    whole = refused.filter(pl.col(ROW).is_null() | (pl.col(ROW) <= header))
-    return whole[SOURCE].unique().sort().to_list()
+def whole_file(refused: pl.DataFrame, table: Table) -> bool:
+    """Whether an error of a file is not at one of its rows but at the header, or at none."""
+    row = refused[ROW]
+    return row.null_count() > 0 or bool((row <= table.source.header_row).any())
 
 
-def at_their_columns(
-    failed: pl.DataFrame, refused: pl.DataFrame, tables: Sequence[Table]
-) -> pl.DataFrame:
+def at_their_columns(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The failures of whole rows, each at a column that the file has.
 
     What every row of a file lacks because the column is missing has been said once, of the file.
 
     Args:
         failed: what the schema found.
-        refused: errors that were found before, those of files among them.
-        tables: the files.
+        refused: errors that were found before, those of the file among them.
+        table: the file.
     """
     if not failed.height:
         return failed
-    lacking = set(refused.filter(pl.col("code") == Code.COLUMN_MISSING.value)[SOURCE])
+    lacking = Code.COLUMN_MISSING.value in refused["code"]
     for code, columns in _MEANT.items():
         this = pl.col("code") == code.value
-        for position, table in enumerate(tables):
-            there = [name for name in columns if name in table.mapping.values()]
-            here = this & (pl.col(SOURCE) == position)
-            if not there and position in lacking and code is not Code.CAMPAIGN_MISSING:
-                failed = failed.filter(~here)
-            elif there and there[0] != columns[0]:
-                failed = failed.with_columns(
-                    pl.when(here).then(pl.lit(there[0])).otherwise("column").alias("column")
-                )
+        there = [name for name in columns if name in table.mapping.values()]
+        if not there and lacking and code is not Code.CAMPAIGN_MISSING:
+            failed = failed.filter(~this)
+        elif there and there[0] != columns[0]:
+            failed = failed.with_columns(
+                pl.when(this).then(pl.lit(there[0])).otherwise("column").alias("column")
+            )
     return failed
 
 
-def as_they_came(found: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+def as_they_came(found: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The same problems with the cell of the file as their value, not what it was read as."""
     parts = []
-    for (position, column), part in found.group_by(SOURCE, "column", maintain_order=True):
-        table = tables[int(str(position))]
+    for (column,), part in found.group_by("column", maintain_order=True):
         header = next((name for name, its in table.mapping.items() if its == column), None)
         if header is None:
             parts.append(part)

@@ -1,7 +1,12 @@
-"""Which rows are ready, which are rejected and why, which repeat an earlier one."""
+"""Which rows are ready, which are rejected and why, which repeat an earlier one.
+
+`sift` looks at the rows of one part by themselves, so that parts can be sifted side by side;
+`settle` then sees them in order, and finds those that repeat an earlier row.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -11,44 +16,57 @@ from importer.problems import errors, joined, with_severities
 from importer.validate.placing import (
     as_they_came,
     at_their_columns,
-    of_files,
+    of_file,
     one_cause,
     one_frame,
-    whole_files,
+    whole_file,
 )
-from importer.validate.repeats import WHO, duplicates, shared_emails
+from importer.validate.repeats import WHO
 from importer.validate.schema import failures, refuse_foreign
 from schemas.candidates import EXCUSED
 from schemas.codes import Code
-from schemas.columns import BY_NAME, ROW, SOURCE
+from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from importer.model import Normalised, Table
     from importer.settings import Settings
+    from importer.validate.repeats import Repeats
 
 _CONTACT: Final = ("phone_number", "email")
 
 
-def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Settings) -> Checked:
-    """Check the rows of all files of a run.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sifted:
+    """Rows of one file that were looked at one by one.
 
-    An error keeps its row out; an error of a whole file (without a row, or at its header) keeps
-    all of its rows out. Of rows that repeat a person and a campaign the first good one stays.
+    Attributes:
+        table: the rows as they were read.
+        frame: the same rows, tidy, with the settings' defaults filled in.
+        problems: a problem frame.
+        rejected: for each row whether an error keeps it out.
+    """
+
+    table: Table = field(repr=False)
+    frame: pl.DataFrame = field(repr=False)
+    problems: pl.DataFrame = field(repr=False)
+    rejected: pl.Series = field(repr=False)
+
+
+def sift(part: Normalised, table: Table, position: int, settings: Settings) -> Sifted:
+    """Check rows of one file, each by itself.
+
+    An error keeps its row out; an error of the whole file (without a row, or at its header) keeps
+    all of its rows out.
 
     Args:
-        parts: the normalised files.
-        tables: the same files as they were read, in the same order.
+        part: the rows, normalised.
+        table: the same rows as they were read.
+        position: of the file in the run.
         settings: severities, defaults for campaign and templates, `skip_duplication_check`.
-
-    Returns:
-        The ready rows, with the defaults filled in; every problem, those of `tables` included;
-        and the status of every row.
     """
-    frame = _filled(_together(parts), settings)
+    frame = _filled(part.frame, settings)
     refuse_foreign(frame)
-    told = one_frame([*of_files(tables), *(part.problems for part in parts)])
+    told = one_frame([of_file(table, position), part.problems])
     cells = one_cause(with_severities(told, settings.severity))
     refused = errors(cells)
     excused = _named(frame, refused.filter(pl.col("column").is_in(_CONTACT)))
@@ -57,56 +75,51 @@ def validate(parts: Sequence[Normalised], tables: Sequence[Table], settings: Set
         but={Code.SKIP_CHECK_NOT_ALLOWED} if settings.skip_duplication_check else set(),
     )
     rows = with_severities(
-        as_they_came(at_their_columns(failed, refused, tables), tables), settings.severity
+        as_they_came(at_their_columns(failed, refused, table), table), settings.severity
     )
-    rejected = (
-        _named(frame, refused)
-        | _named(frame, errors(rows))
-        | frame[SOURCE].is_in(whole_files(refused, tables))
-    )
-    repeated, shared = _repeats(_without(frame.select(*WHO), rejected), tables, settings)
-    repeats = _named(frame, repeated)
-    rejected |= _named(frame, errors(repeated)) | _named(frame, errors(shared))
+    rejected = _named(frame, refused) | _named(frame, errors(rows))
+    if whole_file(refused, table):
+        rejected = pl.Series([True]).new_from_index(0, frame.height)
+    return Sifted(table, frame, one_frame([cells, rows]), rejected)
+
+
+def settle(sifted: Sifted, repeats: Repeats, settings: Settings) -> Checked:
+    """Decide over rows, given those that came before: the first good one of a person stays.
+
+    Args:
+        sifted: the next rows, in the order of the run.
+        repeats: what came before; it learns these rows.
+        settings: severities.
+    """
+    frame, rejected = sifted.frame, sifted.rejected
+    people = _without(frame.select(*WHO), rejected)
+    repeated = _told(repeats.duplicates(people), sifted, settings)
+    again = _named(people, repeated)
+    shared = _told(repeats.shared_emails(_without(people, again)), sifted, settings)
+    is_repeat = _named(frame, repeated)
+    rejected = rejected | _named(frame, errors(repeated)) | _named(frame, errors(shared))
     status = (
         pl.when(pl.lit(rejected))
         .then(pl.lit(RowStatus.REJECTED.value))
-        .when(pl.lit(repeats))
+        .when(pl.lit(is_repeat))
         .then(pl.lit(RowStatus.DUPLICATE.value))
         .otherwise(pl.lit(RowStatus.READY.value))
     )
     return Checked(
-        frame=_without(frame, rejected | repeats),
-        problems=joined([cells, rows, repeated, shared]),
+        frame=_without(frame, rejected | is_repeat),
+        problems=joined([sifted.problems, repeated, shared]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),
     )
 
 
-def _repeats(
-    people: pl.DataFrame, tables: Sequence[Table], settings: Settings
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Duplicates among the good rows, and e-mails that the rest of them share."""
-    names = [table.source.name for table in tables]
-    repeated = duplicates(people, names)
-    shared = shared_emails(_without(people, _named(people, repeated)), names)
-    return (
-        with_severities(as_they_came(repeated, tables), settings.severity),
-        with_severities(as_they_came(shared, tables), settings.severity),
-    )
+def _told(found: pl.DataFrame, sifted: Sifted, settings: Settings) -> pl.DataFrame:
+    """Problems between rows with the cells as they came, and the user's severities."""
+    return with_severities(as_they_came(found, sifted.table), settings.severity)
 
 
 def _without(frame: pl.DataFrame, out: pl.Series) -> pl.DataFrame:
     """The other rows; the frame itself where none is out."""
     return frame.filter(~out) if out.any() else frame
-
-
-def _together(parts: Sequence[Normalised]) -> pl.DataFrame:
-    """The rows of all files, with every extra column that one of them has."""
-    if len(parts) == 1:
-        return parts[0].frame
-    nobody = pl.DataFrame(
-        schema={SOURCE: pl.UInt16, ROW: pl.UInt32} | dict.fromkeys(BY_NAME, pl.String)
-    )
-    return pl.concat([nobody, *(part.frame for part in parts)], how="diagonal")
 
 
 def _filled(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
@@ -126,9 +139,7 @@ def _filled(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 
 def _named(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
-    """For each row whether one of the problems is at it."""
+    """For each row of one file whether one of the problems is at it."""
     if not problems.height:
         return pl.Series([False]).new_from_index(0, frame.height)
-    key = pl.col(SOURCE).cast(pl.UInt64) * 2**32 + pl.col(ROW)
-    at = problems.select(key).to_series().drop_nulls().unique()
-    return frame.select(key).to_series().is_in(at.implode())
+    return frame[ROW].is_in(problems[ROW].drop_nulls().unique().implode())

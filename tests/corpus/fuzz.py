@@ -20,9 +20,8 @@ from typing import Final
 
 from importer.loader import load
 from importer.model import RowStatus
-from importer.normalise import normalise
 from importer.settings import Settings
-from importer.validate import validate
+from tests.tables import checked
 
 FILES: Final = sorted((Path(__file__).parent / "files").iterdir())
 SETTINGS: Final = Settings(campaign="camp-42", max_bytes=10_000_000, max_expanded_bytes=50_000_000)
@@ -82,9 +81,9 @@ def made(rng: random.Random) -> bytes:
 def check(path: Path) -> str:
     """Reads and checks a file; says whether it had rows."""
     table = load(str(path), SETTINGS)
-    checked = validate([normalise(table, 0, SETTINGS)], [table], SETTINGS)
-    assert checked.rows.height == table.frame.height
-    assert set(checked.rows["status"]) <= set(RowStatus)
+    found = checked(table, settings=SETTINGS)
+    assert found.rows.height == table.frame.height
+    assert set(found.rows["status"]) <= set(RowStatus)
     return "rows" if table.frame.height else "no rows"
 
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from importer import problems
 from importer.errors import TemplateError
-from importer.grouping import Grouped, group
 from importer.problems import SCHEMA
 from importer.settings import Settings
-from importer.templates import Templates
 from schemas.codes import Code
 from schemas.columns import GROUP, ROW
-from tests.rows import ADA, GRACE, MEETING, PARTICIPANTS, checked, frame, write_templates
+from tests import rows as made
+from tests.rows import ADA, GRACE, MEETING, PARTICIPANTS, Grouped, frame, write_templates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def grouped(folder: Path, rows: pl.DataFrame, **said: object) -> Grouped:
     """These rows grouped with the templates of a folder."""
-    return group(checked(rows), Templates(folder), Settings.model_validate(said))
+    return made.grouped(folder, rows, Settings.model_validate(said))
 
 
 def placed(found: Grouped) -> list[tuple[int, int]]:

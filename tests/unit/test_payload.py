@@ -11,14 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer import problems
-from importer.grouping import group
 from importer.identity import Identity
 from importer.model import Counts, Group, Json, Plan, RowStatus
 from importer.payload import Renderer, external_id, planned_rows, render, submissions
 from importer.settings import Settings
-from importer.templates import Templates
 from schemas.columns import COLUMNS, ROW, SOURCE
-from tests.rows import ADA, GRACE, MEETING, checked, frame, write_templates
+from tests.rows import ADA, GRACE, MEETING, checked, frame, grouped, write_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,7 +174,7 @@ def a_plan(folder: Path, rows: pl.DataFrame) -> Plan:
     text = MEETING.replace("{job_title}", "{job_title} {first_name}")
     write_templates(folder, {"onsite-45": text})
     good = checked(rows)
-    found = group(good, Templates(folder), Settings())
+    found = grouped(folder, rows, Settings())
     return Plan((), found.groups, found.frame, good.rows, found.problems, Counts(), "")
 
 

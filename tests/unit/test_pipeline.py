@@ -14,7 +14,7 @@ from importer.people import looking
 from importer.pipeline import deliver, prepare, report_of, resume
 from importer.sandbox.serve import running
 from tests.made import CREDENTIALS
-from tests.place import GOOD, Place, place
+from tests.place import GOOD, PIECE, Place, many, place, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,20 @@ def test_a_limit_leaves_the_rest_open(desk: Place, sandbox: Sandbox) -> None:
     assert again.states == {State.CREATED: 6}
     assert again.stopped == ""
     assert len(set(phones(sandbox))) == 6
+
+
+def test_whom_a_run_wrote_to_is_known_in_every_piece(desk: Place) -> None:
+    """However the list is read, and whatever is kept of it; the hash is that of the files."""
+    names = desk.files(many(200))
+    plan = prepare(names, desk.settings)
+    deliver(plan, desk.settings, Order("a test", CREDENTIALS, limit=50))
+    with looking(desk.settings) as look:
+        known = look.applied_to(plan, desk.settings)
+        assert known.counts.already_imported == 50
+        for whole in (True, False):
+            seen = prepare(names, desk.settings, look, whole=whole, piece=PIECE)
+            same(known, seen)
+            assert seen.hash == plan.hash
 
 
 def test_a_run_that_is_done_is_resumed_in_vain(desk: Place, sandbox: Sandbox) -> None:

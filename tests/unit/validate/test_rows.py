@@ -305,6 +305,6 @@ def test_files_with_different_extra_columns_come_together() -> None:
 
 
 def test_nothing_at_all_is_no_trouble() -> None:
-    """No file, and files without rows."""
-    for result in (checked(), checked(table([]), table([]))):
+    """Files without rows."""
+    for result in (checked(table([])), checked(table([]), table([]))):
         assert result.frame.height == result.rows.height == result.problems.height == 0
