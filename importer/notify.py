@@ -8,35 +8,42 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from tenacity import (
+    RetryCallState,
     RetryError,
     Retrying,
     retry_if_exception_type,
-    stop_after_attempt,
     wait_exponential_jitter,
 )
 
 from importer.settings.environment import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from importer.settings import Settings
 
 _TRIES: Final = 4
 _TIMEOUT_S: Final = 20.0
+_FOR_GOOD: Final = 500
+"""From here on an answer of SMTP says: never."""
 _AGAIN: Final = frozenset({408, 425, 429, 503})
 """Statuses that say: not taken, try later."""
 
 
 class NotDelivered(Exception):
     """A message surely did not arrive; its text is the cause's class or status."""
+
+
+class Refused(Exception):
+    """The same, and another try would be answered the same."""
 
 
 class MaybeDelivered(Exception):
@@ -51,6 +58,8 @@ def send(
     *,
     now: datetime,
     sleep: Callable[[float], object],
+    stopped: Callable[[], bool] = lambda: False,
+    timeout_s: float = _TIMEOUT_S,
 ) -> dict[str, str]:
     """Sends the message wherever the settings want it, each once, with retries.
 
@@ -63,6 +72,8 @@ def send(
         post: the JSON for the webhook.
         now: the date of the mail.
         sleep: waits for that many seconds.
+        stopped: whether the process was told to end; then nothing is tried again.
+        timeout_s: longest silence of a server.
 
     Returns:
         Way (`mail`, `webhook`) -> `sent`, or why it was not; ways that nobody wants are left out.
@@ -76,20 +87,25 @@ def send(
         mail = _mail(settings, subject, text, now)
         password = secrets.importer_smtp_password
         said = "" if password is None else password.get_secret_value()
-        ways["mail"] = lambda: _send_mail(settings, mail, said)
+        ways["mail"] = lambda: _send_mail(settings, mail, said, timeout_s)
     if secrets.importer_webhook_url is not None:
         address = secrets.importer_webhook_url.get_secret_value()
-        ways["webhook"] = lambda: _post(address, post)
-    return {way: _tried(deliver, sleep) for way, deliver in ways.items()}
+        ways["webhook"] = lambda: _post(address, post, timeout_s)
+    return {way: _tried(deliver, sleep, stopped) for way, deliver in ways.items()}
 
 
-def _tried(deliver: Callable[[], None], sleep: Callable[[float], object]) -> str:
+def _tried(
+    deliver: Callable[[], None], sleep: Callable[[float], object], stopped: Callable[[], bool]
+) -> str:
     def pause(seconds: float) -> None:
         sleep(seconds)
 
+    def enough(state: RetryCallState) -> bool:
+        return state.attempt_number >= _TRIES or stopped()
+
     retrying = Retrying(
         retry=retry_if_exception_type(NotDelivered),
-        stop=stop_after_attempt(_TRIES),
+        stop=enough,
         wait=wait_exponential_jitter(initial=1, max=30),
         sleep=pause,
     )
@@ -97,6 +113,8 @@ def _tried(deliver: Callable[[], None], sleep: Callable[[float], object]) -> str
         retrying(deliver)
     except RetryError as exc:
         return f"not delivered ({exc.last_attempt.exception()})"
+    except Refused as exc:
+        return f"not delivered ({exc})"
     except MaybeDelivered as exc:
         return f"perhaps delivered ({exc})"
     except Exception as exc:  # noqa: BLE001 - a message never fails the night
@@ -116,38 +134,64 @@ def _mail(settings: Settings, subject: str, text: str, now: datetime) -> EmailMe
     return mail
 
 
-def _send_mail(settings: Settings, mail: EmailMessage, password: str) -> None:
-    """Hands a mail to the server, once; raises NotDelivered or MaybeDelivered."""
+def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s: float) -> None:
+    """Hands a mail to the server, once; raises NotDelivered, Refused or MaybeDelivered."""
     host, _, port = settings.smtp.partition(":")
     secure = settings.smtp_security
     said = False
+    refused: Mapping[str, tuple[int, bytes]] = {}
     try:
         if secure == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
-                host, int(port or 465), timeout=_TIMEOUT_S, context=ssl.create_default_context()
+                host, int(port or 465), timeout=timeout_s, context=ssl.create_default_context()
             )
         else:
-            server = smtplib.SMTP(host, int(port or 25), timeout=_TIMEOUT_S)
-        with server:
+            server = smtplib.SMTP(host, int(port or 25), timeout=timeout_s)
+        with _leaving(server):
             if secure == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if settings.smtp_user is not None:
                 server.login(settings.smtp_user, password)
             said = True
-            server.send_message(mail)
-            said = False
+            refused = server.send_message(mail)
     except smtplib.SMTPResponseException as exc:  # the server's clear no
-        raise NotDelivered(f"SMTP {exc.smtp_code}") from exc
+        raise _no(exc.smtp_code) from exc
+    except smtplib.SMTPRecipientsRefused as exc:
+        raise _no(max(code for code, _ in exc.recipients.values())) from exc
+    except smtplib.SMTPNotSupportedError as exc:
+        raise Refused(f"the server has no {secure}, or no login") from exc
     except (smtplib.SMTPException, OSError) as exc:
-        if said and not isinstance(exc, smtplib.SMTPRecipientsRefused):
+        if said:
             raise MaybeDelivered(type(exc).__name__) from exc
         raise NotDelivered(type(exc).__name__) from exc
+    if refused:
+        raise Refused(f"to {len(refused)} of {len(settings.mail_to)}: SMTP {_codes(refused)}")
 
 
-def _post(address: str, post: Mapping[str, Any]) -> None:
-    """Posts to a webhook, once; raises NotDelivered or MaybeDelivered."""
+@contextmanager
+def _leaving(server: smtplib.SMTP) -> Iterator[None]:
+    """Says goodbye whatever happens; what the server answers to that changes nothing any more."""
     try:
-        with httpx.Client(timeout=_TIMEOUT_S, trust_env=False, follow_redirects=False) as http:
+        yield
+        with suppress(smtplib.SMTPException, OSError):
+            server.quit()
+    finally:
+        server.close()
+
+
+def _no(code: int) -> Exception:
+    """What a server's no means: 5xx for good, anything else for now."""
+    return (Refused if code >= _FOR_GOOD else NotDelivered)(f"SMTP {code}")
+
+
+def _codes(refused: Mapping[str, tuple[int, bytes]]) -> str:
+    return ", ".join(str(code) for code in sorted({code for code, _ in refused.values()}))
+
+
+def _post(address: str, post: Mapping[str, Any], timeout_s: float) -> None:
+    """Posts to a webhook, once; raises NotDelivered, Refused or MaybeDelivered."""
+    try:
+        with httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False) as http:
             status = http.post(address, json=dict(post)).status_code
     except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
         raise NotDelivered(type(exc).__name__) from exc
@@ -155,5 +199,7 @@ def _post(address: str, post: Mapping[str, Any]) -> None:
         raise MaybeDelivered(type(exc).__name__) from exc
     if status in _AGAIN:
         raise NotDelivered(f"HTTP {status}")
+    if httpx.codes.is_redirect(status) or httpx.codes.is_client_error(status):
+        raise Refused(f"HTTP {status}")
     if not httpx.codes.is_success(status):
         raise MaybeDelivered(f"HTTP {status}")

@@ -148,7 +148,10 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(answers.pop(0) if answers else 200)
+            status = answers.pop(0) if answers else 200
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("location", "/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
 
@@ -156,7 +159,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
             del format, args
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/hook", got, answers

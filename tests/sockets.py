@@ -109,6 +109,13 @@ async def serving(
 
 
 @contextlib.contextmanager
+def nobody_answers() -> Iterator[str]:
+    """The address of a port that takes connections, and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+
+@contextlib.contextmanager
 def nobody_listens() -> Iterator[str]:
     """The address of a port that refuses connections, as long as the context is open."""
     with socket.socket() as taken:

@@ -49,11 +49,11 @@ def nightly(inbox: Path, *, form: str, config: Path | None, **flags: object) -> 
     stop = Stop(settings.grace_s)
     with stop.on_signals():
         night = play(places, clock, stop)
-        faults = tell(night, settings, root, stop.wait)
-    summary = json.dumps(json_of(night), ensure_ascii=False) if form == "json" else text_of(night)
-    click.echo(summary.rstrip("\n"))
-    for fault in faults:
-        click.echo(f"Warning: {fault}", err=True)
+        faults = tell(night, settings, root, stop.wait, stop.asked)
+    if form == "json":
+        click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
+    else:
+        click.echo(text_of(night, faults), nl=False)
     return night.exit_code
 
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def tell(
-    night: NightReport, settings: Settings, root: Path, sleep: Callable[[float], object]
+    night: NightReport,
+    settings: Settings,
+    root: Path,
+    sleep: Callable[[float], object],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[str]:
     """Writes the night's page and metrics, and sends its message; says what did not work.
 
@@ -29,6 +33,7 @@ def tell(
         settings: the main ones.
         root: the inbox.
         sleep: waits between the tries of a message, in seconds.
+        stopped: whether the process was told to end; then no message is tried again.
     """
     faults = []
     if night.files or night.exit_code is not Exit.OK:
@@ -44,11 +49,13 @@ def tell(
             slack_of(night),
             now=night.ended,
             sleep=sleep,
+            stopped=stopped,
         )
         faults += [
-            f"The morning's message by {way} was {how}." for way, how in outcome.items()
+            f"The morning's message by {way} was {how}."
+            for way, how in outcome.items()
             if how != "sent"
-        ]  # fmt: skip
+        ]
     return faults
 
 

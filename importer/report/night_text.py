@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
 
 from importer.report.night import ENDING_MEANING
 from importer.report.outcomes import MEANING
 from importer.report.wording import elapsed, number, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from importer.report.night import FileReport, NightReport
 
+_WIDTH: Final = 79
 
-def text_of(night: NightReport) -> str:
-    """The night as plain text, a few lines for each file."""
+
+def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
+    """The night as plain text of 79 columns, a few lines for each file.
+
+    Args:
+        night: what it did.
+        faults: what could not be written or sent about it, in sentences.
+    """
     took = elapsed((night.ended - night.started).total_seconds())
     lines = [night.headline, f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
     for file in night.files:
         lines += _file_lines(file)
     if night.todo:
-        lines += ["What somebody must do:", *(f"- {plain(each, 500)}" for each in night.todo), ""]
+        lines += ["What somebody must do:", *_points(night.todo), ""]
+    if faults:
+        lines += ["What did not work besides:", *_points(faults), ""]
     lines.append(f"Exit code {night.exit_code.value}: {night.meaning}.")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for each in lines for line in _wrapped(each))
+
+
+def _points(sentences: Sequence[str]) -> list[str]:
+    return [f"- {plain(each, 500)}" for each in sentences]
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line in as many as it needs; no word, and so no path or command, is broken."""
+    indent = "  " if line.startswith((" ", "- ")) else ""
+    return wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
 
 
 def subject_of(night: NightReport) -> str:
@@ -35,8 +59,8 @@ def slack_of(night: NightReport) -> dict[str, Any]:
     return {"text": f"*{night.headline}*\n```\n{text_of(night)}```"}
 
 
-def json_of(night: NightReport) -> dict[str, Any]:
-    """The night as JSON, version 1."""
+def json_of(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
+    """The night as JSON, version 1; `faults` as for `text_of`."""
     return {
         "schema_version": 1,
         "night": night.id,
@@ -49,6 +73,7 @@ def json_of(night: NightReport) -> dict[str, Any]:
         "problems": dict(sorted(night.problems.items())),
         "doubtful_open": night.doubtful_open,
         "todo": list(night.todo),
+        "faults": list(faults),
         "files": [_file_json(file) for file in night.files],
     }
 

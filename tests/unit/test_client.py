@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import shutil
-import ssl
-import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +17,7 @@ from importer.errors import CredentialsError
 from importer.model import MaybeSent, NotSent, Reply, Verb
 from importer.retry import Policy, decide
 from importer.settings import Credentials
+from tests.certificates import made_certificate
 from tests.made import BODY, CREDENTIALS, settings, submission
 from tests.misdeeds import (
     CLEAR,
@@ -35,8 +33,8 @@ from tests.misdeeds import (
 from tests.sockets import Peer, Seen, nobody_listens, serving
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
-    from pathlib import Path
 
     from importer.model import Json, Submission
     from tests.misdeeds import Behaviour
@@ -107,24 +105,7 @@ def test_a_port_that_refuses_is_not_sent() -> None:
 @pytest.fixture(scope="module")
 def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """A server's TLS with a certificate that nobody vouches for."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    folder: Path = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        (
-            *(openssl, "req", "-x509", "-nodes", "-days", "1", "-newkey", "ec"),
-            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key)),
-            *("-out", str(certificate)),
-        ),
-        check=True,
-        capture_output=True,
-    )
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
-    return tls
+    return made_certificate(tmp_path_factory.mktemp("tls")).tls
 
 
 def test_tls_that_cannot_be_proved_is_not_sent(own_certificate: ssl.SSLContext) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from importer import notify
 from importer.settings import Settings
 from tests.nights import listening
-from tests.sockets import nobody_listens
+from tests.sockets import nobody_answers, nobody_listens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 7, 10, 6, tzinfo=UTC)
 
 
-def sent(settings: Settings, waits: list[float]) -> Mapping[str, str]:
+def sent(settings: Settings, waits: list[float], **more: Any) -> Mapping[str, str]:
     """Sends a message."""
-    return notify.send(settings, "subject", "text", {"text": "t"}, now=NOW, sleep=waits.append)
+    return notify.send(
+        settings, "subject", "text", {"text": "t"}, now=NOW, sleep=waits.append, **more
+    )
 
 
 def test_nobody_wants_a_message() -> None:
@@ -35,6 +37,8 @@ def test_nobody_wants_a_message() -> None:
         ([503, 429], "sent", 3),
         ([503] * 9, "not delivered (HTTP 503)", 4),
         ([500], "perhaps delivered (HTTP 500)", 1),
+        ([404], "not delivered (HTTP 404)", 1),
+        ([307], "not delivered (HTTP 307)", 1),
     ],
 )
 def test_a_webhook(
@@ -48,6 +52,26 @@ def test_a_webhook(
         assert sent(Settings(), waits) == {"webhook": outcome}
     assert len(got) == posts
     assert len(waits) == posts - 1
+
+
+def test_a_webhook_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have taken the message, so it gets no second one."""
+    waits: list[float] = []
+    with nobody_answers() as url:
+        monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
+        assert sent(Settings(), waits, timeout_s=0.1) == {
+            "webhook": "perhaps delivered (ReadTimeout)"
+        }
+    assert waits == []
+
+
+def test_whoever_is_told_to_stop_tries_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is to end, and no message keeps it."""
+    with listening() as (url, got, statuses):
+        statuses.extend([503] * 4)
+        monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
+        assert sent(Settings(), [], stopped=lambda: True) == {"webhook": "not delivered (HTTP 503)"}
+    assert len(got) == 1
 
 
 def test_a_mail_server_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
