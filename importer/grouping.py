@@ -249,5 +249,5 @@ def _broken(
     found = problems.at(
         rows, Code.TEMPLATE_INVALID, value=pl.col("#value"), detail=pl.col("#detail")
     )
-    column = rows["#column"].replace("", None).alias("column")
+    column = rows["#column"].replace("", None).cast(problems.COLUMN).alias("column")
     return found.with_columns(column)

@@ -145,7 +145,9 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
     codes = (
         plan.problems.filter(pl.col(ROW).is_not_null())
         .group_by(SOURCE, ROW)
-        .agg(pl.col("code").unique(maintain_order=True).str.join(" ").alias("codes"))
+        .agg(
+            pl.col("code").unique(maintain_order=True).cast(pl.String).str.join(" ").alias("codes")
+        )
     )
     shared = _shared(plan, identity, settings)
     noted = (

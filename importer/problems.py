@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
     from importer.model import Table
 
+COLUMN: Final = pl.Categorical()
+_CODE: Final = pl.Enum([code.value for code in Code])
+_SEVERITY: Final = pl.Enum([severity.value for severity in Severity])
+
 SCHEMA: Final = pl.Schema(
     {
         SOURCE: pl.UInt16(),
         ROW: pl.UInt32(),
-        "column": pl.String(),
-        "code": pl.String(),
-        "severity": pl.String(),
+        "column": COLUMN,
+        "code": _CODE,
+        "severity": _SEVERITY,
         "value": pl.String(),
         "detail": pl.String(),
     }
@@ -77,9 +81,9 @@ def at(
     return frame.select(
         pl.col(SOURCE).cast(pl.UInt16),
         pl.col(ROW).cast(pl.UInt32),
-        pl.lit(column, dtype=pl.String).alias("column"),
-        pl.lit(code.value).alias("code"),
-        pl.lit(WORDS[code].severity.value).alias("severity"),
+        pl.lit(column, dtype=COLUMN).alias("column"),
+        pl.lit(code.value, dtype=_CODE).alias("code"),
+        pl.lit(WORDS[code].severity.value, dtype=_SEVERITY).alias("severity"),
         value.fill_null("").alias("value"),
         (pl.lit("") if detail is None else detail.fill_null("")).alias("detail"),
     )
@@ -101,14 +105,9 @@ def with_severities(frame: pl.DataFrame, severities: Mapping[Code, Severity]) ->
     """The same problems with the user's severities over those of the table."""
     if not severities:
         return frame
-    old = [code.value for code in severities]
-    new = [severity.value for severity in severities.values()]
-    return frame.with_columns(
-        pl.coalesce(
-            pl.col("code").replace_strict(old, new, default=None, return_dtype=pl.String),
-            pl.col("severity"),
-        ).alias("severity")
-    )
+    own = {code.value: severity.value for code, severity in severities.items()}
+    said = pl.col("code").replace_strict(own, default=None, return_dtype=_SEVERITY)
+    return frame.with_columns(pl.coalesce(said, "severity").alias("severity"))
 
 
 def errors(frame: pl.DataFrame) -> pl.DataFrame:

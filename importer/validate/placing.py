@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.problems import empty, errors
+from importer.problems import COLUMN, empty, errors
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
@@ -71,7 +71,10 @@ def at_their_columns(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) 
             failed = failed.filter(~this)
         elif there and there[0] != columns[0]:
             failed = failed.with_columns(
-                pl.when(this).then(pl.lit(there[0])).otherwise("column").alias("column")
+                pl.when(this)
+                .then(pl.lit(there[0], dtype=COLUMN))
+                .otherwise("column")
+                .alias("column")
             )
     return failed
 
