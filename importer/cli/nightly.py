@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from importer.cli.options import settings_flags
 from importer.errors import Exit
-from importer.nightly.doctor import examine
-from importer.nightly.morning import tell
+from importer.nightly.doctor import examine, tried
+from importer.nightly.morning import page_given_back, tell
 from importer.nightly.night import play
 from importer.nightly.places import Places
 from importer.nightly.release import inbox_of
 from importer.nightly.release import release as let_go
+from importer.nightly.remote.address import is_remote
+from importer.nightly.remote.opening import opened, opened_remote, rooted
+from importer.nightly.remote.releasing import release_remote
+from importer.nightly.remote.trying import try_remote
 from importer.nightly.stopping import Stop, SystemClock
 from importer.report.night_text import json_of, text_of
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 _WHEN = ("quiet_s", "timezone", "send_between", "deadline", "grace_s", "log_file", "metrics_file")
 
 
@@ -27,7 +32,7 @@ def _said(flags: dict[str, object]) -> dict[str, object]:
 
 
 @click.command(short_help="Import what has arrived in a folder, unattended.")
-@click.argument("inbox", type=_FOLDER)
+@click.argument("inbox")
 @click.option(
     "--format",
     "form",
@@ -37,19 +42,21 @@ def _said(flags: dict[str, object]) -> dict[str, object]:
     help="How the night is summed up on standard output.",
 )
 @settings_flags("ledger", "base_url", "rate_per_s", "concurrency", *_WHEN)
-def nightly(inbox: Path, *, form: str, config: Path | None, **flags: object) -> int:
+def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
     """Import every new file of INBOX and of its subfolders, once, and end.
+
+    INBOX is a folder, or lies elsewhere: s3://bucket/inbox, gs://, az:// or sftp://user@host/inbox.
 
     Imported files go to done/, odd ones to held/ until `importer release`, unreadable ones to
     failed/. What a crash or the deadline leaves is the next night's first work.
     """
-    root = inbox.resolve()
-    places, clock = Places(root, config, _said(flags)), SystemClock()
-    settings = places.settings()
-    stop = Stop(settings.grace_s)
+    places, clock = rooted(inbox, Places(Path(), config, _said(flags))), SystemClock()
+    stop = Stop(places.settings().grace_s)
     with stop.on_signals():
-        night = play(places, clock, stop)
-        faults = tell(night, settings, root, stop.wait, stop.asked)
+        place = opened(inbox, places, clock, stop)
+        night = play(places, clock, stop, place)
+        faults = tell(night, places.settings(), places.root, stop.wait, stop.asked)
+        faults += page_given_back(place, clock.now())
     if form == "json":
         click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
     else:
@@ -58,27 +65,41 @@ def nightly(inbox: Path, *, form: str, config: Path | None, **flags: object) -> 
 
 
 @click.command(short_help="Let go of a file that a night held.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file")
 @settings_flags("ledger")
-def release(file: Path, *, config: Path | None, **flags: object) -> None:
+def release(file: str, *, config: Path | None, **flags: object) -> None:
     """Let go of FILE, which lies in held/ or failed/: the next night begins with it.
 
     No guard holds it again; whom the ledger knows as contacted is left out as ever.
     """
-    clock = SystemClock()
-    moved = let_go(file, Places(inbox_of(file)[0], config, _said(flags)), clock.now())
+    places, clock = Places(Path(), config, _said(flags)), SystemClock()
+    if is_remote(file):
+        stop = Stop(0.0)
+        with stop.on_signals():
+            moved = release_remote(file, places, clock, stop)
+    else:
+        held = Path(file)
+        moved = let_go(held, replace(places, root=inbox_of(held)[0]), clock.now())
     click.echo(f"{file} is released; the next night begins with {moved}.", err=True)
 
 
 @click.command(short_help="Try everything that a night needs, and say what is wrong.")
-@click.argument("inbox", type=_FOLDER)
+@click.argument("inbox")
 @settings_flags("ledger", "base_url")
-def doctor(inbox: Path, *, config: Path | None, **flags: object) -> int:
+def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
     """Try settings, credentials, templates, ledger, folders and clock for a night in INBOX.
 
     It sends one harmless question to the API and writes nothing but a file that it deletes again.
     """
-    findings = examine(Places(inbox.resolve(), config, _said(flags)), SystemClock().now())
+    places, clock = Places(Path(), config, _said(flags)), SystemClock()
+    if is_remote(inbox):
+        with TemporaryDirectory() as folder:  # the desk stays as it is
+            places = replace(places, root=Path(folder))
+            far = opened_remote(inbox, places, clock, Stop(0.0))
+            remote = tried("inbox", lambda: try_remote(far))
+            findings = examine(places, clock.now(), remote)
+    else:
+        findings = examine(rooted(inbox, places), clock.now())
     for finding in findings:
         click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}: {finding.said}")
     return Exit.OK if all(finding.well for finding in findings) else Exit.SETUP

@@ -8,7 +8,7 @@ from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.nightly.case import rows_of_plan, rows_of_run
 from importer.nightly.hours import date_of
-from importer.nightly.inbox import DONE, FAILED, HELD, free
+from importer.nightly.inbox import DONE, FAILED, HELD
 from importer.nightly.writing import write_pages
 from importer.report.night import Ending, FileReport, worst
 
@@ -41,7 +41,7 @@ def concluded(
     run = None if report is None else report.run
     date = date_of(settings, now) if _FOLDERS[ending] == DONE else ""
     into = work.inbox.place(_FOLDERS[ending], case.folder, date)
-    target = free(into, case.path.name)
+    target = work.inbox.free(into, case.path.name)
     pages, faults = write_pages(plan, run, target, settings, now)
     moved = work.inbox.move(case.path, into, target.name)
     place = target if moved is None else moved

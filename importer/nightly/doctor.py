@@ -49,42 +49,48 @@ class _Wrong(Exception):
     """Something does not work; the text says what and what to do."""
 
 
-def examine(places: Places, now: datetime) -> list[Finding]:
+def examine(places: Places, now: datetime, remote: Finding | None = None) -> list[Finding]:
     """Tries everything; what is wrong with one thing hides no other.
 
     Args:
         places: the inbox and its settings.
         now: UTC.
+        remote: what was found out about an inbox that lies elsewhere, whose settings lie here.
     """
-    found = [_tried("settings", lambda: _settings(places))]
+    found = [tried("settings", lambda: _settings(places))]
+    inbox = tried("inbox", lambda: _inbox(places.root)) if remote is None else remote
     if not found[0].well:
-        return [*found, _tried("inbox", lambda: _inbox(places.root))]
+        return [*found, inbox]
     folders = [""] + [folder for folder in _subfolders(places.root) if folder]
-    found += [_tried("inbox", lambda: _inbox(places.root))]
+    found.append(inbox)
     for folder in folders:
         at = f" of {folder}" if folder else ""
-        settings_found = _tried(f"settings{at}", partial(_said, places, folder))
+        settings_found = tried(f"settings{at}", partial(_said, places, folder))
         if folder:
             found.append(settings_found)
         if not settings_found.well:
             continue
         settings = places.settings(folder)
-        found.append(_tried(f"templates{at}", partial(_templates, settings)))
-        found.append(_tried(f"ledger{at}", partial(_ledger, settings, now)))
+        found.append(tried(f"templates{at}", partial(_templates, settings)))
+        found.append(tried(f"ledger{at}", partial(_ledger, settings, now)))
     main = places.settings()
-    found.append(_tried("credentials", lambda: _credentials(main)))
+    if remote is not None:
+        desk = main.desk / ".importer-doctor" if main.desk.is_dir() else main.desk
+        found.append(tried("desk", lambda: _writable(desk)))
+    found.append(tried("credentials", lambda: _credentials(main)))
     if found[-1].well:
-        found.append(_tried("service", lambda: _service(main)))
-    found.append(_tried("clock", lambda: _clock(now)))
+        found.append(tried("service", lambda: _service(main)))
+    found.append(tried("clock", lambda: _clock(now)))
     found += [
-        _tried(name, partial(_writable, path))
+        tried(name, partial(_writable, path))
         for name, path in (("log file", main.log_file), ("metrics file", main.metrics_file))
         if path is not None
     ]
     return found
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+def tried(what: str, attempt: Callable[[], str]) -> Finding:
+    """Tries one thing; whatever is wrong with it is found out, and not raised."""
     try:
         return Finding(what, well=True, said=attempt())
     except ImporterError as exc:

@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError
+from importer.nightly.alone import alone
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
+
+    from importer.errors import ImporterError
 
 WORKING, DONE, HELD, FAILED, NIGHTS = "working", "done", "held", "failed", "nights"
 OURS: Final = frozenset({WORKING, DONE, HELD, FAILED, NIGHTS})
@@ -28,9 +33,11 @@ SETTINGS: Final = "importer.yaml"
 MARKER: Final = ".done"
 _UNFINISHED: Final = (".part", ".filepart", ".partial", ".tmp", ".crdownload", ".swp")
 _HIDDEN: Final = (".", "~$")
+WRITTEN: Final = (".check.html", ".rejected.csv", ".results.csv")
+"""What a night writes beside a file."""
 
-Print = tuple[int, int, int, int]
-"""What changes when a file does: device, inode, size, time of the last change in nanoseconds."""
+Print = tuple[int | str, ...]
+"""What changes when a file does, such as size and time of the last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,8 @@ class Arrival:
         folder: subfolder of the inbox; empty for the inbox itself.
         path: where it lies.
         print: of it.
-        changed_s: seconds since 1970 of its last change; the system's time, which no program
-            that uploads can set.
+        changed_s: seconds since 1970 of its last change; a time which no program that uploads
+            can set, or infinite where there is none.
         marked: its `.done` marker lies beside it.
     """
 
@@ -62,6 +69,33 @@ class Inbox:
     """
 
     root: Path
+
+    @property
+    def name(self) -> str:
+        """Where it is, for a person."""
+        return str(self.root)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its folder is only the desk of an inbox on another machine."""
+        return False
+
+    @contextmanager
+    def at_work(self, now: datetime) -> Iterator[None]:
+        """Keeps every other night out of it.
+
+        Raises:
+            ConfigurationError: another one works there, or it cannot be written to.
+        """
+        with alone(self.root, now):
+            yield
+
+    def begin(self) -> list[ImporterError]:
+        """Does what comes before the first file, and gives what of it did not work."""
+        return []
+
+    def carry_back(self) -> None:
+        """Gives what was made of files to where they came from; nothing where that is here."""
 
     def arrivals(self) -> list[Arrival]:
         """What has arrived, in order of subfolder and name; unfinished and hidden files are not.
@@ -108,6 +142,10 @@ class Inbox:
             raise _refused(place, "made", exc) from exc
         return place
 
+    def free(self, folder: Path, name: str) -> Path:
+        """A path in one of its folders that nothing has."""
+        return free(folder, name)
+
     def move(self, path: Path, into: Path, name: str) -> Path | None:
         """Moves a file by an atomic rename, under a name that is free; None where it is gone.
 
@@ -126,7 +164,7 @@ class Inbox:
 
     def _in(self, folder: str, place: Path) -> Iterator[Arrival]:
         for path in sorted(place.iterdir()):
-            if not _may_be_taken(path.name):
+            if not may_be_taken(path.name):
                 continue
             try:
                 facts = path.lstat()
@@ -195,7 +233,8 @@ def _print(facts: os.stat_result) -> Print:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _may_be_taken(name: str) -> bool:
+def may_be_taken(name: str) -> bool:
+    """Whether a file of this name is for us, and not hidden, unfinished or of another kind."""
     lower = name.lower()
     return not (
         lower.startswith(_HIDDEN) or lower.endswith((*_UNFINISHED, MARKER, "~")) or name == SETTINGS

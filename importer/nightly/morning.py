@@ -13,8 +13,10 @@ from importer.report.night_text import slack_of, subject_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
+    from importer.nightly.inbox import Inbox
     from importer.report.night import NightReport
     from importer.settings import Settings
 
@@ -57,6 +59,18 @@ def tell(
             if how != "sent"
         ]
     return faults
+
+
+def page_given_back(inbox: Inbox, now: datetime) -> list[str]:
+    """Gives the night's page to an inbox that lies elsewhere; says what did not work."""
+    if not (inbox.root / NIGHTS).is_dir() or not inbox.elsewhere:
+        return []
+    try:
+        with inbox.at_work(now):
+            inbox.carry_back()
+    except ImporterError as exc:
+        return [exc.message]
+    return []
 
 
 def _page(night: NightReport, root: Path) -> None:

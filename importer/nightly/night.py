@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from importer.errors import Exit, ImporterError
 from importer.ledger import Ledger
 from importer.masks import scrub
-from importer.nightly.alone import alone
 from importer.nightly.case import Work
 from importer.nightly.hours import deadline
 from importer.nightly.importing import take
 from importer.nightly.inbox import Inbox, Watch
 from importer.nightly.log import logging_to
+from importer.nightly.remote.faults import RemoteFault
 from importer.report.night import Ending, FileReport, NightReport, worst
 
 if TYPE_CHECKING:
@@ -34,31 +34,35 @@ _LEAST_S: Final = 1.0
 _WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
 
 
-def play(places: Places, clock: Clock, stop: Stop) -> NightReport:
+def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -> NightReport:
     """Plays one night in an inbox, and says what it did.
 
     Args:
         places: the inbox and its settings.
         clock: the time.
         stop: whether to end early.
+        inbox: where files come from; the folder of the places by default.
 
     Raises:
         ConfigurationError: another night works there, or the main settings, the inbox or the
             main ledger cannot be used.
     """
-    settings = places.settings()
+    inbox = Inbox(places.root) if inbox is None else inbox
     started = clock.now()
     night = f"night-{started:%Y%m%d-%H%M%S}-{token_hex(2)}"  # two inboxes may share a ledger
-    with (
-        alone(places.root, started),
-        logging_to(settings.log_file, clock, night) as log,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(inbox.at_work(started))
+        begun = inbox.begin()
+        settings = places.settings()  # by now the inbox's own are there, wherever it lies
+        log = stack.enter_context(logging_to(settings.log_file, clock, night))
         with Ledger.open(settings.ledger) as ledger:
             ledger.nights.begin(night, started)
         log.info("night.started")
         ends = deadline(settings, started)
-        work = Work(Inbox(places.root), places, clock, stop, log, night, ends)
+        work = Work(inbox, places, clock, stop, log, night, ends)
         course = _Course(work, settings, Watch(settings.quiet_s), clock.elapsed_s())
+        for fault in begun:
+            course.note(fault)
         course.run()
         report = _report(course, started)
         with suppress(ImporterError), Ledger.open(settings.ledger) as ledger:
@@ -95,20 +99,38 @@ class _Course:
                 for folder, path in work.in_order(work.inbox.working()):
                     self._take(folder, path)
                 wait_s = self._claim()
+                with suppress(RemoteFault):  # once more at the end, and said then
+                    work.inbox.carry_back()
                 if wait_s is None or work.stop.asked():
                     break
                 left_s = (work.ends - work.clock.now()).total_seconds()
                 if wait_s >= left_s:
                     break
                 work.clock.wait(max(wait_s, _LEAST_S), work.stop)
+            work.inbox.carry_back()
         except ImporterError as error:
-            self.notes.append(scrub(str(error)))
-            self.fault = error.exit_code
+            self.note(error)
+
+    def note(self, error: ImporterError) -> None:
+        """Takes note of something that is not one file's fault."""
+        said = scrub(str(error))
+        if said not in self.notes:
+            self.notes.append(said)
+        self.fault = worst(self.fault, error.exit_code)
+        self.work.log.error("inbox.fault", exit_code=int(error.exit_code))
+
+    def _arrivals(self) -> list[Arrival]:
+        """What has arrived; nothing where a remote inbox is away, which stops no claimed file."""
+        try:
+            return self.work.inbox.arrivals()
+        except RemoteFault as fault:
+            self.note(fault)
+            return []
 
     def _claim(self) -> float | None:
         """Claims and takes every whole arrival; seconds until there is more to do, or None."""
         work, waits = self.work, []
-        for arrival in work.inbox.arrivals():
+        for arrival in self._arrivals():
             if work.stop.asked():
                 return None
             left_s = self._left_s(arrival)
@@ -117,7 +139,11 @@ class _Course:
             if left_s > 0:
                 waits.append(left_s)
                 continue
-            path = work.inbox.claim(arrival)
+            try:
+                path = work.inbox.claim(arrival)
+            except RemoteFault as fault:
+                self._not_fetched(arrival, fault)
+                continue
             if path is not None:
                 self._take(arrival.folder, path)
         return min([*waits, *self._openings_s()], default=None)
@@ -145,6 +171,21 @@ class _Course:
             return 0.0
         patient = elapsed_s - self.began_s + left_s <= max(settings.patience_s, settings.quiet_s)
         return left_s if patient else None
+
+    def _not_fetched(self, arrival: Arrival, fault: RemoteFault) -> None:
+        """Reports a claimed file that a remote inbox does not give us now."""
+        name, place = scrub(arrival.path.name), self.work.below(arrival.path)
+        self.reports[self._taken] = FileReport(
+            arrival.folder,
+            name,
+            "",
+            Ending.WAITING,
+            scrub(str(fault)),
+            fault.exit_code,
+            place=place,
+        )
+        self._taken += 1
+        self.work.log.warning("file.not-fetched", folder=arrival.folder)
 
     def _take(self, folder: str, path: Path) -> None:
         """Takes a claimed file; what is said of it replaces what was said earlier in the night."""
@@ -177,7 +218,7 @@ def _report(course: _Course, started: datetime) -> NightReport:
     ended = work.clock.now()
     return NightReport(
         id=work.night,
-        inbox=str(work.inbox.root),
+        inbox=work.inbox.name,
         started=started,
         ended=ended,
         files=files,

@@ -27,13 +27,17 @@ class Places:
     config: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
 
+    def main(self) -> Settings:
+        """The main settings, whatever the inbox says; raises SettingsError."""
+        return load_settings(self.config, self.flags)
+
     def settings(self, folder: str = "") -> Settings:
         """The settings for files of a subfolder; of the inbox itself by default.
 
         Raises:
             SettingsError: something in one of the files is unknown or wrong.
         """
-        main = load_settings(self.config, self.flags)
+        main = self.main()
         wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
         over = [file for file in wanted if file.is_file() and not _same(file, main.file)]
         return load_settings(self.config, self.flags, over) if over else main

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
 from importer.nightly.alone import alone
-from importer.nightly.inbox import FAILED, HELD, WORKING, Inbox, digest
+from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, digest
 from importer.report.night import Ending
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.nightly.places import Places
-
-WRITTEN: Final = (".check.html", ".rejected.csv", ".results.csv")
-"""What a night writes beside a file."""
+    from importer.settings import Settings
 
 
 def inbox_of(file: Path) -> tuple[Path, str]:
@@ -49,24 +47,28 @@ def release(file: Path, places: Places, now: datetime) -> Path:
         raise UsageError(f"{file} is what was written about a file.", "Name the file itself.")
     settings, inbox = places.settings(folder), Inbox(root)
     with alone(root, now):
-        sha256 = digest(file)
-        with Ledger.open(settings.ledger) as ledger:
-            before = ledger.nights.last(sha256)
-            ledger.nights.write(
-                NightFile(
-                    night=f"release-{now:%Y%m%d-%H%M%S}-{token_hex(2)}",
-                    position=0,
-                    folder=folder,
-                    name=file.name,
-                    sha256=sha256,
-                    at=now,
-                    ending=Ending.RELEASED.value,
-                    run=None if before is None else before.run,
-                )
-            )
+        record(settings, folder, file.name, digest(file), now)
         moved = inbox.move(file, root / WORKING / folder, file.name)
         if moved is None:
             raise UsageError(f"{file} is gone.")
         for suffix in WRITTEN:  # they are written again when the file is through
             file.with_name(file.name + suffix).unlink(missing_ok=True)
         return moved
+
+
+def record(settings: Settings, folder: str, name: str, sha256: str, now: datetime) -> None:
+    """Writes into the ledger that a person looked at a content and let it go."""
+    with Ledger.open(settings.ledger) as ledger:
+        before = ledger.nights.last(sha256)
+        ledger.nights.write(
+            NightFile(
+                night=f"release-{now:%Y%m%d-%H%M%S}-{token_hex(2)}",
+                position=0,
+                folder=folder,
+                name=name,
+                sha256=sha256,
+                at=now,
+                ending=Ending.RELEASED.value,
+                run=None if before is None else before.run,
+            )
+        )

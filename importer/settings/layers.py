@@ -139,7 +139,7 @@ def flag(key: str) -> str:
 def placed(values: Mapping[str, object], base: Path) -> dict[str, object]:
     """The same values, with paths taken from `base`."""
     found = dict(values)
-    for key in ("templates", "hmac_key_file", "log_file", "metrics_file"):
+    for key in ("templates", "desk", "hmac_key_file", "log_file", "metrics_file"):
         if isinstance(path := found.get(key), Path):
             found[key] = base / path.expanduser()
     if isinstance(url := found.get("ledger"), str):

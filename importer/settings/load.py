@@ -61,7 +61,12 @@ def load_settings(
     if wrong:
         raise SettingsError("\n".join(wrong))
     values = placed(
-        {"ledger": "sqlite:///importer.db", "templates": Path("templates")}, place.folder
+        {
+            "ledger": "sqlite:///importer.db",
+            "templates": Path("templates"),
+            "desk": Path("desk"),
+        },
+        place.folder,
     )
     for layer, base in zip(layers, bases, strict=True):
         for one, other in (("campaign", "external_campaign"), ("external_campaign", "campaign")):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from importer.settings.values import Wait
+from importer.settings.values import Seconds, Wait
 
 _CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _PERCENT: Final = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,4})?)\s*%")
@@ -81,6 +81,12 @@ class NightlySettings(BaseModel):
     """Longest wait for files that are still being written, seconds; the next night takes them."""
     done_marker: bool = False
     """Take a file only once another one, called FILE.done, lies beside it."""
+    desk: Path = Path("desk")
+    """Folder of this machine in which a night works on the files of a remote inbox."""
+    remote_timeout_s: Seconds = 30.0
+    """Seconds to wait for a remote inbox in every step of the network."""
+    remote_file_s: Wait = 1800.0
+    """Longest time in which a file must have come from a remote inbox, seconds."""
     timezone: Zone = "UTC"
     """Time zone of send_between, of deadline, and of the dates that folders are called by."""
     send_between: Hours | None = None

@@ -1,0 +1,111 @@
+"""The address of a remote inbox: what it may say, and what it may not."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from importer.errors import UsageError
+
+EXTRAS: Final = {"s3": "s3", "gs": "gs", "az": "az", "abfs": "az", "sftp": "sftp"}
+"""Scheme of an address -> the extra that can speak it."""
+_KNOWN: Final = "s3://, gs://, az:// and sftp://"
+
+
+def is_remote(text: str) -> bool:
+    """Whether a command's argument is an address, and not a folder of this machine."""
+    return "://" in text
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a remote inbox, or a file in it, lies; there is no secret in it.
+
+    Attributes:
+        scheme: one of `EXTRAS`.
+        host: bucket, container, or name of the server.
+        path: below it, without slashes at its ends; of a server, from its root.
+        user: on an SFTP server; None for whom SSH's own settings name.
+        port: of an SFTP server; None for whatever SSH's own settings name.
+    """
+
+    scheme: str
+    host: str
+    path: str
+    user: str | None = None
+    port: int | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """Reads an address.
+
+        Raises:
+            UsageError: it is none, or has something in it that must not stand there.
+        """
+        scheme, _, rest = text.partition("://")
+        if scheme not in EXTRAS:
+            raise UsageError(
+                f"There are no inboxes at {scheme}:// addresses.", f"Give a folder, or {_KNOWN}."
+            )
+        login = rest.partition("/")[0].rpartition("@")[0]
+        if ":" in login or (login and scheme in {"s3", "gs"}):
+            raise UsageError(
+                "There is a password in the address, where every list of processes shows it.",
+                "Take it out, and renew it. SFTP takes a key file or an agent, and the others what "
+                "their own tools use: the environment, or a profile.",
+            )
+        if "?" in rest or "#" in rest:
+            raise UsageError(
+                "The address has `?` or `#` in it, where tokens stand.",
+                "Name bucket and folder alone; credentials come from the environment.",
+            )
+        try:
+            parts = urlsplit(f"{scheme}://{rest}")
+            port = parts.port
+        except ValueError as exc:
+            raise UsageError("The address has a port or a host that cannot be one.") from exc
+        host = parts.netloc if scheme in {"az", "abfs"} else rest.partition("/")[0]
+        if scheme == "sftp":
+            host = parts.hostname or ""
+        path = re.sub(r"/{2,}", "/", rest.partition("/")[2]).strip("/")
+        if not host:
+            raise UsageError(f"{scheme}:// says not where.", "Name the bucket or the server.")
+        if {".", ".."} & set(path.split("/")):
+            raise UsageError("The address has `.` or `..` in it.", "Name the folder itself.")
+        sftp = scheme == "sftp"
+        return cls(scheme, host, path, parts.username if sftp else None, port if sftp else None)
+
+    def __str__(self) -> str:
+        """The address as it is written; two ways to write one come out the same."""
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        return f"{self.scheme}://{user}{self.host}{port}/{self.path}".rstrip("/")
+
+    def below(self, path: str) -> str:
+        """A path relative to this address, as its file system names it."""
+        if self.scheme == "sftp":
+            return "/" + "/".join(filter(None, (self.path, path)))
+        return "/".join(filter(None, (self.host.rpartition("@")[0] or self.host, self.path, path)))
+
+    @property
+    def bucket(self) -> str:
+        """What the file system calls the bucket; the root of a server."""
+        return Address(self.scheme, self.host, "").below("")
+
+    @property
+    def folder_name(self) -> str:
+        """A name for a folder of this machine that no other address has."""
+        words = re.sub(r"[^A-Za-z0-9.-]+", "-", str(self)).strip("-.")[:60]
+        return f"{words}-{hashlib.sha256(str(self).encode()).hexdigest()[:8]}"
+
+    def split_at(self, *names: str) -> tuple[Address, str] | None:
+        """The inbox and the path in it, of a file in one of these folders of an inbox, or None."""
+        parts = self.path.split("/")
+        for at in (len(parts) - 2, len(parts) - 3):
+            if at >= 0 and parts[at] in names:
+                inbox = Address(self.scheme, self.host, "/".join(parts[:at]), self.user, self.port)
+                return inbox, "/".join(parts[at:])
+        return None

@@ -1,0 +1,128 @@
+"""The one gate for what remote stores raise: each becomes one sentence, and may be tried again."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import ConfigurationError, Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.nightly.remote.address import Address
+
+
+class RemoteFault(ConfigurationError):
+    """A remote inbox does not do what it was asked for; nothing of a file or a person is in it.
+
+    Args:
+        message: what is wrong.
+        fix: what to do about it.
+        passing: it may work in a moment.
+    """
+
+    def __init__(self, message: str, fix: str = "", *, passing: bool = False) -> None:
+        super().__init__(message, fix)
+        self.passing = passing
+
+
+class RemoteStopped(RemoteFault):
+    """The night ended while something was fetched or given back."""
+
+    exit_code = Exit.INTERRUPTED
+
+
+_WAYS: Final = {
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account.",
+    "az": "Set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with its key.",
+    "abfs": "Set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with its key.",
+    "sftp": "Give it a key that the server knows: ~/.ssh/config, ~/.ssh/id_ed25519, or an agent.",
+}
+"""Scheme -> where its credentials come from."""
+
+_WORDS: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
+    (
+        frozenset({"BadHostKeyException"}),
+        "{place} shows another host key than known_hosts has for it.",
+        "Ask its owner why. Until then nothing is sent there.",
+    ),
+    (
+        frozenset({"UnknownHostKey"}),
+        "The host key of {place} is unknown.",
+        "Get the key from the server's owner, and put it into ~/.ssh/known_hosts.",
+    ),
+    (
+        frozenset({
+            "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError",
+            "ProfileNotFound", "TokenRetrievalError", "SSOTokenLoadError",
+            "UnauthorizedSSOTokenError", "DefaultCredentialsError", "CredentialUnavailableError",
+        }),
+        "There are no credentials for {place}.",
+        "{way}",
+    ),
+    (
+        frozenset({
+            "AuthenticationException", "PasswordRequiredException", "ClientAuthenticationError",
+            "PermissionError",
+        }),
+        "{place} refuses us: wrong credentials, or they may not do this.",
+        "{way} They need to list, read, write and delete there.",
+    ),
+    (
+        frozenset({"FileNotFoundError", "ResourceNotFoundError"}),
+        "{address} is not there.",
+        "Make it, or correct its name.",
+    ),
+)  # fmt: skip
+"""Names of classes, of whichever library is installed -> what is wrong, and what to do."""
+
+_PASSING: Final = frozenset({
+    "OSError", "EOFError", "SSHException", "HTTPClientError", "ConnectionError", "ClientError",
+    "HttpError", "FSTimeoutError", "ResponseParserError", "ServiceRequestError",
+    "ServiceResponseError",
+})  # fmt: skip
+"""Names of classes of which another try may get rid."""
+
+
+def explained(address: Address, error: Exception) -> RemoteFault:
+    """What an exception of a remote store means, without anything that it quotes."""
+    if isinstance(error, RemoteFault):
+        return error
+    names, kind = _names(error), type(error).__name__
+    words = {
+        "place": f"{address.scheme}://{address.host}",
+        "address": str(address),
+        "way": _WAYS[address.scheme],
+    }
+    for marks, message, fix in _WORDS:
+        if names & marks:
+            return RemoteFault(message.format(**words), fix.format(**words))
+    if names & _PASSING or "Timeout" in kind:
+        return RemoteFault(
+            f"{words['place']} does not answer as it should ({kind}).",
+            "Whatever is left is done by the next night.",
+            passing=True,
+        )
+    return RemoteFault(
+        f"{words['place']} cannot be used ({kind}).", "Check its address and its settings."
+    )
+
+
+@contextmanager
+def gate(address: Address) -> Iterator[None]:
+    """Lets nothing of a remote store's exceptions through but a RemoteFault."""
+    try:
+        yield
+    except Exception as error:  # whatever its libraries raise
+        raise explained(address, error) from error
+
+
+def _names(error: BaseException) -> set[str]:
+    """The classes of an exception, and of the one that it was raised for."""
+    raised = [error, *([error.__cause__] if error.__cause__ is not None else [])]
+    names = {each.__name__ for one in raised for each in type(one).__mro__}
+    if "SSHException" in names and "known_hosts" in str(error):
+        names.add("UnknownHostKey")  # paramiko has no class for it
+    return names

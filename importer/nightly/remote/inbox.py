@@ -1,0 +1,315 @@
+"""A remote inbox at work: files are brought to a desk, imported there, and given back.
+
+The order of steps, each durable before the next one begins. A crash between any two of them loses
+nothing and writes to nobody twice:
+
+1. The ledger gets a claim, unique by inbox, path and version. Nothing was touched yet.
+2. The file is fetched beside the desk's folders, and is still that version and that long.
+3. The claim gets the file's hash and its place on the desk.
+4. The file is renamed into `working/` of the desk. Its original stays where it is.
+5. It is imported as any file of a local inbox, and lies in `done/`, `held/` or `failed/`.
+6. The pages about it, and then the file, are put to the same folder of the inbox, and looked at.
+7. The original is removed, if it is still the claimed version; what was uploaded meanwhile stays.
+8. The claim gets its end.
+9. The desk's copies are removed.
+
+The original is the last thing to go, so whatever is cut off can be fetched once more. That is what
+a night does first: it holds the inbox's lock in the ledger, so whatever claim is open belongs to
+nobody else. What the desk still has of it, by its hash, goes on from there; the rest is fetched
+again. A content that was imported already is known to the ledger, which is the second net.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import ConfigurationError
+from importer.ledger import Ledger
+from importer.ledger.claims import Claim
+from importer.nightly.alone import alone
+from importer.nightly.inbox import (
+    FAILED,
+    HELD,
+    MARKER,
+    OURS,
+    SETTINGS,
+    WORKING,
+    Arrival,
+    Inbox,
+    digest,
+    free,
+    may_be_taken,
+)
+from importer.nightly.remote.faults import RemoteFault
+from importer.nightly.remote.returning import carry_back, left_on_desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from importer.errors import ImporterError
+    from importer.nightly.remote.store import Entry, Store
+    from importer.nightly.stopping import Clock
+
+_DRAFT: Final = ".fetching"
+_AWAY_AFTER: Final = 2
+"""So many files in a row that could not be fetched, and the inbox counts as away."""
+
+
+@dataclass
+class _State:
+    """What a night learns of the inbox.
+
+    Attributes:
+        away: it does not answer; nothing more is fetched in this night.
+        failures: files in a row that could not be fetched.
+        settings: path -> version of each settings file, as it lies on the desk.
+    """
+
+    away: bool = False
+    failures: int = 0
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RemoteInbox(Inbox):
+    """An inbox that lies elsewhere, with its desk.
+
+    Args:
+        root: the desk; made where it is not there.
+        store: the door to the inbox.
+        ledger: URL of the ledger that has the claims, the same for every machine.
+        clock: the time of claims.
+    """
+
+    store: Store
+    ledger: str
+    clock: Clock
+    _state: _State = field(default_factory=_State)
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return str(self.store.address)
+
+    @property
+    def elsewhere(self) -> bool:
+        """It does."""
+        return True
+
+    @contextmanager
+    def at_work(self, now: datetime) -> Iterator[None]:
+        """Keeps every other night out of the desk and, by the ledger, out of the inbox."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise _desk_refused(self.root, exc) from exc
+        try:
+            with (
+                alone(self.root, now),
+                Ledger.open(self.ledger) as ledger,
+                ledger.hold("importer nightly", inbox=self.name),
+            ):
+                yield
+        finally:
+            self.store.close()
+
+    def begin(self) -> list[ImporterError]:
+        """Gives back what the last night left, reads the settings, and fetches what was claimed."""
+        faults: list[ImporterError] = []
+        for step in (self.carry_back, self.read_settings, self._take_up):
+            try:
+                step()
+            except RemoteFault as fault:
+                faults.append(fault)
+                if fault.passing or step == self.read_settings:
+                    self._state.away = True  # not without settings: they name the campaign
+                    break
+        return faults
+
+    def carry_back(self) -> None:
+        """Gives back what lies in the desk's `done/`, `held/`, `failed/` and `nights/`."""
+        carry_back(self.root, self.store, self.ledger, self.clock)
+
+    def read_settings(self) -> None:
+        """Brings every `importer.yaml` of the inbox to the desk; raises RemoteFault."""
+        for _ in self._folders():
+            pass
+
+    def arrivals(self) -> list[Arrival]:
+        """What has arrived and is nobody's yet, by the rules of a local inbox.
+
+        Raises:
+            RemoteFault: the inbox cannot be listed; this night lists it no more.
+        """
+        if self._state.away:
+            return []
+        with Ledger.open(self.ledger) as ledger:
+            claimed = {(each.path, each.version) for each in ledger.claims.open(self.name)}
+        try:
+            return [
+                arrival
+                for folder, entries in self._folders()
+                for arrival in self._arrivals_in(folder, entries)
+                if (self._path(arrival), arrival.print[1]) not in claimed
+            ]
+        except RemoteFault:
+            self._state.away = True
+            raise
+
+    def claim(self, arrival: Arrival) -> Path | None:
+        """Claims an arrival and brings it to the desk; None where it is gone, or another's.
+
+        Raises:
+            RemoteFault: it cannot be fetched now; the claim stays, and the next night goes on.
+        """
+        if self._state.away:
+            return None
+        claim = self.claim_of(self._path(arrival), str(arrival.print[1]))
+        with Ledger.open(self.ledger) as ledger:
+            if not ledger.claims.take(claim):
+                return None
+        try:
+            path = self.bring(claim)
+        except RemoteFault:
+            self._state.failures += 1
+            self._state.away = self._state.failures >= _AWAY_AFTER
+            raise
+        self._state.failures = 0
+        return path
+
+    def give_back(self, path: Path, folder: str) -> Path | None:
+        """Leaves a file of the desk where it is: its original can be fetched again."""
+        del folder
+        return path
+
+    def free(self, folder: Path, name: str) -> Path:
+        """A path that nothing has, neither on the desk nor, as far as it answers, in the inbox."""
+        number, path = 1, free(folder, name)
+        with suppress(RemoteFault):
+            while not self._state.away and self.store.entry(self._below(path)) is not None:
+                number += 1
+                path = free(folder, f"{Path(name).stem}-{number}{Path(name).suffix}")
+        return path
+
+    # ---- claims ------------------------------------------------------------------------------
+
+    def claim_of(self, path: str, version: str) -> Claim:
+        """A claim by this process, now."""
+        holder = f"{socket.gethostname()} (process {os.getpid()})"
+        return Claim(self.name, path, version, self.clock.now(), holder)
+
+    def bring(self, claim: Claim, learnt: Callable[[str], None] | None = None) -> Path | None:
+        """Fetches a claimed file into `working/`; None, and no claim, where it is gone.
+
+        Args:
+            claim: in the ledger already.
+            learnt: told the file's hash before it is there.
+        """
+        draft = self.root / _DRAFT
+        sha256 = self.store.fetch(claim.path, claim.version, draft)
+        with Ledger.open(self.ledger) as ledger:
+            if sha256 is None:  # what lies there now, if anything does, is an arrival of its own
+                ledger.claims.drop(claim)
+                return None
+            try:
+                into = self.root / WORKING / folder_of(claim.path)
+                into.mkdir(parents=True, exist_ok=True)
+                target = free(into, claim.path.rpartition("/")[2])
+                ledger.claims.fetched(claim, self._below(target), sha256)
+                if learnt is not None:
+                    learnt(sha256)
+                draft.rename(target)
+            except OSError as exc:
+                raise RemoteFault(*_desk_refused(self.root, exc).args) from exc
+        with suppress(RemoteFault):  # without its file a marker means nothing
+            self.remove(claim.path + MARKER)
+        return target
+
+    def _take_up(self) -> None:
+        """Fetches again what an earlier night claimed and this desk has not."""
+        with Ledger.open(self.ledger) as ledger:
+            open_claims = ledger.claims.open(self.name)
+        here = left_on_desk(self.root) if open_claims else frozenset()
+        for claim in open_claims:
+            if claim.sha256 not in here and not self._lies_at_its_place(claim):
+                self.bring(claim)
+
+    def _lies_at_its_place(self, claim: Claim) -> bool:
+        path = self.root / claim.place
+        return bool(claim.place) and path.is_file() and digest(path) == claim.sha256
+
+    def has(self, path: str) -> bool:
+        """Whether a file of the inbox is claimed, and lies on the desk."""
+        with Ledger.open(self.ledger) as ledger:
+            claims = ledger.claims.open(self.name)
+        return any(each.path == path and self._lies_at_its_place(each) for each in claims)
+
+    def remove(self, path: str) -> None:
+        """Removes whatever lies at a path of the inbox."""
+        found = self.store.entry(path)
+        if found is not None:
+            self.store.remove(path, found.version)
+
+    # ---- what lies there ---------------------------------------------------------------------
+
+    def _folders(self) -> Iterator[tuple[str, Sequence[Entry]]]:
+        """The inbox and each subfolder, their settings brought, with what lies in them."""
+        root = self.store.listed()
+        folders = [each.name for each in root if each.folder]
+        names = [name for name in folders if name not in OURS and not name.startswith(".")]
+        for folder, entries in (("", root), *((name, self.store.listed(name)) for name in names)):
+            self._read_settings(folder, entries)
+            yield folder, entries
+
+    def _arrivals_in(self, folder: str, entries: Sequence[Entry]) -> Iterator[Arrival]:
+        names = {each.name for each in entries}
+        for each in entries:
+            if not each.folder and may_be_taken(each.name):
+                yield Arrival(
+                    folder,
+                    self.root / folder / each.name,
+                    (each.size, each.version),
+                    each.changed_s,
+                    each.name + MARKER in names,
+                )
+
+    def _read_settings(self, folder: str, entries: Sequence[Entry]) -> None:
+        here = self.root / folder / SETTINGS
+        path = self._below(here)
+        found = next((each for each in entries if each.name == SETTINGS), None)
+        try:
+            if found is None:
+                here.unlink(missing_ok=True)
+            elif self._state.settings.get(path) != found.version or not here.is_file():
+                here.parent.mkdir(parents=True, exist_ok=True)
+                if self.store.fetch(path, found.version, self.root / _DRAFT) is None:
+                    raise RemoteFault(f"{self.name}/{path} changed while it was read.")
+                (self.root / _DRAFT).replace(here)
+                self._state.settings[path] = found.version
+        except OSError as exc:
+            raise RemoteFault(*_desk_refused(self.root, exc).args) from exc
+
+    def _path(self, arrival: Arrival) -> str:
+        return self._below(arrival.path)
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def folder_of(path: str) -> str:
+    """The subfolder of a path in an inbox, also where it lies in `held/` or `failed/`."""
+    parts = path.split("/")[:-1]
+    return "/".join(parts[1:] if parts and parts[0] in {HELD, FAILED} else parts)
+
+
+def _desk_refused(desk: Path, exc: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The desk {desk} cannot be worked on: {exc.strerror}.",
+        "Make room, and give the importer write access, or name another folder in `desk:`.",
+    )
