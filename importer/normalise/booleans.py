@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -29,6 +30,7 @@ _NO: Final = """
 """
 
 
+@cache
 def _table() -> pl.DataFrame:
     """Folded word -> `true` or `false`."""
     meaning = dict.fromkeys(_YES.split(), "true") | dict.fromkeys(_NO.split(), "false")
@@ -42,9 +44,6 @@ def _key(cells: pl.Series) -> pl.Series:
     return plain.zip_with(plain != "", cells)
 
 
-_SAID: Final = _table()
-
-
 def booleans(cells: pl.Series) -> pl.Series:
     """`true`, `false`, or null where a cell is empty or neither.
 
@@ -55,7 +54,7 @@ def booleans(cells: pl.Series) -> pl.Series:
     if not distinct.len():
         return cells
     table = pl.DataFrame({"cell": distinct, "word": _key(distinct)}).join(
-        _SAID, on="word", how="inner"
+        _table(), on="word", how="inner"
     )
     return cells.replace_strict(
         table["cell"], table["said"], default=None, return_dtype=pl.String
