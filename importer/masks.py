@@ -23,6 +23,17 @@ _PERSONAL: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_STAMP: Final = re.compile(
+    r"""
+    (?<![\d+])
+    (?: (?:19|20)\d\d [-_.]? (?:0[1-9]|1[0-2]) [-_.]? (?:0[1-9]|[12]\d|3[01])   # 20261122
+      | (?:0[1-9]|[12]\d|3[01]) [-_.] (?:0[1-9]|1[0-2]) [-_.] (?:19|20)\d\d )   # 22.11.2026
+    (?: [-_T ]? (?:[01]\d|2[0-3]) [-_.]? [0-5]\d (?: [-_.]? [0-5]\d )? )?      # 190850
+    (?!\d)
+    """,
+    re.VERBOSE,
+)
+"""A day, perhaps with a time, as files are called by."""
 
 
 def mask_phone(e164: str) -> str:
@@ -61,6 +72,15 @@ def mask(value: str) -> str:
 def scrub(text: str) -> str:
     """Free text with the phones and e-mails in it masked; ids, hashes and dates stay."""
     return _PERSONAL.sub(_scrubbed, text)
+
+
+def scrub_name(text: str) -> str:
+    """The same for a file's name, or a sentence with one or with a run's id: their dates stay."""
+    shown, end = [], 0
+    for stamp in _STAMP.finditer(text):
+        shown += [scrub(text[end : stamp.start()]), stamp.group()]
+        end = stamp.end()
+    return "".join([*shown, scrub(text[end:])])
 
 
 def _scrubbed(found: re.Match[str]) -> str:

@@ -19,6 +19,10 @@ _BROKEN = (
     "is damaged",
     "Restore it from a backup; do not start with an empty one, or people are contacted twice.",
 )
+_DISK = (
+    "cannot be read or written: its disk reports an error",
+    "Make room, or mend the disk. If the file is lost, restore a backup; never start an empty one.",
+)
 _NONE = (
     "is no ledger: the file is not a SQLite database",
     "Correct `ledger:` in importer.yaml, or restore the file from a backup.",
@@ -33,7 +37,8 @@ _OTHER = ("refused a statement", "This is a fault of importer; please report it.
 _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("file is not a database", _NONE),
     ("malformed", _BROKEN),
-    ("disk i/o error", _BROKEN),
+    ("ioerr_shmsize", _FULL),  # how SQLite says it where it cannot make room to share memory in
+    ("disk i/o error", _DISK),
     ("database or disk is full", _FULL),
     ("no space left", _FULL),
     ("locked", _BUSY),
@@ -58,10 +63,11 @@ def explained(name: str, error: SQLAlchemyError) -> LedgerError:
         name: the ledger for a person: its file, or its URL without the password.
         error: as SQLAlchemy raised it.
     """
-    said = str(getattr(error, "orig", None) or error).casefold()
+    original = getattr(error, "orig", None) or error
+    said = f"{original} {getattr(original, 'sqlite_errorname', '')}".casefold()
     what, fix = next((words for mark, words in _WORDS if mark in said), _OTHER)
     if what is _OTHER[0]:
-        what = f"{what} ({type(getattr(error, 'orig', None) or error).__name__})"
+        what = f"{what} ({type(original).__name__})"
     return LedgerError(f"The ledger {name} {what}.", fix)
 
 

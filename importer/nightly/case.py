@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
-from importer.masks import scrub
+from importer.masks import scrub_name
 from importer.model import State
 from importer.nightly.hours import opens
 from importer.report.night import Ending, FileReport
@@ -130,8 +130,8 @@ class Case:
         self, ending: Ending, reason: str, exit_code: Exit, **more: Unpack[Said]
     ) -> FileReport:
         """The report of it; a reason never quotes a phone or an e-mail."""
-        name, file_id = scrub(self.path.name), self.sha256[:_ID]
-        return FileReport(self.folder, name, file_id, ending, scrub(reason), exit_code, **more)
+        name, file_id = scrub_name(self.path.name), self.sha256[:_ID]
+        return FileReport(self.folder, name, file_id, ending, scrub_name(reason), exit_code, **more)
 
 
 def rows_of_plan(counts: Counts) -> dict[str, int]:

@@ -48,6 +48,8 @@ def concluded(
     if run is not None:
         with Ledger.open(settings.ledger) as ledger:
             ledger.nights.moved(run, case.sha256, str(place))
+    if faults and run is not None:
+        faults.append(f"`importer results {run}` shows what became of its rows.")
     reason = " ".join([reason, *faults]).strip()
     case.record(ending, reason=reason, run=run, facts=facts or {})
     case.log.info("file.concluded", ending=ending.value, exit_code=int(exit_code), run=run)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.gates import exit_of_plan, unusable
 from importer.ledger import Ledger
-from importer.masks import scrub
+from importer.masks import scrub, scrub_name
 from importer.nightly.case import Case, Work
 from importer.nightly.concluding import concluded, concluded_run
 from importer.nightly.inbox import FAILED, digest, print_of
@@ -38,7 +38,7 @@ def take(work: Work, folder: str, path: Path, position: int) -> FileReport:
         position: of the file in the night.
     """
     place = str(path.relative_to(work.inbox.root))
-    report = FileReport(folder, scrub(path.name), "", Ending.WAITING, place=place)
+    report = FileReport(folder, scrub_name(path.name), "", Ending.WAITING, place=place)
     try:
         return _taken(work, folder, path, position)
     except FileNotFoundError:

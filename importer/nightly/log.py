@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -34,7 +35,8 @@ def logging_to(file: Path | None, clock: Clock, night: str) -> Iterator[Log]:
         yield log
     finally:
         if out is not sys.stderr:
-            out.close()
+            with suppress(OSError):  # what it could not write before, it cannot now
+                out.close()
 
 
 def _opened(file: Path | None) -> tuple[TextIO, str]:
@@ -48,18 +50,27 @@ def _opened(file: Path | None) -> tuple[TextIO, str]:
 
 
 class _Lines:
-    """Writes a line; a disk that is full keeps no import from going on."""
+    """Writes a line; a disk that is full keeps no import from going on, and no event untold."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def msg(self, message: str) -> None:
-        """Writes one event."""
+        """Writes one event, to standard error where the file takes no more."""
         try:
-            self._out.write(message + "\n")
-            self._out.flush()
-        except OSError:
-            return
+            self._write(message)
+        except OSError as exc:
+            if self._out is sys.stderr:
+                return
+            self._out = sys.stderr
+            cause = exc.strerror or type(exc).__name__
+            said = {**json.loads(message), "event": "log.unwritable", "cause": cause}
+            self.msg(json.dumps(said))
+            self.msg(message)
+
+    def _write(self, message: str) -> None:
+        self._out.write(message + "\n")
+        self._out.flush()
 
     debug = info = warning = error = msg
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import EXIT_MEANING, Exit
+from importer.masks import scrub_name
 from importer.report.wording import counted
 
 if TYPE_CHECKING:
@@ -145,13 +146,14 @@ class NightReport:
         """What somebody must do, in sentences."""
         found = []
         for file in self.files:
+            place = scrub_name(file.place)
             if file.ending is Ending.HELD:
-                found.append(f"Look at {file.place}, then `importer release` it or take it away.")
+                found.append(f"Look at {place}, then `importer release` it or take it away.")
             elif file.ending is Ending.FAILED:
-                found.append(f"Mend {file.place} and send it again.")
+                found.append(f"Mend {place} and send it again.")
             elif file.ending is Ending.DONE and file.rows.get("rejected"):
                 count = counted(file.rows["rejected"], "row was", "rows were")
-                found.append(f"{count} rejected in {file.place}; the rejected rows lie beside it.")
+                found.append(f"{count} rejected in {place}; the rejected rows lie beside it.")
         if self.doubtful_open:
             count = counted(self.doubtful_open, "submission")
             found.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
+from importer.masks import scrub_name
 from importer.report.night import ENDING_MEANING
 from importer.report.outcomes import MEANING
 from importer.report.wording import elapsed, number, plain
@@ -94,7 +95,7 @@ def _file_lines(file: FileReport) -> list[str]:
     details = (rows, plain(file.reason, 500), f"run {file.run}" if file.run else "")
     lines += [f"  {detail}" for detail in details if detail]
     if file.place:
-        lines.append(f"  lies in {plain(file.place, 200)}")
+        lines.append(f"  lies in {plain(scrub_name(file.place), 200)}")
     return [*lines, ""]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.masks import mask, mask_email, mask_phone, scrub
+from importer.masks import mask, mask_email, mask_phone, scrub, scrub_name
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,25 @@ def test_phones_and_emails_in_free_text_become_masks(text: str, scrubbed: str) -
 def test_ids_dates_and_small_numbers_stay(text: str) -> None:
     """What helps to find the cause is not masked."""
     assert scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("candidates-20261122.csv", "candidates-20261122.csv"),
+        ("22.11.2026 leeds.xlsx", "22.11.2026 leeds.xlsx"),
+        ("export_20261122_0230.csv", "export_20261122_0230.csv"),
+        ("run 20261122-190850-b8de of 2026-11-22", "run 20261122-190850-b8de of 2026-11-22"),
+        ("/srv/2026/11/list.csv", "/srv/2026/11/list.csv"),
+        ("+14155550001.csv", "+1 •••• 0001.csv"),
+        ("20261122 07700900123.csv", "20261122 •••• 0123.csv"),
+        ("20261399.csv", "•••• 1399.csv"),
+        ("+20261122.csv", "+20 •••• 22.csv"),
+    ],
+)
+def test_dates_in_names_of_files_stay(name: str, shown: str) -> None:
+    """Files are called by the day; nobody's phone is a day that exists, or hardly."""
+    assert scrub_name(name) == shown
 
 
 @given(

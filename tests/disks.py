@@ -1,0 +1,43 @@
+"""A disk of its own that is soon full: really mounted, where this process may do so."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of so many bytes, mounted at a folder; skips where that is not allowed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount to make a small disk with")
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(("umount", "--lazy", str(folder)), check=True)
+
+
+def filled(folder: Path, free: int = 0) -> Path:
+    """Fills the disk of a folder up to so many free bytes; the file to remove to make room."""
+    filler = folder / ".filler"
+    page = bytes(4096)
+    with filler.open("wb", buffering=0) as out:
+        try:
+            while out.write(page) == len(page):
+                pass
+        except OSError:
+            out.truncate(max(0, out.tell() - free) // 4096 * 4096)
+    return filler
