@@ -105,8 +105,10 @@ class Bed:
         return self.desk.write(f"inbox/{name}", text)
 
     def settings(self, base_url: str, more: str = "") -> None:
-        """Writes the main importer.yaml."""
-        self.desk.write("importer.yaml", f"{SETTINGS}base_url: {base_url}\n{more}")
+        """Writes the main importer.yaml; `more` has lines that go over the usual ones."""
+        over = {line.partition(":")[0] for line in more.splitlines()}
+        usual = [line for line in SETTINGS.splitlines() if line.partition(":")[0] not in over]
+        self.desk.write("importer.yaml", "\n".join([*usual, f"base_url: {base_url}", more]))
 
     def night(self, stop: Stop | None = None) -> NightReport:
         """Plays a night, and what the morning sees of it."""

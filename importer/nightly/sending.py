@@ -58,10 +58,11 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
         exit_code=report.exit_code,
         **{state.value: count for state, count in report.states.items()},
     )
-    if report.exit_code == Exit.INTERRUPTED:
+    outage = heard.outage(report, troubled=case.path in work.troubled)
+    if report.exit_code == Exit.INTERRUPTED or (outage and work.stop.asked()):
         told = "The night was told to stop." if work.stop.asked() else "The time was over."
         return _left(case, report, told, Exit.INTERRUPTED)
-    if heard.outage(report, troubled=case.path in work.troubled):
+    if outage:
         work.refused = bool(heard.codes & _REFUSALS)
         work.pause(case.path, settings.outage_wait_s)
         reason = report.stopped or heard.unread_because or "The API did not take every row."
