@@ -87,13 +87,14 @@ class Bed:
     clock: HandClock = field(
         default_factory=lambda: HandClock(datetime.now(UTC) + timedelta(days=1))
     )
+    folder: str = "inbox"
     sleeps: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @property
     def inbox(self) -> Path:
         """The folder that files arrive in."""
-        return self.desk.folder / "inbox"
+        return self.desk.folder / self.folder
 
     @property
     def places(self) -> Places:
@@ -102,7 +103,7 @@ class Bed:
 
     def arrive(self, name: str, text: str | bytes) -> Path:
         """Puts a file into the inbox."""
-        return self.desk.write(f"inbox/{name}", text)
+        return self.desk.write(f"{self.folder}/{name}", text)
 
     def settings(self, base_url: str, more: str = "") -> None:
         """Writes the main importer.yaml; `more` has lines that go over the usual ones."""

@@ -221,6 +221,7 @@ def _report(course: _Course, started: datetime) -> NightReport:
         inbox=work.inbox.name,
         started=started,
         ended=ended,
+        took_s=work.clock.elapsed_s() - course.began_s,
         files=files,
         notes=tuple(notes),
         exit_code=code,

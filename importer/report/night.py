@@ -92,7 +92,8 @@ class NightReport:
         id: of the night, such as `night-20261122-020000`.
         inbox: the folder.
         started: UTC.
-        ended: UTC.
+        ended: UTC; a clock that jumped may have it before `started`.
+        took_s: seconds between the two, by a clock that never jumps.
         files: in the order in which they were taken.
         notes: what else somebody should know, in sentences.
         exit_code: the worst of the night.
@@ -105,6 +106,7 @@ class NightReport:
     inbox: str
     started: datetime
     ended: datetime
+    took_s: float
     files: tuple[FileReport, ...]
     notes: tuple[str, ...]
     exit_code: Exit

@@ -45,9 +45,8 @@ def _lines(night: NightReport) -> Iterator[str]:
         "Files of the last night by what became of them.",
         ((f'ending="{each.value}"', endings[each]) for each in Ending if each != Ending.RELEASED),
     )
-    duration_s = (night.ended - night.started).total_seconds()
     for name, about, value in (
-        ("night_duration_seconds", "How long the last night took.", duration_s),
+        ("night_duration_seconds", "How long the last night took.", night.took_s),
         ("night_end_timestamp_seconds", "When the last night ended.", night.ended.timestamp()),
         ("night_exit_code", "How the last night ended.", float(night.exit_code.value)),
         ("doubtful_open", "Submissions that may have been accepted.", float(night.doubtful_open)),

@@ -36,7 +36,7 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
         found = [("the file", file.place), *file.pages] if file.place else list(file.pages)
         return [(label, quote(str(way / place))) for label, place in found]
 
-    took = elapsed((night.ended - night.started).total_seconds())
+    took = elapsed(night.took_s)
     with replacing(path) as out:
         for part in (
             environment()

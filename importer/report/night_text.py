@@ -25,7 +25,7 @@ def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
         night: what it did.
         faults: what could not be written or sent about it, in sentences.
     """
-    took = elapsed((night.ended - night.started).total_seconds())
+    took = elapsed(night.took_s)
     lines = [night.headline, f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
     for file in night.files:
         lines += _file_lines(file)
