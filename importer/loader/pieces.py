@@ -19,6 +19,7 @@ from importer import problems
 from importer.loader import footers, header_row, regular
 from importer.loader.assemble import assemble
 from importer.loader.cells import Cells
+from importer.loader.cutting import end_of_rows, rows_in
 from importer.loader.delimited import open_text
 from importer.loader.refusal import Refusal
 from importer.loader.table import load
@@ -132,7 +133,7 @@ class _Long:
             if held is not None:
                 yield partial(self._table, *held, last=False)
             held = block, before
-            before += _rows(block)
+            before += rows_in(block)
             if before > self.settings.max_rows:
                 raise Uneven(self.begun.name)
         if held is None:
@@ -163,7 +164,7 @@ class _Long:
                     left -= len(chunk)
                     kept += chunk if self._read else self._below_header(chunk)
                     self._read += len(chunk)
-                    end = _end_of_rows(kept) if left > 0 else len(kept)
+                    end = end_of_rows(kept) if left > 0 else len(kept)
                     if not end:
                         raise Uneven(self.begun.name)
                     yield kept[:end]
@@ -239,24 +240,3 @@ def _up_to(header: Record, head: bytes) -> bytes:
         if not end:
             return b""
     return head[:end]
-
-
-def _end_of_rows(text: bytes) -> int:
-    """Where the last whole row of a text ends: after a line break outside of quotation marks."""
-    end = text.rfind(b"\n")
-    if b'"' not in text:
-        return end + 1
-    marks = text.count(b'"')
-    after, edge = 0, len(text)
-    while end >= 0:
-        after += text.count(b'"', end, edge)
-        if (marks - after) % 2 == 0:
-            return end + 1
-        edge, end = end, text.rfind(b"\n", 0, end)
-    return 0
-
-
-def _rows(text: bytes) -> int:
-    """How many rows a text has: its line breaks outside of quotation marks, and what follows."""
-    outside = text.split(b'"')[::2] if b'"' in text else [text]
-    return sum(part.count(b"\n") for part in outside) + (not text.endswith(b"\n"))

@@ -89,12 +89,11 @@ def _looks_regular(data: bytes, start: int, mark: bytes, *, quoted: bool) -> boo
 def _complete(frame: pl.DataFrame, data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:
     """Whether the cells account for every delimiter and every line of the text."""
     ends = data.count(b"\n", start) + (len(data) > start and not data.endswith(b"\n"))
-    delimiters = data.count(mark, start)
-    wrapped = 0
-    if quoted:
-        wrapped = _inside(frame, "\n")
-        ends -= wrapped
-        delimiters -= _inside(frame, mark.decode())
+    wrapped = _inside(frame, "\n") if quoted else 0
+    ends -= wrapped
+    if frame.height == ends and not frame.to_series(-1).null_count():
+        return True  # a row that lacked a cell would lack its last one
+    delimiters = data.count(mark, start) - (_inside(frame, mark.decode()) if quoted else 0)
     blank = 0
     if frame.select(pl.all_horizontal(pl.all().is_null()).any()).item():
         if wrapped:

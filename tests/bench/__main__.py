@@ -2,8 +2,8 @@
 
 Files of 10,000, 100,000 and 1,000,000 rows (10,000,000 too with BENCH_HUGE=1) are made in `.bench/`
 by the seeded generator. Everything is a process of its own, from its start to its end: ours from
-the command to the HTML report on disk. Ratios are of CPU seconds, which other work on the machine
-changes less than the clock; those of the clock stand beside them.
+the command to the HTML report on disk. Ratios are of the clock, as whoever waits has it, and of the
+best of a few runs, since other work on the machine is in it; CPU seconds stand beside.
 """
 
 from __future__ import annotations

@@ -57,19 +57,25 @@ def aims_of(found: Mapping[int, Sequence[Entry]]) -> list[Aim]:
 
 
 def _of_a_million(costs: Mapping[str, Cost]) -> list[Aim]:
-    """Ours beside the others on the million."""
-    own = costs[OURS].cpu_s
+    """Ours beside the others on the million, by the clock."""
+    own, floor = costs[OURS], costs[FLOOR]
     return [
-        Aim(f"1,000,000 rows: CPU beside `{FLOOR}`", own / costs[FLOOR].cpu_s, 5, "x"),
-        Aim("1,000,000 rows: faster than the loop", costs[LOOP].cpu_s / own, 8, "x", least=True),
+        Aim(f"1,000,000 rows: beside `{FLOOR}`", own.wall_s / floor.wall_s, 5, "x"),
+        Aim(
+            "1,000,000 rows: faster than the loop",
+            costs[LOOP].wall_s / own.wall_s,
+            8,
+            "x",
+            least=True,
+        ),
         Aim(
             "1,000,000 rows: faster than Frictionless",
-            costs[FRICTIONLESS].cpu_s / own,
+            costs[FRICTIONLESS].wall_s / own.wall_s,
             10,
             "x",
             least=True,
         ),
-        Aim("1,000,000 rows: peak memory", costs[OURS].peak_mb, 1200, "MB"),
+        Aim("1,000,000 rows: peak memory", own.peak_mb, 1200, "MB"),
     ]
 
 
