@@ -25,6 +25,8 @@ def alone(root: Path, since: datetime) -> Iterator[None]:
     Raises:
         ConfigurationError: another one works there, or the inbox cannot be written to.
     """
+    if root.is_file():
+        raise ConfigurationError(f"{root} is a file; an inbox is a folder.", "Name the folder.")
     if not root.is_dir():
         raise ConfigurationError(f"There is no folder {root}.", "Make it, or correct its name.")
     card = root / ".nightly-holder"

@@ -119,6 +119,8 @@ def _said(places: Places, folder: str) -> str:
 
 
 def _inbox(root: Path) -> str:
+    if root.is_file():
+        raise _Wrong(f"{root} is a file; name the folder that it lies in.")
     if not root.is_dir():
         raise _Wrong(f"There is no folder {root}; make it.")
     working = root / WORKING

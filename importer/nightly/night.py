@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
-from importer.errors import Exit, ImporterError
+from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.ledger import Ledger
 from importer.masks import scrub
 from importer.nightly.case import Work
@@ -143,6 +143,9 @@ class _Course:
                 path = work.inbox.claim(arrival)
             except RemoteFault as fault:
                 self._not_fetched(arrival, fault)
+                continue
+            except ConfigurationError as error:  # of this folder: what lies in others goes on
+                self.note(error)
                 continue
             if path is not None:
                 self._take(arrival.folder, path)

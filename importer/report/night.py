@@ -50,6 +50,9 @@ WORST: Final = (
 )
 """The exit codes, from the best to the worst."""
 
+_FOR_SOMEBODY: Final = frozenset({Exit.SETUP, Exit.INPUT, Exit.USAGE})
+"""A file that waits for one of these reasons waits for ever, unless somebody does something."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
@@ -156,12 +159,15 @@ class NightReport:
             elif file.ending is Ending.DONE and file.rows.get("rejected"):
                 count = counted(file.rows["rejected"], "row was", "rows were")
                 found.append(f"{count} rejected in {place}; the rejected rows lie beside it.")
+            elif file.ending is Ending.WAITING and file.exit_code in _FOR_SOMEBODY:
+                found.append(f"See to what keeps {place} waiting: {file.reason}")
         if self.doubtful_open:
             count = counted(self.doubtful_open, "submission")
             found.append(
                 f"{count} may have been accepted: `importer reconcile`, then `importer resolve`."
             )
-        return (*found, *self.notes)
+        told = " ".join(file.reason for file in self.files)
+        return (*found, *(note for note in self.notes if note not in told))
 
     @property
     def meaning(self) -> str:

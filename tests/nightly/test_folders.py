@@ -1,0 +1,105 @@
+"""Folders that are not as they should be: clear words, and the others go on."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from importer.report.night import Ending
+from tests.disks import small_disk
+from tests.nights import Bed, people
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from importer.report.night import NightReport
+    from importer.sandbox.sandbox import Sandbox
+
+MB = 1_000_000
+SETTINGS = {
+    "unknown key": ("campain: x\n", "did you mean `campaign`"),
+    "not YAML": ("campaign: [\n", "importer.yaml:"),
+    "not text": (b"\xff\xfe\x00", "importer.yaml"),
+    "a list": ("- campaign\n", "importer.yaml"),
+    "a wrong value": ("quiet_s: soon\n", "quiet_s"),
+}
+
+
+def endings(night: NightReport) -> dict[str, Ending]:
+    """What became of the files of each folder."""
+    return {file.folder: file.ending for file in night.files}
+
+
+@pytest.mark.parametrize(("text", "said"), SETTINGS.values(), ids=SETTINGS)
+def test_broken_settings_of_a_subfolder(
+    bed: Bed, sandbox: Sandbox, text: str | bytes, said: str
+) -> None:
+    """Its files wait with the reason, the others go; once mended, the next night has them."""
+    bed.arrive("broken/importer.yaml", text)
+    bed.arrive("broken/a.csv", people(0, 2))
+    bed.arrive("without/a.csv", people(2, 2))
+    night = bed.night()
+    assert endings(night) == {"broken": Ending.WAITING, "without": Ending.DONE}
+    assert said in night.files[0].reason
+    assert night.exit_code is Exit.SETUP
+    assert any(said in each for each in night.todo)
+    bed.arrive("broken/importer.yaml", "")
+    assert endings(bed.night()) == {"broken": Ending.DONE}
+    assert len(sandbox.journal) == 4
+
+
+@pytest.mark.parametrize("more", ["templates: nowhere\n", "meeting: elsewhere\n"])
+def test_templates_that_are_missing(bed: Bed, sandbox: Sandbox, more: str) -> None:
+    """Its files wait with the name of the template; nothing is sent with another one."""
+    bed.arrive("acme/importer.yaml", more)
+    bed.arrive("acme/a.csv", people(0, 2))
+    bed.arrive("other/a.csv", people(2, 2))
+    night = bed.night()
+    assert endings(night) == {"acme": Ending.WAITING, "other": Ending.DONE}
+    assert "there is no meeting template" in night.files[0].reason
+    assert "See to what keeps working/acme/a.csv waiting: " in night.todo[0]
+    bed.arrive("acme/importer.yaml", "")
+    assert endings(bed.night()) == {"acme": Ending.DONE}
+    assert len(sandbox.journal) == 4
+
+
+def test_an_inbox_that_is_none(bed: Bed, tmp_path: Path) -> None:
+    """Neither a folder that is missing nor a file is an inbox."""
+    bed.desk.write("file", "x")
+    for name, said in (("nowhere", "There is no folder"), ("file", "is a file")):
+        for command in ("nightly", "doctor"):
+            end = bed.desk(command, name)
+            assert end.code in {Exit.SETUP, Exit.USAGE}, end
+            assert said in end.out + end.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_inbox_that_cannot_be_written(bed: Bed, sandbox: Sandbox) -> None:
+    """Nothing is sent from where it could not be taken away."""
+    with small_disk(bed.inbox, MB):
+        bed.arrive("a.csv", people(0, 2))
+        subprocess.run(("mount", "-o", "remount,ro", str(bed.inbox)), check=True)
+        for command in ("nightly", "doctor"):
+            end = bed.desk(command, "inbox")
+            assert end.code == Exit.SETUP, end
+            assert "Read-only file system" in end.out + end.err
+        assert bed.lies() == {"a.csv"}
+    assert sandbox.requests <= 1  # the doctor asks
+
+
+def test_a_subfolder_on_another_file_system(bed: Bed, sandbox: Sandbox) -> None:
+    """Its files cannot be claimed at once, so they stay; the others go all the same."""
+    with small_disk(bed.inbox / "far", MB):
+        bed.arrive("far/a.csv", people(0, 2))
+        bed.arrive("near/a.csv", people(2, 2))
+        assert bed.desk("doctor", "inbox").code == Exit.SETUP
+        night = bed.night()
+        assert endings(night) == {"near": Ending.DONE}
+        assert night.exit_code is Exit.SETUP
+        assert "far/a.csv cannot be moved" in night.todo[-1]
+        assert "on one file system" in night.todo[-1]
+        assert "far/a.csv" in bed.lies()
+    assert len(sandbox.journal) == 2
