@@ -21,6 +21,7 @@ WHOLE: Final = {
     "importer/ledger/migrations/versions": "tests/unit/ledger/test_schema.py",
     "importer/loader": "tests/unit/loader",  # from bytes to a table: its readers have one door
     "importer/nightly": "tests/unit/nightly",
+    "importer/nightly/remote": "tests/nightly/test_remote.py",  # on real servers
     "importer/normalise": "tests/unit/normalise",
     "importer/phones": "tests/unit/test_phones.py",  # one answer, that of phonenumbers itself
     "importer/sandbox": "tests/unit/sandbox",  # over HTTP, as a client meets it

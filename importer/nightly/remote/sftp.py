@@ -28,9 +28,11 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
         timeout_s: of every step, seconds.
     """
 
+    cachable = False  # a connection that was ended is not to come back
+
     def __init__(self, host: str, user: str | None, port: int | None, timeout_s: float) -> None:
         self._user, self._port, self._timeout_s = user, port, timeout_s
-        super().__init__(host, host_key_policy="reject", skip_instance_cache=True)
+        super().__init__(host, host_key_policy="reject")
 
     def _connect(self) -> None:
         own = _own_settings(self.host)
