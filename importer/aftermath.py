@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from importer.client import Client
-from importer.ledger import Ledger
+from importer.ledger import held
 from importer.pacing import Pace
 from importer.people import writing
 from importer.reconcile import Doubt, Reconciled, present_statuses, reconcile
@@ -16,6 +16,7 @@ from importer.reconcile import Doubt, Reconciled, present_statuses, reconcile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from importer.ledger import Ledger
     from importer.ledger.records import Doubtful
     from importer.order import Order
     from importer.people import History
@@ -60,11 +61,7 @@ def reconcile_run(name: str | None, settings: Settings, order: Order) -> Settled
         LedgerError: somebody holds the ledger, or there is none.
         UsageError: there is no such run.
     """
-    with (
-        Ledger.open(settings.ledger, create=False) as ledger,
-        ledger.hold(order.command, settings.ledger_wait_s),
-    ):
-        ledger.recover()
+    with held(settings.ledger, order.command, settings.ledger_wait_s) as ledger:
         run = None if name is None else ledger.run(name).id
         history = writing(ledger, settings, order.credentials.organization_id)
         found = asyncio.run(_reconcile(run, history, settings, order))
@@ -78,10 +75,7 @@ def refresh_run(name: str | None, settings: Settings, order: Order) -> Refreshed
         LedgerError: somebody holds the ledger, or there is none.
         UsageError: there is no such run.
     """
-    with (
-        Ledger.open(settings.ledger, create=False) as ledger,
-        ledger.hold(order.command, settings.ledger_wait_s),
-    ):
+    with held(settings.ledger, order.command, settings.ledger_wait_s) as ledger:
         run = None if name is None else ledger.run(name).id
         ids = ledger.conversations(run)
         return asyncio.run(_refresh(ids, ledger, settings, order))

@@ -13,7 +13,7 @@ from importer.delivery import Delivery
 from importer.errors import Exit
 from importer.gates import exit_of_run, same_plan
 from importer.guards import Ending
-from importer.ledger import Ledger
+from importer.ledger import held
 from importer.ledger.records import NewRun, SourceFile
 from importer.model import RunReport
 from importer.payload import planned_rows, submissions
@@ -21,6 +21,7 @@ from importer.people import writing
 from importer.preparing import prepare
 
 if TYPE_CHECKING:
+    from importer.ledger import Ledger
     from importer.ledger.records import Run
     from importer.model import Plan
     from importer.order import Order
@@ -39,11 +40,13 @@ def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
     Raises:
         LedgerError: somebody else holds the ledger, or it fails; nothing more is sent then.
     """
-    with (
-        Ledger.open(settings.ledger, on_commit=order.on_commit) as ledger,
-        ledger.hold(order.command, settings.ledger_wait_s),
-    ):
-        ledger.recover()
+    with held(
+        settings.ledger,
+        order.command,
+        settings.ledger_wait_s,
+        create=True,
+        on_commit=order.on_commit,
+    ) as ledger:
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = history.applied_to(plan, settings)  # again: a run may have ended meanwhile
         new = NewRun(plan.hash, _files(plan), history.noted(settings))
@@ -62,11 +65,9 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
     Raises:
         UsageError: there is no such run, or its files or settings are no longer what they were.
     """
-    with (
-        Ledger.open(settings.ledger, create=False, on_commit=order.on_commit) as ledger,
-        ledger.hold(order.command, settings.ledger_wait_s),
-    ):
-        ledger.recover()
+    with held(
+        settings.ledger, order.command, settings.ledger_wait_s, on_commit=order.on_commit
+    ) as ledger:
         run = ledger.run(name)
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from importer.cli.options import settings_flags, settings_of
 from importer.errors import LedgerError, UsageError
-from importer.ledger import Ledger
+from importer.ledger import Ledger, held
 from importer.loader import load
 from importer.model import State
 from importer.pipeline import report_of
@@ -134,9 +134,6 @@ def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     if days is None:
         raise UsageError(f"--older-than takes days, such as 90d, not {older_than}.")
     settings = settings_of(config, flags)
-    with (
-        Ledger.open(settings.ledger, create=False) as ledger,
-        ledger.hold("importer purge", settings.ledger_wait_s),
-    ):
+    with held(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
     click.echo(f"Removed the masked text of {purged.submissions} submissions.", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -12,13 +13,16 @@ from rich.console import Console
 from importer.aftermath import reconcile_run, refresh_run
 from importer.cli.options import settings_flags, settings_of
 from importer.errors import Exit, UsageError
-from importer.ledger import Ledger
+from importer.ledger import held
 from importer.order import Order
 from importer.report.progress import progress
 from importer.report.terminal_aftermath import refreshed_text, settled_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from importer.settings import Settings
 
 _WIRE = ("base_url", "rate_per_s", "settle_s")
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -34,13 +38,9 @@ def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> in
     doubtful, and are listed with what is needed to settle each by hand. Without RUN, of all runs.
     """
     settings = settings_of(config, flags)
-    console = Console(stderr=True)
-    with progress(console) as tell:
-        order = Order(
-            "importer reconcile", settings.credentials(), on_stage=tell.stage, signals=STOPS
-        )
+    with _order("importer reconcile", settings) as order:
         settled = reconcile_run(run_id, settings, order)
-    console.print(settled_text(settled))
+    Console(stderr=True).print(settled_text(settled))
     return Exit.DOUBTFUL if settled.doubtful else Exit.OK
 
 
@@ -53,13 +53,9 @@ def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
     Who opted out is never contacted by a later run.
     """
     settings = settings_of(config, flags)
-    console = Console(stderr=True)
-    with progress(console) as tell:
-        order = Order(
-            "importer refresh", settings.credentials(), on_stage=tell.stage, signals=STOPS
-        )
+    with _order("importer refresh", settings) as order:
         refreshed = refresh_run(run_id, settings, order)
-    console.print(refreshed_text(refreshed))
+    Console(stderr=True).print(refreshed_text(refreshed))
     return Exit.SETUP if refreshed.reason else Exit.OK
 
 
@@ -87,11 +83,7 @@ def resolve(
     if (sent is None) is not not_sent:
         raise UsageError("Say either --sent ID or --not-sent.")
     settings = settings_of(config, flags)
-    with (
-        Ledger.open(settings.ledger, create=False) as ledger,
-        ledger.hold("importer resolve", settings.ledger_wait_s),
-    ):
-        ledger.recover()
+    with held(settings.ledger, "importer resolve", settings.ledger_wait_s) as ledger:
         settled = ledger.resolve(
             ledger.run(run_id).id,
             row,
@@ -102,3 +94,11 @@ def resolve(
         )
     now = f"is conversation {sent}" if sent is not None else "was not sent, and may go again"
     click.echo(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.", err=True)
+
+
+@contextmanager
+def _order(command: str, settings: Settings) -> Iterator[Order]:
+    """How to go about it: what takes long is said on the terminal, and a signal ends it well."""
+    credentials = settings.credentials()
+    with progress(Console(stderr=True)) as tell:
+        yield Order(command, credentials, on_stage=tell.stage, signals=STOPS)

@@ -3,6 +3,7 @@
 Nothing in it says a readable phone, e-mail or name: a person is a keyed hash and a masked text.
 """
 
+from importer.ledger.holding import held
 from importer.ledger.store import Ledger
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "held"]

@@ -1,0 +1,36 @@
+"""A ledger in hand is nobody else's, and what a crash left open in it is doubtful."""
+
+from __future__ import annotations
+
+import pytest
+
+from importer.errors import LedgerError
+from importer.ledger import Ledger, held
+from importer.model import State
+from tests.unit.ledger.made import new_run, ready
+
+
+def test_there_must_be_one(url: str) -> None:
+    """Unless it is to be made."""
+    with pytest.raises(LedgerError), held(url, "importer resolve"):
+        pass
+    with held(url, "importer run", create=True) as ledger:
+        assert ledger.is_empty()
+
+
+def test_nobody_else_holds_it(url: str) -> None:
+    """Whoever comes second is told who does; afterwards it is free."""
+    with held(url, "importer run", create=True):
+        with pytest.raises(LedgerError, match="importer run"), held(url, "importer purge"):
+            pass
+    with held(url, "importer purge"):
+        pass
+
+
+def test_what_a_crash_left_open_is_doubtful(url: str) -> None:
+    """An intent without an end may have reached somebody."""
+    with Ledger.open(url) as ledger:
+        run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        ledger.intend(run, ["k1"])
+    with held(url, "importer resume") as ledger:
+        assert ledger.counts(run) == {State.DOUBTFUL: 1, State.PLANNED: 1}
