@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import os.path
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from importer.report.files import replacing
 from importer.report.html import environment
-from importer.report.night import ENDING_MEANING
+from importer.report.night import ENDING_MEANING, Ending
 from importer.report.night_text import rows_in_words
+from importer.report.outcomes import MEANING
 from importer.report.wording import elapsed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.report.night import FileReport, NightReport
+
+_KINDS: Final = {Ending.FAILED: "task fix", Ending.HELD: "task check", Ending.WAITING: "task check"}
+"""How a file looks on the page: those that need a person stand out."""
+
+_PARTS: Final = {
+    "created": "good",
+    "rejected": "fix",
+    "doubtful": "check",
+    "unsent": "check",
+    "planned": "rest",
+}
+"""Word of `importer.report.outcomes.MEANING` -> colour of its part; others are dealt with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the night's rows."""
+
+    kind: str
+    count: int
+    label: str
+
+
+def _shares(night: NightReport) -> list[Share]:
+    rows = night.rows
+    return [
+        Share(_PARTS.get(word, "done"), rows[word], word.replace("-", " "))
+        for word in MEANING
+        if rows[word]
+    ]
 
 
 def write_night(night: NightReport, path: Path, root: Path) -> None:
@@ -42,7 +74,13 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
             environment()
             .get_template("night.html.j2")
             .generate(
-                night=night, endings=ENDING_MEANING, rows=rows_in_words, links=links, took=took
+                night=night,
+                endings=ENDING_MEANING,
+                kinds=_KINDS,
+                shares=_shares(night),
+                rows=rows_in_words,
+                links=links,
+                took=took,
             )
         ):
             out.write(part)

@@ -90,7 +90,7 @@ def rows_in_words(file: FileReport) -> str:
 
 def _file_lines(file: FileReport) -> list[str]:
     name = f"{file.folder}/{file.name}" if file.folder else file.name
-    lines = [f"{plain(name)}: {ENDING_MEANING[file.ending]}"]
+    lines = [f"{plain(name, 200)}: {ENDING_MEANING[file.ending]}"]
     rows = rows_in_words(file)
     details = (rows, plain(file.reason, 500), f"run {file.run}" if file.run else "")
     lines += [f"  {detail}" for detail in details if detail]

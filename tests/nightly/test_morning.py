@@ -6,7 +6,9 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from html import unescape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -147,6 +149,29 @@ def test_every_line_of_the_log_is_an_event(told: Told) -> None:
     assert Counter(names)["file.concluded"] == 3
     assert Counter(names)["run.ended"] == 1
     assert events[-1]["rows_created"] == 5
+
+
+def test_the_page_links_what_lies_there(bed: Bed, sandbox: Sandbox) -> None:
+    """Every link leads to a file, whatever the file is called, and nothing comes from elsewhere."""
+    for folder, name in (("acme", "<b>100% #1?.csv"), ("büro", '\'"list".csv')):
+        bed.arrive(f"{folder}/{name}", rows(*PEOPLE, WRONG))
+    bed.arrive("<script>alert(1)/letter.txt", "Dear all")
+    night = bed.night()
+    assert len(night.files) == 3
+    page = bed.inbox / "nights" / f"{night.id}.html"
+    text = page.read_text("utf-8")
+    links = [unescape(link) for link in re.findall(r'href="([^"]*)"', text)]
+    places = {unquote(link) for link in links if not link.startswith(("data:", "#"))}
+    assert len(places) == sum(len(file.pages) + 1 for file in night.files)
+    for place in places:
+        assert (page.parent / place).is_file(), place
+    assert "http" not in text
+    assert "<b>" not in text
+    assert "<script" not in text
+    assert [kind for kind in ("good", "fix", "done") if f'class="part {kind}"' in text] == [
+        "good", "fix", "done",
+    ]  # fmt: skip
+    assert len(sandbox.journal) == len(PEOPLE)
 
 
 def test_nothing_of_a_person_is_told(told: Told) -> None:
