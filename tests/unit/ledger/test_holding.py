@@ -20,9 +20,12 @@ def test_there_must_be_one(url: str) -> None:
 
 def test_nobody_else_holds_it(url: str) -> None:
     """Whoever comes second is told who does; afterwards it is free."""
-    with held(url, "importer run", create=True):
-        with pytest.raises(LedgerError, match="importer run"), held(url, "importer purge"):
-            pass
+    with (
+        held(url, "importer run", create=True),
+        pytest.raises(LedgerError, match="importer run"),
+        held(url, "importer purge"),
+    ):
+        pass
     with held(url, "importer purge"):
         pass
 
