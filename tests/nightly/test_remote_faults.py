@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from importer.errors import Exit
+from importer.nightly.remote.faults import RemoteStopped
 from importer.nightly.remote.store import Store
 from importer.nightly.stopping import Stop
 from importer.report.night import Ending
@@ -193,6 +194,8 @@ def test_a_transfer_that_is_cut(bed: FarBed, sandbox: Sandbox) -> None:
     assert (night.exit_code, phones(sandbox)) == (Exit.SETUP, everybody(2))
     assert bed.lies_there() == {"a.csv", f"done/{date(bed)}/b.csv"}
     assert (bed.lies_on_the_desk(), open_claims(bed)) == (set(), 1)
+    bed.arrives("c.csv", people(0, 2))  # though the first one is broken, it goes on with others
+    assert [file.name for file in bed.night().files] == ["c.csv"]
     bed.far.wire.cut_after = None
     bed.arrives("a.csv", people(0, 3))  # nothing was imported of it, so it may as well be another
     assert bed.night().exit_code is Exit.OK
@@ -260,6 +263,22 @@ def test_told_to_stop(bed: FarBed, sandbox: Sandbox) -> None:
     stop.ask()
     assert bed.night(stop).exit_code is Exit.INTERRUPTED
     assert (bed.lies_there(), open_claims(bed), sandbox.requests) == ({"list.csv"}, 0, 0)
+
+
+def test_told_to_stop_while_it_fetches(bed: FarBed, sandbox: Sandbox) -> None:
+    """The claim stays, and the next night begins with it."""
+    bed.arrives("list.csv", people(0, 2))
+    stop = Stop(0.0)
+    inbox = bed.opened(stop)
+    inbox.root.mkdir(parents=True)
+    (arrival,) = inbox.arrivals()
+    stop.ask()
+    with pytest.raises(RemoteStopped, match="ended before the whole file"):
+        inbox.claim(arrival)
+    inbox.store.close()
+    assert open_claims(bed) == 1
+    assert bed.night().rows["created"] == 2
+    assert phones(sandbox) == everybody(2)
 
 
 def test_settings_that_cannot_be_read(bed: FarBed, sandbox: Sandbox) -> None:

@@ -51,11 +51,11 @@ class Address:
                 f"There are no inboxes at {scheme}:// addresses.", f"Give a folder, or {_KNOWN}."
             )
         login = rest.partition("/")[0].rpartition("@")[0]
-        if ":" in login or (login and scheme in {"s3", "gs"}):
+        if ":" in login or (login and scheme != "sftp"):
             raise UsageError(
-                "There is a password in the address, where every list of processes shows it.",
-                "Take it out, and renew it. SFTP takes a key file or an agent, and the others what "
-                "their own tools use: the environment, or a profile.",
+                "There are credentials in the address, where every list of processes shows them.",
+                "Take them out, and renew them. SFTP takes a key file or an agent, and the others "
+                "what their own tools use: the environment, or a profile.",
             )
         if "?" in rest or "#" in rest:
             raise UsageError(
@@ -67,28 +67,27 @@ class Address:
             port = parts.port
         except ValueError as exc:
             raise UsageError("The address has a port or a host that cannot be one.") from exc
-        host = parts.netloc if scheme in {"az", "abfs"} else rest.partition("/")[0]
-        if scheme == "sftp":
-            host = parts.hostname or ""
+        sftp = scheme == "sftp"
+        host = (parts.hostname or "") if sftp else parts.netloc
         path = re.sub(r"/{2,}", "/", rest.partition("/")[2]).strip("/")
         if not host:
             raise UsageError(f"{scheme}:// says not where.", "Name the bucket or the server.")
         if {".", ".."} & set(path.split("/")):
             raise UsageError("The address has `.` or `..` in it.", "Name the folder itself.")
-        sftp = scheme == "sftp"
         return cls(scheme, host, path, parts.username if sftp else None, port if sftp else None)
 
     def __str__(self) -> str:
         """The address as it is written; two ways to write one come out the same."""
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
-        return f"{self.scheme}://{user}{self.host}{port}/{self.path}".rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{user}{host}{port}/{self.path}".rstrip("/")
 
     def below(self, path: str) -> str:
         """A path relative to this address, as its file system names it."""
         if self.scheme == "sftp":
             return "/" + "/".join(filter(None, (self.path, path)))
-        return "/".join(filter(None, (self.host.rpartition("@")[0] or self.host, self.path, path)))
+        return "/".join(filter(None, (self.host, self.path, path)))
 
     @property
     def bucket(self) -> str:

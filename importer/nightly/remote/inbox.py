@@ -47,6 +47,7 @@ from importer.nightly.inbox import (
 )
 from importer.nightly.remote.faults import RemoteFault
 from importer.nightly.remote.returning import carry_back, left_on_desk
+from importer.report.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
     from importer.nightly.stopping import Clock
 
 _DRAFT: Final = ".fetching"
-_AWAY_AFTER: Final = 2
-"""So many files in a row that could not be fetched, and the inbox counts as away."""
 
 
 @dataclass
@@ -67,12 +66,10 @@ class _State:
 
     Attributes:
         away: it does not answer; nothing more is fetched in this night.
-        failures: files in a row that could not be fetched.
         settings: path -> version of each settings file, as it lies on the desk.
     """
 
     away: bool = False
-    failures: int = 0
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -127,7 +124,7 @@ class RemoteInbox(Inbox):
                 step()
             except RemoteFault as fault:
                 faults.append(fault)
-                if fault.passing or step == self.read_settings:
+                if step == self.read_settings or not self.store.answers():
                     self._state.away = True  # not without settings: they name the campaign
                     break
         return faults
@@ -175,13 +172,10 @@ class RemoteInbox(Inbox):
             if not ledger.claims.take(claim):
                 return None
         try:
-            path = self.bring(claim)
-        except RemoteFault:
-            self._state.failures += 1
-            self._state.away = self._state.failures >= _AWAY_AFTER
+            return self.bring(claim)
+        except RemoteFault as fault:
+            self._look_after(fault)
             raise
-        self._state.failures = 0
-        return path
 
     def give_back(self, path: Path, folder: str) -> Path | None:
         """Leaves a file of the desk where it is: its original can be fetched again."""
@@ -236,9 +230,22 @@ class RemoteInbox(Inbox):
         with Ledger.open(self.ledger) as ledger:
             open_claims = ledger.claims.open(self.name)
         here = left_on_desk(self.root) if open_claims else frozenset()
+        faults = []
         for claim in open_claims:
-            if claim.sha256 not in here and not self._lies_at_its_place(claim):
+            if claim.sha256 in here or self._lies_at_its_place(claim) or self._state.away:
+                continue
+            try:
                 self.bring(claim)
+            except RemoteFault as fault:
+                faults.append(fault)
+                self._look_after(fault)
+        if faults:
+            files = counted(len(faults), "claimed file was", "claimed files were")
+            raise RemoteFault(f"{files} not fetched: {faults[0].message}", faults[0].fix)
+
+    def _look_after(self, fault: RemoteFault) -> None:
+        """Finds out whether a file could not be fetched, or nothing can be in this night."""
+        self._state.away = fault.passing and not self.store.answers()
 
     def _lies_at_its_place(self, claim: Claim) -> bool:
         path = self.root / claim.place

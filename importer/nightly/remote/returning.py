@@ -30,15 +30,16 @@ def carry_back(desk: Path, store: Store, ledger: str, clock: Clock) -> None:
         RemoteFault: something stays on the desk, for the next night; the rest was given back.
     """
     fault: RemoteFault | None = None
-    waiting = 0
+    waiting, away = 0, False
     for file in _endings(desk):
-        if fault is not None and fault.passing:
+        if away:
             waiting += 1
             continue
         try:
             _carry(file, desk, store, ledger, clock)
         except RemoteFault as exc:
             fault, waiting = exc, waiting + 1
+            away = exc.passing and not store.answers()
     if fault is not None:
         files = counted(waiting, "file is", "files are")
         kind = RemoteStopped if isinstance(fault, RemoteStopped) else RemoteFault
@@ -84,6 +85,9 @@ def _carry(file: Path, desk: Path, store: Store, ledger: str, clock: Clock) -> N
             if claim.path != path:
                 store.remove(claim.path, claim.version)
             opened.claims.returned(claim, clock.now())
+        known = opened.nights.last(sha256)
+        if known is not None and known.run is not None:
+            opened.nights.moved(known.run, sha256, f"{store.address}/{path}")
     for each in (*pages, file):
         each.unlink(missing_ok=True)
     with suppress(OSError):  # folders that something is left in

@@ -59,6 +59,17 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             self.client.close()
             raise
 
+    def mv(self, old: str, new: str) -> None:
+        """Renames a file, over what lies there, also where the server knows only the plain way."""
+        try:
+            self.ftp.posix_rename(old, new)
+        except OSError as exc:
+            if "unsupported" not in str(exc).lower():
+                raise
+            if self.exists(new):
+                self.ftp.remove(new)
+            self.ftp.rename(old, new)
+
     def close(self) -> None:
         """Ends the connection."""
         self.client.close()

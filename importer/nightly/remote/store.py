@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -118,6 +118,14 @@ class Store:
         """Removes that version of a file; False where another one lies there, which stays."""
         return self._tried(lambda: self._removed(path, version))
 
+    def answers(self) -> bool:
+        """Whether the inbox can be listed: what else does not work is not the whole inbox."""
+        try:
+            self.listed()
+        except RemoteFault:
+            return False
+        return True
+
     def close(self) -> None:
         """Ends the connection."""
         system, self._system = self._system, None
@@ -130,11 +138,9 @@ class Store:
         where = self.address.below(path)
         try:
             found = self._files.ls(where, detail=True)
-        except FileNotFoundError:
-            if self._by_server and not path:
+        except FileNotFoundError as error:
+            if self._is_fault(path, error):
                 raise
-            if not self._by_server:
-                self._files.ls(self.address.bucket)  # a bucket that is not there is a fault
             return []
         entries = [self._seen(facts) for facts in found if facts["type"] in {"file", "directory"}]
         own = where.rpartition("/")[2]
@@ -142,6 +148,16 @@ class Store:
             (each for each in entries if each.name and not (each.name == own and not each.size)),
             key=lambda each: each.name,
         )
+
+    def _is_fault(self, path: str, error: FileNotFoundError) -> bool:
+        """Whether more than a folder is missing: an empty one is not there in an object store."""
+        if self._by_server:
+            return not path
+        if self.address.scheme == "s3":
+            return "NoSuchBucket" in repr(error.__cause__)
+        with suppress(PermissionError):  # who may list the inbox may not list all of the bucket
+            self._files.ls(self.address.bucket)
+        return False
 
     def _entry(self, path: str) -> Entry | None:
         try:
@@ -362,10 +378,10 @@ def _opened(address: Address, timeout_s: float) -> Any:
             limits = {
                 "connect_timeout": timeout_s,
                 "read_timeout": timeout_s,
-                "retries": {"max_attempts": 1},
+                "retries": {"max_attempts": 0},  # ours are enough
             }
             system = fsspec.filesystem("s3", config_kwargs=limits, **common)
-            system.retries = 1  # ours are enough
+            system.retries = 1
             return system
         return fsspec.filesystem({"az": "abfs"}.get(address.scheme, address.scheme), **common)
     except ImportError as exc:
