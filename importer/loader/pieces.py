@@ -128,17 +128,11 @@ class _Long:
 
     def tables(self) -> Iterator[Callable[[], Table]]:
         before = 0
-        held: tuple[bytes, int] | None = None
-        for block in self._blocks():
-            if held is not None:
-                yield partial(self._table, *held, last=False)
-            held = block, before
+        for block, last in self._blocks():
+            yield partial(self._table, block, before, last=last)
             before += rows_in(block)
             if before > self.settings.max_rows:
                 raise Uneven(self.begun.name)
-        if held is None:
-            raise Uneven(self.begun.name)
-        yield partial(self._table, *held, last=True)
 
     def _table(self, block: bytes, before: int, *, last: bool) -> Table:
         data = self.prefix + block
@@ -151,8 +145,8 @@ class _Long:
             raise Uneven(self.begun.name)  # what stands below the data may begin before this piece
         return table
 
-    def _blocks(self) -> Iterator[bytes]:
-        """The text below the header, cut between rows; the last block is no small one."""
+    def _blocks(self) -> Iterator[tuple[bytes, bool]]:
+        """The text below the header, cut between rows; and whether it ends there."""
         digest = hashlib.sha256()
         kept = b""
         try:
@@ -167,7 +161,7 @@ class _Long:
                     end = end_of_rows(kept) if left > 0 else len(kept)
                     if not end:
                         raise Uneven(self.begun.name)
-                    yield kept[:end]
+                    yield kept[:end], left <= 0
                     kept = kept[end:]
                 if kept or _changed(facts, os.fstat(file.fileno())):
                     raise Uneven(self.begun.name)

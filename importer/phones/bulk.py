@@ -65,8 +65,10 @@ def decided(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFram
     found = list(_decided(positions, few))
     if sum(frame.height for frame in found) == numbers.height:
         return found, positions.clear()
-    known = pl.concat([frame.select(AT) for frame in found]) if found else positions.clear()
-    return found, positions.join(known, on=AT, how="anti")
+    left = pl.Series([True]).new_from_index(0, numbers.height)
+    for frame in found:
+        left = left.scatter(frame[AT], values=False)
+    return found, positions.filter(left)
 
 
 def _decided(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:

@@ -17,9 +17,7 @@ from schemas.columns import ROW, SOURCE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WHO: Final = (SOURCE, ROW, "phone_number", "email", "campaign", "external_campaign")
-"""The columns that are looked at."""
-
+_LOWER: Final = "#email"  # whatever the case of its letters
 _AT: Final = "#at"
 _HASH: Final = "#hash"
 _CHECK: Final = "#check"  # another hash: two people do not share both
@@ -28,6 +26,14 @@ _KEPT: Final = {SOURCE: pl.UInt16, ROW: pl.UInt32} | dict.fromkeys(
     (_HASH, _CHECK, _PHONE), pl.UInt64
 )
 _FIRST: Final = "first_"
+
+
+def who(frame: pl.DataFrame) -> pl.DataFrame:
+    """What `Repeats` looks at: place, phone, e-mail and campaigns of rows."""
+    return frame.select(
+        *(SOURCE, ROW, "phone_number", "email", "campaign", "external_campaign"),
+        pl.col("email").str.to_lowercase().alias(_LOWER),
+    )
 
 
 class Repeats:
@@ -48,16 +54,16 @@ class Repeats:
         A person is a phone, else an e-mail, whatever the case of its letters.
 
         Args:
-            frame: the columns WHO of the next good rows, in the order in which the first counts.
+            frame: `who` of the next good rows, in the order in which the first counts.
         """
-        who = frame.select(
-            pl.coalesce("phone_number", pl.col("email").str.to_lowercase()).alias("person"),
+        person = frame.select(
+            pl.coalesce("phone_number", _LOWER).alias("person"),
             pl.coalesce(
                 pl.lit("id ") + pl.col("campaign"),
                 pl.lit("external ") + pl.col("external_campaign"),
             ).alias("campaign"),
         )
-        later = self._people.later(frame, who)
+        later = self._people.later(frame, person)
         value = pl.coalesce(pl.col("phone_number"), pl.col("email"))
         found = []
         for column, rows in (
@@ -73,10 +79,9 @@ class Repeats:
         """An `email-shared` for each row whose e-mail stands earlier under another phone, or none.
 
         Args:
-            frame: the columns WHO of the same rows, without those that `duplicates` named.
+            frame: `who` of the same rows, without those that `duplicates` named.
         """
-        who = frame.select(pl.col("email").str.to_lowercase())
-        later = self._emails.later(frame, who)
+        later = self._emails.later(frame, frame.select(_LOWER))
         others = later.filter(pl.col(_PHONE) != pl.col(f"{_FIRST}{_PHONE}"))
         return at(others, Code.EMAIL_SHARED, column="email", detail=self._place())
 
@@ -95,23 +100,23 @@ class _Firsts:
     def __init__(self) -> None:
         self._kept = pl.DataFrame(schema=_KEPT)
 
-    def later(self, frame: pl.DataFrame, who: pl.DataFrame) -> pl.DataFrame:
+    def later(self, frame: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
         """The rows that repeat an earlier one, with that row's `first_#source`, `first_#row`...
 
         One hash per row settles a list without repeats at once; only rows that share it are
         compared any closer.
 
         Args:
-            frame: the next rows, columns WHO.
-            who: for each of them what must be the same; a row that lacks some of it repeats nobody.
+            frame: `who` of the next rows.
+            same: what repeats have in common; a row that lacks some of it repeats nobody.
         """
-        known = who.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
+        known = same.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
         new = pl.DataFrame(
             [
                 frame[SOURCE],
                 frame[ROW],
-                who.hash_rows(seed=1).alias(_HASH),
-                who.hash_rows(seed=2).alias(_CHECK),
+                same.hash_rows(seed=1).alias(_HASH),
+                same.hash_rows(seed=2).alias(_CHECK),
                 frame["phone_number"].hash(seed=3).alias(_PHONE),
             ]
         ).with_row_index(_AT)

@@ -21,7 +21,7 @@ from importer.validate.placing import (
     one_frame,
     whole_file,
 )
-from importer.validate.repeats import WHO
+from importer.validate.repeats import who
 from importer.validate.schema import failures, refuse_foreign
 from schemas.candidates import EXCUSED
 from schemas.codes import Code
@@ -92,7 +92,7 @@ def settle(sifted: Sifted, repeats: Repeats, settings: Settings) -> Checked:
         settings: severities.
     """
     frame, rejected = sifted.frame, sifted.rejected
-    people = _without(frame.select(*WHO), rejected)
+    people = who(_without(frame, rejected))
     repeated = _told(repeats.duplicates(people), sifted, settings)
     again = _named(people, repeated)
     shared = _told(repeats.shared_emails(_without(people, again)), sifted, settings)

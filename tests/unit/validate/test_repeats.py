@@ -7,15 +7,16 @@ from itertools import pairwise
 import polars as pl
 import pytest
 
-from importer.validate.repeats import WHO, Repeats
+from importer.validate.repeats import Repeats, who
 
-TYPES = {"#source": pl.UInt16(), "#row": pl.UInt32()} | dict.fromkeys(WHO[2:], pl.String())
+SAID = ("phone_number", "email", "campaign", "external_campaign")
+TYPES = {"#source": pl.UInt16(), "#row": pl.UInt32()} | dict.fromkeys(SAID, pl.String())
 
 
 def people(*rows: tuple[str | None, ...]) -> pl.DataFrame:
     """Phone, e-mail, campaign and external campaign of rows 2 and on."""
     padded = [(0, number, *row, *[None] * (4 - len(row))) for number, row in enumerate(rows, 2)]
-    return pl.DataFrame(padded, schema=TYPES, orient="row")
+    return who(pl.DataFrame(padded, schema=TYPES, orient="row"))
 
 
 def test_nobody_repeats_nobody() -> None:
@@ -70,7 +71,7 @@ def test_many_repeats_among_many_rows() -> None:
             "external_campaign": pl.repeat(None, rows, dtype=pl.String, eager=True),
         }
     )
-    found = Repeats(["a.csv"]).duplicates(frame)
+    found = Repeats(["a.csv"]).duplicates(who(frame))
     assert found.height == rows - 7_000
     assert found.filter(pl.col("#row") == 14_002)["detail"].to_list() == ["row 2"]
 
