@@ -106,6 +106,7 @@ class _Course:
                 left_s = (work.ends - work.clock.now()).total_seconds()
                 if wait_s >= left_s:
                     break
+                work.log.info("night.waits", wait_s=round(max(wait_s, _LEAST_S), 1))
                 work.clock.wait(max(wait_s, _LEAST_S), work.stop)
             work.inbox.carry_back()
         except ImporterError as error:
