@@ -27,9 +27,9 @@ _BRACES: Final = "a value that fills a placeholder cannot hold `{` or `}`"
 
 def refuse_settings(templates: Templates, settings: Settings) -> None:
     """Raise for templates that the settings name and that are not there."""
-    file = settings.file.name if settings.file else "importer.yaml"
     wrong = [
-        f"{file}: {key}: there is no {kind.words} `{name}`: {templates.like(kind, name)}."
+        f"`{key}` (importer.yaml or --{key}): there is no {kind.words} `{name}`: "
+        f"{templates.like(kind, name)}."
         for kind, key, name in (
             (Kind.MEETING, "meeting", settings.meeting),
             (Kind.PARTICIPANTS, "participants", settings.participants),

@@ -72,20 +72,6 @@ class Renderer:
         return body
 
 
-def render(
-    row: Mapping[str, str | None], group: Group, settings: Settings, external_id: str
-) -> dict[str, Json]:
-    """The request body of one row; `Renderer` is for many.
-
-    Args:
-        row: its canonical columns, tidy; null is left out of the body.
-        group: the row's group.
-        settings: `conversation`, `skip_duplication_check` and `send_during_business_hours`.
-        external_id: what reconciliation looks for; see `external_id`.
-    """
-    return Renderer(group, settings).body(row, external_id)
-
-
 def external_id(candidate_id: str | None, key: str) -> str:
     """The row's own id, else one made from its submission key.
 

@@ -153,7 +153,8 @@ def _conclude(console: Console, report: RunReport, settings: Settings, results: 
     """Shows what became of a run, and writes its results where that was asked for."""
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.run(report.run)
-        shown = view.of_run(report, ledger.outcomes(run.id), [each.name for each in run.sources])
+        names = [each.name for each in run.sources]
+        shown = view.of_run(report, ledger.outcomes(run.id), names, settings)
         doubtful = ledger.doubtful(run.id)
     try:
         if results is not None:

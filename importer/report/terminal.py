@@ -171,18 +171,19 @@ def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
         rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
         yield (
             f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
-            f"importer check {files} --rejected to-fix.csv",
+            f"importer check {files} --rejected to-fix.csv{view.config}",
         )
     if view.tasks:
-        yield "See everything in one page:", f"importer check {files} --report report.html"
+        page = f"importer check {files} --report report.html{view.config}"
+        yield "See everything in one page:", page
     if any(task.code is Code.POSSIBLY_SENT for task in view.tasks):
-        yield "Find out whether earlier messages have gone:", "importer reconcile"
+        yield "Find out whether earlier messages have gone:", f"importer reconcile{view.config}"
     if counts.ready:
         ready = "the ready row" if counts.ready == 1 else f"the {number(counts.ready)} ready rows"
         if view.blocked:
-            skip = f"importer run {files} --on-problems skip"
+            skip = f"importer run {files} --on-problems skip{view.config}"
             yield f"Or send {ready} now and leave the others out:", skip
         else:
-            yield f"Send {ready}:", f"importer run {files}"
+            yield f"Send {ready}:", f"importer run {files}{view.config}"
     elif not counts.rejected:
         yield "There is nothing to send.", ""

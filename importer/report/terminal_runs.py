@@ -114,23 +114,23 @@ def _next_steps(view: RunView, results: Path | None) -> Iterator[tuple[str, str]
     if results is not None:
         yield f"Every row with what became of it is in {results}.", ""
     else:
-        command = f"importer results {run} --format csv > results.csv"
+        command = f"importer results {run} --format csv{view.config} > results.csv"
         yield "Get every row back with what became of it:", command
     left = totals["planned"] + totals["unsent"]
     if left:
         rows = counted(left, "row")
         yield (
             f"Go on with the {rows} not sent; nobody is contacted twice:",
-            f"importer resume {run}",
+            f"importer resume {run}{view.config}",
         )
     if totals["doubtful"]:
         yield (
             "Ask the service what became of the doubtful rows:",
-            f"importer reconcile {run}",
+            f"importer reconcile {run}{view.config}",
         )
         yield (
             "Settle one that you looked up yourself:",
-            f"importer resolve {run} ROW --sent ID   (or --not-sent)",
+            f"importer resolve {run} ROW --sent ID{view.config}   (or --not-sent)",
         )
     if totals["rejected"]:
         rows = "row" if totals["rejected"] == 1 else f"{number(totals['rejected'])} rows"

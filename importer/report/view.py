@@ -13,6 +13,7 @@ from importer.report.lists import files_of, group_of, problem_counts_of
 from importer.report.outcomes import outcomes, totals
 from importer.report.tasks import tasks
 from importer.report.verdict import asides, headline
+from importer.report.wording import config_flag
 from schemas.codes import Severity
 from schemas.columns import ROW
 
@@ -46,6 +47,7 @@ class PlanView:
         problem_counts: errors first, then the most frequent.
         send_s: seconds that sending the ready rows takes at the settings' rate.
         blocked: a run sends nothing while a row is rejected (`on_problems: block`).
+        config: what a command needs after it to find the same settings.
         made: UTC, when the plan was looked at, or None where nobody needs to know.
     """
 
@@ -56,6 +58,7 @@ class PlanView:
     problem_counts: tuple[ProblemCount, ...]
     send_s: float
     blocked: bool
+    config: str = ""
     made: datetime | None = None
 
     @property
@@ -128,6 +131,7 @@ def of_plan(
         problem_counts=problem_counts_of(plan.problems),
         send_s=plan.counts.ready / settings.rate_per_s,
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
+        config=config_flag(settings),
         made=made,
     )
 
@@ -144,25 +148,34 @@ class RunView:
         files: names, in the order of the run.
         outcomes: one line per row read (`importer.report.outcomes.OUTCOMES`).
         totals: how many rows ended with each word of `importer.report.outcomes.MEANING`.
+        config: what a command needs after it to find the same settings.
     """
 
     report: RunReport
     files: tuple[str, ...]
     outcomes: pl.DataFrame = field(repr=False)
     totals: Mapping[str, int]
+    config: str = ""
 
     def with_status(self, *statuses: str) -> pl.DataFrame:
         """The lines that ended with one of these words, in order of file and row."""
         return self.outcomes.filter(pl.col("status").is_in(statuses))
 
 
-def of_run(report: RunReport, rows: Iterable[RowOutcome], files: Sequence[str]) -> RunView:
+def of_run(
+    report: RunReport,
+    rows: Iterable[RowOutcome],
+    files: Sequence[str],
+    settings: Settings | None = None,
+) -> RunView:
     """The view of a run.
 
     Args:
         report: what the run did.
         rows: what became of each row, from the ledger.
         files: names of the run's files, in its order.
+        settings: of whoever reads it, who may go on with the same.
     """
     frame = outcomes(rows, files)
-    return RunView(report=report, files=tuple(files), outcomes=frame, totals=totals(frame))
+    config = "" if settings is None else config_flag(settings)
+    return RunView(report, tuple(files), frame, totals(frame), config)

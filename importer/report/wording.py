@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from importer.settings import Settings
 
 DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
@@ -31,6 +35,14 @@ def listed(items: Sequence[int], total: int | None = None, *, most: int = 12) ->
     shown = ", ".join(str(item) for item in items[:most])
     more = (len(items) if total is None else total) - min(len(items), most)
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def config_flag(settings: Settings) -> str:
+    """` --config FILE` for a command that would not find these settings by itself, else nothing."""
+    file = settings.file
+    if file is None or file == Path.cwd() / "importer.yaml":
+        return ""
+    return f" --config {shlex.quote(str(file))}"
 
 
 def plain(text: str, most: int = 80) -> str:

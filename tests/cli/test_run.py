@@ -225,3 +225,15 @@ def test_doubt_is_settled_by_the_list(near: Desk, sandbox: Sandbox) -> None:
     said = near("run", "good.csv", "--yes")
     assert said.code == Exit.OK, said.err
     assert names(sandbox) == ["Ada", "Bob"]
+
+
+def test_what_to_do_next_finds_the_same_settings(near: Desk, sandbox: Sandbox) -> None:
+    """A command that is proposed names the settings that this one was given."""
+    (near.folder / "importer.yaml").rename(near.folder / "other settings.yaml")
+    given = ("--config", "other settings.yaml")
+    checked, sent = near("check", "mixed.csv", *given), near("run", "good.csv", "--yes", *given)
+    named = f"--config '{near.folder / 'other settings.yaml'}'"
+    for said in (checked.err, sent.err):
+        assert named in " ".join(said.split())
+    assert "--config" not in near("check", "good.csv").err
+    assert sandbox.journal

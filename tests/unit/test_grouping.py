@@ -214,10 +214,10 @@ def test_settings_that_name_an_unknown_template_stop_the_run(folder: Path) -> No
         grouped(folder, frame(ADA), meeting="onsite-4", participants="managers")
     meeting, participants = caught.value.message.splitlines()
     assert meeting == (
-        "importer.yaml: meeting: there is no meeting template `onsite-4`: "
+        "`meeting` (importer.yaml or --meeting): there is no meeting template `onsite-4`: "
         "perhaps `onsite-45` is meant."
     )
-    assert participants.startswith("importer.yaml: participants: there is no participant template")
+    assert participants.startswith("`participants` (importer.yaml or --participants): there is no")
 
 
 def test_broken_templates_that_rows_use_stop_the_run_together(folder: Path) -> None:

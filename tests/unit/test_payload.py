@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from importer import problems
 from importer.identity import Identity
 from importer.model import Counts, Group, Json, Plan, RowStatus
-from importer.payload import Renderer, external_id, planned_rows, render, submissions
+from importer.payload import Renderer, external_id, planned_rows, submissions
 from importer.settings import Settings
 from schemas.columns import COLUMNS, ROW, SOURCE
 from tests.rows import ADA, GRACE, MEETING, checked, frame, grouped, write_templates
@@ -52,7 +52,7 @@ def body(
 ) -> dict[str, Json]:
     """The body of Ada's row with some cells and settings changed."""
     settings = Settings.model_validate(said)
-    return render({**CELLS, **(cells or {})}, of or a_group(), settings, "ext-1")
+    return Renderer(of or a_group(), settings).body({**CELLS, **(cells or {})}, "ext-1")
 
 
 def test_a_body_is_exactly_this() -> None:
