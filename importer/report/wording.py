@@ -39,10 +39,11 @@ def listed(items: Sequence[int], total: int | None = None, *, most: int = 12) ->
 
 def config_flag(settings: Settings) -> str:
     """` --config FILE` for a command that would not find these settings by itself, else nothing."""
-    file = settings.file
-    if file is None or file == Path.cwd() / "importer.yaml":
+    file, here = settings.file, Path.cwd()
+    if file is None or file == here / "importer.yaml":
         return ""
-    return f" --config {shlex.quote(str(file))}"
+    near = file.relative_to(here) if file.is_relative_to(here) else file
+    return f" --config {shlex.quote(str(near))}"
 
 
 def plain(text: str, most: int = 80) -> str:
