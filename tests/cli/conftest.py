@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.serve import running
 from tests.desk import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from importer.sandbox.sandbox import Sandbox
@@ -37,13 +35,6 @@ def desk(starter: Desk) -> Desk:
     starter.write("importer.yaml", SETTINGS)
     starter.write("templates/participants/team.yaml", TEAM)
     return starter
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A sandbox on a real socket."""
-    with running() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

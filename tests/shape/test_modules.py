@@ -45,7 +45,6 @@ TESTED_ELSEWHERE: Final = {
     "importer/model.py": "tests/unit/test_pipeline.py",  # values without methods
     "importer/notify.py": "tests/unit/nightly",
     "importer/pairing.py": "tests/unit/test_grouping.py",
-    "importer/preparing.py": "tests/unit/test_pipeline.py",  # the first half of that road
     "importer/report/columns.py": "tests/cli/test_columns.py",
     "importer/report/layout.py": "tests/unit/report/test_terminal.py",
     "importer/report/night.py": "tests/unit/nightly",

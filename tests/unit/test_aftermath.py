@@ -12,7 +12,6 @@ from importer.ledger import Ledger
 from importer.model import State
 from importer.order import Order
 from importer.pipeline import deliver
-from importer.sandbox.serve import running
 from tests.made import CREDENTIALS
 from tests.place import GOOD, Place, place
 
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
 
 ORDER = Order("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(4)]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A sandbox on a real socket."""
-    with running() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from importer.errors import Exit
 from importer.model import State
 from importer.order import Order
 from importer.pipeline import deliver
-from importer.sandbox.serve import running
 from tests.made import CREDENTIALS
-from tests.place import GOOD, Place, place
+from tests.place import GOOD, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from importer.sandbox.sandbox import Sandbox
 
 ORDER = Order("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A sandbox on a real socket."""
-    with running() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def desk(sandbox: Sandbox) -> Iterator[Place]:
-    """A folder whose settings send to the sandbox, quickly."""
-    with place(base_url=sandbox.base_url, rate_per_s=1_000, settle_s=0.05) as desk:
-        yield desk
 
 
 def choosing(desk: Place, **choices: object) -> Place:

@@ -12,31 +12,14 @@ from importer.model import Counts, State
 from importer.order import Order
 from importer.people import looking
 from importer.pipeline import deliver, prepare, report_of, resume
-from importer.sandbox.serve import running
 from tests.made import CREDENTIALS
-from tests.place import GOOD, PIECE, Place, many, place, same
+from tests.place import GOOD, PIECE, Place, many, same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from importer.sandbox.sandbox import Sandbox
 
 ORDER = Order("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A sandbox on a real socket."""
-    with running() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def desk(sandbox: Sandbox) -> Iterator[Place]:
-    """A folder whose settings send to the sandbox, quickly."""
-    with place(base_url=sandbox.base_url, rate_per_s=1_000, settle_s=0.05) as desk:
-        yield desk
 
 
 def phones(sandbox: Sandbox) -> list[object]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from importer.sandbox.faults import _AFTER, _ONLY_AFTER
-from importer.sandbox.serve import running
 
 if TYPE_CHECKING:
     import httpx
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 Make = Callable[..., dict[str, Any]]
 CREATE = "/v1/scheduling/conversations"
 RESET = b"<reset>"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A sandbox whose faults each test sets."""
-    with running() as sandbox:
-        yield sandbox
 
 
 def sent(sandbox: Sandbox, content: bytes, path: str = CREATE, method: str = "POST") -> bytes:

@@ -1,0 +1,21 @@
+"""What tests of every kind share: a stand-in for the API, on a real socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.sandbox.serve import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox on a real socket."""
+    with running() as sandbox:
+        yield sandbox

@@ -1,0 +1,21 @@
+"""What the tests of sending share: a folder that sends to the sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.place import Place, place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture
+def desk(sandbox: Sandbox) -> Iterator[Place]:
+    """A folder whose settings send to the sandbox, quickly."""
+    with place(base_url=sandbox.base_url, rate_per_s=1_000, settle_s=0.05) as desk:
+        yield desk
