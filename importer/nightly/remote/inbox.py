@@ -25,10 +25,10 @@ import os
 import socket
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from importer.errors import ConfigurationError
 from importer.ledger import Ledger
 from importer.ledger.claims import Claim
 from importer.nightly.alone import alone
@@ -36,28 +36,24 @@ from importer.nightly.inbox import (
     FAILED,
     HELD,
     MARKER,
-    OURS,
-    SETTINGS,
     WORKING,
     Arrival,
     Inbox,
     digest,
     free,
-    may_be_taken,
 )
 from importer.nightly.remote.faults import RemoteFault
+from importer.nightly.remote.listing import DRAFT, Listing, desk_refused
 from importer.nightly.remote.returning import carry_back, left_on_desk
 from importer.report.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from importer.errors import ImporterError
-    from importer.nightly.remote.store import Entry, Store
+    from importer.nightly.remote.store import Store
     from importer.nightly.stopping import Clock
-
-_DRAFT: Final = ".fetching"
 
 
 @dataclass
@@ -66,11 +62,9 @@ class _State:
 
     Attributes:
         away: it does not answer; nothing more is fetched in this night.
-        settings: path -> version of each settings file, as it lies on the desk.
     """
 
     away: bool = False
-    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +83,10 @@ class RemoteInbox(Inbox):
     clock: Clock
     _state: _State = field(default_factory=_State)
 
+    @cached_property
+    def _listing(self) -> Listing:
+        return Listing(self.root, self.store)
+
     @property
     def name(self) -> str:
         """Its address."""
@@ -105,7 +103,7 @@ class RemoteInbox(Inbox):
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as exc:
-            raise _desk_refused(self.root, exc) from exc
+            raise desk_refused(self.root, exc) from exc
         try:
             with (
                 alone(self.root, now),
@@ -135,8 +133,7 @@ class RemoteInbox(Inbox):
 
     def read_settings(self) -> None:
         """Brings every `importer.yaml` of the inbox to the desk; raises RemoteFault."""
-        for _ in self._folders():
-            pass
+        self._listing.folders()
 
     def arrivals(self) -> list[Arrival]:
         """What has arrived and is nobody's yet, by the rules of a local inbox.
@@ -149,15 +146,11 @@ class RemoteInbox(Inbox):
         with Ledger.open(self.ledger) as ledger:
             claimed = {(each.path, each.version) for each in ledger.claims.open(self.name)}
         try:
-            return [
-                arrival
-                for folder, entries in self._folders()
-                for arrival in self._arrivals_in(folder, entries)
-                if (self._path(arrival), arrival.print[1]) not in claimed
-            ]
+            found = self._listing.arrivals()
         except RemoteFault:
             self._state.away = True
             raise
+        return [each for each in found if (self._path(each), each.print[1]) not in claimed]
 
     def claim(self, arrival: Arrival) -> Path | None:
         """Claims an arrival and brings it to the desk; None where it is gone, or another's.
@@ -205,7 +198,7 @@ class RemoteInbox(Inbox):
             claim: in the ledger already.
             learnt: told the file's hash before it is there.
         """
-        draft = self.root / _DRAFT
+        draft = self.root / DRAFT
         sha256 = self.store.fetch(claim.path, claim.version, draft)
         with Ledger.open(self.ledger) as ledger:
             if sha256 is None:  # what lies there now, if anything does, is an arrival of its own
@@ -220,7 +213,7 @@ class RemoteInbox(Inbox):
                     learnt(sha256)
                 draft.rename(target)
             except OSError as exc:
-                raise RemoteFault(*_desk_refused(self.root, exc).args) from exc
+                raise desk_refused(self.root, exc) from exc
         with suppress(RemoteFault):  # without its file a marker means nothing
             self.remove(claim.path + MARKER)
         return target
@@ -263,45 +256,6 @@ class RemoteInbox(Inbox):
         if found is not None:
             self.store.remove(path, found.version)
 
-    # ---- what lies there ---------------------------------------------------------------------
-
-    def _folders(self) -> Iterator[tuple[str, Sequence[Entry]]]:
-        """The inbox and each subfolder, their settings brought, with what lies in them."""
-        root = self.store.listed()
-        folders = [each.name for each in root if each.folder]
-        names = [name for name in folders if name not in OURS and not name.startswith(".")]
-        for folder, entries in (("", root), *((name, self.store.listed(name)) for name in names)):
-            self._read_settings(folder, entries)
-            yield folder, entries
-
-    def _arrivals_in(self, folder: str, entries: Sequence[Entry]) -> Iterator[Arrival]:
-        names = {each.name for each in entries}
-        for each in entries:
-            if not each.folder and may_be_taken(each.name):
-                yield Arrival(
-                    folder,
-                    self.root / folder / each.name,
-                    (each.size, each.version),
-                    each.changed_s,
-                    each.name + MARKER in names,
-                )
-
-    def _read_settings(self, folder: str, entries: Sequence[Entry]) -> None:
-        here = self.root / folder / SETTINGS
-        path = self._below(here)
-        found = next((each for each in entries if each.name == SETTINGS), None)
-        try:
-            if found is None:
-                here.unlink(missing_ok=True)
-            elif self._state.settings.get(path) != found.version or not here.is_file():
-                here.parent.mkdir(parents=True, exist_ok=True)
-                if self.store.fetch(path, found.version, self.root / _DRAFT) is None:
-                    raise RemoteFault(f"{self.name}/{path} changed while it was read.")
-                (self.root / _DRAFT).replace(here)
-                self._state.settings[path] = found.version
-        except OSError as exc:
-            raise RemoteFault(*_desk_refused(self.root, exc).args) from exc
-
     def _path(self, arrival: Arrival) -> str:
         return self._below(arrival.path)
 
@@ -313,10 +267,3 @@ def folder_of(path: str) -> str:
     """The subfolder of a path in an inbox, also where it lies in `held/` or `failed/`."""
     parts = path.split("/")[:-1]
     return "/".join(parts[1:] if parts and parts[0] in {HELD, FAILED} else parts)
-
-
-def _desk_refused(desk: Path, exc: OSError) -> ConfigurationError:
-    return ConfigurationError(
-        f"The desk {desk} cannot be worked on: {exc.strerror}.",
-        "Make room, and give the importer write access, or name another folder in `desk:`.",
-    )
