@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.sandbox.sandbox import Sandbox
-    from tests.elsewhere import Far
+    from tests.elsewhere import Far, FarSftp
 
 __all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
 
@@ -89,6 +89,20 @@ def test_a_marker(bed: FarBed, sandbox: Sandbox) -> None:
     bed.arrives("b.csv.done", "")
     assert [file.name for file in bed.night().files] == ["b.csv"]
     assert bed.lies_there() == {"a.csv", f"done/{date(bed)}/b.csv"}
+
+
+def test_a_host_of_ssh_config(far_sftp: FarSftp, tmp_path: Path, sandbox: Sandbox) -> None:
+    """Name, port, key and known hosts may stand where SSH itself has them."""
+    bed = far_bed(tmp_path, far_sftp, sandbox)
+    ssh = tmp_path / "home/.ssh"
+    (ssh / "id_ed25519").rename(ssh / "elsewhere")
+    (ssh / "known_hosts").rename(ssh / "known_elsewhere")
+    (ssh / "config").write_text(
+        f"Host agency\n HostName 127.0.0.1\n Port {far_sftp.wire.port}\n"
+        f" IdentityFile ~/.ssh/elsewhere\n UserKnownHostsFile ~/.ssh/known_elsewhere\n"
+    )
+    said = bed.desk("doctor", f"sftp://agency{far_sftp.folder}")
+    assert said.code == Exit.OK, said.out
 
 
 def test_held_and_released(bed: FarBed, sandbox: Sandbox) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from importer.errors import Exit
 from importer.nightly.remote.faults import RemoteStopped
+from importer.nightly.remote.files import S3Files, SftpFiles
 from importer.nightly.remote.store import Store
 from importer.nightly.stopping import Stop
 from importer.report.night import Ending
@@ -28,6 +29,7 @@ from tests.elsewhere import (
     phones,
 )
 from tests.nights import people
+from tests.postgres import server_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
     from tests.elsewhere import Far, FarS3, FarSftp
 
-__all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
+__all__ = ["far", "far_s3", "far_sftp", "moto_port", "server_url"]  # fixtures
 
 
 @pytest.fixture
@@ -101,25 +103,35 @@ def test_a_crash_at_any_step(bed: FarBed, sandbox: Sandbox, *, after: bool) -> N
     assert step > 10
 
 
-def test_two_nights_at_once(bed: FarBed, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.fixture(params=["file", "server"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A ledger that two machines share: in a file, and on a server where there is one."""
+    if request.param == "file":
+        return f"sqlite:///{tmp_path}/shared.db"
+    return str(request.getfixturevalue("server_url"))
+
+
+def test_two_nights_at_once(bed: FarBed, sandbox: Sandbox, tmp_path: Path, ledger: str) -> None:
     """On two machines with one ledger: one works, the other one says who does."""
-    ledger = f"sqlite:///{bed.desk.folder}/importer.db"
+    key = f"hmac_key_file: {tmp_path}/shared.key\n"
     other = far_bed(tmp_path, bed.far, sandbox, "other")
+    for each in (bed, other):
+        each.settings(sandbox.base_url, f"ledger: {ledger}\n{key}")
     bed.arrives("list.csv", people(0, 20))
     sandbox.set_faults("slow:1:60")
-    flags = ("nightly", bed.far.address, "--quiet-s", "0", "--ledger", ledger)
+    flags = ("nightly", bed.far.address, "--quiet-s", "0")
     first = bed.desk.process(*flags)
     while not sandbox.journal:
         assert first.poll() is None
     second = other.desk.process(*flags)
     _, said = second.communicate()
     assert second.returncode == Exit.SETUP
-    assert f"The inbox {bed.far.address} is in use by 'importer nightly'" in said
+    assert f"The inbox {bed.far.address} is in use by" in said
     assert f"process {first.pid}" in said
     first.kill()
     first.communicate()
     sandbox.set_faults("")
-    assert bed.night().exit_code is Exit.OK  # a dead process holds nothing
+    assert other.night().exit_code is Exit.OK  # a dead process holds nothing
     assert phones(sandbox) == everybody(20)
 
 
@@ -170,6 +182,29 @@ def test_a_file_that_changes_while_it_is_imported(bed: FarBed, sandbox: Sandbox)
     }
     assert bed.lies_there() == {f"{done}/list.csv", f"{done}/list-2.csv"}
     assert phones(sandbox) == everybody(5)
+
+
+def test_an_upload_at_the_moment_of_a_removal(bed: FarBed) -> None:
+    """The store itself looks which file it is: another one stays, also after a crash."""
+    bed.arrives("list.csv", people(0, 2))
+    inbox = bed.opened()
+    old = inbox.store.entry("list.csv")
+    assert old is not None
+    bed.arrives("list.csv", people(0, 3))
+    files = inbox.store._files
+    if isinstance(files, S3Files):
+        assert not files.removed("list.csv", old)
+    assert not inbox.store.remove("list.csv", old.version)
+    assert bed.far.files() == {"list.csv": people(0, 3).encode()}
+    new = inbox.store.entry("list.csv")
+    assert new is not None
+    if isinstance(files, SftpFiles):  # it died once the file was aside, and another one came
+        files.system.mv(files.address.below("list.csv"), files._aside("list.csv", new.version))
+        bed.arrives("list.csv", people(0, 4))
+    assert inbox.store.remove("list.csv", new.version)
+    assert set(bed.far.files()) == ({"list.csv"} if isinstance(files, SftpFiles) else set())
+    assert inbox.store.remove("list.csv", "none") is not isinstance(files, SftpFiles)
+    inbox.store.close()
 
 
 def test_an_upload_that_goes_on(bed: FarBed) -> None:
