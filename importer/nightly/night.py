@@ -65,8 +65,11 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
             course.note(fault)
         course.run()
         report = _report(course, started)
-        with suppress(ImporterError), Ledger.open(settings.ledger) as ledger:
-            ledger.nights.end(night, report.exit_code, report.ended)
+        for url in course.ledgers():
+            with suppress(ImporterError), Ledger.open(url) as ledger:
+                if url != settings.ledger:
+                    ledger.nights.begin(night, started)
+                ledger.nights.end(night, report.exit_code, report.ended)
         log.info(
             "night.ended",
             exit_code=int(report.exit_code),
@@ -111,6 +114,14 @@ class _Course:
             work.inbox.carry_back()
         except ImporterError as error:
             self.note(error)
+
+    def ledgers(self) -> list[str]:
+        """The main ledger, and those that subfolders have of their own."""
+        found = {self.settings.ledger}
+        for folder in {report.folder for report in self.reports.values()}:
+            with suppress(ImporterError):  # what is wrong with its settings was said of its files
+                found.add(self.work.places.settings(folder).ledger)
+        return sorted(found)
 
     def note(self, error: ImporterError) -> None:
         """Takes note of something that is not one file's fault."""
@@ -208,15 +219,14 @@ def _report(course: _Course, started: datetime) -> NightReport:
     code = worst(course.fault, *(report.exit_code for report in files))
     doubtful = 0
     before: list[Night] = []
-    try:
-        ledgers = {settings.ledger, *(work.places.settings(file.folder).ledger for file in files)}
-        for url in sorted(ledgers):
+    for url in course.ledgers():
+        try:
             with Ledger.open(url) as ledger:
                 doubtful += len(ledger.doubtful())
                 before += ledger.nights.listed(_NIGHTS)
-    except ImporterError as error:
-        notes.append(scrub(str(error)))
-        code = worst(code, error.exit_code)
+        except ImporterError as error:
+            notes.append(scrub(str(error)))
+            code = worst(code, error.exit_code)
     if work.stop.asked():
         code = worst(code, Exit.INTERRUPTED)
     ended = work.clock.now()

@@ -63,6 +63,30 @@ def test_what_was_released_and_imported_needs_nobody(bed: Bed, sandbox: Sandbox)
     assert first.id not in shown(bed, "--limit", "1").out
 
 
+def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed) -> None:
+    """Its ledger shows the nights in which it had files, and how they ended."""
+    bed.arrive("acme/importer.yaml", "ledger: sqlite:///../acme.db\n")
+    bed.arrive("acme/a.csv", people(0, 2))
+    bed.arrive("b.csv", people(2, 2))
+    night = bed.night()
+    said = shown(bed, "--ledger", f"sqlite:///{bed.inbox}/acme.db")
+    assert f"{night.id}: " in said.out
+    assert "exit code 0" in said.out
+    assert "acme/a.csv" in said.out
+    assert "b.csv" not in said.out.replace("acme/a.csv", "")
+    assert "b.csv" in shown(bed).out
+
+
+def test_settings_that_are_broken_hide_no_doubt(bed: Bed, sandbox: Sandbox) -> None:
+    """What may have been accepted is counted, whatever else is wrong."""
+    bed.settings(sandbox.base_url, "skip_duplication_check: true\n")
+    sandbox.set_faults("reset-before:1")
+    bed.arrive("a.csv", people(0, 1))
+    bed.arrive("broken/importer.yaml", "campain: x\n")
+    bed.arrive("broken/a.csv", people(1, 1))
+    assert bed.night().doubtful_open == 1
+
+
 def test_doubtful_submissions_need_somebody(bed: Bed, sandbox: Sandbox) -> None:
     """With the command that asks what became of them; an empty night says that nothing came."""
     bed.night()
