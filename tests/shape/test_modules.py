@@ -43,14 +43,13 @@ TESTED_ELSEWHERE: Final = {
     "importer/ledger/tables.py": "tests/unit/ledger/test_schema.py",
     "importer/mistakes.py": "tests/unit/test_settings.py",  # the words of its messages
     "importer/model.py": "tests/unit/test_pipeline.py",  # values without methods
-    "importer/notify.py": "tests/unit/nightly",
     "importer/pairing.py": "tests/unit/test_grouping.py",
     "importer/report/columns.py": "tests/cli/test_columns.py",
     "importer/report/layout.py": "tests/unit/report/test_terminal.py",
-    "importer/report/night.py": "tests/unit/nightly",
-    "importer/report/night_metrics.py": "tests/unit/nightly",
-    "importer/report/night_page.py": "tests/unit/nightly",
-    "importer/report/night_text.py": "tests/unit/nightly",
+    "importer/report/night.py": "tests/nightly/test_morning.py",
+    "importer/report/night_metrics.py": "tests/nightly/test_morning.py",
+    "importer/report/night_page.py": "tests/nightly/test_morning.py",
+    "importer/report/night_text.py": "tests/nightly/test_morning.py",
     "importer/report/payloads.py": "tests/cli/test_check.py",
     "importer/report/terminal_aftermath.py": "tests/cli/test_run.py",
     "importer/walking.py": "tests/unit/test_reconcile.py",
