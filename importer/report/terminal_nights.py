@@ -72,7 +72,7 @@ def _files(past: PastNight) -> RenderableType:
     """A line for each file: ending, name, and run or reason."""
     if not past.files:
         return Text("no file came", style="dim")
-    table = Table.grid(padding=(0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", max_width=30)
     table.add_column(overflow="fold")
