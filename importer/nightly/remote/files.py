@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from importer.nightly.remote.address import Address
 
 _BLOCK: Final = 8 << 20
+_TRIES: Final = 4
 _TIMES: Final = ("LastModified", "updated", "last_modified", "mtime")
 _COMMON: Final = {"use_listings_cache": False, "skip_instance_cache": True}
 """What was listed once is no news: nothing is remembered."""
@@ -70,6 +71,9 @@ class ObjectFiles:
         address: of the inbox.
         timeout_s: of every step of the network, seconds.
     """
+
+    tries: int = 1
+    """How often a step is tried; once where the store's own library tries it again and again."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
@@ -158,6 +162,8 @@ class ObjectFiles:
 class S3Files(ObjectFiles):
     """The objects of a bucket."""
 
+    tries = _TRIES
+
     def connected(self) -> Any:
         """A file system whose own tries do not multiply ours."""
         import fsspec  # noqa: PLC0415 - an extra
@@ -192,6 +198,8 @@ class S3Files(ObjectFiles):
 
 class SftpFiles(ObjectFiles):
     """The files of a server, which renames at once and keeps what was cut off."""
+
+    tries = _TRIES
 
     def connected(self) -> Any:
         """A connection."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from importer.nightly.remote.files import Entry
 
 _Found = TypeVar("_Found")
-_TRIES: Final = 4
 _PIECE: Final = 1 << 20
 _DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG})
 
@@ -29,7 +28,7 @@ _DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
 class Store:
     """A remote inbox by its paths, which are relative to it.
 
-    Every method raises RemoteFault, after `_TRIES` tries where another try may help.
+    Every method raises RemoteFault, after a few tries where another try may help.
 
     Args:
         address: of the inbox.
@@ -150,7 +149,7 @@ class Store:
 
         retrying = Retrying(
             retry=retry_if_exception(_passing),
-            stop=lambda state: stop_after_attempt(_TRIES)(state) or not self._goes_on(),
+            stop=lambda state: stop_after_attempt(self._files.tries)(state) or not self._goes_on(),
             wait=wait_exponential_jitter(initial=1, max=20),
             sleep=self._pause,
             reraise=True,
