@@ -13,6 +13,7 @@ import pytest
 from importer.errors import Exit
 from importer.nightly.remote.faults import RemoteStopped
 from importer.nightly.remote.files import S3Files, SftpFiles
+from importer.nightly.remote.listing import DRAFT
 from importer.nightly.remote.store import Store
 from importer.nightly.stopping import Stop
 from importer.report.night import Ending
@@ -313,8 +314,9 @@ def test_told_to_stop_while_it_fetches(bed: FarBed, sandbox: Sandbox) -> None:
     with pytest.raises(RemoteStopped, match="ended before the whole file"):
         inbox.claim(arrival)
     inbox.store.close()
-    assert open_claims(bed) == 1
+    assert (open_claims(bed), (bed.inbox / DRAFT).exists()) == (1, True)
     assert bed.night().rows["created"] == 2
+    assert not (bed.inbox / DRAFT).exists()
     assert phones(sandbox) == everybody(2)
 
 

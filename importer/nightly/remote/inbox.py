@@ -110,6 +110,7 @@ class RemoteInbox(Inbox):
                 Ledger.open(self.ledger) as ledger,
                 ledger.hold("importer nightly", inbox=self.name),
             ):
+                (self.root / DRAFT).unlink(missing_ok=True)  # what a night that died had half of
                 yield
         finally:
             self.store.close()
