@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from importer.nightly.inbox import SETTINGS
-from importer.settings import Settings, load_settings
+from importer.settings import IN_AN_INBOX, Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_OF_ONE_MACHINE: Final = frozenset({"ledger", "templates"})
+"""What an inbox elsewhere cannot know; its claims are in one ledger, whatever the subfolder."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class Places:
         root: the inbox.
         config: the main settings file, or None for importer.yaml of the current folder.
         flags: what the command line says; over everything.
+        elsewhere: the inbox is a remote one, and its settings are not read where they lie.
     """
 
     root: Path
     config: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
+    elsewhere: bool = False
 
     def main(self) -> Settings:
         """The main settings, whatever the inbox says; raises SettingsError."""
@@ -40,7 +45,8 @@ class Places:
         main = self.main()
         wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
         over = [file for file in wanted if file.is_file() and not _same(file, main.file)]
-        return load_settings(self.config, self.flags, over) if over else main
+        main_only = IN_AN_INBOX | (_OF_ONE_MACHINE if self.elsewhere else frozenset())
+        return load_settings(self.config, self.flags, over, main_only) if over else main
 
 
 def _same(file: Path, other: Path | None) -> bool:

@@ -5,7 +5,7 @@ secrets directory alone, and are read when they are asked for.
 """
 
 from importer.settings.environment import Credentials
-from importer.settings.load import FILE_NAME, load_settings
+from importer.settings.load import FILE_NAME, IN_AN_INBOX, load_settings
 from importer.settings.model import Settings
 
-__all__ = ["FILE_NAME", "Credentials", "Settings", "load_settings"]
+__all__ = ["FILE_NAME", "IN_AN_INBOX", "Credentials", "Settings", "load_settings"]

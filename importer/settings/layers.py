@@ -37,6 +37,10 @@ _SECRETS: Final = frozenset(
         "importer_hmac_key",
     }
 )
+_MAIN_ONLY: Final = (
+    "belongs into the main settings: whoever can write to an inbox could send the key, the list "
+    "of whom was contacted, or the morning's message elsewhere"
+)
 _MUST_BE_MAPPING: Final = "must be a mapping (`key: value`)"
 
 
@@ -48,8 +52,16 @@ class Layer:
     wrong: list[str]
 
 
-def from_file(document: Document | None, model: type[BaseModel]) -> Layer:
-    """The settings of importer.yaml; types are taken strictly, so `campaign: 42` is a mistake."""
+def from_file(
+    document: Document | None, model: type[BaseModel], main_only: frozenset[str] = frozenset()
+) -> Layer:
+    """The settings of importer.yaml; types are taken strictly, so `campaign: 42` is a mistake.
+
+    Args:
+        document: as it stands, or None where there is none.
+        model: what settings there are.
+        main_only: settings that this file may not set.
+    """
     if document is None:
         return Layer({}, [])
     value = document.value if document.value is not None else {}
@@ -58,7 +70,8 @@ def from_file(document: Document | None, model: type[BaseModel]) -> Layer:
     said = {key: item for key, item in value.items() if item is not None}
     values: Mapping[str, object] = {}
     mistakes = [Mistake((key,), _NO_SECRETS, at_key=True) for key in said if _secret(key)]
-    known = {key: item for key, item in said.items() if not _secret(key)}
+    mistakes += [Mistake((key,), _MAIN_ONLY, at_key=True) for key in said if key in main_only]
+    known = {key: said[key] for key in said if not _secret(key) and key not in main_only}
     try:
         values = _given(model.model_validate_json(json.dumps(known), strict=True))
     except ValidationError as exc:

@@ -23,9 +23,20 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "importer.yaml"
 
+IN_AN_INBOX: Final = frozenset(
+    (
+        *("base_url", "hmac_key_file", "desk", "log_file", "metrics_file"),
+        *("notify", "mail_to", "mail_from", "smtp", "smtp_security", "smtp_user"),
+    )
+)
+"""What no file in an inbox may set: where secrets and messages go, and what is the night's own."""
+
 
 def load_settings(
-    config: Path | None, flags: Mapping[str, object], over: Sequence[Path] = ()
+    config: Path | None,
+    flags: Mapping[str, object],
+    over: Sequence[Path] = (),
+    main_only: frozenset[str] = IN_AN_INBOX,
 ) -> Settings:
     """Read the settings.
 
@@ -37,6 +48,7 @@ def load_settings(
             is one.
         flags: what the command line says, under the settings' names; None counts as not said.
         over: further files, each over the ones before it; what they do not say stays.
+        main_only: settings that these further files may not set.
 
     Raises:
         SettingsError: something is unknown or wrong; its text has a line for each.
@@ -46,7 +58,7 @@ def load_settings(
     document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
     place = Place(here, None) if document is None else Place((here / file).parent, here / file)
     files = [from_file(document, Settings)]
-    files += [from_file(read_yaml(each, SettingsError), Settings) for each in over]
+    files += [from_file(read_yaml(each, SettingsError), Settings, main_only) for each in over]
     said = (
         from_text(variables(Settings.model_fields), Settings, variable, _COMPOUND),
         from_text(flags, Settings, flag, _COMPOUND),

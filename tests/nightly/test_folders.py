@@ -25,6 +25,8 @@ SETTINGS = {
     "not text": (b"\xff\xfe\x00", "importer.yaml"),
     "a list": ("- campaign\n", "importer.yaml"),
     "a wrong value": ("quiet_s: soon\n", "quiet_s"),
+    "another API": ("base_url: https://example.org/v1\n", "belongs into the main settings"),
+    "other readers": ("mail_to: [a@example.org]\n", "mail_to: belongs into the main settings"),
 }
 
 

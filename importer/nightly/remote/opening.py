@@ -29,7 +29,8 @@ def rooted(inbox: str, places: Places) -> Places:
     """
     if not is_remote(inbox):
         return replace(places, root=Path(inbox).resolve())
-    return replace(places, root=places.main().desk / Address.of(inbox).folder_name)
+    desk = places.main().desk / Address.of(inbox).folder_name
+    return replace(places, root=desk, elsewhere=True)
 
 
 def opened(inbox: str, places: Places, clock: Clock, stop: Stop) -> Inbox:
