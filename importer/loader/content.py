@@ -49,6 +49,7 @@ def read(name: str, max_bytes: int, max_expanded_bytes: int) -> Content:
         return _hashed(_bytes(sys.stdin.buffer, max_bytes), None)
     path = Path(name)
     try:
+        name.encode()
         if path.is_dir():
             raise Refusal(Code.FILE_UNREADABLE, "it is a folder")
         parent = next((parent for parent in path.parents if parent.is_file()), None)
@@ -63,6 +64,8 @@ def read(name: str, max_bytes: int, max_expanded_bytes: int) -> Content:
         raise Refusal(Code.FILE_MISSING) from None
     except PermissionError:
         raise Refusal(Code.FILE_UNREADABLE, "we may not open it") from None
+    except UnicodeEncodeError:
+        raise Refusal(Code.FILE_UNREADABLE, "its name is not UTF-8; rename it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise Refusal(Code.FILE_UNREADABLE, f"it cannot be opened ({_reason(error)})") from None
 

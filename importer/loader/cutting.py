@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+_BACK: Final = 1 << 20
+
 
 def end_of_rows(text: bytes) -> int:
     """Where the last whole row of a text ends; 0 where none does."""
@@ -15,6 +23,41 @@ def end_of_rows(text: bytes) -> int:
         if (marks - after) % 2 == 0:
             return end + 1
         edge, end = end, text.rfind(b"\n", 0, end)
+    return 0
+
+
+def halved(text: bytes, most: int) -> Iterator[tuple[bytes, int]]:
+    """The parts of a text of whole rows, none of them with many more rows than `most`.
+
+    Returns:
+        Each part, with its number of rows; a text of blank lines has many in few bytes.
+    """
+    count = rows_in(text)
+    middle = end_of_rows(text[: len(text) // 2]) if count > most else 0
+    if not middle:
+        yield text, count
+        return
+    yield from halved(text[:middle], most)
+    yield from halved(text[middle:], most)
+
+
+def end_of_data(file: BinaryIO, size: int, delimiter: bytes) -> int:
+    """Where the last line ends in which a text has more than blanks and delimiters; 0 for none.
+
+    Args:
+        file: open, at any place.
+        size: bytes of it.
+        delimiter: between cells.
+    """
+    blank, edge = b" \t\r\n" + delimiter, size
+    while edge:
+        start = max(0, edge - _BACK)
+        file.seek(start)
+        rest = file.read(edge - start).rstrip(blank)
+        if rest:
+            file.seek(start + len(rest))
+            return start + len(rest) + len(file.readline())
+        edge = start
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from importer import problems
 from importer.loader import decode, dialect, exact, foreign, regular
 from importer.loader.cells import Cells, Record
+from importer.loader.cutting import end_of_data
 from importer.loader.records import lines_of, records
 from importer.loader.refusal import Refusal
 from schemas.codes import Code
@@ -80,12 +82,18 @@ class Delimited:
         return records(lines, self.dialect.delimiter, width)
 
     def _regular(self, header: Record) -> pl.DataFrame | None:
+        """The rows by the fast road, or None; the blank ones at the end are not looked at."""
+        delimiter = self.dialect.delimiter
+        end = end_of_data(io.BytesIO(self.data), len(self.data), delimiter.encode())
+        data = self.data if end == len(self.data) else self.data[:end]
+        if b'"' not in data and data.count(b"\n") > self.settings.max_rows + header.end_line:
+            raise exact.too_many(self.settings.max_rows)
         start = 0
         for _ in range(header.end_line):
-            start = self.data.find(b"\n", start) + 1
+            start = data.find(b"\n", start) + 1
             if not start:
                 return None
-        return regular.read(self.data, start, self.dialect.delimiter, header)
+        return regular.read(data, start, delimiter, header)
 
 
 def open_text(data: bytes, settings: Settings) -> Delimited:

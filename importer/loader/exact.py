@@ -58,7 +58,9 @@ def read(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
 
 def too_many(max_rows: int) -> Refusal:
     """The refusal of a file with more rows than allowed."""
-    return Refusal(Code.FILE_TOO_LARGE, f"more than {max_rows:,} rows (max_rows)")
+    return Refusal(
+        Code.FILE_TOO_LARGE, f"more than {max_rows:,} rows, blank ones included (max_rows)"
+    )
 
 
 def _fitted(row: Read, width: int, named: int, faults: _Faults) -> list[str]:

@@ -37,6 +37,11 @@ def expand(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def spoken(name: str) -> str:
+    """A name as text: what of it is none (the system allows any bytes) becomes U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _behind(name: str) -> list[str]:
     if name == STDIN:
         return [name]

@@ -19,8 +19,9 @@ from importer import problems
 from importer.loader import footers, header_row, regular
 from importer.loader.assemble import assemble
 from importer.loader.cells import Cells
-from importer.loader.cutting import end_of_rows, rows_in
+from importer.loader.cutting import end_of_data, end_of_rows, halved
 from importer.loader.delimited import open_text
+from importer.loader.names import spoken
 from importer.loader.refusal import Refusal
 from importer.loader.table import load
 from importer.model import Source
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 PIECE: Final = 24_000_000
 """Bytes of a piece, about; files of less than two are read at once."""
 
+_ROWS: Final = 500_000  # of a piece, where rows are short
 _HEAD: Final = 1 << 20
 _LINES: Final = 100  # a head with fewer lines may not show the rows that the header is among
 _AS_THEY_ARE: Final = frozenset({"utf-8", "ascii"})
@@ -128,11 +130,13 @@ class _Long:
 
     def tables(self) -> Iterator[Callable[[], Table]]:
         before = 0
-        for block, last in self._blocks():
-            yield partial(self._table, block, before, last=last)
-            before += rows_in(block)
-            if before > self.settings.max_rows:
-                raise Uneven(self.begun.name)
+        for block, ends in self._blocks():
+            parts = list(halved(block, _ROWS))
+            for number, (part, rows) in enumerate(parts, 1):
+                yield partial(self._table, part, before, last=ends and number == len(parts))
+                before += rows
+                if before > self.settings.max_rows:
+                    raise Uneven(self.begun.name)
 
     def _table(self, block: bytes, before: int, *, last: bool) -> Table:
         data = self.prefix + block
@@ -152,8 +156,10 @@ class _Long:
         try:
             with _opened(self.begun) as file:
                 facts = os.fstat(file.fileno())
-                left = facts.st_size
-                while chunk := file.read(self.size if left >= 2 * self.size else -1):
+                delimiter = self.begun.delimiter.encode()
+                left = end_of_data(file, facts.st_size, delimiter)
+                file.seek(0)
+                while left > 0 and (chunk := file.read(self._next(left))):
                     digest.update(chunk)
                     left -= len(chunk)
                     kept += chunk if self._read else self._below_header(chunk)
@@ -163,11 +169,18 @@ class _Long:
                         raise Uneven(self.begun.name)
                     yield kept[:end], left <= 0
                     kept = kept[end:]
+                while chunk := file.read(self.size):  # blank rows, of which nothing is kept
+                    digest.update(chunk)
+                    self._read += len(chunk)
                 if kept or _changed(facts, os.fstat(file.fileno())):
                     raise Uneven(self.begun.name)
         except OSError:
             raise Uneven(self.begun.name) from None
         self._digest = digest.hexdigest()
+
+    def _next(self, left: int) -> int:
+        """Bytes to read now, so that the last piece is no small one."""
+        return self.size if left >= 2 * self.size else left
 
     def _below_header(self, chunk: bytes) -> bytes:
         if not chunk.startswith(self.prefix):
@@ -183,6 +196,8 @@ def _changed(before: os.stat_result, now: os.stat_result) -> bool:
 def _open_long(name: str, settings: Settings, size: int) -> _Long | None:
     """A long text with its header understood; None where the file is anything else."""
     source = Source(name, "", Path(name).absolute(), 0)
+    if spoken(name) != name:
+        return None
     try:
         facts = Path(name).stat()
         if not stat.S_ISREG(facts.st_mode) or not 2 * size <= facts.st_size <= settings.max_bytes:

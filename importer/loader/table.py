@@ -11,6 +11,7 @@ from importer import problems
 from importer.loader import archive, compound, content, header_row
 from importer.loader.assemble import assemble
 from importer.loader.delimited import open_text
+from importer.loader.names import spoken
 from importer.loader.refusal import Refusal
 from importer.loader.workbook import open_workbook
 from importer.model import Source, Table
@@ -34,7 +35,7 @@ def load(name: str, settings: Settings) -> Table:
             spreadsheets in an archive.
         settings: encoding, sheet, header overrides and limits.
     """
-    source = Source(name, "", None, 0)
+    source = Source(spoken(name), "", None, 0)
     try:
         held = content.read(name, settings.max_bytes, settings.max_expanded_bytes)
     except Refusal as refusal:

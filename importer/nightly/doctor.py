@@ -14,7 +14,7 @@ from importer.client import Client
 from importer.errors import ImporterError
 from importer.ledger import Ledger
 from importer.model import MaybeSent, NotSent
-from importer.nightly.inbox import OURS, WORKING
+from importer.nightly.inbox import WORKING, Inbox
 from importer.people import looking
 from importer.templates import Templates
 
@@ -103,9 +103,7 @@ def tried(what: str, attempt: Callable[[], str]) -> Finding:
 
 def _subfolders(root: Path) -> Iterator[str]:
     if root.is_dir():
-        for path in sorted(root.iterdir()):
-            if path.is_dir() and path.name not in OURS and not path.name.startswith("."):
-                yield path.name
+        yield from (path.name for path in Inbox(root).folders())
 
 
 def _settings(places: Places) -> str:
@@ -130,6 +128,8 @@ def _inbox(root: Path) -> str:
         raise _Wrong(f"{root} spans several file systems, so files cannot be claimed at once.")
     for folder in ("", *_subfolders(root)):
         _writable(root / folder / ".doctor")
+    for link in Inbox(root).links():
+        raise _Wrong(f"{link} is a link, and no night looks into it; make it a folder.")
     free = shutil.disk_usage(root).free
     if free < _ROOM:
         raise _Wrong(f"Only {free // 1_000_000} MB are free at {root}; make room.")

@@ -14,9 +14,11 @@ import hashlib
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError
+from importer.loader.names import spoken
 from importer.nightly.alone import alone
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ _UNFINISHED: Final = (".part", ".filepart", ".partial", ".tmp", ".crdownload", "
 _HIDDEN: Final = (".", "~$")
 WRITTEN: Final = (".check.html", ".rejected.csv", ".results.csv")
 """What a night writes beside a file."""
+
+_LONGEST: Final = 200
+_SUFFIX: Final = 20
+"""Bytes of a name that is kept, and characters of its end."""
 
 Print = tuple[int | str, ...]
 """What changes when a file does, such as size and time of the last change."""
@@ -105,12 +111,26 @@ class Inbox:
         """
         try:
             found = [*self._in("", self.root)]
-            for entry in sorted(self.root.iterdir()):
-                if entry.is_dir() and entry.name not in OURS and not entry.name.startswith("."):
-                    found += self._in(entry.name, entry)
+            for folder in self.folders():
+                found += self._in(folder.name, folder)
         except OSError as exc:
             raise _refused(self.root, "read", exc) from exc
         return found
+
+    def folders(self) -> list[Path]:
+        """Its subfolders, in order of name; a link to a folder is none, wherever it leads."""
+        return [path for path in self._may_be_folders() if not path.is_symlink()]
+
+    def links(self) -> list[Path]:
+        """The links to folders, which nobody looks into."""
+        return [path for path in self._may_be_folders() if path.is_symlink()]
+
+    def _may_be_folders(self) -> list[Path]:
+        return [
+            path
+            for path in sorted(self.root.iterdir())
+            if path.is_dir() and path.name not in OURS and not path.name.startswith(".")
+        ]
 
     def working(self) -> list[tuple[str, Path]]:
         """Subfolder and path of every claimed file, in the same order."""
@@ -124,8 +144,9 @@ class Inbox:
 
     def claim(self, arrival: Arrival) -> Path | None:
         """Moves an arrival to where only we work, at once or not at all; None where it is gone."""
-        claimed = self.move(arrival.path, self.root / WORKING / arrival.folder, arrival.path.name)
-        if claimed is not None:
+        into = self.root / WORKING / arrival.folder
+        claimed = self.move(arrival.path, into, kept_name(arrival.path.name))
+        if claimed is not None and arrival.marked:
             _marker(arrival.path).unlink(missing_ok=True)
         return claimed
 
@@ -176,8 +197,21 @@ class Inbox:
                     path,
                     _print(facts),
                     max(facts.st_mtime, facts.st_ctime),
-                    _marker(path).exists(),
+                    _is_marked(path),
                 )
+
+
+def kept_name(name: str) -> str:
+    """The name that a claimed file is kept under.
+
+    It is text, whatever the bytes were, and leaves room for the names of the pages beside it.
+    """
+    text = spoken(name).replace("\N{REPLACEMENT CHARACTER}", "_")
+    path = PurePath(text)
+    stem, suffix = path.stem, path.suffix[:_SUFFIX]
+    while len(f"{stem}{suffix}".encode()) > _LONGEST:
+        stem = stem[:-1]
+    return f"{stem}{suffix}"
 
 
 def print_of(path: Path) -> Print:
@@ -241,12 +275,19 @@ def may_be_taken(name: str) -> bool:
     )
 
 
+def _is_marked(path: Path) -> bool:
+    try:
+        return _marker(path).exists()
+    except OSError:  # with so long a name there can be no marker
+        return False
+
+
 def _marker(path: Path) -> Path:
     return path.with_name(path.name + MARKER)
 
 
 def _refused(path: Path, what: str, exc: OSError) -> ConfigurationError:
     return ConfigurationError(
-        f"{path} cannot be {what}: {exc.strerror or exc}.",
+        f"{spoken(str(path))} cannot be {what}: {exc.strerror or exc}.",
         "Give the importer write access to the whole inbox, on one file system.",
     )

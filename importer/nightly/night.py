@@ -98,6 +98,8 @@ class _Course:
         """Takes files until nothing can be done any more, or the inbox cannot be used."""
         work = self.work
         try:
+            for link in work.inbox.links():
+                self.notes.append(f"{scrub(link.name)} is a link, and was not looked into.")
             while not work.stop.asked():
                 for folder, path in work.in_order(work.inbox.working()):
                     self._take(folder, path)

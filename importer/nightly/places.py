@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from importer.errors import SettingsError
+from importer.identity import key_file
 from importer.nightly.inbox import SETTINGS
 from importer.settings import IN_AN_INBOX, Settings, load_settings
 
@@ -40,13 +42,31 @@ class Places:
         """The settings for files of a subfolder; of the inbox itself by default.
 
         Raises:
-            SettingsError: something in one of the files is unknown or wrong.
+            SettingsError: something in one of the files is unknown or wrong, or a file of ours
+                would lie in the inbox.
         """
         main = self.main()
         wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
         over = [file for file in wanted if file.is_file() and not _same(file, main.file)]
         main_only = IN_AN_INBOX | (_OF_ONE_MACHINE if self.elsewhere else frozenset())
-        return load_settings(self.config, self.flags, over, main_only) if over else main
+        found = load_settings(self.config, self.flags, over, main_only) if over else main
+        self._refuse_own(found)
+        return found
+
+    def _refuse_own(self, settings: Settings) -> None:
+        """Raises where the ledger or its like lies in the inbox, and would be taken for a list."""
+        own = {
+            "ledger": settings.ledger_file,
+            "hmac_key_file": key_file(settings),
+            "log_file": settings.log_file,
+            "metrics_file": settings.metrics_file,
+        }
+        for key, file in own.items():
+            if file is not None and file.resolve().is_relative_to(self.root.resolve()):
+                raise SettingsError(
+                    f"{key}: {file} lies in the inbox, where a night would take it for a list.",
+                    "Keep it in another folder.",
+                )
 
 
 def _same(file: Path, other: Path | None) -> bool:

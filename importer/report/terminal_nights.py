@@ -51,19 +51,20 @@ def nights_text(nights: Sequence[PastNight], doubtful: int) -> Group:
         doubtful: how many submissions may have been accepted, of all runs.
     """
     parts: list[RenderableType] = [*section("Nights")]
-    for past in nights:
-        parts += [Text(), Text(_head(past.night)), indented(_files(past))]
+    for number, past in enumerate(nights):
+        head = _head(past.night, newest=not number)
+        parts += [Text(), Text(head), indented(_files(past))]
     todo = list(_todo(nights, doubtful))
     if todo:
         parts += [*section("What needs a person", "bold yellow"), *steps(todo)]
     return Group(*parts)
 
 
-def _head(night: Night) -> str:
+def _head(night: Night, *, newest: bool) -> str:
     """When it was, how long it took and how it ended."""
     began = f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC"
     if night.ended is None or night.exit_code is None:
-        return f"{began}, under way or cut off"
+        return f"{began}, {'under way or cut off' if newest else 'cut off'}"
     took = elapsed(max(0.0, (night.ended - night.started).total_seconds()))
     return f"{began}, {took}\nexit code {night.exit_code}: {EXIT_MEANING[Exit(night.exit_code)]}"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +15,6 @@ from tests.disks import small_disk
 from tests.nights import Bed, people
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from importer.report.night import NightReport
     from importer.sandbox.sandbox import Sandbox
 
@@ -105,3 +105,29 @@ def test_a_subfolder_on_another_file_system(bed: Bed, sandbox: Sandbox) -> None:
         assert "on one file system" in night.todo[-1]
         assert "far/a.csv" in bed.lies()
     assert len(sandbox.journal) == 2
+
+
+def test_names_that_no_report_can_hold(bed: Bed, sandbox: Sandbox) -> None:
+    """Bytes that are no text, and names without room for a page's: imported under another name."""
+    bed.arrive("good.csv", people(0, 2))
+    for number, name in enumerate([b"latin\xfc.csv", b"y" * 251 + b".csv", b"z" * 247 + b".csv"]):
+        Path(os.fsdecode(bytes(bed.inbox) + b"/" + name)).write_text(people(2 + 2 * number, 2))
+    night = bed.night()
+    assert [file.ending for file in night.files] == [Ending.DONE] * 4
+    assert night.exit_code is Exit.OK
+    assert not bed.faults
+    assert len(sandbox.journal) == 8
+    assert any(name.endswith("/latin_.csv") for name in bed.lies())
+    assert len(list(bed.inbox.rglob("*.results.csv"))) == 4
+
+
+def test_a_link_to_a_folder_is_not_looked_into(bed: Bed, sandbox: Sandbox) -> None:
+    """It could lead to where the ledger lies; the summary and the doctor say so."""
+    bed.desk.write("elsewhere/a.csv", people(0, 2))
+    (bed.inbox / "client").symlink_to(bed.desk.folder / "elsewhere")
+    (bed.inbox / "up").symlink_to(bed.desk.folder)
+    night = bed.night()
+    assert not night.files
+    assert sum("is a link" in note for note in night.notes) == 2
+    assert not sandbox.journal
+    assert "is a link" in bed.desk("doctor", "inbox").out

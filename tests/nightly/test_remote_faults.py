@@ -358,7 +358,9 @@ def test_the_doctor_names_what_is_wrong(bed: FarBed) -> None:
     assert "refuses us: wrong credentials, or they may not do this" in wrong(bed, bed.far.address)
     bed.far.refuse_writing(refused=False)
     place = bed.far.address.replace("bucket-", "none-") + "-none"
-    assert "is not there. Make it, or correct its name." in wrong(bed, place)
+    assert "is not there: the bucket, or the folder. Make it, or correct its name." in wrong(
+        bed, place
+    )
 
 
 def test_the_doctor_and_hosts(far_sftp: FarSftp, tmp_path: Path, sandbox: Sandbox) -> None:

@@ -72,7 +72,7 @@ _WORDS: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
     ),
     (
         frozenset({"FileNotFoundError", "ResourceNotFoundError"}),
-        "{address} is not there.",
+        "{address} is not there: the bucket, or the folder.",
         "Make it, or correct its name.",
     ),
 )  # fmt: skip

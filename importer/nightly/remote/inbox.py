@@ -41,6 +41,7 @@ from importer.nightly.inbox import (
     Inbox,
     digest,
     free,
+    kept_name,
 )
 from importer.nightly.remote.faults import RemoteFault
 from importer.nightly.remote.listing import DRAFT, Listing, desk_refused
@@ -208,7 +209,7 @@ class RemoteInbox(Inbox):
             try:
                 into = self.root / WORKING / folder_of(claim.path)
                 into.mkdir(parents=True, exist_ok=True)
-                target = free(into, claim.path.rpartition("/")[2])
+                target = free(into, kept_name(claim.path.rpartition("/")[2]))
                 ledger.claims.fetched(claim, self._below(target), sha256)
                 if learnt is not None:
                     learnt(sha256)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,6 @@ from importer.errors import UsageError
 from importer.loader import expand, load
 from importer.settings import Settings
 from tests.corpus.text_files import PLAIN, zipped
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -80,3 +78,13 @@ def test_an_archive_of_one_stays(tmp_path: Path) -> None:
     path.write_bytes(zipped({"march.csv": PLAIN.encode()}))
     broken.write_bytes(b"PK\x03\x04")
     assert expand([str(path), str(broken)]) == [str(path), str(broken)]
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """The system allows any bytes; the file is refused under a name that every report can say."""
+    name = os.fsdecode(bytes(tmp_path) + b"/latin\xfc.csv")
+    Path(name).write_text("Phone\n+12025550104\n")
+    (found,) = expand([str(tmp_path)])
+    table = load(found, Settings())
+    assert table.source.name == f"{tmp_path}/latin\N{REPLACEMENT CHARACTER}.csv"
+    assert table.problems["detail"].to_list() == ["its name is not UTF-8; rename it"]

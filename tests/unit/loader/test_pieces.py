@@ -54,6 +54,9 @@ def read(pieces: Pieces) -> list[Table]:
         HEADER + lines(400) + "Total,400,\n",
         HEADER + lines(400).rstrip("\n"),
         HEADER + lines(400, "#REF!"),
+        HEADER + lines(400) + "\n" * 3 * SIZE,
+        HEADER + lines(400) + "Total,,\n" + " ,,\r\n" * SIZE + ",,",
+        HEADER + lines(200) + "\n" * 3 * SIZE + lines(200),
     ],
     ids=[
         "plain",
@@ -65,9 +68,7 @@ def read(pieces: Pieces) -> list[Table]:
         "quoted",
         "wrapped",
         "blank",
-        "total",
-        "open",
-        "errors",
+        *("total", "open", "errors", "blank-end", "sheet-end", "blank-middle"),
     ],
 )
 def test_pieces_are_the_whole(tmp_path: Path, text: str) -> None:
@@ -94,9 +95,8 @@ def test_pieces_are_the_whole(tmp_path: Path, text: str) -> None:
         HEADER + lines(400) + 'Cy,+1 202 555 0199,5" pipe\n' + lines(400),
         HEADER + lines(400) + "Cy,+1 202 555 0199,a\rb\n" + lines(400),
         HEADER.encode() + lines(40_000).encode() + "Zoë,,\n".encode("cp1252"),
-        HEADER + lines(400) + "\n" * 3 * SIZE,
     ],
-    ids=["short", "long", "unclosed", "mark", "return", "latin", "blank"],
+    ids=["short", "long", "unclosed", "mark", "return", "latin"],
 )
 def test_what_must_be_seen_whole_says_so(tmp_path: Path, text: str | bytes) -> None:
     """However late in the file it stands."""

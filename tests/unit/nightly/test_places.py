@@ -23,10 +23,14 @@ def written(folder: Path, below: str) -> Path:
 
 def test_a_client_has_settings_of_its_own(tmp_path: Path) -> None:
     """Over the main ones, for its files alone; here it may keep a ledger and templates, too."""
-    inbox = written(tmp_path, "campaign: acme\nledger: sqlite:///acme.db\ntemplates: theirs\n")
+    inbox = written(
+        tmp_path, "campaign: acme\nledger: sqlite:///../../acme.db\ntemplates: theirs\n"
+    )
     places = Places(inbox, tmp_path / "importer.yaml")
     assert places.settings("acme").campaign == "acme"
-    assert places.settings("acme").ledger_file == inbox / "acme" / "acme.db"
+    ledger = places.settings("acme").ledger_file
+    assert ledger is not None
+    assert ledger.resolve() == tmp_path / "acme.db"
     assert places.settings("other").campaign == places.settings().campaign == "main"
 
 
@@ -45,3 +49,31 @@ def test_an_inbox_elsewhere_knows_nothing_of_this_machine(tmp_path: Path, key: s
     inbox = written(tmp_path, f"{key}\n")
     with pytest.raises(SettingsError, match="belongs into the main settings"):
         Places(inbox, tmp_path / "importer.yaml", elsewhere=True).settings("acme")
+
+
+@pytest.mark.parametrize("ledger", ["inbox/importer.db", "inbox/acme/../importer.db"])
+def test_the_ledger_never_lies_in_the_inbox(tmp_path: Path, ledger: str) -> None:
+    """A night would take it for a list, and the next one would know nobody."""
+    inbox = written(tmp_path, "")
+    (tmp_path / "importer.yaml").write_text(f"ledger: sqlite:///{ledger}\n")
+    with pytest.raises(SettingsError, match="lies in the inbox"):
+        Places(inbox, tmp_path / "importer.yaml").settings()
+
+
+def test_a_client_keeps_no_ledger_in_the_inbox(tmp_path: Path) -> None:
+    """Where a path that does not leave its folder would put it."""
+    places = Places(written(tmp_path, "ledger: sqlite:///a.db\n"), tmp_path / "importer.yaml")
+    with pytest.raises(SettingsError, match="lies in the inbox"):
+        places.settings("acme")
+    assert places.settings("other").ledger_file == tmp_path / "importer.db"
+
+
+@pytest.mark.parametrize("key", ["hmac_key_file: inbox/key", "log_file: inbox/log.jsonl"])
+def test_nothing_of_ours_lies_in_the_inbox(tmp_path: Path, key: str) -> None:
+    """Nor behind a link that leads there."""
+    inbox = written(tmp_path, "")
+    (tmp_path / "importer.yaml").write_text(f"{key}\n")
+    (tmp_path / "link").symlink_to(inbox)
+    for root in (inbox, tmp_path / "link"):
+        with pytest.raises(SettingsError, match="lies in the inbox"):
+            Places(root, tmp_path / "importer.yaml").settings()
