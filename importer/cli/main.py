@@ -35,8 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name -> the module that holds the command, and its summary: help needs no heavy import."""
 
 
-_MEMORY = "dirty_decay_ms:10000,muzzy_decay_ms:10000"
-"""For Polars' allocator: keep for ten seconds what is free, the next step needs as much again."""
+_MEMORY = "dirty_decay_ms:1000,muzzy_decay_ms:0"
+"""For Polars' allocator: keep for a second what is free, the next step needs as much again."""
 
 
 class LazyGroup(click.Group):
