@@ -56,11 +56,11 @@ def test_a_ledger_without_room(bed: Bed, sandbox: Sandbox, free_kb: int) -> None
 
 def test_an_inbox_without_room(bed: Bed, sandbox: Sandbox) -> None:
     """The import is done and said; what could not be written is named, and can be had later."""
-    with small_disk(bed.inbox, 200 * KB):
-        bed.settings(sandbox.base_url, "metrics_file: inbox/metrics/night.prom\n")
-        (bed.inbox / "metrics").mkdir()
+    metrics = bed.desk.folder / "metrics"
+    with small_disk(bed.inbox, 200 * KB), small_disk(metrics, 200 * KB):
+        bed.settings(sandbox.base_url, "metrics_file: metrics/night.prom\n")
         bed.arrive("a.csv", people(0, ROWS))
-        filler = filled(bed.inbox)
+        fillers = filled(bed.inbox), filled(metrics)
         (file,) = bed.night().files
         assert (file.ending, file.exit_code) == (Ending.DONE, Exit.SETUP)
         assert file.rows["created"] == ROWS
@@ -72,7 +72,9 @@ def test_an_inbox_without_room(bed: Bed, sandbox: Sandbox) -> None:
         ] * 2
         written = {path.name for path in bed.inbox.rglob("*") if path.is_file()}
         assert written == {"a.csv", ".filler", ".nightly-lock"}
-        filler.unlink()
+        assert [path.name for path in metrics.iterdir()] == [".filler"]
+        for filler in fillers:
+            filler.unlink()
         assert bed.night().files == ()
         assert bed.faults == []
         said = bed.desk("results", str(file.run), "--format", "csv", "--output", "results.csv")
