@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import PurePath
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError
 from importer.loader.names import spoken
 from importer.nightly.alone import alone
+from importer.nightly.names import MARKER, kept_name, may_be_taken
 
 if TYPE_CHECKING:
     import os
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 
 WORKING, DONE, HELD, FAILED, NIGHTS = "working", "done", "held", "failed", "nights"
 OURS: Final = frozenset({WORKING, DONE, HELD, FAILED, NIGHTS})
-SETTINGS: Final = "importer.yaml"
-MARKER: Final = ".done"
-_UNFINISHED: Final = (".part", ".filepart", ".partial", ".tmp", ".crdownload", ".swp")
-_HIDDEN: Final = (".", "~$")
-WRITTEN: Final = (".check.html", ".rejected.csv", ".results.csv")
-"""What a night writes beside a file."""
-
-_LONGEST: Final = 200
-_SUFFIX: Final = 20
-"""Bytes of a name that is kept, and characters of its end."""
-
 Print = tuple[int | str, ...]
 """What changes when a file does, such as size and time of the last change."""
 
@@ -201,19 +190,6 @@ class Inbox:
                 )
 
 
-def kept_name(name: str) -> str:
-    """The name that a claimed file is kept under.
-
-    It is text, whatever the bytes were, and leaves room for the names of the pages beside it.
-    """
-    text = spoken(name).replace("\N{REPLACEMENT CHARACTER}", "_")
-    path = PurePath(text)
-    stem, suffix = path.stem, path.suffix[:_SUFFIX]
-    while len(f"{stem}{suffix}".encode()) > _LONGEST:
-        stem = stem[:-1]
-    return f"{stem}{suffix}"
-
-
 def print_of(path: Path) -> Print:
     """The print of a file as it is now; raises OSError."""
     return _print(path.lstat())
@@ -235,44 +211,8 @@ def free(folder: Path, name: str) -> Path:
     return path
 
 
-@dataclass
-class Watch:
-    """Finds out which arrivals are whole: unchanged for long enough, by the clock or by looking.
-
-    Attributes:
-        quiet_s: how long a file must not have changed.
-    """
-
-    quiet_s: float
-    _seen: dict[Path, tuple[Print, float]] = field(default_factory=dict)
-
-    def left_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
-        """Seconds until an arrival counts as whole if it does not change; 0 where it does now.
-
-        Args:
-            arrival: as it is now.
-            wall_s: seconds since 1970. Where the clock stands before the file's own time, only
-                looking counts, so that a clock that jumps holds nothing back for ever.
-            elapsed_s: of a clock that never jumps.
-        """
-        known, since = self._seen.get(arrival.path, (None, elapsed_s))
-        if known != arrival.print:
-            since = elapsed_s
-            self._seen[arrival.path] = (arrival.print, since)
-        quiet = max(elapsed_s - since, wall_s - arrival.changed_s)
-        return max(0.0, self.quiet_s - quiet)
-
-
 def _print(facts: os.stat_result) -> Print:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def may_be_taken(name: str) -> bool:
-    """Whether a file of this name is for us, and not hidden, unfinished or of another kind."""
-    lower = name.lower()
-    return not (
-        lower.startswith(_HIDDEN) or lower.endswith((*_UNFINISHED, MARKER, "~")) or name == SETTINGS
-    )
 
 
 def _is_marked(path: Path) -> bool:

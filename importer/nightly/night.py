@@ -13,9 +13,10 @@ from importer.masks import scrub
 from importer.nightly.case import Work
 from importer.nightly.hours import deadline
 from importer.nightly.importing import take
-from importer.nightly.inbox import Inbox, Watch
+from importer.nightly.inbox import Inbox
 from importer.nightly.log import logging_to
 from importer.nightly.remote.faults import RemoteFault
+from importer.nightly.watching import Watch
 from importer.report.night import Ending, FileReport, NightReport, worst
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import SettingsError
 from importer.identity import key_file
-from importer.nightly.inbox import SETTINGS
+from importer.nightly.names import SETTINGS
 from importer.settings import IN_AN_INBOX, Settings, load_settings
 
 if TYPE_CHECKING:

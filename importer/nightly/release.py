@@ -9,7 +9,8 @@ from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
 from importer.nightly.alone import alone
-from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, digest
+from importer.nightly.inbox import FAILED, HELD, WORKING, Inbox, digest
+from importer.nightly.names import WRITTEN
 from importer.report.night import Ending
 
 if TYPE_CHECKING:

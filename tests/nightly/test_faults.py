@@ -18,30 +18,10 @@ from importer.nightly.log import logging_to
 from importer.nightly.release import release
 from importer.nightly.stopping import Stop
 from importer.report.night import Ending
-from importer.sandbox.serve import running
-from tests.desk import CREDENTIALS
-from tests.nights import Bed, made_bed, people
+from tests.nights import Bed, people
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from importer.sandbox.sandbox import Sandbox
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox, and credentials for it."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with running() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def bed(tmp_path: Path, sandbox: Sandbox) -> Bed:
-    """An empty inbox."""
-    return made_bed(tmp_path, sandbox.base_url)
 
 
 def test_a_list_of_people_who_were_all_imported(bed: Bed, sandbox: Sandbox) -> None:

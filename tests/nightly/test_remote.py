@@ -121,9 +121,8 @@ def test_held_and_released(bed: FarBed, sandbox: Sandbox) -> None:
     assert phones(sandbox) == everybody(2)
 
 
-def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
-    """The next night goes on from the desk, looks up what was under way, and gives it back."""
-    bed.arrives("list.csv", people(0, 20))
+def kill_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
+    """Starts a night, and ends it with SIGKILL when the service has taken four rows."""
     sandbox.set_faults("slow:1:30")
     process = bed.desk.process("nightly", bed.far.address, "--quiet-s", "0")
     while len(sandbox.journal) < 4:
@@ -131,6 +130,12 @@ def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")
+
+
+def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
+    """The next night goes on from the desk, looks up what was under way, and gives it back."""
+    bed.arrives("list.csv", people(0, 20))
+    kill_while_it_sends(bed, sandbox)
     assert bed.lies_there() == {"list.csv"}
     night = bed.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
@@ -141,13 +146,7 @@ def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
 def test_killed_on_a_machine_that_is_gone(bed: FarBed, sandbox: Sandbox) -> None:
     """Another desk with the same ledger fetches what was claimed once more, and goes on."""
     bed.arrives("list.csv", people(0, 20))
-    sandbox.set_faults("slow:1:30")
-    process = bed.desk.process("nightly", bed.far.address, "--quiet-s", "0")
-    while len(sandbox.journal) < 4:
-        assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    sandbox.set_faults("")
+    kill_while_it_sends(bed, sandbox)
     bed.settings(sandbox.base_url, "desk: another\n")
     assert bed.night().exit_code is Exit.OK
     assert phones(sandbox) == everybody(20)

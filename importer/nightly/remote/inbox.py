@@ -32,17 +32,8 @@ from typing import TYPE_CHECKING
 from importer.ledger import Ledger
 from importer.ledger.claims import Claim
 from importer.nightly.alone import alone
-from importer.nightly.inbox import (
-    FAILED,
-    HELD,
-    MARKER,
-    WORKING,
-    Arrival,
-    Inbox,
-    digest,
-    free,
-    kept_name,
-)
+from importer.nightly.inbox import FAILED, HELD, WORKING, Arrival, Inbox, digest, free
+from importer.nightly.names import MARKER, kept_name
 from importer.nightly.remote.faults import RemoteFault
 from importer.nightly.remote.listing import DRAFT, Listing, desk_refused
 from importer.nightly.remote.returning import carry_back, left_on_desk

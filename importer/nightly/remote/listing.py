@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from importer.nightly.inbox import MARKER, OURS, SETTINGS, Arrival, may_be_taken
+from importer.nightly.inbox import OURS, Arrival
+from importer.nightly.names import MARKER, SETTINGS, may_be_taken
 from importer.nightly.remote.faults import RemoteFault
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from importer.errors import UsageError
 from importer.ledger import Ledger
-from importer.nightly.inbox import FAILED, HELD, WRITTEN
+from importer.nightly.inbox import FAILED, HELD
+from importer.nightly.names import WRITTEN
 from importer.nightly.release import record
 from importer.nightly.remote.address import Address
 from importer.nightly.remote.faults import RemoteFault

@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from importer.ledger import Ledger
-from importer.nightly.inbox import DONE, FAILED, HELD, NIGHTS, WRITTEN, digest
+from importer.nightly.inbox import DONE, FAILED, HELD, NIGHTS, digest
+from importer.nightly.names import WRITTEN
 from importer.nightly.remote.faults import RemoteFault, RemoteStopped
 from importer.report.wording import counted
 

@@ -9,7 +9,8 @@ import pytest
 
 from importer.errors import ConfigurationError
 from importer.nightly.alone import alone
-from importer.nightly.inbox import Inbox, Watch, free
+from importer.nightly.inbox import Inbox, free
+from importer.nightly.watching import Watch
 from tests.nights import people
 
 if TYPE_CHECKING:
