@@ -128,8 +128,9 @@ def _inbox(root: Path) -> str:
         raise _Wrong(f"{root} spans several file systems, so files cannot be claimed at once.")
     for folder in ("", *_subfolders(root)):
         _writable(root / folder / ".doctor")
-    for link in Inbox(root).links():
-        raise _Wrong(f"{link} is a link, and no night looks into it; make it a folder.")
+    passed_over = Inbox(root).passed_over()
+    if passed_over:
+        raise _Wrong(" ".join(passed_over))
     free = shutil.disk_usage(root).free
     if free < _ROOM:
         raise _Wrong(f"Only {free // 1_000_000} MB are free at {root}; make room.")

@@ -107,12 +107,17 @@ class Inbox:
         return found
 
     def folders(self) -> list[Path]:
-        """Its subfolders, in order of name; a link to a folder is none, wherever it leads."""
-        return [path for path in self._may_be_folders() if not path.is_symlink()]
+        """Its subfolders, in order of name, without those that are passed over."""
+        return [path for path in self._may_be_folders() if not _not_looked_into(path)]
 
-    def links(self) -> list[Path]:
-        """The links to folders, which nobody looks into."""
-        return [path for path in self._may_be_folders() if path.is_symlink()]
+    def passed_over(self) -> list[str]:
+        """What looks like a subfolder and nobody looks into, a sentence for each."""
+        reasons = ((path.name, _not_looked_into(path)) for path in self._may_be_folders())
+        return [
+            f"{spoken(name)} {why}, so no night looks into it; make it a folder with a plain name."
+            for name, why in reasons
+            if why
+        ]
 
     def _may_be_folders(self) -> list[Path]:
         return [
@@ -188,6 +193,13 @@ class Inbox:
                     max(facts.st_mtime, facts.st_ctime),
                     _is_marked(path),
                 )
+
+
+def _not_looked_into(path: Path) -> str:
+    """Why a folder is none of an inbox's, or nothing: a link may lead to where the ledger lies."""
+    if path.is_symlink():
+        return "is a link"
+    return "has a name that is not UTF-8" if spoken(path.name) != path.name else ""
 
 
 def print_of(path: Path) -> Print:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.ledger import Ledger
-from importer.masks import scrub
+from importer.masks import scrub, scrub_name
 from importer.nightly.case import Work
 from importer.nightly.hours import deadline
 from importer.nightly.importing import take
@@ -99,8 +99,7 @@ class _Course:
         """Takes files until nothing can be done any more, or the inbox cannot be used."""
         work = self.work
         try:
-            for link in work.inbox.links():
-                self.notes.append(f"{scrub(link.name)} is a link, and was not looked into.")
+            self.notes += map(scrub_name, work.inbox.passed_over())
             while not work.stop.asked():
                 for folder, path in work.in_order(work.inbox.working()):
                     self._take(folder, path)
@@ -192,7 +191,7 @@ class _Course:
 
     def _not_fetched(self, arrival: Arrival, fault: RemoteFault) -> None:
         """Reports a claimed file that a remote inbox does not give us now."""
-        name, place = scrub(arrival.path.name), self.work.below(arrival.path)
+        name, place = scrub_name(arrival.path.name), self.work.below(arrival.path)
         self.reports[self._taken] = FileReport(
             arrival.folder,
             name,

@@ -126,8 +126,16 @@ def test_a_link_to_a_folder_is_not_looked_into(bed: Bed, sandbox: Sandbox) -> No
     bed.desk.write("elsewhere/a.csv", people(0, 2))
     (bed.inbox / "client").symlink_to(bed.desk.folder / "elsewhere")
     (bed.inbox / "up").symlink_to(bed.desk.folder)
+    latin = Path(os.fsdecode(bytes(bed.inbox) + b"/latin\xfc"))
+    latin.mkdir()
+    (latin / "a.csv").write_text(people(0, 2))
     night = bed.night()
     assert not night.files
-    assert sum("is a link" in note for note in night.notes) == 2
+    assert [note.split(",")[0] for note in night.notes] == [
+        "client is a link",
+        "latin\N{REPLACEMENT CHARACTER} has a name that is not UTF-8",
+        "up is a link",
+    ]
+    assert not bed.faults
     assert not sandbox.journal
     assert "is a link" in bed.desk("doctor", "inbox").out
