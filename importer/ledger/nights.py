@@ -64,12 +64,14 @@ class Night:
         started: UTC.
         ended: UTC; None while it goes on, or where it was cut off.
         exit_code: how its process ended; None until then.
+        inbox: folder or address that its files came from; None where no night wrote it down.
     """
 
     id: str
     started: datetime
     ended: datetime | None
     exit_code: int | None
+    inbox: str | None = None
 
 
 class Nights:
@@ -82,12 +84,12 @@ class Nights:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, night: str, now: datetime) -> None:
-        """Writes that a night began; one that begins again goes on."""
+    def begin(self, night: str, now: datetime, inbox: str | None = None) -> None:
+        """Writes that a night began, and where; one that begins again goes on."""
 
         def write(connection: Connection) -> None:
             connection.execute(delete(nights).where(nights.c.id == night))
-            connection.execute(insert(nights), {"id": night, "started_at": now})
+            connection.execute(insert(nights), {"id": night, "started_at": now, "inbox": inbox})
 
         self._database.write("night", write)
 

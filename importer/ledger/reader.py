@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
+from importer.errors import LedgerError
 from importer.ledger import afterwards, doubts, history, looking
 from importer.ledger.claims import Claims
 from importer.ledger.nights import Nights
+from importer.ledger.tables import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +34,19 @@ class Reader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def name(self) -> str:
+        """Where it is, for a person: its file, or its URL without the password."""
+        return self._database.name
+
+    @cached_property
+    def id(self) -> str:
+        """Its own, 32 hex characters, made with it; every copy of it has the same."""
+        found = self._database.read(lambda c: c.scalar(select(identity.c.id)))
+        if found is None:
+            raise LedgerError(f"The ledger {self.name} has lost its id.", "Restore a backup.")
+        return str(found)
 
     @property
     def nights(self) -> Nights:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from importer.ledger.database import Database
 
 VERSION_TABLE: Final = "ledger_version"
-VERSIONS: Final = ("0001", "0002", "0003", "0004")
+VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 """Every version of the schema, oldest first; one file under migrations/versions each."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -183,6 +183,7 @@ nights: Final = Table(
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("exit_code", Integer),
+    Column("inbox", Text),
 )
 
 night_files: Final = Table(
@@ -214,3 +215,5 @@ claims: Final = Table(
     Column("sha256", HASH, nullable=False),
     Column("returned_at", Moment),
 )
+
+identity: Final = Table("ledger_identity", metadata, Column("id", RUN_ID, primary_key=True))

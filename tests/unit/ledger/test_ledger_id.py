@@ -1,0 +1,90 @@
+"""Every ledger has an id of its own, and keeps it; nights say in which inbox they were."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import delete
+
+from importer.errors import LedgerError
+from importer.ledger import Ledger
+from importer.ledger.tables import identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.ledger.made import Clock
+
+
+def test_it_stays(ledger: Ledger, url: str) -> None:
+    """It is 32 hex characters, the same whenever and however the ledger is opened."""
+    assert re.fullmatch("[0-9a-f]{32}", ledger.id)
+    with Ledger.open(url) as first, Ledger.open(url) as again:
+        assert first.id == again.id
+        looking = Ledger.open_existing(url)
+        assert looking is not None
+        with looking:
+            assert looking.id == first.id
+
+
+def test_no_two_have_the_same(tmp_path: Path) -> None:
+    """But for a copy, which knows what the ledger knew."""
+    found = set()
+    for name in ("a.db", "b.db"):
+        with Ledger.open(f"sqlite:///{tmp_path / name}") as ledger:
+            found.add(ledger.id)
+    assert len(found) == 2
+    shutil.copy(tmp_path / "a.db", tmp_path / "copy.db")
+    with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as ledger:
+        assert ledger.id in found
+
+
+def test_it_outlives_a_purge(ledger: Ledger, clock: Clock) -> None:
+    """What keeps an inbox to its ledger is not what people read."""
+    before = ledger.id
+    ledger.purge(clock.now() + timedelta(days=400))
+    again = type(ledger)(ledger._database)
+    assert again.id == before
+
+
+def test_one_that_lost_it(file_ledger: Ledger) -> None:
+    """Somebody emptied the table: said in words, and no new id is made up."""
+    file_ledger._database.write("test", lambda c: c.execute(delete(identity)))
+    with pytest.raises(LedgerError, match="has lost its id"):
+        _ = file_ledger.id
+
+
+def test_where_nights_were(ledger: Ledger, clock: Clock) -> None:
+    """A night keeps its inbox when it ends; older ones did not write it down."""
+    ledger.nights.begin("night-1", clock.now(), "/srv/inbox")
+    ledger.nights.end("night-1", 0, clock.now())
+    ledger.nights.begin("night-0", clock.now())
+    assert [(each.id, each.inbox) for each in ledger.nights.listed()] == [
+        ("night-1", "/srv/inbox"),
+        ("night-0", None),
+    ]
+
+
+def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
+    """They are there after the upgrade, without an inbox; and the ledger got an id, once."""
+    path = tmp_path / "importer.db"
+    Ledger.open(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "DROP TABLE ledger_identity; ALTER TABLE nights DROP COLUMN inbox;"
+            "UPDATE ledger_version SET version_num = '0004';"
+            "INSERT INTO nights VALUES ('night-9', '2026-07-10 02:00:00.000000', NULL, NULL);"
+        )
+    old.close()
+    ids = set()
+    for _ in range(2):
+        with Ledger.open(f"sqlite:///{path}") as ledger:
+            ids.add(ledger.id)
+            assert [(each.id, each.inbox) for each in ledger.nights.listed()] == [("night-9", None)]
+    assert len(ids) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0005-*"))) == 1
