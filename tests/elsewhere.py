@@ -19,6 +19,7 @@ import boto3
 import pytest
 
 from importer.ledger import Ledger
+from importer.nightly.mark import NAME
 from importer.nightly.morning import page_given_back, tell
 from importer.nightly.night import play
 from importer.nightly.places import Places
@@ -321,7 +322,7 @@ class FarBed(Bed):
         return {
             path
             for path in self.far.files()
-            if not path.endswith(ours) and not path.startswith("nights/")
+            if not path.endswith((*ours, NAME)) and not path.startswith("nights/")
         }
 
     def lies_on_the_desk(self) -> set[str]:

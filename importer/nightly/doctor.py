@@ -14,7 +14,9 @@ from importer.client import Client
 from importer.errors import ImporterError
 from importer.ledger import Ledger
 from importer.model import MaybeSent, NotSent
+from importer.nightly.belonging import Folder, looked, looking_at
 from importer.nightly.inbox import WORKING, Inbox
+from importer.nightly.mark import belongs, short
 from importer.people import looking
 from importer.templates import Templates
 
@@ -62,6 +64,8 @@ def examine(places: Places, now: datetime, remote: Finding | None = None) -> lis
     if not found[0].well:
         return [*found, inbox]
     folders = [""] + [folder for folder in _subfolders(places.root) if folder]
+    if remote is None:
+        found.append(tried("mark", lambda: _mark(Folder(places.root), places.ledger())))
     found.append(inbox)
     for folder in folders:
         at = f" of {folder}" if folder else ""
@@ -73,6 +77,9 @@ def examine(places: Places, now: datetime, remote: Finding | None = None) -> lis
         settings = places.settings(folder)
         found.append(tried(f"templates{at}", partial(_templates, settings)))
         found.append(tried(f"ledger{at}", partial(_ledger, settings, now)))
+        own = Folder(places.root / folder, f"{places.root}/{folder}")
+        if folder and (settings.ledger != places.ledger() or own.marked()):
+            found.append(tried(f"mark{at}", partial(_mark, own, settings.ledger)))
     main = places.settings()
     if remote is not None:
         desk = main.desk / ".importer-doctor" if main.desk.is_dir() else main.desk
@@ -137,6 +144,11 @@ def _inbox(root: Path) -> str:
     return f"{root} can be written to"
 
 
+def _mark(place: Folder, ledger: str) -> str:
+    with looking_at(ledger) as opened:
+        return belongs(looked(place, opened))
+
+
 def _writable(path: Path) -> str:
     trial = path.with_name(f".importer-doctor-{os.getpid()}")
     trial.write_bytes(b"")
@@ -168,12 +180,12 @@ def _ledger(settings: Settings, now: datetime) -> str:
         return "none yet; the first night makes it"
     with ledger:
         newest = ledger.runs(limit=1)
-        doubtful = len(ledger.doubtful())
+        doubtful, own = len(ledger.doubtful()), short(ledger.id)
     if newest and newest[0].started > now:
         raise _Wrong("Its newest run began later than now: the clock stands before it.")
     with looking(settings):
         pass
-    return f"whole; {doubtful} doubtful"
+    return f"whole; {doubtful} doubtful; its id is {own}"
 
 
 def _credentials(settings: Settings) -> str:

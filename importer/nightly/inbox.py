@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError
+from importer.ledger import Ledger
 from importer.loader.names import spoken
 from importer.nightly.alone import alone
+from importer.nightly.belonging import Folder, belong
 from importer.nightly.names import MARKER, kept_name, may_be_taken
 
 if TYPE_CHECKING:
@@ -85,8 +87,18 @@ class Inbox:
         with alone(self.root, now):
             yield
 
-    def begin(self) -> list[ImporterError]:
-        """Does what comes before the first file, and gives what of it did not work."""
+    def begin(self, ledger: str, now: datetime) -> list[ImporterError]:
+        """Does what comes before the first file, and gives what of it did not work.
+
+        Args:
+            ledger: URL of the main one.
+            now: UTC.
+
+        Raises:
+            ConfigurationError: it belongs to another ledger, or cannot be marked as this one's.
+        """
+        with Ledger.open(ledger) as opened:
+            belong(Folder(self.root), opened, now)
         return []
 
     def carry_back(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.ledger import Ledger
+from importer.loader.names import spoken
 from importer.masks import scrub, scrub_name
 from importer.nightly.case import Work
 from importer.nightly.hours import deadline
@@ -53,11 +54,11 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
     night = f"night-{started:%Y%m%d-%H%M%S}-{token_hex(2)}"  # two inboxes may share a ledger
     with ExitStack() as stack:
         stack.enter_context(inbox.at_work(started))
-        begun = inbox.begin()
+        begun = inbox.begin(places.ledger(), started)
         settings = places.settings()  # by now the inbox's own are there, wherever it lies
         log = stack.enter_context(logging_to(settings.log_file, clock, night))
         with Ledger.open(settings.ledger) as ledger:
-            ledger.nights.begin(night, started)
+            ledger.nights.begin(night, started, _kept(inbox))
         log.info("night.started")
         ends = deadline(settings, started)
         work = Work(inbox, places, clock, stop, log, night, ends)
@@ -69,7 +70,7 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
         for url in course.ledgers():
             with suppress(ImporterError), Ledger.open(url) as ledger:
                 if url != settings.ledger:
-                    ledger.nights.begin(night, started)
+                    ledger.nights.begin(night, started, _kept(inbox))
                 ledger.nights.end(night, report.exit_code, report.ended)
         log.info(
             "night.ended",
@@ -79,6 +80,11 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
             **{f"rows_{name.replace('-', '_')}": count for name, count in report.rows.items()},
         )
     return report
+
+
+def _kept(inbox: Inbox) -> str | None:
+    """What the ledger keeps of where an inbox is; nothing where no database can hold its name."""
+    return inbox.name if spoken(inbox.name) == inbox.name else None
 
 
 @dataclass

@@ -38,6 +38,10 @@ class Places:
         """The main settings, whatever the inbox says; raises SettingsError."""
         return load_settings(self.config, self.flags)
 
+    def ledger(self) -> str:
+        """URL of the main ledger, which an inbox elsewhere cannot name; raises SettingsError."""
+        return (self.main() if self.elsewhere else self.settings()).ledger
+
     def settings(self, folder: str = "") -> Settings:
         """The settings for files of a subfolder; of the inbox itself by default.
 

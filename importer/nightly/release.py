@@ -9,6 +9,7 @@ from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
 from importer.nightly.alone import alone
+from importer.nightly.belonging import Folder, looked
 from importer.nightly.inbox import FAILED, HELD, WORKING, Inbox, digest
 from importer.nightly.names import WRITTEN
 from importer.report.night import Ending
@@ -41,13 +42,17 @@ def release(file: Path, places: Places, now: datetime) -> Path:
 
     Raises:
         UsageError: it is not held, or what it is called by is a page of ours.
-        ConfigurationError: a night works in the inbox, or it cannot be written to.
+        ConfigurationError: a night works in the inbox, or it cannot be written to, or it or the
+            subfolder belongs to another ledger.
     """
     root, folder = inbox_of(file)
     if file.name.endswith(WRITTEN):
         raise UsageError(f"{file} is what was written about a file.", "Name the file itself.")
     settings, inbox = places.settings(folder), Inbox(root)
     with alone(root, now):
+        for place, ledger in ((root, places.ledger()), (root / folder, settings.ledger)):
+            with Ledger.open(ledger) as opened:
+                looked(Folder(place), opened)
         record(settings, folder, file.name, digest(file), now)
         moved = inbox.move(file, root / WORKING / folder, file.name)
         if moved is None:

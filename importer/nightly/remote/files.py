@@ -6,6 +6,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from importer.nightly.remote.address import EXTRAS
@@ -145,6 +146,13 @@ class ObjectFiles:
         """Puts a file over whatever lies at a path."""
         self.system.put_file(str(file), self.address.below(path))
 
+    def create(self, path: str, data: bytes) -> None:
+        """Puts a small file where nothing lies; raises FileExistsError where something does.
+
+        Stores that cannot promise that put it all the same: look at it once more.
+        """
+        self.system.pipe_file(self.address.below(path), data, mode="create")
+
     def remove(self, path: str, version: str) -> bool:
         """Removes a version of a file; False where another one lies there."""
         found = self.entry(path)
@@ -181,6 +189,19 @@ class S3Files(ObjectFiles):
         """Whether the bucket is."""
         del path
         return "NoSuchBucket" in repr(error.__cause__)
+
+    def create(self, path: str, data: bytes) -> None:
+        """Puts an object where nothing lies: the store itself looks, if it can."""
+        try:
+            super().create(path, data)
+        except OSError as error:
+            if "PreconditionFailed" in repr(error.__cause__):
+                raise FileExistsError(path) from error
+            if "NotImplemented" not in repr(error.__cause__):
+                raise
+            if self.entry(path) is not None:  # a server that is only like S3
+                raise FileExistsError(path) from error
+            self.system.pipe_file(self.address.below(path), data)
 
     def removed(self, path: str, entry: Entry) -> bool:
         """Removes an object if it still has its tag: the store itself looks."""
@@ -228,6 +249,16 @@ class SftpFiles(ObjectFiles):
         draft = self._aside(path, "draft")
         self.system.put_file(str(file), draft)
         self.system.mv(draft, self.address.below(path))
+
+    def create(self, path: str, data: bytes) -> None:
+        """Puts a file beside its place, and renames it only where nothing has the name."""
+        draft, target = self._aside(path, token_hex(8)), self.address.below(path)
+        self.system.pipe_file(draft, data)
+        try:
+            self.system.settle(draft, target)
+        except FileExistsError:
+            self.system.rm_file(draft)
+            raise
 
     def remove(self, path: str, version: str) -> bool:
         """Takes a file aside at once, and only then looks which one it was."""

@@ -32,10 +32,12 @@ from typing import TYPE_CHECKING
 from importer.ledger import Ledger
 from importer.ledger.claims import Claim
 from importer.nightly.alone import alone
+from importer.nightly.belonging import Folder, belong, looked
 from importer.nightly.inbox import FAILED, HELD, WORKING, Arrival, Inbox, digest, free
 from importer.nightly.names import MARKER, kept_name
 from importer.nightly.remote.faults import RemoteFault
 from importer.nightly.remote.listing import DRAFT, Listing, desk_refused
+from importer.nightly.remote.marking import FarFolder
 from importer.nightly.remote.returning import carry_back, left_on_desk
 from importer.report.wording import counted
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from importer.errors import ImporterError
+    from importer.nightly.mark import Mark
     from importer.nightly.remote.store import Store
     from importer.nightly.stopping import Clock
 
@@ -54,9 +57,11 @@ class _State:
 
     Attributes:
         away: it does not answer; nothing more is fetched in this night.
+        ours: its mark names our ledger; nothing is put there before that is known.
     """
 
     away: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,22 +112,50 @@ class RemoteInbox(Inbox):
         finally:
             self.store.close()
 
-    def begin(self) -> list[ImporterError]:
-        """Gives back what the last night left, reads the settings, and fetches what was claimed."""
+    def begin(self, ledger: str, now: datetime) -> list[ImporterError]:
+        """Gives back what the last night left, reads the settings, and fetches what was claimed.
+
+        Before all of it the inbox and the desk have to be our ledger's.
+        """
+        del ledger, now  # an inbox elsewhere cannot name one: it is ours
+        with Ledger.open(self.ledger) as opened:
+            looked(Folder(self.root), opened)  # also where the inbox is away: files may lie here
         faults: list[ImporterError] = []
-        for step in (self.carry_back, self.read_settings, self._take_up):
+        for step in (self._belong, self.carry_back, self.read_settings, self._take_up):
             try:
                 step()
             except RemoteFault as fault:
                 faults.append(fault)
-                if step == self.read_settings or not self.store.answers():
+                if step in (self._belong, self.read_settings) or not self.store.answers():
                     self._state.away = True  # not without settings: they name the campaign
                     break
         return faults
 
+    def looked(self, ledger: Ledger | None) -> Mark | None:
+        """The mark of the inbox, if it has one; nothing is written.
+
+        Args:
+            ledger: ours; None where it is not there yet.
+
+        Raises:
+            RemoteFault: it does not answer.
+            ConfigurationError: the inbox, or its desk, belongs to another ledger.
+        """
+        looked(Folder(self.root), ledger)
+        return looked(FarFolder(self.store), ledger)
+
+    def _belong(self) -> None:
+        """Sees to it that inbox and desk belong to our ledger: once in a night is enough."""
+        if self._state.ours:
+            return
+        with Ledger.open(self.ledger) as opened:
+            belong(FarFolder(self.store), opened, self.clock.now())
+            belong(Folder(self.root), opened, self.clock.now())
+        self._state.ours = True
+
     def carry_back(self) -> None:
         """Gives back what lies in the desk's `done/`, `held/`, `failed/` and `nights/`."""
-        carry_back(self.root, self.store, self.ledger, self.clock)
+        carry_back(self.root, self.store, self.ledger, self.clock, self._belong)
 
     def read_settings(self) -> None:
         """Brings every `importer.yaml` of the inbox to the desk; raises RemoteFault."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from importer.nightly.inbox import OURS, Arrival
+from importer.nightly.mark import NAME
 from importer.nightly.names import MARKER, SETTINGS, may_be_taken
 from importer.nightly.remote.faults import RemoteFault
 
@@ -31,7 +32,7 @@ class Listing:
 
     desk: Path
     store: Store
-    _settings: dict[str, str] = field(default_factory=dict)
+    _brought: dict[str, str] = field(default_factory=dict)
 
     def arrivals(self) -> list[Arrival]:
         """What lies in the inbox and its subfolders and may be taken; raises RemoteFault."""
@@ -44,6 +45,8 @@ class Listing:
     def folders(self) -> list[tuple[str, Sequence[Entry]]]:
         """The inbox and each subfolder with what lies in it, once their settings are on the desk.
 
+        The mark that a subfolder has of its own comes with them.
+
         Raises:
             RemoteFault: the inbox cannot be read, or the desk not be written to.
         """
@@ -53,7 +56,9 @@ class Listing:
         found: list[tuple[str, Sequence[Entry]]] = [("", root)]
         found += [(name, self.store.listed(name)) for name in names]
         for folder, entries in found:
-            self._bring_settings(folder, entries)
+            self._bring(SETTINGS, folder, entries)
+            if folder:  # the inbox's own is looked at before anything else is done there
+                self._bring(NAME, folder, entries)
         return found
 
     def _arrivals_in(self, folder: str, entries: Sequence[Entry]) -> Iterator[Arrival]:
@@ -68,19 +73,19 @@ class Listing:
                     each.name + MARKER in names,
                 )
 
-    def _bring_settings(self, folder: str, entries: Sequence[Entry]) -> None:
-        here = self.desk / folder / SETTINGS
+    def _bring(self, name: str, folder: str, entries: Sequence[Entry]) -> None:
+        here = self.desk / folder / name
         path = here.relative_to(self.desk).as_posix()
-        found = next((each for each in entries if each.name == SETTINGS), None)
+        found = next((each for each in entries if each.name == name), None)
         try:
             if found is None:
                 here.unlink(missing_ok=True)
-            elif self._settings.get(path) != found.version or not here.is_file():
+            elif self._brought.get(path) != found.version or not here.is_file():
                 here.parent.mkdir(parents=True, exist_ok=True)
                 if self.store.fetch(path, found.version, self.desk / DRAFT) is None:
                     raise RemoteFault(f"{path} of {self.store.address} changed while it was read.")
                 (self.desk / DRAFT).replace(here)
-                self._settings[path] = found.version
+                self._brought[path] = found.version
         except OSError as exc:
             raise desk_refused(self.desk, exc) from exc
 

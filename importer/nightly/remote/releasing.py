@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from importer.errors import UsageError
 from importer.ledger import Ledger
+from importer.nightly.belonging import Folder, folder_belongs
 from importer.nightly.inbox import FAILED, HELD
 from importer.nightly.names import WRITTEN
 from importer.nightly.release import record
@@ -35,7 +36,8 @@ def release_remote(file: str, places: Places, clock: Clock, stop: Stop) -> Path:
 
     Raises:
         UsageError: it is not held, or is released already, or is a page of ours.
-        ConfigurationError: a night works in the inbox, or it does not answer.
+        ConfigurationError: a night works in the inbox, or it does not answer, or belongs to
+            another ledger.
     """
     found = Address.of(file).split_at(HELD, FAILED)
     if found is None:
@@ -47,11 +49,16 @@ def release_remote(file: str, places: Places, clock: Clock, stop: Stop) -> Path:
     inbox = opened_remote(str(address), places, clock, stop)
     now = clock.now()
     with inbox.at_work(now):
+        with Ledger.open(inbox.ledger) as ledger:
+            inbox.looked(ledger)
         inbox.read_settings()
         entry = inbox.store.entry(path)
         if entry is None:
             raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
         settings, folder = places.settings(folder_of(path)), folder_of(path)
+        if folder:
+            place = Folder(inbox.root / folder, f"{address}/{folder}")
+            folder_belongs(place, settings.ledger, inbox.ledger, now)
         claim = inbox.claim_of(path, entry.version)
         with Ledger.open(inbox.ledger) as ledger:
             if not ledger.claims.take(claim) and inbox.has(path):

@@ -12,13 +12,16 @@ from importer.nightly.remote.faults import RemoteFault, RemoteStopped
 from importer.report.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from importer.nightly.remote.store import Store
     from importer.nightly.stopping import Clock
 
 
-def carry_back(desk: Path, store: Store, ledger: str, clock: Clock) -> None:
+def carry_back(
+    desk: Path, store: Store, ledger: str, clock: Clock, first: Callable[[], None]
+) -> None:
     """Puts every ending of a desk to its inbox, ends its claim, and clears the desk of it.
 
     Args:
@@ -26,6 +29,7 @@ def carry_back(desk: Path, store: Store, ledger: str, clock: Clock) -> None:
         store: the door to the inbox.
         ledger: URL of the ledger that has the claims.
         clock: the time of their end.
+        first: called before anything is put there; what it raises keeps it from being put.
 
     Raises:
         RemoteFault: something stays on the desk, for the next night; the rest was given back.
@@ -37,6 +41,7 @@ def carry_back(desk: Path, store: Store, ledger: str, clock: Clock) -> None:
             waiting += 1
             continue
         try:
+            first()
             _carry(file, desk, store, ledger, clock)
         except RemoteFault as exc:
             fault, waiting = exc, waiting + 1

@@ -70,6 +70,15 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
                 self.ftp.remove(new)
             self.ftp.rename(old, new)
 
+    def settle(self, old: str, new: str) -> None:
+        """Renames a file as the protocol means it: FileExistsError where something lies there."""
+        try:
+            self.ftp.rename(old, new)
+        except OSError as exc:
+            if self.exists(new):
+                raise FileExistsError(new) from exc
+            raise
+
     def close(self) -> None:
         """Ends the connection."""
         self.client.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -85,6 +85,14 @@ class Store:
         """Puts a file of this machine to a path, whole or not at all, over what lies there."""
         self._tried(lambda: self._put(file, path))
 
+    def read(self, path: str, most: int) -> bytes | None:
+        """The first bytes of a small file, so many at most; None where nothing lies there."""
+        return self._tried(lambda: self._first(path, most))
+
+    def create(self, path: str, data: bytes) -> None:
+        """Puts a small file, whole or not at all; what lies there already stays."""
+        self._tried(lambda: self._create(path, data))
+
     def remove(self, path: str, version: str) -> bool:
         """Removes that version of a file; False where another one lies there, which stays."""
         return self._tried(lambda: self._files.remove(path, version))
@@ -129,6 +137,17 @@ class Store:
                         "The next night tries again; remote_file_s allows more.",
                     )
         return digest.hexdigest()
+
+    def _first(self, path: str, most: int) -> bytes | None:
+        try:
+            with self._files.opened(path) as source:
+                return bytes(source.read(most))
+        except FileNotFoundError:
+            return None
+
+    def _create(self, path: str, data: bytes) -> None:
+        with suppress(FileExistsError):
+            self._files.create(path, data)
 
     def _put(self, file: Path, path: str) -> None:
         self._files.put(file, path)

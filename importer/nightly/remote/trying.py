@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from importer.errors import ConfigurationError
+from importer.nightly.belonging import looking_at
+from importer.nightly.mark import belongs
 
 if TYPE_CHECKING:
     from importer.nightly.remote.inbox import RemoteInbox
@@ -16,9 +18,12 @@ def try_remote(inbox: RemoteInbox) -> str:
 
     Raises:
         RemoteFault: something does not.
+        ConfigurationError: the inbox belongs to another ledger; nothing else was tried.
     """
     store = inbox.store
     try:
+        with looking_at(inbox.ledger) as ledger:
+            said = belongs(inbox.looked(ledger))
         inbox.read_settings()
         probe = inbox.root / f".importer-doctor-{os.getpid()}"
         probe.write_bytes(b"importer doctor\n")
@@ -28,4 +33,4 @@ def try_remote(inbox: RemoteInbox) -> str:
             raise ConfigurationError(f"{inbox.name} does not keep what is written to it.")
     finally:
         store.close()
-    return f"{inbox.name} can be listed, read, written to and deleted from"
+    return f"{inbox.name} can be listed, read, written to and deleted from; {said}"
