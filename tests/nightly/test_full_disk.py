@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit, LedgerError
+from importer.nightly.mark import NAME
 from importer.report.night import Ending
 from tests.disks import filled, small_disk
 from tests.nights import Bed, people
@@ -59,6 +60,7 @@ def test_an_inbox_without_room(bed: Bed, sandbox: Sandbox) -> None:
     metrics = bed.desk.folder / "metrics"
     with small_disk(bed.inbox, 200 * KB), small_disk(metrics, 200 * KB):
         bed.settings(sandbox.base_url, "metrics_file: metrics/night.prom\n")
+        bed.night()  # the first one marks the inbox
         bed.arrive("a.csv", people(0, ROWS))
         fillers = filled(bed.inbox), filled(metrics)
         (file,) = bed.night().files
@@ -71,8 +73,8 @@ def test_an_inbox_without_room(bed: Bed, sandbox: Sandbox) -> None:
             "No space left on device."
         ] * 2
         written = {path.name for path in bed.inbox.rglob("*") if path.is_file()}
-        assert written == {"a.csv", ".filler", ".nightly-lock"}
-        assert [path.name for path in metrics.iterdir()] == [".filler"]
+        assert written == {"a.csv", ".filler", ".nightly-lock", NAME}
+        assert {path.name for path in metrics.iterdir()} == {".filler", "night.prom"}
         for filler in fillers:
             filler.unlink()
         assert bed.night().files == ()

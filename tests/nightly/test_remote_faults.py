@@ -265,6 +265,7 @@ def test_an_inbox_that_is_away(bed: FarBed, sandbox: Sandbox) -> None:
 
 def test_an_inbox_that_cannot_be_written_to(bed: FarBed, sandbox: Sandbox) -> None:
     """Its files are imported once, and everything is given back when it may be."""
+    bed.night()  # the first one marks the inbox
     bed.arrives("list.csv", people(0, 2))
     bed.far.refuse_writing(refused=True)
     for _ in range(2):
