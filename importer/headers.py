@@ -63,7 +63,7 @@ class Headers:
 def fold(header: str) -> str:
     """What comparison sees of a header: letters and digits, without case and accents."""
     text = unicodedata.normalize("NFKD", header.casefold().translate(_ACCENTLESS))
-    return "".join(char for char in text if char.isalnum())
+    return "".join(filter(str.isalnum, text))
 
 
 def placeholder_name(header: str) -> str:

@@ -19,7 +19,7 @@ from importer import problems
 from importer.loader import footers, header_row, regular
 from importer.loader.assemble import assemble
 from importer.loader.cells import Cells
-from importer.loader.cutting import end_of_data, end_of_rows, halved
+from importer.loader.cutting import end_of_data, halved, rows_of
 from importer.loader.delimited import open_text
 from importer.loader.names import spoken
 from importer.loader.refusal import Refusal
@@ -139,8 +139,9 @@ class _Long:
                     raise Uneven(self.begun.name)
 
     def _table(self, block: bytes, before: int, *, last: bool) -> Table:
-        data = self.prefix + block
-        frame = regular.read(data, len(self.prefix), self.begun.delimiter, self.header, before)
+        blank = block.startswith((b"\n", b"\r"))  # tells Polars nothing of the width
+        data, start = (self.prefix + block, len(self.prefix)) if blank else (block, 0)
+        frame = regular.read(data, start, self.begun.delimiter, self.header, before)
         if frame is None:
             raise Uneven(self.begun.name)
         cells = Cells(frame, problems.empty())
@@ -151,41 +152,28 @@ class _Long:
 
     def _blocks(self) -> Iterator[tuple[bytes, bool]]:
         """The text below the header, cut between rows; and whether it ends there."""
-        digest = hashlib.sha256()
-        kept = b""
+        digest = hashlib.sha256(self.prefix)
         try:
             with _opened(self.begun) as file:
                 facts = os.fstat(file.fileno())
-                delimiter = self.begun.delimiter.encode()
-                left = end_of_data(file, facts.st_size, delimiter)
+                end = end_of_data(file, facts.st_size, self.begun.delimiter.encode())
                 file.seek(0)
-                while left > 0 and (chunk := file.read(self._next(left))):
-                    digest.update(chunk)
-                    left -= len(chunk)
-                    kept += chunk if self._read else self._below_header(chunk)
-                    self._read += len(chunk)
-                    end = end_of_rows(kept) if left > 0 else len(kept)
-                    if not end:
+                if file.read(len(self.prefix)) != self.prefix or file.tell() >= end:
+                    raise Uneven(self.begun.name)
+                while (left := end - file.tell()) > 0:
+                    block = rows_of(file, self.size) if left >= 2 * self.size else file.read(left)
+                    if not block:
                         raise Uneven(self.begun.name)
-                    yield kept[:end], left <= 0
-                    kept = kept[end:]
+                    digest.update(block)
+                    yield block, file.tell() >= end
                 while chunk := file.read(self.size):  # blank rows, of which nothing is kept
                     digest.update(chunk)
-                    self._read += len(chunk)
-                if kept or _changed(facts, os.fstat(file.fileno())):
+                self._read = file.tell()
+                if _changed(facts, os.fstat(file.fileno())):
                     raise Uneven(self.begun.name)
         except OSError:
             raise Uneven(self.begun.name) from None
         self._digest = digest.hexdigest()
-
-    def _next(self, left: int) -> int:
-        """Bytes to read now, so that the last piece is no small one."""
-        return self.size if left >= 2 * self.size else left
-
-    def _below_header(self, chunk: bytes) -> bytes:
-        if not chunk.startswith(self.prefix):
-            raise Uneven(self.begun.name)
-        return chunk[len(self.prefix) :]
 
 
 def _changed(before: os.stat_result, now: os.stat_result) -> bool:

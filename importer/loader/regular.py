@@ -23,7 +23,7 @@ def _well_quoted(delimiter: bytes) -> re.Pattern[bytes]:
     """Text in which every quotation mark opens, doubles or closes a cell."""
     d = re.escape(delimiter)
     return re.compile(
-        rb'[^"]*+(?:(?<=[' + d + rb'\n])"[^"]*+(?:""[^"]*+)*+"(?=[' + d + rb'\r\n]|\Z)[^"]*+)*+\Z'
+        rb'[^"]*+(?:(?<![^' + d + rb'\n])"[^"]*+(?:""[^"]*+)*+"(?=[' + d + rb'\r\n]|\Z)[^"]*+)*+\Z'
     )
 
 
@@ -38,7 +38,8 @@ def read(
 
     Args:
         data: the text, UTF-8.
-        start: where the line after the header begins, bytes.
+        start: where the line after the header begins, bytes; 0 in a text without header, of which
+            the first line has a row.
         delimiter: one character.
         header: the header row.
         before: rows between the header and the first line after it in `data`.
@@ -54,16 +55,19 @@ def read(
         frame = pl.read_csv(
             io.BytesIO(data),
             has_header=False,
-            skip_lines=header.first_line,
+            skip_lines=header.first_line if start else 0,
             separator=delimiter,
             quote_char='"' if quoted else None,
             infer_schema=False,
         )
     except pl.exceptions.PolarsError:
         return None
-    if [cell or "" for cell in frame.row(0)] != list(header.cells):
+    if start:
+        if [cell or "" for cell in frame.row(0)] != list(header.cells):
+            return None
+        frame = frame.slice(1)
+    if frame.width != len(header.cells):
         return None
-    frame = frame.slice(1)
     frame.columns = [str(position) for position in range(frame.width)]
     if not _complete(frame, data, start, mark, quoted=quoted):
         return None

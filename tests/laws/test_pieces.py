@@ -32,9 +32,10 @@ def text(chance: random.Random) -> bytes:
     headers += [""] * now_and_then(0.05) + headers[:1] * now_and_then(0.05)
     lines = [f"sep={separator}"] * now_and_then(0.1) + ["Exported"] * now_and_then(0.1)
     lines += [""] * now_and_then(0.1) + [separator.join(headers)]
+    quoted = now_and_then(0.3)
     astray, ragged, blank = (0.002 * now_and_then(0.1) for _ in range(3))
     for number in range(chance.randint(120, 400)):
-        cells = [f"Cy{number}", f"+1 202 555 01{number % 100:02}"]
+        cells = [f'"Cy{number}"' if quoted else f"Cy{number}", f"+1 202 555 01{number % 100:02}"]
         cells += [
             chance.choice(ASTRAY) if now_and_then(astray) else chance.choice(CELLS)
             for _ in range(len(headers) - 2)

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from importer.loader.cutting import end_of_data, end_of_rows, halved, rows_in
+from importer.loader.cutting import end_of_data, end_of_rows, halved, rows_in, rows_of
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,25 @@ def test_rows_end_outside_of_quotation_marks(text: bytes, end: int, rows: int) -
     """Wherever line breaks stand in cells."""
     assert end_of_rows(text) == end
     assert rows_in(text) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "blocks"),
+    [
+        (b"a,b\nc,d\ne,f\n", 5, [b"a,b\nc,d\n", b""]),
+        (b"a,b\r\nc,d\r\ne,f\r\ng", 4, [b"a,b\r\n", b"c,d\r\n", b"e,f\r\n"]),
+        (b'"a\nb",c\n"d\ne",f\n', 9, [b'"a\nb",c\n']),
+        (b'a,"b\n\n\n\n\n\n"\n', 4, [b""]),
+        (b"a,b" * 100, 4, [b""]),
+    ],
+)
+def test_blocks_end_where_rows_do(text: bytes, size: int, blocks: list[bytes]) -> None:
+    """One after the other, and the file stands where the next one begins."""
+    file = io.BytesIO(text)
+    for block in blocks:
+        begun = file.tell()
+        assert rows_of(file, size) == block
+        assert file.tell() == begun + len(block)
 
 
 @pytest.mark.parametrize("text", [b"a,b\n" * 1_000, b"\n" * 1_000, b'"a\nb",c\n' * 1_000])

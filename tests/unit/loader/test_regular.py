@@ -73,3 +73,21 @@ def test_the_header_is_where_it_was_found() -> None:
     frame = regular.read(text, text.index(b"1,"), ",", header)
     assert frame is not None
     assert frame.rows() == [(4, "1", "Ada")]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (b"1,Ada\n2,Grace\n", [(12, "1", "Ada"), (13, "2", "Grace")]),
+        (b'"1","A, B"\n\n', [(12, "1", "A, B"), (13, None, None)]),
+        (b"1\n2,Grace\n", None),
+        (b"1,Ada,x\n2,Grace,y\n", None),
+        (b"1,Ada\n2,Grace,y\n", None),
+        (b"1,Ada\n2\n", None),
+    ],
+)
+def test_rows_without_their_header(text: bytes, rows: list[tuple[object, ...]] | None) -> None:
+    """A text from the middle of a list: as wide as the header, on rows that count on."""
+    header = Record(1, ["Phone", "Name"], end_line=1)
+    frame = regular.read(text, 0, ",", header, before=10)
+    assert (None if frame is None else frame.rows()) == rows
