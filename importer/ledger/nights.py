@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from importer.ledger.tables import night_files, nights, run_sources, runs
 
@@ -149,6 +149,21 @@ class Nights:
         return self._files(
             select(night_files).where(f.folder == folder, f.ending.in_(list(endings))), limit
         )
+
+    def last_run_of(self, folder: str, inbox: str) -> datetime | None:
+        """When a file of an inbox's subfolder was last sent; None where none was.
+
+        A night that did not write down its inbox may have been there.
+        """
+        f, n = night_files.c, nights.c
+        there = or_(n.inbox == inbox, n.inbox.is_(None))
+        wanted = (
+            select(func.max(f.at))
+            .join_from(night_files, nights, f.night == n.id)
+            .where(f.folder == folder, f.run.is_not(None), there)
+        )
+        newest: datetime | None = self._database.read(lambda c: c.scalar(wanted))
+        return newest
 
     def of_night(self, night: str) -> tuple[NightFile, ...]:
         """The records of one night, the newest first."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from importer.nightly.inbox import Inbox
+
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """How file systems that know no hard links say so."""
 
@@ -96,11 +98,12 @@ def belong(place: Markable, ledger: Ledger, now: datetime) -> None:
         )
 
 
-def folder_belongs(place: Folder, ledger: str, main: str, now: datetime) -> None:
+def folder_belongs(inbox: Inbox, folder: str, ledger: str, main: str, now: datetime) -> None:
     """Sees to it that files of a subfolder meet only its own ledger.
 
     Args:
-        place: the subfolder.
+        inbox: that it is in.
+        folder: its name; empty for the inbox itself, which was looked at before.
         ledger: URL of the ledger that its settings name.
         main: URL of the main one.
         now: UTC.
@@ -108,10 +111,24 @@ def folder_belongs(place: Folder, ledger: str, main: str, now: datetime) -> None
     Raises:
         ConfigurationError: it belongs to another one, or cannot be marked.
     """
-    if ledger == main and not place.marked():
+    place = Folder(inbox.root / folder, f"{inbox.name}/{folder}")
+    if not folder or (ledger == main and not place.marked()):
         return
-    with Ledger.open(ledger) as opened:
-        belong(place, opened, now)
+    with Ledger.open(ledger) as own, Ledger.open(main) as first:
+        if not place.marked():
+            _knows_enough(own, first, place.name, first.nights.last_run_of(folder, inbox.name))
+        belong(place, own, now)
+
+
+def _knows_enough(own: Ledger, main: Ledger, place: str, sent: datetime | None) -> None:
+    """Raises where a subfolder changes from the main ledger to an empty one."""
+    if sent is not None and own.id != main.id and own.is_empty():
+        raise ConfigurationError(
+            f"Files of {place} were imported with {main.name} until {sent:%Y-%m-%d}, and its new "
+            f"ledger {own.name} does not know who was contacted.",
+            "Take `ledger:` out of its importer.yaml, or begin the new ledger as a copy of that "
+            "one, with a copy of its key.",
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.gates import exit_of_plan, unusable
 from importer.ledger import Ledger
 from importer.masks import scrub, scrub_name
-from importer.nightly.belonging import Folder, folder_belongs
+from importer.nightly.belonging import folder_belongs
 from importer.nightly.case import Case, Work
 from importer.nightly.concluding import concluded, concluded_run
 from importer.nightly.inbox import FAILED, digest, print_of
@@ -75,9 +75,7 @@ def _broken(work: Work, report: FileReport, path: Path, error: Exception) -> Fil
 
 def _taken(work: Work, folder: str, path: Path, position: int) -> FileReport:
     settings = work.places.settings(folder)
-    if folder:
-        place = Folder(work.inbox.root / folder, f"{work.inbox.name}/{folder}")
-        folder_belongs(place, settings.ledger, work.places.ledger(), work.clock.now())
+    folder_belongs(work.inbox, folder, settings.ledger, work.places.ledger(), work.clock.now())
     before, sha256 = print_of(path), digest(path)
     with Ledger.open(settings.ledger) as ledger:
         past = past_of(ledger, sha256, folder, settings)

@@ -231,6 +231,23 @@ def test_a_subfolders_file_from_an_earlier_night(bed: Bed, sandbox: Sandbox) -> 
     assert phones(sandbox) == everybody(21)
 
 
+def test_a_subfolder_that_leaves_the_main_ledger(bed: Bed, sandbox: Sandbox) -> None:
+    """A new ledger does not know whom the main one reached: its files wait; a copy does."""
+    bed.arrive("acme/list.csv", people(0, 2))
+    assert ends(bed) == {"acme": Ending.DONE}
+    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.arrive("acme/list.csv", people(0, 2))
+    (file,) = bed.night().files
+    assert file.ending is Ending.WAITING
+    assert f"Files of {bed.inbox}/acme were imported with {bed.desk.folder}/" in file.reason
+    assert not (bed.inbox / "acme" / NAME).exists()
+    (bed.desk.folder / "acme.db").unlink()
+    for end in ("db", "db.key"):
+        shutil.copy(bed.desk.folder / f"importer.{end}", bed.desk.folder / f"acme.{end}")
+    assert ends(bed) == {"acme": Ending.SEEN}
+    assert phones(sandbox) == everybody(2)
+
+
 def test_releasing_in_a_subfolder(bed: Bed, sandbox: Sandbox) -> None:
     """What its own ledger held, no other one lets go."""
     bed.arrive("acme/importer.yaml", own_ledger(bed))

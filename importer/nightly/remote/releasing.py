@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from importer.errors import UsageError
 from importer.ledger import Ledger
-from importer.nightly.belonging import Folder, folder_belongs
+from importer.nightly.belonging import folder_belongs
 from importer.nightly.inbox import FAILED, HELD
 from importer.nightly.names import WRITTEN
 from importer.nightly.release import record
@@ -56,9 +56,7 @@ def release_remote(file: str, places: Places, clock: Clock, stop: Stop) -> Path:
         if entry is None:
             raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
         settings, folder = places.settings(folder_of(path)), folder_of(path)
-        if folder:
-            place = Folder(inbox.root / folder, f"{address}/{folder}")
-            folder_belongs(place, settings.ledger, inbox.ledger, now)
+        folder_belongs(inbox, folder, settings.ledger, inbox.ledger, now)
         claim = inbox.claim_of(path, entry.version)
         with Ledger.open(inbox.ledger) as ledger:
             if not ledger.claims.take(claim) and inbox.has(path):

@@ -182,13 +182,14 @@ def test_one_that_may_not_be_read(root: Path, ledger: Ledger) -> None:
 
 def test_subfolders(root: Path, ledger: Ledger, tmp_path: Path) -> None:
     """Only one with a ledger of its own has a mark; whoever has one keeps to it."""
+    inbox = Inbox(root)
     main, own = f"sqlite:///{tmp_path / 'ours.db'}", f"sqlite:///{tmp_path / 'acme.db'}"
     for name in ("acme", "other"):
         (root / name).mkdir()
-    folder_belongs(Folder(root / "other"), main, main, NOW)
-    folder_belongs(Folder(root / "gone"), main, main, NOW)
-    folder_belongs(Folder(root / "acme"), own, main, NOW)
-    folder_belongs(Folder(root / "acme"), own, main, NOW)
+    folder_belongs(inbox, "other", main, main, NOW)
+    folder_belongs(inbox, "gone", main, main, NOW)
+    folder_belongs(inbox, "acme", own, main, NOW)
+    folder_belongs(inbox, "acme", own, main, NOW)
     assert [path.parent.name for path in root.rglob(NAME)] == ["acme"]
     with pytest.raises(ConfigurationError, match=f"and not to .*ours.db, which is {ledger.id[:8]}"):
-        folder_belongs(Folder(root / "acme"), main, main, NOW)
+        folder_belongs(inbox, "acme", main, main, NOW)
