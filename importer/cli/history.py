@@ -55,11 +55,12 @@ def runs(*, limit: int, config: Path | None, **flags: object) -> None:
         counts = {run.id: ledger.counts(run.id) for run in found}
         nights = [_past_night(ledger, night) for night in ledger.nights.listed(limit)]
         doubtful = len(ledger.doubtful()) if nights else 0
+        several = len(ledger.nights.inboxes()) > 1
     console = Console()
     if found or not nights:
         console.print(runs_table(found, counts))
     if nights:
-        console.print(nights_text(nights, doubtful))
+        console.print(nights_text(nights, doubtful, several=several), crop=False)
 
 
 def _past_night(ledger: Ledger, night: Night) -> PastNight:

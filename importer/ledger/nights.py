@@ -107,6 +107,11 @@ class Nights:
             lambda c: tuple(Night(*row) for row in c.execute(wanted.limit(limit)))
         )
 
+    def inboxes(self) -> tuple[str, ...]:
+        """Every inbox that a night wrote down, in order."""
+        wanted = select(nights.c.inbox).where(nights.c.inbox.is_not(None)).distinct()
+        return self._database.read(lambda c: tuple(sorted(c.scalars(wanted))))
+
     def write(self, file: NightFile) -> None:
         """Writes what became of a file, over what was written of it in this night before.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, insert, null, or_
+from sqlalchemy import and_, insert, null, or_, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from importer.errors import LedgerError
@@ -47,7 +47,7 @@ def begin(
     """Writes a run with its files, rows and submissions.
 
     A ready row makes its submission, or takes over one that an earlier run left planned, unsent,
-    or rejected with another body. Any other stays as it is and with the run that it belongs to.
+    or rejected, with another body unless the run retries those. Any other stays as it is and with the run that it belongs to.
 
     Args:
         connection: in a transaction.
@@ -88,7 +88,7 @@ def begin(
     if connection.dialect.name == "sqlite":
         # The index over the keys is written to all over: it should fit into memory.
         connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, where there is need
-    _Bulk(connection, run, now).write(rows)
+    _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
 
 
 class _Bulk:
@@ -98,15 +98,20 @@ class _Bulk:
         connection: in the run's transaction.
         run: its id.
         now: UTC.
+        retry_rejected: as in `NewRun`.
     """
 
-    def __init__(self, connection: Connection, run: str, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, run: str, now: datetime, *, retry_rejected: bool
+    ) -> None:
         self._connection = connection
         self._run = run
         bind = Moment().bind_processor(connection.dialect)
         self._now = now if bind is None else bind(now)
         self._row_sql = _sql(insert(run_rows), _ROW, connection)
-        self._submission_sql = _sql(_take_over(connection), _SUBMISSION, connection)
+        self._submission_sql = _sql(
+            _take_over(connection, retry_rejected=retry_rejected), _SUBMISSION, connection
+        )
 
     def write(self, rows: Iterable[PlannedRow]) -> None:
         """Writes all of them, in chunks."""
@@ -138,11 +143,12 @@ def _sql(statement: Insert, columns: tuple[str, ...], connection: Connection) ->
     return str(compiled)
 
 
-def _take_over(connection: Connection) -> Insert:
+def _take_over(connection: Connection, *, retry_rejected: bool) -> Insert:
     """Inserts a submission, or lets the run take it over where that can contact nobody twice."""
     new = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = new(submissions)
     given, old = statement.excluded, submissions.c
+    changed = true() if retry_rejected else old.body_hash != given.body_hash
     taken = {name: given[name] for name in _SUBMISSION if name != "key"}
     return statement.on_conflict_do_update(
         index_elements=[old.key],
@@ -151,7 +157,7 @@ def _take_over(connection: Connection) -> Insert:
             old.run != given.run,  # of two rows of one run the first stays
             or_(
                 among(old.state, SENDABLE),
-                and_(among(old.state, {State.REJECTED}), old.body_hash != given.body_hash),
+                and_(among(old.state, {State.REJECTED}), changed),
             ),
         ),
     )

@@ -37,11 +37,13 @@ class NewRun:
         plan_hash: of its plan.
         sources: in the order of the run; `source` of a planned row is a position in it.
         settings: the ones that shape bodies and rows.
+        retry_rejected: take over what the API refused before, though its body is the same.
     """
 
     plan_hash: str
     sources: tuple[SourceFile, ...]
     settings: Mapping[str, Json] = field(default_factory=dict)
+    retry_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

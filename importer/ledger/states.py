@@ -2,7 +2,7 @@
 
     planned -> sending -> created | duplicate | rejected | doubtful | unsent | planned again
     doubtful -> created (found)  | planned (proved absent, or a person says so)
-    planned | unsent | rejected with another body -> planned, by a later run
+    planned | unsent | rejected (with another body, or told to retry) -> planned, by a later run
 
 No road leads from created or duplicate to anywhere.
 """

@@ -128,7 +128,8 @@ class Ledger(Reader):
         """Writes a new run with its rows and submissions, and gives its id.
 
         A ready row whose submission is created, duplicate, sending or doubtful, or rejected with
-        the same body, leaves it untouched: it is not among `sendable`.
+        the same body (unless the run retries those), leaves it untouched: it is not among
+        `sendable`.
         """
 
         def write(connection: Connection) -> str:

@@ -108,15 +108,23 @@ class Case:
         """The night's log, with the file's id on every event."""
         return self.work.log.bind(file=self.sha256[:_ID], folder=self.folder)
 
-    def record(self, ending: Ending, *, reason: str = "", run: str | None, facts: Facts) -> None:
-        """Writes into the ledger what became of it."""
+    def record(
+        self,
+        ending: Ending,
+        *,
+        reason: str = "",
+        run: str | None,
+        facts: Facts,
+        name: str | None = None,
+    ) -> None:
+        """Writes into the ledger what became of it, and its name where that is a new one."""
         with Ledger.open(self.settings.ledger) as ledger:
             ledger.nights.write(
                 NightFile(
                     night=self.work.night,
                     position=self.position,
                     folder=self.folder,
-                    name=self.path.name,
+                    name=self.path.name if name is None else name,
                     sha256=self.sha256,
                     at=self.work.clock.now(),
                     ending=ending.value,

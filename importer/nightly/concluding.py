@@ -51,7 +51,8 @@ def concluded(
     if faults and run is not None:
         faults.append(f"`importer results {run}` shows what became of its rows.")
     reason = " ".join([reason, *faults]).strip()
-    case.record(ending, reason=reason, run=run, facts=facts or {})
+    name = place.name if ending is Ending.HELD else None  # `importer release` needs the very name
+    case.record(ending, reason=reason, run=run, facts=facts or {}, name=name)
     case.log.info("file.concluded", ending=ending.value, exit_code=int(exit_code), run=run)
     rows = rows_of_run(report) if report else rows_of_plan(plan.counts) if plan else {}
     return case.said(

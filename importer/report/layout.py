@@ -36,6 +36,16 @@ def steps(given: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
         yield indented(grid)
 
 
+def pasted(command: str) -> Iterator[RenderableType]:
+    """A command on one line of its own, which only the terminal folds; nothing where it is empty.
+
+    It has to be printed without cropping.
+    """
+    if command:
+        line = Text("    ", no_wrap=True, overflow="ignore")
+        yield line.append(command, style="cyan")
+
+
 def listing(*headers: str, numbers: frozenset[str] = frozenset()) -> Table:
     """A table with nothing but a line under its header; the columns of `numbers` end flush."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)

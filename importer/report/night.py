@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import EXIT_MEANING, Exit
 from importer.masks import scrub_name
+from importer.report.commands import release_command
 from importer.report.wording import counted
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ class NightReport:
         for file in self.files:
             place = scrub_name(file.place)
             if file.ending is Ending.HELD:
-                found.append(f"Look at {place}, then `importer release` it or take it away.")
+                whole = place == file.place  # what is scrubbed out of a name no command can say
+                release = release_command(self.inbox, place) if whole else "importer release"
+                found.append(f"Look at {place}, then let it go with `{release}` or take it away.")
             elif file.ending is Ending.FAILED:
                 found.append(f"Mend {place} and send it again.")
             elif file.ending is Ending.DONE and file.rows.get("rejected"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from importer.report.night import FileReport, NightReport
 
 _WIDTH: Final = 79
+_COMMAND: Final = re.compile(r"`[^`]+`")
+_GAP: Final = "\0"
 
 
 def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
@@ -42,11 +45,13 @@ def _points(sentences: Sequence[str]) -> list[str]:
 
 
 def _wrapped(line: str) -> list[str]:
-    """A line in as many as it needs; no word, and so no path or command, is broken."""
+    """A line in as many as it needs; no word, path or command between backticks is broken."""
     indent = "  " if line.startswith((" ", "- ")) else ""
-    return wrap(
-        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    ) or [""]
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _GAP), line)
+    lines = wrap(
+        whole, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [each.replace(_GAP, " ") for each in lines] or [""]
 
 
 def subject_of(night: NightReport) -> str:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.errors import EXIT_MEANING, Exit
-from importer.report.layout import indented, section, steps
+from importer.report.commands import release_command
+from importer.report.layout import indented, pasted, section, steps
 from importer.report.night import ENDING_MEANING, Ending
 from importer.report.wording import counted, elapsed, plain
 
@@ -43,20 +44,27 @@ class PastNight:
     rejected: Mapping[str, int] = field(default_factory=dict)
 
 
-def nights_text(nights: Sequence[PastNight], doubtful: int) -> Group:
+def nights_text(nights: Sequence[PastNight], doubtful: int, *, several: bool = False) -> Group:
     """Every night with its files, and below them what is still for a person to do.
+
+    A command stays in one line, however long: print it without cropping.
 
     Args:
         nights: newest first.
         doubtful: how many submissions may have been accepted, of all runs.
+        several: the ledger has nights of more than one inbox, so each says where it was.
     """
     parts: list[RenderableType] = [*section("Nights")]
     for number, past in enumerate(nights):
         head = _head(past.night, newest=not number)
+        if several and past.night.inbox:
+            head += f"\nin {plain(past.night.inbox, 200)}"
         parts += [Text(), Text(head), indented(_files(past))]
     todo = list(_todo(nights, doubtful))
     if todo:
-        parts += [*section("What needs a person", "bold yellow"), *steps(todo)]
+        parts += section("What needs a person", "bold yellow")
+        for sentence, command in todo:
+            parts += [*steps([(sentence, "")]), *pasted(command)]
     return Group(*parts)
 
 
@@ -111,7 +119,7 @@ def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str
             told.add(file.sha256)
             name = plain(_called(now))
             if now.ending == Ending.HELD:
-                yield f"Look at {name}; then let it go, or take it away:", _release(now)
+                yield f"Look at {name}; then let it go, or take it away:", _release(past.night, now)
             elif now.ending == Ending.FAILED:
                 yield f"Mend {name} and send it again.", ""
             elif now.ending == Ending.WAITING:
@@ -121,8 +129,9 @@ def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str
         yield f"{count} may have been accepted; ask the service:", "importer reconcile"
 
 
-def _release(file: NightFile) -> str:
-    return f"importer release INBOX/held/{plain(_called(file))}"
+def _release(night: Night, file: NightFile) -> str:
+    """The command; what has lost its name cannot be pasted anyhow."""
+    return release_command(night.inbox if file.name else None, f"held/{_called(file)}")
 
 
 def _called(file: NightFile) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from importer.report.night_text import text_of
 from tests.desk import Desk, Said
 from tests.nights import HEADER, Bed, people
 
@@ -18,7 +22,8 @@ def shown(bed: Bed, *flags: str) -> Said:
     """What `importer runs` says on a terminal of 80 columns."""
     said = Desk(bed.desk.folder, {**bed.desk.env, "COLUMNS": "80"})("runs", *flags)
     assert said.code == 0, said.err
-    assert max(map(len, said.out.splitlines())) <= 80
+    lines = [each for each in said.out.splitlines() if not each.lstrip().startswith("importer ")]
+    assert max(map(len, lines)) <= 80  # a command is one line, to be pasted
     return said
 
 
@@ -40,9 +45,46 @@ def test_nights_with_their_files(bed: Bed) -> None:
     assert f"done acme/good.csv run {run}, 1 row rejected" in text
     assert "held held.csv 100% of its rows are rejected" in text
     assert "failed letter.txt No header row was found" in text
-    assert "importer release INBOX/held/held.csv" in todo(said)
+    assert f"importer release {bed.inbox}/held/held.csv" in todo(said)
     assert "Mend letter.txt" in todo(said)
     assert "good.csv" not in todo(said)
+
+
+def test_the_command_that_releases_can_be_pasted(bed: Bed) -> None:
+    """Into a shell, by a folder and a name with spaces and quotes; also where two have the name."""
+    (bed.inbox.parent / "inbox").rename(bed.inbox.parent / "the team's inbox")
+    bed.folder = "the team's inbox"
+    bed.arrive("acme $(x)/a & b.csv", WRONG)
+    bed.night()
+    bed.clock.time += timedelta(days=1)
+    bed.arrive("acme $(x)/a & b.csv", WRONG + "Ada,12346,Chef\n")
+    night = bed.night()
+    wanted = [f"{bed.inbox}/held/acme $(x)/a & b{end}.csv" for end in ("-2", "")]
+    lines = [line.strip() for line in shown(bed).out.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("importer release ")]
+    assert commands == [["importer", "release", path] for path in wanted]
+    (command,) = re.findall(r"let it go with `([^`]*)`", text_of(night).replace("\n  ", " "))
+    assert shlex.split(command) == commands[0]
+    assert f"`{command}`" in text_of(night)  # in one line of it
+    page = html.unescape((bed.inbox / "nights" / f"{night.id}.html").read_text("utf-8"))
+    assert f"`{command}`" in page or f"<code>{command}</code>" in page
+    for words in commands:
+        assert bed.desk(*words[1:]).code == 0
+    assert "importer release" not in shown(bed).out
+
+
+def test_nights_of_two_inboxes(bed: Bed) -> None:
+    """Each says where it was, once there is more than one."""
+    bed.night()
+    assert str(bed.inbox) not in shown(bed).out
+    first = bed.inbox
+    (bed.desk.folder / "second").mkdir()
+    bed.folder = "second"
+    bed.clock.time += timedelta(days=1)
+    bed.night()
+    text = "".join(shown(bed).out.split())
+    assert f"in{bed.inbox}" in text
+    assert f"in{first}" in text
 
 
 def test_what_was_released_and_imported_needs_nobody(bed: Bed, sandbox: Sandbox) -> None:
