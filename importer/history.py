@@ -37,7 +37,7 @@ def skip_known(
         plan: straight from the files.
         ledger: what is known; only read.
         identity: makes the keys that the ledger knows people by.
-        settings: `contact_window_days` and `allow_recent`.
+        settings: `contact_window_days`, `allow_recent` and `retry_rejected`.
         now: UTC, the end of the contact window.
     """
     if not plan.frame.height or ledger.is_empty():
@@ -101,7 +101,12 @@ def _refused_again(
     identity: Identity,
     settings: Settings,
 ) -> frozenset[str]:
-    """Keys that the API refused with the very body that they have now."""
+    """Keys that the API refused with the very body that they have now, and that must not go again.
+
+    Nobody was contacted; only the same answer is to be expected, unless the settings know better.
+    """
+    if settings.retry_rejected:
+        return frozenset()
     rejected = [key for key, s in standing.items() if s.state is State.REJECTED]
     if not rejected:
         return frozenset()

@@ -287,7 +287,7 @@ STATE_MEANING: Final[Mapping[State, str]] = MappingProxyType(
         State.SENDING: "meant durably, and perhaps on its way; found at start-up it is doubtful",
         State.CREATED: "accepted: there is a conversation; never sent again",
         State.DUPLICATE: "the API has this conversation already; never sent again",
-        State.REJECTED: "a definite no, nobody was contacted; goes again only when changed",
+        State.REJECTED: "a definite no, nobody was contacted; goes again when changed or told to",
         State.DOUBTFUL: "may have been accepted; goes again only when proved absent",
         State.UNSENT: "given up, and proved that nothing was sent; a later run may send it",
     }

@@ -49,7 +49,7 @@ def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
     ) as ledger:
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = history.applied_to(plan, settings)  # again: a run may have ended meanwhile
-        new = NewRun(plan.hash, _files(plan), history.noted(settings))
+        new = NewRun(plan.hash, _files(plan), history.noted(settings), settings.retry_rejected)
         run = ledger.begin(new, planned_rows(plan, history.identity, settings))
         return _delivered(plan, ledger.run(run), history, settings, order)
 

@@ -265,7 +265,8 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.REJECTED_BEFORE: Words(
             _E,
             "The API refused this row before, and nothing in it has changed: {detail}.",
-            "Correct what the API refused.",
+            "Correct what the API refused. Where the reason was at the service and is gone, send "
+            "with --retry-rejected.",
         ),
         Code.CONTACTED_RECENTLY: Words(
             _E,

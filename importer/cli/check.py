@@ -35,7 +35,7 @@ OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--rejected", type=OUT_FILE, help="Write the rejected rows as CSV, to fix.")
 @click.option("--payloads", type=OUT_FILE, help="Write the body for each ready row, as JSON lines.")
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
-@settings_flags(*READING, "contact_window_days", "allow_recent")
+@settings_flags(*READING, "contact_window_days", "allow_recent", "retry_rejected")
 def check(
     files: tuple[str, ...],
     *,

@@ -36,6 +36,7 @@ SENDING = (
     "max_failures_in_a_row",
     "contact_window_days",
     "allow_recent",
+    "retry_rejected",
     "attempts",
     "settle_s",
 )

@@ -47,7 +47,8 @@ def begin(
     """Writes a run with its files, rows and submissions.
 
     A ready row makes its submission, or takes over one that an earlier run left planned, unsent,
-    or rejected, with another body unless the run retries those. Any other stays as it is and with the run that it belongs to.
+    or rejected: with another body, unless the run retries those. Any other stays as it is and with
+    the run that it belongs to.
 
     Args:
         connection: in a transaction.

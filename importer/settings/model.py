@@ -157,6 +157,8 @@ class Settings(NightlySettings, BaseModel):
     """Hold back whom any run or campaign contacted within so many days."""
     allow_recent: bool = False
     """Send to those whom contact_window_days holds back."""
+    retry_rejected: bool = False
+    """Send again what the API refused before, though nothing in it has changed."""
 
     # doubt, and the ledger
     reconcile: bool = True

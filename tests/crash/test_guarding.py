@@ -79,6 +79,25 @@ def test_who_was_contacted_lately_waits(desk: Desk, sandbox: Sandbox) -> None:
     assert len(sandbox.journal) == 15
 
 
+def test_what_was_refused_goes_again_when_told_to(desk: Desk, sandbox: Sandbox) -> None:
+    """After the service was mended: once, and those who were reached the first time never."""
+    sandbox.set_faults("422:0.5")
+    assert desk("run", "list.csv", "--yes", "--max-failures-in-a-row", "99").code == Exit.REJECTED
+    reached = {each["emailAddress"] for each in sandbox.journal}
+    assert 0 < len(reached) < 12
+    sandbox.set_faults("")
+    said = desk("run", "list.csv", "--yes", "--on-problems", "skip")
+    assert said.code == Exit.REJECTED
+    assert "--retry-rejected" in said.err
+    assert len(sandbox.journal) == len(reached)
+    said = desk("run", "list.csv", "--yes", "--retry-rejected")
+    assert said.code == Exit.OK, said.err
+    assert len(sandbox.journal) == 12
+    assert len({each["emailAddress"] for each in sandbox.journal}) == 12
+    assert desk("run", "list.csv", "--yes", "--retry-rejected").code == Exit.OK
+    assert len(sandbox.journal) == 12
+
+
 def _checked(desk: Desk, name: str) -> str:
     env = {**desk.env, "IMPORTER_CONTACT_WINDOW_DAYS": "30"}
     return type(desk)(desk.folder, env)("check", name, "--format", "json").out

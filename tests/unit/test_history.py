@@ -121,6 +121,14 @@ def test_a_refused_row_goes_again_once_it_changed(
     assert known(changed, ledger, desk, clock).counts.ready == 1
 
 
+def test_a_refused_row_goes_again_when_told_to(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """The reason may have lain at the service."""
+    ended(ledger, desk.plan([GOOD]), desk, State.REJECTED)
+    told_to = Place(desk.folder, desk.settings.model_copy(update={"retry_rejected": True}))
+    assert known(desk.plan([GOOD]), ledger, desk, clock).counts.ready == 0
+    assert known(desk.plan([GOOD]), ledger, told_to, clock).counts.ready == 1
+
+
 def test_a_new_round_may_go_to_the_same_people(desk: Place, ledger: Ledger, clock: Clock) -> None:
     """The round is part of the key."""
     ended(ledger, desk.plan([GOOD]), desk, State.CREATED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -101,6 +102,15 @@ def test_what_was_rejected_goes_again_only_changed(ledger: Ledger) -> None:
     settled(ledger, "k1", State.REJECTED)
     assert ledger.sendable(ledger.begin(new_run(), [ready("k1")])) == []
     assert ledger.sendable(ledger.begin(new_run(), [ready("k1", body="2")])) == ["k1"]
+
+
+@pytest.mark.parametrize("state", [*State])
+def test_a_run_may_retry_what_was_rejected(ledger: Ledger, state: State) -> None:
+    """That alone, besides what never left: whoever may have been contacted stays as they are."""
+    leave(ledger, "k1", state)
+    retrying = replace(new_run(), retry_rejected=True)
+    goes = state in {State.PLANNED, State.UNSENT, State.REJECTED}
+    assert ledger.sendable(ledger.begin(retrying, [ready("k1")])) == ["k1"] * goes
 
 
 def test_of_two_rows_with_one_key_the_first_stays(ledger: Ledger) -> None:
