@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,9 @@ import click
 
 from importer.cli.options import settings_flags
 from importer.errors import Exit
-from importer.nightly.doctor import examine, tried
+from importer.nightly.belonging import Folder
+from importer.nightly.doctor import belonging, examine, left, tried
+from importer.nightly.left import left_there
 from importer.nightly.morning import page_given_back, tell
 from importer.nightly.night import play
 from importer.nightly.places import Places
@@ -94,9 +97,15 @@ def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
     places, clock = Places(Path(), config, _said(flags)), SystemClock()
     if is_remote(inbox):
         with TemporaryDirectory() as folder:  # the desk stays as it is
+            desk = Folder(rooted(inbox, places).root)
             places = replace(places, root=Path(folder))
             far = opened_remote(inbox, places, clock, Stop(0.0))
-            remote = tried("inbox", lambda: try_remote(far))
+            remote = [tried("inbox", lambda: try_remote(far))]
+            if remote[0].well:
+                remote += left(far.name, partial(left_there, far.store))
+                far.store.close()
+            if desk.marked():
+                remote.append(tried("mark of the desk", lambda: belonging(desk, far.ledger)))
             findings = examine(places, clock.now(), remote)
     else:
         findings = examine(rooted(inbox, places), clock.now())

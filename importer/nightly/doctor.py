@@ -15,13 +15,14 @@ from importer.errors import ImporterError
 from importer.ledger import Ledger
 from importer.model import MaybeSent, NotSent
 from importer.nightly.belonging import Folder, looked, looking_at
-from importer.nightly.inbox import WORKING, Inbox
+from importer.nightly.inbox import FAILED, HELD, WORKING, Inbox
+from importer.nightly.left import in_words, left_here
 from importer.nightly.mark import belongs, short
 from importer.people import looking
 from importer.templates import Templates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from importer.nightly.places import Places
@@ -51,22 +52,26 @@ class _Wrong(Exception):
     """Something does not work; the text says what and what to do."""
 
 
-def examine(places: Places, now: datetime, remote: Finding | None = None) -> list[Finding]:
+def examine(places: Places, now: datetime, remote: Sequence[Finding] = ()) -> list[Finding]:
     """Tries everything; what is wrong with one thing hides no other.
 
     Args:
         places: the inbox and its settings.
         now: UTC.
-        remote: what was found out about an inbox that lies elsewhere, whose settings lie here.
+        remote: what was found out about an inbox that lies elsewhere, whose settings lie here;
+            nothing for one of this machine.
     """
     found = [tried("settings", lambda: _settings(places))]
-    inbox = tried("inbox", lambda: _inbox(places.root)) if remote is None else remote
-    if not found[0].well:
-        return [*found, inbox]
+    well = found[0].well
+    if well and not remote and places.root.is_dir():
+        found.append(tried("mark", lambda: belonging(Folder(places.root), places.ledger())))
+    found += remote or [
+        tried("inbox", lambda: _inbox(places.root)),
+        *left(str(places.root), partial(left_here, places.root)),
+    ]
+    if not well:
+        return found
     folders = [""] + [folder for folder in _subfolders(places.root) if folder]
-    if remote is None:
-        found.append(tried("mark", lambda: _mark(Folder(places.root), places.ledger())))
-    found.append(inbox)
     for folder in folders:
         at = f" of {folder}" if folder else ""
         settings_found = tried(f"settings{at}", partial(_said, places, folder))
@@ -79,9 +84,9 @@ def examine(places: Places, now: datetime, remote: Finding | None = None) -> lis
         found.append(tried(f"ledger{at}", partial(_ledger, settings, now)))
         own = Folder(places.root / folder, f"{places.root}/{folder}")
         if folder and (settings.ledger != places.ledger() or own.marked()):
-            found.append(tried(f"mark{at}", partial(_mark, own, settings.ledger)))
+            found.append(tried(f"mark{at}", partial(belonging, own, settings.ledger)))
     main = places.settings()
-    if remote is not None:
+    if remote:
         desk = main.desk / ".importer-doctor" if main.desk.is_dir() else main.desk
         found.append(tried("desk", lambda: _writable(desk)))
     found.append(tried("credentials", lambda: _credentials(main)))
@@ -106,6 +111,28 @@ def tried(what: str, attempt: Callable[[], str]) -> Finding:
         return Finding(what, well=False, said=str(exc))
     except OSError as exc:
         return Finding(what, well=False, said=f"{exc.strerror or exc}: {exc.filename}.")
+
+
+def left(inbox: str, files_of: Callable[[str], list[str]]) -> list[Finding]:
+    """What earlier nights left for a person, which is nothing wrong; nothing where all is done.
+
+    Args:
+        inbox: folder or address.
+        files_of: the paths of files that ended so, relative to the inbox.
+    """
+
+    def said(ending: str) -> str:
+        files = files_of(ending)
+        return in_words(inbox, ending, files) if files else ""
+
+    found = [tried(ending, partial(said, ending)) for ending in (HELD, FAILED)]
+    return [each for each in found if each.said]
+
+
+def belonging(place: Folder, ledger: str) -> str:
+    """To which ledger a folder belongs; raises ConfigurationError where that is another one."""
+    with looking_at(ledger) as opened:
+        return belongs(looked(place, opened))
 
 
 def _subfolders(root: Path) -> Iterator[str]:
@@ -142,11 +169,6 @@ def _inbox(root: Path) -> str:
     if free < _ROOM:
         raise _Wrong(f"Only {free // 1_000_000} MB are free at {root}; make room.")
     return f"{root} can be written to"
-
-
-def _mark(place: Folder, ledger: str) -> str:
-    with looking_at(ledger) as opened:
-        return belongs(looked(place, opened))
 
 
 def _writable(path: Path) -> str:
