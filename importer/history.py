@@ -68,12 +68,13 @@ def _verdict(
     frame: pl.DataFrame, column: str, details: Mapping[str, str], code: Code, status: RowStatus
 ) -> _Verdict:
     """The rows whose `column` is among the keys of `details`, with the reason for each."""
+    key = pl.col(_KEY) if column == _KEY else pl.lit(None, pl.String)
     hit = frame.filter(pl.col(column).is_in(list(details)))
     detail = pl.col(column).replace_strict(
         list(details), list(details.values()), default="", return_dtype=pl.String
     )
     return (
-        hit.select(SOURCE, ROW, pl.lit(status.value).alias("status")),
+        hit.select(SOURCE, ROW, pl.lit(status.value).alias("status"), key.alias("key")),
         problems.at(hit, code, detail=detail),
     )
 

@@ -195,6 +195,8 @@ class Plan:
         counts: sums of `rows`, and the number of warnings.
         hash: hex sha256 over files, mapping, templates, the settings that shape bodies, and rows;
             the ledger does not enter it.
+        known: whom earlier runs dealt with in the same campaign: `#source`, `#row` and `key`, of
+            the submission that there is already.
         whole: it can be sent. Where it is only to be shown, `frame` has but the first rows of the
             first groups, and the frames of `tables` have only the rejected rows.
     """
@@ -206,6 +208,7 @@ class Plan:
     problems: pl.DataFrame = field(repr=False)
     counts: Counts
     hash: str
+    known: pl.DataFrame = field(repr=False)
     whole: bool = True
 
 

@@ -158,13 +158,13 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
                 _masked(row),
                 body_hash,
             )
-    others = plan.rows.filter(pl.col("status") != RowStatus.READY.value).join(
-        codes, on=[SOURCE, ROW], how="left", maintain_order="left"
-    )
-    for source, number, status, noted_codes in others.select(
-        SOURCE, ROW, "status", "codes"
+    others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
+    for more in (codes, plan.known):
+        others = others.join(more, on=[SOURCE, ROW], how="left", maintain_order="left")
+    for source, number, status, noted_codes, key in others.select(
+        SOURCE, ROW, "status", "codes", "key"
     ).iter_rows():
-        yield PlannedRow(source, number, status, noted_codes or "")
+        yield PlannedRow(source, number, status, noted_codes or "", key)
 
 
 def _whole(plan: Plan) -> pl.DataFrame:

@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 SHOWN: Final = 60
 """Groups of which a report shows a row: a list can have as many groups as rows."""
 
+KNOWN: Final = {SOURCE: pl.UInt16, ROW: pl.UInt32, "key": pl.String}
+"""Columns and types of `Plan.known`."""
+
 _AT_ONCE: Final = 1_000_000
 
 
 class _Taken(NamedTuple):
-    """Rows that are ready, what became of every row, and the problems."""
+    """Rows that are ready, what became of every row, the problems, and `Plan.known`."""
 
     frame: pl.DataFrame
     rows: pl.DataFrame
     problems: pl.DataFrame
+    known: pl.DataFrame
 
 
 class Draft:
@@ -78,10 +82,11 @@ class Draft:
             grouped.frame,
             _rejected(checked.rows, grouped.frame) if left_out else checked.rows,
             joined([checked.problems, with_severities(grouped.problems, self._settings.severity)]),
+            pl.DataFrame(schema=KNOWN),
         )
         if self._known is not None:
             part = self._known(self._plan((), self._grouping.so_far, taken, hashed=""))
-            taken = _Taken(part.frame, part.rows, part.problems)
+            taken = _Taken(part.frame, part.rows, part.problems, part.known)
         self._sizes.update(dict(taken.frame.group_by(GROUP).len().iter_rows()))
         kept = taken.frame if self._whole else self._first(taken.frame)
         self._taken.append(taken._replace(frame=kept))
@@ -98,8 +103,8 @@ class Draft:
         """
         groups = self._grouping.groups(self._sizes)
         hashed = plan_hash(tables, groups, pl.concat(self._placed), self._settings)
-        frames, rows, problems = zip(*self._taken, strict=True)
-        taken = _Taken(pl.concat(frames), pl.concat(rows), joined(problems))
+        frames, rows, problems, known = zip(*self._taken, strict=True)
+        taken = _Taken(pl.concat(frames), pl.concat(rows), joined(problems), pl.concat(known))
         return self._plan(tables, groups, taken, hashed)
 
     def _plan(
@@ -113,6 +118,7 @@ class Draft:
             problems=taken.problems,
             counts=counts(taken.rows, taken.problems),
             hash=hashed,
+            known=taken.known,
             whole=self._whole,
         )
 
@@ -159,14 +165,18 @@ def without(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
 
     Args:
         plan: the plan.
-        statuses: `#source`, `#row` and the `status` that each of these rows has instead of ready.
+        statuses: `#source`, `#row`, the `status` that each of these rows has instead of ready, and
+            the `key` of the submission that there is already, or null.
         problems: why, as a problem frame.
     """
     if not statuses.height and not problems.height:
         return plan
     rows = (
         plan.rows.join(
-            statuses.rename({"status": "now"}), on=[SOURCE, ROW], how="left", maintain_order="left"
+            statuses.select(SOURCE, ROW, pl.col("status").alias("now")),
+            on=[SOURCE, ROW],
+            how="left",
+            maintain_order="left",
         )
         .with_columns(pl.coalesce("now", "status").alias("status"))
         .drop("now")
@@ -184,6 +194,7 @@ def without(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
         rows=rows,
         problems=all_problems,
         counts=counts(rows, all_problems),
+        known=pl.concat([plan.known, statuses.filter(pl.col("key").is_not_null()).select(*KNOWN)]),
     )
 
 

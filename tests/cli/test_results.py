@@ -64,6 +64,20 @@ def test_the_csv_is_the_next_input(near: Desk, sandbox: Sandbox) -> None:
     assert sorted(entry["firstName"] for entry in sandbox.journal) == ["Ada", "Bob", "Cy"]
 
 
+def test_who_was_imported_before_is_shown_with_their_conversation(near: Desk) -> None:
+    """The results of a later run lead to what an earlier one created."""
+    first = list(csv.DictReader(io.StringIO(near("results", "--format", "csv").out)))
+    text = near("results", "--format", "csv").out.replace("call me", "+12025550107")
+    near.write("next.csv", text)
+    assert near("run", "next.csv", "--yes", "--on-problems", "skip").code == Exit.REJECTED
+    rows = list(csv.DictReader(io.StringIO(near("results", "--format", "csv").out)))
+    assert [row["import_status"] for row in rows].count("already-imported") == 2
+    assert [row["conversation_id"] for row in rows[:2]] == [
+        row["conversation_id"] for row in first[:2]
+    ]
+    assert all(row["conversation_id"] for row in rows[:2])
+
+
 def test_json_adds_up(near: Desk) -> None:
     """Every row has one outcome, and the totals count them."""
     report = json.loads(near("results", "--format", "json").out)

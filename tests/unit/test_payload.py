@@ -14,6 +14,7 @@ from importer import problems
 from importer.identity import Identity
 from importer.model import Counts, Group, Json, Plan, RowStatus
 from importer.payload import Renderer, external_id, planned_rows, submissions
+from importer.planning import KNOWN
 from importer.settings import Settings
 from schemas.columns import COLUMNS, ROW, SOURCE
 from tests.rows import ADA, GRACE, MEETING, checked, frame, grouped, write_templates
@@ -175,7 +176,16 @@ def a_plan(folder: Path, rows: pl.DataFrame) -> Plan:
     write_templates(folder, {"onsite-45": text})
     good = checked(rows)
     found = grouped(folder, rows, Settings())
-    return Plan((), found.groups, found.frame, good.rows, found.problems, Counts(), "")
+    return Plan(
+        (),
+        found.groups,
+        found.frame,
+        good.rows,
+        found.problems,
+        Counts(),
+        "",
+        pl.DataFrame(schema=KNOWN),
+    )
 
 
 def test_submissions_come_one_by_one_in_order(tmp_path: Path) -> None:
@@ -227,7 +237,7 @@ def test_the_ledger_gets_every_row_and_no_readable_person(tmp_path: Path) -> Non
     status = pl.when(pl.col(ROW) == 2).then(pl.lit("ready")).otherwise(pl.lit("rejected"))
     plan = Plan(
         (), plan.groups, plan.frame, rows.select(SOURCE, ROW, status.alias("status")),
-        plan.problems, Counts(), "",
+        plan.problems, Counts(), "", pl.DataFrame(schema=KNOWN),
     )  # fmt: skip
     ready, rejected = planned_rows(plan, IDENTITY, Settings())
     (sent,) = submissions(plan, IDENTITY, Settings())

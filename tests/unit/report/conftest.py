@@ -12,6 +12,7 @@ import pytest
 from importer import problems
 from importer.ledger.records import RowOutcome
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
+from importer.planning import KNOWN
 from importer.report import view
 from schemas.codes import Code, Severity
 from schemas.columns import COLUMNS, GROUP, ROW, SOURCE
@@ -170,6 +171,7 @@ def make_plan(
             warnings=frame.filter(pl.col("severity") == Severity.WARNING).height,
         ),
         hash="3fa9c1" + "0" * 58,
+        known=pl.DataFrame(schema=KNOWN),
     )
 
 
