@@ -96,8 +96,9 @@ def judged(raw: bytes | None, ledger: str, called: str, place: str) -> Mark | No
         raise ConfigurationError(
             f"{place} belongs to ledger {short(mark.ledger)} since {mark.since:%Y-%m-%d}, "
             f"and not to {called}, {other}.",
-            "Set `ledger:` to that one. If it is lost for good: the other one does not know who "
-            "was contacted from here, and contacts them again where a list comes again; removing "
-            f"{place}/{NAME} lets it take over.",
+            f"Set `ledger:` to {short(mark.ledger)}; `importer doctor` shows a ledger's id. If it "
+            "is lost for good: no other one knows who was contacted from here, and would contact "
+            "them again where a list comes again; "
+            f"removing {place}/{NAME} lets this one take over.",
         )
     return mark

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
 
 from importer.errors import ConfigurationError, Exit
 from importer.ledger import Ledger
-from importer.nightly.mark import NAME, Mark, mark_of, text_of
+from importer.nightly.mark import LONGEST, NAME, Mark, mark_of, text_of
 from importer.report.night import Ending
 from tests.elsewhere import (
     FarBed,
@@ -80,7 +82,7 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
     for command in (NIGHTLY, ("release", "inbox/held/odd.csv"), ("doctor", "inbox")):
         said = refused(bed, *command)
         assert f"{bed.inbox} belongs to ledger {first[:8]} since {day:%Y-%m-%d}, and not" in said
-        assert f"removing {bed.inbox}/{NAME} lets it take over" in said
+        assert f"removing {bed.inbox}/{NAME} lets this one take over" in said
     assert sandbox.requests <= asked + 1  # the doctor asks
     assert phones(sandbox) == everybody(5)
     with Ledger.open(bed.places.ledger()) as ledger:
@@ -99,7 +101,7 @@ def test_a_ledger_that_was_lost(bed: Bed) -> None:
     bed.arrive("new.csv", people(2, 2))
     for file in bed.desk.folder.glob("importer.db*"):
         file.unlink()
-    assert "does not know who was contacted from here" in refused(bed, *NIGHTLY)
+    assert "no other one knows who was contacted from here" in refused(bed, *NIGHTLY)
     (bed.inbox / NAME).unlink()
     assert bed.night().rows["created"] == 2
     assert marked(bed.inbox) == id_of(bed.places.ledger()) != first
@@ -351,6 +353,27 @@ def test_of_two_marks_the_first_stays(far_away: FarBed) -> None:
     assert store.read(NAME, 2) == b"fi"
     store.close()
     assert far_away.far.files() == {NAME: b"first"}
+
+
+def test_of_several_marks_at_once_one_stays(far_away: FarBed) -> None:
+    """Machines that come at the same moment all see the same mark afterwards."""
+    marks = [text_of(Mark(f"{number:032x}", far_away.clock.time.date())) for number in range(4)]
+    ready = Barrier(len(marks))
+
+    def create(mark: bytes) -> bytes | None:
+        store = far_away.opened().store
+        assert store.read(NAME, LONGEST) is None
+        ready.wait()
+        store.create(NAME, mark)
+        found = store.read(NAME, LONGEST)
+        store.close()
+        return found
+
+    with ThreadPoolExecutor(len(marks)) as pool:
+        seen = set(pool.map(create, marks))
+    assert len(seen) == 1
+    assert seen <= set(marks)
+    assert set(far_away.far.files()) == {NAME}
 
 
 def test_a_subfolder_that_is_another_ledgers(far_away: FarBed, sandbox: Sandbox) -> None:

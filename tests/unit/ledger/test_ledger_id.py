@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +44,20 @@ def test_no_two_have_the_same(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "a.db", tmp_path / "copy.db")
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as ledger:
         assert ledger.id in found
+
+
+@pytest.mark.parametrize("where", ["url", "server_url"])
+def test_made_by_several_at_once(request: pytest.FixtureRequest, where: str) -> None:
+    """One of them makes the ledger, and all have its id."""
+    place, ready = str(request.getfixturevalue(where)), Barrier(4)
+
+    def made(_: int) -> str:
+        ready.wait()
+        with Ledger.open(place) as ledger:
+            return ledger.id
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(made, range(4)))) == 1
 
 
 def test_it_outlives_a_purge(ledger: Ledger, clock: Clock) -> None:

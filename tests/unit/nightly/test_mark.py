@@ -72,9 +72,10 @@ def test_another_ledger() -> None:
         judged(text_of(OTHER), OURS.ledger, "/srv/importer.db", "/srv/inbox")
     assert str(raised.value) == (
         "/srv/inbox belongs to ledger ffffffff since 2026-01-01, and not to /srv/importer.db, "
-        "which is 01234567. Set `ledger:` to that one. If it is lost for good: the other one does "
-        "not know who was contacted from here, and contacts them again where a list comes again; "
-        "removing /srv/inbox/.importer-ledger lets it take over."
+        "which is 01234567. Set `ledger:` to ffffffff; `importer doctor` shows a ledger's id. If "
+        "it is lost for good: no other one knows who was contacted from here, and would contact "
+        "them again where a list comes again; removing /srv/inbox/.importer-ledger lets this one "
+        "take over."
     )
     with pytest.raises(ConfigurationError, match="which is not there yet"):
         judged(text_of(OTHER), "", "/srv/importer.db", "/srv/inbox")

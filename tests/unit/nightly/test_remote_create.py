@@ -1,0 +1,77 @@
+"""Stores that cannot promise to put a file only where none lies: the mark is looked at again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import fsspec
+import pytest
+
+from importer.errors import ConfigurationError
+from importer.ledger import Ledger
+from importer.nightly.belonging import belong
+from importer.nightly.mark import NAME, Mark, text_of
+from importer.nightly.remote.address import Address
+from importer.nightly.remote.files import ObjectFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+OTHER = text_of(Mark("f" * 32, NOW.date()))
+
+
+class InMemory(ObjectFiles):
+    """The objects of fsspec's store in memory."""
+
+    def connected(self) -> Any:
+        """That store."""
+        return fsspec.filesystem("memory", skip_instance_cache=True)
+
+
+class Careless(InMemory):
+    """A store that puts whatever it gets, over whatever lies there."""
+
+    def create(self, path: str, data: bytes) -> None:
+        """Puts it, and then somebody else does."""
+        self.system.pipe_file(self.address.below(path), data)
+        self.system.pipe_file(self.address.below(path), OTHER)
+
+
+class There:
+    """A folder of such a store as one that can have a mark."""
+
+    name = "memory://inbox"
+
+    def __init__(self, files: ObjectFiles) -> None:
+        self.files = files
+
+    def read(self) -> bytes | None:
+        """Its mark."""
+        path = self.files.address.below(NAME)
+        return bytes(self.files.system.cat_file(path)) if self.files.system.exists(path) else None
+
+    def create(self, mark: bytes) -> None:
+        """Puts it there."""
+        self.files.create(NAME, mark)
+
+
+def test_the_first_stays() -> None:
+    """As far as the store can tell."""
+    files = InMemory(Address("gs", uuid4().hex, "inbox"), 1)
+    files.create(NAME, b"first")
+    with pytest.raises(FileExistsError):
+        files.create(NAME, b"second")
+    assert There(files).read() == b"first"
+
+
+def test_whoever_was_overwritten_goes(tmp_path: Path) -> None:
+    """It put its mark, and finds another one there: nothing is done with the wrong ledger."""
+    place = There(Careless(Address("gs", uuid4().hex, "inbox"), 1))
+    with (
+        Ledger.open(f"sqlite:///{tmp_path / 'importer.db'}") as ledger,
+        pytest.raises(ConfigurationError, match="belongs to ledger ffffffff"),
+    ):
+        belong(place, ledger, NOW)
