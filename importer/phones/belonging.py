@@ -29,16 +29,22 @@ def told_apart(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Iterator[
         yield without_number(rows.filter(too_long), pl.lit(Code.PHONE_TOO_LONG.value), pl.lit(""))
         rows = rows.filter(~too_long)
     for region in sharing_code[:-1]:
+        if not rows.height:
+            return
         if region.leading is None:
             typed = region.typed(rows)
             rows = typed.filter(~pl.col("valid")).select(rows.columns)
             typed = typed.filter("valid")
         else:
             leads = region.leading.matches(rows["number"])
+            if not leads.any():
+                continue
             typed = region.typed(rows.filter(leads))
             rows = rows.filter(~leads)
         if typed.height:
             yield from _verdicts(typed, region, main)
+    if not rows.height:
+        return
     last = sharing_code[-1]
     typed = last.typed(rows)
     if last.leading is not None and len(sharing_code) > 1:

@@ -46,9 +46,6 @@ class Rules:
         lengths: how many digits a national number has, in order.
         local_lengths: how many it has without the area code.
         leading: how the numbers begin where several countries share the calling code, or None.
-        every, peculiar, fixed, mobile: shapes of all numbers, of the types that phonenumbers looks
-            for first, of fixed lines and of mobiles.
-        indistinct: fixed lines and mobiles look alike.
     """
 
     region: str
@@ -60,11 +57,6 @@ class Rules:
     lengths: tuple[int, ...]
     local_lengths: tuple[int, ...]
     leading: Start | None
-    every: Shapes
-    peculiar: Shapes
-    fixed: Shapes
-    mobile: Shapes
-    indistinct: bool
 
     def is_general(self, number: pl.Expr) -> pl.Expr:
         """Whether the digits match the general pattern, whatever their length."""
@@ -118,20 +110,55 @@ class Rules:
         """The same rows with `valid`, whether their `number` is one of the country, and `mobile`.
 
         That is whether a valid number may receive a text, as far as anybody can tell.
+
+        Raises:
+            Unreadable: what the country's numbers look like is beyond Polars.
         """
-        number = pl.col("number")
-        like = self.fixed if self.indistinct else self.mobile
+        number, types = pl.col("number"), _types(self.region, self.calling_code)
         every, peculiar, fixed, mobile = map(pl.col, ("#every", "#peculiar", "#fixed", "#mobile"))
         return rows.with_columns(
-            self.every.fit(number).alias("#every"),
-            self.peculiar.fit(number).alias("#peculiar"),
-            self.fixed.fit(number).alias("#fixed"),
-            like.fit(number).alias("#mobile"),
+            types.every.fit(number).alias("#every"),
+            types.peculiar.fit(number).alias("#peculiar"),
+            types.fixed.fit(number).alias("#fixed"),
+            types.mobile.fit(number).alias("#mobile"),
         ).select(
             *rows.columns,
             valid=every & (peculiar | fixed | mobile),
             mobile=mobile & ~peculiar,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Types:
+    """What a country's numbers look like.
+
+    Attributes:
+        every: all of them.
+        peculiar: those of the types that phonenumbers looks for first.
+        fixed: fixed lines.
+        mobile: mobiles, or fixed lines where the two look alike.
+    """
+
+    every: Shapes
+    peculiar: Shapes
+    fixed: Shapes
+    mobile: Shapes
+
+
+@cache
+def _types(region: str, calling_code: int) -> _Types:
+    """The same of a country, compiled when first a number may be one of its own."""
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
+    if metadata is None:
+        raise Unreadable(region)
+    fixed = Shapes.of([metadata.fixed_line])
+    alike = metadata.same_mobile_and_fixed_line_pattern
+    return _Types(
+        every=Shapes.of([metadata.general_desc]),
+        peculiar=Shapes.of(getattr(metadata, name) for name in _PECULIAR),
+        fixed=fixed,
+        mobile=fixed if alike else Shapes.of([metadata.mobile]),
+    )
 
 
 @cache
@@ -162,11 +189,6 @@ def rules(region: str, calling_code: int = 0) -> Rules:
         lengths=tuple(sorted(metadata.general_desc.possible_length)),
         local_lengths=tuple(metadata.general_desc.possible_length_local_only),
         leading=Start.of(metadata.leading_digits),
-        every=Shapes.of([metadata.general_desc]),
-        peculiar=Shapes.of(getattr(metadata, name) for name in _PECULIAR),
-        fixed=Shapes.of([metadata.fixed_line]),
-        mobile=Shapes.of([metadata.mobile]),
-        indistinct=metadata.same_mobile_and_fixed_line_pattern,
     )
 
 
