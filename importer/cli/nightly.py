@@ -106,7 +106,7 @@ def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
                 far.store.close()
             if desk.marked():
                 remote.append(tried("mark of the desk", lambda: belonging(desk, far.ledger)))
-            findings = examine(places, clock.now(), remote)
+            findings = examine(places, clock.now(), remote, far.name)
     else:
         findings = examine(rooted(inbox, places), clock.now())
     for finding in findings:

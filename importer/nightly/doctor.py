@@ -52,7 +52,9 @@ class _Wrong(Exception):
     """Something does not work; the text says what and what to do."""
 
 
-def examine(places: Places, now: datetime, remote: Sequence[Finding] = ()) -> list[Finding]:
+def examine(
+    places: Places, now: datetime, remote: Sequence[Finding] = (), address: str = ""
+) -> list[Finding]:
     """Tries everything; what is wrong with one thing hides no other.
 
     Args:
@@ -60,6 +62,7 @@ def examine(places: Places, now: datetime, remote: Sequence[Finding] = ()) -> li
         now: UTC.
         remote: what was found out about an inbox that lies elsewhere, whose settings lie here;
             nothing for one of this machine.
+        address: of that inbox.
     """
     found = [tried("settings", lambda: _settings(places))]
     well = found[0].well
@@ -82,7 +85,7 @@ def examine(places: Places, now: datetime, remote: Sequence[Finding] = ()) -> li
         settings = places.settings(folder)
         found.append(tried(f"templates{at}", partial(_templates, settings)))
         found.append(tried(f"ledger{at}", partial(_ledger, settings, now)))
-        own = Folder(places.root / folder, f"{places.root}/{folder}")
+        own = Folder(places.root / folder, f"{address or places.root}/{folder}")
         if folder and (settings.ledger != places.ledger() or own.marked()):
             found.append(tried(f"mark{at}", partial(belonging, own, settings.ledger)))
     main = places.settings()
@@ -131,6 +134,8 @@ def left(inbox: str, files_of: Callable[[str], list[str]]) -> list[Finding]:
 
 def belonging(place: Folder, ledger: str) -> str:
     """To which ledger a folder belongs; raises ConfigurationError where that is another one."""
+    if not place.marked():
+        return belongs(None)
     with looking_at(ledger) as opened:
         return belongs(looked(place, opened))
 

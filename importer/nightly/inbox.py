@@ -6,6 +6,7 @@ inbox/done/<date>/<subfolder>/         imported, with what became of each row
 inbox/held/<subfolder>/                a person should look, then `importer release`
 inbox/failed/<subfolder>/              cannot be read
 inbox/nights/                          a page for every night
+inbox/.importer-ledger                 which ledger knows who was contacted from here
 """
 
 from __future__ import annotations

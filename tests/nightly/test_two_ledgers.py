@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING
 
@@ -30,13 +32,12 @@ from tests.nights import Bed, people
 from tests.postgres import server_url
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from importer.sandbox.sandbox import Sandbox
     from tests.elsewhere import Far
 
 __all__ = ["far", "far_s3", "far_sftp", "moto_port", "server_url"]  # fixtures
 
+FIRST = Path(__file__).parents[1] / "unit" / "ledger" / "version-0001.sql"
 OTHER = "ledger: sqlite:///other.db\n"
 NIGHTLY = ("nightly", "inbox", "--quiet-s", "0")
 
@@ -164,6 +165,21 @@ def test_the_mark_stays(bed: Bed) -> None:
     assert bed.night().files == ()
     assert (bed.inbox / NAME).read_bytes() == before
     assert [path.parent for path in bed.inbox.rglob(f"{NAME}*")] == [bed.inbox]
+
+
+def test_a_ledger_of_an_older_version(bed: Bed) -> None:
+    """It is upgraded with a backup, and the first night of an inbox that had many just marks it."""
+    bed.arrive("done/2026-01-01/old.csv", people(0, 2))
+    bed.arrive("held/odd.csv", people(2, 2))
+    bed.arrive("working/list.csv", people(4, 2))
+    with sqlite3.connect(bed.desk.folder / "importer.db") as old:
+        old.executescript(FIRST.read_text("utf-8"))
+    old.close()
+    assert bed.night().rows["created"] == 2
+    assert marked(bed.inbox) == id_of(bed.places.ledger())
+    assert len(list(bed.desk.folder.glob("importer.db-before-0005-*"))) == 1
+    assert {"done/2026-01-01/old.csv", "held/odd.csv"} < bed.lies()
+    assert bed.night().exit_code is Exit.OK
 
 
 # ---- subfolders ----------------------------------------------------------------------------------
@@ -386,4 +402,6 @@ def test_a_subfolder_that_is_another_ledgers(far_away: FarBed, sandbox: Sandbox)
     assert [file.ending for file in night.files] == [Ending.WAITING, Ending.DONE]
     assert f"{bed.far.address}/acme belongs to ledger ffffffff" in night.files[0].reason
     assert "acme/list.csv" in bed.lies_there()
+    said = bed.desk("doctor", bed.far.address).out
+    assert f"WRONG mark of acme: {bed.far.address}/acme belongs to ledger ffffffff" in said
     assert sum(phones(sandbox).values()) == 1
