@@ -12,8 +12,9 @@ import pytest
 
 from importer.errors import Exit
 from importer.nightly.remote.faults import RemoteStopped
-from importer.nightly.remote.files import S3Files, SftpFiles
+from importer.nightly.remote.files import S3Files
 from importer.nightly.remote.listing import DRAFT
+from importer.nightly.remote.server import SftpFiles
 from importer.nightly.remote.store import Store
 from importer.nightly.stopping import Stop
 from importer.report.night import Ending

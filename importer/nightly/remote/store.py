@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from importer.nightly.remote.faults import RemoteFault, RemoteStopped, gate
-from importer.nightly.remote.files import files_at
+from importer.nightly.remote.kinds import files_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
