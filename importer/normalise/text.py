@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _ODD_IN_TEXT: Final = rf"[^{SURE}]|^ | $|^$"
 _ODD_IN_LINE: Final = rf"{_ODD_IN_TEXT}|  "
 _SHOWN_CHARS: Final = 200
+_FIRST_ROWS: Final = 2_000
+_REPEATED: Final = 4
+"""A column repeats itself that has so many times fewer different cells among its first rows."""
+_NOWHERE: Final = pl.Series([], dtype=pl.UInt32)
 
 
 def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
@@ -48,16 +52,31 @@ def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dic
         The tidy cells (null where nothing is left), and for each column that had odd cells the
         positions (UInt32) of these.
     """
-    looks = (
-        pl.col(name).str.contains(_ODD_IN_LINE if name in lines else _ODD_IN_TEXT)
-        for name in cells.columns
-    )
-    places = {look.name: look.arg_true() for look in cells.select(looks) if look.any()}
+    found = _odd(cells, lines)
+    places = {name: found[name] for name in cells.columns if found[name].len()}
     changed = [
         cells[name].clone().scatter(at, _tidied(cells[name].gather(at), one_line=name in lines))
         for name, at in places.items()
     ]
     return cells.with_columns(changed), places
+
+
+def _odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Series]:
+    """For each column the positions (UInt32) of the cells that may have to change.
+
+    Where a column says few things again and again, each of them is looked at once.
+    """
+    patterns = {name: _ODD_IN_LINE if name in lines else _ODD_IN_TEXT for name in cells.columns}
+    first = cells.head(_FIRST_ROWS)
+    few = [name for name in cells.columns if first[name].n_unique() < first.height / _REPEATED]
+    many = [name for name in cells.columns if name not in few]
+    looks = cells.select(pl.col(name).str.contains(patterns[name]) for name in many)
+    found = {look.name: look.arg_true() for look in looks}
+    for name in few:
+        words = cells[name].unique()
+        odd = words.filter(words.str.contains(patterns[name]))
+        found[name] = cells[name].is_in(odd.implode()).arg_true() if odd.len() else _NOWHERE
+    return found
 
 
 def _tidied(cells: pl.Series, *, one_line: bool) -> pl.Series:
