@@ -8,6 +8,7 @@ import pytest
 
 from importer.sandbox.serve import running
 from tests.desk import CREDENTIALS
+from tests.elsewhere import FarBed, far, far_bed, far_s3, far_sftp, moto_port
 from tests.nights import Bed, made_bed
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.sandbox.sandbox import Sandbox
+    from tests.elsewhere import Far
+
+__all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
 
 
 @pytest.fixture
@@ -30,3 +34,9 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def bed(tmp_path: Path, sandbox: Sandbox) -> Bed:
     """An empty inbox."""
     return made_bed(tmp_path, sandbox.base_url)
+
+
+@pytest.fixture
+def far_away(far: Far, tmp_path: Path, sandbox: Sandbox) -> FarBed:
+    """A desk with settings for an inbox elsewhere."""
+    return far_bed(tmp_path, far, sandbox)

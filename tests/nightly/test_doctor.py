@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit
-from tests.elsewhere import FarBed, far, far_bed, far_s3, far_sftp, moto_port
+from tests.elsewhere import FarBed, far_bed
 from tests.nights import Bed, people
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from importer.sandbox.sandbox import Sandbox
     from tests.elsewhere import Far
-
-__all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
 
 ODD = people(0, 1) + "Ada,,Chef\n" * 3
 

@@ -10,33 +10,20 @@ import pytest
 
 from importer.errors import Exit
 from importer.report.night import Ending
-from tests.elsewhere import (
-    FarBed,
-    date,
-    everybody,
-    far,
-    far_bed,
-    far_s3,
-    far_sftp,
-    moto_port,
-    open_claims,
-    phones,
-)
+from tests.elsewhere import FarBed, date, everybody, far_bed, open_claims, phones
 from tests.nights import people
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.sandbox.sandbox import Sandbox
-    from tests.elsewhere import Far, FarSftp
-
-__all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
+    from tests.elsewhere import FarSftp
 
 
 @pytest.fixture
-def bed(far: Far, tmp_path: Path, sandbox: Sandbox) -> FarBed:
-    """A desk with settings for it."""
-    return far_bed(tmp_path, far, sandbox)
+def bed(far_away: FarBed) -> FarBed:
+    """It lies elsewhere."""
+    return far_away
 
 
 def test_a_plain_night(bed: FarBed, sandbox: Sandbox) -> None:

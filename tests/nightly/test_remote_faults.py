@@ -18,18 +18,7 @@ from importer.nightly.remote.server import SftpFiles
 from importer.nightly.remote.store import Store
 from importer.nightly.stopping import Stop
 from importer.report.night import Ending
-from tests.elsewhere import (
-    FarBed,
-    date,
-    everybody,
-    far,
-    far_bed,
-    far_s3,
-    far_sftp,
-    moto_port,
-    open_claims,
-    phones,
-)
+from tests.elsewhere import FarBed, date, everybody, far_bed, open_claims, phones
 from tests.nights import people
 from tests.postgres import server_url
 
@@ -38,15 +27,15 @@ if TYPE_CHECKING:
 
     from importer.nightly.remote.inbox import RemoteInbox
     from importer.sandbox.sandbox import Sandbox
-    from tests.elsewhere import Far, FarS3, FarSftp
+    from tests.elsewhere import FarS3, FarSftp
 
-__all__ = ["far", "far_s3", "far_sftp", "moto_port", "server_url"]  # fixtures
+__all__ = ["server_url"]  # a fixture
 
 
 @pytest.fixture
-def bed(far: Far, tmp_path: Path, sandbox: Sandbox) -> FarBed:
-    """A desk with settings for it."""
-    return far_bed(tmp_path, far, sandbox)
+def bed(far_away: FarBed) -> FarBed:
+    """It lies elsewhere."""
+    return far_away
 
 
 class Crash(BaseException):

@@ -17,35 +17,18 @@ from importer.errors import ConfigurationError, Exit
 from importer.ledger import Ledger
 from importer.nightly.mark import LONGEST, NAME, Mark, mark_of, text_of
 from importer.report.night import Ending
-from tests.elsewhere import (
-    FarBed,
-    everybody,
-    far,
-    far_bed,
-    far_s3,
-    far_sftp,
-    moto_port,
-    open_claims,
-    phones,
-)
+from tests.elsewhere import FarBed, everybody, far_bed, open_claims, phones
 from tests.nights import Bed, people
 from tests.postgres import server_url
 
 if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
-    from tests.elsewhere import Far
 
-__all__ = ["far", "far_s3", "far_sftp", "moto_port", "server_url"]  # fixtures
+__all__ = ["server_url"]  # a fixture
 
 FIRST = Path(__file__).parents[1] / "unit" / "ledger" / "version-0001.sql"
 OTHER = "ledger: sqlite:///other.db\n"
 NIGHTLY = ("nightly", "inbox", "--quiet-s", "0")
-
-
-@pytest.fixture
-def far_away(far: Far, tmp_path: Path, sandbox: Sandbox) -> FarBed:
-    """A desk with settings for an inbox elsewhere."""
-    return far_bed(tmp_path, far, sandbox)
 
 
 def marked(folder: Path) -> str:
