@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from importer.cli.options import READING, settings_flags, settings_of
+from importer.cli.options import settings_flags, settings_of
 from importer.gates import exit_of_plan
 from importer.payload import submissions
 from importer.people import looking
@@ -17,6 +17,7 @@ from importer.preparing import prepare
 from importer.report import html, json, spreadsheets, terminal, view
 from importer.report.files import refuse_unwritable
 from importer.report.payloads import write as write_payloads
+from importer.settings.flags import FLAGS
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -35,7 +36,7 @@ OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--rejected", type=OUT_FILE, help="Write the rejected rows as CSV, to fix.")
 @click.option("--payloads", type=OUT_FILE, help="Write the body for each ready row, as JSON lines.")
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
-@settings_flags(*READING, "contact_window_days", "allow_recent", "retry_rejected")
+@settings_flags(*FLAGS["check"])
 def check(
     files: tuple[str, ...],
     *,

@@ -22,6 +22,7 @@ from importer.report import view
 from importer.report.results import Form, reread, save_results, write_results
 from importer.report.terminal_nights import PastNight, nights_text
 from importer.report.terminal_runs import results_table, runs_table
+from importer.settings.flags import FLAGS
 
 if TYPE_CHECKING:
     from importer.ledger.nights import Night
@@ -43,7 +44,7 @@ def opened(settings: Settings) -> Ledger:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The newest so many."
 )
-@settings_flags("ledger")
+@settings_flags(*FLAGS["runs"])
 def runs(*, limit: int, config: Path | None, **flags: object) -> None:
     """List the runs in the ledger, the newest first, with what became of their rows.
 
@@ -90,7 +91,7 @@ def _past_night(ledger: Ledger, night: Night) -> PastNight:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write into this file; else to standard output.",
 )
-@settings_flags("ledger")
+@settings_flags(*FLAGS["results"])
 def results(
     run_id: str | None, *, form: str, output: Path | None, config: Path | None, **flags: object
 ) -> None:
@@ -125,7 +126,7 @@ def results(
     required=True,
     help="Runs that ended longer ago than this, such as 90d.",
 )
-@settings_flags("ledger")
+@settings_flags(*FLAGS["purge"])
 def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     """Remove masked text, messages and file names of old runs from the ledger.
 

@@ -26,8 +26,7 @@ from importer.nightly.remote.releasing import release_remote
 from importer.nightly.remote.trying import try_remote
 from importer.nightly.stopping import Stop, SystemClock
 from importer.report.night_text import json_of, text_of
-
-_WHEN = ("quiet_s", "timezone", "send_between", "deadline", "grace_s", "log_file", "metrics_file")
+from importer.settings.flags import FLAGS
 
 
 def _said(flags: dict[str, object]) -> dict[str, object]:
@@ -44,7 +43,7 @@ def _said(flags: dict[str, object]) -> dict[str, object]:
     show_default=True,
     help="How the night is summed up on standard output.",
 )
-@settings_flags("ledger", "base_url", "rate_per_s", "concurrency", *_WHEN)
+@settings_flags(*FLAGS["nightly"])
 def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
     """Import every new file of INBOX and of its subfolders, once, and end.
 
@@ -69,7 +68,7 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
 
 @click.command(short_help="Let go of a file that a night held.")
 @click.argument("file")
-@settings_flags("ledger")
+@settings_flags(*FLAGS["release"])
 def release(file: str, *, config: Path | None, **flags: object) -> None:
     """Let go of FILE, which lies in held/ or failed/: the next night begins with it.
 
@@ -88,7 +87,7 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
 
 @click.command(short_help="Try everything that a night needs, and say what is wrong.")
 @click.argument("inbox")
-@settings_flags("ledger", "base_url")
+@settings_flags(*FLAGS["doctor"])
 def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
     """Try settings, credentials, templates, ledger, folders and clock for a night in INBOX.
 

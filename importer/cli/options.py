@@ -15,32 +15,6 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
-READING = (
-    "ledger",
-    "templates",
-    "default_country",
-    "campaign",
-    "external_campaign",
-    "meeting",
-    "participants",
-    "round",
-    "encoding",
-    "sheet",
-)
-SENDING = (
-    "base_url",
-    "rate_per_s",
-    "concurrency",
-    "canary",
-    "max_failures",
-    "max_failures_in_a_row",
-    "contact_window_days",
-    "allow_recent",
-    "retry_rejected",
-    "attempts",
-    "settle_s",
-)
-
 
 def settings_flags(*names: str) -> Callable[[_F], _F]:
     """Adds --config and a flag for each named setting; they arrive as keyword arguments."""

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from importer import pipeline
-from importer.cli.options import READING, SENDING, settings_flags, settings_of
+from importer.cli.options import settings_flags, settings_of
 from importer.errors import Exit, Held, ImporterError, UsageError
 from importer.gates import exit_of_plan, expect, refuse_unreadable
 from importer.ledger import Ledger
@@ -26,6 +26,7 @@ from importer.report.progress import progress
 from importer.report.results import reread, save_results
 from importer.report.terminal_runs import print_run
 from importer.report.wording import counted
+from importer.settings.flags import FLAGS
 
 if TYPE_CHECKING:
     from importer.model import Plan, RunReport
@@ -50,7 +51,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 )
 @click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
-@settings_flags(*READING, "on_problems", *SENDING)
+@settings_flags(*FLAGS["run"])
 def run(
     files: tuple[str, ...],
     *,
@@ -76,7 +77,8 @@ def run(
     with looking(settings) as look:
         plan = prepare(files, settings, look)
     shown = view.of_plan(plan, settings)
-    terminal.print_plan(console, shown, show_values=show_values)
+    goes = not dry_run and not shown.blocked and plan.counts.ready > 0
+    terminal.print_plan(console, shown, show_values=show_values, steps=not goes)
     if dry_run:
         return exit_of_plan(plan)
     refuse_unreadable(plan)
@@ -112,7 +114,7 @@ def run(
 @click.command(short_help="Go on with a run that did not finish.")
 @click.argument("run_id", required=False, metavar="[RUN]")
 @click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
-@settings_flags(*READING, *SENDING)
+@settings_flags(*FLAGS["resume"])
 def resume(
     run_id: str | None, *, results: Path | None, config: Path | None, **flags: object
 ) -> int:

@@ -17,6 +17,7 @@ from importer.ledger import held
 from importer.order import Order
 from importer.report.progress import progress
 from importer.report.terminal_aftermath import refreshed_text, settled_text
+from importer.settings.flags import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 
     from importer.settings import Settings
 
-_WIRE = ("base_url", "rate_per_s", "settle_s")
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command(short_help="Find out what became of doubtful submissions.")
 @click.argument("run_id", required=False, metavar="[RUN]")
-@settings_flags("ledger", *_WIRE)
+@settings_flags(*FLAGS["reconcile"])
 def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> int:
     """Ask the API's list of conversations what became of the doubtful submissions of RUN.
 
@@ -46,7 +46,7 @@ def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> in
 
 @click.command(short_help="Read what became of the conversations since.")
 @click.argument("run_id", required=False, metavar="[RUN]")
-@settings_flags("ledger", "base_url", "rate_per_s")
+@settings_flags(*FLAGS["refresh"])
 def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
     """Read the present status of each conversation of RUN, or of all runs, into the ledger.
 
@@ -65,7 +65,7 @@ def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
 @click.option("--sent", metavar="ID", help="It arrived, and is the conversation of this id.")
 @click.option("--not-sent", is_flag=True, help="It did not arrive, and may be sent again.")
 @click.option("--file", "source", help="Name of the file, where several have such a row.")
-@settings_flags("ledger")
+@settings_flags(*FLAGS["resolve"])
 def resolve(
     run_id: str,
     row: int,

@@ -18,6 +18,7 @@ from importer.problems import errors, in_words
 from importer.report.columns import columns_table, understood, write_empty
 from importer.report.files import replacing
 from importer.settings import FILE_NAME
+from importer.settings.flags import FLAGS
 from importer.settings.save import with_columns
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _below(folder: Traversable, prefix: Path = Path()) -> list[tuple[Path, Trave
 @click.option(
     "--save", is_flag=True, help="Write how the headers of FILE are read into importer.yaml."
 )
-@settings_flags("encoding", "sheet")
+@settings_flags(*FLAGS["columns"])
 def columns(
     names: tuple[str, ...], *, as_csv: bool, save: bool, config: Path | None, **flags: object
 ) -> int:

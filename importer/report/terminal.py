@@ -36,17 +36,21 @@ _HEADINGS: Final = (
 )
 
 
-def print_plan(console: Console, view: PlanView, *, show_values: bool = False) -> None:
+def print_plan(
+    console: Console, view: PlanView, *, show_values: bool = False, steps: bool = True
+) -> None:
     """Prints `plan_text` with an empty line before and after it."""
-    console.print(Text(), plan_text(view, show_values=show_values), Text(), sep="\n")
+    text = plan_text(view, show_values=show_values, next_steps=steps)
+    console.print(Text(), text, Text(), sep="\n")
 
 
-def plan_text(view: PlanView, *, show_values: bool = False) -> Group:
+def plan_text(view: PlanView, *, show_values: bool = False, next_steps: bool = True) -> Group:
     """What a run would do, the tasks, the groups, the files, and what to do next.
 
     Args:
         view: of the plan.
         show_values: phones, e-mails and names as they stand; masked without it.
+        next_steps: say what to do next; nothing where it is being done.
     """
     parts: list[RenderableType] = [
         Text(view.headline, style="bold"),
@@ -65,7 +69,8 @@ def plan_text(view: PlanView, *, show_values: bool = False) -> Group:
     if view.groups:
         parts += [*section("Groups"), _groups(view)]
     parts += [*section("Files"), _files(view)]
-    parts += [*section("What next"), *steps(_next_steps(view))]
+    if next_steps:
+        parts += [*section("What next"), *steps(_next_steps(view))]
     parts += [Text(), Text(f"Plan {view.hash[:12]}", style="dim")]
     return Group(*parts)
 
@@ -164,26 +169,29 @@ def _files(view: PlanView) -> RenderableType:
 
 def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
     """What the person at the terminal can do now, as sentences and commands."""
-    counts = view.counts
+    counts, again = view.counts, view.said.again
     names = [shlex.quote(plain(file.name, 200)) for file in view.files]
     files = " ".join(names) if len(names) <= _FILES_NAMED else "FILE..."
     if counts.rejected:
         rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
         yield (
             f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
-            f"importer check {files} --rejected to-fix.csv{view.config}",
+            f"importer check {files} --rejected to-fix.csv{again('check')}",
         )
     if view.tasks:
-        page = f"importer check {files} --report report.html{view.config}"
+        page = f"importer check {files} --report report.html{again('check')}"
         yield "See everything in one page:", page
     if any(task.code is Code.POSSIBLY_SENT for task in view.tasks):
-        yield "Find out whether earlier messages have gone:", f"importer reconcile{view.config}"
+        yield (
+            "Find out whether earlier messages have gone:",
+            f"importer reconcile{again('reconcile')}",
+        )
     if counts.ready:
         ready = "the ready row" if counts.ready == 1 else f"the {number(counts.ready)} ready rows"
         if view.blocked:
-            skip = f"importer run {files} --on-problems skip{view.config}"
+            skip = f"importer run {files}{again('run')} --on-problems skip"
             yield f"Or send {ready} now and leave the others out:", skip
         else:
-            yield f"Send {ready}:", f"importer run {files}{view.config}"
+            yield f"Send {ready}:", f"importer run {files}{again('run')}"
     elif not counts.rejected:
         yield "There is nothing to send.", ""

@@ -110,27 +110,27 @@ def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
 
 def _next_steps(view: RunView, results: Path | None) -> Iterator[tuple[str, str]]:
     """What the person at the terminal can do now, as sentences and commands."""
-    run, totals = view.report.run, view.totals
+    run, totals, again = view.report.run, view.totals, view.said.again
     if results is not None:
         yield f"Every row with what became of it is in {results}.", ""
     else:
-        command = f"importer results {run} --format csv{view.config} > results.csv"
+        command = f"importer results {run} --format csv{again('results')} > results.csv"
         yield "Get every row back with what became of it:", command
     left = totals["planned"] + totals["unsent"]
     if left:
         rows = counted(left, "row")
         yield (
             f"Go on with the {rows} not sent; nobody is contacted twice:",
-            f"importer resume {run}{view.config}",
+            f"importer resume {run}{again('resume')}",
         )
     if totals["doubtful"]:
         yield (
             "Ask the service what became of the doubtful rows:",
-            f"importer reconcile {run}{view.config}",
+            f"importer reconcile {run}{again('reconcile')}",
         )
         yield (
             "Settle one that you looked up yourself:",
-            f"importer resolve {run} ROW --sent ID{view.config}   (or --not-sent)",
+            f"importer resolve {run} ROW --sent ID{again('resolve')}   (or --not-sent)",
         )
     if totals["rejected"]:
         rows = "row" if totals["rejected"] == 1 else f"{number(totals['rejected'])} rows"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.problems import with_words
+from importer.report.commands import Said
 from importer.report.examples import PREVIEW, examples
 from importer.report.lists import files_of, group_of, problem_counts_of
 from importer.report.outcomes import outcomes, totals
 from importer.report.tasks import tasks
 from importer.report.verdict import asides, headline
-from importer.report.wording import config_flag
 from schemas.codes import Severity
 from schemas.columns import ROW
 
@@ -47,7 +47,7 @@ class PlanView:
         problem_counts: errors first, then the most frequent.
         send_s: seconds that sending the ready rows takes at the settings' rate.
         blocked: a run sends nothing while a row is rejected (`on_problems: block`).
-        config: what a command needs after it to find the same settings.
+        said: what a command needs after it to find the same settings.
         made: UTC, when the plan was looked at, or None where nobody needs to know.
     """
 
@@ -58,7 +58,7 @@ class PlanView:
     problem_counts: tuple[ProblemCount, ...]
     send_s: float
     blocked: bool
-    config: str = ""
+    said: Said = field(default_factory=Said)
     made: datetime | None = None
 
     @property
@@ -131,7 +131,7 @@ def of_plan(
         problem_counts=problem_counts_of(plan.problems),
         send_s=plan.counts.ready / settings.rate_per_s,
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
-        config=config_flag(settings),
+        said=Said.of(settings),
         made=made,
     )
 
@@ -148,14 +148,14 @@ class RunView:
         files: names, in the order of the run.
         outcomes: one line per row read (`importer.report.outcomes.OUTCOMES`).
         totals: how many rows ended with each word of `importer.report.outcomes.MEANING`.
-        config: what a command needs after it to find the same settings.
+        said: what a command needs after it to find the same settings.
     """
 
     report: RunReport
     files: tuple[str, ...]
     outcomes: pl.DataFrame = field(repr=False)
     totals: Mapping[str, int]
-    config: str = ""
+    said: Said = field(default_factory=Said)
 
     def with_status(self, *statuses: str) -> pl.DataFrame:
         """The lines that ended with one of these words, in order of file and row."""
@@ -177,5 +177,5 @@ def of_run(
         settings: of whoever reads it, who may go on with the same.
     """
     frame = outcomes(rows, files)
-    config = "" if settings is None else config_flag(settings)
-    return RunView(report, tuple(files), frame, totals(frame), config)
+    said = Said() if settings is None else Said.of(settings)
+    return RunView(report, tuple(files), frame, totals(frame), said)

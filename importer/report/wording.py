@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from importer.settings import Settings
 
 DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
@@ -35,15 +32,6 @@ def listed(items: Sequence[int], total: int | None = None, *, most: int = 12) ->
     shown = ", ".join(str(item) for item in items[:most])
     more = (len(items) if total is None else total) - min(len(items), most)
     return f"{shown} and {more:,} more" if more > 0 else shown
-
-
-def config_flag(settings: Settings) -> str:
-    """` --config FILE` for a command that would not find these settings by itself, else nothing."""
-    file, here = settings.file, Path.cwd()
-    if file is None or file == here / "importer.yaml":
-        return ""
-    near = file.relative_to(here) if file.is_relative_to(here) else file
-    return f" --config {shlex.quote(str(near))}"
 
 
 def plain(text: str, most: int = 80) -> str:

@@ -56,7 +56,10 @@ def load_settings(
     here = Path.cwd()
     file = config if config is not None else Path(FILE_NAME)
     document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
-    place = Place(here, None) if document is None else Place((here / file).parent, here / file)
+    given = {name: value for name, value in flags.items() if value is not None}
+    place = Place(here, None, given)
+    if document is not None:
+        place = Place((here / file).parent, here / file, given)
     files = [from_file(document, Settings)]
     files += [from_file(read_yaml(each, SettingsError), Settings, main_only) for each in over]
     said = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
@@ -34,17 +35,16 @@ from importer.settings.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from importer.model import Json
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the settings were found."""
+    """Where the settings were found, and what the command line said."""
 
     folder: Path
     file: Path | None
+    flags: Mapping[str, object] = field(default_factory=dict)
 
 
 class Settings(NightlySettings, BaseModel):
@@ -172,11 +172,13 @@ class Settings(NightlySettings, BaseModel):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
+    _flags: Mapping[str, object] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
         """Remember where importer.yaml lies, as `load_settings` tells it in the context."""
         if isinstance(context, Place):
             self._folder, self._file = context.folder, context.file
+            self._flags = context.flags
 
     @model_validator(mode="after")
     def _one_campaign(self) -> Self:
@@ -193,6 +195,11 @@ class Settings(NightlySettings, BaseModel):
     def file(self) -> Path | None:
         """The importer.yaml that was read, or None."""
         return self._file
+
+    @property
+    def flags(self) -> Mapping[str, object]:
+        """What the command line said, under the settings' names."""
+        return self._flags
 
     @property
     def ledger_file(self) -> Path | None:

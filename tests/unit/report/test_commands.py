@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from importer.report.commands import release_command
+from importer.report.commands import Said, release_command
+from importer.settings import load_settings
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,30 @@ def test_a_name_that_no_terminal_should_get() -> None:
     said = release_command("/srv/inbox", "held/a\x1b[2J\n.csv")
     assert "\x1b" not in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("run", " --ledger sqlite:///a.db --campaign 'camp 1' --base-url http://127.0.0.1:9/v1"),
+        ("resume", " --ledger sqlite:///a.db --campaign 'camp 1' --base-url http://127.0.0.1:9/v1"),
+        ("check", " --ledger sqlite:///a.db --campaign 'camp 1'"),
+        ("results", " --ledger sqlite:///a.db"),
+    ],
+)
+def test_what_was_said_is_said_again(command: str, again: str) -> None:
+    """As far as the other command takes it: a rehearsal never leads to the real service."""
+    flags = {
+        "base_url": "http://127.0.0.1:9/v1",
+        "ledger": "sqlite:///a.db",
+        "campaign": "camp 1",
+        "allow_recent": None,
+    }
+    assert Said.of(load_settings(None, flags)).again(command) == again
+
+
+def test_a_switch_has_no_value_and_a_password_is_not_repeated() -> None:
+    """What is shown on a terminal may be copied anywhere."""
+    url = "postgresql://importer:secret@db/importer"
+    said = Said.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
+    assert said.again("run") == " --ledger 'postgresql://importer:***@db/importer' --retry-rejected"
