@@ -15,7 +15,7 @@ from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from importer.identity import Identity
     from importer.ledger import Ledger
@@ -68,7 +68,8 @@ def _verdict(
     frame: pl.DataFrame, column: str, details: Mapping[str, str], code: Code, status: RowStatus
 ) -> _Verdict:
     """The rows whose `column` is among the keys of `details`, with the reason for each."""
-    key = pl.col(_KEY) if column == _KEY else pl.lit(None, pl.String)
+    done = column == _KEY and status is RowStatus.ALREADY_IMPORTED
+    key = pl.col(_KEY) if done else pl.lit(None, pl.String)
     hit = frame.filter(pl.col(column).is_in(list(details)))
     detail = pl.col(column).replace_strict(
         list(details), list(details.values()), default="", return_dtype=pl.String
@@ -84,7 +85,7 @@ def _by_standing(
 ) -> list[_Verdict]:
     done = {key: _where(s) for key, s in standing.items() if s.state in _DONE}
     doubtful = {key: _where(s) for key, s in standing.items() if s.state in _OPEN}
-    again = {key: _where(standing[key]) for key in refused}
+    again = {key: _refusal(standing[key]) for key in refused}
     found = (
         (done, Code.ALREADY_IMPORTED, RowStatus.ALREADY_IMPORTED),
         (doubtful, Code.POSSIBLY_SENT, RowStatus.ALREADY_IMPORTED),
@@ -149,6 +150,44 @@ def _by_person(
                 _verdict(others, _PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
             )
     return found
+
+
+def to_leave_alone(
+    plan: Plan,
+    keys: Collection[str],
+    ledger: Ledger,
+    identity: Identity,
+    settings: Settings,
+    *,
+    now: datetime,
+) -> dict[str, Code]:
+    """Whom a run that goes on must not write to any more, though it once meant to.
+
+    Args:
+        plan: of the run.
+        keys: submissions that have not left yet.
+        ledger: what is known now.
+        identity: makes the keys.
+        settings: `contact_window_days` and `allow_recent`.
+        now: UTC.
+
+    Returns:
+        Key -> `opted-out` or `contacted-recently`.
+    """
+    frame = plan.frame.with_columns(
+        identity.keys(plan.frame).alias(_KEY), identity.persons(plan.frame).alias(_PERSON)
+    ).filter(pl.col(_KEY).is_in(list(keys)))
+    found: dict[str, Code] = {}
+    for rows, reasons in _by_person(frame, {}, ledger, settings, now):
+        code = Code(reasons["code"][0]) if reasons.height else Code.OPTED_OUT
+        of_rows = frame.join(rows, on=[SOURCE, ROW], how="semi")
+        found |= dict.fromkeys(of_rows[_KEY], code)
+    return found
+
+
+def _refusal(standing: Standing) -> str:
+    """Where it was refused, and why."""
+    return f"{_where(standing)} ({standing.message})" if standing.message else _where(standing)
 
 
 def _where(standing: Standing) -> str:

@@ -13,12 +13,14 @@ from importer.delivery import Delivery
 from importer.errors import Exit
 from importer.gates import exit_of_run, same_plan
 from importer.guards import Ending
+from importer.history import to_leave_alone
 from importer.ledger import held
-from importer.ledger.records import NewRun, SourceFile
-from importer.model import RunReport
+from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.model import RunReport, State
 from importer.payload import planned_rows, submissions
 from importer.people import writing
 from importer.preparing import prepare
+from schemas.codes import WORDS
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
@@ -72,6 +74,7 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
         ledger.reopen(run.id)
+        _leave_alone(plan, run, history, settings)
         return _delivered(plan, run, history, settings, order)
 
 
@@ -97,8 +100,32 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     )
 
 
+def _leave_alone(plan: Plan, run: Run, history: History, settings: Settings) -> None:
+    """Rejects what was meant for those who opted out, or whom others contacted, meanwhile."""
+    found = to_leave_alone(
+        plan,
+        history.ledger.sendable(run.id),
+        history.ledger,
+        history.identity,
+        settings,
+        now=datetime.now(UTC),
+    )
+    if found:
+        history.ledger.settle(
+            run.id,
+            [
+                Settlement(key, State.REJECTED, code=code.value, message=WORDS[code].fix)
+                for key, code in found.items()
+            ],
+        )
+
+
 def _delivered(
-    plan: Plan, run: Run, history: History, settings: Settings, order: Order
+    plan: Plan,
+    run: Run,
+    history: History,
+    settings: Settings,
+    order: Order,
 ) -> RunReport:
     ending = asyncio.run(_deliver(plan, run, history, settings, order))
     history.ledger.finish(run.id, ending.reason)
@@ -106,7 +133,11 @@ def _delivered(
 
 
 async def _deliver(
-    plan: Plan, run: Run, history: History, settings: Settings, order: Order
+    plan: Plan,
+    run: Run,
+    history: History,
+    settings: Settings,
+    order: Order,
 ) -> Ending:
     """Settles what is doubtful, sends what is open, settles again, and sends what was absent.
 
@@ -125,7 +156,11 @@ async def _deliver(
 
 
 async def _send(
-    plan: Plan, history: History, settings: Settings, order: Order, delivery: Delivery
+    plan: Plan,
+    history: History,
+    settings: Settings,
+    order: Order,
+    delivery: Delivery,
 ) -> Ending:
     """Sends whatever the ledger says may be sent in this run."""
     keys = history.ledger.sendable(delivery.run)

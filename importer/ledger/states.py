@@ -23,6 +23,7 @@ REACHED: Final = frozenset({State.CREATED, State.DUPLICATE, State.SENDING, State
 """The person was contacted, or may have been."""
 
 _AFTER_SENDING: Final = frozenset(State) - {State.SENDING}
+_NEVER_LEFT: Final = frozenset({State.UNSENT, State.REJECTED})
 _LATE: Final = frozenset({State.CREATED, State.DUPLICATE})
 
 
@@ -30,13 +31,13 @@ def may_settle(now: State, then: State) -> bool:
     """Whether the end of an attempt may move a submission from one state to another.
 
     A clear answer that comes late still counts: it may turn `doubtful` into the truth. Whoever
-    stops trying may say so of what never left.
+    stops trying, or must not write to somebody any more, may say so of what never left.
     """
     if now is State.SENDING:
         return then in _AFTER_SENDING
     if now is State.DOUBTFUL:
         return then in _LATE
-    return now is State.PLANNED and then is State.UNSENT
+    return now in SENDABLE and then in _NEVER_LEFT
 
 
 def as_seen(state: State) -> State:

@@ -98,6 +98,35 @@ def test_what_was_refused_goes_again_when_told_to(desk: Desk, sandbox: Sandbox) 
     assert len(sandbox.journal) == 12
 
 
+def test_who_opted_out_meanwhile_is_left_alone_by_resume(desk: Desk, sandbox: Sandbox) -> None:
+    """A run that goes on asks again, and rejects the row."""
+    desk.write("other.csv", people(3, "camp-2"))
+    assert desk("run", "other.csv", "--yes").code == Exit.OK
+    desk.write("list.csv", people(3))
+    assert desk("run", "list.csv", "--yes", "--limit", "1").code == Exit.OK
+    assert sandbox.conversations.set_status(sandbox.journal[2]["id"], "OPTED_OUT")
+    assert desk("refresh").code == Exit.OK
+    said = desk("resume")
+    assert said.code == Exit.REJECTED, said.err
+    assert len(sandbox.journal) == 5
+    out = json.loads(desk("results", "--format", "json").out)["outcomes"]
+    assert [each["code"] for each in out] == ["", "", "opted-out"]
+    assert [each["status"] for each in out] == ["created", "created", "rejected"]
+
+
+def test_who_was_contacted_meanwhile_is_left_alone(desk: Desk, sandbox: Sandbox) -> None:
+    """Within the window another run's people are not written to by one that goes on."""
+    desk.write("list.csv", people(2))
+    assert desk("run", "list.csv", "--yes", "--limit", "1").code == Exit.OK
+    run = json.loads(desk("results", "--format", "json").out)["run"]
+    desk.write("other.csv", people(2, "camp-2"))
+    assert desk("run", "other.csv", "--yes").code == Exit.OK
+    assert desk("resume", run, "--contact-window-days", "30").code == Exit.REJECTED
+    assert len(sandbox.journal) == 3
+    assert desk("run", "list.csv", "--yes", "--retry-rejected").code == Exit.OK
+    assert len(sandbox.journal) == 4
+
+
 def _checked(desk: Desk, name: str) -> str:
     env = {**desk.env, "IMPORTER_CONTACT_WINDOW_DAYS": "30"}
     return type(desk)(desk.folder, env)("check", name, "--format", "json").out

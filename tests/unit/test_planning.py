@@ -44,7 +44,7 @@ def test_rows_are_taken_out_again() -> None:
     with place() as desk:
         plan = desk.plan([GOOD, OTHER])
     assert [group.rows for group in plan.groups] == [1, 1]
-    taken = statuses((0, 2, "already-imported"))
+    taken = statuses((0, 2, "already-imported")).with_columns(key=pl.lit("k1"))
     less = without(plan, taken, one(Code.ALREADY_IMPORTED, row=2))
     assert less.hash == plan.hash
     assert less.rows["status"].to_list() == ["already-imported", "ready"]
@@ -52,13 +52,14 @@ def test_rows_are_taken_out_again() -> None:
     assert [group.rows for group in less.groups] == [0, 1]
     assert less.frame[ROW].to_list() == [3]
     assert less.problems["code"].to_list() == ["already-imported"]
+    assert less.known.rows() == [(0, 2, "k1")]
 
 
 def test_nothing_taken_out_is_the_same_plan() -> None:
     """The very object."""
     with place() as desk:
         plan = desk.plan([GOOD])
-    assert without(plan, statuses(), problems.empty()) is plan
+    assert without(plan, statuses().with_columns(key=pl.lit("k1")), problems.empty()) is plan
 
 
 def test_where_a_file_lies_does_not_enter_the_hash() -> None:

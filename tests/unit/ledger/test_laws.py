@@ -24,6 +24,7 @@ KEYS = [f"k{n}" for n in range(3)]
 ANSWERS = [*State, State.CREATED, State.CREATED, State.DOUBTFUL]
 """What may be said of a request, the usual more often."""
 
+GIVEN_UP = {State.UNSENT, State.REJECTED}
 SURE = frozenset({State.CREATED, State.DUPLICATE})
 """Said of a request by the API: the person has the conversation."""
 
@@ -99,7 +100,7 @@ class Sending(RuleBasedStateMachine):
             assert written == (state is not State.SENDING)
         elif written:
             # Nobody waits for it: a doubt may end well, and what never left may be given up.
-            assert state in SURE if key in self.in_doubt else state is State.UNSENT
+            assert state in SURE if key in self.in_doubt else state in GIVEN_UP
             assert key not in self.contacted | set(self.under_way)
         if not written:
             return
