@@ -7,6 +7,7 @@ and the file is read again in one piece: what is found in a file does not depend
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -139,7 +140,8 @@ class _Long:
                     raise Uneven(self.begun.name)
 
     def _table(self, block: bytes, before: int, *, last: bool) -> Table:
-        blank = block.startswith((b"\n", b"\r"))  # tells Polars nothing of the width
+        # A blank line tells Polars nothing of the width, and a mark would not be a cell's.
+        blank = block.startswith((b"\n", b"\r", codecs.BOM_UTF8))
         data, start = (self.prefix + block, len(self.prefix)) if blank else (block, 0)
         frame = regular.read(data, start, self.begun.delimiter, self.header, before)
         if frame is None:

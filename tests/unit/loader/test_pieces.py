@@ -177,6 +177,15 @@ def test_a_file_that_is_replaced_meanwhile(tmp_path: Path) -> None:
             read(pieces)
 
 
+def test_a_mark_of_order_is_a_cell_s_wherever_it_stands(tmp_path: Path) -> None:
+    """A byte-order mark may begin any cell, also where a piece begins."""
+    text = HEADER + "".join(f"\ufeff{line}\n" for line in lines(400).splitlines())
+    tables = read(opened(tmp_path, text))
+    assert len(tables) > 1
+    for table in tables:
+        assert table.frame.to_series(1).str.starts_with("\ufeff").all()
+
+
 def test_rows_are_numbered_from_the_top(tmp_path: Path) -> None:
     """Over pieces, blank lines and cells of several lines."""
     blank = HEADER + "\n" + lines(100) + "\n\n" + lines(300)
