@@ -100,6 +100,11 @@ class Nights:
             "night-end", lambda c: c.execute(ended.values(ended_at=now, exit_code=exit_code))
         )
 
+    def knows(self, night: str) -> bool:
+        """Whether this ledger was there in a night."""
+        wanted = select(nights.c.id).where(nights.c.id == night)
+        return self._database.read(lambda c: c.scalar(wanted) is not None)
+
     def listed(self, limit: int | None = None) -> tuple[Night, ...]:
         """The nights, newest first."""
         wanted = select(nights).order_by(nights.c.started_at.desc(), nights.c.id.desc())

@@ -48,6 +48,13 @@ class Reader:
             raise LedgerError(f"The ledger {self.name} has lost its id.", "Restore a backup.")
         return str(found)
 
+    def is_copy_of(self, other: Reader) -> bool:
+        """Whether one of the two files was copied from the other."""
+        mine, theirs = self._database.path, other._database.path
+        if mine is None or theirs is None or self.id != other.id:
+            return False
+        return not mine.samefile(theirs)
+
     @property
     def nights(self) -> Nights:
         """What is known of the nightly imports."""

@@ -8,11 +8,14 @@ import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
+from sqlalchemy import update
+
 from importer.errors import LedgerError
 from importer.ledger import afterwards, attempting, doubts, history, lock, planning
 from importer.ledger.opening import open_readonly, open_writable
 from importer.ledger.reader import Reader
 from importer.ledger.records import Purged
+from importer.ledger.tables import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,6 +124,12 @@ class Ledger(Reader):
             LedgerError: on entering: another process holds it; names that process.
         """
         return lock.hold(self._database, command, wait_s, since=self._now(), inbox=inbox)
+
+    def part_from_original(self) -> None:
+        """Gives a copy an id of its own: from now on the two know different people."""
+        new = update(identity).values(id=secrets.token_hex(16))
+        self._database.write("identity", lambda connection: connection.execute(new))
+        self.__dict__.pop("id", None)
 
     # ---- before anything is sent -------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, Protocol
@@ -54,6 +54,14 @@ class Markable(Protocol):
         """
         ...
 
+    def rewrite(self, mark: bytes) -> None:
+        """Puts another one in the place of its mark, whole or not at all.
+
+        Raises:
+            ConfigurationError: it cannot be written to.
+        """
+        ...
+
 
 def looked(place: Markable, ledger: Ledger | None) -> Mark | None:
     """The mark of a folder that a ledger may work on, None where it has none; writes nothing.
@@ -65,8 +73,9 @@ def looked(place: Markable, ledger: Ledger | None) -> Mark | None:
     Raises:
         ConfigurationError: it belongs to another one, or nobody can tell.
     """
-    own, called = ("", "the one of `ledger:`") if ledger is None else (ledger.id, ledger.name)
-    return judged(place.read(), own, called, place.name)
+    if ledger is None:
+        return judged(place.read(), "", "the one of `ledger:`", place.name, lambda _: False)
+    return judged(place.read(), ledger.id, ledger.name, place.name, ledger.nights.knows)
 
 
 @contextmanager
@@ -98,6 +107,22 @@ def belong(place: Markable, ledger: Ledger, now: datetime) -> None:
         )
 
 
+def remember(place: Markable, ledger: Ledger, night: str) -> None:
+    """Writes which night works on a folder, so that a copy of the ledger from before it cannot.
+
+    Args:
+        place: that belongs to the ledger.
+        ledger: that has the night already.
+        night: its id.
+
+    Raises:
+        ConfigurationError: it cannot be written to.
+    """
+    mark = looked(place, ledger)
+    if mark is not None:
+        place.rewrite(text_of(replace(mark, night=night)))
+
+
 def folder_belongs(inbox: Inbox, folder: str, ledger: str, main: str, now: datetime) -> None:
     """Sees to it that files of a subfolder meet only its own ledger.
 
@@ -115,6 +140,8 @@ def folder_belongs(inbox: Inbox, folder: str, ledger: str, main: str, now: datet
     if not folder or (ledger == main and not place.marked()):
         return
     with Ledger.open(ledger) as own, Ledger.open(main) as first:
+        if own.is_copy_of(first):
+            own.part_from_original()
         if not place.marked():
             _knows_enough(own, first, place.name, first.nights.last_run_of(folder, inbox.name))
         belong(place, own, now)
@@ -173,6 +200,13 @@ class Folder:
 
     def create(self, mark: bytes) -> None:
         """Writes it beside its place, and gives it its name once it is whole and on the disk."""
+        self._write(mark, self._settle)
+
+    def rewrite(self, mark: bytes) -> None:
+        """The same, over the one that is there."""
+        self._write(mark, lambda draft, path: draft.replace(path))
+
+    def _write(self, mark: bytes, settle: Callable[[Path, Path], object]) -> None:
         path, draft = self.path / NAME, self.path / f"{NAME}-{token_hex(4)}"
         try:
             with draft.open("xb") as file:
@@ -180,7 +214,7 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):
-                self._settle(draft, path)
+                settle(draft, path)
             _on_disk(self.path)
         except OSError as exc:
             raise ConfigurationError(

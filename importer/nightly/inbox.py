@@ -21,7 +21,7 @@ from importer.errors import ConfigurationError
 from importer.ledger import Ledger
 from importer.loader.names import spoken
 from importer.nightly.alone import alone
-from importer.nightly.belonging import Folder, belong
+from importer.nightly.belonging import Folder, belong, looked, remember
 from importer.nightly.names import MARKER, kept_name, may_be_taken
 
 if TYPE_CHECKING:
@@ -99,8 +99,18 @@ class Inbox:
             ConfigurationError: it belongs to another ledger, or cannot be marked as this one's.
         """
         with Ledger.open(ledger) as opened:
+            if not Folder(self.root).marked():  # it may be a subfolder of one that is
+                looked(Folder(self.root.parent), opened)
             belong(Folder(self.root), opened, now)
         return []
+
+    def remember(self, ledger: Ledger, night: str) -> None:
+        """Writes into its mark which night works here; an older copy of the ledger lacks it.
+
+        Raises:
+            ConfigurationError: it cannot be written to.
+        """
+        remember(Folder(self.root), ledger, night)
 
     def carry_back(self) -> None:
         """Gives what was made of files to where they came from; nothing where that is here."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME: Final = ".importer-ledger"
 LONGEST: Final = 4096
@@ -24,7 +27,9 @@ _WORDS: Final = """\
 # that ledger may files be imported from it: set `ledger:` in importer.yaml to it. If it is lost for
 # good, nobody knows who was contacted; removing this file lets another ledger take over.
 """
-_LINES: Final = re.compile(r"ledger: ([0-9a-f]{32})\s+since: (\d{4}-\d\d-\d\d)\s*", re.ASCII)
+_LINES: Final = re.compile(
+    r"ledger: ([0-9a-f]{32})\s+since: (\d{4}-\d\d-\d\d)(?:\s+night: ([\w-]{1,80}))?\s*", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +39,18 @@ class Mark:
     Attributes:
         ledger: id of the ledger that the folder belongs to.
         since: UTC.
+        night: id of the last one that worked there; empty before the first, and in a subfolder.
     """
 
     ledger: str
     since: date
+    night: str = ""
 
 
 def text_of(mark: Mark) -> bytes:
     """The mark as a file."""
-    return f"{_WORDS}ledger: {mark.ledger}\nsince: {mark.since:%Y-%m-%d}\n".encode()
+    night = f"night: {mark.night}\n" if mark.night else ""
+    return f"{_WORDS}ledger: {mark.ledger}\nsince: {mark.since:%Y-%m-%d}\n{night}".encode()
 
 
 def mark_of(raw: bytes) -> Mark | None:
@@ -50,7 +58,9 @@ def mark_of(raw: bytes) -> Mark | None:
     try:
         lines = raw.decode("ascii").splitlines()
         found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
-        return None if found is None else Mark(found[1], date.fromisoformat(found[2]))
+        return (
+            None if found is None else Mark(found[1], date.fromisoformat(found[2]), found[3] or "")
+        )
     except ValueError:
         return None
 
@@ -67,7 +77,9 @@ def belongs(mark: Mark | None) -> str:
     return f"it belongs to this ledger, {short(mark.ledger)}, since {mark.since:%Y-%m-%d}"
 
 
-def judged(raw: bytes | None, ledger: str, called: str, place: str) -> Mark | None:
+def judged(
+    raw: bytes | None, ledger: str, called: str, place: str, knows: Callable[[str], bool]
+) -> Mark | None:
     """Whether files of a folder may be imported with a ledger.
 
     Args:
@@ -75,12 +87,14 @@ def judged(raw: bytes | None, ledger: str, called: str, place: str) -> Mark | No
         ledger: id; empty for one that is not there yet.
         called: the ledger for a person.
         place: the folder for a person.
+        knows: whether that ledger was there in a night.
 
     Returns:
         The mark; None where the folder belongs to nobody yet.
 
     Raises:
-        ConfigurationError: it belongs to another ledger, or nobody can tell to which.
+        ConfigurationError: it belongs to another ledger, or nobody can tell to which, or the ledger
+            is a copy from before the last night.
     """
     if raw is None:
         return None
@@ -96,9 +110,17 @@ def judged(raw: bytes | None, ledger: str, called: str, place: str) -> Mark | No
         raise ConfigurationError(
             f"{place} belongs to ledger {short(mark.ledger)} since {mark.since:%Y-%m-%d}, "
             f"and not to {called}, {other}.",
-            f"Set `ledger:` to {short(mark.ledger)}; `importer doctor` shows a ledger's id. If it "
-            "is lost for good: no other one knows who was contacted from here, and would contact "
-            "them again where a list comes again; "
+            "Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go before it); `importer "
+            "doctor` shows a ledger's id. If it is lost for good: no other one knows who was "
+            "contacted from here, and would contact them again where a list comes again; "
             f"removing {place}/{NAME} lets this one take over.",
+        )
+    if mark.night and not knows(mark.night):
+        raise ConfigurationError(
+            f"{called} is an older copy: it knows nothing of {mark.night}, which worked on {place} "
+            "with this ledger, nor of whom it contacted.",
+            "Let only the newest copy work, wherever it lies. If there is no other one: whoever "
+            "was contacted since would be contacted again where a list comes again; removing "
+            f"{place}/{NAME} lets this copy go on.",
         )
     return mark

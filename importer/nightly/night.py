@@ -59,6 +59,10 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
         log = stack.enter_context(logging_to(settings.log_file, clock, night))
         with Ledger.open(settings.ledger) as ledger:
             ledger.nights.begin(night, started, _kept(inbox))
+            try:
+                inbox.remember(ledger, night)
+            except RemoteFault as away:
+                begun.append(away)
         log.info("night.started")
         ends = deadline(settings, started)
         work = Work(inbox, places, clock, stop, log, night, ends)

@@ -143,11 +143,54 @@ def test_the_mark_stays(bed: Bed) -> None:
     """It is no arrival, it is not moved, and no purge takes it."""
     bed.arrive("list.csv", people(0, 2))
     bed.night()
-    before = (bed.inbox / NAME).read_bytes()
+    before = marked(bed.inbox)
     assert bed.desk("purge", "--older-than", "0").code == Exit.OK
     assert bed.night().files == ()
-    assert (bed.inbox / NAME).read_bytes() == before
+    assert marked(bed.inbox) == before
     assert [path.parent for path in bed.inbox.rglob(f"{NAME}*")] == [bed.inbox]
+
+
+def test_an_older_copy_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
+    """A backup put back, or a copy that worked elsewhere meanwhile: it lacks the last night."""
+    bed.arrive("first.csv", people(0, 2))
+    bed.night()
+    ledger, copy = bed.desk.folder / "importer.db", bed.desk.folder / "copy.db"
+    shutil.copy(ledger, copy)
+    bed.arrive("second.csv", people(2, 3))
+    bed.night()
+    shutil.copy(copy, ledger)
+    bed.arrive("again.csv", people(2, 3) + "\n")
+    with pytest.raises(ConfigurationError, match="is an older copy"):
+        bed.night()
+    assert (bed.inbox / "again.csv").is_file()
+    assert len(sandbox.journal) == 5
+
+
+def test_a_copy_for_a_subfolder_is_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> None:
+    """From its first night on the main one does not know whom it contacted, and may not go on."""
+    bed.arrive("acme/first.csv", people(0, 2))
+    bed.night()
+    for end in ("", ".key"):
+        shutil.copy(bed.desk.folder / f"importer.db{end}", bed.desk.folder / f"other.db{end}")
+    bed.arrive("acme/importer.yaml", f"ledger: sqlite:///{bed.desk.folder}/other.db\n")
+    bed.arrive("acme/second.csv", people(2, 3))
+    assert bed.night().rows["created"] == 3
+    assert marked(bed.inbox / "acme") != marked(bed.inbox)
+    (bed.inbox / "acme" / "importer.yaml").unlink()
+    bed.arrive("acme/again.csv", people(2, 3) + "\n")
+    assert ends(bed) == {"acme": Ending.WAITING}
+    assert len(sandbox.journal) == 5
+
+
+def test_a_subfolder_as_an_inbox_belongs_with_the_whole(bed: Bed, sandbox: Sandbox) -> None:
+    """Another ledger may not work on a part of an inbox either."""
+    bed.arrive("acme/first.csv", people(0, 2))
+    bed.night()
+    bed.arrive("acme/again.csv", people(0, 2) + "\n")
+    said = bed.desk("nightly", "inbox/acme", "--quiet-s", "0", "--ledger", "sqlite:///two.db")
+    assert said.code == Exit.SETUP
+    assert "belongs to ledger" in said.err
+    assert len(sandbox.journal) == 2
 
 
 def test_a_ledger_of_an_older_version(bed: Bed) -> None:

@@ -152,6 +152,10 @@ class ObjectFiles:
         """
         self.system.pipe_file(self.address.below(path), data, mode="create")
 
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Puts a small file over whatever lies at a path."""
+        self.system.pipe_file(self.address.below(path), data)
+
     def remove(self, path: str, version: str) -> bool:
         """Removes a version of a file; False where another one lies there."""
         found = self.entry(path)

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from importer.ledger import Ledger
 from importer.ledger.claims import Claim
 from importer.nightly.alone import alone
-from importer.nightly.belonging import Folder, belong, looked
+from importer.nightly.belonging import Folder, belong, looked, remember
 from importer.nightly.inbox import FAILED, HELD, WORKING, Arrival, Inbox, digest, free
 from importer.nightly.names import MARKER, kept_name
 from importer.nightly.remote.faults import RemoteFault
@@ -152,6 +152,11 @@ class RemoteInbox(Inbox):
             belong(FarFolder(self.store), opened, self.clock.now())
             belong(Folder(self.root), opened, self.clock.now())
         self._state.ours = True
+
+    def remember(self, ledger: Ledger, night: str) -> None:
+        """The same in the inbox itself, if it answers; raises RemoteFault, too."""
+        if not self._state.away:
+            remember(FarFolder(self.store), ledger, night)
 
     def carry_back(self) -> None:
         """Gives back what lies in the desk's `done/`, `held/`, `failed/` and `nights/`."""

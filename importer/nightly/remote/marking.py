@@ -36,3 +36,7 @@ class FarFolder:
         Where a store cannot promise the latter, whoever puts it looks at it afterwards.
         """
         self.store.create(NAME, mark)
+
+    def rewrite(self, mark: bytes) -> None:
+        """Puts another one in the place of its mark, whole or not at all."""
+        self.store.rewrite(NAME, mark)

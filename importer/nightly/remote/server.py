@@ -55,6 +55,12 @@ class SftpFiles(ObjectFiles):
             self.system.rm_file(draft)
             raise
 
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Puts a file beside its place, and then to its place at once."""
+        draft = self._aside(path, token_hex(8))
+        self.system.pipe_file(draft, data)
+        self.system.mv(draft, self.address.below(path))
+
     def remove(self, path: str, version: str) -> bool:
         """Takes a file aside at once, and only then looks which one it was."""
         aside, target = self._aside(path, version), self.address.below(path)

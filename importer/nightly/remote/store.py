@@ -93,6 +93,10 @@ class Store:
         """Puts a small file, whole or not at all; what lies there already stays."""
         self._tried(lambda: self._create(path, data))
 
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Puts a small file, whole or not at all, over what lies there."""
+        self._tried(lambda: self._files.rewrite(path, data))
+
     def remove(self, path: str, version: str) -> bool:
         """Removes that version of a file; False where another one lies there, which stays."""
         return self._tried(lambda: self._files.remove(path, version))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from threading import Barrier
 from typing import TYPE_CHECKING
@@ -20,6 +21,12 @@ from importer.nightly.mark import LONGEST, NAME, Mark, judged, mark_of, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def every_night(_: str) -> bool:
+    """A ledger that was always there."""
+    return True
+
 
 OURS = Mark("0123456789abcdef" * 2, date(2026, 11, 22))
 OTHER = Mark("f" * 32, date(2026, 1, 1))
@@ -62,30 +69,40 @@ def test_what_it_says() -> None:
 
 def test_who_may_go_on() -> None:
     """Its own ledger, and any where there is no mark."""
-    assert judged(None, OURS.ledger, "importer.db", "/srv/inbox") is None
-    assert judged(text_of(OURS), OURS.ledger, "importer.db", "/srv/inbox") == OURS
+    assert judged(None, OURS.ledger, "importer.db", "/srv/inbox", every_night) is None
+    assert judged(text_of(OURS), OURS.ledger, "importer.db", "/srv/inbox", every_night) == OURS
+
+
+def test_an_older_copy_of_the_ledger() -> None:
+    """It lacks the night that worked there last, and so whoever was contacted in it."""
+    text = text_of(replace(OURS, night="night-20261122-020000-0001"))
+    nights = {"night-20261122-020000-0001"}
+    mark = judged(text, OURS.ledger, "importer.db", "/srv/inbox", nights.__contains__)
+    assert mark == replace(OURS, night="night-20261122-020000-0001")
+    with pytest.raises(ConfigurationError, match=r"older copy: it knows nothing of night-2026"):
+        judged(text, OURS.ledger, "importer.db", "/srv/inbox", set().__contains__)
 
 
 def test_another_ledger() -> None:
     """It is told whose the inbox is, since when, and what taking over means."""
     with pytest.raises(ConfigurationError) as raised:
-        judged(text_of(OTHER), OURS.ledger, "/srv/importer.db", "/srv/inbox")
+        judged(text_of(OTHER), OURS.ledger, "/srv/importer.db", "/srv/inbox", every_night)
     assert str(raised.value) == (
         "/srv/inbox belongs to ledger ffffffff since 2026-01-01, and not to /srv/importer.db, "
-        "which is 01234567. Set `ledger:` to ffffffff; `importer doctor` shows a ledger's id. If "
-        "it is lost for good: no other one knows who was contacted from here, and would contact "
-        "them again where a list comes again; removing /srv/inbox/.importer-ledger lets this one "
-        "take over."
+        "which is 01234567. Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go before "
+        "it); `importer doctor` shows a ledger's id. If it is lost for good: no other one knows "
+        "who was contacted from here, and would contact them again where a list comes again; "
+        "removing /srv/inbox/.importer-ledger lets this one take over."
     )
     with pytest.raises(ConfigurationError, match="which is not there yet"):
-        judged(text_of(OTHER), "", "/srv/importer.db", "/srv/inbox")
+        judged(text_of(OTHER), "", "/srv/importer.db", "/srv/inbox", every_night)
 
 
 @pytest.mark.parametrize("raw", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_one(raw: bytes) -> None:
     """Nobody can tell whose it is, so nobody goes on."""
     with pytest.raises(ConfigurationError, match=r"is damaged\. Restore it from a backup"):
-        judged(raw, OURS.ledger, "importer.db", "/srv/inbox")
+        judged(raw, OURS.ledger, "importer.db", "/srv/inbox", every_night)
 
 
 def test_it_is_made_once(root: Path, ledger: Ledger) -> None:

@@ -57,6 +57,10 @@ class There:
         """Puts it there."""
         self.files.create(NAME, mark)
 
+    def rewrite(self, mark: bytes) -> None:
+        """Puts it over the one that is there."""
+        self.files.rewrite(NAME, mark)
+
 
 def test_the_first_stays() -> None:
     """As far as the store can tell."""
