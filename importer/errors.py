@@ -39,7 +39,7 @@ EXIT_MEANING: dict[Exit, str] = {
     Exit.INPUT: "a file or template cannot be read",
     Exit.SETUP: "settings, credentials or the service",
     Exit.DOUBTFUL: "doubtful submissions remain",
-    Exit.HELD: "held back by a guard",
+    Exit.HELD: "held back: by a guard, or because rows need fixing first (`on_problems`)",
     Exit.INTERRUPTED: "interrupted; `importer resume` continues",
 }
 

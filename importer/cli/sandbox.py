@@ -26,7 +26,7 @@ from importer.sandbox.serve import serve
     "--faults",
     default="",
     metavar="SPEC",
-    help="What goes wrong and how often, such as 429:0.05,reset-after:0.01.",
+    help="What goes wrong and how often, such as 422:0.5,reset-after:0.01; see above.",
 )
 @click.option(
     "--no-duplicate-check",
@@ -39,8 +39,14 @@ def sandbox(
 ) -> None:
     """Serve a stand-in for the API over real HTTP on this machine; it contacts nobody.
 
-    It is as strict as the API and keeps a journal of every conversation that it accepted, so a
-    nightly import can be rehearsed on it. Stop it with Ctrl-C.
+    It is as strict as the API is known to be and keeps a journal of every conversation that it
+    accepted, so a nightly import can be rehearsed on it. Stop it with Ctrl-C.
+
+    Faults are NAME:SHARE, as many as you like: 422:0.5 refuses half of the requests. Names: 400 to
+    599, reset, unread, close, stall, late, slow, half-header, half-body, wrong-length, garbage,
+    not-json, html, empty, no-id, redirect, huge, list-loop, list-lag, optout, undelivered; and
+    limit:NUMBER for requests a second. -before or -after: the conversation is not, or is, accepted;
+    list- or get- before a name: listing or reading fails, not creating.
     """
     serve(
         port=port,

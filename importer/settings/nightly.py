@@ -120,7 +120,7 @@ class NightlySettings(BaseModel):
     notify: Literal["always", "files", "problems"] = "files"
     """When to send a message: always, after a night with files, or with problems."""
     mail_to: tuple[Address, ...] = ()
-    """Who gets the morning's message by e-mail."""
+    """Who gets the morning's message by e-mail: a list, such as [ops@example.com]."""
     mail_from: Address = "importer@localhost.localdomain"
     """Sender of the morning's e-mail."""
     smtp: Server = "localhost:25"

@@ -35,11 +35,14 @@ def parsed(arguments: list[str]) -> None:
 
 
 def test_the_crontab_line_stands_in_the_readme() -> None:
-    """Both say the same."""
-    line = (SAMPLES / "importer.cron").read_text("utf-8").splitlines()[-1]
-    assert line.endswith(COMMAND)
-    assert line in (ROOT / "README.md").read_text("utf-8")
-    parsed(COMMAND.split()[1:])
+    """Both say the same, with the variables that the line needs, and its commands exist."""
+    *_, path, secrets, line = (SAMPLES / "importer.cron").read_text("utf-8").splitlines()
+    assert (path.split("=")[0], secrets.split("=")[0]) == ("PATH", "IMPORTER_SECRETS_DIR")
+    assert "\n".join((path, secrets, line)) in (ROOT / "README.md").read_text("utf-8")
+    mask, refresh, night = line.removeprefix("0 2 * * * importer ").split("; ")
+    assert (mask, night) == ("umask 077", COMMAND)
+    parsed(refresh.split()[1:])
+    parsed(night.split()[1:])
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
@@ -66,6 +69,10 @@ def test_the_cron_job_runs_a_command_that_exists() -> None:
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     parsed(container["args"])
+    (before,) = pod["initContainers"]
+    shell, option, script = before["command"]
+    assert (shell, option) == ("sh", "-c")
+    parsed(script.removesuffix(" || true").split()[1:])
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod["volumes"]}
 
