@@ -30,7 +30,7 @@ OUT_FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="What to print on standard output: nothing but the summary, or the whole as JSON.",
+    help="text: the summary alone, on standard error; json: the whole on standard output as well.",
 )
 @click.option("--report", type=OUT_FILE, help="Write a report as one HTML file.")
 @click.option("--rejected", type=OUT_FILE, help="Write the rejected rows as CSV, to fix.")
