@@ -97,7 +97,8 @@ def results(
 ) -> None:
     """Show what became of each row of RUN, or of the newest run.
 
-    The CSV is the next run's input: what is done is skipped, what was fixed goes.
+    While the files lie where they were, the CSV is the next run's input: what is done is skipped,
+    what was fixed goes.
     """
     settings = settings_of(config, flags)
     with opened(settings) as ledger:

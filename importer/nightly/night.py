@@ -61,12 +61,16 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
             ledger.nights.begin(night, started, _kept(inbox))
             try:
                 inbox.remember(ledger, night)
-            except RemoteFault as away:
-                begun.append(away)
+            except ImporterError as refused:  # the mark stays that of an earlier night
+                begun.append(refused)
         log.info("night.started")
         ends = deadline(settings, started)
         work = Work(inbox, places, clock, stop, log, night, ends)
         course = _Course(work, settings, Watch(settings.quiet_s), clock.elapsed_s())
+        try:
+            settings.credentials()
+        except ImporterError as missing:  # said before a file comes that needs them
+            begun.append(missing)
         for fault in begun:
             course.note(fault)
         course.run()

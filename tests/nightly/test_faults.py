@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
 
 
+def test_a_night_without_credentials_says_so(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no file came: else a broken set-up shows only when one does."""
+    monkeypatch.delenv("POPP_API_KEY")
+    night = bed.night()
+    assert night.exit_code is Exit.SETUP
+    assert any("POPP_API_KEY" in note for note in night.notes)
+
+
 def test_a_list_of_people_who_were_all_imported(bed: Bed, sandbox: Sandbox) -> None:
     """Another order of the same people is another content, and nobody new."""
     bed.arrive("a.csv", people(0, 3))
