@@ -61,8 +61,8 @@ class Life:
     said: Path
 
     def words(self) -> str:
-        """What it has said until now."""
-        return self.said.read_text("utf-8", errors="replace")
+        """What it has said until now; nothing before it has opened its file."""
+        return self.said.read_text("utf-8", errors="replace") if self.said.exists() else ""
 
 
 class Nursery:
