@@ -15,7 +15,7 @@ from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from importer.identity import Identity
     from importer.ledger import Ledger
@@ -153,36 +153,21 @@ def _by_person(
 
 
 def to_leave_alone(
-    plan: Plan,
-    keys: Collection[str],
-    ledger: Ledger,
-    identity: Identity,
-    settings: Settings,
-    *,
-    now: datetime,
+    ledger: Ledger, run: str, settings: Settings, *, now: datetime
 ) -> dict[str, Code]:
-    """Whom a run that goes on must not write to any more, though it once meant to.
+    """What a run once meant to send and must not any more: key -> the reason.
 
     Args:
-        plan: of the run.
-        keys: submissions that have not left yet.
         ledger: what is known now.
-        identity: makes the keys.
+        run: its id.
         settings: `contact_window_days` and `allow_recent`.
-        now: UTC.
-
-    Returns:
-        Key -> `opted-out` or `contacted-recently`.
+        now: UTC, the end of the contact window.
     """
-    frame = plan.frame.with_columns(
-        identity.keys(plan.frame).alias(_KEY), identity.persons(plan.frame).alias(_PERSON)
-    ).filter(pl.col(_KEY).is_in(list(keys)))
-    found: dict[str, Code] = {}
-    for rows, reasons in _by_person(frame, {}, ledger, settings, now):
-        code = Code(reasons["code"][0]) if reasons.height else Code.OPTED_OUT
-        of_rows = frame.join(rows, on=[SOURCE, ROW], how="semi")
-        found |= dict.fromkeys(of_rows[_KEY], code)
-    return found
+    found = {}
+    if settings.contact_window_days and not settings.allow_recent:
+        since = now - timedelta(days=settings.contact_window_days)
+        found = dict.fromkeys(ledger.contacted_by_others(run, since), Code.CONTACTED_RECENTLY)
+    return found | dict.fromkeys(ledger.opted_out_since(run), Code.OPTED_OUT)
 
 
 def _refusal(standing: Standing) -> str:

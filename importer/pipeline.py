@@ -74,7 +74,6 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
         ledger.reopen(run.id)
-        _leave_alone(plan, run, history, settings)
         return _delivered(plan, run, history, settings, order)
 
 
@@ -100,19 +99,12 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     )
 
 
-def _leave_alone(plan: Plan, run: Run, history: History, settings: Settings) -> None:
+def _leave_alone(run: str, ledger: Ledger, settings: Settings) -> None:
     """Rejects what was meant for those who opted out, or whom others contacted, meanwhile."""
-    found = to_leave_alone(
-        plan,
-        history.ledger.sendable(run.id),
-        history.ledger,
-        history.identity,
-        settings,
-        now=datetime.now(UTC),
-    )
+    found = to_leave_alone(ledger, run, settings, now=datetime.now(UTC))
     if found:
-        history.ledger.settle(
-            run.id,
+        ledger.settle(
+            run,
             [
                 Settlement(key, State.REJECTED, code=code.value, message=WORDS[code].fix)
                 for key, code in found.items()
@@ -121,11 +113,7 @@ def _leave_alone(plan: Plan, run: Run, history: History, settings: Settings) -> 
 
 
 def _delivered(
-    plan: Plan,
-    run: Run,
-    history: History,
-    settings: Settings,
-    order: Order,
+    plan: Plan, run: Run, history: History, settings: Settings, order: Order
 ) -> RunReport:
     ending = asyncio.run(_deliver(plan, run, history, settings, order))
     history.ledger.finish(run.id, ending.reason)
@@ -133,11 +121,7 @@ def _delivered(
 
 
 async def _deliver(
-    plan: Plan,
-    run: Run,
-    history: History,
-    settings: Settings,
-    order: Order,
+    plan: Plan, run: Run, history: History, settings: Settings, order: Order
 ) -> Ending:
     """Settles what is doubtful, sends what is open, settles again, and sends what was absent.
 
@@ -156,13 +140,10 @@ async def _deliver(
 
 
 async def _send(
-    plan: Plan,
-    history: History,
-    settings: Settings,
-    order: Order,
-    delivery: Delivery,
+    plan: Plan, history: History, settings: Settings, order: Order, delivery: Delivery
 ) -> Ending:
     """Sends whatever the ledger says may be sent in this run."""
+    _leave_alone(delivery.run, history.ledger, settings)
     keys = history.ledger.sendable(delivery.run)
     going = keys if order.limit is None else keys[: order.limit]
     order.on_start(delivery.run, len(going), delivery.pace.eta_s(len(going)))

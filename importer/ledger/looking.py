@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
 OPTED_OUT: Final = "OPTED_OUT"
 """The status of a conversation whose person wants no more of it, as the API spells it."""
 
 _CHUNK: Final = 5_000
+_OTHER: Final = submissions.alias("other").c
 
 
 def chunks(values: Iterable[str]) -> Iterator[list[str]]:
@@ -90,6 +91,24 @@ def opted_out(connection: Connection, persons: Iterable[str]) -> dict[str, Conta
             among(s.state, REACHED), func.upper(s.remote_status) == OPTED_OUT
         ),
     )
+
+
+def contacted_by_others(connection: Connection, run: str, since: datetime) -> list[str]:
+    """The keys that a run still has to send to people whom other runs contacted since then."""
+    return _unsent_to(connection, run, _OTHER.sent_at >= since, _OTHER.run != run)
+
+
+def opted_out_since(connection: Connection, run: str) -> list[str]:
+    """The keys that a run still has to send to people who have opted out of any conversation."""
+    return _unsent_to(connection, run, func.upper(_OTHER.remote_status) == OPTED_OUT)
+
+
+def _unsent_to(connection: Connection, run: str, *reached: ColumnElement[bool]) -> list[str]:
+    """The keys that a run still has to send to people of whom another submission is such."""
+    s = submissions.c
+    people = select(_OTHER.person).where(among(_OTHER.state, REACHED), *reached)
+    wanted = select(s.key).where(s.run == run, among(s.state, SENDABLE), s.person.in_(people))
+    return list(connection.scalars(wanted))
 
 
 def _latest(

@@ -86,6 +86,14 @@ class Reader:
         given = list(persons)
         return self._database.read(lambda c: looking.opted_out(c, given))
 
+    def contacted_by_others(self, run: str, since: datetime) -> list[str]:
+        """The keys that a run still has to send to people whom other runs contacted since then."""
+        return self._database.read(lambda c: looking.contacted_by_others(c, run, since))
+
+    def opted_out_since(self, run: str) -> list[str]:
+        """The keys that a run still has to send to people who have opted out meanwhile."""
+        return self._database.read(lambda c: looking.opted_out_since(c, run))
+
     def sendable(self, run: str) -> list[str]:
         """The keys that a run still has to send, in order of file and row."""
         return self._database.read(lambda c: looking.sendable(c, run))

@@ -58,9 +58,9 @@ def mark_of(raw: bytes) -> Mark | None:
     try:
         lines = raw.decode("ascii").splitlines()
         found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
-        return (
-            None if found is None else Mark(found[1], date.fromisoformat(found[2]), found[3] or "")
-        )
+        if found is None:
+            return None
+        return Mark(found[1], date.fromisoformat(found[2]), found[3] or "")
     except ValueError:
         return None
 

@@ -93,6 +93,24 @@ def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
     }
 
 
+def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None:
+    """To whom another run wrote, within the window, or who opted out; of its own unsent rows."""
+    people = [ready(f"k{n}", n, person=f"p{n % 3}") for n in range(2, 8)]
+    mine = ledger.begin(new_run(), people)
+    ledger.intend(mine, ["k2"])
+    ledger.settle(mine, [Settlement("k2", State.CREATED, 201, "c-mine")])
+    theirs = ledger.begin(new_run(), [ready("k9", person="p0")])
+    ledger.intend(theirs, ["k9"])
+    ledger.settle(theirs, [Settlement("k9", State.CREATED, 201, "c-theirs")])
+    hour_ago = clock.now() - timedelta(hours=1)
+    assert sorted(ledger.contacted_by_others(mine, hour_ago)) == ["k3", "k6"]
+    assert ledger.contacted_by_others(mine, clock.now() + timedelta(seconds=1)) == []
+    assert ledger.contacted_by_others(theirs, hour_ago) == []
+    assert ledger.opted_out_since(mine) == []
+    ledger.refreshed({"c-mine": "opted_out"})
+    assert ledger.opted_out_since(mine) == ["k5"]
+
+
 def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock: Clock) -> None:
     """The conditions of the partial indexes are repeated word for word, or SQLite would scan."""
     plans: list[str] = []
