@@ -38,20 +38,20 @@ shape: $(STAMP)  ## the layers and the one door to the network
 check: lint types shape test  ## what CI runs: lint, types, shape, tests
 
 parity: $(STAMP)  ## phones in bulk beside phonenumbers itself: millions of numbers, no difference
-	$(BIN)/python -m tests.bench.parity
+	$(BIN)/python -m tests.support.bench.parity
 
 proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice, nobody lost
 	$(BIN)/python -m tests.crash.writes --rows 8
 	$(BIN)/python -m tests.crash.writes --rows 3 --pairs
 	$(BIN)/python -m tests.crash.proof --seed 1 2 3
 
-$(RIVALS_STAMP): tests/bench/requirements.txt
+$(RIVALS_STAMP): tests/support/bench/requirements.txt
 	$(PYTHON) -m venv $(RIVALS)
-	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements.txt
+	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/support/bench/requirements.txt
 	@touch $@
 
 bench: $(STAMP) $(RIVALS_STAMP)  ## measure speed and memory, as ratios within one run
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.support.bench
 
 fmt: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
@@ -66,7 +66,7 @@ lock:  ## pin every dependency again, with hashes (needs uv)
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate -c requirements.lock \
-	  tests/bench/requirements.in -o tests/bench/requirements.txt
+	  tests/support/bench/requirements.in -o tests/support/bench/requirements.txt
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
 
 ROW: Final = "#row"
 """Frame column with the spreadsheet row (the `#` keeps it apart from every placeholder name)."""
@@ -205,3 +207,183 @@ def returned(headers: Collection[str]) -> frozenset[str]:
 def unused(name: str, headers: Collection[str]) -> str:
     """What a results file calls its column beside a user's of the same name: `import_reason`."""
     return f"import_{name}" if f"import_{name}" in headers else name
+
+
+_FOREIGN: Final[dict[str, dict[str, str]]] = {
+    "de": {
+        "phone_number": "telefon, telefonnummer, telefonnr, tel nr, handy, handynummer, handynr, "
+        "mobil, mobilnummer, mobilnr, mobiltelefon, mobilfunk, mobilfunknummer, rufnummer, "
+        "telefon mobil, telefon (mobil)",
+        "email": "e-mail-adresse, mailadresse, mail adresse, emailadresse, elektronische adresse",
+        "first_name": "vorname, vornamen, rufname",
+        "last_name": "nachname, nachnamen, familienname, zuname",
+        "full_name": "vor- und nachname, vollständiger name, bewerber, bewerberin, bewerbername, "
+        "kandidat, kandidatin, kandidatenname, name vorname, vorname name, name des bewerbers",
+        "country": "land, ländercode, länderkürzel, landeskennung",
+        "campaign": "kampagne, kampagnen-id, kampagnencode",
+        "external_campaign": "externe kampagne, externe kampagnen-id, stellen-id, stellennummer",
+        "candidate_id": "kandidaten-id, kandidatennummer, bewerber-id, bewerbernummer, externe id",
+        "meeting_template": "terminvorlage, besprechungsvorlage, gesprächsart, interviewart",
+        "participant_template": "teilnehmervorlage, teilnehmer, interviewer, gesprächspartner",
+        "send_during_business_hours": "geschäftszeiten, nur geschäftszeiten, bürozeiten, "
+        "während der geschäftszeiten",
+        "skip_duplication_check": "dublettenprüfung überspringen, duplikatsprüfung überspringen",
+    },
+    "fr": {
+        "phone_number": "téléphone, numéro de téléphone, n° de téléphone, no de téléphone, "
+        "téléphone portable, téléphone mobile, portable, numéro de portable, numéro de mobile, "
+        "n° portable, tél, tél portable, tél mobile, gsm",
+        "email": "courriel, adresse courriel, adresse e-mail, adresse mail, mél, "
+        "adresse électronique, adresse de courriel",
+        "first_name": "prénom, prénoms, prénom du candidat",
+        "last_name": "nom, nom de famille, nom du candidat, patronyme",
+        "full_name": "nom complet, nom et prénom, prénom et nom, nom prénom, prénom nom, "
+        "candidat, candidate, nom & prénom",
+        "country": "pays, code pays, code du pays",
+        "campaign": "campagne, id campagne, identifiant de campagne, code campagne",
+        "external_campaign": "campagne externe, id campagne externe, id offre, "
+        "référence de l'offre",
+        "candidate_id": "id candidat, identifiant candidat, identifiant externe, "
+        "numéro de candidat, n° candidat",
+        "meeting_template": "modèle de réunion, modèle d'entretien, type d'entretien",
+        "participant_template": "modèle de participants, intervenants, recruteurs",
+        "send_during_business_hours": "heures ouvrables, heures de bureau, "
+        "pendant les heures ouvrables, heures ouvrées",
+        "skip_duplication_check": "ignorer les doublons, ignorer le contrôle des doublons",
+    },
+    "es": {
+        "phone_number": "teléfono, número de teléfono, nº de teléfono, n.º de teléfono, móvil, "
+        "teléfono móvil, número de móvil, número móvil, celular, teléfono celular, "
+        "número de celular, núm teléfono",
+        "email": "correo, correo electrónico, dirección de correo, dirección de correo "
+        "electrónico, dirección de email",
+        "first_name": "nombre, nombres, nombre de pila, nombre del candidato",
+        "last_name": "apellido, apellidos, primer apellido, apellido(s)",
+        "full_name": "nombre completo, nombre y apellido, nombre y apellidos, "
+        "apellidos y nombre, candidato, candidata",
+        "country": "país, código de país, código del país",
+        "campaign": "campaña, id de campaña, id campaña, código de campaña",
+        "external_campaign": "campaña externa, id de campaña externa, id de la oferta",
+        "candidate_id": "id de candidato, id candidato, id del candidato, número de candidato, "
+        "id externo, identificador externo",
+        "meeting_template": "plantilla de reunión, plantilla de entrevista, tipo de entrevista",
+        "participant_template": "plantilla de participantes, participantes, entrevistadores",
+        "send_during_business_hours": "horario laboral, horario de oficina, horas laborables, "
+        "en horario laboral",
+        "skip_duplication_check": "omitir duplicados, omitir control de duplicados",
+    },
+    "it": {
+        "phone_number": "telefono, numero di telefono, n. telefono, cellulare, "
+        "numero di cellulare, numero cellulare, telefono cellulare, telefono mobile, recapito "
+        "telefonico, tel cellulare, cell",
+        "email": "posta elettronica, indirizzo e-mail, indirizzo mail, indirizzo di posta "
+        "elettronica, indirizzo email",
+        "first_name": "nome, nome di battesimo, nome del candidato",
+        "last_name": "cognome, cognomi, cognome del candidato",
+        "full_name": "nome completo, nome e cognome, cognome e nome, nominativo, candidato, "
+        "candidata",
+        "country": "paese, nazione, codice paese",
+        "campaign": "campagna, id campagna, codice campagna",
+        "external_campaign": "campagna esterna, id campagna esterna, id annuncio",
+        "candidate_id": "id candidato, codice candidato, numero candidato, id esterno",
+        "meeting_template": "modello di riunione, modello di colloquio, tipo di colloquio",
+        "participant_template": "modello partecipanti, partecipanti, intervistatori",
+        "send_during_business_hours": "orario d'ufficio, orario lavorativo, in orario d'ufficio",
+        "skip_duplication_check": "salta duplicati, ignora duplicati, salta controllo duplicati",
+    },
+    "nl": {
+        "phone_number": "telefoon, telefoonnummer, telefoonnr, mobiel, mobiele nummer, "
+        "mobiel nummer, mobiele telefoon, mobiel telefoonnummer, gsm-nummer, gsm nr, "
+        "06-nummer",
+        "email": "e-mailadres, mailadres, emailadres",
+        "first_name": "voornaam, voornamen, roepnaam",
+        "last_name": "achternaam, achternamen, familienaam",
+        "full_name": "naam, volledige naam, voor- en achternaam, kandidaat, naam kandidaat, "
+        "sollicitant",
+        "country": "land, landcode, landnaam",
+        "campaign": "campagne, campagne-id, campagnecode",
+        "external_campaign": "externe campagne, externe campagne-id, vacature-id, vacaturenummer",
+        "candidate_id": "kandidaat-id, kandidaatnummer, sollicitant-id, externe id, extern id",
+        "meeting_template": "vergadersjabloon, afspraaksjabloon, soort gesprek, type gesprek",
+        "participant_template": "deelnemerssjabloon, deelnemers, interviewers",
+        "send_during_business_hours": "kantooruren, tijdens kantooruren, kantoortijden, werktijden",
+        "skip_duplication_check": "dubbele controle overslaan, duplicaatcontrole overslaan",
+    },
+    "pl": {
+        "phone_number": "telefon, numer telefonu, nr telefonu, nr tel, telefon komórkowy, "
+        "komórka, numer komórki, numer telefonu komórkowego, nr komórki, tel kom, "
+        "telefon kontaktowy",
+        "email": "adres e-mail, adres mailowy, adres email, poczta elektroniczna, e-mail adres",
+        "first_name": "imię, imiona, imię kandydata",
+        "last_name": "nazwisko, nazwiska, nazwisko kandydata",
+        "full_name": "imię i nazwisko, nazwisko i imię, pełne imię i nazwisko, pełna nazwa, "
+        "kandydat, kandydatka",
+        "country": "kraj, kod kraju, państwo",
+        "campaign": "kampania, id kampanii, kod kampanii, identyfikator kampanii",
+        "external_campaign": "kampania zewnętrzna, zewnętrzna kampania, id oferty",
+        "candidate_id": "id kandydata, numer kandydata, nr kandydata, identyfikator kandydata, "
+        "zewnętrzne id, id zewnętrzne",
+        "meeting_template": "szablon spotkania, szablon rozmowy, rodzaj rozmowy, typ rozmowy",
+        "participant_template": "szablon uczestników, uczestnicy, rekruterzy",
+        "send_during_business_hours": "godziny pracy, w godzinach pracy, godziny robocze, "
+        "godziny biurowe",
+        "skip_duplication_check": "pomiń duplikaty, pomiń sprawdzanie duplikatów",
+    },
+    "pt": {
+        "phone_number": "telefone, número de telefone, nº de telefone, telemóvel, "
+        "número de telemóvel, nº telemóvel, celular, número de celular, telefone celular, "
+        "número do celular, telefone móvel, contacto telefónico",
+        "email": "correio eletrónico, correio eletrônico, endereço de e-mail, "
+        "endereço de correio eletrónico, endereço eletrónico, endereço de email",
+        "first_name": "nome próprio, primeiro nome, nome do candidato, nomes próprios",
+        "last_name": "apelido, apelidos, sobrenome, último nome, nome de família",
+        "full_name": "nome completo, nome e apelido, nome e sobrenome, candidato, candidata",
+        "country": "país, código do país",
+        "campaign": "campanha, id da campanha, id campanha, código da campanha",
+        "external_campaign": "campanha externa, id da campanha externa, id da vaga",
+        "candidate_id": "id do candidato, id candidato, número do candidato, id externo",
+        "meeting_template": "modelo de reunião, modelo de entrevista, tipo de entrevista",
+        "participant_template": "modelo de participantes, participantes, entrevistadores",
+        "send_during_business_hours": "horário comercial, horário de expediente, "
+        "em horário comercial, horário laboral",
+        "skip_duplication_check": "ignorar duplicados, ignorar verificação de duplicados",
+    },
+}
+
+_OF_SYSTEMS: Final[dict[str, str]] = {
+    "phone_number": "primary phone, primary phone number, main phone, phone 1, phone primary, "
+    "candidate phone number, candidate mobile, candidate mobile number, candidate cell, "
+    "applicant phone, mobile phone number, cell phone number, cellphone, mobile telephone, "
+    "personal phone, personal mobile, phone mobile, contact no, contact phone, whatsapp number, "
+    "sms number",
+    "email": "primary email, primary email address, candidate email address, applicant email, "
+    "personal email, personal email address, email id, mail address, email 1, contact email",
+    "first_name": "first names, legal first name, applicant first name, christian name, name first",
+    "last_name": "last names, legal last name, applicant last name, name last, family names",
+    "full_name": "candidate full name, applicant full name, legal name, name of candidate, "
+    "first and last name",
+    "country": "country of residence, candidate country, country iso, country iso code",
+    "campaign": "popp campaign, popp campaign id",
+    "external_campaign": "req id, requisition number, requisition no, job requisition id",
+    "candidate_id": "candidate ref, candidate reference, applicant number, applicant no, "
+    "external candidate id",
+    "send_during_business_hours": "during business hours, business hours only",
+}
+
+SYSTEM_ALIASES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {column: tuple(map(str.strip, words.split(","))) for column, words in _OF_SYSTEMS.items()}
+)
+"""Canonical column -> what applicant systems call it in English."""
+
+FOREIGN_ALIASES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        language: MappingProxyType(
+            {
+                column: tuple(word.strip() for word in words.split(","))
+                for column, words in columns.items()
+            }
+        )
+        for language, columns in _FOREIGN.items()
+    }
+)
+"""Language -> canonical column -> what people call it in that language."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.serve import running
+from importer.sandbox.server import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

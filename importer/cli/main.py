@@ -16,21 +16,36 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("importer.cli.setup", "Write settings, templates and a spreadsheet to start from."),
-    "columns": ("importer.cli.setup", "Show the columns, or how the headers of FILE are read."),
-    "check": ("importer.cli.check", "Check spreadsheets; send nothing and change nothing."),
-    "run": ("importer.cli.run", "Check spreadsheets, ask, and create the conversations."),
-    "resume": ("importer.cli.run", "Go on with a run that did not finish."),
-    "reconcile": ("importer.cli.settle", "Find out what became of doubtful submissions."),
-    "resolve": ("importer.cli.settle", "Say yourself what became of a doubtful submission."),
-    "refresh": ("importer.cli.settle", "Read what became of the conversations since."),
-    "runs": ("importer.cli.history", "List the runs and the nights in the ledger."),
-    "results": ("importer.cli.history", "Show what became of each row of a run."),
-    "purge": ("importer.cli.history", "Remove what is no longer needed from the ledger."),
-    "nightly": ("importer.cli.nightly", "Import what has arrived in a folder, unattended."),
-    "release": ("importer.cli.nightly", "Let go of a file that a night held."),
-    "doctor": ("importer.cli.nightly", "Try everything that a night needs, and say what is wrong."),
-    "sandbox": ("importer.cli.sandbox", "Serve a stand-in for the API, to rehearse on."),
+    "init": (
+        "importer.cli.setup_commands",
+        "Write settings, templates and a spreadsheet to start from.",
+    ),
+    "columns": (
+        "importer.cli.setup_commands",
+        "Show the columns, or how the headers of FILE are read.",
+    ),
+    "check": ("importer.cli.check_command", "Check spreadsheets; send nothing and change nothing."),
+    "run": ("importer.cli.run_commands", "Check spreadsheets, ask, and create the conversations."),
+    "resume": ("importer.cli.run_commands", "Go on with a run that did not finish."),
+    "reconcile": ("importer.cli.doubt_commands", "Find out what became of doubtful submissions."),
+    "resolve": (
+        "importer.cli.doubt_commands",
+        "Say yourself what became of a doubtful submission.",
+    ),
+    "refresh": ("importer.cli.doubt_commands", "Read what became of the conversations since."),
+    "runs": ("importer.cli.ledger_commands", "List the runs and the nights in the ledger."),
+    "results": ("importer.cli.ledger_commands", "Show what became of each row of a run."),
+    "purge": ("importer.cli.ledger_commands", "Remove what is no longer needed from the ledger."),
+    "nightly": (
+        "importer.cli.nightly_commands",
+        "Import what has arrived in a folder, unattended.",
+    ),
+    "release": ("importer.cli.nightly_commands", "Let go of a file that a night held."),
+    "doctor": (
+        "importer.cli.nightly_commands",
+        "Try everything that a night needs, and say what is wrong.",
+    ),
+    "sandbox": ("importer.cli.sandbox_command", "Serve a stand-in for the API, to rehearse on."),
 }
 """Name -> the module that holds the command, and its summary: help needs no heavy import."""
 

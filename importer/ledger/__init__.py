@@ -3,7 +3,6 @@
 Nothing in it says a readable phone, e-mail or name: a person is a keyed hash and a masked text.
 """
 
-from importer.ledger.holding import held
-from importer.ledger.store import Ledger
+from importer.ledger.ledger import Ledger, held
 
 __all__ = ["Ledger", "held"]

@@ -8,8 +8,7 @@ from sqlalchemy import bindparam, select, update
 
 from importer.errors import UsageError
 from importer.ledger.records import Doubtful
-from importer.ledger.states import OPEN
-from importer.ledger.tables import among, run_rows, run_sources, submissions
+from importer.ledger.tables import OPEN, among, run_rows, run_sources, submissions
 from importer.model import State
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from importer.errors import LedgerError
-from importer.ledger.faults import gate
+from importer.ledger.database import gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ A file goes through `content` (bytes, hash), `archive` (gzip, zip), then `delimi
 way becomes a problem of the whole file. `open_pieces` gives the same, a long text part by part.
 """
 
-from importer.loader.names import expand
-from importer.loader.pieces import PIECE, Pieces, Uneven, open_pieces
+from importer.loader.chunks import PIECE, Pieces, Uneven, open_pieces
+from importer.loader.files import expand
 from importer.loader.table import load
 
 __all__ = ["PIECE", "Pieces", "Uneven", "expand", "load", "open_pieces"]

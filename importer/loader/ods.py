@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from importer.loader import numbers
-from importer.loader.archive import member_chunks
-from importer.loader.cells import as_frame
-from importer.loader.parts import Merged, Parts, check_extent
+from importer.loader import sheet
+from importer.loader.files import member_chunks
 from importer.loader.safe_xml import parse
+from importer.loader.sheet import Merged, Parts, as_frame, check_extent
 
 if TYPE_CHECKING:
     import zipfile
@@ -190,7 +189,7 @@ def _number(value: str, shown: str) -> str:
     """A number without exponent and `.0`; with its leading zeros where it is shown with them."""
     if shown in _TRUTH:
         return shown.lower()
-    number = numbers.plain(float(value))
+    number = sheet.plain(float(value))
     is_padded = _PADDED.fullmatch(shown) is not None and shown.lstrip("0") == number
     return shown if is_padded else number
 

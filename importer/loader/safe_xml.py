@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from importer.loader.refusal import Refusal
+from importer.loader.sheet import Refusal
 from schemas.codes import Code
 
 if TYPE_CHECKING:

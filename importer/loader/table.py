@@ -1,30 +1,207 @@
-"""One file becomes one table, or a table without rows and the reason why."""
+"""Which row the header is: the one among the first that names most columns we know."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
 from importer import problems
-from importer.loader import archive, compound, content, header_row
-from importer.loader.assemble import assemble
+from importer.loader import files, xls
 from importer.loader.delimited import open_text
-from importer.loader.names import spoken
-from importer.loader.refusal import Refusal
+from importer.loader.files import spoken
+from importer.loader.headers import recognised, resembling, understand
+from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
 from importer.loader.workbook import open_workbook
 from importer.model import Source, Table
 from schemas.codes import Code
-from schemas.columns import ROW
+from schemas.columns import ROW, SOURCE, returned
 
 if TYPE_CHECKING:
-    from importer.loader.cells import Sheet
+    from collections.abc import Mapping, Sequence
+
+    from importer.loader.headers import Headers
+    from importer.loader.sheet import Cells, Record
+
+
+_CANDIDATE: Final = re.compile(r"\S@\S+\.\S|\d[\d ()/.-]{6,}\d")
+
+
+def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
+    """The header among the first rows, the upper one of two that are as good.
+
+    Raises:
+        Refusal: none of them names a column.
+    """
+    if not head:
+        raise Refusal(Code.FILE_EMPTY, "no rows")
+    known = [recognised(record.cells, overrides) for record in head]
+    if not max(known):
+        known = [resembling(record.cells) for record in head]
+    if max(known):
+        return head[known.index(max(known))]
+    first = head[0]
+    if any(_CANDIDATE.search(cell) for cell in first.cells):
+        detail = f"row {first.row} looks like candidate data already"
+    else:
+        detail = f"none of the rows {first.row} to {head[-1].row} names a column that we know"
+    raise Refusal(Code.HEADER_NOT_FOUND, detail)
+
+
+TAIL: Final = 5
+"""Rows at the end that may be no data."""
+
+_TOTAL: Final = re.compile(
+    r"(?:(?:grand |sub)?totals?|sum|summe|gesamt(?:summe|zahl)?|insgesamt|count|record count"
+    r"|anzahl|somme|total général|nombre|suma|recuento|totale|somma|totaal|som|aantal|razem"
+    r"|łącznie|ogółem|soma|contagem)(?!\w)",
+    re.IGNORECASE,
+)
+_NOTE: Final = re.compile(
+    r"(?:exported|generated|created|printed|report|end of|page \d|\*+ ?end|exportiert|erstellt"
+    r"|seite \d|exporté|généré|exportado|generado|esportato|generato|geëxporteerd|wygenerowano"
+    r"|gerado)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_AFTER: Final = re.compile(r"[\s:=()]*(?P<number>[\d.,\s\u00a0\u202f']*)(?:rows?|records?|\))?")
+_NUMBER: Final = re.compile(r"[-+]?[\d.,\s\u00a0\u202f'%€$£]+")
+_FEWER_THAN_A_PHONE: Final = 7
+
+
+def without(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The cells without what stands below the data, and a problem (info) for each row of it.
+
+    A row that could be a candidate, with an e-mail or as many digits as a phone has, never goes.
+
+    Args:
+        frame: `#row` and text columns, without blank rows.
+    """
+    rows = []
+    for row, *cells in reversed(frame.tail(TAIL).rows()):
+        filled = [cell.strip() for cell in cells if cell is not None and cell.strip()]
+        if not _is_footer(filled):
+            break
+        rows.append((row, filled[0]))
+    if not rows:
+        return frame, problems.empty()
+    found = [
+        problems.one(Code.TOTALS_SKIPPED, row=row, value=text, detail=text[:40])
+        for row, text in rows
+    ]
+    return frame.head(-len(rows)), problems.joined(found)
+
+
+def _is_footer(cells: Sequence[str]) -> bool:
+    if not cells:
+        return False
+    if any("@" in cell or sum(map(str.isdigit, cell)) >= _FEWER_THAN_A_PHONE for cell in cells[1:]):
+        return False
+    if len(cells) == 1 and "@" not in cells[0] and _NOTE.fullmatch(cells[0]):
+        return True
+    word = _TOTAL.match(cells[0])
+    after = _AFTER.fullmatch(cells[0], word.end()) if word is not None else None
+    if after is None or sum(map(str.isdigit, after.group())) >= _FEWER_THAN_A_PHONE:
+        return False
+    return all(_NUMBER.fullmatch(cell) or _TOTAL.fullmatch(cell) for cell in cells[1:])
+
+
+def assemble(
+    source: Source,
+    header: Record,
+    cells: Cells,
+    overrides: Mapping[str, str],
+    found: Sequence[pl.DataFrame] = (),
+    *,
+    last: bool = True,
+) -> Table:
+    """Names the columns of the cells and maps them.
+
+    Args:
+        source: the file, with `header_row` set.
+        header: the header row.
+        cells: what lies below it.
+        overrides: header -> column, from the settings.
+        found: problems of the file that are known already.
+        last: the file ends with these cells; totals may stand below them.
+    """
+    frame = without_blanks(cells.frame)
+    frame, totals = without(frame) if last else (frame, problems.empty())
+    headers, frame = _named(header, frame, overrides)
+    ignored = tuple(name for name in headers.names if name in returned(headers.names))
+    mapping = {name: column for name, column in headers.mapping.items() if name not in ignored}
+    extra = {name: column for name, column in headers.extra.items() if name not in ignored}
+    of_file = list(found)
+    if source.header_row > 1:
+        of_file.append(problems.one(Code.HEADER_MOVED, detail=str(source.header_row)))
+    if last and not frame.height:
+        of_file.append(problems.one(Code.FILE_EMPTY, detail="a header and no rows below it"))
+    here = pl.lit(source.header_row, dtype=pl.UInt32).alias(ROW)
+    of_rows = cells.problems.filter(
+        pl.col(ROW).is_null() | ~pl.col(ROW).is_in(totals[ROW].implode())
+    )
+    return Table(
+        source=source,
+        frame=frame.drop(ignored),
+        mapping=mapping,
+        extra=extra,
+        ignored=(*cells.ignored, *ignored),
+        problems=problems.joined(
+            [
+                *of_file,
+                headers.problems.with_columns(here),
+                of_rows,
+                totals,
+                *_cell_errors(frame, mapping | extra),
+            ]
+        ),
+        notes=cells.notes,
+    )
+
+
+def _named(
+    header: Record, frame: pl.DataFrame, overrides: Mapping[str, str]
+) -> tuple[Headers, pl.DataFrame]:
+    """The headers, and the frame under their names; columns without header and cells are gone."""
+    kept, names = [], []
+    for place, name in enumerate(frame.columns[1:]):
+        cell = header.cells[place] if place < len(header.cells) else ""
+        if cell.strip():
+            kept.append(name)
+            names.append(cell)
+        elif frame[name].null_count() < frame.height:
+            kept.append(name)
+            names.append(f"column {column_letters(place)}")
+    headers = understand(names, overrides)
+    frame = frame.select(ROW, *kept)
+    frame.columns = [ROW, *headers.names]
+    return headers, frame
+
+
+def _cell_errors(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[pl.DataFrame]:
+    """The cells in which a spreadsheet program shows an error instead of a value."""
+    found = []
+    for name, column in columns.items():
+        cell = pl.col(name)
+        likely = frame.filter(cell.str.starts_with("#") | cell.str.starts_with("Err:"))
+        wrong = likely.filter(cell.str.contains(ERROR_CELL))
+        if wrong.height:
+            detail = cell.replace({NOT_SAVED: "a formula whose value was never saved"})
+            at = wrong.select(
+                pl.lit(0).alias(SOURCE), ROW, cell.alias(column), detail.alias("#detail")
+            )
+            found.append(problems.at(at, Code.CELL_ERROR, column=column, detail=pl.col("#detail")))
+    return found
+
+
+if TYPE_CHECKING:
+    from importer.loader.sheet import Sheet
     from importer.settings import Settings
 
     _Opened: TypeAlias = tuple[Sheet, Source, list[pl.DataFrame]]
 
-_WORKBOOKS: Final = (*archive.ZIP, compound.MAGIC)
+_WORKBOOKS: Final = (*files.ZIP, xls.MAGIC)
 
 
 def load(name: str, settings: Settings) -> Table:
@@ -37,7 +214,7 @@ def load(name: str, settings: Settings) -> Table:
     """
     source = Source(spoken(name), "", None, 0)
     try:
-        held = content.read(name, settings.max_bytes, settings.max_expanded_bytes)
+        held = files.read(name, settings.max_bytes, settings.max_expanded_bytes)
     except Refusal as refusal:
         return _refused(source, refusal)
     source = replace(source, path=held.path, size=len(held.data))
@@ -47,9 +224,9 @@ def load(name: str, settings: Settings) -> Table:
 
 def _table(data: bytes, source: Source, settings: Settings) -> Table:
     try:
-        unpacked = archive.unpack(data, settings.max_expanded_bytes)
+        unpacked = files.unpack(data, settings.max_expanded_bytes)
         sheet, source, found = _opened(unpacked, source, settings)
-        header = header_row.find(sheet.head(), settings.columns)
+        header = find(sheet.head(), settings.columns)
         source = replace(source, header_row=header.row)
         return assemble(source, header, sheet.below(header), settings.columns, found)
     except Refusal as refusal:

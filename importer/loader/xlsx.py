@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from importer.loader.archive import member_chunks
-from importer.loader.numbers import zeros
-from importer.loader.parts import NOT_SAVED, Merged, Parts, column_place
-from importer.loader.refusal import Refusal
+from importer.loader.files import member_chunks
 from importer.loader.safe_xml import parse
+from importer.loader.sheet import NOT_SAVED, Merged, Parts, Refusal, column_place, zeros
 from schemas.codes import Code
 
 if TYPE_CHECKING:

@@ -1,36 +1,107 @@
-"""The folders of an inbox: what has arrived, what is whole, and every move from one to another.
-
-inbox/ and inbox/<subfolder>/          files arrive here
-inbox/working/<subfolder>/             claimed; whatever lies here is the next night's first work
-inbox/done/<date>/<subfolder>/         imported, with what became of each row
-inbox/held/<subfolder>/                a person should look, then `importer release`
-inbox/failed/<subfolder>/              cannot be read
-inbox/nights/                          a page for every night
-inbox/.importer-ledger                 which ledger knows who was contacted from here
-"""
+"""What the name of a file in an inbox tells, and under which name it is kept."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import socket
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
+
+from filelock import FileLock, Timeout
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
-from importer.loader.names import spoken
-from importer.nightly.alone import alone
-from importer.nightly.belonging import Folder, belong, looked, remember
-from importer.nightly.names import MARKER, kept_name, may_be_taken
+from importer.loader.files import spoken
+from importer.nightly.ownership import Folder, belong, looked, remember
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
     from importer.errors import ImporterError
+
+
+SETTINGS: Final = "importer.yaml"
+MARKER: Final = ".done"
+_UNFINISHED: Final = (".part", ".filepart", ".partial", ".tmp", ".crdownload", ".swp")
+_HIDDEN: Final = (".", "~$")
+WRITTEN: Final = (".check.html", ".rejected.csv", ".results.csv")
+"""What a night writes beside a file."""
+
+_LONGEST: Final = 200
+_SUFFIX: Final = 20
+"""Bytes of a name that is kept, and characters of its end."""
+
+
+def may_be_taken(name: str) -> bool:
+    """Whether a file of this name is for us, and not hidden, unfinished or of another kind."""
+    lower = name.lower()
+    return not (
+        lower.startswith(_HIDDEN) or lower.endswith((*_UNFINISHED, MARKER, "~")) or name == SETTINGS
+    )
+
+
+def kept_name(name: str) -> str:
+    """The name that a claimed file is kept under.
+
+    It is text, whatever the bytes were, and leaves room for the names of the pages beside it.
+    """
+    text = spoken(name).replace("\N{REPLACEMENT CHARACTER}", "_")
+    path = PurePath(text)
+    stem, suffix = path.stem, path.suffix[:_SUFFIX]
+    while len(f"{stem}{suffix}".encode()) > _LONGEST:
+        stem = stem[:-1]
+    return f"{stem}{suffix}"
+
+
+@contextmanager
+def alone(root: Path, since: datetime) -> Iterator[None]:
+    """Keeps every other night out of an inbox.
+
+    Raises:
+        ConfigurationError: another one works there, or the inbox cannot be written to.
+    """
+    if root.is_file():
+        raise ConfigurationError(f"{root} is a file; an inbox is a folder.", "Name the folder.")
+    if not root.is_dir():
+        raise ConfigurationError(f"There is no folder {root}.", "Make it, or correct its name.")
+    card = root / ".nightly-holder"
+    lock = FileLock(root / ".nightly-lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigurationError(
+            f"Another night works in {root}{_read(card)}.", "Wait until it has ended."
+        ) from None
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The inbox {root} cannot be written to: {exc.strerror}.",
+            "Give the importer write access to the whole inbox.",
+        ) from exc
+    try:
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{since:%H:%M} UTC"}
+        with suppress(OSError):  # a courtesy to others: the lock is held without it
+            card.write_text(json.dumps(facts), "utf-8")
+        yield
+    finally:
+        with suppress(OSError):
+            card.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read(card: Path) -> str:
+    try:
+        facts = json.loads(card.read_text("utf-8"))
+        return f" since {facts['since']} (process {facts['pid']} on {facts['host']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
 
 WORKING, DONE, HELD, FAILED, NIGHTS = "working", "done", "held", "failed", "nights"
 OURS: Final = frozenset({WORKING, DONE, HELD, FAILED, NIGHTS})

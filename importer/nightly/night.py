@@ -1,4 +1,4 @@
-"""A night: takes what has arrived until nothing is left, or the time is over."""
+"""Which arrivals are whole: nobody has changed them for long enough."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.ledger import Ledger
-from importer.loader.names import spoken
-from importer.masks import scrub, scrub_name
-from importer.nightly.case import Work
-from importer.nightly.hours import deadline
-from importer.nightly.importing import take
+from importer.loader.files import spoken
+from importer.masking import scrub, scrub_name
+from importer.nightly.clock import deadline
+from importer.nightly.context import Work
+from importer.nightly.event_log import logging_to
+from importer.nightly.import_file import take
 from importer.nightly.inbox import Inbox
-from importer.nightly.log import logging_to
-from importer.nightly.remote.faults import RemoteFault
-from importer.nightly.watching import Watch
-from importer.report.night import Ending, FileReport, NightReport, worst
+from importer.nightly.remote.remote_errors import RemoteFault
+from importer.report.night_report import FileEnding, FileReport, NightReport, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,10 +25,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.ledger.nights import Night
-    from importer.nightly.inbox import Arrival
-    from importer.nightly.places import Places
-    from importer.nightly.stopping import Clock, Stop
+    from importer.nightly.clock import Clock, Stop
+    from importer.nightly.inbox import Arrival, Print
+    from importer.nightly.inbox_settings import Places
     from importer.settings import Settings
+
+
+@dataclass
+class Watch:
+    """Finds out which arrivals are whole: unchanged for long enough, by the clock or by looking.
+
+    Attributes:
+        quiet_s: how long a file must not have changed.
+    """
+
+    quiet_s: float
+    _seen: dict[Path, tuple[Print, float]] = field(default_factory=dict)
+
+    def left_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
+        """Seconds until an arrival counts as whole if it does not change; 0 where it does now.
+
+        Args:
+            arrival: as it is now.
+            wall_s: seconds since 1970. Where the clock stands before the file's own time, only
+                looking counts, so that a clock that jumps holds nothing back for ever.
+            elapsed_s: of a clock that never jumps.
+        """
+        known, since = self._seen.get(arrival.path, (None, elapsed_s))
+        if known != arrival.print:
+            since = elapsed_s
+            self._seen[arrival.path] = (arrival.print, since)
+        quiet = max(elapsed_s - since, wall_s - arrival.changed_s)
+        return max(0.0, self.quiet_s - quiet)
+
 
 _NIGHTS: Final = 400
 _LEAST_S: Final = 1.0
@@ -182,7 +210,9 @@ class _Course:
     def _openings_s(self) -> Iterator[float]:
         """Seconds until each file that waits for it may be sent."""
         work, now = self.work, self.work.clock.now()
-        waiting = {each.folder for each in self.reports.values() if each.ending is Ending.WAITING}
+        waiting = {
+            each.folder for each in self.reports.values() if each.ending is FileEnding.WAITING
+        }
         for folder in () if work.refused else waiting:
             with suppress(ImporterError):  # what is wrong with its settings was said of the file
                 opening_s = (
@@ -210,7 +240,7 @@ class _Course:
             arrival.folder,
             name,
             "",
-            Ending.WAITING,
+            FileEnding.WAITING,
             scrub(str(fault)),
             fault.exit_code,
             place=place,
@@ -224,7 +254,7 @@ class _Course:
             self._positions[path], self._taken = self._taken, self._taken + 1
         position = self._positions[path]
         self.reports[position] = report = take(self.work, folder, path, position)
-        if report.ending is not Ending.WAITING:
+        if report.ending is not FileEnding.WAITING:
             del self._positions[path]  # another file may come to lie there
 
 

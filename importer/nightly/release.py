@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
-from importer.nightly.alone import alone
-from importer.nightly.belonging import Folder, looked
-from importer.nightly.inbox import FAILED, HELD, WORKING, Inbox, digest
-from importer.nightly.names import WRITTEN
-from importer.report.night import Ending
+from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, alone, digest
+from importer.nightly.ownership import Folder, looked
+from importer.report.night_report import FileEnding
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from importer.nightly.places import Places
+    from importer.nightly.inbox_settings import Places
     from importer.settings import Settings
 
 
@@ -74,7 +72,7 @@ def record(settings: Settings, folder: str, name: str, sha256: str, now: datetim
                 name=name,
                 sha256=sha256,
                 at=now,
-                ending=Ending.RELEASED.value,
+                ending=FileEnding.RELEASED.value,
                 run=None if before is None else before.run,
             )
         )

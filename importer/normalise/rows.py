@@ -1,34 +1,122 @@
-"""Rows as people fill them in become rows that can be checked: every cell is readable or null.
-
-Reading a phone, a country, a yes or no, and writing a domain in lower case are the work itself.
-Whatever else a cell loses or gains (an invisible character, a blank in the middle, `mailto:`, an
-accent put together from two characters) is a `value-changed`; plain blanks at its ends are not.
-"""
+"""The cells of one file under their column names, and problems at some of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
 from importer.model import Normalised
 from importer.normalise.booleans import booleans
-from importer.normalise.cells import Cells
-from importer.normalise.characters import BLANK
 from importer.normalise.countries import calling_codes, countries
 from importer.normalise.emails import DETAIL, EMAIL, addresses
 from importer.normalise.names import FIRST, LAST, split_names
-from importer.normalise.text import tidy
+from importer.normalise.text import BLANK, tidy, visible
 from importer.phones import to_e164
-from importer.problems import empty
+from importer.problems import at, empty
 from schemas.codes import Code
-from schemas.columns import BY_NAME
+from schemas.columns import BY_NAME, ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from importer.model import Table
     from importer.settings import Settings
+
+
+_VALUE: Final = "value"
+_NOW: Final = "now"
+_DETAIL: Final = "detail"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawCells:
+    """Every cell as it came, under canonical columns and placeholder names.
+
+    Attributes:
+        where: `#source` and `#row` of each row.
+        raw: text; the canonical columns that the file has, then the extra ones by name.
+    """
+
+    where: pl.DataFrame
+    raw: pl.DataFrame
+
+    @classmethod
+    def of(cls, table: Table, position: int) -> RawCells:
+        """The cells of a file; of two headers for one column the first counts."""
+        headers: dict[str, str] = {}
+        for header, column in (*table.mapping.items(), *table.extra.items()):
+            headers.setdefault(column, header)
+        names = [name for name in BY_NAME if name in headers]
+        names += sorted(headers.keys() - BY_NAME.keys())
+        rows = table.frame.get_column(ROW).cast(pl.UInt32)
+        source = pl.Series(SOURCE, [position], dtype=pl.UInt16).new_from_index(0, rows.len())
+        return cls(
+            pl.DataFrame([source, rows]),
+            pl.DataFrame({name: table.frame.get_column(headers[name]) for name in names}),
+        )
+
+    def wrong(
+        self, column: str, code: Code, rows: pl.Series, detail: pl.Series | None = None
+    ) -> pl.DataFrame:
+        """A problem at each of some rows.
+
+        Args:
+            column: where in the row.
+            code: what is wrong.
+            rows: positions, or for each row whether it is wrong.
+            detail: text for each row of the file, not only for the wrong ones.
+        """
+        if rows.dtype == pl.Boolean:
+            rows = rows.arg_true()
+        if not rows.len():
+            return empty()
+        frame = self.where[rows].with_columns(self.raw[column].gather(rows).alias(_VALUE))
+        if detail is None:
+            return at(frame, code, column=column, value=pl.col(_VALUE))
+        frame = frame.with_columns(detail.gather(rows).alias(_DETAIL))
+        return at(frame, code, column=column, value=pl.col(_VALUE), detail=pl.col(_DETAIL))
+
+    def changed(self, column: str, rows: pl.Series, now: pl.Series) -> pl.DataFrame:
+        """`value-changed` at some rows.
+
+        Args:
+            column: where in the row.
+            rows: positions.
+            now: the column as it has become; cells that have become null are no change.
+        """
+        frame = self.where[rows].with_columns(
+            self.raw[column].gather(rows).alias(_VALUE), now.gather(rows).alias(_NOW)
+        )
+        frame = frame.filter(pl.col(_NOW).is_not_null())
+        if not frame.height:
+            return empty()
+        detail = pl.concat_str(
+            pl.lit("`"),
+            visible(pl.col(_VALUE)),
+            pl.lit("` -> `"),
+            visible(pl.col(_NOW)),
+            pl.lit("`"),
+        )
+        return at(frame, Code.VALUE_CHANGED, column=column, value=pl.col(_VALUE), detail=detail)
+
+    def too_long(self, limit: int) -> list[pl.DataFrame]:
+        """`value-too-long` at every cell of more than `limit` characters."""
+        found = []
+        for column in self.raw.columns:
+            cells = self.raw[column]
+            longest = cells.str.len_bytes().max()
+            if not isinstance(longest, int) or longest <= limit:
+                continue
+            rows = (cells.str.len_chars() > limit).arg_true()
+            shown = RawCells(self.where[rows], self.raw[rows].select(visible(pl.col(column))))
+            lengths = cells.gather(rows).str.len_chars().cast(pl.String)
+            detail = lengths + f" characters, more than the {limit} of max_cell_chars"
+            everyone = pl.Series([True]).new_from_index(0, rows.len())
+            found.append(shown.wrong(column, Code.VALUE_TOO_LONG, everyone, detail))
+        return found
+
 
 _PHONE: Final = "phone_number"
 _COUNTRY: Final = "country"
@@ -53,7 +141,7 @@ def normalise(table: Table, position: int, settings: Settings) -> Normalised:
         All rows, and the problems of single cells. What cannot be read is null in the frame and
         stands as it came in its problem. The problems of `table` itself are not repeated.
     """
-    cells = Cells.of(table, position)
+    cells = RawCells.of(table, position)
     tidied, odd = tidy(cells.raw, _LINES)
     text = {name: tidied[name] for name in tidied.columns}
     country, found = _countries(cells, text)
@@ -76,7 +164,7 @@ def normalise(table: Table, position: int, settings: Settings) -> Normalised:
     return Normalised(frame, pl.concat([empty(), *problems]))
 
 
-def _countries(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
+def _countries(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
     """The rows' own countries."""
     if _COUNTRY not in text:
         return {}, []
@@ -86,7 +174,7 @@ def _countries(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
 
 
 def _phones(
-    cells: Cells, now: Mapping[str, pl.Series], said: pl.Series | None, default: str | None
+    cells: RawCells, now: Mapping[str, pl.Series], said: pl.Series | None, default: str | None
 ) -> Read:
     """Phones in the row's country, else the default one; never in a guess at an unknown country.
 
@@ -119,7 +207,7 @@ def _phones(
     return {_PHONE: read["e164"]}, found
 
 
-def _abroad(cells: Cells, country: pl.Series, region: pl.Series) -> pl.DataFrame:
+def _abroad(cells: RawCells, country: pl.Series, region: pl.Series) -> pl.DataFrame:
     """A warning where the phone's calling code is not that of the row's own country."""
     rows = (country != region).fill_null(value=False).arg_true()
     if not rows.len():
@@ -136,7 +224,7 @@ def _abroad(cells: Cells, country: pl.Series, region: pl.Series) -> pl.DataFrame
     return cells.wrong(_COUNTRY, Code.COUNTRY_DIFFERS, rows, detail)
 
 
-def _emails(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
+def _emails(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
     """Addresses, and why the others are none."""
     if EMAIL not in text:
         return {}, []
@@ -145,7 +233,7 @@ def _emails(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
     return {EMAIL: read[EMAIL]}, [refused]
 
 
-def _booleans(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
+def _booleans(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
     """`true` and `false`."""
     columns = {name: booleans(text[name]) for name in _BOOLEANS if name in text}
     return columns, [
@@ -154,7 +242,7 @@ def _booleans(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
     ]
 
 
-def _names(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
+def _names(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
     """First and last names out of full names, where there is no first name."""
     if _FULL not in text:
         return {}, []
@@ -184,7 +272,7 @@ def _names(cells: Cells, text: Mapping[str, pl.Series]) -> Read:
 
 
 def _changes(
-    cells: Cells,
+    cells: RawCells,
     odd: Mapping[str, pl.Series],
     text: Mapping[str, pl.Series],
     now: Mapping[str, pl.Series],

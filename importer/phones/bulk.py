@@ -1,8 +1,4 @@
-"""Numbers by the million: the rules of each country over all of its numbers at once.
-
-Whatever the rules cannot decide with certainty, and countries that hardly occur, are left to
-`exact`. The two agree on every column; the comparison is `make parity`.
-"""
+"""Which of the countries that share a calling code a national number belongs to, if any."""
 
 from __future__ import annotations
 
@@ -13,15 +9,83 @@ from typing import TYPE_CHECKING, Final
 import phonenumbers
 import polars as pl
 
-from importer.phones import exact
-from importer.phones.belonging import told_apart
-from importer.phones.patterns import Unreadable, length
-from importer.phones.rules import Rules, rules, sharing
-from importer.phones.verdicts import AT, UNKNOWN_CALLING_CODE, VERDICT, without_number
+from importer.phones import reference
+from importer.phones.metadata import Rules, UnreadablePattern, length, lost_in_bulk, rules, sharing
+from importer.phones.reference import AT, UNKNOWN_CALLING_CODE, VERDICT, without_number
 from schemas.codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_LONGEST: Final = 17
+"""So many digits has a national number at most, to phonenumbers."""
+
+
+def told_apart(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Iterator[pl.DataFrame]:
+    """The verdicts on national numbers of a calling code."""
+    main = sharing_code[0]
+    too_long = rows["number"].str.len_bytes() > _LONGEST
+    if too_long.any():
+        yield without_number(rows.filter(too_long), pl.lit(Code.PHONE_TOO_LONG.value), pl.lit(""))
+        rows = rows.filter(~too_long)
+    for region in sharing_code[:-1]:
+        if not rows.height:
+            return
+        if region.leading is None:
+            typed = region.typed(rows)
+            rows = typed.filter(~pl.col("valid")).select(rows.columns)
+            typed = typed.filter("valid")
+        else:
+            leads = region.leading.matches(rows["number"])
+            if not leads.any():
+                continue
+            typed = region.typed(rows.filter(leads))
+            rows = rows.filter(~leads)
+        if typed.height:
+            yield from _verdicts(typed, region, main)
+    if not rows.height:
+        return
+    last = sharing_code[-1]
+    typed = last.typed(rows)
+    if last.leading is not None and len(sharing_code) > 1:
+        typed = typed.with_columns(pl.col("valid") & last.leading.begins(_NUMBER))
+    yield from _verdicts(typed, last, main)
+
+
+def _verdicts(typed: pl.DataFrame, region: Rules, main: Rules) -> Iterator[pl.DataFrame]:
+    """The verdicts on national numbers that belong to a country or, not valid, to none."""
+    bare = typed["bare"]
+    if not bare.all():
+        yield _verdict(typed.filter(~bare), region, main, pl.lit(value=False))
+    if bare.any():
+        lost = lost_in_bulk(_NUMBER, region.calling_code)
+        yield _verdict(typed.filter(bare), region, main, lost)
+
+
+def _verdict(typed: pl.DataFrame, region: Rules, main: Rules, lost: pl.Expr) -> pl.DataFrame:
+    """The same, given which valid numbers have lost their zero."""
+    valid, e164 = pl.col("valid"), pl.lit(f"+{region.calling_code}") + _NUMBER
+    too_short, too_long = main.is_too_short(_NUMBER), main.is_too_long(_NUMBER)
+    under = pl.lit(f" under +{main.calling_code}")
+    return typed.select(
+        AT,
+        pl.when(valid).then(e164).alias("e164"),
+        pl.when(valid & lost)
+        .then(pl.lit(Code.PHONE_ZERO_LOST.value))
+        .when(valid)
+        .then(None)
+        .when(too_short)
+        .then(pl.lit(Code.PHONE_TOO_SHORT.value))
+        .when(too_long)
+        .then(pl.lit(Code.PHONE_TOO_LONG.value))
+        .otherwise(pl.lit(Code.PHONE_INVALID.value))
+        .alias("code"),
+        pl.when(valid | too_short | too_long).then(pl.lit("")).otherwise(under).alias("detail"),
+        pl.when(valid).then(pl.lit(region.region)).alias("region"),
+        pl.when(valid).then("mobile").alias("mobile"),
+    )
+
 
 _FEW: Final = 100
 """So many numbers of a country phonenumbers reads sooner than we compile its rules."""
@@ -46,7 +110,7 @@ def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
     """
     found, left = decided(numbers, few=few)
     if left.height:
-        found.append(left.select(AT).hstack(exact.judge(left)))
+        found.append(left.select(AT).hstack(reference.judge(left)))
     if not found:
         return pl.DataFrame(schema=VERDICT)
     return pl.concat(found).sort(AT).drop(AT)
@@ -82,7 +146,7 @@ def _decided(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:
         if country not in phonenumbers.SUPPORTED_REGIONS:
             yield _faulty(group, Code.PHONE_COUNTRY_NEEDED)
         elif group.height >= few:
-            with suppress(Unreadable):
+            with suppress(UnreadablePattern):
                 here = rules(country)
                 dialled, others = _dialled_abroad(group, here)
                 abroad.append(dialled)
@@ -94,10 +158,10 @@ def _decided(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:
     coded = pl.concat([coded, more_coded])
     for (code,), group in coded.partition_by("code", as_dict=True).items():
         if group.height >= few:
-            with suppress(Unreadable):
+            with suppress(UnreadablePattern):
                 national.setdefault(code, []).append(_from_abroad(group, sharing(code)[0]))
     for code, groups in national.items():
-        with suppress(Unreadable):
+        with suppress(UnreadablePattern):
             yield from told_apart(pl.concat(groups), sharing(code))
 
 
@@ -192,7 +256,7 @@ def _without_plus(rows: pl.DataFrame, few: int) -> tuple[pl.DataFrame, pl.DataFr
     again, others = [rows.clear()], [rows.filter(~tried)]
     for (country,), group in rows.filter(tried).partition_by("country", as_dict=True).items():
         if group.height >= few:
-            with suppress(Unreadable):
+            with suppress(UnreadablePattern):
                 dialled, rest = _dialled_abroad(group, rules(country))
                 again.append(dialled)
                 others.append(rest)

@@ -1,6 +1,7 @@
 """What people write around a phone number: marks, labels, extensions, several numbers in a cell.
 
-Nothing here knows which numbers exist. A cell is made tidy, and what is left of it has a `Kind`.
+Nothing here knows which numbers exist. A cell is made tidy, and what is left of it has a
+`CellKind`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ STRANGE: Final = ": it contains characters that no phone number has"
 """They complete the messages of cells that hold no number."""
 
 
-class Kind(StrEnum):
+class CellKind(StrEnum):
     """What a tidy cell is."""
 
     BLANK = "blank"
@@ -130,19 +131,19 @@ def is_number(text: pl.Series) -> pl.Series:
 
 
 def kind(text: pl.Expr) -> pl.Expr:
-    """What each tidy cell that is no number is, a `Kind` as text."""
+    """What each tidy cell that is no number is, a `CellKind` as text."""
     return (
         pl.when(text == "")
-        .then(pl.lit(Kind.BLANK.value))
+        .then(pl.lit(CellKind.BLANK.value))
         .when(text.str.contains(_SCIENTIFIC))
-        .then(pl.lit(Kind.SCIENTIFIC.value))
+        .then(pl.lit(CellKind.SCIENTIFIC.value))
         .when(text.str.contains(_EXTENSION))
-        .then(pl.lit(Kind.EXTENSION.value))
+        .then(pl.lit(CellKind.EXTENSION.value))
         .when(text.str.contains(_BETWEEN) | text.str.contains(_SECOND_PLUS))
-        .then(pl.lit(Kind.SEVERAL.value))
+        .then(pl.lit(CellKind.SEVERAL.value))
         .when(text.str.contains(r"\p{L}"))
-        .then(pl.lit(Kind.LETTERS.value))
-        .otherwise(pl.lit(Kind.STRANGE.value))
+        .then(pl.lit(CellKind.LETTERS.value))
+        .otherwise(pl.lit(CellKind.STRANGE.value))
     )
 
 

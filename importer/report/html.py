@@ -1,28 +1,206 @@
-"""A plan as one self-contained page: it works offline, on paper, and without a mouse."""
+"""The charts of a page: shares of the rows, problems by cause, rows by group."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from importer.report.cells import changes, rejected_tables
-from importer.report.charts import causes, group_bars, shares
-from importer.report.files import replacing
-from importer.report.meetings import contact, facts, heading, pretty
-from importer.report.wording import counted, number, plain, read_as, size, weight
+from importer.report.atomic_file import replacing
+from importer.report.formatting import counted, number, plain, read_as, size, weight
+from importer.report.rejected_rows import changes, rejected_tables
 from schemas.codes import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from importer.report.lists import FileView, GroupView
+    from importer.model import Counts, Json
     from importer.report.tasks import Task
-    from importer.report.view import PlanView
+    from importer.report.view import FileView, GroupView, PlanView
+
+
+BARS: Final = 8
+"""Bars of a chart; what is left is one number below them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A line of a chart: what, how many, how long of a hundred, and where it leads."""
+
+    label: str
+    count: int
+    percent: float
+    anchor: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of the rows that were read."""
+
+    label: str
+    count: int
+    kind: str
+
+
+def shares(counts: Counts) -> list[Share]:
+    """The rows that were read, by what becomes of them; what there is none of is left out."""
+    found = (
+        Share("ready", counts.ready, "good"),
+        Share("to fix", counts.rejected, "fix"),
+        Share("repeated, left out", counts.duplicates, "rest"),
+        Share("done before, left out", counts.already_imported, "done"),
+    )
+    return [share for share in found if share.count]
+
+
+def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
+    """The most frequent causes as bars.
+
+    Args:
+        tasks: kind, anchor and task of each; an anchor is empty where the task is not shown.
+    """
+    order = sorted(tasks, key=lambda each: -each[2].count)
+    largest = max((task.count for *_, task in order), default=1)
+    bars = [
+        Bar(task.do, task.count, 100 * task.count / largest, anchor, kind)
+        for kind, anchor, task in order[:BARS]
+    ]
+    return bars + _rest([task.count for *_, task in order[BARS:]], "more cause")
+
+
+def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
+    """The groups with the most rows as bars; the first `linked` groups of the plan are shown."""
+    order = sorted(range(len(groups)), key=lambda position: -groups[position].rows)
+    largest = max((group.rows for group in groups), default=0) or 1  # all may be known already
+    bars = [
+        Bar(
+            f"{groups[position].campaign}: {heading(groups[position])}",
+            groups[position].rows,
+            100 * groups[position].rows / largest,
+            f"group-{position}" if position < linked else "",
+            "good",
+        )
+        for position in order[:BARS]
+    ]
+    return bars + _rest([groups[position].rows for position in order[BARS:]], "more group")
+
+
+def _rest(counts: Sequence[int], noun: str) -> list[Bar]:
+    """What is left, as one line without a bar: it would dwarf the others."""
+    return (
+        [Bar(f"and {counted(len(counts), noun)}", sum(counts), 0.0, "", "rest")] if counts else []
+    )
+
+
+_NUMBERS: Final = re.compile(r"\[\n\s+((?:-?\d+,\n\s+)*-?\d+)\n\s+\]")
+_DAYS: Final = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # 0 and 7 are both Sunday
+_TOLD: Final = {
+    "title", "description", "timezone", "duration", "openHours", "videoConferencing",
+    "videoConferencingProvider", "location",
+}  # fmt: skip
+
+
+def facts(group: GroupView) -> list[tuple[str, str]]:
+    """Label and text of everything that a group's templates say, the usual things first."""
+    meeting = group.meeting_configuration
+    told = [
+        ("Meets", "; ".join(_person(person) for person in group.meeting_participants)),
+        ("Length", _minutes(meeting.get("duration"))),
+        ("Offered times", _hours(meeting.get("openHours"))),
+        ("Time zone", _text(meeting.get("timezone"))),
+        ("Where", _where(meeting)),
+        ("Text", _text(meeting.get("description"))),
+    ]
+    others = [(_label(key), _text(value)) for key, value in meeting.items() if key not in _TOLD]
+    return [(label, text) for label, text in [*told, *others] if text]
+
+
+def heading(group: GroupView) -> str:
+    """The meeting's title, else the template's name."""
+    return _text(group.meeting_configuration.get("title")) or group.meeting or group.campaign
+
+
+def pretty(value: Json) -> str:
+    """JSON as a person reads it, lists of numbers in one line."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+
+
+def contact(body: Mapping[str, Json]) -> list[tuple[str, str]]:
+    """Whom an example's body is for."""
+    name = " ".join(_text(body.get(key)) for key in ("firstName", "lastName"))
+    found = [
+        ("To", name.strip()),
+        ("Phone", _text(body.get("phoneNumber"))),
+        ("E-mail", _text(body.get("emailAddress"))),
+    ]
+    return [(label, text) for label, text in found if text]
+
+
+def _text(value: Json) -> str:
+    """Any value in a line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str | int | float):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _label(key: str) -> str:
+    """`bufferMinutes` as `Buffer minutes`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key).replace("_", " ")
+    return words[:1].upper() + words[1:].lower()
+
+
+def _minutes(value: Json) -> str:
+    return f"{value} minutes" if isinstance(value, int) and value != 1 else _text(value)
+
+
+def _where(meeting: Mapping[str, Json]) -> str:
+    if meeting.get("videoConferencing") is True:
+        provider = _text(meeting.get("videoConferencingProvider"))
+        return f"By video ({provider})" if provider else "By video"
+    return _text(meeting.get("location"))
+
+
+def _person(person: Mapping[str, Json]) -> str:
+    """Name, address and part of a participant."""
+    name, email = _text(person.get("name")), _text(person.get("email"))
+    said = f"{name} ({email})" if name and email else name or email or "somebody without a name"
+    return f"{said}, organizer" if person.get("isOrganizer") is True else said
+
+
+def _hours(value: Json) -> str:
+    """Opening hours: `Mon-Fri 09:00-17:00`."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return _text(value)
+    return "; ".join(_opening(item) if isinstance(item, Mapping) else _text(item) for item in value)
+
+
+def _opening(item: Mapping[str, Json]) -> str:
+    start, end, days = _text(item.get("start")), _text(item.get("end")), item.get("days")
+    if not (start and end) or not isinstance(days, Sequence) or isinstance(days, str):
+        return _text(item)
+    if not all(isinstance(day, int) and 0 <= day < len(_DAYS) for day in days):
+        return _text(item)
+    numbers = [day for day in days if isinstance(day, int)]
+    span = list(range(numbers[0], numbers[-1] + 1)) if numbers else []
+    if len(numbers) > 2 and numbers == span:  # noqa: PLR2004
+        named = f"{_DAYS[numbers[0]]}\u2013{_DAYS[numbers[-1]]}"
+    else:
+        named = ", ".join(_DAYS[day] for day in numbers)
+    zone = _text(item.get("timezone"))
+    return f"{named} {start}\u2013{end}" + (f" {zone}" if zone else "")
+
 
 # How much of everything is shown: all of it together stays under 5 MB, whatever is in the cells.
 _TASKS: Final = 60

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from importer.report.files import replacing
-from importer.report.night import Ending
+from importer.report.atomic_file import replacing
+from importer.report.night_report import FileEnding
 from importer.report.outcomes import MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from importer.report.night import NightReport
+    from importer.report.night_report import NightReport
 
 
 def write_metrics(night: NightReport, path: Path) -> None:
@@ -43,7 +43,11 @@ def _lines(night: NightReport) -> Iterator[str]:
     yield from _gauge(
         "importer_night_files",
         "Files of the last night by what became of them.",
-        ((f'ending="{each.value}"', endings[each]) for each in Ending if each != Ending.RELEASED),
+        (
+            (f'ending="{each.value}"', endings[each])
+            for each in FileEnding
+            if each != FileEnding.RELEASED
+        ),
     )
     for name, about, value in (
         ("night_duration_seconds", "How long the last night took.", night.took_s),

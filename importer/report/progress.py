@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from importer.report.wording import counted, duration, number, plain
+from importer.report.formatting import counted, duration, number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.problems import SCHEMA, in_words
-from importer.report.wording import counted
+from importer.report.formatting import counted
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
 

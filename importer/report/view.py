@@ -1,32 +1,227 @@
-"""What a reader is told of a plan or a run, worked out once: every form renders only this."""
+"""The lists of a plan that readers are shown: its files, its groups, its counts of problems."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.model import RowStatus
+from importer.planning.identity import Identity
+from importer.planning.payload import submissions
+from importer.planning.plan import SHOWN
 from importer.problems import with_words
-from importer.report.commands import Said
-from importer.report.examples import PREVIEW, examples
-from importer.report.lists import files_of, group_of, problem_counts_of
+from importer.report.formatting import GivenFlags, counted, duration, number
 from importer.report.outcomes import outcomes, totals
 from importer.report.tasks import tasks
-from importer.report.verdict import asides, headline
 from schemas.codes import Severity
-from schemas.columns import ROW
+from schemas.columns import GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from importer.identity import Identity
     from importer.ledger.records import RowOutcome
-    from importer.model import Counts, Plan, RunReport
-    from importer.report.lists import FileView, GroupView, ProblemCount
+    from importer.model import Counts, Group, Json, Plan, RunReport, Table
     from importer.report.tasks import Task
     from importer.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """A file, how it was understood, and what became of its rows.
+
+    Attributes:
+        read: rows read; `rejected` and `ready` are among them.
+        columns: header -> canonical column, in file order.
+        extra: header -> placeholder name.
+        ignored: headers that were left out.
+        notes: sentences.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    encoding: str
+    delimiter: str
+    sheet: str | None
+    header_row: int
+    read: int
+    ready: int
+    rejected: int
+    columns: Mapping[str, str]
+    extra: Mapping[str, str]
+    ignored: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group with its templates as they were filled in, and the body of one of its rows.
+
+    Attributes:
+        campaign: campaignId, or externalCampaignId where there is no other.
+        example: the request body of `example_row`, or None.
+        example_row: file and spreadsheet row of the example, in words.
+    """
+
+    campaign: str
+    meeting: str
+    participants: str
+    rows: int
+    bindings: Mapping[str, str] = field(repr=False)
+    meeting_configuration: Mapping[str, Json] = field(repr=False)
+    meeting_participants: tuple[Mapping[str, Json], ...] = field(repr=False)
+    example: Mapping[str, Json] | None = field(repr=False, default=None)
+    example_row: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemCount:
+    """How many problems of one code a column has."""
+
+    code: str
+    column: str | None
+    severity: str
+    count: int
+
+
+def files_of(plan: Plan) -> tuple[FileView, ...]:
+    """One for each table, with the rows counted by status."""
+    status = plan.rows.group_by(SOURCE, "status").len()
+    counted_rows = {(source, state): count for source, state, count in status.iter_rows()}
+    return tuple(_file(table, position, counted_rows) for position, table in enumerate(plan.tables))
+
+
+def _file(table: Table, position: int, rows: Mapping[tuple[int, str], int]) -> FileView:
+    """One of them."""
+    source = table.source
+    return FileView(
+        name=source.name,
+        sha256=source.sha256,
+        size=source.size,
+        encoding=source.encoding,
+        delimiter=source.delimiter,
+        sheet=source.sheet,
+        header_row=source.header_row,
+        read=sum(rows.get((position, status), 0) for status in RowStatus),
+        ready=rows.get((position, RowStatus.READY), 0),
+        rejected=rows.get((position, RowStatus.REJECTED), 0),
+        columns=table.mapping,
+        extra=table.extra,
+        ignored=table.ignored,
+        notes=table.notes,
+    )
+
+
+def group_of(group: Group, example: tuple[str, Mapping[str, Json]] | None) -> GroupView:
+    """The view of a group; the example is a row in words and its body."""
+    return GroupView(
+        campaign=group.campaign or group.external_campaign,
+        meeting=group.meeting,
+        participants=group.participants,
+        rows=group.rows,
+        bindings=group.bindings,
+        meeting_configuration=group.meeting_configuration,
+        meeting_participants=group.meeting_participants,
+        example=example[1] if example else None,
+        example_row=example[0] if example else "",
+    )
+
+
+def problem_counts_of(problems: pl.DataFrame) -> tuple[ProblemCount, ...]:
+    """Counts by code, column and severity."""
+    ranks = {severity.value: rank for rank, severity in enumerate(Severity)}
+    found = [
+        ProblemCount(code, column, severity, count)
+        for code, column, severity, count in problems.group_by("code", "column", "severity")
+        .len()
+        .iter_rows()
+    ]
+    return tuple(
+        sorted(
+            found,
+            key=lambda each: (ranks[each.severity], -each.count, each.code, each.column or ""),
+        )
+    )
+
+
+PREVIEW: Final = Identity(hmac_key=b"preview", organization="preview")
+"""Makes the keys of examples where nobody has the real ones."""
+
+
+def examples(
+    plan: Plan, settings: Settings, identity: Identity = PREVIEW, *, most: int = SHOWN
+) -> dict[int, tuple[str, Mapping[str, Json]]]:
+    """Position of a group -> its first row in words, and the request body of that row.
+
+    Args:
+        plan: what a run would send.
+        settings: shape the bodies.
+        identity: makes the external ids of rows that have none of their own.
+        most: only for so many groups, the first ones.
+    """
+    first = plan.frame.filter(pl.col(GROUP) < most).unique(GROUP, keep="first", maintain_order=True)
+    plan = dataclasses.replace(plan, groups=plan.groups[:most])
+    several = len(plan.tables) > 1
+    found = {}
+    groups = first[GROUP].to_list()
+    for group, each in zip(groups, submissions(plan, identity, settings, first), strict=True):
+        file = f" of {plan.tables[each.source].source.name}" if several else ""
+        found[group] = (f"row {each.row}{file}", each.body)
+    return found
+
+
+def headline(counts: Counts, groups: int) -> str:
+    """What would happen: `312 of 340 rows are ready for 4 groups; 28 need fixing.`.
+
+    A single row, none at all and all of them are said as a person would.
+    """
+    if not counts.read:
+        return "There are no rows to import."
+    fixing = f"{number(counts.rejected)} {'needs' if counts.rejected == 1 else 'need'} fixing"
+    return f"{_ready(counts, groups)}; {fixing if counts.rejected else 'nothing needs fixing'}."
+
+
+def _ready(counts: Counts, groups: int) -> str:
+    """The first half of the sentence."""
+    one = counts.read == 1
+    if not counts.ready:
+        return (
+            "The only row is not ready" if one else f"None of {number(counts.read)} rows is ready"
+        )
+    for_groups = f"ready for {counted(groups, 'group')}"
+    if counts.ready == counts.read:
+        return f"{'The only row is' if one else f'All {number(counts.read)} rows are'} {for_groups}"
+    verb = "is" if counts.ready == 1 else "are"
+    return f"{number(counts.ready)} of {number(counts.read)} rows {verb} {for_groups}"
+
+
+def asides(counts: Counts, unusable: int, send_s: float) -> Iterator[str]:
+    """What else happens, in sentences.
+
+    Args:
+        counts: of the plan.
+        unusable: files with a fault that keeps all their rows out.
+        send_s: seconds that sending the ready rows takes.
+    """
+    if unusable:
+        yield f"{counted(unusable, 'file')} could not be used."
+    if counts.duplicates:
+        verb = "repeats" if counts.duplicates == 1 else "repeat"
+        yield f"{_rows(counts.duplicates)} {verb} a person of an earlier row: left out."
+    if counts.already_imported:
+        verb = "was" if counts.already_imported == 1 else "were"
+        yield f"{_rows(counts.already_imported)} {verb} dealt with by an earlier run: left out."
+    if counts.ready:
+        yield f"Sending takes {duration(send_s)}."
+
+
+def _rows(count: int) -> str:
+    return counted(count, "row")
+
 
 BATCH: Final = 20_000
 """Problems that are put into words at a time."""
@@ -58,7 +253,7 @@ class PlanView:
     problem_counts: tuple[ProblemCount, ...]
     send_s: float
     blocked: bool
-    said: Said = field(default_factory=Said)
+    said: GivenFlags = field(default_factory=GivenFlags)
     made: datetime | None = None
 
     @property
@@ -131,7 +326,7 @@ def of_plan(
         problem_counts=problem_counts_of(plan.problems),
         send_s=plan.counts.ready / settings.rate_per_s,
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
-        said=Said.of(settings),
+        said=GivenFlags.of(settings),
         made=made,
     )
 
@@ -155,7 +350,7 @@ class RunView:
     files: tuple[str, ...]
     outcomes: pl.DataFrame = field(repr=False)
     totals: Mapping[str, int]
-    said: Said = field(default_factory=Said)
+    said: GivenFlags = field(default_factory=GivenFlags)
 
     def with_status(self, *statuses: str) -> pl.DataFrame:
         """The lines that ended with one of these words, in order of file and row."""
@@ -177,5 +372,5 @@ def of_run(
         settings: of whoever reads it, who may go on with the same.
     """
     frame = outcomes(rows, files)
-    said = Said() if settings is None else Said.of(settings)
+    said = GivenFlags() if settings is None else GivenFlags.of(settings)
     return RunView(report, tuple(files), frame, totals(frame), said)

@@ -4,8 +4,8 @@
 secrets directory alone, and are read when they are asked for.
 """
 
-from importer.settings.environment import Credentials
-from importer.settings.load import FILE_NAME, IN_AN_INBOX, load_settings
-from importer.settings.model import Settings
+from importer.settings.secrets import Credentials
+from importer.settings.settings import Settings
+from importer.settings.sources import FILE_NAME, IN_AN_INBOX, load_settings
 
 __all__ = ["FILE_NAME", "IN_AN_INBOX", "Credentials", "Settings", "load_settings"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from importer.documents import read_yaml
 from importer.errors import SettingsError
+from importer.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from importer.mistakes import near
+from importer.yaml_files import near
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME
 

@@ -1,6 +1,6 @@
 """Run the schemas over normalised rows, turn failures into problems, find repeats."""
 
-from importer.validate.repeats import Repeats
-from importer.validate.rows import Sifted, settle, sift
+from importer.validate.checks import Sifted, settle, sift
+from importer.validate.duplicates import Repeats
 
 __all__ = ["Repeats", "Sifted", "settle", "sift"]

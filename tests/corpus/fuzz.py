@@ -21,7 +21,7 @@ from typing import Final
 from importer.loader import load
 from importer.model import RowStatus
 from importer.settings import Settings
-from tests.tables import checked
+from tests.support.tables import checked
 
 FILES: Final = sorted((Path(__file__).parent / "files").iterdir())
 SETTINGS: Final = Settings(campaign="camp-42", max_bytes=10_000_000, max_expanded_bytes=50_000_000)

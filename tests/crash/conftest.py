@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.serve import running
+from importer.sandbox.server import running
 from tests.crash.nursery import ROOT
-from tests.desk import CREDENTIALS, Desk
+from tests.support.desk import CREDENTIALS, Desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

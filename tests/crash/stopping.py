@@ -12,10 +12,10 @@ import sys
 from itertools import count
 from typing import TYPE_CHECKING, NoReturn
 
-from importer import pipeline
+from importer import deliver
 from importer.errors import ImporterError
-from importer.order import Order
-from importer.people import looking
+from importer.planning.history import looking
+from importer.sending.delivery import Order
 from importer.settings import load_settings
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def _code(write: str, command: str, *files: str) -> int:
     order = Order(command, settings.credentials(), on_commit=stopping_at(int(write)))
     if command == "run":
         with looking(settings) as look:
-            plan = pipeline.prepare(files, settings, look)
-        report = pipeline.deliver(plan, settings, order)
+            plan = deliver.prepare(files, settings, look)
+        report = deliver.deliver(plan, settings, order)
     else:
-        report = pipeline.resume(None, settings, order)
+        report = deliver.resume(None, settings, order)
     return report.exit_code
 
 

@@ -18,7 +18,7 @@ from tests.crash.conftest import people
 
 if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
-    from tests.desk import Desk
+    from tests.support.desk import Desk
 
 EVERYBODY = sorted(f"zq{number}@example.org" for number in range(12))
 

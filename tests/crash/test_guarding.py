@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from importer.sandbox.sandbox import Sandbox
-    from tests.desk import Desk
+    from tests.support.desk import Desk
 
 
 def test_a_canary_holds_the_others_back(desk: Desk, sandbox: Sandbox) -> None:

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.client import Client
 from importer.errors import Exit
-from importer.guards import Ending, Guards
 from importer.ledger import Ledger
-from importer.ledger.journal import Journal
 from importer.ledger.records import NewRun
+from importer.ledger.writer import LedgerWriter
 from importer.model import Outcome, PlannedRow, RowStatus, State, Verb
-from importer.pacing import Pace
-from importer.retry import Policy
-from importer.submitter import submit
-from tests import made
-from tests.misdeeds import CLEAR, CREATED, DOUBTFUL, answers_on
-from tests.sockets import Peer, Seen, nobody_listens, serving
+from importer.sending.circuit_breaker import Ending, Guards
+from importer.sending.client import Client
+from importer.sending.rate_limiter import Pace
+from importer.sending.retry import Policy
+from importer.sending.worker import submit
+from tests.support import made
+from tests.support.misdeeds import CLEAR, CREATED, DOUBTFUL, answers_on
+from tests.support.sockets import Peer, Seen, nobody_listens, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.misdeeds import Behaviour
+    from tests.support.misdeeds import Behaviour
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def sent(
     settings = made.settings(base_url=url, **{**quick, **chosen})
     wanted = set(ledger.sendable(run))
     outcomes: list[Outcome] = []
-    async with Client(settings, made.CREDENTIALS) as client, Journal(ledger, run) as journal:
+    async with Client(settings, made.CREDENTIALS) as client, LedgerWriter(ledger, run) as journal:
         ending = await submit(
             (each for each in map(made.submission, range(100)) if each.key in wanted),
             client=client,

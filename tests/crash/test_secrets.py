@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from importer.deliver import prepare
 from importer.errors import Exit
-from importer.pipeline import prepare
 from importer.settings import load_settings
 from tests.crash.nursery import ROOT
 from tests.unit.ledger.test_privacy import personal, told
 
 if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
-    from tests.desk import Desk
+    from tests.support.desk import Desk
 
 SAMPLES = ("recruiter-export.csv", "workbook.xlsx", "every-fault.csv")
 FAULTS = "422:0.1,500-after:0.1,reset-after:0.1,429:0.05:0"

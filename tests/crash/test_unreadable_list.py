@@ -12,7 +12,7 @@ from tests.crash.conftest import people
 
 if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
-    from tests.desk import Desk
+    from tests.support.desk import Desk
 
 UNREADABLE = ("list-500:1", "list-garbage:1", "list-loop:1", "list-html:1", "list-403:1")
 ALL = ("--max-failures-in-a-row", "1000")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
-from tests.bench.people import people
-from tests.bench.phones import everywhere
 from tests.crash.nursery import ROOT
+from tests.support.bench.people import people
+from tests.support.bench.phones import everywhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

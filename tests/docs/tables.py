@@ -10,7 +10,7 @@ from importer.cli.main import COMMANDS
 from importer.errors import EXIT_MEANING
 from importer.model import STATE_MEANING
 from importer.settings import Settings
-from importer.settings.nightly import NightlySettings
+from importer.settings.settings import NightlySettings
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
 

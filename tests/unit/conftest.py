@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.place import Place, place
+from tests.support.place import Place, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from importer import problems
 from importer.problems import at, in_words, one, with_severities, with_words
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
-from tests.tables import table
+from tests.support.tables import table
 
 TABLE = table([{"phone_number": "x", "Shoe size": "38"}])
 

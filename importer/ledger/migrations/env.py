@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from importer.ledger.schema import VERSION_TABLE
+from importer.ledger.connection import VERSION_TABLE
 from importer.ledger.tables import metadata
 
 context.configure(

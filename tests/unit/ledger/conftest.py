@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.ledger import Ledger
-from tests.postgres import SERVER, server_url
+from tests.support.postgres import SERVER, server_url
 from tests.unit.ledger.made import Clock
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from importer.ledger import Ledger
-from importer.ledger.journal import Journal
 from importer.ledger.records import Settlement
+from importer.ledger.writer import LedgerWriter
 from importer.model import State
 from tests.unit.ledger.made import absent, found, new_run, ready, submission
 
@@ -55,7 +55,7 @@ class Points:
 async def send(ledger: Ledger, run: str, api: Api, points: Points) -> None:
     """Two workers send what is open."""
     keys = iter(ledger.sendable(run))
-    async with Journal(ledger, run) as journal:
+    async with LedgerWriter(ledger, run) as journal:
 
         async def work() -> None:
             for key in keys:

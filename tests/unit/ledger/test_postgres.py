@@ -14,10 +14,10 @@ from sqlalchemy import create_engine, inspect, make_url
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
-from importer.ledger.journal import Journal
+from importer.ledger.connection import VERSION_TABLE
 from importer.ledger.records import Settlement
-from importer.ledger.schema import VERSION_TABLE
 from importer.ledger.tables import metadata
+from importer.ledger.writer import LedgerWriter
 from importer.model import State
 from tests.unit.ledger.made import new_run, ready, settled, submission
 
@@ -103,7 +103,7 @@ def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_ur
     async def both() -> list[str]:
         sent: list[str] = []
 
-        async def send(journal: Journal, key: str) -> None:
+        async def send(journal: LedgerWriter, key: str) -> None:
             try:
                 await journal.intend(submission(key))
             except LedgerError:
@@ -111,7 +111,7 @@ def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_ur
             sent.append(key)
             await journal.settle(Settlement(key, State.CREATED, 201))
 
-        async with Journal(server_ledger, run) as one, Journal(other, run) as two:
+        async with LedgerWriter(server_ledger, run) as one, LedgerWriter(other, run) as two:
             await asyncio.gather(*(send(journal, key) for key in names for journal in (one, two)))
         return sent
 

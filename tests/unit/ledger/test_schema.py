@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
-from importer.ledger.schema import MIGRATIONS, VERSION_TABLE, VERSIONS
+from importer.ledger.connection import MIGRATIONS, VERSION_TABLE, VERSIONS
 from importer.ledger.tables import metadata
 from importer.model import State
 from tests.unit.ledger.made import new_run, ready

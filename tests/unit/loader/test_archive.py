@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from importer.loader import archive
-from importer.loader.refusal import Refusal
+from importer.loader import files
+from importer.loader.sheet import Refusal
 from schemas.codes import Code
 from tests.corpus.text_files import PLAIN, zipped
 
@@ -20,7 +20,7 @@ BOMB = b"\0" * 3_000_000
 def refused(data: bytes, limit: int = 1_000_000) -> Refusal:
     """Why data are not unpacked."""
     with pytest.raises(Refusal) as caught:
-        archive.unpack(data, limit)
+        files.unpack(data, limit)
     return caught.value
 
 
@@ -38,7 +38,7 @@ def refused(data: bytes, limit: int = 1_000_000) -> Refusal:
 )
 def test_one_list_comes_out(data: bytes) -> None:
     """Out of gzip, zip and gzip in zip; other members do not matter."""
-    assert archive.unpack(data, 1_000_000) == LIST
+    assert files.unpack(data, 1_000_000) == LIST
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from importer.loader.cutting import end_of_data, end_of_rows, halved, rows_in, rows_of
+from importer.loader.csv_reader import end_of_data, end_of_rows, halved, rows_in, rows_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from importer.loader.dialect import Dialect, detect
+from importer.loader.delimited import Dialect, detect_dialect
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,19 @@ from importer.loader.dialect import Dialect, detect
 )
 def test_delimiter(head: str, delimiter: str) -> None:
     """The delimiter of the table counts, not that of its texts."""
-    assert detect(head, {}) == Dialect(delimiter)
+    assert detect_dialect(head, {}) == Dialect(delimiter)
 
 
 @pytest.mark.parametrize("said", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_line_that_says_it(said: str, end: str) -> None:
     """`sep=;` is believed, whatever the rest looks like."""
-    assert detect(f"{said}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", said=True)
+    assert detect_dialect(f"{said}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", said=True)
 
 
 def test_headers_of_the_settings_are_known() -> None:
     """An override tells the delimiter, too."""
     head = "Tel, mobile|Who, exactly\n1|Ada\n"
-    assert detect(head, {"Tel, mobile": "phone_number", "Who, exactly": "full_name"}) == Dialect(
-        "|"
-    )
+    assert detect_dialect(
+        head, {"Tel, mobile": "phone_number", "Who, exactly": "full_name"}
+    ) == Dialect("|")

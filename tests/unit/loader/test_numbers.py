@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from importer.loader import numbers
+from importer.loader import sheet
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from importer.loader import numbers
 )
 def test_plain(value: float, text: str) -> None:
     """No exponent, no `.0`, fifteen digits."""
-    assert numbers.plain(value) == text
+    assert sheet.plain(value) == text
 
 
 @pytest.mark.parametrize(
@@ -41,18 +41,18 @@ def test_plain(value: float, text: str) -> None:
 )
 def test_moments(serial: float, text: str) -> None:
     """Days without a time, times without a day, and what is no date stays a number."""
-    assert numbers.moment(serial) == text
+    assert sheet.moment(serial) == text
 
 
 def test_moments_since_1904() -> None:
     """Old workbooks of the Mac count from another day."""
-    assert numbers.moment(44620, since_1904=True) == "2026-03-01"
-    assert numbers.moment(0, since_1904=True) == "1904-01-01"
+    assert sheet.moment(44620, since_1904=True) == "2026-03-01"
+    assert sheet.moment(0, since_1904=True) == "1904-01-01"
 
 
 def test_elapsed_time() -> None:
     """More than a day is not cut to a clock."""
-    assert numbers.moment(1.25, elapsed=True) == "30:00:00"
+    assert sheet.moment(1.25, elapsed=True) == "30:00:00"
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_elapsed_time() -> None:
 )
 def test_which_formats_are_dates(number: int, code: str | None, date: bool) -> None:  # noqa: FBT001
     """Letters in quotation marks, brackets and after a backslash do not count."""
-    assert numbers.is_date(number, code) is date
+    assert sheet.is_date(number, code) is date

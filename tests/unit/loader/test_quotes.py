@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from importer.loader.records import records
+from importer.loader.csv_reader import records
 
 
 def read(*lines: str, width: int | None = None) -> list[tuple[int, list[str], bool]]:

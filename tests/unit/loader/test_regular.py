@@ -6,9 +6,9 @@ import codecs
 
 import pytest
 
-from importer.loader import regular
-from importer.loader.cells import Record
+from importer.loader import delimited
 from importer.loader.delimited import open_text
+from importer.loader.sheet import Record
 from importer.settings import Settings
 
 HEADER = "Phone,First name,Note\n"
@@ -17,7 +17,7 @@ HEADER = "Phone,First name,Note\n"
 def fast(text: bytes) -> list[tuple[object, ...]] | None:
     """What the fast road reads below a header in the first row, if it is taken."""
     header = open_text(text, Settings()).head()[0]
-    frame = regular.read(text, text.index(b"\n") + 1, ",", header)
+    frame = delimited.read_regular(text, text.index(b"\n") + 1, ",", header)
     return None if frame is None else frame.rows()
 
 
@@ -70,7 +70,7 @@ def test_the_header_is_where_it_was_found() -> None:
     """Rows count on from the header, wherever it stands."""
     text = b"Candidates\n\nPhone,Name\n1,Ada\n"
     header = Record(3, ["Phone", "Name"], first_line=2, end_line=3)
-    frame = regular.read(text, text.index(b"1,"), ",", header)
+    frame = delimited.read_regular(text, text.index(b"1,"), ",", header)
     assert frame is not None
     assert frame.rows() == [(4, "1", "Ada")]
 
@@ -89,5 +89,5 @@ def test_the_header_is_where_it_was_found() -> None:
 def test_rows_without_their_header(text: bytes, rows: list[tuple[object, ...]] | None) -> None:
     """A text from the middle of a list: as wide as the header, on rows that count on."""
     header = Record(1, ["Phone", "Name"], end_line=1)
-    frame = regular.read(text, 0, ",", header, before=10)
+    frame = delimited.read_regular(text, 0, ",", header, before=10)
     assert (None if frame is None else frame.rows()) == rows

@@ -12,11 +12,9 @@ import polars as pl
 import pytest
 from openpyxl import Workbook as Book
 
-from importer.loader import biff, compound
-from importer.loader.hidden import spread
-from importer.loader.parts import Merged, column_letters, column_place, ranges
-from importer.loader.refusal import Refusal
-from importer.loader.workbook import open_workbook
+from importer.loader import xls
+from importer.loader.sheet import Merged, Refusal, column_letters, column_place, ranges
+from importer.loader.workbook import open_workbook, spread
 from importer.settings import Settings
 from schemas.codes import Code
 from schemas.columns import ROW
@@ -134,7 +132,7 @@ def test_a_locked_workbook() -> None:
     struct.pack_into("<HB", entry, 64, len(name) + 2, 2)
     struct.pack_into("<II", entry, 116, 0xFFFFFFFE, 10_000)
     header = bytearray(512)
-    header[:8] = compound.MAGIC
+    header[:8] = xls.MAGIC
     struct.pack_into("<HH", header, 30, 9, 6)
     struct.pack_into("<I", header, 48, 1)
     struct.pack_into("<3I", header, 56, 4096, 0xFFFFFFFE, 0)
@@ -146,9 +144,9 @@ def test_a_locked_workbook() -> None:
 
 def test_strings_over_the_break_of_a_record() -> None:
     """A shared string goes on in the next record, perhaps in another width."""
-    book = biff.Globals()
+    book = xls.Globals()
     parts = [b"\x05\x00\x00Ab", b"\x01" + "łód".encode("utf-16-le"), b"\x01\x00\x00x"]
-    strings = biff.Strings(parts, book)
+    strings = xls.Strings(parts, book)
     assert strings.text() == "Abłód"
 
 

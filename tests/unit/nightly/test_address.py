@@ -6,7 +6,7 @@ import pytest
 
 from importer.errors import UsageError
 from importer.nightly.remote.address import Address, is_remote
-from importer.nightly.remote.inbox import folder_of
+from importer.nightly.remote.remote_inbox import folder_of
 
 
 @pytest.mark.parametrize(

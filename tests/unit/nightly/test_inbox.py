@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import ConfigurationError
-from importer.nightly.alone import alone
-from importer.nightly.inbox import Inbox, free
-from importer.nightly.watching import Watch
-from tests.nights import people
+from importer.nightly.inbox import Inbox, alone, free
+from importer.nightly.night import Watch
+from tests.support.nights import people
 
 if TYPE_CHECKING:
     from pathlib import Path

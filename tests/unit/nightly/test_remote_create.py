@@ -11,10 +11,9 @@ import pytest
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
-from importer.nightly.belonging import belong
-from importer.nightly.mark import NAME, Mark, text_of
+from importer.nightly.ownership import NAME, Mark, belong, text_of
 from importer.nightly.remote.address import Address
-from importer.nightly.remote.files import ObjectFiles
+from importer.nightly.remote.backends import ObjectFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

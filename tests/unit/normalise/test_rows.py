@@ -11,7 +11,7 @@ from importer.normalise import normalise
 from importer.problems import in_words
 from schemas.codes import Code
 from schemas.columns import BY_NAME, ROW, SOURCE
-from tests.tables import SETTINGS, Row, faults, table
+from tests.support.tables import SETTINGS, Row, faults, table
 
 
 def one(**cells: str | None) -> tuple[dict[str, str | None], list[tuple[str, str, str]]]:

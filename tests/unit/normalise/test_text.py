@@ -9,8 +9,7 @@ import unicodedata
 import polars as pl
 import pytest
 
-from importer.normalise.characters import SURE
-from importer.normalise.text import folded, tidy, visible
+from importer.normalise.text import SURE, folded, tidy, visible
 
 LINE, TEXT = "line", "text"
 

@@ -12,7 +12,7 @@ import pytest
 from importer import problems
 from importer.ledger.records import RowOutcome
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
-from importer.planning import KNOWN
+from importer.planning.plan import KNOWN
 from importer.report import view
 from schemas.codes import Code, Severity
 from schemas.columns import COLUMNS, GROUP, ROW, SOURCE

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from importer.model import Counts
-from importer.report.charts import BARS, Share, causes, group_bars, shares
-from importer.report.lists import GroupView
+from importer.report.html import BARS, Share, causes, group_bars, shares
 from importer.report.tasks import Task
+from importer.report.view import GroupView
 from schemas.codes import Code, Severity
 
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from importer.report.commands import Said, release_command
+from importer.report.formatting import GivenFlags, release_command
 from importer.settings import load_settings
 
 
@@ -60,11 +60,11 @@ def test_what_was_said_is_said_again(command: str, again: str) -> None:
         "campaign": "camp 1",
         "allow_recent": None,
     }
-    assert Said.of(load_settings(None, flags)).again(command) == again
+    assert GivenFlags.of(load_settings(None, flags)).again(command) == again
 
 
 def test_a_switch_has_no_value_and_a_password_is_not_repeated() -> None:
     """What is shown on a terminal may be copied anywhere."""
     url = "postgresql://importer:secret@db/importer"
-    said = Said.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
+    said = GivenFlags.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
     assert said.again("run") == " --ledger 'postgresql://importer:***@db/importer' --retry-rejected"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from importer.report.examples import examples
+from importer.report.view import examples
 from importer.settings import Settings
 from schemas.columns import GROUP
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from importer import problems
 from importer.model import Group
-from importer.report.lists import files_of, group_of, problem_counts_of
+from importer.report.view import files_of, group_of, problem_counts_of
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.report.lists import GroupView
-from importer.report.meetings import contact, facts, heading, pretty
+from importer.report.html import contact, facts, heading, pretty
+from importer.report.view import GroupView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

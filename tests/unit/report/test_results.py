@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from importer.ledger.records import SourceFile
-from importer.report.results import OURS, Originals, reread, results, save_results, write_results
+from importer.report.export import OURS, Originals, reread, results, save_results, write_results
 from schemas.columns import returned
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from importer import problems
-from importer.report.spreadsheets import write_csv, write_rejected
+from importer.report.export import write_csv, write_rejected
 from schemas.codes import Code
 from schemas.columns import returned
 

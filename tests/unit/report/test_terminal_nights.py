@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from importer.ledger.nights import Night, NightFile
-from importer.report.terminal_nights import PastNight, nights_text
+from importer.report.terminal_history import PastNight, nights_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

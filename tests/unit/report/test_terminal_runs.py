@@ -11,7 +11,7 @@ from rich.console import Console
 
 from importer.ledger.records import Run, SourceFile
 from importer.model import State
-from importer.report import terminal_runs, view
+from importer.report import terminal_history, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def shown(what: RenderableType, width: int = 120) -> str:
 
 def test_a_run_says_what_became_of_its_rows(run_view: view.RunView) -> None:
     """Every word that rows ended with, how many, and what it means."""
-    text = shown(terminal_runs.run_text(run_view))
+    text = shown(terminal_history.run_text(run_view))
     assert (
         "Run 20261122-153000-3f2a: 1 conversation started from 6 rows.\nIt took 1 min 15 s." in text
     )
@@ -44,7 +44,7 @@ def test_a_run_says_what_became_of_its_rows(run_view: view.RunView) -> None:
 
 def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
     """Row, time and reason of each, and the commands that settle it."""
-    text = shown(terminal_runs.run_text(run_view))
+    text = shown(terminal_history.run_text(run_view))
     assert "4     doubtful   2026-11-22 15:30:00 UTC   The server failed (500)." in text
     assert "importer reconcile 20261122-153000-3f2a" in text
     assert "importer resolve 20261122-153000-3f2a ROW --sent ID" in text
@@ -52,7 +52,7 @@ def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
 
 def test_what_was_not_sent_can_go_on(run_view: view.RunView) -> None:
     """Planned and unsent rows are counted together; phones in reasons are masked."""
-    text = shown(terminal_runs.run_text(run_view))
+    text = shown(terminal_history.run_text(run_view))
     assert "Go on with the 2 rows not sent" in text
     assert "importer resume 20261122-153000-3f2a" in text
     assert "7946 0018" not in text
@@ -61,8 +61,8 @@ def test_what_was_not_sent_can_go_on(run_view: view.RunView) -> None:
 
 def test_the_results_file_is_named(run_view: view.RunView) -> None:
     """Where it was written, or how to get it."""
-    assert "importer results 2026" in shown(terminal_runs.run_text(run_view))
-    text = shown(terminal_runs.run_text(run_view, results=Path("out/results.csv")))
+    assert "importer results 2026" in shown(terminal_history.run_text(run_view))
+    text = shown(terminal_history.run_text(run_view, results=Path("out/results.csv")))
     assert "Every row with what became of it is in out/results.csv." in text
     assert "importer results" not in text
 
@@ -73,7 +73,7 @@ def test_a_perfect_run_is_short(
     """No worklist, no commands that have nothing to do."""
     report = dataclasses.replace(run_report, exit_code=0)
     rows = [row_outcome(row, State.CREATED) for row in range(2, 5)]
-    text = shown(terminal_runs.run_text(view.of_run(report, rows, ["a.csv"])))
+    text = shown(terminal_history.run_text(view.of_run(report, rows, ["a.csv"])))
     assert "3 conversations started from 3 rows." in text
     assert "Exit code 0: all well." in text
     for absent in ("settle", "Not sent", "resume", "reconcile", "rejected"):
@@ -85,7 +85,7 @@ def test_a_run_that_stopped_says_why(
 ) -> None:
     """The reason stands right below the headline."""
     report = dataclasses.replace(run_report, stopped="401: the key is refused", exit_code=4)
-    text = shown(terminal_runs.run_text(view.of_run(report, [row_outcome(2)], ["a.csv"])))
+    text = shown(terminal_history.run_text(view.of_run(report, [row_outcome(2)], ["a.csv"])))
     assert "no conversation was started." in text
     assert "It stopped early: 401: the key is refused" in text
 
@@ -95,16 +95,16 @@ def test_long_worklists_say_what_is_left_out(
 ) -> None:
     """Twenty are shown."""
     rows = [row_outcome(row, State.DOUBTFUL) for row in range(2, 102)]
-    text = shown(terminal_runs.run_text(view.of_run(run_report, rows, ["a.csv"])))
+    text = shown(terminal_history.run_text(view.of_run(run_report, rows, ["a.csv"])))
     assert "and 80 more rows" in text
 
 
 def test_results_as_a_table(run_view: view.RunView) -> None:
     """A line for each row; what is cut is said, with how to get all."""
-    text = shown(terminal_runs.results_table(run_view))
+    text = shown(terminal_history.results_table(run_view))
     assert "2     created             conv-1         2026-11-22 15:30:00 UTC" in text
     assert len([line for line in text.splitlines() if line[:1].isdigit()]) == 6
-    cut = shown(terminal_runs.results_table(run_view, most=2))
+    cut = shown(terminal_history.results_table(run_view, most=2))
     assert "and 4 more rows; --format csv gives them all." in cut
 
 
@@ -122,7 +122,7 @@ def test_runs_as_a_table(run_report: RunReport) -> None:
         pid=1,
     )
     counts = {run.id: {State.CREATED: 1200, State.SENDING: 1, State.DOUBTFUL: 1}}
-    text = shown(terminal_runs.runs_table([run], counts), 160)
+    text = shown(terminal_history.runs_table([run], counts), 160)
     assert "a.csv, b.csv" in text
     assert "1,200 created, 2 doubtful" in text
     assert text.splitlines()[-1].split()[-2:] == ["not", "finished"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importer.model import Counts
-from importer.report.verdict import asides, headline
+from importer.report.view import asides, headline
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from importer.report.wording import counted, duration, elapsed, listed, number, plain, read_as, size
+from importer.report.formatting import (
+    counted,
+    duration,
+    elapsed,
+    listed,
+    number,
+    plain,
+    read_as,
+    size,
+)
 
 
 def test_numbers_are_grouped_and_nouns_agree() -> None:

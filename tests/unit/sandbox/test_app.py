@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from importer.sandbox.serve import running
+from importer.sandbox.server import running
 
 if TYPE_CHECKING:
     import httpx

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from importer.sandbox.conversations import Conversations
 from importer.sandbox.faults import Fate
+from importer.sandbox.store import Conversations
 
 START_S = 1_800_000_000.0
 

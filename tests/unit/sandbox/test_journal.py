@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import ConfigurationError
-from importer.sandbox.conversations import Conversations
-from importer.sandbox.journal import Entry, Journal, read
+from importer.sandbox.store import Conversations, Entry, Journal, read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from importer.sandbox.quota import Quota
-from importer.sandbox.serve import running
+from importer.sandbox.sandbox import Quota
+from importer.sandbox.server import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from importer.sandbox.rules import refusal
+from importer.sandbox.validation import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from importer import problems
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
-from tests.tables import SETTINGS, Row, checked, faults, statuses, table
+from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
 
 if TYPE_CHECKING:
     from importer.settings import Settings

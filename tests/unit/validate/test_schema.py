@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from importer.normalise import normalise
-from importer.validate.schema import failures, refuse_foreign
+from importer.validate.checks import failures, refuse_foreign
 from schemas.candidates import CANDIDATE, EXCUSED
 from schemas.codes import Code
 from schemas.columns import ROW
-from tests.tables import SETTINGS, Row, table
+from tests.support.tables import SETTINGS, Row, table
 
 SECRET = "Ada-Personal-Name"
 

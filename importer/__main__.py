@@ -1,0 +1,5 @@
+"""`python -m importer` is the command line."""
+
+from importer.cli.main import main
+
+main()

@@ -1,0 +1,141 @@
+"""`importer runs`, `importer results` and `importer purge`: what the ledger remembers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from importer.cli.options import settings_flags, settings_of
+from importer.deliver import report_of
+from importer.errors import LedgerError, UsageError
+from importer.ledger import Ledger, held
+from importer.loader import load
+from importer.model import State
+from importer.report import view
+from importer.report.export import Form, reread, save_results, write_results
+from importer.report.terminal_history import PastNight, nights_text, results_table, runs_table
+from importer.settings.flags import FLAGS
+
+if TYPE_CHECKING:
+    from importer.ledger.nights import Night
+    from importer.settings import Settings
+
+
+def opened(settings: Settings) -> Ledger:
+    """The ledger for looking at; raises LedgerError where nothing ran yet."""
+    ledger = Ledger.open_existing(settings.ledger)
+    if ledger is None:
+        raise LedgerError(
+            "There is no ledger yet: nothing was ever sent from here.",
+            "Begin with `importer run FILE`, or name the ledger with --ledger or --config.",
+        )
+    return ledger
+
+
+@click.command(short_help="List the runs and the nights in the ledger.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The newest so many."
+)
+@settings_flags(*FLAGS["runs"])
+def runs(*, limit: int, config: Path | None, **flags: object) -> None:
+    """List the runs in the ledger, the newest first, with what became of their rows.
+
+    Below them stand the nights of `importer nightly`: how each ended, its files, and what still
+    needs a person.
+    """
+    with opened(settings_of(config, flags)) as ledger:
+        found = ledger.runs(limit)
+        counts = {run.id: ledger.counts(run.id) for run in found}
+        nights = [_past_night(ledger, night) for night in ledger.nights.listed(limit)]
+        doubtful = len(ledger.doubtful()) if nights else 0
+        several = len(ledger.nights.inboxes()) > 1
+    console = Console()
+    if found or not nights:
+        console.print(runs_table(found, counts))
+    if nights:
+        console.print(nights_text(nights, doubtful, several=several), crop=False)
+
+
+def _past_night(ledger: Ledger, night: Night) -> PastNight:
+    files = ledger.nights.of_night(night.id)
+    newest = {file.sha256: ledger.nights.last(file.sha256) or file for file in files}
+    counts = {run: report_of(ledger, ledger.run(run)) for run in {f.run for f in files if f.run}}
+    rejected = {
+        run: report.counts.rejected + report.states.get(State.REJECTED, 0)
+        for run, report in counts.items()
+    }
+    return PastNight(night, sorted(files, key=lambda file: file.position), newest, rejected)
+
+
+@click.command(short_help="Show what became of each row of a run.")
+@click.argument("run_id", required=False, metavar="[RUN]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "csv", "json", "parquet"]),
+    default="text",
+    show_default=True,
+    help="A table, or every row: the file's own columns with import_status, conversation_id, "
+    "reason and attempted_at after them.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write into this file; else to standard output.",
+)
+@settings_flags(*FLAGS["results"])
+def results(
+    run_id: str | None, *, form: str, output: Path | None, config: Path | None, **flags: object
+) -> None:
+    """Show what became of each row of RUN, or of the newest run.
+
+    While the files lie where they were, the CSV is the next run's input: what is done is skipped,
+    what was fixed goes.
+    """
+    settings = settings_of(config, flags)
+    with opened(settings) as ledger:
+        run = ledger.run(run_id)
+        names = [source.name for source in run.sources]
+        shown = view.of_run(report_of(ledger, run), ledger.outcomes(run.id), names)
+    if form == "text":
+        Console().print(results_table(shown))
+        return
+    files = reread(run.sources, partial(load, settings=settings))
+    for sentence in files.missing:
+        click.echo(sentence, err=True)
+    wanted: Form = form  # type: ignore[assignment]  # click has checked it
+    if output is not None:
+        save_results(shown, files, output, wanted)
+    elif form == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is no text for a terminal.", "Give --output FILE.parquet.")
+    else:
+        write_results(shown, files, sys.stdout, wanted)
+
+
+@click.command(short_help="Remove what is no longer needed from the ledger.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    required=True,
+    help="Runs that ended longer ago than this, such as 90d.",
+)
+@settings_flags(*FLAGS["purge"])
+def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
+    """Remove masked text, messages and file names of old runs from the ledger.
+
+    What keeps anybody from being contacted twice stays: keyed hashes, states and times.
+    """
+    days = re.fullmatch(r"([0-9]{1,5})d?", older_than.strip())
+    if days is None:
+        raise UsageError(f"--older-than takes days, such as 90d, not {older_than}.")
+    settings = settings_of(config, flags)
+    with held(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
+        purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
+    click.echo(f"Removed the masked text of {purged.submissions} submissions.", err=True)

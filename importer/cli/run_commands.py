@@ -1,0 +1,177 @@
+"""`importer run` and `importer resume`: ask, send, and say what became of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from importer.cli.options import settings_flags, settings_of
+from importer.deliver import deliver, prepare
+from importer.deliver import resume as resume_run
+from importer.errors import Exit, Held, ImporterError, UsageError
+from importer.ledger import Ledger
+from importer.loader import load
+from importer.planning.history import looking
+from importer.preflight import exit_of_plan, expect, refuse_unreadable
+from importer.report import terminal, view
+from importer.report.atomic_file import refuse_unwritable
+from importer.report.export import reread, save_results
+from importer.report.formatting import counted
+from importer.report.progress import progress
+from importer.report.terminal_history import print_run
+from importer.sending.delivery import Order
+from importer.settings.flags import FLAGS
+
+if TYPE_CHECKING:
+    from importer.model import Plan, RunReport
+    from importer.settings import Settings
+
+
+OUT_FILE = click.Path(dir_okay=False, path_type=Path)
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""What ends a run early, with what is under way finished and the ledger whole."""
+
+
+@click.command(short_help="Check spreadsheets, ask, and create the conversations.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+@click.option("--dry-run", is_flag=True, help="Show the summary and stop; the same as check.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Send at most so many; resume sends the others."
+)
+@click.option(
+    "--expect-plan",
+    metavar="HASH|FILE",
+    help="Send only if the plan is this one: its hash, or the JSON that check printed.",
+)
+@click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
+@click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
+@settings_flags(*FLAGS["run"])
+def run(
+    files: tuple[str, ...],
+    *,
+    yes: bool,
+    dry_run: bool,
+    limit: int | None,
+    expect_plan: str | None,
+    results: Path | None,
+    show_values: bool,
+    config: Path | None,
+    **flags: object,
+) -> int:
+    """Check spreadsheets, show what would be sent, ask, and create the conversations.
+
+    Nobody is contacted twice: whom this ledger knows as contacted is left out, whatever file
+    names them. Ctrl-C lets what is under way finish; `importer resume` goes on.
+    """
+    settings = settings_of(config, flags)
+    refuse_unwritable(results)
+    console = Console(stderr=True)
+    if not dry_run:
+        _upgrade(settings)
+    with looking(settings) as look:
+        plan = prepare(files, settings, look)
+    shown = view.of_plan(plan, settings)
+    goes = not dry_run and not shown.blocked and plan.counts.ready > 0
+    terminal.print_plan(console, shown, show_values=show_values, steps=not goes)
+    if dry_run:
+        return exit_of_plan(plan)
+    refuse_unreadable(plan)
+    if expect_plan is not None:
+        expect(expect_plan, plan)
+    if shown.blocked:
+        raise Held(
+            f"Nothing is sent while {counted(plan.counts.rejected, 'row needs', 'rows need')} "
+            "fixing.",
+            "Fix them, or leave them out with --on-problems skip.",
+        )
+    if not plan.counts.ready:
+        console.print("Nothing to send.")
+        return exit_of_plan(plan)
+    credentials = settings.credentials()
+    if not yes and not _agreed(plan, limit):
+        console.print("Nothing was sent.")
+        return Exit.HELD
+    with progress(console) as tell:
+        order = Order(
+            command="importer run",
+            credentials=credentials,
+            limit=limit,
+            on_start=tell.start,
+            on_stage=tell.stage,
+            on_outcome=tell.outcome,
+            signals=STOPS,
+        )
+        report = deliver(plan, settings, order)
+    return _conclude(console, report, settings, results)
+
+
+@click.command(short_help="Go on with a run that did not finish.")
+@click.argument("run_id", required=False, metavar="[RUN]")
+@click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
+@settings_flags(*FLAGS["resume"])
+def resume(
+    run_id: str | None, *, results: Path | None, config: Path | None, **flags: object
+) -> int:
+    """Go on with RUN, or the newest run, where it stopped.
+
+    It needs the same files, settings and templates; what was sent is not sent again, and what
+    may have been is looked up first.
+    """
+    settings = settings_of(config, flags)
+    refuse_unwritable(results)
+    console = Console(stderr=True)
+    with progress(console) as tell:
+        order = Order(
+            command="importer resume",
+            credentials=settings.credentials(),
+            on_start=tell.start,
+            on_stage=tell.stage,
+            on_outcome=tell.outcome,
+            signals=STOPS,
+        )
+        report = resume_run(run_id, settings, order)
+    return _conclude(console, report, settings, results)
+
+
+def _agreed(plan: Plan, limit: int | None) -> bool:
+    """What the person at the terminal says; raises UsageError where there is none to ask."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "There is no terminal to ask at.", "Give --yes to send without being asked."
+        )
+    # Polars has put a handler of its own before Python's, under which reading goes on after Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
+    return click.confirm(f"Contact {counted(count, 'person', 'people')} now?", err=True)
+
+
+def _conclude(console: Console, report: RunReport, settings: Settings, results: Path | None) -> int:
+    """Shows what became of a run, and writes its results where that was asked for."""
+    with Ledger.open(settings.ledger, create=False) as ledger:
+        run = ledger.run(report.run)
+        names = [each.name for each in run.sources]
+        shown = view.of_run(report, ledger.outcomes(run.id), names, settings)
+        doubtful = ledger.doubtful(run.id)
+    try:
+        if results is not None:
+            save_results(shown, reread(run.sources, partial(load, settings=settings)), results)
+    except ImporterError:
+        # What was sent is told, whatever becomes of the file.
+        print_run(console, shown, doubtful=doubtful)
+        raise
+    print_run(console, shown, doubtful=doubtful, results=results)
+    return Exit(report.exit_code)
+
+
+def _upgrade(settings: Settings) -> None:
+    """Brings the ledger of an older version up to date, with a backup; makes none."""
+    file = settings.ledger_file
+    if file is not None and file.is_file() and file.stat().st_size:
+        Ledger.open(settings.ledger, create=False).close()

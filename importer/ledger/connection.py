@@ -1,0 +1,281 @@
+"""The schema's version: what a database has, what we need, and the way from one to the other."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from importer.errors import LedgerError
+from importer.ledger.database import Database, prepare_sqlite
+from importer.ledger.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sqlalchemy import URL, Connection, Engine
+
+
+VERSION_TABLE: Final = "ledger_version"
+VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+"""Every version of the schema, oldest first; one file under migrations/versions each."""
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_UPGRADE_LOCK: Final = 0x696D706F72746572
+"""Among PostgreSQL's advisory locks: "importer" in ASCII."""
+
+
+def upgrade(database: Database, now: datetime) -> None:
+    """Brings a database to the newest version, with a backup of the file before any change.
+
+    Args:
+        database: open for writing; may be empty.
+        now: UTC; names the backup.
+
+    Raises:
+        LedgerError: it is not ours, or newer than this program.
+    """
+    version = database.read(lambda connection: _version(connection, database))
+    database.log_ahead()  # only now that the file is known to be ours
+    if version == VERSIONS[-1]:
+        return
+
+    def change(connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+        version = _version(connection, database)  # again, now that nobody else can change it
+        if version == VERSIONS[-1]:
+            return
+        if version is not None and database.path is not None:
+            _back_up(database.path, f"{VERSIONS[-1]}-{now:%Y%m%dT%H%M%SZ}")
+        _migrate(connection)
+
+    database.write("upgrade", change)
+
+
+def require_current(database: Database) -> bool:
+    """Whether a database that may only be read has a ledger in it.
+
+    Raises:
+        LedgerError: it has one that is older or newer than this program, or is not ours.
+    """
+    version = database.read(lambda connection: _version(connection, database))
+    if version is not None and version != VERSIONS[-1]:
+        raise LedgerError(
+            f"The ledger {database.name} was made by an older version of importer.",
+            "`importer run` and `importer resume` upgrade it, with a backup beside it.",
+        )
+    return version is not None
+
+
+def _version(connection: Connection, database: Database) -> str | None:
+    """The version of the schema, or None for an empty database."""
+    names = set(inspect(connection).get_table_names())
+    if VERSION_TABLE not in names:
+        ours = names & set(metadata.tables)
+        if ours or (names and database.path is not None):
+            raise LedgerError(
+                f"The database {database.name} holds something else than a ledger.",
+                "Correct `ledger:` in importer.yaml.",
+            )
+        return None
+    version = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - a constant
+    if version is not None and version not in VERSIONS:
+        raise LedgerError(
+            f"The ledger {database.name} was made by a newer version of importer.",
+            "Update importer; nothing was changed.",
+        )
+    return None if version is None else str(version)
+
+
+def _migrate(connection: Connection) -> None:
+    """Runs the migrations that are missing, in the connection's transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, VERSIONS[-1])
+
+
+def _back_up(path: Path, mark: str) -> None:
+    """Copies a SQLite file to `<file>-before-<mark>`, private and on disk when this returns."""
+    target = path.with_name(f"{path.name}-before-{mark}")
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        source, copy = sqlite3.connect(path), sqlite3.connect(target)
+        try:
+            source.backup(copy)
+        finally:
+            copy.close()
+            source.close()
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(
+            f"The ledger {path} needs an upgrade, and no backup of it can be made at {target}.",
+            "Make room and give yourself write access to the folder.",
+        ) from error
+
+
+PRIVATE: Final = 0o600
+_BUSY_S: Final = 10.0
+_FIX_URL: Final = "Set `ledger:` to sqlite:///importer.db or postgresql://host/name."
+
+
+def open_writable(
+    url: str, *, create: bool, now: Callable[[], datetime], on_commit: Callable[[str], None] | None
+) -> Database:
+    """The database at a URL, made or upgraded where that is needed.
+
+    Raises:
+        LedgerError: it cannot be opened, or is no ledger; in words, with what to do.
+    """
+    parsed = _parsed(url)
+    path = _file(parsed)
+    if path is None:
+        database = Database(_server(parsed), _shown(parsed), None, on_commit=on_commit)
+    else:
+        _make_private(path, create=create)
+        engine = create_engine(parsed, hide_parameters=True)
+        prepare_sqlite(engine, busy_s=_BUSY_S)
+        database = Database(engine, str(path), path, on_commit=on_commit)
+    try:
+        upgrade(database, now())
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_readonly(url: str) -> Database | None:
+    """The database at a URL as it is, or None where there is none yet; nothing is ever written.
+
+    Raises:
+        LedgerError: it cannot be read, is no ledger, or is of another version.
+    """
+    parsed = _parsed(url)
+    path = _file(parsed)
+    if path is None:
+        looking = _server(parsed).execution_options(postgresql_readonly=True)
+        database = Database(looking, _shown(parsed), None, readonly=True)
+    else:
+        if not path.exists():
+            return None
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: _look_at(path),
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
+        prepare_sqlite(engine, busy_s=_BUSY_S)
+        database = Database(engine, str(path), path, readonly=True)
+    try:
+        if require_current(database):
+            return database
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return None
+
+
+def _look_at(path: Path) -> sqlite3.Connection:
+    """A connection that leaves nothing behind.
+
+    A file in WAL mode would get `-wal` and `-shm` files beside it even from a reader. Where no
+    writer has left a `-wal` with something in it, the file alone is the whole truth and is read
+    as it lies; `Database.read` notices when a writer comes in between.
+    """
+    wal = path.with_name(path.name + "-wal")
+    try:
+        still = wal.stat().st_size == 0
+    except FileNotFoundError:
+        still = True
+    mode = "mode=ro&immutable=1" if still else "mode=ro"
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?{mode}", uri=True, check_same_thread=False
+    )
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        # `from None`: the original quotes the URL, and a URL may hold a password.
+        del error
+        raise LedgerError("The ledger's URL cannot be understood.", _FIX_URL) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return parsed
+    if backend in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    raise LedgerError(f"A ledger cannot be kept in {backend!r}.", _FIX_URL)
+
+
+def _file(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for a server."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise LedgerError("A ledger must be a file, or it forgets who was contacted.", _FIX_URL)
+    path = Path(url.database)
+    if path.is_dir():
+        raise LedgerError(f"The ledger {path} is a folder.", "Name a file in it.")
+    return path
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _server(url: URL) -> Engine:
+    try:
+        # paramstyle: rows in bulk go to the driver as tuples, as they do on SQLite
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, paramstyle="format")
+    except ImportError as error:
+        raise LedgerError(
+            "A ledger on PostgreSQL needs a driver that is not installed.",
+            "Install it with `pip install 'importer[postgres]'`.",
+        ) from error
+
+
+def _make_private(path: Path, *, create: bool) -> None:
+    """Sees to a file that only its owner can read, from its first byte on.
+
+    SQLite gives the `-wal` and `-shm` files the mode of the file itself. An existing file is
+    never opened here: closing it would drop the locks that SQLite holds in this process.
+    """
+    if path.exists():
+        for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+            with suppress(OSError):
+                if each.stat().st_mode & 0o077:
+                    each.chmod(PRIVATE)
+        return
+    if not path.parent.is_dir():
+        raise LedgerError(
+            f"The ledger's folder {path.parent} does not exist.",
+            "Create it, or correct `ledger:` in importer.yaml.",
+        )
+    if not create:
+        raise LedgerError(f"There is no ledger {path} yet.", "A first `importer run` makes it.")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        return  # another process was faster, and made it as we would
+    except OSError as error:
+        raise LedgerError(
+            f"The ledger {path} cannot be created: {error.strerror}.",
+            "Give yourself write access to the folder, or correct `ledger:`.",
+        ) from error

@@ -1,0 +1,218 @@
+"""The ledger as the submitter's workers see it: async, many writes to a commit.
+
+One thread writes. What comes while a commit is on its way to the disk waits for the next one and
+shares it, so that the number of commits, not of submissions, is bounded by the disk. Commits that
+follow each other closely begin a moment apart: each then carries more, and costs as much as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from importer.errors import LedgerError
+from importer.ledger.records import Settlement
+from importer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from importer.ledger.ledger import Ledger
+    from importer.model import Submission
+
+
+NOT_LEFT: Final = "not-left"
+"""The code of a submission whose intent was written, but whose sender was gone by then."""
+
+_GROUP: Final = 1_000
+_APART_S: Final = 0.01  # a wish that comes after a rest of so long is written at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wish:
+    """One thing to write, and who waits for it (nobody, where the journal itself wants it)."""
+
+    key: str
+    settlement: Settlement | None
+    waiter: asyncio.Future[bool] | None
+
+
+class LedgerWriter:
+    """Intents and ends of attempts of one run, committed in groups.
+
+    Made inside a running event loop and used from it alone; close it with `aclose` or `async
+    with`.
+
+    Args:
+        ledger: open for writing.
+        run: id of the run.
+    """
+
+    def __init__(self, ledger: Ledger, run: str) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._wishes: deque[_Wish] = deque()
+        self._news = threading.Condition()
+        self._failed: Exception | None = None
+        self._closed = False
+        self._began_s = -_APART_S
+        self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._writer.start()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def intend(self, submission: Submission) -> None:
+        """Returns when it is durable that a request for this submission may have left.
+
+        Where the caller is cancelled before it knows, no request leaves, and the ledger learns
+        that too.
+
+        Raises:
+            LedgerError: the submission must not be sent (it was already, or is no longer this
+                run's), or the ledger failed; after a failure no intent succeeds again.
+        """
+        if self._failed is not None:
+            raise self._failed
+        waiter = self._ask(submission.key, None)
+        try:
+            granted = await waiter
+        except asyncio.CancelledError:
+            # Durable already, and the cancellation came before we could say so?
+            told = waiter.done() and not waiter.cancelled() and waiter.exception() is None
+            if told and waiter.result():
+                self._take_back(submission.key)
+            raise
+        if not granted:
+            raise LedgerError(
+                f"The ledger refuses to send row {submission.row} again.",
+                "It was sent already, may have been, or belongs to a newer run.",
+            )
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Returns when the end of an attempt is durable.
+
+        Raises:
+            LedgerError: the state that the submission is in cannot be followed by this one, or
+                the ledger failed.
+        """
+        if not await self._ask(settlement.key, settlement):
+            raise LedgerError(
+                f"The ledger does not expect a submission to become {settlement.state}.",
+                "This is a fault of importer; please report it.",
+            )
+
+    async def aclose(self) -> None:
+        """Writes what is still waiting, and ends the writer."""
+        with self._news:
+            self._closed = True
+            self._news.notify()
+        await asyncio.to_thread(self._writer.join)
+        if self._wishes:  # intents of the last group that nobody waited for
+            await asyncio.to_thread(self._write)
+
+    def _ask(self, key: str, settlement: Settlement | None) -> asyncio.Future[bool]:
+        if self._closed:
+            raise LedgerError("The ledger's journal is closed.")
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._put(_Wish(key, settlement, waiter))
+        return waiter
+
+    def _take_back(self, key: str) -> None:
+        """Writes that nothing left, after an intent that nobody waited for any more."""
+        self._put(_Wish(key, Settlement(key, State.PLANNED, code=NOT_LEFT), None))
+
+    def _put(self, wish: _Wish) -> None:
+        with self._news:
+            self._wishes.append(wish)
+            self._news.notify()
+
+    # ---- the writing thread ------------------------------------------------------------------
+
+    def _write(self) -> None:
+        """Commits group after group until the journal is closed and nothing waits."""
+        while group := self._next_group():
+            self._commit(group)
+
+    def _next_group(self) -> list[_Wish]:
+        """What waits now, in order, up to the second wish for the same submission."""
+        with self._news:
+            self._news.wait_for(lambda: self._wishes or self._closed)
+            soon_s = self._began_s + _APART_S - time.monotonic()
+            if soon_s > 0:
+                self._news.wait_for(lambda: self._closed, soon_s)
+            self._began_s = time.monotonic()
+            group: dict[str, _Wish] = {}
+            while self._wishes and self._wishes[0].key not in group and len(group) < _GROUP:
+                wish = self._wishes.popleft()
+                group[wish.key] = wish
+        return list(group.values())
+
+    def _commit(self, group: list[_Wish]) -> None:
+        """Writes a group in one transaction, and tells everybody who waits for it.
+
+        Where that fails no intent is tried again, then or later; ends are, by themselves: what
+        became of a request is worth a second try.
+        """
+        intents = [wish for wish in group if wish.settlement is None]
+        ends = [wish for wish in group if wish.settlement is not None]
+        if self._failed is None:
+            try:
+                self._record(intents, ends)
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of anything
+                self._failed = error
+            else:
+                return
+        self._later(_fail, intents, self._failed)
+        if not ends:
+            return
+        try:
+            self._record([], ends)
+        except Exception as error:  # noqa: BLE001 - the same
+            self._later(_fail, ends, error)
+
+    def _record(self, intents: list[_Wish], ends: list[_Wish]) -> None:
+        granted, settled = self._ledger.record(
+            self._run,
+            [wish.key for wish in intents],
+            [wish.settlement for wish in ends if wish.settlement is not None],
+        )
+        done = [*zip(intents, granted, strict=True), *zip(ends, settled, strict=True)]
+        self._later(self._tell, done)
+
+    def _later(self, tell: Callable[..., None], *what: object) -> None:
+        """Tells the event loop, unless it is gone, and whoever waited with it."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(tell, *what)
+
+    # ---- back in the event loop --------------------------------------------------------------
+
+    def _tell(self, done: list[tuple[_Wish, bool]]) -> None:
+        for wish, well in done:
+            if wish.waiter is None:
+                continue
+            if not wish.waiter.done():
+                wish.waiter.set_result(well)
+            elif wish.settlement is None and well:
+                self._take_back(wish.key)
+
+
+def _fail(group: list[_Wish], error: BaseException) -> None:
+    for wish in group:
+        if wish.waiter is not None and not wish.waiter.done():
+            wish.waiter.set_exception(error)

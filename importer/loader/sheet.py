@@ -1,0 +1,281 @@
+"""Why a file is not read: raised anywhere on the way, caught once, shown as a problem."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import polars as pl
+
+from schemas.codes import Code
+from schemas.columns import ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from importer.settings import Settings
+
+
+class Refusal(Exception):
+    """A file cannot be read as a whole.
+
+    Args:
+        code: the fault.
+        detail: completes the code's message; no personal data.
+    """
+
+    def __init__(self, code: Code, detail: str = "") -> None:
+        super().__init__(f"{code.value}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One spreadsheet row.
+
+    Attributes:
+        row: as the spreadsheet program numbers it.
+        cells: as text; empty cells are empty.
+        first_line: physical lines before it, in a text.
+        end_line: physical lines up to its end, in a text.
+    """
+
+    row: int
+    cells: Sequence[str] = field(repr=False)
+    first_line: int = 0
+    end_line: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """The cells below a header.
+
+    Attributes:
+        frame: `#row` (UInt32), then `0`, `1`, ... (text, empty is null) for the columns.
+        problems: a problem frame, of whole rows and of the file.
+        ignored: headers of columns that were left out.
+        notes: what else a report should say of the file.
+    """
+
+    frame: pl.DataFrame = field(repr=False)
+    problems: pl.DataFrame = field(repr=False)
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Sheet(Protocol):
+    """A sheet that is open: its first rows to find the header in, then what lies below it."""
+
+    def head(self) -> Sequence[Record]:
+        """The rows in which the header may be, blank ones left out."""
+
+    def below(self, header: Record) -> Cells:
+        """Everything below the header."""
+
+
+def schema(width: int) -> dict[str, type[pl.DataType]]:
+    """Names and types of a frame with so many columns of cells."""
+    return {ROW: pl.UInt32, **{str(position): pl.String for position in range(width)}}
+
+
+def named_width(cells: Sequence[str]) -> int:
+    """How many cells a row has up to its last one that is not blank."""
+    return next((place for place in range(len(cells), 0, -1) if cells[place - 1].strip()), 0)
+
+
+def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same cells without the rows in which every cell is blank; empty cells become null."""
+    texts = [name for name in frame.columns if name != ROW]
+    if not texts:
+        return frame.clear()
+    empties = frame.select((pl.col(texts) == "").any()).row(0)
+    frame = frame.with_columns(
+        pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
+        for name, some in zip(texts, empties, strict=True)
+        if some
+    )
+    cell = pl.col(texts[0])
+    blank = frame.filter(cell.is_null() | (cell.str.strip_chars() == "")).select(ROW)
+    if not blank.height:
+        return frame
+    for name in texts[1:]:  # few rows are blank in their first cell, fewer in the next
+        here = frame.lazy().select(ROW, name).join(blank.lazy(), on=ROW, how="semi")
+        cell = pl.col(name)
+        blank = here.filter(cell.is_null() | (cell.str.strip_chars() == "")).select(ROW).collect()
+        if not blank.height:
+            return frame
+    return frame.join(blank, on=ROW, how="anti", maintain_order="left")
+
+
+def as_frame(rows: Sequence[int], cells: Sequence[Sequence[str | None]]) -> pl.DataFrame:
+    """A frame of rows that all have as many cells."""
+    columns = zip(*cells, strict=True)
+    return pl.DataFrame(
+        [
+            pl.Series(ROW, rows, dtype=pl.UInt32),
+            *(pl.Series(str(n), column, dtype=pl.String) for n, column in enumerate(columns)),
+        ]
+    )
+
+
+_SIGNIFICANT: Final = 15  # as many digits as spreadsheet programs keep
+_LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
+_DATE: Final = re.compile(r"[dmyhs]", re.IGNORECASE)
+_ELAPSED: Final = re.compile(r"\[[hms]+\]", re.IGNORECASE)
+_ZEROS: Final = re.compile(r"0{2,20}")
+_BUILT_IN_DATES: Final = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
+_BUILT_IN_ELAPSED: Final = 46
+_DAY_S: Final = 86_400
+_LEAP_BUG: Final = 60  # the 29 February 1900 that never was
+_LAST_DAY: Final = 2_958_466
+
+
+def plain(value: float) -> str:
+    """A number as a person would write it: `442079460018`, `0.3`, `-5`."""
+    if math.isinf(value) or math.isnan(value):
+        return str(value)
+    return f"{Decimal(f'{value:.{_SIGNIFICANT}g}').normalize() + 0:f}"
+
+
+def padded(digits: str, width: int) -> str:
+    """A whole number with the leading zeros that its format shows."""
+    return digits.zfill(width) if digits.isdigit() else digits
+
+
+def zeros(code: str) -> int:
+    """How many digits a format like `00000000000` shows; 0 for every other format."""
+    return len(code) if _ZEROS.fullmatch(code) else 0
+
+
+def is_date(number: int, code: str | None) -> bool:
+    """Whether a number format shows dates or times.
+
+    Args:
+        number: of the format; the built-in ones have no code of their own.
+        code: such as `dd/mm/yyyy`.
+    """
+    if code is None:
+        return number in _BUILT_IN_DATES
+    return _DATE.search(_LITERAL.sub("", code.partition(";")[0])) is not None
+
+
+def is_elapsed(number: int, code: str | None) -> bool:
+    """Whether a number format shows how long something took, such as `[h]:mm`."""
+    return number == _BUILT_IN_ELAPSED if code is None else _ELAPSED.search(code) is not None
+
+
+def moment(serial: float, *, since_1904: bool = False, elapsed: bool = False) -> str:
+    """A serial date: `2026-03-01`, `2026-03-01T09:30:00`, `09:30:00`, or the number again."""
+    if not 0 <= serial < _LAST_DAY:
+        return plain(serial)
+    days, seconds = divmod(round(serial * _DAY_S), _DAY_S)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    if elapsed:
+        return f"{days * 24 + seconds // 3600:02}{clock[2:]}"
+    if not days and not since_1904:
+        return clock
+    first = datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 30)  # noqa: DTZ001
+    if not since_1904 and days < _LEAP_BUG:
+        days += 1
+    day = (first + timedelta(days=days)).date().isoformat()
+    return day if not seconds else f"{day}T{clock}"
+
+
+NOT_SAVED: Final = "#NOT-SAVED!"
+"""Stands in a cell whose formula has no value in the file."""
+
+ERROR_CELL: Final = (
+    r"^(?:#(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|GETTING_DATA|FIELD!|BLOCKED!"
+    r"|CONNECT!|BUSY!|UNKNOWN!|ERROR!|NOT-SAVED!"
+    r"|NV|WERT!|BEZUG!|ZAHL!|ÜBERLAUF!|VALEUR!|NOM\?|NOMBRE!|¡VALOR!|¡REF!|¿NOMBRE\?|¡DIV/0!"
+    r"|¡NUM!|N/D!?|VALORE!|RIF!|NOME\?|WAARDE!|VERW!|NAAM\?|GETAL!|DEEL/0!|N/B|ARG!|ADR!|NAZWA\?"
+    r"|LICZBA!|DZIEL/0!|VALOR!|NÚM!|#{3,})|Err:\d{3})$"
+)
+"""What spreadsheet programs show in a cell that they cannot compute or show, as a pattern."""
+
+_SHOWN: Final = 10
+_BYTES_OF_CELL: Final = 32
+
+
+class Merged(NamedTuple):
+    """Cells that are shown as one: rows from 1, columns from 0, both ends included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(slots=True)
+class Parts:
+    """What is collected of a sheet; rows count from 1, columns from 0.
+
+    Attributes:
+        hidden_rows: rows that the spreadsheet program does not show.
+        hidden_columns: columns that it does not show.
+        errors: cell -> what stands in it, such as `#DIV/0!`.
+        merged: blocks of cells with one value, which is that of the upper left cell.
+        padded: cell -> how many digits its number is shown with.
+    """
+
+    hidden_rows: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
+    errors: dict[tuple[int, int], str] = field(default_factory=dict)
+    merged: list[Merged] = field(default_factory=list)
+    padded: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+def check_extent(rows: int, columns: int, settings: Settings) -> None:
+    """Refuses a sheet that is larger than the limits before anybody makes room for it.
+
+    Raises:
+        Refusal: too many rows, columns, or cells between the first and the last.
+    """
+    if rows > settings.max_rows:
+        detail = f"{rows:,} rows, and {settings.max_rows:,} are allowed (max_rows)"
+        raise Refusal(Code.FILE_TOO_LARGE, detail)
+    if columns > settings.max_columns:
+        detail = f"{columns:,} columns, and {settings.max_columns:,} are allowed (max_columns)"
+        raise Refusal(Code.FILE_TOO_LARGE, detail)
+    if rows * columns * _BYTES_OF_CELL > settings.max_expanded_bytes:
+        detail = (
+            f"{rows:,} rows by {columns:,} columns need more than "
+            f"{settings.max_expanded_bytes:,} bytes (max_expanded_bytes)"
+        )
+        raise Refusal(Code.FILE_TOO_LARGE, detail)
+
+
+def column_letters(place: int) -> str:
+    """What the spreadsheet program calls a column: A for 0, AA for 26."""
+    text = ""
+    place += 1
+    while place:
+        place, letter = divmod(place - 1, 26)
+        text = chr(ord("A") + letter) + text
+    return text
+
+
+def column_place(letters: str) -> int:
+    """The opposite of `column_letters`: 0 for A, 26 for AA."""
+    place = 0
+    for letter in letters:
+        place = place * 26 + ord(letter) - ord("A") + 1
+    return place - 1
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers for people: `2, 4-6, 9`, and how many more there are after ten of them."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    shown = [f"{first}-{last}" if last > first else str(first) for first, last in runs[:_SHOWN]]
+    left = sum(last - first + 1 for first, last in runs[_SHOWN:])
+    return ", ".join(shown) + (f" and {left} more" if left else "")

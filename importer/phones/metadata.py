@@ -1,0 +1,379 @@
+"""Regular expressions of phonenumbers' metadata, for Polars.
+
+Both read the few signs that the metadata uses alike. A pattern with any other raises
+`UnreadablePattern`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import phonenumbers
+import polars as pl
+from phonenumbers import PhoneMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from phonenumbers.phonemetadata import NumberFormat, PhoneNumberDesc
+
+
+_READ_ALIKE: Final = re.compile(
+    r"(?:\(\?:|\[(?:[0-9-]|\\d)+\]|\\d|[0-9()|$]|(?:[?*+]|\{[0-9]+(?:,[0-9]*)?\})(?![?*+{]))*"
+)
+_LITERALS: Final = re.compile(r"[0-9]+(?:\|[0-9]+)*")
+
+
+class UnreadablePattern(ValueError):
+    """A rule that Polars cannot follow, or not surely as phonenumbers does."""
+
+
+@cache
+def regex(pattern: str, *, whole: bool) -> str:
+    r"""The pattern for Polars, anchored: the whole text or its beginning. `\d` means 0-9.
+
+    Raises:
+        Unreadable: Python and Polars might not mean the same by it.
+    """
+    if _READ_ALIKE.fullmatch(pattern) is None:
+        raise UnreadablePattern(pattern)
+    anchored = f"(?-u)^(?:{pattern}){'$' if whole else ''}"
+    try:
+        pl.Series([""]).str.contains(anchored)
+    except pl.exceptions.ComputeError as fault:
+        raise UnreadablePattern(pattern) from fault
+    return anchored
+
+
+def length(number: pl.Expr) -> pl.Expr:
+    """How many digits."""
+    return number.str.len_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Patterns of numbers, each for some lengths; none at all fits nothing."""
+
+    patterns: tuple[tuple[tuple[int, ...], str], ...]
+
+    @classmethod
+    def of(cls, descriptions: Iterable[PhoneNumberDesc | None]) -> Shapes:
+        """The shapes that phonenumbers describes; no lengths mean any."""
+        together: dict[tuple[int, ...], list[str]] = {}
+        for description in descriptions:
+            if description is not None and description.national_number_pattern:
+                lengths = tuple(description.possible_length)
+                together.setdefault(lengths, []).append(description.national_number_pattern)
+        return cls(
+            tuple(
+                (lengths, regex("|".join(f"(?:{pattern})" for pattern in patterns), whole=True))
+                for lengths, patterns in together.items()
+            )
+        )
+
+    def fit(self, number: pl.Expr) -> pl.Expr:
+        """Whether the digits are a number of one of these shapes."""
+        found = pl.lit(value=False)
+        for lengths, pattern in self.patterns:
+            match = number.str.contains(pattern)
+            if lengths:
+                match = match & length(number).is_in(list(lengths))
+            found = found | match
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How digits may begin.
+
+    Attributes:
+        pattern: as a regular expression.
+        groups: how many groups it captures.
+        literals: the same as digits, of which the first that fits counts; none where it is no list.
+    """
+
+    pattern: str
+    groups: int
+    literals: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pattern: str | None) -> Start | None:
+        """The beginning that phonenumbers describes, if any."""
+        if not pattern:
+            return None
+        literals = tuple(pattern.split("|")) if _LITERALS.fullmatch(pattern) else ()
+        return cls(regex(pattern, whole=False), re.compile(pattern).groups, literals)
+
+    def begins(self, number: pl.Expr) -> pl.Expr:
+        """Whether the digits begin so."""
+        return number.str.contains(self.pattern)
+
+    def matches(self, numbers: pl.Series) -> pl.Series:
+        """The same of a column that is there."""
+        return numbers.str.contains(self.pattern)
+
+    def rest(self, number: pl.Expr) -> pl.Expr:
+        """What follows the beginning; null in digits that begin otherwise."""
+        if not self.literals:
+            return pl.when(self.begins(number)).then(number.str.replace(self.pattern, ""))
+        found = pl.lit(None, dtype=pl.String)
+        for literal in reversed(self.literals):
+            rest = number.str.slice(len(literal))
+            found = pl.when(number.str.starts_with(literal)).then(rest).otherwise(found)
+        return found
+
+
+_REFERENCES: Final = re.compile(r"\\([0-9])")
+_PECULIAR: Final = (
+    "premium_rate",
+    "toll_free",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
+"""Types that phonenumbers looks for before fixed lines and mobiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the numbers of one country are written and told apart.
+
+    Attributes:
+        region: ISO alpha-2, or "001" for numbers of no country.
+        calling_code: such as 44.
+        abroad: what is dialled before a calling code, or None.
+        trunk: what is dialled before a national number, or None.
+        transform: what takes the place of `trunk` when its last group took part, or None.
+        general: what every national number looks like, whatever its length.
+        lengths: how many digits a national number has, in order.
+        local_lengths: how many it has without the area code.
+        leading: how the numbers begin where several countries share the calling code, or None.
+    """
+
+    region: str
+    calling_code: int
+    abroad: Start | None
+    trunk: Start | None
+    transform: str | None
+    general: str | None
+    lengths: tuple[int, ...]
+    local_lengths: tuple[int, ...]
+    leading: Start | None
+
+    def is_general(self, number: pl.Expr) -> pl.Expr:
+        """Whether the digits match the general pattern, whatever their length."""
+        return pl.lit(value=False) if self.general is None else number.str.contains(self.general)
+
+    def is_too_long(self, number: pl.Expr) -> pl.Expr:
+        """Whether there are more digits than any number of the country has."""
+        digits = length(number)
+        return (digits > self.lengths[-1]) & ~digits.is_in(self.local_lengths)
+
+    def is_possible(self, number: pl.Expr) -> pl.Expr:
+        """Whether some number of the country, with its area code, has as many digits."""
+        digits = length(number)
+        return digits.is_in(self.lengths) & ~digits.is_in(self.local_lengths)
+
+    def is_too_short(self, number: pl.Expr) -> pl.Expr:
+        """Whether there are fewer digits than any number has, or its area code is missing."""
+        digits = length(number)
+        return (digits < self.lengths[0]) | digits.is_in(self.local_lengths)
+
+    def without_trunk(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The same rows, their `number` without the trunk prefix if that leaves it as good."""
+        return self._stripped(rows, pl.lit(value=True))
+
+    def national(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The same rows, their `number` the national number in digits that are dialled at home."""
+        rest = pl.col("#rest")
+        return self._stripped(rows, self.is_possible(rest) | self.is_too_long(rest))
+
+    def _stripped(self, rows: pl.DataFrame, accepted: pl.Expr) -> pl.DataFrame:
+        """The rows with what follows the trunk prefix, where that is as good and accepted."""
+        if self.trunk is None:
+            return rows
+        number, rest = pl.col("number"), pl.col("#rest")
+        as_good = self.is_general(rest) | ~self.is_general(number)
+        number = pl.when(rest.is_not_null() & as_good & accepted).then(rest).otherwise(number)
+        after = self._after(self.trunk, pl.col("number")).alias("#rest")
+        return rows.with_columns(after).select(
+            pl.exclude("number", "#rest"), number.alias("number")
+        )
+
+    def _after(self, trunk: Start, number: pl.Expr) -> pl.Expr:
+        """What follows the trunk prefix, with what takes its place; null where there is none."""
+        if self.transform is None:
+            return trunk.rest(number)
+        last = number.str.extract(trunk.pattern, trunk.groups)
+        changed = number.str.replace(trunk.pattern, self.transform)
+        return pl.when(last.is_not_null()).then(changed).otherwise(trunk.rest(number))
+
+    def typed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The same rows with `valid`, whether their `number` is one of the country, and `mobile`.
+
+        That is whether a valid number may receive a text, as far as anybody can tell.
+
+        Raises:
+            Unreadable: what the country's numbers look like is beyond Polars.
+        """
+        number, types = pl.col("number"), _types(self.region, self.calling_code)
+        every, peculiar, fixed, mobile = map(pl.col, ("#every", "#peculiar", "#fixed", "#mobile"))
+        return rows.with_columns(
+            types.every.fit(number).alias("#every"),
+            types.peculiar.fit(number).alias("#peculiar"),
+            types.fixed.fit(number).alias("#fixed"),
+            types.mobile.fit(number).alias("#mobile"),
+        ).select(
+            *rows.columns,
+            valid=every & (peculiar | fixed | mobile),
+            mobile=mobile & ~peculiar,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Types:
+    """What a country's numbers look like.
+
+    Attributes:
+        every: all of them.
+        peculiar: those of the types that phonenumbers looks for first.
+        fixed: fixed lines.
+        mobile: mobiles, or fixed lines where the two look alike.
+    """
+
+    every: Shapes
+    peculiar: Shapes
+    fixed: Shapes
+    mobile: Shapes
+
+
+@cache
+def _types(region: str, calling_code: int) -> _Types:
+    """The same of a country, compiled when first a number may be one of its own."""
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
+    if metadata is None:
+        raise UnreadablePattern(region)
+    fixed = Shapes.of([metadata.fixed_line])
+    alike = metadata.same_mobile_and_fixed_line_pattern
+    return _Types(
+        every=Shapes.of([metadata.general_desc]),
+        peculiar=Shapes.of(getattr(metadata, name) for name in _PECULIAR),
+        fixed=fixed,
+        mobile=fixed if alike else Shapes.of([metadata.mobile]),
+    )
+
+
+@cache
+def rules(region: str, calling_code: int = 0) -> Rules:
+    """The rules of a country; the calling code matters for "001" alone.
+
+    Raises:
+        Unreadable: some rule is beyond Polars, or the installed metadata has none.
+    """
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
+    if (
+        metadata is None
+        or metadata.general_desc is None
+        or not metadata.general_desc.possible_length
+    ):
+        raise UnreadablePattern(region)
+    trunk, transform = metadata.national_prefix_for_parsing, metadata.national_prefix_transform_rule
+    if transform and not re.compile(trunk or "").groups:
+        raise UnreadablePattern(region)
+    general = metadata.general_desc.national_number_pattern
+    return Rules(
+        region=region,
+        calling_code=metadata.country_code or calling_code,
+        abroad=Start.of(metadata.international_prefix),
+        trunk=Start.of(trunk),
+        transform=_REFERENCES.sub(r"${\1}", transform) if transform else None,
+        general=regex(general, whole=True) if general else None,
+        lengths=tuple(sorted(metadata.general_desc.possible_length)),
+        local_lengths=tuple(metadata.general_desc.possible_length_local_only),
+        leading=Start.of(metadata.leading_digits),
+    )
+
+
+@cache
+def sharing(calling_code: int) -> tuple[Rules, ...]:
+    """The rules of the countries with a calling code, the main one first.
+
+    Raises:
+        Unreadable: those of one of them are.
+    """
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[calling_code]
+    return tuple(rules(region, calling_code) for region in regions)
+
+
+_GROUP: Final = re.compile(r"\\[0-9]")
+_SAID: Final = re.compile(r"\\[0-9]|[0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class HomeFormat:
+    """A way in which national numbers are written at home.
+
+    Attributes:
+        leading: how the numbers begin, as a pattern; empty where that does not matter.
+        pattern: what the whole numbers look like.
+        zero: whether nobody leaves out the zero that stands in front of the digits.
+    """
+
+    leading: str
+    pattern: str
+    zero: bool
+
+
+@cache
+def home_formats(calling_code: int) -> tuple[HomeFormat, ...]:
+    """The formats of a calling code's numbers; the first that fits a number is its own."""
+    region = phonenumbers.region_code_for_country_code(calling_code)
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
+    if metadata is None:
+        return ()
+    return tuple(
+        HomeFormat(
+            leading=form.leading_digits_pattern[-1] if form.leading_digits_pattern else "",
+            pattern=form.pattern or "",
+            zero=_has_zero(form),
+        )
+        for form in metadata.number_format
+    )
+
+
+def _has_zero(form: NumberFormat) -> bool:
+    """Whether the format only puts a zero in front of the digits, and puts it always."""
+    rule = form.national_prefix_formatting_rule
+    if not rule or form.national_prefix_optional_when_formatting:
+        return False
+    written = _GROUP.sub(lambda _: rule, form.format or "", count=1)
+    groups = re.compile(form.pattern or "").groups
+    return _SAID.findall(written) == ["0", *(rf"\{group + 1}" for group in range(groups))]
+
+
+def lost(number: str, calling_code: int) -> bool:
+    """Whether a national number of bare digits has a zero in front when it is written at home."""
+    for form in home_formats(calling_code):
+        if re.match(form.leading, number) and re.fullmatch(form.pattern, number):
+            return form.zero
+    return False
+
+
+def lost_in_bulk(number: pl.Expr, calling_code: int) -> pl.Expr:
+    """The same for many numbers.
+
+    Raises:
+        Unreadable: a pattern is beyond Polars.
+    """
+    found = pl.lit(value=False)
+    for form in reversed(home_formats(calling_code)):
+        leads = number.str.contains(regex(form.leading, whole=False))
+        fits = leads & number.str.contains(regex(form.pattern, whole=True))
+        found = pl.when(fits).then(form.zero).otherwise(found)
+    return found

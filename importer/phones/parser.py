@@ -1,0 +1,235 @@
+"""Cells of several parts: one number written twice, two numbers, or a number and something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+import polars as pl
+
+from importer.phones import bulk, spelling
+from importer.phones.reference import AT, VERDICT, Judge, without_number
+from importer.phones.spelling import LETTERS, STRANGE, CellKind
+from schemas.codes import Code
+
+Read: TypeAlias = Callable[[pl.Series, pl.Series], pl.DataFrame]
+"""From cells and countries to the columns of VERDICT, in the same order."""
+
+_LONG: Final = r"(?:[0-9][^0-9]*){6}"
+_SHORT: Final = r"^[^0-9\p{L}]*[0-9]{1,5}[^0-9\p{L}]*$"
+_LAST_DIGIT: Final = r"([0-9])[ ()\[\]./-]*$"
+_DECIMAL: Final = r"[.,]0+ *$"
+
+
+def several(
+    cells: pl.DataFrame, parts: pl.Expr, read: Read, *, slashed: bool
+) -> list[pl.DataFrame]:
+    """The verdicts on cells of several parts: a number only if all parts are the same one.
+
+    Args:
+        cells: `AT`, `text` (tidy) and `country`.
+        parts: the parts of a text, as a list.
+        read: how a part by itself is read.
+        slashed: slashes part the cells, and it is known that no area code stands before them.
+
+    Returns:
+        Frames of `AT` and the columns of `VERDICT`.
+    """
+    if cells.is_empty():
+        return []
+    pieces = (
+        cells.select(AT, "country", parts.alias("part"))
+        .explode("part")
+        .filter(pl.col("part").str.contains(r"[^ \n]"))
+    )
+    part, e164 = pl.col("part"), pl.col("e164")
+    two = pl.lit(slashed) | (pl.col("long") > 1)
+    ends = part.str.extract(_LAST_DIGIT).alias("end")
+    ended = pieces.with_columns(pl.when(~part.str.contains(_DECIMAL)).then(ends))
+    glance = _per_cell(
+        ended,
+        long=part.str.contains(_LONG),
+        others=(pl.col("end") != _first_of_cell(ended, "end")).fill_null(value=False),
+    )
+    sure = glance.filter(two & (pl.col("others") > 0))  # one number ends in one digit
+    pieces = pieces.join(sure, on=AT, how="anti")
+    pieces = pieces.hstack(read(pieces["part"], pieces["country"]))
+    found = pieces.filter(_begins(pieces)).join(
+        _per_cell(
+            pieces,
+            others=e164.is_null() | (e164 != _first_of_cell(pieces, "e164")).fill_null(value=True),
+            valid=e164.is_not_null(),
+            long=part.str.contains(_LONG),
+            short=part.str.contains(_SHORT),
+            letters=part.str.contains(r"\p{L}"),
+        ),
+        on=AT,
+    )
+    same, two = pl.col("others") == 0, two | (pl.col("valid") > 1)
+    extended = e164.is_not_null() & (pl.col("short") == pl.col("parts") - 1)
+    return [
+        without_number(sure, pl.lit(Code.PHONE_TWO_NUMBERS.value), pl.lit("")),
+        found.filter(same).select(AT, *VERDICT),
+        without_number(
+            found.filter(~same),
+            pl.when(two)
+            .then(pl.lit(Code.PHONE_TWO_NUMBERS.value))
+            .when(extended)
+            .then(pl.lit(Code.PHONE_EXTENSION.value))
+            .otherwise(pl.lit(Code.PHONE_INVALID.value)),
+            pl.when(two | extended)
+            .then(pl.lit(""))
+            .when(pl.col("letters") > 0)
+            .then(pl.lit(LETTERS))
+            .otherwise(pl.lit(STRANGE)),
+        ),
+    ]
+
+
+def _begins(pieces: pl.DataFrame) -> pl.Series:
+    """Whether each piece is the first of its cell."""
+    return (pieces[AT] != pieces[AT].shift()).fill_null(value=True)
+
+
+def _first_of_cell(pieces: pl.DataFrame, column: str) -> pl.Series:
+    """The value of the first piece of the same cell, for each piece."""
+    begins = _begins(pieces)
+    return pieces.filter(begins)[column].gather(begins.cum_sum() - 1)
+
+
+def _per_cell(pieces: pl.DataFrame, **flags: pl.Expr) -> pl.DataFrame:
+    """How many pieces of each cell there are, and for how many each flag is set."""
+    flagged = pieces.select(AT, parts=pl.lit(value=True), **flags)
+    return flagged.group_by(AT).agg(pl.exclude(AT).sum())
+
+
+_FAULTS: Final = {
+    CellKind.SCIENTIFIC: (Code.PHONE_SCIENTIFIC, "scientific notation"),
+    CellKind.EXTENSION: (Code.PHONE_EXTENSION, ""),
+    CellKind.LETTERS: (Code.PHONE_INVALID, LETTERS),
+    CellKind.STRANGE: (Code.PHONE_INVALID, STRANGE),
+}
+_DOUBLE_ZERO: Final = r"^[ (\[]*00([^0-9]*[1-9])"
+_TRUNK_ZERO: Final = r"\( *0 *\)"
+_ABROAD_WITH_TRUNK_ZERO: Final = rf"^[ (\[]*(?:\+|00).*[0-9].*{_TRUNK_ZERO}"
+_LONG_ON_BOTH_SIDES: Final = r"(?:[0-9][^0-9/]*){6}/(?:.*/)?[^0-9/]*(?:[0-9][^0-9/]*){6}"
+
+
+def to_e164(numbers: pl.Series, countries: pl.Series, *, judge: Judge = bulk.judge) -> pl.DataFrame:
+    """Read phones in any usual spelling.
+
+    Args:
+        numbers: the cells, as text.
+        countries: ISO alpha-2 of the country in which each is read, or null.
+        judge: who decides on single numbers; `exact.judge` gives the same, slowly.
+
+    Returns:
+        One line per cell, in the same order: `e164` (text; null where there is no usable number),
+        `code` (a value of `Code`; null where nothing is wrong), `detail` (text that completes the
+        code's message, else empty), `region` (ISO alpha-2 of the number, "001" for numbers of no
+        country, null where there is no number), `mobile` (whether it may receive a text; null
+        where there is no number). An empty cell has nulls and an empty detail.
+    """
+    cells = pl.DataFrame(
+        {"text": numbers.cast(pl.String), "country": countries.cast(pl.String)}
+    ).with_row_index(AT)
+    plain = spelling.plain(cells["text"])
+    if plain.all():
+        return _in_order(_numbers(cells, judge))
+    rough = cells.filter(~plain).with_columns(pl.col("text").fill_null(""))
+    rough = rough.with_columns(spelling.tidy(rough["text"]))
+    number = spelling.is_number(rough["text"])
+    rest = rough.filter(~number).with_columns(spelling.kind(pl.col("text")).alias("kind"))
+    more = pl.col("kind") == CellKind.SEVERAL.value
+    read = partial(to_e164, judge=judge)
+    found = [
+        *_numbers(pl.concat([cells.filter(plain), rough.filter(number)]), judge),
+        *several(rest.filter(more), spelling.parts(pl.col("text")), read, slashed=False),
+        _faults(rest.filter(~more)),
+    ]
+    return _in_order(found)
+
+
+def _in_order(found: list[pl.DataFrame]) -> pl.DataFrame:
+    """All verdicts, each at the place of its cell."""
+    whole = pl.concat(found)
+    if not whole[AT].is_sorted():
+        whole = whole.sort(AT)
+    return whole.drop(AT)
+
+
+def _faults(cells: pl.DataFrame) -> pl.DataFrame:
+    """The verdicts on cells that hold no number, by their kind."""
+    kinds = [kind.value for kind in _FAULTS]
+    codes = [code.value for code, _ in _FAULTS.values()]
+    details = [detail for _, detail in _FAULTS.values()]
+    kind = pl.col("kind")
+    return without_number(
+        cells,
+        code=kind.replace_strict(kinds, codes, default=None, return_dtype=pl.String),
+        detail=kind.replace_strict(kinds, details, default="", return_dtype=pl.String),
+    )
+
+
+def _numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
+    """The verdicts on cells of one number each, or two with a slash between them."""
+    slashed = cells["text"].str.contains("/", literal=True)
+    if not slashed.any():
+        return [part.select(AT, *VERDICT) for part in _respelled(_judged(cells, judge), judge)]
+    one, two = _area_codes_apart(cells.filter(slashed), judge)
+    whole = pl.concat(_respelled(_judged(pl.concat([cells.filter(~slashed), one]), judge), judge))
+    hopeless = whole["e164"].is_null() & whole["text"].str.contains(_LONG_ON_BOTH_SIDES)
+    two = pl.concat([two, whole.filter(hopeless).select(two.columns)])
+    read = partial(to_e164, judge=judge)
+    return [
+        whole.filter(~hopeless).select(AT, *VERDICT),
+        *several(two, spelling.sides(pl.col("text")), read, slashed=True),
+    ]
+
+
+def _area_codes_apart(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The cells in which slashes only part area codes from the rest, and the others.
+
+    There, what stands before the first or the last slash is a valid number by itself.
+    """
+    text = pl.col("text")
+    first = cells.select(AT, "country", text.str.extract("^([^/]*)/"))
+    last = cells.filter(text.str.count_matches("/", literal=True) > 1)
+    before = pl.concat([first, last.select(AT, "country", text.str.extract("^(.*)/"))])
+    starts = before.select("text", "country").unique()
+    valid = starts.filter(judge(starts)["e164"].is_not_null())
+    two = before.join(valid, on=["text", "country"], how="semi", nulls_equal=True)
+    return cells.join(two, on=AT, how="anti"), cells.join(two, on=AT, how="semi")
+
+
+def _judged(cells: pl.DataFrame, judge: Judge) -> pl.DataFrame:
+    """The cells with the verdicts beside them."""
+    return cells.select(AT, "text", "country").hstack(judge(cells.select("text", "country")))
+
+
+def _respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
+    """The same, with faulty numbers judged again in another spelling where they have one.
+
+    Two zeros in front are a plus in every country that does not read them otherwise. A zero in
+    brackets after the calling code is left out where it is wrong.
+    """
+    faulty = found["e164"].is_null()
+    if not faulty.any():
+        return [found]
+    done, wrong = [found.filter(~faulty)], found.filter(faulty)
+    zeros = wrong["text"].str.contains(_DOUBLE_ZERO)
+    if zeros.any():
+        plus = pl.col("text").str.replace(_DOUBLE_ZERO, "+${1}")
+        wrong = pl.concat(
+            [wrong.filter(~zeros), _judged(wrong.filter(zeros).with_columns(plus), judge)]
+        )
+    bracketed = wrong["text"].str.contains(_ABROAD_WITH_TRUNK_ZERO) & wrong["e164"].is_null()
+    if bracketed.any():
+        bare = wrong.filter(bracketed).with_columns(pl.col("text").str.replace(_TRUNK_ZERO, ""))
+        better = _judged(bare, judge)
+        valid = better["e164"].is_not_null()
+        wrong = pl.concat(
+            [wrong.filter(~bracketed), wrong.filter(bracketed).filter(~valid), better.filter(valid)]
+        )
+    return [*done, wrong]

@@ -1,0 +1,1 @@
+"""Planning: checked rows and templates become groups, and a plan of what a run would send."""

@@ -1,0 +1,273 @@
+"""What the ledger already knows of a plan's people: done, doubtful, refused, lately written to."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from importer import problems
+from importer.errors import CredentialsError, LedgerError
+from importer.model import RowStatus, State
+from importer.planning.identity import Identity, fingerprint, hmac_key
+from importer.planning.payload import submissions
+from importer.planning.plan import without
+from schemas.codes import Code
+from schemas.columns import ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from importer.ledger import Ledger
+    from importer.ledger.records import Standing
+    from importer.model import Json, Plan
+    from importer.settings import Settings
+
+
+_KEY, _PERSON = "#key", "#person"
+_DONE = frozenset({State.CREATED, State.DUPLICATE})
+_OPEN = frozenset({State.DOUBTFUL, State.SENDING})
+
+
+def skip_known(
+    plan: Plan, ledger: Ledger, identity: Identity, settings: Settings, *, now: datetime
+) -> Plan:
+    """Takes out of a plan whom an earlier run dealt with, and says of each why.
+
+    Args:
+        plan: straight from the files.
+        ledger: what is known; only read.
+        identity: makes the keys that the ledger knows people by.
+        settings: `contact_window_days`, `allow_recent` and `retry_rejected`.
+        now: UTC, the end of the contact window.
+    """
+    if not plan.frame.height or ledger.is_empty():
+        return plan
+    frame = plan.frame.with_columns(
+        identity.keys(plan.frame).alias(_KEY), identity.persons(plan.frame).alias(_PERSON)
+    )
+    standing = ledger.standing(frame[_KEY])
+    refused = _refused_again(plan, frame, standing, identity, settings)
+    verdicts = [
+        *_by_standing(frame, standing, refused),
+        *_by_person(frame, standing, ledger, settings, now),
+    ]
+    taken = pl.concat([verdict[0] for verdict in verdicts]) if verdicts else None
+    if taken is None:
+        return plan
+    return without(
+        plan,
+        taken.unique([SOURCE, ROW], keep="first", maintain_order=True),
+        problems.joined(verdict[1] for verdict in verdicts),
+    )
+
+
+_Verdict = tuple[pl.DataFrame, pl.DataFrame]
+
+
+def _verdict(
+    frame: pl.DataFrame, column: str, details: Mapping[str, str], code: Code, status: RowStatus
+) -> _Verdict:
+    """The rows whose `column` is among the keys of `details`, with the reason for each."""
+    done = column == _KEY and status is RowStatus.ALREADY_IMPORTED
+    key = pl.col(_KEY) if done else pl.lit(None, pl.String)
+    hit = frame.filter(pl.col(column).is_in(list(details)))
+    detail = pl.col(column).replace_strict(
+        list(details), list(details.values()), default="", return_dtype=pl.String
+    )
+    return (
+        hit.select(SOURCE, ROW, pl.lit(status.value).alias("status"), key.alias("key")),
+        problems.at(hit, code, detail=detail),
+    )
+
+
+def _by_standing(
+    frame: pl.DataFrame, standing: Mapping[str, Standing], refused: frozenset[str]
+) -> list[_Verdict]:
+    done = {key: _where(s) for key, s in standing.items() if s.state in _DONE}
+    doubtful = {key: _where(s) for key, s in standing.items() if s.state in _OPEN}
+    again = {key: _refusal(standing[key]) for key in refused}
+    found = (
+        (done, Code.ALREADY_IMPORTED, RowStatus.ALREADY_IMPORTED),
+        (doubtful, Code.POSSIBLY_SENT, RowStatus.ALREADY_IMPORTED),
+        (again, Code.REJECTED_BEFORE, RowStatus.REJECTED),
+    )
+    return [
+        _verdict(frame, _KEY, details, code, status) for details, code, status in found if details
+    ]
+
+
+def _refused_again(
+    plan: Plan,
+    frame: pl.DataFrame,
+    standing: Mapping[str, Standing],
+    identity: Identity,
+    settings: Settings,
+) -> frozenset[str]:
+    """Keys that the API refused with the very body that they have now, and that must not go again.
+
+    Nobody was contacted; only the same answer is to be expected, unless the settings know better.
+    """
+    if settings.retry_rejected:
+        return frozenset()
+    rejected = [key for key, s in standing.items() if s.state is State.REJECTED]
+    if not rejected:
+        return frozenset()
+    rows = frame.filter(pl.col(_KEY).is_in(rejected)).drop(_KEY, _PERSON)
+    return frozenset(
+        submission.key
+        for submission in submissions(plan, identity, settings, rows)
+        if submission.body_hash == standing[submission.key].body_hash
+    )
+
+
+def _by_person(
+    frame: pl.DataFrame,
+    standing: Mapping[str, Standing],
+    ledger: Ledger,
+    settings: Settings,
+    now: datetime,
+) -> list[_Verdict]:
+    """People who opted out, or whom any run or campaign wrote to within the contact window."""
+    known = frozenset(key for key, s in standing.items() if s.state in _DONE | _OPEN)
+    others = frame.filter(~pl.col(_KEY).is_in(list(known))) if known else frame
+    persons = others[_PERSON].unique(maintain_order=True)
+    found: list[_Verdict] = []
+    out = {
+        person: f"seen on {contact.at:%Y-%m-%d}"
+        for person, contact in ledger.opted_out(persons).items()
+    }
+    if out:
+        found.append(_verdict(others, _PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
+    if settings.contact_window_days and not settings.allow_recent:
+        since = now - timedelta(days=settings.contact_window_days)
+        recent = {
+            person: f"on {contact.at:%Y-%m-%d} by run {contact.run}"
+            for person, contact in ledger.contacted(persons, since).items()
+            if person not in out
+        }
+        if recent:
+            found.append(
+                _verdict(others, _PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
+            )
+    return found
+
+
+def to_leave_alone(
+    ledger: Ledger, run: str, settings: Settings, *, now: datetime
+) -> dict[str, Code]:
+    """What a run once meant to send and must not any more: key -> the reason.
+
+    Args:
+        ledger: what is known now.
+        run: its id.
+        settings: `contact_window_days` and `allow_recent`.
+        now: UTC, the end of the contact window.
+    """
+    found = {}
+    if settings.contact_window_days and not settings.allow_recent:
+        since = now - timedelta(days=settings.contact_window_days)
+        found = dict.fromkeys(ledger.contacted_by_others(run, since), Code.CONTACTED_RECENTLY)
+    return found | dict.fromkeys(ledger.opted_out_since(run), Code.OPTED_OUT)
+
+
+def _refusal(standing: Standing) -> str:
+    """Where it was refused, and why."""
+    return f"{_where(standing)} ({standing.message})" if standing.message else _where(standing)
+
+
+def _where(standing: Standing) -> str:
+    return f"run {standing.run}, row {standing.row}"
+
+
+ORGANIZATION, KEY = "organization", "hmac_key"
+"""What a run notes beside its settings: for whom it sent, and a fingerprint of the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What can be known before anything is sent: who people are, and what was done for them.
+
+    Attributes:
+        identity: makes the keys that the ledger knows people by; a preview before there is one.
+        ledger: open for looking at, or None where there is none yet.
+    """
+
+    identity: Identity
+    ledger: Ledger | None = None
+
+    def applied_to(self, plan: Plan, settings: Settings) -> Plan:
+        """The plan without those whom earlier runs dealt with."""
+        if self.ledger is None:
+            return plan
+        return skip_known(plan, self.ledger, self.identity, settings, now=datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class History(Look):
+    """The same for a run: the ledger is there, and open for writing."""
+
+    ledger: Ledger
+
+    def noted(self, settings: Settings) -> dict[str, Json]:
+        """What a new run remembers of its settings, organization and key."""
+        return {
+            **settings.shaping(),
+            ORGANIZATION: self.identity.organization,
+            KEY: fingerprint(self.identity.hmac_key),
+        }
+
+
+@contextmanager
+def looking(settings: Settings) -> Iterator[Look]:
+    """What a check may know; needs no credentials and writes nothing.
+
+    Raises:
+        LedgerError: the ledger cannot be read, or its people were hashed under another key.
+    """
+    ledger = _existing(settings)
+    with ledger or nullcontext():
+        last = ledger.runs(limit=1) if ledger is not None else ()
+        noted = last[0].settings if last else {}
+        try:
+            organization = settings.credentials().organization_id
+        except CredentialsError:
+            organization = str(noted.get(ORGANIZATION, ""))
+        yield Look(_identity(settings, organization, noted, create=False), ledger)
+
+
+def _existing(settings: Settings) -> Ledger | None:
+    """The ledger, open for looking at; a check without one starts without the database's tools."""
+    file = settings.ledger_file
+    if file is not None and not file.exists():
+        return None
+    from importer.ledger import Ledger  # noqa: PLC0415
+
+    return Ledger.open_existing(settings.ledger)
+
+
+def writing(ledger: Ledger, settings: Settings, organization: str) -> History:
+    """The history for a run; makes the HMAC key where the ledger is new.
+
+    Raises:
+        LedgerError: its people were hashed under another key, or the key is gone.
+    """
+    last = ledger.runs(limit=1)
+    noted = last[0].settings if last else {}
+    return History(_identity(settings, organization, noted, create=not last), ledger)
+
+
+def _identity(
+    settings: Settings, organization: str, noted: Mapping[str, Json], *, create: bool
+) -> Identity:
+    secret = hmac_key(settings, create=create)
+    if noted.get(KEY, fingerprint(secret)) != fingerprint(secret):
+        raise LedgerError(
+            "The HMAC key is not the one under which this ledger knows its people.",
+            "Put the ledger's key back (IMPORTER_HMAC_KEY, or the .key file beside the ledger): "
+            "under another key everybody would be contacted again.",
+        )
+    return Identity(secret, organization, settings.round)

@@ -1,0 +1,140 @@
+"""Placeholders in templates: `{name}` is ours, `{{...}}` is the API's and is never touched.
+
+A placeholder is looked up by its name and nothing more: no attributes, indexes or formats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from importer.model import Json
+
+
+TOKEN: Final = re.compile(
+    r"(?P<api>\{{2,}[^{}]*\}{2,})"  # {{X}}, and {{{X}}}, which is such a token too
+    r"|\{(?P<ours>\w+)\}"
+    r"|\{(?P<meant>[^\W_][^{}\"',;\n]{0,80})\}"  # {Job Title}, {a.b}, {x:>3}: no name, but meant
+)
+
+
+def is_name(name: str) -> bool:
+    """Whether a name is one that a column can have: lower case, digits and `_`."""
+    return name == name.lower()
+
+
+def folded(text: str) -> str:
+    """The name that somebody meant who wrote `Job Title` or `job.title`."""
+    return re.sub(r"[\W_]+", "_", text.lower()).strip("_")
+
+
+def texts(
+    value: Json, path: tuple[int | str, ...] = ()
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Every text inside a value, with its path; keys are no texts."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from texts(item, (*path, key))
+    elif isinstance(value, Sequence):
+        for place, item in enumerate(value):
+            yield from texts(item, (*path, place))
+
+
+def names_in(text: str) -> list[str]:
+    """The placeholders of a text, in order."""
+    found = (match.group("ours") for match in TOKEN.finditer(text))
+    return [name for name in found if name is not None]
+
+
+def misspelled_in(text: str) -> list[tuple[str, str]]:
+    """What is in braces and cannot be a placeholder, each with the name that it may have meant."""
+    found = []
+    for match in TOKEN.finditer(text):
+        name = match.group("meant") or match.group("ours")
+        if name is not None and (match.group("meant") is not None or not is_name(name)):
+            found.append((match.group(), folded(name)))
+    return found
+
+
+def fill_text(text: str, values: Mapping[str, str | None]) -> str:
+    """A text with the placeholders that have a value filled in; the others stay as they are."""
+
+    def filled(match: re.Match[str]) -> str:
+        name = match.group("ours")
+        value = values.get(name) if name is not None else None
+        return match.group() if value is None else value
+
+    return TOKEN.sub(filled, text) if "{" in text else text
+
+
+def fill(value: Json, values: Mapping[str, str | None]) -> Json:
+    """A value with its placeholders filled in, whatever lists and mappings they stand in.
+
+    Args:
+        value: not changed; parts without a placeholder are shared with the result.
+        values: placeholder name -> text; a name that is missing, or None, is left as it is.
+    """
+    if isinstance(value, str):
+        return fill_text(value, values)
+    if isinstance(value, Mapping):
+        return {key: fill(item, values) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [fill(item, values) for item in value]
+    return value
+
+
+def compiled(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
+    """`fill` for one value and many rows: None where the value has no placeholder.
+
+    Parts without a placeholder are the same objects in every result: nobody may change them.
+    """
+    if isinstance(value, str):
+        return _compiled_text(value)
+    if isinstance(value, Mapping):
+        mapping = dict(value)
+        inner = {key: fn for key, each in mapping.items() if (fn := compiled(each)) is not None}
+        if not inner:
+            return None
+        return lambda values: {**mapping, **{key: fn(values) for key, fn in inner.items()}}
+    if isinstance(value, Sequence):
+        plain = list(value)
+        steps = [(n, fn) for n, each in enumerate(plain) if (fn := compiled(each)) is not None]
+        if not steps:
+            return None
+
+        def filled(values: Mapping[str, str | None]) -> Json:
+            result = plain.copy()
+            for place, step in steps:
+                result[place] = step(values)
+            return result
+
+        return filled
+    return None
+
+
+def _compiled_text(text: str) -> Callable[[Mapping[str, str | None]], Json] | None:
+    """`fill_text` for one text, cut at its placeholders once; None where it has none."""
+    literals, tokens, end = [], [], 0
+    for match in TOKEN.finditer(text):
+        if match.group("ours") is not None:
+            literals.append(text[end : match.start()])
+            tokens.append((match.group("ours"), match.group()))
+            end = match.end()
+    if not tokens:
+        return None
+    pieces, last = tuple(zip(literals, tokens, strict=True)), text[end:]
+
+    def filled(values: Mapping[str, str | None]) -> Json:
+        result = ""
+        for literal, (name, token) in pieces:
+            value = values.get(name)
+            result += literal + (token if value is None else value)
+        return result + last
+
+    return filled

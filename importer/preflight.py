@@ -1,0 +1,168 @@
+"""What must hold before a plan is sent, and what the process says when it is through."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from importer.errors import Exit, FileUnreadable, Held, UsageError
+from importer.model import State
+from importer.problems import errors
+from schemas.columns import ROW, SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from importer.ledger.records import Run
+    from importer.model import Plan
+    from importer.sending.circuit_breaker import Ending
+
+
+def unusable(plan: Plan) -> pl.DataFrame:
+    """The errors that keep a whole file out: those of no row, and those at its header."""
+    headers = [table.source.header_row for table in plan.tables]
+    header = pl.col(SOURCE).replace_strict(
+        range(len(headers)), headers, default=0, return_dtype=pl.UInt32
+    )
+    whole = pl.col(ROW).is_null() | (pl.col(ROW) <= header)
+    return errors(plan.problems).filter(whole)
+
+
+def refuse_unreadable(plan: Plan) -> None:
+    """Raises FileUnreadable where a file cannot be used: then nothing of the others is sent."""
+    names = {plan.tables[position].source.name for position in unusable(plan)[SOURCE]}
+    if names:
+        raise FileUnreadable(
+            f"{', '.join(sorted(names))} cannot be used, so nothing is sent.",
+            "Mend the file as the summary says, or leave it out of the command.",
+        )
+
+
+def expect(wanted: str, plan: Plan) -> None:
+    """Raises Held unless the plan is the one expected.
+
+    Args:
+        wanted: its hash, or the path of the JSON that `check --format json` printed.
+        plan: as prepared now.
+
+    Raises:
+        Held: it is another; the text says what changed, as far as that can be known.
+        UsageError: `wanted` is neither.
+    """
+    path = Path(wanted)
+    known = _report(path) if path.is_file() else None
+    expected = str(known["plan"]) if known is not None else wanted.strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", expected):
+        raise UsageError(
+            "--expect-plan takes the 64 digits of a plan's hash, or the JSON of a check.",
+            "`importer check FILE --format json` prints it.",
+        )
+    if expected == plan.hash:
+        return
+    changes = (
+        "; ".join(_changes(known, plan)) if known is not None else "give the check's JSON to see"
+    )
+    raise Held(
+        f"The plan is not the expected one, so nothing is sent. What changed: {changes}.",
+        "Look at the summary above, and expect its plan if it is right.",
+    )
+
+
+def _report(path: Path) -> Mapping[str, Any]:
+    try:
+        report = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{path} is not the JSON of a check.") from exc
+    if not isinstance(report, dict) or not {"plan", "sources", "totals", "groups"} <= set(report):
+        raise UsageError(f"{path} is not the JSON of a check.")
+    return report
+
+
+def _changes(known: Mapping[str, Any], plan: Plan) -> list[str]:
+    """What differs between a check's report and a plan, in words."""
+    found: list[str] = []
+    before = [(each["name"], each["sha256"], each["columns"]) for each in known["sources"]]
+    after = [(table.source.name, table.source.sha256, dict(table.mapping)) for table in plan.tables]
+    if len(before) != len(after):
+        found.append(f"{len(before)} files then, {len(after)} now")
+    for (name, sha256, columns), (_, sha256_now, columns_now) in zip(before, after, strict=False):
+        if sha256 != sha256_now:
+            found.append(f"the content of {name}")
+        elif columns != columns_now:
+            found.append(f"the columns of {name}")
+    ready = known["totals"]["ready"] + known["totals"]["already_imported"]
+    ready_now = plan.counts.ready + plan.counts.already_imported
+    if ready != ready_now:
+        found.append(f"{ready} rows were good, {ready_now} are now")
+    named = {(each["campaign"], each["meeting"], each["participants"]) for each in known["groups"]}
+    named_now = {
+        (each.campaign or each.external_campaign, each.meeting, each.participants)
+        for each in plan.groups
+    }
+    if named != named_now:
+        found.append("the campaigns or templates that rows go to")
+    return found or ["a template's text, a setting that shapes bodies, or the importer's version"]
+
+
+def exit_of_plan(plan: Plan) -> Exit:
+    """How a check ends: 3 for a file that cannot be used, 1 for rejected rows, else 0."""
+    if unusable(plan).height:
+        return Exit.INPUT
+    return Exit.REJECTED if plan.counts.rejected else Exit.OK
+
+
+def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> Exit:
+    """How a run ends: why it stopped, else doubtful, else rejected, else not sent, else all well.
+
+    Args:
+        rejected: rows that were rejected before anything was sent.
+        states: how many submissions stand in each state.
+        ending: of the sending.
+    """
+    if ending.exit_code is not Exit.OK:
+        return ending.exit_code
+    if states.get(State.DOUBTFUL, 0) or states.get(State.SENDING, 0):
+        return Exit.DOUBTFUL
+    if rejected or states.get(State.REJECTED, 0):
+        return Exit.REJECTED
+    left = states.get(State.UNSENT, 0) or (not ending and states.get(State.PLANNED, 0))
+    return Exit.SETUP if left else Exit.OK
+
+
+def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
+    """The plan of an earlier run, made again from the same files.
+
+    Raises:
+        UsageError: a file is gone or changed, or templates or settings are others now.
+    """
+    files = []
+    for source in run.sources:
+        if source.path is None:
+            raise UsageError(
+                f"Run {run.id} read {source.name} from standard input, which is gone.",
+                "Save it as a file and run it: what is done is skipped.",
+            )
+        if not Path(source.path).is_file():
+            raise UsageError(
+                f"Run {run.id} needs {source.path}, which is gone.",
+                "Put the file back, or run another copy of it: what is done is skipped.",
+            )
+        files.append(source.path)
+    plan = prepared(files)
+    for source, table in zip(run.sources, plan.tables, strict=True):
+        if source.sha256 != table.source.sha256:
+            raise UsageError(
+                f"{source.path} is not the file that run {run.id} read; its content changed.",
+                "Put the old file back, or run the new one: what is done is skipped.",
+            )
+    if plan.hash != run.plan_hash:
+        raise UsageError(
+            f"Templates, settings or the importer changed since run {run.id}, so its rows would "
+            "be sent otherwise than was agreed to.",
+            "Put them back, or run the file anew: what is done is skipped.",
+        )
+    return plan

@@ -1,0 +1,270 @@
+"""The rejected rows as a spreadsheet to fix: as they came, with what is wrong beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TextIO
+
+import polars as pl
+import polars.selectors as cs
+
+from importer.model import RowStatus
+from importer.problems import with_words
+from importer.report.atomic_file import replacing
+from importer.report.json_report import write_results as write_json
+from importer.report.outcomes import MOMENT
+from schemas.codes import Severity
+from schemas.columns import ROW, SOURCE, returned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from importer.ledger.records import SourceFile
+    from importer.model import Plan, Submission, Table
+    from importer.report.view import RunView
+
+
+# Excel and its kin take a cell that begins so for a formula, whatever the quotation marks say.
+_BEGINNINGS: Final = [*"=+-@\t\r\n＝＋－＠"]
+_E164: Final = r"^\+[1-9][0-9]{1,14}$"
+_AT_ONCE: Final = 100_000
+
+
+def write_rejected(plan: Plan, path: Path) -> None:
+    """Writes the rejected rows as they came, with `_row` and `_problems` after them, as CSV.
+
+    The file has a byte-order mark and the delimiter of the first text file (a comma for
+    workbooks), so that Excel opens it rightly. Rows of several files go into one: columns of the
+    same header share a column, the others follow in order, and `_file` says where a row is from.
+    A cell that a spreadsheet program would take for a formula gets an apostrophe before it.
+
+    Raises:
+        ImporterError: the file cannot be written.
+    """
+    several = len(plan.tables) > 1
+    frames = [originals(table) for table in plan.tables]
+    theirs = dict.fromkeys(name for frame in frames for name in frame.columns if name != ROW)
+    ours = ["_file", "_row", "_problems"] if several else ["_row", "_problems"]
+    empty = pl.DataFrame(schema=dict.fromkeys([*theirs, *ours], pl.String))
+    with replacing(path) as out:
+        delimiter = delimiter_of(plan.tables)
+        write_csv(empty, out.buffer, delimiter)
+        for frame in _rejected(plan, frames):
+            write_csv(
+                pl.concat([empty, frame.select(cs.by_name(empty.columns, require_all=False))],
+                          how="diagonal"),
+                out.buffer,
+                delimiter,
+                begins=False,
+            )  # fmt: skip
+
+
+def _rejected(plan: Plan, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The rejected rows, some at a time, with `_file`, `_row` and `_problems`."""
+    rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(SOURCE, ROW)
+    problems = plan.problems.filter(pl.col("severity") != Severity.INFO.value)
+    for position, (table, frame) in enumerate(zip(plan.tables, frames, strict=True)):
+        here = rejected.filter(pl.col(SOURCE) == position)
+        for rows in here.iter_slices(_AT_ONCE):
+            near = pl.col(ROW).is_between(rows[ROW].min(), rows[ROW].max())
+            cells, wrong = frame.filter(near), problems.filter(near & (pl.col(SOURCE) == position))
+            yield (
+                rows.join(cells, on=ROW, how="left", maintain_order="left")
+                .join(
+                    _reasons(wrong, plan.tables),
+                    on=[SOURCE, ROW],
+                    how="left",
+                    maintain_order="left",
+                )
+                .with_columns(
+                    pl.lit(table.source.name).alias("_file"),
+                    pl.col(ROW).cast(pl.String).alias("_row"),
+                )
+            )
+
+
+def delimiter_of(tables: Sequence[Table | None]) -> str:
+    """The delimiter of the first text file; a comma where there is none."""
+    known = (table.source.delimiter for table in tables if table is not None)
+    return next((delimiter for delimiter in known if delimiter), ",")
+
+
+def originals(table: Table) -> pl.DataFrame:
+    """`#row` and the cells as they came, without what an earlier file of ours added."""
+    return table.frame.drop(returned(table.frame.columns))
+
+
+def file_names(names: Sequence[str]) -> pl.Expr:
+    """The column `_file`, from `#source`."""
+    position = pl.col(SOURCE).cast(pl.UInt32)
+    return position.replace_strict(
+        list(range(len(names))), list(names), return_dtype=pl.String
+    ).alias("_file")
+
+
+def write_csv(
+    frame: pl.DataFrame, out: BinaryIO, delimiter: str = ",", *, begins: bool = True
+) -> None:
+    """Writes text columns as a CSV that Excel opens rightly and takes no formula from.
+
+    Args:
+        frame: text; a null is an empty cell.
+        out: where to.
+        delimiter: between cells.
+        begins: the byte-order mark and the headers come first.
+    """
+    safe = frame.select(_without_formula(name) for name in frame.columns)
+    names = pl.DataFrame({"header": pl.Series(frame.columns, dtype=pl.String)})
+    headers = names.select(_without_formula("header")).to_series().to_list()
+    safe.rename(dict(zip(frame.columns, headers, strict=True))).write_csv(
+        out,
+        include_bom=begins,
+        include_header=begins,
+        separator=delimiter,
+        line_terminator="\r\n",
+    )
+
+
+def _without_formula(name: str) -> pl.Expr:
+    """The column with an apostrophe before whatever could be a formula; E.164 stays."""
+    cell = pl.col(name)
+    risky = cell.str.head(1).is_in(_BEGINNINGS) & ~cell.str.contains(_E164)
+    return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
+
+
+def _reasons(wrong: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+    """`#source`, `#row` and `_problems`: what is wrong with a row and how to fix it, in a line."""
+    place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
+    said = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
+    return (
+        with_words(wrong, tables)
+        .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" stands before "warning"
+        .select(SOURCE, ROW, said)
+        .group_by(SOURCE, ROW, maintain_order=True)
+        .agg("_problems")
+        .with_columns(pl.col("_problems").list.join(" | "))
+    )
+
+
+def write(submissions: Iterable[Submission], files: Sequence[str], path: Path) -> None:
+    """Writes `{"source", "row", "key", "body"}` a line, in order of file and row.
+
+    Before a ledger has its HMAC key the keys, and the external ids made from them, are previews.
+
+    Args:
+        submissions: made one by one; none is kept.
+        files: names; `Submission.source` is a position in it.
+        path: UTF-8, whole or not at all.
+    """
+    with replacing(path) as out:
+        for each in submissions:
+            line = {
+                "source": files[each.source],
+                "row": each.row,
+                "key": each.key,
+                "body": each.body,
+            }
+            out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+Form = Literal["csv", "json", "parquet"]
+OURS: Final = ("import_status", "conversation_id", "reason", "attempted_at")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Originals:
+    """The files of a run as they lie there today.
+
+    Attributes:
+        tables: one for each file of the run, None for one that is gone or has changed.
+        missing: a sentence for each of those.
+    """
+
+    tables: tuple[Table | None, ...]
+    missing: tuple[str, ...] = ()
+
+
+def reread(files: Sequence[SourceFile], load: Callable[[str], Table]) -> Originals:
+    """Reads the files of a run again; only one with the same bytes as then counts.
+
+    Args:
+        files: of the run, from the ledger.
+        load: reads a file of this name, and never raises.
+    """
+    tables: list[Table | None] = []
+    missing = []
+    for file in files:
+        table = load(file.path) if file.path is not None else None
+        if table is not None and table.source.sha256 == file.sha256:
+            tables.append(table)
+            continue
+        tables.append(None)
+        why = "came from standard input" if file.path is None else "is gone or has changed"
+        missing.append(f"{file.name} {why}: its own columns are left out.")
+    return Originals(tuple(tables), tuple(missing))
+
+
+def save_results(view: RunView, files: Originals, path: Path, form: Form = "csv") -> None:
+    """Writes the results into a file, whole or not at all.
+
+    Raises:
+        ImporterError: the file cannot be written.
+    """
+    with replacing(path) as out:
+        write_results(view, files, out, form)
+
+
+def write_results(view: RunView, files: Originals, out: TextIO, form: Form) -> None:
+    """Writes the results of a run.
+
+    Args:
+        view: of the run.
+        files: its files; where one is missing, `_file` and `_row` stand in for its columns.
+        out: UTF-8 text, or its `buffer` for CSV and Parquet.
+        form: CSV like the original file (delimiter, byte-order mark, no formulas), the JSON of
+            `importer.report.json_report`, or Parquet with the columns of the CSV.
+    """
+    if form == "json":
+        write_json(view, out)
+        return
+    frame = results(view, files)
+    if form == "parquet":
+        frame.write_parquet(out.buffer)
+    else:
+        moments = cs.datetime().dt.strftime(MOMENT)
+        write_csv(frame.with_columns(moments), out.buffer, delimiter_of(files.tables))
+
+
+def results(view: RunView, files: Originals) -> pl.DataFrame:
+    """The rows of a run as text, and `attempted_at` as UTC.
+
+    First their own columns in their order, then `_file` and `_row` where it takes them to tell a
+    row, then `OURS`; one of these is called `import_...` where the user has a column of its name.
+    """
+    theirs = [originals(table) if table is not None else None for table in files.tables]
+    taken = {name for frame in theirs if frame is not None for name in frame.columns}
+    named = {name: f"import_{name}" if name in taken else name for name in OURS}
+    reason = pl.when(pl.col("message") != "").then("message")
+    known = view.outcomes.with_columns(reason.alias("reason"))
+    lines = known.rename({"status": "import_status"}).select(
+        SOURCE, ROW, *(pl.col(name).alias(alias) for name, alias in named.items())
+    )
+    parts = []
+    for position, frame in enumerate(theirs):
+        here = lines.filter(pl.col(SOURCE) == position)
+        parts.append(
+            here if frame is None else here.join(frame, on=ROW, how="left", maintain_order="left")
+        )
+    whole = pl.concat([lines.clear(), *parts], how="diagonal")
+    ours = list(named.values())
+    if None in files.tables:
+        ours = ["_row", *ours]
+        whole = whole.with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
+    if len(files.tables) > 1 or None in files.tables:
+        ours = ["_file", *ours]
+        whole = whole.with_columns(file_names(view.files))
+    aside = {SOURCE, ROW, *ours}
+    return whole.select([name for name in whole.columns if name not in aside] + ours)

@@ -1,0 +1,149 @@
+"""Numbers, lists and values as a reader likes them: plural right, sorted, no control characters."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from importer.settings.flags import FLAGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from importer.settings import Settings
+
+
+DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+
+# Control characters could repaint a terminal; direction marks could turn a line around.
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+
+
+def number(count: int) -> str:
+    """A whole number with a comma between thousands."""
+    return f"{count:,}"
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 row`, `1,200 rows`."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def listed(items: Sequence[int], total: int | None = None, *, most: int = 12) -> str:
+    """Row numbers in a line, and how many are left out: `14, 27, 33 and 9 more`."""
+    shown = ", ".join(str(item) for item in items[:most])
+    more = (len(items) if total is None else total) - min(len(items), most)
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def plain(text: str, most: int = 80) -> str:
+    """A value in one line that no terminal takes for a command, cut to `most` characters."""
+    clean = _UNSEEN.sub(" ", text)
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """A time that nobody needs to the second: `under a minute`, `about 3 hours 20 minutes`."""
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
+        return "under a minute" if seconds < 60 else "about a minute"  # noqa: PLR2004
+    if minutes < 60:  # noqa: PLR2004
+        return f"about {minutes} minutes"
+    hours, rest = divmod(minutes, 60)
+    return f"about {counted(hours, 'hour')}" + (f" {counted(rest, 'minute')}" if rest else "")
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves a number above one: `12 KB`."""
+    value = float(count)
+    for unit in ("bytes", "KB", "MB"):
+        if value < 1000:  # noqa: PLR2004
+            return counted(count, "byte") if unit == "bytes" else f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def read_as(encoding: str, delimiter: str, sheet: str | None, header_row: int) -> str:
+    """How a file was understood: `UTF-8, semicolons`, or the sheet, and an unusual header row."""
+    if sheet is not None:
+        how = f"sheet {sheet}"
+    else:
+        separator = DELIMITERS.get(delimiter, delimiter)
+        how = ", ".join(part for part in (encoding, separator) if part)
+    return f"{how}, header in row {header_row}" if how and header_row > 1 else how
+
+
+def elapsed(seconds: float) -> str:
+    """A time that is over: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
+def weight(*texts: str) -> int:
+    """Bytes that texts take in a page, escaped."""
+    return sum(len(escape(text).encode()) for text in texts)
+
+
+_MOST: Final = 300
+_PASSWORD: Final = re.compile(r"(?<=:)[^:/@]+(?=@)")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFlags:
+    """What a command line said of the settings, so that the next one can say it again.
+
+    Attributes:
+        config: the settings file, where a command would not find it by itself.
+        flags: under the settings' names; passwords are no longer in them.
+    """
+
+    config: str = ""
+    flags: Mapping[str, str | bool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> GivenFlags:
+        """What the one said that these settings were loaded for."""
+        file, here = settings.file, Path.cwd()
+        config = ""
+        if file is not None and file != here / "importer.yaml":
+            config = str(file.relative_to(here) if file.is_relative_to(here) else file)
+        flags = {
+            name: value if isinstance(value, bool) else _PASSWORD.sub("***", str(value))
+            for name, value in settings.flags.items()
+        }
+        return cls(config, flags)
+
+    def again(self, command: str) -> str:
+        """The same for another command, as far as it takes it; a blank before each word."""
+        words = ["--config", self.config] if self.config else []
+        for name in FLAGS[command]:
+            value = self.flags.get(name)
+            if value:
+                words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return "".join(f" {shlex.quote(plain(word, _MOST))}" for word in words)
+
+
+def release_command(inbox: str | None, place: str) -> str:
+    """What lets go of a held file.
+
+    It can be pasted where it is known where the file lies and its name can be shown as it is;
+    else INBOX stands for the inbox, or a gap for what no terminal should get.
+
+    Args:
+        inbox: folder or address; None where nobody wrote it down.
+        place: of the file, relative to the inbox.
+    """
+    path = f"{inbox or 'INBOX'}/{place}"
+    if inbox and plain(path, len(path)) == path:
+        return f"importer release {shlex.quote(path)}"
+    return f"importer release {plain(path, _MOST)}"

@@ -1,0 +1,289 @@
+"""What a night did, as every form of its report shows it: no phone, no e-mail, no name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
+
+from importer.errors import EXIT_MEANING, Exit
+from importer.masking import scrub_name
+from importer.report.formatting import counted, elapsed, number, plain, release_command
+from importer.report.outcomes import MEANING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+class FileEnding(StrEnum):
+    """What became of a file in a night."""
+
+    DONE = "done"
+    SEEN = "seen"
+    HELD = "held"
+    FAILED = "failed"
+    WAITING = "waiting"
+    GONE = "gone"
+    RELEASED = "released"
+
+
+ENDING_MEANING: Final = {
+    FileEnding.DONE: "imported",
+    FileEnding.SEEN: "its content was imported before",
+    FileEnding.HELD: "held until a person looks; `importer release FILE` lets it go",
+    FileEnding.FAILED: "cannot be imported as it is",
+    FileEnding.WAITING: "left for the next night, which begins with it",
+    FileEnding.GONE: "taken away or changed before it could be read",
+}
+"""In the order of reports."""
+
+WORST: Final = (
+    Exit.OK,
+    Exit.REJECTED,
+    Exit.HELD,
+    Exit.INPUT,
+    Exit.DOUBTFUL,
+    Exit.INTERRUPTED,
+    Exit.USAGE,
+    Exit.SETUP,
+)
+"""The exit codes, from the best to the worst."""
+
+_FOR_SOMEBODY: Final = frozenset({Exit.SETUP, Exit.INPUT, Exit.USAGE})
+"""A file that waits for one of these reasons waits for ever, unless somebody does something."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file.
+
+    Attributes:
+        folder: subfolder of the inbox; empty for the inbox itself.
+        name: of the file, as it arrived.
+        file_id: the beginning of its sha256, as in the log.
+        ending: what became of it.
+        reason: why, in a sentence; empty for a file that was imported as it should be.
+        exit_code: what it contributes to the night's.
+        run: that imported it, or None.
+        rows: word of `importer.report.outcomes.MEANING` -> how many rows ended so.
+        problems: code -> how many problems.
+        place: where the file lies now, relative to the inbox.
+        pages: label and place of what was written about it, relative to the inbox.
+        send_s: seconds that sending took.
+    """
+
+    folder: str
+    name: str
+    file_id: str
+    ending: FileEnding
+    reason: str = ""
+    exit_code: Exit = Exit.OK
+    run: str | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    problems: Mapping[str, int] = field(default_factory=dict)
+    place: str = ""
+    pages: tuple[tuple[str, str], ...] = ()
+    send_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NightReport:
+    """What a night did.
+
+    Attributes:
+        id: of the night, such as `night-20261122-020000`.
+        inbox: the folder.
+        started: UTC.
+        ended: UTC; a clock that jumped may have it before `started`.
+        took_s: seconds between the two, by a clock that never jumps.
+        files: in the order in which they were taken.
+        notes: what else somebody should know, in sentences.
+        exit_code: the worst of the night.
+        doubtful_open: submissions that may have been accepted, of all nights and runs.
+        rate_per_s: most requests a second, as the settings have it.
+        last_success: UTC; when a night last ended well, this one included; None where none did.
+    """
+
+    id: str
+    inbox: str
+    started: datetime
+    ended: datetime
+    took_s: float
+    files: tuple[FileReport, ...]
+    notes: tuple[str, ...]
+    exit_code: Exit
+    doubtful_open: int
+    rate_per_s: float
+    last_success: datetime | None = None
+
+    @property
+    def rows(self) -> Counter[str]:
+        """How many rows of all files ended with each word."""
+        return sum((Counter(file.rows) for file in self.files), Counter())
+
+    @property
+    def problems(self) -> Counter[str]:
+        """How many problems each code had in all files."""
+        return sum((Counter(file.problems) for file in self.files), Counter())
+
+    @property
+    def endings(self) -> Counter[FileEnding]:
+        """How many files ended in each way."""
+        return Counter(file.ending for file in self.files)
+
+    @property
+    def headline(self) -> str:
+        """The night in one sentence."""
+        if not self.files:
+            return "No file came." if self.exit_code is Exit.OK else "Nothing was imported."
+        created = counted(self.rows["created"], "conversation")
+        said = f"{created} started from {counted(len(self.files), 'file')}"
+        worries = [
+            f"{count} {ending.value}"
+            for ending in (FileEnding.HELD, FileEnding.FAILED, FileEnding.WAITING)
+            if (count := self.endings[ending])
+        ]
+        return f"{said}; {', '.join(worries)}." if worries else f"{said}."
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """What somebody must do, in sentences."""
+        found = []
+        for file in self.files:
+            place = scrub_name(file.place)
+            if file.ending is FileEnding.HELD:
+                whole = place == file.place  # what is scrubbed out of a name no command can say
+                release = release_command(self.inbox, place) if whole else "importer release"
+                found.append(f"Look at {place}, then let it go with `{release}` or take it away.")
+            elif file.ending is FileEnding.FAILED:
+                found.append(f"Mend {place} and send it again.")
+            elif file.ending is FileEnding.DONE and file.rows.get("rejected"):
+                count = counted(file.rows["rejected"], "row was", "rows were")
+                found.append(f"{count} rejected in {place}; the rejected rows lie beside it.")
+            elif file.ending is FileEnding.WAITING and file.exit_code in _FOR_SOMEBODY:
+                found.append(f"See to what keeps {place} waiting: {file.reason}")
+        if self.doubtful_open:
+            count = counted(self.doubtful_open, "submission")
+            found.append(
+                f"{count} may have been accepted: `importer reconcile`, then `importer resolve`."
+            )
+        told = " ".join(file.reason for file in self.files)
+        return (*found, *(note for note in self.notes if note not in told))
+
+    @property
+    def meaning(self) -> str:
+        """What the exit code says."""
+        return EXIT_MEANING[self.exit_code]
+
+
+def worst(*codes: Exit) -> Exit:
+    """The worst of some exit codes; all well where there are none."""
+    return max(codes, key=WORST.index, default=Exit.OK)
+
+
+_WIDTH: Final = 79
+_COMMAND: Final = re.compile(r"`[^`]+`")
+_GAP: Final = "\0"
+
+
+def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
+    """The night as plain text of 79 columns, a few lines for each file.
+
+    Args:
+        night: what it did.
+        faults: what could not be written or sent about it, in sentences.
+    """
+    took = elapsed(night.took_s)
+    lines = [night.headline, f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
+    for file in night.files:
+        lines += _file_lines(file)
+    if night.todo:
+        lines += ["What somebody must do:", *_points(night.todo), ""]
+    if faults:
+        lines += ["What did not work besides:", *_points(faults), ""]
+    lines.append(f"Exit code {night.exit_code.value}: {night.meaning}.")
+    return "".join(f"{line}\n" for each in lines for line in _wrapped(each))
+
+
+def _points(sentences: Sequence[str]) -> list[str]:
+    return [f"- {plain(each, 500)}" for each in sentences]
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line in as many as it needs; no word, path or command between backticks is broken."""
+    indent = "  " if line.startswith((" ", "- ")) else ""
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _GAP), line)
+    lines = wrap(
+        whole, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [each.replace(_GAP, " ") for each in lines] or [""]
+
+
+def subject_of(night: NightReport) -> str:
+    """The night in the line above an e-mail."""
+    state = "all well" if night.exit_code == 0 else night.meaning
+    return plain(f"Import of {night.started:%-d %B %Y}: {night.headline} ({state})", 200)
+
+
+def slack_of(night: NightReport) -> dict[str, Any]:
+    """The night as the JSON that Slack, Mattermost and others take at a webhook."""
+    return {"text": f"*{night.headline}*\n```\n{text_of(night)}```"}
+
+
+def json_of(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
+    """The night as JSON, version 1; `faults` as for `text_of`."""
+    return {
+        "schema_version": 1,
+        "night": night.id,
+        "inbox": night.inbox,
+        "started": f"{night.started:%Y-%m-%dT%H:%M:%SZ}",
+        "ended": f"{night.ended:%Y-%m-%dT%H:%M:%SZ}",
+        "exit_code": night.exit_code.value,
+        "headline": night.headline,
+        "rows": dict(sorted(night.rows.items())),
+        "problems": dict(sorted(night.problems.items())),
+        "doubtful_open": night.doubtful_open,
+        "todo": list(night.todo),
+        "faults": list(faults),
+        "files": [_file_json(file) for file in night.files],
+    }
+
+
+def rows_in_words(file: FileReport) -> str:
+    """`312 created, 4 rejected`, in the order of reports; empty where nothing was read."""
+    return ", ".join(
+        f"{number(file.rows[word])} {word.replace('-', ' ')}"
+        for word in MEANING
+        if file.rows.get(word)
+    )
+
+
+def _file_lines(file: FileReport) -> list[str]:
+    name = f"{file.folder}/{file.name}" if file.folder else file.name
+    lines = [f"{plain(name, 200)}: {ENDING_MEANING[file.ending]}"]
+    rows = rows_in_words(file)
+    details = (rows, plain(file.reason, 500), f"run {file.run}" if file.run else "")
+    lines += [f"  {detail}" for detail in details if detail]
+    if file.place:
+        lines.append(f"  lies in {plain(scrub_name(file.place), 200)}")
+    return [*lines, ""]
+
+
+def _file_json(file: FileReport) -> dict[str, Any]:
+    return {
+        "folder": file.folder,
+        "name": file.name,
+        "file": file.file_id,
+        "ending": file.ending.value,
+        "reason": file.reason,
+        "exit_code": file.exit_code.value,
+        "run": file.run,
+        "rows": dict(file.rows),
+        "problems": dict(file.problems),
+        "place": file.place,
+        "pages": [{"label": label, "place": place} for label, place in file.pages],
+    }

@@ -1,0 +1,245 @@
+"""What the API demands of meeting participants and meeting configuration."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from importer.model import Json
+
+
+ROUND_ROBIN: Final = re.compile(r"round.?robin", re.IGNORECASE)
+ROUND_ROBIN_SIZE: Final = range(2, 11)
+CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_PARTICIPANT_FLAGS: Final = ("isOrganizer", "isCalendarConnected", "autoCollectAvailability")
+
+_MINUTES: Final = (
+    # The public pages give these limits, but not the keys' exact names: the word is looked for.
+    ("duration", 1, 1440, 1),
+    ("buffer", 0, 120, 5),
+    ("reminder", 1, None, 1),
+    ("notice", 0, None, 1),
+    ("daysahead", 1, None, 1),
+)
+
+
+def participants_fault(participants: Json, method: str) -> str:
+    """Why the API would refuse these meetingParticipants; empty if it would not.
+
+    Args:
+        participants: the value of the key.
+        method: availabilityMethod of the configuration, empty where it says none.
+    """
+    where = "meetingParticipants"
+    if not isinstance(participants, list) or not participants:
+        return f"{where} must be an array with at least one participant"
+    for position, participant in enumerate(participants):
+        if not isinstance(participant, dict):
+            return f"{where}[{position}] must be an object"
+        fault = _participant_fault(participant)
+        if fault:
+            return f"{where}[{position}].{fault}"
+    if sum(one.get("autoCollectAvailability") is True for one in participants) > 1:
+        return f"{where}: autoCollectAvailability is for one participant at most"
+    organizers = sum(one.get("isOrganizer") is True for one in participants)
+    if ROUND_ROBIN.search(method):
+        fault = "a round robin takes 2 to 10" if len(participants) not in ROUND_ROBIN_SIZE else ""
+    elif method.upper() == "COLLECTIVE":
+        fault = "a COLLECTIVE meeting takes exactly one isOrganizer" if organizers != 1 else ""
+    else:  # another method may have rules that are not public
+        fault = "at least one must be isOrganizer" if not (organizers or method) else ""
+    return f"{where}: {fault}" if fault else ""
+
+
+def _participant_fault(participant: Mapping[str, Json]) -> str:
+    """What is wrong with one participant, beginning with the key."""
+    for key in _PARTICIPANT_FLAGS:
+        if key in participant and not isinstance(participant[key], bool):
+            return f"{key} must be true or false"
+    for key in ("name", "email"):
+        value = participant.get(key, "-")
+        if not isinstance(value, str) or not value.strip():
+            return f"{key} must be a text that is not empty"
+    email = participant.get("email")
+    if isinstance(email, str) and "@" not in email:
+        return "email must be an e-mail address"
+    connected = participant.get("isCalendarConnected") is True
+    collected = participant.get("autoCollectAvailability") is True
+    if connected and collected:
+        return "autoCollectAvailability needs isCalendarConnected false"
+    availability = participant.get("availability")
+    slots = availability.get("timeSlots") if isinstance(availability, dict) else None
+    if not (connected or collected or (isinstance(slots, list) and slots)):
+        return "availability is required without a connected calendar or autoCollectAvailability"
+    return ""
+
+
+def configuration_fault(configuration: Mapping[str, Json]) -> str:
+    """Why the API would refuse this meetingConfiguration; empty if it would not."""
+    fault = (
+        _words_fault(configuration)
+        or _hours_fault(configuration.get("openHours"))
+        or _place_fault(configuration)
+        or _numbers_fault(configuration)
+    )
+    if not fault and not isinstance(configuration.get("availabilityOutreachSettings", {}), dict):
+        fault = "availabilityOutreachSettings must be an object"
+    return f"meetingConfiguration.{fault}" if fault else ""
+
+
+def _words_fault(configuration: Mapping[str, Json]) -> str:
+    """What is wrong with title, timezone and the other texts."""
+    for key in ("title", "timezone"):
+        value = configuration.get(key)
+        if not isinstance(value, str) or not value.strip():
+            return f"{key} is required"
+    if not is_timezone(str(configuration["timezone"])):
+        return "timezone must be an IANA name, such as Europe/London"
+    for key in ("description", "location", "availabilityMethod", "videoConferencingProvider"):
+        if not isinstance(configuration.get(key, ""), str):
+            return f"{key} must be a text"
+    return ""
+
+
+def _hours_fault(hours: Json) -> str:
+    """What is wrong with the open hours."""
+    if not isinstance(hours, list) or not hours:
+        return "openHours must be an array with at least one item"
+    for position, item in enumerate(hours):
+        if not isinstance(item, dict):
+            return f"openHours[{position}] must be an object"
+        for key in ("start", "end"):
+            if key in item and not CLOCK.fullmatch(str(item[key])):
+                return f"openHours[{position}].{key} must be a time, such as 09:00"
+        if not is_timezone(str(item.get("timezone", "UTC"))):
+            return f"openHours[{position}].timezone must be an IANA name, such as Europe/London"
+    return ""
+
+
+def _place_fault(configuration: Mapping[str, Json]) -> str:
+    """What is wrong with where the meeting is."""
+    video = configuration.get("videoConferencing")
+    if not isinstance(video, bool):
+        return "videoConferencing must be true or false"
+    if video and configuration.get("location"):
+        return "location cannot stand together with videoConferencing"
+    if video and not configuration.get("videoConferencingProvider"):
+        return "videoConferencingProvider is required with videoConferencing"
+    return ""
+
+
+def _numbers_fault(configuration: Mapping[str, Json]) -> str:
+    """What is wrong with the numbers, of which only the duration is required."""
+    for word, least, most, step in _MINUTES:
+        keys = [key for key in configuration if word in key.lower()]
+        if word == "duration" and not keys:
+            return "duration is required"
+        for key in keys:
+            value = configuration[key]
+            if not isinstance(value, int) or isinstance(value, bool):
+                return f"{key} must be a whole number"
+            if value < least or (most is not None and value > most) or value % step:
+                limits = f"from {least}" if most is None else f"from {least} to {most}"
+                return f"{key} must be {limits}{f' in steps of {step}' if step > 1 else ''}"
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def is_timezone(name: str) -> bool:
+    """Whether a name is in the IANA time zone database."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # not found, a path outside of it, or a directory
+        return False
+    return True
+
+
+E164: Final = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
+EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+COUNTRY: Final = re.compile(r"[A-Z]{2}")
+UNKNOWN_CAMPAIGN: Final = "missing-"
+"""A campaign id that begins so does not exist in the sandbox: a 404 to rehearse."""
+
+_TEXTS: Final = (
+    "firstName",
+    "phoneNumber",
+    "emailAddress",
+    "countryCode",
+    "lastName",
+    "campaignId",
+    "externalCampaignId",
+    "externalId",
+)
+_FLAGS: Final = ("skipDuplicationCheck", "shouldSendDuringBusinessHours")
+_MEETING: Final = ("meetingParticipants", "meetingConfiguration")
+
+
+def refusal(body: Json, *, scheduling: bool) -> str:
+    """Why the API would answer 400 to this body, naming the key; empty if it would not.
+
+    Args:
+        body: the request body, parsed.
+        scheduling: the body was sent to `/scheduling/conversations`, so that participants and
+            configuration are required; `/conversations` has neither.
+    """
+    if not isinstance(body, dict):
+        return "the body must be a JSON object"
+    known = (*_TEXTS, *_FLAGS, *(_MEETING if scheduling else ()))
+    for key in body:
+        if key not in known:
+            return f"{key} is not a key of this call"
+    return _candidate_fault(body) or (_meeting_fault(body) if scheduling else "")
+
+
+def _candidate_fault(body: Mapping[str, Json]) -> str:
+    """What is wrong with the part of the body that is about the candidate."""
+    for key in _TEXTS:
+        if key in body and not _is_text(body[key]):
+            return f"{key} must be a text that is not empty"
+    for key in _FLAGS:
+        if key in body and not isinstance(body[key], bool):
+            return f"{key} must be true or false"
+    if "firstName" not in body:
+        return "firstName is required"
+    if "campaignId" not in body and "externalCampaignId" not in body:
+        return "campaignId or externalCampaignId is required"
+    return _contact_fault(body)
+
+
+def _contact_fault(body: Mapping[str, Json]) -> str:
+    """What is wrong with phone, e-mail and country."""
+    phone, email, country = (
+        body.get(key) for key in ("phoneNumber", "emailAddress", "countryCode")
+    )
+    if phone is None and email is None:
+        return "phoneNumber or emailAddress is required"
+    if isinstance(phone, str) and not E164.fullmatch(phone):
+        return "phoneNumber must be in E.164 format, such as +442079460018"
+    if isinstance(email, str) and not EMAIL.fullmatch(email):
+        return "emailAddress must be an e-mail address"
+    if isinstance(country, str) and not COUNTRY.fullmatch(country):
+        return "countryCode must be an ISO 3166-1 alpha-2 code, such as GB"
+    return ""
+
+
+def _meeting_fault(body: Mapping[str, Json]) -> str:
+    """What is wrong with participants and configuration."""
+    for key in _MEETING:
+        if key not in body:
+            return f"{key} is required"
+    configuration = body["meetingConfiguration"]
+    if not isinstance(configuration, dict):
+        return "meetingConfiguration must be an object"
+    return configuration_fault(configuration) or participants_fault(
+        body["meetingParticipants"], str(configuration.get("availabilityMethod", ""))
+    )
+
+
+def _is_text(value: Json) -> bool:
+    """Whether a value is a text with something in it."""
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,185 @@
+"""When a run stops early: too many failures, a refusal, or because it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from importer.errors import Exit
+from importer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from importer.model import Outcome
+    from importer.settings import Settings
+
+
+T = TypeVar("T")
+
+FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
+"""The states that the guards count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """How many failures (rejected, doubtful, unsent) a run bears.
+
+    Attributes:
+        max_failures: one more stops it; None for no bound.
+        max_failures_in_a_row: so many without a success between them stop it.
+    """
+
+    max_failures: int | None = None
+    max_failures_in_a_row: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, total: int) -> Guards:
+        """The guards that the settings describe, for a run of `total` submissions."""
+        return cls(settings.failures_allowed(total), settings.max_failures_in_a_row)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run of submissions ended; false where simply all was done.
+
+    Attributes:
+        reason: one sentence for a person; empty where all was done.
+        exit_code: OK, SETUP (the API refuses us, or is not there), HELD (a guard) or INTERRUPTED.
+    """
+
+    reason: str = ""
+    exit_code: Exit = Exit.OK
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTERRUPTED)
+"""The ending of whoever is told to stop."""
+
+
+class CalledOff(Exception):
+    """What was waited for is no longer wanted."""
+
+
+class Brake:
+    """Keeps new attempts from beginning and ends every wait for one; the first reason stays."""
+
+    def __init__(self) -> None:
+        self.pulled = False
+        self.ending = Ending()
+        self.error: Exception | None = None
+        self._waits: set[asyncio.Timeout] = set()
+
+    def pull(self, ending: Ending, error: Exception | None = None) -> None:
+        """Stop, for a reason or because of an error; an error goes before any reason."""
+        self.error = self.error or error
+        if self.pulled:
+            return
+        self.pulled, self.ending = True, ending
+        for wait in self._waits:
+            wait.reschedule(0.0)
+
+    async def released(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """Wait for something.
+
+        Raises:
+            CalledOff: the brake is pulled, or was pulled meanwhile.
+        """
+        if self.pulled:
+            raise CalledOff
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._waits.add(scope)
+                try:
+                    result = await wait()
+                finally:
+                    self._waits.discard(scope)
+        except TimeoutError as exc:
+            raise CalledOff from exc
+        if self.pulled:
+            raise CalledOff
+        return result
+
+
+@asynccontextmanager
+async def brake_at(stop: asyncio.Event) -> AsyncIterator[Brake]:
+    """A brake that is pulled as soon as the event is set."""
+    brake = Brake()
+
+    async def watch() -> None:
+        await stop.wait()
+        brake.pull(INTERRUPTED)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield brake
+    finally:
+        watcher.cancel()
+
+
+class Weather:
+    """Tells an outage of the service from a fault of the rows, by the last outcomes of a run.
+
+    Attributes:
+        outage: the last outcomes were failures, and none of them a refusal of a row: it was the
+            service that did not work, and other rows would have fared no better.
+    """
+
+    def __init__(self) -> None:
+        self.outage = False
+        self._refused = False
+
+    def note(self, outcome: Outcome) -> None:
+        """Take note of an outcome; a success begins anew."""
+        failed = outcome.state in FAILURES
+        self._refused = failed and (self._refused or outcome.state is State.REJECTED)
+        self.outage = failed and not self._refused
+
+
+class Tally:
+    """Counts outcomes against the guards."""
+
+    def __init__(self, guards: Guards) -> None:
+        self._guards = guards
+        self._failed = 0
+        self._in_a_row = 0
+        self._unreached_in_a_row = 0
+        self._reached = False
+        self._last = ""
+
+    def count(self, outcome: Outcome) -> Ending:
+        """Take note of an outcome; an ending where it is one failure too many."""
+        unreached = outcome.state is State.UNSENT and outcome.status is None
+        self._unreached_in_a_row = self._unreached_in_a_row + 1 if unreached else 0
+        self._reached = self._reached or not unreached
+        if outcome.state not in FAILURES:
+            self._in_a_row = 0
+            return Ending()
+        self._failed += 1
+        self._in_a_row += 1
+        self._last = f"The last: {outcome.message or outcome.state}"
+        most, row = self._guards.max_failures, self._guards.max_failures_in_a_row
+        if row is not None and self._in_a_row >= row:
+            if self._unreached_in_a_row >= row:
+                return self._unreachable()
+            return Ending(f"{self._in_a_row} submissions in a row failed. {self._last}", Exit.HELD)
+        if most is not None and self._failed > most:
+            return Ending(
+                f"{self._failed} submissions failed; max_failures allows {most}. {self._last}",
+                Exit.HELD,
+            )
+        return Ending()
+
+    def end(self) -> Ending:
+        """What is to be said where nothing stopped the run: that nothing was reached, perhaps."""
+        return self._unreachable() if self._failed and not self._reached else Ending()
+
+    def _unreachable(self) -> Ending:
+        return Ending(f"The API cannot be reached. {self._last}", Exit.SETUP)

@@ -1,0 +1,294 @@
+"""One request over httpx; the only module that imports it, and one gate for its exceptions.
+
+What may have reached the server must never be mistaken for what did not: `MaybeSent` is what the
+gate says of everything but the few failures that come before a connection stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from importer.errors import CredentialsError
+from importer.model import MaybeSent, NotSent
+from importer.sending.responses import (
+    Answer,
+    AnswerTooLarge,
+    Page,
+    conversation_of,
+    page_of,
+    reply_to,
+    unpacked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from importer.model import Json, Reply, Submission
+    from importer.settings import Credentials, Settings
+
+
+ANSWER_BYTES: Final = 64 * 1024
+"""How much of the answer to a creation is read; more is no answer that we could trust."""
+
+PAGE_BYTES: Final = 16 * 1024 * 1024
+"""How much of one page of the list is read."""
+
+KEPT_FROM_PER_S: Final = 100.0
+"""From which rate on connections are kept and used again.
+
+Below it each request has its own: what a server, or a proxy in between, sends too much on one
+connection is then never taken for the answer to the next request, and none leaves on a connection
+that the other side is just closing. At some requests a second, that certainty costs nothing.
+"""
+
+IDLE_S: Final = 2.0
+"""How long an unused connection is kept: shorter than servers do, so that none is closed by the
+other side just as a request leaves on it, which would be a doubtful one."""
+
+REACHED_NOBODY: Final[frozenset[type[Exception]]] = frozenset(
+    {
+        httpx.ConnectError,  # refused, no route, DNS, TLS
+        httpx.ConnectTimeout,
+        httpx.PoolTimeout,  # no connection of ours was free
+        httpx.ProxyError,  # raised only while a tunnel is being opened
+        httpx.UnsupportedProtocol,  # raised before anything is opened
+    }
+)
+"""What httpx raises before a request can leave."""
+
+MAY_HAVE_ARRIVED: Final[frozenset[type[Exception]]] = frozenset(
+    {
+        httpx.ReadTimeout,
+        httpx.WriteTimeout,
+        httpx.ReadError,
+        httpx.WriteError,
+        httpx.CloseError,
+        httpx.LocalProtocolError,  # also raised after the headers have left
+        httpx.RemoteProtocolError,
+        httpx.DecodingError,
+        httpx.TooManyRedirects,
+        httpx.HTTPStatusError,
+        httpx.InvalidURL,  # also raised for the Location of an answer
+        httpx.CookieConflict,
+        httpx.StreamConsumed,
+        httpx.StreamClosed,
+        httpx.ResponseNotRead,
+        httpx.RequestNotRead,
+        # the families, for members that a later httpx may add
+        httpx.HTTPError,
+        httpx.RequestError,
+        httpx.TransportError,
+        httpx.TimeoutException,
+        httpx.NetworkError,
+        httpx.ProtocolError,
+        httpx.StreamError,
+    }
+)
+"""What httpx raises when a request may have been taken."""
+
+
+def mapped(exc: Exception) -> NotSent | MaybeSent:
+    """What a failed exchange means: not sent only where that is certain. The text is the class."""
+    reached_nobody = type(exc) in REACHED_NOBODY
+    return (NotSent if reached_nobody else MaybeSent)(type(exc).__name__)
+
+
+class Client:
+    """Speaks to the API: one request per call, never repeated, never sent elsewhere.
+
+    It stands on httpx's transport, below the convenience that follows redirects, keeps cookies
+    and reads proxies and passwords from the environment: candidates' data goes where `base_url`
+    says and nowhere else. (`SSL_CERT_FILE` counts, for companies with certificates of their own.)
+
+    Args:
+        settings: base URL, paths, timeouts, id paths, rate.
+        credentials: sent with every request.
+        transport: instead of the network, for tests.
+        now: the time of day, with a zone.
+
+    Raises:
+        CredentialsError: a secret cannot be put into a header.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        for noisy in ("httpx", "httpcore"):  # on DEBUG they write headers, the key among them
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        plain = settings.conversation == "campaign"
+        path = settings.campaign_path if plain else settings.create_path
+        self._create_url = httpx.URL(settings.base_url + path)
+        self._list_url = httpx.URL(settings.base_url + settings.list_path)
+        self._id_paths = settings.id_paths
+        self._now = now
+        self._headers = httpx.Headers(
+            _headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S)
+        )
+        timeouts = {
+            "connect": settings.connect_timeout_s,
+            "read": settings.read_timeout_s,
+            "write": settings.write_timeout_s,
+            "pool": settings.connect_timeout_s,
+        }
+        self._extensions = {"timeout": timeouts}
+        # A server that sends a byte now and then resets every other timeout.
+        self._longest_s = sum(timeouts.values()) + settings.read_timeout_s
+        self._open = _opener(transport)
+        self._lines: list[httpx.AsyncBaseTransport] = []
+        self._idle: list[httpx.AsyncBaseTransport] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for line in self._lines:
+            await line.aclose()
+
+    async def create(self, submission: Submission) -> Reply:
+        """Ask for the conversation, once.
+
+        Raises:
+            NotSent: no request reached the server.
+            MaybeSent: it may have been accepted.
+        """
+        answer = await self._exchange("POST", self._create_url, submission.body)
+        return reply_to(answer, self._id_paths, _personal(submission.body))
+
+    async def conversations(self, token: str | None = None) -> Page:
+        """One page of the list of conversations, from the start or from a token.
+
+        Raises:
+            NotSent, MaybeSent: no page came; asking again is harmless.
+        """
+        url = self._list_url
+        if token is not None:
+            url = url.copy_merge_params({"nextToken": token})
+        return page_of(await self._exchange("GET", url))
+
+    async def conversation(self, conversation_id: str) -> Page:
+        """One conversation, as a page with it alone.
+
+        Raises:
+            NotSent, MaybeSent: no answer came; asking again is harmless.
+        """
+        url = httpx.URL(f"{self._list_url}/{quote(conversation_id, safe='')}")
+        return conversation_of(await self._exchange("GET", url))
+
+    async def _exchange(
+        self, method: str, url: httpx.URL, body: Mapping[str, Json] | None = None
+    ) -> Answer:
+        """One request and its whole answer; every foreign exception is mapped here."""
+        try:
+            request = httpx.Request(
+                method,
+                url,
+                headers=self._headers,
+                content=None if body is None else _json(body),
+                extensions=self._extensions,
+            )
+        except Exception as exc:  # whatever it is, nothing has left
+            raise NotSent(type(exc).__name__) from exc
+        try:
+            async with asyncio.timeout(self._longest_s):
+                with self._line() as line:
+                    response = await line.handle_async_request(request)
+                    try:
+                        limit = PAGE_BYTES if body is None else ANSWER_BYTES
+                        content = await _content(response, limit)
+                    finally:
+                        await response.aclose()
+        except Exception as exc:
+            raise mapped(exc) from exc
+        return Answer(response.status_code, response.headers, content, self._now())
+
+    @contextmanager
+    def _line(self) -> Iterator[httpx.AsyncBaseTransport]:
+        """A transport of one connection for one request; as many as there are requests at once.
+
+        One pool for all would look through all of its connections several times a request.
+        """
+        if not self._idle:
+            self._idle.append(self._open())
+            self._lines.append(self._idle[-1])
+        line = self._idle.pop()
+        try:
+            yield line
+        finally:
+            self._idle.append(line)
+
+
+def _opener(
+    transport: httpx.AsyncBaseTransport | None,
+) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Gives that transport, or makes new ones to the network that share their TLS settings."""
+    if transport is not None:
+        return lambda: transport
+    verify = httpx.create_ssl_context()
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=IDLE_S)
+    return lambda: httpx.AsyncHTTPTransport(
+        verify=verify, trust_env=False, limits=limits, retries=0
+    )
+
+
+def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:
+    """The headers of every request."""
+    secrets = {
+        "x-api-key": ("POPP_API_KEY", credentials.api_key.get_secret_value()),
+        "x-organization-id": ("POPP_ORGANIZATION_ID", credentials.organization_id),
+    }
+    for name, value in secrets.values():
+        if not re.fullmatch(r"[\x21-\x7e]+", value):
+            raise CredentialsError(
+                f"{name} is empty or holds a blank, a line break or a letter beyond ASCII.",
+                "Copy it again, without quotation marks.",
+            )
+    return {
+        **{header: value for header, (_, value) in secrets.items()},
+        "accept": "application/json",
+        "connection": "keep-alive" if kept else "close",
+        "accept-encoding": "identity",  # what is small need not be unpacked
+        "content-type": "application/json",
+        "user-agent": f"importer/{version('importer')}",
+    }
+
+
+def _json(body: Mapping[str, Json]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _personal(body: Mapping[str, Json]) -> Iterator[str]:
+    """What the API might repeat of the person in an error."""
+    for key in ("phoneNumber", "emailAddress", "firstName", "lastName"):
+        value = body.get(key)
+        if isinstance(value, str):
+            yield value
+
+
+async def _content(response: httpx.Response, limit: int) -> bytes | None:
+    """The body, unpacked; None where it cannot be.
+
+    Raises:
+        AnswerTooLarge: it is longer than `limit`, packed or unpacked.
+    """
+    raw = bytearray()
+    async for chunk in response.aiter_raw():
+        raw += chunk
+        if len(raw) > limit:
+            raise AnswerTooLarge
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    return unpacked(bytes(raw), coding, limit)

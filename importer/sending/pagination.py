@@ -1,0 +1,126 @@
+"""Reading the API's conversations at the shared pace; asking again is harmless here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from importer.model import MaybeSent, NotSent
+from importer.sending.circuit_breaker import CalledOff
+from importer.sending.retry import Policy, backoff_s, pause_s
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from importer.model import Reply
+    from importer.sending.circuit_breaker import Brake
+    from importer.sending.rate_limiter import Pace
+    from importer.sending.responses import Page
+    from importer.settings import Settings
+
+
+class Lists(Protocol):
+    """What is needed of the client."""
+
+    async def conversations(self, token: str | None = None) -> Page:
+        """One page of the list; raises NotSent or MaybeSent."""
+        ...
+
+    async def conversation(self, conversation_id: str) -> Page:
+        """One conversation; raises NotSent or MaybeSent."""
+        ...
+
+
+class ListUnreadable(Exception):
+    """The list cannot be read (to its end); the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Reads pages, each as often as it takes within the bounds of the policy."""
+
+    client: Lists
+    pace: Pace
+    settings: Settings
+    brake: Brake
+    sleep: Callable[[float], Awaitable[object]]
+    random: Callable[[], float]
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """The list from its start to its end; raises Unreadable before it where it must."""
+        token: str | None = None
+        tokens: set[str] = set()
+        for _ in range(self.settings.max_pages):
+            page = await self._page(partial(self.client.conversations, token))
+            yield page
+            token = page.next_token
+            if token is None:
+                return
+            if token in tokens:
+                raise ListUnreadable("The list of conversations goes in a circle.")
+            tokens.add(token)
+        raise ListUnreadable(
+            f"The list of conversations is longer than max_pages ({self.settings.max_pages})."
+        )
+
+    async def each(self, conversation_ids: Sequence[str]) -> AsyncIterator[Page]:
+        """Conversations one by one; those that the API does not have are left out."""
+        for conversation_id in conversation_ids:
+            ask = partial(self.client.conversation, conversation_id)
+            yield await self._page(ask, HTTPStatus.NOT_FOUND)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, unless the brake is pulled."""
+        try:
+            await self.brake.released(lambda: self.sleep(seconds))
+        except CalledOff as exc:
+            raise ListUnreadable("Interrupted before the list of conversations was read.") from exc
+
+    async def _page(self, ask: Callable[[], Awaitable[Page]], *known: int) -> Page:
+        """One page; reading is harmless, so whatever may pass is tried again."""
+        policy = Policy.of(self.settings)
+        said = ""
+        for attempt in range(1, policy.attempts + 1):
+            left_at = await self._permit()
+            wait_s = backoff_s(attempt, policy, self.random)
+            try:
+                page = await ask()
+            except (NotSent, MaybeSent) as exc:
+                said = str(exc)
+            else:
+                reply = page.reply
+                said = f"HTTP {reply.status}"
+                self.pace.respect(reply.remaining, reply.reset_s, policy.max_wait_s)
+                if (_good(reply) and reply.readable) or reply.status in known:
+                    self.pace.recovered()
+                    return page
+                if _for_good(reply):
+                    break
+                if _busy(reply):
+                    wait_s = pause_s(reply, attempt, policy, self.random)
+                    self.pace.hold(wait_s)
+                    self.pace.slow_down(left_at)
+            if attempt < policy.attempts:
+                await self.pause(wait_s)
+        raise ListUnreadable(f"The list of conversations cannot be read ({said}).")
+
+    async def _permit(self) -> float:
+        try:
+            return await self.brake.released(self.pace.permit)
+        except CalledOff as exc:
+            raise ListUnreadable("Interrupted before the list of conversations was read.") from exc
+
+
+def _good(reply: Reply) -> bool:
+    return 200 <= reply.status <= 299  # noqa: PLR2004
+
+
+def _busy(reply: Reply) -> bool:
+    return reply.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+
+
+def _for_good(reply: Reply) -> bool:
+    """Whether asking again would be answered the same: a redirect, or a no that is no "later"."""
+    return 300 <= reply.status <= 499 and reply.status not in {408, 425, 429}  # noqa: PLR2004

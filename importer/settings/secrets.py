@@ -1,0 +1,120 @@
+"""What the environment says: settings as `IMPORTER_*`, secrets also as files of a directory."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from pydantic import SecretStr, create_model, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from importer.errors import CredentialsError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+PREFIX: Final = "IMPORTER_"
+SECRETS_DIR: Final = "IMPORTER_SECRETS_DIR"
+_ELSEWHERE: Final = frozenset(
+    f"{PREFIX}{name}" for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD")
+)
+"""Variables that are secrets and no settings."""
+_FOR_HEADERS: Final = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are to the API.
+
+    Attributes:
+        api_key: sent as `x-api-key`.
+        organization_id: sent as `x-organization-id`; part of every submission key.
+    """
+
+    api_key: SecretStr
+    organization_id: str = field(repr=False)
+
+
+class Secrets(BaseSettings):
+    """What nobody may read: from the environment, else from a file of the secrets directory."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    popp_api_key: SecretStr | None = None
+    popp_organization_id: SecretStr | None = None
+    importer_hmac_key: SecretStr | None = None
+    importer_webhook_url: SecretStr | None = None
+    importer_smtp_password: SecretStr | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _bare(cls, value: object) -> object:
+        """Without the blanks and line breaks around it; a blank one is none."""
+        return (value.strip() or None) if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls) -> Self:
+        """The secrets as they stand now.
+
+        Raises:
+            SettingsError: the secrets directory is none, or cannot be read.
+        """
+        folder = os.environ.get(SECRETS_DIR) or None
+        if folder is not None and not Path(folder).is_dir():
+            raise SettingsError(f"{SECRETS_DIR}: there is no such folder.")
+        try:
+            found = cls(_secrets_dir=folder)  # type: ignore[call-arg] # added by its metaclass
+        except (OSError, ValueError) as exc:
+            raise SettingsError(f"{SECRETS_DIR}: a file there cannot be read.") from exc
+        return found
+
+
+def credentials() -> Credentials:
+    """The API key and the organization, from the environment or the secrets directory.
+
+    Raises:
+        CredentialsError: one of them is missing, or holds what no header can carry.
+        SettingsError: the secrets directory cannot be read.
+    """
+    found = Secrets.read()
+    key, organization = found.popp_api_key, found.popp_organization_id
+    if key is None or organization is None:
+        missing = ["POPP_API_KEY"] * (key is None)
+        missing += ["POPP_ORGANIZATION_ID"] * (organization is None)
+        raise CredentialsError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+            f"Type `{'; '.join(f'export {name}=...' for name in missing)}`, or put a file of "
+            f"that name into the folder that {SECRETS_DIR} names.",
+        )
+    for name, secret in (("POPP_API_KEY", key), ("POPP_ORGANIZATION_ID", organization)):
+        if not _FOR_HEADERS.fullmatch(secret.get_secret_value()):
+            raise CredentialsError(
+                f"{name} holds a space, a line break or a letter that no key has.",
+                "Copy it again, without anything around it.",
+            )
+    return Credentials(api_key=key, organization_id=organization.get_secret_value())
+
+
+class _Variables(BaseSettings):
+    """The settings among the variables of the environment, all text."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
+
+
+def variables(names: Iterable[str]) -> dict[str, str]:
+    """Setting -> text of its `IMPORTER_*` variable, for the settings that have one."""
+    fields: dict[str, object] = dict.fromkeys(names, (str | None, None))
+    found = create_model("_Found", __base__=_Variables, **fields)()  # type: ignore[call-overload]
+    return {name: str(value) for name, value in found.model_dump(exclude_unset=True).items()}
+
+
+def strangers(names: Iterable[str]) -> list[str]:
+    """The `IMPORTER_*` variables that are no setting of these names, upper case."""
+    known = {f"{PREFIX}{name}".upper() for name in names} | {SECRETS_DIR, *_ELSEWHERE}
+    return sorted({name.upper() for name in os.environ if name.upper().startswith(PREFIX)} - known)

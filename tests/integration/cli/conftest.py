@@ -1,0 +1,45 @@
+"""What the command line's tests share: a recruiter's desk, and a sandbox to send to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.desk import Desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from importer.sandbox.sandbox import Sandbox
+
+GOOD = "first_name,phone_number,Job Title\nAda,+12025550104,Chef\nBob,+12025550105,Chef\n"
+MIXED = GOOD + "Cy,call me,Chef\n,+12025550106,Chef\n"
+SETTINGS = "campaign: camp-42\nmeeting: onsite-45\nparticipants: team\n"
+TEAM = "- {name: Sam, email: sam@example.com, isOrganizer: true, isCalendarConnected: true}\n"
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Desk:
+    """A folder with what `importer init` writes, and credentials in the environment."""
+    desk = Desk(tmp_path)
+    assert desk("init").code == 0
+    return desk
+
+
+@pytest.fixture
+def desk(starter: Desk) -> Desk:
+    """The same with a good list, a mixed one, and a team that needs nothing of a row."""
+    starter.write("good.csv", GOOD)
+    starter.write("mixed.csv", MIXED)
+    starter.write("importer.yaml", SETTINGS)
+    starter.write("templates/participants/team.yaml", TEAM)
+    return starter
+
+
+@pytest.fixture
+def near(desk: Desk, sandbox: Sandbox) -> Desk:
+    """The desk, with settings that send to the sandbox, and quickly."""
+    text = f"{SETTINGS}base_url: {sandbox.base_url}\nrate_per_s: 500\nsettle_s: 0.1\n"
+    desk.write("importer.yaml", text)
+    return desk

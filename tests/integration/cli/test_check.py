@@ -1,0 +1,149 @@
+"""`importer check` says what would be sent, writes what it is told to, and changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+from importer.errors import Exit
+from tests.integration.cli.conftest import GOOD, MIXED
+from tests.support.desk import Desk
+
+
+def test_a_good_list_ends_with_0(desk: Desk) -> None:
+    """The summary goes to standard error, and nothing to standard output."""
+    said = desk("check", "good.csv")
+    assert said.code == Exit.OK
+    assert said.out == ""
+    assert "All 2 rows are ready" in said.err
+
+
+def test_a_list_with_faults_ends_with_1(desk: Desk) -> None:
+    """Each row that needs fixing is named, and the good ones are ready."""
+    said = desk("check", "mixed.csv")
+    assert said.code == Exit.REJECTED
+    assert "2 of 4 rows are ready" in said.err
+    assert "row 4" in said.err
+    assert "row 5" in said.err
+
+
+def test_nothing_is_written_but_what_was_asked_for(desk: Desk) -> None:
+    """No ledger, no key, no cache: the folder is what it was."""
+    before = desk.files()
+    desk("check", "mixed.csv", "--format", "json")
+    assert desk.files() == before
+    desk(
+        *("check", "mixed.csv", "--report", "r.html", "--rejected", "r.csv"),
+        *("--payloads", "p.jsonl"),
+    )
+    assert set(desk.files()) - set(before) == {"r.html", "r.csv", "p.jsonl"}
+
+
+def test_json_is_the_published_one(desk: Desk) -> None:
+    """Standard output is nothing but JSON with the keys of version 1, in their order."""
+    said = desk("check", "mixed.csv", "--format", "json")
+    report = json.loads(said.out)
+    assert said.code == Exit.REJECTED
+    assert list(report) == [
+        *("schema_version", "plan", "sources", "totals", "groups", "problem_counts", "problems"),
+    ]
+    assert list(report["sources"][0]) == [
+        *("name", "sha256", "encoding", "delimiter", "sheet", "rows", "columns"),
+        *("extra_columns", "ignored_columns"),
+    ]
+    assert report["totals"] == {
+        "read": 4,
+        "ready": 2,
+        "rejected": 2,
+        "duplicates": 0,
+        "already_imported": 0,
+        "warnings": 0,
+    }
+    assert [list(problem) for problem in report["problems"]] == [
+        [
+            *("source", "row", "column", "header", "code", "severity", "value", "message"),
+            "fix",
+        ],
+    ] * len(report["problems"])
+    assert [(problem["row"], problem["code"]) for problem in report["problems"]] == [
+        (4, "phone-invalid"),
+        (5, "first-name-missing"),
+    ]
+
+
+def test_values_are_masked_unless_asked_for(desk: Desk) -> None:
+    """A phone stands on no terminal by itself."""
+    desk.write("bad.csv", "first_name,phone_number\nAda,+1 202 155 0104\n")
+    assert "202 155 0104" not in desk("check", "bad.csv").err
+    assert "+1 202 155 0104" in desk("check", "bad.csv", "--show-values").err
+
+
+def test_rejected_rows_can_be_fixed_and_given_back(desk: Desk) -> None:
+    """The file has the rows that need fixing; fixed, it is an import of its own."""
+    desk("check", "mixed.csv", "--rejected", "fix.csv")
+    text = (desk.folder / "fix.csv").read_text("utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row["first_name"] for row in rows] == ["Cy", ""]
+    again = desk("check", "fix.csv", "--format", "json")
+    assert json.loads(again.out)["totals"]["rejected"] == 2
+    desk.write("fix.csv", text.replace("call me", "+12025550107"))
+    assert json.loads(desk("check", "fix.csv", "--format", "json").out)["totals"]["ready"] == 1
+
+
+def test_payloads_are_the_bodies_of_the_ready_rows(desk: Desk) -> None:
+    """A line for each, with where it comes from, its key and its body."""
+    desk("check", "mixed.csv", "--payloads", "p.jsonl")
+    lines = [json.loads(line) for line in (desk.folder / "p.jsonl").read_text().splitlines()]
+    assert [list(line) for line in lines] == [["source", "row", "key", "body"]] * 2
+    assert [line["row"] for line in lines] == [2, 3]
+    assert lines[0]["body"]["phoneNumber"] == "+12025550104"
+    assert lines[0]["body"]["meetingConfiguration"]["title"] == "Interview for Chef"
+
+
+def test_the_report_is_one_page(desk: Desk) -> None:
+    """HTML that needs nothing else, and names the file."""
+    desk("check", "mixed.csv", "--report", "report.html")
+    page = (desk.folder / "report.html").read_text("utf-8")
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "mixed.csv" in page
+    assert "<script src" not in page
+
+
+def test_several_files_are_one_import(desk: Desk) -> None:
+    """A person who stands in both is contacted for the first; a folder is its spreadsheets."""
+    desk.write("lists/a.csv", GOOD)
+    desk.write("lists/b.csv", GOOD)
+    for files in (["lists/a.csv", "lists/b.csv"], ["lists"], ["lists/*.csv"]):
+        report = json.loads(desk("check", *files, "--format", "json").out)
+        assert len(report["sources"]) == 2
+        assert (report["totals"]["ready"], report["totals"]["duplicates"]) == (2, 2)
+
+
+def test_one_bad_file_hides_no_other(desk: Desk) -> None:
+    """The missing one is named, and the good one is checked all the same."""
+    said = desk("check", "missing.csv", "mixed.csv", "--format", "json")
+    report = json.loads(said.out)
+    assert said.code == Exit.INPUT
+    assert report["totals"]["ready"] == 2
+    assert {problem["code"] for problem in report["problems"]} >= {"file-missing", "phone-invalid"}
+
+
+def test_a_list_may_come_through_a_pipe(desk: Desk) -> None:
+    """`-` is standard input, and JSON leaves by standard output."""
+    process = desk.process("check", "-", "--format", "json")
+    out, _ = process.communicate(MIXED, timeout=60)
+    assert process.returncode == Exit.REJECTED
+    assert json.loads(out)["totals"]["read"] == 4
+
+
+def test_flags_go_over_the_settings(desk: Desk) -> None:
+    """A campaign on the command line is the one of rows that name none."""
+    said = desk("check", "good.csv", "--campaign", "other", "--format", "json")
+    assert [group["campaign"] for group in json.loads(said.out)["groups"]] == ["other"]
+
+
+def test_the_environment_goes_over_the_file(desk: Desk) -> None:
+    """`IMPORTER_CAMPAIGN` too is a setting."""
+    other = Desk(desk.folder, {**desk.env, "IMPORTER_CAMPAIGN": "other"})
+    said = other("check", "good.csv", "--format", "json")
+    assert [group["campaign"] for group in json.loads(said.out)["groups"]] == ["other"]

@@ -1,0 +1,64 @@
+"""`importer columns` says what a spreadsheet may say, and how one was understood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from schemas.columns import COLUMNS
+
+if TYPE_CHECKING:
+    from tests.support.desk import Desk
+
+
+def test_every_column_is_shown(desk: Desk) -> None:
+    """With its name and an example, on standard output."""
+    said = desk("columns")
+    assert said.code == Exit.OK
+    assert said.err == ""
+    for column in COLUMNS:
+        assert column.name in said.out
+        assert column.example in said.out
+
+
+def test_an_empty_spreadsheet_is_understood_whole(desk: Desk) -> None:
+    """What --csv writes has each column once, and maps to it."""
+    header = desk("columns", "--csv").out
+    assert header.strip().split(",") == [column.name for column in COLUMNS]
+    desk.write("new.csv", header)
+    said = desk("columns", "new.csv")
+    assert "of your own" not in said.out
+    assert "no rows below it" in said.err
+
+
+def test_headers_of_a_file_are_explained(desk: Desk) -> None:
+    """Column, placeholder of an extra header, and the near miss."""
+    desk.write("list.csv", "Vorname,Mobile No.,Job Title,campain\nAda,+12025550104,Chef,c\n")
+    said = desk("columns", "list.csv")
+    assert said.code == Exit.OK
+    lines = {line.split("  ")[0].strip(): line for line in said.out.splitlines()}
+    assert "first_name" in lines["Vorname"]
+    assert "phone_number" in lines["Mobile No."]
+    assert "{job_title}" in lines["Job Title"]
+    assert "`campaign`" in said.err
+
+
+def test_the_settings_name_what_is_not_known(desk: Desk) -> None:
+    """`columns:` goes before what is understood by itself."""
+    desk.write("list.csv", "Name,Tel (priv)\nAda,+12025550104\n")
+    desk.write("importer.yaml", 'columns: {"Tel (priv)": phone_number}\n')
+    said = desk("columns", "list.csv")
+    line = next(line for line in said.out.splitlines() if line.startswith("Tel (priv)"))
+    assert "phone_number" in line
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x00\x01\x02" * 50])
+def test_a_file_without_headers_ends_with_3(desk: Desk, content: bytes | None) -> None:
+    """Whether it is missing, empty or no spreadsheet."""
+    if content is not None:
+        desk.write("list.csv", content)
+    said = desk("columns", "list.csv")
+    assert said.code == Exit.INPUT
+    assert said.err.strip()

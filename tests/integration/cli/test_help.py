@@ -1,0 +1,70 @@
+"""Help is there for every command, whole and quick."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from importer.cli.main import COMMANDS, cli
+from importer.errors import Exit
+from tests.support.desk import Desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def command(name: str) -> click.Command:
+    """The command of a name."""
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_explains_itself(tmp_path: Path, name: str, flag: str) -> None:
+    """Its first sentence, and each option with its words; on standard output, with 0."""
+    said = Desk(tmp_path)(name, flag)
+    assert (said.code, said.err) == (Exit.OK, "")
+    assert f"Usage: importer {name}" in said.out
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            assert all(option in said.out for option in parameter.opts)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_is_true(name: str) -> None:
+    """What `importer --help` says of a command without importing it is what the command says."""
+    found = command(name)
+    assert found.name == name
+    assert found.get_short_help_str(200) == COMMANDS[name][1].rstrip(".") + "." * (
+        found.get_short_help_str(200).endswith(".")
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
+def test_the_whole_explains_itself(tmp_path: Path, arguments: list[str]) -> None:
+    """Every command with its summary."""
+    said = Desk(tmp_path)(*arguments)
+    assert said.code == Exit.OK
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name} " in said.out
+        assert summary in said.out
+
+
+def test_the_version(tmp_path: Path) -> None:
+    """That of the package."""
+    assert version("importer") in Desk(tmp_path)("--version").out
+
+
+@pytest.mark.parametrize("arguments", [[], ["chekc"], ["check"], ["run", "--bogus", "x.csv"]])
+def test_what_cannot_be_meant(tmp_path: Path, arguments: list[str]) -> None:
+    """Wrong usage ends with 2, and says where help is."""
+    said = Desk(tmp_path)(*arguments)
+    assert said.code == Exit.USAGE
+    assert "--help" in said.err
+    assert said.out == ""

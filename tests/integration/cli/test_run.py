@@ -1,0 +1,238 @@
+"""`importer run` asks, sends what is ready, and says what became of it; `resume` goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import select
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+
+if TYPE_CHECKING:
+    from importer.sandbox.sandbox import Sandbox
+    from tests.support.desk import Desk
+
+LEDGER = {"importer.db", "importer.db.key"}
+
+
+def names(sandbox: Sandbox) -> list[str]:
+    """The first names of whom the sandbox accepted."""
+    return sorted(entry["firstName"] for entry in sandbox.journal)
+
+
+def test_a_good_list_is_sent(near: Desk, sandbox: Sandbox) -> None:
+    """Every row has its conversation, and the summary says so."""
+    said = near("run", "good.csv", "--yes")
+    assert said.code == Exit.OK, said.err
+    assert said.out == ""
+    assert "2 conversations started from 2 rows" in said.err
+    assert names(sandbox) == ["Ada", "Bob"]
+    assert set(near.files()) >= LEDGER
+
+
+def test_a_second_run_sends_nothing(near: Desk, sandbox: Sandbox) -> None:
+    """Whom the first run reached is left out, without credentials or a question."""
+    near("run", "good.csv", "--yes")
+    requests = sandbox.requests
+    said = near("run", "good.csv")
+    assert said.code == Exit.OK
+    assert "Nothing to send" in said.err
+    assert sandbox.requests == requests
+
+
+def test_a_rehearsal_sends_and_writes_nothing(near: Desk, sandbox: Sandbox) -> None:
+    """--dry-run is check, with its exit codes, and needs no credentials."""
+    before = near.files()
+    dry = near.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")
+    assert dry("run", "good.csv", "--dry-run").code == Exit.OK
+    assert dry("run", "mixed.csv", "--dry-run").code == Exit.REJECTED
+    assert near.files() == before
+    assert sandbox.requests == 0
+
+
+def test_without_a_terminal_yes_must_be_said(near: Desk, sandbox: Sandbox) -> None:
+    """Wrong usage, and nothing happened."""
+    before = near.files()
+    said = near("run", "good.csv")
+    assert said.code == Exit.USAGE
+    assert "--yes" in said.error
+    assert near.files() == before
+    assert sandbox.requests == 0
+
+
+def at_a_terminal(desk: Desk, answer: str | signal.Signals, *arguments: str) -> tuple[int, str]:
+    """Starts a command at a terminal, waits for the question, and answers it.
+
+    Returns:
+        The exit code, and what the terminal showed.
+    """
+    ours, theirs = pty.openpty()
+    process = desk.process(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown, asked = b"", False
+
+    def read() -> bytes:
+        for _ in range(12):
+            if select.select([ours], [], [], 5)[0]:
+                return os.read(ours, 65536)
+            if asked and not isinstance(answer, str) and b"Interrupted" not in shown:
+                process.send_signal(answer)  # the first may have come before it began to read
+        raise TimeoutError(shown.decode())
+
+    try:
+        while b"[y/N]" not in shown:
+            shown += read()
+        asked = True
+        if isinstance(answer, str):
+            os.write(ours, answer.encode())
+        else:
+            process.send_signal(answer)
+        while more := read():
+            shown += more
+    except TimeoutError:
+        process.kill()
+        process.wait()
+        raise
+    except OSError:
+        pass  # this is how the end of a terminal reads
+    finally:
+        os.close(ours)
+    return process.wait(30), shown.decode()
+
+
+def test_a_person_is_asked(near: Desk, sandbox: Sandbox) -> None:
+    """Nobody is contacted before yes is said, and then everybody is."""
+    code, shown = at_a_terminal(near, "y\n", "run", "good.csv")
+    assert "Contact 2 people now?" in shown
+    assert code == Exit.OK, shown
+    assert names(sandbox) == ["Ada", "Bob"]
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_a_person_may_say_no(near: Desk, sandbox: Sandbox, answer: str) -> None:
+    """Anything but yes sends nothing and makes no ledger."""
+    code, shown = at_a_terminal(near, answer, "run", "good.csv", "--limit", "1")
+    assert "Contact 1 person now?" in shown
+    assert "Nothing was sent." in shown
+    assert code == Exit.HELD
+    assert sandbox.requests == 0
+    assert not LEDGER & set(near.files())
+
+
+def test_a_person_may_walk_away(near: Desk, sandbox: Sandbox) -> None:
+    """Ctrl-C at the question ends it, without a traceback."""
+    code, shown = at_a_terminal(near, signal.SIGINT, "run", "good.csv")
+    assert code == Exit.INTERRUPTED
+    assert "Interrupted." in shown
+    assert "Traceback" not in shown
+    assert sandbox.requests == 0
+
+
+def test_faults_hold_the_list_back(near: Desk, sandbox: Sandbox) -> None:
+    """By default nothing is sent while a row needs fixing, and no ledger is made."""
+    before = near.files()
+    said = near("run", "mixed.csv", "--yes")
+    assert said.code == Exit.HELD
+    assert "2 rows need fixing" in said.error
+    assert near.files() == before
+    assert sandbox.requests == 0
+
+
+def test_faults_can_be_left_out(near: Desk, sandbox: Sandbox) -> None:
+    """The good rows go, and the exit code says that others did not."""
+    said = near("run", "mixed.csv", "--yes", "--on-problems", "skip")
+    assert said.code == Exit.REJECTED
+    assert names(sandbox) == ["Ada", "Bob"]
+
+
+def test_one_bad_file_holds_all_back(near: Desk, sandbox: Sandbox) -> None:
+    """Even where faults of rows are left out: whoever gave the file meant it."""
+    said = near("run", "good.csv", "missing.csv", "--yes", "--on-problems", "skip")
+    assert said.code == Exit.INPUT
+    assert "missing.csv cannot be used" in said.error
+    assert sandbox.requests == 0
+
+
+def test_a_few_first_and_the_others_later(near: Desk, sandbox: Sandbox) -> None:
+    """--limit sends so many; resume sends the others, each once."""
+    said = near("run", "good.csv", "--yes", "--limit", "1")
+    assert said.code == Exit.OK, said.err
+    assert "resume" in said.err
+    assert names(sandbox) == ["Ada"]
+    assert near("resume").code == Exit.OK
+    assert names(sandbox) == ["Ada", "Bob"]
+
+
+def test_results_are_written(near: Desk) -> None:
+    """Each row as it came, and what became of it."""
+    near("run", "mixed.csv", "--yes", "--on-problems", "skip", "--results", "out.csv")
+    rows = list(csv.DictReader((near.folder / "out.csv").read_text("utf-8-sig").splitlines()))
+    assert [(row["first_name"], row["import_status"]) for row in rows] == [
+        *(("Ada", "created"), ("Bob", "created"), ("Cy", "rejected"), ("", "rejected")),
+    ]
+    assert all(row["reason"] for row in rows[2:])
+
+
+def test_the_plan_that_was_checked_is_the_one_that_goes(near: Desk, sandbox: Sandbox) -> None:
+    """By hash or by the JSON of the check; another plan is held back, and the change named."""
+    report = near("check", "good.csv", "--format", "json").out
+    near.write("check.json", report)
+    near.write("good.csv", (near.folder / "good.csv").read_text() + "Cy,+12025550107,Chef\n")
+    for wanted in ("check.json", json.loads(report)["plan"]):
+        said = near("run", "good.csv", "--yes", "--expect-plan", wanted)
+        assert said.code == Exit.HELD
+    assert "content of good.csv" in near("run", "good.csv", "--expect-plan", "check.json").error
+    assert sandbox.requests == 0
+    near.write("check.json", near("check", "good.csv", "--format", "json").out)
+    assert near("run", "good.csv", "--yes", "--expect-plan", "check.json").code == Exit.OK
+
+
+def test_what_the_api_refuses_is_told(near: Desk, sandbox: Sandbox) -> None:
+    """A 400 is a rejected row with the API's words; unchanged, it is not sent again."""
+    sandbox.set_faults("400:1")
+    said = near("run", "good.csv", "--yes")
+    assert said.code == Exit.REJECTED
+    assert "rejected" in said.err
+    sandbox.set_faults("")
+    assert near("run", "good.csv", "--yes", "--on-problems", "skip").code == Exit.REJECTED
+    assert sandbox.journal == []
+
+
+def test_doubt_remains_where_the_api_cannot_tell(near: Desk, sandbox: Sandbox) -> None:
+    """Exit code 5, with what to do next; a word of a person settles it."""
+    sandbox.set_faults("reset-after:1,list-500:1")
+    said = near("run", "good.csv", "--yes", "--limit", "1", "--attempts", "1")
+    assert said.code == Exit.DOUBTFUL, said.err
+    assert "importer reconcile" in said.err
+    run = said.err.partition("importer reconcile ")[2].split()[0]
+    assert near("resolve", run, "2").code == Exit.USAGE
+    settled = near("resolve", run, "2", "--sent", "c-1")
+    assert settled.code == Exit.OK, settled.err
+    assert "c-1" in settled.err
+    sandbox.set_faults("")
+    assert near("reconcile").code == Exit.OK
+
+
+def test_doubt_is_settled_by_the_list(near: Desk, sandbox: Sandbox) -> None:
+    """A lost answer is looked up: the conversation is there, and nobody is sent it twice."""
+    sandbox.set_faults("reset-after:1")
+    said = near("run", "good.csv", "--yes")
+    assert said.code == Exit.OK, said.err
+    assert names(sandbox) == ["Ada", "Bob"]
+
+
+def test_what_to_do_next_finds_the_same_settings(near: Desk, sandbox: Sandbox) -> None:
+    """A command that is proposed names the settings that this one was given."""
+    (near.folder / "importer.yaml").rename(near.folder / "other settings.yaml")
+    given = ("--config", "other settings.yaml")
+    checked, sent = near("check", "mixed.csv", *given), near("run", "good.csv", "--yes", *given)
+    for said in (checked.err, sent.err):
+        assert "--config 'other settings.yaml'" in " ".join(said.split())
+    assert "--config" not in near("check", "good.csv").err
+    assert sandbox.journal

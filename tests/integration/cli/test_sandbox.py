@@ -1,0 +1,67 @@
+"""`importer sandbox` as a process: one line when it is ready, and a clean end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from importer.errors import Exit
+from tests.support.desk import Desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    """Its first line names the address; Ctrl-C ends it with 0 and not a word more."""
+    process = Desk(tmp_path).process("sandbox", "--port", "0", "--journal", "j.jsonl")
+    assert process.stdout is not None
+    try:
+        ready = process.stdout.readline()
+        assert ready.startswith("Sandbox ready at http://127.0.0.1:")
+        answer = httpx.get(f"{ready.split()[-1]}/conversations", timeout=10)
+        assert answer.status_code == 401
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_whole_import_between_two_processes(desk: Desk) -> None:
+    """The journal holds each row once, over HTTP between processes."""
+    process = desk.process("sandbox", "--port", "0", "--journal", "j.jsonl")
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().split()[-1]
+        said = desk("run", "good.csv", "--yes", "--base-url", url, "--rate-per-s", "100")
+        assert said.code == Exit.OK, said.err
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    journal = [json.loads(line) for line in (desk.folder / "j.jsonl").read_text().splitlines()]
+    assert sorted(entry["firstName"] for entry in journal) == ["Ada", "Bob"]
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """Wrong usage, with the port in the message."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        said = Desk(tmp_path)("sandbox", "--port", port)
+    assert said.code == Exit.USAGE
+    assert port in said.error
+
+
+@pytest.mark.parametrize("faults", ["explode:1", "429", "429:2", "429:x"])
+def test_faults_that_are_none(tmp_path: Path, faults: str) -> None:
+    """Wrong usage, with an example of a right one."""
+    said = Desk(tmp_path)("sandbox", "--faults", faults)
+    assert said.code == Exit.USAGE
+    assert "429:0.05" in said.error

@@ -1,0 +1,143 @@
+"""Each sample is a test: `importer check` says of it what stands beside it.
+
+A file put into `samples/` together with its `.expected.json` adds a case. After a change that is
+meant to change results, write them anew and read the difference:
+
+    GOLDEN=write python -m pytest tests/integration/golden
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from importer.errors import Exit
+from schemas.codes import Code
+from tests.support.desk import Desk
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+SAMPLES: Final = ROOT / "samples"
+SUFFIX: Final = ".expected.json"
+SPREADSHEETS: Final = sorted(
+    path.name for path in SAMPLES.iterdir() if path.suffix in {".csv", ".xlsx"}
+)
+EXIT_CODES: Final = {
+    "every-fault.csv": Exit.REJECTED,
+    "recruiter-export.csv": Exit.REJECTED,
+}
+"""How `check` ends where it is not with 0."""
+
+LEDGER_CODES: Final = {
+    # what only a ledger knows
+    "already-imported",
+    "possibly-sent",
+    "rejected-before",
+    "contacted-recently",
+    "opted-out",
+}
+FILE_CODES: Final = {
+    # what is wrong with a whole file or template, or stands below the rows
+    "file-missing",
+    "file-unreadable",
+    "file-empty",
+    "file-too-large",
+    "encoding-guessed",
+    "header-not-found",
+    "header-moved",
+    "rows-hidden",
+    "totals-skipped",
+    "column-missing",
+    "column-duplicate",
+    "column-unknown",
+    "template-key-unknown",
+}
+
+
+def checked(name: str, folder: Path) -> dict[str, Any]:
+    """What `importer check samples/NAME --format json` says, with a ledger of its own."""
+    desk = Desk(ROOT, {"IMPORTER_LEDGER": f"sqlite:///{folder / 'importer.db'}"})
+    said = desk("check", f"samples/{name}", "--config", "samples/importer.yaml", "--format", "json")
+    assert said.code == EXIT_CODES.get(name, Exit.OK), said.err
+    report: dict[str, Any] = json.loads(said.out)
+    return report
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_a_sample_gives_what_stands_beside_it(name: str, tmp_path: Path) -> None:
+    """The whole report is the same, apart from the hash of the plan."""
+    report = checked(name, tmp_path)
+    assert len(report.pop("plan")) == 64
+    beside = SAMPLES / (name + SUFFIX)
+    if os.environ.get("GOLDEN") == "write":
+        beside.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    assert report == json.loads(beside.read_text("utf-8"))
+
+
+def test_every_sample_has_its_result_and_every_result_its_sample() -> None:
+    """Nothing lies beside a file that is gone, and no sample goes unchecked."""
+    results = {path.name.removesuffix(SUFFIX) for path in SAMPLES.glob(f"*{SUFFIX}")}
+    assert results == set(SPREADSHEETS)
+
+
+def expected(name: str) -> dict[str, Any]:
+    """The result beside a sample."""
+    report: dict[str, Any] = json.loads((SAMPLES / (name + SUFFIX)).read_text("utf-8"))
+    return report
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_rows_add_up(name: str) -> None:
+    """Rows read = ready + rejected + duplicates + already imported, and groups hold the ready."""
+    report = expected(name)
+    totals = report["totals"]
+    assert totals["read"] == sum(
+        totals[what] for what in ("ready", "rejected", "duplicates", "already_imported")
+    )
+    assert totals["read"] == sum(source["rows"] for source in report["sources"])
+    assert totals["ready"] == sum(group["rows"] for group in report["groups"])
+    assert sum(count["count"] for count in report["problem_counts"]) == len(report["problems"])
+
+
+def test_every_row_of_every_fault_has_the_fault_that_it_names() -> None:
+    """The column Fault of `every-fault.csv` names the code, and the first row has none."""
+    problems = expected("every-fault.csv")["problems"]
+    with (SAMPLES / "every-fault.csv").open(encoding="utf-8", newline="") as file:
+        # the last row leaves a quotation mark open, which csv would carry on to the file's end
+        lines = file.read().splitlines()
+    named = {}
+    for row, line in enumerate(lines[1:], start=2):
+        cells = next(csv.reader([line.replace('"Ada,', "Ada,")]))
+        named[row] = cells[15]
+    for row, fault in named.items():
+        found = [problem["code"] for problem in problems if problem["row"] == row]
+        assert fault in found or (fault == "" and not found), (row, fault, found)
+
+
+def test_every_code_of_a_row_is_in_every_fault() -> None:
+    """A new code needs a row in the sample, unless only a ledger or a file can have it."""
+    found = Counter(problem["code"] for problem in expected("every-fault.csv")["problems"])
+    assert {code.value for code in Code} - set(found) == LEDGER_CODES | FILE_CODES
+
+
+def test_the_nightly_list_is_a_thousand_good_rows_in_six_groups() -> None:
+    """Three campaigns, two meeting templates, nothing to fix."""
+    report = expected("nightly-list.csv")
+    assert report["totals"]["ready"] == 1_000
+    assert report["problems"] == []
+    assert len(report["groups"]) == 6
+
+
+def test_the_nightly_list_is_what_its_generator_writes(tmp_path: Path) -> None:
+    """The seeded generator gives the committed file again, byte by byte."""
+    again = tmp_path / "again.csv"
+    command = [sys.executable, "-m", "tests.support.bench.people", "--nightly", str(again)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert again.read_bytes() == (SAMPLES / "nightly-list.csv").read_bytes()

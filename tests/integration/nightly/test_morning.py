@@ -1,0 +1,220 @@
+"""What the morning gets of a night: message, metrics, log and page, and nothing of a person."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from html import unescape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from importer.errors import Exit
+from importer.report.night_report import json_of, text_of
+from tests.support.mail import mail_server
+from tests.support.nights import Bed, listening
+
+if TYPE_CHECKING:
+    from importer.report.night_report import NightReport
+    from importer.sandbox.sandbox import Sandbox
+
+HEADER = "first_name,last_name,phone_number,email,candidate_id,Job Title"
+PEOPLE = [
+    ("Zebedee", "Quillfeather", "+14155550001", "zebedee@example.com", "Z-1"),
+    ("Ysolde", "Marchbanks", "+14155550002", "ysolde@example.org", "Y-2"),
+    ("Xerxes", "Oglethorpe", "+14155550003", "xerxes@example.com", "X-3"),
+    ("Wilhelmina", "Pfefferkorn", "+14155550004", "wilhelmina@example.org", "W-4"),
+    ("Vashti", "Underwood-Blythe", "+14155550005", "vashti@example.com", "V-5"),
+]
+WRONG = ("Ulfric", "Thistlewaite", "+1415555", "ulfric@example.org", "U-6")
+
+
+def rows(*people: tuple[str, ...]) -> str:
+    """A list of these people."""
+    return "\n".join([HEADER, *(",".join([*person, "Chef"]) for person in people)]) + "\n"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was said of a night."""
+
+    bed: Bed
+    night: NightReport
+    mails: list[str]
+    posts: list[dict[str, Any]]
+
+    @property
+    def metrics(self) -> str:
+        """The metrics file."""
+        return (self.bed.desk.folder / "night.prom").read_text("utf-8")
+
+    @property
+    def log(self) -> str:
+        """The log file."""
+        return (self.bed.desk.folder / "log.jsonl").read_text("utf-8")
+
+    @property
+    def page(self) -> str:
+        """The night's page."""
+        return (self.bed.inbox / "nights" / f"{self.night.id}.html").read_text("utf-8")
+
+
+@pytest.fixture
+def told(bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """A night with a file of each kind, and a row of each end."""
+    with mail_server() as post, listening() as (url, posts, _):
+        monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
+        bed.settings(
+            sandbox.base_url,
+            "log_file: log.jsonl\nmetrics_file: night.prom\nmail_to: [ops@example.com]\n"
+            f"smtp: {post.address}\nsmtp_security: none\nmax_rejected_share: 50%\n",
+        )
+        bed.arrive("acme/good.csv", rows(*PEOPLE, WRONG, PEOPLE[0]))
+        bed.arrive("held.csv", rows(WRONG))
+        bed.arrive("letter.txt", "Dear {}, write to {} or ring {}!".format(*PEOPLE[0][1:4]))
+        night = bed.night()
+        mails = [f"{mail['subject']}\n\n{mail.get_content()}" for mail in post.mails]
+    assert len(sandbox.journal) == len(PEOPLE)
+    return Told(bed, night, mails, posts)
+
+
+def test_one_message_each_way(told: Told) -> None:
+    """With the numbers, the files and what to do; Slack takes the post."""
+    assert told.bed.faults == []
+    (mail,), (post,) = told.mails, told.posts
+    assert "Import of " in mail.splitlines()[0]
+    assert "5 conversations started from 3 files; 1 held, 1 failed." in mail.splitlines()[0]
+    for said in (mail, post["text"]):
+        assert "acme/good.csv: imported" in said
+        assert "5 created, 1 rejected, 1 duplicate in file" in said
+        assert "- Look at held/held.csv, then let it go with" in said
+        command = f"`importer release {told.bed.inbox}/held/held.csv`"
+        assert any(command in line for line in said.splitlines())
+    assert set(post) == {"text"}
+    assert json.loads(json.dumps(post)) == post
+
+
+def test_the_metrics_say_what_happened(told: Told) -> None:
+    """As Prometheus reads them: every family with help and type, every value as in the summary."""
+    families = {each.name: each for each in text_string_to_metric_families(told.metrics)}
+    values = {
+        (sample.name.removeprefix("importer_"), *sample.labels.values()): sample.value
+        for each in families.values()
+        for sample in each.samples
+    }
+    assert all(each.documentation and each.type == "gauge" for each in families.values())
+    assert all(re.fullmatch("importer_[a-z_]+", name) for name in families)
+    summary = json_of(told.night)
+    for word, count in summary["rows"].items():
+        assert values["night_rows", word] == count
+    assert values["night_rows", "created"] == 5
+    assert values["night_rows", "rejected"] == 2
+    assert values["night_problems", "phone-too-short"] == summary["problems"]["phone-too-short"]
+    endings = Counter(file["ending"] for file in summary["files"])
+    assert {e: values["night_files", e] for e in endings} == endings
+    assert values["night_files", "done"] == values["night_files", "held"] == 1
+    assert values["night_exit_code",] == summary["exit_code"] == Exit.INPUT
+    assert values["doubtful_open",] == 0
+    assert values["night_end_timestamp_seconds",] == pytest.approx(told.night.ended.timestamp())
+    assert values["rate_limit_per_second",] == 500
+    assert "last_success_timestamp_seconds" not in {name for name, *_ in values}
+
+
+def test_the_metrics_take_the_place_of_the_last_ones_at_once(told: Told) -> None:
+    """A collector that reads meanwhile sees the old ones whole; a success is remembered."""
+    file, old = told.bed.desk.folder / "night.prom", told.metrics
+    with file.open(encoding="utf-8") as before:
+        night = told.bed.night()
+        assert before.read() == old != told.metrics
+    assert night.exit_code is Exit.OK
+    assert f"importer_last_success_timestamp_seconds {night.ended.timestamp():.15g}" in told.metrics
+    assert oct(file.stat().st_mode & 0o777) == "0o644"
+
+
+def test_every_line_of_the_log_is_an_event(told: Told) -> None:
+    """JSON with event, time and night; run and file where there is one."""
+    events = [json.loads(line) for line in told.log.splitlines()]
+    for event in events:
+        assert {"event", "at", "level", "night"} <= set(event)
+        assert event["night"] == told.night.id
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["at"])
+        if event["event"].startswith(("file.", "run.")):
+            assert re.fullmatch("[0-9a-f]{12}", event["file"])
+        if event["event"].startswith("run."):
+            assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", event["run"])
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1]) == ("night.started", "night.ended")
+    assert Counter(names)["file.concluded"] == 3
+    assert Counter(names)["run.ended"] == 1
+    assert events[-1]["rows_created"] == 5
+
+
+def test_the_page_links_what_lies_there(bed: Bed, sandbox: Sandbox) -> None:
+    """Every link leads to a file, whatever the file is called, and nothing comes from elsewhere."""
+    for folder, name in (("acme", "<b>100% #1?.csv"), ("büro", '\'"list".csv')):
+        bed.arrive(f"{folder}/{name}", rows(*PEOPLE, WRONG))
+    bed.arrive("<script>alert(1)/letter.txt", "Dear all")
+    night = bed.night()
+    assert len(night.files) == 3
+    page = bed.inbox / "nights" / f"{night.id}.html"
+    text = page.read_text("utf-8")
+    links = [unescape(link) for link in re.findall(r'href="([^"]*)"', text)]
+    places = {unquote(link) for link in links if not link.startswith(("data:", "#"))}
+    assert len(places) == sum(len(file.pages) + 1 for file in night.files)
+    for place in places:
+        assert (page.parent / place).is_file(), place
+    assert "://" not in text
+    assert "<b>" not in text
+    assert "<script" not in text
+    assert re.findall('class="part ([a-z]+)"', text) == ["good", "fix"]
+    assert len(sandbox.journal) == len(PEOPLE)
+
+
+def test_nothing_of_a_person_is_told(told: Told) -> None:
+    """In no log, ledger, message, page or metric; only what lies beside the file says who."""
+    ledger = b"".join(path.read_bytes() for path in told.bed.desk.folder.glob("importer.db*"))
+    texts = {
+        "log": told.log,
+        "ledger": ledger.decode("latin-1"),
+        "messages": "".join(told.mails) + json.dumps(told.posts),
+        "page": told.page,
+        "metrics": told.metrics,
+        "summary": text_of(told.night) + json.dumps(json_of(told.night)),
+    }
+    for first, last, phone, email, _ in (*PEOPLE, WRONG):
+        for what in (first, last, phone, phone.lstrip("+1"), email):
+            found = [where for where, text in texts.items() if what.lower() in text.lower()]
+            assert found == [], what
+    assert "created" in texts["ledger"]
+    place = next(file.place for file in told.night.files if file.folder == "acme")
+    results = told.bed.inbox / f"{place}.results.csv"
+    assert PEOPLE[0][3] in results.read_text("utf-8")
+
+
+def test_no_message_can_fail_the_night(
+    bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail server that refuses and a webhook that fails: said, and the exit code is 0."""
+    with mail_server() as post, listening() as (url, posts, answers):
+        answers.append(500)
+        post.refuses = {"ops@example.com": "550 no such user"}
+        monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
+        bed.settings(
+            sandbox.base_url,
+            f"quiet_s: 0\nmail_to: [ops@example.com]\nsmtp: {post.address}\nsmtp_security: none\n",
+        )
+        bed.arrive("a.csv", rows(*PEOPLE))
+        said = bed.desk("nightly", "inbox", "--format", "json")
+    assert said.code == Exit.OK
+    summary = json.loads(said.out)
+    assert summary["rows"]["created"] == 5
+    assert summary["faults"] == [
+        "The morning's message by mail was not delivered (SMTP 550).",
+        "The morning's message by webhook was perhaps delivered (HTTP 500).",
+    ]
+    assert len(posts) == 1
+    assert all(json.loads(line)["event"] for line in said.err.splitlines())

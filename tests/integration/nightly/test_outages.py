@@ -1,0 +1,143 @@
+"""An outage of the service: the night waits and tries again, and holds no file for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from importer.errors import Exit
+from importer.nightly.clock import Stop
+from importer.nightly.context import Work
+from importer.nightly.event_log import logging_to
+from importer.nightly.inbox import Inbox
+from importer.report.night_report import FileEnding
+from importer.sandbox.server import running
+from tests.support.nights import Bed, people
+from tests.support.sockets import nobody_listens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from importer.sandbox.sandbox import Sandbox
+
+FAULTS = {
+    "creating alone": "503:1",
+    "everything": "500:1,list-500:1",
+    "no answer": "close-before:1,list-close:1",
+}
+
+
+WAIT_S = 1700
+"""Three tries in an hour are enough to see it."""
+
+
+def at_two(bed: Bed, base_url: str, more: str = "") -> datetime:
+    """Sets the clock to two in the night, and gives that time."""
+    bed.settings(base_url, f"outage_wait_s: {WAIT_S}\n{more}")
+    bed.clock.time = bed.clock.time.replace(hour=2, minute=0, second=0, microsecond=0)
+    return bed.clock.time
+
+
+def once_each(sandbox: Sandbox, count: int) -> bool:
+    """Whether so many people were written to, each of them once."""
+    written_to = Counter(entry["phoneNumber"] for entry in sandbox.journal)
+    return len(written_to) == count == written_to.total()
+
+
+@pytest.mark.parametrize(
+    ("faults", "rows"),
+    [
+        ("creating alone", 30),
+        ("creating alone", 3),
+        ("everything", 30),
+        ("everything", 3),
+        ("no answer", 30),
+    ],
+)
+def test_an_hour_without_the_service(bed: Bed, sandbox: Sandbox, faults: str, rows: int) -> None:
+    """The file waits in working/ and is imported when the service is back; nobody has to look."""
+    back = at_two(bed, sandbox.base_url) + timedelta(hours=1)
+    sandbox.set_faults(FAULTS[faults])
+    bed.clock.events.append((back, lambda: sandbox.set_faults("")))
+    bed.arrive("a.csv", people(0, rows))
+    night = bed.night()
+    assert [file.ending for file in night.files] == [FileEnding.DONE], night.files[0].reason
+    assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
+    assert back <= night.ended < back + timedelta(seconds=WAIT_S)
+    assert once_each(sandbox, rows)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Of a service that is not there yet."""
+    with nobody_listens() as url:
+        yield int(urlsplit(url).port or 0)
+
+
+def test_a_service_that_is_not_there(bed: Bed, port: int) -> None:
+    """Connections are refused for an hour, and then a service listens."""
+    back = at_two(bed, f"http://127.0.0.1:{port}/v1") + timedelta(hours=1)
+    bed.arrive("a.csv", people(0, 30))
+    with ExitStack() as later:
+        came: list[Sandbox] = []
+
+        def comes() -> None:
+            came.append(later.enter_context(running()))
+            bed.settings(came[0].base_url)
+
+        bed.clock.events.append((back, comes))
+        night = bed.night()
+        assert [file.ending for file in night.files] == [FileEnding.DONE], night.files[0].reason
+        assert back <= night.ended < back + timedelta(seconds=WAIT_S)
+        assert once_each(came[0], 30)
+
+
+@pytest.mark.parametrize("faults", ["creating alone", "everything"])
+def test_an_outage_beyond_the_deadline(bed: Bed, sandbox: Sandbox, faults: str) -> None:
+    """It leaves the file for the next night, which begins with it and settles what is doubtful."""
+    at_two(bed, sandbox.base_url, "deadline: '03:00'\n")
+    sandbox.set_faults(FAULTS[faults])
+    bed.arrive("a.csv", people(0, 15))
+    bed.arrive("b.csv", people(15, 15))
+    night = bed.night()
+    assert [file.ending for file in night.files] == [FileEnding.WAITING] * 2
+    assert night.exit_code is Exit.SETUP
+    assert bed.lies() == {"working/a.csv", "working/b.csv"}
+    assert all(wait <= WAIT_S for wait in bed.clock.waits)
+    sandbox.set_faults("")
+    bed.clock.time += timedelta(hours=23)
+    night = bed.night()
+    assert [file.ending for file in night.files] == [FileEnding.DONE] * 2
+    assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
+    assert once_each(sandbox, 30)
+
+
+def test_rows_that_are_refused_hold_the_file(bed: Bed, sandbox: Sandbox) -> None:
+    """A clear no to ten in a row is the file's own fault: a person should look."""
+    sandbox.set_faults("422:1")
+    bed.arrive("a.csv", people(0, 30))
+    (file,) = bed.night().files
+    assert (file.ending, file.exit_code) == (FileEnding.HELD, Exit.HELD)
+    assert "10 submissions in a row failed" in file.reason
+    assert len(sandbox.journal) == 0
+
+
+def test_who_met_an_outage_goes_after_the_others(bed: Bed, tmp_path: Path) -> None:
+    """A file that only looks like an outage keeps no other from being sent."""
+    with logging_to(None, bed.clock, "n") as log:
+        work = Work(
+            Inbox(bed.inbox), bed.places, bed.clock, Stop(0), log, "n", bed.clock.time
+        )  # fmt: skip
+    first, second = ("", tmp_path / "a.csv"), ("", tmp_path / "b.csv")
+    work.pause(first[1], 600)
+    assert work.in_order([first, second]) == [second, first]
+    now = bed.clock.now()
+    assert work.sends_from(bed.places.settings(), now) == now + timedelta(minutes=10)
+    bed.clock.seconds += 600
+    assert work.sends_from(bed.places.settings(), now) == now

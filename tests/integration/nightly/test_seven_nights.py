@@ -1,0 +1,130 @@
+"""Seven nights, as they come: everybody is written to once, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from importer.errors import Exit
+from importer.ledger import Ledger
+from importer.model import State
+from importer.report.night_report import FileEnding
+from importer.sandbox.server import running
+from tests.support.desk import CREDENTIALS
+from tests.support.nights import HEADER, listening, made_bed, people
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from importer.report.night_report import NightReport
+    from importer.sandbox.sandbox import Sandbox
+    from tests.support.nights import Bed
+
+
+def endings(night: NightReport) -> dict[str, FileEnding]:
+    """What became of each file."""
+    return {file.name: file.ending for file in night.files}
+
+
+def next_evening(bed: Bed) -> None:
+    """Moves the clock to half past one of the next night."""
+    tomorrow = bed.clock.time + timedelta(days=1)
+    bed.clock.time = tomorrow.replace(hour=1, minute=30, second=0, microsecond=0)
+
+
+def killed_in_the_middle(bed: Bed, sandbox: Sandbox) -> None:
+    """A night in a process of its own, which is killed while requests are under way."""
+    sandbox.set_faults("slow:1:30")
+    before = len(sandbox.journal)
+    process = bed.desk.process("nightly", "inbox", "--quiet-s", "0")
+    while len(sandbox.journal) < before + 4:
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    sandbox.set_faults("")
+
+
+def test_seven_nights(  # noqa: PLR0915 - one story
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal, the folders, the ledger and the messages are as they must be."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with running() as sandbox, listening() as (url, posts, _):
+        monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
+        bed = made_bed(tmp_path, sandbox.base_url, "notify: always\ndeadline: '06:00'\n")
+
+        next_evening(bed)  # 1: a good list
+        bed.arrive("monday.csv", people(0, 20))
+        night = bed.night()
+        assert (night.exit_code, night.rows["created"]) == (Exit.OK, 20)
+
+        next_evening(bed)  # 2: a good one, and yesterday's under another name
+        bed.arrive("tuesday.csv", people(20, 20))
+        bed.arrive("renamed.csv", people(0, 20))
+        night = bed.night()
+        assert endings(night) == {"renamed.csv": FileEnding.SEEN, "tuesday.csv": FileEnding.DONE}
+        assert "as monday.csv" in night.files[0].reason
+        assert night.rows["created"] == 20
+
+        next_evening(bed)  # 3: a good one, and nobody else
+        bed.arrive("wednesday.csv", people(40, 20))
+        assert bed.night().rows["created"] == 20
+
+        next_evening(bed)  # 4: a list that was pasted twice
+        doubled = people(60, 20) + people(60, 20).partition("\n")[2]
+        bed.arrive("thursday.csv", doubled)
+        night = bed.night()
+        assert night.exit_code is Exit.HELD
+        assert "40 rows where 20 are usual" in night.files[0].reason
+        assert (bed.inbox / "held/thursday.csv").is_file()
+        said = bed.desk("release", "inbox/held/thursday.csv")
+        assert said.code == 0, said.err
+
+        next_evening(bed)  # 5: what was released, an upload that broke off, and one under way
+        bed.arrive("friday.csv", people(80, 20)[:200])
+        bed.arrive("later.csv.filepart", people(80, 5))
+        night = bed.night()
+        assert endings(night) == {"thursday.csv": FileEnding.DONE, "friday.csv": FileEnding.HELD}
+        assert (night.rows["created"], night.rows["duplicate-in-file"]) == (20, 20)
+
+        next_evening(bed)  # 6: the whole of it, while the API is away from two to three
+        bed.arrive("friday.csv", people(80, 20))
+        bed.clock.time = bed.clock.time.replace(hour=2, minute=0)
+        sandbox.set_faults("503:1:1")
+        back = bed.clock.time.replace(hour=3)
+        bed.clock.events.append((back, lambda: sandbox.set_faults("")))
+        night = bed.night()
+        assert (night.exit_code, night.rows["created"]) == (Exit.OK, 20)
+        assert back <= night.ended < back + timedelta(minutes=15)
+
+        bed.arrive("saturday.csv", people(100, 20))  # 7: killed, and then goes on
+        killed_in_the_middle(bed, sandbox)
+        assert "working/saturday.csv" in bed.lies()
+        next_evening(bed)
+        bed.arrive("sunday.csv", people(120, 20, HEADER.replace("Job Title", "Position")))
+        night = bed.night()
+        assert endings(night) == {"saturday.csv": FileEnding.DONE, "sunday.csv": FileEnding.HELD}
+        assert "columns (job_title)" in night.files[1].reason
+        assert night.doubtful_open == 0
+
+        written_to = Counter(entry["phoneNumber"] for entry in sandbox.journal)
+        assert written_to == Counter(f"+1415555{number:04}" for number in range(120))
+        dated = {path.partition("/")[2].partition("/")[2] for path in bed.lies() if "done/" in path}
+        weekdays = ("monday", "tuesday", "renamed", "wednesday", "thursday", "friday", "saturday")
+        assert dated == {f"{day}.csv" for day in weekdays}
+        rest = {path for path in bed.lies() if "done/" not in path}
+        assert rest == {"held/friday.csv", "held/sunday.csv", "later.csv.filepart"}
+        with Ledger.open(bed.places.settings().ledger) as ledger:
+            counts = sum((Counter(ledger.counts(run.id)) for run in ledger.runs()), Counter())
+            assert counts == Counter({State.CREATED: 120})
+            assert all(run.finished is not None and not run.stopped for run in ledger.runs())
+            nights = ledger.nights.listed()
+        assert [each.exit_code for each in nights][:1] == [Exit.HELD]
+        assert len(posts) == 7
+        assert "20 conversations started from 1 file" in posts[0]["text"]
+        assert not any("415555" in post["text"] or "Ada" in post["text"] for post in posts)

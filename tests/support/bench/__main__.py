@@ -1,0 +1,138 @@
+"""`make bench`: checking candidates beside what people use today, on the same files in one run.
+
+Files of 10,000, 100,000 and 1,000,000 rows (10,000,000 too with BENCH_HUGE=1) are made in `.bench/`
+by the seeded generator. Everything is a process of its own, from its start to its end: ours from
+the command to the HTML report on disk. Ratios are of the clock, as whoever waits has it, and of the
+best of a few runs, since other work on the machine is in it; CPU seconds stand beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.support.bench.aims import Aim, aims_of
+from tests.support.bench.contest import (
+    FLOOR,
+    FRICTIONLESS,
+    LOOP,
+    OURS,
+    PANDAS,
+    WORK,
+    checking,
+    enter,
+    enter_slow,
+    head,
+    ours,
+    run,
+)
+from tests.support.bench.tables import aims_table, costs_table
+
+if TYPE_CHECKING:
+    from tests.support.bench.contest import Entry
+
+SIZES: Final = (10_000, 100_000, 1_000_000)
+HUGE: Final = 10_000_000
+_TEN: Final = 10
+_STARTS: Final = 3
+
+
+def main() -> int:
+    """Measures, prints the tables, and exits with 1 if an aim is missed."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rows", type=int, nargs="+", default=None, help="sizes of files")
+    options.add_argument("--out", type=Path, help="write the tables there too, as Markdown")
+    chosen = options.parse_args()
+    sizes = chosen.rows or (*SIZES, *((HUGE,) if os.environ.get("BENCH_HUGE") else ()))
+    WORK.mkdir(exist_ok=True)
+    told = [_machine()]
+    _tell(told[0])
+    found: dict[int, list[Entry]] = {}
+    for rows in sizes:
+        found[rows] = _contest(made(rows), rows)
+        told.append(f"**{rows:,} rows**\n\n{costs_table(found[rows])}")
+        _tell(told[-1])
+    aims = [*aims_of(found), *_of_faults(min(max(sizes), SIZES[1])), *_of_start_up(made(sizes[0]))]
+    told.append(aims_table(aims))
+    _tell(told[-1])
+    if not chosen.rows:
+        told.append(_of_submitting())
+        _tell(told[-1])
+    if chosen.out is not None:
+        chosen.out.write_text("\n\n".join(told) + "\n", "utf-8")
+    return 0 if all(aim.held for aim in aims) else 1
+
+
+def made(rows: int) -> Path:
+    """The file of so many rows; it is made once and kept, for the generator is seeded."""
+    path = WORK / f"{rows}.csv"
+    return _made("tests.support.bench.people", rows, path)
+
+
+def _made(module: str, rows: int, path: Path) -> Path:
+    """What a generator writes, in a process of its own: children are charged the parent's size."""
+    if not path.is_file():
+        run([sys.executable, "-m", module, str(rows), path], rows)
+    return path
+
+
+def _contest(file: Path, rows: int) -> list[Entry]:
+    """Everybody on one file."""
+    floor = enter(FLOOR, file, rows)
+    entries = [floor, enter(OURS, file, rows)]
+    return entries + [enter_slow(name, file, rows) for name in (LOOP, FRICTIONLESS, PANDAS)]
+
+
+def _of_faults(rows: int) -> list[Aim]:
+    """A file in which every row is wrong beside a clean one."""
+    wrong = _made("tests.support.bench.faulty", rows, WORK / f"{rows}-wrong.csv")
+    clean, idle = run(checking(made(rows)), rows), run(checking(head(wrong, 1)), 1)
+    ratio = (run(checking(wrong), rows).cpu_s - idle.cpu_s) / (clean.cpu_s - idle.cpu_s)
+    return [Aim(f"{rows:,} wrong rows beside as many clean ones, start-up apart", ratio, 3, "x")]
+
+
+def _of_start_up(file: Path) -> list[Aim]:
+    """How long the smallest things take; the best of a few, for others use the machine too."""
+    ten = head(file, _TEN)
+    return [
+        Aim(
+            "`importer --help`",
+            min(run(ours("--help"), 0).wall_s for _ in range(_STARTS)),
+            0.3,
+            "s",
+        ),
+        Aim(
+            "`importer check` of ten rows",
+            min(run(checking(ten), _TEN).wall_s for _ in range(_STARTS)),
+            1.5,
+            "s",
+        ),
+    ]
+
+
+def _of_submitting() -> str:
+    """The table of the benchmark of sending."""
+    run([sys.executable, "-m", "tests.support.bench.submitting"], 0)
+    return (WORK / "output.txt").read_text("utf-8").strip()
+
+
+def _machine() -> str:
+    """When and on what."""
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python "
+        f"{sys.version_info.major}.{sys.version_info.minor}; load of the machine before: {load}."
+    )
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Who is measured on a file, and what a slow one would need for the whole of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.support.bench.measuring import measured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.support.bench.measuring import Cost
+
+ROOT: Final = Path(__file__).parents[3]
+WORK: Final = ROOT / ".bench"
+OURS: Final = "importer check"
+FLOOR: Final = "polars.read_csv"
+LOOP: Final = "phonenumbers loop"
+FRICTIONLESS: Final = "Frictionless"
+PANDAS: Final = "pandas with apply"
+
+_AS_INSTALLED: Final = (
+    "import sys; sys.modules['hypothesis'] = None; from importer.cli.main import main; main()"
+)
+"""The command line as users have it: Pandera imports hypothesis, a tool of tests, where it is."""
+
+_SETTINGS: Final = """\
+templates: {templates}
+participants: panel
+max_bytes: 4000000000
+max_rows: 20000000
+"""
+SLICE: Final = 100_000
+"""Rows that the slow ones are given; what the others get is the whole file."""
+
+_RUNS: Final = 3
+_LARGE: Final = 2_000_000  # rows from which on once is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the table.
+
+    Attributes:
+        name: of the contestant.
+        cost: on the rows that it was given.
+        whole: on all rows of the file: measured, or reckoned from the slice.
+    """
+
+    name: str
+    cost: Cost = field(repr=False)
+    whole: Cost
+
+    @property
+    def sliced(self) -> bool:
+        """Whether it was given a part of the file only."""
+        return self.cost.rows < self.whole.rows
+
+
+def environment() -> dict[str, str]:
+    """Ours without settings of the importer, and with compiled modules kept, as users have it."""
+    away = ("IMPORTER_", "POPP_", "PYTHONDONTWRITEBYTECODE")
+    found = {name: value for name, value in os.environ.items() if not name.startswith(away)}
+    return found | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+
+
+def ours(*arguments: str | Path) -> list[str | Path]:
+    """The command line of the importer."""
+    return [sys.executable, "-c", _AS_INSTALLED, *arguments]
+
+
+def checking(file: Path, *more: str | Path) -> list[str | Path]:
+    """`importer check` with an HTML report."""
+    return ours("check", "--config", settings(), "--report", WORK / "report.html", *more, file)
+
+
+def settings() -> Path:
+    """Settings for the benchmark: the templates of the samples, and files of any size."""
+    path = WORK / "importer.yaml"
+    path.write_text(_SETTINGS.format(templates=ROOT / "samples" / "templates"), "utf-8")
+    return path
+
+
+def run(command: Sequence[str | Path], rows: int) -> Cost:
+    """The cost of a command that is all there is to measure."""
+    return measured(
+        command,
+        rows,
+        environment=environment(),
+        output=WORK / "output.txt",
+        errors=WORK / "errors.txt",
+    )
+
+
+def enter(name: str, file: Path, rows: int) -> Entry:
+    """Measures one of ours or the floor on a whole file; the best of a few runs."""
+    command = checking(file) if name == OURS else _rival("polars_read.py", file)
+    runs = 1 if rows >= _LARGE else _RUNS
+    cost = min((run(command, rows) for _ in range(runs)), key=lambda cost: cost.wall_s)
+    return Entry(name, cost, cost)
+
+
+def enter_slow(name: str, file: Path, rows: int) -> Entry:
+    """Measures a slow one on the first rows of a file, and without any for its start-up."""
+    script = {
+        LOOP: "phonenumbers_loop.py",
+        FRICTIONLESS: "frictionless_check.py",
+        PANDAS: "pandas_apply.py",
+    }[name]
+    given = min(rows, SLICE)
+    idle = run(_rival(script, head(file, 0)), 0)
+    cost = run(_rival(script, head(file, given)), given)
+    return Entry(name, cost, cost.grown(idle, rows))
+
+
+def _rival(script: str, file: Path) -> list[str | Path]:
+    """One of the other tools; those that only the benchmark needs live in an environment apart."""
+    apart = script.startswith(("frictionless", "pandas"))
+    python = WORK / "venv" / "bin" / "python" if apart else Path(sys.executable)
+    return [python, Path(__file__).parent / "rivals" / script, file]
+
+
+def head(file: Path, rows: int) -> Path:
+    """The first rows of a file as a file of their own."""
+    part = WORK / f"head-{rows}.csv"
+    with file.open("rb") as lines, part.open("wb") as out:
+        out.writelines(islice(lines, rows + 1))
+    return part

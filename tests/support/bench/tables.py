@@ -1,0 +1,64 @@
+"""The tables that are printed, as Markdown that reads well as it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.bench.contest import FLOOR, OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.support.bench.aims import Aim
+    from tests.support.bench.contest import Entry
+
+
+def costs_table(entries: Sequence[Entry]) -> str:
+    """One line for each: seconds and memory as measured, rows a second, and two ratios.
+
+    The ratios are of the clock, for the whole file: to the floor, and to ours (how much slower).
+    """
+    whole = {each.name: each.whole for each in entries}
+    lines = [
+        ("", "rows given", "wall s", "CPU s", "peak MB", "rows/s", "x floor", "x ours"),
+        *(
+            (
+                each.name,
+                f"{each.cost.rows:,}",
+                f"{each.cost.wall_s:.2f}",
+                f"{each.cost.cpu_s:.2f}",
+                f"{each.cost.peak_mb:,.0f}",
+                f"{each.whole.rows / each.whole.wall_s:,.0f}",
+                f"{each.whole.wall_s / whole[FLOOR].wall_s:.1f}",
+                f"{each.whole.wall_s / whole[OURS].wall_s:.1f}",
+            )
+            for each in entries
+        ),
+    ]
+    return _table(lines)
+
+
+def aims_table(aims: Sequence[Aim]) -> str:
+    """One line for each aim: what was promised, what was measured, held or not."""
+    lines = [("aim", "bound", "measured", "")]
+    for aim in aims:
+        word = "at least" if aim.least else "at most"
+        held = "held" if aim.held else "NOT HELD"
+        lines.append((aim.what, f"{word} {aim.bound:,g} {aim.unit}", f"{aim.found:,.2f}", held))
+    return _table(lines)
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as Markdown, padded; the first line is the header."""
+    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(lines[0]))]
+    padded = [
+        "| "
+        + " | ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in lines
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([padded[0], "| " + " | ".join(rule) + " |", *padded[1:]])

@@ -1,0 +1,392 @@
+"""Inboxes on real servers of our own: OpenSSH's sshd, and moto's S3, each behind a wire to cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from importer.ledger import Ledger
+from importer.nightly.clock import Stop
+from importer.nightly.inbox_settings import Places
+from importer.nightly.night import play
+from importer.nightly.notifications import page_given_back, tell
+from importer.nightly.ownership import NAME
+from importer.nightly.remote.remote_inbox import opened_remote, rooted
+from tests.support.nights import Bed, made_bed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from importer.nightly.remote.remote_inbox import RemoteInbox
+    from importer.report.night_report import NightReport
+    from importer.sandbox.sandbox import Sandbox
+
+
+SSHD: Final = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
+SFTP_SERVER: Final = Path("/usr/lib/openssh/sftp-server")
+_PIECE: Final = 1 << 16
+_FORBIDDEN: Final = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 61\r\n"
+    b"Connection: close\r\n\r\n<Error><Code>AccessDenied</Code><Message>No</Message></Error>"
+)
+
+
+@dataclass
+class Wire:
+    """What lies between the importer and a server; it can be cut.
+
+    Attributes:
+        port: that the importer connects to.
+        server: port of the server.
+        down: connections are closed as soon as they are made.
+        cut_after: bytes from the server after which a connection is cut; None for never.
+        refuses: beginnings of HTTP requests that are answered with 403.
+    """
+
+    server: int
+    port: int = 0
+    down: bool = False
+    cut_after: int | None = None
+    refuses: tuple[bytes, ...] = ()
+    connections: int = 0
+
+    def carry(self, near: socket.socket) -> None:
+        """Carries one connection, both ways, until an end of it is closed."""
+        self.connections += 1
+        with closing(near), socket.create_connection(("127.0.0.1", self.server)) as far:
+            if self.down:
+                return
+            back = threading.Thread(target=self._back, args=(far, near), daemon=True)
+            back.start()
+            with suppress(OSError):
+                while piece := near.recv(_PIECE):
+                    if self.refuses and piece.startswith(self.refuses):
+                        near.sendall(_FORBIDDEN)
+                        break
+                    far.sendall(piece)
+            for end in (near, far):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    def _back(self, far: socket.socket, near: socket.socket) -> None:
+        carried = 0
+        with suppress(OSError):
+            while piece := far.recv(_PIECE):
+                carried += len(piece)
+                if self.cut_after is not None and carried > self.cut_after:
+                    break
+                near.sendall(piece)
+        for end in (near, far):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def wire_to(server: int) -> Iterator[Wire]:
+    """A wire to a server of this machine."""
+    wire = Wire(server)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wire.port = listener.getsockname()[1]
+
+        def listen() -> None:
+            with suppress(OSError):
+                while True:
+                    near, _ = listener.accept()
+                    threading.Thread(target=wire.carry, args=(near,), daemon=True).start()
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield wire
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+class Far(Protocol):
+    """An inbox on a server, as its owner sees it."""
+
+    wire: Wire
+
+    @property
+    def address(self) -> str:
+        """What the importer is told."""
+        ...
+
+    def put(self, name: str, text: str | bytes) -> None:
+        """Uploads a file."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Every file, by its path in the inbox."""
+        ...
+
+    def refuse_writing(self, *, refused: bool) -> None:
+        """Lets the importer write, or not."""
+        ...
+
+
+@dataclass
+class FarS3:
+    """A bucket of its own on moto's server."""
+
+    wire: Wire
+    bucket: str
+    client: Any
+
+    @property
+    def address(self) -> str:
+        """What the importer is told."""
+        return f"s3://{self.bucket}/to/inbox"
+
+    def put(self, name: str, text: str | bytes) -> None:
+        """Uploads an object."""
+        body = text.encode() if isinstance(text, str) else text
+        self.client.put_object(Bucket=self.bucket, Key=f"to/inbox/{name}", Body=body)
+
+    def files(self) -> dict[str, bytes]:
+        """Every object, by its path in the inbox."""
+        found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        keys = [each["Key"] for each in found]
+        return {
+            key.removeprefix("to/inbox/"): self.client.get_object(Bucket=self.bucket, Key=key)[
+                "Body"
+            ].read()
+            for key in keys
+        }
+
+    def refuse_writing(self, *, refused: bool) -> None:
+        """Answers whatever would write with 403."""
+        self.wire.refuses = (b"PUT ", b"POST ", b"DELETE ") if refused else ()
+
+
+@dataclass
+class FarSftp:
+    """A folder that sshd serves."""
+
+    wire: Wire
+    folder: Path
+    flags: Path
+
+    @property
+    def address(self) -> str:
+        """What the importer is told."""
+        return f"sftp://127.0.0.1:{self.wire.port}{self.folder}"
+
+    def put(self, name: str, text: str | bytes) -> None:
+        """Puts a file there, whole."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file, by its path in the inbox."""
+        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
+
+    def refuse_writing(self, *, refused: bool) -> None:
+        """Has sshd serve what it serves for reading only."""
+        self.flags.write_text("-R" if refused else "")
+
+
+@pytest.fixture(scope="session")
+def moto_port() -> Iterator[int]:
+    """Moto's server, as a process of its own."""
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _server(command, port):
+        yield port
+
+
+@pytest.fixture
+def far_s3(moto_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarS3]:
+    """An empty bucket, and credentials for it."""
+    with wire_to(moto_port) as wire:
+        env = {
+            "AWS_ACCESS_KEY_ID": "made-up",
+            "AWS_SECRET_ACCESS_KEY": "made-up",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{wire.port}",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(tmp_path / "home"),
+        }
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{moto_port}")
+        bucket = f"bucket-{uuid4().hex[:8]}"
+        place = {"LocationConstraint": "eu-west-1"}
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+        yield FarS3(wire, bucket, client)
+        client.close()
+
+
+@pytest.fixture
+def far_sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarSftp]:
+    """An empty folder behind sshd, and a key and known hosts for it."""
+    if SSHD is None or not SFTP_SERVER.is_file():
+        pytest.skip("there is no sshd here (Debian: openssh-server)")
+    home, server = tmp_path / "home", tmp_path / "sshd"
+    (home / ".ssh").mkdir(parents=True)
+    server.mkdir()
+    for key in (home / ".ssh/id_ed25519", server / "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    flags, program = server / "flags", server / "sftp.sh"
+    flags.write_text("")
+    program.write_text(f'#!/bin/sh\nexec {SFTP_SERVER} $(cat "{flags}")\n')
+    program.chmod(0o755)
+    shutil.copy(home / ".ssh/id_ed25519.pub", server / "authorized")
+    port = _free_port()
+    config = {
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": server / "host",
+        "AuthorizedKeysFile": server / "authorized",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+        "PidFile": "none",
+        "MaxStartups": 100,
+        "Subsystem": f"sftp {program}",
+    }
+    lines = [f"{name} {value}\n" for name, value in config.items()]
+    (server / "config").write_text("".join(lines))
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where root's sshd wants it
+    with (
+        _server([str(SSHD), "-D", "-e", "-f", str(server / "config")], port),
+        wire_to(port) as wire,
+    ):
+        host_key = (server / "host.pub").read_text().split()[:2]
+        known = f"[127.0.0.1]:{wire.port} {' '.join(host_key)}\n"
+        (home / ".ssh/known_hosts").write_text(known)
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+        folder = tmp_path / "far"
+        folder.mkdir()
+        yield FarSftp(wire, folder, flags)
+
+
+@dataclass
+class FarBed(Bed):
+    """An inbox elsewhere with settings, where one night after the other is played.
+
+    Attributes:
+        far: the inbox.
+        made: makes what stands between the night and the inbox; a test puts its own there.
+    """
+
+    far: Far = field(kw_only=True)
+    made: Callable[[RemoteInbox], RemoteInbox] = field(default=lambda inbox: inbox, kw_only=True)
+
+    @property
+    def inbox(self) -> Path:
+        """The desk."""
+        return self.places.root
+
+    @property
+    def places(self) -> Places:
+        """The inbox with its settings."""
+        return rooted(self.far.address, Places(Path(), self.desk.folder / "importer.yaml"))
+
+    def opened(self, stop: Stop | None = None) -> RemoteInbox:
+        """The inbox as a night opens it."""
+        return opened_remote(self.far.address, self.places, self.clock, stop or Stop(0.0))
+
+    def arrives(self, name: str, text: str | bytes) -> None:
+        """Uploads a file."""
+        self.far.put(name, text)
+
+    def night(self, stop: Stop | None = None) -> NightReport:
+        """Plays a night, and what the morning sees of it."""
+        stop = stop or Stop(0.0)
+        inbox = self.made(self.opened(stop))
+        night = play(self.places, self.clock, stop, inbox)
+        self.faults = tell(night, self.places.settings(), self.inbox, self.sleeps.append)
+        self.faults += page_given_back(inbox, self.clock.now())
+        return night
+
+    def lies_there(self) -> set[str]:
+        """Every spreadsheet of the inbox, without what was written about it."""
+        ours = (".check.html", ".rejected.csv", ".results.csv", ".yaml")
+        return {
+            path
+            for path in self.far.files()
+            if not path.endswith((*ours, NAME)) and not path.startswith("nights/")
+        }
+
+    def lies_on_the_desk(self) -> set[str]:
+        """The same of the desk."""
+        return self.lies() if self.inbox.is_dir() else set()
+
+
+@pytest.fixture(params=["far_s3", "far_sftp"])
+def far(request: pytest.FixtureRequest) -> Far:
+    """An inbox on each kind of server."""
+    found: Far = request.getfixturevalue(request.param)
+    return found
+
+
+def far_bed(folder: Path, far: Far, sandbox: Sandbox, name: str = "machine") -> FarBed:
+    """A machine with settings for an inbox elsewhere."""
+    (folder / name).mkdir()
+    return FarBed(made_bed(folder / name, sandbox.base_url).desk, far=far)
+
+
+def phones(sandbox: Sandbox) -> Counter[str]:
+    """Who was written to, and how often."""
+    return Counter(str(entry["phoneNumber"]) for entry in sandbox.journal)
+
+
+def everybody(count: int) -> Counter[str]:
+    """The first so many people, once each."""
+    return Counter(f"+1415555{number:04}" for number in range(count))
+
+
+def date(bed: FarBed) -> str:
+    """Of the night."""
+    return f"{bed.clock.time:%Y-%m-%d}"
+
+
+def open_claims(bed: FarBed) -> int:
+    """How many files are claimed and not given back."""
+    with Ledger.open(bed.places.main().ledger) as ledger:
+        return len(ledger.claims.open(bed.opened().name))
+
+
+@contextmanager
+def _server(command: list[str], port: int) -> Iterator[None]:
+    """A server as a process of its own, which listens once the context is entered."""
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
+    try:
+        while not _listens(port):
+            assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,45 @@
+"""Made-up submissions and settings for the tests of sending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from importer.model import Json, Submission
+from importer.settings import Credentials, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+CREDENTIALS = Credentials(api_key=SecretStr("made-up-key"), organization_id="org-1")
+
+BODY: dict[str, Json] = {
+    "phoneNumber": "+442079460018",
+    "emailAddress": "ada@example.com",
+    "firstName": "Ada",
+    "lastName": "Lovelace",
+    "campaignId": "camp-42",
+}
+
+
+def settings(**values: object) -> Settings:
+    """Settings with short timeouts, and whatever a test needs otherwise."""
+    short = {"connect_timeout_s": 0.5, "read_timeout_s": 0.5, "write_timeout_s": 0.5}
+    return Settings.model_validate({**short, **values})
+
+
+def submission(number: int = 1, body: Mapping[str, Json] | None = None) -> Submission:
+    """The submission of a row."""
+    return Submission(
+        key=f"key-{number}",
+        external_id=f"ext-{number}",
+        source=0,
+        row=number + 1,
+        campaign="camp-42",
+        person=f"person-{number}",
+        masked="+44 •••• 0018",
+        body={**BODY, "externalId": f"ext-{number}"} if body is None else body,
+        body_hash=f"hash-{number}",
+    )

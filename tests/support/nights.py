@@ -1,0 +1,173 @@
+"""An inbox to play nights in: a clock that is moved by hand, lists, and somebody who gets mail."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any, Final
+
+from importer.nightly.clock import Stop
+from importer.nightly.inbox_settings import Places
+from importer.nightly.night import play
+from importer.nightly.notifications import tell
+from tests.support.desk import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from importer.report.night_report import NightReport
+
+
+TEAM: Final = (
+    "- {name: Sam, email: sam@example.com, isOrganizer: true, isCalendarConnected: true}\n"
+)
+SETTINGS: Final = """\
+campaign: camp-42
+meeting: onsite-45
+participants: team
+rate_per_s: 500
+settle_s: 0.1
+max_wait_s: 0.01
+wait_base_s: 0.01
+attempts: 2
+"""
+HEADER: Final = "first_name,phone_number,Job Title"
+
+
+def people(first: int, count: int, header: str = HEADER) -> str:
+    """A list of so many people, none of whom another number names."""
+    rows = [f"Ada,+1415555{number:04},Chef" for number in range(first, first + count)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+@dataclass
+class HandClock:
+    """A clock that moves only when somebody waits by it, or sets it.
+
+    Attributes:
+        time: UTC.
+        seconds: of the clock that never jumps.
+        events: what happens at a time, once the clock comes by it.
+        on_wait: told of every wait.
+    """
+
+    time: datetime
+    seconds: float = 0.0
+    events: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        """UTC."""
+        return self.time
+
+    def elapsed_s(self) -> float:
+        """Seconds that were waited."""
+        return self.seconds
+
+    def wait(self, seconds: float, stop: Stop) -> None:
+        """Moves on, and does what happens meanwhile."""
+        del stop
+        self.waits.append(seconds)
+        self.seconds += seconds
+        self.time += timedelta(seconds=seconds)
+        for event in [event for event in self.events if event[0] <= self.time]:
+            self.events.remove(event)
+            event[1]()
+
+
+@dataclass
+class Bed:
+    """An inbox with settings, where one night after the other is played."""
+
+    desk: Desk
+    clock: HandClock = field(
+        default_factory=lambda: HandClock(datetime.now(UTC) + timedelta(days=1))
+    )
+    folder: str = "inbox"
+    sleeps: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def inbox(self) -> Path:
+        """The folder that files arrive in."""
+        return self.desk.folder / self.folder
+
+    @property
+    def places(self) -> Places:
+        """The inbox with its settings."""
+        return Places(self.inbox, self.desk.folder / "importer.yaml")
+
+    def arrive(self, name: str, text: str | bytes) -> Path:
+        """Puts a file into the inbox."""
+        return self.desk.write(f"{self.folder}/{name}", text)
+
+    def settings(self, base_url: str, more: str = "") -> None:
+        """Writes the main importer.yaml; `more` has lines that go over the usual ones."""
+        over = {line.partition(":")[0] for line in more.splitlines()}
+        usual = [line for line in SETTINGS.splitlines() if line.partition(":")[0] not in over]
+        self.desk.write("importer.yaml", "\n".join([*usual, f"base_url: {base_url}", more]))
+
+    def night(self, stop: Stop | None = None) -> NightReport:
+        """Plays a night, and what the morning sees of it."""
+        night = play(self.places, self.clock, stop or Stop(0.0))
+        settings = self.places.settings()
+        self.faults = tell(night, settings, self.inbox, self.sleeps.append)
+        return night
+
+    def lies(self) -> set[str]:
+        """Every spreadsheet of the inbox, relative to it, without what was written about it."""
+        files = (path for path in self.inbox.rglob("*") if path.is_file())
+        ours = (".check.html", ".rejected.csv", ".results.csv")
+        return {
+            path.relative_to(self.inbox).as_posix()
+            for path in files
+            if not path.name.endswith((*ours, ".yaml"))
+            and path.parent.name != "nights"
+            and not path.name.startswith(".")
+        }
+
+
+def made_bed(folder: Path, base_url: str, more: str = "") -> Bed:
+    """An empty inbox with templates and settings."""
+    desk = Desk(folder)
+    assert desk("init").code == 0
+    desk.write("templates/participants/team.yaml", TEAM)
+    (folder / "inbox").mkdir()
+    bed = Bed(desk)
+    bed.settings(base_url, more)
+    return bed
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
+    """A webhook on a real socket: its address, what it got, and the statuses it answers next."""
+    got: list[dict[str, Any]] = []
+    answers: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            status = answers.pop(0) if answers else 200
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("location", "/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            del format, args
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", got, answers
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,138 @@
+"""Headers are matched whatever their spelling, and what is doubtful is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from importer.loader.headers import fold, placeholder_name, understand
+from schemas.columns import BY_NAME, COLUMNS, FOREIGN_ALIASES, SYSTEM_ALIASES, Column
+
+
+def codes(headers: list[str], overrides: dict[str, str] | None = None) -> list[tuple[str, str]]:
+    """Code and detail of every problem of the headers."""
+    found = understand(headers, overrides or {}).problems
+    return list(found.select("code", "detail").iter_rows())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "phone_number",
+        "Phone Number",
+        "PHONE-NUMBER",
+        " phone\u00a0number ",
+        "Phone\r\nNumber:",
+        "\ufeffphone.number",
+        "phoneNumber",
+        "Ｐｈｏｎｅ Number",
+        "Phone Number *",
+    ],
+)
+def test_spelling_does_not_matter(header: str) -> None:
+    """Case, spaces, `_`, `-`, line breaks, marks and full width mean nothing."""
+    assert understand([header], {}).mapping == {header: "phone_number"}
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_every_alias_is_known(column: Column) -> None:
+    """Each English alias of a column leads to it."""
+    for alias in column.aliases:
+        others = ["first_name", "last_name"] if column.name == "full_name" else []
+        assert understand([alias, *others], {}).mapping[alias] == column.name
+
+
+@pytest.mark.parametrize("column", SYSTEM_ALIASES)
+def test_headers_of_applicant_systems_are_known(column: str) -> None:
+    """So are those that applicant systems write."""
+    for alias in SYSTEM_ALIASES[column]:
+        assert understand([alias], {}).mapping[alias] == column
+
+
+@pytest.mark.parametrize("language", FOREIGN_ALIASES)
+def test_every_language_names_every_column(language: str) -> None:
+    """Each language has aliases for each canonical column."""
+    assert set(FOREIGN_ALIASES[language]) == set(BY_NAME)
+
+
+def test_overrides_win() -> None:
+    """What the settings say stands over the aliases, and frees the others from the column."""
+    headers = understand(["Mobile", "Tel (work)", "E-Mail"], {"tel work": "phone_number"})
+    assert headers.mapping == {"Tel (work)": "phone_number", "E-Mail": "email"}
+    assert headers.extra == {"Mobile": "mobile"}
+
+
+def test_an_override_can_leave_a_header_alone() -> None:
+    """An empty override keeps a known header an extra column."""
+    headers = understand(["Country", "Email"], {"Country": ""})
+    assert headers.mapping == {"Email": "email"}
+    assert headers.extra == {"Country": "country_2"}
+
+
+def test_two_headers_for_one_column_are_named() -> None:
+    """Two headers that mean the same column are a problem that names both."""
+    assert ("column-duplicate", "phone_number: “Phone”, “Mobile”") in codes(
+        ["Phone", "Mobile", "First name"]
+    )
+
+
+def test_a_repeated_header_keeps_its_place() -> None:
+    """A header that repeats gets a number, so that no value moves to the other."""
+    assert understand(["Note", "Note", "Note (2)"], {}).names == (
+        "Note",
+        "Note (2)",
+        "Note (2) (2)",
+    )
+
+
+def test_missing_columns_are_named_beside_those_present() -> None:
+    """Without any way to reach or greet a candidate the file says what it lacks."""
+    assert codes(["Job", "Team"]) == [
+        ("column-missing", "phone_number or email (it has: Job, Team)"),
+        ("column-missing", "first_name or full_name (it has: Job, Team)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [("Phnoe", "phone_number"), ("Fist name", "first_name"), ("Emial", "email")],
+)
+def test_near_misses_are_suggested(header: str, column: str) -> None:
+    """A header that is nearly a known one is a warning with the name of the column."""
+    assert ("column-unknown", f"`{column}`") in codes([header])
+
+
+def test_no_near_miss_of_a_column_that_is_there() -> None:
+    """`Phone 2` beside `Phone` is nobody's slip."""
+    assert codes(["Phone", "Phone 2", "First name"]) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "mapping"),
+    [
+        (["Name", "Vorname"], {"Name": "last_name", "Vorname": "first_name"}),
+        (["Nom", "Prénom"], {"Nom": "last_name", "Prénom": "first_name"}),
+        (["Nombre", "Apellidos"], {"Nombre": "first_name", "Apellidos": "last_name"}),
+        (["Nom"], {"Nom": "full_name"}),
+        (["Name"], {"Name": "full_name"}),
+        (
+            ["Name", "First name", "Last name"],
+            {"Name": "full_name", "First name": "first_name", "Last name": "last_name"},
+        ),
+    ],
+)
+def test_name_means_what_its_neighbours_leave(headers: list[str], mapping: dict[str, str]) -> None:
+    """A bare `Name` is the family name beside a given name, and all of the name alone."""
+    assert understand(headers, {}).mapping == mapping
+
+
+def test_placeholders_are_lower_case_and_never_clash() -> None:
+    """Placeholder names are words and `_`, with `_2` for a clash."""
+    assert placeholder_name("  Hiring Manager's E-Mail ") == "hiring_manager_s_e_mail"
+    headers = understand(["Größe (cm)", "größe cm", "###", "Phone"], {})
+    assert list(headers.extra.values()) == ["größe_cm", "größe_cm_2", "column"]
+
+
+def test_folding_removes_accents() -> None:
+    """Accents do not matter either."""
+    assert fold("Prénom") == fold("prenom")
+    assert fold("Imię i nazwisko") == "imieinazwisko"

@@ -1,0 +1,113 @@
+"""Loading never raises: what is wrong with a file is said in its table."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.loader import load
+from importer.loader.table import without
+from importer.settings import Settings
+from schemas.codes import Code
+from tests.corpus.text_files import PLAIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def said(name: str, given: Settings | None = None) -> list[tuple[str, str]]:
+    """Code and detail of every problem of a file."""
+    found = load(name, given or Settings()).problems
+    return list(found.select("code", "detail").iter_rows())
+
+
+def test_a_file_and_where_it_came_from(tmp_path: Path) -> None:
+    """The table says which bytes it was read from."""
+    path = tmp_path / "list.csv"
+    path.write_text(PLAIN)
+    source = load(str(path), Settings()).source
+    assert source.sha256 == hashlib.sha256(PLAIN.encode()).hexdigest()
+    assert (source.name, source.path, source.size) == (str(path), path, len(PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("gone.csv", Code.FILE_MISSING, ""),
+        (".", Code.FILE_UNREADABLE, "folder"),
+        ("a\0b", Code.FILE_UNREADABLE, "cannot be opened"),
+    ],
+)
+def test_what_cannot_be_opened(tmp_path: Path, name: str, code: Code, words: str) -> None:
+    """A missing file, a folder, and a name that cannot be."""
+    [(found, detail)] = said(f"{tmp_path}/{name}")
+    assert found == code
+    assert words in detail
+
+
+def test_standard_input_is_read() -> None:
+    """`-` is whatever is piped in, also a workbook or an archive."""
+    program = (
+        "from importer.loader import load; from importer.settings import Settings; "
+        "table = load('-', Settings()); print(table.source.path, table.frame.height)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=PLAIN.encode(), capture_output=True, check=True
+    )
+    assert done.stdout.split() == [b"None", b"2"]
+
+
+def test_bytes_over_the_limit_are_not_read(tmp_path: Path) -> None:
+    """The limit is named."""
+    path = tmp_path / "list.csv"
+    path.write_text(PLAIN)
+    assert said(str(path), Settings(max_bytes=50)) == [
+        (Code.FILE_TOO_LARGE, "it has more than 50 bytes (max_bytes)")
+    ]
+    assert said("/dev/zero", Settings(max_bytes=50))[0][0] == Code.FILE_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("last", "goes"),
+    [
+        ("Total,", True),
+        ("TOTAL: 2,", True),
+        ("Summe,340", True),
+        ("Grand total,12,", True),
+        ("2 records,", False),
+        ("Exported on 1 March 2026,", True),
+        ("Sum,+44 20 7946 0018", False),  # a name
+        ("Sum,sum@example.com", False),
+        ("Total 442079460018,", False),
+        ("Ada,", False),
+        ("Report,Ann", False),
+    ],
+)
+def test_totals_go_and_people_stay(tmp_path: Path, last: str, goes: bool) -> None:  # noqa: FBT001
+    """A row goes only if it cannot be a candidate, and it is said which."""
+    path = tmp_path / "list.csv"
+    path.write_text(f"First name,Phone\nAda,1\n{last}\n")
+    table = load(str(path), Settings())
+    assert (table.frame.height == 1) is goes
+    assert (Code.TOTALS_SKIPPED in table.problems["code"]) is goes
+    assert Code.ROW_RAGGED not in table.problems["code"] or not goes
+
+
+def test_no_footers_in_nothing() -> None:
+    """A table without rows has no totals."""
+    assert without(load("gone.csv", Settings()).frame)[0].height == 0
+
+
+def test_a_million_cells_do_not_take_long_to_be_refused(tmp_path: Path) -> None:
+    """Rows that are all of another width are problems, not exceptions."""
+    path = tmp_path / "list.csv"
+    out = io.StringIO("Phone,First name\n")
+    path.write_text(out.getvalue() + "1\n" * 3000)
+    table = load(str(path), Settings())
+    assert table.frame.height == 3000
+    assert table.problems.filter(table.problems["code"] == Code.ROW_RAGGED).height == 3000

@@ -1,0 +1,165 @@
+"""Whom earlier runs dealt with is left out of a plan, with the reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.ledger import Ledger
+from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.model import State
+from importer.planning.history import skip_known
+from importer.planning.identity import Identity
+from importer.planning.payload import planned_rows
+from schemas.columns import ROW
+from tests.support.place import GOOD, Place, place
+from tests.unit.ledger.made import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.model import Plan
+
+IDENTITY = Identity(b"k" * 32, "acme")
+OTHER = {**GOOD, "phone_number": "+1 202 555 0198"}
+
+
+@pytest.fixture
+def desk() -> Iterator[Place]:
+    """A folder to plan in."""
+    with place() as desk:
+        yield desk
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until it is moved."""
+    return Clock()
+
+
+@pytest.fixture
+def ledger(desk: Place, clock: Clock) -> Iterator[Ledger]:
+    """A ledger beside the settings."""
+    with Ledger.open(desk.settings.ledger, now=clock.now, id_end=clock.end) as ledger:
+        yield ledger
+
+
+def began(ledger: Ledger, plan: Plan, desk: Place) -> str:
+    """Begins a run of a plan, and gives its id."""
+    file = SourceFile("list.csv", None, "0" * 64, 1)
+    rows = planned_rows(plan, IDENTITY, desk.settings)
+    return ledger.begin(NewRun(plan.hash, (file,) * len(plan.tables)), rows)
+
+
+def ended(
+    ledger: Ledger, plan: Plan, desk: Place, state: State, *, conversation: str | None = None
+) -> str:
+    """A run of the plan in which every request ended like this."""
+    run = began(ledger, plan, desk)
+    for key in ledger.sendable(run):
+        ledger.intend(run, [key])
+        ledger.settle(run, [Settlement(key, state, conversation_id=conversation)])
+    return run
+
+
+def known(plan: Plan, ledger: Ledger, desk: Place, clock: Clock) -> Plan:
+    """The plan without those whom the ledger knows."""
+    return skip_known(plan, ledger, IDENTITY, desk.settings, now=clock.now())
+
+
+def told(plan: Plan) -> list[tuple[int, str]]:
+    """Row and code of each problem."""
+    return plan.problems.select(ROW, "code").rows()
+
+
+def test_an_empty_ledger_knows_nobody(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """The plan itself comes back."""
+    plan = desk.plan([GOOD])
+    assert known(plan, ledger, desk, clock) is plan
+
+
+@pytest.mark.parametrize(
+    ("state", "told_of"),
+    [
+        (State.CREATED, ("already-imported", ["already-imported"])),
+        (State.DUPLICATE, ("already-imported", ["already-imported"])),
+        (State.DOUBTFUL, ("already-imported", ["possibly-sent"])),
+        (State.REJECTED, ("rejected", ["rejected-before"])),
+        (State.UNSENT, ("ready", [])),
+        (State.PLANNED, ("ready", [])),
+    ],
+)
+def test_what_became_of_a_row_decides(
+    desk: Place, ledger: Ledger, clock: Clock, state: State, told_of: tuple[str, list[str]]
+) -> None:
+    """Done and doubtful ones are left out, refused ones rejected, unsent ones go again."""
+    status, codes = told_of
+    run = ended(ledger, desk.plan([GOOD]), desk, state)
+    plan = known(desk.plan([OTHER, GOOD]), ledger, desk, clock)
+    assert plan.rows["status"].to_list() == ["ready", status]
+    assert told(plan) == [(3, code) for code in codes]
+    assert all(f"run {run}, row 2" in detail for detail in plan.problems["detail"])
+    (row,) = ledger.outcomes(run)
+    assert plan.known.rows() == [(0, 3, row.key)] * (status == "already-imported")
+
+
+def test_a_request_under_way_is_in_doubt(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """What a crash left open may have arrived."""
+    run = began(ledger, desk.plan([GOOD]), desk)
+    ledger.intend(run, ledger.sendable(run))
+    plan = known(desk.plan([GOOD]), ledger, desk, clock)
+    assert told(plan) == [(2, "possibly-sent")]
+    assert plan.counts.ready == 0
+
+
+def test_a_refused_row_goes_again_once_it_changed(
+    desk: Place, ledger: Ledger, clock: Clock
+) -> None:
+    """The key is the same person's; another body is another question to the API."""
+    ended(ledger, desk.plan([GOOD]), desk, State.REJECTED)
+    changed = desk.plan([{**GOOD, "first_name": "Cyrus"}])
+    assert known(changed, ledger, desk, clock).counts.ready == 1
+
+
+def test_a_refused_row_goes_again_when_told_to(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """The reason may have lain at the service."""
+    ended(ledger, desk.plan([GOOD]), desk, State.REJECTED)
+    told_to = Place(desk.folder, desk.settings.model_copy(update={"retry_rejected": True}))
+    assert known(desk.plan([GOOD]), ledger, desk, clock).counts.ready == 0
+    assert known(desk.plan([GOOD]), ledger, told_to, clock).counts.ready == 1
+
+
+def test_a_new_round_may_go_to_the_same_people(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """The round is part of the key."""
+    ended(ledger, desk.plan([GOOD]), desk, State.CREATED)
+    again = Identity(IDENTITY.hmac_key, IDENTITY.organization, round="second")
+    plan = desk.plan([GOOD])
+    assert skip_known(plan, ledger, again, desk.settings, now=clock.now()).counts.ready == 1
+
+
+def test_who_opted_out_is_not_contacted_at_all(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """Neither in another campaign, nor after any time."""
+    ended(ledger, desk.plan([GOOD]), desk, State.CREATED, conversation="c-1")
+    ledger.refreshed({"c-1": "OPTED_OUT"})
+    clock.pass_s(timedelta(days=900).total_seconds())
+    plan = known(desk.plan([{**GOOD, "campaign": "b"}, OTHER]), ledger, desk, clock)
+    assert plan.rows["status"].to_list() == ["rejected", "ready"]
+    assert told(plan) == [(2, "opted-out")]
+
+
+@pytest.mark.parametrize(
+    ("days", "allowed", "ready"), [(0, False, 1), (7, False, 0), (7, True, 1), (2, False, 1)]
+)
+def test_who_was_contacted_lately_waits(
+    desk: Place, ledger: Ledger, clock: Clock, days: int, *, allowed: bool, ready: int
+) -> None:
+    """By whatever campaign, within the window of the settings, unless they allow it."""
+    ended(ledger, desk.plan([GOOD]), desk, State.CREATED)
+    clock.pass_s(timedelta(days=3).total_seconds())
+    choices = {"contact_window_days": days, "allow_recent": allowed}
+    later = Place(desk.folder, desk.settings.model_copy(update=choices))
+    plan = known(later.plan([{**GOOD, "campaign": "b"}]), ledger, later, clock)
+    assert plan.counts.ready == ready
+    assert told(plan) == ([] if ready else [(2, "contacted-recently")])

@@ -1,0 +1,250 @@
+"""A body has the API's keys, the row's values, the template word for word, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from importer import problems
+from importer.model import Counts, Group, Json, Plan, RowStatus
+from importer.planning.identity import Identity
+from importer.planning.payload import Renderer, external_id, planned_rows, submissions
+from importer.planning.plan import KNOWN
+from importer.settings import Settings
+from schemas.columns import COLUMNS, ROW, SOURCE
+from tests.support.rows import ADA, GRACE, MEETING, checked, frame, grouped, write_templates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+IDENTITY = Identity(b"k" * 32, "org-1")
+CELLS: dict[str, str | None] = {**{column.name: None for column in COLUMNS}, **ADA}
+CONFIGURATION: dict[str, Json] = {
+    "title": "Engineer {first_name} {{MEETING_URL}}",
+    "zebra": [1, 2.5, True, None, "{last_name}"],
+    "duration": 45,
+}
+PEOPLE: tuple[dict[str, Json], ...] = ({"email": "max@example.org", "isOrganizer": True},)
+
+
+def a_group(**said: object) -> Group:
+    """A group of the usual campaign and templates, with some fields changed."""
+    usual: dict[str, object] = {
+        "campaign": "camp-42",
+        "external_campaign": "",
+        "meeting": "onsite-45",
+        "participants": "manager",
+        "bindings": {},
+        "meeting_configuration": CONFIGURATION,
+        "meeting_participants": PEOPLE,
+        "rows": 1,
+    }
+    return Group(**{**usual, **said})  # type: ignore[arg-type] # the fields above have their types
+
+
+def body(
+    cells: Mapping[str, str | None] | None = None, of: Group | None = None, **said: object
+) -> dict[str, Json]:
+    """The body of Ada's row with some cells and settings changed."""
+    settings = Settings.model_validate(said)
+    return Renderer(of or a_group(), settings).body({**CELLS, **(cells or {})}, "ext-1")
+
+
+def test_a_body_is_exactly_this() -> None:
+    """Keys, their order and the types of values are fixed."""
+    assert json.dumps(body()) == json.dumps(
+        {
+            "phoneNumber": "+442079460018",
+            "emailAddress": "ada@example.com",
+            "countryCode": "GB",
+            "firstName": "Ada",
+            "lastName": "Lovelace",
+            "campaignId": "camp-42",
+            "externalId": "ext-1",
+            "meetingParticipants": [{"email": "max@example.org", "isOrganizer": True}],
+            "meetingConfiguration": {
+                "title": "Engineer Ada {{MEETING_URL}}",
+                "zebra": [1, 2.5, True, None, "Lovelace"],
+                "duration": 45,
+            },
+        }
+    )
+
+
+def test_what_a_row_does_not_say_is_left_out() -> None:
+    """Never null, never empty text."""
+    cells = {"phone_number": None, "country": None, "last_name": None}
+    plain = a_group(meeting_configuration={"title": "x"})
+    assert list(body(cells, plain)) == [
+        "emailAddress",
+        "firstName",
+        "campaignId",
+        "externalId",
+        "meetingParticipants",
+        "meetingConfiguration",
+    ]
+
+
+def test_a_campaign_goes_by_its_own_key() -> None:
+    """The two ids have two keys, and both are sent where both are said."""
+    external = body(of=a_group(campaign="", external_campaign="REQ-1"))
+    assert "campaignId" not in external
+    assert external["externalCampaignId"] == "REQ-1"
+    both = body(of=a_group(external_campaign="REQ-1"))
+    assert (both["campaignId"], both["externalCampaignId"]) == ("camp-42", "REQ-1")
+
+
+@pytest.mark.parametrize(
+    ("cell", "setting", "sent"),
+    [("true", True, True), ("true", False, None), ("false", True, None), (None, True, None)],
+)
+def test_the_duplicate_check_is_skipped_only_when_asked_twice(
+    cell: str | None, *, setting: bool, sent: bool | None
+) -> None:
+    """The setting allows it, the column asks for it; else the key is not there at all."""
+    found = body({"skip_duplication_check": cell}, skip_duplication_check=setting)
+    assert found.get("skipDuplicationCheck") is sent
+    assert ("skipDuplicationCheck" in found) == (sent is not None)
+
+
+@pytest.mark.parametrize(
+    ("cell", "setting", "sent"),
+    [
+        ("true", None, True),
+        ("false", None, False),
+        ("false", True, False),
+        (None, True, True),
+        (None, False, False),
+        (None, None, None),
+    ],
+)
+def test_business_hours_are_said_by_the_row_else_by_the_settings(
+    cell: str | None, *, setting: bool | None, sent: bool | None
+) -> None:
+    """Where neither says anything, the API decides."""
+    found = body({"send_during_business_hours": cell}, send_during_business_hours=setting)
+    assert found.get("shouldSendDuringBusinessHours") is sent
+    assert ("shouldSendDuringBusinessHours" in found) == (sent is not None)
+
+
+def test_a_campaign_conversation_has_no_meeting() -> None:
+    """The campaign has its own meeting template."""
+    found = body(conversation="campaign")
+    assert "meetingParticipants" not in found
+    assert "meetingConfiguration" not in found
+
+
+def test_parts_without_placeholders_are_shared_between_bodies() -> None:
+    """A million bodies do not hold a million copies; what a row fills in is its own."""
+    renderer = Renderer(a_group(), Settings())
+    one, other = renderer.body(CELLS, "1"), renderer.body({**CELLS, "first_name": "Grace"}, "2")
+    assert one["meetingParticipants"] is other["meetingParticipants"]
+    assert one["meetingConfiguration"] != other["meetingConfiguration"]
+    assert CONFIGURATION["title"] == "Engineer {first_name} {{MEETING_URL}}"
+
+
+def test_an_external_id_is_the_rows_own_else_made_from_the_key() -> None:
+    """Reconciliation can find either."""
+    assert external_id("A-1", "f" * 64) == "A-1"
+    assert external_id(None, "0123456789abcdef" * 4) == "imp-0123456789abcdef01234567"
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text("ab {}", max_size=6)
+TREES = st.dictionaries(
+    st.text("abc", min_size=1, max_size=3),
+    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3), max_leaves=6),
+    max_size=5,
+)
+
+
+@given(TREES)
+def test_a_template_without_placeholders_is_sent_verbatim(configuration: dict[str, Json]) -> None:
+    """Same keys, same order, same types, whatever it says."""
+    found = body(of=a_group(meeting_configuration=configuration))
+    assert json.dumps(found["meetingConfiguration"]) == json.dumps(configuration)
+
+
+def a_plan(folder: Path, rows: pl.DataFrame) -> Plan:
+    """The plan of checked rows with a template that takes the first name."""
+    text = MEETING.replace("{job_title}", "{job_title} {first_name}")
+    write_templates(folder, {"onsite-45": text})
+    good = checked(rows)
+    found = grouped(folder, rows, Settings())
+    return Plan(
+        (),
+        found.groups,
+        found.frame,
+        good.rows,
+        found.problems,
+        Counts(),
+        "",
+        pl.DataFrame(schema=KNOWN),
+    )
+
+
+def test_submissions_come_one_by_one_in_order(tmp_path: Path) -> None:
+    """Each carries its row, its person masked, its key and its body."""
+    rows = frame(
+        {**ADA, "candidate_id": "A-1"}, {**GRACE, "phone_number": None}, {**GRACE, "job_title": "x"}
+    )
+    plan = a_plan(tmp_path, rows)
+    found = list(submissions(plan, IDENTITY, Settings()))
+    keys = IDENTITY.keys(rows).to_list()
+    assert [each.key for each in found] == keys
+    assert [each.person for each in found] == IDENTITY.persons(rows).to_list()
+    assert [each.row for each in found] == [2, 3, 4]
+    assert [each.masked for each in found] == ["+44 •••• 0018", "g•••@e•••.org", "+1 •••• 0104"]
+    assert [each.external_id for each in found] == [
+        "A-1",
+        *(f"imp-{key[:24]}" for key in keys[1:]),
+    ]
+    for each in found:
+        assert each.body["externalId"] == each.external_id
+        assert each.campaign == "camp-42"
+    meeting = found[2].body["meetingConfiguration"]
+    assert isinstance(meeting, dict)
+    assert meeting["title"] == "Interview for x Grace"
+
+
+def test_a_part_of_a_plan_gives_the_same_submissions(tmp_path: Path) -> None:
+    """A canary, a limit or a resume takes rows out, and changes none that it leaves."""
+    plan = a_plan(tmp_path, frame(ADA, GRACE, {**ADA, "phone_number": "+442079460019"}))
+    whole = list(submissions(plan, IDENTITY, Settings()))
+    assert list(submissions(plan, IDENTITY, Settings(), plan.frame.slice(1))) == whole[1:]
+    only = {whole[2].key}
+    assert list(submissions(plan, IDENTITY, Settings(), only=only)) == whole[2:]
+    assert list(submissions(plan, IDENTITY, Settings(), plan.frame.clear())) == []
+
+
+def test_a_body_hash_changes_when_the_body_does(tmp_path: Path) -> None:
+    """The API's refusal stands until something in the body is corrected."""
+    rows = frame(ADA, ADA, {**ADA, "last_name": "Byron"}, {**ADA, "job_title": "Chef"})
+    hashes = [each.body_hash for each in submissions(a_plan(tmp_path, rows), IDENTITY, Settings())]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+
+
+def test_the_ledger_gets_every_row_and_no_readable_person(tmp_path: Path) -> None:
+    """Ready rows come with the keys of their submissions, the others with their problems' codes."""
+    rows = frame(ADA, {**GRACE, "job_title": None})
+    plan = a_plan(tmp_path, rows)
+    status = pl.when(pl.col(ROW) == 2).then(pl.lit("ready")).otherwise(pl.lit("rejected"))
+    plan = Plan(
+        (), plan.groups, plan.frame, rows.select(SOURCE, ROW, status.alias("status")),
+        plan.problems, Counts(), "", pl.DataFrame(schema=KNOWN),
+    )  # fmt: skip
+    ready, rejected = planned_rows(plan, IDENTITY, Settings())
+    (sent,) = submissions(plan, IDENTITY, Settings())
+    assert (ready.key, ready.person, ready.body_hash) == (sent.key, sent.person, sent.body_hash)
+    assert (ready.external_id, ready.masked) == (sent.external_id, "+44 •••• 0018")
+    assert (rejected.row, rejected.status) == (3, RowStatus.REJECTED)
+    assert (rejected.codes, rejected.key) == ("placeholder-missing", None)
+    assert problems.errors(plan.problems).height == 1
+    for value in ("Ada", "Lovelace", "ada@example.com", "442079460018"):
+        assert value not in repr(ready)

@@ -1,0 +1,92 @@
+"""Checked and grouped rows become a plan whose counts add up and whose hash says what it is."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from importer import problems
+from importer.model import Counts
+from importer.planning.plan import counts, without
+from importer.problems import one
+from schemas.codes import Code
+from schemas.columns import ROW, SOURCE
+from tests.support.place import GOOD, Place, place
+
+OTHER = {**GOOD, "phone_number": "+1 202 555 0198", "meeting_template": "video"}
+
+
+def statuses(*rows: tuple[int, int, str]) -> pl.DataFrame:
+    """Rows with a status, as a plan keeps them."""
+    schema = {SOURCE: pl.UInt16, ROW: pl.UInt32, "status": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_rows_and_warnings_are_counted() -> None:
+    """Each status by itself; of the problems only the warnings."""
+    rows = statuses((0, 2, "ready"), (0, 3, "rejected"), (0, 4, "duplicate"), (0, 5, "ready"))
+    found = problems.joined([one(Code.EMAIL_SHARED, row=2), one(Code.PHONE_INVALID, row=3)])
+    assert counts(rows, found) == Counts(read=4, ready=2, rejected=1, duplicates=1, warnings=1)
+    assert counts(statuses(), problems.empty()) == Counts()
+
+
+def test_a_row_that_no_group_took_is_rejected() -> None:
+    """Good cells are not enough: the template must be there."""
+    with place() as desk:
+        plan = desk.plan([GOOD, {**OTHER, "meeting_template": "none"}])
+    assert plan.rows["status"].to_list() == ["ready", "rejected"]
+    assert plan.counts == Counts(read=2, ready=1, rejected=1)
+    assert plan.problems["code"].to_list() == ["template-unknown"]
+
+
+def test_rows_are_taken_out_again() -> None:
+    """Status, frame, groups, counts and problems say so; the hash stays."""
+    with place() as desk:
+        plan = desk.plan([GOOD, OTHER])
+    assert [group.rows for group in plan.groups] == [1, 1]
+    taken = statuses((0, 2, "already-imported")).with_columns(key=pl.lit("k1"))
+    less = without(plan, taken, one(Code.ALREADY_IMPORTED, row=2))
+    assert less.hash == plan.hash
+    assert less.rows["status"].to_list() == ["already-imported", "ready"]
+    assert less.counts == Counts(read=2, ready=1, already_imported=1)
+    assert [group.rows for group in less.groups] == [0, 1]
+    assert less.frame[ROW].to_list() == [3]
+    assert less.problems["code"].to_list() == ["already-imported"]
+    assert less.known.rows() == [(0, 2, "k1")]
+
+
+def test_nothing_taken_out_is_the_same_plan() -> None:
+    """The very object."""
+    with place() as desk:
+        plan = desk.plan([GOOD])
+    assert without(plan, statuses().with_columns(key=pl.lit("k1")), problems.empty()) is plan
+
+
+def test_where_a_file_lies_does_not_enter_the_hash() -> None:
+    """Nor do settings that shape no body, such as the rate."""
+    with place() as here, place(rate_per_s=1, concurrency=1) as there:
+        assert here.plan([GOOD]).hash == there.plan([GOOD]).hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"round": "second"}, {"default_country": "GB"}, {"send_during_business_hours": True}],
+)
+def test_settings_that_shape_bodies_enter_the_hash(change: dict[str, object]) -> None:
+    """Each by itself."""
+    with place() as desk:
+        changed = Place(desk.folder, desk.settings.model_copy(update=change))
+        assert changed.plan([GOOD]).hash != desk.plan([GOOD]).hash
+
+
+def test_files_rows_and_their_order_enter_the_hash() -> None:
+    """Two files are not one file twice as long, and who is left out matters."""
+    with place() as desk:
+        hashes = [
+            desk.plan([GOOD, OTHER]).hash,
+            desk.plan([OTHER, GOOD]).hash,
+            desk.plan([GOOD], [OTHER]).hash,
+            desk.plan([GOOD]).hash,
+            desk.plan([GOOD, {**OTHER, "country": "Atlantis"}]).hash,
+        ]
+    assert len(set(hashes)) == len(hashes)

@@ -1,0 +1,77 @@
+"""What became of doubtful submissions, and of conversations since, asked of a real sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.deliver import deliver
+from importer.errors import LedgerError, UsageError
+from importer.ledger import Ledger
+from importer.model import State
+from importer.sending.delivery import Order, reconcile_run, refresh_run
+from tests.support.made import CREDENTIALS
+from tests.support.place import GOOD, Place, place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.sandbox.sandbox import Sandbox
+
+ORDER = Order("a test", CREDENTIALS)
+ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(4)]
+
+
+@pytest.fixture
+def desk(sandbox: Sandbox) -> Iterator[Place]:
+    """A folder whose settings send to the sandbox, and leave doubt for later."""
+    choices = {"rate_per_s": 1_000, "settle_s": 0.05, "reconcile": False}
+    with place(base_url=sandbox.base_url, **choices) as desk:
+        yield desk
+
+
+def test_doubt_is_settled_later(desk: Place, sandbox: Sandbox) -> None:
+    """By the API's list, into the ledger; asked again there is nothing left to ask."""
+    sandbox.set_faults("reset-after:1")
+    run = deliver(desk.plan(ROWS), desk.settings, ORDER).run
+    settled = reconcile_run(run[:15], desk.settings, ORDER)
+    assert {outcome.state for outcome in settled.outcomes.outcomes} == {State.CREATED}
+    assert not settled.doubtful
+    with Ledger.open(desk.settings.ledger) as ledger:
+        assert ledger.counts(run) == {State.CREATED: 4}
+    requests = sandbox.requests
+    assert reconcile_run(None, desk.settings, ORDER).outcomes.outcomes == ()
+    assert sandbox.requests == requests
+
+
+def test_a_list_that_cannot_be_read_settles_nothing(desk: Place, sandbox: Sandbox) -> None:
+    """All stay doubtful, and each can be looked up by a person."""
+    sandbox.set_faults("reset-after:1,list-403:1")
+    run = deliver(desk.plan(ROWS), desk.settings, ORDER).run
+    settled = reconcile_run(run, desk.settings, ORDER)
+    assert [each.row for each in settled.doubtful] == [2, 3, 4, 5]
+    assert all(each.external_id and each.masked for each in settled.doubtful)
+
+
+def test_statuses_are_read(desk: Place, sandbox: Sandbox) -> None:
+    """Of every conversation that the ledger knows, each counted under what it is now."""
+    deliver(desk.plan(ROWS), desk.settings, ORDER)
+    found = refresh_run(None, desk.settings, ORDER)
+    assert found.asked == 4
+    assert sum(found.known.values()) == 4
+    assert found.reason == ""
+    sandbox.set_faults("get-403:1,list-403:1")
+    assert refresh_run(None, desk.settings, ORDER).reason
+
+
+def test_there_must_be_something_to_ask_about(desk: Place) -> None:
+    """No ledger is an error, and none is made; nor is there a run of any name."""
+    for ask in (reconcile_run, refresh_run):
+        with pytest.raises(LedgerError, match="no ledger"):
+            ask(None, desk.settings, ORDER)
+    assert not (desk.folder / "importer.db").exists()
+    deliver(desk.plan(ROWS), desk.settings, ORDER)
+    for ask in (reconcile_run, refresh_run):
+        with pytest.raises(UsageError, match="no run"):
+            ask("1999", desk.settings, ORDER)

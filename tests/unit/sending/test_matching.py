@@ -1,0 +1,179 @@
+"""Which conversation of the list is the one that was asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.sending.matching import CLOCK_SKEW, Doubt, Evidence, Likeness, likeness, shown
+
+if TYPE_CHECKING:
+    from importer.model import Json
+
+SENT = datetime(2026, 11, 22, 10, tzinfo=UTC)
+DOUBT = Doubt("key-1", "ext-1", "camp-42", "hash of +442079460018", SENT)
+
+
+def person(phone: str | None, email: str | None) -> str:
+    """What stands for a keyed hash."""
+    return f"hash of {phone or email}"
+
+
+def conversation(**values: Json) -> dict[str, Json]:
+    """A conversation as the list shows it, of the doubtful submission unless told otherwise."""
+    return {
+        "id": "c-1",
+        "externalId": "ext-1",
+        "campaignId": "camp-42",
+        "participantPhoneNumber": "+442079460018",
+        "createdAt": "2026-11-22T10:00:01Z",
+        **values,
+    }
+
+
+def seen_as(*conversations: dict[str, Json], doubts: tuple[Doubt, ...] = (DOUBT,)) -> Likeness:
+    """What the list says of the first doubtful submission."""
+    evidence = Evidence(doubts, person)
+    evidence.note(conversations)
+    if evidence.certain(doubts[0]):
+        return Likeness.CERTAIN
+    return Likeness.POSSIBLE if evidence.possible(doubts[0]) else Likeness.NO
+
+
+EARLIER = "2026-11-22T09:54:59Z"
+WITHIN_SKEW = "2026-11-22T09:55:01Z"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, Likeness.CERTAIN),
+        ({"createdAt": None}, Likeness.CERTAIN),
+        ({"createdAt": "yesterday"}, Likeness.CERTAIN),
+        ({"createdAt": WITHIN_SKEW}, Likeness.CERTAIN),
+        ({"createdAt": EARLIER}, Likeness.POSSIBLE),
+        ({"campaignId": None}, Likeness.CERTAIN),
+        ({"campaignId": None, "externalCampaignId": "camp-42"}, Likeness.CERTAIN),
+        ({"campaignId": "camp-7", "externalCampaignId": "camp-42"}, Likeness.CERTAIN),
+        ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Likeness.NO),
+        ({"campaignId": "camp-7"}, Likeness.POSSIBLE),
+        ({"campaignId": "camp-7", "createdAt": EARLIER}, Likeness.NO),
+        ({"participantPhoneNumber": None}, Likeness.CERTAIN),
+        ({"participantPhoneNumber": "+12025550104"}, Likeness.CERTAIN),
+    ],
+)
+def test_the_external_id_decides(changed: dict[str, Json], expected: Likeness) -> None:
+    """With the campaign where the list shows it; a conversation from before needs a look."""
+    assert seen_as(conversation(**changed)) is expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, Likeness.CERTAIN),
+        ({"participantPhoneNumber": "+44 20 7946-0018"}, Likeness.CERTAIN),
+        ({"createdAt": WITHIN_SKEW}, Likeness.CERTAIN),
+        ({"createdAt": EARLIER}, Likeness.NO),
+        ({"createdAt": None}, Likeness.POSSIBLE),
+        ({"campaignId": None}, Likeness.POSSIBLE),
+        ({"campaignId": "camp-7"}, Likeness.POSSIBLE),
+        ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Likeness.NO),
+        ({"participantPhoneNumber": "+12025550104"}, Likeness.NO),
+        ({"externalId": "another's"}, Likeness.POSSIBLE),
+        ({"externalId": "another's", "createdAt": EARLIER}, Likeness.NO),
+    ],
+)
+def test_without_an_external_id_person_campaign_and_time_decide(
+    changed: dict[str, Json], expected: Likeness
+) -> None:
+    """All three, or it is not certain."""
+    assert seen_as(conversation(**{"externalId": None, **changed})) is expected
+
+
+def test_a_person_known_by_e_mail_is_found_by_it() -> None:
+    """Whichever of the two the list shows."""
+    doubt = Doubt("key-1", "ext-1", "camp-42", "hash of ada@example.com", SENT)
+    one = conversation(
+        externalId=None, participantPhoneNumber=None, participantEmailAddress="ada@example.com"
+    )
+    assert seen_as(one, doubts=(doubt,)) is Likeness.CERTAIN
+    both = conversation(externalId=None, participantEmailAddress="ada@example.com")
+    assert seen_as(both, doubts=(doubt,)) is Likeness.CERTAIN
+
+
+def test_the_list_itself_tells_which_kind_of_campaign_is_meant() -> None:
+    """Any conversation of camp-42 proves that camp-42 is a campaignId, so camp-7 is another."""
+    same_candidate = conversation(id="c-7", campaignId="camp-7")
+    a_colleague = conversation(id="c-8", externalId="x", participantPhoneNumber="+12025550104")
+    assert seen_as(same_candidate) is Likeness.POSSIBLE
+    assert seen_as(same_candidate, a_colleague) is Likeness.NO
+    assert seen_as(a_colleague, same_candidate) is Likeness.NO
+
+
+def test_a_conversation_that_two_could_claim_is_certain_for_neither() -> None:
+    """The same person in two rounds of a campaign, and one conversation without an externalId."""
+    second = Doubt("key-2", "ext-2", "camp-42", DOUBT.person, SENT)
+    unnamed = conversation(externalId=None)
+    assert seen_as(unnamed, doubts=(DOUBT, second)) is Likeness.POSSIBLE
+    assert seen_as(unnamed, doubts=(second, DOUBT)) is Likeness.POSSIBLE
+    assert seen_as(conversation(), doubts=(DOUBT, second)) is Likeness.CERTAIN
+
+
+def test_of_several_conversations_the_first_counts() -> None:
+    """And all are known."""
+    evidence = Evidence([DOUBT], person)
+    evidence.note([conversation(id="late", createdAt="2026-11-22T11:00:00Z"), conversation()])
+    assert [each.conversation_id for each in evidence.certain(DOUBT)] == ["c-1", "late"]
+
+
+def test_the_order_and_cut_of_pages_does_not_matter() -> None:
+    """Evidence is gathered, not judged on the way."""
+    pages = [conversation(id="c-7", campaignId="camp-7"), conversation(), conversation(id="z")]
+    results = set()
+    for order in (pages, pages[::-1]):
+        evidence = Evidence([DOUBT], person)
+        for one in order:
+            evidence.note([one])
+        results.add(tuple(sorted(str(each.conversation_id) for each in evidence.certain(DOUBT))))
+    assert results == {("c-1", "z")}
+
+
+@pytest.mark.parametrize(
+    ("created_at", "blind"),
+    [("2026-11-22T10:00:01Z", True), (None, True), (EARLIER, False)],
+)
+def test_a_conversation_that_shows_nobody_blinds_the_list(
+    created_at: str | None, *, blind: bool
+) -> None:
+    """Nobody can tell whether it is the one, unless it is older."""
+    evidence = Evidence([DOUBT], person)
+    evidence.note([{"id": "c-9", "campaignId": "camp-42", "createdAt": created_at}])
+    assert evidence.blind_for(DOUBT) is blind
+
+
+def test_nothing_readable_is_kept_of_a_person() -> None:
+    """Only hashes."""
+    seen = shown(conversation(participantEmailAddress="ada@example.com"), lambda *_: "hash")
+    assert "7946" not in repr(seen)
+    assert "ada" not in repr(seen)
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2))])
+def test_times_are_compared_across_zones(zone: timezone) -> None:
+    """A time without a zone is UTC."""
+    at = (SENT - CLOCK_SKEW).astimezone(zone)
+    assert shown(conversation(createdAt=at.isoformat()), person).created_at == at
+    naive = shown(conversation(createdAt="2026-11-22T10:00:00"), person)
+    assert naive.created_at == SENT
+
+
+def test_anything_can_stand_in_the_list() -> None:
+    """Values of any type are not there, rather than a crash."""
+    odd = conversation(
+        id={}, externalId=[1], participantPhoneNumber={"a": 1}, campaignId=True, createdAt=1.5
+    )
+    assert shown(odd, person).opaque
+    assert shown({}, person).opaque
+    assert likeness(DOUBT, shown({}, person), None) is Likeness.NO

@@ -1,0 +1,369 @@
+"""What becomes of doubtful submissions, on time that leaps, whatever the API shows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.model import MaybeSent, NotSent, Outcome, Reply, State
+from importer.sending.rate_limiter import Pace
+from importer.sending.reconcile import (
+    ABSENT,
+    Doubt,
+    Reconciled,
+    Statuses,
+    present_statuses,
+    reconcile,
+)
+from importer.sending.responses import Page
+from tests.support import made
+from tests.support.leaping import clock, run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from importer.model import Json
+
+START = datetime(2026, 11, 22, 10, tzinfo=UTC)
+Answer = Page | Reply | NotSent | MaybeSent
+
+
+def now() -> datetime:
+    """The time of day on the leaping clock."""
+    return START + timedelta(seconds=clock())
+
+
+def person(phone: str | None, email: str | None) -> str:
+    """What stands for a keyed hash."""
+    return f"hash of {phone or email}"
+
+
+def doubt(number: int, age_s: float = 60.0) -> Doubt:
+    """A submission that is doubtful for so long."""
+    sent_at = START - timedelta(seconds=age_s)
+    return Doubt(
+        f"key-{number}", f"ext-{number}", "camp-42", f"hash of +4420794600{number}", sent_at
+    )
+
+
+def conversation(number: int, **values: Json) -> dict[str, Json]:
+    """The conversation of a submission."""
+    return {
+        "id": f"c-{number}",
+        "externalId": f"ext-{number}",
+        "campaignId": "camp-42",
+        "participantPhoneNumber": f"+4420794600{number}",
+        "createdAt": START.isoformat(),
+        "status": "ONGOING",
+        **values,
+    }
+
+
+def page(*numbers: int, token: str | None = None) -> Page:
+    """A page with the conversations of some submissions."""
+    return Page(Reply(200), tuple(conversation(n) for n in numbers), token)
+
+
+@dataclass
+class Api:
+    """The API's side: what each page says, in turn where it is asked for again.
+
+    Attributes:
+        pages: by token, "" for the first; the last answer for ever after.
+        single: by conversation id; unknown ones are 404.
+        asked: (time, token or id).
+    """
+
+    pages: dict[str, list[Answer]] = field(default_factory=dict)
+    single: dict[str, list[Answer]] = field(default_factory=dict)
+    asked: list[tuple[float, str]] = field(default_factory=list)
+
+    async def conversations(self, token: str | None = None) -> Page:
+        """As the client."""
+        return self._answer(self.pages[token or ""], token or "")
+
+    async def conversation(self, conversation_id: str) -> Page:
+        """As the client."""
+        return self._answer(self.single.get(conversation_id, [Reply(404)]), conversation_id)
+
+    def _answer(self, answers: list[Answer], what: str) -> Page:
+        self.asked.append((clock(), what))
+        answer = answers[0] if len(answers) == 1 else answers.pop(0)
+        if isinstance(answer, NotSent | MaybeSent):
+            raise answer
+        return Page(answer) if isinstance(answer, Reply) else answer
+
+
+def judge(
+    api: Api,
+    *doubts: Doubt,
+    witnesses: Collection[str] = (),
+    stop_at: float | None = None,
+    rate: float = 1000,
+    **chosen: object,
+) -> Reconciled:
+    """Reconcile without chance."""
+
+    async def main() -> Reconciled:
+        stop = asyncio.Event()
+        if stop_at is not None:
+            asyncio.get_running_loop().call_later(stop_at, stop.set)
+        return await reconcile(
+            doubts,
+            client=api,
+            pace=Pace(rate, now=clock),
+            settings=made.settings(**chosen),
+            person=person,
+            now=now,
+            witnesses=witnesses,
+            stop=stop,
+            random=lambda: 1.0,
+        )
+
+    return run(main())
+
+
+def test_found_is_created_with_its_id() -> None:
+    """Wherever in the list it stands."""
+    api = Api({"": [page(5, 6, token="t1")], "t1": [page(7, token="t2")], "t2": [page(1)]})
+    result = judge(api, doubt(1))
+    assert result.outcomes == (
+        Outcome(
+            "key-1",
+            State.CREATED,
+            attempts=0,
+            conversation_id="c-1",
+            message="Found in the list of conversations.",
+        ),
+    )
+    assert (result.reason, result.pages) == ("", 3)
+
+
+def test_not_found_in_a_whole_list_may_be_sent_again() -> None:
+    """Planned, with the reason."""
+    result = judge(Api({"": [page(5, token="t")], "t": [page(6)]}), doubt(1), doubt(5))
+    first, second = result.outcomes
+    assert (first.key, first.state, first.code) == ("key-1", State.PLANNED, ABSENT)
+    assert (second.key, second.state) == ("key-5", State.CREATED)
+
+
+def test_an_empty_list_is_whole() -> None:
+    """Nothing was ever accepted."""
+    assert judge(Api({"": [page()]}), doubt(1)).outcomes[0].state is State.PLANNED
+
+
+def test_nothing_doubtful_asks_nothing() -> None:
+    """And waits for nothing."""
+    api = Api()
+    assert judge(api) == Reconciled()
+    assert api.asked == []
+
+
+def test_the_walk_ends_when_all_are_found() -> None:
+    """The rest of the list is of no interest."""
+    api = Api({"": [page(1, token="t1")], "t1": [page(2, token="t2")], "t2": [page(3)]})
+    assert judge(api, doubt(1), doubt(2)).pages == 2
+
+
+@pytest.mark.parametrize(
+    ("age_s", "settle_s", "begins"),
+    [(60, 30, 0), (10, 30, 20), (0, 30, 30), (-500, 30, 30), (0, 0, 0)],
+)
+def test_the_list_is_given_time_to_settle(age_s: float, settle_s: float, begins: float) -> None:
+    """Until the youngest is old enough; a clock that went back makes nobody wait longer."""
+    api = Api({"": [page(1)]})
+    judge(api, doubt(1, age_s), doubt(2, age_s=3600), settle_s=settle_s)
+    assert api.asked[0][0] == begins
+
+
+def test_settling_counts_from_when_it_was_given_up() -> None:
+    """A request that was waited for half a minute may be accepted just after."""
+    api = Api({"": [page(1)]})
+    long_waited = replace(doubt(1, age_s=40), ended_at=START - timedelta(seconds=10))
+    judge(api, long_waited, settle_s=30)
+    assert api.asked[0][0] == 20
+
+
+UNREADABLE: dict[str, tuple[list[Answer], str]] = {
+    "unauthorized": ([Reply(401)], "HTTP 401"),
+    "no such path": ([Reply(404)], "HTTP 404"),
+    "redirected": ([Reply(302)], "HTTP 302"),
+    "broken for good": ([Reply(500)], "HTTP 500"),
+    "not as promised": ([Page(Reply(200, readable=False))], "HTTP 200"),
+    "busy for good": ([Reply(429)], "HTTP 429"),
+    "nobody there": ([NotSent("ConnectError")], "ConnectError"),
+    "silent": ([MaybeSent("ReadTimeout")], "ReadTimeout"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_list_that_cannot_be_read_leaves_everything_doubtful(name: str) -> None:
+    """Except what was found before; the reason is told, and what would not help is not repeated."""
+    answers, said = UNREADABLE[name]
+    api = Api({"": [page(5, token="t")], "t": answers})
+    result = judge(api, doubt(1), doubt(5))
+    assert [each.state for each in result.outcomes] == [State.DOUBTFUL, State.CREATED]
+    assert result.reason == f"The list of conversations cannot be read ({said})."
+    assert result.outcomes[0].message == result.reason
+    for_good = name in {"unauthorized", "no such path", "redirected"}
+    assert len(api.asked) == 1 + (1 if for_good else 5)
+
+
+PASSING: list[list[Answer]] = [
+    [Reply(500), Reply(502), page(1)],
+    [NotSent("ConnectError"), MaybeSent("ReadError"), page(1)],
+    [Page(Reply(200, readable=False)), page(1)],
+    [Reply(503), Reply(408), page(1)],
+]
+
+
+@pytest.mark.parametrize("answers", PASSING)
+def test_what_may_pass_is_asked_again(answers: list[Answer]) -> None:
+    """Reading is harmless."""
+    assert judge(Api({"": list(answers)}), doubt(1)).outcomes[0].state is State.CREATED
+
+
+def test_retry_after_is_respected_while_walking() -> None:
+    """By everybody, through the shared pace."""
+    api = Api({"": [Reply(429, retry_after_s=20), page(1)]})
+    judge(api, doubt(1))
+    assert [at for at, _ in api.asked] == pytest.approx([0, 20], abs=0.1)
+
+
+def test_a_429_on_the_list_holds_whoever_shares_the_pace() -> None:
+    """Also where the walk itself gives up."""
+
+    async def main() -> tuple[float, float]:
+        pace = Pace(10, now=clock)
+        await reconcile(
+            [doubt(1)],
+            client=Api({"": [Reply(429, retry_after_s=20)]}),
+            pace=pace,
+            settings=made.settings(attempts=1),
+            person=person,
+            now=now,
+        )
+        return pace.eta_s(1), pace.rate
+
+    held_s, rate = run(main())
+    assert held_s == pytest.approx(20)
+    assert rate == 5
+
+
+def test_pages_take_permits() -> None:
+    """At the rate that the submissions share."""
+    pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(5)}
+    api = Api({"": [page(token="t0")], **pages, "t5": [page()]})
+    judge(api, doubt(1), rate=2)
+    assert api.asked[-1][0] > 2.9
+
+
+def test_a_list_in_a_circle_proves_nothing() -> None:
+    """A token that comes again ends the walk."""
+    api = Api({"": [page(token="a")], "a": [page(token="b")], "b": [page(token="a")]})
+    result = judge(api, doubt(1))
+    assert result.outcomes[0].state is State.DOUBTFUL
+    assert "circle" in result.reason
+    assert len(api.asked) == 3
+
+
+def test_a_list_that_is_too_long_proves_nothing() -> None:
+    """The bound is named."""
+    pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(50)}
+    api = Api({"": [page(token="t0")], **pages})
+    result = judge(api, doubt(1), max_pages=7)
+    assert result.outcomes[0].state is State.DOUBTFUL
+    assert "max_pages (7)" in result.reason
+    assert len(api.asked) == 7
+
+
+def test_a_list_without_a_known_conversation_proves_nothing() -> None:
+    """It may be another organization's, or behind."""
+    missing = judge(Api({"": [page(5)]}), doubt(1), witnesses=["c-5", "c-6"])
+    assert missing.outcomes[0].state is State.DOUBTFUL
+    assert "known to exist" in missing.outcomes[0].message
+    there = judge(Api({"": [page(5, 6)]}), doubt(1), witnesses=["c-5", "c-6"])
+    assert there.outcomes[0].state is State.PLANNED
+
+
+def test_a_list_may_call_the_id_otherwise() -> None:
+    """`conversationId` is as good."""
+    one = {**conversation(1), "id": None, "conversationId": "c-1"}
+    result = judge(Api({"": [Page(Reply(200), (one,))]}), doubt(1), doubt(2), witnesses=["c-1"])
+    assert [each.conversation_id for each in result.outcomes] == ["c-1", None]
+    assert result.outcomes[1].state is State.PLANNED
+
+
+def test_without_the_duplicate_check_of_the_api_absence_proves_nothing() -> None:
+    """Found is still found."""
+    result = judge(Api({"": [page(5)]}), doubt(1), doubt(5), skip_duplication_check=True)
+    assert [each.state for each in result.outcomes] == [State.DOUBTFUL, State.CREATED]
+    assert result.reason == ""
+
+
+def test_a_possible_conversation_keeps_it_doubtful_and_is_named() -> None:
+    """Whoever settles it by hand knows where to look."""
+    maybe = conversation(1, externalId="another's")
+    result = judge(Api({"": [Page(Reply(200), (maybe,))]}), doubt(1))
+    (outcome,) = result.outcomes
+    assert outcome.state is State.DOUBTFUL
+    assert "c-1" in outcome.message
+
+
+def test_a_list_that_shows_nobody_proves_nothing() -> None:
+    """Neither externalId, nor phone, nor e-mail."""
+    nameless: dict[str, Json] = {"id": "c-9", "campaignId": "camp-42"}
+    result = judge(Api({"": [Page(Reply(200), (nameless,))]}), doubt(1))
+    assert result.outcomes[0].state is State.DOUBTFUL
+
+
+@pytest.mark.parametrize("stop_at", [10.0, 30.3])
+def test_a_stop_leaves_everything_doubtful(stop_at: float) -> None:
+    """While it lets the list settle, and between its pages."""
+    api = Api({"": [page(token="t")], "t": [page()]})
+    result = judge(api, doubt(1, age_s=0), stop_at=stop_at, rate=1)
+    assert result.outcomes[0].state is State.DOUBTFUL
+    assert result.reason.startswith("Interrupted")
+    assert len(api.asked) <= 1
+
+
+def statuses(api: Api, wanted: Collection[str]) -> Statuses:
+    """What the API says of these now."""
+
+    async def main() -> Statuses:
+        return await present_statuses(
+            wanted,
+            client=api,
+            pace=Pace(1000, now=clock),
+            settings=made.settings(),
+            random=lambda: 1.0,
+        )
+
+    return run(main())
+
+
+def test_few_conversations_are_asked_for_one_by_one() -> None:
+    """One that is gone is left out; what may pass is asked again."""
+    api = Api(single={"c-1": [Reply(500), page(1)], "c-2": [page(2)]})
+    assert statuses(api, ["c-2", "c-1", "c-3"]) == Statuses({"c-1": "ONGOING", "c-2": "ONGOING"})
+
+
+def test_many_conversations_are_read_from_the_list() -> None:
+    """As far as it takes."""
+    half = Page(Reply(200), tuple(conversation(n) for n in range(30)), "t")
+    api = Api({"": [half], "t": [page(30, 31, token="u")], "u": [page()]})
+    found = statuses(api, [f"c-{n}" for n in range(32)])
+    assert len(found.by_id) == 32
+    assert [what for _, what in api.asked] == ["", "t"]
+
+
+def test_statuses_that_cannot_be_read_come_with_the_reason() -> None:
+    """What was read before is kept."""
+    api = Api(single={"c-1": [page(1)], "c-2": [Reply(403)]})
+    found = statuses(api, ["c-1", "c-2"])
+    assert found.by_id == {"c-1": "ONGOING"}
+    assert "HTTP 403" in found.reason

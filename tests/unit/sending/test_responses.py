@@ -1,0 +1,331 @@
+"""What an answer says, whatever bytes it is made of."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import tracemalloc
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from importer.model import Reply
+from importer.sending.responses import (
+    ERROR_CHARS,
+    Answer,
+    AnswerTooLarge,
+    conversation_of,
+    page_of,
+    reply_to,
+    text_at,
+    unpacked,
+)
+
+AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
+ID_PATHS = ("id", "data.id", "conversation.id", "conversationId")
+
+
+def answer(status: int, body: object = None, **headers: str) -> Answer:
+    """An answer; a body that is no bytes is written as JSON, header names with `_` for `-`."""
+    raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return Answer(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, AT)
+
+
+def reply(status: int, body: object = None, **headers: str) -> Reply:
+    """What the answer to a creation says."""
+    return reply_to(answer(status, body, **headers), ID_PATHS)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"id": "c-1"}, "c-1"),
+        ({"data": {"id": "c-2"}}, "c-2"),
+        ({"conversation": {"id": "c-3"}}, "c-3"),
+        ({"conversationId": 4}, "4"),
+        ({"conversationId": "c-9", "id": "c-1"}, "c-1"),
+        ({"id": None, "data": {"id": "c-2"}}, "c-2"),
+        ({"id": ""}, None),
+        ({"id": True}, None),
+        ({"id": {"id": "x"}}, None),
+        ({"id": 1.5}, None),
+        ({"id": "x" * 201}, None),
+        ({"data": [{"id": "c-1"}]}, None),
+        ({}, None),
+    ],
+)
+def test_the_id_is_found_where_the_settings_say(body: object, expected: str | None) -> None:
+    """The first of the paths that holds text or a whole number."""
+    assert reply(201, body).conversation_id == expected
+    assert reply(201, body).readable
+
+
+def test_a_bare_id_in_an_error_is_not_taken_for_a_conversation() -> None:
+    """It may be the request's; a conversationId is what it says."""
+    assert reply(409, {"error": "exists", "id": "req-1"}).conversation_id is None
+    named = reply(409, {"error": "exists", "id": "req-1", "conversationId": "c-1"})
+    assert named.conversation_id == "c-1"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"a": 1}', b' {"a": "\xc3\xbc"}\n', b'\xef\xbb\xbf{"a": 1}']
+)
+def test_an_object_or_nothing_is_readable(body: bytes) -> None:
+    """An empty 2xx says all that it has to."""
+    assert reply(200, body).readable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"null",
+        b"[]",
+        b'"c-1"',
+        b"12",
+        b"{",
+        b"\xff\xfe",
+        b'{"id": "\xff"}',
+        b" ",
+        b"NaN",
+    ],
+)
+def test_anything_else_is_not(body: bytes) -> None:
+    """And no exception escapes."""
+    assert not reply(200, body).readable
+
+
+@pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a":' * 20_000, b"1" * 60_000])
+def test_json_made_to_hurt_is_not_readable(body: bytes) -> None:
+    """Nesting without end, a number without end."""
+    assert not reply(200, body).readable
+
+
+def test_a_body_that_could_not_be_unpacked_is_not_readable() -> None:
+    """The status counts all the same."""
+    assert reply_to(Answer(200, {}, None, AT), ID_PATHS) == Reply(200, readable=False)
+
+
+def test_a_packed_bomb_takes_no_memory() -> None:
+    """It is unpacked no further than what is kept of it."""
+    bomb = gzip.compress(b" " * 20_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(AnswerTooLarge):
+            unpacked(bomb, "gzip", 65_536)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error": "no campaign"}, "no campaign"),
+        ({"error": {"message": "no campaign"}}, "no campaign"),
+        ({"message": "no campaign"}, "no campaign"),
+        ({"errors": [{"message": "one"}, "two", {"detail": "three"}, "four"]}, "one; two; three"),
+        ({"error": "", "message": "why"}, "why"),
+        ({"error": 5}, ""),
+        ({"error": "  two\r\n lines\t"}, "two lines"),
+        ({"error": "red \x1b[31m, a zero \x00, half \ud800"}, "red [31m, a zero , half"),
+        (b"<html>502</html>", ""),
+    ],
+)
+def test_the_apis_own_words_are_found_and_tidied(body: object, expected: str) -> None:
+    """On one line, without anything that a terminal or a database would choke on."""
+    assert reply(400, body).error == expected
+
+
+def test_a_2xx_has_an_error_only_where_it_says_so() -> None:
+    """Its `message` is no complaint."""
+    assert reply(200, {"id": "c-1", "message": "Welcome"}).error == ""
+    assert reply(200, {"error": "no"}).error == "no"
+
+
+def test_an_error_text_is_cut() -> None:
+    """To a size for a table cell."""
+    error = reply(400, {"error": "long " * 10_000}).error
+    assert len(error) == ERROR_CHARS
+    assert error.endswith("…")
+
+
+def test_an_error_text_tells_nothing_of_the_person() -> None:
+    """Neither what the request held, in any case, nor any other phone or e-mail."""
+    said = (
+        "ADA Lovelace (+442079460018, 020 7946 0018, ada@example.com) already exists; "
+        "Adams of bob@example.org does not"
+    )
+    hidden = ("+442079460018", "ada@example.com", "Ada", "Lovelace", "")
+    error = reply_to(answer(400, {"error": said}), ID_PATHS, hidden).error
+    for secret in ("ADA", "Lovelace", "7946", "ada@", "bob@", "example"):
+        assert secret not in error
+    assert "already exists" in error
+    assert "Adams" in error
+
+
+def test_names_that_are_words_do_not_hide_a_duplicate() -> None:
+    """Only the whole word is masked."""
+    error = reply_to(answer(400, {"error": "already exists"}), ID_PATHS, ["Al", "Exi"]).error
+    assert error == "already exists"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("1.5", 1.5),
+        ("Sun, 22 Nov 2026 10:00:30 GMT", 30.0),
+        ("Sun, 22 Nov 2026 12:00:30 +0200", 30.0),
+        ("Sunday, 22-Nov-26 10:00:30 GMT", 30.0),
+        ("Sun, 22 Nov 2026 09:00:00 GMT", 0.0),
+        ("999999999999", 999999999999.0),
+        ("9" * 400, None),
+        ("-5", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e3", None),
+        ("soon", None),
+        ("", None),
+        ("٣", None),
+        ("Sun, 99 Nov 2026 10:00:30 GMT", None),
+        ("Sun, 22 Nov 99999999999 10:00:30 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> None:
+    """Anything else is as if it were not there."""
+    assert reply(429, retry_after=text).retry_after_s == expected
+
+
+def test_a_date_counts_from_the_servers_own_clock() -> None:
+    """Where it tells its time."""
+    headers = {
+        "retry_after": "Sun, 22 Nov 2026 08:00:05 GMT",
+        "date": "Sun, 22 Nov 2026 08:00:00 GMT",
+    }
+    assert reply(429, **headers).retry_after_s == 5
+    assert reply(429, **{**headers, "date": "now"}).retry_after_s == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"ratelimit_remaining": "3", "ratelimit_reset": "10"}, (3, 10.0)),
+        ({"x_ratelimit_remaining": "0", "x_ratelimit_reset": "60"}, (0, 60.0)),
+        ({"x_rate_limit_remaining": "0", "x_rate_limit_reset": "60"}, (0, 60.0)),
+        ({"ratelimit": "limit=100, remaining=50, reset=5"}, (50, 5.0)),
+        ({"ratelimit": '"default";r=0;t=7'}, (0, 7.0)),
+        ({"ratelimit_remaining": "3, 3;w=60"}, (3, None)),
+        ({"x_ratelimit_remaining": "1", "x_ratelimit_reset": str(AT.timestamp() + 9)}, (1, 9.0)),
+        (
+            {"x_ratelimit_remaining": "1", "x_ratelimit_reset": str(int(AT.timestamp()) + 9)},
+            (1, 9.0),
+        ),
+        ({"x_ratelimit_reset": str((int(AT.timestamp()) + 9) * 1000)}, (None, 9.0)),
+        ({"x_ratelimit_reset": str(int(AT.timestamp()) - 9)}, (None, 0.0)),
+        ({"x_ratelimit_remaining": "-1", "x_ratelimit_reset": "soon"}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_quotas_are_read_as_servers_write_them(
+    headers: dict[str, str], expected: tuple[int | None, float | None]
+) -> None:
+    """Seconds, or a point in time in seconds or milliseconds."""
+    said = reply(200, **headers)
+    assert (said.remaining, said.reset_s) == expected
+
+
+def test_a_page_of_the_list() -> None:
+    """The promised shape, whatever else is in it."""
+    page = page_of(answer(200, {"data": [{"id": "a"}, {}], "nextToken": "t", "total": 2}))
+    assert (page.reply.readable, page.next_token, len(page.conversations)) == (True, "t", 2)
+
+
+@pytest.mark.parametrize("end", [{"nextToken": None}, {"nextToken": ""}, {}])
+def test_the_last_page_has_no_token(end: dict[str, object]) -> None:
+    """In any of three ways."""
+    page = page_of(answer(200, {"data": [], **end}))
+    assert page.reply.readable
+    assert page.next_token is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        {"items": []},
+        {"data": {"id": "a"}},
+        {"data": [{"id": "a"}, "b"]},
+        {"data": None},
+        {"data": [], "nextToken": 5},
+        {"data": [], "nextToken": {"a": 1}},
+    ],
+)
+def test_half_a_page_is_none(body: object) -> None:
+    """A list that is not as promised must not pass for a whole one."""
+    page = page_of(answer(200, body))
+    assert not page.reply.readable
+    assert (page.conversations, page.next_token) == ((), None)
+
+
+@pytest.mark.parametrize(
+    "body", [{"id": "a"}, {"data": {"id": "a"}}, {"conversation": {"id": "a"}}]
+)
+def test_one_conversation(body: object) -> None:
+    """Bare or wrapped."""
+    page = conversation_of(answer(200, body))
+    assert [each["id"] for each in page.conversations] == ["a"]
+
+
+def test_an_error_about_one_conversation_is_no_conversation() -> None:
+    """Nor is an unreadable one."""
+    assert conversation_of(answer(404, {"error": "no such"})).conversations == ()
+    assert not conversation_of(answer(200, b"<html>")).reply.readable
+
+
+@pytest.mark.parametrize("path", ["a", "a.b", "", ".", "a..b", "a.b.c.d"])
+def test_any_path_may_lead_nowhere(path: str) -> None:
+    """Without a fuss."""
+    assert text_at({"a": {"b": None}}, path) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(["id", "data", "error", "nextToken", "message"]) | st.text(), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    status=st.integers(100, 599),
+    body=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()),
+    headers=st.dictionaries(
+        st.sampled_from(
+            ["retry-after", "date", "ratelimit", "ratelimit-remaining", "x-ratelimit-reset"]
+        ),
+        st.text(max_size=30) | st.from_regex(r"[0-9,;=. rt]{1,30}"),
+    ),
+)
+def test_no_answer_makes_it_fail(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """And what comes out is fit for a ledger: short, printable, finite."""
+    given_answer = Answer(status, headers, body, AT)
+    said = reply_to(given_answer, ID_PATHS, ["Ada"])
+    page_of(given_answer)
+    conversation_of(given_answer)
+    assert len(said.error) <= ERROR_CHARS
+    assert said.error.isprintable()
+    for text in (said.error, said.conversation_id or ""):
+        text.encode()
+    for number in (said.retry_after_s, said.reset_s):
+        assert number is None or (math.isfinite(number) and number >= 0)
+    assert said.remaining is None or said.remaining >= 0

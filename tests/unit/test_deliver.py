@@ -1,0 +1,119 @@
+"""`deliver` and `resume` send each row once, and say what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.deliver import deliver, prepare, report_of, resume
+from importer.errors import Exit, UsageError
+from importer.ledger import Ledger
+from importer.model import Counts, State
+from importer.planning.history import looking
+from importer.sending.delivery import Order
+from tests.support.made import CREDENTIALS
+from tests.support.place import GOOD, PIECE, Place, many, same
+
+if TYPE_CHECKING:
+    from importer.sandbox.sandbox import Sandbox
+
+ORDER = Order("a test", CREDENTIALS)
+ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]
+
+
+def phones(sandbox: Sandbox) -> list[object]:
+    """The phones that the sandbox accepted, in their order."""
+    return [entry["phoneNumber"] for entry in sandbox.journal]
+
+
+def test_a_plan_is_delivered(desk: Place, sandbox: Sandbox) -> None:
+    """Every ready row once; the report adds up, and says how it ended."""
+    plan = desk.plan(ROWS, [{**GOOD, "first_name": ""}])
+    report = deliver(plan, desk.settings, ORDER)
+    assert len(phones(sandbox)) == 6
+    assert report.states == {State.CREATED: 6}
+    assert report.counts == Counts(read=7, ready=6, rejected=1)
+    assert (report.stopped, report.exit_code) == ("", Exit.REJECTED)
+    assert report.plan_hash == plan.hash
+    assert report.started <= report.finished
+
+
+def test_whoever_listens_is_told(desk: Place) -> None:
+    """The run and its size first, and then each outcome."""
+    told: list[object] = []
+    order = Order(
+        "a test",
+        CREDENTIALS,
+        on_start=lambda run, count, seconds: told.append((bool(run), count, seconds >= 0)),
+        on_outcome=lambda outcome: told.append(outcome.state),
+    )
+    deliver(desk.plan(ROWS), desk.settings, order)
+    assert told == [(True, 6, True), *[State.CREATED] * 6]
+
+
+def test_a_plan_that_is_old_by_now(desk: Place, sandbox: Sandbox) -> None:
+    """Between asking and sending another run may have ended: the ledger is looked at again."""
+    plan = desk.plan(ROWS)
+    deliver(desk.plan(ROWS[:4]), desk.settings, ORDER)
+    report = deliver(plan, desk.settings, ORDER)
+    assert report.counts == Counts(read=6, ready=2, already_imported=4)
+    assert len(phones(sandbox)) == len(set(phones(sandbox))) == 6
+
+
+def test_a_limit_leaves_the_rest_open(desk: Place, sandbox: Sandbox) -> None:
+    """They stay planned, and a resumed run sends them."""
+    report = deliver(desk.plan(ROWS), desk.settings, Order("a test", CREDENTIALS, limit=2))
+    assert report.states == {State.CREATED: 2, State.PLANNED: 4}
+    assert "limit of 2" in report.stopped
+    assert report.exit_code == Exit.OK
+    with looking(desk.settings) as look:
+        assert desk.plan(ROWS).counts.ready == 6
+        names = [str(desk.folder / "list-0.csv")]
+        assert prepare(names, desk.settings, look).counts.ready == 4
+    again = resume(report.run[:15], desk.settings, ORDER)
+    assert again.run == report.run
+    assert again.states == {State.CREATED: 6}
+    assert again.stopped == ""
+    assert len(set(phones(sandbox))) == 6
+
+
+def test_whom_a_run_wrote_to_is_known_in_every_piece(desk: Place) -> None:
+    """However the list is read, and whatever is kept of it; the hash is that of the files."""
+    names = desk.files(many(200))
+    plan = prepare(names, desk.settings)
+    deliver(plan, desk.settings, Order("a test", CREDENTIALS, limit=50))
+    with looking(desk.settings) as look:
+        known = look.applied_to(plan, desk.settings)
+        assert known.counts.already_imported == 50
+        for whole in (True, False):
+            seen = prepare(names, desk.settings, look, whole=whole, piece=PIECE)
+            same(known, seen)
+            assert seen.hash == plan.hash
+
+
+def test_a_run_that_is_done_is_resumed_in_vain(desk: Place, sandbox: Sandbox) -> None:
+    """It says what it said, and nothing is sent."""
+    report = deliver(desk.plan(ROWS), desk.settings, ORDER)
+    requests = sandbox.requests
+    assert resume(None, desk.settings, ORDER).states == report.states
+    assert sandbox.requests == requests
+
+
+def test_only_what_was_agreed_to_is_resumed(desk: Place, sandbox: Sandbox) -> None:
+    """Another template is another message: the run cannot go on, and nothing is sent."""
+    deliver(desk.plan(ROWS), desk.settings, Order("a test", CREDENTIALS, limit=1))
+    template = desk.folder / "templates" / "participants" / "manager.yaml"
+    template.write_text(template.read_text().replace("Max", "Moritz"))
+    requests = sandbox.requests
+    with pytest.raises(UsageError, match="Templates, settings or the importer changed"):
+        resume(None, desk.settings, ORDER)
+    assert sandbox.requests == requests
+
+
+def test_the_ledger_tells_the_same_later(desk: Place) -> None:
+    """What a run reported is what `results` reads."""
+    report = deliver(desk.plan(ROWS), desk.settings, ORDER)
+    with Ledger.open(desk.settings.ledger) as ledger:
+        later = report_of(ledger, ledger.run(report.run))
+    assert later == report

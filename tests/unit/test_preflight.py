@@ -1,0 +1,203 @@
+"""What must hold before a plan is sent, and what the process says when it is through."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit, FileUnreadable, Held, UsageError
+from importer.ledger.records import Run, SourceFile
+from importer.model import State
+from importer.preflight import (
+    exit_of_plan,
+    exit_of_run,
+    expect,
+    refuse_unreadable,
+    same_plan,
+    unusable,
+)
+from importer.problems import one
+from importer.report import view
+from importer.report.json_report import write_plan
+from importer.sending.circuit_breaker import INTERRUPTED, Ending
+from schemas.codes import Code
+from tests.support.place import GOOD, Place, place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import polars as pl
+
+    from importer.model import Plan
+
+
+@pytest.fixture
+def desk() -> Iterator[Place]:
+    """A folder to plan in."""
+    with place() as desk:
+        yield desk
+
+
+@pytest.fixture
+def plan(desk: Place) -> Plan:
+    """One good row."""
+    return desk.plan([GOOD])
+
+
+def test_a_good_plan_may_go(plan: Plan) -> None:
+    """It ends with 0, and nothing refuses it."""
+    refuse_unreadable(plan)
+    assert exit_of_plan(plan) is Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("problem", "exit_code"),
+    [
+        (one(Code.FILE_EMPTY), Exit.INPUT),
+        (one(Code.COLUMN_MISSING, row=1), Exit.INPUT),
+        (one(Code.ENCODING_GUESSED), Exit.OK),
+        (one(Code.COLUMN_UNKNOWN, row=1), Exit.OK),
+    ],
+)
+def test_only_faults_of_a_whole_file_refuse_it(
+    plan: Plan, problem: pl.DataFrame, exit_code: Exit
+) -> None:
+    """An error of no row, or at the header; a warning does not."""
+    bad = replace(plan, problems=problem)
+    assert exit_of_plan(bad) is exit_code
+    assert bool(unusable(bad).height) is (exit_code is Exit.INPUT)
+    if exit_code is Exit.INPUT:
+        with pytest.raises(FileUnreadable, match=r"list-0\.csv cannot be used"):
+            refuse_unreadable(bad)
+    else:
+        refuse_unreadable(bad)
+
+
+def test_rejected_rows_refuse_no_file(desk: Place) -> None:
+    """They end a check with 1."""
+    plan = desk.plan([GOOD, {**GOOD, "first_name": ""}])
+    refuse_unreadable(plan)
+    assert exit_of_plan(plan) is Exit.REJECTED
+
+
+def test_a_plan_is_expected_by_its_hash(desk: Place, plan: Plan) -> None:
+    """In capitals or with blanks around it too; another is held back."""
+    expect(f" {plan.hash.upper()} ", plan)
+    with pytest.raises(Held, match="give the check's JSON"):
+        expect("0" * 64, plan)
+    with pytest.raises(UsageError, match="64 digits"):
+        expect("abc", plan)
+    assert desk.plan([GOOD]).hash == plan.hash
+
+
+def report_of(plan: Plan, desk: Place) -> Path:
+    """The JSON of a check of this plan, as a file."""
+    path = desk.folder / "check.json"
+    with path.open("w", encoding="utf-8") as out:
+        write_plan(view.of_plan(plan, desk.settings), out)
+    return path
+
+
+def test_what_changed_is_named(desk: Place, plan: Plan) -> None:
+    """Files, columns, rows, templates: as far as the report tells."""
+    path = str(report_of(plan, desk))
+    expect(path, plan)
+    other = {**GOOD, "phone_number": "+1 202 555 0198", "campaign": "b"}
+    with pytest.raises(Held) as held:
+        expect(path, desk.plan([GOOD, other]))
+    assert "the content of " in str(held.value)
+    assert "1 rows were good, 2 are now" in str(held.value)
+    assert "the campaigns or templates" in str(held.value)
+    with pytest.raises(Held, match="1 files then, 2 now"):
+        expect(path, desk.plan([GOOD], [other]))
+    second = Place(desk.folder, desk.settings.model_copy(update={"round": "second"}))
+    with pytest.raises(Held, match="a setting that shapes bodies"):
+        expect(path, second.plan([GOOD]))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '"x"', '{"plan": 1}', "{"])
+def test_another_file_is_no_report(desk: Place, plan: Plan, text: str) -> None:
+    """Wrong usage, and no traceback."""
+    path = desk.folder / "other.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="not the JSON of a check"):
+        expect(str(path), plan)
+
+
+def test_a_report_says_it_in_json(desk: Place, plan: Plan) -> None:
+    """The hash of the report is the plan's."""
+    assert json.loads(report_of(plan, desk).read_text())["plan"] == plan.hash
+
+
+@pytest.mark.parametrize(
+    ("rejected", "states", "ending", "exit_code"),
+    [
+        (0, {}, Ending(), Exit.OK),
+        (0, {State.CREATED: 3, State.DUPLICATE: 1}, Ending(), Exit.OK),
+        (1, {State.CREATED: 3}, Ending(), Exit.REJECTED),
+        (0, {State.REJECTED: 1}, Ending(), Exit.REJECTED),
+        (1, {State.DOUBTFUL: 1, State.REJECTED: 1}, Ending(), Exit.DOUBTFUL),
+        (0, {State.SENDING: 1}, Ending(), Exit.DOUBTFUL),
+        (0, {State.UNSENT: 1, State.CREATED: 3}, Ending(), Exit.SETUP),
+        (0, {State.PLANNED: 3}, INTERRUPTED, Exit.INTERRUPTED),
+        (1, {State.DOUBTFUL: 1}, Ending("held", Exit.HELD), Exit.HELD),
+        (0, {}, Ending("limit", Exit.OK), Exit.OK),
+    ],
+)
+def test_how_a_run_ends(
+    rejected: int, states: dict[State, int], ending: Ending, exit_code: Exit
+) -> None:
+    """Why it stopped goes first, then doubt, then rejected rows, then what was not sent."""
+    assert exit_of_run(rejected, states, ending) is exit_code
+
+
+def run_of(plan: Plan, **changes: object) -> Run:
+    """A run that sent this plan."""
+    table = plan.tables[0]
+    source = SourceFile(
+        table.source.name, str(table.source.path), table.source.sha256, table.source.size
+    )
+    run = Run(
+        id="20261122-153000-0001",
+        started=datetime(2026, 11, 22, tzinfo=UTC),
+        finished=None,
+        plan_hash=plan.hash,
+        sources=(source,),
+        settings={},
+        stopped="",
+        host="here",
+        pid=1,
+    )
+    return replace(run, **changes)  # type: ignore[arg-type]  # any fields
+
+
+def test_an_earlier_plan_is_made_again(desk: Place, plan: Plan) -> None:
+    """From the same files, by the paths that the run noted."""
+    asked: list[object] = []
+
+    def prepared(files: object) -> Plan:
+        asked.append(files)
+        return desk.plan([GOOD])
+
+    assert same_plan(run_of(plan), prepared).hash == plan.hash
+    assert asked == [[str(plan.tables[0].source.path)]]
+
+
+def test_what_is_no_longer_the_same_cannot_go_on(desk: Place, plan: Plan) -> None:
+    """Standard input, a file that is gone or changed, other settings: each is named."""
+    gone = SourceFile("list.csv", None, "", 0)
+    with pytest.raises(UsageError, match="standard input"):
+        same_plan(run_of(plan, sources=(gone,)), lambda _: plan)
+    gone = SourceFile("list.csv", "/nowhere/list.csv", "", 0)
+    with pytest.raises(UsageError, match="which is gone"):
+        same_plan(run_of(plan, sources=(gone,)), lambda _: plan)
+    with pytest.raises(UsageError, match="Templates, settings or the importer changed"):
+        same_plan(run_of(plan, plan_hash="0" * 64), lambda _: plan)
+    run = run_of(plan)
+    with pytest.raises(UsageError, match="its content changed"):
+        same_plan(run, lambda _: desk.plan([GOOD, GOOD]))
