@@ -1,4 +1,4 @@
-"""The README's tables, made from the program; `python -m tests.docs.tables` writes them again."""
+"""The documents' tables, made from the program; `python -m tests.docs.tables` writes them again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from schemas.columns import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-README: Final = Path(__file__).parents[2] / "README.md"
+ROOT: Final = Path(__file__).parents[2]
+README: Final = ROOT / "README.md"
+DOCUMENTS: Final = (README, *sorted((ROOT / "importer" / "docs").glob("*.md")))
 BLOCK: Final = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -79,7 +81,7 @@ def made() -> dict[str, str]:
 
 
 def written(text: str) -> str:
-    """The README's text with every table as it should be."""
+    """The text of a document with every table as it should be."""
     tables = made()
     return BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", text)
 
@@ -101,4 +103,5 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text("utf-8")), "utf-8")
+    for document in DOCUMENTS:
+        document.write_text(written(document.read_text("utf-8")), "utf-8")

@@ -1,4 +1,4 @@
-"""The README says what the program does: its tables, commands and examples."""
+"""The documents say what the program does: its tables, commands and examples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from importer.cli.main import COMMANDS, cli
 from importer.settings import Settings
-from tests.docs.tables import BLOCK, README, made, written
+from tests.docs.tables import BLOCK, DOCUMENTS, made, written
 
 if TYPE_CHECKING:
     from click import Command
 
-TEXT = README.read_text("utf-8")
+TEXT = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
 
 
 def test_every_table_is_as_the_program_makes_it() -> None:
@@ -24,7 +24,7 @@ def test_every_table_is_as_the_program_makes_it() -> None:
     assert written(TEXT) == TEXT
 
 
-def test_every_table_stands_in_the_readme() -> None:
+def test_every_table_stands_in_a_document() -> None:
     """None of the tables was forgotten."""
     assert {found[2] for found in BLOCK.finditer(TEXT)} == set(made())
 
