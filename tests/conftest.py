@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.server import running
+from importer.sandbox.server import start_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox on a real socket."""
-    with running() as sandbox:
+    with start_sandbox() as sandbox:
         yield sandbox

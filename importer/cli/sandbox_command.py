@@ -1,4 +1,4 @@
-"""`importer sandbox`: a stand-in for the API, to rehearse on without contacting anybody."""
+"""`importer sandbox`: a local mock of the API, to rehearse without contacting anybody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from importer.sandbox.server import serve
 
 
-@click.command(short_help="Serve a stand-in for the API, to rehearse on.")
+@click.command(short_help="Run a local mock of the API.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -20,33 +20,33 @@ from importer.sandbox.server import serve
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep every accepted conversation here, one JSON line each; read again at start.",
+    help="Write accepted conversations to this file, one JSON line each; read at start.",
 )
 @click.option(
     "--faults",
     default="",
     metavar="SPEC",
-    help="What goes wrong and how often, such as 422:0.5,reset-after:0.01; see above.",
+    help="What fails and how often, for example 422:0.5,reset-after:0.01; see above.",
 )
 @click.option(
     "--no-duplicate-check",
     is_flag=True,
-    help="Accept the same person and campaign again, as no duplicate check would.",
+    help="Accept a second conversation with the same person in the same campaign.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes the faults repeatable.")
 def sandbox(
     *, port: int, journal: Path | None, faults: str, no_duplicate_check: bool, seed: int
 ) -> None:
-    """Serve a stand-in for the API over real HTTP on this machine; it contacts nobody.
+    """Run a local mock of the API over real HTTP on this machine. It contacts nobody.
 
-    It is as strict as the API is known to be and keeps a journal of every conversation that it
-    accepted, so a nightly import can be rehearsed on it. Stop it with Ctrl-C.
+    It is as strict as the API is known to be and can keep a journal of every conversation that it
+    accepted, so you can rehearse a nightly import. Stop it with Ctrl-C.
 
-    Faults are NAME:SHARE, as many as you like: 422:0.5 refuses half of the requests. Names: 400 to
-    599, reset, unread, close, stall, late, slow, half-header, half-body, wrong-length, garbage,
+    Faults are a list of NAME:SHARE: 422:0.5 refuses half of the requests. Names: 400 to 599,
+    reset, unread, close, stall, late, slow, half-header, half-body, wrong-length, garbage,
     not-json, html, empty, no-id, redirect, huge, list-loop, list-lag, optout, undelivered; and
-    limit:NUMBER for requests a second. -before or -after: the conversation is not, or is, accepted;
-    list- or get- before a name: listing or reading fails, not creating.
+    limit:NUMBER for requests per second. -before or -after: the conversation is not, or is,
+    accepted; with list- or get- before the name, listing or reading fails instead of creating.
     """
     serve(
         port=port,

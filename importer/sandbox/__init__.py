@@ -1,1 +1,1 @@
-"""A stand-in for the API, over real HTTP on loopback, with faults on request."""
+"""A local mock of the API over real HTTP, with faults and personalities on request."""

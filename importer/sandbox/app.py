@@ -1,4 +1,4 @@
-"""Reading requests and writing answers, as the API does: JSON, or `{"error": ...}`."""
+"""The endpoints of the mock API: JSON answers, or `{"error": ...}`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from importer.sandbox.validation import UNKNOWN_CAMPAIGN, refusal
+from importer.sandbox.validation import UNKNOWN_CAMPAIGN, body_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 INVALID: Final = "invalid"
-"""The one API key that is refused, so that a team can rehearse a 401."""
+"""The one API key that the sandbox refuses, to rehearse a 401."""
 
 MAX_BODY_BYTES: Final = 1_000_000
 PAGE: Final = 50
 MAX_PAGE: Final = 200
 
 
-class Refused(Exception):
-    """A request that ends here, with a status and the API's word for why."""
+class HttpError(Exception):
+    """An error response: an HTTP status and the text for `error`."""
 
     def __init__(self, status: int, error: str) -> None:
         super().__init__(error)
@@ -39,45 +39,45 @@ class Refused(Exception):
         self.error = error
 
 
-def organization_of(request: Request) -> str:
-    """Whose request it is.
+def authenticate(request: Request) -> str:
+    """The organization that sent a request.
 
     Raises:
-        Refused: 401, where a header is missing or the key is the invalid one.
+        HttpError: 401 if a header is missing or the key is `INVALID`.
     """
     key = request.headers.get("x-api-key", "")
     organization = request.headers.get("x-organization-id", "")
     for name, value in (("x-api-key", key), ("x-organization-id", organization)):
         if not value.strip():
-            raise Refused(401, f"the header {name} is missing")
+            raise HttpError(401, f"the header {name} is missing")
     if key == INVALID:
-        raise Refused(401, "the API key is not valid")
+        raise HttpError(401, "the API key is not valid")
     return organization
 
 
-async def json_of(request: Request) -> Json:
-    """The body of a request.
+async def read_json(request: Request) -> Json:
+    """Read the body of a request.
 
     Raises:
-        Refused: 400 or 413, where it is no JSON or too long.
+        HttpError: 400 if it is not JSON, 413 if it is too long.
     """
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > MAX_BODY_BYTES:
-            raise Refused(413, f"the body is longer than {MAX_BODY_BYTES} bytes")
+            raise HttpError(413, f"the body is longer than {MAX_BODY_BYTES} bytes")
     try:
         body: Json = json.loads(data)
     except (ValueError, RecursionError) as exc:
-        raise Refused(400, "the body is not JSON") from exc
+        raise HttpError(400, "the body is not JSON") from exc
     return body
 
 
-def limit_of(request: Request) -> int:
-    """How many conversations a page should have.
+def read_limit(request: Request) -> int:
+    """The requested page size.
 
     Raises:
-        Refused: 400, where the limit is no number that is allowed.
+        HttpError: 400 if it is not a number from 1 to `MAX_PAGE`.
     """
     limit = request.query_params.get("limit", str(PAGE))
     try:
@@ -85,26 +85,26 @@ def limit_of(request: Request) -> int:
     except ValueError:
         number = 0
     if not 1 <= number <= MAX_PAGE:
-        raise Refused(400, f"limit must be from 1 to {MAX_PAGE}")
+        raise HttpError(400, f"limit must be from 1 to {MAX_PAGE}")
     return number
 
 
-def answer(content: Mapping[str, Json], status: int = 200) -> Response:
-    """An answer as JSON."""
+def json_response(content: Mapping[str, Json], status: int = 200) -> Response:
+    """A JSON response."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return Response(text, status, media_type="application/json")
 
 
-def token_of(position: int) -> str:
-    """A position in the list as a token that means nothing to the client."""
+def encode_token(position: int) -> str:
+    """A position in the list as an opaque token."""
     return base64.urlsafe_b64encode(f"v1:{position}".encode()).decode()
 
 
-def position_of(token: str) -> int:
-    """The position that a token stands for.
+def decode_token(token: str) -> int:
+    """The position in a token.
 
     Raises:
-        Refused: 400, where the token is not one of ours.
+        HttpError: 400 if the token is not valid.
     """
     try:
         version, _, position = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
@@ -112,7 +112,7 @@ def position_of(token: str) -> int:
             return int(position)
     except (binascii.Error, ValueError):
         pass
-    raise Refused(400, "nextToken is not valid")
+    raise HttpError(400, "nextToken is not valid")
 
 
 STATUSES: Final = (
@@ -132,9 +132,9 @@ class Endpoints:
 
     Args:
         conversations: those of earlier runs; new ones are added.
-        journal: where each acceptance is written before it is answered.
-        duplicate_check: 409 for a person who has a conversation in the campaign already.
-        counts: what `GET /sandbox` answers.
+        journal: receives each conversation before it is answered; None keeps no file.
+        duplicate_check: answer 409 for a second conversation with a person in a campaign.
+        counts: content of `GET /sandbox`.
     """
 
     def __init__(
@@ -151,65 +151,65 @@ class Endpoints:
         self._counts = counts
 
     def app(self) -> Starlette:
-        """The endpoints as an ASGI application."""
+        """Build the ASGI application."""
         return Starlette(
             routes=[
                 Route("/v1/scheduling/conversations", self.create, methods=["POST"]),
                 Route("/v1/conversations", self.create, methods=["POST"]),
-                Route("/v1/conversations", self.listed, methods=["GET"]),
-                Route("/v1/conversations/{id}", self.one, methods=["GET"]),
-                Route("/v1/campaigns/{id}", self.campaign, methods=["GET"]),
-                Route("/sandbox", self.counted, methods=["GET"]),
-                Route("/sandbox/conversations/{id}", self.steered, methods=["PATCH"]),
+                Route("/v1/conversations", self.list_conversations, methods=["GET"]),
+                Route("/v1/conversations/{id}", self.get_conversation, methods=["GET"]),
+                Route("/v1/campaigns/{id}", self.get_campaign, methods=["GET"]),
+                Route("/sandbox", self.get_counts, methods=["GET"]),
+                Route("/sandbox/conversations/{id}", self.set_status, methods=["PATCH"]),
             ],
             exception_handlers={
-                Refused: _refused,
-                404: lambda _request, _exc: answer({"error": "no such path"}, 404),
-                405: lambda _request, _exc: answer({"error": "method not allowed"}, 405),
+                HttpError: _error_response,
+                404: lambda _request, _exc: json_response({"error": "no such path"}, 404),
+                405: lambda _request, _exc: json_response({"error": "method not allowed"}, 405),
             },
         )
 
     async def create(self, request: Request) -> Response:
-        """A conversation for the body, journalled before it is answered."""
-        organization = organization_of(request)
-        body = await json_of(request)
+        """Create a conversation and write it to the journal before answering."""
+        organization = authenticate(request)
+        body = await read_json(request)
         path = request.url.path.removeprefix("/v1")
-        fault = refusal(body, scheduling=path.startswith("/scheduling"))
-        if fault or not isinstance(body, dict):
-            raise Refused(400, fault)
+        error = body_error(body, scheduling=path.startswith("/scheduling"))
+        if error or not isinstance(body, dict):
+            raise HttpError(400, error)
         campaign = body.get("campaignId") or body.get("externalCampaignId")
         if str(campaign).startswith(UNKNOWN_CAMPAIGN):
-            raise Refused(404, "campaign not found")
+            raise HttpError(404, "campaign not found")
         checked = self._duplicate_check and not body.get("skipDuplicationCheck")
-        if checked and self._conversations.same(organization, body):
-            raise Refused(409, "conversation already exists")
+        if checked and self._conversations.find_duplicate(organization, body):
+            raise HttpError(409, "conversation already exists")
         entry = self._conversations.accept(organization, path, body)
         if self._journal is not None:
             await self._journal.append(entry)
-        return answer(self._conversations.view(entry), 201)
+        return json_response(self._conversations.view(entry), 201)
 
-    async def listed(self, request: Request) -> Response:
+    async def list_conversations(self, request: Request) -> Response:
         """A page of the organization's conversations, newest first."""
-        organization, limit = organization_of(request), limit_of(request)
+        organization, limit = authenticate(request), read_limit(request)
         token = request.query_params.get("nextToken")
-        before = None if token is None else position_of(token)
+        before = None if token is None else decode_token(token)
         page, start = self._conversations.page(organization, before, limit)
         data: list[Json] = [self._conversations.view(entry) for entry in page]
-        return answer({"data": data, "nextToken": token_of(start) if start else None})
+        return json_response({"data": data, "nextToken": encode_token(start) if start else None})
 
-    async def one(self, request: Request) -> Response:
+    async def get_conversation(self, request: Request) -> Response:
         """One conversation of the organization."""
-        entry = self._conversations.get(organization_of(request), request.path_params["id"])
+        entry = self._conversations.get(authenticate(request), request.path_params["id"])
         if entry is None:
-            raise Refused(404, "conversation not found")
-        return answer(self._conversations.view(entry))
+            raise HttpError(404, "conversation not found")
+        return json_response(self._conversations.view(entry))
 
-    async def campaign(self, request: Request) -> Response:
-        """A campaign; words in its id choose what it is like (`draft`, `archived`, `email`)."""
-        organization, name = organization_of(request), request.path_params["id"]
+    async def get_campaign(self, request: Request) -> Response:
+        """A campaign; words in its id set status and channel: draft, archived, email, whatsapp."""
+        organization, name = authenticate(request), request.path_params["id"]
         if name.startswith(UNKNOWN_CAMPAIGN):
-            raise Refused(404, "campaign not found")
-        return answer(
+            raise HttpError(404, "campaign not found")
+        return json_response(
             {
                 "id": name,
                 "organizationId": organization,
@@ -222,28 +222,27 @@ class Endpoints:
             }
         )
 
-    async def counted(self, _request: Request) -> Response:
-        """What the sandbox has counted."""
-        return answer(self._counts())
+    async def get_counts(self, _request: Request) -> Response:
+        """Counts of requests, conversations and answers."""
+        return json_response(self._counts())
 
-    async def steered(self, request: Request) -> Response:
-        """Sets the status of a conversation, to rehearse what becomes of it."""
-        body = await json_of(request)
+    async def set_status(self, request: Request) -> Response:
+        """Set the status of a conversation by hand."""
+        body = await read_json(request)
         status = body.get("status") if isinstance(body, dict) else None
         if status not in STATUSES:
-            raise Refused(400, f"status must be one of {', '.join(STATUSES)}")
+            raise HttpError(400, f"status must be one of {', '.join(STATUSES)}")
         if not self._conversations.set_status(request.path_params["id"], str(status)):
-            raise Refused(404, "conversation not found")
+            raise HttpError(404, "conversation not found")
         return Response(status_code=204)
 
 
-def _refused(_request: Request, refused: Exception) -> Response:
-    """A refusal as JSON."""
-    if not isinstance(refused, Refused):  # registered for no other; the type says any exception
-        raise refused
-    return answer({"error": refused.error}, refused.status)
+def _error_response(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HttpError):  # Starlette's signature allows any exception
+        raise error
+    return json_response({"error": error.error}, error.status)
 
 
 def _word_in(name: str, words: tuple[str, ...], other: str) -> str:
-    """The first of the words that a name has in it."""
+    """The first of the words that a name contains, else the other."""
     return next((word for word in words if word.lower() in name.lower()), other)

@@ -1,4 +1,4 @@
-"""A quota on request: so many requests each second, the rest is refused with 429."""
+"""The sandbox: endpoints, faults, request quota and counts in one ASGI application."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.requests import ClientDisconnect
 
-from importer.sandbox import store as journals
 from importer.sandbox.app import Endpoints
-from importer.sandbox.faults import parse
-from importer.sandbox.store import Conversations
-from importer.sandbox.wire import faulty
+from importer.sandbox.faults import parse_faults
+from importer.sandbox.store import Conversations, Journal, read_journal
+from importer.sandbox.wire import inject_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,16 +27,17 @@ if TYPE_CHECKING:
 
     from importer.model import Json
     from importer.sandbox.faults import Fault, Target
+    from importer.sandbox.store import JournalEntry
 
 
 WINDOW_S: Final = 1.0
 
 
 class Quota:
-    """Counts requests in windows of one second, the first of which opens each window.
+    """A request quota in windows of one second; the first request opens a window.
 
     Args:
-        per_s: how many a window takes.
+        per_s: requests per window.
         now: monotonic seconds.
     """
 
@@ -48,7 +48,7 @@ class Quota:
         self._taken = 0
 
     def take(self) -> int:
-        """Counts one request; how many more the window takes, or -1 if this one is too many."""
+        """Count one request; returns how many remain, or -1 if the quota is exhausted."""
         now_s = self._now()
         if now_s >= self._ends_s:
             self._ends_s, self._taken = now_s + WINDOW_S, 0
@@ -58,18 +58,18 @@ class Quota:
         return self._per_s - self._taken
 
     def headers(self, remaining: int) -> list[tuple[bytes, bytes]]:
-        """What the API might say of it: the limit, what is left, and seconds to the next window."""
+        """`x-ratelimit-*` headers: limit, remaining requests, seconds to the next window."""
         reset_s = math.ceil(max(self._ends_s - self._now(), 0.0))
         numbers = (("limit", self._per_s), ("remaining", max(remaining, 0)), ("reset", reset_s))
         return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in numbers]
 
 
-def limited(app: ASGIApp, quota_of: Callable[[], Quota | None]) -> ASGIApp:
-    """An app behind a quota.
+def enforce_quota(app: ASGIApp, quota_of: Callable[[], Quota | None]) -> ASGIApp:
+    """Wrap an app in a quota; excess requests get a 429 with Retry-After.
 
     Args:
-        app: what answers the requests within it.
-        quota_of: the quota as it is when a request comes; None for none.
+        app: answers requests within the quota.
+        quota_of: returns the current quota, or None for no quota.
     """
 
     async def behind(scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,13 +104,13 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Sandbox:
-    """One sandbox: its conversations, what it has counted, and its faults.
+    """One sandbox: its conversations, counts and faults.
 
     Attributes:
-        base_url: what `base_url` of the settings should be; known once it listens.
-        conversations: those it accepted; the journal's first.
+        base_url: value for the `base_url` setting; known once the sandbox listens.
+        conversations: accepted conversations, those of the journal first.
         arrivals: `time.monotonic` seconds of every request to `/v1`, in order.
-        statuses: how many answers each status had; 0 counts the requests without a whole answer.
+        statuses: number of answers by status; 0 counts requests without a whole answer.
     """
 
     def __init__(
@@ -120,46 +120,48 @@ class Sandbox:
         self.base_url = ""
         self.arrivals = array("d")
         self.statuses: Counter[int] = Counter()
-        self._faults = parse(faults)
+        self._faults = parse_faults(faults)
         self._quota = self._new_quota()
-        self._random = random.Random(seed)  # noqa: S311  # faults are to be repeatable, not secret
+        self._random = random.Random(seed)  # noqa: S311  # faults must be repeatable, not secret
         self.conversations = Conversations(
-            [] if journal is None else journals.read(journal),
+            [] if journal is None else read_journal(journal),
             now=lambda: wall_s + time.monotonic() - started_s,
-            fates=self._faults.fates,
+            status_changes=self._faults.status_changes,
             seed=seed,
         )
-        self._journal = None if journal is None else journals.Journal(journal)
+        self._journal = None if journal is None else Journal(journal)
         endpoints = Endpoints(
             self.conversations,
             self._journal,
             duplicate_check=duplicate_check,
             counts=self.counts,
         )
-        broken = faulty(endpoints.app(), self._draw)
-        self.app: ASGIApp = self._counting(limited(broken, lambda: self._quota))
+        broken = inject_faults(endpoints.app(), self._draw)
+        self.app: ASGIApp = self._counting(enforce_quota(broken, lambda: self._quota))
 
     @property
-    def journal(self) -> list[journals.Entry]:
-        """Every accepted conversation, oldest first, as it stands in the journal file."""
+    def journal(self) -> list[JournalEntry]:
+        """Every accepted conversation, oldest first, as in the journal file."""
         return list(self.conversations.entries)
 
     @property
     def requests(self) -> int:
-        """How many requests came to `/v1`, refused ones and broken ones among them."""
+        """Number of requests to `/v1`, including refused and broken ones."""
         return len(self.arrivals)
 
     def set_faults(self, specification: str) -> None:
-        """Other faults from the next request on; how conversations end stays as it was.
+        """Replace the faults from the next request on; status changes stay.
 
         Raises:
-            UsageError: the specification is not one.
+            UsageError: the specification is invalid.
         """
-        self._faults = replace(parse(specification), fates=self._faults.fates)
+        self._faults = replace(
+            parse_faults(specification), status_changes=self._faults.status_changes
+        )
         self._quota = self._new_quota()
 
     def counts(self) -> Mapping[str, Json]:
-        """Requests, conversations, and answers by status."""
+        """Number of requests, of conversations, and of answers by status."""
         return {
             "requests": self.requests,
             "conversations": len(self.conversations.entries),
@@ -167,23 +169,21 @@ class Sandbox:
         }
 
     def close(self) -> None:
-        """Closes the journal."""
+        """Close the journal."""
         if self._journal is not None:
             self._journal.close()
 
     def _new_quota(self) -> Quota | None:
-        """The quota that the faults ask for, with nothing taken yet."""
         limit_per_s = self._faults.limit_per_s
         return Quota(limit_per_s, time.monotonic) if limit_per_s else None
 
     def _draw(self, target: Target) -> Fault | None:
-        """The fault that the next request of this kind meets."""
         return self._faults.draw(target, self._random.random)
 
     def _counting(self, app: ASGIApp) -> ASGIApp:
-        """The app, with every request to the API counted as it comes and as it is answered."""
+        """Count every request to the API on arrival, and its answer."""
 
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        async def count(scope: Scope, receive: Receive, send: Send) -> None:
             if not scope["path"].startswith("/v1/"):
                 await app(scope, receive, send)
                 return
@@ -198,11 +198,11 @@ class Sandbox:
             try:
                 await app(scope, receive, sent)
             except ClientDisconnect:
-                pass  # whoever hung up amid the request needs no answer
+                pass  # the client hung up during the request
             except Exception:
-                _LOG.exception("the sandbox could not answer")  # such as: the disk is full
+                _LOG.exception("the sandbox could not answer")  # for example, the disk is full
                 raise
             finally:
                 self.statuses[answered] += 1
 
-        return counted
+        return count

@@ -1,4 +1,4 @@
-"""The sandbox as a server on loopback: blocking for the command line, in a thread for tests."""
+"""The sandbox as a server on loopback: blocking for the command line, threaded for tests."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ try:
     import uvicorn
 
     from importer.sandbox.sandbox import Sandbox
-    from importer.sandbox.wire import Door
+    from importer.sandbox.wire import TransportProtocol
 except ImportError as exc:
     message = f"The sandbox needs a package that is not installed ({exc.name})."
     raise ConfigurationError(message, "Install the extra: pip install 'importer[web]'") from exc
 
 
 HOST: Final = "127.0.0.1"
-"""The only address that the sandbox listens on: rehearsals stay on this machine."""
+"""The only address the sandbox listens on, so rehearsals stay on this machine."""
 
 READY_S: Final = 20.0
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that tells when it accepts connections."""
+    """uvicorn with a callback for when it accepts connections."""
 
     def __init__(self, sandbox: Sandbox, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 sandbox.app,
-                http=Door,
+                http=TransportProtocol,
                 ws="none",
                 lifespan="off",
                 loop="asyncio",
@@ -54,7 +54,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, then tells."""
+        """Start, then call back."""
         await super().startup(sockets)
         self._on_ready()
 
@@ -68,22 +68,22 @@ def serve(
     seed: int,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serves the sandbox until the process is told to stop.
+    """Serve the sandbox until the process receives SIGINT or SIGTERM.
 
     Args:
         port: TCP port on loopback; 0 takes a free one.
-        journal: JSON lines of the accepted conversations; read first, so that they survive.
-        faults: as in `importer.sandbox.faults`.
-        duplicate_check: whether a repeated person and campaign is answered with 409.
+        journal: JSON lines of the accepted conversations, read at start; None keeps no file.
+        faults: specification as in `importer.sandbox.faults`.
+        duplicate_check: answer 409 for a second conversation with a person in a campaign.
         seed: of the faults.
-        on_ready: gets the base URL once the sandbox accepts.
+        on_ready: called with the base URL once the sandbox accepts connections.
 
     Raises:
-        UsageError: the port is taken, or the faults are not understood.
+        UsageError: the port is taken, or the faults are invalid.
         ConfigurationError: the journal cannot be read or written.
     """
     sandbox = Sandbox(journal=journal, faults=faults, duplicate_check=duplicate_check, seed=seed)
-    with contextlib.closing(sandbox), _listening(port) as listener:
+    with contextlib.closing(sandbox), _listen(port) as listener:
         sandbox.base_url = _url(listener)
         server = _Server(sandbox, lambda: on_ready(sandbox.base_url))
         with contextlib.suppress(KeyboardInterrupt):
@@ -91,7 +91,7 @@ def serve(
 
 
 @contextlib.contextmanager
-def running(
+def start_sandbox(
     *,
     port: int = 0,
     journal: Path | None = None,
@@ -99,12 +99,12 @@ def running(
     duplicate_check: bool = True,
     seed: int = 0,
 ) -> Iterator[Sandbox]:
-    """A sandbox in a thread of this process, for as long as the context lasts.
+    """Run a sandbox in a thread of this process until the context ends.
 
-    Every argument means what it means to `serve`, and the same errors are raised.
+    Arguments and errors are those of `serve`.
     """
     sandbox = Sandbox(journal=journal, faults=faults, duplicate_check=duplicate_check, seed=seed)
-    with contextlib.closing(sandbox), _listening(port) as listener:
+    with contextlib.closing(sandbox), _listen(port) as listener:
         sandbox.base_url = _url(listener)
         ready = threading.Event()
         server = _Server(sandbox, ready.set)
@@ -121,25 +121,24 @@ def running(
             thread.join(READY_S)
 
 
-def _listening(port: int) -> socket.socket:
-    """A socket that listens on loopback.
+def _listen(port: int) -> socket.socket:
+    """Open a socket that listens on loopback.
 
     Raises:
         UsageError: the port is taken or not allowed.
     """
-    # With the protocol said, asyncio turns Nagle's algorithm off; else each answer waits 40 ms.
+    # asyncio turns Nagle's algorithm off only if the protocol is given; it costs 40 ms per answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
     except OSError as exc:
         listener.close()
-        message = f"Port {port} of {HOST} cannot be taken ({exc.strerror})."
+        message = f"Port {port} on {HOST} is not available ({exc.strerror})."
         raise UsageError(message, "Give another --port, or 0 for a free one.") from exc
     listener.listen(2048)
     return listener
 
 
 def _url(listener: socket.socket) -> str:
-    """The base URL at a listening socket."""
     return f"http://{HOST}:{listener.getsockname()[1]}/v1"

@@ -1,4 +1,4 @@
-"""The sandbox's journal: one JSON line for each conversation it accepted, durable in groups."""
+"""Accepted conversations, in memory and in a journal file with one JSON line for each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.model import Json
-    from importer.sandbox.faults import Fate
+    from importer.sandbox.faults import StatusChange
 
 
-class Entry(TypedDict):
+class JournalEntry(TypedDict):
     """One accepted conversation: `receivedAt` is ISO 8601 UTC, `received_s` Unix seconds."""
 
     id: str
@@ -41,13 +41,13 @@ class Entry(TypedDict):
 OWNER_ONLY: Final = 0o600
 
 
-def read(path: Path) -> list[Entry]:
-    """The entries of a journal, oldest first; an unfinished last line is cut off the file.
+def read_journal(path: Path) -> list[JournalEntry]:
+    """Read a journal, oldest entry first, and truncate an unfinished last line.
 
-    A line that was cut was never answered, so the conversation that it began does not exist.
+    An unfinished line was never answered, so its conversation does not exist.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line before the last is damaged.
+        ConfigurationError: the file cannot be read, or another line is damaged.
     """
     try:
         data = path.read_bytes() if path.exists() else b""
@@ -57,13 +57,13 @@ def read(path: Path) -> list[Entry]:
     except OSError as exc:
         message = f"The journal {path} cannot be read ({type(exc).__name__})."
         raise ConfigurationError(message, "Give another file.") from exc
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     for number, line in enumerate(data[:whole].splitlines(), start=1):
         try:
             entry = json.loads(line)
         except ValueError:
             entry = None
-        if not isinstance(entry, dict) or not Entry.__required_keys__ <= entry.keys():
+        if not isinstance(entry, dict) or not JournalEntry.__required_keys__ <= entry.keys():
             message = f"{path}:{number}: this is not a line of a sandbox's journal."
             raise ConfigurationError(message, "Give another file, or remove that line.")
         entries.append(entry)  # type: ignore[arg-type]  # its keys were compared just now
@@ -71,14 +71,14 @@ def read(path: Path) -> list[Entry]:
 
 
 class Journal:
-    """Appends entries; `append` returns when the line is on the disk.
+    """Appends entries durably, in groups.
 
-    Lines that arrive while another group is being written are written together as the next one,
-    so that durability costs one fsync for each group and not for each request.
+    Entries that arrive during a write are written together as the next group, so one fsync
+    serves many requests.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens the file for appending and creates it, readable by its owner only.
+        """Open the file for appending; a new one is readable by its owner only.
 
         Raises:
             ConfigurationError: the file cannot be opened.
@@ -94,11 +94,11 @@ class Journal:
         self._group: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
-    async def append(self, entry: Entry) -> None:
-        """Writes one entry and waits until the disk has it.
+    async def append(self, entry: JournalEntry) -> None:
+        """Write one entry and wait until it is on the disk.
 
         Raises:
-            OSError: the disk refused.
+            OSError: the disk refuses it.
         """
         line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n"
         self._waiting.append(line.encode())
@@ -107,7 +107,7 @@ class Journal:
         await asyncio.shield(self._next)
 
     async def _write_group(self, before: asyncio.Task[None] | None) -> None:
-        """Waits for the group before, then writes whatever has gathered."""
+        """Wait for the group before, then write the entries that are waiting."""
         if before is not None and not before.done():
             await asyncio.wait([before])
         self._group, self._next = self._next, None
@@ -115,14 +115,13 @@ class Journal:
         await asyncio.to_thread(self._write, lines)
 
     def _write(self, lines: bytes) -> None:
-        """Writes and flushes bytes to the disk itself."""
         view = memoryview(lines)
         while view:
             view = view[self._file.write(view) :]
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes the file; every entry that was appended is in it."""
+        """Close the file."""
         self._file.close()
 
 
@@ -131,43 +130,43 @@ ONGOING_AFTER_S: Final = 3.0
 
 
 class Conversations:
-    """Every conversation that the sandbox accepted, in order of acceptance.
+    """Every accepted conversation, in order of acceptance.
 
     Args:
-        entries: those of earlier runs of the sandbox.
+        entries: from earlier runs of the sandbox.
         now: Unix seconds that never go back.
-        fates: how the conversations end, by share.
-        seed: of the choice between the fates.
+        status_changes: later statuses, by share of the conversations.
+        seed: of the choice between the status changes.
     """
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[JournalEntry],
         *,
         now: Callable[[], float],
-        fates: Sequence[Fate] = (),
+        status_changes: Sequence[StatusChange] = (),
         seed: int = 0,
     ) -> None:
         self._now = now
-        self._fates = fates
+        self._status_changes = status_changes
         self._seed = seed
         self._forced: dict[str, str] = {}
-        self._by_id: dict[str, Entry] = {}
+        self._by_id: dict[str, JournalEntry] = {}
         self._by_person: dict[tuple[str, ...], str] = {}
-        self._of: defaultdict[str, list[Entry]] = defaultdict(list)
-        self.entries: list[Entry] = []
+        self._of: defaultdict[str, list[JournalEntry]] = defaultdict(list)
+        self.entries: list[JournalEntry] = []
         for entry in entries:
-            self._keep(entry)
+            self._add(entry)
 
-    def accept(self, organization: str, path: str, body: Mapping[str, Json]) -> Entry:
-        """A new conversation for a body that breaks no rule."""
+    def accept(self, organization: str, path: str, body: Mapping[str, Json]) -> JournalEntry:
+        """Add a conversation for a valid body."""
         received_s = self._now()
 
         def text(key: str) -> str | None:
             value = body.get(key)
             return value if isinstance(value, str) else None
 
-        entry = Entry(
+        entry = JournalEntry(
             id=f"conv_{uuid.uuid4().hex}",
             organizationId=organization,
             path=path,
@@ -181,37 +180,39 @@ class Conversations:
             received_s=received_s,
             body=dict(body),
         )
-        self._keep(entry)
+        self._add(entry)
         return entry
 
-    def same(self, organization: str, body: Mapping[str, Json]) -> Entry | None:
-        """The conversation that this organization has with this person in this campaign."""
+    def find_duplicate(self, organization: str, body: Mapping[str, Json]) -> JournalEntry | None:
+        """The latest conversation of an organization with a person in a campaign, or None."""
         found = self._by_person.get(_person(organization, body))
         return None if found is None else self._by_id[found]
 
-    def get(self, organization: str, conversation_id: str) -> Entry | None:
-        """One conversation of the organization; None for another's, as if there were none."""
+    def get(self, organization: str, conversation_id: str) -> JournalEntry | None:
+        """One conversation of the organization; None if there is none, or it is another's."""
         entry = self._by_id.get(conversation_id)
         return entry if entry is not None and entry["organizationId"] == organization else None
 
-    def page(self, organization: str, before: int | None, limit: int) -> tuple[list[Entry], int]:
-        """The newest conversations before a position, and the position where the next page starts.
+    def page(
+        self, organization: str, before: int | None, limit: int
+    ) -> tuple[list[JournalEntry], int]:
+        """A page of an organization's conversations, newest first.
 
         Args:
-            organization: whose.
-            before: position given with the page before; None for the first page.
-            limit: how many at most.
+            organization: owner of the conversations.
+            before: position from the previous page; None for the first page.
+            limit: maximum number of conversations.
 
         Returns:
-            The page, newest first, and a position that is 0 when nothing is left. Positions count
-            from the oldest, so that conversations accepted meanwhile shift nothing.
+            The page and the position for the next one, 0 if there is none. Positions count from
+            the oldest conversation, so new conversations do not shift them.
         """
         own = self._of.get(organization, [])
         end = len(own) if before is None else min(before, len(own))
         start = max(end - limit, 0)
         return own[start:end][::-1], start
 
-    def view(self, entry: Entry) -> dict[str, Json]:
+    def view(self, entry: JournalEntry) -> dict[str, Json]:
         """A conversation as the API shows it."""
         return {
             "id": entry["id"],
@@ -230,32 +231,31 @@ class Conversations:
             "updatedAt": entry["receivedAt"],
         }
 
-    def status(self, entry: Entry) -> str:
-        """Where a conversation stands by now: as it was set, or as time and its fate have it."""
+    def status(self, entry: JournalEntry) -> str:
+        """Current status: the one set by hand, else by age and drawn status change."""
         forced = self._forced.get(entry["id"])
         if forced is not None:
             return forced
         age_s = self._now() - entry["received_s"]
         drawn = zlib.crc32(f"{self._seed}:{entry['id']}".encode()) / 2**32
-        for fate in self._fates:
-            drawn -= fate.share
+        for change in self._status_changes:
+            drawn -= change.share
             if drawn < 0:
-                if age_s >= fate.after_s:
-                    return fate.status
+                if age_s >= change.after_s:
+                    return change.status
                 break
         if age_s < QUEUED_AFTER_S:
             return "CREATED"
         return "QUEUED" if age_s < ONGOING_AFTER_S else "ONGOING"
 
     def set_status(self, conversation_id: str, status: str) -> bool:
-        """Fixes a conversation's status until the sandbox ends; False if there is no such one."""
+        """Fix a status until the sandbox ends; False if there is no such conversation."""
         if conversation_id not in self._by_id:
             return False
         self._forced[conversation_id] = status
         return True
 
-    def _keep(self, entry: Entry) -> None:
-        """Adds an entry to every index."""
+    def _add(self, entry: JournalEntry) -> None:
         self.entries.append(entry)
         self._by_id[entry["id"]] = entry
         self._by_person[_person(entry["organizationId"], entry["body"])] = entry["id"]
@@ -263,7 +263,7 @@ class Conversations:
 
 
 def _person(organization: str, body: Mapping[str, Json]) -> tuple[str, ...]:
-    """Whom a body is about, as the duplicate check sees it: phone, else e-mail, in a campaign."""
+    """What the duplicate check compares: organization, campaign, and phone or else e-mail."""
     campaign = body.get("campaignId") or body.get("externalCampaignId") or ""
     contact = body.get("phoneNumber") or str(body.get("emailAddress") or "").lower()
     return organization, str(campaign), str(contact)

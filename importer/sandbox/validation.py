@@ -1,4 +1,4 @@
-"""What the API demands of meeting participants and meeting configuration."""
+"""Validation of request bodies, by the rules that the API documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _PARTICIPANT_FLAGS: Final = ("isOrganizer", "isCalendarConnected", "autoCollectAvailability")
 
 _MINUTES: Final = (
-    # The public pages give these limits, but not the keys' exact names: the word is looked for.
+    # The public pages give the limits but not the exact key names, so look for the word.
     ("duration", 1, 1440, 1),
     ("buffer", 0, 120, 5),
     ("reminder", 1, None, 1),
@@ -28,12 +28,12 @@ _MINUTES: Final = (
 )
 
 
-def participants_fault(participants: Json, method: str) -> str:
-    """Why the API would refuse these meetingParticipants; empty if it would not.
+def participants_error(participants: Json, method: str) -> str:
+    """Why the API would refuse these meetingParticipants; empty if it would accept them.
 
     Args:
-        participants: the value of the key.
-        method: availabilityMethod of the configuration, empty where it says none.
+        participants: value of the key.
+        method: availabilityMethod of the configuration, or empty.
     """
     where = "meetingParticipants"
     if not isinstance(participants, list) or not participants:
@@ -41,23 +41,23 @@ def participants_fault(participants: Json, method: str) -> str:
     for position, participant in enumerate(participants):
         if not isinstance(participant, dict):
             return f"{where}[{position}] must be an object"
-        fault = _participant_fault(participant)
-        if fault:
-            return f"{where}[{position}].{fault}"
+        error = _participant_error(participant)
+        if error:
+            return f"{where}[{position}].{error}"
     if sum(one.get("autoCollectAvailability") is True for one in participants) > 1:
         return f"{where}: autoCollectAvailability is for one participant at most"
     organizers = sum(one.get("isOrganizer") is True for one in participants)
     if ROUND_ROBIN.search(method):
-        fault = "a round robin takes 2 to 10" if len(participants) not in ROUND_ROBIN_SIZE else ""
+        error = "a round robin takes 2 to 10" if len(participants) not in ROUND_ROBIN_SIZE else ""
     elif method.upper() == "COLLECTIVE":
-        fault = "a COLLECTIVE meeting takes exactly one isOrganizer" if organizers != 1 else ""
-    else:  # another method may have rules that are not public
-        fault = "at least one must be isOrganizer" if not (organizers or method) else ""
-    return f"{where}: {fault}" if fault else ""
+        error = "a COLLECTIVE meeting takes exactly one isOrganizer" if organizers != 1 else ""
+    else:  # other methods may have rules that are not public
+        error = "at least one must be isOrganizer" if not (organizers or method) else ""
+    return f"{where}: {error}" if error else ""
 
 
-def _participant_fault(participant: Mapping[str, Json]) -> str:
-    """What is wrong with one participant, beginning with the key."""
+def _participant_error(participant: Mapping[str, Json]) -> str:
+    """Why one participant is invalid; the text begins with the key."""
     for key in _PARTICIPANT_FLAGS:
         if key in participant and not isinstance(participant[key], bool):
             return f"{key} must be true or false"
@@ -79,21 +79,20 @@ def _participant_fault(participant: Mapping[str, Json]) -> str:
     return ""
 
 
-def configuration_fault(configuration: Mapping[str, Json]) -> str:
-    """Why the API would refuse this meetingConfiguration; empty if it would not."""
-    fault = (
-        _words_fault(configuration)
-        or _hours_fault(configuration.get("openHours"))
-        or _place_fault(configuration)
-        or _numbers_fault(configuration)
+def configuration_error(configuration: Mapping[str, Json]) -> str:
+    """Why the API would refuse this meetingConfiguration; empty if it would accept it."""
+    error = (
+        _words_error(configuration)
+        or _hours_error(configuration.get("openHours"))
+        or _place_error(configuration)
+        or _numbers_error(configuration)
     )
-    if not fault and not isinstance(configuration.get("availabilityOutreachSettings", {}), dict):
-        fault = "availabilityOutreachSettings must be an object"
-    return f"meetingConfiguration.{fault}" if fault else ""
+    if not error and not isinstance(configuration.get("availabilityOutreachSettings", {}), dict):
+        error = "availabilityOutreachSettings must be an object"
+    return f"meetingConfiguration.{error}" if error else ""
 
 
-def _words_fault(configuration: Mapping[str, Json]) -> str:
-    """What is wrong with title, timezone and the other texts."""
+def _words_error(configuration: Mapping[str, Json]) -> str:
     for key in ("title", "timezone"):
         value = configuration.get(key)
         if not isinstance(value, str) or not value.strip():
@@ -106,8 +105,7 @@ def _words_fault(configuration: Mapping[str, Json]) -> str:
     return ""
 
 
-def _hours_fault(hours: Json) -> str:
-    """What is wrong with the open hours."""
+def _hours_error(hours: Json) -> str:
     if not isinstance(hours, list) or not hours:
         return "openHours must be an array with at least one item"
     for position, item in enumerate(hours):
@@ -121,8 +119,7 @@ def _hours_fault(hours: Json) -> str:
     return ""
 
 
-def _place_fault(configuration: Mapping[str, Json]) -> str:
-    """What is wrong with where the meeting is."""
+def _place_error(configuration: Mapping[str, Json]) -> str:
     video = configuration.get("videoConferencing")
     if not isinstance(video, bool):
         return "videoConferencing must be true or false"
@@ -133,8 +130,7 @@ def _place_fault(configuration: Mapping[str, Json]) -> str:
     return ""
 
 
-def _numbers_fault(configuration: Mapping[str, Json]) -> str:
-    """What is wrong with the numbers, of which only the duration is required."""
+def _numbers_error(configuration: Mapping[str, Json]) -> str:
     for word, least, most, step in _MINUTES:
         keys = [key for key in configuration if word in key.lower()]
         if word == "duration" and not keys:
@@ -154,7 +150,11 @@ def is_timezone(name: str) -> bool:
     """Whether a name is in the IANA time zone database."""
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # not found, a path outside of it, or a directory
+    except (
+        KeyError,
+        ValueError,
+        OSError,
+    ):  # not found, a path outside the database, or a directory
         return False
     return True
 
@@ -163,7 +163,7 @@ E164: Final = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
 EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 COUNTRY: Final = re.compile(r"[A-Z]{2}")
 UNKNOWN_CAMPAIGN: Final = "missing-"
-"""A campaign id that begins so does not exist in the sandbox: a 404 to rehearse."""
+"""Campaign ids with this prefix do not exist in the sandbox: POST and GET answer 404."""
 
 _TEXTS: Final = (
     "firstName",
@@ -179,13 +179,13 @@ _FLAGS: Final = ("skipDuplicationCheck", "shouldSendDuringBusinessHours")
 _MEETING: Final = ("meetingParticipants", "meetingConfiguration")
 
 
-def refusal(body: Json, *, scheduling: bool) -> str:
-    """Why the API would answer 400 to this body, naming the key; empty if it would not.
+def body_error(body: Json, *, scheduling: bool) -> str:
+    """Why the API would answer 400 to this body, naming the key; empty if it would accept it.
 
     Args:
-        body: the request body, parsed.
-        scheduling: the body was sent to `/scheduling/conversations`, so that participants and
-            configuration are required; `/conversations` has neither.
+        body: parsed request body.
+        scheduling: the call is `/scheduling/conversations`, which requires participants and
+            configuration; `/conversations` takes neither.
     """
     if not isinstance(body, dict):
         return "the body must be a JSON object"
@@ -193,11 +193,10 @@ def refusal(body: Json, *, scheduling: bool) -> str:
     for key in body:
         if key not in known:
             return f"{key} is not a key of this call"
-    return _candidate_fault(body) or (_meeting_fault(body) if scheduling else "")
+    return _candidate_error(body) or (_meeting_error(body) if scheduling else "")
 
 
-def _candidate_fault(body: Mapping[str, Json]) -> str:
-    """What is wrong with the part of the body that is about the candidate."""
+def _candidate_error(body: Mapping[str, Json]) -> str:
     for key in _TEXTS:
         if key in body and not _is_text(body[key]):
             return f"{key} must be a text that is not empty"
@@ -208,11 +207,10 @@ def _candidate_fault(body: Mapping[str, Json]) -> str:
         return "firstName is required"
     if "campaignId" not in body and "externalCampaignId" not in body:
         return "campaignId or externalCampaignId is required"
-    return _contact_fault(body)
+    return _contact_error(body)
 
 
-def _contact_fault(body: Mapping[str, Json]) -> str:
-    """What is wrong with phone, e-mail and country."""
+def _contact_error(body: Mapping[str, Json]) -> str:
     phone, email, country = (
         body.get(key) for key in ("phoneNumber", "emailAddress", "countryCode")
     )
@@ -227,19 +225,17 @@ def _contact_fault(body: Mapping[str, Json]) -> str:
     return ""
 
 
-def _meeting_fault(body: Mapping[str, Json]) -> str:
-    """What is wrong with participants and configuration."""
+def _meeting_error(body: Mapping[str, Json]) -> str:
     for key in _MEETING:
         if key not in body:
             return f"{key} is required"
     configuration = body["meetingConfiguration"]
     if not isinstance(configuration, dict):
         return "meetingConfiguration must be an object"
-    return configuration_fault(configuration) or participants_fault(
+    return configuration_error(configuration) or participants_error(
         body["meetingParticipants"], str(configuration.get("availabilityMethod", ""))
     )
 
 
 def _is_text(value: Json) -> bool:
-    """Whether a value is a text with something in it."""
     return isinstance(value, str) and bool(value.strip())

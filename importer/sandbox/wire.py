@@ -1,4 +1,4 @@
-"""Faults on the wire: what a broken server, proxy or network really sends, or does not."""
+"""Faults on the wire: what a broken server, proxy or network sends."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _HUGE_MB: Final = 10.0
 _CHUNK: Final = 65_536
 
 
-class Door(H11Protocol):
-    """uvicorn's HTTP/1.1, which shows the app the connection's transport in the scope."""
+class TransportProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 protocol with the connection's transport in the ASGI scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Gives every request of this connection its transport."""
+        """Pass the transport to every request of this connection."""
         super().connection_made(transport)
         app = self.app
 
@@ -49,55 +49,55 @@ class Door(H11Protocol):
 
 
 @dataclass(slots=True)
-class Answered:
-    """An answer that the app gave and that has not left yet."""
+class BufferedResponse:
+    """A response of the app that has not been sent yet."""
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
 
     async def take(self, message: Message) -> None:
-        """Keeps what the app sends."""
+        """Store one ASGI message of the response."""
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], list(message["headers"])
         else:
             self.body += message.get("body", b"")
 
     def without_length(self) -> list[tuple[bytes, bytes]]:
-        """Its headers but Content-Length."""
+        """The headers except Content-Length."""
         return [header for header in self.headers if header[0] != b"content-length"]
 
 
-def faulty(app: ASGIApp, draw: Callable[[Target], Fault | None]) -> ASGIApp:
-    """An app in front of which requests go wrong as they are drawn.
+def inject_faults(app: ASGIApp, draw: Callable[[Target], Fault | None]) -> ASGIApp:
+    """Wrap an app so that requests meet the faults that are drawn.
 
     Args:
-        app: what answers rightly.
-        draw: the fault that the next request of this kind meets, or None.
+        app: gives the correct answers.
+        draw: returns the fault for the next request of a kind, or None.
     """
 
-    async def in_front(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         target = _target(scope)
         fault = None if target is None else draw(target)
         if fault is None:
             await app(scope, receive, send)
             return
-        answered = Answered()
+        response = BufferedResponse()
         if fault.after:
-            taken = await _late(fault, receive) if fault.name == "late" else receive
-            await app(scope, taken, answered.take)
-            if answered.status not in _ACCEPTED:
-                await _send(send, answered.status, answered.headers, answered.body)
+            taken = await _delay(fault, receive) if fault.name == "late" else receive
+            await app(scope, taken, response.take)
+            if response.status not in _ACCEPTED:
+                await _send(send, response.status, response.headers, response.body)
                 return
         elif fault.name != "unread":
             await _read(receive)
-        await _misbehave(fault, answered, scope[TRANSPORT], receive, send)
+        await _apply(fault, response, scope[TRANSPORT], receive, send)
 
-    return in_front
+    return respond
 
 
 def _target(scope: Scope) -> Target | None:
-    """What a request does; None for what never goes wrong, such as the sandbox's own calls."""
+    """Kind of a request; None for calls that never fail, such as the sandbox's own."""
     if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
         return None
     if scope["method"] == "POST":
@@ -105,36 +105,34 @@ def _target(scope: Scope) -> Target | None:
     return "list" if scope["path"] == "/v1/conversations" else "get"
 
 
-async def _late(fault: Fault, receive: Receive) -> Receive:
-    """A request that reaches the app some time after it came, whoever has hung up by then."""
+async def _delay(fault: Fault, receive: Receive) -> Receive:
+    """Hold back a request for some time, even if the client hangs up."""
     body, more = b"", True
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     await asyncio.sleep(_LATE_S if fault.number is None else fault.number)
 
-    async def kept() -> Message:
+    async def receive_late() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return kept
+    return receive_late
 
 
 async def _read(receive: Receive) -> None:
-    """Reads a request to its end."""
     while (await receive()).get("more_body"):
         pass
 
 
-async def _misbehave(
+async def _apply(
     fault: Fault,
-    answered: Answered,
+    response: BufferedResponse,
     transport: asyncio.Transport,
     receive: Receive,
     send: Send,
 ) -> None:
-    """Does to one request what its fault says."""
     if fault.name in _ANSWERS:
-        status, headers, body = _ANSWERS[fault.name](fault, answered)
+        status, headers, body = _ANSWERS[fault.name](fault, response)
         await _send(send, status, headers, body)
     elif fault.name.isdigit():
         headers = list(_JSON)
@@ -144,45 +142,46 @@ async def _misbehave(
         await _send(send, int(fault.name), headers, error)
     elif fault.name == "slow":
         await asyncio.sleep(_SLOW_S if fault.number is None else fault.number)
-        await _send(send, answered.status, answered.headers, answered.body)
+        await _send(send, response.status, response.headers, response.body)
     else:
-        await _break(fault, answered, transport, receive)
+        await _break(fault, response, transport, receive)
 
 
 async def _break(
-    fault: Fault, answered: Answered, transport: asyncio.Transport, receive: Receive
+    fault: Fault, response: BufferedResponse, transport: asyncio.Transport, receive: Receive
 ) -> None:
-    """Ends the connection, after silence or after bytes that are not a whole answer."""
+    """End the connection, after silence or after bytes that are not a whole answer."""
     if fault.name == "stall":
         seconds = _STALL_S if fault.number is None else fault.number
         try:
             async with asyncio.timeout(seconds):
-                await _gone(receive)
+                await _wait_for_disconnect(receive)
         except TimeoutError:
             pass
-        except asyncio.CancelledError:  # the sandbox ends: silence to the last, not uvicorn's 500
+        except asyncio.CancelledError:  # the sandbox ends: stay silent, without uvicorn's 500
             transport.close()
             raise
     elif fault.name in _BYTES:
-        transport.write(_BYTES[fault.name](answered))
+        transport.write(_BYTES[fault.name](response))
     if fault.name in {"reset", "unread"}:
         connection = transport.get_extra_info("socket")
-        linger = struct.pack("ii", 1, 0)  # on, for no time: closing sends RST and drops the rest
+        linger = struct.pack(
+            "ii", 1, 0
+        )  # on, zero seconds: closing sends RST and drops unsent data
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     else:
         transport.close()
-    await _gone(receive)
+    await _wait_for_disconnect(receive)
 
 
-async def _gone(receive: Receive) -> None:
-    """Waits until the server knows that the connection has ended."""
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """A whole answer; its length is filled in where the headers do not say it."""
+    """Send a whole answer, with Content-Length if the headers lack it."""
     if not any(name == b"content-length" for name, _ in headers):
         headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -192,53 +191,51 @@ async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], bod
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-# ---- answers that are whole HTTP, but not what was promised -------------------------------------
+# ---- answers that are whole HTTP, but wrong -------------------------------------
 
 _Whole = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
-def _no_id(_fault: Fault, answered: Answered) -> _Whole:
-    """The right answer without its id."""
-    content = json.loads(answered.body)
+def _no_id(_fault: Fault, response: BufferedResponse) -> _Whole:
+    content = json.loads(response.body)
     del content["id"]
-    return answered.status, answered.without_length(), json.dumps(content).encode()
+    return response.status, response.without_length(), json.dumps(content).encode()
 
 
-def _loop(_fault: Fault, answered: Answered) -> _Whole:
-    """A page that names the same next page for ever."""
-    content = json.loads(answered.body)
+def _loop(_fault: Fault, response: BufferedResponse) -> _Whole:
+    """A page whose next page is always the same."""
+    content = json.loads(response.body)
     content["nextToken"] = "djE6MQ=="  # the token of position 1, no secret
-    return answered.status, answered.without_length(), json.dumps(content).encode()
+    return response.status, response.without_length(), json.dumps(content).encode()
 
 
-def _lag(fault: Fault, answered: Answered) -> _Whole:
-    """A page that does not know the newest conversations yet."""
+def _lag(fault: Fault, response: BufferedResponse) -> _Whole:
+    """A page without the newest conversations."""
     lag_s = _LAG_S if fault.number is None else fault.number
     latest = datetime.now(UTC).timestamp() - lag_s
-    content = json.loads(answered.body)
+    content = json.loads(response.body)
     content["data"] = [
         conversation
         for conversation in content["data"]
         if datetime.fromisoformat(conversation["createdAt"]).timestamp() <= latest
     ]
-    return answered.status, answered.without_length(), json.dumps(content).encode()
+    return response.status, response.without_length(), json.dumps(content).encode()
 
 
-def _huge(fault: Fault, _answered: Answered) -> _Whole:
-    """An error page of megabytes."""
+def _huge(fault: Fault, _response: BufferedResponse) -> _Whole:
     megabytes = _HUGE_MB if fault.number is None else fault.number
     return 500, _HTML, _PAGE.ljust(int(megabytes * 1_000_000))
 
 
-_ANSWERS: Final[dict[str, Callable[[Fault, Answered], _Whole]]] = {
+_ANSWERS: Final[dict[str, Callable[[Fault, BufferedResponse], _Whole]]] = {
     "no-id": _no_id,
     "loop": _loop,
     "lag": _lag,
     "huge": _huge,
-    "html": lambda _fault, _answered: (200, _HTML, _PAGE),
-    "not-json": lambda _fault, answered: (answered.status or 201, _JSON, b'{"id": conv_'),
-    "empty": lambda _fault, answered: (answered.status or 201, _JSON, b""),
-    "redirect": lambda _fault, _answered: (
+    "html": lambda _fault, _response: (200, _HTML, _PAGE),
+    "not-json": lambda _fault, response: (response.status or 201, _JSON, b'{"id": conv_'),
+    "empty": lambda _fault, response: (response.status or 201, _JSON, b""),
+    "redirect": lambda _fault, _response: (
         307,
         [(b"location", b"http://127.0.0.1:9/v1/elsewhere")],
         b"",
@@ -249,14 +246,14 @@ _ANSWERS: Final[dict[str, Callable[[Fault, Answered], _Whole]]] = {
 
 
 def _head(length: int) -> bytes:
-    """The header of a created answer that promises a length."""
+    """The header of a 201 with a Content-Length."""
     lines = f"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: {length}"
     return lines.encode() + b"\r\n\r\n"
 
 
-_BYTES: Final[dict[str, Callable[[Answered], bytes]]] = {
-    "half-header": lambda _answered: b"HTTP/1.1 201 Created\r\ncontent-ty",
-    "half-body": lambda answered: _head(len(answered.body) + 2) + answered.body[:9],
-    "wrong-length": lambda answered: _head(9) + (answered.body or b'{"error": "nothing"}'),
-    "garbage": lambda _answered: b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n",
+_BYTES: Final[dict[str, Callable[[BufferedResponse], bytes]]] = {
+    "half-header": lambda _response: b"HTTP/1.1 201 Created\r\ncontent-ty",
+    "half-body": lambda response: _head(len(response.body) + 2) + response.body[:9],
+    "wrong-length": lambda response: _head(9) + (response.body or b'{"error": "nothing"}'),
+    "garbage": lambda _response: b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n",
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.server import running
+from importer.sandbox.server import start_sandbox
 from tests.crash.nursery import ROOT
 from tests.support.desk import CREDENTIALS, Desk
 
@@ -42,7 +42,7 @@ def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox that hides no mistake of ours."""
-    with running(duplicate_check=False) as sandbox:
+    with start_sandbox(duplicate_check=False) as sandbox:
         yield sandbox
 
 

@@ -14,7 +14,7 @@ from importer.model import State
 from importer.planning.history import looking
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
-from importer.sandbox.server import running
+from importer.sandbox.server import start_sandbox
 from importer.sending.delivery import Order
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, Place, place
@@ -137,7 +137,7 @@ def test_a_bad_row_holds_back_no_other(rows: list[Row], place_of: int, fault: st
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """One sandbox for all examples; each sends to campaigns of its own."""
-    with running() as sandbox:
+    with start_sandbox() as sandbox:
         yield sandbox
 
 

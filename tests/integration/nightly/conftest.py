@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.server import running
+from importer.sandbox.server import start_sandbox
 from tests.support.desk import CREDENTIALS
 from tests.support.elsewhere import FarBed, far, far_bed, far_s3, far_sftp, moto_port
 from tests.support.nights import Bed, made_bed
@@ -26,7 +26,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox, and credentials for it."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    with running() as sandbox:
+    with start_sandbox() as sandbox:
         yield sandbox
 
 

@@ -16,7 +16,7 @@ from importer.nightly.context import Work
 from importer.nightly.event_log import logging_to
 from importer.nightly.inbox import Inbox
 from importer.report.night_report import FileEnding
-from importer.sandbox.server import running
+from importer.sandbox.server import start_sandbox
 from tests.support.nights import Bed, people
 from tests.support.sockets import nobody_listens
 
@@ -88,7 +88,7 @@ def test_a_service_that_is_not_there(bed: Bed, port: int) -> None:
         came: list[Sandbox] = []
 
         def comes() -> None:
-            came.append(later.enter_context(running()))
+            came.append(later.enter_context(start_sandbox()))
             bed.settings(came[0].base_url)
 
         bed.clock.events.append((back, comes))

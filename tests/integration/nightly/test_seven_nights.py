@@ -11,7 +11,7 @@ from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.model import State
 from importer.report.night_report import FileEnding
-from importer.sandbox.server import running
+from importer.sandbox.server import start_sandbox
 from tests.support.desk import CREDENTIALS
 from tests.support.nights import HEADER, listening, made_bed, people
 
@@ -54,7 +54,7 @@ def test_seven_nights(  # noqa: PLR0915 - one story
     """The journal, the folders, the ledger and the messages are as they must be."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    with running() as sandbox, listening() as (url, posts, _):
+    with start_sandbox() as sandbox, listening() as (url, posts, _):
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
         bed = made_bed(tmp_path, sandbox.base_url, "notify: always\ndeadline: '06:00'\n")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from importer.sandbox.faults import Fate
+from importer.sandbox.faults import StatusChange
 from importer.sandbox.store import Conversations
 
 START_S = 1_800_000_000.0
@@ -38,11 +38,11 @@ def test_a_person_is_recognised_by_phone_else_by_email() -> None:
     conversations = Conversations([], now=Clock())
     conversations.accept("acme", "/c", person(1, phoneNumber="+442079460018"))
     conversations.accept("acme", "/c", person(2))
-    assert conversations.same("acme", person(3, phoneNumber="+442079460018"))
-    assert conversations.same("acme", person(2, emailAddress="ADA2@Example.org"))
-    assert not conversations.same("acme", person(1))
-    assert not conversations.same("acme", person(2, campaignId="camp-2"))
-    assert not conversations.same("other", person(2))
+    assert conversations.find_duplicate("acme", person(3, phoneNumber="+442079460018"))
+    assert conversations.find_duplicate("acme", person(2, emailAddress="ADA2@Example.org"))
+    assert not conversations.find_duplicate("acme", person(1))
+    assert not conversations.find_duplicate("acme", person(2, campaignId="camp-2"))
+    assert not conversations.find_duplicate("other", person(2))
 
 
 def test_another_organization_sees_nothing() -> None:
@@ -82,8 +82,8 @@ def test_a_conversation_proceeds_with_time() -> None:
 def test_fates_come_in_their_shares_and_in_their_time() -> None:
     """Of 2,000 conversations about a fifth opts out and a tenth is not delivered, later."""
     clock = Clock()
-    fates = (Fate("OPTED_OUT", 0.2, 5.0), Fate("DELIVERY_FAILED", 0.1, 5.0))
-    conversations = Conversations([], now=clock, fates=fates, seed=1)
+    changes = (StatusChange("OPTED_OUT", 0.2, 5.0), StatusChange("DELIVERY_FAILED", 0.1, 5.0))
+    conversations = Conversations([], now=clock, status_changes=changes, seed=1)
     entries = [conversations.accept("acme", "/c", person(number)) for number in range(2_000)]
     clock.now_s += 4
     assert {conversations.status(entry) for entry in entries} == {"ONGOING"}

@@ -8,13 +8,13 @@ import pytest
 
 from importer.errors import UsageError
 from importer.sandbox import faults
-from importer.sandbox.faults import Fate, Fault, Faults, parse
+from importer.sandbox.faults import Fault, Faults, StatusChange, parse_faults
 
 
 def test_nothing_is_asked_for_by_an_empty_specification() -> None:
     """No text, no faults."""
-    assert parse("") == Faults()
-    assert parse(" , ") == Faults()
+    assert parse_faults("") == Faults()
+    assert parse_faults(" , ") == Faults()
 
 
 @pytest.mark.parametrize(
@@ -34,20 +34,23 @@ def test_nothing_is_asked_for_by_an_empty_specification() -> None:
 )
 def test_a_fault_is_read(text: str, fault: Fault) -> None:
     """Prefix, name, side, share and number are told apart."""
-    assert parse(text) == Faults((fault,))
+    assert parse_faults(text) == Faults((fault,))
 
 
 def test_fates_are_told_from_faults() -> None:
     """What becomes of a conversation is no fault of a request."""
-    both = parse("optout:0.1, undelivered:0.2:0, 500:1")
-    assert both.fates == (Fate("OPTED_OUT", 0.1, 3.0), Fate("DELIVERY_FAILED", 0.2, 0.0))
+    both = parse_faults("optout:0.1, undelivered:0.2:0, 500:1")
+    assert both.status_changes == (
+        StatusChange("OPTED_OUT", 0.1, 3.0),
+        StatusChange("DELIVERY_FAILED", 0.2, 0.0),
+    )
     assert [fault.name for fault in both.faults] == ["500"]
 
 
 def test_a_limit_is_a_number_of_requests() -> None:
     """It has no share: every request counts."""
-    assert parse("limit:50,500:0.1").limit_per_s == 50
-    assert parse("500:0.1").limit_per_s == 0
+    assert parse_faults("limit:50,500:0.1").limit_per_s == 50
+    assert parse_faults("500:0.1").limit_per_s == 0
 
 
 @pytest.mark.parametrize(
@@ -81,17 +84,17 @@ def test_a_limit_is_a_number_of_requests() -> None:
 def test_a_wrong_specification_is_refused(text: str) -> None:
     """The refusal is one of wrong usage, and names the part."""
     with pytest.raises(UsageError, match="faults"):
-        parse(text)
+        parse_faults(text)
 
 
 def test_shares_of_different_requests_are_not_added() -> None:
     """Creating and listing each have a whole to share out."""
-    assert len(parse("500:1,list-500:1,get-500:1").faults) == 3
+    assert len(parse_faults("500:1,list-500:1,get-500:1").faults) == 3
 
 
 def test_faults_come_as_often_as_they_were_asked_for() -> None:
     """Of 10,000 seeded requests each fault meets its share, and the rest meets none."""
-    asked = parse("429:0.1,reset:0.05,list-500:1")
+    asked = parse_faults("429:0.1,reset:0.05,list-500:1")
     draw = random.Random(3).random
     met = [asked.draw("create", draw) for _ in range(10_000)]
     names = [fault.name if fault else "" for fault in met]
@@ -104,7 +107,7 @@ def test_faults_come_as_often_as_they_were_asked_for() -> None:
 
 def test_the_same_seed_draws_the_same_faults() -> None:
     """A rehearsal can be repeated."""
-    asked = parse("429:0.3,500:0.3")
+    asked = parse_faults("429:0.3,500:0.3")
     one, two = (
         [asked.draw("create", draw) for _ in range(50)]
         for draw in (random.Random(8).random, random.Random(8).random)
@@ -119,5 +122,5 @@ def test_the_module_documents_every_fault() -> None:
     documented = {
         line.split()[0] for line in lines if line.startswith("    ") and ":" not in line[:9]
     }
-    names = {*faults._AFTER, *faults._FATES, "400", "limit"}
+    names = {*faults._AFTER, *faults._STATUS_CHANGES, "400", "limit"}
     assert documented == names

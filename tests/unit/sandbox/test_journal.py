@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import ConfigurationError
-from importer.sandbox.store import Conversations, Entry, Journal, read
+from importer.sandbox.store import Conversations, Journal, JournalEntry, read_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def entries(count: int) -> list[Entry]:
+def entries(count: int) -> list[JournalEntry]:
     """Some accepted conversations."""
     conversations = Conversations([], now=lambda: 1_800_000_000.25)
     for number in range(count):
@@ -25,7 +25,7 @@ def entries(count: int) -> list[Entry]:
     return conversations.entries
 
 
-def append(path: Path, some: list[Entry]) -> None:
+def append(path: Path, some: list[JournalEntry]) -> None:
     """Appends entries as the sandbox does, all at once."""
 
     async def together() -> None:
@@ -42,13 +42,13 @@ def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
     some = entries(50)
     append(path, some[:20])
     append(path, some[20:])
-    assert read(path) == some
+    assert read_journal(path) == some
     assert len(path.read_bytes().splitlines()) == 50
 
 
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
     """A file that is not there yet has no entries, and reading does not make it."""
-    assert read(tmp_path / "none.jsonl") == []
+    assert read_journal(tmp_path / "none.jsonl") == []
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -66,10 +66,10 @@ def test_an_unfinished_last_line_is_cut_off(tmp_path: Path) -> None:
     append(path, some[:2])
     whole = path.read_bytes()
     path.write_bytes(whole + json.dumps(some[2]).encode()[:40])
-    assert read(path) == some[:2]
+    assert read_journal(path) == some[:2]
     assert path.read_bytes() == whole
     append(path, some[2:])
-    assert read(path) == some
+    assert read_journal(path) == some
 
 
 @pytest.mark.parametrize("line", ["{", '"text"', '{"id": "conv_1"}', ""])
@@ -81,13 +81,13 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         file.write(f"{line}\n")
     before = path.read_bytes()
     with pytest.raises(ConfigurationError, match=r"journal\.jsonl:2"):
-        read(path)
+        read_journal(path)
     assert path.read_bytes() == before
 
 
 def test_a_folder_is_no_journal(tmp_path: Path) -> None:
     """What cannot be opened is a setting to correct."""
     with pytest.raises(ConfigurationError):
-        read(tmp_path)
+        read_journal(tmp_path)
     with pytest.raises(ConfigurationError):
         Journal(tmp_path)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from importer.sandbox.validation import refusal
+from importer.sandbox.validation import body_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_a_right_body_is_accepted(body: Make) -> None:
     """Nothing is wrong with the body that the other tests change."""
-    assert refusal(body(), scheduling=True) == ""
+    assert body_error(body(), scheduling=True) == ""
 
 
 @pytest.mark.parametrize("method", ["COLLECTIVE", "ROUND_ROBIN", "MAX_FAIRNESS"])
@@ -25,7 +25,7 @@ def test_methods_that_are_known_or_not_are_accepted(body: Make, method: str) -> 
     made = body()
     made["meetingConfiguration"]["availabilityMethod"] = method
     made["meetingParticipants"].append({"email": "b@example.com", "autoCollectAvailability": True})
-    assert refusal(made, scheduling=True) == ""
+    assert body_error(made, scheduling=True) == ""
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_a_wrong_body_is_refused_by_the_name_of_its_key(
     body: Make, changes: dict[str, Any], word: str
 ) -> None:
     """The refusal names the key."""
-    assert word in refusal(body(**changes), scheduling=True)
+    assert word in body_error(body(**changes), scheduling=True)
 
 
 @pytest.mark.parametrize("made", [[], "text", None, 7])
 def test_a_body_must_be_an_object(made: Any) -> None:
     """JSON that is no object is refused."""
-    assert "object" in refusal(made, scheduling=True)
+    assert "object" in body_error(made, scheduling=True)
 
 
 def test_the_plain_call_takes_no_meeting(body: Make) -> None:
     """`/conversations` has neither participants nor configuration, and does without them."""
-    assert "meetingParticipants" in refusal(body(), scheduling=False)
+    assert "meetingParticipants" in body_error(body(), scheduling=False)
     plain = body(meetingParticipants=None, meetingConfiguration=None)
-    assert refusal(plain, scheduling=False) == ""
+    assert body_error(plain, scheduling=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_wrong_configuration_is_refused(body: Make, changes: dict[str, Any], w
     made = body()
     configuration = made["meetingConfiguration"] | changes
     made["meetingConfiguration"] = {k: v for k, v in configuration.items() if v is not None}
-    fault = refusal(made, scheduling=True)
+    fault = body_error(made, scheduling=True)
     assert fault.startswith("meetingConfiguration.")
     assert word in fault
 
@@ -140,7 +140,7 @@ def test_wrong_participants_are_refused(
     made = body(meetingParticipants=participants)
     if method is not None:
         made["meetingConfiguration"]["availabilityMethod"] = method
-    fault = refusal(made, scheduling=True)
+    fault = body_error(made, scheduling=True)
     assert fault.startswith("meetingParticipants")
     assert word in fault
 
@@ -149,4 +149,4 @@ def test_time_slots_are_a_way_to_give_availability(body: Make) -> None:
     """A participant without calendar may name slots."""
     slots = {"timeSlots": [{"start": "2027-01-04T09:00", "end": "2027-01-04T10:00"}]}
     sam = {**SAM, "isCalendarConnected": False, "availability": slots}
-    assert refusal(body(meetingParticipants=[sam]), scheduling=True) == ""
+    assert body_error(body(meetingParticipants=[sam]), scheduling=True) == ""
