@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importer.cli.nightly_commands",
         "Try everything that a night needs, and say what is wrong.",
     ),
-    "sandbox": ("importer.cli.sandbox_command", "Serve a stand-in for the API, to rehearse on."),
+    "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),
 }
 """Name -> the module that holds the command, and its summary: help needs no heavy import."""
 
