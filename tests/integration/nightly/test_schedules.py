@@ -34,11 +34,11 @@ def parsed(arguments: list[str]) -> None:
     command.make_context(arguments[0], arguments[1:])
 
 
-def test_the_crontab_line_stands_in_the_readme() -> None:
+def test_the_crontab_line_stands_in_the_document() -> None:
     """Both say the same, with the variables that the line needs, and its commands exist."""
     *_, path, secrets, line = (SAMPLES / "importer.cron").read_text("utf-8").splitlines()
     assert (path.split("=")[0], secrets.split("=")[0]) == ("PATH", "IMPORTER_SECRETS_DIR")
-    assert f"{path}\n{secrets}\n{line}" in (ROOT / "README.md").read_text("utf-8")
+    assert f"{path}\n{secrets}\n{line}" in (ROOT / "importer/docs/nightly.md").read_text("utf-8")
     mask, refresh, night = line.removeprefix("0 2 * * * importer ").split("; ")
     assert (mask, night) == ("umask 077", COMMAND)
     parsed(refresh.split()[1:])
