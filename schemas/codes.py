@@ -30,6 +30,7 @@ class Code(StrEnum):
     HEADER_NOT_FOUND = "header-not-found"
     HEADER_MOVED = "header-moved"
     ROWS_HIDDEN = "rows-hidden"
+    SHEETS_NOT_READ = "sheets-not-read"
     TOTALS_SKIPPED = "totals-skipped"
     COLUMN_MISSING = "column-missing"
     COLUMN_DUPLICATE = "column-duplicate"
@@ -109,6 +110,11 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.ROWS_HIDDEN: Words(
             _W, "Hidden parts were left out: {detail}.", "Unhide what should be imported."
+        ),
+        Code.SHEETS_NOT_READ: Words(
+            _W,
+            "More than one sheet holds candidates: {detail}.",
+            "Name the sheet with --sheet, or put each list into a file of its own.",
         ),
         Code.TOTALS_SKIPPED: Words(
             _I,

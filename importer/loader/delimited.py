@@ -21,7 +21,7 @@ from importer.loader.encoding import (
     is_text,
     refuse_other_formats,
 )
-from importer.loader.headers import recognised
+from importer.loader.headers import columns_named
 from importer.loader.sheet import Cells, Record, Refusal, as_frame, named_width, schema
 from schemas.codes import WORDS, Code
 from schemas.columns import ROW, SOURCE
@@ -72,7 +72,7 @@ def _fit(head: str, delimiter: str, overrides: Mapping[str, str]) -> tuple[int, 
     rows = [record.cells for record in read if any(map(str.strip, record.cells))]
     if not rows:
         return 0, 0.0, 0
-    known = [recognised(cells, overrides) for cells in rows[:_HEADER_ROWS]]
+    known = [len(columns_named(cells, overrides)) for cells in rows[:_HEADER_ROWS]]
     header = known.index(max(known))
     width = len(rows[header])
     return max(known), _evenness(rows[header:], width), width

@@ -99,11 +99,11 @@ def known() -> Mapping[str, str]:
     return MappingProxyType(words)
 
 
-def recognised(headers: Iterable[str], overrides: Mapping[str, str]) -> int:
-    """How many different canonical columns a row of cells names."""
+def columns_named(headers: Iterable[str], overrides: Mapping[str, str]) -> set[str]:
+    """The canonical columns that a row of cells names."""
     own = {fold(header): column for header, column in overrides.items()}
-    found = {own.get(fold(header)) or _known(header) for header in headers if header}
-    return len(found - {None, *LEFT_ALONE})
+    found = (own.get(fold(header)) or _known(header) for header in headers if header)
+    return {column for column in found if column is not None and column not in LEFT_ALONE}
 
 
 def resembling(headers: Iterable[str]) -> int:

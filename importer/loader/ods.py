@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
-from importer.loader import sheet
 from importer.loader.files import member_chunks
 from importer.loader.safe_xml import parse
-from importer.loader.sheet import Merged, Parts, as_frame, check_extent
+from importer.loader.sheet import Merged, Parts, Refusal, as_frame, check_extent, plain
+from schemas.codes import Code
 
 if TYPE_CHECKING:
     import zipfile
+    from collections.abc import Callable
 
     import polars as pl
 
     from importer.settings import Settings
 
 _CONTENT: Final = "content.xml"
-_PADDED: Final = re.compile(r"0+[1-9]\d*")
+_PHONE_LIKE: Final = re.compile(r"[+(]?\d[\d ()/-]*|[(+]{2}\d[\d ()/-]*")
+_LONGEST_TEXT: Final = 1 << 20
 _DURATION: Final = re.compile(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?")
 _ASIDE: Final = frozenset({"annotation", "shapes", "frame", "sub-table"})
 _TRUTH: Final = frozenset({"TRUE", "FALSE"})
@@ -26,70 +30,125 @@ _HIDDEN: Final = frozenset({"collapse", "filter"})
 _MOST_COLUMNS: Final = 1 << 14
 
 
-def sheet_names(book: zipfile.ZipFile) -> list[tuple[str, bool]]:
-    """The sheets of a workbook and whether each is visible, in the order of their tabs.
+@dataclass(frozen=True, slots=True, eq=False)
+class OdsSheet:
+    """A sheet that was walked through.
+
+    Attributes:
+        name: as the tab says.
+        visible: the spreadsheet program shows its tab.
+        walk: what was found in it.
+    """
+
+    name: str
+    visible: bool
+    walk: _Walk = field(repr=False)
+
+    def read(self) -> tuple[pl.DataFrame, Parts]:
+        """All cells that are not blank, as `#row` and `0`, `1`, ... (text); and the parts.
+
+        Raises:
+            Refusal: the sheet is over a limit.
+        """
+        walk = self.walk
+        if walk.refusal is not None:
+            raise walk.refusal
+        width = max(map(len, walk.cells), default=0)
+        for cells in walk.cells:
+            cells.extend([None] * (width - len(cells)))
+        return as_frame(walk.rows, walk.cells), walk.parts
+
+
+def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
+    """Read the sheets in the order of their tabs: the one that the settings name, or all visible.
 
     Raises:
         Refusal: the workbook is damaged.
     """
-    invisible: set[str] = set()
-    found: list[tuple[str, str]] = []
-    style = ""
+    document = _Document(settings)
+    parse(member_chunks(book, _CONTENT), document.start, document.end, document.text)
+    return document.sheets
 
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal style
+
+class _Document:
+    """What is known of a workbook while its elements pass by."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.sheets: list[OdsSheet] = []
+        self._settings = settings
+        self._invisible: set[str] = set()
+        self._style = ""
+        self._depth = 0
+        self._walk: _Walk | None = None
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        """An element begins."""
+        self._depth += name == "table"
         if name == "style":
-            style = attributes.get("style:name", "")
+            self._style = attributes.get("style:name", "")
         elif name == "table-properties" and attributes.get("table:display") == "false":
-            invisible.add(style)
-        elif name == "table" and "table:name" in attributes:
-            found.append((attributes["table:name"], attributes.get("table:style-name", "")))
+            self._invisible.add(self._style)
+        elif name == "table" and self._depth == 1:
+            self._start_sheet(attributes)
+        elif self._walk is not None:
+            self._note(self._walk, lambda walk: walk.start(name, attributes))
 
-    parse(member_chunks(book, _CONTENT), start)
-    return [(name, style not in invisible) for name, style in found]
+    def end(self, name: str) -> None:
+        """An element ends."""
+        self._depth -= name == "table"
+        if not self._depth:
+            self._walk = None
+        elif self._walk is not None:
+            self._note(self._walk, lambda walk: walk.end(name))
 
+    def text(self, data: str) -> None:
+        """Text passes by."""
+        if self._walk is not None:
+            self._note(self._walk, lambda walk: walk.text(data))
 
-def read(book: zipfile.ZipFile, sheet: str, settings: Settings) -> tuple[pl.DataFrame, Parts]:
-    """All cells of a sheet that are not blank, and what it has beside values.
+    def _start_sheet(self, attributes: dict[str, str]) -> None:
+        name = attributes.get("table:name", "")
+        visible = attributes.get("table:style-name", "") not in self._invisible
+        walk = _Walk(self._settings)
+        self.sheets.append(OdsSheet(name, visible, walk))
+        wanted = self._settings.sheet
+        self._walk = walk if (visible if wanted is None else name == wanted) else None
 
-    Returns:
-        `#row` and `0`, `1`, ... as text; and the parts.
-
-    Raises:
-        Refusal: the workbook is damaged, or the sheet over a limit.
-    """
-    walk = _Walk(sheet, settings)
-    parse(member_chunks(book, _CONTENT), walk.start, walk.end, walk.text)
-    width = max(map(len, walk.cells), default=0)
-    for cells in walk.cells:
-        cells.extend([None] * (width - len(cells)))
-    return as_frame(walk.rows, walk.cells), walk.parts
+    def _note(self, walk: _Walk, act: Callable[[_Walk], None]) -> None:
+        """One sheet over a limit does not hide the others."""
+        try:
+            act(walk)
+        except Refusal as refusal:
+            walk.refusal = refusal
+            self._walk = None
 
 
 class _Walk:
-    """What is known of a sheet while the elements of the document pass by."""
+    """What is known of a sheet while its elements pass by.
 
-    def __init__(self, sheet: str, settings: Settings) -> None:
+    Attributes:
+        refusal: why the sheet is not read further.
+    """
+
+    def __init__(self, settings: Settings) -> None:
         self.rows: list[int] = []
         self.cells: list[list[str | None]] = []
         self.parts = Parts()
-        self._sheet = sheet
+        self.refusal: Refusal | None = None
         self._settings = settings
-        self._inside = self._cell = False
+        self._cell = False
         self._aside = 0
         self._row = self._column = 0
         self._line: list[str | None] = []
         self._attributes: dict[str, str] = {}
         self._text: list[str] = []
+        self._length = 0
+        self._link = ""
         self._most = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
-        if name == "table":
-            self._inside = attributes.get("table:name") == self._sheet and not self.cells
-        elif not self._inside:
-            return
-        elif name in _ASIDE or self._aside:
+        if name in _ASIDE or self._aside:
             self._aside += 1
         elif name == "table-column":
             count = _count(attributes, "columns-repeated")
@@ -99,11 +158,11 @@ class _Walk:
             self._column += count
         elif name == "table-row":
             self._line, self._column = [], 0
-            self._attributes = attributes
             self._repeat = _count(attributes, "rows-repeated")
             self._hidden = attributes.get("table:visibility") in _HIDDEN
         elif name in {"table-cell", "covered-table-cell"}:
             self._cell, self._attributes, self._text = True, attributes, []
+            self._length, self._link = 0, ""
         elif self._cell:
             self._write(name, attributes)
 
@@ -118,19 +177,21 @@ class _Walk:
             self._text.append("\t")
         elif name == "line-break":
             self._text.append("\n")
+        elif name == "a":
+            self._link = attributes.get("xlink:href", "")
 
     def text(self, data: str) -> None:
         """Text passes by."""
-        if self._cell and self._inside and not self._aside:
+        if self._cell and not self._aside:
+            self._length += len(data)
+            if self._length > _LONGEST_TEXT:
+                detail = f"a cell has more than {_LONGEST_TEXT:,} characters"
+                raise Refusal(Code.FILE_TOO_LARGE, detail)
             self._text.append(data)
 
     def end(self, name: str) -> None:
         """An element ends."""
-        if name == "table":
-            self._inside = False
-        elif not self._inside:
-            return
-        elif self._aside:
+        if self._aside:
             self._aside -= 1
         elif name == "table-cell":
             self._end_cell(_value(self._attributes, "".join(self._text)))
@@ -142,6 +203,8 @@ class _Walk:
     def _end_cell(self, value: str | None) -> None:
         self._cell = False
         repeat = _count(self._attributes, "columns-repeated")
+        if self._link:
+            self.parts.links[self._row + 1, self._column] = unquote(self._link)
         if value:
             width = self._column + repeat
             check_extent(1, width, self._settings)
@@ -186,12 +249,16 @@ def _value(attributes: dict[str, str], shown: str) -> str | None:
 
 
 def _number(value: str, shown: str) -> str:
-    """A number without exponent and `.0`; with its leading zeros where it is shown with them."""
+    """A number without exponent and `.0`, with the digits and the `+` that its format adds."""
     if shown in _TRUTH:
         return shown.lower()
-    number = sheet.plain(float(value))
-    is_padded = _PADDED.fullmatch(shown) is not None and shown.lstrip("0") == number
-    return shown if is_padded else number
+    number = plain(float(value))
+    if not number.isdigit() or not _PHONE_LIKE.fullmatch(shown):
+        return number
+    digits = "".join(filter(str.isdigit, shown))
+    if not digits.endswith(number) or (digits.lstrip("0") == number and "+" not in shown):
+        return number.zfill(len(digits)) if digits.endswith(number) else number
+    return shown
 
 
 def _time(value: str) -> str:

@@ -1,8 +1,12 @@
-"""Why a file is not read: raised anywhere on the way, caught once, shown as a problem."""
+"""What every kind of file is read into: rows, cells and parts of a sheet; and why one is refused.
+
+Numbers become text here, as the spreadsheet program shows them.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +19,7 @@ from schemas.codes import Code
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from importer.settings import Settings
 
@@ -32,6 +36,18 @@ class Refusal(Exception):
         super().__init__(f"{code.value}: {detail}")
         self.code = code
         self.detail = detail
+
+
+def missing_reader(kind: str) -> Refusal:
+    """The refusal of a workbook whose reader is not installed.
+
+    Args:
+        kind: such as `XLSX`.
+    """
+    detail = (
+        f"reading {kind} needs an extra; `pip install '.[xlsx]'` in the importer's folder adds it"
+    )
+    return Refusal(Code.FILE_UNREADABLE, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +76,18 @@ class Cells:
         problems: a problem frame, of whole rows and of the file.
         ignored: headers of columns that were left out.
         notes: what else a report should say of the file.
+        links: row and position of a cell -> the address that a click on it opens.
     """
 
     frame: pl.DataFrame = field(repr=False)
     problems: pl.DataFrame = field(repr=False)
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict, repr=False)
 
 
 class Sheet(Protocol):
-    """A sheet that is open: its first rows to find the header in, then what lies below it."""
+    """An open sheet: its first rows, to find the header in, then what lies below it."""
 
     def head(self) -> Sequence[Record]:
         """The rows in which the header may be, blank ones left out."""
@@ -79,7 +97,7 @@ class Sheet(Protocol):
 
 
 def schema(width: int) -> dict[str, type[pl.DataType]]:
-    """Names and types of a frame with so many columns of cells."""
+    """Names and types of a frame with `width` columns of cells."""
     return {ROW: pl.UInt32, **{str(position): pl.String for position in range(width)}}
 
 
@@ -123,33 +141,117 @@ def as_frame(rows: Sequence[int], cells: Sequence[Sequence[str | None]]) -> pl.D
     )
 
 
-_SIGNIFICANT: Final = 15  # as many digits as spreadsheet programs keep
+_SIGNIFICANT: Final = 15  # digits that spreadsheet programs keep
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _DATE: Final = re.compile(r"[dmyhs]", re.IGNORECASE)
 _ELAPSED: Final = re.compile(r"\[[hms]+\]", re.IGNORECASE)
-_ZEROS: Final = re.compile(r"0{2,20}")
 _BUILT_IN_DATES: Final = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 _BUILT_IN_ELAPSED: Final = 46
 _DAY_S: Final = 86_400
-_LEAP_BUG: Final = 60  # the 29 February 1900 that never was
+_LEAP_BUG: Final = 60  # Excel counts a 29 February 1900, which never was
 _LAST_DAY: Final = 2_958_466
+
+_TOKEN: Final = re.compile(
+    r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|_.|\*.|\[\$(?P<money>[^\]-]*)[^\]]*\]'
+    r"|\[(?P<bracket>[^\]]*)\]|(?P<general>General)|(?P<digit>[0#?])|(?P<other>.)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SECTION: Final = re.compile(r'(?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[]|["\\\[])+')
+_CONDITION: Final = re.compile(r"\[(?P<sign><=|>=|<>|<|>|=)(?P<bound>-?\d+(?:\.\d+)?)\]")
+_PLAIN_SIGNS: Final = frozenset("+-() /:123456789")  # a format shows them without quotation marks
+_COMPARE: Final = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "<>": operator.ne,
+}
 
 
 def plain(value: float) -> str:
-    """A number as a person would write it: `442079460018`, `0.3`, `-5`."""
+    """A number as a person writes it: `442079460018`, `0.3`, `-5`."""
     if math.isinf(value) or math.isnan(value):
         return str(value)
     return f"{Decimal(f'{value:.{_SIGNIFICANT}g}').normalize() + 0:f}"
 
 
-def padded(digits: str, width: int) -> str:
-    """A whole number with the leading zeros that its format shows."""
-    return digits.zfill(width) if digits.isdigit() else digits
+def shown_number(value: float, number: int, code: str | None, *, since_1904: bool = False) -> str:
+    """A number as its format shows it: a date, or its digits with those that the format adds.
+
+    Separators, currencies and rounding are not shown: `1,234.50` is `1234.5`.
+
+    Args:
+        value: of the cell.
+        number: of the format; the built-in ones may have no code of their own.
+        code: such as `dd/mm/yyyy`, `00000000000` or `"+1 "000-000-0000`.
+        since_1904: days are counted from 1904.
+    """
+    if is_date(number, code):
+        return moment(value, since_1904=since_1904, elapsed=is_elapsed(number, code))
+    digits = plain(value)
+    if not code or not digits.isdigit():
+        return digits
+    return _decorated(digits, _section(code, value))
 
 
-def zeros(code: str) -> int:
-    """How many digits a format like `00000000000` shows; 0 for every other format."""
-    return len(code) if _ZEROS.fullmatch(code) else 0
+def adds_digits(number: int, code: str | None) -> bool:
+    """Whether cells of a format show more than a reader of values gives: times, digits, a `+`."""
+    if is_date(number, code):
+        return is_elapsed(number, code)
+    return any(_decorated("7", section) != "7" for section in _sections(code or ""))
+
+
+def _sections(code: str) -> list[str]:
+    """The parts of a format: for positive and negative numbers, or for ranges of numbers."""
+    sections = _SECTION.findall(code)
+    signed = len(sections) > 1 and sections[0].startswith("+") and sections[1].startswith("-")
+    return [] if signed else sections  # `+0;-0` shows a change, not a phone
+
+
+def _section(code: str, value: float) -> str:
+    """The part of a format that applies to a number that is not negative."""
+    sections = _sections(code)
+    for section in sections:
+        condition = _CONDITION.search(section)
+        if condition is None or _COMPARE[condition["sign"]](value, float(condition["bound"])):
+            return section
+    return ""
+
+
+def _decorated(digits: str, section: str) -> str:
+    """Digits with the zeros before them and, if they have digits or a `+`, the signs around them.
+
+    A format that is not made of digits and fixed text changes nothing.
+    """
+    tokens = list(_TOKEN.finditer(section))
+    places = sum(token["digit"] is not None for token in tokens)
+    general = any(token["general"] for token in tokens)
+    foreign = any(token["other"] and token["other"] not in _PLAIN_SIGNS for token in tokens)
+    if foreign or bool(places) == general:
+        return digits
+    holders = [token["digit"] for token in tokens if token["digit"] is not None]
+    zeros = places - holders.index("0") if "0" in holders else 0
+    padded = digits.zfill(zeros)
+    texts = [
+        token["quoted"] or token["escaped"] or token["money"] or token["other"] or ""
+        for token in tokens
+    ]
+    if not any(char.isdigit() or char == "+" for text in texts for char in text):
+        return padded
+    left = list(padded)
+    parts: list[str] = []
+    for token, text in zip(reversed(tokens), reversed(texts), strict=True):
+        if token["general"]:
+            parts.append(digits)
+        elif token["digit"] is None:
+            parts.append(text)
+        else:
+            places -= 1
+            taken = left if not places else left[-1:]
+            parts.append("".join(taken))
+            del left[len(left) - len(taken) :]
+    return "".join(reversed(parts)).strip()
 
 
 def is_date(number: int, code: str | None) -> bool:
@@ -161,6 +263,8 @@ def is_date(number: int, code: str | None) -> bool:
     """
     if code is None:
         return number in _BUILT_IN_DATES
+    if code.lower().startswith("general"):
+        return False
     return _DATE.search(_LITERAL.sub("", code.partition(";")[0])) is not None
 
 
@@ -218,20 +322,20 @@ class Parts:
     Attributes:
         hidden_rows: rows that the spreadsheet program does not show.
         hidden_columns: columns that it does not show.
-        errors: cell -> what stands in it, such as `#DIV/0!`.
+        shown: cell -> its text, if that differs from its value: `#DIV/0!`, `0042`, `255:10:10`.
         merged: blocks of cells with one value, which is that of the upper left cell.
-        padded: cell -> how many digits its number is shown with.
+        links: cell -> the address that a click on it opens.
     """
 
     hidden_rows: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
-    errors: dict[tuple[int, int], str] = field(default_factory=dict)
+    shown: dict[tuple[int, int], str] = field(default_factory=dict)
     merged: list[Merged] = field(default_factory=list)
-    padded: dict[tuple[int, int], int] = field(default_factory=dict)
+    links: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 def check_extent(rows: int, columns: int, settings: Settings) -> None:
-    """Refuses a sheet that is larger than the limits before anybody makes room for it.
+    """Refuse a sheet over the limits before memory is taken for it.
 
     Raises:
         Refusal: too many rows, columns, or cells between the first and the last.
@@ -261,7 +365,7 @@ def column_letters(place: int) -> str:
 
 
 def column_place(letters: str) -> int:
-    """The opposite of `column_letters`: 0 for A, 26 for AA."""
+    """The position of a column, from its letters: 0 for A, 26 for AA."""
     place = 0
     for letter in letters:
         place = place * 26 + ord(letter) - ord("A") + 1
@@ -269,7 +373,7 @@ def column_place(letters: str) -> int:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Numbers for people: `2, 4-6, 9`, and how many more there are after ten of them."""
+    """Numbers for people: `2, 4-6, 9`; after ten runs only how many more there are."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:

@@ -12,15 +12,15 @@ from importer import problems
 from importer.loader import files, xls
 from importer.loader.delimited import open_text
 from importer.loader.files import spoken
-from importer.loader.headers import recognised, resembling, understand
+from importer.loader.headers import columns_named, resembling, understand
 from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
-from importer.loader.workbook import open_workbook
+from importer.loader.workbook import Workbook, open_workbook
 from importer.model import Source, Table
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE, returned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from importer.loader.headers import Headers
     from importer.loader.sheet import Cells, Record
@@ -37,7 +37,7 @@ def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
     """
     if not head:
         raise Refusal(Code.FILE_EMPTY, "no rows")
-    known = [recognised(record.cells, overrides) for record in head]
+    known = [len(columns_named(record.cells, overrides)) for record in head]
     if not max(known):
         known = [resembling(record.cells) for record in head]
     if max(known):
@@ -128,10 +128,11 @@ def assemble(
     """
     frame = without_blanks(cells.frame)
     frame, totals = without(frame) if last else (frame, problems.empty())
-    headers, frame = _named(header, frame, overrides)
+    headers, frame, places = _named(header, frame, overrides)
     ignored = tuple(name for name in headers.names if name in returned(headers.names))
     mapping = {name: column for name, column in headers.mapping.items() if name not in ignored}
     extra = {name: column for name, column in headers.extra.items() if name not in ignored}
+    frame, followed = _follow_links(frame, mapping, places, cells.links)
     of_file = list(found)
     if source.header_row > 1:
         of_file.append(problems.one(Code.HEADER_MOVED, detail=str(source.header_row)))
@@ -153,6 +154,7 @@ def assemble(
                 headers.problems.with_columns(here),
                 of_rows,
                 totals,
+                followed,
                 *_cell_errors(frame, mapping | extra),
             ]
         ),
@@ -162,8 +164,11 @@ def assemble(
 
 def _named(
     header: Record, frame: pl.DataFrame, overrides: Mapping[str, str]
-) -> tuple[Headers, pl.DataFrame]:
-    """The headers, and the frame under their names; columns without header and cells are gone."""
+) -> tuple[Headers, pl.DataFrame, dict[str, int]]:
+    """The headers, the frame under their names, and the position of each in the file.
+
+    Columns without header and cells are left out.
+    """
     kept, names = [], []
     for place, name in enumerate(frame.columns[1:]):
         cell = header.cells[place] if place < len(header.cells) else ""
@@ -176,7 +181,50 @@ def _named(
     headers = understand(names, overrides)
     frame = frame.select(ROW, *kept)
     frame.columns = [ROW, *headers.names]
-    return headers, frame
+    return headers, frame, dict(zip(headers.names, map(int, kept), strict=True))
+
+
+def _follow_links(
+    frame: pl.DataFrame,
+    mapping: Mapping[str, str],
+    places: Mapping[str, int],
+    links: Mapping[tuple[int, int], str],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The address behind `Email me` and the number behind `Call` instead of the text in the cell.
+
+    Returns:
+        The frame, and an info for each cell that was replaced.
+    """
+    found = []
+    for name, column in mapping.items():
+        if column not in _LINKED or not links:
+            continue
+        scheme, is_plain = _LINKED[column]
+        cells = dict(zip(frame[ROW], frame[name], strict=True))
+        now = {}
+        for (row, place), link in links.items():
+            text = cells.get(row)
+            target = link[len(scheme) :].partition("?")[0].strip()
+            known = row in cells and place == places[name] and link.lower().startswith(scheme)
+            if known and target and not is_plain(text or ""):
+                now[row] = target
+                detail = f"`{text or ''}` -> `{target}`, the link behind it"
+                found.append(
+                    problems.one(
+                        Code.VALUE_CHANGED, row=row, column=column, value=text or "", detail=detail
+                    )
+                )
+        if now:
+            cell = pl.col(ROW).replace_strict(now, default=pl.col(name), return_dtype=pl.String)
+            frame = frame.with_columns(cell.alias(name))
+    return frame, problems.joined(found)
+
+
+_LINKED: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
+    "email": ("mailto:", lambda text: "@" in text),
+    "phone_number": ("tel:", lambda text: sum(map(str.isdigit, text)) >= _FEWER_THAN_A_PHONE),
+}
+"""Column -> the scheme of links that hold its value, and whether a text holds it already."""
 
 
 def _cell_errors(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[pl.DataFrame]:
@@ -199,7 +247,7 @@ if TYPE_CHECKING:
     from importer.loader.sheet import Sheet
     from importer.settings import Settings
 
-    _Opened: TypeAlias = tuple[Sheet, Source, list[pl.DataFrame]]
+    _Open: TypeAlias = tuple[Sheet, Source, list[pl.DataFrame]]
 
 _WORKBOOKS: Final = (*files.ZIP, xls.MAGIC)
 
@@ -225,15 +273,31 @@ def load(name: str, settings: Settings) -> Table:
 def _table(data: bytes, source: Source, settings: Settings) -> Table:
     try:
         unpacked = files.unpack(data, settings.max_expanded_bytes)
-        sheet, source, found = _opened(unpacked, source, settings)
-        header = find(sheet.head(), settings.columns)
+        sheet, source, found = _open(unpacked, source, settings)
+        header = _find_header(sheet, settings)
         source = replace(source, header_row=header.row)
         return assemble(source, header, sheet.below(header), settings.columns, found)
     except Refusal as refusal:
         return _refused(source, refusal)
 
 
-def _opened(data: bytes, source: Source, settings: Settings) -> _Opened:
+def _find_header(sheet: Sheet, settings: Settings) -> Record:
+    """The header of a sheet; a refusal of one among several names them.
+
+    Raises:
+        Refusal: there is none.
+    """
+    try:
+        return find(sheet.head(), settings.columns)
+    except Refusal as refusal:
+        if not isinstance(sheet, Workbook) or not sheet.others:
+            raise
+        others = ", ".join(f"“{name}”" for name in sheet.others)
+        detail = f"{refusal.detail} in sheet “{sheet.sheet}”; --sheet can name another: {others}"
+        raise Refusal(refusal.code, detail) from refusal
+
+
+def _open(data: bytes, source: Source, settings: Settings) -> _Open:
     if not data:
         raise Refusal(Code.FILE_EMPTY, "no content")
     if data.startswith(_WORKBOOKS):

@@ -1,23 +1,23 @@
-"""The values of a sheet by way of fastexcel: all as text, dates as ISO writes them."""
+"""The sheet of a workbook that holds the candidates, with its cells as they are shown."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-import fastexcel
 import polars as pl
 
 from importer import problems
 from importer.loader import files, ods, xls, xlsx
+from importer.loader.headers import columns_named
 from importer.loader.sheet import (
     Cells,
     Parts,
     Record,
     Refusal,
-    check_extent,
     column_letters,
+    missing_reader,
     ranges,
     without_blanks,
 )
@@ -25,8 +25,7 @@ from schemas.codes import Code
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from zipfile import ZipFile
+    from collections.abc import Callable, Mapping, Sequence
 
     from importer.loader.sheet import Merged
     from importer.settings import Settings
@@ -39,10 +38,10 @@ _MIDNIGHT: Final = "T00:00:00"
 
 
 def read_values(data: bytes, sheet: str) -> pl.DataFrame:
-    """All cells of a sheet, from its first row and column on.
+    """Read all cells of a sheet by fastexcel, from the first row and column on.
 
     Args:
-        data: the workbook, XLSX or XLS, within the limits.
+        data: the workbook, XLSX, within the limits.
         sheet: name of the sheet.
 
     Returns:
@@ -51,6 +50,10 @@ def read_values(data: bytes, sheet: str) -> pl.DataFrame:
     Raises:
         Refusal: the workbook is damaged.
     """
+    try:
+        import fastexcel  # noqa: PLC0415 (optional; a CSV does not need it)
+    except ImportError:
+        raise missing_reader("XLSX") from None
     try:
         book = fastexcel.read_excel(data)
         values = book.load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string")
@@ -68,7 +71,7 @@ def read_values(data: bytes, sheet: str) -> pl.DataFrame:
 
 
 def _iso(cells: pl.Series) -> pl.Series:
-    """Dates without midnight, times without the day before time began, both joined by `T`."""
+    """Dates without midnight, times without a day, both as ISO writes them."""
     if not cells.str.contains(_MOMENT).any():
         return cells
     moments = cells.str.replace(_MOMENT, "${1}T${2}${3}")
@@ -78,11 +81,11 @@ def _iso(cells: pl.Series) -> pl.Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Hidden:
     """What was left out.
 
     Attributes:
-        detail: the rows and columns for people; empty where nothing was.
+        detail: the rows and columns for people; empty if nothing was.
         headers: of the columns.
     """
 
@@ -90,8 +93,10 @@ class Gone:
     headers: tuple[str, ...] = ()
 
 
-def without(frame: pl.DataFrame, names: Sequence[str], parts: Parts) -> tuple[pl.DataFrame, Gone]:
-    """The cells that are shown, and what is not.
+def drop_hidden(
+    frame: pl.DataFrame, names: Sequence[str], parts: Parts
+) -> tuple[pl.DataFrame, Hidden]:
+    """The visible cells, and what is hidden.
 
     Args:
         frame: `#row` and `0`, `1`, ... below the header, without blank rows.
@@ -105,25 +110,25 @@ def without(frame: pl.DataFrame, names: Sequence[str], parts: Parts) -> tuple[pl
         if place < len(names)
         and (names[place].strip() or frame[str(place)].null_count() < frame.height)
     ]
-    said = []
+    left_out = []
     if rows:
-        said.append(f"{'row' if len(rows) == 1 else 'rows'} {ranges(rows)}")
+        left_out.append(f"{'row' if len(rows) == 1 else 'rows'} {ranges(rows)}")
         frame = frame.filter(~pl.col(ROW).is_in(rows))
     if columns:
         shown = ", ".join(_named(place, names[place]) for place in columns)
-        said.append(f"{'column' if len(columns) == 1 else 'columns'} {shown}")
+        left_out.append(f"{'column' if len(columns) == 1 else 'columns'} {shown}")
         empty = pl.lit(None, dtype=pl.String)
         frame = frame.with_columns(empty.alias(str(place)) for place in columns)
     headers = tuple(names[place] for place in columns if names[place].strip())
-    return frame, Gone(" and ".join(said), headers)
+    return frame, Hidden(" and ".join(left_out), headers)
 
 
 def _named(place: int, name: str) -> str:
     return f"{column_letters(place)} (“{name}”)" if name.strip() else column_letters(place)
 
 
-def spread(frame: pl.DataFrame, merged: Sequence[Merged]) -> tuple[pl.DataFrame, str]:
-    """Merged cells read as their one value in each of their rows, and a sentence that says so.
+def spread_merged(frame: pl.DataFrame, merged: Sequence[Merged]) -> tuple[pl.DataFrame, str]:
+    """Repeat the value of merged cells in each of their rows; and a sentence that says so.
 
     Only empty cells of the block's first column are filled, in rows that are not blank.
     """
@@ -149,16 +154,11 @@ def spread(frame: pl.DataFrame, merged: Sequence[Merged]) -> tuple[pl.DataFrame,
     return frame, f"Merged cells were read as their value in each of their rows: {shown}."
 
 
-def shown(frame: pl.DataFrame, parts: Parts) -> pl.DataFrame:
-    """The cells as the spreadsheet program shows them: errors by name, padded numbers whole."""
+def replace_shown(frame: pl.DataFrame, parts: Parts) -> pl.DataFrame:
+    """The cells as the spreadsheet program shows them: errors by name, digits of formats."""
     columns: dict[int, dict[int, str]] = {}
-    for (row, place), error in parts.errors.items():
-        columns.setdefault(place, {})[row] = error
-    for (row, place), digits in parts.padded.items():
-        if str(place) in frame.columns and row <= frame.height:
-            value = frame[str(place)][row - 1]
-            if value is not None and value.isdigit() and len(value) < digits:
-                columns.setdefault(place, {})[row] = value.zfill(digits)
+    for (row, place), text in parts.shown.items():
+        columns.setdefault(place, {})[row] = text
     return _with(frame, columns)
 
 
@@ -181,6 +181,7 @@ def _with(frame: pl.DataFrame, columns: Mapping[int, Mapping[int, str]]) -> pl.D
 
 
 HEADER_ROWS: Final = 20
+_CONTACTS: Final = frozenset({"phone_number", "email"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,14 +190,18 @@ class Workbook:
 
     Attributes:
         sheet: its name.
-        frame: `#row` and `0`, `1`, ... (text) for all columns, hidden parts too.
+        frame: `#row` and `0`, `1`, ... (text) for all columns, hidden ones too.
         parts: what it has beside values.
+        others: names of the other visible sheets.
+        rivals: those of them that hold a candidate list, too.
         notes: what else a report should say of the workbook.
     """
 
     sheet: str
     frame: pl.DataFrame = field(repr=False)
     parts: Parts = field(repr=False)
+    others: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def head(self) -> list[Record]:
@@ -216,68 +221,127 @@ class Workbook:
         frame = without_blanks(self.frame.filter(pl.col(ROW) > header.row))
         (cells,) = self.frame.filter(pl.col(ROW) == header.row).rows()
         names = [cell or "" for cell in cells[1:]]
-        shown, gone = without(frame, names, self.parts)
-        found = problems.empty()
-        if gone.detail:
-            found = problems.one(Code.ROWS_HIDDEN, detail=gone.detail)
-        shown, filled = spread(shown, self.parts.merged)
-        notes = (*self.notes, filled) if filled else self.notes
-        return Cells(shown, found, ignored=gone.headers, notes=notes)
+        visible, hidden = drop_hidden(frame, names, self.parts)
+        found = []
+        if hidden.detail:
+            found.append(problems.one(Code.ROWS_HIDDEN, detail=hidden.detail))
+        if self.rivals:
+            detail = f"sheet “{self.sheet}” was read, not {_quoted(self.rivals)}"
+            found.append(problems.one(Code.SHEETS_NOT_READ, detail=detail))
+        visible, filled = spread_merged(visible, self.parts.merged)
+        return Cells(
+            visible,
+            problems.joined(found),
+            ignored=hidden.headers,
+            notes=(*self.notes, filled) if filled else self.notes,
+            links=self.parts.links,
+        )
 
 
 def open_workbook(data: bytes, settings: Settings) -> Workbook:
-    """Reads the first visible sheet, or the one that the settings name.
+    """Read the sheet that the settings name, or else the one that holds the candidates.
+
+    That is the first visible sheet if it holds a candidate list or no other does, else the only
+    one that does.
 
     Args:
         data: XLSX, XLSM, XLS or ODS, unpacked to no more than the limit.
-        settings: the sheet and the limits.
+        settings: the sheet, the limits, and headers that are known beside the aliases.
 
     Raises:
         Refusal: it is damaged or locked, has no such sheet, or is over a limit.
     """
     if data.startswith(xls.MAGIC):
-        return _xls(data, settings)
+        old = xls.open_book(data)
+        return _choose(xls.sheet_names(old), lambda place: xls.read(old, place, settings), settings)
     book = files.open_zip(data)
-    return _ods(book, settings) if files.is_ods(book) else _xlsx(book, data, settings)
+    if files.is_ods(book):
+        sheets = ods.read_sheets(book, settings)
+        names = [(sheet.name, sheet.visible) for sheet in sheets]
+        return _choose(names, lambda place: sheets[place].read(), settings)
+    package = xlsx.open_package(book)
+    xlsx.check_strings(package)
+    names = [(sheet.name, sheet.visible) for sheet in package.sheets]
+    return _choose(names, lambda place: _read_xlsx(package, place, data, settings), settings)
 
 
-def _xlsx(book: ZipFile, data: bytes, settings: Settings) -> Workbook:
-    sheets = xlsx.sheet_names(book)
-    place, notes = _choose([(sheet.name, sheet.visible) for sheet in sheets], settings.sheet)
-    sheet = sheets[place]
-    rows, columns, special = xlsx.extent(book, sheet.path)
-    check_extent(rows, columns, settings)
-    padded = xlsx.padded_styles(book)
-    parts = xlsx.parts(book, sheet.path, padded) if special or padded else Parts()
-    return Workbook(sheet.name, shown(read_values(data, sheet.name), parts), parts, notes)
+def _read_xlsx(
+    package: xlsx.Package, place: int, data: bytes, settings: Settings
+) -> tuple[pl.DataFrame, Parts]:
+    sheet = package.sheets[place]
+    special = xlsx.check_sheet(package, sheet, settings)
+    formats = xlsx.special_formats(package)
+    parts = xlsx.read_parts(package, sheet, formats) if special or formats else Parts()
+    if not package.usual:
+        data = xlsx.usual_package(package, sheet)
+    return replace_shown(read_values(data, sheet.name), parts), parts
 
 
-def _xls(data: bytes, settings: Settings) -> Workbook:
-    stream = xls.workbook_stream(data)
-    book = xls.read_globals(stream)
-    place, notes = _choose([(sheet.name, sheet.visible) for sheet in book.sheets], settings.sheet)
-    frame, parts = xls.read(stream, book, book.sheets[place], settings)
-    return Workbook(book.sheets[place].name, frame, parts, notes)
+def _choose(
+    sheets: Sequence[tuple[str, bool]],
+    read: Callable[[int], tuple[pl.DataFrame, Parts]],
+    settings: Settings,
+) -> Workbook:
+    """The sheet to read, beside what a report should say about the others.
 
-
-def _ods(book: ZipFile, settings: Settings) -> Workbook:
-    sheets = ods.sheet_names(book)
-    place, notes = _choose(sheets, settings.sheet)
-    frame, parts = ods.read(book, sheets[place][0], settings)
-    return Workbook(sheets[place][0], frame, parts, notes)
-
-
-def _choose(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> tuple[int, tuple[str, ...]]:
-    """The position of the sheet to read, and what a report should say about the others."""
+    Args:
+        sheets: name of each sheet, and whether it is visible.
+        read: reads the sheet at a position.
+        settings: the sheet that is wanted.
+    """
     names = [name for name, _ in sheets]
-    visible = [place for place, (_, shown) in enumerate(sheets) if shown]
-    if wanted is not None:
-        if wanted in names:
-            return names.index(wanted), ()
-        there = ", ".join(f"“{name}”" for name in names)
-        raise Refusal(Code.FILE_UNREADABLE, f"it has no sheet “{wanted}”; it has {there}")
+    visible = [place for place, (_, is_visible) in enumerate(sheets) if is_visible]
+    if settings.sheet is not None:
+        if settings.sheet not in names:
+            detail = f"it has no sheet “{settings.sheet}”; it has {_quoted(names)}"
+            raise Refusal(Code.FILE_UNREADABLE, detail)
+        return Workbook(settings.sheet, *read(names.index(settings.sheet)))
     if not visible:
-        raise Refusal(Code.FILE_UNREADABLE, "none of its sheets is visible")
-    others = ", ".join(f"“{names[place]}”" for place in visible[1:])
-    said = f"Sheet “{names[visible[0]]}” was read; not read: {others} (--sheet)."
-    return visible[0], (said,) if others else ()
+        detail = f"none of its sheets is visible ({_quoted(names)}); --sheet reads one all the same"
+        raise Refusal(Code.FILE_UNREADABLE, detail)
+    first = Workbook(names[visible[0]], *read(visible[0]))
+    if len(visible) == 1:
+        return first
+    rest = [_readable(names[place], place, read) for place in visible[1:]]
+    holders = [book for book in rest if book is not None and _holds_list(book, settings)]
+    chosen = first
+    if holders and not _holds_list(first, settings):
+        if len(holders) > 1:
+            lists = _quoted([book.sheet for book in holders])
+            detail = (
+                f"not in sheet “{first.sheet}”; sheets {lists} hold lists, so name one: --sheet"
+            )
+            raise Refusal(Code.HEADER_NOT_FOUND, detail)
+        (chosen,) = holders
+    others = tuple(names[place] for place in visible if names[place] != chosen.sheet)
+    return replace(
+        chosen,
+        others=others,
+        rivals=tuple(book.sheet for book in holders if book is not chosen),
+        notes=(f"Sheet “{chosen.sheet}” was read; not read: {_quoted(others)} (--sheet).",),
+    )
+
+
+def _readable(
+    name: str, place: int, read: Callable[[int], tuple[pl.DataFrame, Parts]]
+) -> Workbook | None:
+    """A sheet that may be looked at instead of the first; None if it cannot be read."""
+    try:
+        return Workbook(name, *read(place))
+    except Refusal:
+        return None
+
+
+def _holds_list(book: Workbook, settings: Settings) -> bool:
+    """Whether a sheet has a row of headers that reach a candidate, and something below it."""
+    head = book.head()
+    listed = [
+        record
+        for record in head
+        if len(named := columns_named(record.cells, settings.columns)) > 1 and named & _CONTACTS
+    ]
+    return bool(listed) and book.frame[ROW][-1] > listed[0].row
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"“{name}”" for name in names)

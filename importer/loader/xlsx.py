@@ -1,32 +1,51 @@
-"""What is in an XLSX beside values, read from its XML: sheets, hidden parts, errors, merges."""
+"""What fastexcel does not tell of an XLSX: its parts, sheets, hidden cells, formats and links."""
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+from xml.sax.saxutils import quoteattr
 
 from importer.loader.files import member_chunks
 from importer.loader.safe_xml import parse
-from importer.loader.sheet import NOT_SAVED, Merged, Parts, Refusal, column_place, zeros
+from importer.loader.sheet import (
+    NOT_SAVED,
+    Merged,
+    Parts,
+    Refusal,
+    adds_digits,
+    check_extent,
+    column_place,
+    shown_number,
+)
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    import zipfile
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from importer.settings import Settings
+
+_ROOT_RELATIONS: Final = "_rels/.rels"
 _WORKBOOK: Final = "xl/workbook.xml"
+_STRINGS: Final = "xl/sharedStrings.xml"
+_STYLES: Final = "xl/styles.xml"
 _CELL: Final = re.compile(
     rb"<(?:\w+:)?c\s[^>]{0,200}?\br\s*=\s*[\"']([A-Z]{1,3})([0-9]{1,7})[\"'][^>]*+(?<!/)>"
 )
 _SPECIAL: Final = re.compile(
-    rb"\b(?:hidden|zeroHeight)\s*=\s*[\"'](?:1|t|on)|<(?:\w+:)?(?:mergeCell|f)\b"
+    rb"\b(?:hidden|zeroHeight)\s*=\s*[\"'](?:1|t|on)|<(?:\w+:)?(?:mergeCell|f|hyperlink)\b"
     rb"|\bt\s*=\s*[\"']e[\"']"
     rb"|\b(?:ht|width)\s*=\s*[\"']0[\"']"
 )
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
-_LONGEST_TAG: Final = 1 << 24
+_LINK_FORMULA: Final = re.compile(r'\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
+_LONGEST_TEXT: Final = 1 << 20  # bytes without a tag; a cell of Excel has 32,767 characters at most
 _TRUE: Final = frozenset({"1", "true", "on"})
 
 
@@ -45,172 +64,358 @@ class SheetName:
     visible: bool
 
 
-def sheet_names(book: zipfile.ZipFile) -> list[SheetName]:
-    """The worksheets of a workbook, in the order of their tabs.
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The parts of a workbook, found by the relations in it, whatever their names.
+
+    Attributes:
+        book: the archive.
+        sheets: the worksheets, in the order of their tabs.
+        strings: path of the shared strings; None if there are none.
+        styles: path of the number formats; None if there are none.
+        since_1904: days are counted from 1904.
+        usual: fastexcel finds and understands every part as it is.
+    """
+
+    book: zipfile.ZipFile
+    sheets: tuple[SheetName, ...]
+    strings: str | None
+    styles: str | None
+    since_1904: bool
+    usual: bool
+
+
+def open_package(book: zipfile.ZipFile) -> Package:
+    """Find the parts of a workbook.
 
     Raises:
         Refusal: the workbook is damaged.
     """
-    targets: dict[str, str] = {}
-    found: list[tuple[str, str, bool]] = []
+    names = _Names(book)
+    root = _relations(book, names.find(_ROOT_RELATIONS), "")
+    main = next((target for kind, target in root.values() if kind == "officeDocument"), _WORKBOOK)
+    path = PurePosixPath(main)
+    folder = "" if str(path.parent) == "." else f"{path.parent}/"
+    relations = _relations(book, names.find(f"{folder}_rels/{path.name}.rels"), folder)
+    sheets: list[SheetName] = []
+    dates: list[str] = []
 
-    def relation(name: str, attributes: dict[str, str]) -> None:
-        if name == "Relationship" and attributes.get("Type", "").endswith("/worksheet"):
-            targets[attributes.get("Id", "")] = attributes.get("Target", "")
-
-    def sheet(name: str, attributes: dict[str, str]) -> None:
-        if name == "sheet":
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if name == "workbookPr":
+            dates.append(attributes.get("date1904", ""))
+        elif name == "sheet":
             key = next((v for k, v in attributes.items() if k.rpartition(":")[2] == "id"), "")
-            visible = attributes.get("state", "visible") == "visible"
-            found.append((attributes.get("name", ""), key, visible))
+            kind, target = relations.get(key, ("", ""))
+            if kind == "worksheet":
+                visible = attributes.get("state", "visible") == "visible"
+                sheets.append(
+                    SheetName(attributes.get("name", ""), names.find(target) or target, visible)
+                )
 
-    parse(member_chunks(book, "xl/_rels/workbook.xml.rels"), relation)
-    parse(member_chunks(book, _WORKBOOK), sheet)
-    return [
-        SheetName(name, _path(targets[key]), visible)
-        for name, key, visible in found
-        if key in targets
-    ]
+    parse(member_chunks(book, names.find(main) or main), start)
+    parts = dict(relations.values())
+    since_1904 = bool(dates) and dates[0] in _TRUE
+    strings, styles = (
+        names.find(parts[kind]) if kind in parts else names.find(usual)
+        for kind, usual in (("sharedStrings", _STRINGS), ("styles", _STYLES))
+    )
+    return Package(
+        book,
+        tuple(sheets),
+        strings,
+        styles,
+        since_1904,
+        usual=not names.odd
+        and main == _WORKBOOK
+        and strings in {None, _STRINGS}
+        and styles in {None, _STYLES}
+        and not (since_1904 and len(dates) > 1),  # calamine lets the last one decide
+    )
 
 
-def _path(target: str) -> str:
-    return target[1:] if target.startswith("/") else str(PurePosixPath("xl") / target)
+class _Names:
+    """The members of an archive by names that ignore case and the kind of slash."""
+
+    def __init__(self, book: zipfile.ZipFile) -> None:
+        self._names = {plain_path(name): name for name in book.namelist()}
+        self.odd = any("\\" in name or name.startswith("/") for name in book.namelist())
+
+    def find(self, path: str) -> str | None:
+        """The member at a path, as it is called; None if there is none."""
+        found = self._names.get(plain_path(path))
+        self.odd = self.odd or (found is not None and found != path)
+        return found
 
 
-def extent(book: zipfile.ZipFile, path: str) -> tuple[int, int, bool]:
-    """How many rows and columns a sheet spans, and whether anything in it is special.
+def plain_path(name: str) -> str:
+    """A path in an archive in lower case, with `/` and without one at its start."""
+    return name.replace("\\", "/").lstrip("/").lower()
 
-    Special is whatever `parts` looks for; a plain sheet need not be walked through for it.
+
+def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str, tuple[str, str]]:
+    """The relations of a part: id -> kind and path of what it refers to.
+
+    Args:
+        book: the archive.
+        path: of the part's relations; None if it has none.
+        folder: of the part, with `/` at its end.
     """
-    rows = columns = 0
+    found: dict[str, tuple[str, str]] = {}
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if name == "Relationship":
+            kind = attributes.get("Type", "").rpartition("/")[2]
+            target = attributes.get("Target", "")
+            if attributes.get("TargetMode") != "External":
+                target = _resolved(folder, target)
+            found[attributes.get("Id", str(len(found)))] = kind, target
+
+    if path is not None:
+        parse(member_chunks(book, path), start)
+    return found
+
+
+def _resolved(folder: str, target: str) -> str:
+    """A path that is relative to a folder, without `.` and `..`."""
+    target = target.replace("\\", "/")
+    steps: list[str] = []
+    for step in (target if target.startswith("/") else folder + target).split("/"):
+        if step == "..":
+            del steps[-1:]
+        elif step not in {"", "."}:
+            steps.append(step)
+    return "/".join(steps)
+
+
+def usual_package(package: Package, sheet: SheetName) -> bytes:
+    """The workbook again, with one sheet and with its parts where fastexcel looks for them."""
+    types = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    parts = {"worksheet": ("xl/worksheets/sheet1.xml", sheet.path)}
+    if package.strings is not None:
+        parts["sharedStrings"] = (_STRINGS, package.strings)
+    if package.styles is not None:
+        parts["styles"] = (_STYLES, package.styles)
+    relations = "".join(
+        f'<Relationship Id="{kind}" Type="{types}/{kind}" Target="/{path}"/>'
+        for kind, (path, _) in parts.items()
+    )
+    around = "http://schemas.openxmlformats.org/package/2006"
+    texts = {
+        "[Content_Types].xml": f'<Types xmlns="{around}/content-types"/>',
+        _ROOT_RELATIONS: f'<Relationships xmlns="{around}/relationships"><Relationship Id="r"'
+        f' Type="{types}/officeDocument" Target="{_WORKBOOK}"/></Relationships>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{around}/relationships">'
+        f"{relations}</Relationships>",
+        _WORKBOOK: '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+        f' xmlns:r="{types}"><workbookPr date1904="{int(package.since_1904)}"/><sheets>'
+        f'<sheet name={quoteattr(sheet.name)} sheetId="1" r:id="worksheet"/></sheets></workbook>',
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as after:
+        for path, text in texts.items():
+            after.writestr(path, text)
+        for path, member in parts.values():
+            with after.open(path, "w") as part:
+                for chunk in member_chunks(package.book, member):
+                    part.write(chunk)
+    return file.getvalue()
+
+
+def check_strings(package: Package) -> None:
+    """Refuse shared strings that no spreadsheet program writes, before they take memory.
+
+    Raises:
+        Refusal: one is too long.
+    """
+    if package.strings is not None:
+        for _ in _whole_tags(member_chunks(package.book, package.strings)):
+            pass
+
+
+def check_sheet(package: Package, sheet: SheetName, settings: Settings) -> bool:
+    """Refuse a sheet over the limits while it is unpacked.
+
+    Returns:
+        Whether anything in it is special, so that `read_parts` must walk through it.
+
+    Raises:
+        Refusal: it is over a limit, or damaged.
+    """
+    last = columns = tags = 0
     special = False
-    for part in _whole_tags(member_chunks(book, path)):
+    for part in _whole_tags(member_chunks(package.book, sheet.path)):
+        tags += part.count(b"<row") + part.count(b":row ")
         cells = _CELL.findall(part)
         if cells:
             letters = {letter for letter, _ in cells}
             columns = max(columns, *(column_place(letter.decode()) + 1 for letter in letters))
-            rows = max(rows, *(int(row) for _, row in cells))
+            last = max(last, *(int(row) for _, row in cells))
+        check_extent(max(last, tags if not last else 0), columns, settings)
         special = special or _SPECIAL.search(part) is not None
-    return rows, columns, special
+    return special
 
 
 def _whole_tags(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes, parted after the end of a tag."""
+    """The same bytes, cut only after the end of a tag."""
     rest = b""
     for chunk in chunks:
         end = chunk.rfind(b">") + 1
         if not end:
             rest += chunk
-            if len(rest) > _LONGEST_TAG:
-                raise Refusal(Code.FILE_UNREADABLE, "a part of the workbook is damaged")
+            if len(rest) > _LONGEST_TEXT + len(chunk):
+                detail = f"a cell has more than {_LONGEST_TEXT:,} bytes"
+                raise Refusal(Code.FILE_TOO_LARGE, detail)
             continue
         yield rest + chunk[:end]
         rest = chunk[end:]
     yield rest
 
 
-def padded_styles(book: zipfile.ZipFile) -> dict[int, int]:
-    """Style -> digits, for styles that show a number with leading zeros (`00000000000`)."""
-    if "xl/styles.xml" not in book.namelist():
+def special_formats(package: Package) -> dict[int, tuple[int, str | None]]:
+    """Style -> number and code of its format, for formats that show more than a value."""
+    if package.styles is None:
         return {}
-    formats: dict[str, int] = {}
-    styles: list[int] = []
+    codes: dict[str, str] = {}
+    styles: list[str] = []
     inside = False
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal inside
         if name == "numFmt":
-            formats[attributes.get("numFmtId", "")] = zeros(attributes.get("formatCode", ""))
+            codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
         elif name == "cellXfs":
             inside = True
         elif name == "xf" and inside:
-            styles.append(formats.get(attributes.get("numFmtId", ""), 0))
+            styles.append(attributes.get("numFmtId", "0"))
 
     def end(name: str) -> None:
         nonlocal inside
         inside = inside and name != "cellXfs"
 
-    parse(member_chunks(book, "xl/styles.xml"), start, end)
-    return {style: digits for style, digits in enumerate(styles) if digits}
+    parse(member_chunks(package.book, package.styles), start, end)
+    formats = {key: (int(key or 0), codes.get(key)) for key in styles}
+    special = {key for key, known in formats.items() if adds_digits(*known)}
+    return {style: formats[key] for style, key in enumerate(styles) if key in special}
 
 
-def parts(book: zipfile.ZipFile, path: str, padded: dict[int, int]) -> Parts:
-    """Walks through a sheet for what its values do not tell.
+def read_parts(
+    package: Package, sheet: SheetName, formats: Mapping[int, tuple[int, str | None]]
+) -> Parts:
+    """Walk through a sheet for what its values do not tell.
 
     Args:
-        book: the workbook.
-        path: of the sheet's XML in it.
-        padded: from `padded_styles`.
+        package: the workbook.
+        sheet: one of its sheets.
+        formats: from `special_formats`.
 
     Raises:
         Refusal: the sheet is damaged.
     """
-    walk = _Walk(padded)
-    parse(member_chunks(book, path), walk.start, walk.end, walk.text)
+    path = PurePosixPath(sheet.path.replace("\\", "/"))
+    relations = _Names(package.book).find(f"{path.parent}/_rels/{path.name}.rels")
+    targets = {
+        key: target
+        for key, (kind, target) in _relations(package.book, relations, "").items()
+        if kind == "hyperlink"
+    }
+    walk = _Walk(
+        targets,
+        {
+            style: partial(shown_number, number=number, code=code, since_1904=package.since_1904)
+            for style, (number, code) in formats.items()
+        },
+    )
+    parse(member_chunks(package.book, sheet.path), walk.start, walk.end, walk.text)
     return walk.found
 
 
 class _Walk:
     """What is known while the elements of a sheet pass by."""
 
-    def __init__(self, padded: dict[int, int]) -> None:
+    def __init__(
+        self, targets: Mapping[str, str], formats: Mapping[int, Callable[[float], str]]
+    ) -> None:
         self.found = Parts()
-        self._padded = padded
+        self._targets = targets
+        self._formats = formats
         self._row = self._column = 0
-        self._formula = self._error = self._text = self._reading = False
-        self._value = ""
+        self._has_formula = self._is_error = self._is_text = False
+        self._shown: Callable[[float], str] | None = None
+        self._into: list[str] | None = None
+        self._value: list[str] = []
+        self._formula: list[str] = []
         self._zero_height = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
         if name == "c":
-            self._cell(attributes)
+            self._start_cell(attributes)
         elif name == "f":
-            self._formula = True
+            self._has_formula = True
+            self._into = self._formula
         elif name == "v":
-            self._reading = self._error or self._formula
+            if self._is_error or self._has_formula or self._shown:
+                self._into = self._value
         elif name == "row":
             self._row = int(attributes.get("r") or self._row + 1)
             self._column = 0
             if _is_hidden(attributes, "ht", default=self._zero_height):
                 self.found.hidden_rows.add(self._row)
-        elif name == "col" and _is_hidden(attributes, "width", default=False):
+        elif name in _OF_SHEET:
+            self._note(name, attributes)
+
+    def _note(self, name: str, attributes: dict[str, str]) -> None:
+        """An element that is about columns, rows or cells elsewhere."""
+        if name == "col" and _is_hidden(attributes, "width", default=False):
             first, last = int(attributes["min"]), int(attributes["max"])
             self.found.hidden_columns.update(range(first - 1, min(last, 1 << 14)))
         elif name == "mergeCell":
             self._merge(attributes.get("ref", ""))
         elif name == "sheetFormatPr":
             self._zero_height = attributes.get("zeroHeight", "") in _TRUE
+        elif name == "hyperlink":
+            key = next((v for k, v in attributes.items() if k.rpartition(":")[2] == "id"), "")
+            place = _REFERENCE.match(attributes.get("ref", ""))
+            if place is not None and key in self._targets:
+                at = int(place[2]), column_place(place[1])
+                self.found.links[at] = unquote(self._targets[key])
 
     def end(self, name: str) -> None:
         """An element ends."""
-        if name == "v":
-            self._reading = False
+        if name in {"v", "f"}:
+            self._into = None
         elif name == "c":
-            place = (self._row, self._column - 1)
-            if self._error:
-                self.found.errors[place] = self._value or "#ERROR!"
-            elif self._formula and not self._value and not self._text:
-                self.found.errors[place] = NOT_SAVED
+            self._end_cell((self._row, self._column - 1), "".join(self._value))
 
     def text(self, data: str) -> None:
         """Text passes by."""
-        if self._reading:
-            self._value += data
+        if self._into is not None:
+            self._into.append(data)
 
-    def _cell(self, attributes: dict[str, str]) -> None:
+    def _start_cell(self, attributes: dict[str, str]) -> None:
         reference = _REFERENCE.fullmatch(attributes.get("r", ""))
         if reference is not None:
-            self._column = column_place(reference.group(1)) + 1
+            self._column = column_place(reference[1]) + 1
         else:
             self._column += 1
-        self._formula = self._reading = False
-        self._error = attributes.get("t") == "e"
-        self._text = attributes.get("t") in {"str", "inlineStr", "s"}
-        self._value = ""
-        digits = self._padded.get(int(attributes.get("s") or 0), 0)
-        if digits and attributes.get("t", "n") == "n":
-            self.found.padded[self._row, self._column - 1] = digits
+        kind = attributes.get("t", "n")
+        self._has_formula = False
+        self._is_error = kind == "e"
+        self._is_text = kind in {"str", "inlineStr", "s"}
+        self._value, self._formula, self._into = [], [], None
+        self._shown = None
+        if kind == "n" and self._formats:
+            self._shown = self._formats.get(int(attributes.get("s") or 0))
+
+    def _end_cell(self, place: tuple[int, int], value: str) -> None:
+        if self._is_error:
+            self.found.shown[place] = value or "#ERROR!"
+        elif self._has_formula and not value and not self._is_text:
+            self.found.shown[place] = NOT_SAVED
+        elif self._shown is not None and value:
+            self.found.shown[place] = self._shown(float(value))
+        if self._has_formula and (link := _LINK_FORMULA.match("".join(self._formula))):
+            self.found.links[place] = unquote(link[1])
 
     def _merge(self, reference: str) -> None:
         ends = [_REFERENCE.fullmatch(corner) for corner in reference.split(":")]
@@ -219,6 +424,9 @@ class _Walk:
             self.found.merged.append(
                 Merged(int(top), column_place(left), int(bottom), column_place(right))
             )
+
+
+_OF_SHEET: Final = frozenset({"col", "mergeCell", "sheetFormatPr", "hyperlink"})
 
 
 def _is_hidden(attributes: dict[str, str], size: str, *, default: bool) -> bool:

@@ -53,6 +53,7 @@ FILE_CODES: Final = {
     "header-not-found",
     "header-moved",
     "rows-hidden",
+    "sheets-not-read",
     "totals-skipped",
     "column-missing",
     "column-duplicate",

@@ -14,7 +14,7 @@ from openpyxl import Workbook as Book
 
 from importer.loader import xls
 from importer.loader.sheet import Merged, Refusal, column_letters, column_place, ranges
-from importer.loader.workbook import open_workbook, spread
+from importer.loader.workbook import open_workbook, spread_merged
 from importer.settings import Settings
 from schemas.codes import Code
 from schemas.columns import ROW
@@ -142,12 +142,14 @@ def test_a_locked_workbook() -> None:
     assert "password" in refused(bytes(header) + fat + bytes(entry).ljust(512, b"\0")).detail
 
 
-def test_strings_over_the_break_of_a_record() -> None:
-    """A shared string goes on in the next record, perhaps in another width."""
-    book = xls.Globals()
-    parts = [b"\x05\x00\x00Ab", b"\x01" + "łód".encode("utf-16-le"), b"\x01\x00\x00x"]
-    strings = xls.Strings(parts, book)
-    assert strings.text() == "Abłód"
+@pytest.mark.parametrize(
+    ("stream", "reason"),
+    [("WordDocument", "Word document"), ("EncryptedPackage", "password"), ("Other", "damaged")],
+)
+def test_compound_files_of_other_programs(stream: str, reason: str) -> None:
+    """A compound file that is no workbook is named for what it is, if its streams tell."""
+    data = xls.MAGIC + bytes(600) + stream.encode("utf-16-le") + bytes(600)
+    assert reason in refused(data).detail
 
 
 def test_a_value_is_spread_over_merged_rows_only_where_there_are_rows() -> None:
@@ -156,7 +158,7 @@ def test_a_value_is_spread_over_merged_rows_only_where_there_are_rows() -> None:
         {ROW: [2, 3, 5], "0": ["a", None, None], "1": ["x", "y", None]},
         schema={ROW: pl.UInt32, "0": pl.String, "1": pl.String},
     )
-    now, said = spread(frame, [Merged(2, 0, 9, 0), Merged(2, 1, 3, 1), Merged(4, 1, 5, 1)])
+    now, said = spread_merged(frame, [Merged(2, 0, 9, 0), Merged(2, 1, 3, 1), Merged(4, 1, 5, 1)])
     assert now["0"].to_list() == ["a", "a", "a"]
     assert now["1"].to_list() == ["x", "y", None]
     assert "A2:A9" in said
