@@ -41,8 +41,8 @@ parity: $(STAMP)  ## phones in bulk beside phonenumbers itself: millions of numb
 	$(BIN)/python -m tests.support.bench.parity
 
 proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice, nobody lost
-	$(BIN)/python -m tests.crash.writes --rows 8
-	$(BIN)/python -m tests.crash.writes --rows 3 --pairs
+	$(BIN)/python -m tests.crash.every_write --rows 8
+	$(BIN)/python -m tests.crash.every_write --rows 3 --pairs
 	$(BIN)/python -m tests.crash.proof --seed 1 2 3
 
 $(RIVALS_STAMP): tests/support/bench/requirements.txt

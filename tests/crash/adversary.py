@@ -1,4 +1,4 @@
-"""The adversary: a seeded mind that kills the importer and the sandbox at the worst moments."""
+"""The adversary: kills the importer and the sandbox at seeded random moments."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tests.crash.verdict import submissions
-from tests.crash.world import LIST
+from tests.crash.audit import submissions
+from tests.crash.installation import LIST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.crash.nursery import Life, Nursery
-    from tests.crash.world import World
+    from tests.crash.fork_server import Child, ForkServer
+    from tests.crash.installation import Installation
 
 FAULTS: Final = (
     "429:0.003:0,503:0.003:0,500:0.004,500-after:0.006,502-after:0.003,422:0.003,reset-before:0.006,"
@@ -27,12 +27,12 @@ FAULTS: Final = (
     "late:0.008:0.7,slow:0.004:0.2,"
     "list-500:0.01,list-reset:0.005,list-garbage:0.005,list-503:0.01:0,list-half-body:0.005"
 )
-"""What goes wrong by itself, besides the kills; lists are truthful, if they can be read."""
+"""Faults besides the kills; a list that can be read is true."""
 
 KILLED: Final = -signal.SIGKILL
 TICK_S: Final = 0.004
 _PLANNING, _RECONCILING = 0.25, 0.2
-"""How many of the kills come while a process still plans, and while it asks for its doubts."""
+"""Share of the kills during planning, and during reconciliation."""
 
 _SLOWEST_S: Final = 60.0
 _GOOD_ENDS: Final = frozenset({0, 1, 2, 4, 5, 6})
@@ -44,126 +44,135 @@ class Tally:
     """What the adversary did.
 
     Attributes:
-        kills: of the importer, by what it was doing at that moment.
-        lives: processes of the importer.
+        kills: killed importer processes, by what they were doing.
+        processes: started importer processes.
         restarts: of the sandbox.
-        complaints: what a process said that none should.
+        complaints: unexpected exit codes and tracebacks.
     """
 
     kills: dict[str, int] = field(default_factory=dict)
-    lives: int = 0
+    processes: int = 0
     restarts: int = 0
     complaints: list[str] = field(default_factory=list)
 
 
 class Adversary:
-    """Lets processes live at one desk, and ends most of them.
+    """Starts importer processes in one installation and kills most of them.
 
     Args:
-        world: the desk; its sandbox is open.
-        nursery: starts processes.
-        kills: how many it means to kill.
-        restarts: how often it means to kill the sandbox.
+        installation: its sandbox is running.
+        fork_server: starts processes.
+        kills: number of processes to kill.
+        restarts: number of times to kill the sandbox.
         seed: of every choice.
     """
 
     def __init__(
-        self, world: World, nursery: Nursery, *, kills: int, restarts: int, seed: int
+        self,
+        installation: Installation,
+        fork_server: ForkServer,
+        *,
+        kills: int,
+        restarts: int,
+        seed: int,
     ) -> None:
-        self._world = world
-        self._nursery = nursery
+        self._installation = installation
+        self._fork_server = fork_server
         self._to_kill = kills
         self._to_restart = restarts
         self._dice = random.Random(seed)
-        self._accepted = world.accepted()
+        self._accepted = installation.accepted()
         self.tally = Tally()
 
-    def rage(self) -> None:
-        """Kill process after process until enough are dead."""
+    def kill_processes(self) -> None:
+        """Start and kill processes until enough are dead."""
         while (left := self._to_kill - sum(self.tally.kills.values())) > 0:
-            life = self._start(self._command())
+            child = self._start(self._command())
             if self._dice.random() < (self._to_restart - self.tally.restarts) / left:
-                self._world.restart(FAULTS)
+                self._installation.restart(FAULTS)
                 self.tally.restarts += 1
-            self._kill(life, left)
+            self._kill(child, left)
 
-    def relent(self) -> None:
-        """Lets the work be finished: faults end, and nothing is killed any more."""
-        self._world.restart("")
+    def finish(self) -> None:
+        """Let the importer finish, without faults and kills."""
+        self._installation.restart("")
         for command in (("run", LIST, "--yes"), ("reconcile",)) * 5:
             self._start(command)
-            self._end(self._nursery.ended())
+            self._end(self._fork_server.wait())
             if all(state in {"created", "rejected"} for _, state, _, _ in self._submissions()):
                 return
 
     def _submissions(self) -> list[tuple[int, str, str | None, str]]:
-        known = submissions(self._world.ledger)
+        known = submissions(self._installation.ledger)
         return known or [(0, "planned", None, "")]
 
     def _command(self) -> tuple[str, ...]:
-        """Mostly resume; sometimes the whole file again, or a look at the list."""
-        if not self._world.ledger.exists() or self._dice.random() < 0.12:
+        """Mostly resume; sometimes run the whole file again, or reconcile."""
+        if not self._installation.ledger.exists() or self._dice.random() < 0.12:
             return "run", LIST, "--yes"
-        if "There is no run" in self._last_words():
+        if "There is no run" in self._last_output():
             return "run", LIST, "--yes"
         return ("reconcile",) if self._dice.random() < 0.08 else ("resume",)
 
-    def _start(self, command: tuple[str, ...]) -> Life:
-        self.tally.lives += 1
-        return self._nursery.start(
-            command, folder=self._world.folder, env=self._world.env, said=self._world.said
+    def _start(self, command: tuple[str, ...]) -> Child:
+        self.tally.processes += 1
+        return self._fork_server.start(
+            command,
+            folder=self._installation.folder,
+            env=self._installation.env,
+            output=self._installation.output,
         )
 
-    def _last_words(self) -> str:
-        said = self._world.said
-        return said.read_text("utf-8", errors="replace") if said.exists() else ""
+    def _last_output(self) -> str:
+        output = self._installation.output
+        return output.read_text("utf-8", errors="replace") if output.exists() else ""
 
-    def _kill(self, life: Life, left: int) -> None:
-        """Waits for the moment, and kills; a process that ends before has ended well."""
-        when = self._moment(life, left)
+    def _kill(self, child: Child, left: int) -> None:
+        """Wait for the moment and kill the process, unless it has ended before."""
+        when = self._moment(child, left)
         deadline = time.monotonic() + _SLOWEST_S
         while not when() and time.monotonic() < deadline:
-            code = self._nursery.ended(TICK_S)
+            code = self._fork_server.wait(TICK_S)
             if code is not None:
                 self._end(code)
                 return
-        doing = _doing(life.words())
-        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-            os.kill(life.pid, signal.SIGKILL)
-        code = self._nursery.ended()
+        doing = _doing(child.text())
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(child.pid, signal.SIGKILL)
+        code = self._fork_server.wait()
         if code == KILLED:
             self.tally.kills[doing] = self.tally.kills.get(doing, 0) + 1
         else:
             self._end(code)
 
-    def _moment(self, life: Life, left: int) -> Callable[[], bool]:
-        """When to kill: after some time, while it reconciles, or after some conversations.
+    def _moment(self, child: Child, left: int) -> Callable[[], bool]:
+        """When to kill: after some time, during reconciliation, or after some conversations.
 
-        So many conversations end every life, so that there is work left for those to come.
+        A number of conversations always ends a process, so that work remains for the next ones.
         """
         dice, now = self._dice, time.monotonic
         accepted = next(self._accepted)
-        share = max(1, (self._world.rows.height - accepted) // left)
+        share = max(1, (self._installation.rows.height - accepted) // left)
         until, extra_s = accepted + dice.randint(1, 2 * share), dice.uniform(0.0, 0.03)
         reached = _Since(lambda: next(self._accepted) >= until, extra_s, now)
         kind = dice.random()
         if kind < _PLANNING:
             timely = _Since(lambda: True, dice.uniform(0.0, 1.2), now)
         elif kind < _PLANNING + _RECONCILING:
-            timely = _Since(lambda: ASKING in life.words(), dice.uniform(0.0, 2.5), now)
+            timely = _Since(lambda: ASKING in child.text(), dice.uniform(0.0, 2.5), now)
         else:
             return reached
         return lambda: timely() or reached()
 
     def _end(self, code: int | None) -> None:
-        """Notes an end that no process should come to by itself."""
-        words = self._last_words()
+        """Note an unexpected end."""
+        words = self._last_output()
         if code not in _GOOD_ENDS or "inside importer" in words or "Traceback" in words:
             self.tally.complaints.append(f"exit code {code}: {words[-600:]}")
 
 
 class _Since:
-    """Whether something came true some seconds ago."""
+    """Whether a condition became true some seconds ago."""
 
     def __init__(self, what: Callable[[], bool], wait_s: float, now: Callable[[], float]) -> None:
         self._what, self._wait_s, self._now = what, wait_s, now
@@ -176,7 +185,7 @@ class _Since:
 
 
 def _doing(words: str) -> str:
-    """What a process was at, to judge by its words."""
+    """What a process was doing, by its output."""
     asked, sending = words.rfind(ASKING), words.rfind(": sending ")
     if max(asked, sending) < 0:
         return "planning"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.sandbox.server import start_sandbox
-from tests.crash.nursery import ROOT
+from tests.crash.fork_server import ROOT
 from tests.support.desk import CREDENTIALS, Desk
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.crash.adversary import FAULTS, Adversary, Tally
-from tests.crash.nursery import Nursery
-from tests.crash.verdict import Verdict, compared
-from tests.crash.world import World
+from tests.crash.audit import Audit, audit
+from tests.crash.fork_server import ForkServer
+from tests.crash.installation import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +33,11 @@ DESKS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Result:
     """What happened at one desk, and what an auditor finds there."""
 
     tally: Tally
-    verdict: Verdict
+    verdict: Audit
 
     @property
     def faults(self) -> list[str]:
@@ -46,7 +46,7 @@ class Desk:
         return [*self.verdict.differences, *left, *self.tally.complaints]
 
 
-def prove(folder: Path, *, submissions: int, kills: int, restarts: int, seed: int) -> Desk:
+def prove(folder: Path, *, submissions: int, kills: int, restarts: int, seed: int) -> Result:
     """Sends a list under fire at one desk, lets it come to its end, and compares.
 
     Args:
@@ -56,16 +56,18 @@ def prove(folder: Path, *, submissions: int, kills: int, restarts: int, seed: in
         restarts: of the sandbox.
         seed: of everything.
     """
-    world = World.made(folder, submissions, seed)
+    installation = Installation.create(folder, submissions, seed)
     try:
-        world.open(FAULTS)
-        with Nursery() as nursery:
-            adversary = Adversary(world, nursery, kills=kills, restarts=restarts, seed=seed)
-            adversary.rage()
-            adversary.relent()
+        installation.open(FAULTS)
+        with ForkServer() as fork_server:
+            adversary = Adversary(
+                installation, fork_server, kills=kills, restarts=restarts, seed=seed
+            )
+            adversary.kill_processes()
+            adversary.finish()
     finally:
-        world.close()
-    return Desk(adversary.tally, compared(world))
+        installation.close()
+    return Result(adversary.tally, audit(installation))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(failed)
 
 
-def _summary(seed: int, desks: Sequence[Desk], took_s: float) -> str:
+def _summary(seed: int, desks: Sequence[Result], took_s: float) -> str:
     """Counts of all desks together."""
     kills: Counter[str] = Counter()
     states: Counter[str] = Counter()
@@ -119,7 +121,7 @@ def _summary(seed: int, desks: Sequence[Desk], took_s: float) -> str:
     return (
         f"seed {seed}: {sum(v.rows for v in verdicts)} people, "
         f"{sum(v.conversations for v in verdicts)} conversations; "
-        f"{sum(d.tally.lives for d in desks)} processes, {kills.total()} killed ({doing}), "
+        f"{sum(d.tally.processes for d in desks)} processes, {kills.total()} killed ({doing}), "
         f"{sum(d.tally.restarts for d in desks)} sandboxes killed; {took_s:.0f} s\n"
         f"  ledger: {known}\n"
         f"  contacted twice {sum(len(v.twice) for v in verdicts)}, "

@@ -1,7 +1,7 @@
-"""One desk of the proof: a list of made-up people, a ledger, and a sandbox of its own.
+"""An installation under test: a list of made-up people, a ledger, and a sandbox of its own.
 
-The sandbox checks for no duplicates, so that nothing hides a mistake of ours: whoever is sent
-twice stands in its journal twice.
+The duplicate check of the sandbox is off, so nothing hides a mistake of the importer: a person
+who is contacted twice is in the journal twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
-from tests.crash.nursery import ROOT
+from tests.crash.fork_server import ROOT
 from tests.support.bench.people import people
 from tests.support.bench.phones import everywhere
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LIST: Final = "candidates.csv"
 _EVERY: Final = 37
-"""Each so many rows one is no use, one is there twice, one has no phone, and one no id."""
+"""One flaw of each kind in this many rows: useless, repeated, without phone, without id."""
 
 SETTINGS: Final = {
     "IMPORTER_RATE_PER_S": "10000",
@@ -41,13 +41,13 @@ SETTINGS: Final = {
     "POPP_API_KEY": "rehearsal",
     "COLUMNS": "250",
 }
-"""Of every process: short waits, no limit to the rate, and the usual guards but one."""
+"""Short waits, no rate limit, and the usual guards except one."""
 
 
 def candidates(count: int, seed: int) -> pl.DataFrame:
-    """A list whose good rows are `count` people in some campaigns, with the usual flaws around.
+    """A list with `count` good rows in some campaigns, and the usual flawed rows.
 
-    Every good row has an e-mail of its own, by which the sandbox's journal is held to the list.
+    Each good row has its own e-mail address, by which the audit finds it in the journal.
     """
     made = people(0, count, phones=everywhere(), campaigns=3, seed=seed).with_row_index("at")
     turn = pl.col("at") % _EVERY
@@ -63,15 +63,15 @@ def candidates(count: int, seed: int) -> pl.DataFrame:
 
 
 @dataclass(slots=True)
-class World:
-    """A desk.
+class Installation:
+    """A list, a ledger and a sandbox.
 
     Attributes:
-        folder: everything of it.
-        rows: the list, as it was written.
-        seed: of everything.
-        port: of the sandbox.
-        restarts: how often the sandbox was killed and came back.
+        folder: holds all files.
+        rows: the list as written.
+        seed: of everything random.
+        port: of the sandbox; 0 before it first starts.
+        restarts: number of times the sandbox was killed and started again.
     """
 
     folder: Path
@@ -82,8 +82,8 @@ class World:
     _sandbox: subprocess.Popen[str] | None = None
 
     @classmethod
-    def made(cls, folder: Path, count: int, seed: int) -> Self:
-        """A desk with a list of `count` good rows; nothing runs yet."""
+    def create(cls, folder: Path, count: int, seed: int) -> Self:
+        """Create the folder with a list of `count` good rows; start nothing."""
         folder.mkdir(parents=True)
         rows = candidates(count, seed)
         rows.write_csv(folder / LIST)
@@ -96,17 +96,17 @@ class World:
 
     @property
     def journal(self) -> Path:
-        """What the sandbox accepted."""
+        """The journal of the sandbox."""
         return self.folder / "journal.jsonl"
 
     @property
-    def said(self) -> Path:
-        """The last words of the last process."""
-        return self.folder / "said.txt"
+    def output(self) -> Path:
+        """The output of the latest process."""
+        return self.folder / "output.txt"
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of every process of this desk."""
+        """Environment of every importer process."""
         return {
             **SETTINGS,
             "POPP_ORGANIZATION_ID": f"org-{self.seed}",
@@ -115,7 +115,7 @@ class World:
         }
 
     def open(self, faults: str) -> None:
-        """Starts the sandbox, at the port that it had before."""
+        """Start the sandbox on its earlier port."""
         command = [
             *(sys.executable, "-m", "importer.cli.main", "sandbox"),
             *("--port", str(self.port), "--journal", str(self.journal)),
@@ -133,7 +133,7 @@ class World:
         self.port = int(ready.partition("http://127.0.0.1:")[2].partition("/")[0])
 
     def close(self) -> None:
-        """Kills the sandbox, in the middle of whatever it does."""
+        """Kill the sandbox without warning."""
         if self._sandbox is not None:
             self._sandbox.kill()
             self._sandbox.wait()
@@ -142,13 +142,13 @@ class World:
             self._sandbox = None
 
     def restart(self, faults: str) -> None:
-        """Kills the sandbox and starts it again, with what its journal holds."""
+        """Kill the sandbox and start it again from its journal."""
         self.close()
         self.restarts += 1
         self.open(faults)
 
     def accepted(self) -> Iterator[int]:
-        """Endlessly: how many conversations the journal holds by now."""
+        """Yield the current number of conversations in the journal, endlessly."""
         count, position = 0, 0
         while True:
             if self.journal.exists():

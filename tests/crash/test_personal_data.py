@@ -11,7 +11,7 @@ import pytest
 from importer.deliver import prepare
 from importer.errors import Exit
 from importer.settings import load_settings
-from tests.crash.nursery import ROOT
+from tests.crash.fork_server import ROOT
 from tests.unit.ledger.test_privacy import personal, told
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Processes of the real command line that start in a fifth of a second, to be killed by hundreds.
+"""A fork server: processes of the real command line that start in a fifth of a second.
 
-A nursery is a process that has imported everything that is slow to import and then forks: what it
-forks has its own memory, files, locks and threads, and dies like any other process. (Nothing of
-Polars runs before the fork: its threads would not survive it.)
+The server imports everything that is slow to import, then forks. A child has its own memory, files,
+locks and threads, and dies like any other process. (Polars must not run before the fork: its
+threads do not survive it.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND_LINE: Final = "importer.cli.main:main"
-STOPPING: Final = "tests.crash.stopping:main"
+STOP_AT_WRITE: Final = "tests.crash.stop_at_write:main"
 
 _IMPORTED: Final = (
     "pydantic_settings",
@@ -49,28 +49,28 @@ _IMPORTED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """One process: who it is, and where its words go.
+class Child:
+    """A running process.
 
     Attributes:
-        pid: of the process.
-        said: the file that holds its standard output and error.
+        pid: process id.
+        output: file with its standard output and error.
     """
 
     pid: int
-    said: Path
+    output: Path
 
-    def words(self) -> str:
-        """What it has said until now; nothing before it has opened its file."""
-        return self.said.read_text("utf-8", errors="replace") if self.said.exists() else ""
+    def text(self) -> str:
+        """Its output so far; empty before it has opened its file."""
+        return self.output.read_text("utf-8", errors="replace") if self.output.exists() else ""
 
 
-class Nursery:
-    """Starts one process at a time and says how it ended."""
+class ForkServer:
+    """Starts one process at a time and waits for its end."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery"],
+            [sys.executable, "-m", "tests.crash.fork_server"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -93,31 +93,31 @@ class Nursery:
         *,
         folder: Path,
         env: Mapping[str, str],
-        said: Path,
+        output: Path,
         main: str = COMMAND_LINE,
-    ) -> Life:
-        """Starts a process.
+    ) -> Child:
+        """Start a process.
 
         Args:
-            arguments: without the program's name.
-            folder: where it runs.
-            env: on top of the environment.
-            said: file for its standard output and error.
+            arguments: without the program name.
+            folder: working directory.
+            env: added to the environment.
+            output: file for its standard output and error.
             main: `module:function` that takes the arguments.
         """
         order = {
             "arguments": list(arguments),
             "folder": str(folder),
             "env": dict(env),
-            "said": str(said),
+            "output": str(output),
             "main": main,
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
-        return Life(int(self._line()), said)
+        return Child(int(self._line()), output)
 
-    def ended(self, timeout_s: float | None = None) -> int | None:
-        """Exit code of the process, negative for a signal; None if it goes on for so long."""
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the exit code, negative for a signal; None after the timeout."""
         assert self._process.stdout is not None
         if timeout_s is not None:
             ready, _, _ = select.select([self._process.stdout], [], [], timeout_s)
@@ -130,25 +130,25 @@ class Nursery:
         *arguments: str,
         folder: Path,
         env: Mapping[str, str],
-        said: Path,
+        output: Path,
         main: str = COMMAND_LINE,
     ) -> tuple[int, str]:
-        """Starts a process, lets it come to its end, and gives its exit code and words."""
-        life = self.start(arguments, folder=folder, env=env, said=said, main=main)
-        code = self.ended()
+        """Run a process to its end; returns exit code and output."""
+        life = self.start(arguments, folder=folder, env=env, output=output, main=main)
+        code = self.wait()
         assert code is not None
-        return code, life.words()
+        return code, life.text()
 
     def _line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the nursery is gone")
+            raise RuntimeError("the fork server has ended")
         return line
 
 
 def _serve() -> None:
-    """Forks whatever standard input asks for, one after the other."""
+    """Fork the processes that standard input asks for, one after the other."""
     for module in _IMPORTED:
         importlib.import_module(module)
     while line := sys.stdin.readline():
@@ -156,15 +156,15 @@ def _serve() -> None:
         pid = os.fork()
         if not pid:
             _become(order)
-        print(pid, flush=True)  # noqa: T201  # the nursery's answer
+        print(pid, flush=True)  # noqa: T201  # protocol
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)  # noqa: T201
 
 
 def _become(order: dict[str, object]) -> None:
-    """What the forked process does for the rest of its life."""
-    os.setsid()  # a Ctrl-C at the terminal is not for it
-    said = os.open(str(order["said"]), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    for stream, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, said), (2, said)):
+    """Turn the forked process into the requested program."""
+    os.setsid()  # Ctrl-C at the terminal must not reach it
+    output = os.open(str(order["output"]), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    for stream, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, output), (2, output)):
         os.dup2(file, stream)
     env, arguments = order["env"], order["arguments"]
     assert isinstance(env, dict)

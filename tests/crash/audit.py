@@ -1,7 +1,7 @@
-"""What was sent, beside what the ledger says of it: the sandbox's journal against both files.
+"""The audit: compares the journal of the sandbox with the ledger and the list.
 
-Nothing of the importer is used here: the ledger is read as a database, the list as a table, and
-people are told apart by their e-mail, which the importer's keys do not depend on.
+It uses no code of the importer. It reads the ledger as a database and the list as a table, and
+tells people apart by their e-mail address, which is not a key of the importer.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from tests.crash.world import World
+    from tests.crash.installation import Installation
 
 OPEN: Final = frozenset({"planned", "sending", "doubtful", "unsent"})
 _FIRST_ROW: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Audit:
     """What an auditor finds.
 
     Attributes:
@@ -65,14 +65,14 @@ class Verdict:
         )
 
 
-def compared(world: World) -> Verdict:
-    """The journal, the ledger and the list of a desk, held against each other."""
-    good, of_row = _good_rows(world.rows)
+def audit(installation: Installation) -> Audit:
+    """Compare the journal, the ledger and the list of an installation."""
+    good, of_row = _good_rows(installation.rows)
     sent: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for entry in entries(world.journal):
+    for entry in entries(installation.journal):
         sent[entry["emailAddress"]].append(entry)
-    known = submissions(world.ledger)
-    verdict = Verdict(
+    known = submissions(installation.ledger)
+    verdict = Audit(
         rows=len(good),
         conversations=sum(len(each) for each in sent.values()),
         states=Counter(state for _, state, _, _ in known),

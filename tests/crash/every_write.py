@@ -1,7 +1,7 @@
-"""The second proof: a run is stopped between every two of its writes to the ledger, one by one.
+"""The second proof: stop a run at each of its writes to the ledger, one after the other.
 
-`python -m tests.crash.writes` stops the run at each write, then goes on to the end; with `--pairs`
-the resume is stopped at each of its writes as well.
+`python -m tests.crash.every_write` kills the run at each write and resumes it to the end; `--pairs`
+also kills the resume at each of its writes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import Exit
 from tests.crash.adversary import KILLED
-from tests.crash.nursery import STOPPING, Nursery
-from tests.crash.verdict import Verdict, compared, entries
-from tests.crash.world import LIST, World
+from tests.crash.audit import Audit, audit, entries
+from tests.crash.fork_server import STOP_AT_WRITE, ForkServer
+from tests.crash.installation import LIST, Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class Stopped:
 
     run_at: int
     resume_at: int
-    verdict: Verdict
+    verdict: Audit
 
     @property
     def faults(self) -> list[str]:
@@ -47,7 +47,7 @@ class Stopped:
         return [f"{where}: {fault}" for fault in (*self.verdict.differences, *left)]
 
 
-def exhaustively(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> Iterator[Stopped]:
+def stop_everywhere(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> Iterator[Stopped]:
     """Every place where a run (and, in pairs, its resume) can be stopped, each tried once.
 
     Args:
@@ -56,17 +56,17 @@ def exhaustively(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> Iter
         pairs: stop the resume too.
         seed: of the list and of the faults.
     """
-    base = World.made(folder / "sandbox", rows, seed)
+    base = Installation.create(folder / "sandbox", rows, seed)
     try:
         base.open(FAULTS)
-        with Nursery() as nursery:
+        with ForkServer() as fork_server:
             run_at, reached = 0, True
             while reached:
                 run_at, resume_at, again = run_at + 1, 0, True
                 while again:
                     resume_at += pairs
                     here = folder / f"{run_at}-{resume_at}"
-                    reached, again, verdict = _tried(base, here, nursery, run_at, resume_at)
+                    reached, again, verdict = _tried(base, here, fork_server, run_at, resume_at)
                     again = again and pairs and reached
                     yield Stopped(run_at, resume_at, verdict)
     finally:
@@ -74,37 +74,39 @@ def exhaustively(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> Iter
 
 
 def _tried(
-    base: World, folder: Path, nursery: Nursery, run_at: int, resume_at: int
-) -> tuple[bool, bool, Verdict]:
+    base: Installation, folder: Path, fork_server: ForkServer, run_at: int, resume_at: int
+) -> tuple[bool, bool, Audit]:
     """One run with one or two stops in a new folder; whether each stop was reached."""
-    world = World.made(folder, base.rows.height, base.seed)
-    world = replace(world, rows=base.rows, port=base.port)
+    installation = Installation.create(folder, base.rows.height, base.seed)
+    installation = replace(installation, rows=base.rows, port=base.port)
     base.rows.write_csv(folder / LIST)
     # An organization of its own: the sandbox's other conversations are not this run's.
     organization = f"org-{folder.name}"
-    env = {**world.env, **_SMALL, "POPP_ORGANIZATION_ID": organization}
+    env = {**installation.env, **_SMALL, "POPP_ORGANIZATION_ID": organization}
 
-    def lives(*arguments: str) -> int:
-        code, words = nursery.run(
-            *arguments, folder=folder, env=env, said=world.said, main=STOPPING
+    def run_process(*arguments: str) -> int:
+        code, words = fork_server.run(
+            *arguments, folder=folder, env=env, output=installation.output, main=STOP_AT_WRITE
         )
         if code not in {0, 1, 2, 4, 5, KILLED} or "Traceback" in words:
             raise AssertionError(f"{arguments}: exit code {code}: {words}")
         return code
 
-    reached = lives(str(run_at), "run", LIST) == KILLED
-    code = lives(str(resume_at), "resume")
+    reached = run_process(str(run_at), "run", LIST) == KILLED
+    code = run_process(str(resume_at), "resume")
     again = code == KILLED
     for _ in range(8):  # faults go on, and doubts take another look
         if code in {Exit.OK, Exit.REJECTED}:
             break
         command = (
-            ("run", LIST) if "There is no run" in world.said.read_text("utf-8") else ("resume",)
+            ("run", LIST)
+            if "There is no run" in installation.output.read_text("utf-8")
+            else ("resume",)
         )
-        code = lives("0", *command)
+        code = run_process("0", *command)
     own = [each for each in entries(base.journal) if each["organizationId"] == organization]
-    world.journal.write_text("".join(f"{json.dumps(each)}\n" for each in own), "utf-8")
-    return reached, again, compared(world)
+    installation.journal.write_text("".join(f"{json.dumps(each)}\n" for each in own), "utf-8")
+    return reached, again, audit(installation)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         tried = list(
-            exhaustively(Path(folder), rows=options.rows, pairs=options.pairs, seed=options.seed)
+            stop_everywhere(Path(folder), rows=options.rows, pairs=options.pairs, seed=options.seed)
         )
     faults = [fault for each in tried for fault in each.faults]
     sent = sum(each.verdict.conversations for each in tried)

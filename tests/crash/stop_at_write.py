@@ -1,7 +1,7 @@
-"""A run that ends at its n-th write to the ledger: durable, and nobody has heard of it yet.
+"""A run or resume that kills itself right after its n-th durable write to the ledger.
 
-`python -m tests.crash.stopping N run FILE` and `... N resume` are the command line's `run --yes`
-and `resume` up to that write; N = 0 lets them come to their end. The process kills itself.
+`python -m tests.crash.stop_at_write N run FILE` and `... N resume` act like `importer run --yes`
+and `importer resume` up to that write; with N = 0 they finish.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def stopping_at(write: int) -> Callable[[str], None]:
-    """Kills this process as soon as so many writes are durable; never for 0."""
+def stop_at(write: int) -> Callable[[str], None]:
+    """Kill this process as soon as that many writes are durable; never for 0."""
     writes = count(1)
 
     def on_commit(_what: str) -> None:
@@ -34,7 +34,7 @@ def stopping_at(write: int) -> Callable[[str], None]:
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Runs or resumes, and ends like the command line if it gets that far."""
+    """Run or resume, with the exit codes of the command line."""
     try:
         sys.exit(_code(*arguments))
     except ImporterError as error:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 def _code(write: str, command: str, *files: str) -> int:
     settings = load_settings(None, {})
-    order = Order(command, settings.credentials(), on_commit=stopping_at(int(write)))
+    order = Order(command, settings.credentials(), on_commit=stop_at(int(write)))
     if command == "run":
         with looking(settings) as look:
             plan = deliver.prepare(files, settings, look)
