@@ -48,19 +48,30 @@ class Source:
     header_row: int = 1
 
 
+def _no_rows() -> pl.DataFrame:
+    import polars as pl  # noqa: PLC0415 (takes long; `importer --help` needs none)
+
+    return pl.DataFrame()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """One file as it was read: every cell as text, nothing tidied, nothing left out.
+    """One file: every cell as it was read and, after normalising, the clean cells beside it.
 
     Attributes:
         source: the file.
         frame: `#row` (UInt32, the spreadsheet row) and then every header as it stands, as text;
-            an empty cell is null. A header that repeats has ` (2)`, ` (3)` after it.
+            an empty cell is null. A header that repeats has ` (2)`, ` (3)` after it. Nothing is
+            tidied or left out.
         mapping: header -> canonical column, in file order.
         extra: header -> placeholder name, for the headers that map to no canonical column.
         ignored: headers that were left out, such as those of hidden or wholly empty columns.
-        problems: a problem frame (`importer.problems`), `#source` always 0.
+        problems: a problem frame (`importer.problems`); `#source` is 0 until it is normalised.
         notes: what else a report should say of the file, in sentences.
+        clean: nothing until the table is normalised; then the same rows as `#source` (UInt16),
+            `#row` (UInt32), every canonical column (text: E.164, ISO alpha-2, `true`/`false`; null
+            if the cell is empty or cannot be read), then the extra columns under their placeholder
+            names, in order of name.
     """
 
     source: Source
@@ -70,6 +81,7 @@ class Table:
     ignored: tuple[str, ...]
     problems: pl.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
+    clean: pl.DataFrame = field(default_factory=_no_rows, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +110,6 @@ class Problem:
 
 
 # ---- checking --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Normalised:
-    """One file after tidying: every row is still there, every cell is readable or null.
-
-    Attributes:
-        frame: `#source` (UInt16), `#row` (UInt32), every canonical column (text, tidy: E.164,
-            ISO alpha-2, `true`/`false`; null where the cell is empty or cannot be read), then
-            the extra columns under their placeholder names, in order of name.
-        problems: a problem frame of what was found in single cells.
-    """
-
-    frame: pl.DataFrame = field(repr=False)
-    problems: pl.DataFrame = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,8 +22,8 @@ from importer.normalise import normalise
 from importer.planning.grouping import Grouping
 from importer.planning.plan import Draft
 from importer.planning.template_files import Templates
-from importer.problems import joined
-from importer.validate import Repeats, settle, sift
+from importer.problems import empty
+from importer.validate import Repeats, check_rows, exclude_repeats
 from schemas.columns import BY_NAME, ROW
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from importer.model import Plan, Source, Table
     from importer.planning.history import Look
     from importer.settings import Settings
-    from importer.validate import Sifted
 
 
 _SIDE_BY_SIDE: Final = min(4, os.cpu_count() or 1)
@@ -101,38 +100,37 @@ class _Road:
         """Takes every piece, in order, and gives the plan of them all."""
         names = [file.source().name for file in self._files]
         repeats = Repeats(names)
-        for position, sifted in self._sifted():
-            checked = settle(sifted, repeats, self._settings)
-            self._kept[position].add(sifted.table, self._draft.add(checked))
+        for position, table in self._tables():
+            checked = exclude_repeats(table, repeats, self._settings)
+            self._kept[position].add(table, self._draft.add(checked))
         return self._draft.plan(
             [kept.table(file.source()) for kept, file in zip(self._kept, self._files, strict=True)]
         )
 
-    def _sifted(self) -> Iterator[tuple[int, Sifted]]:
+    def _tables(self) -> Iterator[tuple[int, Table]]:
         """All pieces in order, each with the position of its file; some are ahead at work."""
-        at_work: deque[tuple[int, Future[Sifted]]] = deque()
+        at_work: deque[tuple[int, Future[Table]]] = deque()
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as workers:
             for position, file in enumerate(self._files):
                 for number, read in enumerate(file.tables()):
-                    sifting = partial(self._sift, read, position, begins=not number)
-                    at_work.append((position, workers.submit(sifting)))
+                    check = partial(self._check, read, position, begins=not number)
+                    at_work.append((position, workers.submit(check)))
                     if len(at_work) > _SIDE_BY_SIDE:
                         position_of_it, done = at_work.popleft()
                         yield position_of_it, done.result()
             for position, done in at_work:
                 yield position, done.result()
 
-    def _sift(self, read: Callable[[], Table], position: int, *, begins: bool) -> Sifted:
-        """Reads, tidies and checks one piece; what is wrong with a file is said of its first."""
-        table = read()
-        part = normalise(table, position, self._settings)
-        lacking = [name for name in self._extra if name not in part.frame.columns]
-        frame = part.frame.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
-        frame = frame.select(*part.frame.columns[: len(BY_NAME) + 2], *self._extra)
-        sifted = sift(replace(part, frame=frame), table, position, self._settings)
+    def _check(self, read: Callable[[], Table], position: int, *, begins: bool) -> Table:
+        """Read, clean and check one piece; problems of the whole file are kept of its first."""
+        table = normalise(read(), position, self._settings)
+        lacking = [name for name in self._extra if name not in table.clean.columns]
+        clean = table.clean.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
+        clean = clean.select(*clean.columns[: len(BY_NAME) + 2], *self._extra)
+        table = check_rows(replace(table, clean=clean), self._settings)
         if begins:
-            return sifted
-        return replace(sifted, problems=_of_rows(sifted.problems, table))
+            return table
+        return replace(table, problems=_of_rows(table.problems, table))
 
 
 class _Kept:
@@ -153,7 +151,7 @@ class _Kept:
             rejected = rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(ROW)
             kept = table.frame.join(rejected, on=ROW, how="semi", maintain_order="left")
             table = replace(table, frame=kept)
-        self._tables.append(table)
+        self._tables.append(replace(table, clean=pl.DataFrame(), problems=empty()))
 
     def table(self, source: Source) -> Table:
         """All that was kept, as one table."""
@@ -164,7 +162,6 @@ class _Kept:
             first,
             source=source,
             frame=pl.concat([table.frame for table in self._tables]),
-            problems=joined([first.problems, *(_of_rows(t.problems, t) for t in others)]),
         )
 
 

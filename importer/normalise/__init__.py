@@ -1,6 +1,5 @@
-"""Trim, Unicode, countries, e-mails, booleans, names and phones: rows that can be checked."""
+"""Clean cells: Unicode, countries, e-mails, booleans, names and phones."""
 
-from importer.model import Normalised
 from importer.normalise.rows import normalise
 
-__all__ = ["Normalised", "normalise"]
+__all__ = ["normalise"]

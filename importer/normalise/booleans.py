@@ -1,4 +1,4 @@
-"""Yes and no as people write them in eight languages."""
+"""Read yes and no in eight languages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from importer.normalise.text import folded
+from importer.normalise.text import fold_words
 
 _YES: Final = """
     true t yes y ok on 1 x ✓ ✔ ☑ ✅ checked
@@ -39,13 +39,13 @@ def _table() -> pl.DataFrame:
 
 
 def _key(cells: pl.Series) -> pl.Series:
-    """The words as they are compared; marks such as ✓ stand for themselves."""
-    plain = folded(cells.str.replace(r"^([01])\.0+$", "${1}"))  # a number cell says 1.0
+    """The words as they are compared; marks such as ✓ are compared as they are."""
+    plain = fold_words(cells.str.replace(r"^([01])\.0+$", "${1}"))  # a number cell says 1.0
     return plain.zip_with(plain != "", cells)
 
 
-def booleans(cells: pl.Series) -> pl.Series:
-    """`true`, `false`, or null where a cell is empty or neither.
+def read_booleans(cells: pl.Series) -> pl.Series:
+    """Read yes and no as `true` and `false`; null if a cell is empty or neither.
 
     Args:
         cells: tidy text.

@@ -1,6 +1,6 @@
-"""Countries: names and codes in eight languages become ISO 3166-1 alpha-2.
+"""Read countries: names and codes in eight languages become ISO 3166-1 alpha-2.
 
-The names are Babel's; what people write besides them stands below.
+The names are Babel's; the aliases below are what people write besides them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from babel import Locale
 from babel.core import get_global
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS
 
-from importer.normalise.text import folded
+from importer.normalise.text import fold_words
 
 _LOCALES: Final = "en de de_AT de_CH fr es es_MX it nl pl pt pt_PT"
 _NO_COUNTRIES: Final = "AC CP CQ DG EA EU EZ IC QO TA UN XA XB ZZ"
-"""Codes of Babel's that are no ISO 3166-1 country (Kosovo's XK is kept: phones have it)."""
+"""Babel's codes that are no ISO 3166-1 country (XK, Kosovo, is kept: it has phones)."""
 
 CODES: Final = sorted(SUPPORTED_REGIONS - set(_NO_COUNTRIES.split()))
-"""Countries by alpha-2, as nearly every program writes them: each stands for itself."""
+"""Alpha-2 codes, which nearly every program writes: each stands for itself."""
 
 _NOWHERE: Final = "001"
 """What phonenumbers calls the region of a number that belongs to no country."""
@@ -117,7 +117,7 @@ _ALIASES: Final = {
 """What people write besides Babel's names."""
 
 _UNCLEAR: Final = ("congo", "kongo", "korea", "saintmartin", "saomartinho")
-"""Folded names that two countries answer to: never guessed."""
+"""Folded names of two countries: never guessed."""
 
 
 @cache
@@ -130,22 +130,22 @@ def _table() -> pl.DataFrame:
                 without_brackets = re.sub(r"\s*[(\[].*", "", name)
                 for word in (code, name, without_brackets, *_spelled_out(name, locale)):
                     codes.setdefault(word, code)
-    countries = set(codes.values())
+    known = set(codes.values())
     for code, became in get_global("territory_aliases").items():
-        if re.fullmatch("[A-Z]{3}", code) and len(became) == 1 and became[0] in countries:
+        if re.fullmatch("[A-Z]{3}", code) and len(became) == 1 and became[0] in known:
             codes.setdefault(code, became[0])
     for calling, regions in COUNTRY_CODE_TO_REGION_CODE.items():
-        if regions[0] in countries:
+        if regions[0] in known:
             codes |= {f"+{calling}": regions[0], f"00{calling}": regions[0]}
     for code, names in _ALIASES.items():
         codes.update(dict.fromkeys(names.split(", "), code))
-    words = folded(pl.Series("word", list(codes)))
+    words = fold_words(pl.Series("word", list(codes)))
     table = pl.DataFrame([words, pl.Series("code", list(codes.values()))])
     return table.filter(~words.is_in(_UNCLEAR)).unique("word", keep="last", maintain_order=True)
 
 
 def _spelled_out(name: str, locale: str) -> tuple[str, ...]:
-    """The name as it is written where `&` or an umlaut is not at hand."""
+    """The name as people write it without `&` or umlauts."""
     if locale.startswith("de"):
         return (name.translate(_UMLAUTS), name.replace("&", "und"))
     return (name.replace("&", "and"),)
@@ -154,8 +154,8 @@ def _spelled_out(name: str, locale: str) -> tuple[str, ...]:
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
 
-def countries(cells: pl.Series) -> pl.Series:
-    """ISO 3166-1 alpha-2, or null where a cell is empty or no country that we know.
+def read_countries(cells: pl.Series) -> pl.Series:
+    """Read countries as ISO 3166-1 alpha-2; null if a cell is empty or no known country.
 
     Args:
         cells: tidy text: a name in English, German, French, Spanish, Italian, Dutch, Polish or
@@ -164,12 +164,12 @@ def countries(cells: pl.Series) -> pl.Series:
     """
     distinct = cells.drop_nulls().unique()
     if distinct.is_in(CODES).all():
-        return cells  # the names in all languages take longer to read than many a list
-    known = pl.DataFrame({"cell": distinct, "word": folded(distinct)}).join(
+        return cells  # loading the names of all languages takes longer than reading most lists
+    read = pl.DataFrame({"cell": distinct, "word": fold_words(distinct)}).join(
         _table(), on="word", how="inner"
     )
     return cells.replace_strict(
-        known["cell"], known["code"], default=None, return_dtype=pl.String
+        read["cell"], read["code"], default=None, return_dtype=pl.String
     ).alias(cells.name)
 
 

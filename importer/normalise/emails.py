@@ -1,8 +1,8 @@
-"""E-mail addresses: plain ones are checked in bulk, unusual ones by email-validator.
+"""Read e-mail addresses: plain ones in bulk, unusual ones by email-validator.
 
-The answers are email-validator's (strict, without asking the network). What surrounds an address
-goes: `mailto:`, angle brackets and a display name, quotes, punctuation, blanks around the @,
-full-width characters. What could be two different addresses is refused, never guessed.
+The verdicts are email-validator's (strict, without the network). What people write around an
+address is removed: `mailto:`, angle brackets and a display name, quotes, punctuation, blanks around
+the @, full-width characters. A cell that could mean two addresses is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ _LINK: Final = r"^(?i:mailto:\s*)+"
 _ROLE: Final = rf"(?i)^(?:{'|'.join(map(re.escape, CASE_INSENSITIVE_MAILBOX_NAMES))})@"
 
 
-def addresses(cells: pl.Series) -> pl.DataFrame:
-    """The addresses and what is wrong with the others.
+def read_emails(cells: pl.Series) -> pl.DataFrame:
+    """Read addresses, and say what is wrong with cells that are none.
 
     Args:
         cells: tidy text.
 
     Returns:
-        As many rows as cells: `email` (domain in lower case; null where a cell is empty or
+        As many rows as cells: `email` (domain in lower case; null if the cell is empty or
         refused) and `detail` (why it was refused, without the address; else null).
     """
     cells = cells.alias(EMAIL)
     emails, details = cells, pl.Series(DETAIL, [None], dtype=pl.String)
     details = details.new_from_index(0, cells.len())
-    unusual = (~_plain(cells)).fill_null(value=False).arg_true()
+    unusual = (~_is_plain(cells)).fill_null(value=False).arg_true()
     if unusual.len():
-        bare = _bare(cells.gather(unusual))
-        right = _right(bare)
-        emails = emails.clone().scatter(unusual.filter(right), _written(bare.filter(right)))
-        judged = _judged(bare.filter(~right))
+        bare = _unwrap(cells.gather(unusual))
+        right = _is_valid(bare)
+        emails = emails.clone().scatter(unusual.filter(right), _normal_form(bare.filter(right)))
+        judged = _judge(bare.filter(~right))
         emails = emails.scatter(unusual.filter(~right), judged[EMAIL])
         details = details.scatter(unusual.filter(~right), judged[DETAIL])
     return pl.DataFrame([emails, details])
 
 
-def _plain(cells: pl.Series) -> pl.Series:
-    """Whether a cell is an address as it stands, at one cheap look."""
+def _is_plain(cells: pl.Series) -> pl.Series:
+    """Whether a cell is an address as it stands, by one cheap test."""
     text = pl.col(EMAIL)
     plain = (
         text.str.contains(_PLAIN)
@@ -71,7 +71,7 @@ def _plain(cells: pl.Series) -> pl.Series:
     return cells.to_frame().select(plain).to_series()
 
 
-def _right(cells: pl.Series) -> pl.Series:
+def _is_valid(cells: pl.Series) -> pl.Series:
     """Whether a bare cell is an address for certain: ASCII, short, with an ordinary domain."""
     text = pl.col(EMAIL)
     right = (
@@ -82,8 +82,8 @@ def _right(cells: pl.Series) -> pl.Series:
     return cells.to_frame().select(right).to_series()
 
 
-def _written(cells: pl.Series) -> pl.Series:
-    """Right addresses in their normal form: the domain, and the name of a role, in lower case."""
+def _normal_form(cells: pl.Series) -> pl.Series:
+    """Put valid addresses into normal form: domain and role names in lower case."""
     if not cells.str.contains("[A-Z]").any():
         return cells
     parts = cells.str.splitn("@", 2).struct.unnest()
@@ -96,8 +96,8 @@ def _written(cells: pl.Series) -> pl.Series:
     return parts.select(pl.concat_str(*written, separator="@").alias(EMAIL)).to_series()
 
 
-def _bare(cells: pl.Series) -> pl.Series:
-    """The same cells without what people and programs write around an address."""
+def _unwrap(cells: pl.Series) -> pl.Series:
+    """Remove what people and programs write around an address."""
     if (cells.str.len_bytes() != cells.str.len_chars()).any():
         cells = cells.str.replace_many(_WIDE, _NARROW)
     if cells.str.contains("<", literal=True).any():
@@ -113,8 +113,8 @@ def _bare(cells: pl.Series) -> pl.Series:
     return cells
 
 
-def _judged(cells: pl.Series) -> pl.DataFrame:
-    """Doubtful addresses: what can be said of all at once, and email-validator's answers."""
+def _judge(cells: pl.Series) -> pl.DataFrame:
+    """Judge doubtful addresses: plain faults in bulk, the rest by email-validator."""
     text = pl.col(EMAIL)
     ascii_only = text.str.len_bytes() == text.str.len_chars()
     refused = (
@@ -123,28 +123,28 @@ def _judged(cells: pl.Series) -> pl.DataFrame:
         .when(text.str.count_matches("@", literal=True) > 1)
         .then(pl.lit("it has more than one @"))
         .when(text.str.contains(r"\s"))
-        .then(pl.lit("there is a blank in it"))
+        .then(pl.lit("it contains a blank"))
         .when(text.str.starts_with("@"))
-        .then(pl.lit("nothing stands before the @"))
+        .then(pl.lit("there is nothing before the @"))
         .when(text.str.ends_with("@"))
-        .then(pl.lit("nothing stands after the @"))
+        .then(pl.lit("there is nothing after the @"))
         .when(text.str.contains(r"\.\.|^\.|\.@|@\."))
-        .then(pl.lit("a dot stands where it must not"))
+        .then(pl.lit("it has a misplaced dot"))
         .when(~text.str.contains(r"@.*\."))
-        .then(pl.lit("the part after the @ has no ending such as .com"))
+        .then(pl.lit("it does not end in .com or the like"))
         .when(text.str.contains(_RESERVED))
-        .then(pl.lit("its domain is not in public use"))
+        .then(pl.lit("its domain is reserved and receives no mail"))
         .when(ascii_only & ~text.str.contains(_ADDRESS))
-        .then(pl.lit("a character stands where it must not"))
+        .then(pl.lit("it has a character that is not allowed there"))
     )
     frame = cells.to_frame().with_columns(refused.alias(DETAIL))
     asked = frame.filter(pl.col(DETAIL).is_null())[EMAIL].drop_nulls().unique()
-    return _with_answers(frame, asked)
+    return _add_answers(frame, asked)
 
 
-def _with_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
-    """The verdicts with email-validator's answers for the addresses in `asked`."""
-    said = [_asked(address) for address in asked]
+def _add_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
+    """Add email-validator's verdicts on the addresses in `asked`."""
+    said = [_ask(address) for address in asked]
     answers = pl.DataFrame(
         {EMAIL: asked, "right": [yes for yes, _ in said], "wrong": [no for _, no in said]},
         schema_overrides={"right": pl.String(), "wrong": pl.String()},
@@ -154,16 +154,16 @@ def _with_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
     )
 
 
-def _asked(address: str) -> tuple[str | None, str | None]:
-    """What email-validator makes of an address: its normal form, or what is wrong with it."""
+def _ask(address: str) -> tuple[str | None, str | None]:
+    """Ask email-validator for the normal form of an address, or for what is wrong with it."""
     try:
         checked = validate_email(address, check_deliverability=False, strict=True)
     except EmailNotValidError as exc:
-        return None, _in_our_words(str(exc))
+        return None, _reword(str(exc))
     return checked.normalized, None
 
 
-def _in_our_words(reason: str) -> str:
-    """The library's sentence as the end of ours, without anything of the address."""
+def _reword(reason: str) -> str:
+    """Turn the library's sentence into the end of ours, without any part of the address."""
     reason = re.sub(r"[:(].*", "", reason.strip().rstrip("."), flags=re.DOTALL).strip()
     return reason[:1].lower() + reason[1:]

@@ -1,8 +1,8 @@
-"""One full name becomes a first and a last name; letters are never changed.
+"""Split full names into first and last names, without changing any letter.
 
-"García Márquez, Gabriel" says it by its comma. "DUPONT Jean" says it by its capitals, "王 小明" by
-its script. Of any other name the first word is the first name, which is right for most and the
-reason why a split is always a warning. Titles before the name are left out of both.
+A comma decides ("García Márquez, Gabriel"), or capitals ("DUPONT Jean"), or the script ("王 小明").
+Otherwise the first word is the first name, which is right for most people but not for all: hence
+the warning. Titles before the name are dropped.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _CAPITALS: Final = (
 
 
 def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:
-    """First and last names of full names.
+    """Split full names.
 
     Args:
         cells: tidy full names, or null.
-        lasts: the last names where they are known; the rest of the full name is then the first.
+        lasts: the last names that are known; the rest of the full name is then the first name.
 
     Returns:
-        As many rows: `first_name` (null only where nothing but a title or a family name is
-        there), `last_name` (null where the name is one word).
+        As many rows: `first_name` (null only if there is nothing but a title or a family name),
+        `last_name` (null if the name is one word).
     """
     name, known = pl.col("name"), pl.col("known")
     frame = (

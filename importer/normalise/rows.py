@@ -1,20 +1,19 @@
-"""The cells of one file under their column names, and problems at some of them."""
+"""Clean the cells of one file, and report every cell that cannot be read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.model import Normalised
-from importer.normalise.booleans import booleans
-from importer.normalise.countries import calling_codes, countries
-from importer.normalise.emails import DETAIL, EMAIL, addresses
+from importer.normalise.booleans import read_booleans
+from importer.normalise.countries import calling_codes, read_countries
+from importer.normalise.emails import DETAIL, EMAIL, read_emails
 from importer.normalise.names import FIRST, LAST, split_names
-from importer.normalise.text import BLANK, tidy, visible
-from importer.phones import to_e164
-from importer.problems import at, empty
+from importer.normalise.text import BLANK, spell_out, tidy
+from importer.phones import read_phones
+from importer.problems import at
 from schemas.codes import Code
 from schemas.columns import BY_NAME, ROW, SOURCE
 
@@ -25,26 +24,61 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-_VALUE: Final = "value"
-_NOW: Final = "now"
-_DETAIL: Final = "detail"
+_PHONE: Final = "phone_number"
+_COUNTRY: Final = "country"
+_FULL: Final = "full_name"
+_BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
+_LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
+_SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawCells:
-    """Every cell as it came, under canonical columns and placeholder names.
+def normalise(table: Table, position: int, settings: Settings) -> Table:
+    """Clean and read every cell of a file.
+
+    Args:
+        table: the file as it was read.
+        position: the file's place among those of the run.
+        settings: `default_country` and `max_cell_chars`.
+
+    Returns:
+        The table with its `clean` cells, and with the problems of single cells added to its own.
+        A cell that cannot be read is null in `clean`; its problem shows it as it came.
+    """
+    cells = _Cells.of(table, position)
+    odd = cells.tidy()
+    cells.report_long(settings.max_cell_chars)
+    said = cells.clean.get(_COUNTRY)
+    _read_countries(cells)
+    _read_phones(cells, said, settings.default_country)
+    _read_emails(cells)
+    _read_booleans(cells)
+    _read_names(cells)
+    _report_changes(cells, odd)
+    own = table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
+    return replace(table, clean=cells.frame(), problems=pl.concat([own, *cells.problems]))
+
+
+@dataclass(slots=True, eq=False)
+class _Cells:
+    """The cells of one file under canonical and placeholder names, while they are read.
 
     Attributes:
         where: `#source` and `#row` of each row.
-        raw: text; the canonical columns that the file has, then the extra ones by name.
+        raw: the text as it came; the canonical columns that the file has, then the extra ones.
+        text: the same columns without stray characters.
+        clean: the same columns as far as they have been read.
+        problems: problem frames, in the order of reading.
     """
 
     where: pl.DataFrame
     raw: pl.DataFrame
+    text: dict[str, pl.Series] = field(default_factory=dict)
+    clean: dict[str, pl.Series] = field(default_factory=dict)
+    problems: list[pl.DataFrame] = field(default_factory=list)
 
     @classmethod
-    def of(cls, table: Table, position: int) -> RawCells:
-        """The cells of a file; of two headers for one column the first counts."""
+    def of(cls, table: Table, position: int) -> _Cells:
+        """The cells of a file; if two headers mean one column, the first counts."""
         headers: dict[str, str] = {}
         for header, column in (*table.mapping.items(), *table.extra.items()):
             headers.setdefault(column, header)
@@ -57,10 +91,25 @@ class RawCells:
             pl.DataFrame({name: table.frame.get_column(headers[name]) for name in names}),
         )
 
-    def wrong(
+    def tidy(self) -> dict[str, pl.Series]:
+        """Remove stray characters; return for each column the positions of the cells concerned."""
+        tidied, odd = tidy(self.raw, _LINES)
+        self.text = {name: tidied[name] for name in tidied.columns}
+        self.clean = dict(self.text)
+        return odd
+
+    def frame(self) -> pl.DataFrame:
+        """All rows under every canonical column, then the extra columns."""
+        nothing = pl.Series([None], dtype=pl.String).new_from_index(0, self.where.height)
+        return self.where.with_columns(
+            *(self.clean.get(name, nothing).alias(name) for name in BY_NAME),
+            *(column for name, column in self.clean.items() if name not in BY_NAME),
+        )
+
+    def report(
         self, column: str, code: Code, rows: pl.Series, detail: pl.Series | None = None
-    ) -> pl.DataFrame:
-        """A problem at each of some rows.
+    ) -> None:
+        """Add a problem at each of some rows.
 
         Args:
             column: where in the row.
@@ -71,191 +120,138 @@ class RawCells:
         if rows.dtype == pl.Boolean:
             rows = rows.arg_true()
         if not rows.len():
-            return empty()
-        frame = self.where[rows].with_columns(self.raw[column].gather(rows).alias(_VALUE))
+            return
+        frame = self.where[rows].with_columns(self.raw[column].gather(rows).alias("value"))
         if detail is None:
-            return at(frame, code, column=column, value=pl.col(_VALUE))
-        frame = frame.with_columns(detail.gather(rows).alias(_DETAIL))
-        return at(frame, code, column=column, value=pl.col(_VALUE), detail=pl.col(_DETAIL))
+            self.problems.append(at(frame, code, column=column, value=pl.col("value")))
+            return
+        frame = frame.with_columns(detail.gather(rows).alias("detail"))
+        self.problems.append(
+            at(frame, code, column=column, value=pl.col("value"), detail=pl.col("detail"))
+        )
 
-    def changed(self, column: str, rows: pl.Series, now: pl.Series) -> pl.DataFrame:
-        """`value-changed` at some rows.
-
-        Args:
-            column: where in the row.
-            rows: positions.
-            now: the column as it has become; cells that have become null are no change.
-        """
+    def report_change(self, column: str, rows: pl.Series) -> None:
+        """Add `value-changed` at the positions `rows`; a cell that became null is no change."""
         frame = self.where[rows].with_columns(
-            self.raw[column].gather(rows).alias(_VALUE), now.gather(rows).alias(_NOW)
+            self.raw[column].gather(rows).alias("value"),
+            self.clean[column].gather(rows).alias("now"),
         )
-        frame = frame.filter(pl.col(_NOW).is_not_null())
+        frame = frame.filter(pl.col("now").is_not_null())
         if not frame.height:
-            return empty()
-        detail = pl.concat_str(
-            pl.lit("`"),
-            visible(pl.col(_VALUE)),
-            pl.lit("` -> `"),
-            visible(pl.col(_NOW)),
-            pl.lit("`"),
+            return
+        shown = spell_out(pl.col("value")), spell_out(pl.col("now"))
+        detail = pl.format("`{}` -> `{}`", *shown)
+        self.problems.append(
+            at(frame, Code.VALUE_CHANGED, column=column, value=pl.col("value"), detail=detail)
         )
-        return at(frame, Code.VALUE_CHANGED, column=column, value=pl.col(_VALUE), detail=detail)
 
-    def too_long(self, limit: int) -> list[pl.DataFrame]:
-        """`value-too-long` at every cell of more than `limit` characters."""
-        found = []
+    def report_long(self, limit: int) -> None:
+        """Add `value-too-long` at every cell of more than `limit` characters, cut to be shown."""
         for column in self.raw.columns:
             cells = self.raw[column]
             longest = cells.str.len_bytes().max()
             if not isinstance(longest, int) or longest <= limit:
                 continue
             rows = (cells.str.len_chars() > limit).arg_true()
-            shown = RawCells(self.where[rows], self.raw[rows].select(visible(pl.col(column))))
-            lengths = cells.gather(rows).str.len_chars().cast(pl.String)
-            detail = lengths + f" characters, more than the {limit} of max_cell_chars"
-            everyone = pl.Series([True]).new_from_index(0, rows.len())
-            found.append(shown.wrong(column, Code.VALUE_TOO_LONG, everyone, detail))
-        return found
+            frame = self.where[rows].with_columns(cells.gather(rows).alias("value"))
+            count = pl.col("value").str.len_chars()
+            self.problems.append(
+                at(
+                    frame,
+                    Code.VALUE_TOO_LONG,
+                    column=column,
+                    value=spell_out(pl.col("value")),
+                    detail=pl.format(f"{{}} characters, more than max_cell_chars ({limit})", count),
+                )
+            )
 
 
-_PHONE: Final = "phone_number"
-_COUNTRY: Final = "country"
-_FULL: Final = "full_name"
-_BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
-_LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break parts two phones
-_SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
-
-Columns: TypeAlias = "dict[str, pl.Series]"
-Read: TypeAlias = "tuple[Columns, list[pl.DataFrame]]"
-
-
-def normalise(table: Table, position: int, settings: Settings) -> Normalised:
-    """Tidy and read every cell of a file.
-
-    Args:
-        table: the file as it was read.
-        position: the file's place among those of the run.
-        settings: `default_country` and `max_cell_chars`.
-
-    Returns:
-        All rows, and the problems of single cells. What cannot be read is null in the frame and
-        stands as it came in its problem. The problems of `table` itself are not repeated.
-    """
-    cells = RawCells.of(table, position)
-    tidied, odd = tidy(cells.raw, _LINES)
-    text = {name: tidied[name] for name in tidied.columns}
-    country, found = _countries(cells, text)
-    now = text | country
-    problems = [*cells.too_long(settings.max_cell_chars), *found]
-    for columns, found in (
-        _phones(cells, now, text.get(_COUNTRY), settings.default_country),
-        _emails(cells, text),
-        _booleans(cells, text),
-        _names(cells, text),
-    ):
-        now |= columns
-        problems += found
-    problems += _changes(cells, odd, text, now)
-    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, tidied.height)
-    frame = cells.where.with_columns(
-        *(now.get(name, nothing).alias(name) for name in BY_NAME),
-        *(column for name, column in now.items() if name not in BY_NAME),
-    )
-    return Normalised(frame, pl.concat([empty(), *problems]))
+def _read_countries(cells: _Cells) -> None:
+    """Read the rows' own countries."""
+    if _COUNTRY not in cells.text:
+        return
+    said = cells.text[_COUNTRY]
+    cells.clean[_COUNTRY] = read_countries(said)
+    unknown = cells.clean[_COUNTRY].is_null() & said.is_not_null()
+    cells.report(_COUNTRY, Code.COUNTRY_UNKNOWN, unknown)
 
 
-def _countries(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
-    """The rows' own countries."""
-    if _COUNTRY not in text:
-        return {}, []
-    codes = countries(text[_COUNTRY])
-    unknown = codes.is_null() & text[_COUNTRY].is_not_null()
-    return {_COUNTRY: codes}, [cells.wrong(_COUNTRY, Code.COUNTRY_UNKNOWN, unknown)]
-
-
-def _phones(
-    cells: RawCells, now: Mapping[str, pl.Series], said: pl.Series | None, default: str | None
-) -> Read:
-    """Phones in the row's country, else the default one; never in a guess at an unknown country.
+def _read_phones(cells: _Cells, said: pl.Series | None, default: str | None) -> None:
+    """Read each phone in its row's country, else in the default; never in place of an unknown one.
 
     Args:
-        cells: as they came.
-        now: tidy phones, and countries as codes.
-        said: tidy countries as the rows say them.
+        cells: with their countries read.
+        said: the countries as the rows spell them.
         default: ISO alpha-2, or None.
     """
-    if _PHONE not in now:
-        return {}, []
-    rows = now[_PHONE].len()
-    place = pl.Series(_COUNTRY, [default], dtype=pl.String).new_from_index(0, rows)
+    if _PHONE not in cells.text:
+        return
+    rows = cells.where.height
+    country = pl.Series(_COUNTRY, [default], dtype=pl.String).new_from_index(0, rows)
     unclear = pl.Series([False]).new_from_index(0, rows)
     if said is not None:
-        unclear = said.is_not_null() & now[_COUNTRY].is_null()
-        place = now[_COUNTRY].zip_with(said.is_not_null(), place)
-    read = to_e164(now[_PHONE], place)
+        unclear = said.is_not_null() & cells.clean[_COUNTRY].is_null()
+        country = cells.clean[_COUNTRY].zip_with(said.is_not_null(), country)
+    read = read_phones(cells.text[_PHONE], country)
     code = read["code"]
-    found = []
     for fault in code.drop_nulls().unique(maintain_order=True):
         wrong = (code == fault).fill_null(value=False)
         if fault == Code.PHONE_COUNTRY_NEEDED.value:
-            wrong &= ~unclear  # the unknown country is the fault, and is named already
-        found.append(cells.wrong(_PHONE, Code(fault), wrong, read["detail"]))
-    fixed_line = (~read["mobile"]).fill_null(value=False)
-    found.append(cells.wrong(_PHONE, Code.PHONE_NOT_MOBILE, fixed_line))
+            wrong &= ~unclear  # the unknown country is the cause, and is reported already
+        cells.report(_PHONE, Code(fault), wrong, read["detail"])
+    cells.report(_PHONE, Code.PHONE_NOT_MOBILE, (~read["mobile"]).fill_null(value=False))
+    cells.clean[_PHONE] = read["e164"]
     if said is not None:
-        found.append(_abroad(cells, now[_COUNTRY], read["region"]))
-    return {_PHONE: read["e164"]}, found
+        _compare_countries(cells, read["region"])
 
 
-def _abroad(cells: RawCells, country: pl.Series, region: pl.Series) -> pl.DataFrame:
-    """A warning where the phone's calling code is not that of the row's own country."""
+def _compare_countries(cells: _Cells, region: pl.Series) -> None:
+    """Warn if a phone's calling code is not that of its row's own country."""
+    country = cells.clean[_COUNTRY]
     rows = (country != region).fill_null(value=False).arg_true()
     if not rows.len():
-        return cells.wrong(_COUNTRY, Code.COUNTRY_DIFFERS, rows)
+        return
     codes = calling_codes()
     ours, theirs = (
         side.gather(rows).replace_strict(codes, default=None, return_dtype=pl.UInt16)
         for side in (country, region)
     )
     rows = rows.filter((ours != theirs).fill_null(value=False))
-    detail = pl.select(
-        pl.concat_str(pl.lit("phone "), pl.lit(region), pl.lit(", row "), pl.lit(country))
-    ).to_series()
-    return cells.wrong(_COUNTRY, Code.COUNTRY_DIFFERS, rows, detail)
+    detail = pl.select(pl.format("phone {}, row {}", pl.lit(region), pl.lit(country))).to_series()
+    cells.report(_COUNTRY, Code.COUNTRY_DIFFERS, rows, detail)
 
 
-def _emails(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
-    """Addresses, and why the others are none."""
-    if EMAIL not in text:
-        return {}, []
-    read = addresses(text[EMAIL])
-    refused = cells.wrong(EMAIL, Code.EMAIL_INVALID, read[DETAIL].is_not_null(), read[DETAIL])
-    return {EMAIL: read[EMAIL]}, [refused]
+def _read_emails(cells: _Cells) -> None:
+    """Read the addresses."""
+    if EMAIL not in cells.text:
+        return
+    read = read_emails(cells.text[EMAIL])
+    cells.report(EMAIL, Code.EMAIL_INVALID, read[DETAIL].is_not_null(), read[DETAIL])
+    cells.clean[EMAIL] = read[EMAIL]
 
 
-def _booleans(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
-    """`true` and `false`."""
-    columns = {name: booleans(text[name]) for name in _BOOLEANS if name in text}
-    return columns, [
-        cells.wrong(name, Code.BOOLEAN_INVALID, read.is_null() & text[name].is_not_null())
-        for name, read in columns.items()
-    ]
+def _read_booleans(cells: _Cells) -> None:
+    """Read yes and no."""
+    for name in _BOOLEANS:
+        if name in cells.text:
+            cells.clean[name] = read_booleans(cells.text[name])
+            wrong = cells.clean[name].is_null() & cells.text[name].is_not_null()
+            cells.report(name, Code.BOOLEAN_INVALID, wrong)
 
 
-def _names(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
-    """First and last names out of full names, where there is no first name."""
-    if _FULL not in text:
-        return {}, []
-    full = text[_FULL]
+def _read_names(cells: _Cells) -> None:
+    """Split full names in rows without a first name."""
+    if _FULL not in cells.text:
+        return
+    full = cells.clean[_FULL]
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, full.len())
-    first, last = text.get(FIRST, nothing), text.get(LAST, nothing)
+    first, last = cells.clean.get(FIRST, nothing), cells.clean.get(LAST, nothing)
     rows = (first.is_null() & full.is_not_null()).arg_true()
     if not rows.len():
-        return {}, []
+        return
     names = split_names(full.gather(rows), last.gather(rows))
     first = first.clone().scatter(rows, names[FIRST])
     last = last.clone().scatter(rows, names[LAST])
-    split = rows.filter(names[FIRST].is_not_null())
     detail = pl.select(
         pl.concat_str(
             pl.lit("first name "),
@@ -265,40 +261,28 @@ def _names(cells: RawCells, text: Mapping[str, pl.Series]) -> Read:
             .otherwise(pl.lit(", last name ") + pl.lit(last)),
         )
     ).to_series()
-    return (
-        {FIRST: first.alias(FIRST), LAST: last.alias(LAST)},
-        [cells.wrong(_FULL, Code.NAME_SPLIT, split, detail)],
-    )
+    cells.report(_FULL, Code.NAME_SPLIT, rows.filter(names[FIRST].is_not_null()), detail)
+    cells.clean |= {FIRST: first.alias(FIRST), LAST: last.alias(LAST)}
 
 
-def _changes(
-    cells: RawCells,
-    odd: Mapping[str, pl.Series],
-    text: Mapping[str, pl.Series],
-    now: Mapping[str, pl.Series],
-) -> list[pl.DataFrame]:
-    """`value-changed` wherever a cell became something else than its reading.
+def _report_changes(cells: _Cells, odd: Mapping[str, pl.Series]) -> None:
+    """Report every cell that became something else than its plain reading.
 
     Args:
-        cells: as they came.
+        cells: all read.
         odd: per column, positions of the cells that tidying changed.
-        text: the tidy cells.
-        now: the cells as they have become.
     """
-    found = []
     for column, rows in odd.items():
         if column == EMAIL:
             continue
-        before, after = cells.raw[column].gather(rows), text[column].gather(rows)
+        before, after = cells.raw[column].gather(rows), cells.text[column].gather(rows)
         if column in _SPACELESS:
             before, after = (side.str.replace_all(BLANK, "") for side in (before, after))
         else:
             before = before.str.strip_chars(" \t\r\n")
-        found.append(cells.changed(column, rows.filter(before != after), now[column]))
-    if EMAIL in text:
-        before, after = cells.raw[EMAIL], now[EMAIL]
+        cells.report_change(column, rows.filter(before != after))
+    if EMAIL in cells.clean:
+        before, after = cells.raw[EMAIL], cells.clean[EMAIL]
         rows = (before != after).fill_null(value=False).arg_true()
         before = before.gather(rows).str.strip_chars(" \t\r\n").str.to_lowercase()
-        rows = rows.filter(before != after.gather(rows).str.to_lowercase())
-        found.append(cells.changed(EMAIL, rows, after))
-    return found
+        cells.report_change(EMAIL, rows.filter(before != after.gather(rows).str.to_lowercase()))

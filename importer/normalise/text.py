@@ -1,6 +1,6 @@
-"""Which characters tidying removes, replaces, keeps or spells out.
+"""Tidy text: stray blanks, invisible characters and Unicode forms.
 
-Written as code points, so that nothing here is invisible in an editor.
+Characters are written as code points, so that none of them is invisible in an editor.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ SURE: Final = (
     r"\x{1ea0}-\x{1ef9}\x{2010}-\x{2027}\x{20ac}\x{3041}-\x{3096}\x{30a1}-\x{30fa}"
     r"\x{4e00}-\x{9fff}\x{ac00}-\x{d7a3}"
 )
-"""Inside of a regular expression's brackets: characters that tidying never touches, wherever
-they stand, apart from the plain blank. A test holds each of them against the Unicode tables."""
+"""Content of a regex class: characters that tidying never changes, except for the plain blank.
+A test compares each of them with the Unicode tables."""
 
 BLANK: Final = r"[\s\p{Zs}\x{2800}\x{3164}\x{ffa0}]"
-"""Regular expression: whatever shows as nothing but room, line breaks included."""
+"""Regular expression: any character that shows as blank space, line breaks included."""
 
 ZWNJ: Final = "\u200c"
 ZWJ: Final = "\u200d"
 MARKS: Final = {ZWNJ: "\ufdd0", ZWJ: "\ufdd1"}
-"""Joiner -> the noncharacter that stands for it while the others are removed."""
+"""Joiner -> the noncharacter that replaces it while the other joiners are removed."""
 
 _SCRIPTS: Final = (
     "Arabic Syriac Nko Mongolian Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada "
@@ -36,10 +36,10 @@ _SCRIPTS: Final = (
 SHAPED: Final = r"\x{fe0f}\x{1f3fb}-\x{1f3ff}" + "".join(
     rf"\p{{{script}}}" for script in _SCRIPTS.split()
 )
-"""Inside of brackets: letters and pictures that a joiner between them shapes."""
+"""Content of a regex class: letters and pictures whose shape a joiner between them changes."""
 
 VIRAMA: Final = r"\x{94d}\x{9cd}\x{a4d}\x{acd}\x{b4d}\x{bcd}\x{c4d}\x{ccd}\x{d4d}\x{dca}"
-"""Inside of brackets: signs after which a joiner shapes the letter before, as in അനില്‍."""
+"""Content of a regex class: signs after which a joiner shapes the letter before (അനില്‍)."""
 
 _RANGES: Final = (
     (0x0, 0x8),
@@ -74,15 +74,15 @@ _BREAKS: Final = ("\r\n", "\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029"
 IN_TEXT: Final = (
     dict.fromkeys(_BREAKS, "\n") | dict.fromkeys(_SPACES, " ") | dict.fromkeys(_INVISIBLE, "")
 )
-"""What becomes of characters where a cell may have several lines."""
+"""Replacements in a cell that may have several lines."""
 
 IN_LINE: Final = IN_TEXT | dict.fromkeys((*_BREAKS, "\t"), " ")
-"""What becomes of characters where a cell is one line."""
+"""Replacements in a cell of one line."""
 
 SPELLED: Final = {
     one: f"<U+{ord(one):04X}>" for one in (*_INVISIBLE, *_SPACES, *_BREAKS[1:], "\t", ZWNJ, ZWJ)
 }
-"""How unseen characters are shown to a person."""
+"""How invisible characters are shown to a person."""
 
 UNACCENTED: Final = dict.fromkeys(map(chr, range(0x300, 0x370)), "") | {
     "ß": "ss",
@@ -92,7 +92,7 @@ UNACCENTED: Final = dict.fromkeys(map(chr, range(0x300, 0x370)), "") | {
     "æ": "ae",
     "œ": "oe",
 }
-"""What comparing words leaves out after decomposing them, and letters that do not decompose."""
+"""Accents to drop after decomposing, and letters that do not decompose."""
 
 
 _ODD_IN_TEXT: Final = rf"[^{SURE}]|^ | $|^$"
@@ -100,38 +100,37 @@ _ODD_IN_LINE: Final = rf"{_ODD_IN_TEXT}|  "
 _SHOWN_CHARS: Final = 200
 _FIRST_ROWS: Final = 2_000
 _REPEATED: Final = 4
-"""A column repeats itself that has so many times fewer different cells among its first rows."""
+"""A column is repetitive if its first rows have this many times fewer distinct cells."""
 _NOWHERE: Final = pl.Series([], dtype=pl.UInt32)
 
 
 def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
-    """The same cells without stray blanks and invisible characters, in normal form C.
+    """Remove stray blanks and invisible characters, and compose letters (normal form C).
 
-    One cheap look at each cell for characters that are not sure to stay spares nearly every cell
-    the work.
+    Nearly every cell consists of characters that stay; one cheap test finds the others.
 
     Args:
         cells: text columns.
-        lines: columns whose cells are one line: runs of blanks and line breaks become one blank.
-            In the others line breaks and inner blanks stay.
+        lines: columns of one-line cells: runs of blanks and line breaks become one blank. Other
+            columns keep line breaks and inner blanks.
 
     Returns:
         The tidy cells (null where nothing is left), and for each column that had odd cells the
         positions (UInt32) of these.
     """
-    found = _odd(cells, lines)
+    found = _find_odd(cells, lines)
     places = {name: found[name] for name in cells.columns if found[name].len()}
     changed = [
-        cells[name].clone().scatter(at, _tidied(cells[name].gather(at), one_line=name in lines))
+        cells[name].clone().scatter(at, _tidy_odd(cells[name].gather(at), one_line=name in lines))
         for name, at in places.items()
     ]
     return cells.with_columns(changed), places
 
 
-def _odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Series]:
+def _find_odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Series]:
     """For each column the positions (UInt32) of the cells that may have to change.
 
-    Where a column says few things again and again, each of them is looked at once.
+    Of a repetitive column each distinct cell is tested once.
     """
     patterns = {name: _ODD_IN_LINE if name in lines else _ODD_IN_TEXT for name in cells.columns}
     first = cells.head(_FIRST_ROWS)
@@ -146,29 +145,29 @@ def _odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Series]:
     return found
 
 
-def _tidied(cells: pl.Series, *, one_line: bool) -> pl.Series:
-    """Odd cells, tidied; null where nothing is left."""
-    became = IN_LINE if one_line else IN_TEXT
-    text = cells.str.replace_many(list(became), list(became.values()), leftmost=True)
+def _tidy_odd(cells: pl.Series, *, one_line: bool) -> pl.Series:
+    """Tidy odd cells; null if nothing is left."""
+    replacements = IN_LINE if one_line else IN_TEXT
+    text = cells.str.replace_many(list(replacements), list(replacements.values()), leftmost=True)
     if text.str.contains_any([ZWNJ, ZWJ]).any():
-        text = _without_idle_joiners(text)
+        text = _drop_idle_joiners(text)
     if one_line:
         text = text.str.replace_all(" {2,}", " ")
-    text = _composed(text.str.strip_chars(" " if one_line else " \t\n"))
+    text = _compose(text.str.strip_chars(" " if one_line else " \t\n"))
     something = pl.when(pl.col(cells.name) != "").then(pl.col(cells.name))
     return text.to_frame().select(something.alias(cells.name)).to_series()
 
 
-def _composed(cells: pl.Series) -> pl.Series:
-    """The same text in normal form C, which most of it is in already."""
+def _compose(cells: pl.Series) -> pl.Series:
+    """Put text into normal form C; most of it is already."""
     unsure = cells.str.contains(f"[^{SURE}]").arg_true()
     if not unsure.len():
         return cells
     return cells.clone().scatter(unsure, cells.gather(unsure).str.normalize("NFC"))
 
 
-def _without_idle_joiners(cells: pl.Series) -> pl.Series:
-    """The same cells without the zero-width joiners that shape no letter."""
+def _drop_idle_joiners(cells: pl.Series) -> pl.Series:
+    """Remove zero-width joiners that shape no letter."""
     for joiner, mark in MARKS.items():
         between = rf"([{SHAPED}]\p{{M}}*){joiner}+([{SHAPED}])"
         for _ in range(2):  # a letter between two joiners belongs to both matches
@@ -180,8 +179,8 @@ def _without_idle_joiners(cells: pl.Series) -> pl.Series:
     return cells
 
 
-def folded(cells: pl.Series) -> pl.Series:
-    """What two spellings of one word share: letters and digits, lower case, without accents."""
+def fold_words(cells: pl.Series) -> pl.Series:
+    """Reduce words to letters and digits, in lower case and without accents, to compare them."""
     text = cells.str.to_lowercase()
     if (text.str.len_bytes() != text.str.len_chars()).any():
         text = text.str.normalize("NFKD")
@@ -189,8 +188,8 @@ def folded(cells: pl.Series) -> pl.Series:
     return text.str.replace_all(r"[^\p{L}\p{N}+]", "")
 
 
-def visible(text: pl.Expr) -> pl.Expr:
-    """The same text with what cannot be seen spelled out (`<U+200B>`), cut at 200 characters."""
+def spell_out(text: pl.Expr) -> pl.Expr:
+    """Spell out invisible characters (`<U+200B>`), and cut the text at 200 characters."""
     cut = (
         pl.when(text.str.len_chars() > _SHOWN_CHARS)
         .then(text.str.head(_SHOWN_CHARS) + pl.lit("…"))

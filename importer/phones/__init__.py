@@ -1,5 +1,5 @@
-"""Any written phone and its country become E.164 or a code, in bulk."""
+"""Read phones in any usual spelling, in bulk, as E.164."""
 
-from importer.phones.parser import to_e164
+from importer.phones.parser import read_phones
 
-__all__ = ["to_e164"]
+__all__ = ["read_phones"]

@@ -116,7 +116,9 @@ _ABROAD_WITH_TRUNK_ZERO: Final = rf"^[ (\[]*(?:\+|00).*[0-9].*{_TRUNK_ZERO}"
 _LONG_ON_BOTH_SIDES: Final = r"(?:[0-9][^0-9/]*){6}/(?:.*/)?[^0-9/]*(?:[0-9][^0-9/]*){6}"
 
 
-def to_e164(numbers: pl.Series, countries: pl.Series, *, judge: Judge = bulk.judge) -> pl.DataFrame:
+def read_phones(
+    numbers: pl.Series, countries: pl.Series, *, judge: Judge = bulk.judge
+) -> pl.DataFrame:
     """Read phones in any usual spelling.
 
     Args:
@@ -142,7 +144,7 @@ def to_e164(numbers: pl.Series, countries: pl.Series, *, judge: Judge = bulk.jud
     number = spelling.is_number(rough["text"])
     rest = rough.filter(~number).with_columns(spelling.kind(pl.col("text")).alias("kind"))
     more = pl.col("kind") == CellKind.SEVERAL.value
-    read = partial(to_e164, judge=judge)
+    read = partial(read_phones, judge=judge)
     found = [
         *_numbers(pl.concat([cells.filter(plain), rough.filter(number)]), judge),
         *several(rest.filter(more), spelling.parts(pl.col("text")), read, slashed=False),
@@ -181,7 +183,7 @@ def _numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
     whole = pl.concat(_respelled(_judged(pl.concat([cells.filter(~slashed), one]), judge), judge))
     hopeless = whole["e164"].is_null() & whole["text"].str.contains(_LONG_ON_BOTH_SIDES)
     two = pl.concat([two, whole.filter(hopeless).select(two.columns)])
-    read = partial(to_e164, judge=judge)
+    read = partial(read_phones, judge=judge)
     return [
         whole.filter(~hopeless).select(AT, *VERDICT),
         *several(two, spelling.sides(pl.col("text")), read, slashed=True),

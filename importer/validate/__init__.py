@@ -1,6 +1,6 @@
-"""Run the schemas over normalised rows, turn failures into problems, find repeats."""
+"""Check clean rows one by one, then find people who stand in the files twice."""
 
-from importer.validate.checks import Sifted, settle, sift
+from importer.validate.checks import check_rows, exclude_repeats
 from importer.validate.duplicates import Repeats
 
-__all__ = ["Repeats", "Sifted", "settle", "sift"]
+__all__ = ["Repeats", "check_rows", "exclude_repeats"]

@@ -1,8 +1,8 @@
-"""What Pandera finds, as problems."""
+"""Check clean rows against the schemas, and turn failures into problems."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -20,47 +20,125 @@ if TYPE_CHECKING:
 
     import pandera.polars as pa
 
-    from importer.model import Normalised, Table
+    from importer.model import Table
     from importer.settings import Settings
     from importer.validate.duplicates import Repeats
 
+REJECTED: Final = "#rejected"
+"""Column of `Table.clean` (bool), added by `check_rows`: an error keeps the row out."""
 
-def refuse_foreign(frame: pl.DataFrame) -> None:
+_CONTACT: Final = ("phone_number", "email")
+_COLUMNS_OF: Final = {
+    Code.CONTACT_MISSING: _CONTACT,
+    Code.FIRST_NAME_MISSING: ("first_name", "full_name"),
+    Code.CAMPAIGN_MISSING: ("campaign", "external_campaign"),
+}
+"""The columns that can prevent a problem, the usual one first."""
+
+
+def check_rows(table: Table, settings: Settings) -> Table:
+    """Check the rows of one file, each by itself.
+
+    An error keeps its row out; an error of the whole file (without a row, or at its header) keeps
+    all of its rows out.
+
+    Args:
+        table: normalised.
+        settings: severities, defaults for campaign and templates, `skip_duplication_check`.
+
+    Returns:
+        The table with all problems, and with the settings' defaults and the column `REJECTED` in
+        its `clean` rows.
+    """
+    frame = _fill_defaults(table.clean, settings)
+    check_structure(frame)
+    cells = _keep_causes(with_severities(table.problems, settings.severity))
+    refused = errors(cells)
+    excused = _flag(frame, refused.filter(pl.col("column").is_in(_CONTACT)))
+    failed = find_failures(
+        frame.with_columns(excused.alias(EXCUSED)),
+        allowed={Code.SKIP_CHECK_NOT_ALLOWED} if settings.skip_duplication_check else set(),
+    )
+    rows = _finish(_place(failed, refused, table), table, settings)
+    rejected = _flag(frame, refused) | _flag(frame, errors(rows))
+    if _refuses_file(refused, table):
+        rejected = pl.Series([True]).new_from_index(0, frame.height)
+    return replace(
+        table,
+        clean=frame.with_columns(rejected.alias(REJECTED)),
+        problems=_concat([cells, rows]),
+    )
+
+
+def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Checked:
+    """Take out the rows of people who came before; the first good row of a person stays.
+
+    Args:
+        table: checked rows, in the order of the run.
+        repeats: the rows before them; it learns these.
+        settings: severities.
+    """
+    frame, rejected = table.clean.drop(REJECTED), table.clean[REJECTED]
+    people = who(_drop(frame, rejected))
+    repeated = _finish(repeats.find_duplicates(people), table, settings)
+    shared = _finish(
+        repeats.find_shared_emails(_drop(people, _flag(people, repeated))), table, settings
+    )
+    is_repeat = _flag(frame, repeated)
+    rejected = rejected | _flag(frame, errors(repeated)) | _flag(frame, errors(shared))
+    status = (
+        pl.when(pl.lit(rejected))
+        .then(pl.lit(RowStatus.REJECTED.value))
+        .when(pl.lit(is_repeat))
+        .then(pl.lit(RowStatus.DUPLICATE.value))
+        .otherwise(pl.lit(RowStatus.READY.value))
+    )
+    return Checked(
+        frame=_drop(frame, rejected | is_repeat),
+        problems=joined([table.problems, repeated, shared]),
+        rows=frame.select(SOURCE, ROW, status.alias("status")),
+    )
+
+
+# ---- schemas ---------------------------------------------------------------------------------
+
+
+def check_structure(frame: pl.DataFrame) -> None:
     """Make sure that a frame has the columns, types and row numbers of STRUCTURE.
 
     Raises:
         AssertionError: it has not, which is a fault of the program.
     """
-    cases = _cases(STRUCTURE, frame)
+    cases = _failure_cases(STRUCTURE, frame)
     if cases is not None:
-        raise AssertionError(f"rows that are no candidate table: {_faults_of(cases)}")
+        raise AssertionError(f"not a candidate table: {_describe(cases)}")
 
 
-def failures(frame: pl.DataFrame, but: Collection[Code]) -> pl.DataFrame:
+def find_failures(frame: pl.DataFrame, allowed: Collection[Code]) -> pl.DataFrame:
     """A problem for each cell that fails CANDIDATE.
 
     Args:
         frame: rows in the form of STRUCTURE, with EXCUSED.
-        but: codes that are allowed here.
+        allowed: codes that are no failure here.
 
     Raises:
         AssertionError: a check did not run, which is a fault of the program.
     """
-    cases = _cases(CANDIDATE, frame.select(*CANDIDATE.columns))
+    cases = _failure_cases(CANDIDATE, frame.select(*CANDIDATE.columns))
     if cases is None:
         return empty()
     if cases["index"].null_count():
-        raise AssertionError(f"checks that did not run: {_faults_of(cases)}")
+        raise AssertionError(f"checks that did not run: {_describe(cases)}")
     found = []
     for (column, check), rows in cases.group_by("column", "check", maintain_order=True):
         code = Code(check)
-        if code not in but:
+        if code not in allowed:
             found.append(at(frame[rows["index"]], code, column=str(column)))
-    return pl.concat(found) if found else empty()
+    return _concat(found)
 
 
-def _cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame | None:
-    """Pandera's failure cases, or None where all is well."""
+def _failure_cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame | None:
+    """Pandera's failure cases, or None if there are none."""
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as exc:
@@ -69,7 +147,7 @@ def _cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame | No
     return None
 
 
-def _faults_of(cases: pl.DataFrame) -> str:
+def _describe(cases: pl.DataFrame) -> str:
     """Columns and checks of failure cases, without any value."""
     absent = pl.col("check") == "column_in_dataframe"  # the failure case is a column's name then
     column = pl.when(absent).then("failure_case").otherwise("column").alias("column")
@@ -77,56 +155,45 @@ def _faults_of(cases: pl.DataFrame) -> str:
     return ", ".join(f"{column} ({check})" for column, check in pairs.iter_rows())
 
 
-_MEANT: Final = {
-    Code.CONTACT_MISSING: ("phone_number", "email"),
-    Code.FIRST_NAME_MISSING: ("first_name", "full_name"),
-    Code.CAMPAIGN_MISSING: ("campaign", "external_campaign"),
-}
-"""The columns that can prevent a problem, the usual one first."""
-_RAW: Final = "raw"
+# ---- problems --------------------------------------------------------------------------------
 
 
-def one_frame(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _concat(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """All problems in one frame, in the order in which they were found."""
     some = [frame for frame in found if frame.height]
     return pl.concat(some) if some else empty()
 
 
-def of_file(table: Table, position: int) -> pl.DataFrame:
-    """The problems that were found when a file was read, with its position."""
-    return table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
-
-
-def one_cause(found: pl.DataFrame) -> pl.DataFrame:
-    """The same problems, but of a cell with a spreadsheet error (`#REF!`) only that it has one."""
+def _keep_causes(found: pl.DataFrame) -> pl.DataFrame:
+    """Drop the other problems of a cell that has a spreadsheet error (`#REF!`)."""
     broken = errors(found).filter(pl.col("code") == Code.CELL_ERROR.value)
     if not broken.height:
         return found
     place = [SOURCE, ROW, "column"]
     others = found.join(broken.select(place), on=place, how="anti", maintain_order="left")
-    return one_frame([broken, others])
+    return _concat([broken, others])
 
 
-def whole_file(refused: pl.DataFrame, table: Table) -> bool:
-    """Whether an error of a file is not at one of its rows but at the header, or at none."""
+def _refuses_file(refused: pl.DataFrame, table: Table) -> bool:
+    """Whether one of the errors is at the header or at no row at all."""
     row = refused[ROW]
     return row.null_count() > 0 or bool((row <= table.source.header_row).any())
 
 
-def at_their_columns(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The failures of whole rows, each at a column that the file has.
+def _place(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Put the failures of whole rows at a column that the file has.
 
-    What every row of a file lacks because the column is missing has been said once, of the file.
+    If the file lacks the column, that has been reported once, and is dropped at its rows.
 
     Args:
         failed: what the schema found.
-        refused: errors that were found before, those of the file among them.
+        refused: errors that were found before, including those of the file.
         table: the file.
     """
     if not failed.height:
         return failed
     lacking = Code.COLUMN_MISSING.value in refused["code"]
-    for code, columns in _MEANT.items():
+    for code, columns in _COLUMNS_OF.items():
         this = pl.col("code") == code.value
         there = [name for name in columns if name in table.mapping.values()]
         if not there and lacking and code is not Code.CAMPAIGN_MISSING:
@@ -141,116 +208,34 @@ def at_their_columns(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) 
     return failed
 
 
-def as_they_came(found: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The same problems with the cell of the file as their value, not what it was read as."""
+def _finish(found: pl.DataFrame, table: Table, settings: Settings) -> pl.DataFrame:
+    """Give problems the file's own cells as values, and the user's severities."""
     parts = []
     for (column,), part in found.group_by("column", maintain_order=True):
         header = next((name for name, its in table.mapping.items() if its == column), None)
         if header is None:
             parts.append(part)
             continue
-        raw = table.frame.get_column(header).fill_null("").alias(_RAW)
+        raw = table.frame.get_column(header).fill_null("").alias("raw")
         cells = pl.DataFrame([table.frame.get_column(ROW), raw])
         parts.append(
             part.join(cells, on=ROW, how="left", maintain_order="left").select(
-                pl.col(_RAW).alias("value") if name == "value" else name for name in part.columns
+                pl.col("raw").alias("value") if name == "value" else name for name in part.columns
             )
         )
-    return one_frame(parts)
+    return with_severities(_concat(parts), settings.severity)
 
 
-_CONTACT: Final = ("phone_number", "email")
+# ---- rows ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sifted:
-    """Rows of one file that were looked at one by one.
-
-    Attributes:
-        table: the rows as they were read.
-        frame: the same rows, tidy, with the settings' defaults filled in.
-        problems: a problem frame.
-        rejected: for each row whether an error keeps it out.
-    """
-
-    table: Table = field(repr=False)
-    frame: pl.DataFrame = field(repr=False)
-    problems: pl.DataFrame = field(repr=False)
-    rejected: pl.Series = field(repr=False)
-
-
-def sift(part: Normalised, table: Table, position: int, settings: Settings) -> Sifted:
-    """Check rows of one file, each by itself.
-
-    An error keeps its row out; an error of the whole file (without a row, or at its header) keeps
-    all of its rows out.
-
-    Args:
-        part: the rows, normalised.
-        table: the same rows as they were read.
-        position: of the file in the run.
-        settings: severities, defaults for campaign and templates, `skip_duplication_check`.
-    """
-    frame = _filled(part.frame, settings)
-    refuse_foreign(frame)
-    told = one_frame([of_file(table, position), part.problems])
-    cells = one_cause(with_severities(told, settings.severity))
-    refused = errors(cells)
-    excused = _named(frame, refused.filter(pl.col("column").is_in(_CONTACT)))
-    failed = failures(
-        frame.with_columns(excused.alias(EXCUSED)),
-        but={Code.SKIP_CHECK_NOT_ALLOWED} if settings.skip_duplication_check else set(),
-    )
-    rows = with_severities(
-        as_they_came(at_their_columns(failed, refused, table), table), settings.severity
-    )
-    rejected = _named(frame, refused) | _named(frame, errors(rows))
-    if whole_file(refused, table):
-        rejected = pl.Series([True]).new_from_index(0, frame.height)
-    return Sifted(table, frame, one_frame([cells, rows]), rejected)
-
-
-def settle(sifted: Sifted, repeats: Repeats, settings: Settings) -> Checked:
-    """Decide over rows, given those that came before: the first good one of a person stays.
-
-    Args:
-        sifted: the next rows, in the order of the run.
-        repeats: what came before; it learns these rows.
-        settings: severities.
-    """
-    frame, rejected = sifted.frame, sifted.rejected
-    people = who(_without(frame, rejected))
-    repeated = _told(repeats.duplicates(people), sifted, settings)
-    again = _named(people, repeated)
-    shared = _told(repeats.shared_emails(_without(people, again)), sifted, settings)
-    is_repeat = _named(frame, repeated)
-    rejected = rejected | _named(frame, errors(repeated)) | _named(frame, errors(shared))
-    status = (
-        pl.when(pl.lit(rejected))
-        .then(pl.lit(RowStatus.REJECTED.value))
-        .when(pl.lit(is_repeat))
-        .then(pl.lit(RowStatus.DUPLICATE.value))
-        .otherwise(pl.lit(RowStatus.READY.value))
-    )
-    return Checked(
-        frame=_without(frame, rejected | is_repeat),
-        problems=joined([sifted.problems, repeated, shared]),
-        rows=frame.select(SOURCE, ROW, status.alias("status")),
-    )
-
-
-def _told(found: pl.DataFrame, sifted: Sifted, settings: Settings) -> pl.DataFrame:
-    """Problems between rows with the cells as they came, and the user's severities."""
-    return with_severities(as_they_came(found, sifted.table), settings.severity)
-
-
-def _without(frame: pl.DataFrame, out: pl.Series) -> pl.DataFrame:
-    """The other rows; the frame itself where none is out."""
+def _drop(frame: pl.DataFrame, out: pl.Series) -> pl.DataFrame:
+    """The other rows; the frame itself if none is out."""
     return frame.filter(~out) if out.any() else frame
 
 
-def _filled(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """The rows with the settings' campaign and templates where they name none themselves."""
+def _fill_defaults(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Fill in the settings' campaign and templates in rows that name none themselves."""
     nameless = pl.all_horizontal(pl.col("campaign", "external_campaign").is_null())
     defaults = {
         "campaign": (settings.campaign, nameless),
@@ -265,7 +250,7 @@ def _filled(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     )
 
 
-def _named(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
+def _flag(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
     """For each row of one file whether one of the problems is at it."""
     if not problems.height:
         return pl.Series([False]).new_from_index(0, frame.height)

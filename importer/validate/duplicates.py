@@ -1,7 +1,7 @@
-"""Who stands in the files twice: the same person and campaign, or one e-mail under two phones.
+"""Find people who stand in the files twice.
 
-The rows come part by part. Of those that came before, only numbers are kept: where they stand, and
-two hashes of 64 bits under which they are found again.
+The rows come part by part. Of earlier rows only numbers are kept: their places, and 64-bit hashes
+to find them again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_LOWER: Final = "#email"  # whatever the case of its letters
+_LOWER: Final = "#email"  # in lower case
 _AT: Final = "#at"
 _HASH: Final = "#hash"
-_CHECK: Final = "#check"  # another hash: two people do not share both
+_CHECK: Final = "#check"  # a second hash: two people do not share both
 _PHONE: Final = "#phone"
 _KEPT: Final = {SOURCE: pl.UInt16, ROW: pl.UInt32} | dict.fromkeys(
     (_HASH, _CHECK, _PHONE), pl.UInt64
@@ -30,7 +30,7 @@ _FIRST: Final = "first_"
 
 
 def who(frame: pl.DataFrame) -> pl.DataFrame:
-    """What `Repeats` looks at: place, phone, e-mail and campaigns of rows."""
+    """Select what `Repeats` compares: place, phone, e-mail and campaigns of rows."""
     return frame.select(
         *(SOURCE, ROW, "phone_number", "email", "campaign", "external_campaign"),
         pl.col("email").str.to_lowercase().alias(_LOWER),
@@ -38,21 +38,21 @@ def who(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 class Repeats:
-    """Finds repeats in rows that come part by part; of each person the first row counts.
+    """Finds repeats in rows that come part by part; the first row of a person counts.
 
     Args:
-        names: of the files, by position.
+        names: of the files, in order.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._people = _Firsts()
-        self._emails = _Firsts()
+        self._people = _FirstRows()
+        self._emails = _FirstRows()
 
-    def duplicates(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def find_duplicates(self, frame: pl.DataFrame) -> pl.DataFrame:
         """A `duplicate-in-file` for each row that repeats a person and a campaign.
 
-        A person is a phone, else an e-mail, whatever the case of its letters.
+        A person is a phone, else an e-mail in lower case.
 
         Args:
             frame: `who` of the next good rows, in the order in which the first counts.
@@ -64,7 +64,7 @@ class Repeats:
                 pl.lit("external ") + pl.col("external_campaign"),
             ).alias("campaign"),
         )
-        later = self._people.later(frame, person)
+        later = self._people.find_later(frame, person)
         value = pl.coalesce(pl.col("phone_number"), pl.col("email"))
         found = []
         for column, rows in (
@@ -76,18 +76,18 @@ class Repeats:
                 found.append(at(rows, code, column=column, value=value, detail=place))
         return pl.concat(found) if found else empty()
 
-    def shared_emails(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def find_shared_emails(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An `email-shared` for each row whose e-mail stands earlier under another phone, or none.
 
         Args:
-            frame: `who` of the same rows, without those that `duplicates` named.
+            frame: `who` of the same rows, without those that `find_duplicates` reported.
         """
-        later = self._emails.later(frame, frame.select(_LOWER))
+        later = self._emails.find_later(frame, frame.select(_LOWER))
         others = later.filter(pl.col(_PHONE) != pl.col(f"{_FIRST}{_PHONE}"))
         return at(others, Code.EMAIL_SHARED, column="email", detail=self._place())
 
     def _place(self) -> pl.Expr:
-        """`row 14`, or `row 14 of other.csv` where the first row stands in another file."""
+        """`row 14`, or `row 14 of other.csv` if the first row is in another file."""
         source = pl.col(f"{_FIRST}{SOURCE}")
         files = dict(enumerate(self._names))
         named = source.replace_strict(files, default="", return_dtype=pl.String)
@@ -95,21 +95,21 @@ class Repeats:
         return pl.when(source == pl.col(SOURCE)).then(row).otherwise(row + pl.lit(" of ") + named)
 
 
-class _Firsts:
-    """The first row of everybody who came so far."""
+class _FirstRows:
+    """The first row of each person so far."""
 
     def __init__(self) -> None:
         self._kept = pl.DataFrame(schema=_KEPT)
 
-    def later(self, frame: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
-        """The rows that repeat an earlier one, with that row's `first_#source`, `first_#row`...
+    def find_later(self, frame: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
+        """Find the rows that repeat an earlier one, with its `first_#source`, `first_#row`...
 
-        One hash per row settles a list without repeats at once; only rows that share it are
-        compared any closer.
+        One hash per row shows at once that a list has no repeats; only rows that share it are
+        compared further.
 
         Args:
             frame: `who` of the next rows.
-            same: what repeats have in common; a row that lacks some of it repeats nobody.
+            same: what repeats have in common; a row that lacks part of it repeats nobody.
         """
         known = same.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
         new = pl.DataFrame(

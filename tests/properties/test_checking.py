@@ -87,9 +87,9 @@ def told(result: Checked) -> set[tuple[Any, ...]]:
 @given(LISTS)
 def test_normalising_twice_is_normalising_once(rows: list[Row]) -> None:
     """What was tidied and read is read again as itself."""
-    once = normalise(table(rows, columns=tuple(CELLS)), 0, SETTINGS).frame
+    once = normalise(table(rows, columns=tuple(CELLS)), 0, SETTINGS).clean
     again = normalise(table(once.drop(SOURCE, ROW).to_dicts(), columns=tuple(CELLS)), 0, SETTINGS)
-    assert cells(again.frame) == cells(once)
+    assert cells(again.clean) == cells(once)
     assert not again.problems.filter(
         pl.col("code").is_in([Code.VALUE_CHANGED.value, Code.EMAIL_INVALID.value])
     ).height

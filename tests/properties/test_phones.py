@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer.phones import bulk, reference, to_e164
+from importer.phones import bulk, read_phones, reference
 from importer.phones.metadata import UnreadablePattern, lost, regex, sharing
 from importer.phones.reference import AT, VERDICT
 from schemas.codes import Code
@@ -159,7 +159,7 @@ def test_a_lost_zero_is_what_the_home_format_adds() -> None:
 )
 def test_any_cells_give_one_verdict_each(cells: list[tuple[str | None, str | None]]) -> None:
     """Whatever the cells hold: a number without a fault, a fault without a number, or nothing."""
-    found = to_e164(
+    found = read_phones(
         pl.Series([text for text, _ in cells], dtype=pl.String),
         pl.Series([country for _, country in cells], dtype=pl.String),
     )
@@ -179,8 +179,10 @@ def test_reading_a_number_again_changes_nothing(seed: int) -> None:
     """What was read is read as itself, in any country and in none."""
     cells = list(random_inputs(seed, 20))
     texts, countries = pl.Series([text for text, _ in cells]), pl.Series([c for _, c in cells])
-    once = to_e164(texts, countries)
+    once = read_phones(texts, countries)
     for country in (None, "GB", "US"):
-        again = to_e164(once["e164"], pl.repeat(country, once.height, dtype=pl.String, eager=True))
+        again = read_phones(
+            once["e164"], pl.repeat(country, once.height, dtype=pl.String, eager=True)
+        )
         assert again["e164"].to_list() == once["e164"].to_list()
         assert set(again["code"]) == {None}

@@ -11,7 +11,7 @@ from importer.model import Checked, Source, Table
 from importer.normalise import normalise
 from importer.problems import joined
 from importer.settings import Settings
-from importer.validate import Repeats, settle, sift
+from importer.validate import Repeats, check_rows, exclude_repeats
 from schemas.columns import BY_NAME, ROW
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def checked(*tables: Table, settings: Settings = SETTINGS) -> Checked:
     """The tables after normalising and validating, in the order of the run."""
     repeats = Repeats([each.source.name for each in tables])
     parts = [
-        settle(
-            sift(normalise(each, position, settings), each, position, settings), repeats, settings
+        exclude_repeats(
+            check_rows(normalise(each, position, settings), settings), repeats, settings
         )
         for position, each in enumerate(tables)
     ]

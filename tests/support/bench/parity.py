@@ -1,6 +1,6 @@
 """`make parity`: the bulk road of phones beside phonenumbers itself, on every kind of number.
 
-Two things are compared. First, all columns of `to_e164` judged in bulk with those judged by
+Two things are compared. First, all columns of `read_phones` judged in bulk with those judged by
 phonenumbers one by one: no difference is allowed. Second, the numbers with what phonenumbers reads
 in the raw cell: we may refuse what it takes, but never make another number of it.
 """
@@ -22,7 +22,7 @@ import polars as pl
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from importer.phones import bulk, reference
-from importer.phones.parser import to_e164
+from importer.phones.parser import read_phones
 from tests.support.bench.spellings import examples, random_inputs
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def differences(
     """How many numbers were valid, and each cell on which the roads differ, with both verdicts."""
     texts = pl.Series([text for text, _ in cells], dtype=pl.String)
     countries = pl.Series([country for _, country in cells], dtype=pl.String)
-    slow = to_e164(texts, countries, judge=reference.judge)
-    fast = to_e164(texts, countries, judge=judge)
+    slow = read_phones(texts, countries, judge=reference.judge)
+    fast = read_phones(texts, countries, judge=judge)
     found: list[tuple[object, ...]] = []
     for cell, one, other in zip(cells, slow.iter_rows(), fast.iter_rows(), strict=True):
         if one != other:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.normalise.booleans import booleans
+from importer.normalise.booleans import read_booleans
 
 
 def read(*cells: str | None) -> list[str | None]:
     """What some cells say."""
-    return booleans(pl.Series("flag", cells, dtype=pl.String)).to_list()
+    return read_booleans(pl.Series("flag", cells, dtype=pl.String)).to_list()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from babel import Locale
 
-from importer.normalise.countries import CODES, calling_codes, countries
+from importer.normalise.countries import CODES, calling_codes, read_countries
 
 
 def read(*cells: str | None) -> list[str | None]:
     """The codes of some cells."""
-    return countries(pl.Series("country", cells, dtype=pl.String)).to_list()
+    return read_countries(pl.Series("country", cells, dtype=pl.String)).to_list()
 
 
 @pytest.mark.parametrize(

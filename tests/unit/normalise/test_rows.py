@@ -18,19 +18,19 @@ def one(**cells: str | None) -> tuple[dict[str, str | None], list[tuple[str, str
     """One row's cells after normalising, and column, code and detail of its problems."""
     result = normalise(table([cells]), 0, SETTINGS)
     found = result.problems.select("column", "code", "detail").rows()
-    return result.frame.row(0, named=True), found
+    return result.clean.row(0, named=True), found
 
 
 def test_the_frame_has_every_column_and_every_row() -> None:
     """Canonical columns in their order, then the extra ones by name, whatever the file has."""
     rows: list[Row] = [{"zoo": " z ", "email": "x", "ähm": "a"}, {"zoo": None}]
     result = normalise(table(rows, first_row=7), 3, SETTINGS)
-    assert result.frame.columns == [SOURCE, ROW, *BY_NAME, "zoo", "ähm"]
-    assert result.frame.schema[SOURCE] == pl.UInt16
-    assert result.frame.schema[ROW] == pl.UInt32
-    assert set(result.frame.drop(SOURCE, ROW).dtypes) == {pl.String()}
-    assert result.frame[ROW].to_list() == [7, 8]
-    assert result.frame[SOURCE].to_list() == [3, 3]
+    assert result.clean.columns == [SOURCE, ROW, *BY_NAME, "zoo", "ähm"]
+    assert result.clean.schema[SOURCE] == pl.UInt16
+    assert result.clean.schema[ROW] == pl.UInt32
+    assert set(result.clean.drop(SOURCE, ROW).dtypes) == {pl.String()}
+    assert result.clean[ROW].to_list() == [7, 8]
+    assert result.clean[SOURCE].to_list() == [3, 3]
     assert result.problems[SOURCE].to_list() == [3]
 
 
@@ -38,8 +38,8 @@ def test_a_file_without_rows_or_columns_is_no_trouble() -> None:
     """What could not be read has an empty frame."""
     for empty in (table([]), table([], columns=["phone_number", "email", "country", "full_name"])):
         result = normalise(empty, 0, SETTINGS)
-        assert result.frame.height == result.problems.height == 0
-        assert result.frame.columns == [SOURCE, ROW, *BY_NAME]
+        assert result.clean.height == result.problems.height == 0
+        assert result.clean.columns == [SOURCE, ROW, *BY_NAME]
 
 
 def test_a_header_that_looks_like_a_pattern_is_a_header() -> None:
@@ -47,7 +47,7 @@ def test_a_header_that_looks_like_a_pattern_is_a_header() -> None:
     given = table([{"^.*$": "x\u200b", "email": "ada@example.com"}])
     given = dataclasses.replace(given, extra={"^.*$": "pattern"})
     result = normalise(given, 0, SETTINGS)
-    cells = result.frame.row(0, named=True)
+    cells = result.clean.row(0, named=True)
     assert (cells["pattern"], cells["email"]) == ("x", "ada@example.com")
     assert faults(result.problems) == [(2, "pattern", "value-changed")]
 
@@ -140,7 +140,7 @@ def test_an_unreadable_phone_is_null_and_told() -> None:
     """The problem shows the cell as it came."""
     given = table([{"phone_number": " call me ", "email": "ada@example.com"}])
     result = normalise(given, 0, SETTINGS)
-    assert result.frame["phone_number"].to_list() == [None]
+    assert result.clean["phone_number"].to_list() == [None]
     assert result.problems["value"].to_list() == [" call me "]
     assert faults(result.problems) == [(2, "phone_number", "phone-invalid")]
 
@@ -206,7 +206,7 @@ def test_long_cells_are_told_with_their_beginning() -> None:
     [problem] = in_words(result.problems, [table(rows)])
     assert "301 characters" in problem.message
     assert problem.value == "x" * 200 + "…"
-    assert result.frame["job"].to_list() == ["ü" * 300, "x" * 301]
+    assert result.clean["job"].to_list() == ["ü" * 300, "x" * 301]
 
 
 def test_details_of_long_changes_are_cut() -> None:

@@ -9,7 +9,7 @@ import unicodedata
 import polars as pl
 import pytest
 
-from importer.normalise.text import SURE, folded, tidy, visible
+from importer.normalise.text import SURE, fold_words, spell_out, tidy
 
 LINE, TEXT = "line", "text"
 
@@ -151,7 +151,7 @@ def test_every_control_and_format_character_goes_or_is_meant_to_stay() -> None:
 def test_folding_compares_words() -> None:
     """Case, accents, punctuation and blanks do not count; letters and digits do."""
     words = ["Großbritannien", "U.K.", "Côte d'Ivoire", "WŁOCHY", "İtalya", "+44", "UK2"]
-    assert folded(pl.Series(words)).to_list() == [
+    assert fold_words(pl.Series(words)).to_list() == [
         "grossbritannien",
         "uk",
         "cotedivoire",
@@ -165,5 +165,5 @@ def test_folding_compares_words() -> None:
 def test_unseen_characters_are_spelled_out_and_long_text_is_cut() -> None:
     """A person sees what was there, and a terminal gets no control character."""
     frame = pl.DataFrame({"cell": ["A\u200bd\x1ba\u00a0", "x" * 300]})
-    shown = frame.select(visible(pl.col("cell"))).to_series().to_list()
+    shown = frame.select(spell_out(pl.col("cell"))).to_series().to_list()
     assert shown == ["A<U+200B>d<U+001B>a<U+00A0>", "x" * 200 + "…"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.phones import to_e164
+from importer.phones import read_phones
 from importer.phones.reference import VERDICT, judge_one
 from schemas.codes import Code
 
@@ -16,9 +16,9 @@ AUSTRALIAN_MOBILE = "+61491570006"
 
 def read(number: str | None, country: str | None = None) -> dict[str, object]:
     """The verdict on one cell."""
-    return to_e164(pl.Series([number], dtype=pl.String), pl.Series([country], dtype=pl.String)).row(
-        0, named=True
-    )
+    return read_phones(
+        pl.Series([number], dtype=pl.String), pl.Series([country], dtype=pl.String)
+    ).row(0, named=True)
 
 
 @pytest.mark.parametrize(
@@ -206,21 +206,21 @@ def test_empty_cells_have_no_verdict(empty: str | None) -> None:
 def test_keeps_order_and_length() -> None:
     """Every cell has its verdict at its own place, whatever road it took."""
     numbers = ["n/a", "020 7946 0018", None, "020 7946 0018 / 020 7946 0019", "'" + LONDON, "1"]
-    found = to_e164(pl.Series(numbers * 3), pl.Series(["GB"] * 18))
+    found = read_phones(pl.Series(numbers * 3), pl.Series(["GB"] * 18))
     assert found.schema == pl.Schema(VERDICT)
     assert found.rows() == [tuple(read(number, "GB").values()) for number in numbers] * 3
 
 
 def test_nothing_in_nothing_out() -> None:
     """No cells give an empty frame of the same shape."""
-    found = to_e164(pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String))
+    found = read_phones(pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String))
     assert found.schema == pl.Schema(VERDICT)
     assert found.height == 0
 
 
 def test_reads_a_column_without_any_value() -> None:
     """A column that is wholly empty may have no type."""
-    found = to_e164(pl.Series([None, None]), pl.Series([None, None]))
+    found = read_phones(pl.Series([None, None]), pl.Series([None, None]))
     assert found["code"].to_list() == [None, None]
 
 

@@ -22,15 +22,15 @@ def people(*rows: tuple[str | None, ...]) -> pl.DataFrame:
 def test_nobody_repeats_nobody() -> None:
     """Empty lists and different people have no problem."""
     for frame in (people(), people(("+1", None, "c"), ("+2", None, "c"), (None, "a@b", "c"))):
-        assert Repeats(["a.csv"]).duplicates(frame).height == 0
-        assert Repeats(["a.csv"]).shared_emails(frame).height == 0
+        assert Repeats(["a.csv"]).find_duplicates(frame).height == 0
+        assert Repeats(["a.csv"]).find_shared_emails(frame).height == 0
 
 
 def test_rows_that_say_nothing_repeat_nothing() -> None:
     """Without a person or a campaign there is nothing to compare."""
     frame = people((None, None, "c"), (None, None, "c"), ("+1", None), ("+1", None))
-    assert Repeats(["a.csv"]).duplicates(frame).height == 0
-    assert Repeats(["a.csv"]).shared_emails(frame).height == 0
+    assert Repeats(["a.csv"]).find_duplicates(frame).height == 0
+    assert Repeats(["a.csv"]).find_shared_emails(frame).height == 0
 
 
 def test_all_repeats_name_the_first() -> None:
@@ -42,7 +42,7 @@ def test_all_repeats_name_the_first() -> None:
         (None, "A@b", "c"),
         (None, "a@B", "c"),
     )
-    assert Repeats(["a.csv"]).duplicates(frame).select("#row", "column", "detail").rows() == [
+    assert Repeats(["a.csv"]).find_duplicates(frame).select("#row", "column", "detail").rows() == [
         (3, "phone_number", "row 2"),
         (4, "phone_number", "row 2"),
         (6, "email", "row 5"),
@@ -54,8 +54,8 @@ def test_another_file_is_named(names: list[str]) -> None:
     """Also where two files have the same name."""
     frame = people(("+1", "a@b", "c"), ("+1", "a@b", "d"), ("+2", "a@b", "c"), ("+1", None, "c"))
     frame = frame.with_columns(pl.Series("#source", [0, 0, 1, 1], dtype=pl.UInt16))
-    assert Repeats(names).duplicates(frame)["detail"].to_list() == ["row 2 of a.csv"]
-    assert Repeats(names).shared_emails(frame)["detail"].to_list() == ["row 2 of a.csv"]
+    assert Repeats(names).find_duplicates(frame)["detail"].to_list() == ["row 2 of a.csv"]
+    assert Repeats(names).find_shared_emails(frame)["detail"].to_list() == ["row 2 of a.csv"]
 
 
 def test_many_repeats_among_many_rows() -> None:
@@ -71,7 +71,7 @@ def test_many_repeats_among_many_rows() -> None:
             "external_campaign": pl.repeat(None, rows, dtype=pl.String, eager=True),
         }
     )
-    found = Repeats(["a.csv"]).duplicates(who(frame))
+    found = Repeats(["a.csv"]).find_duplicates(who(frame))
     assert found.height == rows - 7_000
     assert found.filter(pl.col("#row") == 14_002)["detail"].to_list() == ["row 2"]
 
@@ -90,7 +90,7 @@ def test_parts_find_what_the_whole_finds(cuts: tuple[int, ...]) -> None:
     whole, parted = Repeats(["a.csv"]), Repeats(["a.csv"])
     edges = [0, *cuts, frame.height]
     parts = [frame[start:end] for start, end in pairwise(edges)]
-    for find in (Repeats.duplicates, Repeats.shared_emails):
+    for find in (Repeats.find_duplicates, Repeats.find_shared_emails):
         found = pl.concat([find(parted, part) for part in parts])
         assert found.sort("#row").rows() == find(whole, frame).sort("#row").rows()
         assert found.height

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from importer.normalise import normalise
-from importer.validate.checks import failures, refuse_foreign
+from importer.validate.checks import check_structure, find_failures
 from schemas.candidates import CANDIDATE, EXCUSED
 from schemas.codes import Code
 from schemas.columns import ROW
@@ -21,14 +21,14 @@ def frame() -> pl.DataFrame:
         {"first_name": SECRET, "email": "ada@example.com", "campaign": "c"},
         {"first_name": None, "email": None, "campaign": "c"},
     ]
-    tidy = normalise(table(rows), 0, SETTINGS).frame
+    tidy = normalise(table(rows), 0, SETTINGS).clean
     return tidy.with_columns(pl.lit(value=False).alias(EXCUSED))
 
 
 def test_our_own_table_passes() -> None:
     """Also without rows."""
-    refuse_foreign(frame())
-    refuse_foreign(frame().clear())
+    check_structure(frame())
+    check_structure(frame().clear())
 
 
 @pytest.mark.parametrize(
@@ -43,27 +43,29 @@ def test_our_own_table_passes() -> None:
 def test_a_foreign_table_is_a_fault_of_the_program(broken: pl.DataFrame, named: str) -> None:
     """It is named by column and check, and no cell is in the text."""
     with pytest.raises(AssertionError, match=named) as raised:
-        refuse_foreign(broken)
+        check_structure(broken)
     assert SECRET not in str(raised.value)
     assert raised.value.__context__ is None
 
 
 def test_failures_are_problems_at_their_rows() -> None:
     """One for each cell, in order of the checks; allowed codes are left out."""
-    found = failures(frame(), but=())
+    found = find_failures(frame(), allowed=())
     assert found.select(ROW, "column", "code", "severity").rows() == [
         (3, "phone_number", "contact-missing", "error"),
         (3, "first_name", "first-name-missing", "error"),
     ]
-    assert failures(frame(), but={Code.CONTACT_MISSING, Code.FIRST_NAME_MISSING}).height == 0
-    assert failures(frame().head(1), but=()).height == 0
+    assert (
+        find_failures(frame(), allowed={Code.CONTACT_MISSING, Code.FIRST_NAME_MISSING}).height == 0
+    )
+    assert find_failures(frame().head(1), allowed=()).height == 0
 
 
 def test_a_check_that_cannot_run_is_a_fault_of_the_program() -> None:
     """It must not look like a fault of the data, or like none."""
     broken = frame().with_columns(pl.lit(1).alias("campaign"))
     with pytest.raises(AssertionError) as raised:
-        failures(broken, but=())
+        find_failures(broken, allowed=())
     assert SECRET not in str(raised.value)
 
 
