@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import Exit
-from importer.ledger import held
+from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.model import RunReport, State
 from importer.planning.history import to_leave_alone, writing
@@ -42,7 +42,7 @@ def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
     Raises:
         LedgerError: somebody else holds the ledger, or it fails; nothing more is sent then.
     """
-    with held(
+    with open_and_lock(
         settings.ledger,
         order.command,
         settings.ledger_wait_s,
@@ -52,8 +52,8 @@ def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = history.applied_to(plan, settings)  # again: a run may have ended meanwhile
         new = NewRun(plan.hash, _files(plan), history.noted(settings), settings.retry_rejected)
-        run = ledger.begin(new, planned_rows(plan, history.identity, settings))
-        return _delivered(plan, ledger.run(run), history, settings, order)
+        run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
+        return _delivered(plan, ledger.runs.find(run), history, settings, order)
 
 
 def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
@@ -67,13 +67,13 @@ def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
     Raises:
         UsageError: there is no such run, or its files or settings are no longer what they were.
     """
-    with held(
+    with open_and_lock(
         settings.ledger, order.command, settings.ledger_wait_s, on_commit=order.on_commit
     ) as ledger:
-        run = ledger.run(name)
+        run = ledger.runs.find(name)
         history = writing(ledger, settings, order.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
-        ledger.reopen(run.id)
+        ledger.runs.reopen(run.id)
         return _delivered(plan, run, history, settings, order)
 
 
@@ -85,7 +85,7 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
         run: as the ledger gives it.
         ending: why it ended, where that is known better than from the ledger.
     """
-    states, counts = ledger.counts(run.id), ledger.row_counts(run.id)
+    states, counts = ledger.runs.states(run.id), ledger.runs.counts(run.id)
     end = ending or Ending(run.stopped)
     return RunReport(
         run=run.id,
@@ -103,7 +103,7 @@ def _leave_alone(run: str, ledger: Ledger, settings: Settings) -> None:
     """Rejects what was meant for those who opted out, or whom others contacted, meanwhile."""
     found = to_leave_alone(ledger, run, settings, now=datetime.now(UTC))
     if found:
-        ledger.settle(
+        ledger.submissions.settle(
             run,
             [
                 Settlement(key, State.REJECTED, code=code.value, message=WORDS[code].fix)
@@ -116,8 +116,8 @@ def _delivered(
     plan: Plan, run: Run, history: History, settings: Settings, order: Order
 ) -> RunReport:
     ending = asyncio.run(_deliver(plan, run, history, settings, order))
-    history.ledger.finish(run.id, ending.reason)
-    return report_of(history.ledger, history.ledger.run(run.id), ending)
+    history.ledger.runs.finish(run.id, ending.reason)
+    return report_of(history.ledger, history.ledger.runs.find(run.id), ending)
 
 
 async def _deliver(
@@ -144,7 +144,7 @@ async def _send(
 ) -> Ending:
     """Sends whatever the ledger says may be sent in this run."""
     _leave_alone(delivery.run, history.ledger, settings)
-    keys = history.ledger.sendable(delivery.run)
+    keys = history.ledger.submissions.sendable(delivery.run)
     going = keys if order.limit is None else keys[: order.limit]
     order.on_start(delivery.run, len(going), delivery.pace.eta_s(len(going)))
     bodies = submissions(plan, history.identity, settings, only=frozenset(going))

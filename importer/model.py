@@ -226,6 +226,8 @@ class Submission:
         masked: the person for the eye: `+44 •••• 0018`.
         body: the request body.
         body_hash: hex; the body under the HMAC key.
+        email: hex; the normalised e-mail under the HMAC key, or None.
+        candidate: hex; the candidate id under the HMAC key, or None.
     """
 
     key: str
@@ -237,6 +239,8 @@ class Submission:
     masked: str
     body: Mapping[str, Json] = field(repr=False)
     body_hash: str
+    email: str | None = None
+    candidate: str | None = None
 
 
 class PlannedRow(NamedTuple):
@@ -255,6 +259,8 @@ class PlannedRow(NamedTuple):
         person: keyed hash of the person.
         masked: the person for the eye.
         body_hash: keyed hash of the body.
+        email: keyed hash of the normalised e-mail, or None.
+        candidate: keyed hash of the candidate id, or None.
     """
 
     source: int
@@ -267,6 +273,8 @@ class PlannedRow(NamedTuple):
     person: str = ""
     masked: str = ""
     body_hash: str = ""
+    email: str | None = None
+    candidate: str | None = None
 
 
 class State(StrEnum):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from importer.cli.options import settings_flags, settings_of
 from importer.errors import Exit, UsageError
-from importer.ledger import held
+from importer.ledger import open_and_lock
 from importer.report.progress import progress
 from importer.report.terminal_history import refreshed_text, settled_text
 from importer.sending.delivery import Order, reconcile_run, refresh_run
@@ -83,9 +83,9 @@ def resolve(
     if (sent is None) is not not_sent:
         raise UsageError("Say either --sent ID or --not-sent.")
     settings = settings_of(config, flags)
-    with held(settings.ledger, "importer resolve", settings.ledger_wait_s) as ledger:
-        settled = ledger.resolve(
-            ledger.run(run_id).id,
+    with open_and_lock(settings.ledger, "importer resolve", settings.ledger_wait_s) as ledger:
+        settled = ledger.doubts.resolve(
+            ledger.runs.find(run_id).id,
             row,
             sent=sent is not None,
             conversation_id=sent,

@@ -15,7 +15,7 @@ from rich.console import Console
 from importer.cli.options import settings_flags, settings_of
 from importer.deliver import report_of
 from importer.errors import LedgerError, UsageError
-from importer.ledger import Ledger, held
+from importer.ledger import Ledger, open_and_lock
 from importer.loader import load
 from importer.model import State
 from importer.report import view
@@ -51,10 +51,10 @@ def runs(*, limit: int, config: Path | None, **flags: object) -> None:
     needs a person.
     """
     with opened(settings_of(config, flags)) as ledger:
-        found = ledger.runs(limit)
-        counts = {run.id: ledger.counts(run.id) for run in found}
+        found = ledger.runs.list(limit)
+        counts = {run.id: ledger.runs.states(run.id) for run in found}
         nights = [_past_night(ledger, night) for night in ledger.nights.listed(limit)]
-        doubtful = len(ledger.doubtful()) if nights else 0
+        doubtful = len(ledger.doubts.list()) if nights else 0
         several = len(ledger.nights.inboxes()) > 1
     console = Console()
     if found or not nights:
@@ -66,7 +66,9 @@ def runs(*, limit: int, config: Path | None, **flags: object) -> None:
 def _past_night(ledger: Ledger, night: Night) -> PastNight:
     files = ledger.nights.of_night(night.id)
     newest = {file.sha256: ledger.nights.last(file.sha256) or file for file in files}
-    counts = {run: report_of(ledger, ledger.run(run)) for run in {f.run for f in files if f.run}}
+    counts = {
+        run: report_of(ledger, ledger.runs.find(run)) for run in {f.run for f in files if f.run}
+    }
     rejected = {
         run: report.counts.rejected + report.states.get(State.REJECTED, 0)
         for run, report in counts.items()
@@ -101,9 +103,9 @@ def results(
     """
     settings = settings_of(config, flags)
     with opened(settings) as ledger:
-        run = ledger.run(run_id)
+        run = ledger.runs.find(run_id)
         names = [source.name for source in run.sources]
-        shown = view.of_run(report_of(ledger, run), ledger.outcomes(run.id), names)
+        shown = view.of_run(report_of(ledger, run), ledger.runs.rows(run.id), names)
     if form == "text":
         Console().print(results_table(shown))
         return
@@ -136,6 +138,6 @@ def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     if days is None:
         raise UsageError(f"--older-than takes days, such as 90d, not {older_than}.")
     settings = settings_of(config, flags)
-    with held(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
+    with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
     click.echo(f"Removed the masked text of {purged.submissions} submissions.", err=True)

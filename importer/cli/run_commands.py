@@ -155,10 +155,10 @@ def _agreed(plan: Plan, limit: int | None) -> bool:
 def _conclude(console: Console, report: RunReport, settings: Settings, results: Path | None) -> int:
     """Shows what became of a run, and writes its results where that was asked for."""
     with Ledger.open(settings.ledger, create=False) as ledger:
-        run = ledger.run(report.run)
+        run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]
-        shown = view.of_run(report, ledger.outcomes(run.id), names, settings)
-        doubtful = ledger.doubtful(run.id)
+        shown = view.of_run(report, ledger.runs.rows(run.id), names, settings)
+        doubtful = ledger.doubts.list(run.id)
     try:
         if results is not None:
             save_results(shown, reread(run.sources, partial(load, settings=settings)), results)

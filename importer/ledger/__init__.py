@@ -3,6 +3,6 @@
 Nothing in it says a readable phone, e-mail or name: a person is a keyed hash and a masked text.
 """
 
-from importer.ledger.ledger import Ledger, held
+from importer.ledger.ledger import Ledger, open_and_lock
 
-__all__ = ["Ledger", "held"]
+__all__ = ["Ledger", "open_and_lock"]

@@ -11,13 +11,16 @@ from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import create_engine, func, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from importer.errors import LedgerError
+from importer.ledger.backups import copy_before_upgrade
 from importer.ledger.database import Database, prepare_sqlite
-from importer.ledger.tables import metadata
+from importer.ledger.durable_file import sync_folder
+from importer.ledger.last_write import last_write_file, require_file, require_newest
+from importer.ledger.tables import identity, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 VERSION_TABLE: Final = "ledger_version"
-VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every version of the schema, oldest first; one file under migrations/versions each."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -57,7 +60,7 @@ def upgrade(database: Database, now: datetime) -> None:
         if version == VERSIONS[-1]:
             return
         if version is not None and database.path is not None:
-            _back_up(database.path, f"{VERSIONS[-1]}-{now:%Y%m%dT%H%M%SZ}")
+            copy_before_upgrade(database.path, VERSIONS[-1], now)
         _migrate(connection)
 
     database.write("upgrade", change)
@@ -106,48 +109,40 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, VERSIONS[-1])
 
 
-def _back_up(path: Path, mark: str) -> None:
-    """Copies a SQLite file to `<file>-before-<mark>`, private and on disk when this returns."""
-    target = path.with_name(f"{path.name}-before-{mark}")
-    try:
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        source, copy = sqlite3.connect(path), sqlite3.connect(target)
-        try:
-            source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
-    except (OSError, sqlite3.Error) as error:
-        raise LedgerError(
-            f"The ledger {path} needs an upgrade, and no backup of it can be made at {target}.",
-            "Make room and give yourself write access to the folder.",
-        ) from error
-
-
 PRIVATE: Final = 0o600
-_BUSY_S: Final = 10.0
 _FIX_URL: Final = "Set `ledger:` to sqlite:///importer.db or postgresql://host/name."
 
 
 def open_writable(
-    url: str, *, create: bool, now: Callable[[], datetime], on_commit: Callable[[str], None] | None
+    url: str,
+    *,
+    create: bool,
+    new: bool,
+    now: Callable[[], datetime],
+    on_commit: Callable[[str], None] | None,
 ) -> Database:
-    """The database at a URL, made or upgraded where that is needed.
+    """The database at a URL, made or upgraded if needed.
 
     Raises:
-        LedgerError: it cannot be opened, or is no ledger; in words, with what to do.
+        LedgerError: it cannot be opened, is no ledger, or is not the newest copy of one.
     """
     parsed = _parsed(url)
     path = _file(parsed)
     if path is None:
         database = Database(_server(parsed), _shown(parsed), None, on_commit=on_commit)
     else:
+        if new:
+            last_write_file(path).unlink(missing_ok=True)
+        require_file(path)
         _make_private(path, create=create)
         engine = create_engine(parsed, hide_parameters=True)
-        prepare_sqlite(engine, busy_s=_BUSY_S)
+        prepare_sqlite(engine)
         database = Database(engine, str(path), path, on_commit=on_commit)
     try:
         upgrade(database, now())
+        if path is not None:
+            wanted = select(identity.c.id, func.coalesce(identity.c.writes, 0))
+            require_newest(path, *database.read(lambda c: c.execute(wanted).one()))
     except BaseException:
         database.close()
         raise
@@ -174,7 +169,7 @@ def open_readonly(url: str) -> Database | None:
             poolclass=NullPool,
             hide_parameters=True,
         )
-        prepare_sqlite(engine, busy_s=_BUSY_S)
+        prepare_sqlite(engine)
         database = Database(engine, str(path), path, readonly=True)
     try:
         if require_current(database):
@@ -267,11 +262,7 @@ def _make_private(path: Path, *, create: bool) -> None:
         raise LedgerError(f"There is no ledger {path} yet.", "A first `importer run` makes it.")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except FileExistsError:
         return  # another process was faster, and made it as we would
     except OSError as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import event, func, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer.errors import LedgerError
+from importer.ledger.last_write import LastWrite, save_last_write
+from importer.ledger.tables import identity
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -94,6 +96,14 @@ WRITES: Final = "importer_writes"
 """The execution option of a transaction that takes the write lock at once."""
 
 _TRIES: Final = 5
+BUSY_MS: Final = 10_000
+"""How long a SQLite connection waits for another one, milliseconds."""
+
+_COUNT: Final = (
+    update(identity)
+    .values(writes=func.coalesce(identity.c.writes, 0) + 1)
+    .returning(identity.c.id, identity.c.writes)
+)
 
 
 class Database:
@@ -144,17 +154,23 @@ class Database:
             f"The ledger {self.name} is being changed while it is read.", "Try again in a moment."
         )
 
-    def write(self, what: str, query: Callable[[Connection], _Found]) -> _Found:
-        """Does a query in one transaction, durable when this returns.
+    def write(
+        self, what: str, query: Callable[[Connection], _Found], *, counted: bool = False
+    ) -> _Found:
+        """Run a query in one transaction, durable when this returns.
 
         Args:
             what: name of the write, for `on_commit`.
-            query: given the connection; what it raises undoes everything.
+            query: given the connection; whatever it raises undoes everything.
+            counted: note the write in the last-write file, so that an older copy is noticed.
         """
         if self.readonly:
             raise LedgerError(f"The ledger {self.name} was opened for reading only.")
         with gate(self.name), self._writer.connect() as connection, connection.begin():
             done = query(connection)
+            number = connection.execute(_COUNT).one() if counted else None
+        if number is not None and self.path is not None:
+            save_last_write(self.path, LastWrite(number.id, number.writes, closed=False))
         if self._on_commit is not None:
             self._on_commit(what)
         return done
@@ -179,8 +195,25 @@ class Database:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             cursor.close()
 
+    def checkpoint(self) -> bool:
+        """Move everything from the `-wal` into a SQLite file that is open for writing.
+
+        Returns:
+            Whether the file alone is complete now; False while another process uses it, too.
+        """
+        if self.path is None or self.readonly:
+            return False
+        with suppress(SQLAlchemyError, sqlite3.Error), self.engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 0")  # to close is not to wait for readers
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            cursor.close()
+            return not busy
+        return False
+
     def close(self) -> None:
-        """Lets go of every connection."""
+        """Close every connection."""
         self.engine.dispose()
 
     def _print(self) -> _Print:
@@ -194,11 +227,11 @@ class Database:
         return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def prepare_sqlite(engine: Engine, *, busy_s: float) -> None:
-    """Makes every connection of a SQLite engine durable, patient, and ours to begin.
+def prepare_sqlite(engine: Engine) -> None:
+    """Make every connection of a SQLite engine durable and patient.
 
-    The driver's own way of beginning transactions is off: a write takes the lock with its BEGIN,
-    so that what it read first cannot change before it writes.
+    The driver's own transactions are off: a write takes the lock with its BEGIN, so that what it
+    reads first cannot change before it writes.
     """
 
     @event.listens_for(engine, "connect")
@@ -206,7 +239,7 @@ def prepare_sqlite(engine: Engine, *, busy_s: float) -> None:
         del record
         driver.isolation_level = None
         for pragma in (
-            f"busy_timeout = {int(busy_s * 1000)}",
+            f"busy_timeout = {BUSY_MS}",
             "foreign_keys = ON",
             "synchronous = FULL",
             "cache_size = -65536",  # KiB

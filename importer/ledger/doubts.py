@@ -1,47 +1,155 @@
-"""Submissions of which nobody knows whether they arrived: listed, and settled on evidence."""
+"""Doubtful submissions: which may have been accepted, and how each doubt was settled."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from importer.errors import UsageError
 from importer.ledger.records import Doubtful
-from importer.ledger.tables import OPEN, among, run_rows, run_sources, submissions
+from importer.ledger.submissions import CONVERSATION_OF_ANOTHER, conversation_owners
+from importer.ledger.tables import OPEN, among, attempts, run_rows, run_sources, submissions
 from importer.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
+    from importer.ledger.database import Database
     from importer.model import Outcome
 
 RECONCILIATION: Final = "reconciliation"
-"""Who decided, where the API's list of conversations did."""
+"""Who decided, if the API's list of conversations did."""
 
 RESOLVED: Final = "resolved"
 """The code of a submission that a person settled."""
 
 
-def doubtful(connection: Connection, run: str | None) -> tuple[Doubtful, ...]:
-    """Every submission that may have been accepted, in order of run, file and row.
+class Doubts:
+    """The doubtful submissions. Each method is one transaction and raises LedgerError on failure.
 
     Args:
-        connection: in a transaction.
-        run: None for those of every run.
+        database: open.
+        now: the clock; timezone-aware.
     """
-    return _listed(connection, [] if run is None else [submissions.c.run == run])
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def list(self, run: str | None = None) -> tuple[Doubtful, ...]:
+        """Every submission that may have been accepted, in order of run, file and row.
+
+        Args:
+            run: None for those of every run.
+        """
+        narrower = [] if run is None else [submissions.c.run == run]
+        return self._database.read(lambda c: _doubtful(c, *narrower))
+
+    def reconcile(self, outcomes: Iterable[Outcome]) -> int:
+        """Write what the API's list says of doubtful submissions; the number written.
+
+        `created` is written with its conversation, unless another submission has that one.
+        `planned` means proved absent: the submission may be sent again, and `resends` counts it.
+        `doubtful` keeps it so, with a newer reason. Other states are not written, nor is anything
+        of a submission that is no longer doubtful.
+        """
+        given = list(outcomes)
+        claimed = [
+            (each.key, each.conversation_id)
+            for each in given
+            if each.state is State.CREATED and each.conversation_id
+        ]
+
+        def write(connection: Connection) -> int:
+            now = self._now()
+            owners = conversation_owners(connection, claimed)
+            written = 0
+            for outcome in given:
+                values = _settled(outcome, owners.get(outcome.key, ""), now)
+                if values is not None:
+                    written += connection.execute(
+                        update(submissions)
+                        .where(
+                            submissions.c.key == bindparam("b_key"),
+                            submissions.c.state == State.DOUBTFUL.value,
+                        )
+                        .values(**values),
+                        {"b_key": outcome.key},
+                    ).rowcount
+            return written
+
+        return self._database.write("reconciled", write, counted=True)
+
+    def resolve(
+        self,
+        run: str,
+        row: int,
+        *,
+        sent: bool,
+        by: str,
+        conversation_id: str | None = None,
+        source: str | None = None,
+    ) -> Doubtful:
+        """Settle a doubtful row on a person's word, and return it as it was.
+
+        Args:
+            run: id of a run that contains the row.
+            row: spreadsheet row.
+            sent: True: it arrived, and never goes again; False: it did not, and may go again.
+            by: who decided.
+            conversation_id: of the conversation it became, if known.
+            source: name of the file, if several files of the run have such a row.
+
+        Raises:
+            UsageError: there is no such row, or several, or it is not doubtful, or another
+                submission has that conversation.
+        """
+        now = self._now()
+        values = {
+            "state": State.CREATED.value if sent else State.PLANNED.value,
+            "conversation_id": conversation_id if sent else None,
+            "code": RESOLVED,
+            "message": "Settled by a person: " + ("it was sent." if sent else "it was not sent."),
+            "settled_at": now if sent else None,
+            "decided_by": by,
+            "decided_at": now,
+        }
+
+        def write(connection: Connection) -> Doubtful:
+            key = _key(connection, run, row, source)
+            found = _doubtful(connection, submissions.c.key == key)
+            if not found:
+                raise _not_doubtful(connection, run, row, key)
+            if sent and conversation_id:
+                owners = conversation_owners(connection, [(found[0].key, conversation_id)])
+                if owners:
+                    raise UsageError(
+                        f"Conversation {conversation_id} belongs to another row already.",
+                        "Look up this row's own conversation, or leave --conversation-id out.",
+                    )
+            connection.execute(
+                update(submissions)
+                .where(submissions.c.key == key, among(submissions.c.state, OPEN))
+                .values(**values)
+            )
+            return found[0]
+
+        return self._database.write("resolve", write, counted=True)
 
 
-def _listed(connection: Connection, narrower: list[ColumnElement[bool]]) -> tuple[Doubtful, ...]:
-    s = submissions.c
+def _doubtful(connection: Connection, *narrower: ColumnElement[bool]) -> tuple[Doubtful, ...]:
+    s, a = submissions.c, attempts.c
     found = connection.execute(
         select(
-            s.key, s.run, s.source, run_sources.c.name, s.row, s.external_id, s.campaign, s.person,
-            s.masked, s.sent_at, s.settled_at, s.attempts, s.code, s.message,
+            s.key, s.run, s.source, func.coalesce(run_sources.c.name, "").label("source_name"),
+            s.row, s.external_id, s.campaign, s.person, s.masked, s.sent_at,
+            s.settled_at.label("ended_at"), s.attempts, s.code, s.message, s.email, s.candidate,
+            func.coalesce(s.resends, 0).label("resends"),
+            func.coalesce(a.request_id, "").label("request_id"),
         )
         .join_from(
             submissions,
@@ -49,123 +157,47 @@ def _listed(connection: Connection, narrower: list[ColumnElement[bool]]) -> tupl
             (run_sources.c.run == s.run) & (run_sources.c.position == s.source),
             isouter=True,
         )
+        .join(
+            attempts, (a.key == s.key) & (a.run == s.run) & (a.number == s.attempts), isouter=True
+        )
         .where(among(s.state, OPEN), *narrower)
         .order_by(s.run, s.source, s.row)
     )  # fmt: skip
-    return tuple(
-        Doubtful(
-            key=row.key,
-            run=row.run,
-            source=row.source,
-            source_name=row.name or "",
-            row=row.row,
-            external_id=row.external_id,
-            campaign=row.campaign,
-            person=row.person,
-            masked=row.masked,
-            sent_at=row.sent_at,
-            ended_at=row.settled_at,
-            attempts=row.attempts,
-            code=row.code,
-            message=row.message,
-        )
-        for row in found
-    )
+    return tuple(Doubtful(**row) for row in found.mappings())
 
 
-def reconciled(connection: Connection, outcomes: Iterable[Outcome], *, now: datetime) -> int:
-    """Writes what became of doubtful submissions, and says of how many.
-
-    `created` is written with its conversation, `planned` (proved absent) lets the submission go
-    again, `doubtful` keeps it with a newer reason. What is no longer doubtful stays as it is.
+def _settled(outcome: Outcome, owner: str, now: datetime) -> dict[str, Any] | None:
+    """The columns that reconciliation changes; None to change nothing.
 
     Args:
-        connection: in a writing transaction.
-        outcomes: the states above; any other is not written.
+        outcome: what the list says.
+        owner: a sentence, if another submission has the conversation that was found.
         now: UTC.
     """
-    written = 0
-    for outcome in outcomes:
-        values = _verdict(outcome, now)
-        if values is None:
-            continue
-        written += connection.execute(
-            update(submissions)
-            .where(
-                submissions.c.key == bindparam("b_key"),
-                submissions.c.state == State.DOUBTFUL.value,
-            )
-            .values(**values),
-            {"b_key": outcome.key},
-        ).rowcount
-    return written
-
-
-def _verdict(outcome: Outcome, now: datetime) -> dict[str, Any] | None:
-    values: dict[str, Any] = {
-        "state": outcome.state.value,
-        "code": outcome.code,
-        "message": outcome.message,
-    }
+    if owner:
+        return {"code": CONVERSATION_OF_ANOTHER, "message": owner}
+    values: dict[str, Any] = {"code": outcome.code, "message": outcome.message}
     if outcome.state is State.DOUBTFUL:
         return values
-    values |= {"decided_by": RECONCILIATION, "decided_at": now}
+    values |= {
+        "state": outcome.state.value,
+        "decided_by": RECONCILIATION,
+        "decided_at": now,
+    }
     if outcome.state is State.CREATED:
         return values | {"conversation_id": outcome.conversation_id, "settled_at": now}
     if outcome.state is State.PLANNED:
-        return values | {"settled_at": None}
+        resends = func.coalesce(submissions.c.resends, 0) + 1
+        return values | {"settled_at": None, "resends": resends}
     return None
 
 
-def resolve(
-    connection: Connection,
-    run: str,
-    row: int,
-    *,
-    source: str | None,
-    sent: bool,
-    conversation_id: str | None,
-    by: str,
-    now: datetime,
-) -> Doubtful:
-    """Settles a doubtful submission on a person's word, and gives it as it was.
-
-    Args:
-        connection: in a writing transaction.
-        run: one that the row stands in.
-        row: spreadsheet row.
-        source: name of the file; needed where several files of the run have such a row.
-        sent: True: it arrived, and never goes again; False: it did not, and may go again.
-        conversation_id: of the conversation that it became, where known.
-        by: who decided.
-        now: UTC.
-
-    Raises:
-        UsageError: there is no such row, or several, or it is not doubtful.
-    """
-    key = _key(connection, run, row, source)
-    found = _listed(connection, [submissions.c.key == key])
-    if not found:
-        state = connection.scalar(select(submissions.c.state).where(submissions.c.key == key))
-        raise UsageError(
-            f"Row {row} of run {run} is not doubtful: it is {state or 'not a submission'}.",
-            "`importer results` shows how each row stands.",
-        )
-    values = {
-        "state": State.CREATED.value if sent else State.PLANNED.value,
-        "conversation_id": conversation_id if sent else None,
-        "code": RESOLVED,
-        "message": "Settled by a person: " + ("it was sent." if sent else "it was not sent."),
-        "settled_at": now if sent else None,
-        "decided_by": by,
-        "decided_at": now,
-    }
-    connection.execute(
-        update(submissions)
-        .where(submissions.c.key == key, among(submissions.c.state, OPEN))
-        .values(**values)
+def _not_doubtful(connection: Connection, run: str, row: int, key: str | None) -> UsageError:
+    state = connection.scalar(select(submissions.c.state).where(submissions.c.key == key))
+    return UsageError(
+        f"Row {row} of run {run} is not doubtful: it is {state or 'not a submission'}.",
+        "`importer results` shows the state of each row.",
     )
-    return found[0]
 
 
 def _key(connection: Connection, run: str, row: int, source: str | None) -> str | None:
@@ -184,5 +216,5 @@ def _key(connection: Connection, run: str, row: int, source: str | None) -> str 
         raise UsageError(f"Run {run} has no row {row}.", "`importer results` lists its rows.")
     if len(named) > 1:
         names = ", ".join(each.name for each in named)
-        raise UsageError(f"Row {row} stands in several files: {names}.", "Name the file.")
+        raise UsageError(f"Several files have a row {row}: {names}.", "Name the file.")
     return named[0].key if named[0].key is None else str(named[0].key)

@@ -1,183 +1,67 @@
-"""What can be asked of a ledger: every question one transaction, nothing written."""
+"""The ledger: what was meant, what was tried, and how it ended. The queries are in its parts."""
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
-from contextlib import contextmanager
+import sqlite3
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import select, update
+from filelock import Timeout
+from sqlalchemy import func, select, update
 
-from importer.errors import LedgerError
-from importer.ledger import doubts, lock, retention, runs, submissions
+from importer.errors import LedgerError, UsageError
+from importer.ledger import claims, nights
+from importer.ledger.backups import copy_ledger, drop_old_copies
 from importer.ledger.claims import Claims
 from importer.ledger.connection import open_readonly, open_writable
+from importer.ledger.conversations import Conversations
+from importer.ledger.doubts import Doubts
+from importer.ledger.last_write import read_last_write, save_last_write
+from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
 from importer.ledger.nights import Nights
 from importer.ledger.records import Purged
-from importer.ledger.tables import identity
+from importer.ledger.runs import Runs, random_suffix
+from importer.ledger.submissions import Submissions
+from importer.ledger.tables import OPEN, among, identity, run_sources, runs, submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
     from types import TracebackType
 
     from sqlalchemy import Connection
 
     from importer.ledger.database import Database
-    from importer.ledger.records import (
-        Contact,
-        Doubtful,
-        NewRun,
-        RowOutcome,
-        Run,
-        Settlement,
-        Standing,
-    )
-    from importer.model import Counts, Outcome, PlannedRow, State
-
-
-class Reader:
-    """The questions; `Ledger` adds the changes.
-
-    Every method raises LedgerError where the database fails. An attempt of which nobody has seen
-    the end reads as doubtful everywhere.
-
-    Args:
-        database: open.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @property
-    def name(self) -> str:
-        """Where it is, for a person: its file, or its URL without the password."""
-        return self._database.name
-
-    @cached_property
-    def id(self) -> str:
-        """Its own, 32 hex characters, made with it; every copy of it has the same."""
-        found = self._database.read(lambda c: c.scalar(select(identity.c.id)))
-        if found is None:
-            raise LedgerError(f"The ledger {self.name} has lost its id.", "Restore a backup.")
-        return str(found)
-
-    def is_copy_of(self, other: Reader) -> bool:
-        """Whether one of the two files was copied from the other."""
-        mine, theirs = self._database.path, other._database.path
-        if mine is None or theirs is None or self.id != other.id:
-            return False
-        return not mine.samefile(theirs)
-
-    @property
-    def nights(self) -> Nights:
-        """What is known of the nightly imports."""
-        return Nights(self._database)
-
-    @property
-    def claims(self) -> Claims:
-        """Which files of remote inboxes were claimed."""
-        return Claims(self._database)
-
-    # ---- keys and people ---------------------------------------------------------------------
-
-    def is_empty(self) -> bool:
-        """Whether nothing was ever planned."""
-        return self._database.read(submissions.is_empty)
-
-    def standing(self, keys: Iterable[str]) -> dict[str, Standing]:
-        """Where the submissions of these keys stand; unknown keys are left out."""
-        given = list(keys)
-        return self._database.read(lambda c: submissions.standing(c, given))
-
-    def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, Contact]:
-        """Who of these people (keyed hashes) was contacted since then, by any run or campaign."""
-        given = list(persons)
-        return self._database.read(lambda c: submissions.contacted(c, given, since))
-
-    def opted_out(self, persons: Iterable[str]) -> dict[str, Contact]:
-        """Who of these people (keyed hashes) opted out, and when the ledger learnt it."""
-        given = list(persons)
-        return self._database.read(lambda c: submissions.opted_out(c, given))
-
-    def contacted_by_others(self, run: str, since: datetime) -> list[str]:
-        """The keys that a run still has to send to people whom other runs contacted since then."""
-        return self._database.read(lambda c: submissions.contacted_by_others(c, run, since))
-
-    def opted_out_since(self, run: str) -> list[str]:
-        """The keys that a run still has to send to people who have opted out meanwhile."""
-        return self._database.read(lambda c: submissions.opted_out_since(c, run))
-
-    def sendable(self, run: str) -> list[str]:
-        """The keys that a run still has to send, in order of file and row."""
-        return self._database.read(lambda c: submissions.sendable(c, run))
-
-    def doubtful(self, run: str | None = None) -> tuple[Doubtful, ...]:
-        """Every submission that may have been accepted, in order of run, file and row."""
-        return self._database.read(lambda c: doubts.doubtful(c, run))
-
-    def conversations(self, run: str | None = None, limit: int | None = None) -> tuple[str, ...]:
-        """Ids of conversations that the ledger knows, of a run or of all, newest first."""
-        return self._database.read(lambda c: retention.conversations(c, run, limit))
-
-    # ---- runs --------------------------------------------------------------------------------
-
-    def runs(self, limit: int | None = None) -> tuple[Run, ...]:
-        """The runs, newest first."""
-        return self._database.read(lambda c: runs.listed(c, limit))
-
-    def run(self, name: str | None = None) -> Run:
-        """The run of an id or of the beginning of one; the newest where none is given.
-
-        Raises:
-            UsageError: there is none, or several.
-        """
-        return self._database.read(lambda c: runs.find(c, name))
-
-    def outcomes(self, run: str) -> Iterator[RowOutcome]:
-        """Every row of a run, in order of file and row, with what became of it until now."""
-        after: tuple[int, int] | None = None
-        while page := self._page(run, after):
-            yield from page
-            after = page[-1].source, page[-1].row
-
-    def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
-        return self._database.read(lambda c: runs.outcomes(c, run, after))
-
-    def counts(self, run: str) -> dict[State, int]:
-        """How many of a run's ready rows stand in each state now."""
-        return self._database.read(lambda c: runs.counts(c, run))
-
-    def row_counts(self, run: str) -> Counts:
-        """How many rows a run read, and what was decided about them."""
-        return self._database.read(lambda c: runs.row_counts(c, run))
-
-
-_ID_TRIES: Final = 16
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _id_end() -> str:
-    return secrets.token_hex(2)
+class Ledger:
+    """An open ledger; safe to use from several threads.
 
-
-class Ledger(Reader):
-    """What was meant, what was tried, and what became of it; safe to use from several threads.
-
-    Use `Ledger.open` or `Ledger.open_existing`. Every method is one transaction and raises
-    LedgerError where the database fails; a change is durable when its method returns.
+    Use `Ledger.open` or `Ledger.open_existing`. Every method of the ledger and of its parts is one
+    transaction and raises LedgerError if the database fails; a change is durable when its method
+    returns. Readers see an attempt without an end as doubtful.
 
     Args:
         database: open.
         now: the clock; timezone-aware.
-        id_end: random end of a run's id.
+        suffix: makes the random end of a run's id.
+
+    Attributes:
+        submissions: what is known by key and by person, and how it changes while sending.
+        runs: which there were, and their rows.
+        doubts: submissions that may have been accepted.
+        conversations: ids and statuses, and when the API's list showed them.
+        nights: the nightly imports.
+        claims: files of remote inboxes that were claimed.
     """
 
     def __init__(
@@ -185,11 +69,16 @@ class Ledger(Reader):
         database: Database,
         *,
         now: Callable[[], datetime] = _utc_now,
-        id_end: Callable[[], str] = _id_end,
+        suffix: Callable[[], str] = random_suffix,
     ) -> None:
-        super().__init__(database)
+        self._database = database
         self._now = now
-        self._id_end = id_end
+        self.submissions = Submissions(database, now)
+        self.runs = Runs(database, now, suffix)
+        self.doubts = Doubts(database, now)
+        self.conversations = Conversations(database, now)
+        self.nights = Nights(database)
+        self.claims = Claims(database)
 
     @classmethod
     def open(
@@ -197,35 +86,39 @@ class Ledger(Reader):
         url: str,
         *,
         create: bool = True,
+        new: bool = False,
         now: Callable[[], datetime] = _utc_now,
-        id_end: Callable[[], str] = _id_end,
+        suffix: Callable[[], str] = random_suffix,
         on_commit: Callable[[str], None] | None = None,
     ) -> Self:
-        """Opens the ledger for writing; makes it, or upgrades it with a backup, where needed.
+        """Open the ledger for writing; make it, or upgrade it with a backup, if needed.
 
         Args:
             url: of SQLAlchemy; SQLite or PostgreSQL.
-            create: False raises LedgerError where there is no SQLite file yet.
+            create: False raises LedgerError if there is no SQLite file yet.
+            new: accept a ledger that is not the one that was here before, or an older copy.
             now: the clock.
-            id_end: random end of a run's id.
+            suffix: makes the random end of a run's id.
             on_commit: called with the name of each write as soon as it is durable, before
-                anybody hears of it; a crash test stops the process there.
+                anything follows from it; a crash test stops the process there.
 
         Raises:
-            LedgerError: it cannot be opened; in words, with what to do.
+            LedgerError: it cannot be opened, or is not the newest copy; says what to do.
         """
-        return cls(
-            open_writable(url, create=create, now=now, on_commit=on_commit), now=now, id_end=id_end
-        )
+        database = open_writable(url, create=create, new=new, now=now, on_commit=on_commit)
+        return cls(database, now=now, suffix=suffix)
 
     @classmethod
     def open_existing(cls, url: str) -> Self | None:
-        """Opens the ledger for looking at, or gives None where there is none; writes nothing."""
+        """Open the ledger for reading, None if there is none; nothing is written."""
         database = open_readonly(url)
         return None if database is None else cls(database)
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Close the database; the file alone is a complete copy from then on."""
+        path = self._database.path
+        if path is not None and self._database.checkpoint():
+            _note_closed(path)
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -239,191 +132,213 @@ class Ledger(Reader):
     ) -> None:
         self.close()
 
-    def hold(
+    def lock(
         self, command: str, wait_s: float = 0.0, *, inbox: str = ""
     ) -> AbstractContextManager[None]:
-        """Keeps every other process from holding this ledger while the context lasts.
+        """Lock out every other process while the context lasts.
 
         Args:
-            command: what the holder does, for whoever comes second.
-            wait_s: how long to wait for another holder, seconds.
-            inbox: address of a remote inbox, which is held instead, by whoever shares the ledger.
+            command: what this process does, for those who wait.
+            wait_s: how long to wait for another process, seconds.
+            inbox: address of a remote inbox, which is locked instead, among all that share the
+                ledger.
 
         Raises:
-            LedgerError: on entering: another process holds it; names that process.
+            LedgerError: on entering: another process has locked it; names that process.
         """
-        return lock.hold(self._database, command, wait_s, since=self._now(), inbox=inbox)
+        what = lockable(self._database, inbox)
+        path = self._database.path
+        if path is None:
+            return lock_server(self._database, what, command, wait_s, self._now())
+        return lock_file(path, what, command, wait_s, self._now())
+
+    # ---- what it is, and whose ---------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Where it is, for a person: its file, or its URL without the password."""
+        return self._database.name
+
+    @cached_property
+    def id(self) -> str:
+        """Its id, 32 hex characters; every copy of it has the same."""
+        found = self._database.read(lambda c: c.scalar(select(identity.c.id)))
+        if found is None:
+            raise LedgerError(f"The ledger {self.name} has lost its id.", "Restore a backup.")
+        return str(found)
+
+    def is_copy_of(self, other: Ledger) -> bool:
+        """Whether one of the two files was copied from the other."""
+        mine, theirs = self._database.path, other._database.path
+        if mine is None or theirs is None or self.id != other.id:
+            return False
+        return not mine.samefile(theirs)
 
     def part_from_original(self) -> None:
-        """Gives a copy an id of its own: from now on the two know different people."""
+        """Give a copy an id of its own: from now on the two know different people."""
         new = update(identity).values(id=secrets.token_hex(16))
-        self._database.write("identity", lambda connection: connection.execute(new))
+        self._database.write("identity", lambda c: c.execute(new), counted=True)
         self.__dict__.pop("id", None)
 
-    # ---- before anything is sent -------------------------------------------------------------
-
-    def begin(self, new: NewRun, rows: Iterable[PlannedRow]) -> str:
-        """Writes a new run with its rows and submissions, and gives its id.
-
-        A ready row whose submission is created, duplicate, sending or doubtful, or rejected with
-        the same body (unless the run retries those), leaves it untouched: it is not among
-        `sendable`.
-        """
-
-        def write(connection: Connection) -> str:
-            now = self._now()
-            run = self._free_id(connection, now)
-            runs.begin(connection, run, new, rows, now=now, who=_who())
-            return run
-
-        return self._database.write("begin", write)
-
-    def _free_id(self, connection: Connection, now: datetime) -> str:
-        for _ in range(_ID_TRIES):
-            run = f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{self._id_end()}"
-            if not runs.exists(connection, run):
-                return run
-        raise LedgerError("Too many runs began in this second.", "Try again.")
-
-    # ---- while sending -----------------------------------------------------------------------
-
-    def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
-        """Makes the intent to send durable; says for each key whether its request may leave."""
-        return self.record(run, keys, ())[0]
-
-    def settle(self, run: str, settlements: Sequence[Settlement]) -> tuple[bool, ...]:
-        """Writes how attempts ended; says for each whether it could be."""
-        return self.record(run, (), settlements)[1]
-
-    def record(
-        self, run: str, keys: Sequence[str], settlements: Sequence[Settlement]
-    ) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-        """Writes ends of attempts, and then intents of others, in one transaction."""
-
-        def write(connection: Connection) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-            now = self._now()
-            settled = submissions.settle(connection, run, settlements, now=now)
-            return submissions.intend(connection, run, keys, now=now), settled
-
-        return self._database.write("record", write)
-
-    def recover(self, run: str | None = None) -> int:
-        """Turns attempts that a crash left open into doubtful ones; None for those of all runs.
-
-        Only a process that holds the ledger may ask for it.
-        """
-        return self._database.write(
-            "recover", lambda c: submissions.recover(c, run, now=self._now())
-        )
-
-    # ---- doubt -------------------------------------------------------------------------------
-
-    def reconciled(self, outcomes: Iterable[Outcome]) -> int:
-        """Writes what the API's list says of doubtful submissions, and of how many it did.
-
-        `created` (with its conversation), `planned` (proved absent: may be sent again) or still
-        `doubtful` with a newer reason; what is no longer doubtful stays as it is.
-        """
-        given = list(outcomes)
-        return self._database.write(
-            "reconciled", lambda c: doubts.reconciled(c, given, now=self._now())
-        )
-
-    def resolve(
-        self,
-        run: str,
-        row: int,
-        *,
-        sent: bool,
-        by: str,
-        conversation_id: str | None = None,
-        source: str | None = None,
-    ) -> Doubtful:
-        """Settles a doubtful row on a person's word, and gives it as it was.
+    def bind(self, api: str, organization: str, folded: str) -> None:
+        """Bind the ledger to an API and an organization, or check that it is bound to them.
 
         Args:
-            run: id of a run that the row stands in.
-            row: spreadsheet row.
-            sent: True: it arrived, and never goes again; False: it did not, and may go again.
-            by: who decided.
-            conversation_id: what it became, where known.
-            source: name of the file, where several files of the run have such a row.
+            api: scheme, host and path of its base URL.
+            organization: keyed hash of the organization's id.
+            folded: keyed hash of the id without case and surrounding blanks.
 
         Raises:
-            UsageError: there is no such row, or several, or it is not doubtful.
+            LedgerError: it is bound to another API or organization.
         """
-        return self._database.write(
-            "resolve",
-            lambda c: doubts.resolve(
-                c,
-                run,
-                row,
-                source=source,
-                sent=sent,
-                conversation_id=conversation_id,
-                by=by,
-                now=self._now(),
-            ),
+        bound = self._database.read(
+            lambda c: c.execute(
+                select(identity.c.api, identity.c.organization, identity.c.organization_folded)
+            ).one()
         )
+        if bound.api is None:
+            values = {"api": api, "organization": organization, "organization_folded": folded}
+            change = update(identity).values(values)
+            self._database.write("bind", lambda c: c.execute(change), counted=True)
+            return
+        if bound.api != api:
+            raise LedgerError(
+                f"The ledger {self.name} belongs to the API at {bound.api}, not to {api}: it does "
+                "not know who was contacted there.",
+                "Correct base_url, or give each API a ledger of its own with `ledger:`. A "
+                "rehearsal needs its own, such as --ledger sqlite:///rehearsal.db.",
+            )
+        if bound.organization != organization:
+            nearly = (
+                "It is spelled with other capitals or blanks than before; to the API that may be "
+                "the same organization, and everybody would be contacted again. "
+                if bound.organization_folded == folded
+                else ""
+            )
+            raise LedgerError(
+                f"The ledger {self.name} belongs to another organization than "
+                "POPP_ORGANIZATION_ID says.",
+                f"{nearly}Correct POPP_ORGANIZATION_ID, or give each organization a ledger of its "
+                "own with `ledger:`.",
+            )
 
-    # ---- afterwards --------------------------------------------------------------------------
+    @property
+    def key_fingerprint(self) -> str | None:
+        """Fingerprint of the HMAC key under which it knows people; None before its first run."""
+        found = self._database.read(lambda c: c.scalar(select(identity.c.key_fingerprint)))
+        return None if found is None else str(found)
 
-    def refreshed(self, statuses: Mapping[str, str]) -> int:
-        """Writes the statuses of conversations (id -> status); says how many it knew."""
-        return self._database.write(
-            "refreshed", lambda c: retention.refreshed(c, statuses, now=self._now())
-        )
+    def note_key(self, fingerprint: str) -> None:
+        """Note the HMAC key, before its file is made: from then on the two belong together."""
+        change = update(identity).values(key_fingerprint=fingerprint)
+        self._database.write("key", lambda c: c.execute(change))
+
+    # ---- keeping -----------------------------------------------------------------------------
+
+    def backup(self, target: Path) -> None:
+        """Make a complete copy at any moment, as one file of mode 0600.
+
+        Raises:
+            UsageError: the target exists or cannot be written, or the ledger is on a server.
+        """
+        path = self._database.path
+        if path is None:
+            raise UsageError(
+                "This ledger is on a PostgreSQL server.", "Back it up with pg_dump instead."
+            )
+        try:
+            copy_ledger(path, target)
+        except FileExistsError as error:
+            raise UsageError(
+                f"{target} exists already.", "Name a new file; a backup never overwrites one."
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"{target} cannot be written: {error.strerror}.", "Name a file elsewhere."
+            ) from error
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"The ledger {self.name} cannot be copied to {target}.",
+                "Make room, and check that the ledger can be read.",
+            ) from error
 
     def purge(self, before: datetime) -> Purged:
-        """Removes what only people read from all that was settled before a time.
+        """Remove what only people read from everything that was settled before a time.
 
-        Nobody can be contacted twice for it: keys, people's hashes, states and times stay.
-        Backups of the file that are as old are deleted, and the file is rewritten.
+        Masked text, messages, external ids and request ids go, and the names and paths of the
+        files of runs without doubtful rows. What keeps anybody from being contacted twice stays:
+        keys, keyed hashes, states, times, conversations. Doubtful submissions stay complete.
+        Backups made by upgrades before that time are deleted, and a SQLite file is rewritten.
+
+        Args:
+            before: UTC.
         """
-        purged = self._database.write("purge", lambda c: retention.purge(c, before))
+        s = submissions.c
+        text = (
+            update(submissions)
+            .where(
+                func.coalesce(s.settled_at, s.sent_at, s.planned_at) < before,
+                ~among(s.state, OPEN),
+                (s.masked != "") | (s.message != "") | (s.external_id != ""),
+            )
+            .values(masked="", message="", external_id="")
+        )
+        old = select(runs.c.id).where(func.coalesce(runs.c.finished_at, runs.c.started_at) < before)
+        doubted = select(s.run).where(among(s.state, OPEN))
+        names = (
+            update(run_sources)
+            .where(run_sources.c.run.in_(old), run_sources.c.run.not_in(doubted))
+            .values(name="", path=None)
+        )
+
+        def write(connection: Connection) -> int:
+            purged = connection.execute(text).rowcount
+            connection.execute(names)
+            nights.forget(connection, before)
+            claims.forget(connection, before)
+            return purged
+
+        purged = self._database.write("purge", write)
         self._database.compact()
         path = self._database.path
-        return Purged(purged, () if path is None else retention.drop_backups(path, before))
-
-    # ---- runs --------------------------------------------------------------------------------
-
-    def reopen(self, run: str) -> None:
-        """Writes that a run goes on in this process."""
-        self._database.write("reopen", lambda c: runs.reopen(c, run, _who()))
-
-    def finish(self, run: str, stopped: str = "") -> None:
-        """Writes that a run ended, and why where that was before its work was done."""
-        self._database.write("finish", lambda c: runs.finish(c, run, stopped, now=self._now()))
+        return Purged(purged, () if path is None else drop_old_copies(path, before))
 
 
-def _who() -> tuple[str, int]:
-    return socket.gethostname(), os.getpid()
+def _note_closed(path: Path) -> None:
+    """Note that the file alone is complete, unless another process is about to write to it."""
+    with suppress(LedgerError, Timeout, OSError):
+        last = read_last_write(path)
+        if last is not None and not last.closed:
+            with file_lock(path):
+                save_last_write(path, replace(last, closed=True))
 
 
 @contextmanager
-def held(
+def open_and_lock(
     url: str,
     command: str,
     wait_s: float = 0.0,
     *,
     create: bool = False,
+    new: bool = False,
     on_commit: Callable[[str], None] | None = None,
 ) -> Iterator[Ledger]:
-    """Opens the ledger and holds it; what a crash left open in it is doubtful from now on.
+    """Open and lock the ledger; attempts that a crash left open in it become doubtful.
 
     Args:
         url: of SQLAlchemy.
-        command: what we do, for whoever comes second.
-        wait_s: how long to wait for another holder, seconds.
-        create: make it where there is none yet.
+        command: what this process does, for those who wait.
+        wait_s: how long to wait for another process, seconds.
+        create: make it if there is none yet.
+        new: as for `Ledger.open`.
         on_commit: as for `Ledger.open`.
 
     Raises:
-        LedgerError: there is none, it cannot be opened, or another process holds it.
+        LedgerError: there is none, it cannot be opened, or another process has locked it.
     """
     with (
-        Ledger.open(url, create=create, on_commit=on_commit) as ledger,
-        ledger.hold(command, wait_s),
+        Ledger.open(url, create=create, new=new, on_commit=on_commit) as ledger,
+        ledger.lock(command, wait_s),
     ):
-        ledger.recover()
+        ledger.submissions.recover()
         yield ledger

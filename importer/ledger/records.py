@@ -131,6 +131,7 @@ class Settlement:
         code: machine word of the reason, such as `http-429`.
         message: the reason for a person, without personal data.
         duration_s: of the attempt, seconds.
+        request_id: that the answer carries, for the API's support; empty if there is none.
     """
 
     key: str
@@ -140,6 +141,7 @@ class Settlement:
     code: str = ""
     message: str = ""
     duration_s: float | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,10 @@ class Doubtful:
         attempts: requests made by that run.
         code: machine word of the reason.
         message: the reason for a person.
+        email: keyed hash of the normalised e-mail; None if the row has none.
+        candidate: keyed hash of the candidate id; None if the row has none.
+        resends: how often it was sent again in its life, after proof that it was absent.
+        request_id: that the last answer carried; empty if there was none.
     """
 
     key: str
@@ -217,6 +223,65 @@ class Doubtful:
     attempts: int
     code: str
     message: str
+    email: str | None = None
+    candidate: str | None = None
+    resends: int = 0
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A submission with an e-mail or a candidate id that a later row has too.
+
+    Attributes:
+        key: of the submission.
+        person: keyed hash of the person (phone, else e-mail).
+        email: keyed hash of the normalised e-mail, or None.
+        candidate: keyed hash of the candidate id, or None.
+        campaign: that it was for.
+        state: an attempt without an end reads as doubtful.
+        run: that last planned it.
+        source: name of the file.
+        row: spreadsheet row.
+    """
+
+    key: str
+    person: str
+    email: str | None
+    candidate: str | None
+    campaign: str
+    state: State
+    run: str
+    source: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A conversation that the API created for us.
+
+    Attributes:
+        external_id: that its request carried.
+        conversation_id: None if the API gave none.
+        sent_at: UTC; when its request left.
+    """
+
+    external_id: str
+    conversation_id: str | None
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListLag:
+    """How late the API's list showed our conversations.
+
+    Attributes:
+        count: conversations measured.
+        longest_s: the longest time from a request until it was first seen in the list, seconds.
+    """
+
+    count: int
+    longest_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,15 @@
-"""The runs: which there were, what became of their rows, and how they ended."""
+"""Runs: which there were, how they ended, and how each of their rows stands."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+from datetime import UTC
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, insert, null, or_, select, true, tuple_, update
+from sqlalchemy import and_, func, insert, null, or_, select, true, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from importer.errors import LedgerError, UsageError
@@ -15,6 +19,7 @@ from importer.ledger.tables import (
     Moment,
     among,
     as_seen,
+    campaigns,
     run_rows,
     run_sources,
     runs,
@@ -23,53 +28,226 @@ from importer.ledger.tables import (
 from importer.model import Counts, RowStatus, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Insert, Row
+    from sqlalchemy import Connection, Insert, Row, Table
 
+    from importer.ledger.database import Database
     from importer.ledger.records import NewRun
     from importer.model import PlannedRow
 
 
 PAGE: Final = 10_000
-"""How many rows of a run are read at once."""
+"""Rows of a run that are read at once."""
 
+_ID_TRIES: Final = 16
 _NEWEST: Final = (runs.c.started_at.desc(), runs.c.id.desc())
 
 
-def exists(connection: Connection, run: str) -> bool:
-    """Whether there is a run of this id."""
-    return connection.scalar(select(runs.c.id).where(runs.c.id == run)) is not None
+def random_suffix() -> str:
+    """The random end of a run's id."""
+    return secrets.token_hex(2)
 
 
-def listed(connection: Connection, limit: int | None) -> tuple[Run, ...]:
-    """The runs, newest first."""
-    found = connection.execute(select(runs).order_by(*_NEWEST).limit(limit)).all()
-    return tuple(_run(connection, row) for row in found)
+class Runs:
+    """The runs. Each method is one transaction and raises LedgerError if the database fails.
 
-
-def find(connection: Connection, name: str | None) -> Run:
-    """The run of an id, of the beginning of one, or the newest where none is given.
-
-    Raises:
-        UsageError: there is none, or several.
+    Args:
+        database: open.
+        now: the clock; timezone-aware.
+        suffix: makes the random end of a run's id.
     """
-    wanted = select(runs).order_by(*_NEWEST)
-    if name is not None:
-        wanted = wanted.where(runs.c.id.startswith(name, autoescape=True))
-    found = connection.execute(wanted.limit(1 if name is None else 3)).all()
-    exact = [row for row in found if row.id == name]
-    if name is None and not found:
-        raise UsageError("There is no run in the ledger yet.")
-    if not found:
-        raise UsageError(f"There is no run {name!r}.", "`importer runs` lists them.")
-    if len(found) > 1 and not exact:
-        raise UsageError(
-            f"Several runs begin with {name!r}: {', '.join(row.id for row in found)}.",
-            "Give more of the id.",
+
+    def __init__(
+        self, database: Database, now: Callable[[], datetime], suffix: Callable[[], str]
+    ) -> None:
+        self._database = database
+        self._now = now
+        self._suffix = suffix
+
+    # ---- looking -----------------------------------------------------------------------------
+
+    def list(self, limit: int | None = None) -> tuple[Run, ...]:
+        """The runs, newest first."""
+        wanted = select(runs).order_by(*_NEWEST).limit(limit)
+        return self._database.read(lambda c: tuple(_run(c, row) for row in c.execute(wanted).all()))
+
+    def find(self, name: str | None = None) -> Run:
+        """The run with this id, or whose id begins so; the newest run if None.
+
+        Raises:
+            UsageError: there is none, or several.
+        """
+        wanted = select(runs).order_by(*_NEWEST)
+        if name is not None:
+            wanted = wanted.where(runs.c.id.startswith(name, autoescape=True))
+        wanted = wanted.limit(1 if name is None else 3)
+
+        def query(connection: Connection) -> Run:
+            found = connection.execute(wanted).all()
+            exact = [row for row in found if row.id == name]
+            if name is None and not found:
+                raise UsageError("There is no run in the ledger yet.")
+            if not found:
+                raise UsageError(f"There is no run {name!r}.", "`importer runs` lists them.")
+            if len(found) > 1 and not exact:
+                raise UsageError(
+                    f"Several runs begin with {name!r}: {', '.join(row.id for row in found)}.",
+                    "Give more of the id.",
+                )
+            return _run(connection, (exact or found)[0])
+
+        return self._database.read(query)
+
+    def rows(self, run: str) -> Iterator[RowOutcome]:
+        """Every row of a run, in order of file and row, as it stands now."""
+        after: tuple[int, int] | None = None
+        while page := self._page(run, after):
+            yield from page
+            after = page[-1].source, page[-1].row
+
+    def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
+        """The next `PAGE` rows."""
+        r, s = run_rows.c, submissions.c
+        wanted = (
+            select(
+                r.source, r.row, r.status, r.codes, r.key, s.state, s.conversation_id,
+                s.status.label("http_status"), func.coalesce(s.code, "").label("code"),
+                func.coalesce(s.message, "").label("message"), s.sent_at.label("attempted_at"),
+                func.coalesce(s.attempts, 0).label("attempts"), s.remote_status, s.remote_at,
+                s.decided_by,
+            )
+            .join_from(run_rows, submissions, r.key == s.key, isouter=True)
+            .where(r.run == run)
+            .order_by(r.source, r.row)
+            .limit(PAGE)
+        )  # fmt: skip
+        if after is not None:
+            wanted = wanted.where(tuple_(r.source, r.row) > tuple_(*after))
+        return self._database.read(
+            lambda c: tuple(
+                RowOutcome(source, row, RowStatus(status), codes, key, _seen(state), *rest)
+                for source, row, status, codes, key, state, *rest in c.execute(wanted)
+            )
         )
-    return _run(connection, (exact or found)[0])
+
+    def states(self, run: str) -> dict[State, int]:
+        """How many of a run's ready rows are in each state now; empty states are left out."""
+        wanted = (
+            select(submissions.c.state, func.count())
+            .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
+            .where(run_rows.c.run == run, run_rows.c.status == RowStatus.READY.value)
+            .group_by(submissions.c.state)
+        )
+        numbers: dict[State, int] = {}
+        for state, number in self._database.read(lambda c: c.execute(wanted).all()):
+            seen = as_seen(State(state))
+            numbers[seen] = numbers.get(seen, 0) + number
+        return numbers
+
+    def counts(self, run: str) -> Counts:
+        """How many rows a run read, and what was decided about them; warnings are not kept."""
+        wanted = (
+            select(run_rows.c.status, func.count())
+            .where(run_rows.c.run == run)
+            .group_by(run_rows.c.status)
+        )
+        found = self._database.read(lambda c: c.execute(wanted).all())
+        by_status = {RowStatus(status): number for status, number in found}
+        return Counts(
+            read=sum(by_status.values()),
+            ready=by_status.get(RowStatus.READY, 0),
+            rejected=by_status.get(RowStatus.REJECTED, 0),
+            duplicates=by_status.get(RowStatus.DUPLICATE, 0),
+            already_imported=by_status.get(RowStatus.ALREADY_IMPORTED, 0),
+        )
+
+    # ---- beginning and ending ----------------------------------------------------------------
+
+    def begin(self, new: NewRun, rows: Iterable[PlannedRow]) -> str:
+        """Write a new run with its files, rows and submissions, and return its id.
+
+        A ready row makes its submission, or takes over one that an earlier run left planned,
+        unsent, or rejected with another body (with any body if the run retries rejected rows).
+        Any other submission stays as it is, with its own run, and is not sendable by this one.
+
+        Args:
+            new: the run.
+            rows: every row that was read, once.
+        """
+
+        def write(connection: Connection) -> str:
+            now = self._now()
+            run = self._free_id(connection, now)
+            connection.execute(
+                insert(runs),
+                {
+                    "id": run,
+                    "started_at": now,
+                    "finished_at": None,
+                    "plan_hash": new.plan_hash,
+                    "settings": dict(new.settings),
+                    "stopped": "",
+                    **_process(),
+                },
+            )
+            if new.sources:
+                connection.execute(
+                    insert(run_sources),
+                    [
+                        {
+                            "run": run,
+                            "position": position,
+                            "name": source.name,
+                            "path": source.path,
+                            "sha256": source.sha256,
+                            "size": source.size,
+                        }
+                        for position, source in enumerate(new.sources)
+                    ],
+                )
+            if connection.dialect.name == "sqlite":
+                # The index over the keys is written all over: it should fit into memory.
+                connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
+            _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
+            return run
+
+        return self._database.write("begin", write, counted=True)
+
+    def _free_id(self, connection: Connection, now: datetime) -> str:
+        for _ in range(_ID_TRIES):
+            run = f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{self._suffix()}"
+            if connection.scalar(select(runs.c.id).where(runs.c.id == run)) is None:
+                return run
+        raise LedgerError("Too many runs started in this second.", "Try again.")
+
+    def reopen(self, run: str) -> None:
+        """Write that a run continues in this process."""
+        again = (
+            update(runs).where(runs.c.id == run).values(finished_at=None, stopped="", **_process())
+        )
+        self._database.write("reopen", lambda c: c.execute(again), counted=True)
+
+    def finish(self, run: str, stopped: str = "") -> None:
+        """Write that a run ended.
+
+        Args:
+            run: its id.
+            stopped: why it ended before its work was done; empty if it did not.
+        """
+        ended = (
+            update(runs).where(runs.c.id == run).values(finished_at=self._now(), stopped=stopped)
+        )
+        self._database.write("finish", lambda c: c.execute(ended), counted=True)
+
+
+def _process() -> Mapping[str, str | int]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def _seen(state: str | None) -> State | None:
+    return None if state is None else as_seen(State(state))
 
 
 def _run(connection: Connection, row: Row[Any]) -> Run:
@@ -90,171 +268,24 @@ def _run(connection: Connection, row: Row[Any]) -> Run:
     )
 
 
-def finish(connection: Connection, run: str, stopped: str, *, now: datetime) -> None:
-    """Writes that a run ended, and why where that was before its work was done."""
-    connection.execute(
-        update(runs).where(runs.c.id == run).values(finished_at=now, stopped=stopped)
-    )
-
-
-def reopen(connection: Connection, run: str, who: tuple[str, int]) -> None:
-    """Writes that a run goes on, and in which process."""
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == run)
-        .values(finished_at=None, stopped="", host=who[0], pid=who[1])
-    )
-
-
-def outcomes(
-    connection: Connection, run: str, after: tuple[int, int] | None
-) -> tuple[RowOutcome, ...]:
-    """The next rows of a run in order of file and row, `PAGE` at most, with what became of them."""
-    r, s = run_rows.c, submissions.c
-    beyond: list[ColumnElement[bool]] = []
-    if after is not None:
-        beyond = [tuple_(r.source, r.row) > tuple_(*after)]
-    found = connection.execute(
-        select(
-            r.source, r.row, r.status, r.codes, r.key, s.state, s.conversation_id,
-            s.status.label("http_status"), s.code, s.message, s.sent_at, s.attempts,
-            s.remote_status, s.remote_at, s.decided_by,
-        )
-        .join_from(run_rows, submissions, r.key == s.key, isouter=True)
-        .where(r.run == run, *beyond)
-        .order_by(r.source, r.row)
-        .limit(PAGE)
-    )  # fmt: skip
-    return tuple(
-        RowOutcome(
-            source=source,
-            row=row,
-            status=RowStatus(status),
-            codes=codes,
-            key=key,
-            state=None if state is None else as_seen(State(state)),
-            conversation_id=conversation_id,
-            http_status=http_status,
-            code=code or "",
-            message=message or "",
-            attempted_at=attempted_at,
-            attempts=attempts or 0,
-            remote_status=remote_status,
-            remote_at=remote_at,
-            decided_by=decided_by,
-        )
-        for (
-            source, row, status, codes, key, state, conversation_id,
-            http_status, code, message, attempted_at, attempts, remote_status, remote_at,
-            decided_by,
-        ) in found
-    )  # fmt: skip
-
-
-def counts(connection: Connection, run: str) -> dict[State, int]:
-    """How many of a run's ready rows stand in each state now; a state without any is left out."""
-    found = connection.execute(
-        select(submissions.c.state, func.count())
-        .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
-        .where(run_rows.c.run == run, run_rows.c.status == RowStatus.READY.value)
-        .group_by(submissions.c.state)
-    )
-    numbers: dict[State, int] = {}
-    for state, number in found:
-        seen = as_seen(State(state))
-        numbers[seen] = numbers.get(seen, 0) + number
-    return numbers
-
-
-def row_counts(connection: Connection, run: str) -> Counts:
-    """How many rows a run read, and what was decided about them; warnings are not kept."""
-    found = connection.execute(
-        select(run_rows.c.status, func.count())
-        .where(run_rows.c.run == run)
-        .group_by(run_rows.c.status)
-    )
-    by_status = {RowStatus(status): number for status, number in found}
-    return Counts(
-        read=sum(by_status.values()),
-        ready=by_status.get(RowStatus.READY, 0),
-        rejected=by_status.get(RowStatus.REJECTED, 0),
-        duplicates=by_status.get(RowStatus.DUPLICATE, 0),
-        already_imported=by_status.get(RowStatus.ALREADY_IMPORTED, 0),
-    )
-
-
 _CHUNK: Final = 20_000
 
 _ROW: Final = ("run", "source", "row", "status", "key", "codes")
 _SUBMISSION: Final = (
     "key", "run", "source", "row", "campaign", "external_id", "person", "masked", "body_hash",
-    "state", "code", "message", "attempts", "planned_at",
+    "state", "code", "message", "attempts", "planned_at", "email", "candidate",
 )  # fmt: skip
-"""What is written of a submission that has just been planned, in the order of the table."""
+"""The columns of a submission that was just planned, in the order of the table."""
 
-_FORGOTTEN: Final = ("conversation_id", "status", "sent_at", "settled_at")
-"""What a submission loses when another run takes it over."""
+_CLEARED: Final = ("conversation_id", "status", "sent_at", "settled_at", "listed_s")
+"""The columns that are emptied when another run takes a submission over."""
 
 
-def begin(
-    connection: Connection,
-    run: str,
-    new: NewRun,
-    rows: Iterable[PlannedRow],
-    *,
-    now: datetime,
-    who: tuple[str, int],
-) -> None:
-    """Writes a run with its files, rows and submissions.
-
-    A ready row makes its submission, or takes over one that an earlier run left planned, unsent,
-    or rejected: with another body, unless the run retries those. Any other stays as it is and with
-    the run that it belongs to.
-
-    Args:
-        connection: in a transaction.
-        run: an id that is free.
-        new: the run.
-        rows: every row that was read, once.
-        now: UTC.
-        who: host and process.
-    """
-    connection.execute(
-        insert(runs),
-        {
-            "id": run,
-            "started_at": now,
-            "finished_at": None,
-            "plan_hash": new.plan_hash,
-            "settings": dict(new.settings),
-            "stopped": "",
-            "host": who[0],
-            "pid": who[1],
-        },
-    )
-    if new.sources:
-        connection.execute(
-            insert(run_sources),
-            [
-                {
-                    "run": run,
-                    "position": position,
-                    "name": source.name,
-                    "path": source.path,
-                    "sha256": source.sha256,
-                    "size": source.size,
-                }
-                for position, source in enumerate(new.sources)
-            ],
-        )
-    if connection.dialect.name == "sqlite":
-        # The index over the keys is written to all over: it should fit into memory.
-        connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, where there is need
-    _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
+_CAMPAIGN: Final = _SUBMISSION.index("campaign")
 
 
 class _Bulk:
-    """Rows and submissions in bulk: tuples for the driver, a third of the time of `execute`.
+    """Writes rows and submissions as tuples for the driver: a third of the time of `execute`.
 
     Args:
         connection: in the run's transaction.
@@ -276,9 +307,10 @@ class _Bulk:
         )
 
     def write(self, rows: Iterable[PlannedRow]) -> None:
-        """Writes all of them, in chunks."""
+        """Write all of them, in chunks."""
         run = self._run
         rest = iter(rows)
+        spelled = set[str]()
         while chunk := list(islice(rest, _CHUNK)):
             self._connection.exec_driver_sql(
                 self._row_sql,
@@ -287,34 +319,43 @@ class _Bulk:
             ready = [self._submission(each) for each in chunk if each.status == RowStatus.READY]
             if ready:
                 self._connection.exec_driver_sql(self._submission_sql, ready)
+                spelled.update(each[_CAMPAIGN] for each in ready)
+        if spelled:
+            new = _dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
+            self._connection.execute(new, [{"name": each} for each in sorted(spelled)])
 
-    def _submission(self, row: PlannedRow) -> tuple[object, ...]:
+    def _submission(self, row: PlannedRow) -> tuple[Any, ...]:
         if row.key is None:
-            raise LedgerError(f"Row {row.row} is ready and has no key.")
+            raise LedgerError(f"Row {row.row} is ready but has no key.")
         return (
             row.key, self._run, row.source, row.row, row.campaign, row.external_id, row.person,
-            row.masked, row.body_hash, State.PLANNED.value, "", "", 0, self._now,
+            row.masked, row.body_hash, State.PLANNED.value, "", "", 0, self._now, row.email,
+            row.candidate,
         )  # fmt: skip
 
 
 def _sql(statement: Insert, columns: tuple[str, ...], connection: Connection) -> str:
-    """The text of an insert for the driver, which takes the values of these columns in order."""
+    """The SQL of an insert for the driver, which takes the values of these columns in order."""
     compiled = statement.compile(dialect=connection.dialect, column_keys=list(columns))
     if tuple(compiled.positiontup or ()) != columns:
-        raise LedgerError("The ledger's insert takes other values than it is given.")
+        raise LedgerError("The ledger's insert expects other values than it is given.")
     return str(compiled)
 
 
+def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
+    """The insert that knows `ON CONFLICT`."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+
+
 def _take_over(connection: Connection, *, retry_rejected: bool) -> Insert:
-    """Inserts a submission, or lets the run take it over where that can contact nobody twice."""
-    new = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = new(submissions)
+    """Insert a submission, or let the run take it over if that can contact nobody twice."""
+    statement = _dialect_insert(connection)(submissions)
     given, old = statement.excluded, submissions.c
     changed = true() if retry_rejected else old.body_hash != given.body_hash
     taken = {name: given[name] for name in _SUBMISSION if name != "key"}
     return statement.on_conflict_do_update(
         index_elements=[old.key],
-        set_={**taken, **dict.fromkeys(_FORGOTTEN, null())},
+        set_={**taken, **dict.fromkeys(_CLEARED, null())},
         where=and_(
             old.run != given.run,  # of two rows of one run the first stays
             or_(

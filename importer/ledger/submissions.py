@@ -1,4 +1,4 @@
-"""What the ledger knows of submissions and people, by key and by person, in bulk."""
+"""Submissions: what the ledger knows by key and by person, and how they move while sending."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, func, insert, select, update
 
-from importer.ledger.records import Contact, Standing
+from importer.ledger.records import Contact, Related, Standing
 from importer.ledger.tables import (
     OPEN,
     REACHED,
@@ -15,6 +15,7 @@ from importer.ledger.tables import (
     among,
     as_seen,
     attempts,
+    campaigns,
     may_settle,
     run_rows,
     run_sources,
@@ -23,142 +24,252 @@ from importer.ledger.tables import (
 from importer.model import RowStatus, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Select
 
+    from importer.ledger.database import Database
     from importer.ledger.records import Settlement
 
 
 OPTED_OUT: Final = "OPTED_OUT"
-"""The status of a conversation whose person wants no more of it, as the API spells it."""
+"""The API's status of a conversation whose person opted out."""
 
-_CHUNK: Final = 5_000
+INTERRUPTED: Final = "interrupted"
+"""The code of a submission whose attempt was cut off by a crash."""
+
+CONVERSATION_OF_ANOTHER: Final = "conversation-of-another"
+"""The code of a submission whose answer named a conversation that another submission has."""
+
+CHUNK: Final = 5_000
+"""Values that one statement takes."""
+
 _OTHER: Final = submissions.alias("other").c
 
 
 def chunks(values: Iterable[str]) -> Iterator[list[str]]:
     """The values in lists that one statement can take."""
     rest = iter(values)
-    while chunk := list(islice(rest, _CHUNK)):
+    while chunk := list(islice(rest, CHUNK)):
         yield chunk
 
 
-def is_empty(connection: Connection) -> bool:
-    """Whether nothing was ever planned."""
-    return connection.execute(select(submissions.c.key).limit(1)).first() is None
+class Submissions:
+    """The submissions. Each method is one transaction; a change is durable when it returns.
 
+    Args:
+        database: open.
+        now: the clock; timezone-aware.
 
-def standing(connection: Connection, keys: Iterable[str]) -> dict[str, Standing]:
-    """Where the submissions of these keys stand; a key that is not known is left out."""
-    s = submissions.c
-    wanted = select(
-        s.key, s.state, s.run, func.coalesce(s.settled_at, s.sent_at, s.planned_at), s.source,
-        s.row, s.body_hash, s.conversation_id, s.code, s.message, s.remote_status,
-    )  # fmt: skip
-    names = _Names(connection)
-    found: dict[str, Standing] = {}
-    for chunk in chunks(keys):
-        for key, state, run, at, source, row, *rest in connection.execute(
-            wanted.where(s.key.in_(chunk))
-        ):
-            body_hash, conversation_id, code, message, remote_status = rest
-            found[key] = Standing(
-                key=key,
-                state=as_seen(State(state)),
-                run=run,
-                at=at,
-                source=names.of(run, source),
-                row=row,
-                body_hash=body_hash,
-                conversation_id=conversation_id,
-                code=code,
-                message=message,
-                remote_status=remote_status,
-            )
-    return found
+    Raises:
+        LedgerError: from every method, if the database fails.
+    """
 
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
 
-def contacted(
-    connection: Connection, persons: Iterable[str], since: datetime
-) -> dict[str, Contact]:
-    """Who of these people was contacted since then, or may have been, and when last."""
-    s = submissions.c
-    return _latest(
-        connection,
-        persons,
-        select(s.person, s.sent_at, s.run, s.campaign).where(
+    # ---- keys and people ---------------------------------------------------------------------
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever planned."""
+        first = select(submissions.c.key).limit(1)
+        return self._database.read(lambda c: c.execute(first).first() is None)
+
+    def standing(self, keys: Iterable[str]) -> dict[str, Standing]:
+        """The state of the submissions with these keys; unknown keys are left out."""
+        s = submissions.c
+        wanted = select(
+            s.key, s.state, s.run, func.coalesce(s.settled_at, s.sent_at, s.planned_at),
+            s.source, s.row, s.body_hash, s.conversation_id, s.code, s.message, s.remote_status,
+        )  # fmt: skip
+        given = list(keys)
+
+        def query(connection: Connection) -> dict[str, Standing]:
+            names = _Names(connection)
+            found: dict[str, Standing] = {}
+            for chunk in chunks(given):
+                for key, state, run, at, source, row, *rest in connection.execute(
+                    wanted.where(s.key.in_(chunk))
+                ):
+                    found[key] = Standing(
+                        key, as_seen(State(state)), run, at, names.of(run, source), row, *rest
+                    )
+            return found
+
+        return self._database.read(query)
+
+    def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, Contact]:
+        """The last contact since a time with each of these people (keyed hashes), by any run.
+
+        Contacts that may have happened count.
+        """
+        s = submissions.c
+        wanted = select(s.person, s.sent_at, s.run, s.campaign).where(
             among(s.state, REACHED), s.sent_at >= since
-        ),
-    )
+        )
+        return self._latest(persons, wanted)
 
-
-def opted_out(connection: Connection, persons: Iterable[str]) -> dict[str, Contact]:
-    """Who of these people opted out of any conversation, and when that was learnt."""
-    s = submissions.c
-    return _latest(
-        connection,
-        persons,
-        select(s.person, s.remote_at, s.run, s.campaign).where(
+    def opted_out(self, persons: Iterable[str]) -> dict[str, Contact]:
+        """Which of these people (keyed hashes) opted out, and when the ledger learnt it."""
+        s = submissions.c
+        wanted = select(s.person, s.remote_at, s.run, s.campaign).where(
             among(s.state, REACHED), func.upper(s.remote_status) == OPTED_OUT
-        ),
-    )
+        )
+        return self._latest(persons, wanted)
 
+    def _latest(
+        self, persons: Iterable[str], wanted: Select[str, datetime, str, str]
+    ) -> dict[str, Contact]:
+        given = list(persons)
 
-def contacted_by_others(connection: Connection, run: str, since: datetime) -> list[str]:
-    """The keys that a run still has to send to people whom other runs contacted since then."""
-    return _unsent_to(connection, run, _OTHER.sent_at >= since, _OTHER.run != run)
+        def query(connection: Connection) -> dict[str, Contact]:
+            found: dict[str, Contact] = {}
+            for chunk in chunks(given):
+                for person, at, run, campaign in connection.execute(
+                    wanted.where(submissions.c.person.in_(chunk))
+                ):
+                    if person not in found or found[person].at < at:
+                        found[person] = Contact(at=at, run=run, campaign=campaign)
+            return found
 
+        return self._database.read(query)
 
-def opted_out_since(connection: Connection, run: str) -> list[str]:
-    """The keys that a run still has to send to people who have opted out of any conversation."""
-    return _unsent_to(connection, run, func.upper(_OTHER.remote_status) == OPTED_OUT)
+    def contacted_by_others(self, run: str, since: datetime) -> list[str]:
+        """The unsent keys of a run whose people other runs contacted since a time."""
+        return self._unsent_to(run, _OTHER.sent_at >= since, _OTHER.run != run)
 
+    def opted_out_since(self, run: str) -> list[str]:
+        """The unsent keys of a run whose people have opted out of any conversation."""
+        return self._unsent_to(run, func.upper(_OTHER.remote_status) == OPTED_OUT)
 
-def _unsent_to(connection: Connection, run: str, *reached: ColumnElement[bool]) -> list[str]:
-    """The keys that a run still has to send to people of whom another submission is such."""
-    s = submissions.c
-    people = select(_OTHER.person).where(among(_OTHER.state, REACHED), *reached)
-    wanted = select(s.key).where(s.run == run, among(s.state, SENDABLE), s.person.in_(people))
-    return list(connection.scalars(wanted))
+    def _unsent_to(self, run: str, *reached: ColumnElement[bool]) -> list[str]:
+        """The unsent keys of a run whose person has another submission like this."""
+        s = submissions.c
+        another = select(1).where(_OTHER.person == s.person, among(_OTHER.state, REACHED), *reached)
+        wanted = _sendable(run).where(another.exists())
+        return self._database.read(lambda c: list(c.scalars(wanted)))
 
+    def related(self, emails: Collection[str], candidates: Collection[str]) -> tuple[Related, ...]:
+        """The submissions of any run and state that have one of these keyed hashes.
 
-def _latest(
-    connection: Connection,
-    persons: Iterable[str],
-    wanted: Select[str, datetime, str, str],
-) -> dict[str, Contact]:
-    """The latest of what is wanted of each person."""
-    found: dict[str, Contact] = {}
-    for chunk in chunks(persons):
-        for person, at, run, campaign in connection.execute(
-            wanted.where(submissions.c.person.in_(chunk))
-        ):
-            if person not in found or found[person].at < at:
-                found[person] = Contact(at=at, run=run, campaign=campaign)
-    return found
+        Args:
+            emails: hashes of normalised e-mail addresses.
+            candidates: hashes of candidate ids.
+        """
+        s = submissions.c
+        wanted = select(
+            s.key, s.person, s.email, s.candidate, s.campaign, s.state, s.run, s.source, s.row
+        )
+        given = ((s.email, list(emails)), (s.candidate, list(candidates)))
 
+        def query(connection: Connection) -> tuple[Related, ...]:
+            names = _Names(connection)
+            found: dict[str, Related] = {}
+            for column, values in given:
+                for chunk in chunks(values):
+                    for row in connection.execute(wanted.where(column.in_(chunk))):
+                        found[row.key] = Related(
+                            key=row.key,
+                            person=row.person,
+                            email=row.email,
+                            candidate=row.candidate,
+                            campaign=row.campaign,
+                            state=as_seen(State(row.state)),
+                            run=row.run,
+                            source=names.of(row.run, row.source),
+                            row=row.row,
+                        )
+            return tuple(found.values())
 
-def sendable(connection: Connection, run: str) -> list[str]:
-    """The keys that a run still has to send, in order of file and row."""
-    return list(
-        connection.scalars(
-            select(submissions.c.key)
-            .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
-            .where(
-                run_rows.c.run == run,
-                run_rows.c.status == RowStatus.READY.value,
-                submissions.c.run == run,
-                among(submissions.c.state, SENDABLE),
+        return self._database.read(query)
+
+    def campaigns(self) -> tuple[str, ...]:
+        """Every campaign that submissions were planned for, as it was spelled, in order."""
+        wanted = select(campaigns.c.name).order_by(campaigns.c.name)
+        return self._database.read(lambda c: tuple(c.scalars(wanted)))
+
+    # ---- while sending -----------------------------------------------------------------------
+
+    def sendable(self, run: str) -> list[str]:
+        """The keys that a run still has to send, in order of file and row."""
+        wanted = _sendable(run).order_by(run_rows.c.source, run_rows.c.row)
+        return self._database.read(lambda c: list(c.scalars(wanted)))
+
+    def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
+        """Make the intent to send durable; for each key whether its request may leave."""
+        return self.record(run, keys, ())[0]
+
+    def settle(self, run: str, settlements: Sequence[Settlement]) -> tuple[State | None, ...]:
+        """Write how attempts ended; for each the state written, None if it was refused."""
+        return self.record(run, (), settlements)[1]
+
+    def record(
+        self, run: str, keys: Sequence[str], settlements: Sequence[Settlement]
+    ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
+        """Write the ends of attempts and then the intents of others, in one transaction.
+
+        Args:
+            run: whose submissions they are.
+            keys: to be sent; few thousand at most.
+            settlements: few thousand at most, each key once.
+
+        Returns:
+            For each key whether its request may leave; and for each settlement the state that was
+            written, None if it was refused. See `importer.ledger.tables.may_settle`. A `created`
+            whose conversation another submission has is written as doubtful.
+        """
+
+        def write(
+            connection: Connection,
+        ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
+            now = self._now()
+            written = _settle(connection, run, settlements, now)
+            return _intend(connection, run, keys, now), written
+
+        return self._database.write("record", write)
+
+    def recover(self, run: str | None = None) -> int:
+        """Turn attempts that a crash left open into doubtful ones, and count them.
+
+        Only a process that has locked the ledger may do this.
+
+        Args:
+            run: None for those of every run.
+        """
+        state = submissions.c.state
+        left_open = [among(state, OPEN), state == State.SENDING.value]  # the first finds the index
+        if run is not None:
+            left_open.append(submissions.c.run == run)
+        recovered = (
+            update(submissions)
+            .where(*left_open)
+            .values(
+                state=State.DOUBTFUL.value,
+                code=INTERRUPTED,
+                message="The import was interrupted before an answer came.",
+                settled_at=self._now(),
             )
-            .order_by(run_rows.c.source, run_rows.c.row)
+        )
+        return self._database.write("recover", lambda c: c.execute(recovered).rowcount)
+
+
+def _sendable(run: str) -> Select[str]:
+    return (
+        select(submissions.c.key)
+        .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
+        .where(
+            run_rows.c.run == run,
+            run_rows.c.status == RowStatus.READY.value,
+            submissions.c.run == run,
+            among(submissions.c.state, SENDABLE),
         )
     )
 
 
 class _Names:
-    """Names of files, asked for once each."""
+    """Names of files, read once for each run."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -174,12 +285,8 @@ class _Names:
         return self._known[run].get(position, "")
 
 
-INTERRUPTED = "interrupted"
-"""The code of a submission whose attempt nobody saw the end of."""
-
-
-# Statements are made once: to make them anew costs more than the database takes for them.
-_LEAVE = (
+# Statements are compiled once: compiling them each time costs more than running them.
+_LEAVE: Final = (
     update(submissions)
     .where(
         submissions.c.key.in_(bindparam("b_keys", expanding=True)),
@@ -196,8 +303,8 @@ _LEAVE = (
     )
     .returning(submissions.c.key, submissions.c.attempts)
 )
-_BEGIN = insert(attempts)
-_STANDING = (
+_START_ATTEMPT: Final = insert(attempts)
+_STANDING: Final = (
     select(submissions.c.key, submissions.c.state, submissions.c.attempts)
     .where(
         submissions.c.key.in_(bindparam("b_keys", expanding=True)),
@@ -205,29 +312,48 @@ _STANDING = (
     )
     .with_for_update()
 )
+_OWNERS: Final = select(
+    submissions.c.conversation_id, submissions.c.key, submissions.c.run, submissions.c.row
+).where(submissions.c.conversation_id.in_(bindparam("b_ids", expanding=True)))
+_SETTLE: Final = (
+    update(submissions)
+    .where(submissions.c.key == bindparam("b_key"), submissions.c.run == bindparam("b_run"))
+    .values(
+        {
+            name: bindparam(f"b_{name}")
+            for name in ("state", "status", "conversation_id", "code", "message", "settled_at")
+        }
+    )
+)
+_END_ATTEMPT: Final = (
+    update(attempts)
+    .where(
+        and_(
+            attempts.c.key == bindparam("b_key"),
+            attempts.c.run == bindparam("b_run"),
+            attempts.c.number == bindparam("b_number"),
+        )
+    )
+    .values(
+        {name: bindparam(f"b_{name}") for name in ("duration_s", "status", "code", "request_id")}
+    )
+)
 
 
-def intend(
-    connection: Connection, run: str, keys: Sequence[str], *, now: datetime
+def _intend(
+    connection: Connection, run: str, keys: Sequence[str], now: datetime
 ) -> tuple[bool, ...]:
-    """Moves submissions of a run to `sending`; the last line of defence against sending twice.
+    """Move submissions to `sending`: the last line of defence against sending twice.
 
-    Args:
-        connection: in a writing transaction.
-        run: that means to send.
-        keys: of the submissions; few thousand at most.
-        now: UTC.
-
-    Returns:
-        For each key whether its request may leave, once the transaction is durable. A key that
-        is not planned or unsent, belongs to another run, or stands twice among `keys`, may not.
+    A key that is not planned or unsent, belongs to another run, or stands twice among `keys`, is
+    not granted.
     """
     if not keys:
         return ()
     moved = connection.execute(_LEAVE, {"b_keys": keys, "b_run": run, "b_now": now}).all()
     if moved:
         connection.execute(
-            _BEGIN,
+            _START_ATTEMPT,
             [
                 {"key": key, "run": run, "number": number, "started_at": now, "code": ""}
                 for key, number in moved
@@ -241,64 +367,69 @@ def intend(
     return tuple(granted)
 
 
-_MOVE = (
-    update(submissions)
-    .where(submissions.c.key == bindparam("b_key"), submissions.c.run == bindparam("b_run"))
-    .values(
-        {
-            name: bindparam(f"b_{name}")
-            for name in ("state", "status", "conversation_id", "code", "message", "settled_at")
-        }
-    )
-)
-_END = (
-    update(attempts)
-    .where(
-        and_(
-            attempts.c.key == bindparam("b_key"),
-            attempts.c.run == bindparam("b_run"),
-            attempts.c.number == bindparam("b_number"),
-        )
-    )
-    .values(
-        {name: bindparam(f"b_{name}") for name in ("duration_s", "status", "code")},
-    )
-)
-
-
-def settle(
-    connection: Connection, run: str, settlements: Sequence[Settlement], *, now: datetime
-) -> tuple[bool, ...]:
-    """Writes how attempts ended.
-
-    Args:
-        connection: in a writing transaction.
-        run: whose attempts they were.
-        settlements: few thousand at most, each key once.
-        now: UTC.
-
-    Returns:
-        For each whether it was written: whether its submission belongs to the run and its state
-        may be followed by the new one.
-    """
+def _settle(
+    connection: Connection, run: str, settlements: Sequence[Settlement], now: datetime
+) -> tuple[State | None, ...]:
     if not settlements:
         return ()
     keys = [each.key for each in settlements]
     found = connection.execute(_STANDING, {"b_keys": keys, "b_run": run})
     standing = {key: (State(state), number) for key, state, number in found}
-    written = tuple(
-        each.key in standing and may_settle(standing[each.key][0], each.state)
-        for each in settlements
+    owners = conversation_owners(
+        connection,
+        [
+            (each.key, each.conversation_id)
+            for each in settlements
+            if each.state is State.CREATED and each.conversation_id
+        ],
     )
-    values = [
-        _values(run, each, standing[each.key][1], now)
-        for each, may in zip(settlements, written, strict=True)
-        if may
-    ]
+    values, written = [], list[State | None]()
+    for each in settlements:
+        if each.key not in standing or not may_settle(standing[each.key][0], each.state):
+            written.append(None)
+            continue
+        value = _values(run, each, standing[each.key][1], now)
+        if each.key in owners:
+            value |= {
+                "b_state": State.DOUBTFUL.value,
+                "b_conversation_id": None,
+                "b_code": CONVERSATION_OF_ANOTHER,
+                "b_message": owners[each.key],
+            }
+        values.append(value)
+        written.append(State(value["b_state"]))
     if values:
-        connection.execute(_MOVE, values)
-        connection.execute(_END, values)
-    return written
+        connection.execute(_SETTLE, values)
+        connection.execute(_END_ATTEMPT, values)
+    return tuple(written)
+
+
+def conversation_owners(
+    connection: Connection, claimed: Sequence[tuple[str, str]]
+) -> dict[str, str]:
+    """Which submissions claim a conversation that another one has: key -> a sentence saying so.
+
+    Args:
+        connection: in a transaction.
+        claimed: key and conversation id, in the order in which they are to be written.
+    """
+    if not claimed:
+        return {}
+    owned: dict[str, set[str]] = {}
+    where: dict[tuple[str, str], str] = {}
+    for chunk in chunks(each for _, each in claimed):
+        for conversation, key, run, row in connection.execute(_OWNERS, {"b_ids": chunk}):
+            owned.setdefault(conversation, set()).add(key)
+            where[conversation, key] = f"row {row} of run {run}"
+    found: dict[str, str] = {}
+    for key, conversation in claimed:
+        others = sorted(owned.get(conversation, set()) - {key})
+        if others:
+            place = where.get((conversation, others[0]), "another row")
+            found[key] = f"The API named the conversation that {place} already has."
+        else:
+            owned.setdefault(conversation, set()).add(key)
+    return found
 
 
 def _values(run: str, end: Settlement, number: int, now: datetime) -> dict[str, Any]:
@@ -313,28 +444,5 @@ def _values(run: str, end: Settlement, number: int, now: datetime) -> dict[str, 
         "b_message": end.message,
         "b_settled_at": None if end.state is State.PLANNED else now,
         "b_duration_s": end.duration_s,
+        "b_request_id": end.request_id or None,
     }
-
-
-def recover(connection: Connection, run: str | None, *, now: datetime) -> int:
-    """Turns attempts that nobody saw the end of into doubtful ones, and counts them.
-
-    Args:
-        connection: in a writing transaction, in a process that holds the ledger.
-        run: None for those of every run.
-        now: UTC.
-    """
-    state = submissions.c.state
-    wanted = [among(state, OPEN), state == State.SENDING.value]  # the first finds the index
-    if run is not None:
-        wanted.append(submissions.c.run == run)
-    return connection.execute(
-        update(submissions)
-        .where(*wanted)
-        .values(
-            state=State.DOUBTFUL.value,
-            code=INTERRUPTED,
-            message="The import was cut off before an answer came.",
-            settled_at=now,
-        )
-    ).rowcount

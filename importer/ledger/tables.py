@@ -58,8 +58,8 @@ _LATE: Final = frozenset({State.CREATED, State.DUPLICATE})
 def may_settle(now: State, then: State) -> bool:
     """Whether the end of an attempt may move a submission from one state to another.
 
-    A clear answer that comes late still counts: it may turn `doubtful` into the truth. Whoever
-    stops trying, or must not write to somebody any more, may say so of what never left.
+    A clear answer still counts if it comes late: it may turn `doubtful` into the truth. What
+    never left may be given up or rejected.
     """
     if now is State.SENDING:
         return then in _AFTER_SENDING
@@ -69,7 +69,7 @@ def may_settle(now: State, then: State) -> bool:
 
 
 def as_seen(state: State) -> State:
-    """What a reader should take a stored state for: an attempt without an end is doubtful."""
+    """The state as readers see it: an attempt without an end is doubtful."""
     return State.DOUBTFUL if state is State.SENDING else state
 
 
@@ -97,9 +97,9 @@ class Moment(TypeDecorator[datetime]):
 
 
 def among(column: ColumnElement[str], states: Iterable[State]) -> ColumnElement[bool]:
-    """The condition that a column holds one of some states, with the states in the text of it.
+    """The condition that a column holds one of the states, spelled out in the SQL text.
 
-    A partial index is used only where a query repeats its condition word for word.
+    A partial index is used only by queries that repeat its condition word for word.
     """
     return column.in_([literal_column(f"'{state.value}'", String) for state in sorted(states)])
 
@@ -178,6 +178,10 @@ submissions: Final = Table(
     Column("remote_at", Moment),
     Column("decided_by", Text),
     Column("decided_at", Moment),
+    Column("email", HASH),
+    Column("candidate", HASH),
+    Column("resends", Integer),  # null is 0
+    Column("listed_s", Float),  # seconds from the request until the API's list showed it
     CheckConstraint(among(STATE, State), name="state"),
     # Only what matters is indexed: a million rows are planned in seconds, and an index that a
     # row enters when it is sent costs nothing beside the request.
@@ -199,6 +203,34 @@ submissions: Final = Table(
         sqlite_where=text("conversation_id IS NOT NULL"),
         postgresql_where=text("conversation_id IS NOT NULL"),
     ),
+    Index(
+        "submissions_created",
+        "campaign",
+        "sent_at",
+        sqlite_where=among(STATE, {State.CREATED}),
+        postgresql_where=among(STATE, {State.CREATED}),
+    ),
+    Index(
+        "submissions_by_external_id",
+        "external_id",
+        sqlite_where=among(STATE, REACHED),
+        postgresql_where=among(STATE, REACHED),
+    ),
+    Index(
+        "submissions_listed",
+        "listed_s",
+        sqlite_where=text("listed_s IS NOT NULL"),
+        postgresql_where=text("listed_s IS NOT NULL"),
+    ),
+    *(
+        Index(
+            f"submissions_by_{name}",
+            name,
+            sqlite_where=text(f"{name} IS NOT NULL"),
+            postgresql_where=text(f"{name} IS NOT NULL"),
+        )
+        for name in ("email", "candidate")
+    ),
 )
 
 attempts: Final = Table(
@@ -211,8 +243,11 @@ attempts: Final = Table(
     Column("duration_s", Float),
     Column("status", Integer),
     Column("code", Text, nullable=False),
+    Column("request_id", Text),
     sqlite_with_rowid=False,
 )
+
+campaigns: Final = Table("campaigns", metadata, Column("name", Text, primary_key=True))
 
 nights: Final = Table(
     "nights",
@@ -254,4 +289,14 @@ claims: Final = Table(
     Column("returned_at", Moment),
 )
 
-identity: Final = Table("ledger_identity", metadata, Column("id", RUN_ID, primary_key=True))
+identity: Final = Table(
+    "ledger_identity",
+    metadata,
+    Column("id", RUN_ID, primary_key=True),
+    Column("api", Text),
+    Column("organization", HASH),
+    Column("organization_folded", HASH),
+    Column("key_fingerprint", String(16)),
+    Column("writes", Integer),  # null is 0
+)
+"""One row: the ledger itself, what it belongs to, and how often it changed."""

@@ -187,7 +187,7 @@ class LedgerWriter:
             self._later(_fail, ends, error)
 
     def _record(self, intents: list[_Wish], ends: list[_Wish]) -> None:
-        granted, settled = self._ledger.record(
+        granted, settled = self._ledger.submissions.record(
             self._run,
             [wish.key for wish in intents],
             [wish.settlement for wish in ends if wish.settlement is not None],

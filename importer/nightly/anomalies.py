@@ -200,7 +200,7 @@ class Past:
     def report(self, settings: Settings) -> RunReport:
         """What its run did."""
         with Ledger.open(settings.ledger, create=False) as ledger:
-            return report_of(ledger, ledger.run(self.run))
+            return report_of(ledger, ledger.runs.find(self.run))
 
 
 def past_of(ledger: Ledger, sha256: str, folder: str, settings: Settings) -> Past:
@@ -223,9 +223,9 @@ def past_of(ledger: Ledger, sha256: str, folder: str, settings: Settings) -> Pas
         if each.facts
     )
     names = dict.fromkeys([*ledger.nights.runs_of(sha256), *_own(newest)])
-    runs = [run for run in map(ledger.run, names) if _same_people(run, settings)]
+    runs = [run for run in map(ledger.runs.find, names) if _same_people(run, settings)]
     for run in runs:
-        if not _through(ledger, run) or (waiting and ledger.doubtful(run.id)):
+        if not _through(ledger, run) or (waiting and ledger.doubts.list(run.id)):
             held = newest.reason if newest is not None and newest.ending == FileEnding.HELD else ""
             return Past(run=run.id, held=held, released=released, last=last)
     if runs:
@@ -248,7 +248,7 @@ def _same_people(run: Run, settings: Settings) -> bool:
 
 
 def _through(ledger: Ledger, run: Run) -> bool:
-    return run.finished is not None and not run.stopped and not ledger.sendable(run.id)
+    return run.finished is not None and not run.stopped and not ledger.submissions.sendable(run.id)
 
 
 def _when(done: NightFile | None, run: Run) -> str:

@@ -257,8 +257,8 @@ def _ledger(settings: Settings, now: datetime) -> str:
             _writable(settings.ledger_file)
         return "none yet; the first night makes it"
     with ledger:
-        newest = ledger.runs(limit=1)
-        doubtful, own = len(ledger.doubtful()), short(ledger.id)
+        newest = ledger.runs.list(limit=1)
+        doubtful, own = len(ledger.doubts.list()), short(ledger.id)
     if newest and newest[0].started > now:
         raise _Wrong("Its newest run began later than now: the clock stands before it.")
     with looking(settings):

@@ -83,9 +83,9 @@ def write_pages(
 
 def _results(run: str, settings: Settings, path: Path) -> None:
     with Ledger.open(settings.ledger, create=False) as ledger:
-        found = ledger.run(run)
+        found = ledger.runs.find(run)
         names = [source.name for source in found.sources]
-        shown = view.of_run(report_of(ledger, found), ledger.outcomes(found.id), names)
+        shown = view.of_run(report_of(ledger, found), ledger.runs.rows(found.id), names)
     save_results(shown, reread(found.sources, partial(load, settings=settings)), path)
 
 

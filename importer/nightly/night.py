@@ -268,7 +268,7 @@ def _report(course: _Course, started: datetime) -> NightReport:
     for url in course.ledgers():
         try:
             with Ledger.open(url) as ledger:
-                doubtful += len(ledger.doubtful())
+                doubtful += len(ledger.doubts.list())
                 before += ledger.nights.listed(_NIGHTS)
         except ImporterError as error:
             notes.append(scrub(str(error)))

@@ -273,7 +273,7 @@ def folder_belongs(inbox: MainFolder, folder: str, ledger: str, main: str, now: 
 
 def _knows_enough(own: Ledger, main: Ledger, place: str, sent: datetime | None) -> None:
     """Raises where a subfolder changes from the main ledger to an empty one."""
-    if sent is not None and own.id != main.id and own.is_empty():
+    if sent is not None and own.id != main.id and own.submissions.is_empty():
         raise ConfigurationError(
             f"Files of {place} were imported with {main.name} until {sent:%Y-%m-%d}, and its new "
             f"ledger {own.name} does not know who was contacted.",

@@ -44,12 +44,12 @@ def skip_known(
         settings: `contact_window_days`, `allow_recent` and `retry_rejected`.
         now: UTC, the end of the contact window.
     """
-    if not plan.frame.height or ledger.is_empty():
+    if not plan.frame.height or ledger.submissions.is_empty():
         return plan
     frame = plan.frame.with_columns(
         identity.keys(plan.frame).alias(_KEY), identity.persons(plan.frame).alias(_PERSON)
     )
-    standing = ledger.standing(frame[_KEY])
+    standing = ledger.submissions.standing(frame[_KEY])
     refused = _refused_again(plan, frame, standing, identity, settings)
     verdicts = [
         *_by_standing(frame, standing, refused),
@@ -138,7 +138,7 @@ def _by_person(
     found: list[_Verdict] = []
     out = {
         person: f"seen on {contact.at:%Y-%m-%d}"
-        for person, contact in ledger.opted_out(persons).items()
+        for person, contact in ledger.submissions.opted_out(persons).items()
     }
     if out:
         found.append(_verdict(others, _PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
@@ -146,7 +146,7 @@ def _by_person(
         since = now - timedelta(days=settings.contact_window_days)
         recent = {
             person: f"on {contact.at:%Y-%m-%d} by run {contact.run}"
-            for person, contact in ledger.contacted(persons, since).items()
+            for person, contact in ledger.submissions.contacted(persons, since).items()
             if person not in out
         }
         if recent:
@@ -170,8 +170,10 @@ def to_leave_alone(
     found = {}
     if settings.contact_window_days and not settings.allow_recent:
         since = now - timedelta(days=settings.contact_window_days)
-        found = dict.fromkeys(ledger.contacted_by_others(run, since), Code.CONTACTED_RECENTLY)
-    return found | dict.fromkeys(ledger.opted_out_since(run), Code.OPTED_OUT)
+        found = dict.fromkeys(
+            ledger.submissions.contacted_by_others(run, since), Code.CONTACTED_RECENTLY
+        )
+    return found | dict.fromkeys(ledger.submissions.opted_out_since(run), Code.OPTED_OUT)
 
 
 def _refusal(standing: Standing) -> str:
@@ -230,7 +232,7 @@ def looking(settings: Settings) -> Iterator[Look]:
     """
     ledger = _existing(settings)
     with ledger or nullcontext():
-        last = ledger.runs(limit=1) if ledger is not None else ()
+        last = ledger.runs.list(limit=1) if ledger is not None else ()
         noted = last[0].settings if last else {}
         try:
             organization = settings.credentials().organization_id
@@ -255,7 +257,7 @@ def writing(ledger: Ledger, settings: Settings, organization: str) -> History:
     Raises:
         LedgerError: its people were hashed under another key, or the key is gone.
     """
-    last = ledger.runs(limit=1)
+    last = ledger.runs.list(limit=1)
     noted = last[0].settings if last else {}
     return History(_identity(settings, organization, noted, create=not last), ledger)
 

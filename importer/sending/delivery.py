@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from importer.errors import Exit
-from importer.ledger import held
+from importer.ledger import open_and_lock
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
 from importer.planning.history import writing
@@ -111,11 +111,11 @@ def reconcile_run(name: str | None, settings: Settings, order: Order) -> Settled
         LedgerError: somebody holds the ledger, or there is none.
         UsageError: there is no such run.
     """
-    with held(settings.ledger, order.command, settings.ledger_wait_s) as ledger:
-        run = None if name is None else ledger.run(name).id
+    with open_and_lock(settings.ledger, order.command, settings.ledger_wait_s) as ledger:
+        run = None if name is None else ledger.runs.find(name).id
         history = writing(ledger, settings, order.credentials.organization_id)
         found = asyncio.run(_reconcile(run, history, settings, order))
-        return Settled(found, ledger.doubtful(run))
+        return Settled(found, ledger.doubts.list(run))
 
 
 def refresh_run(name: str | None, settings: Settings, order: Order) -> Refreshed:
@@ -125,9 +125,9 @@ def refresh_run(name: str | None, settings: Settings, order: Order) -> Refreshed
         LedgerError: somebody holds the ledger, or there is none.
         UsageError: there is no such run.
     """
-    with held(settings.ledger, order.command, settings.ledger_wait_s) as ledger:
-        run = None if name is None else ledger.run(name).id
-        ids = ledger.conversations(run)
+    with open_and_lock(settings.ledger, order.command, settings.ledger_wait_s) as ledger:
+        run = None if name is None else ledger.runs.find(name).id
+        ids = ledger.conversations.ids(run)
         return asyncio.run(_refresh(ids, ledger, settings, order))
 
 
@@ -145,7 +145,7 @@ async def settle_doubts(
     ledger = history.ledger
     doubts = [
         Doubt(each.key, each.external_id, each.campaign, each.person, each.sent_at, each.ended_at)
-        for each in ledger.doubtful(run)
+        for each in ledger.doubts.list(run)
     ]
     if not doubts:
         return Reconciled()
@@ -160,10 +160,10 @@ async def settle_doubts(
         settings=settings,
         person=history.identity.person,
         now=lambda: datetime.now(UTC),
-        witnesses=ledger.conversations(limit=_WITNESSES),
+        witnesses=ledger.conversations.ids(limit=_WITNESSES),
         stop=stop,
     )
-    ledger.reconciled(found.outcomes)
+    ledger.doubts.reconcile(found.outcomes)
     if found.reason:
         order.on_unread(found.reason)
     return found
@@ -188,7 +188,7 @@ async def _refresh(
         statuses = await present_statuses(
             ids, client=client, pace=Pace(settings.rate_per_s), settings=settings, stop=stop
         )
-    ledger.refreshed(statuses.by_id)
+    ledger.conversations.write_statuses(statuses.by_id)
     known: dict[str, int] = {}
     for status in statuses.by_id.values():
         known[status] = known.get(status, 0) + 1

@@ -51,7 +51,7 @@ def planned(ledger: Ledger, count: int) -> str:
         )
         for each in map(made.submission, range(count))
     ]
-    return ledger.begin(NewRun("a" * 64, ()), rows)
+    return ledger.runs.begin(NewRun("a" * 64, ()), rows)
 
 
 async def sent(
@@ -60,7 +60,7 @@ async def sent(
     """Send what a run has open to a server, without a rate unless it is chosen."""
     quick = {"rate_per_s": 10_000, "wait_base_s": 0.001}
     settings = made.settings(base_url=url, **{**quick, **chosen})
-    wanted = set(ledger.sendable(run))
+    wanted = set(ledger.submissions.sendable(run))
     outcomes: list[Outcome] = []
     async with Client(settings, made.CREDENTIALS) as client, LedgerWriter(ledger, run) as journal:
         ending = await submit(
@@ -96,7 +96,7 @@ def test_a_doubtful_end_is_recorded_and_never_sent_again(ledger: Ledger, name: s
     outcome, seen = twice(ledger, DOUBTFUL[name])
     assert outcome.state is State.DOUBTFUL
     assert len(seen.requests) == 1
-    assert [each.key for each in ledger.doubtful()] == ["key-0"]
+    assert [each.key for each in ledger.doubts.list()] == ["key-0"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_clear_end_is_recorded_and_never_sent_again(ledger: Ledger, name: str)
     outcome, seen = twice(ledger, behaviour)
     assert outcome.state.value == verb.value
     assert len(seen.requests) == 1
-    assert ledger.sendable(ledger.run().id) == []
+    assert ledger.submissions.sendable(ledger.runs.find().id) == []
 
 
 def test_a_429_is_tried_again_until_it_is_unsent(ledger: Ledger) -> None:
@@ -128,7 +128,7 @@ def test_a_429_is_tried_again_until_it_is_unsent(ledger: Ledger) -> None:
     (outcome,), seen = asyncio.run(main())
     assert (outcome.state, outcome.attempts) == (State.UNSENT, 3)
     assert len(seen.requests) == 3
-    assert ledger.sendable(run) == ["key-0"]
+    assert ledger.submissions.sendable(run) == ["key-0"]
 
 
 def test_a_dead_api_leaves_everything_open(ledger: Ledger) -> None:
@@ -138,8 +138,8 @@ def test_a_dead_api_leaves_everything_open(ledger: Ledger) -> None:
         ending, outcomes = asyncio.run(sent(ledger, run, url, attempts=2))
     assert ending.exit_code is Exit.SETUP
     assert {each.state for each in outcomes} == {State.UNSENT}
-    assert len(ledger.sendable(run)) == 6
-    assert ledger.doubtful() == ()
+    assert len(ledger.submissions.sendable(run)) == 6
+    assert ledger.doubts.list() == ()
 
 
 def test_a_key_that_expires_amid_a_run(ledger: Ledger) -> None:
@@ -162,9 +162,9 @@ def test_a_key_that_expires_amid_a_run(ledger: Ledger) -> None:
     ending, seen = asyncio.run(main())
     assert str(ending).startswith("The API refuses our credentials (HTTP 401): expired. Check ")
     assert 21 <= len(seen.requests) <= 24
-    counts = ledger.counts(run)
+    counts = ledger.runs.states(run)
     assert counts[State.CREATED] == 20
-    assert len(ledger.sendable(run)) == 40
+    assert len(ledger.submissions.sendable(run)) == 40
     assert State.SENDING not in counts
 
 
@@ -187,7 +187,7 @@ def test_every_request_reaches_the_server_once(ledger: Ledger, rate: float) -> N
 
     seen = asyncio.run(main())
     assert len(seen.requests) == len(set(seen.requests)) == 50
-    assert ledger.counts(run) == {State.CREATED: 50}
+    assert ledger.runs.states(run) == {State.CREATED: 50}
     # Two at this rate may have their permit already while the disk keeps them waiting.
     for start in loop_times:
         assert sum(start <= at < start + 1 for at in loop_times) <= rate + 2

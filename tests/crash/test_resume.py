@@ -33,7 +33,7 @@ def states(desk: Desk) -> dict[State, int]:
     ledger = Ledger.open_existing(f"sqlite:///{desk.folder / 'importer.db'}")
     assert ledger is not None
     with ledger:
-        return ledger.counts(ledger.run().id)
+        return ledger.runs.states(ledger.runs.find().id)
 
 
 def under_way(desk: Desk, sandbox: Sandbox) -> subprocess.Popen[str]:
@@ -143,14 +143,14 @@ def test_a_persons_word_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: 
     ledger = Ledger.open_existing(f"sqlite:///{desk.folder / 'importer.db'}")
     assert ledger is not None
     with ledger:
-        run = ledger.run().id
+        run = ledger.runs.find().id
     assert desk("resolve", run, "2", *word).code == Exit.OK
     sandbox.set_faults("")
     assert desk("resume").code == Exit.OK
     assert desk("run", "list.csv", "--yes").code == Exit.OK
     assert reached(sandbox) == ["zq0@example.org"]
     with Ledger.open(f"sqlite:///{desk.folder / 'importer.db'}") as ledger:
-        assert [each.decided_by for each in ledger.outcomes(run)] != [None]
+        assert [each.decided_by for each in ledger.runs.rows(run)] != [None]
 
 
 def test_what_is_purged_still_keeps_people_from_being_contacted(

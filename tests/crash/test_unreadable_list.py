@@ -46,7 +46,7 @@ def test_the_worklist_says_what_a_person_needs(desk: Desk, sandbox: Sandbox, com
         said = desk(command)
     assert said.code == Exit.DOUBTFUL
     with Ledger.open(f"sqlite:///{desk.folder / 'importer.db'}") as ledger:
-        doubtful = ledger.doubtful()
+        doubtful = ledger.doubts.list()
     assert [each.row for each in doubtful] == [2, 3, 4]
     for each in doubtful:
         line = next(line for line in said.err.splitlines() if each.external_id in line)

@@ -115,5 +115,5 @@ def test_the_ledger_tells_the_same_later(desk: Place) -> None:
     """What a run reported is what `results` reads."""
     report = deliver(desk.plan(ROWS), desk.settings, ORDER)
     with Ledger.open(desk.settings.ledger) as ledger:
-        later = report_of(ledger, ledger.run(report.run))
+        later = report_of(ledger, ledger.runs.find(report.run))
     assert later == report

@@ -139,7 +139,7 @@ class RemoteInbox(Inbox):
             with (
                 alone(self.root, now),
                 Ledger.open(self.ledger) as ledger,
-                ledger.hold("importer nightly", inbox=self.name),
+                ledger.lock("importer nightly", inbox=self.name),
             ):
                 (self.root / DRAFT).unlink(missing_ok=True)  # what a night that died had half of
                 yield

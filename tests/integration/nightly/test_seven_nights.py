@@ -120,9 +120,11 @@ def test_seven_nights(  # noqa: PLR0915 - one story
         rest = {path for path in bed.lies() if "done/" not in path}
         assert rest == {"held/friday.csv", "held/sunday.csv", "later.csv.filepart"}
         with Ledger.open(bed.places.settings().ledger) as ledger:
-            counts = sum((Counter(ledger.counts(run.id)) for run in ledger.runs()), Counter())
+            counts = sum(
+                (Counter(ledger.runs.states(run.id)) for run in ledger.runs.list()), Counter()
+            )
             assert counts == Counter({State.CREATED: 120})
-            assert all(run.finished is not None and not run.stopped for run in ledger.runs())
+            assert all(run.finished is not None and not run.stopped for run in ledger.runs.list())
             nights = ledger.nights.listed()
         assert [each.exit_code for each in nights][:1] == [Exit.HELD]
         assert len(posts) == 7

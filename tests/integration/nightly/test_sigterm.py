@@ -99,7 +99,7 @@ def finished(bed: Bed, sandbox: Sandbox) -> None:
     assert len(written_to) == COUNT == written_to.total()
     assert [path for path in bed.lies() if "done/" in path] == list(bed.lies())
     with Ledger.open(bed.places.settings().ledger) as ledger:
-        assert ledger.doubtful() == ()
+        assert ledger.doubts.list() == ()
 
 
 def test_an_answer_that_comes_after_the_grace(bed: Bed, sandbox: Sandbox) -> None:

@@ -70,7 +70,7 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
     assert sandbox.requests <= asked + 1  # the doctor asks
     assert phones(sandbox) == everybody(5)
     with Ledger.open(bed.places.ledger()) as ledger:
-        assert ledger.is_empty()
+        assert ledger.submissions.is_empty()
         assert ledger.nights.listed() == ()
     bed.settings(sandbox.base_url)
     assert [file.ending for file in bed.night().files] == [FileEnding.SEEN]

@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def file_ledger(url: str, clock: Clock) -> Iterator[Ledger]:
     """A new ledger in a real file."""
-    with Ledger.open(url, now=clock.now, id_end=clock.end) as opened:
+    with Ledger.open(url, now=clock.now, suffix=clock.end) as opened:
         yield opened
 
 
@@ -47,5 +47,5 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
 @pytest.fixture
 def server_ledger(server_url: str, clock: Clock) -> Iterator[Ledger]:
     """A new ledger on the server."""
-    with Ledger.open(server_url, now=clock.now, id_end=clock.end) as opened:
+    with Ledger.open(server_url, now=clock.now, suffix=clock.end) as opened:
         yield opened

@@ -54,7 +54,7 @@ class Points:
 
 async def send(ledger: Ledger, run: str, api: Api, points: Points) -> None:
     """Two workers send what is open."""
-    keys = iter(ledger.sendable(run))
+    keys = iter(ledger.submissions.sendable(run))
     async with LedgerWriter(ledger, run) as journal:
 
         async def work() -> None:
@@ -70,22 +70,22 @@ async def send(ledger: Ledger, run: str, api: Api, points: Points) -> None:
 def main(url: str, server: str, last: str) -> None:
     """Begins a run or goes on with it, as `run` and `resume` do."""
     points, api = Points(int(last)), Api(Path(server))
-    with Ledger.open(url, on_commit=points.reached) as ledger, ledger.hold("a crash"):
-        ledger.recover()
-        ledger.reconciled(
+    with Ledger.open(url, on_commit=points.reached) as ledger, ledger.lock("a crash"):
+        ledger.submissions.recover()
+        ledger.doubts.reconcile(
             found(doubt.key, f"conv-{doubt.key}")
             if doubt.key in api.accepted()
             else absent(doubt.key)
-            for doubt in ledger.doubtful()
+            for doubt in ledger.doubts.list()
         )
-        runs = ledger.runs(1)
+        runs = ledger.runs.list(1)
         if runs:
-            ledger.reopen(runs[0].id)
+            ledger.runs.reopen(runs[0].id)
             run = runs[0].id
         else:
-            run = ledger.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(KEYS)])
+            run = ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(KEYS)])
         asyncio.run(send(ledger, run, api, points))
-        ledger.finish(run)
+        ledger.runs.finish(run)
 
 
 if __name__ == "__main__":

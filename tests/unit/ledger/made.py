@@ -79,9 +79,9 @@ def submission(key: str, row: int = 2) -> Submission:
 
 def settled(ledger: Ledger, key: str, state: State, *, code: str = "") -> str:
     """Plans, sends and settles one submission; gives the run."""
-    run = ledger.begin(new_run(), [ready(key)])
-    assert ledger.intend(run, [key]) == (True,)
-    assert ledger.settle(run, [Settlement(key, state, code=code)]) == (True,)
+    run = ledger.runs.begin(new_run(), [ready(key)])
+    assert ledger.submissions.intend(run, [key]) == (True,)
+    assert ledger.submissions.settle(run, [Settlement(key, state, code=code)]) == (True,)
     return run
 
 

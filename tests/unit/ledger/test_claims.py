@@ -119,5 +119,5 @@ def test_an_inbox_is_held_by_one_night(shared: str) -> None:
 
 def enter(ledger: Ledger, inbox: str) -> None:
     """Holds an inbox for a moment."""
-    with ledger.hold("importer release", inbox=inbox):
+    with ledger.lock("importer release", inbox=inbox):
         pass

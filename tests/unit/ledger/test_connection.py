@@ -48,7 +48,7 @@ def url_of(path: Path) -> str:
 def test_only_the_owner_can_read_it(file_ledger: Ledger, tmp_path: Path) -> None:
     """The file, its log, its index, the lock and the holder's card are all 0600."""
     settled(file_ledger, "k1", State.CREATED)
-    with file_ledger.hold("a test"):
+    with file_ledger.lock("a test"):
         found = modes(tmp_path)
     names = {f"importer.db{end}" for end in ("", "-wal", "-shm", "-lock", "-holder")}
     assert found == dict.fromkeys(names, 0o600)
@@ -94,7 +94,7 @@ def test_it_remembers(url: str, clock: Clock) -> None:
     with Ledger.open(url, now=clock.now) as ledger:
         settled(ledger, "k1", State.CREATED)
     with Ledger.open(url, create=False) as ledger:
-        assert ledger.standing(["k1"])["k1"].state is State.CREATED
+        assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
 
 
 def test_no_ledger_where_none_may_be_made(url: str, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def make_newer(path: Path) -> None:
 def make_damaged(path: Path) -> None:
     """A ledger of which pages in the middle were overwritten."""
     with Ledger.open(url_of(path)) as ledger:
-        ledger.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(2_000)])
+        ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(2_000)])
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(4096)
@@ -223,7 +223,7 @@ def test_an_empty_file_becomes_a_ledger(url: str, tmp_path: Path) -> None:
     (tmp_path / "importer.db").touch()
     assert Ledger.open_existing(url) is None
     with Ledger.open(url) as ledger:
-        assert ledger.is_empty()
+        assert ledger.submissions.is_empty()
 
 
 # ---- looking ------------------------------------------------------------------------------------
@@ -243,11 +243,11 @@ def test_looking_leaves_no_trace(url: str, tmp_path: Path, clock: Clock) -> None
     looking = Ledger.open_existing(url)
     assert looking is not None
     with looking:
-        assert looking.standing(["k1"])["k1"].state is State.CREATED
-        assert [row.row for row in looking.outcomes(run)] == [2]
+        assert looking.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert [row.row for row in looking.runs.rows(run)] == [2]
         assert contents(tmp_path) == before
         with pytest.raises(LedgerError, match="for reading only"):
-            looking.begin(new_run(), [])
+            looking.runs.begin(new_run(), [])
     assert contents(tmp_path) == before
 
 
@@ -258,7 +258,7 @@ def test_looking_after_a_crash(url: str, tmp_path: Path) -> None:
         "from importer.ledger import Ledger\n"
         "from tests.unit.ledger.made import new_run, ready\n"
         "ledger = Ledger.open(sys.argv[1])\n"
-        "ledger.begin(new_run(), [ready('k1')])\n"
+        "ledger.runs.begin(new_run(), [ready('k1')])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == -9
@@ -267,7 +267,7 @@ def test_looking_after_a_crash(url: str, tmp_path: Path) -> None:
     looking = Ledger.open_existing(url)
     assert looking is not None
     with looking:
-        assert list(looking.standing(["k1"])) == ["k1"]
+        assert list(looking.submissions.standing(["k1"])) == ["k1"]
     assert (tmp_path / "importer.db-wal").read_bytes() == log
 
 
@@ -277,18 +277,18 @@ def test_looking_while_somebody_writes(url: str) -> None:
     looking = Ledger.open_existing(url)
     assert looking is not None
     with looking:
-        assert looking.is_empty()
+        assert looking.submissions.is_empty()
         with Ledger.open(url) as ledger:
-            assert looking.is_empty()
-            ledger.begin(new_run(), [ready("k1")])
-            assert list(looking.standing(["k1"])) == ["k1"]
-        assert list(looking.standing(["k1"])) == ["k1"]
+            assert looking.submissions.is_empty()
+            ledger.runs.begin(new_run(), [ready("k1")])
+            assert list(looking.submissions.standing(["k1"])) == ["k1"]
+        assert list(looking.submissions.standing(["k1"])) == ["k1"]
 
 
 def test_a_change_during_a_look_is_noticed(url: str) -> None:
     """A file read without locks is read again when a writer changed it meanwhile."""
     with Ledger.open(url) as ledger:
-        ledger.begin(new_run(), [ready("k1")])
+        ledger.runs.begin(new_run(), [ready("k1")])
     looking = Ledger.open_existing(url)
     assert looking is not None
     seen: list[int | None] = []
@@ -297,7 +297,7 @@ def test_a_change_during_a_look_is_noticed(url: str) -> None:
         number = connection.scalar(text("SELECT count(*) FROM submissions"))
         if not seen:
             with Ledger.open(url) as ledger:
-                ledger.begin(new_run(), [ready("k2")])
+                ledger.runs.begin(new_run(), [ready("k2")])
         seen.append(number)
         return int(number or 0)
 
@@ -335,5 +335,5 @@ def test_a_folder_without_the_right_to_write() -> None:
             looking = Ledger.open_existing(url_of(there))
             assert looking is not None
             with looking:
-                assert looking.is_empty()
+                assert looking.submissions.is_empty()
         folder.chmod(0o755)

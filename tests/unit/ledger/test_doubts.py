@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 def test_a_doubt_says_all_that_is_known(ledger: Ledger, clock: Clock) -> None:
     """What reconciliation looks for, and what a person needs to settle it."""
-    run = ledger.begin(new_run(), [ready("k1", 7)])
+    run = ledger.runs.begin(new_run(), [ready("k1", 7)])
     clock.pass_s(1)
-    ledger.intend(run, ["k1"])
+    ledger.submissions.intend(run, ["k1"])
     sent = clock.now()
     clock.pass_s(30)
     end = Settlement("k1", State.DOUBTFUL, 500, code="http-500", message="It broke.")
-    ledger.settle(run, [end])
-    (doubt,) = ledger.doubtful()
+    ledger.submissions.settle(run, [end])
+    (doubt,) = ledger.doubts.list()
     assert (doubt.key, doubt.run, doubt.source_name, doubt.row) == ("k1", run, FILE.name, 7)
     assert (doubt.external_id, doubt.campaign, doubt.person) == ("A-k1", "camp-42", "person of k1")
     assert (doubt.masked, doubt.attempts) == ("+44 •••• 0018", 1)
@@ -46,12 +46,12 @@ def test_a_doubt_says_all_that_is_known(ledger: Ledger, clock: Clock) -> None:
 def test_doubts_of_a_run_or_of_all(ledger: Ledger) -> None:
     """What was cut off counts, recovered or not; what is clear does not."""
     first = settled(ledger, "k1", State.DOUBTFUL)
-    second = ledger.begin(new_run(), [ready("k2"), ready("k3", 3)])
-    ledger.intend(second, ["k2"])
+    second = ledger.runs.begin(new_run(), [ready("k2"), ready("k3", 3)])
+    ledger.submissions.intend(second, ["k2"])
     settled(ledger, "k4", State.CREATED)
-    assert [doubt.key for doubt in ledger.doubtful()] == ["k1", "k2"]
-    assert [doubt.key for doubt in ledger.doubtful(first)] == ["k1"]
-    (cut,) = ledger.doubtful(second)
+    assert [doubt.key for doubt in ledger.doubts.list()] == ["k1", "k2"]
+    assert [doubt.key for doubt in ledger.doubts.list(first)] == ["k1"]
+    (cut,) = ledger.doubts.list(second)
     assert cut.ended_at is None
 
 
@@ -60,24 +60,24 @@ def test_found_is_created(ledger: Ledger, clock: Clock) -> None:
     run = settled(ledger, "k1", State.DOUBTFUL)
     sent = clock.now()
     clock.pass_s(60)
-    assert ledger.reconciled([found("k1", "conv-9")]) == 1
-    (row,) = ledger.outcomes(run)
+    assert ledger.doubts.reconcile([found("k1", "conv-9")]) == 1
+    (row,) = ledger.runs.rows(run)
     assert (row.state, row.conversation_id, row.decided_by) == (
         State.CREATED,
         "conv-9",
         RECONCILIATION,
     )
-    assert (row.attempted_at, ledger.standing(["k1"])["k1"].at) == (sent, clock.now())
-    assert ledger.doubtful() == ()
-    assert ledger.conversations() == ("conv-9",)
+    assert (row.attempted_at, ledger.submissions.standing(["k1"])["k1"].at) == (sent, clock.now())
+    assert ledger.doubts.list() == ()
+    assert ledger.conversations.ids() == ("conv-9",)
 
 
 def test_absent_may_be_sent_again(ledger: Ledger) -> None:
     """By the same run, and attempts are counted on."""
     run = settled(ledger, "k1", State.DOUBTFUL)
-    assert ledger.reconciled([absent("k1")]) == 1
-    assert ledger.sendable(run) == ["k1"]
-    assert ledger.intend(run, ["k1"]) == (True,)
+    assert ledger.doubts.reconcile([absent("k1")]) == 1
+    assert ledger.submissions.sendable(run) == ["k1"]
+    assert ledger.submissions.intend(run, ["k1"]) == (True,)
     assert stored(ledger, "k1")["attempts"] == 2
 
 
@@ -85,8 +85,8 @@ def test_still_doubtful_has_the_newer_reason(ledger: Ledger) -> None:
     """Nobody decided anything."""
     settled(ledger, "k1", State.DOUBTFUL)
     outcome = Outcome("k1", State.DOUBTFUL, 0, code="unsettled", message="The list broke off.")
-    assert ledger.reconciled([outcome]) == 1
-    (doubt,) = ledger.doubtful()
+    assert ledger.doubts.reconcile([outcome]) == 1
+    (doubt,) = ledger.doubts.list()
     assert (doubt.code, doubt.message) == ("unsettled", "The list broke off.")
     assert stored(ledger, "k1")["decided_by"] is None
 
@@ -96,25 +96,25 @@ def test_only_doubts_are_reconciled(ledger: Ledger, state: State) -> None:
     """What is clear does not change, whatever a list says."""
     settled(ledger, "k1", state)
     before = stored(ledger, "k1")
-    assert ledger.reconciled([absent("k1")]) == 0
-    assert ledger.reconciled([found("k1")]) == 0
+    assert ledger.doubts.reconcile([absent("k1")]) == 0
+    assert ledger.doubts.reconcile([found("k1")]) == 0
     assert stored(ledger, "k1") == before
 
 
 def test_what_is_being_sent_is_not_reconciled(ledger: Ledger) -> None:
     """A live attempt is its sender's; after a crash `recover` comes first."""
-    run = ledger.begin(new_run(), [ready("k1")])
-    ledger.intend(run, ["k1"])
-    assert ledger.reconciled([absent("k1")]) == 0
-    ledger.recover()
-    assert ledger.reconciled([absent("k1")]) == 1
+    run = ledger.runs.begin(new_run(), [ready("k1")])
+    ledger.submissions.intend(run, ["k1"])
+    assert ledger.doubts.reconcile([absent("k1")]) == 0
+    ledger.submissions.recover()
+    assert ledger.doubts.reconcile([absent("k1")]) == 1
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.DUPLICATE, State.REJECTED, State.UNSENT])
 def test_a_list_has_three_things_to_say(ledger: Ledger, state: State) -> None:
     """Found, absent, unsettled: any other outcome is not written."""
     settled(ledger, "k1", State.DOUBTFUL)
-    assert ledger.reconciled([Outcome("k1", state, 0)]) == 0
+    assert ledger.doubts.reconcile([Outcome("k1", state, 0)]) == 0
     assert stored(ledger, "k1")["state"] == State.DOUBTFUL
 
 
@@ -122,41 +122,41 @@ def test_a_person_says_it_was_sent(ledger: Ledger, clock: Clock) -> None:
     """It never goes again, and who decided stays."""
     run = settled(ledger, "k1", State.DOUBTFUL)
     clock.pass_s(3600)
-    before = ledger.resolve(run, 2, sent=True, by="ops", conversation_id="conv-7")
+    before = ledger.doubts.resolve(run, 2, sent=True, by="ops", conversation_id="conv-7")
     assert before.key == "k1"
     row = stored(ledger, "k1")
     assert (row["state"], row["conversation_id"], row["code"]) == ("created", "conv-7", RESOLVED)
     assert (row["decided_by"], row["decided_at"]) == ("ops", clock.now())
-    assert ledger.sendable(run) == []
+    assert ledger.submissions.sendable(run) == []
 
 
 def test_a_person_says_it_was_not_sent(ledger: Ledger) -> None:
     """It may go again, with this run or a later one, and who decided still stays."""
     run = settled(ledger, "k1", State.DOUBTFUL)
-    ledger.resolve(run, 2, sent=False, by="ops")
-    assert ledger.sendable(run) == ["k1"]
-    new = ledger.begin(new_run(), [ready("k1")])
-    assert ledger.intend(new, ["k1"]) == (True,)
+    ledger.doubts.resolve(run, 2, sent=False, by="ops")
+    assert ledger.submissions.sendable(run) == ["k1"]
+    new = ledger.runs.begin(new_run(), [ready("k1")])
+    assert ledger.submissions.intend(new, ["k1"]) == (True,)
     assert stored(ledger, "k1")["decided_by"] == "ops"
 
 
 def test_a_row_of_a_later_run_is_resolved_too(ledger: Ledger) -> None:
     """Where a later file has the same person, its row names the same doubt."""
     settled(ledger, "k1", State.DOUBTFUL)
-    later = ledger.begin(new_run(), [PlannedRow(0, 9, "already-imported", key="k1")])
-    assert ledger.resolve(later, 9, sent=True, by="ops").row == 2
+    later = ledger.runs.begin(new_run(), [PlannedRow(0, 9, "already-imported", key="k1")])
+    assert ledger.doubts.resolve(later, 9, sent=True, by="ops").row == 2
 
 
 def test_a_row_of_several_files(ledger: Ledger) -> None:
     """The file must be named."""
     files = tuple(SourceFile(name, None, "b" * 64, 1) for name in ("a.csv", "b.csv"))
     rows = [ready("k1"), ready("k2")._replace(source=1)]
-    run = ledger.begin(NewRun(PLAN, files, {}), rows)
-    ledger.intend(run, ["k1", "k2"])
+    run = ledger.runs.begin(NewRun(PLAN, files, {}), rows)
+    ledger.submissions.intend(run, ["k1", "k2"])
     with pytest.raises(UsageError, match=r"several files: a\.csv, b\.csv"):
-        ledger.resolve(run, 2, sent=False, by="ops")
-    assert ledger.resolve(run, 2, sent=False, by="ops", source="b.csv").key == "k2"
-    assert ledger.sendable(run) == ["k2"]
+        ledger.doubts.resolve(run, 2, sent=False, by="ops")
+    assert ledger.doubts.resolve(run, 2, sent=False, by="ops", source="b.csv").key == "k2"
+    assert ledger.submissions.sendable(run) == ["k2"]
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.DOUBTFUL, State.SENDING}))
@@ -166,14 +166,14 @@ def test_what_is_clear_cannot_be_resolved(ledger: Ledger, state: State) -> None:
     before = stored(ledger, "k1")
     for sent in (True, False):
         with pytest.raises(UsageError, match=f"not doubtful: it is {state}"):
-            ledger.resolve(run, 2, sent=sent, by="ops")
+            ledger.doubts.resolve(run, 2, sent=sent, by="ops")
     assert stored(ledger, "k1") == before
 
 
 def test_rows_that_cannot_be_resolved(ledger: Ledger) -> None:
     """A row that is not there, and one that never was a submission."""
-    run = ledger.begin(new_run(), [PlannedRow(0, 3, "rejected", "phone-invalid")])
+    run = ledger.runs.begin(new_run(), [PlannedRow(0, 3, "rejected", "phone-invalid")])
     with pytest.raises(UsageError, match="no row 99"):
-        ledger.resolve(run, 99, sent=True, by="ops")
+        ledger.doubts.resolve(run, 99, sent=True, by="ops")
     with pytest.raises(UsageError, match="not a submission"):
-        ledger.resolve(run, 3, sent=True, by="ops")
+        ledger.doubts.resolve(run, 3, sent=True, by="ops")

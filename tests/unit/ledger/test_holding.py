@@ -5,35 +5,35 @@ from __future__ import annotations
 import pytest
 
 from importer.errors import LedgerError
-from importer.ledger import Ledger, held
+from importer.ledger import Ledger, open_and_lock
 from importer.model import State
 from tests.unit.ledger.made import new_run, ready
 
 
 def test_there_must_be_one(url: str) -> None:
     """Unless it is to be made."""
-    with pytest.raises(LedgerError), held(url, "importer resolve"):
+    with pytest.raises(LedgerError), open_and_lock(url, "importer resolve"):
         pass
-    with held(url, "importer run", create=True) as ledger:
-        assert ledger.is_empty()
+    with open_and_lock(url, "importer run", create=True) as ledger:
+        assert ledger.submissions.is_empty()
 
 
 def test_nobody_else_holds_it(url: str) -> None:
     """Whoever comes second is told who does; afterwards it is free."""
     with (
-        held(url, "importer run", create=True),
+        open_and_lock(url, "importer run", create=True),
         pytest.raises(LedgerError, match="importer run"),
-        held(url, "importer purge"),
+        open_and_lock(url, "importer purge"),
     ):
         pass
-    with held(url, "importer purge"):
+    with open_and_lock(url, "importer purge"):
         pass
 
 
 def test_what_a_crash_left_open_is_doubtful(url: str) -> None:
     """An intent without an end may have reached somebody."""
     with Ledger.open(url) as ledger:
-        run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
-        ledger.intend(run, ["k1"])
-    with held(url, "importer resume") as ledger:
-        assert ledger.counts(run) == {State.DOUBTFUL: 1, State.PLANNED: 1}
+        run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        ledger.submissions.intend(run, ["k1"])
+    with open_and_lock(url, "importer resume") as ledger:
+        assert ledger.runs.states(run) == {State.DOUBTFUL: 1, State.PLANNED: 1}

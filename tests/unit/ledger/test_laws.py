@@ -52,7 +52,7 @@ class Sending(RuleBasedStateMachine):
     def opened(self) -> Ledger:
         """The ledger, as a new process opens it."""
         url = f"sqlite:///{self.folder / 'importer.db'}"
-        return Ledger.open(url, now=self.clock.now, id_end=self.clock.end)
+        return Ledger.open(url, now=self.clock.now, suffix=self.clock.end)
 
     def teardown(self) -> None:
         """Removes the file."""
@@ -67,10 +67,10 @@ class Sending(RuleBasedStateMachine):
     def begin(self, chosen: dict[str, str]) -> None:
         """A list comes in; whom it may have reached is not among those to send to."""
         rows = [ready(key, n + 2, body=body) for n, (key, body) in enumerate(chosen.items())]
-        run = self.ledger.begin(new_run(), rows)
+        run = self.ledger.runs.begin(new_run(), rows)
         self.runs.append(run)
         self.planned |= set(chosen)
-        sendable = set(self.ledger.sendable(run))
+        sendable = set(self.ledger.submissions.sendable(run))
         assert sendable <= set(chosen)
         assert not sendable & self.may_have_got_it()
 
@@ -79,8 +79,8 @@ class Sending(RuleBasedStateMachine):
     def intend(self, data: st.DataObject, chosen: list[str], *, newest: bool) -> None:
         """A request leaves where the ledger grants it."""
         run = self.runs[-1] if newest else data.draw(st.sampled_from(self.runs))
-        sendable = set(self.ledger.sendable(run))
-        granted = self.ledger.intend(run, chosen)
+        sendable = set(self.ledger.submissions.sendable(run))
+        granted = self.ledger.submissions.intend(run, chosen)
         for key, may in zip(chosen, granted, strict=True):
             if may:
                 assert key not in self.may_have_got_it()
@@ -94,8 +94,12 @@ class Sending(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, state: State, *, own: bool) -> None:
         """An answer comes, perhaps too late, perhaps to a sender of another run."""
         key = data.draw(st.sampled_from(sorted(self.planned)))
-        run = self.ledger.standing([key])[key].run if own else data.draw(st.sampled_from(self.runs))
-        (written,) = self.ledger.settle(run, [Settlement(key, state)])
+        run = (
+            self.ledger.submissions.standing([key])[key].run
+            if own
+            else data.draw(st.sampled_from(self.runs))
+        )
+        (written,) = self.ledger.submissions.settle(run, [Settlement(key, state)])
         if self.under_way.get(key) == run:
             assert written == (state is not State.SENDING)
         elif written:
@@ -116,14 +120,14 @@ class Sending(RuleBasedStateMachine):
         """The process dies; the next one opens the ledger and takes stock."""
         self.ledger.close()
         self.ledger = self.opened()
-        assert self.ledger.recover() == len(self.under_way)
+        assert self.ledger.submissions.recover() == len(self.under_way)
         self.in_doubt |= set(self.under_way)
         self.under_way.clear()
 
     @rule(key=keys, there=st.booleans())
     def reconcile(self, key: str, *, there: bool) -> None:
         """The API's list shows the conversation, or proves that there is none."""
-        written = self.ledger.reconciled([found(key) if there else absent(key)])
+        written = self.ledger.doubts.reconcile([found(key) if there else absent(key)])
         assert written == (key in self.in_doubt)
         self.decided(key, sent=there)
 
@@ -133,7 +137,7 @@ class Sending(RuleBasedStateMachine):
         """A person looks into it; of an attempt without an end they may know more than we do."""
         run = data.draw(st.sampled_from(self.runs))
         try:
-            doubt = self.ledger.resolve(run, row, sent=sent, by="a person")
+            doubt = self.ledger.doubts.resolve(run, row, sent=sent, by="a person")
         except UsageError:
             return
         assert doubt.key in self.in_doubt | set(self.under_way)
@@ -158,13 +162,13 @@ class Sending(RuleBasedStateMachine):
     @invariant()
     def nobody_is_lost_or_forgotten(self) -> None:
         """Everybody ever planned stands in the ledger, as what is known of them."""
-        standing = self.ledger.standing(KEYS)
+        standing = self.ledger.submissions.standing(KEYS)
         assert set(standing) == self.planned
         for key, each in standing.items():
             assert (each.state in SURE) == (key in self.contacted)
             doubtful = key in self.in_doubt or key in self.under_way
             assert (each.state is State.DOUBTFUL) == doubtful
-        assert {doubt.key for doubt in self.ledger.doubtful()} == (
+        assert {doubt.key for doubt in self.ledger.doubts.list()} == (
             self.in_doubt | set(self.under_way)
         )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOLDER = """
 import sys
 from importer.ledger import Ledger
-with Ledger.open(sys.argv[1]) as ledger, ledger.hold("importer run"):
+with Ledger.open(sys.argv[1]) as ledger, ledger.lock("importer run"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -44,7 +44,7 @@ def test_the_second_learns_who_was_first(
     holder: subprocess.Popen[str], file_ledger: Ledger
 ) -> None:
     """Command, process, host and time of the holder."""
-    with pytest.raises(LedgerError) as caught, file_ledger.hold("importer resume"):
+    with pytest.raises(LedgerError) as caught, file_ledger.lock("importer resume"):
         pytest.fail("both hold it")
     assert "'importer run' since 20" in caught.value.message
     assert f"process {holder.pid} on " in caught.value.message
@@ -55,7 +55,7 @@ def test_the_second_waits_its_turn(holder: subprocess.Popen[str], file_ledger: L
     """As long as it was told to."""
     assert holder.stdin is not None
     threading.Timer(0.2, holder.stdin.close).start()
-    with file_ledger.hold("importer resume", 30):
+    with file_ledger.lock("importer resume", 30):
         pass
     with pytest.raises(LedgerError, match="in use"):
         second_hold(file_ledger, wait_s=0.05)
@@ -63,7 +63,7 @@ def test_the_second_waits_its_turn(holder: subprocess.Popen[str], file_ledger: L
 
 def second_hold(file_ledger: Ledger, *, wait_s: float) -> None:
     """Holds the ledger twice."""
-    with file_ledger.hold("first"), file_ledger.hold("second", wait_s):
+    with file_ledger.lock("first"), file_ledger.lock("second", wait_s):
         pass
 
 
@@ -71,7 +71,7 @@ def test_a_dead_process_holds_nothing(holder: subprocess.Popen[str], file_ledger
     """Killed, it leaves its card behind and no lock."""
     holder.kill()
     holder.wait()
-    with file_ledger.hold("importer resume"):
+    with file_ledger.lock("importer resume"):
         pass
 
 
@@ -83,16 +83,16 @@ def test_a_holder_without_a_card(
     card = tmp_path / "importer.db-holder"
     for text in ("", "[]", None):
         card.unlink() if text is None else card.write_text(text, encoding="utf-8")
-        with pytest.raises(LedgerError, match="in use by another process"), file_ledger.hold("x"):
+        with pytest.raises(LedgerError, match="in use by another process"), file_ledger.lock("x"):
             pytest.fail("both hold it")
 
 
 def test_held_again_after_release(file_ledger: Ledger, tmp_path: Path) -> None:
     """However the first one ended; the card goes with it."""
-    with pytest.raises(ZeroDivisionError), file_ledger.hold("first"):
+    with pytest.raises(ZeroDivisionError), file_ledger.lock("first"):
         _ = 1 / 0
     assert not (tmp_path / "importer.db-holder").exists()
-    with file_ledger.hold("second"):
+    with file_ledger.lock("second"):
         assert (tmp_path / "importer.db-holder").exists()
 
 
@@ -102,4 +102,4 @@ def test_others_may_look_meanwhile(holder: subprocess.Popen[str], url: str) -> N
     looking = Ledger.open_existing(url)
     assert looking is not None
     with looking:
-        assert looking.runs() == ()
+        assert looking.runs.list() == ()

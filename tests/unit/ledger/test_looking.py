@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def test_standing_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) -> None:
     """State, run, time, file, row, body, conversation, reason; nothing of unknown keys."""
-    run = ledger.begin(new_run(), [ready("k1", 7, body="9")])
-    ledger.intend(run, ["k1"])
+    run = ledger.runs.begin(new_run(), [ready("k1", 7, body="9")])
+    ledger.submissions.intend(run, ["k1"])
     clock.pass_s(1)
-    ledger.settle(run, [Settlement("k1", State.REJECTED, 400, "c1", "http-400", "no")])
-    assert list(ledger.standing(["k0", "k1"])) == ["k1"]
-    standing = ledger.standing(["k1"])["k1"]
+    ledger.submissions.settle(run, [Settlement("k1", State.REJECTED, 400, "c1", "http-400", "no")])
+    assert list(ledger.submissions.standing(["k0", "k1"])) == ["k1"]
+    standing = ledger.submissions.standing(["k1"])["k1"]
     assert (standing.state, standing.run, standing.at) == (State.REJECTED, run, clock.now())
     assert (standing.source, standing.row, standing.body_hash) == (FILE.name, 7, "9")
     assert (standing.conversation_id, standing.code, standing.message) == ("c1", "http-400", "no")
@@ -35,18 +35,18 @@ def test_standing_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) 
 def test_any_number_of_keys(ledger: Ledger) -> None:
     """More than a statement takes, and none."""
     keys = [f"k{n}" for n in range(12_345)]
-    ledger.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(keys)])
-    assert sorted(ledger.standing(iter(keys))) == sorted(keys)
-    assert ledger.standing([]) == {}
+    ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(keys)])
+    assert sorted(ledger.submissions.standing(iter(keys))) == sorted(keys)
+    assert ledger.submissions.standing([]) == {}
 
 
 def test_an_empty_ledger(ledger: Ledger) -> None:
     """It is empty until the first submission is planned."""
-    assert ledger.is_empty()
-    ledger.begin(new_run(), [])
-    assert ledger.is_empty()
-    ledger.begin(new_run(), [ready("k1")])
-    assert not ledger.is_empty()
+    assert ledger.submissions.is_empty()
+    ledger.runs.begin(new_run(), [])
+    assert ledger.submissions.is_empty()
+    ledger.runs.begin(new_run(), [ready("k1")])
+    assert not ledger.submissions.is_empty()
 
 
 @pytest.mark.parametrize(
@@ -65,30 +65,34 @@ def test_who_was_contacted(ledger: Ledger, clock: Clock, state: State, *, counts
     run = settled(ledger, "k1", state)
     since = clock.now() - timedelta(days=1)
     expected = {"person of k1": Contact(clock.now(), run, "camp-42")} if counts else {}
-    assert ledger.contacted(["person of k1", "a stranger"], since) == expected
-    assert ledger.contacted(["person of k1"], clock.now() + timedelta(seconds=1)) == {}
+    assert ledger.submissions.contacted(["person of k1", "a stranger"], since) == expected
+    assert ledger.submissions.contacted(["person of k1"], clock.now() + timedelta(seconds=1)) == {}
 
 
 def test_the_latest_contact_counts(ledger: Ledger, clock: Clock) -> None:
     """Of several campaigns, and across more people than a statement takes."""
     rows = [ready(f"k{n}", n + 2, person=f"p{n // 2}") for n in range(12_000)]
-    run = ledger.begin(new_run(), rows)
-    ledger.intend(run, [f"k{n}" for n in range(0, 12_000, 2)])
+    run = ledger.runs.begin(new_run(), rows)
+    ledger.submissions.intend(run, [f"k{n}" for n in range(0, 12_000, 2)])
     clock.pass_s(60)
-    ledger.intend(run, [f"k{n}" for n in range(1, 12_000, 2)])
-    found = ledger.contacted((f"p{n}" for n in range(6_000)), clock.now() - timedelta(hours=1))
+    ledger.submissions.intend(run, [f"k{n}" for n in range(1, 12_000, 2)])
+    found = ledger.submissions.contacted(
+        (f"p{n}" for n in range(6_000)), clock.now() - timedelta(hours=1)
+    )
     assert len(found) == 6_000
     assert {contact.at for contact in found.values()} == {clock.now()}
 
 
 def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
     """A status of any conversation of theirs says so."""
-    run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
-    ledger.intend(run, ["k1", "k2"])
-    ledger.settle(run, [Settlement(k, State.CREATED, 201, f"c-{k}") for k in ("k1", "k2")])
+    run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    ledger.submissions.intend(run, ["k1", "k2"])
+    ledger.submissions.settle(
+        run, [Settlement(k, State.CREATED, 201, f"c-{k}") for k in ("k1", "k2")]
+    )
     clock.pass_s(86_400)
-    assert ledger.refreshed({"c-k1": "OPTED_OUT", "c-k2": "ONGOING"}) == 2
-    assert ledger.opted_out(["person of k1", "person of k2"]) == {
+    assert ledger.conversations.write_statuses({"c-k1": "OPTED_OUT", "c-k2": "ONGOING"}) == 2
+    assert ledger.submissions.opted_out(["person of k1", "person of k2"]) == {
         "person of k1": Contact(clock.now(), run, "camp-42")
     }
 
@@ -96,19 +100,19 @@ def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
 def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None:
     """To whom another run wrote, within the window, or who opted out; of its own unsent rows."""
     people = [ready(f"k{n}", n, person=f"p{n % 3}") for n in range(2, 8)]
-    mine = ledger.begin(new_run(), people)
-    ledger.intend(mine, ["k2"])
-    ledger.settle(mine, [Settlement("k2", State.CREATED, 201, "c-mine")])
-    theirs = ledger.begin(new_run(), [ready("k9", person="p0")])
-    ledger.intend(theirs, ["k9"])
-    ledger.settle(theirs, [Settlement("k9", State.CREATED, 201, "c-theirs")])
+    mine = ledger.runs.begin(new_run(), people)
+    ledger.submissions.intend(mine, ["k2"])
+    ledger.submissions.settle(mine, [Settlement("k2", State.CREATED, 201, "c-mine")])
+    theirs = ledger.runs.begin(new_run(), [ready("k9", person="p0")])
+    ledger.submissions.intend(theirs, ["k9"])
+    ledger.submissions.settle(theirs, [Settlement("k9", State.CREATED, 201, "c-theirs")])
     hour_ago = clock.now() - timedelta(hours=1)
-    assert sorted(ledger.contacted_by_others(mine, hour_ago)) == ["k3", "k6"]
-    assert ledger.contacted_by_others(mine, clock.now() + timedelta(seconds=1)) == []
-    assert ledger.contacted_by_others(theirs, hour_ago) == []
-    assert ledger.opted_out_since(mine) == []
-    ledger.refreshed({"c-mine": "opted_out"})
-    assert ledger.opted_out_since(mine) == ["k5"]
+    assert sorted(ledger.submissions.contacted_by_others(mine, hour_ago)) == ["k3", "k6"]
+    assert ledger.submissions.contacted_by_others(mine, clock.now() + timedelta(seconds=1)) == []
+    assert ledger.submissions.contacted_by_others(theirs, hour_ago) == []
+    assert ledger.submissions.opted_out_since(mine) == []
+    ledger.conversations.write_statuses({"c-mine": "opted_out"})
+    assert ledger.submissions.opted_out_since(mine) == ["k5"]
 
 
 def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock: Clock) -> None:
@@ -126,11 +130,11 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
 
     event.listen(file_ledger._database.engine, "before_cursor_execute", explain)
     for ask in (
-        lambda: file_ledger.contacted(["p1"], clock.now()),
-        lambda: file_ledger.opted_out(["p1"]),
-        file_ledger.doubtful,
-        file_ledger.recover,
-        lambda: file_ledger.refreshed({"c1": "ONGOING"}),
+        lambda: file_ledger.submissions.contacted(["p1"], clock.now()),
+        lambda: file_ledger.submissions.opted_out(["p1"]),
+        file_ledger.doubts.list,
+        file_ledger.submissions.recover,
+        lambda: file_ledger.conversations.write_statuses({"c1": "ONGOING"}),
     ):
         plans.clear()
         ask()

@@ -20,35 +20,35 @@ UNTOUCHABLE = sorted({State.CREATED, State.DUPLICATE, State.SENDING, State.DOUBT
 def leave(ledger: Ledger, key: str, state: State) -> str:
     """A run that leaves a submission in a state; gives the run."""
     if state is State.PLANNED:
-        return ledger.begin(new_run(), [ready(key)])
+        return ledger.runs.begin(new_run(), [ready(key)])
     if state is State.SENDING:
-        run = ledger.begin(new_run(), [ready(key)])
-        assert ledger.intend(run, [key]) == (True,)
+        run = ledger.runs.begin(new_run(), [ready(key)])
+        assert ledger.submissions.intend(run, [key]) == (True,)
         return run
     return settled(ledger, key, state)
 
 
 def test_ids_are_readable_and_unique(ledger: Ledger, clock: Clock) -> None:
     """An id has the time in UTC and an end that keeps two runs of a second apart."""
-    first, second = (ledger.begin(new_run(), []) for _ in range(2))
+    first, second = (ledger.runs.begin(new_run(), []) for _ in range(2))
     assert first == "20261122-153000-0001"
     assert second == "20261122-153000-0002"
     clock.pass_s(61)
-    assert ledger.begin(new_run(), []) == "20261122-153101-0003"
+    assert ledger.runs.begin(new_run(), []) == "20261122-153101-0003"
 
 
 def test_an_id_that_is_taken_is_not_given_again(url: str, clock: Clock) -> None:
     """Where the random end repeats, another is drawn."""
     ends = iter(["aaaa", "aaaa", "bbbb"])
-    with Ledger.open(url, now=clock.now, id_end=lambda: next(ends)) as ledger:
-        runs = [ledger.begin(new_run(), []) for _ in range(2)]
+    with Ledger.open(url, now=clock.now, suffix=lambda: next(ends)) as ledger:
+        runs = [ledger.runs.begin(new_run(), []) for _ in range(2)]
     assert [run[-4:] for run in runs] == ["aaaa", "bbbb"]
 
 
 def test_ids_by_themselves(url: str) -> None:
     """Without a clock and an end passed in, the real ones are taken."""
     with Ledger.open(url) as ledger:
-        assert re.fullmatch(r"20\d{6}-\d{6}-[0-9a-f]{4}", ledger.begin(new_run(), []))
+        assert re.fullmatch(r"20\d{6}-\d{6}-[0-9a-f]{4}", ledger.runs.begin(new_run(), []))
 
 
 def test_every_row_is_kept(ledger: Ledger) -> None:
@@ -59,17 +59,18 @@ def test_every_row_is_kept(ledger: Ledger) -> None:
         PlannedRow(0, 4, "duplicate", "duplicate-in-file", "k2"),
         ready("k2", 2),
     ]
-    run = ledger.begin(new_run(), rows)
+    run = ledger.runs.begin(new_run(), rows)
     assert [
-        (row.source, row.row, str(row.status), row.codes, row.state) for row in ledger.outcomes(run)
+        (row.source, row.row, str(row.status), row.codes, row.state)
+        for row in ledger.runs.rows(run)
     ] == [
         (0, 2, "ready", "", State.PLANNED),
         (0, 3, "rejected", "phone-invalid contact-missing", None),
         (0, 4, "duplicate", "duplicate-in-file", State.PLANNED),
         (1, 2, "already-imported", "already-imported", None),
     ]
-    assert ledger.sendable(run) == ["k2"]
-    assert ledger.counts(run) == {State.PLANNED: 1}
+    assert ledger.submissions.sendable(run) == ["k2"]
+    assert ledger.runs.states(run) == {State.PLANNED: 1}
 
 
 @pytest.mark.parametrize(("state", "body"), list(product(UNTOUCHABLE, "12")))
@@ -79,19 +80,19 @@ def test_what_may_have_arrived_is_never_planned_again(
     """Created, duplicate, sending, doubtful: not a field changes, whatever the body."""
     old = leave(ledger, "k1", state)
     before = stored(ledger, "k1")
-    new = ledger.begin(new_run(), [ready("k1", 7, body=body)])
+    new = ledger.runs.begin(new_run(), [ready("k1", 7, body=body)])
     assert stored(ledger, "k1") == before
-    assert ledger.sendable(new) == []
-    assert ledger.intend(new, ["k1"]) == (False,)
-    assert ledger.standing(["k1"])["k1"].run == old
+    assert ledger.submissions.sendable(new) == []
+    assert ledger.submissions.intend(new, ["k1"]) == (False,)
+    assert ledger.submissions.standing(["k1"])["k1"].run == old
 
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.UNSENT])
 def test_what_surely_did_not_leave_goes_with_the_newer_run(ledger: Ledger, state: State) -> None:
     """The newer run has it, with its own row and body, as if it were new."""
     old = leave(ledger, "k1", state)
-    new = ledger.begin(new_run(), [ready("k1", 7, body="2")])
-    assert (ledger.sendable(old), ledger.sendable(new)) == ([], ["k1"])
+    new = ledger.runs.begin(new_run(), [ready("k1", 7, body="2")])
+    assert (ledger.submissions.sendable(old), ledger.submissions.sendable(new)) == ([], ["k1"])
     row = stored(ledger, "k1")
     assert (row["run"], row["row"], row["body_hash"], row["attempts"]) == (new, 7, "2", 0)
     assert (row["code"], row["sent_at"], row["settled_at"]) == ("", None, None)
@@ -100,8 +101,10 @@ def test_what_surely_did_not_leave_goes_with_the_newer_run(ledger: Ledger, state
 def test_what_was_rejected_goes_again_only_changed(ledger: Ledger) -> None:
     """The same body would be refused again."""
     settled(ledger, "k1", State.REJECTED)
-    assert ledger.sendable(ledger.begin(new_run(), [ready("k1")])) == []
-    assert ledger.sendable(ledger.begin(new_run(), [ready("k1", body="2")])) == ["k1"]
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == []
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1", body="2")])) == [
+        "k1"
+    ]
 
 
 @pytest.mark.parametrize("state", [*State])
@@ -110,22 +113,22 @@ def test_a_run_may_retry_what_was_rejected(ledger: Ledger, state: State) -> None
     leave(ledger, "k1", state)
     retrying = replace(new_run(), retry_rejected=True)
     goes = state in {State.PLANNED, State.UNSENT, State.REJECTED}
-    assert ledger.sendable(ledger.begin(retrying, [ready("k1")])) == ["k1"] * goes
+    assert ledger.submissions.sendable(ledger.runs.begin(retrying, [ready("k1")])) == ["k1"] * goes
 
 
 def test_of_two_rows_with_one_key_the_first_stays(ledger: Ledger) -> None:
     """A run plans a submission once."""
-    run = ledger.begin(new_run(), [ready("k1", 2), ready("k1", 9)])
+    run = ledger.runs.begin(new_run(), [ready("k1", 2), ready("k1", 9)])
     assert stored(ledger, "k1")["row"] == 2
-    assert ledger.intend(run, ["k1", "k1"]) == (True, False)
+    assert ledger.submissions.intend(run, ["k1", "k1"]) == (True, False)
 
 
 def test_proved_absent_may_be_planned(ledger: Ledger) -> None:
     """What a doubtful submission needs first is the proof."""
     settled(ledger, "k1", State.DOUBTFUL)
-    assert ledger.sendable(ledger.begin(new_run(), [ready("k1")])) == []
-    assert ledger.reconciled([absent("k1")]) == 1
-    assert ledger.sendable(ledger.begin(new_run(), [ready("k1")])) == ["k1"]
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == []
+    assert ledger.doubts.reconcile([absent("k1")]) == 1
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == ["k1"]
 
 
 def test_a_run_is_begun_whole_or_not_at_all(ledger: Ledger) -> None:
@@ -133,15 +136,15 @@ def test_a_run_is_begun_whole_or_not_at_all(ledger: Ledger) -> None:
     rows = [ready(f"k{n}", n + 2) for n in range(30_000)]
     rows[25_000] = PlannedRow(0, 25_002, "ready")
     with pytest.raises(LedgerError, match="25002"):
-        ledger.begin(new_run(), rows)
-    assert ledger.runs() == ()
-    assert ledger.is_empty()
+        ledger.runs.begin(new_run(), rows)
+    assert ledger.runs.list() == ()
+    assert ledger.submissions.is_empty()
 
 
 def test_settlements_of_an_old_run_do_not_touch_the_new(ledger: Ledger) -> None:
     """After another run has taken over, the old one's late words are refused."""
     old = leave(ledger, "k1", State.UNSENT)
-    new = ledger.begin(new_run(), [ready("k1")])
-    ledger.intend(new, ["k1"])
-    assert ledger.settle(old, [Settlement("k1", State.PLANNED)]) == (False,)
+    new = ledger.runs.begin(new_run(), [ready("k1")])
+    ledger.submissions.intend(new, ["k1"])
+    assert ledger.submissions.settle(old, [Settlement("k1", State.PLANNED)]) == (False,)
     assert stored(ledger, "k1")["state"] == State.SENDING

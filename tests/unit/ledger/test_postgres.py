@@ -36,9 +36,9 @@ def test_looking_cannot_write(server_ledger: Ledger, server_url: str) -> None:
     looking = Ledger.open_existing(server_url)
     assert looking is not None
     with looking:
-        assert looking.standing(["k1"])["k1"].state is State.CREATED
+        assert looking.submissions.standing(["k1"])["k1"].state is State.CREATED
         with pytest.raises(LedgerError):
-            looking.begin(new_run(), [])
+            looking.runs.begin(new_run(), [])
         with pytest.raises(LedgerError):
             looking._database.read(lambda c: c.execute(metadata.tables["attempts"].delete()))
 
@@ -58,7 +58,7 @@ def test_the_migrations_make_the_tables_of_the_queries(
 def test_one_process_holds_it(server_ledger: Ledger, server_url: str) -> None:
     """Another one waits as long as it is told to, and learns who was first."""
     with Ledger.open(server_url) as other:
-        with server_ledger.hold("importer run"):
+        with server_ledger.lock("importer run"):
             for wait_s in (0.0, 0.05):
                 with pytest.raises(LedgerError, match=r"in use by importer run since .*process"):
                     enter(other, wait_s)
@@ -67,7 +67,7 @@ def test_one_process_holds_it(server_ledger: Ledger, server_url: str) -> None:
 
 def enter(ledger: Ledger, wait_s: float) -> None:
     """Holds it for a moment."""
-    with ledger.hold("importer resume", wait_s):
+    with ledger.lock("importer resume", wait_s):
         pass
 
 
@@ -76,7 +76,7 @@ def test_a_dead_process_holds_nothing(server_ledger: Ledger, server_url: str) ->
     code = (
         "import sys\n"
         "from importer.ledger import Ledger\n"
-        "with Ledger.open(sys.argv[1]) as ledger, ledger.hold('importer run'):\n"
+        "with Ledger.open(sys.argv[1]) as ledger, ledger.lock('importer run'):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
@@ -98,7 +98,7 @@ def test_a_dead_process_holds_nothing(server_ledger: Ledger, server_url: str) ->
 def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_url: str) -> None:
     """Even without the lock: of two journals, one is refused each submission."""
     names = [f"k{n}" for n in range(40)]
-    run = server_ledger.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(names)])
+    run = server_ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(names)])
 
     async def both() -> list[str]:
         sent: list[str] = []
@@ -118,11 +118,11 @@ def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_ur
     with ExitStack() as stack:
         other = stack.enter_context(Ledger.open(server_url))
         assert sorted(asyncio.run(both())) == sorted(names)
-    assert server_ledger.counts(run) == {State.CREATED: 40}
+    assert server_ledger.runs.states(run) == {State.CREATED: 40}
 
 
 def test_purging(server_ledger: Ledger) -> None:
     """There is no file to rewrite, and no backup of ours."""
     settled(server_ledger, "k1", State.CREATED)
-    clock_end = server_ledger.run().started.replace(year=2030)
+    clock_end = server_ledger.runs.find().started.replace(year=2030)
     assert server_ledger.purge(clock_end).submissions == 1

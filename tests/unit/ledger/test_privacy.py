@@ -96,11 +96,13 @@ def test_nothing_personal_is_written(url: str, tmp_path: Path) -> None:
     identity = Identity(b"k" * 32, "acme", "")
     rows = list(planned_rows(plan, identity, settings))
     with Ledger.open(url) as ledger:
-        run = ledger.begin(NewRun(plan.hash, (source,), settings.shaping()), rows)
+        run = ledger.runs.begin(NewRun(plan.hash, (source,), settings.shaping()), rows)
         assert leaked(tmp_path, values) == set()
-        keys = ledger.sendable(run)
+        keys = ledger.submissions.sendable(run)
         assert len(keys) > 900
-        ledger.intend(run, keys)
-        ledger.settle(run, [Settlement(key, State.CREATED, 201, f"c-{key}") for key in keys])
+        ledger.submissions.intend(run, keys)
+        ledger.submissions.settle(
+            run, [Settlement(key, State.CREATED, 201, f"c-{key}") for key in keys]
+        )
         assert leaked(tmp_path, values) == set()
     assert leaked(tmp_path, values) == set()

@@ -20,9 +20,11 @@ DAY_S = 86_400
 
 def created(ledger: Ledger, key: str) -> str:
     """A run that created one conversation, c-<key>."""
-    run = ledger.begin(new_run(), [ready(key)])
-    ledger.intend(run, [key])
-    ledger.settle(run, [Settlement(key, State.CREATED, 201, f"c-{key}", message="words")])
+    run = ledger.runs.begin(new_run(), [ready(key)])
+    ledger.submissions.intend(run, [key])
+    ledger.submissions.settle(
+        run, [Settlement(key, State.CREATED, 201, f"c-{key}", message="words")]
+    )
     return run
 
 
@@ -30,11 +32,14 @@ def test_statuses_are_kept_with_their_time(ledger: Ledger, clock: Clock) -> None
     """By conversation, in results and for later runs; unknown ones are not counted."""
     run = created(ledger, "k1")
     clock.pass_s(DAY_S)
-    assert ledger.refreshed({"c-k1": "DELIVERY_FAILED", "c-strange": "ONGOING"}) == 1
-    (row,) = ledger.outcomes(run)
+    assert (
+        ledger.conversations.write_statuses({"c-k1": "DELIVERY_FAILED", "c-strange": "ONGOING"})
+        == 1
+    )
+    (row,) = ledger.runs.rows(run)
     assert (row.remote_status, row.remote_at) == ("DELIVERY_FAILED", clock.now())
-    assert ledger.standing(["k1"])["k1"].remote_status == "DELIVERY_FAILED"
-    assert ledger.refreshed({}) == 0
+    assert ledger.submissions.standing(["k1"])["k1"].remote_status == "DELIVERY_FAILED"
+    assert ledger.conversations.write_statuses({}) == 0
 
 
 def test_conversations_newest_first(ledger: Ledger, clock: Clock) -> None:
@@ -43,29 +48,29 @@ def test_conversations_newest_first(ledger: Ledger, clock: Clock) -> None:
     clock.pass_s(1)
     created(ledger, "k2")
     settled(ledger, "k3", State.CREATED)
-    assert ledger.conversations() == ("c-k2", "c-k1")
-    assert ledger.conversations(first) == ("c-k1",)
-    assert ledger.conversations(limit=1) == ("c-k2",)
+    assert ledger.conversations.ids() == ("c-k2", "c-k1")
+    assert ledger.conversations.ids(first) == ("c-k1",)
+    assert ledger.conversations.ids(limit=1) == ("c-k2",)
 
 
 def test_purging_removes_what_only_people_read(ledger: Ledger, clock: Clock) -> None:
     """Masked text, messages, external ids, files' names; not what guards against a second time."""
     run = created(ledger, "k1")
-    ledger.finish(run)
-    ledger.refreshed({"c-k1": "OPTED_OUT"})
+    ledger.runs.finish(run)
+    ledger.conversations.write_statuses({"c-k1": "OPTED_OUT"})
     clock.pass_s(91 * DAY_S)
     purged = ledger.purge(clock.now() - timedelta(days=90))
     assert purged.submissions == 1
     row = stored(ledger, "k1")
     assert (row["masked"], row["message"], row["external_id"]) == ("", "", "")
-    (source,) = ledger.run(run).sources
+    (source,) = ledger.runs.find(run).sources
     assert (source.name, source.path, source.sha256) == ("", None, FILE.sha256)
-    assert ledger.standing(["k1"])["k1"].state is State.CREATED
-    assert list(ledger.opted_out(["person of k1"])) == ["person of k1"]
-    assert list(ledger.contacted(["person of k1"], clock.now() - timedelta(days=365))) == [
-        "person of k1"
-    ]
-    assert ledger.sendable(ledger.begin(new_run(), [ready("k1")])) == []
+    assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
+    assert list(ledger.submissions.opted_out(["person of k1"])) == ["person of k1"]
+    assert list(
+        ledger.submissions.contacted(["person of k1"], clock.now() - timedelta(days=365))
+    ) == ["person of k1"]
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == []
 
 
 def test_what_is_young_or_doubtful_stays(ledger: Ledger, clock: Clock) -> None:
@@ -76,7 +81,7 @@ def test_what_is_young_or_doubtful_stays(ledger: Ledger, clock: Clock) -> None:
     before = [stored(ledger, key) for key in ("k1", "k2")]
     assert ledger.purge(clock.now() - timedelta(days=90)).submissions == 0
     assert [stored(ledger, key) for key in ("k1", "k2")] == before
-    assert ledger.run(old).sources == (FILE,)
+    assert ledger.runs.find(old).sources == (FILE,)
 
 
 def test_purging_twice_removes_nothing_more(ledger: Ledger, clock: Clock) -> None:
@@ -91,7 +96,7 @@ def test_what_is_purged_is_not_in_the_file(
 ) -> None:
     """Neither in a free page of it nor in the log."""
     rows = [ready(f"k{n}", n + 2)._replace(masked="+44 •••• 9876") for n in range(500)]
-    file_ledger.begin(new_run(), rows)
+    file_ledger.runs.begin(new_run(), rows)
     path = tmp_path / "importer.db"
     mark = "•••• 9876".encode()
     assert mark in path.read_bytes() + path.with_name("importer.db-wal").read_bytes()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def test_a_run_comes_back_as_it_was_begun(ledger: Ledger, clock: Clock) -> None:
     """Files, settings, plan and times, and by whom."""
-    run = ledger.run(ledger.begin(new_run(), []))
+    run = ledger.runs.find(ledger.runs.begin(new_run(), []))
     assert (run.plan_hash, run.sources, run.settings) == (PLAN, (FILE,), {"campaign": "camp-42"})
     assert (run.started, run.finished, run.stopped) == (clock.now(), None, "")
     assert run.host
@@ -29,59 +29,59 @@ def test_a_run_comes_back_as_it_was_begun(ledger: Ledger, clock: Clock) -> None:
 
 def test_a_run_ends_and_goes_on(ledger: Ledger, clock: Clock) -> None:
     """`finish` notes when and why, `reopen` takes that back."""
-    run = ledger.begin(new_run(), [])
+    run = ledger.runs.begin(new_run(), [])
     clock.pass_s(90)
-    ledger.finish(run, "The API refuses the key.")
-    ended = ledger.run(run)
+    ledger.runs.finish(run, "The API refuses the key.")
+    ended = ledger.runs.find(run)
     assert ended.finished == ended.started + timedelta(seconds=90)
     assert ended.stopped == "The API refuses the key."
-    ledger.reopen(run)
-    assert (ledger.run(run).finished, ledger.run(run).stopped) == (None, "")
+    ledger.runs.reopen(run)
+    assert (ledger.runs.find(run).finished, ledger.runs.find(run).stopped) == (None, "")
 
 
 def test_runs_are_listed_newest_first(ledger: Ledger, clock: Clock) -> None:
     """And no more than asked for."""
     runs = []
     for _ in range(3):
-        runs.append(ledger.begin(new_run(), []))
+        runs.append(ledger.runs.begin(new_run(), []))
         clock.pass_s(60)
-    assert [run.id for run in ledger.runs()] == runs[::-1]
-    assert [run.id for run in ledger.runs(2)] == runs[:0:-1]
-    assert ledger.run().id == runs[-1]
+    assert [run.id for run in ledger.runs.list()] == runs[::-1]
+    assert [run.id for run in ledger.runs.list(2)] == runs[:0:-1]
+    assert ledger.runs.find().id == runs[-1]
 
 
 def test_a_run_is_found_by_its_beginning(ledger: Ledger, clock: Clock) -> None:
     """Where that is enough to tell it from the others."""
-    first = ledger.begin(new_run(), [])
+    first = ledger.runs.begin(new_run(), [])
     clock.pass_s(60)
-    second = ledger.begin(new_run(), [])
-    assert ledger.run("20261122-1530").id == first
-    assert ledger.run(second).id == second
+    second = ledger.runs.begin(new_run(), [])
+    assert ledger.runs.find("20261122-1530").id == first
+    assert ledger.runs.find(second).id == second
     with pytest.raises(UsageError, match=f"Several runs .*{second}, {first}"):
-        ledger.run("2026")
+        ledger.runs.find("2026")
     with pytest.raises(UsageError, match="no run '2026%'"):
-        ledger.run("2026%")
+        ledger.runs.find("2026%")
 
 
 def test_no_run_yet(ledger: Ledger) -> None:
     """The newest of none is a mistake in usage."""
     with pytest.raises(UsageError, match="no run in the ledger"):
-        ledger.run()
+        ledger.runs.find()
 
 
 def test_outcomes_come_page_by_page(ledger: Ledger) -> None:
     """Every row once and in order, though more than a page of them and in two files."""
     many = PAGE + 3
     rows = [PlannedRow(source, n + 2, "rejected") for n in range(many) for source in (1, 0)]
-    run = ledger.begin(new_run(), rows)
-    assert [(row.source, row.row) for row in ledger.outcomes(run)] == [
+    run = ledger.runs.begin(new_run(), rows)
+    assert [(row.source, row.row) for row in ledger.runs.rows(run)] == [
         (source, n + 2) for source in (0, 1) for n in range(many)
     ]
 
 
 def test_counts(ledger: Ledger) -> None:
     """Of the rows by what was decided, of the ready ones by where they stand now."""
-    run = ledger.begin(
+    run = ledger.runs.begin(
         new_run(),
         [
             *(ready(f"k{n}", n + 2) for n in range(4)),
@@ -89,18 +89,20 @@ def test_counts(ledger: Ledger) -> None:
             PlannedRow(0, 11, "duplicate", "duplicate-in-file", "k1"),
         ],
     )
-    ledger.intend(run, ["k0", "k1", "k2"])
-    ledger.settle(run, [Settlement("k0", State.CREATED), Settlement("k1", State.DOUBTFUL)])
-    assert ledger.counts(run) == {State.CREATED: 1, State.DOUBTFUL: 2, State.PLANNED: 1}
-    assert ledger.row_counts(run) == Counts(read=6, ready=4, rejected=1, duplicates=1)
+    ledger.submissions.intend(run, ["k0", "k1", "k2"])
+    ledger.submissions.settle(
+        run, [Settlement("k0", State.CREATED), Settlement("k1", State.DOUBTFUL)]
+    )
+    assert ledger.runs.states(run) == {State.CREATED: 1, State.DOUBTFUL: 2, State.PLANNED: 1}
+    assert ledger.runs.counts(run) == Counts(read=6, ready=4, rejected=1, duplicates=1)
 
 
 def test_a_later_run_shows_what_an_earlier_one_did(ledger: Ledger) -> None:
     """An already imported row has the conversation that its key has."""
-    old = ledger.begin(new_run(), [ready("k1")])
-    ledger.intend(old, ["k1"])
-    ledger.settle(old, [Settlement("k1", State.CREATED, 201, "conv-1")])
-    new = ledger.begin(new_run(), [PlannedRow(0, 5, "already-imported", key="k1")])
-    (row,) = ledger.outcomes(new)
+    old = ledger.runs.begin(new_run(), [ready("k1")])
+    ledger.submissions.intend(old, ["k1"])
+    ledger.submissions.settle(old, [Settlement("k1", State.CREATED, 201, "conv-1")])
+    new = ledger.runs.begin(new_run(), [PlannedRow(0, 5, "already-imported", key="k1")])
+    (row,) = ledger.runs.rows(new)
     assert (row.state, row.conversation_id, row.row) == (State.CREATED, "conv-1", 5)
-    assert ledger.counts(new) == {}
+    assert ledger.runs.states(new) == {}

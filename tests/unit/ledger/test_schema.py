@@ -86,11 +86,16 @@ def test_every_migration_is_known() -> None:
 
 def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> None:
     """It knows what it knew, can do what is new, and lies beside itself as it was."""
-    with Ledger.open(f"sqlite:///{old}", now=clock.now, id_end=clock.end) as ledger:
-        assert ledger.standing(["k1"])["k1"].state is State.CREATED
-        assert ledger.recover() == 1
-        assert ledger.sendable(ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])) == []
-        assert ledger.resolve("20260101-080000-aaaa", 3, sent=False, by="a person").key == "k2"
+    with Ledger.open(f"sqlite:///{old}", now=clock.now, suffix=clock.end) as ledger:
+        assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert ledger.submissions.recover() == 1
+        assert (
+            ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)]))
+            == []
+        )
+        assert (
+            ledger.doubts.resolve("20260101-080000-aaaa", 3, sent=False, by="a person").key == "k2"
+        )
     backup = old.with_name("importer.db-before-0005-20261122T153000Z")
     assert backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(backup) as copy:
@@ -136,7 +141,7 @@ def test_two_processes_at_once(tmp_path: Path, old: Path) -> None:
         "from importer.ledger import Ledger\n"
         "from tests.unit.ledger.made import new_run\n"
         "sys.stdin.read()\n"  # all wait for the same moment
-        "with Ledger.open(sys.argv[1]) as ledger: print(ledger.begin(new_run(), []))\n"
+        "with Ledger.open(sys.argv[1]) as ledger: print(ledger.runs.begin(new_run(), []))\n"
     )
     for path in (tmp_path / "new.db", old):
         processes = [
@@ -158,5 +163,5 @@ def test_two_processes_at_once(tmp_path: Path, old: Path) -> None:
             process.stdout.close()
             assert process.wait() == 0
         with Ledger.open(f"sqlite:///{path}") as ledger:
-            assert begun <= {run.id for run in ledger.runs()}
+            assert begun <= {run.id for run in ledger.runs.list()}
             assert len(begun) == 3

@@ -18,23 +18,28 @@ if TYPE_CHECKING:
 
 def test_an_intent_is_granted_once(ledger: Ledger) -> None:
     """What is being sent is refused, within a call and between two."""
-    run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
-    assert ledger.intend(run, ["k1", "k1", "k2", "unknown"]) == (True, False, True, False)
-    assert ledger.intend(run, ["k1", "k2"]) == (False, False)
+    run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    assert ledger.submissions.intend(run, ["k1", "k1", "k2", "unknown"]) == (
+        True,
+        False,
+        True,
+        False,
+    )
+    assert ledger.submissions.intend(run, ["k1", "k2"]) == (False, False)
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.PLANNED, State.UNSENT, State.SENDING}))
 def test_no_intent_after_an_answer(ledger: Ledger, state: State) -> None:
     """Created, duplicate, rejected and doubtful submissions are refused."""
     run = settled(ledger, "k1", state)
-    assert ledger.intend(run, ["k1"]) == (False,)
+    assert ledger.submissions.intend(run, ["k1"]) == (False,)
 
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.UNSENT])
 def test_an_intent_after_what_was_surely_not_processed(ledger: Ledger, state: State) -> None:
     """A 429 or a refused connection may be tried again; attempts are counted on."""
     run = settled(ledger, "k1", state, code="http-429")
-    assert ledger.intend(run, ["k1"]) == (True,)
+    assert ledger.submissions.intend(run, ["k1"]) == (True,)
     assert [(each["number"], each["code"]) for each in attempts(ledger, "k1")] == [
         (1, "http-429"),
         (2, ""),
@@ -43,27 +48,27 @@ def test_an_intent_after_what_was_surely_not_processed(ledger: Ledger, state: St
 
 def test_another_run_cannot_send(ledger: Ledger) -> None:
     """Only the run that last planned a submission may send it."""
-    old = ledger.begin(new_run(), [ready("k1")])
-    new = ledger.begin(new_run(), [ready("k1")])
-    assert ledger.intend(old, ["k1"]) == (False,)
-    assert ledger.settle(old, [Settlement("k1", State.UNSENT)]) == (False,)
-    assert ledger.intend(new, ["k1"]) == (True,)
+    old = ledger.runs.begin(new_run(), [ready("k1")])
+    new = ledger.runs.begin(new_run(), [ready("k1")])
+    assert ledger.submissions.intend(old, ["k1"]) == (False,)
+    assert ledger.submissions.settle(old, [Settlement("k1", State.UNSENT)]) == (False,)
+    assert ledger.submissions.intend(new, ["k1"]) == (True,)
 
 
 def test_an_end_is_written_whole(ledger: Ledger, clock: Clock) -> None:
     """Status, conversation, code, message, times and the attempt's duration are kept."""
-    run = ledger.begin(new_run(), [ready("k1")])
+    run = ledger.runs.begin(new_run(), [ready("k1")])
     clock.pass_s(5)
-    ledger.intend(run, ["k1"])
+    ledger.submissions.intend(run, ["k1"])
     sent = clock.now()
     clock.pass_s(2)
     end = Settlement("k1", State.REJECTED, 400, "conv-1", "http-400", "no such campaign", 1.5)
-    assert ledger.settle(run, [end]) == (True,)
-    (row,) = ledger.outcomes(run)
+    assert ledger.submissions.settle(run, [end]) == (True,)
+    (row,) = ledger.runs.rows(run)
     assert (row.state, row.http_status, row.conversation_id) == (State.REJECTED, 400, "conv-1")
     assert (row.code, row.message, row.attempts) == ("http-400", "no such campaign", 1)
     assert row.attempted_at == sent
-    assert ledger.standing(["k1"])["k1"].at == clock.now()
+    assert ledger.submissions.standing(["k1"])["k1"].at == clock.now()
     (attempt,) = attempts(ledger, "k1")
     assert (attempt["duration_s"], attempt["status"], attempt["code"]) == (1.5, 400, "http-400")
 
@@ -72,26 +77,26 @@ def test_what_is_settled_stays(ledger: Ledger) -> None:
     """No end of an attempt overwrites a clear answer."""
     run = settled(ledger, "k1", State.CREATED)
     for state in State:
-        assert ledger.settle(run, [Settlement("k1", state)]) == (False,)
-    assert ledger.standing(["k1"])["k1"].state is State.CREATED
+        assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (False,)
+    assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
 
 
 def test_a_crash_leaves_doubt(ledger: Ledger) -> None:
     """An attempt without an end reads as doubtful at once, and is so after recovery."""
-    run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
-    ledger.intend(run, ["k1"])
-    assert ledger.standing(["k1"])["k1"].state is State.DOUBTFUL
-    assert ledger.recover(run) == 1
-    assert ledger.recover() == 0
-    assert ledger.standing(["k1"])["k1"].code == INTERRUPTED
-    assert ledger.sendable(run) == ["k2"]
+    run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    ledger.submissions.intend(run, ["k1"])
+    assert ledger.submissions.standing(["k1"])["k1"].state is State.DOUBTFUL
+    assert ledger.submissions.recover(run) == 1
+    assert ledger.submissions.recover() == 0
+    assert ledger.submissions.standing(["k1"])["k1"].code == INTERRUPTED
+    assert ledger.submissions.sendable(run) == ["k2"]
 
 
 def test_a_late_answer_ends_the_doubt(ledger: Ledger) -> None:
     """Created or duplicate still counts after recovery; nothing else does."""
-    run = ledger.begin(new_run(), [ready("k1")])
-    ledger.intend(run, ["k1"])
-    ledger.recover()
+    run = ledger.runs.begin(new_run(), [ready("k1")])
+    ledger.submissions.intend(run, ["k1"])
+    ledger.submissions.recover()
     for state in set(State) - {State.CREATED, State.DUPLICATE}:
-        assert ledger.settle(run, [Settlement("k1", state)]) == (False,)
-    assert ledger.settle(run, [Settlement("k1", State.CREATED, 201)]) == (True,)
+        assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (False,)
+    assert ledger.submissions.settle(run, [Settlement("k1", State.CREATED, 201)]) == (True,)

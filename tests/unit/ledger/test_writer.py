@@ -52,12 +52,12 @@ def gate() -> Gate:
 def gated(url: str, gate: Gate, number: int) -> Iterator[tuple[Ledger, str]]:
     """A ledger behind the gate, with a run of that many planned submissions k0, k1, ..."""
     with Ledger.open(url, on_commit=gate) as ledger:
-        yield ledger, ledger.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(number)])
+        yield ledger, ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(number)])
 
 
 def test_what_returns_is_durable(url: str, file_ledger: Ledger) -> None:
     """Another connection sees the open attempt when `intend` returns, and its end likewise."""
-    run = file_ledger.begin(new_run(), [ready("k1")])
+    run = file_ledger.runs.begin(new_run(), [ready("k1")])
 
     async def send() -> list[State]:
         seen = []
@@ -88,12 +88,12 @@ def test_commits_are_shared(url: str, gate: Gate) -> None:
 
     with gated(url, gate, 50) as (ledger, run):
         assert asyncio.run(send(ledger, run)) == 2
-        assert ledger.counts(run) == {State.DOUBTFUL: 50}
+        assert ledger.runs.states(run) == {State.DOUBTFUL: 50}
 
 
 def test_a_refusal_reaches_its_waiter_alone(ledger: Ledger) -> None:
     """Of two intents for one submission one is refused; others in the group are not touched."""
-    run = ledger.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
 
     async def send() -> tuple[BaseException | None, ...]:
         async with LedgerWriter(ledger, run) as journal:
@@ -112,7 +112,7 @@ def test_a_refusal_reaches_its_waiter_alone(ledger: Ledger) -> None:
 
 def test_an_end_and_the_next_intent_keep_their_order(ledger: Ledger) -> None:
     """Attempt, end, attempt, end of one submission, all put in at once, are written in order."""
-    run = ledger.begin(new_run(), [ready("k1")])
+    run = ledger.runs.begin(new_run(), [ready("k1")])
 
     async def send() -> None:
         async with LedgerWriter(ledger, run) as journal:
@@ -124,7 +124,7 @@ def test_an_end_and_the_next_intent_keep_their_order(ledger: Ledger) -> None:
             )
 
     asyncio.run(send())
-    (row,) = ledger.outcomes(run)
+    (row,) = ledger.runs.rows(run)
     assert (row.state, row.attempts) == (State.CREATED, 2)
 
 
@@ -145,7 +145,7 @@ def test_a_failure_reaches_every_waiter_and_every_later_intent(url: str) -> None
         return errors
 
     with Ledger.open(url, on_commit=fail) as ledger:
-        run = ledger.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(4)])
+        run = ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(4)])
         errors = asyncio.run(send(ledger, run))
         assert [str(error) for error in errors] == ["the disk is gone"] * 4
 
@@ -171,15 +171,15 @@ def test_ends_are_tried_again_by_themselves(url: str) -> None:
         return errors
 
     with Ledger.open(url, on_commit=fail) as ledger:
-        run = ledger.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(3)])
+        run = ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(3)])
         first, second, third = asyncio.run(send(ledger, run))
         assert [str(error) for error in (first, second, third)] == [
             "the disk is full",
             "None",
             "the disk is full",
         ]
-        assert ledger.standing(["k0"])["k0"].state is State.CREATED
-        assert ledger.sendable(run) == ["k2"]
+        assert ledger.submissions.standing(["k0"])["k0"].state is State.CREATED
+        assert ledger.submissions.sendable(run) == ["k2"]
 
 
 def test_whoever_is_cancelled_sends_nothing_and_the_ledger_knows(url: str, gate: Gate) -> None:
@@ -196,13 +196,13 @@ def test_whoever_is_cancelled_sends_nothing_and_the_ledger_knows(url: str, gate:
 
     with gated(url, gate, 1) as (ledger, run):
         asyncio.run(send(ledger, run))
-        (row,) = ledger.outcomes(run)
+        (row,) = ledger.runs.rows(run)
         assert (row.state, row.code) == (State.PLANNED, NOT_LEFT)
 
 
 def test_a_closed_journal_takes_nothing(ledger: Ledger) -> None:
     """After closing, whoever asks is told."""
-    run = ledger.begin(new_run(), [ready("k1")])
+    run = ledger.runs.begin(new_run(), [ready("k1")])
 
     async def send() -> None:
         journal = LedgerWriter(ledger, run)
@@ -212,7 +212,7 @@ def test_a_closed_journal_takes_nothing(ledger: Ledger) -> None:
 
     with pytest.raises(LedgerError, match="closed"):
         asyncio.run(send())
-    assert ledger.sendable(run) == ["k1"]
+    assert ledger.submissions.sendable(run) == ["k1"]
 
 
 def test_closing_writes_what_waits(url: str, gate: Gate) -> None:
@@ -231,4 +231,4 @@ def test_closing_writes_what_waits(url: str, gate: Gate) -> None:
 
     with gated(url, gate, 20) as (ledger, run):
         asyncio.run(send(ledger, run))
-        assert ledger.counts(run) == {State.CREATED: 20}
+        assert ledger.runs.states(run) == {State.CREATED: 20}

@@ -42,7 +42,7 @@ def clock() -> Clock:
 @pytest.fixture
 def ledger(desk: Place, clock: Clock) -> Iterator[Ledger]:
     """A ledger beside the settings."""
-    with Ledger.open(desk.settings.ledger, now=clock.now, id_end=clock.end) as ledger:
+    with Ledger.open(desk.settings.ledger, now=clock.now, suffix=clock.end) as ledger:
         yield ledger
 
 
@@ -50,7 +50,7 @@ def began(ledger: Ledger, plan: Plan, desk: Place) -> str:
     """Begins a run of a plan, and gives its id."""
     file = SourceFile("list.csv", None, "0" * 64, 1)
     rows = planned_rows(plan, IDENTITY, desk.settings)
-    return ledger.begin(NewRun(plan.hash, (file,) * len(plan.tables)), rows)
+    return ledger.runs.begin(NewRun(plan.hash, (file,) * len(plan.tables)), rows)
 
 
 def ended(
@@ -58,9 +58,9 @@ def ended(
 ) -> str:
     """A run of the plan in which every request ended like this."""
     run = began(ledger, plan, desk)
-    for key in ledger.sendable(run):
-        ledger.intend(run, [key])
-        ledger.settle(run, [Settlement(key, state, conversation_id=conversation)])
+    for key in ledger.submissions.sendable(run):
+        ledger.submissions.intend(run, [key])
+        ledger.submissions.settle(run, [Settlement(key, state, conversation_id=conversation)])
     return run
 
 
@@ -101,14 +101,14 @@ def test_what_became_of_a_row_decides(
     assert plan.rows["status"].to_list() == ["ready", status]
     assert told(plan) == [(3, code) for code in codes]
     assert all(f"run {run}, row 2" in detail for detail in plan.problems["detail"])
-    (row,) = ledger.outcomes(run)
+    (row,) = ledger.runs.rows(run)
     assert plan.known.rows() == [(0, 3, row.key)] * (status == "already-imported")
 
 
 def test_a_request_under_way_is_in_doubt(desk: Place, ledger: Ledger, clock: Clock) -> None:
     """What a crash left open may have arrived."""
     run = began(ledger, desk.plan([GOOD]), desk)
-    ledger.intend(run, ledger.sendable(run))
+    ledger.submissions.intend(run, ledger.submissions.sendable(run))
     plan = known(desk.plan([GOOD]), ledger, desk, clock)
     assert told(plan) == [(2, "possibly-sent")]
     assert plan.counts.ready == 0
@@ -142,7 +142,7 @@ def test_a_new_round_may_go_to_the_same_people(desk: Place, ledger: Ledger, cloc
 def test_who_opted_out_is_not_contacted_at_all(desk: Place, ledger: Ledger, clock: Clock) -> None:
     """Neither in another campaign, nor after any time."""
     ended(ledger, desk.plan([GOOD]), desk, State.CREATED, conversation="c-1")
-    ledger.refreshed({"c-1": "OPTED_OUT"})
+    ledger.conversations.write_statuses({"c-1": "OPTED_OUT"})
     clock.pass_s(timedelta(days=900).total_seconds())
     plan = known(desk.plan([{**GOOD, "campaign": "b"}, OTHER]), ledger, desk, clock)
     assert plan.rows["status"].to_list() == ["rejected", "ready"]

@@ -29,7 +29,7 @@ def noted(desk: Place) -> None:
     """Begins a run in the ledger of the desk, which notes its key."""
     with Ledger.open(desk.settings.ledger) as ledger:
         history = writing(ledger, desk.settings, "acme")
-        ledger.begin(NewRun("0" * 64, (), history.noted(desk.settings)), [])
+        ledger.runs.begin(NewRun("0" * 64, (), history.noted(desk.settings)), [])
 
 
 def test_looking_writes_nothing(desk: Place) -> None:
@@ -51,7 +51,7 @@ def test_a_new_ledger_gets_a_key(desk: Place) -> None:
     with looking(desk.settings) as look:
         assert look.identity.hmac_key == key
         assert look.ledger is not None
-        run = look.ledger.runs(limit=1)[0]
+        run = look.ledger.runs.list(limit=1)[0]
     assert run.settings["hmac_key"] == fingerprint(key)
     assert key.hex() not in str(run.settings)
 

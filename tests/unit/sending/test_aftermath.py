@@ -39,7 +39,7 @@ def test_doubt_is_settled_later(desk: Place, sandbox: Sandbox) -> None:
     assert {outcome.state for outcome in settled.outcomes.outcomes} == {State.CREATED}
     assert not settled.doubtful
     with Ledger.open(desk.settings.ledger) as ledger:
-        assert ledger.counts(run) == {State.CREATED: 4}
+        assert ledger.runs.states(run) == {State.CREATED: 4}
     requests = sandbox.requests
     assert reconcile_run(None, desk.settings, ORDER).outcomes.outcomes == ()
     assert sandbox.requests == requests

@@ -1,0 +1,135 @@
+"""Conversations that the ledger knows: their ids and statuses, and when the API's list shows them.
+
+The list of an API may lag behind. A conversation that it already shows, although we created it
+later than a doubtful one, is a witness that the list has caught up; the longest lag measured so
+far says the same if enough of them were measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, func, select, update
+
+from importer.ledger.doubts import RESOLVED
+from importer.ledger.records import ListLag, Witness
+from importer.ledger.submissions import chunks
+from importer.ledger.tables import REACHED, among, runs, submissions
+from importer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from importer.ledger.database import Database
+
+
+class Conversations:
+    """The conversations. Each method is one transaction and raises LedgerError on failure.
+
+    Args:
+        database: open.
+        now: the clock; timezone-aware.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def ids(self, run: str | None = None, limit: int | None = None) -> tuple[str, ...]:
+        """Ids of conversations, newest first.
+
+        Args:
+            run: None for those of every run.
+            limit: None for all.
+        """
+        s = submissions.c
+        wanted = select(s.conversation_id).where(s.conversation_id.is_not(None))
+        if run is not None:
+            wanted = wanted.where(s.run == run)
+        wanted = wanted.order_by(s.settled_at.desc(), s.key).limit(limit)
+        return self._database.read(lambda c: tuple(c.scalars(wanted)))
+
+    def write_statuses(self, statuses: Mapping[str, str]) -> int:
+        """Write the present statuses of conversations; the number that the ledger knows.
+
+        Args:
+            statuses: conversation id -> status as the API spells it.
+        """
+        if not statuses:
+            return 0
+        values = [{"b_id": each, "b_status": status} for each, status in statuses.items()]
+        changed = (
+            update(submissions)
+            .where(submissions.c.conversation_id == bindparam("b_id"))
+            .values(remote_status=bindparam("b_status"), remote_at=self._now())
+        )
+        return self._database.write("refreshed", lambda c: c.execute(changed, values).rowcount)
+
+    def witnesses(self, campaign: str, kind: str, since: datetime) -> tuple[Witness, ...]:
+        """Conversations that the API created after a time, oldest first.
+
+        Those that only a person's word says were created are not among them.
+
+        Args:
+            campaign: of the submissions.
+            kind: setting `conversation` of the run, such as `auto-schedule`.
+            since: UTC; their requests left later than this.
+        """
+        s = submissions.c
+        wanted = (
+            select(s.external_id, s.conversation_id, s.sent_at)
+            .join_from(submissions, runs, s.run == runs.c.id)
+            .where(
+                among(s.state, {State.CREATED}),
+                s.campaign == campaign,
+                s.sent_at > since,
+                s.code != RESOLVED,
+                s.external_id != "",
+                runs.c.settings["conversation"].as_string() == kind,
+            )
+            .order_by(s.sent_at)
+        )
+        return self._database.read(lambda c: tuple(Witness(*row) for row in c.execute(wanted)))
+
+    def note_listed(self, external_ids: Iterable[str], at: datetime) -> int:
+        """Note when the API's list first showed conversations of ours; the number newly noted.
+
+        Args:
+            external_ids: that the list showed; unknown ones are ignored.
+            at: UTC; when it showed them.
+        """
+        s = submissions.c
+        unnoted = select(s.key, s.sent_at).where(
+            among(s.state, REACHED),
+            s.state != State.DUPLICATE.value,  # its conversation may be older than its request
+            s.listed_s.is_(None),
+            s.sent_at.is_not(None),
+        )
+        noted = (
+            update(submissions)
+            .where(s.key == bindparam("b_key"))
+            .values(listed_s=bindparam("b_lag"))
+        )
+        given = list(external_ids)
+
+        def write(connection: Connection) -> int:
+            values = [
+                {"b_key": key, "b_lag": max((at - sent_at).total_seconds(), 0.0)}
+                for chunk in chunks(given)
+                for key, sent_at in connection.execute(unnoted.where(s.external_id.in_(chunk)))
+            ]
+            if values:
+                connection.execute(noted, values)
+            return len(values)
+
+        return self._database.write("listed", write)
+
+    def list_lag(self) -> ListLag:
+        """How long our conversations took, at most, to appear in the API's list."""
+        listed_s = submissions.c.listed_s
+        wanted = select(func.count(), func.max(listed_s)).where(listed_s.is_not(None))
+        count, longest_s = self._database.read(lambda c: c.execute(wanted).one())
+        return ListLag(count=count, longest_s=longest_s or 0.0)

@@ -1,0 +1,138 @@
+"""The last-write file beside a SQLite ledger, which tells whether the ledger is the newest copy.
+
+A ledger that was lost, emptied or replaced by an older copy does not know whom it contacted. The
+file names the ledger and counts its important writes; a ledger that has another name, or fewer
+writes, is not used. While a run writes, it also says that the ledger's `-wal` file is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import LedgerError
+from importer.ledger.durable_file import write_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WORDS: Final = """\
+# importer put this here. It tells whether the ledger beside it is the newest copy: an older one
+# does not know who was contacted since, and would contact them again.
+"""
+_LINES: Final = re.compile(
+    r"ledger: ([0-9a-f]{32})\nwrites: (\d{1,18})\nclosed: (yes|no)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LastWrite:
+    """What a ledger held when it was last written to.
+
+    Attributes:
+        ledger: its id.
+        writes: how often it changed in its life.
+        closed: the ledger's file alone is complete; otherwise its `-wal` file is needed.
+    """
+
+    ledger: str
+    writes: int
+    closed: bool
+
+
+def last_write_file(ledger: Path) -> Path:
+    """Where the last-write file of a ledger is."""
+    return ledger.with_name(f"{ledger.name}.last")
+
+
+def read_last_write(ledger: Path) -> LastWrite | None:
+    """What the last-write file says; None if there is none.
+
+    Raises:
+        LedgerError: it is damaged or cannot be read.
+    """
+    path = last_write_file(ledger)
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _damaged(path) from error
+    found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
+    if found is None:
+        raise _damaged(path)
+    return LastWrite(found[1], int(found[2]), closed=found[3] == "yes")
+
+
+def save_last_write(ledger: Path, last: LastWrite) -> None:
+    """Write the last-write file; if that fails, an older copy may later pass for the newest."""
+    closed = "yes" if last.closed else "no"
+    text = f"{_WORDS}ledger: {last.ledger}\nwrites: {last.writes}\nclosed: {closed}\n"
+    with suppress(OSError):  # the ledger itself has been written
+        write_durably(last_write_file(ledger), text.encode())
+
+
+def require_file(ledger: Path) -> None:
+    """Check, before a SQLite ledger is opened, that its files are all there.
+
+    Raises:
+        LedgerError: the ledger or its `-wal` file was lost.
+    """
+    last = read_last_write(ledger)
+    if last is None:
+        return
+    if not ledger.exists() or not ledger.stat().st_size:
+        raise LedgerError(
+            f"The ledger {ledger} is gone: it was here, and knows who was contacted.",
+            f"Put it back, or restore a backup. {_way_out(ledger)}",
+        )
+    if not last.closed and not ledger.with_name(f"{ledger.name}-wal").exists():
+        raise LedgerError(
+            f"The ledger {ledger} is not complete: {ledger.name}-wal is gone, which holds the last "
+            "writes of a run that was interrupted.",
+            f"Put that file back beside it. {_way_out(ledger)}",
+        )
+
+
+def require_newest(ledger: Path, ledger_id: str, writes: int) -> None:
+    """Check that a SQLite ledger is the one that was last written to here.
+
+    Args:
+        ledger: its file.
+        ledger_id: its id.
+        writes: how often it changed in its life.
+
+    Raises:
+        LedgerError: it is another ledger, or an older copy.
+    """
+    last = read_last_write(ledger)
+    if last is None:
+        return
+    if last.ledger != ledger_id:
+        raise LedgerError(
+            f"The ledger {ledger} is not the one that was here before, and does not know who was "
+            "contacted.",
+            f"Put the other one back. {_way_out(ledger)}",
+        )
+    if writes < last.writes:
+        raise LedgerError(
+            f"The ledger {ledger} is an older copy: it lacks the last "
+            f"{last.writes - writes} changes, and does not know who was contacted since.",
+            f"Put the newest copy back. {_way_out(ledger)}",
+        )
+
+
+def _way_out(ledger: Path) -> str:
+    return (
+        "If it is lost for good, people may be contacted again who are in a list again: "
+        f"`importer run --new-ledger` accepts that, and so does removing {last_write_file(ledger)}."
+    )
+
+
+def _damaged(path: Path) -> LedgerError:
+    return LedgerError(
+        f"{path} is damaged, so nobody can tell whether the ledger is the newest copy.",
+        "If you are sure that it is, remove that file.",
+    )
