@@ -34,13 +34,17 @@ _GROUP: Final = 1_000
 _APART_S: Final = 0.01  # a wish that comes after a rest of so long is written at once
 
 
+_Answer = bool | State | None
+"""To an intent, whether the request may leave; to a settlement, the state that was written."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Wish:
     """One thing to write, and who waits for it (nobody, where the journal itself wants it)."""
 
     key: str
     settlement: Settlement | None
-    waiter: asyncio.Future[bool] | None
+    waiter: asyncio.Future[_Answer] | None
 
 
 class LedgerWriter:
@@ -104,18 +108,22 @@ class LedgerWriter:
                 "It was sent already, may have been, or belongs to a newer run.",
             )
 
-    async def settle(self, settlement: Settlement) -> None:
-        """Returns when the end of an attempt is durable.
+    async def settle(self, settlement: Settlement) -> State:
+        """Return when the end of an attempt is durable: the state that was written.
+
+        It is doubtful instead of created if another submission has that conversation.
 
         Raises:
             LedgerError: the state that the submission is in cannot be followed by this one, or
                 the ledger failed.
         """
-        if not await self._ask(settlement.key, settlement):
+        written = await self._ask(settlement.key, settlement)
+        if not isinstance(written, State):
             raise LedgerError(
                 f"The ledger does not expect a submission to become {settlement.state}.",
                 "This is a fault of importer; please report it.",
             )
+        return written
 
     async def aclose(self) -> None:
         """Writes what is still waiting, and ends the writer."""
@@ -126,10 +134,10 @@ class LedgerWriter:
         if self._wishes:  # intents of the last group that nobody waited for
             await asyncio.to_thread(self._write)
 
-    def _ask(self, key: str, settlement: Settlement | None) -> asyncio.Future[bool]:
+    def _ask(self, key: str, settlement: Settlement | None) -> asyncio.Future[_Answer]:
         if self._closed:
             raise LedgerError("The ledger's journal is closed.")
-        waiter: asyncio.Future[bool] = self._loop.create_future()
+        waiter: asyncio.Future[_Answer] = self._loop.create_future()
         self._put(_Wish(key, settlement, waiter))
         return waiter
 
@@ -202,7 +210,7 @@ class LedgerWriter:
 
     # ---- back in the event loop --------------------------------------------------------------
 
-    def _tell(self, done: list[tuple[_Wish, bool]]) -> None:
+    def _tell(self, done: list[tuple[_Wish, _Answer]]) -> None:
         for wish, well in done:
             if wish.waiter is None:
                 continue

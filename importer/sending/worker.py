@@ -107,8 +107,8 @@ class Recorder(Protocol):
         """Durable on return: a request for it may leave. Raises to refuse it."""
         ...
 
-    async def settle(self, settlement: Settlement) -> None:
-        """Durable on return: how that attempt ended and where the submission stands."""
+    async def settle(self, settlement: Settlement) -> State | None:
+        """Durable on return: how that attempt ended. Returns the state that was written."""
         ...
 
 

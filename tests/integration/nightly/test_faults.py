@@ -131,7 +131,7 @@ def test_a_crash_between_the_last_answer_and_the_move(bed: Bed, sandbox: Sandbox
         facts = {name: getattr(last, name) for name in NightFile.__slots__}
         ledger.nights.write(NightFile(**{**facts, "ending": FileEnding.WAITING.value}))
     (again,) = bed.night().files
-    assert (again.ending, again.runs.find, again.rows["created"]) == (FileEnding.DONE, file.run, 2)
+    assert (again.ending, again.run, again.rows["created"]) == (FileEnding.DONE, file.run, 2)
     assert len(sandbox.journal) == 2
 
 

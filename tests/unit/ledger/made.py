@@ -44,21 +44,32 @@ class Clock:
 
 def new_run() -> NewRun:
     """A run of one file."""
-    return NewRun(PLAN, (FILE,), {"campaign": "camp-42"})
+    return NewRun(PLAN, (FILE,), {"campaign": "camp-42", "conversation": "auto-schedule"})
 
 
-def ready(key: str, row: int = 2, *, body: str = "1", person: str = "") -> PlannedRow:
+def ready(
+    key: str,
+    row: int = 2,
+    *,
+    body: str = "1",
+    person: str = "",
+    campaign: str = "camp-42",
+    email: str | None = None,
+    candidate: str | None = None,
+) -> PlannedRow:
     """A ready row; its key says which."""
     return PlannedRow(
         source=0,
         row=row,
         status="ready",
         key=key,
-        campaign="camp-42",
+        campaign=campaign,
         external_id=f"A-{key}",
         person=person or f"person of {key}",
         masked="+44 •••• 0018",
         body_hash=body,
+        email=email,
+        candidate=candidate,
     )
 
 
@@ -81,7 +92,7 @@ def settled(ledger: Ledger, key: str, state: State, *, code: str = "") -> str:
     """Plans, sends and settles one submission; gives the run."""
     run = ledger.runs.begin(new_run(), [ready(key)])
     assert ledger.submissions.intend(run, [key]) == (True,)
-    assert ledger.submissions.settle(run, [Settlement(key, state, code=code)]) == (True,)
+    assert ledger.submissions.settle(run, [Settlement(key, state, code=code)]) == (state,)
     return run
 
 

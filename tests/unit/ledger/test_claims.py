@@ -108,11 +108,11 @@ def test_of_two_processes_one_takes_each(shared: str) -> None:
 def test_an_inbox_is_held_by_one_night(shared: str) -> None:
     """The ledger itself is not held by it: runs go on, and other inboxes can be held."""
     with Ledger.open(shared) as one, Ledger.open(shared) as two:
-        with one.hold("importer nightly", inbox=INBOX):
+        with one.lock("importer nightly", inbox=INBOX):
             with pytest.raises(LedgerError, match=r"s3://bucket/inbox is in use by .*nightly"):
                 enter(two, INBOX)
             enter(two, "s3://bucket/other")
-            with two.hold("importer run"):
+            with two.lock("importer run"):
                 pass
         enter(two, INBOX)
 

@@ -46,11 +46,11 @@ def url_of(path: Path) -> str:
 
 
 def test_only_the_owner_can_read_it(file_ledger: Ledger, tmp_path: Path) -> None:
-    """The file, its log, its index, the lock and the holder's card are all 0600."""
+    """The file, its log and index, the lock and the files beside it are all 0600."""
     settled(file_ledger, "k1", State.CREATED)
     with file_ledger.lock("a test"):
         found = modes(tmp_path)
-    names = {f"importer.db{end}" for end in ("", "-wal", "-shm", "-lock", "-holder")}
+    names = {f"importer.db{end}" for end in ("", "-wal", "-shm", "-lock", "-holder", ".last")}
     assert found == dict.fromkeys(names, 0o600)
 
 

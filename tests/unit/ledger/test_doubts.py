@@ -153,7 +153,7 @@ def test_a_row_of_several_files(ledger: Ledger) -> None:
     rows = [ready("k1"), ready("k2")._replace(source=1)]
     run = ledger.runs.begin(NewRun(PLAN, files, {}), rows)
     ledger.submissions.intend(run, ["k1", "k2"])
-    with pytest.raises(UsageError, match=r"several files: a\.csv, b\.csv"):
+    with pytest.raises(UsageError, match=r"Several files have a row .: a\.csv, b\.csv"):
         ledger.doubts.resolve(run, 2, sent=False, by="ops")
     assert ledger.doubts.resolve(run, 2, sent=False, by="ops", source="b.csv").key == "k2"
     assert ledger.submissions.sendable(run) == ["k2"]

@@ -101,7 +101,7 @@ class Sending(RuleBasedStateMachine):
         )
         (written,) = self.ledger.submissions.settle(run, [Settlement(key, state)])
         if self.under_way.get(key) == run:
-            assert written == (state is not State.SENDING)
+            assert (written is None) == (state is State.SENDING)
         elif written:
             # Nobody waits for it: a doubt may end well, and what never left may be given up.
             assert state in SURE if key in self.in_doubt else state in GIVEN_UP

@@ -86,15 +86,32 @@ def test_where_nights_were(ledger: Ledger, clock: Clock) -> None:
     ]
 
 
+NEWER_THAN_0004 = """
+DROP TABLE ledger_identity;
+DROP TABLE campaigns;
+DROP INDEX submissions_created;
+DROP INDEX submissions_by_external_id;
+DROP INDEX submissions_listed;
+DROP INDEX submissions_by_email;
+DROP INDEX submissions_by_candidate;
+ALTER TABLE nights DROP COLUMN inbox;
+ALTER TABLE attempts DROP COLUMN request_id;
+ALTER TABLE submissions DROP COLUMN email;
+ALTER TABLE submissions DROP COLUMN candidate;
+ALTER TABLE submissions DROP COLUMN resends;
+ALTER TABLE submissions DROP COLUMN listed_s;
+"""
+
+
 def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
     """They are there after the upgrade, without an inbox; and the ledger got an id, once."""
     path = tmp_path / "importer.db"
     Ledger.open(f"sqlite:///{path}").close()
     with sqlite3.connect(path) as old:
-        old.executescript(
-            "DROP TABLE ledger_identity; ALTER TABLE nights DROP COLUMN inbox;"
-            "UPDATE ledger_version SET version_num = '0004';"
-            "INSERT INTO nights VALUES ('night-9', '2026-07-10 02:00:00.000000', NULL, NULL);"
+        old.executescript(NEWER_THAN_0004)
+        old.execute("UPDATE ledger_version SET version_num = '0004'")
+        old.execute(
+            "INSERT INTO nights VALUES ('night-9', '2026-07-10 02:00:00.000000', NULL, NULL)"
         )
     old.close()
     ids = set()
@@ -103,4 +120,4 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.listed()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0005-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0006-*"))) == 1

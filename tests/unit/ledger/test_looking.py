@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 
-from importer.ledger.records import Contact, Settlement
+from importer.ledger.records import Contact, Related, Settlement
 from importer.model import State
 from tests.unit.ledger.made import FILE, new_run, ready, settled
 
@@ -135,9 +135,53 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
         file_ledger.doubts.list,
         file_ledger.submissions.recover,
         lambda: file_ledger.conversations.write_statuses({"c1": "ONGOING"}),
+        lambda: file_ledger.submissions.related(["e1"], ["i1"]),
+        lambda: file_ledger.submissions.settle("run", [Settlement("k", State.CREATED, 201, "c")]),
+        lambda: file_ledger.conversations.witnesses("camp-42", "auto-schedule", clock.now()),
+        lambda: file_ledger.conversations.note_listed(["A-1"], clock.now()),
+        file_ledger.conversations.list_lag,
+        lambda: file_ledger.submissions.sendable("run"),
+        lambda: file_ledger.submissions.contacted_by_others("run", clock.now()),
+        lambda: file_ledger.submissions.opted_out_since("run"),
     ):
         plans.clear()
         ask()
         touching = [plan for plan in plans if "submissions" in plan]
         assert touching
-        assert all("USING INDEX submissions_" in plan for plan in touching), plans
+        assert not any(
+            plan.startswith("SCAN submissions") and "INDEX" not in plan for plan in plans
+        )
+        assert not any(plan.startswith("SCAN") and "_listed" not in plan for plan in plans), plans
+
+
+def test_who_is_related(ledger: Ledger) -> None:
+    """The same e-mail or candidate id, in any run, campaign and state; each submission once."""
+    first = ledger.runs.begin(
+        new_run(), [ready("k1", email="e1", candidate="i1"), ready("k2", 3, email="e2")]
+    )
+    ledger.submissions.intend(first, ["k1"])
+    second = ledger.runs.begin(new_run(), [ready("k3", 4, candidate="i1", campaign="camp-1")])
+    related = {each.key: each for each in ledger.submissions.related(["e1"], ["i1", "i9"])}
+    assert set(related) == {"k1", "k3"}
+    assert related["k1"] == Related(
+        key="k1",
+        person="person of k1",
+        email="e1",
+        candidate="i1",
+        campaign="camp-42",
+        state=State.DOUBTFUL,
+        run=first,
+        source=FILE.name,
+        row=2,
+    )
+    assert (related["k3"].state, related["k3"].run) == (State.PLANNED, second)
+    assert ledger.submissions.related([], []) == ()
+    assert ledger.submissions.related([f"e{n}" for n in range(12_000)], [])[0].key == "k1"
+
+
+def test_campaigns_as_they_were_spelled(ledger: Ledger) -> None:
+    """Each spelling once, whatever became of the submissions."""
+    assert ledger.submissions.campaigns() == ()
+    ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3, campaign="CAMP-42")])
+    ledger.runs.begin(new_run(), [ready("k3")])
+    assert ledger.submissions.campaigns() == ("CAMP-42", "camp-42")

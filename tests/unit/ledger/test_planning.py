@@ -146,5 +146,5 @@ def test_settlements_of_an_old_run_do_not_touch_the_new(ledger: Ledger) -> None:
     old = leave(ledger, "k1", State.UNSENT)
     new = ledger.runs.begin(new_run(), [ready("k1")])
     ledger.submissions.intend(new, ["k1"])
-    assert ledger.submissions.settle(old, [Settlement("k1", State.PLANNED)]) == (False,)
+    assert ledger.submissions.settle(old, [Settlement("k1", State.PLANNED)]) == (None,)
     assert stored(ledger, "k1")["state"] == State.SENDING

@@ -51,7 +51,7 @@ def test_another_run_cannot_send(ledger: Ledger) -> None:
     old = ledger.runs.begin(new_run(), [ready("k1")])
     new = ledger.runs.begin(new_run(), [ready("k1")])
     assert ledger.submissions.intend(old, ["k1"]) == (False,)
-    assert ledger.submissions.settle(old, [Settlement("k1", State.UNSENT)]) == (False,)
+    assert ledger.submissions.settle(old, [Settlement("k1", State.UNSENT)]) == (None,)
     assert ledger.submissions.intend(new, ["k1"]) == (True,)
 
 
@@ -63,7 +63,7 @@ def test_an_end_is_written_whole(ledger: Ledger, clock: Clock) -> None:
     sent = clock.now()
     clock.pass_s(2)
     end = Settlement("k1", State.REJECTED, 400, "conv-1", "http-400", "no such campaign", 1.5)
-    assert ledger.submissions.settle(run, [end]) == (True,)
+    assert ledger.submissions.settle(run, [end]) == (State.REJECTED,)
     (row,) = ledger.runs.rows(run)
     assert (row.state, row.http_status, row.conversation_id) == (State.REJECTED, 400, "conv-1")
     assert (row.code, row.message, row.attempts) == ("http-400", "no such campaign", 1)
@@ -77,18 +77,21 @@ def test_what_is_settled_stays(ledger: Ledger) -> None:
     """No end of an attempt overwrites a clear answer."""
     run = settled(ledger, "k1", State.CREATED)
     for state in State:
-        assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (False,)
+        assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (None,)
     assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
 
 
-def test_a_crash_leaves_doubt(ledger: Ledger) -> None:
+def test_a_crash_leaves_doubt(ledger: Ledger, clock: Clock) -> None:
     """An attempt without an end reads as doubtful at once, and is so after recovery."""
     run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
     ledger.submissions.intend(run, ["k1"])
     assert ledger.submissions.standing(["k1"])["k1"].state is State.DOUBTFUL
+    assert ledger.doubts.list()[0].ended_at is None
+    clock.pass_s(60)
     assert ledger.submissions.recover(run) == 1
     assert ledger.submissions.recover() == 0
     assert ledger.submissions.standing(["k1"])["k1"].code == INTERRUPTED
+    assert ledger.doubts.list()[0].ended_at == clock.now()  # settle_s counts from here
     assert ledger.submissions.sendable(run) == ["k2"]
 
 
@@ -98,5 +101,6 @@ def test_a_late_answer_ends_the_doubt(ledger: Ledger) -> None:
     ledger.submissions.intend(run, ["k1"])
     ledger.submissions.recover()
     for state in set(State) - {State.CREATED, State.DUPLICATE}:
-        assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (False,)
-    assert ledger.submissions.settle(run, [Settlement("k1", State.CREATED, 201)]) == (True,)
+        assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (None,)
+    created = Settlement("k1", State.CREATED, 201)
+    assert ledger.submissions.settle(run, [created]) == (State.CREATED,)

@@ -30,7 +30,7 @@ def test_a_client_has_settings_of_its_own(tmp_path: Path) -> None:
     assert places.settings("acme").campaign == "acme"
     ledger = places.settings("acme").ledger_file
     assert ledger is not None
-    assert ledger.doubts.resolve() == tmp_path / "acme.db"
+    assert ledger.resolve() == tmp_path / "acme.db"
     assert places.settings("other").campaign == places.settings().campaign == "main"
 
 
