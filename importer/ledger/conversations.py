@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from importer.ledger.database import Database
 
 
-class Conversations:
+class KnownConversations:
     """The conversations. Each method is one transaction and raises LedgerError on failure.
 
     Args:

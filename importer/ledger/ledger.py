@@ -18,7 +18,7 @@ from importer.ledger import claims, nights
 from importer.ledger.backups import copy_ledger, drop_old_copies
 from importer.ledger.claims import Claims
 from importer.ledger.connection import open_readonly, open_writable
-from importer.ledger.conversations import Conversations
+from importer.ledger.conversations import KnownConversations
 from importer.ledger.doubts import Doubts
 from importer.ledger.last_write import read_last_write, save_last_write
 from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
@@ -76,7 +76,7 @@ class Ledger:
         self.submissions = Submissions(database, now)
         self.runs = Runs(database, now, suffix)
         self.doubts = Doubts(database, now)
-        self.conversations = Conversations(database, now)
+        self.conversations = KnownConversations(database, now)
         self.nights = Nights(database)
         self.claims = Claims(database)
 
