@@ -14,7 +14,7 @@ from importer.cli.options import settings_flags
 from importer.errors import Exit
 from importer.nightly.clock import Stop, SystemClock
 from importer.nightly.doctor import belonging, examine, left, left_there, tried
-from importer.nightly.inbox_settings import Places
+from importer.nightly.inbox_settings import InboxSettings
 from importer.nightly.night import play
 from importer.nightly.notifications import page_given_back, tell
 from importer.nightly.ownership import Folder
@@ -55,12 +55,12 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     Imported files go to done/, odd ones to held/ until `importer release`, unreadable ones to
     failed/. What a crash or the deadline leaves is the next night's first work.
     """
-    places, clock = rooted(inbox, Places(Path(), config, _said(flags))), SystemClock()
-    stop = Stop(places.settings().grace_s)
+    places, clock = rooted(inbox, InboxSettings(Path(), config, _said(flags))), SystemClock()
+    stop = Stop(places.load().grace_s)
     with stop.on_signals():
         place = opened(inbox, places, clock, stop)
         night = play(places, clock, stop, place)
-        faults = tell(night, places.settings(), places.root, stop.wait, stop.asked)
+        faults = tell(night, places.load(), places.root, stop.wait, stop.asked)
         faults += page_given_back(place, clock.now())
     if form == "json":
         click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
@@ -77,7 +77,7 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
 
     No guard holds it again; whom the ledger knows as contacted is left out as ever.
     """
-    places, clock = Places(Path(), config, _said(flags)), SystemClock()
+    places, clock = InboxSettings(Path(), config, _said(flags)), SystemClock()
     if is_remote(file):
         stop = Stop(0.0)
         with stop.on_signals():
@@ -96,7 +96,7 @@ def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
 
     It sends one harmless question to the API and writes nothing but a file that it deletes again.
     """
-    places, clock = Places(Path(), config, _said(flags)), SystemClock()
+    places, clock = InboxSettings(Path(), config, _said(flags)), SystemClock()
     if is_remote(inbox):
         with TemporaryDirectory() as folder:  # the desk stays as it is
             desk = Folder(rooted(inbox, places).root)

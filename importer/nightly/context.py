@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from importer.nightly.clock import Clock, Stop
     from importer.nightly.event_log import Log
     from importer.nightly.inbox import Inbox
-    from importer.nightly.inbox_settings import Places
+    from importer.nightly.inbox_settings import InboxSettings
     from importer.settings import Settings
 
 
@@ -62,7 +62,7 @@ class Work:
     """
 
     inbox: Inbox
-    places: Places
+    places: InboxSettings
     clock: Clock
     stop: Stop
     log: Log

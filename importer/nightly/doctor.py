@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from importer.nightly.inbox_settings import Places
+    from importer.nightly.inbox_settings import InboxSettings
     from importer.nightly.remote.storage import Store
     from importer.settings import Settings
 
@@ -104,7 +104,7 @@ class _Wrong(Exception):
 
 
 def examine(
-    places: Places, now: datetime, remote: Sequence[Finding] = (), address: str = ""
+    places: InboxSettings, now: datetime, remote: Sequence[Finding] = (), address: str = ""
 ) -> list[Finding]:
     """Tries everything; what is wrong with one thing hides no other.
 
@@ -133,13 +133,13 @@ def examine(
             found.append(settings_found)
         if not settings_found.well:
             continue
-        settings = places.settings(folder)
+        settings = places.load(folder)
         found.append(tried(f"templates{at}", partial(_templates, settings)))
         found.append(tried(f"ledger{at}", partial(_ledger, settings, now)))
         own = Folder(places.root / folder, f"{address or places.root}/{folder}")
         if folder and (settings.ledger != places.ledger() or own.marked()):
             found.append(tried(f"mark{at}", partial(belonging, own, settings.ledger)))
-    main = places.settings()
+    main = places.load()
     if remote:
         desk = main.desk / ".importer-doctor" if main.desk.is_dir() else main.desk
         found.append(tried("desk", lambda: _writable(desk)))
@@ -196,13 +196,13 @@ def _subfolders(root: Path) -> Iterator[str]:
         yield from (path.name for path in Inbox(root).folders())
 
 
-def _settings(places: Places) -> str:
-    file = places.settings().file
+def _settings(places: InboxSettings) -> str:
+    file = places.load().file
     return f"read from {file}" if file is not None else "no importer.yaml; the defaults are taken"
 
 
-def _said(places: Places, folder: str) -> str:
-    settings = places.settings(folder)
+def _said(places: InboxSettings, folder: str) -> str:
+    settings = places.load(folder)
     return f"campaign {settings.campaign or settings.external_campaign or 'as the rows say'}"
 
 

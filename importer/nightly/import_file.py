@@ -312,7 +312,7 @@ def _broken(work: Work, report: FileReport, path: Path, error: Exception) -> Fil
 
 
 def _taken(work: Work, folder: str, path: Path, position: int) -> FileReport:
-    settings = work.places.settings(folder)
+    settings = work.places.load(folder)
     folder_belongs(work.inbox, folder, settings.ledger, work.places.ledger(), work.clock.now())
     before, sha256 = print_of(path), digest(path)
     with Ledger.open(settings.ledger) as ledger:

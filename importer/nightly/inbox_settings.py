@@ -1,65 +1,80 @@
-"""The settings of a subfolder: its own importer.yaml over the inbox's over the main one."""
+"""The settings of an inbox and its subfolders.
+
+For one subfolder the main importer.yaml may say anything, under `folders:`. A settings file that
+lies in the inbox itself comes from whoever uploads there, and may say little.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from importer.errors import SettingsError
 from importer.nightly.inbox import SETTINGS
 from importer.planning.identity import key_file
-from importer.settings import IN_AN_INBOX, Settings, load_settings
+from importer.settings import InboxFile, Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 
-_OF_ONE_MACHINE: Final = frozenset({"ledger", "templates"})
-"""What an inbox elsewhere cannot know; its claims are in one ledger, whatever the subfolder."""
-
-
 @dataclass(frozen=True)
-class Places:
-    """Where settings come from.
+class InboxSettings:
+    """Reads the settings for an inbox, anew each time: files may change during a night.
 
     Attributes:
-        root: the inbox.
+        root: the inbox, or the staging folder of a remote one.
         config: the main settings file, or None for importer.yaml of the current folder.
         flags: what the command line says; over everything.
-        elsewhere: the inbox is a remote one, and its settings are not read where they lie.
+        remote: the inbox is on another machine. All its claims are in one ledger.
     """
 
     root: Path
     config: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
-    elsewhere: bool = False
+    remote: bool = False
 
     def main(self) -> Settings:
         """The main settings, whatever the inbox says; raises SettingsError."""
         return load_settings(self.config, self.flags)
 
     def ledger(self) -> str:
-        """URL of the main ledger, which an inbox elsewhere cannot name; raises SettingsError."""
-        return (self.main() if self.elsewhere else self.settings()).ledger
+        """URL of the main ledger, which no file in an inbox can name; raises SettingsError."""
+        main = self.main()
+        self._refuse_own_files(main)
+        return main.ledger
 
-    def settings(self, folder: str = "") -> Settings:
+    def load(self, folder: str = "") -> Settings:
         """The settings for files of a subfolder; of the inbox itself by default.
 
         Raises:
-            SettingsError: something in one of the files is unknown or wrong, or a file of ours
-                would lie in the inbox.
+            SettingsError: something in one of the files is unknown or wrong, an inbox's file sets
+                what only the main one may, or a file of ours would lie in the inbox.
         """
         main = self.main()
         wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
-        over = [file for file in wanted if file.is_file() and not _same(file, main.file)]
-        main_only = IN_AN_INBOX | (_OF_ONE_MACHINE if self.elsewhere else frozenset())
-        found = load_settings(self.config, self.flags, over, main_only) if over else main
-        self._refuse_own(found)
+        files = [
+            InboxFile(file, main.severity)
+            for file in wanted
+            if os.path.lexists(file) and not _is_same(file, main.file)
+        ]
+        for each in files:
+            _refuse_irregular(each.path)
+        found = main
+        if files or folder in main.folders:
+            found = load_settings(self.config, self.flags, files, folder)
+        if self.remote and found.ledger != main.ledger:
+            raise SettingsError(
+                f"folders.{folder}.ledger: a remote inbox has one ledger for all its folders.",
+                "Take it out, or give that folder an inbox of its own.",
+            )
+        self._refuse_own_files(found)
         return found
 
-    def _refuse_own(self, settings: Settings) -> None:
-        """Raises where the ledger or its like lies in the inbox, and would be taken for a list."""
+    def _refuse_own_files(self, settings: Settings) -> None:
+        """Raises if the ledger or its like lies in the inbox, and would be taken for a list."""
         own = {
             "ledger": settings.ledger_file,
             "hmac_key_file": key_file(settings),
@@ -74,5 +89,14 @@ class Places:
                 )
 
 
-def _same(file: Path, other: Path | None) -> bool:
+def _refuse_irregular(file: Path) -> None:
+    """Raises for what is no file of the inbox itself: a link may lead anywhere."""
+    if file.is_symlink() or not file.is_file():
+        raise SettingsError(
+            f"{file}: settings in an inbox must be a plain file, not a link or a folder.",
+            "Replace it with the file itself.",
+        )
+
+
+def _is_same(file: Path, other: Path | None) -> bool:
     return other is not None and file.resolve() == other.resolve()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from importer.ledger.nights import Night
     from importer.nightly.clock import Clock, Stop
     from importer.nightly.inbox import Arrival, Print
-    from importer.nightly.inbox_settings import Places
+    from importer.nightly.inbox_settings import InboxSettings
     from importer.settings import Settings
 
 
@@ -64,7 +64,9 @@ _LEAST_S: Final = 1.0
 _WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
 
 
-def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -> NightReport:
+def play(
+    places: InboxSettings, clock: Clock, stop: Stop, inbox: Inbox | None = None
+) -> NightReport:
     """Plays one night in an inbox, and says what it did.
 
     Args:
@@ -83,7 +85,7 @@ def play(places: Places, clock: Clock, stop: Stop, inbox: Inbox | None = None) -
     with ExitStack() as stack:
         stack.enter_context(inbox.at_work(started))
         begun = inbox.begin(places.ledger(), started)
-        settings = places.settings()  # by now the inbox's own are there, wherever it lies
+        settings = places.load()  # by now the inbox's own are there, wherever it lies
         log = stack.enter_context(logging_to(settings.log_file, clock, night))
         with Ledger.open(settings.ledger) as ledger:
             ledger.nights.begin(night, started, _kept(inbox))
@@ -164,7 +166,7 @@ class _Course:
         found = {self.settings.ledger}
         for folder in {report.folder for report in self.reports.values()}:
             with suppress(ImporterError):  # what is wrong with its settings was said of its files
-                found.add(self.work.places.settings(folder).ledger)
+                found.add(self.work.places.load(folder).ledger)
         return sorted(found)
 
     def note(self, error: ImporterError) -> None:
@@ -215,9 +217,7 @@ class _Course:
         }
         for folder in () if work.refused else waiting:
             with suppress(ImporterError):  # what is wrong with its settings was said of the file
-                opening_s = (
-                    work.sends_from(work.places.settings(folder), now) - now
-                ).total_seconds()
+                opening_s = (work.sends_from(work.places.load(folder), now) - now).total_seconds()
                 if opening_s > 0:
                     yield opening_s
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from importer.nightly.inbox_settings import Places
+    from importer.nightly.inbox_settings import InboxSettings
     from importer.settings import Settings
 
 
@@ -35,7 +35,7 @@ def inbox_of(file: Path) -> tuple[Path, str]:
     raise UsageError(f"{file} is not held.", "Name a file in held/ or failed/ of the inbox.")
 
 
-def release(file: Path, places: Places, now: datetime) -> Path:
+def release(file: Path, places: InboxSettings, now: datetime) -> Path:
     """Puts a held file in front of the next night; where it lies then.
 
     Raises:
@@ -46,7 +46,7 @@ def release(file: Path, places: Places, now: datetime) -> Path:
     root, folder = inbox_of(file)
     if file.name.endswith(WRITTEN):
         raise UsageError(f"{file} is what was written about a file.", "Name the file itself.")
-    settings, inbox = places.settings(folder), Inbox(root)
+    settings, inbox = places.load(folder), Inbox(root)
     with alone(root, now):
         for place, ledger in ((root, places.ledger()), (root / folder, settings.ledger)):
             with Ledger.open(ledger) as opened:

@@ -6,6 +6,6 @@ secrets directory alone, and are read when they are asked for.
 
 from importer.settings.secrets import Credentials
 from importer.settings.settings import Settings
-from importer.settings.sources import FILE_NAME, IN_AN_INBOX, load_settings
+from importer.settings.sources import FILE_NAME, InboxFile, load_settings
 
-__all__ = ["FILE_NAME", "IN_AN_INBOX", "Credentials", "Settings", "load_settings"]
+__all__ = ["FILE_NAME", "Credentials", "InboxFile", "Settings", "load_settings"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import SecretStr, create_model, field_validator
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from importer.errors import CredentialsError, SettingsError
@@ -101,20 +101,8 @@ def credentials() -> Credentials:
     return Credentials(api_key=key, organization_id=organization.get_secret_value())
 
 
-class _Variables(BaseSettings):
-    """The settings among the variables of the environment, all text."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
-
-
-def variables(names: Iterable[str]) -> dict[str, str]:
-    """Setting -> text of its `IMPORTER_*` variable, for the settings that have one."""
-    fields: dict[str, object] = dict.fromkeys(names, (str | None, None))
-    found = create_model("_Found", __base__=_Variables, **fields)()  # type: ignore[call-overload]
-    return {name: str(value) for name, value in found.model_dump(exclude_unset=True).items()}
-
-
-def strangers(names: Iterable[str]) -> list[str]:
-    """The `IMPORTER_*` variables that are no setting of these names, upper case."""
-    known = {f"{PREFIX}{name}".upper() for name in names} | {SECRETS_DIR, *_ELSEWHERE}
-    return sorted({name.upper() for name in os.environ if name.upper().startswith(PREFIX)} - known)
+def unknown_variables(known: Iterable[str]) -> list[str]:
+    """The `IMPORTER_*` variables that are neither known settings nor secrets, upper case."""
+    expected = {*known, SECRETS_DIR, *_ELSEWHERE}
+    found = {name.upper() for name in os.environ if name.upper().startswith(PREFIX)}
+    return sorted(found - expected)

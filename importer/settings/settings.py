@@ -1,11 +1,10 @@
-"""The settings that only `importer nightly` goes by; a part of `Settings`."""
+"""Every setting: its name, type, default and description."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
@@ -89,6 +88,13 @@ def _address(value: str) -> str:
     return value
 
 
+def _round(value: str) -> str:
+    """The name of a round: none at all, or one that can be seen."""
+    if value and not value.strip():
+        raise ValueError("must not be blank; name the round, or leave it out")
+    return value
+
+
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=100, allow_inf_nan=False)]
 TimeOfDay = Annotated[str, AfterValidator(_time)]
 Hours = Annotated[str, AfterValidator(_hours)]
@@ -128,6 +134,9 @@ class NightlySettings(BaseModel):
     grace_s: Wait = 30.0
     """Seconds in which requests under way may finish once the process is told to end."""
 
+    folders: dict[str, dict[str, Any]] = {}
+    """Subfolder of an inbox -> its own settings, such as {acme: {ledger: ..., campaign: ...}}."""
+
     # what is held until a person looks
     max_rejected_share: Share = 0.2
     """Hold a file with a larger share of rejected rows than this, such as 20%."""
@@ -163,15 +172,6 @@ class NightlySettings(BaseModel):
     """File that the night's events are appended to, as JSON lines; standard error by default."""
     metrics_file: Path | None = None
     """File for Prometheus's textfile collector, such as /var/lib/node_exporter/importer.prom."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the settings were found, and what the command line said."""
-
-    folder: Path
-    file: Path | None
-    flags: Mapping[str, object] = field(default_factory=dict)
 
 
 class Settings(NightlySettings, BaseModel):
@@ -232,7 +232,7 @@ class Settings(NightlySettings, BaseModel):
     """block: nothing is sent while a row is rejected; skip: the good rows go."""
     skip_duplication_check: bool = False
     """Allow the column of this name; it can close a running conversation."""
-    round: str = Field(default="", max_length=200)
+    round: Annotated[str, AfterValidator(_round)] = Field(default="", max_length=200)
     """Name of a new round, to write to the same people in the same campaign again."""
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"
     """auto-schedule, or campaign for campaigns with a meeting template of their own."""
@@ -300,12 +300,6 @@ class Settings(NightlySettings, BaseModel):
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
     _flags: Mapping[str, object] = PrivateAttr(default_factory=dict)
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Remember where importer.yaml lies, as `load_settings` tells it in the context."""
-        if isinstance(context, Place):
-            self._folder, self._file = context.folder, context.file
-            self._flags = context.flags
 
     @model_validator(mode="after")
     def _one_campaign(self) -> Self:

@@ -1,25 +1,52 @@
-"""The places that settings come from, each read into valid values and a line for each mistake.
+"""Where settings come from, as sources of pydantic-settings: the strongest source is asked first.
 
-The model of the settings is passed in, so that nothing here knows what settings there are.
+Each source keeps what was written there, so that a mistake found while validating can be reported
+at its place: `file:row:column: key`, the environment variable, or the flag.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from importer.errors import SettingsError
-from importer.settings.secrets import PREFIX, strangers, variables
-from importer.settings.settings import Place, Settings
-from importer.yaml_files import Document, Mistake, found_in, near, parse, read_yaml, spelled
+from importer.settings.secrets import PREFIX, unknown_variables
+from importer.settings.settings import Settings
+from importer.yaml_files import Mistake, found_in, near, parse, read_yaml, spelled
+from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from pydantic.fields import FieldInfo
+
+    from importer.yaml_files import Document, Path_
+
+
+FILE_NAME: Final = "importer.yaml"
+
+ALLOWED_IN_INBOX: Final = frozenset(
+    (
+        *("campaign", "external_campaign", "meeting", "participants"),
+        *("columns", "sheet", "encoding", "fallback_encoding", "default_country", "severity"),
+    )
+)
+"""What a settings file in an inbox may set: how its lists are read, and where they go.
+
+Whoever can upload a list can upload such a file, so it never says who may be contacted again, how
+fast, through which ledger or server, or with which texts.
+"""
 
 _NO_SECRETS: Final = (
     "a secret never stands in a file of settings; "
@@ -38,201 +65,386 @@ _SECRETS: Final = frozenset(
         "importer_hmac_key",
     }
 )
-_MAIN_ONLY: Final = (
-    "belongs into the main settings: whoever can write to an inbox could send the key, the list "
-    "of whom was contacted, or the morning's message elsewhere"
+_NOT_IN_INBOX: Final = (
+    "cannot be set in an inbox, which may only say how its lists are read and where they go; "
+    "set it in the main importer.yaml, for one folder under `folders:`"
 )
 _MUST_BE_MAPPING: Final = "must be a mapping (`key: value`)"
+_CAMPAIGNS: Final = frozenset({"campaign", "external_campaign"})
+_PATHS: Final = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if Path in (field.annotation, *get_args(field.annotation))
+)
+_DEFAULT_PLACES: Final = {
+    "ledger": "sqlite:///importer.db",
+    "templates": "templates",
+    "desk": "desk",
+}
+"""Defaults that are paths; they are taken from the folder of importer.yaml."""
+_STRICTNESS: Final = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """What one place says: valid values, and a line for each mistake."""
+class InboxFile:
+    """A settings file that lies in an inbox.
 
-    values: Mapping[str, object]
-    wrong: list[str]
+    Attributes:
+        path: of the file.
+        severities: what the main settings say; the file may only be stricter.
+    """
+
+    path: Path
+    severities: Mapping[Code, Severity] = field(default_factory=dict)
 
 
-def from_file(
-    document: Document | None, model: type[BaseModel], main_only: frozenset[str] = frozenset()
-) -> Layer:
-    """The settings of importer.yaml; types are taken strictly, so `campaign: 42` is a mistake.
+class _Source(PydanticBaseSettingsSource):
+    """One place that settings come from.
+
+    Attributes:
+        base: folder that its relative paths are taken from.
+        said: setting -> value as written there.
+    """
+
+    def __init__(self, base: Path, said: Mapping[str, Any]) -> None:
+        super().__init__(LoadedSettings)
+        self.base, self.said = base, said
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The value of one setting, as pydantic-settings asks for it."""
+        del field
+        return self.said.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """What this place says, unless a stronger one named another campaign."""
+        taken = _CAMPAIGNS if _CAMPAIGNS & self.current_state.keys() else frozenset()
+        return {
+            key: _placed(key, value, self.base)
+            for key, value in self.said.items()
+            if key not in taken
+        }
+
+    def says(self, path: Path_) -> bool:
+        """Whether the value at a path comes from here."""
+        value: Any = self.said
+        for step in path:
+            if isinstance(value, dict):
+                if step not in value:
+                    return False
+                value = value[step]
+        return True
+
+    @abstractmethod
+    def describe(self, mistakes: Sequence[Mistake]) -> list[str]:
+        """A line for each mistake, with its place; the source's own mistakes included."""
+
+
+class YamlSource(_Source):
+    """A settings file, or one folder's part of it.
 
     Args:
-        document: as it stands, or None where there is none.
-        model: what settings there are.
-        main_only: settings that this file may not set.
+        document: the file.
+        base: folder that its relative paths are taken from.
+        above: path of the part; empty for the whole file.
+        inbox: set for a file that lies in an inbox.
     """
-    if document is None:
-        return Layer({}, [])
-    value = document.value if document.value is not None else {}
-    if not isinstance(value, dict):
-        return Layer({}, [document.describe(Mistake((), _MUST_BE_MAPPING))])
-    said = {key: item for key, item in value.items() if item is not None}
-    values: Mapping[str, object] = {}
-    mistakes = [Mistake((key,), _NO_SECRETS, at_key=True) for key in said if _secret(key)]
-    mistakes += [Mistake((key,), _MAIN_ONLY, at_key=True) for key in said if key in main_only]
-    known = {key: said[key] for key in said if not _secret(key) and key not in main_only}
-    try:
-        values = _given(model.model_validate_json(json.dumps(known), strict=True))
-    except ValidationError as exc:
-        mistakes += found_in(exc, model.model_fields)
-    try:
-        document.refuse(mistakes, SettingsError)
-    except SettingsError as exc:
-        return Layer({}, exc.message.splitlines())
-    return Layer(values, [])
+
+    def __init__(
+        self,
+        document: Document,
+        base: Path,
+        above: Path_ = (),
+        inbox: InboxFile | None = None,
+    ) -> None:
+        self._document, self._above = document, above
+        self._mistakes: list[Mistake] = []
+        value: Any = document.value if document.value is not None else {}
+        for step in above:
+            value = (value.get(step) or {}) if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            self._mistakes.append(Mistake((), _MUST_BE_MAPPING))
+            value = {}
+        said = {}
+        for key, item in value.items():
+            mistakes = [] if item is None else list(_refused(key, item, inbox))
+            self._mistakes += mistakes
+            if item is not None and not mistakes:
+                said[key] = item
+        super().__init__(base, said)
+
+    def describe(self, mistakes: Sequence[Mistake]) -> list[str]:
+        """`file:row:column: key: what is wrong`, in the order of the file."""
+        found = [
+            Mistake((*self._above, *each.path), each.message, each.at_key, each.position)
+            for each in (*self._mistakes, *mistakes)
+        ]
+        if self._above:  # the file's own faults are reported with the whole file
+            return [self._document.describe(each) for each in found]
+        try:
+            self._document.refuse(found, SettingsError)
+        except SettingsError as exc:
+            return exc.message.splitlines()
+        return []
 
 
-def from_text(
-    said: Mapping[str, object],
-    model: type[BaseModel],
-    name: Callable[[str], str],
-    compound: frozenset[str],
-) -> Layer:
-    """The settings of environment or flags, where numbers and switches come as text.
+class TextSource(_Source):
+    """Environment or flags, where numbers and switches come as text.
 
     Args:
-        said: setting -> text or value; None counts as not said.
-        model: what settings there are.
-        name: what the user calls a setting here, such as `--rate-per-s`.
-        compound: the settings that are lists or mappings; their text is read as YAML.
+        said: setting -> value.
+        prefix: what a setting's name begins with here: `IMPORTER_` or `--`.
+        nothing: what the place as a whole is called.
+        wrong: lines about values that could not be read at all.
     """
-    wrong: list[str] = []
-    given: dict[str, object] = {}
-    for key, value in said.items():
-        if isinstance(value, str) and key in compound:
-            try:
-                given[key] = parse(value, SettingsError, name(key)).value
-            except SettingsError as exc:
-                wrong.append(exc.message)
-        elif value is not None:
-            given[key] = value
-    try:
-        return Layer(_given(model.model_validate(given)), wrong)
-    except ValidationError as exc:
-        for mistake in found_in(exc, model.model_fields):
-            key, rest = (str(mistake.path[0]), mistake.path[1:]) if mistake.path else ("", ())
-            inner = f"{spelled(rest)}: " if rest else ""
-            wrong.append(f"{name(key)}: {inner}{mistake.message}")
-        return Layer({}, wrong)
+
+    def __init__(
+        self, said: Mapping[str, Any], prefix: str, nothing: str, wrong: Sequence[str] = ()
+    ) -> None:
+        super().__init__(Path.cwd(), said)
+        self._prefix, self._nothing, self._wrong = prefix, nothing, wrong
+
+    def describe(self, mistakes: Sequence[Mistake]) -> list[str]:
+        """`--flag: what is wrong`, with the rest of the path where it lies deeper."""
+        lines = [*self._wrong]
+        for mistake in mistakes:
+            name = self._nothing
+            if mistake.path:
+                name = _written(self._prefix, str(mistake.path[0]))
+            inner = spelled(mistake.path[1:])
+            lines.append(f"{name}: {f'{inner}: ' if inner else ''}{mistake.message}")
+        return lines
 
 
-def _given(settings: BaseModel) -> Mapping[str, object]:
-    """What was said, without the defaults."""
-    return {key: getattr(settings, key) for key in settings.model_fields_set}
+class _Variables(EnvSettingsSource):
+    """The `IMPORTER_*` variables; lists and mappings are written as YAML in them."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        super().__init__(LoadedSettings)
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """The value of a list or mapping."""
+        del field
+        return _decoded(field_name, value, PREFIX, self.wrong)
 
 
-def _secret(key: str) -> bool:
-    """Whether a key would hold a secret."""
-    return key.casefold().replace("-", "_") in _SECRETS
+class LoadedSettings(BaseSettings, Settings):
+    """Settings as `load_settings` found them; validated once, whatever their sources.
 
+    Args:
+        sources: the strongest first.
+        folder: where importer.yaml lies, else the current folder.
+        file: the importer.yaml that was read, or None.
+        flags: what the command line said.
+    """
 
-def misspelled_variables(keys: Iterable[str]) -> list[str]:
-    """A line for each `IMPORTER_*` variable that is no setting but looks like one."""
-    names = list(keys)
-    variables = [variable(name) for name in names]
-    close = {stranger: near(stranger, variables, 0.85) for stranger in strangers(names)}
-    return [
-        f"{stranger}: there is no such setting; did you mean `{meant}`?"
-        for stranger, meant in close.items()
-        if meant
-    ]
-
-
-def variable(key: str) -> str:
-    """The environment variable of a setting."""
-    return f"{PREFIX}{key}".upper() if key else "the environment"
-
-
-def flag(key: str) -> str:
-    """The command line's flag of a setting."""
-    return f"--{key.replace('_', '-')}" if key else "the flags"
-
-
-def placed(values: Mapping[str, object], base: Path) -> dict[str, object]:
-    """The same values, with paths taken from `base`."""
-    found = dict(values)
-    for key in ("templates", "desk", "hmac_key_file", "log_file", "metrics_file"):
-        if isinstance(path := found.get(key), Path):
-            found[key] = base / path.expanduser()
-    if isinstance(url := found.get("ledger"), str):
-        scheme, _, rest = url.partition(":///")
-        if scheme.startswith("sqlite") and rest and not rest.startswith((":", "/", "file:")):
-            found["ledger"] = f"{scheme}:///{base / rest}"
-    return found
-
-
-FILE_NAME: Final = "importer.yaml"
-
-IN_AN_INBOX: Final = frozenset(
-    (
-        *("base_url", "hmac_key_file", "desk", "log_file", "metrics_file"),
-        *("notify", "mail_to", "mail_from", "smtp", "smtp_security", "smtp_user"),
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, validate_default=False
     )
-)
-"""What no file in an inbox may set: where secrets and messages go, and what is the night's own."""
+
+    def __init__(
+        self,
+        sources: Sequence[_Source],
+        folder: Path,
+        file: Path | None,
+        flags: Mapping[str, object],
+    ) -> None:
+        super().__init__(sources=tuple(sources))
+        self._folder, self._file, self._flags = folder, file, flags
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The sources that were passed in."""
+        del settings_cls
+        sources: tuple[PydanticBaseSettingsSource, ...] = init_settings.init_kwargs["sources"]
+        return sources
 
 
 def load_settings(
     config: Path | None,
     flags: Mapping[str, object],
-    over: Sequence[Path] = (),
-    main_only: frozenset[str] = IN_AN_INBOX,
+    inbox_files: Sequence[InboxFile] = (),
+    folder: str = "",
 ) -> Settings:
     """Read the settings.
 
-    A relative path is taken from the folder of importer.yaml when it stands there or is a default,
-    and from the current folder when environment or command line give it.
+    Flags go before the environment, that before the main file's `folders:`, then the inbox's
+    files, the last one first, and the main file. Mappings such as `columns` are merged. A relative
+    path is taken from the folder of importer.yaml if it stands there or is a default, and from the
+    current folder if environment or command line give it.
 
     Args:
-        config: the settings file; None takes `importer.yaml` of the current folder where there
-            is one.
+        config: the settings file; None takes `importer.yaml` of the current folder if there is
+            one.
         flags: what the command line says, under the settings' names; None counts as not said.
-        over: further files, each over the ones before it; what they do not say stays.
-        main_only: settings that these further files may not set.
+        inbox_files: files of an inbox, each stronger than the ones before it; what they may set is
+            limited to `ALLOWED_IN_INBOX`.
+        folder: subfolder of the inbox; takes its part of the main file's `folders:`.
 
     Raises:
-        SettingsError: something is unknown or wrong; its text has a line for each.
+        SettingsError: something is unknown or wrong; its text has a line for each mistake.
     """
     here = Path.cwd()
-    file = config if config is not None else Path(FILE_NAME)
-    document = read_yaml(file, SettingsError) if config is not None or file.is_file() else None
+    path = config if config is not None else Path(FILE_NAME)
     given = {name: value for name, value in flags.items() if value is not None}
-    place = Place(here, None, given)
-    if document is not None:
-        place = Place((here / file).parent, here / file, given)
-    files = [from_file(document, Settings)]
-    files += [from_file(read_yaml(each, SettingsError), Settings, main_only) for each in over]
-    said = (
-        from_text(variables(Settings.model_fields), Settings, variable, _COMPOUND),
-        from_text(flags, Settings, flag, _COMPOUND),
-    )
-    layers = (*files, *said)
-    bases = (place.folder, *((here / each).parent for each in over), here, here)
-    wrong = [
-        *(mistake for layer in files for mistake in layer.wrong),
-        *misspelled_variables(Settings.model_fields),
-        *(mistake for layer in said for mistake in layer.wrong),
+    base, file, files = here, None, list[_Source]()
+    if config is not None or path.is_file():
+        document = read_yaml(path, SettingsError)
+        base, file = (here / path).parent, here / path
+        files.append(YamlSource(document, base))
+        files += _inbox_sources(inbox_files)
+        if folder:
+            files.append(YamlSource(document, base, ("folders", folder)))
+    else:
+        files += _inbox_sources(inbox_files)
+    variables, flag_faults = _Variables(), list[str]()
+    from_environment = variables()
+    if "folders" in from_environment:
+        variables.wrong.append(f"{PREFIX}FOLDERS: can only be set in importer.yaml")
+    read_flags = {
+        name: _decoded(name, value, "--", flag_faults) if _is_compound(name) else value
+        for name, value in given.items()
+    }
+    said = [
+        TextSource(from_environment, PREFIX, "the environment", variables.wrong),
+        TextSource(read_flags, "--", "the flags", flag_faults),
     ]
-    if wrong:
+    sources = [*files, *said]
+    settings, mistakes = None, dict[int, list[Mistake]]()
+    try:
+        defaults = TextSource(
+            {key: _placed(key, value, base) for key, value in _DEFAULT_PLACES.items()}, "", ""
+        )
+        settings = LoadedSettings((*reversed(sources), defaults), base, file, given)
+    except ValidationError as exc:
+        for mistake in found_in(exc, Settings.model_fields):
+            mistakes.setdefault(_source_of(mistake, sources), []).append(mistake)
+    lines = [source.describe(mistakes.get(each, ())) for each, source in enumerate(sources)]
+    wrong = [
+        *(line for each in lines[: len(files)] for line in each),
+        *_misspelled_variables(),
+        *(line for each in lines[len(files) :] for line in each),
+    ]
+    if wrong or settings is None:
         raise SettingsError("\n".join(wrong))
-    values = placed(
-        {
-            "ledger": "sqlite:///importer.db",
-            "templates": Path("templates"),
-            "desk": Path("desk"),
-        },
-        place.folder,
-    )
-    for layer, base in zip(layers, bases, strict=True):
-        for one, other in (("campaign", "external_campaign"), ("external_campaign", "campaign")):
-            if one in layer.values:
-                values.pop(other, None)
-        values.update(placed(layer.values, base))
-    return Settings.model_validate(values, context=place)
+    return settings
 
 
-_COMPOUND: Final = frozenset(
-    {"columns", "severity", "id_paths", "duplicate_statuses", "duplicate_texts", "mail_to"}
-)
+def _inbox_sources(files: Sequence[InboxFile]) -> list[_Source]:
+    return [
+        YamlSource(read_yaml(each.path, SettingsError), each.path.absolute().parent, inbox=each)
+        for each in files
+    ]
+
+
+def _source_of(mistake: Mistake, sources: Sequence[_Source]) -> int:
+    """The source that a mistake is in: the strongest that says the value, or the whole's keys."""
+    strongest = range(len(sources) - 1, -1, -1)
+    if mistake.path:
+        return next((each for each in strongest if sources[each].says(mistake.path)), 0)
+    words = set(mistake.message.replace(";", " ").split())
+    return max(strongest, key=lambda each: len(words & sources[each].said.keys()))
+
+
+def _refused(key: str, value: object, inbox: InboxFile | None) -> Iterator[Mistake]:
+    """What a file may not say; the rest is validated with the other sources."""
+    if key.casefold().replace("-", "_") in _SECRETS:
+        yield Mistake((key,), _NO_SECRETS, at_key=True)
+    elif inbox is not None and key in Settings.model_fields and key not in ALLOWED_IN_INBOX:
+        yield Mistake((key,), _NOT_IN_INBOX, at_key=True)
+    elif message := _wrong_type(key, value):
+        yield Mistake((key,), message)
+    elif inbox is not None and key == "severity" and isinstance(value, dict):
+        for code, severity in value.items():
+            if _is_laxer(code, severity, inbox.severities):
+                yield Mistake((key, code), "an inbox can only make a severity stricter")
+    elif key == "folders" and isinstance(value, dict):
+        yield from _wrong_folders(value)
+
+
+def _wrong_folders(folders: Mapping[str, object]) -> Iterator[Mistake]:
+    """Unknown keys in the settings of folders; their values are validated when they are used."""
+    known = Settings.model_fields.keys() - {"folders"}
+    for folder, said in folders.items():
+        for key in said if isinstance(said, dict) else ():
+            if key not in known:
+                meant = near(key, known)
+                hint = f"; did you mean `{meant}`?" if meant else ""
+                path = ("folders", folder, key)
+                yield Mistake(path, f"there is no such key{hint}", at_key=True)
+
+
+def _is_laxer(code: str, severity: object, main: Mapping[Code, Severity]) -> bool:
+    try:
+        known = Code(code)
+        now = main.get(known, WORDS[known].severity)
+        return _STRICTNESS.index(Severity(str(severity))) < _STRICTNESS.index(now)
+    except ValueError:  # no such code or severity, which validation reports
+        return False
+
+
+_PLAIN_KINDS: Final = {
+    bool: "must be true or false",
+    int: "must be a whole number",
+    float: "must be a number",
+}
+
+
+def _wrong_type(key: str, value: object) -> str:
+    """Text for a number, or a switch that is none: a file has types, unlike the environment."""
+    setting = Settings.model_fields.get(key)
+    if setting is None or any(isinstance(each, BeforeValidator) for each in setting.metadata):
+        return ""
+    kinds = [each for each in get_args(setting.annotation) if each is not NoneType]
+    kind = kinds[0] if len(kinds) == 1 else setting.annotation
+    message = _PLAIN_KINDS.get(kind, "") if isinstance(kind, type) else ""
+    if kind is bool:
+        return "" if isinstance(value, bool) else message
+    return message if isinstance(value, bool | str) else ""
+
+
+def _is_compound(key: str) -> bool:
+    """Whether a setting is a list or a mapping."""
+    setting = Settings.model_fields.get(key)
+    kind = getattr(setting.annotation, "__origin__", None) if setting is not None else None
+    return kind in {dict, tuple}
+
+
+def _decoded(key: str, value: object, prefix: str, wrong: list[str]) -> Any:
+    """A list or mapping that is written as YAML; what cannot be read is noted and left out."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value, SettingsError, _written(prefix, key)).value
+    except SettingsError as exc:
+        wrong.append(exc.message)
+        return Settings.model_fields[key].get_default(call_default_factory=True)
+
+
+def _written(prefix: str, key: str) -> str:
+    """A setting's name as environment or command line have it."""
+    return f"--{key.replace('_', '-')}" if prefix == "--" else f"{prefix}{key}".upper()
+
+
+def _misspelled_variables() -> list[str]:
+    """A line for each `IMPORTER_*` variable that is no setting but looks like one."""
+    known = [_written(PREFIX, name) for name in Settings.model_fields]
+    close = {name: near(name, known, 0.85) for name in unknown_variables(known)}
+    return [
+        f"{name}: there is no such setting; did you mean `{meant}`?"
+        for name, meant in close.items()
+        if meant
+    ]
+
+
+def _placed(key: str, value: Any, base: Path) -> Any:
+    """A path taken from `base`; any other value as it is."""
+    if key in _PATHS and isinstance(value, str | Path):
+        return base / Path(value).expanduser()
+    if key == "ledger" and isinstance(value, str):
+        scheme, _, rest = value.partition(":///")
+        if scheme.startswith("sqlite") and rest and not rest.startswith((":", "/", "file:")):
+            return f"{scheme}:///{base / rest}"
+    return value

@@ -20,7 +20,7 @@ import pytest
 
 from importer.ledger import Ledger
 from importer.nightly.clock import Stop
-from importer.nightly.inbox_settings import Places
+from importer.nightly.inbox_settings import InboxSettings
 from importer.nightly.night import play
 from importer.nightly.notifications import page_given_back, tell
 from importer.nightly.ownership import NAME
@@ -296,9 +296,9 @@ class FarBed(Bed):
         return self.places.root
 
     @property
-    def places(self) -> Places:
+    def places(self) -> InboxSettings:
         """The inbox with its settings."""
-        return rooted(self.far.address, Places(Path(), self.desk.folder / "importer.yaml"))
+        return rooted(self.far.address, InboxSettings(Path(), self.desk.folder / "importer.yaml"))
 
     def opened(self, stop: Stop | None = None) -> RemoteInbox:
         """The inbox as a night opens it."""
@@ -313,7 +313,7 @@ class FarBed(Bed):
         stop = stop or Stop(0.0)
         inbox = self.made(self.opened(stop))
         night = play(self.places, self.clock, stop, inbox)
-        self.faults = tell(night, self.places.settings(), self.inbox, self.sleeps.append)
+        self.faults = tell(night, self.places.load(), self.inbox, self.sleeps.append)
         self.faults += page_given_back(inbox, self.clock.now())
         return night
 

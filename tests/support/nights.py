@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from importer.nightly.clock import Stop
-from importer.nightly.inbox_settings import Places
+from importer.nightly.inbox_settings import InboxSettings
 from importer.nightly.night import play
 from importer.nightly.notifications import tell
 from tests.support.desk import Desk
@@ -98,9 +98,9 @@ class Bed:
         return self.desk.folder / self.folder
 
     @property
-    def places(self) -> Places:
+    def places(self) -> InboxSettings:
         """The inbox with its settings."""
-        return Places(self.inbox, self.desk.folder / "importer.yaml")
+        return InboxSettings(self.inbox, self.desk.folder / "importer.yaml")
 
     def arrive(self, name: str, text: str | bytes) -> Path:
         """Puts a file into the inbox."""
@@ -112,10 +112,20 @@ class Bed:
         usual = [line for line in SETTINGS.splitlines() if line.partition(":")[0] not in over]
         self.desk.write("importer.yaml", "\n".join([*usual, f"base_url: {base_url}", more]))
 
+    def folder_settings(self, folder: str, **chosen: object) -> None:
+        """Writes what the main importer.yaml says of a subfolder; nothing chosen is nothing said.
+
+        Other folders are no longer mentioned.
+        """
+        path = self.desk.folder / "importer.yaml"
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("folders:")]
+        said = [f"folders: {json.dumps({folder: chosen})}"] if chosen else []
+        self.desk.write("importer.yaml", "\n".join([*lines, *said]))
+
     def night(self, stop: Stop | None = None) -> NightReport:
         """Plays a night, and what the morning sees of it."""
         night = play(self.places, self.clock, stop or Stop(0.0))
-        settings = self.places.settings()
+        settings = self.places.load()
         self.faults = tell(night, settings, self.inbox, self.sleeps.append)
         return night
 

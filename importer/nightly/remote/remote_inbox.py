@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from importer.errors import ImporterError
     from importer.nightly.clock import Clock, Stop
-    from importer.nightly.inbox_settings import Places
+    from importer.nightly.inbox_settings import InboxSettings
     from importer.nightly.ownership import Mark
 
 
@@ -334,7 +334,7 @@ def folder_of(path: str) -> str:
     return "/".join(parts[1:] if parts and parts[0] in {HELD, FAILED} else parts)
 
 
-def rooted(inbox: str, places: Places) -> Places:
+def rooted(inbox: str, places: InboxSettings) -> InboxSettings:
     """The places of an inbox, which are those of its desk where it lies elsewhere.
 
     Args:
@@ -348,10 +348,10 @@ def rooted(inbox: str, places: Places) -> Places:
     if not is_remote(inbox):
         return replace(places, root=Path(inbox).resolve())
     desk = places.main().desk / Address.of(inbox).folder_name
-    return replace(places, root=desk, elsewhere=True)
+    return replace(places, root=desk, remote=True)
 
 
-def opened(inbox: str, places: Places, clock: Clock, stop: Stop) -> Inbox:
+def opened(inbox: str, places: InboxSettings, clock: Clock, stop: Stop) -> Inbox:
     """The inbox itself; nothing is connected to yet.
 
     Args:
@@ -363,7 +363,7 @@ def opened(inbox: str, places: Places, clock: Clock, stop: Stop) -> Inbox:
     return opened_remote(inbox, places, clock, stop) if is_remote(inbox) else Inbox(places.root)
 
 
-def opened_remote(inbox: str, places: Places, clock: Clock, stop: Stop) -> RemoteInbox:
+def opened_remote(inbox: str, places: InboxSettings, clock: Clock, stop: Stop) -> RemoteInbox:
     """The same for an address alone."""
     settings = places.main()
     store = Store(
@@ -400,7 +400,7 @@ def try_remote(inbox: RemoteInbox) -> str:
     return f"{inbox.name} can be listed, read, written to and deleted from; {said}"
 
 
-def release_remote(file: str, places: Places, clock: Clock, stop: Stop) -> Path:
+def release_remote(file: str, places: InboxSettings, clock: Clock, stop: Stop) -> Path:
     """Puts a held file in front of the next night; where it lies on the desk then.
 
     Its original stays in `held/` until that night is through with it.
@@ -432,7 +432,7 @@ def release_remote(file: str, places: Places, clock: Clock, stop: Stop) -> Path:
         entry = inbox.store.entry(path)
         if entry is None:
             raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
-        settings, folder = places.settings(folder_of(path)), folder_of(path)
+        settings, folder = places.load(folder_of(path)), folder_of(path)
         folder_belongs(inbox, folder, settings.ledger, inbox.ledger, now)
         claim = inbox.claim_of(path, entry.version)
         with Ledger.open(inbox.ledger) as ledger:

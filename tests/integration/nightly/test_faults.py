@@ -126,7 +126,7 @@ def test_a_crash_between_the_last_answer_and_the_move(bed: Bed, sandbox: Sandbox
     done, working = bed.inbox / file.place, bed.inbox / "working/a.csv"
     done.rename(working)
     assert not path.exists()
-    with Ledger.open(bed.places.settings().ledger) as ledger:
+    with Ledger.open(bed.places.load().ledger) as ledger:
         last = ledger.nights.of_folder("", [FileEnding.DONE], 1)[0]
         facts = {name: getattr(last, name) for name in NightFile.__slots__}
         ledger.nights.write(NightFile(**{**facts, "ending": FileEnding.WAITING.value}))
@@ -159,7 +159,7 @@ def test_sigterm_while_it_sends(bed: Bed, sandbox: Sandbox) -> None:
     assert "told to stop" in out
     sent = len(sandbox.journal)
     assert 0 < sent < 30
-    with Ledger.open(bed.places.settings().ledger) as ledger:
+    with Ledger.open(bed.places.load().ledger) as ledger:
         assert ledger.doubts.list() == ()
     sandbox.set_faults("")
     bed.night()

@@ -24,9 +24,9 @@ SETTINGS = {
     "not YAML": ("campaign: [\n", "importer.yaml:"),
     "not text": (b"\xff\xfe\x00", "importer.yaml"),
     "a list": ("- campaign\n", "importer.yaml"),
-    "a wrong value": ("quiet_s: soon\n", "quiet_s"),
-    "another API": ("base_url: https://example.org/v1\n", "belongs into the main settings"),
-    "other readers": ("mail_to: [a@example.org]\n", "mail_to: belongs into the main settings"),
+    "a wrong value": ("default_country: soon\n", "default_country"),
+    "another API": ("base_url: https://example.org/v1\n", "cannot be set in an inbox"),
+    "other readers": ("mail_to: [a@example.org]\n", "mail_to: cannot be set in an inbox"),
 }
 
 
@@ -53,17 +53,17 @@ def test_broken_settings_of_a_subfolder(
     assert len(sandbox.journal) == 4
 
 
-@pytest.mark.parametrize("more", ["templates: nowhere\n", "meeting: elsewhere\n"])
-def test_templates_that_are_missing(bed: Bed, sandbox: Sandbox, more: str) -> None:
+@pytest.mark.parametrize("key", ["templates", "meeting"])
+def test_templates_that_are_missing(bed: Bed, sandbox: Sandbox, key: str) -> None:
     """Its files wait with the name of the template; nothing is sent with another one."""
-    bed.arrive("acme/importer.yaml", more)
+    bed.folder_settings("acme", **{key: "nowhere"})
     bed.arrive("acme/a.csv", people(0, 2))
     bed.arrive("other/a.csv", people(2, 2))
     night = bed.night()
     assert endings(night) == {"acme": FileEnding.WAITING, "other": FileEnding.DONE}
     assert "there is no meeting template" in night.files[0].reason
     assert "See to what keeps working/acme/a.csv waiting: " in night.todo[0]
-    bed.arrive("acme/importer.yaml", "")
+    bed.folder_settings("acme")
     assert endings(bed.night()) == {"acme": FileEnding.DONE}
     assert len(sandbox.journal) == 4
 

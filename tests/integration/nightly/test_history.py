@@ -107,7 +107,7 @@ def test_what_was_released_and_imported_needs_nobody(bed: Bed, sandbox: Sandbox)
 
 def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed) -> None:
     """Its ledger shows the nights in which it had files, and how they ended."""
-    bed.arrive("acme/importer.yaml", "ledger: sqlite:///../../acme.db\n")
+    bed.folder_settings("acme", ledger="sqlite:///acme.db")
     bed.arrive("acme/a.csv", people(0, 2))
     bed.arrive("b.csv", people(2, 2))
     night = bed.night()

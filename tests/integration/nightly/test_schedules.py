@@ -96,7 +96,7 @@ def test_the_cron_job_finds_what_it_needs(bed: Bed, monkeypatch: pytest.MonkeyPa
     assert secrets in {each["mountPath"] for each in container["volumeMounts"]}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    settings = bed.places.settings()
+    settings = bed.places.load()
     assert settings.ledger == f"sqlite:///{volume}/importer.db"
     assert str(settings.templates) == f"{volume}/templates"
     assert container["args"][1] == f"{volume}/inbox"

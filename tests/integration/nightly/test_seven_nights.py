@@ -119,7 +119,7 @@ def test_seven_nights(  # noqa: PLR0915 - one story
         assert dated == {f"{day}.csv" for day in weekdays}
         rest = {path for path in bed.lies() if "done/" not in path}
         assert rest == {"held/friday.csv", "held/sunday.csv", "later.csv.filepart"}
-        with Ledger.open(bed.places.settings().ledger) as ledger:
+        with Ledger.open(bed.places.load().ledger) as ledger:
             counts = sum(
                 (Counter(ledger.runs.states(run.id)) for run in ledger.runs.list()), Counter()
             )

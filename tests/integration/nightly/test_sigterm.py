@@ -98,7 +98,7 @@ def finished(bed: Bed, sandbox: Sandbox) -> None:
     written_to = Counter(entry["phoneNumber"] for entry in sandbox.journal)
     assert len(written_to) == COUNT == written_to.total()
     assert [path for path in bed.lies() if "done/" in path] == list(bed.lies())
-    with Ledger.open(bed.places.settings().ledger) as ledger:
+    with Ledger.open(bed.places.load().ledger) as ledger:
         assert ledger.doubts.list() == ()
 
 

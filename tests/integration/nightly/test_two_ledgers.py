@@ -172,11 +172,11 @@ def test_a_copy_for_a_subfolder_is_a_ledger_of_its_own(bed: Bed, sandbox: Sandbo
     bed.night()
     for end in ("", ".key"):
         shutil.copy(bed.desk.folder / f"importer.db{end}", bed.desk.folder / f"other.db{end}")
-    bed.arrive("acme/importer.yaml", f"ledger: sqlite:///{bed.desk.folder}/other.db\n")
+    bed.folder_settings("acme", ledger=own_ledger(bed, "other"))
     bed.arrive("acme/second.csv", people(2, 3))
     assert bed.night().rows["created"] == 3
     assert marked(bed.inbox / "acme") != marked(bed.inbox)
-    (bed.inbox / "acme" / "importer.yaml").unlink()
+    bed.folder_settings("acme")
     bed.arrive("acme/again.csv", people(2, 3) + "\n")
     assert ends(bed) == {"acme": FileEnding.WAITING}
     assert len(sandbox.journal) == 5
@@ -217,21 +217,21 @@ def ends(bed: Bed) -> dict[str, FileEnding]:
 
 
 def own_ledger(bed: Bed, name: str = "acme") -> str:
-    """Settings of a subfolder that has one."""
-    return f"ledger: sqlite:///{bed.desk.folder}/{name}.db\n"
+    """URL of a ledger for one subfolder."""
+    return f"sqlite:///{bed.desk.folder}/{name}.db"
 
 
 def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> None:
     """It has its own mark; with another ledger its files wait, and the others go on."""
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     bed.arrive("acme/list.csv", people(0, 3))
     bed.arrive("other/list.csv", people(3, 1))
     assert ends(bed) == {"acme": FileEnding.DONE, "other": FileEnding.DONE}
     own = marked(bed.inbox / "acme")
-    assert own == id_of(bed.places.settings("acme").ledger) != marked(bed.inbox)
+    assert own == id_of(bed.places.load("acme").ledger) != marked(bed.inbox)
     assert not (bed.inbox / "other" / NAME).exists()
     for text in ("", own_ledger(bed, "third")):  # the main one, and a new one
-        bed.arrive("acme/importer.yaml", text)
+        bed.folder_settings("acme", **({"ledger": text} if text else {}))
         bed.arrive("acme/list.csv", people(0, 3))
         bed.arrive("other/more.csv", people(5 if text else 4, 1))
         night = bed.night()
@@ -244,7 +244,7 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> Non
         assert "WRONG mark of acme" in bed.desk("doctor", "inbox").out
     assert max(phones(sandbox).values()) == 1
     assert len(sandbox.journal) == 6
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     assert {file.ending for file in bed.night().files} == {FileEnding.SEEN}  # from working/
     assert "ok    mark of acme" in bed.desk("doctor", "inbox").out
     assert max(phones(sandbox).values()) == 1
@@ -252,7 +252,7 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> Non
 
 def test_a_subfolders_file_from_an_earlier_night(bed: Bed, sandbox: Sandbox) -> None:
     """It was claimed and half sent, and then its ledger changed: it waits for its own."""
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     bed.arrive("acme/list.csv", people(0, 20))
     sandbox.set_faults("slow:1:30")
     process = bed.desk.process(*NIGHTLY)
@@ -263,14 +263,14 @@ def test_a_subfolders_file_from_an_earlier_night(bed: Bed, sandbox: Sandbox) -> 
     sandbox.set_faults("")
     sent = len(sandbox.journal)
     assert bed.lies() == {"working/acme/list.csv"}
-    bed.arrive("acme/importer.yaml", "")
+    bed.folder_settings("acme")
     bed.arrive("other/list.csv", people(20, 1))
     night = bed.night()
     assert [file.ending for file in night.files] == [FileEnding.WAITING, FileEnding.DONE]
     assert f"{bed.inbox}/acme belongs to ledger" in night.files[0].reason
     assert len(sandbox.journal) == sent + 1
     assert "working/acme/list.csv" in bed.lies()
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     assert ends(bed) == {"acme": FileEnding.DONE}
     assert phones(sandbox) == everybody(21)
 
@@ -279,7 +279,7 @@ def test_a_subfolder_that_leaves_the_main_ledger(bed: Bed, sandbox: Sandbox) -> 
     """A new ledger does not know whom the main one reached: its files wait; a copy does."""
     bed.arrive("acme/list.csv", people(0, 2))
     assert ends(bed) == {"acme": FileEnding.DONE}
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     bed.arrive("acme/list.csv", people(0, 2))
     (file,) = bed.night().files
     assert file.ending is FileEnding.WAITING
@@ -294,13 +294,13 @@ def test_a_subfolder_that_leaves_the_main_ledger(bed: Bed, sandbox: Sandbox) -> 
 
 def test_releasing_in_a_subfolder(bed: Bed, sandbox: Sandbox) -> None:
     """What its own ledger held, no other one lets go."""
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     bed.arrive("acme/list.csv", people(0, 2) + "Ada,,Chef\n" * 3)
     assert ends(bed) == {"acme": FileEnding.HELD}
-    bed.arrive("acme/importer.yaml", "")
+    bed.folder_settings("acme")
     said = refused(bed, "release", "inbox/held/acme/list.csv")
     assert f"{bed.inbox}/acme belongs to ledger" in said
-    bed.arrive("acme/importer.yaml", own_ledger(bed))
+    bed.folder_settings("acme", ledger=own_ledger(bed))
     assert bed.desk("release", "inbox/held/acme/list.csv").code == Exit.OK
     assert ends(bed) == {"acme": FileEnding.DONE}
     assert phones(sandbox) == everybody(2)

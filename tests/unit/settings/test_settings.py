@@ -198,6 +198,7 @@ concurrency: 2.5
         ("severity: {opted-out: info}\n", "opted-out must stay an error"),
         ("duplicate_statuses: [500]\n", "duplicate_statuses[0]: must be at most 499"),
         ("id_paths: []\n", "must hold at least 1"),
+        ("round: ' '\n", "must not be blank; name the round, or leave it out"),
         ("rate_per_s: 5\n\tround: x\n", "importer.yaml:2:1: a tab cannot indent"),
     ],
 )
@@ -228,12 +229,15 @@ def test_mistakes_of_environment_and_flags_name_variable_and_flag(
     monkeypatch.setenv("IMPORTER_CONCURRENCY", "many")
     monkeypatch.setenv("IMPORTER_COLUMNS", "{Tel: phone")
     monkeypatch.setenv("IMPORTER_RATE_PERS", "5")
+    monkeypatch.setenv("IMPORTER_FOLDERS", "{acme: {round: two}}")
     monkeypatch.setenv("IMPORTER_SERVICE_HOST", "10.0.0.1")
-    assert refused("canary: -1\n", {"rate_per_s": "fast", "colums": "x"}) == [
+    assert refused("canary: -1\n", {"rate_per_s": "fast", "round": " ", "colums": "x"}) == [
         "importer.yaml:1:9: canary: must be at least 0",
         "IMPORTER_RATE_PERS: there is no such setting; did you mean `IMPORTER_RATE_PER_S`?",
         "IMPORTER_COLUMNS:1:1: the `{` that opens here is not closed where it should be.",
+        "IMPORTER_FOLDERS: can only be set in importer.yaml",
         "IMPORTER_CONCURRENCY: must be a whole number",
+        "--round: must not be blank; name the round, or leave it out",
         "--rate-per-s: must be a number",
         "--colums: there is no such key; did you mean `columns`?",
     ]
