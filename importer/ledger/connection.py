@@ -237,7 +237,7 @@ def _server(url: URL) -> Engine:
     except ImportError as error:
         raise LedgerError(
             "A ledger on PostgreSQL needs a driver that is not installed.",
-            "Install it with `pip install 'importer[postgres]'`.",
+            "Install it with `pip install '.[postgres]'`.",
         ) from error
 
 

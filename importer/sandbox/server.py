@@ -22,7 +22,7 @@ try:
     from importer.sandbox.wire import TransportProtocol
 except ImportError as exc:
     message = f"The sandbox needs a package that is not installed ({exc.name})."
-    raise ConfigurationError(message, "Install the extra: pip install 'importer[web]'") from exc
+    raise ConfigurationError(message, "Install the extra: pip install '.[web]'") from exc
 
 
 HOST: Final = "127.0.0.1"

@@ -93,7 +93,7 @@ class ObjectFiles:
                 scheme = self.address.scheme
                 raise RemoteFault(
                     f"{scheme}:// inboxes need more than is installed.",
-                    f"pip install 'importer[{EXTRAS[scheme]}]'",
+                    f"pip install '.[{EXTRAS[scheme]}]'",
                 ) from exc
         return self._system
 

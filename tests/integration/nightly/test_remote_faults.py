@@ -378,7 +378,7 @@ def test_the_doctor_and_credentials(
     said = wrong(bed, far_s3.address)
     assert "There are no credentials for s3://" in said
     assert "AWS_PROFILE" in said
-    assert "pip install 'importer[gs]'" in wrong(bed, "gs://bucket/inbox")
+    assert "pip install '.[gs]'" in wrong(bed, "gs://bucket/inbox")
 
 
 def test_no_secret_in_an_address(bed: FarBed) -> None:

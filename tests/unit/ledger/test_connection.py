@@ -149,7 +149,7 @@ def test_a_missing_driver() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert said.stdout.startswith("LedgerError")
-    assert "importer[postgres]" in said.stdout
+    assert "pip install '.[postgres]'" in said.stdout
 
 
 # ---- what is no ledger --------------------------------------------------------------------------

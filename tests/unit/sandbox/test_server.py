@@ -120,7 +120,7 @@ def test_the_missing_extra_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert "importer[web]" in done.stdout
+    assert "pip install '.[web]'" in done.stdout
     assert done.stderr == ""
 
 
