@@ -1,6 +1,9 @@
-"""The road: `prepare()` reads, checks and plans; `deliver()` sends, records and reports.
+"""Send a plan: Plan -> RunReport. Resume a run, look up its doubts, refresh what came of it.
 
-`prepare()` stands in a module of its own, so that a check starts without what only sending needs.
+    deliver:  ledger.begin -> look up doubts -> send -> look up doubts -> send what was absent
+    resume:   the same for a run that has begun; it sends nothing that may have been sent
+
+Everything runs under the ledger's lock, in one event loop.
 """
 
 from __future__ import annotations
@@ -18,72 +21,127 @@ from importer.planning.payload import planned_rows, submissions
 from importer.preflight import exit_of_run, same_plan
 from importer.prepare import prepare
 from importer.sending.circuit_breaker import Ending
-from importer.sending.delivery import Delivery
+from importer.sending.run_options import SILENT
+from importer.sending.sender import ReconcileReport, RefreshReport, Sender, refresh_statuses
 from schemas.codes import WORDS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from importer.ledger import Ledger
     from importer.ledger.records import Run
     from importer.model import Plan
-    from importer.planning.history import History
-    from importer.sending.delivery import Order
+    from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
 
-__all__ = ["deliver", "prepare", "report_of", "resume"]
+__all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
 
 
-_ROUNDS: Final = 2
-"""How often a run sends again what was proved absent."""
+_ROUNDS: Final = 3
+"""Rounds of sending in a run: what is absent again and again is left to a later resume."""
 
 
-def deliver(plan: Plan, settings: Settings, order: Order) -> RunReport:
-    """Sends what is ready, under the ledger's lock, and says what became of it.
+def deliver(
+    plan: Plan, settings: Settings, options: RunOptions, observer: Observer = SILENT
+) -> RunReport:
+    """Send the ready rows of a plan, and report how each submission stands.
+
+    Args:
+        plan: as `prepare` made it.
+        settings: the ones it was made with.
+        options: credentials, limit and signals.
+        observer: hears what happens.
 
     Raises:
-        LedgerError: somebody else holds the ledger, or it fails; nothing more is sent then.
+        LedgerError: another process holds the ledger, or it fails; nothing more is sent then.
     """
     with open_and_lock(
         settings.ledger,
-        order.command,
+        options.command,
         settings.ledger_wait_s,
         create=True,
-        on_commit=order.on_commit,
+        on_commit=observer.on_commit,
     ) as ledger:
-        history = writing(ledger, settings, order.credentials.organization_id)
-        plan = history.applied_to(plan, settings)  # again: a run may have ended meanwhile
+        history = writing(ledger, settings, options.credentials.organization_id)
+        plan = history.applied_to(plan, settings)  # again: another run may have ended since
         new = NewRun(plan.hash, _files(plan), history.noted(settings), settings.retry_rejected)
         run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
-        return _delivered(plan, ledger.runs.find(run), history, settings, order)
+        opening = Sender.open(run, history, settings, options, observer)
+        return _run(plan, run, ledger, opening)
 
 
-def resume(name: str | None, settings: Settings, order: Order) -> RunReport:
-    """Goes on with a run where it stopped; sends nothing again that may have been sent.
+def resume(
+    run_id: str | None, settings: Settings, options: RunOptions, observer: Observer = SILENT
+) -> RunReport:
+    """Continue a run where it stopped; nothing is sent again that may have been sent.
 
     Args:
-        name: id of the run, or its beginning; the newest where None.
+        run_id: id of the run, or its beginning; None for the newest.
         settings: the same as then, as far as they shape bodies.
-        order: how.
+        options: credentials, limit and signals.
+        observer: hears what happens.
 
     Raises:
-        UsageError: there is no such run, or its files or settings are no longer what they were.
+        UsageError: there is no such run, or its files or settings have changed.
+        LedgerError: another process holds the ledger, or it fails.
     """
     with open_and_lock(
-        settings.ledger, order.command, settings.ledger_wait_s, on_commit=order.on_commit
+        settings.ledger, options.command, settings.ledger_wait_s, on_commit=observer.on_commit
     ) as ledger:
-        run = ledger.runs.find(name)
-        history = writing(ledger, settings, order.credentials.organization_id)
+        run = ledger.runs.find(run_id)
+        history = writing(ledger, settings, options.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
         ledger.runs.reopen(run.id)
-        return _delivered(plan, run, history, settings, order)
+        opening = Sender.open(run.id, history, settings, options, observer)
+        return _run(plan, run.id, ledger, opening)
+
+
+def reconcile(
+    run_id: str | None, settings: Settings, options: RunOptions, observer: Observer = SILENT
+) -> ReconcileReport:
+    """Look up the doubtful submissions of a run, or of all runs, in the API's list.
+
+    Args:
+        run_id: id of the run, or its beginning; None for all runs.
+        settings: where the ledger and the API are.
+        options: credentials and signals.
+        observer: hears what happens.
+
+    Raises:
+        UsageError: there is no such run.
+        LedgerError: another process holds the ledger, or there is none.
+    """
+    with open_and_lock(settings.ledger, options.command, settings.ledger_wait_s) as ledger:
+        run = None if run_id is None else ledger.runs.find(run_id).id
+        history = writing(ledger, settings, options.credentials.organization_id)
+
+        async def look_up() -> ReconcileReport:
+            async with Sender.open(run, history, settings, options, observer) as sender:
+                return ReconcileReport(await sender.reconcile(), ledger.doubts.list(run))
+
+        return asyncio.run(look_up())
+
+
+def refresh(
+    run_id: str | None, settings: Settings, options: RunOptions, observer: Observer = SILENT
+) -> RefreshReport:
+    """Read the present statuses of the conversations of a run, or of all runs, into the ledger.
+
+    Args and exceptions are those of `reconcile`.
+    """
+    with open_and_lock(settings.ledger, options.command, settings.ledger_wait_s) as ledger:
+        run = None if run_id is None else ledger.runs.find(run_id).id
+        ids = ledger.conversations.ids(run)
+        return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
 
 
 def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunReport:
-    """What a run did, as the ledger knows it now.
+    """The report of a run as the ledger knows it now.
 
     Args:
         ledger: that holds it.
         run: as the ledger gives it.
-        ending: why it ended, where that is known better than from the ledger.
+        ending: why it ended, if the caller knows better than the ledger.
     """
     states, counts = ledger.runs.states(run.id), ledger.runs.counts(run.id)
     end = ending or Ending(run.stopped)
@@ -99,8 +157,49 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     )
 
 
-def _leave_alone(run: str, ledger: Ledger, settings: Settings) -> None:
-    """Rejects what was meant for those who opted out, or whom others contacted, meanwhile."""
+def _run(
+    plan: Plan, run: str, ledger: Ledger, opening: AbstractAsyncContextManager[Sender]
+) -> RunReport:
+    async def send_all() -> Ending:
+        async with opening as sender:
+            return await _send_rounds(plan, run, sender)
+
+    ending = asyncio.run(send_all())
+    ledger.runs.finish(run, ending.reason)
+    return report_of(ledger, ledger.runs.find(run), ending)
+
+
+async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
+    """Look up doubts, send what is open, and send again what was proved absent."""
+    looks_up = sender.settings.reconcile
+    if looks_up:
+        await sender.reconcile()
+    for number in range(_ROUNDS):
+        ending = await _send_open(plan, run, sender)
+        if ending or not looks_up:
+            return ending
+        findings = await sender.reconcile()
+        if number == _ROUNDS - 1 or not findings.absent:
+            break
+    return ending
+
+
+async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
+    """Send whatever the ledger says may be sent in this run."""
+    history, settings, limit = sender.history, sender.settings, sender.options.limit
+    _reject_left_alone(run, history.ledger, settings)
+    keys = history.ledger.submissions.sendable(run)
+    going = keys if limit is None else keys[:limit]
+    sender.observer.on_start(run, len(going), sender.limiter.eta_s(len(going)))
+    bodies = submissions(plan, history.identity, settings, only=frozenset(going))
+    ending = await sender.send(bodies, len(going))
+    if not ending and len(going) < len(keys):
+        return Ending(f"The limit of {limit} is reached.", Exit.OK)
+    return ending
+
+
+def _reject_left_alone(run: str, ledger: Ledger, settings: Settings) -> None:
+    """Reject what is meant for people who have opted out, or whom other runs contacted, since."""
     found = to_leave_alone(ledger, run, settings, now=datetime.now(UTC))
     if found:
         ledger.submissions.settle(
@@ -110,48 +209,6 @@ def _leave_alone(run: str, ledger: Ledger, settings: Settings) -> None:
                 for key, code in found.items()
             ],
         )
-
-
-def _delivered(
-    plan: Plan, run: Run, history: History, settings: Settings, order: Order
-) -> RunReport:
-    ending = asyncio.run(_deliver(plan, run, history, settings, order))
-    history.ledger.runs.finish(run.id, ending.reason)
-    return report_of(history.ledger, history.ledger.runs.find(run.id), ending)
-
-
-async def _deliver(
-    plan: Plan, run: Run, history: History, settings: Settings, order: Order
-) -> Ending:
-    """Settles what is doubtful, sends what is open, settles again, and sends what was absent.
-
-    What is absent again and again is left to a later resume: something eats those requests.
-    """
-    stop = order.stop_event()
-    async with Delivery.begun(run.id, history, settings, order, stop) as delivery:
-        await delivery.reconcile()
-        ending = await _send(plan, history, settings, order, delivery)
-        for _ in range(_ROUNDS):
-            if ending or not await delivery.reconcile():
-                return ending
-            ending = await _send(plan, history, settings, order, delivery)
-        await delivery.reconcile()
-        return ending
-
-
-async def _send(
-    plan: Plan, history: History, settings: Settings, order: Order, delivery: Delivery
-) -> Ending:
-    """Sends whatever the ledger says may be sent in this run."""
-    _leave_alone(delivery.run, history.ledger, settings)
-    keys = history.ledger.submissions.sendable(delivery.run)
-    going = keys if order.limit is None else keys[: order.limit]
-    order.on_start(delivery.run, len(going), delivery.pace.eta_s(len(going)))
-    bodies = submissions(plan, history.identity, settings, only=frozenset(going))
-    ending = await delivery.send(bodies, len(going))
-    if not ending and len(going) < len(keys):
-        return Ending(f"The limit of {order.limit} is reached.", Exit.OK)
-    return ending
 
 
 def _files(plan: Plan) -> tuple[SourceFile, ...]:

@@ -303,7 +303,7 @@ STATE_MEANING: Final[Mapping[State, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """An HTTP answer that was read to its end.
 
     Attributes:

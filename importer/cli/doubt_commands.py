@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import getpass
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
+from importer import deliver
 from importer.cli.options import settings_flags, settings_of
 from importer.errors import Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.report.progress import progress
 from importer.report.terminal_history import refreshed_text, settled_text
-from importer.sending.delivery import Order, reconcile_run, refresh_run
+from importer.sending.run_options import RunOptions
 from importer.settings.flags import FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from importer.settings import Settings
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -38,8 +35,9 @@ def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> in
     doubtful, and are listed with what is needed to settle each by hand. Without RUN, of all runs.
     """
     settings = settings_of(config, flags)
-    with _order("importer reconcile", settings) as order:
-        settled = reconcile_run(run_id, settings, order)
+    options = RunOptions("importer reconcile", settings.credentials(), signals=STOPS)
+    with progress(Console(stderr=True)) as observer:
+        settled = deliver.reconcile(run_id, settings, options, observer)
     Console(stderr=True).print(settled_text(settled))
     return Exit.DOUBTFUL if settled.doubtful else Exit.OK
 
@@ -53,8 +51,9 @@ def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
     Who opted out is never contacted by a later run.
     """
     settings = settings_of(config, flags)
-    with _order("importer refresh", settings) as order:
-        refreshed = refresh_run(run_id, settings, order)
+    options = RunOptions("importer refresh", settings.credentials(), signals=STOPS)
+    with progress(Console(stderr=True)) as observer:
+        refreshed = deliver.refresh(run_id, settings, options, observer)
     Console(stderr=True).print(refreshed_text(refreshed))
     return Exit.SETUP if refreshed.reason else Exit.OK
 
@@ -94,11 +93,3 @@ def resolve(
         )
     now = f"is conversation {sent}" if sent is not None else "was not sent, and may go again"
     click.echo(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.", err=True)
-
-
-@contextmanager
-def _order(command: str, settings: Settings) -> Iterator[Order]:
-    """How to go about it: what takes long is said on the terminal, and a signal ends it well."""
-    credentials = settings.credentials()
-    with progress(Console(stderr=True)) as tell:
-        yield Order(command, credentials, on_stage=tell.stage, signals=STOPS)

@@ -25,7 +25,7 @@ from importer.report.export import reread, save_results
 from importer.report.formatting import counted
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run
-from importer.sending.delivery import Order
+from importer.sending.run_options import RunOptions
 from importer.settings.flags import FLAGS
 
 if TYPE_CHECKING:
@@ -98,17 +98,9 @@ def run(
     if not yes and not _agreed(plan, limit):
         console.print("Nothing was sent.")
         return Exit.HELD
-    with progress(console) as tell:
-        order = Order(
-            command="importer run",
-            credentials=credentials,
-            limit=limit,
-            on_start=tell.start,
-            on_stage=tell.stage,
-            on_outcome=tell.outcome,
-            signals=STOPS,
-        )
-        report = deliver(plan, settings, order)
+    options = RunOptions("importer run", credentials, limit, STOPS)
+    with progress(console) as observer:
+        report = deliver(plan, settings, options, observer)
     return _conclude(console, report, settings, results)
 
 
@@ -127,16 +119,9 @@ def resume(
     settings = settings_of(config, flags)
     refuse_unwritable(results)
     console = Console(stderr=True)
-    with progress(console) as tell:
-        order = Order(
-            command="importer resume",
-            credentials=settings.credentials(),
-            on_start=tell.start,
-            on_stage=tell.stage,
-            on_outcome=tell.outcome,
-            signals=STOPS,
-        )
-        report = resume_run(run_id, settings, order)
+    options = RunOptions("importer resume", settings.credentials(), signals=STOPS)
+    with progress(console) as observer:
+        report = resume_run(run_id, settings, options, observer)
     return _conclude(console, report, settings, results)
 
 

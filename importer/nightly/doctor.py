@@ -274,7 +274,7 @@ def _credentials(settings: Settings) -> str:
 def _service(settings: Settings) -> str:
     async def ask() -> int:
         async with Client(settings, settings.credentials()) as client:
-            return (await client.conversations()).reply.status
+            return (await client.conversations()).response.status
 
     try:
         status = asyncio.run(ask())

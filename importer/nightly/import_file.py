@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from importer.deliver import deliver, prepare, report_of, resume
+from importer.deliver import deliver, prepare, reconcile, report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
 from importer.ledger import Ledger
 from importer.loader import load
@@ -23,8 +23,8 @@ from importer.problems import in_words
 from importer.report import export, html, view
 from importer.report.export import reread, save_results
 from importer.report.night_report import FileEnding, FileReport, worst
-from importer.sending.circuit_breaker import Weather
-from importer.sending.delivery import Order, reconcile_run
+from importer.sending.circuit_breaker import OutageDetector
+from importer.sending.run_options import RunOptions, SilentObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,21 +169,9 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
         reason = f"It is checked; sending goes on at {when:%H:%M} UTC."
         return case.said(FileEnding.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
     until_s = (min(work.ends, closes(settings, now)) - now).total_seconds()
-    heard = _Heard()
-
-    def start(run: str, count: int, _seconds: float) -> None:
-        case.record(FileEnding.WAITING, run=run, facts=Facts(released=case.past.released))
-        case.log.info("run.started", run=run, submissions=count)
-
-    order = Order(
-        command="importer nightly",
-        credentials=settings.credentials(),
-        on_start=start,
-        on_outcome=heard.outcome,
-        on_unread=heard.unread,
-        watch=lambda event: work.stop.watch(event, until_s),
-    )
-    report = _delivered(case, plan, order)
+    options = RunOptions("importer nightly", settings.credentials())
+    heard = _NightObserver(case, until_s)
+    report = _delivered(case, plan, options, heard)
     case.log.info(
         "run.ended",
         run=report.run,
@@ -197,7 +185,7 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
     if outage:
         work.refused = bool(heard.codes & _REFUSALS)
         work.pause(case.path, settings.outage_wait_s)
-        reason = report.stopped or heard.unread_because or "The API did not take every row."
+        reason = report.stopped or heard.list_unreadable or "The API did not take every row."
         case.log.warning("api.outage", run=report.run, wait_s=settings.outage_wait_s)
         return _left(case, report, reason, Exit.SETUP)
     if report.exit_code == Exit.HELD:
@@ -208,21 +196,39 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
 
 
 @dataclass
-class _Heard:
-    """What was heard of a run while it was sent."""
+class _NightObserver(SilentObserver):
+    """Logs the start of a file's run, stops it in time, and remembers what an outage looks like.
 
+    Attributes:
+        case: the file.
+        until_s: seconds until sending must stop.
+    """
+
+    case: Case
+    until_s: float
     codes: set[str] = field(default_factory=set)
-    weather: Weather = field(default_factory=Weather)
-    unread_because: str = ""
+    detector: OutageDetector = field(default_factory=OutageDetector)
+    list_unreadable: str = ""
 
-    def outcome(self, outcome: Outcome) -> None:
-        """Takes note of a row's end."""
+    def on_start(self, run: str, count: int, seconds: float) -> None:
+        """Note which run sends the file."""
+        del seconds
+        facts = Facts(released=self.case.past.released)
+        self.case.record(FileEnding.WAITING, run=run, facts=facts)
+        self.case.log.info("run.started", run=run, submissions=count)
+
+    def on_stop_event(self, stop: asyncio.Event) -> None:
+        """Stop the run when the night ends."""
+        self.case.work.stop.watch(stop, self.until_s)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Note how a row ended."""
         self.codes.add(outcome.code)
-        self.weather.note(outcome)
+        self.detector.note(outcome)
 
-    def unread(self, reason: str) -> None:
-        """Takes note that doubts could not be settled."""
-        self.unread_because = reason
+    def on_list_unreadable(self, reason: str) -> None:
+        """Note why doubts stay open."""
+        self.list_unreadable = reason
 
     def outage(self, report: RunReport, *, troubled: bool) -> bool:
         """Whether it is the service that failed, so that the file is worth another try.
@@ -235,22 +241,22 @@ class _Heard:
         if report.exit_code == Exit.SETUP:
             return True
         if report.exit_code == Exit.DOUBTFUL:
-            return bool(self.unread_because) and (self.weather.outage or troubled)
-        return bool(report.stopped) and self.weather.outage
+            return bool(self.list_unreadable) and (self.detector.outage or troubled)
+        return bool(report.stopped) and self.detector.outage
 
 
-def _delivered(case: Case, plan: Plan, order: Order) -> RunReport:
+def _delivered(case: Case, plan: Plan, options: RunOptions, observer: SilentObserver) -> RunReport:
     """Goes on with the run that the file has, or begins one."""
     settings, run = case.settings, case.past.run
     if run is None:
-        return deliver(plan, settings, order)
+        return deliver(plan, settings, options, observer)
     with Ledger.open(settings.ledger) as ledger:
         ledger.nights.moved(run, case.sha256, str(case.path))
     try:
-        return resume(run, settings, order)
+        return resume(run, settings, options, observer)
     except UsageError:  # templates or settings changed since: a new run, after what was doubtful
-        reconcile_run(run, settings, order)
-        return deliver(plan, settings, order)
+        reconcile(run, settings, options, observer)
+        return deliver(plan, settings, options, observer)
 
 
 def _left(case: Case, report: RunReport, reason: str, exit_code: Exit) -> FileReport:

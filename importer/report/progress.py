@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from importer.report.formatting import counted, duration, number, plain
+from importer.sending.run_options import SilentObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from importer.model import Outcome, State
+    from importer.sending.run_options import Observer
 
 EVERY_S: Final = 10.0
 """Seconds between two plain lines."""
@@ -27,24 +29,11 @@ _TRUSTED: Final = 10
 """From so many outcomes on, what they took says more than what was planned."""
 
 
-class Teller(Protocol):
-    """Tells a person how far a run is."""
-
-    def start(self, run: str, count: int, planned_s: float) -> None:
-        """A run begins, or goes on, to send so many submissions in so many seconds."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """One submission came to its end for now."""
-
-    def stage(self, sentence: str) -> None:
-        """Something a person should know meanwhile, such as a pause that the service asked for."""
-
-
 @contextmanager
 def progress(
     console: Console, *, now: Callable[[], float] = time.monotonic, every_s: float = EVERY_S
-) -> Iterator[Teller]:
-    """Tells how far a run is: a bar where the console is a terminal, else plain lines.
+) -> Iterator[Observer]:
+    """Show how far a run is: a bar if the console is a terminal, else plain lines.
 
     Args:
         console: of standard error.
@@ -98,7 +87,7 @@ def _bar(console: Console) -> Progress:
     )
 
 
-class _Bar:
+class _Bar(SilentObserver):
     """The teller of a terminal."""
 
     def __init__(self, bar: Progress, now: Callable[[], float]) -> None:
@@ -106,16 +95,16 @@ class _Bar:
         self._sofar = _Sofar()
         self._task: TaskID | None = None
 
-    def start(self, run: str, count: int, planned_s: float) -> None:
+    def on_start(self, run: str, count: int, seconds: float) -> None:
         if not count:
             return
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._sofar = _Sofar(count, planned_s, self._now())
+        self._sofar = _Sofar(count, seconds, self._now())
         self._bar.console.print(Text(f"Run {run}"))
-        self._task = self._bar.add_task("", total=count, said=f"{duration(planned_s)} left")
+        self._task = self._bar.add_task("", total=count, said=f"{duration(seconds)} left")
 
-    def outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         sofar = self._sofar
         sofar.states[outcome.state] += 1
         said = sofar.tally()
@@ -124,11 +113,11 @@ class _Bar:
         if self._task is not None:
             self._bar.update(self._task, completed=sofar.done, said=said)
 
-    def stage(self, sentence: str) -> None:
+    def on_stage(self, sentence: str) -> None:
         self._bar.console.print(Text(plain(sentence, 400)))
 
 
-class _Lines:
+class _Lines(SilentObserver):
     """The teller of logs and pipes."""
 
     def __init__(self, console: Console, now: Callable[[], float], every_s: float) -> None:
@@ -136,15 +125,15 @@ class _Lines:
         self._sofar = _Sofar()
         self._told = now()
 
-    def start(self, run: str, count: int, planned_s: float) -> None:
+    def on_start(self, run: str, count: int, seconds: float) -> None:
         if not count:
             return
         self.end()
         self._told = self._now()
-        self._sofar = _Sofar(count, planned_s, self._told)
-        self._print(f"Run {run}: sending {counted(count, 'message')}, {duration(planned_s)}.")
+        self._sofar = _Sofar(count, seconds, self._told)
+        self._print(f"Run {run}: sending {counted(count, 'message')}, {duration(seconds)}.")
 
-    def outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         self._sofar.states[outcome.state] += 1
         now = self._now()
         if now - self._told < self._every_s or self._sofar.done >= self._sofar.total:
@@ -152,7 +141,7 @@ class _Lines:
         self._told = now
         self._print(f"{self._said()}; {duration(self._sofar.left_s(now))} left.")
 
-    def stage(self, sentence: str) -> None:
+    def on_stage(self, sentence: str) -> None:
         self._print(plain(sentence, 400))
 
     def end(self) -> None:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from importer.ledger.nights import Night, NightFile
     from importer.ledger.records import Doubtful, Run
     from importer.report.view import RunView
-    from importer.sending.delivery import Refreshed, Settled
+    from importer.sending.sender import ReconcileReport, RefreshReport
 
 
-def settled_text(settled: Settled) -> RenderableType:
+def settled_text(settled: ReconcileReport) -> RenderableType:
     """What the list said of the doubtful ones, and the worklist of those that are still so."""
-    outcomes = settled.outcomes.outcomes
+    outcomes = settled.findings.outcomes
     if not outcomes and not settled.doubtful:
         return Text("Nothing is doubtful.")
     found = sum(each.state is State.CREATED for each in outcomes)
@@ -47,8 +47,8 @@ def settled_text(settled: Settled) -> RenderableType:
             style="bold",
         )
     ]
-    if settled.outcomes.reason:
-        parts.append(Text(settled.outcomes.reason))
+    if settled.findings.reason:
+        parts.append(Text(settled.findings.reason))
     if absent:
         parts.append(Text("The absent ones can be sent now: importer resume RUN"))
     if settled.doubtful:
@@ -60,7 +60,7 @@ def settled_text(settled: Settled) -> RenderableType:
     return Group(*parts)
 
 
-def refreshed_text(refreshed: Refreshed) -> RenderableType:
+def refreshed_text(refreshed: RefreshReport) -> RenderableType:
     """How many conversations have which status now."""
     table = listing("status", "conversations", numbers=frozenset({"conversations"}))
     for status, count in sorted(refreshed.known.items()):

@@ -24,7 +24,7 @@ FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
 
 
 @dataclass(frozen=True, slots=True)
-class Guards:
+class FailureLimits:
     """How many failures (rejected, doubtful, unsent) a run bears.
 
     Attributes:
@@ -36,7 +36,7 @@ class Guards:
     max_failures_in_a_row: int | None = None
 
     @classmethod
-    def of(cls, settings: Settings, total: int) -> Guards:
+    def of(cls, settings: Settings, total: int) -> FailureLimits:
         """The guards that the settings describe, for a run of `total` submissions."""
         return cls(settings.failures_allowed(total), settings.max_failures_in_a_row)
 
@@ -64,36 +64,36 @@ INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTE
 """The ending of whoever is told to stop."""
 
 
-class CalledOff(Exception):
+class StoppedWaiting(Exception):
     """What was waited for is no longer wanted."""
 
 
-class Brake:
+class StopSwitch:
     """Keeps new attempts from beginning and ends every wait for one; the first reason stays."""
 
     def __init__(self) -> None:
-        self.pulled = False
+        self.stopped = False
         self.ending = Ending()
         self.error: Exception | None = None
         self._waits: set[asyncio.Timeout] = set()
 
-    def pull(self, ending: Ending, error: Exception | None = None) -> None:
+    def stop(self, ending: Ending, error: Exception | None = None) -> None:
         """Stop, for a reason or because of an error; an error goes before any reason."""
         self.error = self.error or error
-        if self.pulled:
+        if self.stopped:
             return
-        self.pulled, self.ending = True, ending
+        self.stopped, self.ending = True, ending
         for wait in self._waits:
             wait.reschedule(0.0)
 
-    async def released(self, wait: Callable[[], Awaitable[T]]) -> T:
+    async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Wait for something.
 
         Raises:
-            CalledOff: the brake is pulled, or was pulled meanwhile.
+            StoppedWaiting: the brake is pulled, or was pulled meanwhile.
         """
-        if self.pulled:
-            raise CalledOff
+        if self.stopped:
+            raise StoppedWaiting
         try:
             async with asyncio.timeout(None) as scope:
                 self._waits.add(scope)
@@ -102,29 +102,29 @@ class Brake:
                 finally:
                     self._waits.discard(scope)
         except TimeoutError as exc:
-            raise CalledOff from exc
-        if self.pulled:
-            raise CalledOff
+            raise StoppedWaiting from exc
+        if self.stopped:
+            raise StoppedWaiting
         return result
 
 
 @asynccontextmanager
-async def brake_at(stop: asyncio.Event) -> AsyncIterator[Brake]:
+async def stop_switch(stop: asyncio.Event) -> AsyncIterator[StopSwitch]:
     """A brake that is pulled as soon as the event is set."""
-    brake = Brake()
+    switch = StopSwitch()
 
     async def watch() -> None:
         await stop.wait()
-        brake.pull(INTERRUPTED)
+        switch.stop(INTERRUPTED)
 
     watcher = asyncio.create_task(watch())
     try:
-        yield brake
+        yield switch
     finally:
         watcher.cancel()
 
 
-class Weather:
+class OutageDetector:
     """Tells an outage of the service from a fault of the rows, by the last outcomes of a run.
 
     Attributes:
@@ -143,11 +143,11 @@ class Weather:
         self.outage = failed and not self._refused
 
 
-class Tally:
-    """Counts outcomes against the guards."""
+class CircuitBreaker:
+    """Counts outcomes against the limits."""
 
-    def __init__(self, guards: Guards) -> None:
-        self._guards = guards
+    def __init__(self, limits: FailureLimits) -> None:
+        self._limits = limits
         self._failed = 0
         self._in_a_row = 0
         self._unreached_in_a_row = 0
@@ -165,7 +165,7 @@ class Tally:
         self._failed += 1
         self._in_a_row += 1
         self._last = f"The last: {outcome.message or outcome.state}"
-        most, row = self._guards.max_failures, self._guards.max_failures_in_a_row
+        most, row = self._limits.max_failures, self._limits.max_failures_in_a_row
         if row is not None and self._in_a_row >= row:
             if self._unreached_in_a_row >= row:
                 return self._unreachable()

@@ -22,18 +22,18 @@ from importer.errors import CredentialsError
 from importer.model import MaybeSent, NotSent
 from importer.sending.responses import (
     Answer,
-    AnswerTooLarge,
     Page,
-    conversation_of,
-    page_of,
-    reply_to,
+    ResponseTooLarge,
+    parse_conversation,
+    parse_creation,
+    parse_page,
     unpacked,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from importer.model import Json, Reply, Submission
+    from importer.model import Json, Response, Submission
     from importer.settings import Credentials, Settings
 
 
@@ -97,7 +97,7 @@ MAY_HAVE_ARRIVED: Final[frozenset[type[Exception]]] = frozenset(
 """What httpx raises when a request may have been taken."""
 
 
-def mapped(exc: Exception) -> NotSent | MaybeSent:
+def map_exception(exc: Exception) -> NotSent | MaybeSent:
     """What a failed exchange means: not sent only where that is certain. The text is the class."""
     reached_nobody = type(exc) in REACHED_NOBODY
     return (NotSent if reached_nobody else MaybeSent)(type(exc).__name__)
@@ -159,7 +159,7 @@ class Client:
         for line in self._lines:
             await line.aclose()
 
-    async def create(self, submission: Submission) -> Reply:
+    async def create(self, submission: Submission) -> Response:
         """Ask for the conversation, once.
 
         Raises:
@@ -167,7 +167,7 @@ class Client:
             MaybeSent: it may have been accepted.
         """
         answer = await self._exchange("POST", self._create_url, submission.body)
-        return reply_to(answer, self._id_paths, _personal(submission.body))
+        return parse_creation(answer, self._id_paths, _personal(submission.body))
 
     async def conversations(self, token: str | None = None) -> Page:
         """One page of the list of conversations, from the start or from a token.
@@ -178,7 +178,7 @@ class Client:
         url = self._list_url
         if token is not None:
             url = url.copy_merge_params({"nextToken": token})
-        return page_of(await self._exchange("GET", url))
+        return parse_page(await self._exchange("GET", url))
 
     async def conversation(self, conversation_id: str) -> Page:
         """One conversation, as a page with it alone.
@@ -187,12 +187,12 @@ class Client:
             NotSent, MaybeSent: no answer came; asking again is harmless.
         """
         url = httpx.URL(f"{self._list_url}/{quote(conversation_id, safe='')}")
-        return conversation_of(await self._exchange("GET", url))
+        return parse_conversation(await self._exchange("GET", url))
 
     async def _exchange(
         self, method: str, url: httpx.URL, body: Mapping[str, Json] | None = None
     ) -> Answer:
-        """One request and its whole answer; every foreign exception is mapped here."""
+        """One request and its whole answer; every foreign exception is map_exception here."""
         try:
             request = httpx.Request(
                 method,
@@ -213,7 +213,7 @@ class Client:
                     finally:
                         await response.aclose()
         except Exception as exc:
-            raise mapped(exc) from exc
+            raise map_exception(exc) from exc
         return Answer(response.status_code, response.headers, content, self._now())
 
     @contextmanager
@@ -283,12 +283,12 @@ async def _content(response: httpx.Response, limit: int) -> bytes | None:
     """The body, unpacked; None where it cannot be.
 
     Raises:
-        AnswerTooLarge: it is longer than `limit`, packed or unpacked.
+        ResponseTooLarge: it is longer than `limit`, packed or unpacked.
     """
     raw = bytearray()
     async for chunk in response.aiter_raw():
         raw += chunk
         if len(raw) > limit:
-            raise AnswerTooLarge
+            raise ResponseTooLarge
     coding = response.headers.get("content-encoding", "").strip().lower()
     return unpacked(bytes(raw), coding, limit)

@@ -49,7 +49,7 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ListedConversation:
     """What the list shows of one conversation, without personal data.
 
     Attributes:
@@ -74,7 +74,7 @@ class Shown:
         return self.external_id is None and not self.persons
 
 
-class Likeness(Enum):
+class Match(Enum):
     """How sure it is that a conversation is the one asked for."""
 
     NO = 0
@@ -84,7 +84,7 @@ class Likeness(Enum):
 
 def shown(
     conversation: Mapping[str, Json], person: Callable[[str | None, str | None], str]
-) -> Shown:
+) -> ListedConversation:
     """What counts of a conversation.
 
     Args:
@@ -98,7 +98,7 @@ def shown(
         persons.add(person(re.sub(r"[^0-9+]", "", phone), None))
     if email is not None:
         persons.add(person(None, email))
-    return Shown(
+    return ListedConversation(
         conversation_id=id_of(conversation),
         external_id=text_at(conversation, "externalId"),
         campaign=text_at(conversation, "campaignId"),
@@ -133,7 +133,7 @@ class Evidence:
         self._campaigns = {doubt.campaign for doubt in doubts}
         self._ids_seen: set[str] = set()  # which of those campaigns are campaignIds
         self._external_seen: set[str] = set()
-        self._sightings: dict[str, list[Shown]] = {doubt.key: [] for doubt in doubts}
+        self._sightings: dict[str, list[ListedConversation]] = {doubt.key: [] for doubt in doubts}
         self._opaque_until: datetime | None = None
 
     def note(self, conversations: Iterable[Mapping[str, Json]]) -> None:
@@ -155,29 +155,29 @@ class Evidence:
             for key in candidates:
                 self._sightings[key].append(seen)
 
-    def certain(self, doubt: Doubt) -> list[Shown]:
+    def certain(self, doubt: Doubt) -> list[ListedConversation]:
         """The conversations that are the one asked for, the first created first."""
         found = [
             seen
             for seen in self._sightings[doubt.key]
-            if self._likeness(doubt, seen) is Likeness.CERTAIN and not self._claimed(doubt, seen)
+            if self._likeness(doubt, seen) is Match.CERTAIN and not self._claimed(doubt, seen)
         ]
         return sorted(found, key=lambda seen: seen.created_at or doubt.sent_at)
 
-    def possible(self, doubt: Doubt) -> list[Shown]:
+    def possible(self, doubt: Doubt) -> list[ListedConversation]:
         """The conversations that may be it."""
         sightings = self._sightings[doubt.key]
-        return [s for s in sightings if self._likeness(doubt, s) is not Likeness.NO]
+        return [s for s in sightings if self._likeness(doubt, s) is not Match.NO]
 
     def blind_for(self, doubt: Doubt) -> bool:
         """Whether the list shows a conversation of that time that nobody can put to a person."""
         until = self._opaque_until
         return until is not None and until >= doubt.sent_at - CLOCK_SKEW
 
-    def _likeness(self, doubt: Doubt, seen: Shown) -> Likeness:
-        return likeness(doubt, seen, self._same_campaign(doubt, seen))
+    def _likeness(self, doubt: Doubt, seen: ListedConversation) -> Match:
+        return match_conversation(doubt, seen, self._same_campaign(doubt, seen))
 
-    def _same_campaign(self, doubt: Doubt, seen: Shown) -> bool | None:
+    def _same_campaign(self, doubt: Doubt, seen: ListedConversation) -> bool | None:
         """Whether the campaigns are the same; None where the list does not tell."""
         if doubt.campaign in {seen.campaign, seen.external_campaign}:
             return True
@@ -188,10 +188,10 @@ class Evidence:
         both = seen.campaign is not None and seen.external_campaign is not None
         return False if both else None
 
-    def _claimed(self, doubt: Doubt, seen: Shown) -> bool:
+    def _claimed(self, doubt: Doubt, seen: ListedConversation) -> bool:
         """Whether another doubtful submission has as good a claim to a conversation."""
         return any(
-            other.key != doubt.key and self._likeness(other, seen) is Likeness.CERTAIN
+            other.key != doubt.key and self._likeness(other, seen) is Match.CERTAIN
             for other in (
                 *self._by_external_id.get(seen.external_id or "", ()),
                 *(each for one in seen.persons for each in self._by_person.get(one, ())),
@@ -199,7 +199,7 @@ class Evidence:
         )
 
 
-def likeness(doubt: Doubt, seen: Shown, same_campaign: bool | None) -> Likeness:  # noqa: FBT001
+def match_conversation(doubt: Doubt, seen: ListedConversation, same_campaign: bool | None) -> Match:  # noqa: FBT001
     """Whether a conversation is the one that a doubtful submission asked for.
 
     Args:
@@ -208,22 +208,24 @@ def likeness(doubt: Doubt, seen: Shown, same_campaign: bool | None) -> Likeness:
         same_campaign: None where the list does not tell.
     """
     if same_campaign is False:
-        return Likeness.NO
+        return Match.NO
     earlier = seen.created_at is not None and seen.created_at < doubt.sent_at - CLOCK_SKEW
     if seen.external_id == doubt.external_id:
         return _by_external_id(seen, same_campaign=same_campaign, earlier=earlier)
     if doubt.person not in seen.persons or earlier:
-        return Likeness.NO
+        return Match.NO
     certain = seen.external_id is None and same_campaign and seen.created_at is not None
-    return Likeness.CERTAIN if certain else Likeness.POSSIBLE
+    return Match.CERTAIN if certain else Match.POSSIBLE
 
 
-def _by_external_id(seen: Shown, *, same_campaign: bool | None, earlier: bool) -> Likeness:
+def _by_external_id(
+    seen: ListedConversation, *, same_campaign: bool | None, earlier: bool
+) -> Match:
     """The same where the externalId is the same."""
     told = same_campaign or (seen.campaign is None and seen.external_campaign is None)
     if earlier:
-        return Likeness.POSSIBLE if told else Likeness.NO
-    return Likeness.CERTAIN if told else Likeness.POSSIBLE
+        return Match.POSSIBLE if told else Match.NO
+    return Match.CERTAIN if told else Match.POSSIBLE
 
 
 def _time(text: str | None) -> datetime | None:

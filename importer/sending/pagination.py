@@ -1,4 +1,4 @@
-"""Reading the API's conversations at the shared pace; asking again is harmless here."""
+"""Reading the API's conversations at the shared limiter; asking again is harmless here."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from importer.model import MaybeSent, NotSent
-from importer.sending.circuit_breaker import CalledOff
+from importer.sending.circuit_breaker import StoppedWaiting
 from importer.sending.retry import Policy, backoff_s, pause_s
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from importer.model import Reply
-    from importer.sending.circuit_breaker import Brake
-    from importer.sending.rate_limiter import Pace
+    from importer.model import Response
+    from importer.sending.circuit_breaker import StopSwitch
+    from importer.sending.rate_limiter import RateLimiter
     from importer.sending.responses import Page
     from importer.settings import Settings
 
 
-class Lists(Protocol):
+class ConversationSource(Protocol):
     """What is needed of the client."""
 
     async def conversations(self, token: str | None = None) -> Page:
@@ -38,13 +38,13 @@ class ListUnreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Pager:
     """Reads pages, each as often as it takes within the bounds of the policy."""
 
-    client: Lists
-    pace: Pace
+    client: ConversationSource
+    limiter: RateLimiter
     settings: Settings
-    brake: Brake
+    switch: StopSwitch
     sleep: Callable[[float], Awaitable[object]]
     random: Callable[[], float]
 
@@ -74,8 +74,8 @@ class Walk:
     async def pause(self, seconds: float) -> None:
         """Wait, unless the brake is pulled."""
         try:
-            await self.brake.released(lambda: self.sleep(seconds))
-        except CalledOff as exc:
+            await self.switch.wait_for(lambda: self.sleep(seconds))
+        except StoppedWaiting as exc:
             raise ListUnreadable("Interrupted before the list of conversations was read.") from exc
 
     async def _page(self, ask: Callable[[], Awaitable[Page]], *known: int) -> Page:
@@ -83,44 +83,44 @@ class Walk:
         policy = Policy.of(self.settings)
         said = ""
         for attempt in range(1, policy.attempts + 1):
-            left_at = await self._permit()
+            permitted_at = await self._permit()
             wait_s = backoff_s(attempt, policy, self.random)
             try:
                 page = await ask()
             except (NotSent, MaybeSent) as exc:
                 said = str(exc)
             else:
-                reply = page.reply
-                said = f"HTTP {reply.status}"
-                self.pace.respect(reply.remaining, reply.reset_s, policy.max_wait_s)
-                if (_good(reply) and reply.readable) or reply.status in known:
-                    self.pace.recovered()
+                response = page.response
+                said = f"HTTP {response.status}"
+                self.limiter.apply_quota(response.remaining, response.reset_s, policy.max_wait_s)
+                if (_good(response) and response.readable) or response.status in known:
+                    self.limiter.note_success()
                     return page
-                if _for_good(reply):
+                if _for_good(response):
                     break
-                if _busy(reply):
-                    wait_s = pause_s(reply, attempt, policy, self.random)
-                    self.pace.hold(wait_s)
-                    self.pace.slow_down(left_at)
+                if _busy(response):
+                    wait_s = pause_s(response, attempt, policy, self.random)
+                    self.limiter.hold(wait_s)
+                    self.limiter.slow_down(permitted_at)
             if attempt < policy.attempts:
                 await self.pause(wait_s)
         raise ListUnreadable(f"The list of conversations cannot be read ({said}).")
 
     async def _permit(self) -> float:
         try:
-            return await self.brake.released(self.pace.permit)
-        except CalledOff as exc:
+            return await self.switch.wait_for(self.limiter.acquire)
+        except StoppedWaiting as exc:
             raise ListUnreadable("Interrupted before the list of conversations was read.") from exc
 
 
-def _good(reply: Reply) -> bool:
-    return 200 <= reply.status <= 299  # noqa: PLR2004
+def _good(response: Response) -> bool:
+    return 200 <= response.status <= 299  # noqa: PLR2004
 
 
-def _busy(reply: Reply) -> bool:
-    return reply.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+def _busy(response: Response) -> bool:
+    return response.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
-def _for_good(reply: Reply) -> bool:
+def _for_good(response: Response) -> bool:
     """Whether asking again would be answered the same: a redirect, or a no that is no "later"."""
-    return 300 <= reply.status <= 499 and reply.status not in {408, 425, 429}  # noqa: PLR2004
+    return 300 <= response.status <= 499 and response.status not in {408, 425, 429}  # noqa: PLR2004

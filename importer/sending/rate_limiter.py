@@ -41,7 +41,7 @@ _INSTANT_S: Final = 1e-9
 """A wait too short for any clock."""
 
 
-class Pace:
+class RateLimiter:
     """Gives permits at no more than `rate_per_s`, in the order in which they were asked for.
 
     Args:
@@ -82,7 +82,7 @@ class Pace:
         """Permits a second at present."""
         return self._rate
 
-    async def permit(self) -> float:
+    async def acquire(self) -> float:
         """Wait until one request may be sent; a cancelled wait uses nothing up.
 
         Returns:
@@ -101,7 +101,7 @@ class Pace:
             self._second.append(now)
             return now
 
-    async def unheld(self) -> None:
+    async def wait_while_held(self) -> None:
         """Wait until everybody may go, for whoever has a permit but has not left."""
         while (wait_s := self._held_until - self._now()) > _INSTANT_S:
             await self._sleep(wait_s)
@@ -113,13 +113,13 @@ class Pace:
             self._grown_at = max(self._grown_at, self._held_until)
             self._left.clear()
 
-    def slow_down(self, left_at: float = math.inf) -> None:
+    def slow_down(self, permitted_at: float = math.inf) -> None:
         """Halve the rate, once for all the requests that left before it was halved.
 
         Args:
-            left_at: when the request that met the 429 was permitted.
+            permitted_at: when the request that met the 429 was permitted.
         """
-        if left_at <= self._halved_at:
+        if permitted_at <= self._halved_at:
             return
         basis = min(self._rate, self._observed_rate())
         self._growth_per_s2 = max(self._growth_per_s2, basis / RECOVERY_S)
@@ -128,7 +128,7 @@ class Pace:
         self._grown_at = max(self._halved_at, self._held_until)
         self._left.clear()
 
-    def recovered(self) -> None:
+    def note_success(self) -> None:
         """Take note of a request that went well: the rate grows with the time gone by."""
         now = self._now()
         if self._rate < self._full and now > self._grown_at:
@@ -136,7 +136,7 @@ class Pace:
             self._rate = min(self._full, grown)
             self._grown_at = now
 
-    def respect(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
+    def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
         """Spread what the server says is left of its window over that window.
 
         Args:

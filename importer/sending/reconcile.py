@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from importer.model import Outcome, State
-from importer.sending.circuit_breaker import brake_at
+from importer.sending.circuit_breaker import stop_switch
 from importer.sending.matching import Doubt, Evidence, id_of
-from importer.sending.pagination import ListUnreadable, Walk
+from importer.sending.pagination import ListUnreadable, Pager
 from importer.sending.responses import text_at
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
     from datetime import datetime
 
-    from importer.sending.pagination import Lists
-    from importer.sending.rate_limiter import Pace
+    from importer.sending.pagination import ConversationSource
+    from importer.sending.rate_limiter import RateLimiter
     from importer.settings import Settings
 
-__all__ = ["Doubt", "Reconciled", "Statuses", "present_statuses", "reconcile"]
+__all__ = ["ConversationStatuses", "Doubt", "ListFindings", "look_up", "read_statuses"]
 
 
 ABSENT: Final = "absent"
@@ -39,7 +39,7 @@ _ASKED_ONE_BY_ONE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class ListFindings:
     """What the list says of the doubtful ones.
 
     Attributes:
@@ -53,9 +53,14 @@ class Reconciled:
     reason: str = ""
     pages: int = 0
 
+    @property
+    def absent(self) -> int:
+        """How many were proved absent, and may be sent again."""
+        return sum(outcome.state is State.PLANNED for outcome in self.outcomes)
+
 
 @dataclass(frozen=True, slots=True)
-class Statuses:
+class ConversationStatuses:
     """What became of conversations.
 
     Attributes:
@@ -67,11 +72,11 @@ class Statuses:
     reason: str = ""
 
 
-async def reconcile(
+async def look_up(
     doubts: Sequence[Doubt],
     *,
-    client: Lists,
-    pace: Pace,
+    client: ConversationSource,
+    limiter: RateLimiter,
     settings: Settings,
     person: Callable[[str | None, str | None], str],
     now: Callable[[], datetime],
@@ -79,13 +84,13 @@ async def reconcile(
     stop: asyncio.Event | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Callable[[], float] = random_source.random,
-) -> Reconciled:
+) -> ListFindings:
     """Find out what became of doubtful submissions; nothing is recorded, that is the caller's.
 
     Args:
         doubts: of any number of runs.
         client: asks; asking again is harmless.
-        pace: shared with whoever sends.
+        limiter: shared with whoever sends.
         settings: settle_s, max_pages, bounds of the attempts, skip_duplication_check.
         person: keyed hash of a person, given the phone or else the e-mail (one is None).
         now: the time of day, of the clock that `sent_at` was read from.
@@ -95,14 +100,14 @@ async def reconcile(
         random: jitter, a number of [0, 1).
     """
     if not doubts:
-        return Reconciled()
+        return ListFindings()
     evidence, missing = Evidence(doubts, person), set[str | None](witnesses)
     pages, reason = 0, ""
-    async with brake_at(stop or asyncio.Event()) as brake:
-        walk = Walk(client, pace, settings, brake, sleep, random)
+    async with stop_switch(stop or asyncio.Event()) as switch:
+        pager = Pager(client, limiter, settings, switch, sleep, random)
         try:
-            await walk.pause(_settling_s(doubts, settings.settle_s, now()))
-            async for page in walk.pages():
+            await pager.pause(_settling_s(doubts, settings.settle_s, now()))
+            async for page in pager.pages():
                 pages += 1
                 evidence.note(page.conversations)
                 missing.difference_update(map(id_of, page.conversations))
@@ -116,25 +121,27 @@ async def reconcile(
         doubtful = "The list lacks conversations that are known to exist, so it proves nothing."
     else:
         doubtful = reason
-    return Reconciled(tuple(_verdict(doubt, evidence, doubtful) for doubt in doubts), reason, pages)
+    return ListFindings(
+        tuple(_verdict(doubt, evidence, doubtful) for doubt in doubts), reason, pages
+    )
 
 
-async def present_statuses(
+async def read_statuses(
     conversation_ids: Collection[str],
     *,
-    client: Lists,
-    pace: Pace,
+    client: ConversationSource,
+    limiter: RateLimiter,
     settings: Settings,
     stop: asyncio.Event | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Callable[[], float] = random_source.random,
-) -> Statuses:
+) -> ConversationStatuses:
     """What the API says now of conversations: one by one where they are few, else by its list."""
     wanted, found = set(conversation_ids), dict[str, str]()
-    async with brake_at(stop or asyncio.Event()) as brake:
-        walk = Walk(client, pace, settings, brake, sleep, random)
+    async with stop_switch(stop or asyncio.Event()) as switch:
+        pager = Pager(client, limiter, settings, switch, sleep, random)
         few = len(wanted) <= _ASKED_ONE_BY_ONE
-        pages = walk.each(sorted(wanted)) if few else walk.pages()
+        pages = pager.each(sorted(wanted)) if few else pager.pages()
         try:
             async for page in pages:
                 for conversation in page.conversations:
@@ -144,8 +151,8 @@ async def present_statuses(
                 if len(found) == len(wanted):
                     break
         except ListUnreadable as exc:
-            return Statuses(found, str(exc))
-    return Statuses(found)
+            return ConversationStatuses(found, str(exc))
+    return ConversationStatuses(found)
 
 
 def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> float:

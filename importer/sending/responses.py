@@ -1,4 +1,4 @@
-"""What an HTTP answer says: bytes and headers -> Reply or Page; pure, and safe with any bytes."""
+"""Parse an HTTP answer: bytes and headers -> Response or Page; pure, safe with any bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from importer.masking import scrub
-from importer.model import Reply
+from importer.model import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,17 +54,17 @@ class Page:
     """One page of the list of conversations, or a single conversation.
 
     Attributes:
-        reply: the answer that it came in; its `readable` says that it is a page at all.
+        response: the answer that it came in; its `readable` says that it is a page at all.
         conversations: as the API shows them; personal data.
         next_token: asks for the page after it; None on the last.
     """
 
-    reply: Reply
+    response: Response
     conversations: tuple[Mapping[str, Json], ...] = field(default=(), repr=False)
     next_token: str | None = None
 
 
-class AnswerTooLarge(Exception):
+class ResponseTooLarge(Exception):
     """An answer goes on beyond what is read of it."""
 
 
@@ -72,7 +72,7 @@ def unpacked(raw: bytes, coding: str, limit: int) -> bytes | None:
     """A body without its content encoding; None where that is unknown or broken.
 
     Raises:
-        AnswerTooLarge: it is longer than `limit`, packed or unpacked.
+        ResponseTooLarge: it is longer than `limit`, packed or unpacked.
     """
     body = raw
     if coding in {"gzip", "x-gzip", "deflate"}:
@@ -83,11 +83,11 @@ def unpacked(raw: bytes, coding: str, limit: int) -> bytes | None:
     elif coding not in {"", "identity"}:
         return None
     if len(body) > limit:
-        raise AnswerTooLarge
+        raise ResponseTooLarge
     return body
 
 
-def reply_to(answer: Answer, id_paths: Sequence[str], hidden: Iterable[str] = ()) -> Reply:
+def parse_creation(answer: Answer, id_paths: Sequence[str], hidden: Iterable[str] = ()) -> Response:
     """What the answer to a creation says.
 
     Args:
@@ -97,26 +97,26 @@ def reply_to(answer: Answer, id_paths: Sequence[str], hidden: Iterable[str] = ()
     """
     said = _object(answer)
     readable = bool(said) or answer.body in {b"", b"{}"}
-    return _reply(answer, said, readable=readable, id_paths=id_paths, hidden=hidden)
+    return _response(answer, said, readable=readable, id_paths=id_paths, hidden=hidden)
 
 
-def page_of(answer: Answer) -> Page:
+def parse_page(answer: Answer) -> Page:
     """What the answer to a listing says; readable only as `{"data": [...], "nextToken": ...}`."""
     said = _object(answer)
     items, token = said.get("data"), said.get("nextToken")
     whole = isinstance(items, list) and all(isinstance(item, dict) for item in items)
     if not isinstance(items, list) or not whole or not isinstance(token, str | None):
-        return Page(_reply(answer, said, readable=False))
-    return Page(_reply(answer, said, readable=True), tuple(items), token or None)
+        return Page(_response(answer, said, readable=False))
+    return Page(_response(answer, said, readable=True), tuple(items), token or None)
 
 
-def conversation_of(answer: Answer) -> Page:
+def parse_conversation(answer: Answer) -> Page:
     """What the answer about one conversation says: a page with it alone."""
     said = _object(answer)
     inner = said.get("data", said.get("conversation"))
     one = inner if isinstance(inner, dict) else said
-    reply = _reply(answer, said, readable=bool(one))
-    return Page(reply, (one,) if one and _accepted(reply.status) else ())
+    response = _response(answer, said, readable=bool(one))
+    return Page(response, (one,) if one and _accepted(response.status) else ())
 
 
 def text_at(value: Mapping[str, Json], path: str) -> str | None:
@@ -134,19 +134,19 @@ def _accepted(status: int) -> bool:
     return 200 <= status <= 299  # noqa: PLR2004
 
 
-def _reply(
+def _response(
     answer: Answer,
     said: Mapping[str, Any],
     *,
     readable: bool,
     id_paths: Sequence[str] = (),
     hidden: Iterable[str] = (),
-) -> Reply:
+) -> Response:
     accepted = _accepted(answer.status)
     # In an error a bare `id` may be anything, such as the request's.
     paths = id_paths if accepted else [path for path in id_paths if path != "id"]
     remaining, reset_s = _quota(answer)
-    return Reply(
+    return Response(
         status=answer.status,
         conversation_id=next(filter(None, (text_at(said, path) for path in paths)), None),
         error=_tidy(_words(said, _WORDS[:1] if accepted else _WORDS), hidden),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from importer.model import Decision, NotSent, Reply, Verb
+from importer.model import Decision, NotSent, Response, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class Rule:
     """
 
     when: str
-    fits: Callable[[Reply, Policy], bool]
+    fits: Callable[[Response, Policy], bool]
     verb: Verb
     says: str = ""
     hold: bool = False
@@ -80,65 +80,67 @@ _UNCLEAR_4XX: Final = frozenset({408, 425, 499})
 """A timeout on the way, too early, a closed line: whether the request was taken is not said."""
 
 
-def _says_duplicate(reply: Reply, policy: Policy) -> bool:
+def _says_duplicate(response: Response, policy: Policy) -> bool:
     """Whether a 4xx says in words that the conversation exists already."""
-    said = reply.error.casefold()
-    return _is_4xx(reply) and any(text.casefold() in said for text in policy.duplicate_texts)
+    said = response.error.casefold()
+    return _is_4xx(response) and any(text.casefold() in said for text in policy.duplicate_texts)
 
 
-def _is_4xx(reply: Reply) -> bool:
-    return 400 <= reply.status <= 499  # noqa: PLR2004
+def _is_4xx(response: Response) -> bool:
+    return 400 <= response.status <= 499  # noqa: PLR2004
 
 
-def _is_2xx(reply: Reply) -> bool:
-    return 200 <= reply.status <= 299  # noqa: PLR2004
+def _is_2xx(response: Response) -> bool:
+    return 200 <= response.status <= 299  # noqa: PLR2004
 
 
-def _contradicts_itself(reply: Reply) -> bool:
+def _contradicts_itself(response: Response) -> bool:
     """Whether a 2xx carries an error and no conversation."""
-    return bool(reply.error) and reply.conversation_id is None
+    return bool(response.error) and response.conversation_id is None
 
 
 TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "2xx that is not JSON, or carries an error and no id",
-        lambda reply, _: _is_2xx(reply) and (not reply.readable or _contradicts_itself(reply)),
+        lambda response, _: (
+            _is_2xx(response) and (not response.readable or _contradicts_itself(response))
+        ),
         Verb.DOUBTFUL,
         "The API accepted, but its answer cannot be read",
     ),
     Rule(
         "a status of duplicate_statuses (409)",
-        lambda reply, policy: reply.status in policy.duplicate_statuses,
+        lambda response, policy: response.status in policy.duplicate_statuses,
         Verb.DUPLICATE,
         "This person already has this conversation",
     ),
     Rule(
         "401, 403, 407",
-        lambda reply, _: reply.status in {401, 403, 407},
+        lambda response, _: response.status in {401, 403, 407},
         Verb.STOP,
         "The API refuses our credentials",
     ),
     Rule(
         "429",
-        lambda reply, _: reply.status == HTTPStatus.TOO_MANY_REQUESTS,
+        lambda response, _: response.status == HTTPStatus.TOO_MANY_REQUESTS,
         Verb.AGAIN,
         "The API asks to go slower",
         hold=True,
     ),
     Rule(
         "503 with Retry-After",
-        lambda reply, _: (
-            reply.status == HTTPStatus.SERVICE_UNAVAILABLE
-            and _seconds(reply.retry_after_s) is not None
+        lambda response, _: (
+            response.status == HTTPStatus.SERVICE_UNAVAILABLE
+            and _seconds(response.retry_after_s) is not None
         ),
         Verb.AGAIN,
         "The API asks to come back later",
         hold=True,
     ),
-    Rule("2xx (even without an id)", lambda reply, _: _is_2xx(reply), Verb.CREATED),
+    Rule("2xx (even without an id)", lambda response, _: _is_2xx(response), Verb.CREATED),
     Rule(
         "408, 425, 499",
-        lambda reply, _: reply.status in _UNCLEAR_4XX,
+        lambda response, _: response.status in _UNCLEAR_4XX,
         Verb.DOUBTFUL,
         "Whether the API took the request is not said",
     ),
@@ -148,10 +150,12 @@ TABLE: Final[tuple[Rule, ...]] = (
         Verb.DUPLICATE,
         "This person already has this conversation",
     ),
-    Rule("other 4xx", lambda reply, _: _is_4xx(reply), Verb.REJECTED, "The API refused the row"),
+    Rule(
+        "other 4xx", lambda response, _: _is_4xx(response), Verb.REJECTED, "The API refused the row"
+    ),
     Rule(
         "3xx (never followed)",
-        lambda reply, _: 300 <= reply.status <= 399,  # noqa: PLR2004
+        lambda response, _: 300 <= response.status <= 399,  # noqa: PLR2004
         Verb.DOUBTFUL,
         "The API points elsewhere; nothing is followed",
     ),
@@ -165,7 +169,7 @@ TABLE: Final[tuple[Rule, ...]] = (
 
 
 def decide(
-    happened: Reply | NotSent | MaybeSent,
+    happened: Response | NotSent | MaybeSent,
     attempt: int,
     elapsed_s: float,
     policy: Policy,
@@ -187,7 +191,7 @@ def decide(
             Verb.AGAIN, wait_s, code=cause, message=f"No connection to the API ({cause})."
         )
         return _bounded(again, attempt, elapsed_s, policy)
-    if not isinstance(happened, Reply):
+    if not isinstance(happened, Response):
         cause = str(happened)
         return Decision(
             Verb.DOUBTFUL,
@@ -211,11 +215,11 @@ def backoff_s(attempt: int, policy: Policy, random: Callable[[], float]) -> floa
     return random() * bound
 
 
-def pause_s(reply: Reply, attempt: int, policy: Policy, random: Callable[[], float]) -> float:
+def pause_s(response: Response, attempt: int, policy: Policy, random: Callable[[], float]) -> float:
     """Seconds that an answer asks to wait, bounded; where it names none, the backoff."""
-    asked = _seconds(reply.retry_after_s)
-    if asked is None and reply.remaining == 0:
-        asked = _seconds(reply.reset_s)
+    asked = _seconds(response.retry_after_s)
+    if asked is None and response.remaining == 0:
+        asked = _seconds(response.reset_s)
     return min(asked, policy.max_wait_s) if asked else backoff_s(attempt, policy, random)
 
 
@@ -243,9 +247,9 @@ def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy)
     )
 
 
-def _message(rule: Rule, reply: Reply) -> str:
+def _message(rule: Rule, response: Response) -> str:
     """The reason for a person, with the API's own words where there are any."""
     if not rule.says:
         return ""
-    words = f": {reply.error}" if reply.error else ""
-    return f"{rule.says} (HTTP {reply.status}){words}".rstrip(".") + "."
+    words = f": {response.error}" if response.error else ""
+    return f"{rule.says} (HTTP {response.status}){words}".rstrip(".") + "."

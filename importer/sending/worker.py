@@ -14,16 +14,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from importer.errors import Exit
 from importer.ledger.records import Settlement
 from importer.ledger.writer import NOT_LEFT
-from importer.model import Decision, MaybeSent, NotSent, Outcome, Reply, State, Verb
-from importer.sending.circuit_breaker import CalledOff, Ending, Tally, brake_at
+from importer.model import Decision, MaybeSent, NotSent, Outcome, Response, State, Verb
+from importer.sending.circuit_breaker import CircuitBreaker, Ending, StoppedWaiting, stop_switch
 from importer.sending.retry import decide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from importer.model import Submission
-    from importer.sending.circuit_breaker import Brake, Guards
-    from importer.sending.rate_limiter import Pace
+    from importer.sending.circuit_breaker import FailureLimits, StopSwitch
+    from importer.sending.rate_limiter import RateLimiter
     from importer.sending.retry import Policy
 
 
@@ -39,7 +39,7 @@ _STATES: Final[dict[Verb, State]] = {
 
 
 @dataclass(slots=True)
-class Journey:
+class SubmissionProgress:
     """One submission on its way.
 
     Attributes:
@@ -56,15 +56,15 @@ class Journey:
     status: int | None = None
     conversation_id: str | None = None
 
-    def begins(self, now: float) -> None:
+    def begin_attempt(self, now: float) -> None:
         """Take note of another attempt; nothing of the one before is kept."""
         self.began = self.began if self.attempts else now
         self.attempts += 1
         self.status = self.conversation_id = None
 
-    def answered(self, happened: Reply | NotSent | MaybeSent) -> None:
+    def note_response(self, happened: Response | NotSent | MaybeSent) -> None:
         """Keep what an answer says."""
-        if isinstance(happened, Reply):
+        if isinstance(happened, Response):
             self.status, self.conversation_id = happened.status, happened.conversation_id
 
     def settlement(self, decision: Decision, took_s: float) -> Settlement:
@@ -92,15 +92,15 @@ class Journey:
         )
 
 
-class Creates(Protocol):
+class ConversationCreator(Protocol):
     """What is needed of the client."""
 
-    async def create(self, submission: Submission) -> Reply:
+    async def create(self, submission: Submission) -> Response:
         """One request; raises NotSent or MaybeSent where there is no answer."""
         ...
 
 
-class Recorder(Protocol):
+class AttemptJournal(Protocol):
     """What is needed of the ledger."""
 
     async def intend(self, submission: Submission) -> None:
@@ -120,11 +120,11 @@ _MOST_AHEAD: Final = 16
 async def submit(
     submissions: Iterable[Submission],
     *,
-    client: Creates,
-    journal: Recorder,
-    pace: Pace,
+    client: ConversationCreator,
+    journal: AttemptJournal,
+    limiter: RateLimiter,
     policy: Policy,
-    guards: Guards,
+    limits: FailureLimits,
     concurrency: int,
     stop: asyncio.Event,
     on_outcome: Callable[[Outcome], None],
@@ -138,9 +138,9 @@ async def submit(
         submissions: drawn one by one, as a worker gets free; bodies are rendered just then.
         client: makes one request.
         journal: remembers durably.
-        pace: gives a permit for every single request.
+        limiter: gives a permit for every single request.
         policy: bounds of attempts and time.
-        guards: bounds of failures.
+        limits: bounds of failures.
         concurrency: how many requests may be under way at once.
         stop: once set, no attempt begins; those under way finish and are recorded.
         on_outcome: called once for each submission that is through, after that is durable. One
@@ -153,16 +153,16 @@ async def submit(
         Exception: whatever the journal, the iterator or `on_outcome` raised first; what was under
             way has finished and was recorded as far as the journal let it.
     """
-    tally, lanes = Tally(guards), _Lanes.of(concurrency, pace.rate)
+    tally, lanes = CircuitBreaker(limits), _Lanes.of(concurrency, limiter.rate)
     drawn = iter(submissions)
-    async with brake_at(stop) as brake:
+    async with stop_switch(stop) as switch:
         worker = _Worker(
-            client, journal, pace, policy, lanes, brake, tally, on_outcome, now, sleep, random
+            client, journal, limiter, policy, lanes, switch, tally, on_outcome, now, sleep, random
         )
         await asyncio.gather(*(worker.run(drawn) for _ in range(lanes.workers)))
-    if brake.error is not None:
-        raise brake.error
-    return brake.ending or tally.end()
+    if switch.error is not None:
+        raise switch.error
+    return switch.ending or tally.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +196,13 @@ class _Lanes:
 class _Worker:
     """Takes one submission at a time down the whole road."""
 
-    client: Creates
-    journal: Recorder
-    pace: Pace
+    client: ConversationCreator
+    journal: AttemptJournal
+    limiter: RateLimiter
     policy: Policy
     lanes: _Lanes
-    brake: Brake
-    tally: Tally
+    switch: StopSwitch
+    tally: CircuitBreaker
     on_outcome: Callable[[Outcome], None]
     now: Callable[[], float]
     sleep: Callable[[float], Awaitable[object]]
@@ -217,90 +217,94 @@ class _Worker:
             reraise=True,
         )
         try:
-            while not self.brake.pulled and (submission := next(drawn, None)) is not None:
-                journey = Journey(submission)
-                decision: Decision | None = await retrying(self._attempt, journey)
+            while not self.switch.stopped and (submission := next(drawn, None)) is not None:
+                progress = SubmissionProgress(submission)
+                decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
-                    self.on_outcome(journey.outcome(decision))
+                    self.on_outcome(progress.outcome(decision))
         except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
-            self.brake.pull(Ending(), exc)
+            self.switch.stop(Ending(), exc)
 
-    async def _attempt(self, journey: Journey) -> Decision | None:
+    async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
         """One request from permit to record; None where it was called off and nothing left."""
         try:
-            left_at = await self._depart(journey)
-        except CalledOff:
+            permitted_at = await self._depart(progress)
+        except StoppedWaiting:
             return None
         sent_at = self.now()
         try:
-            happened = await self._request(journey.submission)
+            happened = await self._request(progress.submission)
             took_s = self.now() - sent_at
             decision = decide(
-                happened, journey.attempts, self.now() - journey.began, self.policy, self.random
+                happened, progress.attempts, self.now() - progress.began, self.policy, self.random
             )
-            self._learn(happened, decision, left_at)
-            journey.answered(happened)
-            self._judge(journey, decision)
+            self._learn(happened, decision, permitted_at)
+            progress.note_response(happened)
+            self._judge(progress, decision)
         finally:
             self.lanes.under_way.release()
-        await self.journal.settle(journey.settlement(decision, took_s))
+        await self.journal.settle(progress.settlement(decision, took_s))
         return decision
 
-    async def _depart(self, journey: Journey) -> float:
+    async def _depart(self, progress: SubmissionProgress) -> float:
         """Get ready to make a request: permit, durable intent, a free lane.
 
         Returns:
             When it was permitted. The lane is to be released.
 
         Raises:
-            CalledOff: the brake was pulled; the ledger knows that nothing left.
+            StoppedWaiting: the brake was pulled; the ledger knows that nothing left.
         """
-        await self.brake.released(self.lanes.ahead.acquire)
+        await self.switch.wait_for(self.lanes.ahead.acquire)
         try:
-            left_at = await self.brake.released(self.pace.permit)
-            journey.begins(self.now())
-            await self.journal.intend(journey.submission)
+            permitted_at = await self.switch.wait_for(self.limiter.acquire)
+            progress.begin_attempt(self.now())
+            await self.journal.intend(progress.submission)
             try:
-                await self.brake.released(self.lanes.under_way.acquire)
-                await self.brake.released(self.pace.unheld)  # the API may have said so meanwhile
-            except CalledOff:  # all ends now: a lane that is not given back is missed by nobody
+                await self.switch.wait_for(self.lanes.under_way.acquire)
+                await self.switch.wait_for(
+                    self.limiter.wait_while_held
+                )  # the API may have said so meanwhile
+            except (
+                StoppedWaiting
+            ):  # all ends now: a lane that is not given back is missed by nobody
                 again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Called off before it left.")
-                await self.journal.settle(journey.settlement(again, 0.0))
+                await self.journal.settle(progress.settlement(again, 0.0))
                 raise
         finally:
             self.lanes.ahead.release()
-        return left_at
+        return permitted_at
 
-    async def _request(self, submission: Submission) -> Reply | NotSent | MaybeSent:
+    async def _request(self, submission: Submission) -> Response | NotSent | MaybeSent:
         try:
             return await self.client.create(submission)
         except (NotSent, MaybeSent) as exc:
             return exc
 
     def _learn(
-        self, happened: Reply | NotSent | MaybeSent, decision: Decision, left_at: float
+        self, happened: Response | NotSent | MaybeSent, decision: Decision, permitted_at: float
     ) -> None:
-        """What the answer says about the pace."""
+        """What the answer says about the limiter."""
         if decision.hold:
-            self.pace.hold(decision.wait_s)
-            self.pace.slow_down(left_at)
-        elif isinstance(happened, Reply):
-            self.pace.recovered()
-        if isinstance(happened, Reply):
-            self.pace.respect(happened.remaining, happened.reset_s, self.policy.max_wait_s)
+            self.limiter.hold(decision.wait_s)
+            self.limiter.slow_down(permitted_at)
+        elif isinstance(happened, Response):
+            self.limiter.note_success()
+        if isinstance(happened, Response):
+            self.limiter.apply_quota(happened.remaining, happened.reset_s, self.policy.max_wait_s)
 
     async def _pause(self, seconds: float) -> None:
-        with suppress(CalledOff):
-            await self.brake.released(lambda: self.sleep(seconds))
+        with suppress(StoppedWaiting):
+            await self.switch.wait_for(lambda: self.sleep(seconds))
 
-    def _judge(self, journey: Journey, decision: Decision) -> None:
+    def _judge(self, progress: SubmissionProgress, decision: Decision) -> None:
         """Pull the brake where this is the end of the run, before another lane gets free."""
         if decision.verb is Verb.STOP:
-            self.brake.pull(Ending(f"{decision.message} {_WHAT_TO_CHECK}", Exit.SETUP))
+            self.switch.stop(Ending(f"{decision.message} {_WHAT_TO_CHECK}", Exit.SETUP))
         elif decision.verb is not Verb.AGAIN:
-            ending = self.tally.count(journey.outcome(decision))
+            ending = self.tally.count(progress.outcome(decision))
             if ending:
-                self.brake.pull(ending)
+                self.switch.stop(ending)
 
 
 def _is_again(decision: Decision | None) -> bool:

@@ -1,7 +1,7 @@
-"""A run or resume that kills itself right after its n-th durable write to the ledger.
+"""A run that ends at its n-th write to the ledger: durable, and nobody has heard of it yet.
 
-`python -m tests.crash.stop_at_write N run FILE` and `... N resume` act like `importer run --yes`
-and `importer resume` up to that write; with N = 0 they finish.
+`python -m tests.crash.stop_at_write N run FILE` and `... N resume` do what `run --yes` and `resume`
+do, up to that write; N = 0 lets them come to their end. The process kills itself.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ from typing import TYPE_CHECKING, NoReturn
 from importer import deliver
 from importer.errors import ImporterError
 from importer.planning.history import looking
-from importer.sending.delivery import Order
+from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 
-def stop_at(write: int) -> Callable[[str], None]:
-    """Kill this process as soon as that many writes are durable; never for 0."""
-    writes = count(1)
+class KillAtWrite(SilentObserver):
+    """Kills this process as soon as so many writes are durable; never for 0."""
 
-    def on_commit(_what: str) -> None:
-        if next(writes) == write:
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._writes = count(1)
+
+    def on_commit(self, write: str) -> None:
+        """Count, and kill."""
+        del write
+        if next(self._writes) == self._number:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    return on_commit
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Run or resume, with the exit codes of the command line."""
+    """Runs or resumes, and ends like the command line if it gets that far."""
     try:
         sys.exit(_code(*arguments))
     except ImporterError as error:
@@ -44,13 +47,14 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 def _code(write: str, command: str, *files: str) -> int:
     settings = load_settings(None, {})
-    order = Order(command, settings.credentials(), on_commit=stop_at(int(write)))
+    options = RunOptions(command, settings.credentials())
+    observer = KillAtWrite(int(write))
     if command == "run":
         with looking(settings) as look:
             plan = deliver.prepare(files, settings, look)
-        report = deliver.deliver(plan, settings, order)
+        report = deliver.deliver(plan, settings, options, observer)
     else:
-        report = deliver.resume(None, settings, order)
+        report = deliver.resume(None, settings, options, observer)
     return report.exit_code
 
 

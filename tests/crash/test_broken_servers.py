@@ -12,9 +12,9 @@ from importer.ledger import Ledger
 from importer.ledger.records import NewRun
 from importer.ledger.writer import LedgerWriter
 from importer.model import Outcome, PlannedRow, RowStatus, State, Verb
-from importer.sending.circuit_breaker import Ending, Guards
+from importer.sending.circuit_breaker import Ending, FailureLimits
 from importer.sending.client import Client
-from importer.sending.rate_limiter import Pace
+from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.worker import submit
 from tests.support import made
@@ -67,9 +67,9 @@ async def sent(
             (each for each in map(made.submission, range(100)) if each.key in wanted),
             client=client,
             journal=journal,
-            pace=Pace(settings.rate_per_s),
+            limiter=RateLimiter(settings.rate_per_s),
             policy=Policy.of(settings),
-            guards=Guards(),
+            limits=FailureLimits(),
             concurrency=4,
             stop=asyncio.Event(),
             on_outcome=outcomes.append,

@@ -15,7 +15,7 @@ from importer.planning.history import looking
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.sandbox.server import start_sandbox
-from importer.sending.delivery import Order
+from importer.sending.run_options import RunOptions
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, Place, place
 from tests.support.rows import PARTICIPANTS
@@ -151,12 +151,12 @@ def test_a_second_run_sends_nothing(sandbox: Sandbox, rows: list[Row], more: lis
     campaign = f"camp-{next(CAMPAIGNS)}"
     rows = [{**row, "campaign": campaign} for row in (*rows, GOOD)]
     more = [{**row, "campaign": campaign} for row in more]
-    order = Order("a law", CREDENTIALS)
+    options = RunOptions("a law", CREDENTIALS)
 
     def sent(desk: Place, lists: Sequence[Row]) -> int:
         before = sandbox.requests
         plan = desk.plan(lists)
-        report = deliver(plan, desk.settings, order)
+        report = deliver(plan, desk.settings, options)
         assert report.states.get(State.DOUBTFUL, 0) == 0
         return sandbox.requests - before
 

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from importer.model import MaybeSent, NotSent, Outcome, Reply, State
-from importer.sending.circuit_breaker import Ending, Guards
-from importer.sending.rate_limiter import Pace
+from importer.model import MaybeSent, NotSent, Outcome, Response, State
+from importer.sending.circuit_breaker import Ending, FailureLimits
+from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.worker import submit
 from tests.support import made
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from importer.model import Submission
 
 
-Happened = Reply | NotSent | MaybeSent
-CREATED = Reply(201, "c-1")
+Happened = Response | NotSent | MaybeSent
+CREATED = Response(201, "c-1")
 REFUSED = NotSent("ConnectError")
 LOST = MaybeSent("ReadTimeout")
 
@@ -67,7 +67,7 @@ class Road:
         self.note("settle", settlement.key)
         self.settled.append(settlement)
 
-    async def create(self, submission: Submission) -> Reply:
+    async def create(self, submission: Submission) -> Response:
         """As the client."""
         self.note("request", submission.key)
         self.in_flight += 1
@@ -77,7 +77,7 @@ class Road:
         self.note("answer", submission.key)
         left = self.answers.get(submission.key, [CREATED])
         happened = left[0] if len(left) == 1 else left.pop(0)
-        if not isinstance(happened, Reply):
+        if not isinstance(happened, Response):
             raise happened
         return happened
 
@@ -105,7 +105,7 @@ async def go(
     *,
     rate: float = math.inf,
     policy: Policy | None = None,
-    guards: Guards | None = None,
+    limits: FailureLimits | None = None,
     concurrency: int = 1,
     stop: asyncio.Event | None = None,
 ) -> Ending:
@@ -114,9 +114,9 @@ async def go(
         submissions,
         client=road,
         journal=road,
-        pace=Pace(rate, now=clock),
+        limiter=RateLimiter(rate, now=clock),
         policy=policy or Policy(),
-        guards=guards or Guards(),
+        limits=limits or FailureLimits(),
         concurrency=concurrency,
         stop=stop or asyncio.Event(),
         on_outcome=road.outcomes.append,

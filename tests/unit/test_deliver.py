@@ -9,16 +9,16 @@ import pytest
 from importer.deliver import deliver, prepare, report_of, resume
 from importer.errors import Exit, UsageError
 from importer.ledger import Ledger
-from importer.model import Counts, State
+from importer.model import Counts, Outcome, State
 from importer.planning.history import looking
-from importer.sending.delivery import Order
+from importer.sending.run_options import RunOptions, SilentObserver
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, PIECE, Place, many, same
 
 if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
 
-ORDER = Order("a test", CREDENTIALS)
+OPTIONS = RunOptions("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]
 
 
@@ -30,7 +30,7 @@ def phones(sandbox: Sandbox) -> list[object]:
 def test_a_plan_is_delivered(desk: Place, sandbox: Sandbox) -> None:
     """Every ready row once; the report adds up, and says how it ended."""
     plan = desk.plan(ROWS, [{**GOOD, "first_name": ""}])
-    report = deliver(plan, desk.settings, ORDER)
+    report = deliver(plan, desk.settings, OPTIONS)
     assert len(phones(sandbox)) == 6
     assert report.states == {State.CREATED: 6}
     assert report.counts == Counts(read=7, ready=6, rejected=1)
@@ -42,28 +42,30 @@ def test_a_plan_is_delivered(desk: Place, sandbox: Sandbox) -> None:
 def test_whoever_listens_is_told(desk: Place) -> None:
     """The run and its size first, and then each outcome."""
     told: list[object] = []
-    order = Order(
-        "a test",
-        CREDENTIALS,
-        on_start=lambda run, count, seconds: told.append((bool(run), count, seconds >= 0)),
-        on_outcome=lambda outcome: told.append(outcome.state),
-    )
-    deliver(desk.plan(ROWS), desk.settings, order)
+
+    class Listener(SilentObserver):
+        def on_start(self, run: str, count: int, seconds: float) -> None:
+            told.append((bool(run), count, seconds >= 0))
+
+        def on_outcome(self, outcome: Outcome) -> None:
+            told.append(outcome.state)
+
+    deliver(desk.plan(ROWS), desk.settings, OPTIONS, Listener())
     assert told == [(True, 6, True), *[State.CREATED] * 6]
 
 
 def test_a_plan_that_is_old_by_now(desk: Place, sandbox: Sandbox) -> None:
     """Between asking and sending another run may have ended: the ledger is looked at again."""
     plan = desk.plan(ROWS)
-    deliver(desk.plan(ROWS[:4]), desk.settings, ORDER)
-    report = deliver(plan, desk.settings, ORDER)
+    deliver(desk.plan(ROWS[:4]), desk.settings, OPTIONS)
+    report = deliver(plan, desk.settings, OPTIONS)
     assert report.counts == Counts(read=6, ready=2, already_imported=4)
     assert len(phones(sandbox)) == len(set(phones(sandbox))) == 6
 
 
 def test_a_limit_leaves_the_rest_open(desk: Place, sandbox: Sandbox) -> None:
     """They stay planned, and a resumed run sends them."""
-    report = deliver(desk.plan(ROWS), desk.settings, Order("a test", CREDENTIALS, limit=2))
+    report = deliver(desk.plan(ROWS), desk.settings, RunOptions("a test", CREDENTIALS, limit=2))
     assert report.states == {State.CREATED: 2, State.PLANNED: 4}
     assert "limit of 2" in report.stopped
     assert report.exit_code == Exit.OK
@@ -71,7 +73,7 @@ def test_a_limit_leaves_the_rest_open(desk: Place, sandbox: Sandbox) -> None:
         assert desk.plan(ROWS).counts.ready == 6
         names = [str(desk.folder / "list-0.csv")]
         assert prepare(names, desk.settings, look).counts.ready == 4
-    again = resume(report.run[:15], desk.settings, ORDER)
+    again = resume(report.run[:15], desk.settings, OPTIONS)
     assert again.run == report.run
     assert again.states == {State.CREATED: 6}
     assert again.stopped == ""
@@ -82,7 +84,7 @@ def test_whom_a_run_wrote_to_is_known_in_every_piece(desk: Place) -> None:
     """However the list is read, and whatever is kept of it; the hash is that of the files."""
     names = desk.files(many(200))
     plan = prepare(names, desk.settings)
-    deliver(plan, desk.settings, Order("a test", CREDENTIALS, limit=50))
+    deliver(plan, desk.settings, RunOptions("a test", CREDENTIALS, limit=50))
     with looking(desk.settings) as look:
         known = look.applied_to(plan, desk.settings)
         assert known.counts.already_imported == 50
@@ -94,26 +96,26 @@ def test_whom_a_run_wrote_to_is_known_in_every_piece(desk: Place) -> None:
 
 def test_a_run_that_is_done_is_resumed_in_vain(desk: Place, sandbox: Sandbox) -> None:
     """It says what it said, and nothing is sent."""
-    report = deliver(desk.plan(ROWS), desk.settings, ORDER)
+    report = deliver(desk.plan(ROWS), desk.settings, OPTIONS)
     requests = sandbox.requests
-    assert resume(None, desk.settings, ORDER).states == report.states
+    assert resume(None, desk.settings, OPTIONS).states == report.states
     assert sandbox.requests == requests
 
 
 def test_only_what_was_agreed_to_is_resumed(desk: Place, sandbox: Sandbox) -> None:
     """Another template is another message: the run cannot go on, and nothing is sent."""
-    deliver(desk.plan(ROWS), desk.settings, Order("a test", CREDENTIALS, limit=1))
+    deliver(desk.plan(ROWS), desk.settings, RunOptions("a test", CREDENTIALS, limit=1))
     template = desk.folder / "templates" / "participants" / "manager.yaml"
     template.write_text(template.read_text().replace("Max", "Moritz"))
     requests = sandbox.requests
     with pytest.raises(UsageError, match="Templates, settings or the importer changed"):
-        resume(None, desk.settings, ORDER)
+        resume(None, desk.settings, OPTIONS)
     assert sandbox.requests == requests
 
 
 def test_the_ledger_tells_the_same_later(desk: Place) -> None:
     """What a run reported is what `results` reads."""
-    report = deliver(desk.plan(ROWS), desk.settings, ORDER)
+    report = deliver(desk.plan(ROWS), desk.settings, OPTIONS)
     with Ledger.open(desk.settings.ledger) as ledger:
         later = report_of(ledger, ledger.runs.find(report.run))
     assert later == report

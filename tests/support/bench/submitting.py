@@ -23,7 +23,7 @@ import httpx
 from pydantic import SecretStr
 
 from importer.deliver import deliver, prepare
-from importer.sending.delivery import Order
+from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import Credentials, load_settings
 from tests.support.bench.people import write
 
@@ -72,19 +72,26 @@ def ours(folder: Path, file: Path, concurrency: int) -> dict[str, float]:
     began: list[float] = []
     cpu: list[float] = []
 
-    def started(_run: str, count: int, _eta_s: float) -> None:
-        if count:
-            began.append(time.perf_counter())
-            cpu.append(time.process_time())
-            commits[0] = 0
+    class Meter(SilentObserver):
+        """Counts commits from the start of sending on."""
 
-    def committed(_what: str) -> None:
-        commits[0] += 1
+        def on_start(self, run: str, count: int, seconds: float) -> None:
+            """Start the clocks."""
+            del run, seconds
+            if count:
+                began.append(time.perf_counter())
+                cpu.append(time.process_time())
+                commits[0] = 0
+
+        def on_commit(self, write: str) -> None:
+            """Count."""
+            del write
+            commits[0] += 1
 
     with sandbox(folder) as url:
         chosen = settings(folder, url, concurrency)
-        order = Order("bench", CREDENTIALS, on_start=started, on_commit=committed)
-        report = deliver(prepare([str(file)], chosen), chosen, order)
+        options = RunOptions("bench", CREDENTIALS)
+        report = deliver(prepare([str(file)], chosen), chosen, options, Meter())
         took_s, cpu_s = time.perf_counter() - began[0], time.process_time() - cpu[0]
     with closing(sqlite3.connect(folder / "importer.db")) as ledger:
         (sent,) = ledger.execute(
@@ -139,8 +146,8 @@ def _peak(rows: int, limit: int) -> None:
         write(folder / "list.csv", rows)
         with sandbox(folder) as url:
             chosen = settings(folder, url, 8)
-            order = Order("bench", CREDENTIALS, limit=limit)
-            deliver(prepare([str(folder / "list.csv")], chosen), chosen, order)
+            options = RunOptions("bench", CREDENTIALS, limit=limit)
+            deliver(prepare([str(folder / "list.csv")], chosen), chosen, options)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # noqa: T201  # the answer
 
 

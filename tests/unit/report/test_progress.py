@@ -31,11 +31,11 @@ def test_a_log_gets_a_line_now_and_then() -> None:
     """Beginning, every ten seconds, end; the time left follows the pace so far."""
     out, clock = io.StringIO(), Clock()
     with progress(Console(file=out, width=60), now=clock) as on:
-        on.start("run-1", 100, 20.0)
+        on.on_start("run-1", 100, 20.0)
         for _ in range(50):
             clock.now += 1
-            on.outcome(outcome())
-        on.outcome(outcome(State.REJECTED))
+            on.on_outcome(outcome())
+        on.on_outcome(outcome(State.REJECTED))
     assert out.getvalue().splitlines() == [
         "Run run-1: sending 100 messages, under a minute.",
         "10 of 100 done: 10 created; about 2 minutes left.",
@@ -51,9 +51,9 @@ def test_the_plan_is_believed_until_there_is_a_pace() -> None:
     """After one slow answer nobody is told that it takes for ever."""
     out, clock = io.StringIO(), Clock()
     with progress(Console(file=out), now=clock) as on:
-        on.start("run-1", 100, 200.0)
+        on.on_start("run-1", 100, 200.0)
         clock.now += 30
-        on.outcome(outcome())
+        on.on_outcome(outcome())
     assert "1 of 100 done: 1 created; about 4 minutes left." in out.getvalue()
 
 
@@ -61,7 +61,7 @@ def test_nothing_to_send_is_silent() -> None:
     """Neither a beginning nor an end."""
     out = io.StringIO()
     with progress(Console(file=out)) as on:
-        on.start("run-1", 0, 0.0)
+        on.on_start("run-1", 0, 0.0)
     assert out.getvalue() == ""
 
 
@@ -69,10 +69,10 @@ def test_a_second_round_is_counted_anew() -> None:
     """What was sent again after reconciliation begins at nothing, after the end of the first."""
     out = io.StringIO()
     with progress(Console(file=out)) as on:
-        on.start("run-1", 1, 0.2)
-        on.outcome(outcome(State.DOUBTFUL))
-        on.start("run-1", 1, 0.2)
-        on.outcome(outcome())
+        on.on_start("run-1", 1, 0.2)
+        on.on_outcome(outcome(State.DOUBTFUL))
+        on.on_start("run-1", 1, 0.2)
+        on.on_outcome(outcome())
     assert [line for line in out.getvalue().splitlines() if "done" in line] == [
         "1 of 1 done: 1 doubtful.",
         "1 of 1 done: 1 created.",
@@ -83,7 +83,7 @@ def test_what_happens_meanwhile_is_said_in_one_line() -> None:
     """And cannot command the terminal."""
     out = io.StringIO()
     with progress(Console(file=out, width=200)) as on:
-        on.stage("The service asks to wait\n\x1b[2J30 s.")
+        on.on_stage("The service asks to wait\n\x1b[2J30 s.")
     assert out.getvalue() == "The service asks to wait [2J30 s.\n"
 
 
@@ -92,11 +92,11 @@ def test_a_terminal_gets_a_bar() -> None:
     out, clock = io.StringIO(), Clock()
     console = Console(file=out, force_terminal=True, width=120, _environ={"TERM": "xterm"})
     with progress(console, now=clock) as on:
-        on.start("run-1", 4, 300.0)
-        on.outcome(outcome())
-        on.stage("[bold]waiting[/bold]")
+        on.on_start("run-1", 4, 300.0)
+        on.on_outcome(outcome())
+        on.on_stage("[bold]waiting[/bold]")
         for _ in range(3):
-            on.outcome(outcome(State.DUPLICATE))
+            on.on_outcome(outcome(State.DUPLICATE))
     text = out.getvalue()
     assert "Run run-1" in text
     assert "100%" in text

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.deliver import deliver
+from importer.deliver import deliver, reconcile, refresh
 from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger
 from importer.model import State
-from importer.sending.delivery import Order, reconcile_run, refresh_run
+from importer.sending.run_options import RunOptions
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, Place, place
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from importer.sandbox.sandbox import Sandbox
 
-ORDER = Order("a test", CREDENTIALS)
+OPTIONS = RunOptions("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(4)]
 
 
@@ -34,44 +34,44 @@ def desk(sandbox: Sandbox) -> Iterator[Place]:
 def test_doubt_is_settled_later(desk: Place, sandbox: Sandbox) -> None:
     """By the API's list, into the ledger; asked again there is nothing left to ask."""
     sandbox.set_faults("reset-after:1")
-    run = deliver(desk.plan(ROWS), desk.settings, ORDER).run
-    settled = reconcile_run(run[:15], desk.settings, ORDER)
-    assert {outcome.state for outcome in settled.outcomes.outcomes} == {State.CREATED}
+    run = deliver(desk.plan(ROWS), desk.settings, OPTIONS).run
+    settled = reconcile(run[:15], desk.settings, OPTIONS)
+    assert {outcome.state for outcome in settled.findings.outcomes} == {State.CREATED}
     assert not settled.doubtful
     with Ledger.open(desk.settings.ledger) as ledger:
         assert ledger.runs.states(run) == {State.CREATED: 4}
     requests = sandbox.requests
-    assert reconcile_run(None, desk.settings, ORDER).outcomes.outcomes == ()
+    assert reconcile(None, desk.settings, OPTIONS).findings.outcomes == ()
     assert sandbox.requests == requests
 
 
 def test_a_list_that_cannot_be_read_settles_nothing(desk: Place, sandbox: Sandbox) -> None:
     """All stay doubtful, and each can be looked up by a person."""
     sandbox.set_faults("reset-after:1,list-403:1")
-    run = deliver(desk.plan(ROWS), desk.settings, ORDER).run
-    settled = reconcile_run(run, desk.settings, ORDER)
+    run = deliver(desk.plan(ROWS), desk.settings, OPTIONS).run
+    settled = reconcile(run, desk.settings, OPTIONS)
     assert [each.row for each in settled.doubtful] == [2, 3, 4, 5]
     assert all(each.external_id and each.masked for each in settled.doubtful)
 
 
 def test_statuses_are_read(desk: Place, sandbox: Sandbox) -> None:
     """Of every conversation that the ledger knows, each counted under what it is now."""
-    deliver(desk.plan(ROWS), desk.settings, ORDER)
-    found = refresh_run(None, desk.settings, ORDER)
+    deliver(desk.plan(ROWS), desk.settings, OPTIONS)
+    found = refresh(None, desk.settings, OPTIONS)
     assert found.asked == 4
     assert sum(found.known.values()) == 4
     assert found.reason == ""
     sandbox.set_faults("get-403:1,list-403:1")
-    assert refresh_run(None, desk.settings, ORDER).reason
+    assert refresh(None, desk.settings, OPTIONS).reason
 
 
 def test_there_must_be_something_to_ask_about(desk: Place) -> None:
     """No ledger is an error, and none is made; nor is there a run of any name."""
-    for ask in (reconcile_run, refresh_run):
+    for ask in (reconcile, refresh):
         with pytest.raises(LedgerError, match="no ledger"):
-            ask(None, desk.settings, ORDER)
+            ask(None, desk.settings, OPTIONS)
     assert not (desk.folder / "importer.db").exists()
-    deliver(desk.plan(ROWS), desk.settings, ORDER)
-    for ask in (reconcile_run, refresh_run):
+    deliver(desk.plan(ROWS), desk.settings, OPTIONS)
+    for ask in (reconcile, refresh):
         with pytest.raises(UsageError, match="no run"):
-            ask("1999", desk.settings, ORDER)
+            ask("1999", desk.settings, OPTIONS)

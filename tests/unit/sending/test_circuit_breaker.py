@@ -9,8 +9,8 @@ import pytest
 
 from importer.errors import Exit
 from importer.ledger.writer import NOT_LEFT
-from importer.model import Outcome, Reply, State
-from importer.sending.circuit_breaker import Ending, Guards, Weather
+from importer.model import Outcome, Response, State
+from importer.sending.circuit_breaker import Ending, FailureLimits, OutageDetector
 from tests.support import made
 from tests.support.leaping import clock, run
 from tests.support.road import CREATED, LOST, REFUSED, Happened, Road, go, some
@@ -19,7 +19,7 @@ from tests.support.road import CREATED, LOST, REFUSED, Happened, Road, go, some
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
     """The one that met it is unsent, those under way are recorded, nothing else begins."""
-    road = Road({"key-1": [Reply(status, error="bad key")]}, takes_s=1)
+    road = Road({"key-1": [Response(status, error="bad key")]}, takes_s=1)
     ending = run(go(road, some(50), concurrency=3))
     assert ending.exit_code is Exit.SETUP
     assert str(ending) == (
@@ -35,7 +35,7 @@ def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
 
 def test_a_refusal_calls_off_what_is_only_intended() -> None:
     """An intent whose request has not left is taken back; it was no attempt at anybody."""
-    road = Road({"key-0": [Reply(401)]}, takes_s=1, writes_s=0.4)
+    road = Road({"key-0": [Response(401)]}, takes_s=1, writes_s=0.4)
     run(go(road, some(9), rate=0.9, concurrency=3))
     assert road.keys("request") == ["key-0"]
     assert road.keys("intend") == ["key-0", "key-1"]
@@ -70,7 +70,7 @@ def test_a_stop_lets_what_is_under_way_finish() -> None:
 
 def test_a_stop_ends_every_wait_at_once() -> None:
     """For a permit, for the end of a hold, for the next attempt."""
-    road = Road({"key-1": [Reply(429, retry_after_s=60)]})
+    road = Road({"key-1": [Response(429, retry_after_s=60)]})
     _, over = stopping(road, at_s=5, rate=10, concurrency=4)
     assert over == 5
     assert road.states()["key-1"] is State.PLANNED
@@ -79,7 +79,7 @@ def test_a_stop_ends_every_wait_at_once() -> None:
 
 def test_an_attempt_that_is_called_off_has_no_status() -> None:
     """Not even that of the attempt before it."""
-    road = Road({"key-0": [Reply(429, retry_after_s=1)], "key-1": [CREATED]}, takes_s=10)
+    road = Road({"key-0": [Response(429, retry_after_s=1)], "key-1": [CREATED]}, takes_s=10)
     stopping(road, at_s=15, count=2, rate=1, concurrency=1)
     again = [each for each in road.settled if each.key == "key-0"]
     assert [(each.code, each.status) for each in again] == [("http-429", 429), (NOT_LEFT, None)]
@@ -113,30 +113,30 @@ def test_a_stop_after_the_end_is_none() -> None:
 # ---- guards ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failure", [Reply(400), Reply(500), LOST])
+@pytest.mark.parametrize("failure", [Response(400), Response(500), LOST])
 def test_an_unbroken_row_of_failures_stops(failure: Happened) -> None:
     """Rejected, doubtful or unsent, it is the same."""
     road = Road({f"key-{n}": [failure] for n in range(50)})
-    ending = run(go(road, some(50), guards=Guards(max_failures_in_a_row=4)))
+    ending = run(go(road, some(50), limits=FailureLimits(max_failures_in_a_row=4)))
     assert ending.exit_code is Exit.HELD
     assert str(ending).startswith("4 submissions in a row failed. The last: ")
     assert len(road.keys("request")) == 4
 
 
-@pytest.mark.parametrize("between", [CREATED, Reply(409)])
+@pytest.mark.parametrize("between", [CREATED, Response(409)])
 def test_a_good_end_breaks_the_row(between: Happened) -> None:
     """A duplicate is no failure either."""
-    road = Road({f"key-{n}": [between if n % 3 == 2 else Reply(400)] for n in range(30)})
-    assert not run(go(road, some(30), guards=Guards(max_failures_in_a_row=3)))
+    road = Road({f"key-{n}": [between if n % 3 == 2 else Response(400)] for n in range(30)})
+    assert not run(go(road, some(30), limits=FailureLimits(max_failures_in_a_row=3)))
     assert len(road.outcomes) == 30
 
 
 def test_more_failures_than_allowed_stop() -> None:
     """As many as allowed do not."""
-    road = Road({f"key-{n}": [Reply(400)] for n in (1, 4, 9, 16, 25)})
-    assert not run(go(road, some(30), guards=Guards(max_failures=5)))
-    road = Road({f"key-{n}": [Reply(400)] for n in (1, 4, 9, 16, 25)})
-    ending = run(go(road, some(30), guards=Guards(max_failures=3)))
+    road = Road({f"key-{n}": [Response(400)] for n in (1, 4, 9, 16, 25)})
+    assert not run(go(road, some(30), limits=FailureLimits(max_failures=5)))
+    road = Road({f"key-{n}": [Response(400)] for n in (1, 4, 9, 16, 25)})
+    ending = run(go(road, some(30), limits=FailureLimits(max_failures=3)))
     assert ending.exit_code is Exit.HELD
     assert str(ending).startswith("4 submissions failed; max_failures allows 3. The last: ")
     assert len(road.outcomes) == 17
@@ -146,7 +146,7 @@ def test_an_api_that_is_not_there_is_no_guard_but_a_fault_of_the_setup() -> None
     """However few or many there were to send."""
     for count, sent in ((3, 3), (50, 4)):
         road = Road({f"key-{n}": [REFUSED] for n in range(50)})
-        ending = run(go(road, some(count), guards=Guards(max_failures_in_a_row=4)))
+        ending = run(go(road, some(count), limits=FailureLimits(max_failures_in_a_row=4)))
         assert ending.exit_code is Exit.SETUP
         assert str(ending).startswith("The API cannot be reached. The last: No connection")
         assert len(road.outcomes) == sent
@@ -154,8 +154,8 @@ def test_an_api_that_is_not_there_is_no_guard_but_a_fault_of_the_setup() -> None
 
 def test_an_api_that_goes_away_is_held() -> None:
     """It was there, and a row of failures is a row of failures."""
-    road = Road({f"key-{n}": [REFUSED if n % 2 else Reply(500)] for n in range(2, 50)})
-    ending = run(go(road, some(50), guards=Guards(max_failures_in_a_row=4)))
+    road = Road({f"key-{n}": [REFUSED if n % 2 else Response(500)] for n in range(2, 50)})
+    ending = run(go(road, some(50), limits=FailureLimits(max_failures_in_a_row=4)))
     assert ending.exit_code is Exit.HELD
     one_left = Road({"key-1": [REFUSED]})
     assert not run(go(one_left, some(3)))
@@ -164,7 +164,7 @@ def test_an_api_that_goes_away_is_held() -> None:
 def test_the_guards_are_those_of_the_settings() -> None:
     """A share is of all that the run means to send."""
     chosen = made.settings(max_failures="5%", max_failures_in_a_row=7)
-    assert Guards.of(chosen, 340) == Guards(max_failures=17, max_failures_in_a_row=7)
+    assert FailureLimits.of(chosen, 340) == FailureLimits(max_failures=17, max_failures_in_a_row=7)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_the_guards_are_those_of_the_settings() -> None:
 )
 def test_an_outage_is_no_refusal(states: list[State], outage: bool) -> None:  # noqa: FBT001
     """Only failures since the last success count; one refused row shows that the service works."""
-    weather = Weather()
+    detector = OutageDetector()
     for number, state in enumerate(states):
-        weather.note(Outcome(f"key-{number}", state, attempts=1))
-    assert weather.outage is outage
+        detector.note(Outcome(f"key-{number}", state, attempts=1))
+    assert detector.outage is outage

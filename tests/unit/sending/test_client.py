@@ -13,8 +13,14 @@ import pytest
 from pydantic import SecretStr
 
 from importer.errors import CredentialsError
-from importer.model import MaybeSent, NotSent, Reply, Verb
-from importer.sending.client import ANSWER_BYTES, MAY_HAVE_ARRIVED, REACHED_NOBODY, Client, mapped
+from importer.model import MaybeSent, NotSent, Response, Verb
+from importer.sending.client import (
+    ANSWER_BYTES,
+    MAY_HAVE_ARRIVED,
+    REACHED_NOBODY,
+    Client,
+    map_exception,
+)
 from importer.sending.retry import Policy, decide
 from importer.settings import Credentials
 from tests.support.certificates import made_certificate
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from importer.model import Json, Submission
     from tests.support.misdeeds import Behaviour
 
-Happened = Reply | NotSent | MaybeSent
+Happened = Response | NotSent | MaybeSent
 
 
 async def attempt(url: str, one: Submission | None = None, /, **chosen: object) -> Happened:
@@ -198,7 +204,7 @@ def test_a_huge_answer_is_not_read(status: str, sized: bool) -> None:  # noqa: F
             await peer.send(b"<p>sorry" * 1_250)
 
     happened, seen = meet(huge)
-    assert (type(happened), str(happened)) == (MaybeSent, "AnswerTooLarge")
+    assert (type(happened), str(happened)) == (MaybeSent, "ResponseTooLarge")
     assert len(seen.requests) == 1
     assert seen.sent_bytes < size
 
@@ -208,7 +214,7 @@ def test_a_packed_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b" " * 10_000_000)
     assert len(bomb) < ANSWER_BYTES
     happened, _ = meet(says("200 OK", bomb, "Content-Encoding: gzip"))
-    assert str(happened) == "AnswerTooLarge"
+    assert str(happened) == "ResponseTooLarge"
 
 
 def three(behaviour: Behaviour, rate_per_s: float) -> tuple[list[str | None], Seen]:
@@ -219,7 +225,7 @@ def three(behaviour: Behaviour, rate_per_s: float) -> tuple[list[str | None], Se
             chosen = settings(base_url=seen.url, rate_per_s=rate_per_s)
             async with Client(chosen, CREDENTIALS) as client:
                 replies = [await client.create(submission(n)) for n in range(3)]
-            return [reply.conversation_id for reply in replies], seen
+            return [response.conversation_id for response in replies], seen
 
     return asyncio.run(main())
 
@@ -376,14 +382,14 @@ def test_an_exception_that_nobody_knows_is_doubtful(exc: Exception) -> None:
     class NewConnectError(httpx.ConnectError):
         """A subclass says nothing about when it is raised."""
 
-    assert type(mapped(exc)) is MaybeSent
-    assert str(mapped(exc)) == type(exc).__name__
-    assert type(mapped(NewConnectError("x"))) is MaybeSent
+    assert type(map_exception(exc)) is MaybeSent
+    assert str(map_exception(exc)) == type(exc).__name__
+    assert type(map_exception(NewConnectError("x"))) is MaybeSent
 
 
 def test_the_texts_of_exceptions_stay_inside() -> None:
     """They may quote what was sent."""
-    assert str(mapped(httpx.ReadError("ada@example.com"))) == "ReadError"
+    assert str(map_exception(httpx.ReadError("ada@example.com"))) == "ReadError"
 
 
 def test_retry_after_a_date_is_measured_by_the_servers_clock() -> None:
@@ -393,14 +399,14 @@ def test_retry_after_a_date_is_measured_by_the_servers_clock() -> None:
         "Retry-After: Sun, 22 Nov 2026 10:00:07 GMT",
     )
     happened, _ = meet(says("429 No", b"", *headers))
-    assert isinstance(happened, Reply)
+    assert isinstance(happened, Response)
     assert happened.retry_after_s == 7
 
 
 def test_the_time_of_day_is_the_one_that_is_passed_in() -> None:
     """A date without the server's own is measured by it."""
 
-    async def main() -> Reply:
+    async def main() -> Response:
         async with serving(
             says("429 No", b"", "Retry-After: Sun, 22 Nov 2026 10:00:09 GMT")
         ) as seen:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sending.matching import CLOCK_SKEW, Doubt, Evidence, Likeness, likeness, shown
+from importer.sending.matching import CLOCK_SKEW, Doubt, Evidence, Match, match_conversation, shown
 
 if TYPE_CHECKING:
     from importer.model import Json
@@ -33,13 +33,13 @@ def conversation(**values: Json) -> dict[str, Json]:
     }
 
 
-def seen_as(*conversations: dict[str, Json], doubts: tuple[Doubt, ...] = (DOUBT,)) -> Likeness:
+def seen_as(*conversations: dict[str, Json], doubts: tuple[Doubt, ...] = (DOUBT,)) -> Match:
     """What the list says of the first doubtful submission."""
     evidence = Evidence(doubts, person)
     evidence.note(conversations)
     if evidence.certain(doubts[0]):
-        return Likeness.CERTAIN
-    return Likeness.POSSIBLE if evidence.possible(doubts[0]) else Likeness.NO
+        return Match.CERTAIN
+    return Match.POSSIBLE if evidence.possible(doubts[0]) else Match.NO
 
 
 EARLIER = "2026-11-22T09:54:59Z"
@@ -49,22 +49,22 @@ WITHIN_SKEW = "2026-11-22T09:55:01Z"
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, Likeness.CERTAIN),
-        ({"createdAt": None}, Likeness.CERTAIN),
-        ({"createdAt": "yesterday"}, Likeness.CERTAIN),
-        ({"createdAt": WITHIN_SKEW}, Likeness.CERTAIN),
-        ({"createdAt": EARLIER}, Likeness.POSSIBLE),
-        ({"campaignId": None}, Likeness.CERTAIN),
-        ({"campaignId": None, "externalCampaignId": "camp-42"}, Likeness.CERTAIN),
-        ({"campaignId": "camp-7", "externalCampaignId": "camp-42"}, Likeness.CERTAIN),
-        ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Likeness.NO),
-        ({"campaignId": "camp-7"}, Likeness.POSSIBLE),
-        ({"campaignId": "camp-7", "createdAt": EARLIER}, Likeness.NO),
-        ({"participantPhoneNumber": None}, Likeness.CERTAIN),
-        ({"participantPhoneNumber": "+12025550104"}, Likeness.CERTAIN),
+        ({}, Match.CERTAIN),
+        ({"createdAt": None}, Match.CERTAIN),
+        ({"createdAt": "yesterday"}, Match.CERTAIN),
+        ({"createdAt": WITHIN_SKEW}, Match.CERTAIN),
+        ({"createdAt": EARLIER}, Match.POSSIBLE),
+        ({"campaignId": None}, Match.CERTAIN),
+        ({"campaignId": None, "externalCampaignId": "camp-42"}, Match.CERTAIN),
+        ({"campaignId": "camp-7", "externalCampaignId": "camp-42"}, Match.CERTAIN),
+        ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Match.NO),
+        ({"campaignId": "camp-7"}, Match.POSSIBLE),
+        ({"campaignId": "camp-7", "createdAt": EARLIER}, Match.NO),
+        ({"participantPhoneNumber": None}, Match.CERTAIN),
+        ({"participantPhoneNumber": "+12025550104"}, Match.CERTAIN),
     ],
 )
-def test_the_external_id_decides(changed: dict[str, Json], expected: Likeness) -> None:
+def test_the_external_id_decides(changed: dict[str, Json], expected: Match) -> None:
     """With the campaign where the list shows it; a conversation from before needs a look."""
     assert seen_as(conversation(**changed)) is expected
 
@@ -72,21 +72,21 @@ def test_the_external_id_decides(changed: dict[str, Json], expected: Likeness) -
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, Likeness.CERTAIN),
-        ({"participantPhoneNumber": "+44 20 7946-0018"}, Likeness.CERTAIN),
-        ({"createdAt": WITHIN_SKEW}, Likeness.CERTAIN),
-        ({"createdAt": EARLIER}, Likeness.NO),
-        ({"createdAt": None}, Likeness.POSSIBLE),
-        ({"campaignId": None}, Likeness.POSSIBLE),
-        ({"campaignId": "camp-7"}, Likeness.POSSIBLE),
-        ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Likeness.NO),
-        ({"participantPhoneNumber": "+12025550104"}, Likeness.NO),
-        ({"externalId": "another's"}, Likeness.POSSIBLE),
-        ({"externalId": "another's", "createdAt": EARLIER}, Likeness.NO),
+        ({}, Match.CERTAIN),
+        ({"participantPhoneNumber": "+44 20 7946-0018"}, Match.CERTAIN),
+        ({"createdAt": WITHIN_SKEW}, Match.CERTAIN),
+        ({"createdAt": EARLIER}, Match.NO),
+        ({"createdAt": None}, Match.POSSIBLE),
+        ({"campaignId": None}, Match.POSSIBLE),
+        ({"campaignId": "camp-7"}, Match.POSSIBLE),
+        ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Match.NO),
+        ({"participantPhoneNumber": "+12025550104"}, Match.NO),
+        ({"externalId": "another's"}, Match.POSSIBLE),
+        ({"externalId": "another's", "createdAt": EARLIER}, Match.NO),
     ],
 )
 def test_without_an_external_id_person_campaign_and_time_decide(
-    changed: dict[str, Json], expected: Likeness
+    changed: dict[str, Json], expected: Match
 ) -> None:
     """All three, or it is not certain."""
     assert seen_as(conversation(**{"externalId": None, **changed})) is expected
@@ -98,27 +98,27 @@ def test_a_person_known_by_e_mail_is_found_by_it() -> None:
     one = conversation(
         externalId=None, participantPhoneNumber=None, participantEmailAddress="ada@example.com"
     )
-    assert seen_as(one, doubts=(doubt,)) is Likeness.CERTAIN
+    assert seen_as(one, doubts=(doubt,)) is Match.CERTAIN
     both = conversation(externalId=None, participantEmailAddress="ada@example.com")
-    assert seen_as(both, doubts=(doubt,)) is Likeness.CERTAIN
+    assert seen_as(both, doubts=(doubt,)) is Match.CERTAIN
 
 
 def test_the_list_itself_tells_which_kind_of_campaign_is_meant() -> None:
     """Any conversation of camp-42 proves that camp-42 is a campaignId, so camp-7 is another."""
     same_candidate = conversation(id="c-7", campaignId="camp-7")
     a_colleague = conversation(id="c-8", externalId="x", participantPhoneNumber="+12025550104")
-    assert seen_as(same_candidate) is Likeness.POSSIBLE
-    assert seen_as(same_candidate, a_colleague) is Likeness.NO
-    assert seen_as(a_colleague, same_candidate) is Likeness.NO
+    assert seen_as(same_candidate) is Match.POSSIBLE
+    assert seen_as(same_candidate, a_colleague) is Match.NO
+    assert seen_as(a_colleague, same_candidate) is Match.NO
 
 
 def test_a_conversation_that_two_could_claim_is_certain_for_neither() -> None:
     """The same person in two rounds of a campaign, and one conversation without an externalId."""
     second = Doubt("key-2", "ext-2", "camp-42", DOUBT.person, SENT)
     unnamed = conversation(externalId=None)
-    assert seen_as(unnamed, doubts=(DOUBT, second)) is Likeness.POSSIBLE
-    assert seen_as(unnamed, doubts=(second, DOUBT)) is Likeness.POSSIBLE
-    assert seen_as(conversation(), doubts=(DOUBT, second)) is Likeness.CERTAIN
+    assert seen_as(unnamed, doubts=(DOUBT, second)) is Match.POSSIBLE
+    assert seen_as(unnamed, doubts=(second, DOUBT)) is Match.POSSIBLE
+    assert seen_as(conversation(), doubts=(DOUBT, second)) is Match.CERTAIN
 
 
 def test_of_several_conversations_the_first_counts() -> None:
@@ -176,4 +176,4 @@ def test_anything_can_stand_in_the_list() -> None:
     )
     assert shown(odd, person).opaque
     assert shown({}, person).opaque
-    assert likeness(DOUBT, shown({}, person), None) is Likeness.NO
+    assert match_conversation(DOUBT, shown({}, person), None) is Match.NO

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.model import MaybeSent, NotSent, Outcome, Reply, State
-from importer.sending.rate_limiter import Pace
+from importer.model import MaybeSent, NotSent, Outcome, Response, State
+from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import (
     ABSENT,
+    ConversationStatuses,
     Doubt,
-    Reconciled,
-    Statuses,
-    present_statuses,
-    reconcile,
+    ListFindings,
+    look_up,
+    read_statuses,
 )
 from importer.sending.responses import Page
 from tests.support import made
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from importer.model import Json
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
-Answer = Page | Reply | NotSent | MaybeSent
+Answer = Page | Response | NotSent | MaybeSent
 
 
 def now() -> datetime:
@@ -65,7 +65,7 @@ def conversation(number: int, **values: Json) -> dict[str, Json]:
 
 def page(*numbers: int, token: str | None = None) -> Page:
     """A page with the conversations of some submissions."""
-    return Page(Reply(200), tuple(conversation(n) for n in numbers), token)
+    return Page(Response(200), tuple(conversation(n) for n in numbers), token)
 
 
 @dataclass
@@ -88,14 +88,14 @@ class Api:
 
     async def conversation(self, conversation_id: str) -> Page:
         """As the client."""
-        return self._answer(self.single.get(conversation_id, [Reply(404)]), conversation_id)
+        return self._answer(self.single.get(conversation_id, [Response(404)]), conversation_id)
 
     def _answer(self, answers: list[Answer], what: str) -> Page:
         self.asked.append((clock(), what))
         answer = answers[0] if len(answers) == 1 else answers.pop(0)
         if isinstance(answer, NotSent | MaybeSent):
             raise answer
-        return Page(answer) if isinstance(answer, Reply) else answer
+        return Page(answer) if isinstance(answer, Response) else answer
 
 
 def judge(
@@ -105,17 +105,17 @@ def judge(
     stop_at: float | None = None,
     rate: float = 1000,
     **chosen: object,
-) -> Reconciled:
+) -> ListFindings:
     """Reconcile without chance."""
 
-    async def main() -> Reconciled:
+    async def main() -> ListFindings:
         stop = asyncio.Event()
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stop.set)
-        return await reconcile(
+        return await look_up(
             doubts,
             client=api,
-            pace=Pace(rate, now=clock),
+            limiter=RateLimiter(rate, now=clock),
             settings=made.settings(**chosen),
             person=person,
             now=now,
@@ -159,7 +159,7 @@ def test_an_empty_list_is_whole() -> None:
 def test_nothing_doubtful_asks_nothing() -> None:
     """And waits for nothing."""
     api = Api()
-    assert judge(api) == Reconciled()
+    assert judge(api) == ListFindings()
     assert api.asked == []
 
 
@@ -189,12 +189,12 @@ def test_settling_counts_from_when_it_was_given_up() -> None:
 
 
 UNREADABLE: dict[str, tuple[list[Answer], str]] = {
-    "unauthorized": ([Reply(401)], "HTTP 401"),
-    "no such path": ([Reply(404)], "HTTP 404"),
-    "redirected": ([Reply(302)], "HTTP 302"),
-    "broken for good": ([Reply(500)], "HTTP 500"),
-    "not as promised": ([Page(Reply(200, readable=False))], "HTTP 200"),
-    "busy for good": ([Reply(429)], "HTTP 429"),
+    "unauthorized": ([Response(401)], "HTTP 401"),
+    "no such path": ([Response(404)], "HTTP 404"),
+    "redirected": ([Response(302)], "HTTP 302"),
+    "broken for good": ([Response(500)], "HTTP 500"),
+    "not as promised": ([Page(Response(200, readable=False))], "HTTP 200"),
+    "busy for good": ([Response(429)], "HTTP 429"),
     "nobody there": ([NotSent("ConnectError")], "ConnectError"),
     "silent": ([MaybeSent("ReadTimeout")], "ReadTimeout"),
 }
@@ -214,10 +214,10 @@ def test_a_list_that_cannot_be_read_leaves_everything_doubtful(name: str) -> Non
 
 
 PASSING: list[list[Answer]] = [
-    [Reply(500), Reply(502), page(1)],
+    [Response(500), Response(502), page(1)],
     [NotSent("ConnectError"), MaybeSent("ReadError"), page(1)],
-    [Page(Reply(200, readable=False)), page(1)],
-    [Reply(503), Reply(408), page(1)],
+    [Page(Response(200, readable=False)), page(1)],
+    [Response(503), Response(408), page(1)],
 ]
 
 
@@ -228,8 +228,8 @@ def test_what_may_pass_is_asked_again(answers: list[Answer]) -> None:
 
 
 def test_retry_after_is_respected_while_walking() -> None:
-    """By everybody, through the shared pace."""
-    api = Api({"": [Reply(429, retry_after_s=20), page(1)]})
+    """By everybody, through the shared limiter."""
+    api = Api({"": [Response(429, retry_after_s=20), page(1)]})
     judge(api, doubt(1))
     assert [at for at, _ in api.asked] == pytest.approx([0, 20], abs=0.1)
 
@@ -238,16 +238,16 @@ def test_a_429_on_the_list_holds_whoever_shares_the_pace() -> None:
     """Also where the walk itself gives up."""
 
     async def main() -> tuple[float, float]:
-        pace = Pace(10, now=clock)
-        await reconcile(
+        limiter = RateLimiter(10, now=clock)
+        await look_up(
             [doubt(1)],
-            client=Api({"": [Reply(429, retry_after_s=20)]}),
-            pace=pace,
+            client=Api({"": [Response(429, retry_after_s=20)]}),
+            limiter=limiter,
             settings=made.settings(attempts=1),
             person=person,
             now=now,
         )
-        return pace.eta_s(1), pace.rate
+        return limiter.eta_s(1), limiter.rate
 
     held_s, rate = run(main())
     assert held_s == pytest.approx(20)
@@ -263,7 +263,7 @@ def test_pages_take_permits() -> None:
 
 
 def test_a_list_in_a_circle_proves_nothing() -> None:
-    """A token that comes again ends the walk."""
+    """A token that comes again ends the pager."""
     api = Api({"": [page(token="a")], "a": [page(token="b")], "b": [page(token="a")]})
     result = judge(api, doubt(1))
     assert result.outcomes[0].state is State.DOUBTFUL
@@ -293,7 +293,7 @@ def test_a_list_without_a_known_conversation_proves_nothing() -> None:
 def test_a_list_may_call_the_id_otherwise() -> None:
     """`conversationId` is as good."""
     one = {**conversation(1), "id": None, "conversationId": "c-1"}
-    result = judge(Api({"": [Page(Reply(200), (one,))]}), doubt(1), doubt(2), witnesses=["c-1"])
+    result = judge(Api({"": [Page(Response(200), (one,))]}), doubt(1), doubt(2), witnesses=["c-1"])
     assert [each.conversation_id for each in result.outcomes] == ["c-1", None]
     assert result.outcomes[1].state is State.PLANNED
 
@@ -308,7 +308,7 @@ def test_without_the_duplicate_check_of_the_api_absence_proves_nothing() -> None
 def test_a_possible_conversation_keeps_it_doubtful_and_is_named() -> None:
     """Whoever settles it by hand knows where to look."""
     maybe = conversation(1, externalId="another's")
-    result = judge(Api({"": [Page(Reply(200), (maybe,))]}), doubt(1))
+    result = judge(Api({"": [Page(Response(200), (maybe,))]}), doubt(1))
     (outcome,) = result.outcomes
     assert outcome.state is State.DOUBTFUL
     assert "c-1" in outcome.message
@@ -317,7 +317,7 @@ def test_a_possible_conversation_keeps_it_doubtful_and_is_named() -> None:
 def test_a_list_that_shows_nobody_proves_nothing() -> None:
     """Neither externalId, nor phone, nor e-mail."""
     nameless: dict[str, Json] = {"id": "c-9", "campaignId": "camp-42"}
-    result = judge(Api({"": [Page(Reply(200), (nameless,))]}), doubt(1))
+    result = judge(Api({"": [Page(Response(200), (nameless,))]}), doubt(1))
     assert result.outcomes[0].state is State.DOUBTFUL
 
 
@@ -331,14 +331,14 @@ def test_a_stop_leaves_everything_doubtful(stop_at: float) -> None:
     assert len(api.asked) <= 1
 
 
-def statuses(api: Api, wanted: Collection[str]) -> Statuses:
+def statuses(api: Api, wanted: Collection[str]) -> ConversationStatuses:
     """What the API says of these now."""
 
-    async def main() -> Statuses:
-        return await present_statuses(
+    async def main() -> ConversationStatuses:
+        return await read_statuses(
             wanted,
             client=api,
-            pace=Pace(1000, now=clock),
+            limiter=RateLimiter(1000, now=clock),
             settings=made.settings(),
             random=lambda: 1.0,
         )
@@ -348,13 +348,15 @@ def statuses(api: Api, wanted: Collection[str]) -> Statuses:
 
 def test_few_conversations_are_asked_for_one_by_one() -> None:
     """One that is gone is left out; what may pass is asked again."""
-    api = Api(single={"c-1": [Reply(500), page(1)], "c-2": [page(2)]})
-    assert statuses(api, ["c-2", "c-1", "c-3"]) == Statuses({"c-1": "ONGOING", "c-2": "ONGOING"})
+    api = Api(single={"c-1": [Response(500), page(1)], "c-2": [page(2)]})
+    assert statuses(api, ["c-2", "c-1", "c-3"]) == ConversationStatuses(
+        {"c-1": "ONGOING", "c-2": "ONGOING"}
+    )
 
 
 def test_many_conversations_are_read_from_the_list() -> None:
     """As far as it takes."""
-    half = Page(Reply(200), tuple(conversation(n) for n in range(30)), "t")
+    half = Page(Response(200), tuple(conversation(n) for n in range(30)), "t")
     api = Api({"": [half], "t": [page(30, 31, token="u")], "u": [page()]})
     found = statuses(api, [f"c-{n}" for n in range(32)])
     assert len(found.by_id) == 32
@@ -363,7 +365,7 @@ def test_many_conversations_are_read_from_the_list() -> None:
 
 def test_statuses_that_cannot_be_read_come_with_the_reason() -> None:
     """What was read before is kept."""
-    api = Api(single={"c-1": [page(1)], "c-2": [Reply(403)]})
+    api = Api(single={"c-1": [page(1)], "c-2": [Response(403)]})
     found = statuses(api, ["c-1", "c-2"])
     assert found.by_id == {"c-1": "ONGOING"}
     assert "HTTP 403" in found.reason

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.model import Reply
+from importer.model import Response
 from importer.sending.responses import (
     ERROR_CHARS,
     Answer,
-    AnswerTooLarge,
-    conversation_of,
-    page_of,
-    reply_to,
+    ResponseTooLarge,
+    parse_conversation,
+    parse_creation,
+    parse_page,
     text_at,
     unpacked,
 )
@@ -34,9 +34,9 @@ def answer(status: int, body: object = None, **headers: str) -> Answer:
     return Answer(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, AT)
 
 
-def reply(status: int, body: object = None, **headers: str) -> Reply:
+def response(status: int, body: object = None, **headers: str) -> Response:
     """What the answer to a creation says."""
-    return reply_to(answer(status, body, **headers), ID_PATHS)
+    return parse_creation(answer(status, body, **headers), ID_PATHS)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def reply(status: int, body: object = None, **headers: str) -> Reply:
 )
 def test_the_id_is_found_where_the_settings_say(body: object, expected: str | None) -> None:
     """The first of the paths that holds text or a whole number."""
-    assert reply(201, body).conversation_id == expected
-    assert reply(201, body).readable
+    assert response(201, body).conversation_id == expected
+    assert response(201, body).readable
 
 
 def test_a_bare_id_in_an_error_is_not_taken_for_a_conversation() -> None:
     """It may be the request's; a conversationId is what it says."""
-    assert reply(409, {"error": "exists", "id": "req-1"}).conversation_id is None
-    named = reply(409, {"error": "exists", "id": "req-1", "conversationId": "c-1"})
+    assert response(409, {"error": "exists", "id": "req-1"}).conversation_id is None
+    named = response(409, {"error": "exists", "id": "req-1", "conversationId": "c-1"})
     assert named.conversation_id == "c-1"
 
 
@@ -75,7 +75,7 @@ def test_a_bare_id_in_an_error_is_not_taken_for_a_conversation() -> None:
 )
 def test_an_object_or_nothing_is_readable(body: bytes) -> None:
     """An empty 2xx says all that it has to."""
-    assert reply(200, body).readable
+    assert response(200, body).readable
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_an_object_or_nothing_is_readable(body: bytes) -> None:
 )
 def test_anything_else_is_not(body: bytes) -> None:
     """And no exception escapes."""
-    assert not reply(200, body).readable
+    assert not response(200, body).readable
 
 
 @pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a":' * 20_000, b"1" * 60_000])
 def test_json_made_to_hurt_is_not_readable(body: bytes) -> None:
     """Nesting without end, a number without end."""
-    assert not reply(200, body).readable
+    assert not response(200, body).readable
 
 
 def test_a_body_that_could_not_be_unpacked_is_not_readable() -> None:
     """The status counts all the same."""
-    assert reply_to(Answer(200, {}, None, AT), ID_PATHS) == Reply(200, readable=False)
+    assert parse_creation(Answer(200, {}, None, AT), ID_PATHS) == Response(200, readable=False)
 
 
 def test_a_packed_bomb_takes_no_memory() -> None:
@@ -114,7 +114,7 @@ def test_a_packed_bomb_takes_no_memory() -> None:
     bomb = gzip.compress(b" " * 20_000_000)
     tracemalloc.start()
     try:
-        with pytest.raises(AnswerTooLarge):
+        with pytest.raises(ResponseTooLarge):
             unpacked(bomb, "gzip", 65_536)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
@@ -137,18 +137,18 @@ def test_a_packed_bomb_takes_no_memory() -> None:
 )
 def test_the_apis_own_words_are_found_and_tidied(body: object, expected: str) -> None:
     """On one line, without anything that a terminal or a database would choke on."""
-    assert reply(400, body).error == expected
+    assert response(400, body).error == expected
 
 
 def test_a_2xx_has_an_error_only_where_it_says_so() -> None:
     """Its `message` is no complaint."""
-    assert reply(200, {"id": "c-1", "message": "Welcome"}).error == ""
-    assert reply(200, {"error": "no"}).error == "no"
+    assert response(200, {"id": "c-1", "message": "Welcome"}).error == ""
+    assert response(200, {"error": "no"}).error == "no"
 
 
 def test_an_error_text_is_cut() -> None:
     """To a size for a table cell."""
-    error = reply(400, {"error": "long " * 10_000}).error
+    error = response(400, {"error": "long " * 10_000}).error
     assert len(error) == ERROR_CHARS
     assert error.endswith("…")
 
@@ -160,7 +160,7 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
         "Adams of bob@example.org does not"
     )
     hidden = ("+442079460018", "ada@example.com", "Ada", "Lovelace", "")
-    error = reply_to(answer(400, {"error": said}), ID_PATHS, hidden).error
+    error = parse_creation(answer(400, {"error": said}), ID_PATHS, hidden).error
     for secret in ("ADA", "Lovelace", "7946", "ada@", "bob@", "example"):
         assert secret not in error
     assert "already exists" in error
@@ -169,7 +169,7 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
 
 def test_names_that_are_words_do_not_hide_a_duplicate() -> None:
     """Only the whole word is masked."""
-    error = reply_to(answer(400, {"error": "already exists"}), ID_PATHS, ["Al", "Exi"]).error
+    error = parse_creation(answer(400, {"error": "already exists"}), ID_PATHS, ["Al", "Exi"]).error
     assert error == "already exists"
 
 
@@ -198,7 +198,7 @@ def test_names_that_are_words_do_not_hide_a_duplicate() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> None:
     """Anything else is as if it were not there."""
-    assert reply(429, retry_after=text).retry_after_s == expected
+    assert response(429, retry_after=text).retry_after_s == expected
 
 
 def test_a_date_counts_from_the_servers_own_clock() -> None:
@@ -207,8 +207,8 @@ def test_a_date_counts_from_the_servers_own_clock() -> None:
         "retry_after": "Sun, 22 Nov 2026 08:00:05 GMT",
         "date": "Sun, 22 Nov 2026 08:00:00 GMT",
     }
-    assert reply(429, **headers).retry_after_s == 5
-    assert reply(429, **{**headers, "date": "now"}).retry_after_s == 0
+    assert response(429, **headers).retry_after_s == 5
+    assert response(429, **{**headers, "date": "now"}).retry_after_s == 0
 
 
 @pytest.mark.parametrize(
@@ -235,21 +235,21 @@ def test_quotas_are_read_as_servers_write_them(
     headers: dict[str, str], expected: tuple[int | None, float | None]
 ) -> None:
     """Seconds, or a point in time in seconds or milliseconds."""
-    said = reply(200, **headers)
+    said = response(200, **headers)
     assert (said.remaining, said.reset_s) == expected
 
 
 def test_a_page_of_the_list() -> None:
     """The promised shape, whatever else is in it."""
-    page = page_of(answer(200, {"data": [{"id": "a"}, {}], "nextToken": "t", "total": 2}))
-    assert (page.reply.readable, page.next_token, len(page.conversations)) == (True, "t", 2)
+    page = parse_page(answer(200, {"data": [{"id": "a"}, {}], "nextToken": "t", "total": 2}))
+    assert (page.response.readable, page.next_token, len(page.conversations)) == (True, "t", 2)
 
 
 @pytest.mark.parametrize("end", [{"nextToken": None}, {"nextToken": ""}, {}])
 def test_the_last_page_has_no_token(end: dict[str, object]) -> None:
     """In any of three ways."""
-    page = page_of(answer(200, {"data": [], **end}))
-    assert page.reply.readable
+    page = parse_page(answer(200, {"data": [], **end}))
+    assert page.response.readable
     assert page.next_token is None
 
 
@@ -268,8 +268,8 @@ def test_the_last_page_has_no_token(end: dict[str, object]) -> None:
 )
 def test_half_a_page_is_none(body: object) -> None:
     """A list that is not as promised must not pass for a whole one."""
-    page = page_of(answer(200, body))
-    assert not page.reply.readable
+    page = parse_page(answer(200, body))
+    assert not page.response.readable
     assert (page.conversations, page.next_token) == ((), None)
 
 
@@ -278,14 +278,14 @@ def test_half_a_page_is_none(body: object) -> None:
 )
 def test_one_conversation(body: object) -> None:
     """Bare or wrapped."""
-    page = conversation_of(answer(200, body))
+    page = parse_conversation(answer(200, body))
     assert [each["id"] for each in page.conversations] == ["a"]
 
 
 def test_an_error_about_one_conversation_is_no_conversation() -> None:
     """Nor is an unreadable one."""
-    assert conversation_of(answer(404, {"error": "no such"})).conversations == ()
-    assert not conversation_of(answer(200, b"<html>")).reply.readable
+    assert parse_conversation(answer(404, {"error": "no such"})).conversations == ()
+    assert not parse_conversation(answer(200, b"<html>")).response.readable
 
 
 @pytest.mark.parametrize("path", ["a", "a.b", "", ".", "a..b", "a.b.c.d"])
@@ -319,9 +319,9 @@ JSON = st.recursive(
 def test_no_answer_makes_it_fail(status: int, body: bytes, headers: dict[str, str]) -> None:
     """And what comes out is fit for a ledger: short, printable, finite."""
     given_answer = Answer(status, headers, body, AT)
-    said = reply_to(given_answer, ID_PATHS, ["Ada"])
-    page_of(given_answer)
-    conversation_of(given_answer)
+    said = parse_creation(given_answer, ID_PATHS, ["Ada"])
+    parse_page(given_answer)
+    parse_conversation(given_answer)
     assert len(said.error) <= ERROR_CHARS
     assert said.error.isprintable()
     for text in (said.error, said.conversation_id or ""):

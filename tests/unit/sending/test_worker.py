@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.errors import LedgerError
-from importer.model import MaybeSent, NotSent, Outcome, Reply, State
+from importer.model import MaybeSent, NotSent, Outcome, Response, State
 from importer.sending.retry import Policy
 from tests.support import made
 from tests.support.leaping import run
@@ -41,7 +41,7 @@ def test_each_goes_the_whole_road_in_order() -> None:
 
 def test_what_is_written_is_how_the_attempt_ended() -> None:
     """Status, id, reason and how long it took."""
-    road = Road({"key-0": [Reply(400, error="no such campaign")]}, takes_s=1.5)
+    road = Road({"key-0": [Response(400, error="no such campaign")]}, takes_s=1.5)
     run(go(road, some(1)))
     (settled,) = road.settled
     assert settled.state is State.REJECTED
@@ -53,9 +53,9 @@ def test_what_is_written_is_how_the_attempt_ended() -> None:
     ("happened", "state"),
     [
         (CREATED, State.CREATED),
-        (Reply(409), State.DUPLICATE),
-        (Reply(422), State.REJECTED),
-        (Reply(500), State.DOUBTFUL),
+        (Response(409), State.DUPLICATE),
+        (Response(422), State.REJECTED),
+        (Response(500), State.DOUBTFUL),
         (LOST, State.DOUBTFUL),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_settled_end_is_never_repeated(happened: Happened, state: State) -> No
 
 def test_what_surely_reached_nobody_goes_again_after_a_wait() -> None:
     """Planned again in the ledger before it waits, a new intent before it goes."""
-    road = Road({"key-0": [REFUSED, Reply(429, retry_after_s=7), CREATED]})
+    road = Road({"key-0": [REFUSED, Response(429, retry_after_s=7), CREATED]})
     run(go(road, some(1), rate=1000))
     assert [each.state for each in road.settled] == [State.PLANNED, State.PLANNED, State.CREATED]
     assert road.times("settle") == pytest.approx([0, 0.5, 7.5], abs=0.01)
@@ -80,7 +80,7 @@ def test_what_surely_reached_nobody_goes_again_after_a_wait() -> None:
 
 def test_the_status_of_an_attempt_is_its_own() -> None:
     """An attempt without an answer does not keep that of the one before."""
-    road = Road({"key-0": [Reply(429), LOST]})
+    road = Road({"key-0": [Response(429), LOST]})
     run(go(road, some(1)))
     assert [each.status for each in road.settled] == [429, None]
     assert road.outcomes[0].status is None
@@ -116,7 +116,7 @@ def test_every_attempt_takes_a_permit() -> None:
 
 def test_retry_after_holds_everybody() -> None:
     """Nobody asks anything until it is over, and then more slowly."""
-    road = Road({"key-3": [Reply(429, retry_after_s=30), CREATED]})
+    road = Road({"key-3": [Response(429, retry_after_s=30), CREATED]})
     run(go(road, some(40), rate=10, concurrency=4))
     times = road.times("request")
     assert len(times) == 41
@@ -128,7 +128,7 @@ def test_retry_after_holds_everybody() -> None:
 
 def test_a_hold_also_holds_who_has_a_permit_in_hand() -> None:
     """It waits for a free lane, and gets one just because of the 429."""
-    road = Road({"key-0": [Reply(429, retry_after_s=30), CREATED]}, takes_s=5)
+    road = Road({"key-0": [Response(429, retry_after_s=30), CREATED]}, takes_s=5)
     run(go(road, some(3), rate=10, concurrency=1))
     assert road.times("intend")[1] < 5
     assert min(at for at in road.times("request") if at > 0) == pytest.approx(35)
@@ -137,7 +137,7 @@ def test_a_hold_also_holds_who_has_a_permit_in_hand() -> None:
 
 def test_a_servers_quota_is_respected() -> None:
     """Two left for ten seconds: five between them."""
-    road = Road({"key-0": [Reply(201, "c", remaining=2, reset_s=10.0)]})
+    road = Road({"key-0": [Response(201, "c", remaining=2, reset_s=10.0)]})
     run(go(road, some(3), rate=10))
     assert road.times("request") == pytest.approx([0, 0.1, 5.1], abs=0.02)
 
@@ -251,9 +251,17 @@ def test_a_cancelled_run_leaves_what_is_under_way_open() -> None:
 
 HAPPENINGS = st.sampled_from(
     [
-        *(CREATED, CREATED, Reply(409), Reply(400), Reply(500), Reply(200, readable=False), LOST),
-        *(REFUSED, Reply(429), Reply(429, retry_after_s=9), Reply(503, retry_after_s=1)),
-        Reply(401),
+        *(
+            CREATED,
+            CREATED,
+            Response(409),
+            Response(400),
+            Response(500),
+            Response(200, readable=False),
+            LOST,
+        ),
+        *(REFUSED, Response(429), Response(429, retry_after_s=9), Response(503, retry_after_s=1)),
+        Response(401),
     ]
 )
 

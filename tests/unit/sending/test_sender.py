@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from importer.deliver import deliver
 from importer.errors import Exit
 from importer.model import State
-from importer.sending.delivery import Order
+from importer.sending.run_options import RunOptions, SilentObserver
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, Place
 
 if TYPE_CHECKING:
     from importer.sandbox.sandbox import Sandbox
 
-ORDER = Order("a test", CREDENTIALS)
+OPTIONS = RunOptions("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]
 
 
@@ -26,7 +26,7 @@ def choosing(desk: Place, **choices: object) -> Place:
 def test_a_canary_that_lives(desk: Place, sandbox: Sandbox) -> None:
     """The others follow it, each once."""
     canary = choosing(desk, canary=2)
-    report = deliver(canary.plan(ROWS), canary.settings, ORDER)
+    report = deliver(canary.plan(ROWS), canary.settings, OPTIONS)
     assert report.states == {State.CREATED: 6}
     assert sandbox.requests == 6
 
@@ -35,7 +35,7 @@ def test_a_canary_that_dies(desk: Place, sandbox: Sandbox) -> None:
     """Nobody else is contacted; the reason and the exit code say why."""
     sandbox.set_faults("400:1")
     canary = choosing(desk, canary=2)
-    report = deliver(canary.plan(ROWS), canary.settings, ORDER)
+    report = deliver(canary.plan(ROWS), canary.settings, OPTIONS)
     assert report.states == {State.REJECTED: 2, State.PLANNED: 4}
     assert report.stopped.startswith("The canary failed: 2 of the first 2 were not created")
     assert report.exit_code == Exit.HELD
@@ -45,15 +45,19 @@ def test_a_canary_that_dies(desk: Place, sandbox: Sandbox) -> None:
 def test_a_canary_of_all(desk: Place) -> None:
     """More canaries than rows is all of them."""
     canary = choosing(desk, canary=60)
-    assert deliver(canary.plan(ROWS), canary.settings, ORDER).states == {State.CREATED: 6}
+    assert deliver(canary.plan(ROWS), canary.settings, OPTIONS).states == {State.CREATED: 6}
 
 
 def test_a_lost_answer_is_looked_up(desk: Place, sandbox: Sandbox) -> None:
     """What the list has is created, with its id; nothing is sent twice."""
     sandbox.set_faults("reset-after:1")
     stages: list[str] = []
-    order = Order("a test", CREDENTIALS, on_stage=stages.append)
-    report = deliver(desk.plan(ROWS), desk.settings, order)
+
+    class Listener(SilentObserver):
+        def on_stage(self, sentence: str) -> None:
+            stages.append(sentence)
+
+    report = deliver(desk.plan(ROWS), desk.settings, OPTIONS, Listener())
     assert report.states == {State.CREATED: 6}
     assert len(sandbox.journal) == 6
     assert any("6 doubtful submissions" in sentence for sentence in stages)
@@ -63,6 +67,6 @@ def test_without_reconciling_doubt_stays(desk: Place, sandbox: Sandbox) -> None:
     """`reconcile: false` asks nobody; the exit code says that somebody must."""
     sandbox.set_faults("reset-after:1")
     alone = choosing(desk, reconcile=False)
-    report = deliver(alone.plan(ROWS), alone.settings, ORDER)
+    report = deliver(alone.plan(ROWS), alone.settings, OPTIONS)
     assert report.states == {State.DOUBTFUL: 6}
     assert report.exit_code == Exit.DOUBTFUL

@@ -1,0 +1,99 @@
+"""How a run is told to send, and who hears what happens while it does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import signal
+
+    from importer.model import Outcome
+    from importer.settings import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run needs besides its plan and its settings.
+
+    Attributes:
+        command: name of the command that holds the ledger, for anybody who waits for it.
+        credentials: of the API.
+        limit: most submissions to send; the others stay open. None for all.
+        signals: signals that stop the run; requests under way finish first.
+    """
+
+    command: str
+    credentials: Credentials
+    limit: int | None = None
+    signals: tuple[signal.Signals, ...] = ()
+
+
+class Observer(Protocol):
+    """Hears what happens while a run sends, reconciles or refreshes.
+
+    Subclass `SilentObserver` and override what you need. An exception raised in here stops the run
+    after the requests under way have finished.
+    """
+
+    def on_start(self, run: str, count: int, seconds: float) -> None:
+        """A round of sending starts: `count` submissions, which will take about `seconds`."""
+        ...
+
+    def on_stage(self, sentence: str) -> None:
+        """Something else takes time or deserves attention; `sentence` says what."""
+        ...
+
+    def on_list_unreadable(self, reason: str) -> None:
+        """The API's list of conversations could not be read, so doubts stay open."""
+        ...
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """A submission came to an end, and the ledger has it durably."""
+        ...
+
+    def on_commit(self, write: str) -> None:
+        """A write to the ledger is durable and nothing has followed from it yet.
+
+        Runs in the thread that writes. A crash test kills the process here.
+        """
+        ...
+
+    def on_stop_event(self, stop: asyncio.Event) -> None:
+        """The event loop runs; setting `stop` in it stops the run like a signal does."""
+        ...
+
+
+class SilentObserver:
+    """An observer that ignores everything."""
+
+    def on_start(self, run: str, count: int, seconds: float) -> None:
+        """Ignore it."""
+
+    def on_stage(self, sentence: str) -> None:
+        """Ignore it."""
+
+    def on_list_unreadable(self, reason: str) -> None:
+        """Ignore it."""
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Ignore it."""
+
+    def on_commit(self, write: str) -> None:
+        """Ignore it."""
+
+    def on_stop_event(self, stop: asyncio.Event) -> None:
+        """Ignore it."""
+
+
+SILENT: Final = SilentObserver()
+
+
+def make_stop_event(options: RunOptions, observer: Observer) -> asyncio.Event:
+    """An event that the signals of the options set; needs a running event loop."""
+    stop = asyncio.Event()
+    for number in options.signals:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    observer.on_stop_event(stop)
+    return stop
