@@ -113,7 +113,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checked:
+class CheckedRows:
     """The rows of all files after normalising and validating.
 
     Attributes:
@@ -186,7 +186,7 @@ class Plan:
     Attributes:
         tables: the files as read; an unreadable file has an empty frame and a problem.
         groups: in order of their first row.
-        frame: the ready rows, as `Checked.frame` plus `#group` (UInt32, position in `groups`).
+        frame: the ready rows, as `CheckedRows.frame` plus `#group` (UInt32, position in `groups`).
         rows: one line per row read: `#source`, `#row`, `status`.
         problems: a problem frame, in order of source and row.
         counts: sums of `rows`, and the number of warnings.

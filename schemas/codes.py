@@ -56,7 +56,12 @@ class Code(StrEnum):
     COUNTRY_DIFFERS = "country-differs"
     EMAIL_INVALID = "email-invalid"
     EMAIL_SHARED = "email-shared"
+    EMAIL_OF_ANOTHER = "email-of-another"
+    CANDIDATE_ID_OF_ANOTHER = "candidate-id-of-another"
+    PHONE_OF_ANOTHER_NAME = "phone-of-another-name"
+    BRACES_IN_VALUE = "braces-in-value"
     CAMPAIGN_MISSING = "campaign-missing"
+    CAMPAIGN_SPELLING = "campaign-spelling"
     BOOLEAN_INVALID = "boolean-invalid"
     SKIP_CHECK_NOT_ALLOWED = "skip-check-not-allowed"
     TEMPLATE_MISSING = "template-missing"
@@ -219,10 +224,38 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             "The same e-mail stands under another phone in {detail}.",
             "Check whether they are one person.",
         ),
+        Code.EMAIL_OF_ANOTHER: Words(
+            _E,
+            "The same e-mail is in {detail}, in the same campaign, with another phone or none.",
+            "If it is one person, keep one of the two. If they share the address, set "
+            "allow_shared_contact.",
+        ),
+        Code.CANDIDATE_ID_OF_ANOTHER: Words(
+            _E,
+            "The same candidate id is in {detail}, in the same campaign, with another contact.",
+            "If it is one person, keep one of the two; else correct the id. To send both, set "
+            "allow_shared_contact.",
+        ),
+        Code.PHONE_OF_ANOTHER_NAME: Words(
+            _E,
+            "The same phone is in {detail} under another name: the API knows people by their "
+            "phone, so only one of them can be contacted in a campaign.",
+            "Correct the phone, or remove the row.",
+        ),
+        Code.BRACES_IN_VALUE: Words(
+            _E,
+            "The value has double braces, which the API would fill in when it writes the message.",
+            "Remove the braces.",
+        ),
         Code.CAMPAIGN_MISSING: Words(
             _E,
             "The row names no campaign.",
             "Fill in campaign or external_campaign, or set campaign in importer.yaml.",
+        ),
+        Code.CAMPAIGN_SPELLING: Words(
+            _E,
+            "The campaign differs only in case or blanks from `{detail}`.",
+            "Write the campaign as the API does, in the file and in the settings.",
         ),
         Code.BOOLEAN_INVALID: Words(
             _E, "This is neither yes nor no.", "Write yes or no, or leave it empty."

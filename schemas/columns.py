@@ -20,6 +20,25 @@ GROUP: Final = "#group"
 """Frame column with the position of the row's group in the plan."""
 
 
+KEY: Final = "#key"
+"""Plan column with the submission key of the row."""
+
+PERSON: Final = "#person"
+"""Plan column with the keyed hash of the person: phone, else e-mail."""
+
+EMAIL_HASH: Final = "#email"
+"""Plan column with the keyed hash of the row's mailbox, or null."""
+
+CANDIDATE_HASH: Final = "#candidate"
+"""Plan column with the keyed hash of the row's candidate id, or null."""
+
+BODY_HASH: Final = "#body"
+"""Plan column with the keyed hash of what the body is made of."""
+
+EXTERNAL_ID: Final = "#external_id"
+"""Plan column with the externalId of the row's conversation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One canonical column of a candidate spreadsheet.

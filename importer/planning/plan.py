@@ -19,7 +19,7 @@ from schemas.columns import GROUP, ROW, SOURCE
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from importer.model import Checked, Group, Json, Table
+    from importer.model import CheckedRows, Group, Json, Table
     from importer.planning.grouping import Grouping
     from importer.settings import Settings
 
@@ -70,7 +70,7 @@ class Draft:
         self._sizes: Counter[int] = Counter()
         self._shown: set[int] = set()
 
-    def add(self, checked: Checked) -> pl.DataFrame:
+    def add(self, checked: CheckedRows) -> pl.DataFrame:
         """Takes the next rows; a row that no group took is a rejected one.
 
         Returns:

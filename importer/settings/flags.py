@@ -20,7 +20,12 @@ _READING: Final = (
     "encoding",
     "sheet",
 )
-_KNOWN: Final = ("contact_window_days", "allow_recent", "retry_rejected")
+_KNOWN: Final = (
+    "contact_window_days",
+    "allow_recent",
+    "allow_shared_contact",
+    "retry_rejected",
+)
 _SENDING: Final = (
     "base_url",
     "rate_per_s",

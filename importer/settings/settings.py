@@ -232,6 +232,8 @@ class Settings(NightlySettings, BaseModel):
     """block: nothing is sent while a row is rejected; skip: the good rows go."""
     skip_duplication_check: bool = False
     """Allow the column of this name; it can close a running conversation."""
+    allow_shared_contact: bool = False
+    """Send to people who have the e-mail or candidate id of someone else in their campaign."""
     round: Annotated[str, AfterValidator(_round)] = Field(default="", max_length=200)
     """Name of a new round, to write to the same people in the same campaign again."""
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from pandera.errors import SchemaErrors
 
-from importer.model import Checked, RowStatus
+from importer.model import CheckedRows, RowStatus
 from importer.problems import COLUMN, at, empty, errors, joined, with_severities
 from importer.validate.duplicates import who
 from schemas.candidates import CANDIDATE, EXCUSED, STRUCTURE
@@ -70,7 +70,7 @@ def check_rows(table: Table, settings: Settings) -> Table:
     )
 
 
-def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Checked:
+def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> CheckedRows:
     """Take out the rows of people who came before; the first good row of a person stays.
 
     Args:
@@ -93,7 +93,7 @@ def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Check
         .then(pl.lit(RowStatus.DUPLICATE.value))
         .otherwise(pl.lit(RowStatus.READY.value))
     )
-    return Checked(
+    return CheckedRows(
         frame=_drop(frame, rejected | is_repeat),
         problems=joined([table.problems, repeated, shared]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),

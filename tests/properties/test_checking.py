@@ -19,7 +19,7 @@ from tests.support.tables import SETTINGS, Row, checked, table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from importer.model import Checked
+    from importer.model import CheckedRows
 
 CALM = settings(deadline=None, max_examples=40)
 
@@ -78,7 +78,7 @@ def cells(frame: pl.DataFrame) -> list[dict[str, object]]:
     return frame.select(sorted(frame.columns)).to_dicts()
 
 
-def told(result: Checked) -> set[tuple[Any, ...]]:
+def told(result: CheckedRows) -> set[tuple[Any, ...]]:
     """The problems, whatever their order within a row."""
     return set(result.problems.rows())
 
@@ -161,7 +161,7 @@ def test_one_bad_row_changes_nothing_for_the_others(rows: list[Row], bad: Row, p
     renumbered = {old + 2: new + 2 for old, new in zip(numbers, range(len(rows)), strict=True)}
     assert among.rows["status"].to_list()[at] == "rejected"
 
-    def without_places(result: Checked, places: Mapping[int, int]) -> list[tuple[object, ...]]:
+    def without_places(result: CheckedRows, places: Mapping[int, int]) -> list[tuple[object, ...]]:
         return [
             (places[row["#row"]], *(cell for name, cell in row.items() if name != "#row"))
             for row in result.frame.to_dicts()

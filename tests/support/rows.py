@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from importer import problems
-from importer.model import Checked
+from importer.model import CheckedRows
 from importer.planning.grouping import Grouping
 from importer.planning.template_files import Templates
 from schemas.columns import COLUMNS, GROUP, ROW, SOURCE
@@ -70,9 +70,9 @@ def frame(*rows: Mapping[str, str | None]) -> pl.DataFrame:
     )
 
 
-def checked(rows: pl.DataFrame) -> Checked:
+def checked(rows: pl.DataFrame) -> CheckedRows:
     """These rows as all good ones."""
-    return Checked(
+    return CheckedRows(
         rows, problems.empty(), rows.select(SOURCE, ROW, pl.lit("ready").alias("status"))
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 
 from importer import problems
-from importer.model import Checked, Source, Table
+from importer.model import CheckedRows, Source, Table
 from importer.normalise import normalise
 from importer.problems import joined
 from importer.settings import Settings
@@ -55,7 +55,7 @@ def table(
     )
 
 
-def checked(*tables: Table, settings: Settings = SETTINGS) -> Checked:
+def checked(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
     """The tables after normalising and validating, in the order of the run."""
     repeats = Repeats([each.source.name for each in tables])
     parts = [
@@ -64,7 +64,7 @@ def checked(*tables: Table, settings: Settings = SETTINGS) -> Checked:
         )
         for position, each in enumerate(tables)
     ]
-    return Checked(
+    return CheckedRows(
         frame=pl.concat([part.frame for part in parts], how="diagonal"),
         problems=joined([part.problems for part in parts]),
         rows=pl.concat([part.rows for part in parts]),
@@ -76,6 +76,6 @@ def faults(frame: pl.DataFrame) -> list[tuple[int | None, str | None, str]]:
     return frame.select("#row", "column", "code").rows()
 
 
-def statuses(result: Checked) -> list[str]:
+def statuses(result: CheckedRows) -> list[str]:
     """The status of each row."""
     return result.rows["status"].to_list()

@@ -135,6 +135,36 @@ def test_two_keys_are_equal_only_when_all_parts_are(
     assert (of(*one) == of(*other)) == (one == other)
 
 
+@given(st.emails(), st.sampled_from(["gmail.com", "googlemail.com", "outlook.com", "x.example"]))
+def test_one_person_has_the_hashes_that_bulk_gives(address: str, provider: str) -> None:
+    """What the API's list shows is compared with what was sent, one by one."""
+    email = f"{address.rpartition('@')[0]}@{provider}"
+    rows = frame(ADA, {"email": email}, {"candidate_id": "A-1", "email": "a@b.example"})
+    assert OURS.emails(rows)[1] == OURS.email(email)
+    assert OURS.persons(rows)[1] == OURS.person(None, email)
+    assert OURS.persons(rows)[0] == OURS.person(ADA["phone_number"], ADA["email"])
+    assert OURS.candidates(rows).to_list() == [None, None, OURS.candidate(" A-1 ")]
+    assert OURS.emails(frame({"phone_number": "+1"})).to_list() == [None]
+
+
+def test_a_person_of_nothing_has_no_hash() -> None:
+    """Two unknown people must never look like one."""
+    with pytest.raises(ValueError, match="neither phone nor e-mail"):
+        OURS.person(None, None)
+
+
+def test_a_fingerprint_of_an_identity_tells_what_makes_keys() -> None:
+    """Keys made under another secret, organization or round are not used."""
+    others = [
+        OURS,
+        Identity(KEY, "org-2"),
+        Identity(KEY, "org-1", "second"),
+        Identity(b"j" * 32, "org-1"),
+    ]
+    assert len({each.fingerprint for each in others}) == 4
+    assert Identity(KEY, "org-1").fingerprint == OURS.fingerprint
+
+
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
     """The same body is the same body, and a changed one is not."""
     body = {"a": "ü", "b": [1, True, None]}
