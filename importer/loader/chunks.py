@@ -20,7 +20,7 @@ from importer import problems
 from importer.loader import delimited, table
 from importer.loader.csv_reader import end_of_data, halved, rows_of
 from importer.loader.delimited import open_text
-from importer.loader.files import spoken
+from importer.loader.files import readable_name
 from importer.loader.sheet import Cells, Refusal
 from importer.loader.table import TAIL, assemble, load
 from importer.model import Source
@@ -185,7 +185,7 @@ def _changed(before: os.stat_result, now: os.stat_result) -> bool:
 def _open_long(name: str, settings: Settings, size: int) -> _Long | None:
     """A long text with its header understood; None where the file is anything else."""
     source = Source(name, "", Path(name).absolute(), 0)
-    if spoken(name) != name:
+    if readable_name(name) != name:
         return None
     try:
         facts = Path(name).stat()

@@ -22,7 +22,15 @@ from importer.loader.encoding import (
     refuse_other_formats,
 )
 from importer.loader.headers import columns_named
-from importer.loader.sheet import Cells, Record, Refusal, as_frame, named_width, schema
+from importer.loader.sheet import (
+    Cells,
+    Record,
+    Refusal,
+    as_frame,
+    named_width,
+    schema,
+    too_many_rows,
+)
 from schemas.codes import WORDS, Code
 from schemas.columns import ROW, SOURCE
 
@@ -107,7 +115,7 @@ def read_exact(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
     while batch := list(islice(below, _BATCH)):
         count += len(batch)
         if count > max_rows:
-            raise too_many(max_rows)
+            raise too_many_rows(max_rows)
         cells = []
         for row in batch:
             if row.unclosed:
@@ -118,13 +126,6 @@ def read_exact(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
                 cells.append(_fitted(row, width, named, faults))
         frames.append(as_frame([row.row for row in batch], cells))
     return Cells(pl.concat(frames), faults.problems())
-
-
-def too_many(max_rows: int) -> Refusal:
-    """The refusal of a file with more rows than allowed."""
-    return Refusal(
-        Code.FILE_TOO_LARGE, f"more than {max_rows:,} rows, blank ones included (max_rows)"
-    )
 
 
 def _fitted(row: Read, width: int, named: int, faults: _Faults) -> list[str]:
@@ -322,7 +323,7 @@ class Delimited:
         if frame is None:
             return read_exact(self._records(len(header.cells)), header, self.settings.max_rows)
         if frame.height > self.settings.max_rows:
-            raise too_many(self.settings.max_rows)
+            raise too_many_rows(self.settings.max_rows)
         return Cells(frame, problems.empty())
 
     def _records(self, width: int | None = None) -> Iterator[Read]:
@@ -337,7 +338,7 @@ class Delimited:
         end = end_of_data(io.BytesIO(self.data), len(self.data), delimiter.encode())
         data = self.data if end == len(self.data) else self.data[:end]
         if b'"' not in data and data.count(b"\n") > self.settings.max_rows + header.end_line:
-            raise too_many(self.settings.max_rows)
+            raise too_many_rows(self.settings.max_rows)
         start = 0
         for _ in range(header.end_line):
             start = data.find(b"\n", start) + 1

@@ -1,4 +1,7 @@
-"""What is packed in gzip or zip, unpacked within a limit; workbooks are zips, too."""
+"""Files, folders, patterns and archives: which there are, and their bytes, within the limits.
+
+Limits are checked while data are unpacked, and what is over one is never kept in memory.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,20 @@ import zipfile
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import UsageError
-from importer.loader.sheet import Refusal
+from importer.loader import xls
+from importer.loader.sheet import Refusal, too_many_rows
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
+
+    from importer.settings import Settings
 
 
 GZIP: Final = b"\x1f\x8b"
@@ -32,9 +39,13 @@ _SLICE: Final = 1 << 13
 _GZIP_WINDOW: Final = 31
 _RAW_WINDOW: Final = -15
 _DEPTH: Final = 3
+_KEPT: Final = 1 << 28  # unpacked bytes that are kept before it is known that they are allowed
+_TITLE_ROWS: Final = 20  # rows that may stand above the data, as far as the header is looked for
+_BLANK: Final = b" \t\r\n,;|"
+STDIN: Final = "-"
 _LOCAL_HEADER: Final = 30
 _MOST_RATIO: Final = 1032
-"""Deflate never makes more than this of one byte."""
+"""The most bytes that deflate makes of one."""
 
 BROKEN: Final = (
     zipfile.BadZipFile,
@@ -50,28 +61,127 @@ BROKEN: Final = (
 """What zipfile raises over damaged, locked and unusual archives."""
 
 
-def unpack(data: bytes, max_bytes: int) -> bytes:
-    """The spreadsheet in an archive, or the data themselves where they are none.
+def unpack(data: bytes, settings: Settings) -> bytes:
+    """The spreadsheet in an archive, or the data themselves if they are none.
 
     Args:
         data: a file.
-        max_bytes: how large it may become (`max_expanded_bytes`).
+        settings: how large it may become, how many rows and how long a row it may have.
 
     Raises:
-        Refusal: the archive is damaged, locked, too large, or does not hold one spreadsheet.
+        Refusal: the archive is damaged, locked, over a limit, or does not hold one spreadsheet.
     """
     for _ in range(_DEPTH):
         if data.startswith(GZIP):
-            data = b"".join(_gunzip(data, max_bytes))
+            data = collect(partial(_inflate, memoryview(data), _GZIP_WINDOW), settings)
         elif data.startswith(ZIP):
             book = open_zip(data)
             if is_workbook(book):
-                check_expansion(book, data, max_bytes)
+                check_expansion(book, data, settings.max_expanded_bytes)
                 return data
-            data = read_member(book, _only(spreadsheets(book)), max_bytes)
+            data = read_member(book, _only(spreadsheets(book)), settings)
         else:
+            _check_lines(data, settings)
             return data
     raise Refusal(Code.FILE_UNREADABLE, "it is an archive in an archive in an archive")
+
+
+def collect(
+    chunks: Callable[[], Iterator[bytes]], settings: Settings, most_kept: int = _KEPT
+) -> bytes:
+    """What is unpacked, in one piece.
+
+    What may be over a limit is looked through first and unpacked again only if it is not.
+
+    Args:
+        chunks: unpacks the data anew, chunk by chunk.
+        settings: the limits.
+        most_kept: bytes that are kept before all are looked through.
+
+    Raises:
+        Refusal: it is over a limit.
+    """
+    gauge = _Gauge(settings)
+    kept: list[bytes] = []
+    for chunk in chunks():
+        gauge.take(chunk)
+        if gauge.size <= most_kept:
+            kept.append(chunk)
+        else:
+            kept.clear()
+    return b"".join(kept if gauge.size <= most_kept else chunks())
+
+
+class _Gauge:
+    """Measures data while they pass by, and refuses them as soon as they are over a limit.
+
+    Attributes:
+        size: bytes so far.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.size = 0
+        self._settings = settings
+        self._longest = longest_line(settings)
+        self._is_text = True
+        self._counts = True
+        self._inside = False  # of quotation marks
+        self._line = self._rows = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Measure the next bytes.
+
+        Raises:
+            Refusal: too many bytes, rows, or characters in a line.
+        """
+        if not self.size:
+            self._is_text = not chunk.startswith((GZIP, *ZIP, xls.MAGIC))
+            self._counts = self._is_text and b"\0" not in chunk[:_SLICE]
+        self.size += len(chunk)
+        _check(self.size, self._settings.max_expanded_bytes)
+        if self._is_text:
+            end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            self._line = self._line + len(chunk) if end < 0 else len(chunk) - 1 - end
+            if self._line > self._longest:
+                raise too_long_line(self._settings)
+        if self._counts:
+            self._count(chunk)
+
+    def _count(self, chunk: bytes) -> None:
+        """Count rows up to the last that is not blank; only a break outside of marks ends one."""
+        content = chunk.rstrip(_BLANK)
+        if not content:
+            return  # blank rows at the end are not read
+        parts = chunk.split(b'"')
+        self._rows += b"".join(parts[int(self._inside) :: 2]).count(b"\n")
+        self._inside ^= len(parts) % 2 == 0
+        if self._rows - chunk.count(b"\n", len(content)) > self._settings.max_rows + _TITLE_ROWS:
+            raise too_many_rows(self._settings.max_rows)
+
+
+def longest_line(settings: Settings) -> int:
+    """How many bytes a line may have: all columns that are allowed, with all their characters."""
+    return max(_CHUNK, settings.max_columns * settings.max_cell_chars)
+
+
+def too_long_line(settings: Settings) -> Refusal:
+    """The refusal of a text with a line that no row of the allowed size needs."""
+    detail = f"a line of more than {longest_line(settings):,} bytes (max_columns x max_cell_chars)"
+    return Refusal(Code.FILE_TOO_LARGE, detail)
+
+
+def _check_lines(data: bytes, settings: Settings) -> None:
+    """Refuse a text with too long a line; workbooks have none."""
+    if data.startswith(xls.MAGIC):
+        return
+    longest = longest_line(settings)
+    start = 0
+    while len(data) - start > longest:
+        ends = (data.rfind(mark, start, start + longest) for mark in (b"\n", b"\r"))
+        end = max(ends)
+        if end < 0:
+            raise too_long_line(settings)
+        start = end + 1
 
 
 def open_zip(data: bytes) -> zipfile.ZipFile:
@@ -92,24 +202,31 @@ def is_workbook(book: zipfile.ZipFile) -> bool:
     Raises:
         Refusal: it is a document of another kind.
     """
-    names = set(book.namelist())
+    names = {plain_path(name) for name in book.namelist()}
     if "xl/workbook.xml" in names or is_ods(book):
         return True
     for name, kind in (
         ("xl/workbook.bin", "a binary workbook (XLSB)"),
         ("word/document.xml", "a Word document"),
-        ("Index/Document.iwa", "an Apple Numbers or Pages document"),
+        ("ppt/presentation.xml", "a PowerPoint presentation"),
+        ("index/document.iwa", "an Apple Numbers or Pages document"),
         ("mimetype", "an OpenDocument file, but no spreadsheet"),
     ):
         if name in names:
             raise Refusal(Code.FILE_UNREADABLE, f"it is {kind}")
-    return "[Content_Types].xml" in names
+    return "[content_types].xml" in names
+
+
+def plain_path(name: str) -> str:
+    """A path in an archive in lower case, with `/` and without one at its start."""
+    return name.replace("\\", "/").lstrip("/").lower()
 
 
 def is_ods(book: zipfile.ZipFile) -> bool:
     """Whether a zip is an OpenDocument spreadsheet."""
     try:
-        kind = book.read("mimetype")[:100]
+        with book.open("mimetype") as file:
+            kind = file.read(100)
     except BROKEN:
         return False
     return kind.startswith(b"application/vnd.oasis.opendocument.spreadsheet")
@@ -127,21 +244,17 @@ def spreadsheets(archive: zipfile.ZipFile) -> list[str]:
     )
 
 
-def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
-    """One member of an archive, unpacked within a limit.
+def read_member(archive: zipfile.ZipFile, name: str, settings: Settings) -> bytes:
+    """One member of an archive, unpacked within the limits.
 
     Raises:
-        Refusal: it is damaged, locked or too large.
+        Refusal: it is damaged, locked or over a limit.
     """
-    data = bytearray()
-    for chunk in member_chunks(archive, name):
-        data += chunk
-        _check(len(data), max_bytes)
-    return bytes(data)
+    return collect(partial(member_chunks, archive, name), settings)
 
 
 def member_chunks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """One member of an archive, part by part.
+    """One member of an archive, chunk by chunk.
 
     Raises:
         Refusal: it is damaged or locked.
@@ -157,7 +270,7 @@ def member_chunks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
 
 
 def check_expansion(book: zipfile.ZipFile, data: bytes, max_bytes: int) -> None:
-    """Makes sure that no member of a workbook unpacks to more than a limit, whatever it claims.
+    """Refuse a workbook that unpacks to more than a limit, whatever it claims.
 
     Raises:
         Refusal: it is too large, damaged or locked.
@@ -193,16 +306,8 @@ def _only(names: list[str]) -> str:
     raise Refusal(Code.FILE_UNREADABLE, f"the archive holds {len(names)} spreadsheets: {shown}")
 
 
-def _gunzip(data: bytes, max_bytes: int) -> Iterator[bytes]:
-    total = 0
-    for chunk in _inflate(memoryview(data), _GZIP_WINDOW):
-        total += len(chunk)
-        _check(total, max_bytes)
-        yield chunk
-
-
 def _inflate(packed: memoryview, window: int) -> Iterator[bytes]:
-    """Deflated data part by part; gzip members that follow one another are one file."""
+    """Deflated data, chunk by chunk; gzip members that follow one another are one file."""
     inflater = zlib.decompressobj(window)
     try:
         for place in range(0, len(packed), _SLICE):
@@ -228,12 +333,9 @@ def _check(total: int, max_bytes: int) -> None:
         raise Refusal(Code.FILE_TOO_LARGE, detail)
 
 
-STDIN: Final = "-"
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file as it lies on the disk.
+    """A file as it is on the disk.
 
     Attributes:
         data: all of it.
@@ -245,31 +347,27 @@ class Content:
     _digest: Future[str] = field(repr=False)
 
     def sha256(self) -> str:
-        """Hex digest of the data; it is computed beside whatever else is done with them."""
+        """Hex digest of the data; a thread computes it while they are read."""
         return self._digest.result()
 
 
-def read(name: str, max_bytes: int, max_expanded_bytes: int) -> Content:
-    """Reads a file, standard input for `-`, or `lists.zip/march.csv` out of an archive.
+def read(name: str, settings: Settings) -> Content:
+    """Read a file, standard input for `-`, or `lists.zip/march.csv` out of an archive.
 
     Raises:
-        Refusal: it cannot be opened, or is larger than `max_bytes`.
+        Refusal: it cannot be opened, is no regular file, or is over a limit.
     """
     if name == STDIN:
-        return _hashed(_bytes(sys.stdin.buffer, max_bytes), None)
+        return _hashed(_bytes(sys.stdin.buffer, settings.max_bytes), None)
     path = Path(name)
     try:
         name.encode()
-        if path.is_dir():
-            raise Refusal(Code.FILE_UNREADABLE, "it is a folder")
         parent = next((parent for parent in path.parents if parent.is_file()), None)
+        with open_regular(path if parent is None else parent) as file:
+            data = _bytes(file, settings.max_bytes)
         if parent is not None:
-            member = str(path.relative_to(parent))
-            with parent.open("rb") as file:
-                box = open_zip(_bytes(file, max_bytes))
-            return _hashed(read_member(box, member, max_expanded_bytes), path.absolute())
-        with path.open("rb") as file:
-            return _hashed(_bytes(file, max_bytes), path.absolute())
+            data = read_member(open_zip(data), str(path.relative_to(parent)), settings)
+        return _hashed(data, path.absolute())
     except FileNotFoundError:
         raise Refusal(Code.FILE_MISSING) from None
     except PermissionError:
@@ -278,6 +376,36 @@ def read(name: str, max_bytes: int, max_expanded_bytes: int) -> Content:
         raise Refusal(Code.FILE_UNREADABLE, "its name is not UTF-8; rename it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise Refusal(Code.FILE_UNREADABLE, f"it cannot be opened ({_reason(error)})") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file without waiting for anybody: a pipe, a socket or a device is refused at once.
+
+    Raises:
+        Refusal: it is no regular file.
+        OSError: it cannot be opened.
+    """
+    _check_regular(path.stat().st_mode)  # opening some devices changes them
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _check_regular(os.fstat(descriptor).st_mode)  # it may have been exchanged
+    except Refusal:
+        file.close()
+        raise
+    return file
+
+
+def _check_regular(mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe; `-` reads standard input",
+        stat.S_IFSOCK: "a socket",
+    }
+    kind = kinds.get(stat.S_IFMT(mode), "a device")
+    raise Refusal(Code.FILE_UNREADABLE, f"it is {kind}")
 
 
 def _bytes(file: BinaryIO, max_bytes: int) -> bytes:
@@ -314,7 +442,7 @@ _TEMPORARY: Final = ("~$", ".", "_")
 
 
 def expand(names: Sequence[str]) -> list[str]:
-    """The files behind the names, each once: those given, in order; those found, by name.
+    """The files that names stand for, each once: those given, in order; those found, by name.
 
     A folder stands for the spreadsheets directly in it, a pattern (`*`, `?`, `[]`, `**`) for the
     spreadsheets that it matches, an archive of several for each of them (`lists.zip/march.csv`).
@@ -332,8 +460,8 @@ def expand(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def spoken(name: str) -> str:
-    """A name as text: what of it is none (the system allows any bytes) becomes U+FFFD."""
+def readable_name(name: str) -> str:
+    """A name as text: bytes that are not UTF-8, which the system allows, become U+FFFD."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -1,15 +1,36 @@
-"""XML out of foreign files: streamed, without document types, entities or anything outside."""
+"""XML of foreign files: streamed, without document types, entities or references to outside."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
 
 from importer.loader.sheet import Refusal
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+
+LONGEST_TEXT: Final = 1 << 20
+"""Bytes without a tag; a cell of Excel has 32,767 characters at most."""
+
+_SMALL: Final = 1 << 26
+
+
+def small(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same chunks of a part that is never large, such as the list of sheets.
+
+    Raises:
+        Refusal: it is large all the same.
+    """
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > _SMALL:
+            detail = f"a part of the workbook has more than {_SMALL:,} bytes"
+            raise Refusal(Code.FILE_TOO_LARGE, detail)
+        yield chunk
 
 
 def parse(
@@ -18,16 +39,16 @@ def parse(
     end: Callable[[str], None] | None = None,
     text: Callable[[str], None] | None = None,
 ) -> None:
-    """Walks through a document.
+    """Walk through a document.
 
     Args:
-        chunks: the document, part by part.
+        chunks: the document, chunk by chunk.
         start: called with the name, without its prefix, and the attributes of each element.
         end: called with the same name when it ends.
         text: called with text, in pieces.
 
     Raises:
-        Refusal: it is no well-formed XML, or has a document type.
+        Refusal: it is no well-formed XML, has a document type, or a text too long for a cell.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -39,8 +60,14 @@ def parse(
         parser.EndElementHandler = lambda name: ended(name.rpartition(":")[2])
     if text is not None:
         parser.CharacterDataHandler = text
+    untagged = 0  # bytes since the last tag ended, which the parser keeps
     try:
         for chunk in chunks:
+            end = chunk.rfind(b">")
+            untagged = untagged + len(chunk) if end < 0 else len(chunk) - end
+            if untagged > LONGEST_TEXT + len(chunk):
+                detail = f"a cell has more than {LONGEST_TEXT:,} bytes"
+                raise Refusal(Code.FILE_TOO_LARGE, detail)
             parser.Parse(chunk, False)  # noqa: FBT003 (expat takes it by position)
         parser.Parse(b"", True)  # noqa: FBT003
     except (expat.ExpatError, ValueError, LookupError) as error:  # of the callers, too

@@ -38,6 +38,12 @@ class Refusal(Exception):
         self.detail = detail
 
 
+def too_many_rows(max_rows: int) -> Refusal:
+    """The refusal of a file with more rows than allowed."""
+    detail = f"more than {max_rows:,} rows, blank ones included (max_rows)"
+    return Refusal(Code.FILE_TOO_LARGE, detail)
+
+
 def missing_reader(kind: str) -> Refusal:
     """The refusal of a workbook whose reader is not installed.
 

@@ -11,7 +11,7 @@ import polars as pl
 from importer import problems
 from importer.loader import files, xls
 from importer.loader.delimited import open_text
-from importer.loader.files import spoken
+from importer.loader.files import readable_name
 from importer.loader.headers import columns_named, resembling, understand
 from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
 from importer.loader.workbook import Workbook, open_workbook
@@ -260,9 +260,9 @@ def load(name: str, settings: Settings) -> Table:
             spreadsheets in an archive.
         settings: encoding, sheet, header overrides and limits.
     """
-    source = Source(spoken(name), "", None, 0)
+    source = Source(readable_name(name), "", None, 0)
     try:
-        held = files.read(name, settings.max_bytes, settings.max_expanded_bytes)
+        held = files.read(name, settings)
     except Refusal as refusal:
         return _refused(source, refusal)
     source = replace(source, path=held.path, size=len(held.data))
@@ -272,7 +272,7 @@ def load(name: str, settings: Settings) -> Table:
 
 def _table(data: bytes, source: Source, settings: Settings) -> Table:
     try:
-        unpacked = files.unpack(data, settings.max_expanded_bytes)
+        unpacked = files.unpack(data, settings)
         sheet, source, found = _open(unpacked, source, settings)
         header = _find_header(sheet, settings)
         source = replace(source, header_row=header.row)

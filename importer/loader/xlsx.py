@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 from xml.sax.saxutils import quoteattr
 
-from importer.loader.files import member_chunks
-from importer.loader.safe_xml import parse
+from importer.loader.files import member_chunks, plain_path
+from importer.loader.safe_xml import LONGEST_TEXT, parse, small
 from importer.loader.sheet import (
     NOT_SAVED,
     Merged,
@@ -45,7 +45,6 @@ _SPECIAL: Final = re.compile(
 )
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _LINK_FORMULA: Final = re.compile(r'\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
-_LONGEST_TEXT: Final = 1 << 20  # bytes without a tag; a cell of Excel has 32,767 characters at most
 _TRUE: Final = frozenset({"1", "true", "on"})
 
 
@@ -112,7 +111,7 @@ def open_package(book: zipfile.ZipFile) -> Package:
                     SheetName(attributes.get("name", ""), names.find(target) or target, visible)
                 )
 
-    parse(member_chunks(book, names.find(main) or main), start)
+    parse(small(member_chunks(book, names.find(main) or main)), start)
     parts = dict(relations.values())
     since_1904 = bool(dates) and dates[0] in _TRUE
     strings, styles = (
@@ -147,11 +146,6 @@ class _Names:
         return found
 
 
-def plain_path(name: str) -> str:
-    """A path in an archive in lower case, with `/` and without one at its start."""
-    return name.replace("\\", "/").lstrip("/").lower()
-
-
 def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str, tuple[str, str]]:
     """The relations of a part: id -> kind and path of what it refers to.
 
@@ -171,7 +165,7 @@ def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str
             found[attributes.get("Id", str(len(found)))] = kind, target
 
     if path is not None:
-        parse(member_chunks(book, path), start)
+        parse(small(member_chunks(book, path)), start)
     return found
 
 
@@ -262,8 +256,8 @@ def _whole_tags(chunks: Iterator[bytes]) -> Iterator[bytes]:
         end = chunk.rfind(b">") + 1
         if not end:
             rest += chunk
-            if len(rest) > _LONGEST_TEXT + len(chunk):
-                detail = f"a cell has more than {_LONGEST_TEXT:,} bytes"
+            if len(rest) > LONGEST_TEXT + len(chunk):
+                detail = f"a cell has more than {LONGEST_TEXT:,} bytes"
                 raise Refusal(Code.FILE_TOO_LARGE, detail)
             continue
         yield rest + chunk[:end]
@@ -292,7 +286,7 @@ def special_formats(package: Package) -> dict[int, tuple[int, str | None]]:
         nonlocal inside
         inside = inside and name != "cellXfs"
 
-    parse(member_chunks(package.book, package.styles), start, end)
+    parse(small(member_chunks(package.book, package.styles)), start, end)
     formats = {key: (int(key or 0), codes.get(key)) for key in styles}
     special = {key for key, known in formats.items() if adds_digits(*known)}
     return {style: formats[key] for style, key in enumerate(styles) if key in special}

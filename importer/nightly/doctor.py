@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import ImporterError
 from importer.ledger import Ledger
-from importer.loader.files import spoken
+from importer.loader.files import readable_name
 from importer.model import MaybeSent, NotSent
 from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, may_be_taken
 from importer.nightly.ownership import Folder, belongs, looked, looking_at, short
@@ -39,7 +39,7 @@ def left_here(root: Path, ending: str) -> list[str]:
     if not place.is_dir():
         return []
     files = [path for path in (*place.glob("*"), *place.glob("*/*")) if path.is_file()]
-    return sorted(_files(spoken(path.relative_to(root).as_posix()) for path in files))
+    return sorted(_files(readable_name(path.relative_to(root).as_posix()) for path in files))
 
 
 def left_there(store: Store, ending: str) -> list[str]:

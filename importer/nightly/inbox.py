@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
-from importer.loader.files import spoken
+from importer.loader.files import readable_name
 from importer.nightly.ownership import Folder, belong, looked, remember
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def kept_name(name: str) -> str:
 
     It is text, whatever the bytes were, and leaves room for the names of the pages beside it.
     """
-    text = spoken(name).replace("\N{REPLACEMENT CHARACTER}", "_")
+    text = readable_name(name).replace("\N{REPLACEMENT CHARACTER}", "_")
     path = PurePath(text)
     stem, suffix = path.stem, path.suffix[:_SUFFIX]
     while len(f"{stem}{suffix}".encode()) > _LONGEST:
@@ -208,7 +208,8 @@ class Inbox:
         """What looks like a subfolder and nobody looks into, a sentence for each."""
         reasons = ((path.name, _not_looked_into(path)) for path in self._may_be_folders())
         return [
-            f"{spoken(name)} {why}, so no night looks into it; make it a folder with a plain name."
+            f"{readable_name(name)} {why}, so no night looks into it; "
+            "make it a folder with a plain name."
             for name, why in reasons
             if why
         ]
@@ -293,7 +294,7 @@ def _not_looked_into(path: Path) -> str:
     """Why a folder is none of an inbox's, or nothing: a link may lead to where the ledger lies."""
     if path.is_symlink():
         return "is a link"
-    return "has a name that is not UTF-8" if spoken(path.name) != path.name else ""
+    return "has a name that is not UTF-8" if readable_name(path.name) != path.name else ""
 
 
 def print_of(path: Path) -> Print:
@@ -334,6 +335,6 @@ def _marker(path: Path) -> Path:
 
 def _refused(path: Path, what: str, exc: OSError) -> ConfigurationError:
     return ConfigurationError(
-        f"{spoken(str(path))} cannot be {what}: {exc.strerror or exc}.",
+        f"{readable_name(str(path))} cannot be {what}: {exc.strerror or exc}.",
         "Give the importer write access to the whole inbox, on one file system.",
     )

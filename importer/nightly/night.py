@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError, Exit, ImporterError
 from importer.ledger import Ledger
-from importer.loader.files import spoken
+from importer.loader.files import readable_name
 from importer.masking import scrub, scrub_name
 from importer.nightly.clock import deadline
 from importer.nightly.context import Work
@@ -122,7 +122,7 @@ def play(
 
 def _kept(inbox: Inbox) -> str | None:
     """What the ledger keeps of where an inbox is; nothing where no database can hold its name."""
-    return inbox.name if spoken(inbox.name) == inbox.name else None
+    return inbox.name if readable_name(inbox.name) == inbox.name else None
 
 
 @dataclass

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
-from importer.loader.files import spoken
+from importer.loader.files import readable_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -299,7 +299,7 @@ class Folder:
     @property
     def name(self) -> str:
         """Where it is."""
-        return self.shown or spoken(str(self.path))
+        return self.shown or readable_name(str(self.path))
 
     def read(self) -> bytes | None:
         """Its mark; what is no file there is a damaged one, and is not opened."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import socket
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from importer.loader import files
+from importer.loader import files, load
 from importer.loader.sheet import Refusal
+from importer.settings import Settings
 from schemas.codes import Code
 from tests.corpus.text_files import PLAIN, zipped
 
@@ -20,7 +24,7 @@ BOMB = b"\0" * 3_000_000
 def refused(data: bytes, limit: int = 1_000_000) -> Refusal:
     """Why data are not unpacked."""
     with pytest.raises(Refusal) as caught:
-        files.unpack(data, limit)
+        files.unpack(data, Settings(max_expanded_bytes=limit))
     return caught.value
 
 
@@ -38,7 +42,7 @@ def refused(data: bytes, limit: int = 1_000_000) -> Refusal:
 )
 def test_one_list_comes_out(data: bytes) -> None:
     """Out of gzip, zip and gzip in zip; other members do not matter."""
-    assert files.unpack(data, 1_000_000) == LIST
+    assert files.unpack(data, Settings(max_expanded_bytes=1_000_000)) == LIST
 
 
 @pytest.mark.parametrize(
@@ -96,3 +100,51 @@ def test_a_locked_archive() -> None:
     data = bytearray(file.getvalue())
     data[place + 8] |= 1
     assert "password" in refused(bytes(data)).detail
+
+
+def packed(text: bytes) -> list[bytes]:
+    """A text in every kind of archive, and as it is."""
+    return [text, gzip.compress(text, mtime=0), zipped({"list.csv": text})]
+
+
+@pytest.mark.parametrize("kind", range(3))
+def test_a_line_that_no_row_needs(kind: int) -> None:
+    """One endless line is refused before anybody looks for cells in it."""
+    text = packed(b"first_name,phone\nAda," + b"1" * 3_000_000 + b"\n")[kind]
+    with pytest.raises(Refusal, match="max_cell_chars") as caught:
+        files.unpack(text, Settings(max_columns=10, max_cell_chars=100))
+    assert caught.value.code is Code.FILE_TOO_LARGE
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+@pytest.mark.parametrize("row", [b"Ada,1\n", b'"Ada\n",1\n', b'"A"",",1\r\n'])
+def test_too_many_rows_are_counted_while_they_are_unpacked(kind: int, row: bytes) -> None:
+    """Breaks in quotation marks and blank rows at the end do not count."""
+    fits = b"first_name,phone\n" + row * 500 + b",\n" * 1_000
+    assert files.unpack(packed(fits)[kind], Settings(max_rows=500)) == fits
+    with pytest.raises(Refusal, match="max_rows"):
+        files.unpack(packed(fits + row * 21)[kind], Settings(max_rows=500))
+
+
+def test_what_is_too_large_to_be_kept_is_unpacked_twice() -> None:
+    """It comes out whole if it is allowed."""
+    parts = [b"first_name,phone\n", b"Ada,1\n", b"Ben,2\n"]
+    assert files.collect(lambda: iter(parts), Settings(), most_kept=20) == b"".join(parts)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """Nobody writes into it, and nobody waits for that."""
+    pipe = tmp_path / "list.csv"
+    os.mkfifo(pipe)
+    for name, reason in ((pipe, "a pipe"), (Path(os.devnull), "a device"), (tmp_path, "a folder")):
+        table = load(str(name), Settings())
+        assert table.problems["code"].to_list() == ["file-unreadable"]
+        assert reason in table.problems["detail"][0]
+
+
+def test_a_socket_is_refused(tmp_path: Path) -> None:
+    """So is a socket."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s.csv"))
+        table = load(str(tmp_path / "s.csv"), Settings())
+    assert "a socket" in table.problems["detail"][0]
