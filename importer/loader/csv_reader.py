@@ -139,6 +139,7 @@ class _Row:
 
     def __init__(self, first: str, more: Iterator[str], delimiter: str, style: _Style) -> None:
         self.lines = 1
+        self._chars = 0
         self._text = first
         self._place = 0
         self._more = more
@@ -183,6 +184,7 @@ class _Row:
 
     def _quoted(self) -> str:
         parts: list[str] = []
+        self._chars = 0
         while True:
             found = self._quotes.search(self._text, self._place)
             if found is None:
@@ -208,7 +210,8 @@ class _Row:
 
     def _next_line(self, parts: list[str]) -> None:
         line = next(self._more, None)
-        if line is None or sum(map(len, parts)) > _MOST_CHARS:
+        self._chars += len(parts[-1])  # not their sum: that would take its time at every line
+        if line is None or self._chars > _MOST_CHARS:
             raise _Unclosed
         self._text, self._place = line, 0
         self.lines += 1
