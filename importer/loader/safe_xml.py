@@ -63,8 +63,8 @@ def parse(
     untagged = 0  # bytes since the last tag ended, which the parser keeps
     try:
         for chunk in chunks:
-            end = chunk.rfind(b">")
-            untagged = untagged + len(chunk) if end < 0 else len(chunk) - end
+            last = chunk.rfind(b">")
+            untagged = untagged + len(chunk) if last < 0 else len(chunk) - last
             if untagged > LONGEST_TEXT + len(chunk):
                 detail = f"a cell has more than {LONGEST_TEXT:,} bytes"
                 raise Refusal(Code.FILE_TOO_LARGE, detail)
