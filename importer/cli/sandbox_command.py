@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
+from importer.sandbox.personalities import PERSONALITIES
 from importer.sandbox.server import serve
 
 
-@click.command(short_help="Run a local mock of the API.")
+def _list_personalities() -> str:
+    """The personalities for `--help`, one a line."""
+    lines = []
+    for each in PERSONALITIES.values():
+        name = each.name + (f":{each.argument.upper()}" if each.argument else "")
+        default = f" [default: {each.default}]" if each.default else ""
+        lines.append(f"{name}: {each.description}{default}")
+    return "\b\nPersonalities (--behave):\n" + "\n".join(f"  {line}" for line in lines)
+
+
+_EPILOG: Final = _list_personalities()
+
+
+@click.command(short_help="Run a local mock of the API.", epilog=_EPILOG)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -29,13 +44,25 @@ from importer.sandbox.server import serve
     help="What fails and how often, for example 422:0.5,reset-after:0.01; see above.",
 )
 @click.option(
+    "--behave",
+    default="",
+    metavar="NAME,...",
+    help="Personalities: how the API behaves, for example lagging-list,no-external-id; see below.",
+)
+@click.option(
     "--no-duplicate-check",
     is_flag=True,
     help="Accept a second conversation with the same person in the same campaign.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes the faults repeatable.")
 def sandbox(
-    *, port: int, journal: Path | None, faults: str, no_duplicate_check: bool, seed: int
+    *,
+    port: int,
+    journal: Path | None,
+    faults: str,
+    behave: str,
+    no_duplicate_check: bool,
+    seed: int,
 ) -> None:
     """Run a local mock of the API over real HTTP on this machine. It contacts nobody.
 
@@ -52,6 +79,7 @@ def sandbox(
         port=port,
         journal=journal,
         faults=faults,
+        behave=behave,
         duplicate_check=not no_duplicate_check,
         seed=seed,
         on_ready=lambda url: click.echo(f"Sandbox ready at {url}", err=False),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from importer.sandbox.openapi import STATUSES, describe
+from importer.sandbox.personalities import OLDER_S
 from importer.sandbox.validation import UNKNOWN_CAMPAIGN, body_error
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from importer.model import Json
-    from importer.sandbox.store import Conversations, Journal
+    from importer.sandbox.personalities import Behaviour
+    from importer.sandbox.store import Conversations, Journal, JournalEntry
 
 
 INVALID: Final = "invalid"
@@ -115,24 +119,13 @@ def decode_token(token: str) -> int:
     raise HttpError(400, "nextToken is not valid")
 
 
-STATUSES: Final = (
-    "CREATED",
-    "QUEUED",
-    "ONGOING",
-    "COMPLETED_SCREENING_PASSED",
-    "COMPLETED_SCREENING_FAILED",
-    "CLOSED",
-    "OPTED_OUT",
-    "DELIVERY_FAILED",
-)
-
-
 class Endpoints:
     """The API's calls under `/v1`, and the sandbox's own under `/sandbox`.
 
     Args:
         conversations: those of earlier runs; new ones are added.
         journal: receives each conversation before it is answered; None keeps no file.
+        behaviour: the personalities.
         duplicate_check: answer 409 for a second conversation with a person in a campaign.
         counts: content of `GET /sandbox`.
     """
@@ -141,14 +134,18 @@ class Endpoints:
         self,
         conversations: Conversations,
         journal: Journal | None,
+        behaviour: Behaviour,
         *,
         duplicate_check: bool,
         counts: Callable[[], Mapping[str, Json]],
     ) -> None:
         self._conversations = conversations
         self._journal = journal
+        self._behaviour = behaviour
         self._duplicate_check = duplicate_check
         self._counts = counts
+        self._lists = 0
+        self._lists_before: dict[str, int] = {}  # conversation id -> list requests before it
 
     def app(self) -> Starlette:
         """Build the ASGI application."""
@@ -158,7 +155,9 @@ class Endpoints:
                 Route("/v1/conversations", self.create, methods=["POST"]),
                 Route("/v1/conversations", self.list_conversations, methods=["GET"]),
                 Route("/v1/conversations/{id}", self.get_conversation, methods=["GET"]),
+                Route("/v1/campaigns", self.list_campaigns, methods=["GET"]),
                 Route("/v1/campaigns/{id}", self.get_campaign, methods=["GET"]),
+                Route("/openapi.json", self.get_description, methods=["GET"]),
                 Route("/sandbox", self.get_counts, methods=["GET"]),
                 Route("/sandbox/conversations/{id}", self.set_status, methods=["PATCH"]),
             ],
@@ -177,50 +176,116 @@ class Endpoints:
         error = body_error(body, scheduling=path.startswith("/scheduling"))
         if error or not isinstance(body, dict):
             raise HttpError(400, error)
-        campaign = body.get("campaignId") or body.get("externalCampaignId")
-        if str(campaign).startswith(UNKNOWN_CAMPAIGN):
-            raise HttpError(404, "campaign not found")
-        checked = self._duplicate_check and not body.get("skipDuplicationCheck")
-        if checked and self._conversations.find_duplicate(organization, body):
+        self._check_campaign(organization, body)
+        refusal = self._behaviour.refuse(body)
+        if refusal is not None:
+            return _response(*refusal)
+        existing = self._find_existing(organization, body)
+        if existing is not None and "existing-as-200" in self._behaviour:
+            return json_response(self._show(existing))
+        if existing is not None:
             raise HttpError(409, "conversation already exists")
         entry = self._conversations.accept(organization, path, body)
+        self._lists_before[entry["id"]] = self._lists
         if self._journal is not None:
             await self._journal.append(entry)
-        return json_response(self._conversations.view(entry), 201)
+        first = self._conversations.first(organization)["id"]
+        return _response(*self._behaviour.answer(body, self._show(entry), first))
 
     async def list_conversations(self, request: Request) -> Response:
         """A page of the organization's conversations, newest first."""
         organization, limit = authenticate(request), read_limit(request)
         token = request.query_params.get("nextToken")
         before = None if token is None else decode_token(token)
+        self._lists += token is None
+        limit = self._behaviour.page_size(limit)
         page, start = self._conversations.page(organization, before, limit)
-        data: list[Json] = [self._conversations.view(entry) for entry in page]
-        return json_response({"data": data, "nextToken": encode_token(start) if start else None})
+        data: list[Json] = [self._show(entry) for entry in page if self._is_listed(entry)]
+        next_token = encode_token(start) if start else None
+        status, content = self._behaviour.list_answer(data, next_token)
+        return json_response(content, status)
 
     async def get_conversation(self, request: Request) -> Response:
         """One conversation of the organization."""
         entry = self._conversations.get(authenticate(request), request.path_params["id"])
         if entry is None:
             raise HttpError(404, "conversation not found")
-        return json_response(self._conversations.view(entry))
+        return json_response(self._show(entry))
+
+    async def list_campaigns(self, request: Request) -> Response:
+        """The campaigns of the organization's conversations."""
+        organization = authenticate(request)
+        names = self._conversations.campaigns(organization)
+        found = [self._campaign(organization, name) for name in names]
+        data: list[Json] = [campaign for campaign in found if campaign is not None]
+        return json_response({"data": data, "nextToken": None})
 
     async def get_campaign(self, request: Request) -> Response:
         """A campaign; words in its id set status and channel: draft, archived, email, whatsapp."""
-        organization, name = authenticate(request), request.path_params["id"]
-        if name.startswith(UNKNOWN_CAMPAIGN):
+        campaign = self._campaign(authenticate(request), request.path_params["id"])
+        if campaign is None:
             raise HttpError(404, "campaign not found")
-        return json_response(
-            {
-                "id": name,
-                "organizationId": organization,
-                "campaignTitle": f"Sandbox campaign {name}",
-                "campaignType": "SCHEDULING",
-                "campaignStatus": _word_in(name, ("DRAFT", "ARCHIVED"), "LIVE"),
-                "channel": _word_in(name, ("EMAIL", "WHATSAPP"), "SMS"),
-                "closingMethod": "MANUAL",
-                "calendarMeetingTemplateId": None,
-            }
+        return json_response(campaign)
+
+    async def get_description(self, request: Request) -> Response:
+        """The OpenAPI description of this sandbox."""
+        return json_response(describe(str(request.base_url).rstrip("/")))
+
+    def _campaign(self, organization: str, name: str) -> dict[str, Json] | None:
+        if name.startswith(UNKNOWN_CAMPAIGN):
+            return None
+        honest: dict[str, Json] = {
+            "id": name,
+            "organizationId": organization,
+            "campaignTitle": f"Sandbox campaign {name}",
+            "campaignType": "SCHEDULING",
+            "campaignStatus": _word_in(name, ("DRAFT", "ARCHIVED"), "LIVE"),
+            "channel": _word_in(name, ("EMAIL", "WHATSAPP"), "SMS"),
+            "closingMethod": "CALENDAR_MEETING_INTEGRATION",
+            "calendarMeetingTemplateId": "sandbox-template",
+        }
+        return self._behaviour.campaign(name, honest)
+
+    def _check_campaign(self, organization: str, body: Mapping[str, Json]) -> None:
+        """Refuse a body whose campaign does not exist, is not live, or cannot reach the person.
+
+        Raises:
+            HttpError: 404 or 400.
+        """
+        name = str(body.get("campaignId") or body.get("externalCampaignId"))
+        campaign = self._campaign(organization, name)
+        if campaign is None:
+            raise HttpError(404, "campaign not found")
+        status, channel = campaign["campaignStatus"], campaign["channel"]
+        if status != "LIVE":
+            raise HttpError(400, f"campaign is not live (campaignStatus {status})")
+        needs_phone = channel != "EMAIL" and not campaign["emailChannelFallbackEnabled"]
+        if needs_phone and "phoneNumber" not in body:
+            raise HttpError(400, f"phoneNumber is required for channel {channel}")
+
+    def _find_existing(self, organization: str, body: Mapping[str, Json]) -> JournalEntry | None:
+        """The conversation for which the API calls a body a duplicate, or None."""
+        if "strict-external-id" in self._behaviour:
+            used = self._conversations.find_external_id(organization, body.get("externalId"))
+            if used is not None:
+                return used
+        if body.get("skipDuplicationCheck"):
+            return None
+        found = self._conversations.find_duplicate(organization, body)
+        if found is None or self._duplicate_check:
+            return found
+        old = self._conversations.age_s(found) > OLDER_S and "existing-as-200" in self._behaviour
+        return found if old else None
+
+    def _is_listed(self, entry: JournalEntry) -> bool:
+        return self._behaviour.lists(
+            entry,
+            age_s=self._conversations.age_s(entry),
+            requests=self._lists - self._lists_before.get(entry["id"], -math.inf),
         )
+
+    def _show(self, entry: JournalEntry) -> dict[str, Json]:
+        return self._behaviour.show(self._conversations.view(entry))
 
     async def get_counts(self, _request: Request) -> Response:
         """Counts of requests, conversations and answers."""
@@ -235,6 +300,11 @@ class Endpoints:
         if not self._conversations.set_status(request.path_params["id"], str(status)):
             raise HttpError(404, "conversation not found")
         return Response(status_code=204)
+
+
+def _response(status: int, content: bytes, headers: Mapping[str, str]) -> Response:
+    media_type = "application/json" if content else None
+    return Response(content, status, headers=dict(headers), media_type=media_type)
 
 
 def _error_response(_request: Request, error: Exception) -> Response:

@@ -7,15 +7,18 @@ import logging
 import math
 import random
 import time
+import uuid
 from array import array
 from collections import Counter
 from dataclasses import replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import ClientDisconnect
 
 from importer.sandbox.app import Endpoints
 from importer.sandbox.faults import parse_faults
+from importer.sandbox.personalities import Behaviour
 from importer.sandbox.store import Conversations, Journal, read_journal
 from importer.sandbox.wire import inject_faults
 
@@ -111,10 +114,11 @@ class Sandbox:
         conversations: accepted conversations, those of the journal first.
         arrivals: `time.monotonic` seconds of every request to `/v1`, in order.
         statuses: number of answers by status; 0 counts requests without a whole answer.
+        routes: the served paths.
     """
 
     def __init__(
-        self, *, journal: Path | None, faults: str, duplicate_check: bool, seed: int
+        self, *, journal: Path | None, faults: str, behave: str, duplicate_check: bool, seed: int
     ) -> None:
         wall_s, started_s = time.time(), time.monotonic()
         self.base_url = ""
@@ -130,13 +134,17 @@ class Sandbox:
             seed=seed,
         )
         self._journal = None if journal is None else Journal(journal)
+        self._behaviour = Behaviour(behave)
         endpoints = Endpoints(
             self.conversations,
             self._journal,
+            self._behaviour,
             duplicate_check=duplicate_check,
             counts=self.counts,
         )
-        broken = inject_faults(endpoints.app(), self._draw)
+        app = endpoints.app()
+        self.routes = app.routes
+        broken = inject_faults(app, self._draw)
         self.app: ASGIApp = self._counting(enforce_quota(broken, lambda: self._quota))
 
     @property
@@ -180,12 +188,23 @@ class Sandbox:
     def _draw(self, target: Target) -> Fault | None:
         return self._faults.draw(target, self._random.random)
 
+    def _add_headers(self, message: Message) -> Message:
+        """Add Date and a request id to the start of a response."""
+        if message["type"] != "http.response.start":
+            return message
+        date = formatdate(time.time() + self._behaviour.clock_offset_s, usegmt=True)
+        ours = [(b"date", date.encode()), (b"x-request-id", f"req_{uuid.uuid4().hex}".encode())]
+        return {**message, "headers": [*message["headers"], *ours]}
+
     def _counting(self, app: ASGIApp) -> ASGIApp:
         """Count every request to the API on arrival, and its answer."""
 
         async def count(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_own(message: Message) -> None:
+                await send(self._add_headers(message))
+
             if not scope["path"].startswith("/v1/"):
-                await app(scope, receive, send)
+                await app(scope, receive, send_own)
                 return
             self.arrivals.append(time.monotonic())
             answered = 0
@@ -193,7 +212,7 @@ class Sandbox:
             async def sent(message: Message) -> None:
                 nonlocal answered
                 answered = message.get("status", answered)
-                await send(message)
+                await send_own(message)
 
             try:
                 await app(scope, receive, sent)

@@ -47,6 +47,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,  # the sandbox sends its own, which a personality may change
                 timeout_keep_alive=60,
                 timeout_graceful_shutdown=1,
             )
@@ -64,6 +65,7 @@ def serve(
     port: int,
     journal: Path | None,
     faults: str,
+    behave: str = "",
     duplicate_check: bool,
     seed: int,
     on_ready: Callable[[str], None],
@@ -74,15 +76,18 @@ def serve(
         port: TCP port on loopback; 0 takes a free one.
         journal: JSON lines of the accepted conversations, read at start; None keeps no file.
         faults: specification as in `importer.sandbox.faults`.
+        behave: specification as in `importer.sandbox.personalities`.
         duplicate_check: answer 409 for a second conversation with a person in a campaign.
         seed: of the faults.
         on_ready: called with the base URL once the sandbox accepts connections.
 
     Raises:
-        UsageError: the port is taken, or the faults are invalid.
+        UsageError: the port is taken, or the faults or personalities are invalid.
         ConfigurationError: the journal cannot be read or written.
     """
-    sandbox = Sandbox(journal=journal, faults=faults, duplicate_check=duplicate_check, seed=seed)
+    sandbox = Sandbox(
+        journal=journal, faults=faults, behave=behave, duplicate_check=duplicate_check, seed=seed
+    )
     with contextlib.closing(sandbox), _listen(port) as listener:
         sandbox.base_url = _url(listener)
         server = _Server(sandbox, lambda: on_ready(sandbox.base_url))
@@ -96,6 +101,7 @@ def start_sandbox(
     port: int = 0,
     journal: Path | None = None,
     faults: str = "",
+    behave: str = "",
     duplicate_check: bool = True,
     seed: int = 0,
 ) -> Iterator[Sandbox]:
@@ -103,7 +109,9 @@ def start_sandbox(
 
     Arguments and errors are those of `serve`.
     """
-    sandbox = Sandbox(journal=journal, faults=faults, duplicate_check=duplicate_check, seed=seed)
+    sandbox = Sandbox(
+        journal=journal, faults=faults, behave=behave, duplicate_check=duplicate_check, seed=seed
+    )
     with contextlib.closing(sandbox), _listen(port) as listener:
         sandbox.base_url = _url(listener)
         ready = threading.Event()

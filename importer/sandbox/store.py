@@ -153,6 +153,7 @@ class Conversations:
         self._forced: dict[str, str] = {}
         self._by_id: dict[str, JournalEntry] = {}
         self._by_person: dict[tuple[str, ...], str] = {}
+        self._by_external_id: dict[tuple[str, str], str] = {}
         self._of: defaultdict[str, list[JournalEntry]] = defaultdict(list)
         self.entries: list[JournalEntry] = []
         for entry in entries:
@@ -187,6 +188,25 @@ class Conversations:
         """The latest conversation of an organization with a person in a campaign, or None."""
         found = self._by_person.get(_person(organization, body))
         return None if found is None else self._by_id[found]
+
+    def find_external_id(self, organization: str, external_id: Json) -> JournalEntry | None:
+        """The latest conversation of an organization with an externalId, or None."""
+        found = self._by_external_id.get((organization, str(external_id)))
+        return None if found is None else self._by_id[found]
+
+    def first(self, organization: str) -> JournalEntry:
+        """The oldest conversation of an organization that has one."""
+        return self._of[organization][0]
+
+    def campaigns(self, organization: str) -> list[str]:
+        """Ids of the campaigns of an organization's conversations, in order of appearance."""
+        own = self._of.get(organization, [])
+        found = [entry["campaignId"] or entry["externalCampaignId"] or "" for entry in own]
+        return list(dict.fromkeys(found))
+
+    def age_s(self, entry: JournalEntry) -> float:
+        """Seconds since a conversation was accepted."""
+        return self._now() - entry["received_s"]
 
     def get(self, organization: str, conversation_id: str) -> JournalEntry | None:
         """One conversation of the organization; None if there is none, or it is another's."""
@@ -236,7 +256,7 @@ class Conversations:
         forced = self._forced.get(entry["id"])
         if forced is not None:
             return forced
-        age_s = self._now() - entry["received_s"]
+        age_s = self.age_s(entry)
         drawn = zlib.crc32(f"{self._seed}:{entry['id']}".encode()) / 2**32
         for change in self._status_changes:
             drawn -= change.share
@@ -259,6 +279,8 @@ class Conversations:
         self.entries.append(entry)
         self._by_id[entry["id"]] = entry
         self._by_person[_person(entry["organizationId"], entry["body"])] = entry["id"]
+        if entry["externalId"] is not None:
+            self._by_external_id[entry["organizationId"], entry["externalId"]] = entry["id"]
         self._of[entry["organizationId"]].append(entry)
 
 

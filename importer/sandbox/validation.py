@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROUND_ROBIN: Final = re.compile(r"round.?robin", re.IGNORECASE)
 ROUND_ROBIN_SIZE: Final = range(2, 11)
-CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):[0-5]\d", re.ASCII)
 _PARTICIPANT_FLAGS: Final = ("isOrganizer", "isCalendarConnected", "autoCollectAvailability")
 
 _MINUTES: Final = (
@@ -137,6 +137,8 @@ def _numbers_error(configuration: Mapping[str, Json]) -> str:
             return "duration is required"
         for key in keys:
             value = configuration[key]
+            if isinstance(value, dict):  # such as buffer: {before, after}; its keys are not public
+                continue
             if not isinstance(value, int) or isinstance(value, bool):
                 return f"{key} must be a whole number"
             if value < least or (most is not None and value > most) or value % step:
@@ -177,6 +179,7 @@ _TEXTS: Final = (
 )
 _FLAGS: Final = ("skipDuplicationCheck", "shouldSendDuringBusinessHours")
 _MEETING: Final = ("meetingParticipants", "meetingConfiguration")
+_PLAIN: Final = ("applicationSource", "openingMessage", "closePreviousConversations")
 
 
 def body_error(body: Json, *, scheduling: bool) -> str:
@@ -189,7 +192,7 @@ def body_error(body: Json, *, scheduling: bool) -> str:
     """
     if not isinstance(body, dict):
         return "the body must be a JSON object"
-    known = (*_TEXTS, *_FLAGS, *(_MEETING if scheduling else ()))
+    known = (*_TEXTS, *_FLAGS, *(_MEETING if scheduling else _PLAIN))
     for key in body:
         if key not in known:
             return f"{key} is not a key of this call"

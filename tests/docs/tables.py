@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from importer.cli.main import COMMANDS
 from importer.errors import EXIT_MEANING
 from importer.model import STATE_MEANING
+from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
 from importer.settings.settings import NightlySettings
 from schemas.codes import WORDS
@@ -75,6 +76,13 @@ def made() -> dict[str, str]:
                     words.fix,
                 )
                 for code, words in WORDS.items()
+            ),
+        ),
+        "personalities": _table(
+            ("`--behave`", "argument", "default", "how the API behaves"),
+            (
+                (f"`{each.name}`", each.argument, each.default, each.description)
+                for each in PERSONALITIES.values()
             ),
         ),
     }

@@ -11,10 +11,16 @@ import httpx
 import pytest
 
 from importer.errors import Exit
-from tests.support.desk import Desk
+from importer.sandbox.openapi import describe
+from importer.sandbox.personalities import PERSONALITIES
+from tests.crash.fork_server import ROOT
+from tests.support.desk import CREDENTIALS, Desk
+from tests.support.openapi import Description
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SAMPLES = ROOT / "samples"
 
 
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -46,6 +52,41 @@ def test_a_whole_import_between_two_processes(desk: Desk) -> None:
         process.communicate(timeout=20)
     journal = [json.loads(line) for line in (desk.folder / "j.jsonl").read_text().splitlines()]
     assert sorted(entry["firstName"] for entry in journal) == ["Ada", "Bob"]
+    description = Description(describe("http://127.0.0.1"))
+    for entry in journal:
+        description.check_body(entry["path"], entry["body"])
+
+
+@pytest.mark.parametrize("sample", ["recruiter-export.csv", "workbook.xlsx"])
+@pytest.mark.parametrize("conversation", ["auto-schedule", "campaign"])
+def test_what_would_be_sent_is_as_the_sandbox_describes(
+    tmp_path: Path, sample: str, conversation: str
+) -> None:
+    """Each body of the samples fits `/openapi.json`, by the judgement of another program."""
+    desk = Desk(tmp_path, {**CREDENTIALS, "IMPORTER_CONVERSATION": conversation})
+    samples = ("--config", str(SAMPLES / "importer.yaml"))
+    desk("check", str(SAMPLES / sample), *samples, "--payloads", "payloads.jsonl")
+    lines = (tmp_path / "payloads.jsonl").read_text("utf-8").splitlines()
+    path = "/scheduling/conversations" if conversation == "auto-schedule" else "/conversations"
+    description = Description(describe("http://127.0.0.1"))
+    for line in lines:
+        description.check_body(path, json.loads(line)["body"])
+    assert len(lines) > 5
+
+
+def test_a_personality_that_does_not_exist(tmp_path: Path) -> None:
+    """Wrong usage, with the names of those that do."""
+    said = Desk(tmp_path)("sandbox", "--behave", "moody")
+    assert said.code == Exit.USAGE
+    assert "no-external-id" in said.error
+
+
+def test_the_help_lists_every_personality(tmp_path: Path) -> None:
+    """With its sentence."""
+    said = Desk(tmp_path)("sandbox", "--help").out
+    for each in PERSONALITIES.values():
+        assert each.name in said
+        assert each.description in said
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
