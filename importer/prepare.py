@@ -99,9 +99,9 @@ class _Road:
     def plan(self) -> Plan:
         """Takes every piece, in order, and gives the plan of them all."""
         names = [file.source().name for file in self._files]
-        repeats = Repeats(names)
+        repeats = Repeats(names, self._settings)
         for position, table in self._tables():
-            checked = exclude_repeats(table, repeats, self._settings)
+            checked = exclude_repeats(table, repeats)
             self._kept[position].add(table, self._draft.add(checked))
         return self._draft.plan(
             [kept.table(file.source()) for kept, file in zip(self._kept, self._files, strict=True)]

@@ -1,4 +1,4 @@
-"""Every fault that input can have: one closed list, one table of words."""
+"""Codes of input faults: a closed list, and one table with their words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """How much a problem matters: an error keeps its row out, the others do not."""
+    """How serious a problem is: an error keeps its row out, the others do not."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -41,6 +41,7 @@ class Code(StrEnum):
     VALUE_CHANGED = "value-changed"
     CELL_ERROR = "cell-error"
     FIRST_NAME_MISSING = "first-name-missing"
+    NAME_INVALID = "name-invalid"
     NAME_SPLIT = "name-split"
     CONTACT_MISSING = "contact-missing"
     PHONE_INVALID = "phone-invalid"
@@ -56,6 +57,7 @@ class Code(StrEnum):
     COUNTRY_DIFFERS = "country-differs"
     EMAIL_INVALID = "email-invalid"
     EMAIL_SHARED = "email-shared"
+    EMAIL_TYPO = "email-typo"
     EMAIL_OF_ANOTHER = "email-of-another"
     CANDIDATE_ID_OF_ANOTHER = "candidate-id-of-another"
     PHONE_OF_ANOTHER_NAME = "phone-of-another-name"
@@ -79,7 +81,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a code says: severity, message (`{header}` and `{detail}` are filled in) and fix."""
+    """Severity, message (`{header}` and `{detail}` are filled in) and fix of a code."""
 
     severity: Severity
     message: str
@@ -90,31 +92,33 @@ _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
     {
-        Code.FILE_MISSING: Words(_E, "There is no such file.", "Correct its name or its folder."),
+        Code.FILE_MISSING: Words(_E, "The file does not exist.", "Check its name and folder."),
         Code.FILE_UNREADABLE: Words(
             _E, "The file cannot be read: {detail}.", "Save it again as CSV (UTF-8) or XLSX."
         ),
         Code.FILE_EMPTY: Words(
-            _E, "The file has {detail}.", "Put a header row and at least one candidate into it."
+            _E, "The file has {detail}.", "Add a header row and at least one candidate."
         ),
         Code.FILE_TOO_LARGE: Words(
-            _E, "The file is over a limit: {detail}.", "Split the file, or raise the limit named."
+            _E, "The file is over a limit: {detail}.", "Split the file, or raise that limit."
         ),
         Code.ENCODING_GUESSED: Words(
             _W,
             "The text encoding is a guess: {detail}.",
-            "Look at the sample; if it reads wrong, give --encoding or save as UTF-8.",
+            "Check the sample. If it is wrong, give --encoding, or save the file as UTF-8.",
         ),
         Code.HEADER_NOT_FOUND: Words(
             _E,
             "No header row was found: {detail}.",
-            "Name the columns in one row near the top; `importer columns` lists the names.",
+            "Put the column names into one row near the top; `importer columns` lists them.",
         ),
         Code.HEADER_MOVED: Words(
-            _I, "The header was taken from row {detail}.", "Nothing to do if that row is it."
+            _I,
+            "The header was taken from row {detail}.",
+            "Nothing to do if that is the header row.",
         ),
         Code.ROWS_HIDDEN: Words(
-            _W, "Hidden parts were left out: {detail}.", "Unhide what should be imported."
+            _W, "Hidden parts were left out: {detail}.", "Unhide them if they should be imported."
         ),
         Code.SHEETS_NOT_READ: Words(
             _W,
@@ -123,8 +127,8 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.TOTALS_SKIPPED: Words(
             _I,
-            "The row stands below the data and was left out: {detail}.",
-            "Nothing to do. If it is a candidate, fill in a phone or an e-mail.",
+            "The row is below the candidates and was left out: {detail}.",
+            "Nothing to do. If it is a candidate, fill in a phone number or an e-mail address.",
         ),
         Code.COLUMN_MISSING: Words(
             _E,
@@ -134,95 +138,109 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.COLUMN_DUPLICATE: Words(
             _E,
             "Several headers mean the same column: {detail}.",
-            "Keep one of them, or say under `columns:` in importer.yaml which one counts.",
+            "Keep one of them, or choose one under `columns:` in importer.yaml.",
         ),
         Code.COLUMN_UNKNOWN: Words(
             _W,
-            "The header is not known, but looks like {detail}.",
-            "Rename it, or name it under `columns:` in importer.yaml.",
+            "The header is unknown, but looks like {detail}.",
+            "Rename it, or map it under `columns:` in importer.yaml.",
         ),
         Code.ROW_RAGGED: Words(
             _E,
             "The row has {detail}.",
-            "Put values that contain the delimiter in quotes, and fill the row up to the header.",
+            "Put quotes around values that contain the delimiter, and fill missing cells.",
         ),
         Code.QUOTE_UNCLOSED: Words(
             _E,
-            "A quotation mark is opened here and never closed.",
+            "A quotation mark is opened here but never closed.",
             "Close or remove the quotation mark.",
         ),
         Code.VALUE_TOO_LONG: Words(
-            _E, "The value has {detail}.", "Shorten it, or raise the limit in importer.yaml."
+            _E, "The value has {detail}.", "Shorten it, or raise max_cell_chars in importer.yaml."
         ),
         Code.VALUE_CHANGED: Words(
-            _I, "The value was tidied: {detail}.", "Nothing to do if the result is right."
+            _I, "The value was cleaned: {detail}.", "Nothing to do if the result is right."
         ),
         Code.CELL_ERROR: Words(
-            _E, "The cell holds a spreadsheet error, {detail}.", "Repair the formula or the value."
+            _E,
+            "The cell contains the spreadsheet error {detail}.",
+            "Correct the formula or the value.",
         ),
         Code.FIRST_NAME_MISSING: Words(
             _E, "The candidate has no first name.", "Fill in the first name."
         ),
+        Code.NAME_INVALID: Words(
+            _E,
+            "This cannot be sent as a person's name: {detail}.",
+            "Enter the name as the person writes it.",
+        ),
         Code.NAME_SPLIT: Words(
             _W,
             "The full name was split: {detail}.",
-            "Check the two names, or give them in columns of their own.",
+            "Check the two names, or put them into separate columns.",
         ),
         Code.CONTACT_MISSING: Words(
-            _E, "There is neither a phone nor an e-mail.", "Fill in at least one of the two."
+            _E,
+            "The candidate has neither a phone number nor an e-mail address.",
+            "Fill in one of the two.",
         ),
         Code.PHONE_INVALID: Words(
-            _E, "This is not a phone number that exists{detail}.", "Correct the number."
+            _E, "This is not a valid phone number{detail}.", "Correct the number."
         ),
         Code.PHONE_TOO_SHORT: Words(
-            _E, "The phone number has too few digits.", "Fill in the missing digits."
+            _E, "The phone number has too few digits.", "Add the missing digits."
         ),
         Code.PHONE_TOO_LONG: Words(
-            _E, "The phone number has too many digits.", "Remove what does not belong to it."
+            _E, "The phone number has too many digits.", "Remove the extra digits."
         ),
         Code.PHONE_COUNTRY_NEEDED: Words(
             _E,
-            "The phone number does not say its country.",
+            "The country of the phone number is unknown.",
             "Write it with + and country code, fill in the country, or set default_country.",
         ),
         Code.PHONE_SCIENTIFIC: Words(
             _E,
-            "The spreadsheet program turned the number into {detail}; its digits are lost.",
+            "The spreadsheet program turned the number into {detail}, and digits were lost.",
             "Format the column as text and enter the number again.",
         ),
         Code.PHONE_ZERO_LOST: Words(
             _W,
-            "The phone seems to have lost its leading zero in the spreadsheet.",
+            "The phone number seems to have lost its leading zero in the spreadsheet.",
             "Format the column as text and enter the number again.",
         ),
         Code.PHONE_TWO_NUMBERS: Words(
-            _E, "The cell holds more than one phone number.", "Keep the one to be contacted."
+            _E, "The cell contains more than one phone number.", "Keep the one to contact."
         ),
         Code.PHONE_EXTENSION: Words(
             _E,
-            "The phone number has an extension, which no message can reach.",
-            "Give a direct number.",
+            "The phone number has an extension, which cannot receive messages.",
+            "Enter a direct number.",
         ),
         Code.PHONE_NOT_MOBILE: Words(
             _W,
-            "The number is not a mobile one; a text message may not arrive.",
-            "Give a mobile number where there is one.",
+            "This is not a mobile number; a text message may not arrive.",
+            "Enter a mobile number if you have one.",
         ),
         Code.COUNTRY_UNKNOWN: Words(
-            _E, "The country is not known.", "Write its ISO code, such as GB or DE."
+            _E, "The country is unknown.", "Enter its ISO code, such as GB or DE."
         ),
         Code.COUNTRY_DIFFERS: Words(
             _W,
-            "The phone belongs to another country than the row says: {detail}.",
-            "Correct whichever is wrong.",
+            "The phone number is not from the country in the row: {detail}.",
+            "Correct the one that is wrong.",
         ),
         Code.EMAIL_INVALID: Words(
             _E, "This is not an e-mail address: {detail}.", "Correct the address."
         ),
         Code.EMAIL_SHARED: Words(
             _W,
-            "The same e-mail stands under another phone in {detail}.",
+            "The same e-mail address is in {detail}, with another phone number and campaign.",
             "Check whether they are one person.",
+        ),
+        Code.EMAIL_TYPO: Words(
+            _W,
+            "The e-mail address may contain a typing error: {detail}.",
+            "Correct the address, or leave it if it is right.",
         ),
         Code.EMAIL_OF_ANOTHER: Words(
             _E,
@@ -232,7 +250,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.CANDIDATE_ID_OF_ANOTHER: Words(
             _E,
-            "The same candidate id is in {detail}, in the same campaign, with another contact.",
+            "The same candidate id is in {detail}, for another person.",
             "If it is one person, keep one of the two; else correct the id. To send both, set "
             "allow_shared_contact.",
         ),
@@ -250,7 +268,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.CAMPAIGN_MISSING: Words(
             _E,
             "The row names no campaign.",
-            "Fill in campaign or external_campaign, or set campaign in importer.yaml.",
+            "Fill in the campaign, or set campaign in importer.yaml.",
         ),
         Code.CAMPAIGN_SPELLING: Words(
             _E,
@@ -258,7 +276,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             "Write the campaign as the API does, in the file and in the settings.",
         ),
         Code.BOOLEAN_INVALID: Words(
-            _E, "This is neither yes nor no.", "Write yes or no, or leave it empty."
+            _E, "This is neither yes nor no.", "Enter yes or no, or leave the cell empty."
         ),
         Code.SKIP_CHECK_NOT_ALLOWED: Words(
             _E,
@@ -271,45 +289,47 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             "Fill in the column, or set it in importer.yaml.",
         ),
         Code.TEMPLATE_UNKNOWN: Words(
-            _E, "There is no template of this name: {detail}.", "Correct the name, or add the file."
+            _E,
+            "There is no template with this name: {detail}.",
+            "Correct the name, or add the file.",
         ),
         Code.TEMPLATE_INVALID: Words(
             _E,
-            "With this row's values the template breaks a rule: {detail}.",
-            "Correct the values that the template takes, or the template.",
+            "Filled in with this row's values, the template is invalid: {detail}.",
+            "Correct the values, or the template.",
         ),
         Code.TEMPLATE_KEY_UNKNOWN: Words(
-            _W, "The template has a key that we do not know: {detail}.", "Check its spelling."
+            _W, "The template has an unknown key: {detail}.", "Check its spelling."
         ),
         Code.PLACEHOLDER_MISSING: Words(
             _E,
             "The template needs {detail}, and the row has no value for it.",
-            "Fill in the value, or take the placeholder out of the template.",
+            "Fill in the value, or remove the placeholder from the template.",
         ),
         Code.DUPLICATE_IN_FILE: Words(
             _W,
-            "The same person and campaign stand already in {detail}.",
-            "Nothing to do: only the first is contacted. Remove this row if you like.",
+            "This person is already in {detail}, with the same campaign.",
+            "Nothing to do: only the first row is sent.",
         ),
         Code.ALREADY_IMPORTED: Words(
             _I,
-            "This person was imported into this campaign already: {detail}.",
+            "This person was already imported into this campaign: {detail}.",
             "Nothing to do. To write to them again, set round in importer.yaml.",
         ),
         Code.POSSIBLY_SENT: Words(
             _W,
             "An earlier request for this person may have been accepted: {detail}.",
-            "Run `importer reconcile`, or settle it with `importer resolve`.",
+            "Run `importer reconcile`, or decide with `importer resolve`.",
         ),
         Code.REJECTED_BEFORE: Words(
             _E,
-            "The API refused this row before, and nothing in it has changed: {detail}.",
-            "Correct what the API refused. Where the reason was at the service and is gone, send "
-            "with --retry-rejected.",
+            "The API rejected this row before, and it has not changed: {detail}.",
+            "Correct what the API rejected. If the service was the cause, send it again with "
+            "--retry-rejected.",
         ),
         Code.CONTACTED_RECENTLY: Words(
             _E,
-            "This person was contacted lately: {detail}.",
+            "This person was contacted recently: {detail}.",
             "Wait, or allow it with --allow-recent.",
         ),
         Code.OPTED_OUT: Words(

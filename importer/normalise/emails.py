@@ -33,6 +33,19 @@ _WIDE: Final = [*map(chr, range(0xFF01, 0xFF5F)), "。", "｡", "﹫"]
 _NARROW: Final = [*map(chr, range(0x21, 0x7F)), ".", ".", "@"]
 _AROUND: Final = " ,;:<>()[]\"'“”„‘’«»`"
 _LINK: Final = r"^(?i:mailto:\s*)+"
+_WELL_KNOWN: Final = (
+    *("gmail.com", "googlemail.com", "hotmail.com", "outlook.com", "yahoo.com", "icloud.com"),
+    *("hotmail.co.uk", "yahoo.co.uk", "btinternet.com", "protonmail.com"),
+)
+_NO_SLIPS: Final = frozenset({"mail.com", "email.com", "ymail.com"})
+"""Providers whose domains only look like slips."""
+_COM_SLIPS: Final = ("con", "cmo", "ocm", "vom", "xom", "cpm", "cim", "comm", "coom")
+_ENDING_SLIPS: Final = dict.fromkeys(_COM_SLIPS, "com") | {
+    "nte": "net",
+    "ogr": "org",
+    "rog": "org",
+}
+"""Endings that no registry has, and what is meant by them."""
 _ROLE: Final = rf"(?i)^(?:{'|'.join(map(re.escape, CASE_INSENSITIVE_MAILBOX_NAMES))})@"
 
 
@@ -58,6 +71,46 @@ def read_emails(cells: pl.Series) -> pl.DataFrame:
         emails = emails.scatter(unusual.filter(~right), judged[EMAIL])
         details = details.scatter(unusual.filter(~right), judged[DETAIL])
     return pl.DataFrame([emails, details])
+
+
+def find_typos(emails: pl.Series) -> pl.Series:
+    """For each address with a likely slip in its domain what may be meant, as text; else null.
+
+    Args:
+        emails: as `read_emails` returns them.
+    """
+    domains = emails.str.extract("@([^@]*)$", 1)
+    meant = {
+        domain: f"perhaps {right} is meant"
+        for domain in domains.drop_nulls().unique()
+        if (right := _meant_domain(domain)) is not None
+    }
+    if not meant:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, emails.len())
+    return domains.replace_strict(meant, default=None, return_dtype=pl.String)
+
+
+def _meant_domain(domain: str) -> str | None:
+    """The well-known domain or ending that somebody seems to have mistyped."""
+    if domain in _WELL_KNOWN or domain in _NO_SLIPS:
+        return None
+    for right in _WELL_KNOWN:
+        if abs(len(domain) - len(right)) <= 1 and _is_slip(domain, right):
+            return f"@{right}"
+    name, _, ending = domain.rpartition(".")
+    if name and ending in _ENDING_SLIPS:
+        return f".{_ENDING_SLIPS[ending]}"
+    return None
+
+
+def _is_slip(typed: str, right: str) -> bool:
+    """Whether one letter is wrong, missing or too many, or two are swapped."""
+    start = 0
+    while start < min(len(typed), len(right)) and typed[start] == right[start]:
+        start += 1
+    rest, other = typed[start:], right[start:]
+    swapped = rest[:2] == other[:2][::-1] and rest[2:] == other[2:]
+    return swapped or rest[1:] in {other[1:], other} or rest == other[1:]
 
 
 def _is_plain(cells: pl.Series) -> pl.Series:

@@ -13,6 +13,23 @@ import polars as pl
 
 FIRST: Final = "first_name"
 LAST: Final = "last_name"
+FULL: Final = "full_name"
+
+LONGEST_NAME: Final = 100
+"""Characters; the longest names of real people are shorter."""
+
+_FAULTS: Final = (
+    (r"[{}]", "it contains { or }"),
+    (r"\x{fffd}", "it contains a character that was lost (\N{REPLACEMENT CHARACTER})"),
+    (r"\S@\S", "it contains an e-mail address"),
+    (
+        r"(?i)://|\bwww\.|[\pL\d-]\.[a-z]{2,}/|[\pL\d-]{2}\.(?:com|net|org|info|biz|xyz)\b",
+        "it contains a link",
+    ),
+    (r"[<>]", "it contains < or >"),
+    (r"^\P{L}*$", "it contains no letters"),
+)
+"""Patterns of what is no name, and how that is said."""
 
 _TITLES: Final = (
     "mr|mrs|ms|miss|mx|dr|prof|professor|sir|herr|frau|mme|mlle|madame|monsieur|señor|señora|"
@@ -29,6 +46,23 @@ _CAPITALS: Final = (
     r"^((?:[\p{Lu}\p{M}'’.-]+ )*?[\p{Lu}\p{M}'’-]{3,}(?: [\p{Lu}\p{M}'’.-]+)*) "
     r"(\p{Lu}\p{M}*[\p{Ll}\p{M}'’-].*)$"
 )
+
+
+def find_name_faults(cells: pl.Series) -> pl.Series:
+    """For each cell that cannot be sent as a name why not, as text; null for the others.
+
+    Args:
+        cells: tidy names, or null.
+    """
+    name = pl.col("name")
+    length = name.str.len_chars()
+    faults = [
+        pl.when(length > LONGEST_NAME).then(
+            pl.format(f"it has {{}} characters, more than {LONGEST_NAME}", length)
+        ),
+        *(pl.when(name.str.contains(pattern)).then(pl.lit(said)) for pattern, said in _FAULTS),
+    ]
+    return cells.alias("name").to_frame().select(pl.coalesce(faults).alias("fault")).to_series()
 
 
 def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:

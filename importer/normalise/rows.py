@@ -9,8 +9,8 @@ import polars as pl
 
 from importer.normalise.booleans import read_booleans
 from importer.normalise.countries import calling_codes, read_countries
-from importer.normalise.emails import DETAIL, EMAIL, read_emails
-from importer.normalise.names import FIRST, LAST, split_names
+from importer.normalise.emails import DETAIL, EMAIL, find_typos, read_emails
+from importer.normalise.names import FIRST, FULL, LAST, find_name_faults, split_names
 from importer.normalise.text import BLANK, spell_out, tidy
 from importer.phones import read_phones
 from importer.problems import at
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _PHONE: Final = "phone_number"
 _COUNTRY: Final = "country"
-_FULL: Final = "full_name"
 _BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
 _LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
 _SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
@@ -228,6 +227,8 @@ def _read_emails(cells: _Cells) -> None:
     read = read_emails(cells.text[EMAIL])
     cells.report(EMAIL, Code.EMAIL_INVALID, read[DETAIL].is_not_null(), read[DETAIL])
     cells.clean[EMAIL] = read[EMAIL]
+    typos = find_typos(read[EMAIL])
+    cells.report(EMAIL, Code.EMAIL_TYPO, typos.is_not_null(), typos)
 
 
 def _read_booleans(cells: _Cells) -> None:
@@ -240,10 +241,28 @@ def _read_booleans(cells: _Cells) -> None:
 
 
 def _read_names(cells: _Cells) -> None:
-    """Split full names in rows without a first name."""
-    if _FULL not in cells.text:
-        return
-    full = cells.clean[_FULL]
+    """Check names, and split full names in rows without a first name."""
+    if FULL in cells.text:
+        _split_full_names(cells)
+    for column in (FIRST, LAST):
+        if column in cells.text:
+            faults = find_name_faults(cells.text[column])
+            cells.report(column, Code.NAME_INVALID, faults.is_not_null(), faults)
+
+
+def _split_full_names(cells: _Cells) -> None:
+    """Split full names in rows without a first name.
+
+    A faulty full name is dropped; beside a first name that is no problem of the row.
+    """
+    full = cells.clean[FULL]
+    faults = find_name_faults(full)
+    if faults.count():
+        needed = faults.is_not_null()
+        if FIRST in cells.clean:
+            needed &= cells.clean[FIRST].is_null()
+        cells.report(FULL, Code.NAME_INVALID, needed, faults)
+        cells.clean[FULL] = full.set(faults.is_not_null(), None)
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, full.len())
     first, last = cells.clean.get(FIRST, nothing), cells.clean.get(LAST, nothing)
     rows = (first.is_null() & full.is_not_null()).arg_true()
@@ -261,7 +280,7 @@ def _read_names(cells: _Cells) -> None:
             .otherwise(pl.lit(", last name ") + pl.lit(last)),
         )
     ).to_series()
-    cells.report(_FULL, Code.NAME_SPLIT, rows.filter(names[FIRST].is_not_null()), detail)
+    cells.report(FULL, Code.NAME_SPLIT, rows.filter(names[FIRST].is_not_null()), detail)
     cells.clean |= {FIRST: first.alias(FIRST), LAST: last.alias(LAST)}
 
 

@@ -10,7 +10,7 @@ from pandera.errors import SchemaErrors
 
 from importer.model import CheckedRows, RowStatus
 from importer.problems import COLUMN, at, empty, errors, joined, with_severities
-from importer.validate.duplicates import who
+from importer.validate.duplicates import NOT_SENT
 from schemas.candidates import CANDIDATE, EXCUSED, STRUCTURE
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
@@ -59,7 +59,8 @@ def check_rows(table: Table, settings: Settings) -> Table:
         frame.with_columns(excused.alias(EXCUSED)),
         allowed={Code.SKIP_CHECK_NOT_ALLOWED} if settings.skip_duplication_check else set(),
     )
-    rows = _finish(_place(failed, refused, table), table, settings)
+    rows = _show_cells(_place(failed, refused, table), table)
+    rows = with_severities(rows, settings.severity)
     rejected = _flag(frame, refused) | _flag(frame, errors(rows))
     if _refuses_file(refused, table):
         rejected = pl.Series([True]).new_from_index(0, frame.height)
@@ -70,22 +71,19 @@ def check_rows(table: Table, settings: Settings) -> Table:
     )
 
 
-def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> CheckedRows:
+def exclude_repeats(table: Table, repeats: Repeats) -> CheckedRows:
     """Take out the rows of people who came before; the first good row of a person stays.
 
     Args:
         table: checked rows, in the order of the run.
         repeats: the rows before them; it learns these.
-        settings: severities.
     """
     frame, rejected = table.clean.drop(REJECTED), table.clean[REJECTED]
-    people = who(_drop(frame, rejected))
-    repeated = _finish(repeats.find_duplicates(people), table, settings)
-    shared = _finish(
-        repeats.find_shared_emails(_drop(people, _flag(people, repeated))), table, settings
-    )
-    is_repeat = _flag(frame, repeated)
-    rejected = rejected | _flag(frame, errors(repeated)) | _flag(frame, errors(shared))
+    found = _show_cells(repeats.find(_drop(frame, rejected)), table)
+    found = with_severities(found, repeats.severities)
+    left_out = pl.col("code").is_in([code.value for code in NOT_SENT])
+    is_repeat = _flag(frame, found.filter(left_out))
+    rejected = rejected | _flag(frame, errors(found))
     status = (
         pl.when(pl.lit(rejected))
         .then(pl.lit(RowStatus.REJECTED.value))
@@ -95,7 +93,7 @@ def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Check
     )
     return CheckedRows(
         frame=_drop(frame, rejected | is_repeat),
-        problems=joined([table.problems, repeated, shared]),
+        problems=joined([table.problems, found]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),
     )
 
@@ -208,8 +206,8 @@ def _place(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.Data
     return failed
 
 
-def _finish(found: pl.DataFrame, table: Table, settings: Settings) -> pl.DataFrame:
-    """Give problems the file's own cells as values, and the user's severities."""
+def _show_cells(found: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Give problems the cells of the file as values."""
     parts = []
     for (column,), part in found.group_by("column", maintain_order=True):
         header = next((name for name, its in table.mapping.items() if its == column), None)
@@ -223,7 +221,7 @@ def _finish(found: pl.DataFrame, table: Table, settings: Settings) -> pl.DataFra
                 pl.col("raw").alias("value") if name == "value" else name for name in part.columns
             )
         )
-    return with_severities(_concat(parts), settings.severity)
+    return _concat(parts)
 
 
 # ---- rows ------------------------------------------------------------------------------------

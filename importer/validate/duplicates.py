@@ -1,142 +1,326 @@
-"""Find people who stand in the files twice.
+"""Find people who stand in the files twice, and contacts or ids that two people share.
 
-The rows come part by part. Of earlier rows only numbers are kept: their places, and 64-bit hashes
-to find them again.
+The rows come part by part. Of earlier rows hashes, places and folded names are kept: enough to
+find them again and to compare them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
 from importer.problems import at, empty
-from schemas.codes import Code
+from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
+from schemas.mailboxes import mailboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from importer.settings import Settings
 
 
-_LOWER: Final = "#email"  # in lower case
-_AT: Final = "#at"
-_HASH: Final = "#hash"
-_CHECK: Final = "#check"  # a second hash: two people do not share both
-_PHONE: Final = "#phone"
-_KEPT: Final = {SOURCE: pl.UInt16, ROW: pl.UInt32} | dict.fromkeys(
-    (_HASH, _CHECK, _PHONE), pl.UInt64
+_CODES: Final = (
+    Code.DUPLICATE_IN_FILE,
+    Code.PHONE_OF_ANOTHER_NAME,
+    Code.EMAIL_OF_ANOTHER,
+    Code.EMAIL_SHARED,
+    Code.CANDIDATE_ID_OF_ANOTHER,
 )
-_FIRST: Final = "first_"
+_SHARED: Final = (Code.EMAIL_OF_ANOTHER, Code.CANDIDATE_ID_OF_ANOTHER)
+
+NOT_SENT: Final = frozenset({Code.DUPLICATE_IN_FILE, Code.PHONE_OF_ANOTHER_NAME})
+"""Codes of rows that are left out whatever their severity: the API would see one person twice."""
+
+_PHONE, _MAILBOX = "#phone", "#mailbox"
+_CAMPAIGN: Final = "#campaign"
+_FIRST, _LAST = "first_name", "last_name"
+_KEYS: Final = ("#key", "#check")  # two hashes: different people do not share both
+_RECORD: Final = {
+    SOURCE: pl.UInt16,
+    ROW: pl.UInt32,
+    _PHONE: pl.UInt64,
+    _MAILBOX: pl.UInt64,
+    _CAMPAIGN: pl.UInt64,
+    _FIRST: pl.String,
+    _LAST: pl.String,
+}
+_COLUMNS: Final = (
+    *(SOURCE, ROW, _FIRST, _LAST, "phone_number", "email", "candidate_id"),
+    *("campaign", "external_campaign"),
+)
 
 
-def who(frame: pl.DataFrame) -> pl.DataFrame:
-    """Select what `Repeats` compares: place, phone, e-mail and campaigns of rows."""
-    return frame.select(
-        *(SOURCE, ROW, "phone_number", "email", "campaign", "external_campaign"),
-        pl.col("email").str.to_lowercase().alias(_LOWER),
-    )
+class _Row(NamedTuple):
+    """What is known of a row; a contact is None if the row has none."""
+
+    source: int
+    row: int
+    phone: int | None
+    mailbox: int | None
+    campaign: int | None
+    first: str | None
+    last: str | None
 
 
 class Repeats:
-    """Finds repeats in rows that come part by part; the first row of a person counts.
+    """Finds repeats in rows that come part by part; the first good row of a person counts.
+
+    People are compared within a campaign. A row that is held back is not remembered.
 
     Args:
         names: of the files, in order.
+        settings: severities, `allow_shared_contact`.
+
+    Attributes:
+        severities: of everything that it can find.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], settings: Settings) -> None:
         self._names = names
-        self._people = _FirstRows()
-        self._emails = _FirstRows()
+        self.severities = {code: WORDS[code].severity for code in _CODES}
+        if settings.allow_shared_contact:
+            self.severities |= dict.fromkeys(_SHARED, Severity.WARNING)
+        self.severities |= {
+            code: severity for code, severity in settings.severity.items() if code in _CODES
+        }
+        self._rows = pl.DataFrame(schema=_RECORD)
+        self._keys = pl.DataFrame(schema=dict.fromkeys(_KEYS, pl.UInt64) | {"#at": pl.UInt32})
 
-    def find_duplicates(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """A `duplicate-in-file` for each row that repeats a person and a campaign.
-
-        A person is a phone, else an e-mail in lower case.
+    def find(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """A problem for each row that repeats a person, or shares a contact or an id.
 
         Args:
-            frame: `who` of the next good rows, in the order in which the first counts.
+            frame: the next good rows, in order, with the canonical columns.
         """
-        person = frame.select(
-            pl.coalesce("phone_number", _LOWER).alias("person"),
-            pl.coalesce(
-                pl.lit("id ") + pl.col("campaign"),
-                pl.lit("external ") + pl.col("external_campaign"),
-            ).alias("campaign"),
+        if not frame.height:
+            return empty()
+        rows = _with_hashes(frame.select(*_COLUMNS))
+        keys = _hash_keys(rows)
+        kept = self._keys.join(keys.select(_KEYS[0]), on=_KEYS[0], how="semi")
+        repeated = keys.filter(keys[_KEYS[0]].is_duplicated())
+        if kept.height:
+            repeated = pl.concat(
+                [repeated, keys.join(kept.select(_KEYS[0]), on=_KEYS[0], how="semi")]
+            ).unique()
+        found, held = self._compare(rows, repeated, kept)
+        self._remember(rows, keys, held)
+        return self._problems(frame, found)
+
+    def _compare(
+        self, rows: pl.DataFrame, repeated: pl.DataFrame, kept: pl.DataFrame
+    ) -> tuple[dict[int, tuple[Code, _Row]], list[int]]:
+        """Go through the rows that share a key, in order.
+
+        Returns:
+            Position -> code and the earlier row; positions of the rows not to remember.
+        """
+        owners: dict[tuple[int, int], _Row] = {}
+        for key, _, row in _pair(kept, self._rows):
+            owners.setdefault(key, row)
+        shared: dict[int, tuple[_Row, list[tuple[int, int]]]] = {}
+        for key, position, row in _pair(repeated, rows):
+            shared.setdefault(position, (row, []))[1].append(key)
+        found: dict[int, tuple[Code, _Row]] = {}
+        held = []
+        for position in sorted(shared):
+            row, its_keys = shared[position]
+            earlier = [owners[key] for key in its_keys if key in owners]
+            verdict = _judge(row, earlier)
+            if verdict is not None:
+                found[position] = verdict
+                if (
+                    self.severities[verdict[0]] is Severity.ERROR
+                    or verdict[0] is Code.PHONE_OF_ANOTHER_NAME
+                ):
+                    held.append(position)
+                    continue
+            for key in its_keys:
+                owners.setdefault(key, row)
+        return found, held
+
+    def _remember(self, rows: pl.DataFrame, keys: pl.DataFrame, held: list[int]) -> None:
+        """Keep the rows that are not held back."""
+        if held:
+            keys = keys.filter(~pl.col("#at").is_in(held))
+        base = self._rows.height
+        self._rows = pl.concat([self._rows, rows.select(*_RECORD)])
+        self._keys = pl.concat(
+            [self._keys, keys.with_columns((pl.col("#at") + base).cast(pl.UInt32))]
         )
-        later = self._people.find_later(frame, person)
-        value = pl.coalesce(pl.col("phone_number"), pl.col("email"))
-        found = []
-        for column, rows in (
-            ("phone_number", later.filter(pl.col("phone_number").is_not_null())),
-            ("email", later.filter(pl.col("phone_number").is_null())),
-        ):
-            if rows.height:
-                code, place = Code.DUPLICATE_IN_FILE, self._place()
-                found.append(at(rows, code, column=column, value=value, detail=place))
-        return pl.concat(found) if found else empty()
 
-    def find_shared_emails(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """An `email-shared` for each row whose e-mail stands earlier under another phone, or none.
-
-        Args:
-            frame: `who` of the same rows, without those that `find_duplicates` reported.
-        """
-        later = self._emails.find_later(frame, frame.select(_LOWER))
-        others = later.filter(pl.col(_PHONE) != pl.col(f"{_FIRST}{_PHONE}"))
-        return at(others, Code.EMAIL_SHARED, column="email", detail=self._place())
-
-    def _place(self) -> pl.Expr:
-        """`row 14`, or `row 14 of other.csv` if the first row is in another file."""
-        source = pl.col(f"{_FIRST}{SOURCE}")
-        files = dict(enumerate(self._names))
-        named = source.replace_strict(files, default="", return_dtype=pl.String)
-        row = pl.lit("row ") + pl.col(f"{_FIRST}{ROW}").cast(pl.String)
-        return pl.when(source == pl.col(SOURCE)).then(row).otherwise(row + pl.lit(" of ") + named)
-
-
-class _FirstRows:
-    """The first row of each person so far."""
-
-    def __init__(self) -> None:
-        self._kept = pl.DataFrame(schema=_KEPT)
-
-    def find_later(self, frame: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
-        """Find the rows that repeat an earlier one, with its `first_#source`, `first_#row`...
-
-        One hash per row shows at once that a list has no repeats; only rows that share it are
-        compared further.
-
-        Args:
-            frame: `who` of the next rows.
-            same: what repeats have in common; a row that lacks part of it repeats nobody.
-        """
-        known = same.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
-        new = pl.DataFrame(
-            [
-                frame[SOURCE],
-                frame[ROW],
-                same.hash_rows(seed=1).alias(_HASH),
-                same.hash_rows(seed=2).alias(_CHECK),
-                frame["phone_number"].hash(seed=3).alias(_PHONE),
-            ]
-        ).with_row_index(_AT)
-        new = new if known.all() else new.filter(known)
-        before = self._kept.join(new.select(_HASH), on=_HASH, how="semi", maintain_order="left")
-        later = new.clear().select(_AT)
-        if before.height or new[_HASH].n_unique() < new.height:
-            both = pl.concat([before.with_columns(pl.lit(None, pl.UInt32).alias(_AT)), new.select(
-                *_KEPT, _AT)])  # fmt: skip
-            later = (
-                both.filter(both[_HASH].is_duplicated())
-                .with_columns(pl.col(_AT, *_KEPT).first().over(_HASH, _CHECK).name.prefix(_FIRST))
-                .filter(pl.col(_AT).is_not_null(), pl.col(_AT).ne_missing(pl.col(f"{_FIRST}{_AT}")))
+    def _problems(self, frame: pl.DataFrame, found: dict[int, tuple[Code, _Row]]) -> pl.DataFrame:
+        """The problems, code by code, each at the cell that is shared."""
+        parts = []
+        for code in _CODES:
+            rows = {position: other for position, (its, other) in found.items() if its is code}
+            if not rows:
+                continue
+            part = frame[list(rows)].with_columns(
+                pl.Series("#detail", [self._place(frame, p, other) for p, other in rows.items()])
             )
-            new = new.join(later.select(_AT), on=_AT, how="anti", maintain_order="left")
-        self._kept = pl.concat([self._kept, new.select(*_KEPT)])
-        if not later.height:
-            return frame.clear().with_columns(
-                *(pl.lit(None, dtype).alias(f"{_FIRST}{name}") for name, dtype in _KEPT.items()),
-                pl.lit(None, pl.UInt64).alias(_PHONE),
+            for column, some in _by_column(part, code):
+                if some.height:
+                    parts.append(at(some, code, column=column, detail=pl.col("#detail")))
+        return pl.concat(parts) if parts else empty()
+
+    def _place(self, frame: pl.DataFrame, position: int, other: _Row) -> str:
+        """`row 14`, or `row 14 of other.csv` if it is in another file."""
+        if frame[SOURCE][position] == other.source:
+            return f"row {other.row}"
+        return f"row {other.row} of {self._names[other.source]}"
+
+
+def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The rows with a problem by the column that shows it."""
+    if code is Code.CANDIDATE_ID_OF_ANOTHER:
+        yield "candidate_id", part
+    elif code in {Code.EMAIL_OF_ANOTHER, Code.EMAIL_SHARED}:
+        yield "email", part
+    else:
+        phone = pl.col("phone_number").is_not_null()
+        yield "phone_number", part.filter(phone)
+        yield "email", part.filter(~phone)
+
+
+def _judge(row: _Row, earlier: list[_Row]) -> tuple[Code, _Row] | None:
+    """What a row is to the earlier rows that share one of its keys, and which row that is."""
+    here = [other for other in earlier if other.campaign == row.campaign]
+    for other in here:
+        if row.phone is not None and row.phone == other.phone:
+            code = Code.PHONE_OF_ANOTHER_NAME if _differ(row, other) else Code.DUPLICATE_IN_FILE
+            return code, other
+    for other in here:
+        if row.mailbox is not None and row.mailbox == other.mailbox:
+            adds_nothing = row.phone is None and not _differ(row, other)
+            return Code.DUPLICATE_IN_FILE if adds_nothing else Code.EMAIL_OF_ANOTHER, other
+    for other in earlier:
+        known = (row.phone is not None and row.phone == other.phone) or (
+            row.mailbox is not None and row.mailbox == other.mailbox
+        )
+        if not known and (other.campaign == row.campaign or _differ(row, other)):
+            return Code.CANDIDATE_ID_OF_ANOTHER, other
+    for other in earlier:
+        two_phones = row.phone is not None and other.phone not in {None, row.phone}
+        if two_phones and row.mailbox is not None and row.mailbox == other.mailbox:
+            return Code.EMAIL_SHARED, other
+    return None
+
+
+def _differ(row: _Row, other: _Row) -> bool:
+    return names_differ((row.first, row.last), (other.first, other.last))
+
+
+def _with_hashes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add contacts and campaign as hashes; null if the row has none."""
+    campaign = pl.coalesce(
+        pl.lit("id ") + pl.col("campaign"), pl.lit("external ") + pl.col("external_campaign")
+    )
+    rows = rows.with_columns(
+        mailboxes(pl.col("email")).alias(_MAILBOX),
+        campaign.alias(_CAMPAIGN),
+        pl.col("phone_number").alias(_PHONE),
+    )
+    return rows.with_columns(
+        pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash(seed=3)).alias(name)
+        for name in (_PHONE, _MAILBOX, _CAMPAIGN)
+    )
+
+
+def _hash_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """The keys under which rows are found again: `#key`, `#check`, `#at` (position).
+
+    A phone, a mailbox and a candidate id within a campaign; a mailbox and a candidate id alone.
+    """
+    named = rows.with_row_index("#at")
+    parts = []
+    for columns in ((_PHONE, _CAMPAIGN), (_MAILBOX, _CAMPAIGN), ("candidate_id", _CAMPAIGN),
+                    (_MAILBOX,), ("candidate_id",)):  # fmt: skip
+        known = named.filter(pl.all_horizontal(pl.col(columns).is_not_null()))
+        what = known.select(pl.lit("+".join(columns)).alias("kind"), *columns)
+        parts.append(
+            pl.DataFrame(
+                [
+                    what.hash_rows(seed=1).alias(_KEYS[0]),
+                    what.hash_rows(seed=2).alias(_KEYS[1]),
+                    known["#at"],
+                ]
             )
-        return frame[later[_AT]].hstack(later.select(_PHONE, pl.col(f"^{_FIRST}.*$")))
+        )
+    return pl.concat(parts)
+
+
+def _pair(keys: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[tuple[int, int], int, _Row]]:
+    """Each key and its position with the row at that position, in order."""
+    keys = keys.sort("#at", maintain_order=True)
+    records = rows.select(*_RECORD)[keys["#at"]].iter_rows()
+    for (key, check, position), record in zip(keys.iter_rows(), records, strict=True):
+        yield (key, check), position, _Row(*record)
+
+
+# ---- names ---------------------------------------------------------------------------------
+
+_ALIKE: Final = 0.8
+"""Two words are one misspelt word if more of them than this is the same (difflib's ratio)."""
+
+
+def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
+    """Whether two people's names are clearly different.
+
+    Case, accents, initials, short forms (Jo for John), order, middle names and small misspellings
+    do not count. A name that is missing, or in another script, differs from none.
+
+    Args:
+        one: first and last name.
+        other: first and last name.
+    """
+    (first, last), (other_first, other_last) = _words_of(*one), _words_of(*other)
+    if not first or not other_first or _latin(first) != _latin(other_first):
+        return False
+    everything, other_everything = first + last, other_first + other_last
+    if not (_meet(first, other_everything) and _meet(other_first, everything)):
+        return True
+    if not last or not other_last or _latin(last) != _latin(other_last):
+        return False
+    return not (_meet(last, other_everything) or _meet(other_last, everything))
+
+
+def _words_of(first: str | None, last: str | None) -> tuple[list[str], list[str]]:
+    """The folded words of both names; without a last name, the last word of several is taken."""
+    words, lasts = _fold(first), _fold(last)
+    if not lasts and len(words) > 1:
+        return words[:-1], words[-1:]
+    return words, lasts
+
+
+def _fold(name: str | None) -> list[str]:
+    """The words of a name in lower case, without accents."""
+    plain = unicodedata.normalize("NFKD", (name or "").casefold())
+    plain = "".join(_LETTERS.get(sign, sign) for sign in plain if not unicodedata.combining(sign))
+    words = re.findall(r"[^\W\d_]+", re.sub(r"['’`]", "", plain))
+    return [word for word in words if word not in _TITLES] or words
+
+
+_TITLES: Final = frozenset(
+    ("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "herr", "frau", "mme", "mlle", "sra", "dhr")
+)
+_LETTERS: Final = {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"}
+
+
+def _latin(words: list[str]) -> bool:
+    return all(word.isascii() for word in words)
+
+
+def _meet(words: list[str], others: list[str]) -> bool:
+    """Whether a word of one name is, begins or nearly is a word of the other."""
+    return any(
+        word.startswith(other)
+        or other.startswith(word)
+        or SequenceMatcher(None, word, other).ratio() > _ALIKE
+        for word in words
+        for other in others
+    )

@@ -66,7 +66,7 @@ def test_words_name_the_header_and_the_detail() -> None:
     )
     size, phone, row = in_words(found, [TABLE])
     assert (size.source, size.row, size.header) == ("list.csv", 2, "Shoe size")
-    assert size.message == "The cell holds a spreadsheet error, #REF!."
+    assert size.message == "The cell contains the spreadsheet error #REF!."
     assert size.fix == WORDS[Code.CELL_ERROR].fix
     assert not size.personal
     assert phone.personal

@@ -52,7 +52,7 @@ FILES: Final = {
     "noise": Bad({"list.csv": bytes(range(256)) * 9}, Exit.INPUT, "The file cannot be read"),
     "half a workbook": Bad({"list.csv": b"PK\x03\x04 and so on"}, Exit.INPUT, "damaged"),
     "a picture": Bad({"list.csv": b"\x89PNG\r\n\x1a\n" + bytes(99)}, Exit.INPUT, "cannot be read"),
-    "a file that is not there": Bad({"list.csv": None}, Exit.INPUT, "There is no such file."),
+    "a file that is not there": Bad({"list.csv": None}, Exit.INPUT, "The file does not exist."),
     "a quotation mark left open": Bad(
         {"list.csv": LIST + b'"Bob,+12025550105,Chef\nCy,+12025550106,Chef\n'},
         Exit.REJECTED,

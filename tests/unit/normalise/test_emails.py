@@ -8,7 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from importer.normalise.emails import read_emails
+from importer.normalise.emails import find_typos, read_emails
 
 
 def read(*cells: str | None) -> list[tuple[str | None, str | None]]:
@@ -130,3 +130,42 @@ def test_reading_twice_is_reading_once(cell: str) -> None:
     assert (address is None) == (detail is not None)
     if address is not None:
         assert read(address) == [(address, None)]
+
+
+@pytest.mark.parametrize(
+    ("address", "meant"),
+    [
+        ("ada@gmial.com", "@gmail.com"),
+        ("ada@gmai.com", "@gmail.com"),
+        ("ada@gmaill.com", "@gmail.com"),
+        ("ada@gmail.con", "@gmail.com"),
+        ("ada@gmail.co", "@gmail.com"),
+        ("ada@hotmial.com", "@hotmail.com"),
+        ("ada@yaho.com", "@yahoo.com"),
+        ("ada@outlok.com", "@outlook.com"),
+        ("ada@example.con", ".com"),
+        ("ada@example.ogr", ".org"),
+    ],
+)
+def test_a_likely_slip_names_what_may_be_meant(address: str, meant: str) -> None:
+    """One letter, or an ending that does not exist."""
+    assert find_typos(pl.Series([address])).to_list() == [f"perhaps {meant} is meant"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ada@gmail.com",
+        "ada@mail.com",
+        "ada@ymail.com",
+        "ada@yahoo.com.br",
+        "ada@hotmail.fr",
+        "ada@example.com",
+        "ada@example.co",
+        "ada@gmx.at",
+        None,
+    ],
+)
+def test_other_domains_are_no_slips(address: str | None) -> None:
+    """Real providers look alike."""
+    assert find_typos(pl.Series([address, None], dtype=pl.String)).to_list() == [None, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.normalise.names import split_names
+from importer.normalise.names import find_name_faults, split_names
 
 
 def split(name: str | None, last: str | None = None) -> tuple[str | None, str | None]:
@@ -66,3 +66,49 @@ def test_splitting(name: str | None, first: str | None, last: str | None) -> Non
 def test_a_known_last_name_says_where_to_split(name: str, last: str, first: str) -> None:
     """What stands before a last name that the row gives is the first name."""
     assert split(name, last) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("Ada {{link}}", "{ or }"),
+        ("{first_name}", "{ or }"),
+        ("Garc\ufffda", "lost"),
+        ("ada@example.com", "e-mail address"),
+        ("https://example.com/ada", "link"),
+        ("www.example.com", "link"),
+        ("bit.ly/abc", "link"),
+        ("Win at Example.com", "link"),
+        ("<b>Ada</b>", "< or >"),
+        ("12345", "no letters"),
+        ("???", "no letters"),
+        ("A" * 101, "101 characters"),
+    ],
+)
+def test_what_cannot_be_sent_as_a_name(name: str, fault: str) -> None:
+    """It would be sent to somebody's phone."""
+    [said] = find_name_faults(pl.Series([name]))
+    assert said is not None
+    assert fault in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ada",
+        "O'Brien",
+        "J.R. Smith",
+        "Jo.de Vries",
+        "St. James",
+        "李小龙",
+        "A" * 100,
+        "Ada 😀",
+        "X Æ A-12",
+        "Dott.ssa Rossi",
+        "María-José",
+        None,
+    ],
+)
+def test_names_of_people_are_names(name: str | None) -> None:
+    """Dots, dashes, digits and pictures may be part of them."""
+    assert find_name_faults(pl.Series([name], dtype=pl.String)).to_list() == [None]

@@ -84,7 +84,7 @@ def test_everything_is_on_the_page(recruiter_plan: Plan, tmp_path: Path) -> None
         "2 ready",
         "3 to fix",
         "Correct the phone number 1 row",
-        "This is not a phone number that exists. Correct the number.",
+        "This is not a valid phone number. Correct the number.",
         "Look for a mobile number",
         "020 7946 0018 +442079460018",
         "Interview for Warehouse Lead 2 rows",

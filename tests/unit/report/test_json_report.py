@@ -56,7 +56,7 @@ def test_the_structure_is_the_published_one(recruiter_plan: Plan) -> None:
         "severity": "error",
         "value": "0207 94",
         "message": "The phone number has too few digits.",
-        "fix": "Fill in the missing digits.",
+        "fix": "Add the missing digits.",
     }
     assert list(found["problems"][0]) == [
         "source", "row", "column", "header", "code", "severity", "value", "message", "fix",

@@ -40,7 +40,7 @@ def test_a_message_about_the_row_stands_at_the_row(
     ]
     ((row,),) = [each.rows for each in rejected_tables(make_plan([table], found))]
     assert [note.message for note in row.notes] == [
-        "There is neither a phone nor an e-mail.",
+        "The candidate has neither a phone number nor an e-mail address.",
         "The row names no campaign.",
     ]
     assert row.cells[0].notes == (Note("The full name was split: x.", error=False),)

@@ -48,7 +48,7 @@ def test_every_problem_of_a_row_is_beside_it(recruiter_plan: Plan, tmp_path: Pat
     path = tmp_path / "fix.csv"
     write_rejected(recruiter_plan, path)
     assert read(path, ";")[2]["_problems"] == (
-        "Mobile: This is not a phone number that exists. Correct the number. | "
+        "Mobile: This is not a valid phone number. Correct the number. | "
         "E-mail: This is not an e-mail address: there is nothing before the @. "
         "Correct the address."
     )
@@ -66,7 +66,7 @@ def test_errors_stand_before_warnings(
     table = make_table("a.csv", ["Name"], [["Ada L"]], {"Name": "full_name"})
     write_rejected(make_plan([table], found), tmp_path / "fix.csv")
     said = read(tmp_path / "fix.csv")[0]["_problems"]
-    assert said.startswith("There is neither a phone nor an e-mail.")
+    assert said.startswith("The candidate has neither a phone number nor an e-mail address.")
     assert " | Name: The full name was split" in said
     assert "tidied" not in said
 

@@ -107,7 +107,7 @@ def test_a_message_is_a_task_s_own_only_where_it_is_everybody_s(recruiter: Table
         for row in range(3, 3 + EXAMPLES)
     ]
     (task,) = tasks(problems.joined(same), [recruiter])
-    assert task.message == "The same person and campaign stand already in row 2."
+    assert task.message == "This person is already in row 2, with the same campaign."
     other = problems.one(Code.DUPLICATE_IN_FILE, row=90, detail="row 80")
     (task,) = tasks(problems.joined([*same, other]), [recruiter])
     assert task.message == ""

@@ -32,7 +32,7 @@ def test_the_summary_of_a_messy_file(recruiter_plan: Plan) -> None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     assert lines[0] == "2 of 6 rows are ready for 1 group; 3 need fixing."
     assert "Correct the phone number in 1 row: 5" in lines
-    assert "row 5  Mobile “c•••” This is not a phone number that exists." in lines
+    assert "row 5  Mobile “c•••” This is not a valid phone number." in lines
     assert "Remove repeats of the same person in 1 row: 6" in lines
     assert "camp-42    onsite-45   hiring-manager        1      2" in lines
     assert "recruiter.csv      6       2        3   utf-8, semicolon" in lines

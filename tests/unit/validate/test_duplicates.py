@@ -1,96 +1,296 @@
-"""Repeats are found by person and campaign, in any number of rows, and name the first."""
+"""People who stand in the files twice are found in any number of rows, and the first is named."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 import pytest
 
-from importer.validate.duplicates import Repeats, who
+from importer.validate.duplicates import Repeats, names_differ
+from schemas.codes import Code, Severity
+from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
 
-SAID = ("phone_number", "email", "campaign", "external_campaign")
-TYPES = {"#source": pl.UInt16(), "#row": pl.UInt32()} | dict.fromkeys(SAID, pl.String())
-
-
-def people(*rows: tuple[str | None, ...]) -> pl.DataFrame:
-    """Phone, e-mail, campaign and external campaign of rows 2 and on."""
-    padded = [(0, number, *row, *[None] * (4 - len(row))) for number, row in enumerate(rows, 2)]
-    return who(pl.DataFrame(padded, schema=TYPES, orient="row"))
-
-
-def test_nobody_repeats_nobody() -> None:
-    """Empty lists and different people have no problem."""
-    for frame in (people(), people(("+1", None, "c"), ("+2", None, "c"), (None, "a@b", "c"))):
-        assert Repeats(["a.csv"]).find_duplicates(frame).height == 0
-        assert Repeats(["a.csv"]).find_shared_emails(frame).height == 0
+COLUMNS = (
+    *("first_name", "last_name", "phone_number", "email", "candidate_id"),
+    *("campaign", "external_campaign"),
+)
+TYPES = {"#source": pl.UInt16(), "#row": pl.UInt32()} | dict.fromkeys(COLUMNS, pl.String())
+ADA, BEN = "+61491570006", "+61491570156"
+MAIL = "ada@example.com"
 
 
-def test_rows_that_say_nothing_repeat_nothing() -> None:
-    """Without a person or a campaign there is nothing to compare."""
-    frame = people((None, None, "c"), (None, None, "c"), ("+1", None), ("+1", None))
-    assert Repeats(["a.csv"]).find_duplicates(frame).height == 0
-    assert Repeats(["a.csv"]).find_shared_emails(frame).height == 0
+def rows_of(*rows: Row) -> pl.DataFrame:
+    """Rows 2 and on of one file; each is in campaign `c` unless it says otherwise."""
+    padded = [
+        {**dict.fromkeys(COLUMNS), "campaign": "c", **row, "#source": 0, "#row": number}
+        for number, row in enumerate(rows, 2)
+    ]
+    return pl.DataFrame(padded, schema=TYPES)
+
+
+def find(frame: pl.DataFrame, **settings: Any) -> list[tuple[int, str, str, str]]:
+    """Row, column, code and detail of each problem."""
+    found = Repeats(["a.csv", "b.csv"], SETTINGS.model_copy(update=settings)).find(frame)
+    return sorted(found.select("#row", "column", "code", "detail").rows())
+
+
+def person(first: str = "Ada", last: str | None = "Lovelace", **cells: str | None) -> Row:
+    """A row of Ada's unless it says otherwise."""
+    return {"first_name": first, "last_name": last, **cells}
+
+
+def test_different_people_have_no_problem() -> None:
+    """Empty lists, and people who share nothing."""
+    people = (
+        person(phone_number=ADA, email=MAIL, candidate_id="1"),
+        person("Ben", phone_number=BEN, email="ben@example.com", candidate_id="2"),
+        person("Cy", email="cy@example.com"),
+    )
+    assert find(rows_of()) == []
+    assert find(rows_of(*people)) == []
+
+
+def test_rows_without_campaign_or_contact_repeat_nothing() -> None:
+    """There is nothing to compare."""
+    nameless = person(campaign=None, phone_number=ADA)
+    assert find(rows_of(person(), person(), nameless, nameless)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({"phone_number": ADA}, {"phone_number": ADA}, ("phone_number", "duplicate-in-file")),
+        ({"email": MAIL}, {"email": "Ada@Example.com"}, ("email", "duplicate-in-file")),
+        (
+            {"phone_number": ADA, "email": MAIL},
+            {"email": MAIL},
+            ("email", "duplicate-in-file"),
+        ),
+        ({"email": MAIL}, {"phone_number": ADA, "email": MAIL}, ("email", "email-of-another")),
+        (
+            {"phone_number": ADA, "email": MAIL},
+            {"phone_number": BEN, "email": MAIL},
+            ("email", "email-of-another"),
+        ),
+        (
+            {"phone_number": ADA, "email": "a.da+jobs@gmail.com"},
+            {"phone_number": BEN, "email": "ada@googlemail.com"},
+            ("email", "email-of-another"),
+        ),
+        ({"email": MAIL}, {"first_name": "Ben", "email": MAIL}, ("email", "email-of-another")),
+        (
+            {"phone_number": ADA},
+            {"first_name": "Ben", "phone_number": ADA},
+            ("phone_number", "phone-of-another-name"),
+        ),
+        (
+            {"phone_number": ADA, "candidate_id": "1"},
+            {"phone_number": BEN, "candidate_id": "1"},
+            ("candidate_id", "candidate-id-of-another"),
+        ),
+        (
+            {"phone_number": ADA, "candidate_id": "1"},
+            {"first_name": "Ben", "phone_number": BEN, "candidate_id": "1", "campaign": "d"},
+            ("candidate_id", "candidate-id-of-another"),
+        ),
+    ],
+)
+def test_the_second_row_of_a_pair(first: Row, second: Row, expected: tuple[str, str]) -> None:
+    """What it is depends on what the two share and on their names."""
+    column, code = expected
+    assert find(rows_of({**person(), **first}, {**person(), **second})) == [
+        (3, column, code, "row 2")
+    ]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"phone_number": ADA, "campaign": "d"},
+        {"phone_number": ADA, "campaign": None, "external_campaign": "c"},
+        {"phone_number": ADA, "email": MAIL, "candidate_id": "1", "campaign": "d"},
+        {"phone_number": BEN, "candidate_id": "1", "campaign": "d"},
+    ],
+)
+def test_the_same_person_may_be_in_another_campaign(second: Row) -> None:
+    """With the same contact, or with the same id and name."""
+    first = person(phone_number=ADA, email=MAIL, candidate_id="1")
+    assert find(rows_of(first, {**person(), **second})) == []
+
+
+def test_a_mailbox_with_another_phone_in_another_campaign_is_a_warning() -> None:
+    """Two conversations are meant, but perhaps one of the phones is wrong."""
+    first = person(phone_number=ADA, email=MAIL)
+    second = person(phone_number=BEN, email=MAIL, campaign="d")
+    assert find(rows_of(first, second)) == [(3, "email", "email-shared", "row 2")]
+    given = [{**row, "campaign": row.get("campaign", "c")} for row in (first, second)]
+    assert statuses(checked(table(given, columns=COLUMNS[:6]))) == ["ready", "ready"]
 
 
 def test_all_repeats_name_the_first() -> None:
-    """Not the one before them; the cell is the phone's, else the e-mail's."""
-    frame = people(
-        ("+1", None, "c"),
-        ("+1", "x@y", "c"),
-        ("+1", None, "c"),
-        (None, "A@b", "c"),
-        (None, "a@B", "c"),
-    )
-    assert Repeats(["a.csv"]).find_duplicates(frame).select("#row", "column", "detail").rows() == [
-        (3, "phone_number", "row 2"),
-        (4, "phone_number", "row 2"),
-        (6, "email", "row 5"),
+    """Not the one before them."""
+    ada, mail = person(phone_number=ADA), person(email=MAIL)
+    assert find(rows_of(ada, ada, ada, mail, mail)) == [
+        (3, "phone_number", "duplicate-in-file", "row 2"),
+        (4, "phone_number", "duplicate-in-file", "row 2"),
+        (6, "email", "duplicate-in-file", "row 5"),
     ]
+
+
+def test_a_row_that_is_held_back_holds_back_no_other() -> None:
+    """Row 3 is not sent, so row 4 with the phone of row 3 is nobody's repeat."""
+    rows = rows_of(
+        person(phone_number=ADA, email=MAIL),
+        person(phone_number=BEN, email=MAIL),
+        person(phone_number=BEN, email="other@example.com"),
+    )
+    assert find(rows) == [(3, "email", "email-of-another", "row 2")]
+    assert find(rows, allow_shared_contact=True) == [
+        (3, "email", "email-of-another", "row 2"),
+        (4, "phone_number", "duplicate-in-file", "row 3"),
+    ]
+
+
+def test_what_a_repeat_adds_is_known_too() -> None:
+    """The e-mail of a skipped repeat is the same person's."""
+    rows = rows_of(
+        person(phone_number=ADA),
+        person(phone_number=ADA, email=MAIL),
+        person(phone_number=BEN, email=MAIL),
+    )
+    assert [code for _, _, code, _ in find(rows)] == ["duplicate-in-file", "email-of-another"]
 
 
 @pytest.mark.parametrize("names", [["a.csv", "b.csv"], ["a.csv", "a.csv"]])
 def test_another_file_is_named(names: list[str]) -> None:
-    """Also where two files have the same name."""
-    frame = people(("+1", "a@b", "c"), ("+1", "a@b", "d"), ("+2", "a@b", "c"), ("+1", None, "c"))
-    frame = frame.with_columns(pl.Series("#source", [0, 0, 1, 1], dtype=pl.UInt16))
-    assert Repeats(names).find_duplicates(frame)["detail"].to_list() == ["row 2 of a.csv"]
-    assert Repeats(names).find_shared_emails(frame)["detail"].to_list() == ["row 2 of a.csv"]
+    """Even if two files have the same name."""
+    frame = rows_of(person(phone_number=ADA), person(phone_number=ADA))
+    frame = frame.with_columns(pl.Series("#source", [0, 1], dtype=pl.UInt16))
+    assert Repeats(names, SETTINGS).find(frame)["detail"].to_list() == ["row 2 of a.csv"]
 
 
 def test_many_repeats_among_many_rows() -> None:
     """Every row but the first of each person, whatever the number."""
     rows = 20_000
+    empty = pl.repeat(None, rows, dtype=pl.String, eager=True)
     frame = pl.DataFrame(
         {
             "#source": pl.zeros(rows, pl.UInt16, eager=True),
             "#row": pl.int_range(2, rows + 2, dtype=pl.UInt32, eager=True),
+        }
+        | dict.fromkeys(COLUMNS, empty)
+        | {
             "phone_number": [f"+{row % 7_000}" for row in range(rows)],
-            "email": pl.repeat(None, rows, dtype=pl.String, eager=True),
             "campaign": pl.repeat("c", rows, eager=True),
-            "external_campaign": pl.repeat(None, rows, dtype=pl.String, eager=True),
         }
     )
-    found = Repeats(["a.csv"]).find_duplicates(who(frame))
+    found = Repeats(["a.csv"], SETTINGS).find(frame)
     assert found.height == rows - 7_000
     assert found.filter(pl.col("#row") == 14_002)["detail"].to_list() == ["row 2"]
 
 
 @pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2, 3), (3, 5)])
 def test_parts_find_what_the_whole_finds(cuts: tuple[int, ...]) -> None:
-    """Wherever the rows are parted, the first one is the same, and so is what is said."""
-    frame = people(
-        ("+1", "a@b", "c"),
-        ("+2", "a@b", "c"),
-        ("+1", None, "c"),
-        (None, "a@b", "c"),
-        ("+1", "a@b", "d"),
-        (None, "A@B", "c"),
+    """Wherever the rows are parted, the same problems are found."""
+    frame = rows_of(
+        person(phone_number=ADA, email=MAIL),
+        person(phone_number=BEN, email=MAIL),
+        person(phone_number=ADA),
+        person(email=MAIL),
+        person(phone_number=ADA, email=MAIL, campaign="d"),
+        person("Ben", phone_number=BEN, candidate_id="7"),
+        person("Cy", email="cy@example.com", candidate_id="7"),
     )
-    whole, parted = Repeats(["a.csv"]), Repeats(["a.csv"])
+    repeats = Repeats(["a.csv"], SETTINGS)
     edges = [0, *cuts, frame.height]
-    parts = [frame[start:end] for start, end in pairwise(edges)]
-    for find in (Repeats.find_duplicates, Repeats.find_shared_emails):
-        found = pl.concat([find(parted, part) for part in parts])
-        assert found.sort("#row").rows() == find(whole, frame).sort("#row").rows()
-        assert found.height
+    found = pl.concat([repeats.find(frame[start:end]) for start, end in pairwise(edges)])
+    assert sorted(found.select("#row", "column", "code", "detail").rows()) == find(frame)
+    assert found.height == 4
+
+
+# ---- as rows of a list -----------------------------------------------------------------------
+
+
+def check(*rows: Row, **settings: Any) -> tuple[list[str], list[tuple[int | None, str]]]:
+    """Statuses, and row and code of each problem."""
+    changed = SETTINGS.model_copy(update=settings)
+    result = checked(table(rows, columns=COLUMNS[:5]), settings=changed)
+    return statuses(result), [(row, code) for row, _, code in faults(result.problems)]
+
+
+def test_a_shared_contact_is_left_for_a_decision() -> None:
+    """An error until the setting lets it go; then it is a warning."""
+    ada = person(phone_number=ADA, email=MAIL)
+    corrected = person(phone_number=BEN, email=MAIL)
+    assert check(ada, corrected) == (["ready", "rejected"], [(3, "email-of-another")])
+    assert check(ada, corrected, allow_shared_contact=True) == (
+        ["ready", "ready"],
+        [(3, "email-of-another")],
+    )
+    strict = {Code.EMAIL_OF_ANOTHER: Severity.ERROR}
+    assert check(ada, corrected, allow_shared_contact=True, severity=strict)[0][1] == "rejected"
+
+
+def test_one_phone_under_two_names_is_never_sent_twice() -> None:
+    """Whatever the severity: the API knows people by phone."""
+    ada = person(phone_number=ADA, email=MAIL)
+    ben = person("Ben", phone_number=ADA, email="ben@example.com")
+    assert check(ada, ben) == (["ready", "rejected"], [(3, "phone-of-another-name")])
+    mild = {Code.PHONE_OF_ANOTHER_NAME: Severity.WARNING}
+    assert check(ada, ben, severity=mild) == (
+        ["ready", "duplicate"],
+        [(3, "phone-of-another-name")],
+    )
+
+
+# ---- names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("Ada", "Lovelace"), ("ADA", "LOVELACE")),
+        (("José", "García"), ("Jose", "Garcia")),
+        (("A.", "Lovelace"), ("Ada", "Lovelace")),
+        (("Lovelace", "Ada"), ("Ada", "Lovelace")),
+        (("Ada Maria", "Lovelace"), ("Ada", "Lovelace")),
+        (("Maria Ada", "Lovelace"), ("Ada", "Lovelace")),
+        (("Jo", "Smith"), ("John", "Smith")),
+        (("Jon", "Smith"), ("John", "Smith")),
+        (("Dr. Ada", "Lovelace"), ("Ada", "Lovelace")),
+        (("Ada", "King-Lovelace"), ("Ada", "Lovelace")),
+        (("Ada", None), ("Ada", "Lovelace")),
+        (("Ada Lovelace", None), ("Ada", "Lovelace")),
+        (("Mary", "O'Brien"), ("Mary", "O’Brien")),
+        (("Иван", "Петров"), ("Ivan", "Petrov")),
+        ((None, None), ("Ada", "Lovelace")),
+        (("Łukasz", "Żak"), ("Lukasz", "Zak")),
+    ],
+)
+def test_names_that_may_be_one_persons(
+    one: tuple[str | None, str | None], other: tuple[str | None, str | None]
+) -> None:
+    """Nothing that people do to their names makes two of them."""
+    assert not names_differ(one, other)
+    assert not names_differ(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("Ada", "Lovelace"), ("Ben", "Lovelace")),
+        (("Ada Lovelace", None), ("Ben Lovelace", None)),
+        (("Ada", "Lovelace"), ("Ada", "Nguyen")),
+        (("B", "Smith"), ("Ada", "Brown")),
+        (("小龙", "李"), ("小明", "王")),
+        (("A", None), ("B", None)),
+    ],
+)
+def test_names_that_are_clearly_different(
+    one: tuple[str | None, str | None], other: tuple[str | None, str | None]
+) -> None:
+    """Another first name, or another last name, is another person."""
+    assert names_differ(one, other)
+    assert names_differ(other, one)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from importer import problems
+from importer.normalise import normalise
+from importer.validate.checks import check_structure, find_failures
+from schemas.candidates import CANDIDATE, EXCUSED
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
 from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
@@ -147,7 +151,7 @@ def test_defaults_are_filled_in_where_a_row_says_nothing() -> None:
 def test_duplicates_in_the_file(first: Row, second: Row, *, same: bool) -> None:
     """The same phone, else e-mail, and campaign, however they are written."""
     result = checked(
-        table([{"first_name": "A", **first}, {"first_name": "B", **second}], columns=COLUMNS)
+        table([{"first_name": "A", **first}, {"first_name": "A", **second}], columns=COLUMNS)
     )
     assert statuses(result) == ["ready", "duplicate" if same else "ready"]
     told = result.problems.filter(code=Code.DUPLICATE_IN_FILE.value)
@@ -166,7 +170,7 @@ def test_problems_show_the_cell_as_it_came() -> None:
     found = checked(table(rows, columns=COLUMNS)).problems
     assert found.select("code", "value").rows() == [
         ("duplicate-in-file", " 0061 491 570 006"),
-        ("email-shared", "ADA@Example.com "),
+        ("email-of-another", "ADA@Example.com "),
         ("skip-check-not-allowed", " Ja"),
     ]
 
@@ -191,16 +195,16 @@ def test_duplicates_across_files_name_the_file() -> None:
     ]
 
 
-def test_shared_emails_are_a_warning() -> None:
-    """One e-mail under two phones, or with and without a phone; the first row is named."""
+def test_shared_emails_are_left_for_a_decision() -> None:
+    """One e-mail under two phones is an error; the first row is named, and it is sent."""
     other = {**BOB, "email": "ADA@example.com"}
     without = {**ADA, "phone_number": None}
     again = {**ADA, "campaign": "another"}
     result = checked(table([ADA, other, without, again], columns=COLUMNS))
-    assert statuses(result) == ["ready"] * 4
+    assert statuses(result) == ["ready", "rejected", "duplicate", "ready"]
     assert result.problems.select(ROW, "column", "code", "detail").rows() == [
-        (3, "email", "email-shared", "row 2"),
-        (4, "email", "email-shared", "row 2"),
+        (3, "email", "email-of-another", "row 2"),
+        (4, "email", "duplicate-in-file", "row 2"),
     ]
 
 
@@ -308,3 +312,71 @@ def test_nothing_at_all_is_no_trouble() -> None:
     """Files without rows."""
     for result in (checked(table([])), checked(table([]), table([]))):
         assert result.frame.height == result.rows.height == result.problems.height == 0
+
+
+# ---- schemas ---------------------------------------------------------------------------------
+
+SECRET = "Ada-Personal-Name"
+
+
+def frame() -> pl.DataFrame:
+    """Two rows in the form of STRUCTURE, with EXCUSED."""
+    rows: list[Row] = [
+        {"first_name": SECRET, "email": "ada@example.com", "campaign": "c"},
+        {"first_name": None, "email": None, "campaign": "c"},
+    ]
+    tidy = normalise(table(rows), 0, SETTINGS).clean
+    return tidy.with_columns(pl.lit(value=False).alias(EXCUSED))
+
+
+def test_our_own_table_passes() -> None:
+    """Also without rows."""
+    check_structure(frame())
+    check_structure(frame().clear())
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (frame().drop("email"), "email"),
+        (frame().with_columns(pl.col(ROW).cast(pl.Int64)), ROW),
+        (frame().with_columns(pl.lit(2, dtype=pl.UInt32).alias(ROW)), "once"),
+        (frame().with_columns(pl.lit(1).alias("campaign")), "campaign"),
+    ],
+)
+def test_a_foreign_table_is_a_fault_of_the_program(broken: pl.DataFrame, named: str) -> None:
+    """It is named by column and check, and no cell is in the text."""
+    with pytest.raises(AssertionError, match=named) as raised:
+        check_structure(broken)
+    assert SECRET not in str(raised.value)
+    assert raised.value.__context__ is None
+
+
+def test_failures_are_problems_at_their_rows() -> None:
+    """One for each cell, in order of the checks; allowed codes are left out."""
+    found = find_failures(frame(), allowed=())
+    assert found.select(ROW, "column", "code", "severity").rows() == [
+        (3, "phone_number", "contact-missing", "error"),
+        (3, "first_name", "first-name-missing", "error"),
+    ]
+    assert (
+        find_failures(frame(), allowed={Code.CONTACT_MISSING, Code.FIRST_NAME_MISSING}).height == 0
+    )
+    assert find_failures(frame().head(1), allowed=()).height == 0
+
+
+def test_a_check_that_cannot_run_is_a_fault_of_the_program() -> None:
+    """It must not look like a fault of the data, or like none."""
+    broken = frame().with_columns(pl.lit(1).alias("campaign"))
+    with pytest.raises(AssertionError) as raised:
+        find_failures(broken, allowed=())
+    assert SECRET not in str(raised.value)
+
+
+def test_every_check_of_a_candidate_is_named_by_a_code() -> None:
+    """Name and error are the same value of Code, which is what the failure cases carry."""
+    checks = [check for column in CANDIDATE.columns.values() for check in column.checks]
+    assert len(checks) >= 9
+    for check in checks:
+        assert check.name == check.error
+        assert check.name in set(Code)
