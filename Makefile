@@ -44,6 +44,7 @@ proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice,
 	$(BIN)/python -m tests.crash.every_write --rows 8
 	$(BIN)/python -m tests.crash.every_write --rows 3 --pairs
 	$(BIN)/python -m tests.crash.proof --seed 1 2 3
+	$(BIN)/python -m tests.crash.proof --personalities --submissions 400 --restarts 4
 
 $(RIVALS_STAMP): tests/support/bench/requirements.txt
 	$(PYTHON) -m venv $(RIVALS)

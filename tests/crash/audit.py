@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,20 +23,37 @@ if TYPE_CHECKING:
 
 OPEN: Final = frozenset({"planned", "sending", "doubtful", "unsent"})
 _FIRST_ROW: Final = 2
+_OLD_S: Final = 3_600.0
+"""Older conversations existed before the test."""
+
+Person = tuple[str, str]
+"""E-mail address and campaign."""
+
+
+class Known(NamedTuple):
+    """What the ledger says of a submission."""
+
+    row: int
+    state: str
+    conversation_id: str | None
+    external_id: str
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an auditor finds.
+    """The findings.
 
     Attributes:
-        rows: good rows of the list, each of which must have become something.
-        conversations: that the sandbox accepted.
-        states: how many submissions stand in each state of the ledger.
+        rows: good rows of the list.
+        conversations: number that the sandbox accepted from the importer.
+        states: number of submissions in each state.
         twice: people with more than one conversation.
-        lost: rows that are `created` without a conversation, or are not in the ledger at all.
-        hidden: conversations of rows that are not `created`.
-        wrong: other differences, such as a foreign person or another conversation's id.
+        lost: rows that are created or duplicate without a conversation, or not in the ledger.
+        hidden: rows whose conversation the ledger does not know, and does not call doubtful.
+        unconfirmed: rows with a conversation that the ledger calls doubtful.
+        wrong: other differences, such as an unknown person or another conversation's id.
     """
 
     rows: int
@@ -44,82 +62,105 @@ class Audit:
     twice: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
+    unconfirmed: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
     def open(self) -> int:
-        """Submissions that are not through."""
+        """Number of submissions that are not settled."""
         return sum(self.states[state] for state in OPEN)
 
     @property
     def differences(self) -> list[str]:
-        """Every difference, in words."""
+        """Every difference between journal and ledger, in words."""
+        return [*self.dangerous, *self.unconfirmed]
+
+    @property
+    def dangerous(self) -> list[str]:
+        """The differences that must not be, however the API behaves."""
         return [*self.twice, *self.lost, *self.hidden, *self.wrong]
 
-    def __str__(self) -> str:
-        states = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
-        return (
-            f"{self.rows} good rows; {self.conversations} conversations; ledger: {states}; "
-            f"{len(self.twice)} twice, {len(self.lost)} lost, {len(self.hidden)} hidden, "
-            f"{len(self.wrong)} otherwise wrong"
-        )
 
+def audit(installation: Installation, *, true_ids: bool = True) -> Audit:
+    """Compare the journal, the ledger and the list of an installation.
 
-def audit(installation: Installation) -> Audit:
-    """Compare the journal, the ledger and the list of an installation."""
-    good, of_row = _good_rows(installation.rows)
-    sent: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    Args:
+        installation: nothing of it may be running.
+        true_ids: the sandbox answers with the ids of its journal.
+    """
+    good = _good_rows(installation.rows)
+    sent: defaultdict[Person, list[dict[str, Any]]] = defaultdict(list)
     for entry in entries(installation.journal):
-        sent[entry["emailAddress"]].append(entry)
-    known = submissions(installation.ledger)
-    verdict = Audit(
+        sent[entry["emailAddress"], entry["campaignId"]].append(entry)
+    known = {each.row: each for each in submissions(installation.ledger)}
+    found = Audit(
         rows=len(good),
-        conversations=sum(len(each) for each in sent.values()),
-        states=Counter(state for _, state, _, _ in known),
+        conversations=sum(not _is_old(each) for some in sent.values() for each in some),
+        states=Counter(each.state for each in known.values()),
     )
-    for email, found in sent.items():
-        if email not in good:
-            verdict.wrong.append("a conversation is with nobody of the list")
-        if len(found) > 1:
-            verdict.twice.append(f"row {good.get(email)} has {len(found)} conversations")
-    seen = set()
-    for row, state, conversation, external_id in known:
-        email = of_row.get(row, "")
-        seen.add(email)
-        found = sent.get(email, [])
-        if state == "created" and not found:
-            verdict.lost.append(f"row {row} is created, and has no conversation")
-        if state != "created" and found:
-            verdict.hidden.append(f"row {row} is {state}, and has a conversation")
-        if found and found[0]["externalId"] != external_id:
-            verdict.wrong.append(f"row {row} went as {found[0]['externalId']}, not {external_id}")
-        ids = {entry["id"] for entry in found}
-        if conversation is not None and conversation not in ids:
-            verdict.wrong.append(f"row {row} has the id of another conversation")
-    verdict.lost.extend(
-        f"row {row} is not in the ledger" for email, row in good.items() if email not in seen
-    )
-    return verdict
+    for person, conversations in sent.items():
+        if person not in good:
+            found.wrong.append("a conversation is with nobody of the list")
+        if len(conversations) > 1:
+            found.twice.append(f"row {good.get(person)} has {len(conversations)} conversations")
+    for person, row in good.items():
+        if row in known:
+            _compare(known[row], sent.get(person, []), found, true_ids=true_ids)
+        else:
+            found.lost.append(f"row {row} is not in the ledger")
+    return found
+
+
+def _compare(
+    known: Known, conversations: list[dict[str, Any]], found: Audit, *, true_ids: bool
+) -> None:
+    """Compare one submission with the conversations of its person."""
+    row, state = known.row, known.state
+    own = [each for each in conversations if not _is_old(each)]
+    if state in {"created", "duplicate"} and not conversations:
+        found.lost.append(f"row {row} is {state}, and has no conversation")
+    if state == "created" and conversations and not own:
+        found.wrong.append(f"row {row} is created, and its conversation is an old one")
+    if state == "doubtful" and own:
+        found.unconfirmed.append(f"row {row} is doubtful, and has a conversation")
+    if state in {"planned", "unsent", "rejected"} and own:
+        found.hidden.append(f"row {row} is {state}, and has a conversation")
+    if state in {"doubtful", "rejected"} and not (known.code or known.message):
+        found.wrong.append(f"row {row} is {state} without a reason")
+    if own and own[0]["externalId"] != known.external_id:
+        found.wrong.append(f"row {row} went as {own[0]['externalId']}, not {known.external_id}")
+    ids = {each["id"] for each in conversations}
+    if true_ids and state == "created" and known.conversation_id not in {None, *ids}:
+        found.wrong.append(f"row {row} has the id of another conversation")
 
 
 def entries(journal: Path) -> list[dict[str, Any]]:
-    """The whole lines of a sandbox's journal."""
+    """The whole lines of a journal."""
     if not journal.exists():
         return []
     return [json.loads(line) for line in journal.read_bytes().split(b"\n")[:-1]]
 
 
-def submissions(ledger: Path) -> list[tuple[int, str, str | None, str]]:
-    """Row, state, conversation and external id of each submission, as the database has them."""
+def submissions(ledger: Path) -> list[Known]:
+    """What the database says of each submission; empty before it has any."""
+    wanted = "SELECT row, state, conversation_id, external_id, code, message FROM submissions"
+    if not ledger.exists():
+        return []
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
-        wanted = "SELECT row, state, conversation_id, external_id FROM submissions"
-        return connection.execute(wanted).fetchall()
+        try:
+            return [Known(*each) for each in connection.execute(wanted)]
+        except sqlite3.OperationalError:  # killed before the tables were made
+            return []
 
 
-def _good_rows(rows: pl.DataFrame) -> tuple[dict[str, int], dict[int, str]]:
-    """E-mail -> spreadsheet row of each person's first row, and the way back."""
-    good: dict[str, int] = {}
-    for row, email in enumerate(rows["Email"], start=_FIRST_ROW):
-        if email and email not in good:
-            good[email] = row
-    return good, {row: email for email, row in good.items()}
+def _is_old(entry: dict[str, Any]) -> bool:
+    return bool(entry["received_s"] < time.time() - _OLD_S)
+
+
+def _good_rows(rows: pl.DataFrame) -> dict[Person, int]:
+    """The spreadsheet row of each person in each campaign: the first one that names them."""
+    good: dict[Person, int] = {}
+    for row, person in enumerate(zip(rows["Email"], rows["Campaign"], strict=True), _FIRST_ROW):
+        if person[0]:
+            good.setdefault(person, row)
+    return good

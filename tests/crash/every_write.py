@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from importer.errors import Exit
 from tests.crash.adversary import KILLED
 from tests.crash.audit import Audit, audit, entries
 from tests.crash.fork_server import STOP_AT_WRITE, ForkServer
-from tests.crash.installation import LIST, Installation
+from tests.crash.installation import LIST, Installation, candidates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def stop_everywhere(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> I
         pairs: stop the resume too.
         seed: of the list and of the faults.
     """
-    base = Installation.create(folder / "sandbox", rows, seed)
+    base = Installation.create(folder / "sandbox", candidates(rows, seed), seed)
     try:
         base.open(FAULTS)
         with ForkServer() as fork_server:
@@ -77,9 +77,7 @@ def _tried(
     base: Installation, folder: Path, fork_server: ForkServer, run_at: int, resume_at: int
 ) -> tuple[bool, bool, Audit]:
     """One run with one or two stops in a new folder; whether each stop was reached."""
-    installation = Installation.create(folder, base.rows.height, base.seed)
-    installation = replace(installation, rows=base.rows, port=base.port)
-    base.rows.write_csv(folder / LIST)
+    installation = Installation.create(folder, base.rows, base.seed, port=base.port)
     # An organization of its own: the sandbox's other conversations are not this run's.
     organization = f"org-{folder.name}"
     env = {**installation.env, **_SMALL, "POPP_ORGANIZATION_ID": organization}

@@ -6,20 +6,28 @@ who is contacted twice is in the journal twice.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 import polars as pl
 
+from importer.sandbox.server import start_sandbox
+from importer.sandbox.store import Conversations
 from tests.crash.fork_server import ROOT
 from tests.support.bench.people import people
 from tests.support.bench.phones import everywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from importer.sandbox.sandbox import Sandbox
 
 LIST: Final = "candidates.csv"
 _EVERY: Final = 37
@@ -44,22 +52,32 @@ SETTINGS: Final = {
 """Short waits, no rate limit, and the usual guards except one."""
 
 
-def candidates(count: int, seed: int) -> pl.DataFrame:
-    """A list with `count` good rows in some campaigns, and the usual flawed rows.
+def candidates(
+    count: int, seed: int, *, flawed: bool = True, phoneless: int = _EVERY
+) -> pl.DataFrame:
+    """A list with `count` good rows in some campaigns, and some repeated ones.
 
-    Each good row has its own e-mail address, by which the audit finds it in the journal.
+    The audit finds a good row in the journal by its e-mail address and campaign.
+
+    Args:
+        count: good rows of the list.
+        seed: of the names.
+        flawed: add rows that cannot be sent; else add people who are in a second campaign.
+        phoneless: one row in this many has no phone number.
     """
     made = people(0, count, phones=everywhere(), campaigns=3, seed=seed).with_row_index("at")
     turn = pl.col("at") % _EVERY
     good = made.with_columns(
-        pl.when(turn == 1).then(pl.lit("")).otherwise("Mobile").alias("Mobile"),
+        pl.when(pl.col("at") % phoneless == 1).then(pl.lit("")).otherwise("Mobile").alias("Mobile"),
         pl.when(turn == 2).then(pl.lit("")).otherwise("Candidate ID").alias("Candidate ID"),
     )
     useless = made.filter(turn == 3).with_columns(
         pl.lit("12").alias("Mobile"), pl.lit("").alias("Email"), pl.lit("").alias("Candidate ID")
     )
+    second = good.filter(turn % 9 == 5).with_columns(pl.lit("camp-4").alias("Campaign"))
     again = good.filter(turn == 4)
-    return pl.concat([good, useless, again]).sort("at", maintain_order=True).drop("at")
+    rows = pl.concat([good, useless if flawed else second, again])
+    return rows.sort("at", maintain_order=True).drop("at")
 
 
 @dataclass(slots=True)
@@ -71,6 +89,9 @@ class Installation:
         rows: the list as written.
         seed: of everything random.
         port: of the sandbox; 0 before it first starts.
+        behave: personalities of the sandbox.
+        settings: more environment variables of the importer.
+        threaded: run the sandbox in a thread of this process; restarts only change its faults.
         restarts: number of times the sandbox was killed and started again.
     """
 
@@ -78,16 +99,20 @@ class Installation:
     rows: pl.DataFrame
     seed: int
     port: int = 0
+    behave: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    threaded: bool = False
     restarts: int = 0
     _sandbox: subprocess.Popen[str] | None = None
+    _thread: ExitStack = field(default_factory=ExitStack)
+    _own: Sandbox | None = None
 
     @classmethod
-    def create(cls, folder: Path, count: int, seed: int) -> Self:
-        """Create the folder with a list of `count` good rows; start nothing."""
+    def create(cls, folder: Path, rows: pl.DataFrame, seed: int, **options: Any) -> Self:
+        """Create the folder with a list; start nothing."""
         folder.mkdir(parents=True)
-        rows = candidates(count, seed)
         rows.write_csv(folder / LIST)
-        return cls(folder, rows, seed)
+        return cls(folder, rows, seed, **options)
 
     @property
     def ledger(self) -> Path:
@@ -109,6 +134,7 @@ class Installation:
         """Environment of every importer process."""
         return {
             **SETTINGS,
+            **self.settings,
             "POPP_ORGANIZATION_ID": f"org-{self.seed}",
             "IMPORTER_BASE_URL": f"http://127.0.0.1:{self.port}/v1",
             "IMPORTER_LEDGER": f"sqlite:///{self.ledger}",
@@ -116,11 +142,23 @@ class Installation:
 
     def open(self, faults: str) -> None:
         """Start the sandbox on its earlier port."""
+        if self.threaded:
+            self._own = self._thread.enter_context(
+                start_sandbox(
+                    journal=self.journal,
+                    faults=faults,
+                    behave=self.behave,
+                    duplicate_check=False,
+                    seed=self.seed,
+                )
+            )
+            self.port = urlsplit(self._own.base_url).port or 0
+            return
         command = [
             *(sys.executable, "-m", "importer.cli.main", "sandbox"),
             *("--port", str(self.port), "--journal", str(self.journal)),
             *("--faults", faults, "--seed", str(self.seed + self.restarts)),
-            "--no-duplicate-check",
+            *("--no-duplicate-check", "--behave", self.behave),
         ]
         with (self.folder / "sandbox.txt").open("a") as words:
             self._sandbox = subprocess.Popen(
@@ -133,7 +171,8 @@ class Installation:
         self.port = int(ready.partition("http://127.0.0.1:")[2].partition("/")[0])
 
     def close(self) -> None:
-        """Kill the sandbox without warning."""
+        """Kill the sandbox without warning; a thread ends gently."""
+        self._thread.close()
         if self._sandbox is not None:
             self._sandbox.kill()
             self._sandbox.wait()
@@ -143,9 +182,26 @@ class Installation:
 
     def restart(self, faults: str) -> None:
         """Kill the sandbox and start it again from its journal."""
+        if self._own is not None:
+            self._own.set_faults(faults)
+            return
         self.close()
         self.restarts += 1
         self.open(faults)
+
+    def add_existing(self) -> None:
+        """Begin the journal with a day-old conversation with each person without a phone."""
+        conversations = Conversations([], now=lambda: time.time() - 86_400)
+        for row in self.rows.filter(pl.col("Mobile") == "").iter_rows(named=True):
+            body = {
+                "firstName": row["First Name"],
+                "emailAddress": row["Email"],
+                "campaignId": row["Campaign"],
+                "externalId": f"old-{len(conversations.entries)}",
+            }
+            conversations.accept(f"org-{self.seed}", "/conversations", body)
+        lines = "".join(f"{json.dumps(each)}\n" for each in conversations.entries)
+        self.journal.write_text(lines, "utf-8")
 
     def accepted(self) -> Iterator[int]:
         """Yield the current number of conversations in the journal, endlessly."""
