@@ -1,4 +1,4 @@
-"""`python -m importer` is the command line."""
+"""`python -m importer` runs the command line."""
 
 from importer.cli.main import main
 

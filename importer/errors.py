@@ -1,7 +1,7 @@
-"""The exceptions that stop a run, and the exit codes that they end in.
+"""The exceptions that stop a run, and the exit code of each.
 
     ImporterError
-    ├── UsageError           2  the command line asks for what cannot be
+    ├── UsageError           2  the command line asks for something impossible
     ├── InputError           3  a file or template cannot be read
     │   ├── FileUnreadable
     │   └── TemplateError
@@ -11,7 +11,7 @@
     │   └── LedgerError
     └── Held                 6  a guard holds the run back
 
-Faults of data are no exceptions but values: see `Problem`.
+Faults of data are values, not exceptions: see `Problem`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the process says to its caller when it ends."""
+    """Exit codes of the process."""
 
     OK = 0
     REJECTED = 1
@@ -34,18 +34,18 @@ class Exit(IntEnum):
 
 EXIT_MEANING: dict[Exit, str] = {
     Exit.OK: "all well",
-    Exit.REJECTED: "some rows were rejected, by us or by the API",
+    Exit.REJECTED: "some rows were rejected, by the importer or by the API",
     Exit.USAGE: "wrong usage",
     Exit.INPUT: "a file or template cannot be read",
-    Exit.SETUP: "settings, credentials or the service",
+    Exit.SETUP: "a problem with settings, credentials, the ledger or the service",
     Exit.DOUBTFUL: "doubtful submissions remain",
-    Exit.HELD: "held back: by a guard, or because rows need fixing first (`on_problems`)",
+    Exit.HELD: "held back by a guard, or because rows need fixing first (`on_problems`)",
     Exit.INTERRUPTED: "interrupted; `importer resume` continues",
 }
 
 
 class ImporterError(Exception):
-    """Something that stops the run; its text is one clear message for a person.
+    """An error that stops the run; its text is a message for a person.
 
     Args:
         message: what is wrong and where, without personal data or secrets.
@@ -64,27 +64,27 @@ class ImporterError(Exception):
 
 
 class UsageError(ImporterError):
-    """The command line asks for what cannot be."""
+    """The command line asks for something impossible."""
 
     exit_code = Exit.USAGE
 
 
 class InputError(ImporterError):
-    """A file that the user gave cannot be read."""
+    """A file given by the user cannot be read."""
 
     exit_code = Exit.INPUT
 
 
 class FileUnreadable(InputError):
-    """A spreadsheet cannot be opened or is none."""
+    """A spreadsheet cannot be opened, or the file is not a spreadsheet."""
 
 
 class TemplateError(InputError):
-    """A template cannot be found or read, or breaks a rule of the API whatever the row."""
+    """A template cannot be found or read, or breaks a rule of the API for every row."""
 
 
 class ConfigurationError(ImporterError):
-    """What the program was told about its surroundings does not work."""
+    """Settings, credentials or the ledger do not work."""
 
 
 class SettingsError(ConfigurationError):
@@ -96,10 +96,10 @@ class CredentialsError(ConfigurationError):
 
 
 class LedgerError(ConfigurationError):
-    """The ledger cannot be opened, or somebody else holds it."""
+    """The ledger cannot be opened, or another process is using it."""
 
 
 class Held(ImporterError):
-    """A guard holds the run back before, or stops it while, it sends."""
+    """A guard refused to start the run, or stopped it."""
 
     exit_code = Exit.HELD

@@ -1,1 +1,1 @@
-"""The command line: collects options, calls the pipeline, prints."""
+"""The command line: collect options, call the core, print the result."""

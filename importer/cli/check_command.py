@@ -1,4 +1,4 @@
-"""`importer check`: what a run would do, with nothing sent and nothing changed."""
+"""`importer check`: what a run would do, without sending anything."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from importer.cli.options import settings_flags, settings_of
+from importer.cli.options import read_settings, settings_flags
 from importer.planning.history import looking
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan
 from importer.prepare import prepare
 from importer.report import export, html, json_report, terminal, view
 from importer.report.atomic_file import refuse_unwritable
-from importer.report.export import write as write_payloads
+from importer.report.export import write_payloads
 from importer.settings.flags import FLAGS
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(short_help="Check spreadsheets; send nothing and change nothing.")
+@click.command(short_help="Check spreadsheets without sending anything.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--format",
@@ -30,11 +30,13 @@ OUT_FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="text: the summary alone, on standard error; json: the whole on standard output as well.",
+    help="text: a summary on standard error; json: everything on standard output as well.",
 )
-@click.option("--report", type=OUT_FILE, help="Write a report as one HTML file.")
-@click.option("--rejected", type=OUT_FILE, help="Write the rejected rows as CSV, to fix.")
-@click.option("--payloads", type=OUT_FILE, help="Write the body for each ready row, as JSON lines.")
+@click.option("--report", type=OUT_FILE, help="Write a report to this HTML file.")
+@click.option("--rejected", type=OUT_FILE, help="Write the rejected rows to this CSV file.")
+@click.option(
+    "--payloads", type=OUT_FILE, help="Write the request body of each ready row, as JSON lines."
+)
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
 @settings_flags(*FLAGS["check"])
 def check(
@@ -48,24 +50,24 @@ def check(
     config: Path | None,
     **flags: object,
 ) -> int:
-    """Check spreadsheets: what would be sent, what would not, and how to fix it.
+    """Check spreadsheets: show what would be sent, what would not, and how to fix it.
 
-    FILE is a spreadsheet, a folder or a pattern; - is standard input. Nothing is sent, and
-    nothing is written but what you ask for.
+    FILE is a spreadsheet, a folder or a pattern; - is standard input. Nothing is sent, and only
+    the files that you name are written.
     """
-    settings = settings_of(config, flags)
+    settings = read_settings(config, flags)
     refuse_unwritable(report, rejected, payloads)
     with looking(settings) as look:
         plan = prepare(files, settings, look, whole=payloads is not None)
-    shown = view.of_plan(plan, settings, identity=look.identity, made=datetime.now(UTC))
+    shown = view.plan_view(plan, settings, identity=look.identity, created_at=datetime.now(UTC))
     terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
     if report is not None:
-        html.write(shown, report)
+        html.write_page(shown, report)
     if rejected is not None:
         export.write_rejected(plan, rejected)
     if payloads is not None:
         names = [table.source.name for table in plan.tables]
         write_payloads(submissions(plan, look.identity, settings), names, payloads)
     if form == "json":
-        json_report.write_plan(shown, sys.stdout)
+        json_report.write_plan_json(shown, sys.stdout)
     return exit_of_plan(plan)

@@ -1,4 +1,4 @@
-"""`importer runs`, `importer results` and `importer purge`: what the ledger remembers."""
+"""`importer runs`, `results` and `purge`: read the ledger, and remove old text from it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from importer.cli.options import settings_flags, settings_of
+from importer.cli.options import read_settings, settings_flags
 from importer.deliver import report_of
 from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
 from importer.loader import load
 from importer.model import State
 from importer.report import view
-from importer.report.export import Form, reread, save_results, write_results
+from importer.report.export import Form, reread_files, save_results, write_results
 from importer.report.terminal_history import PastNight, nights_text, results_table, runs_table
 from importer.settings.flags import FLAGS
 
@@ -28,29 +28,33 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-def opened(settings: Settings) -> Ledger:
-    """The ledger for looking at; raises LedgerError where nothing ran yet."""
+def open_ledger(settings: Settings) -> Ledger:
+    """Open the ledger for reading; raise LedgerError if there is none."""
     ledger = Ledger.open_existing(settings.ledger)
     if ledger is None:
         raise LedgerError(
-            "There is no ledger yet: nothing was ever sent from here.",
-            "Begin with `importer run FILE`, or name the ledger with --ledger or --config.",
+            "There is no ledger yet: nothing has been sent from here.",
+            "Start with `importer run FILE`, or name the ledger with --ledger or --config.",
         )
     return ledger
 
 
-@click.command(short_help="List the runs and the nights in the ledger.")
+@click.command(short_help="List the runs and nights in the ledger.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The newest so many."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Show at most this many, the newest first.",
 )
 @settings_flags(*FLAGS["runs"])
 def runs(*, limit: int, config: Path | None, **flags: object) -> None:
-    """List the runs in the ledger, the newest first, with what became of their rows.
+    """List the runs in the ledger with the state of their rows, the newest first.
 
-    Below them stand the nights of `importer nightly`: how each ended, its files, and what still
-    needs a person.
+    The nights of `importer nightly` follow: how each ended, its files, and what still needs a
+    person.
     """
-    with opened(settings_of(config, flags)) as ledger:
+    with open_ledger(read_settings(config, flags)) as ledger:
         found = ledger.runs.list(limit)
         counts = {run.id: ledger.runs.states(run.id) for run in found}
         nights = [_past_night(ledger, night) for night in ledger.nights.listed(limit)]
@@ -76,7 +80,7 @@ def _past_night(ledger: Ledger, night: Night) -> PastNight:
     return PastNight(night, sorted(files, key=lambda file: file.position), newest, rejected)
 
 
-@click.command(short_help="Show what became of each row of a run.")
+@click.command(short_help="Show the result of each row of a run.")
 @click.argument("run_id", required=False, metavar="[RUN]")
 @click.option(
     "--format",
@@ -84,60 +88,60 @@ def _past_night(ledger: Ledger, night: Night) -> PastNight:
     type=click.Choice(["text", "csv", "json", "parquet"]),
     default="text",
     show_default=True,
-    help="A table, or every row: the file's own columns with import_status, conversation_id, "
-    "reason and attempted_at after them.",
+    help="text: a table; the others: every row with the columns of its file, then import_status, "
+    "conversation_id, reason and attempted_at.",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write into this file; else to standard output.",
+    help="Write to this file instead of standard output.",
 )
 @settings_flags(*FLAGS["results"])
 def results(
     run_id: str | None, *, form: str, output: Path | None, config: Path | None, **flags: object
 ) -> None:
-    """Show what became of each row of RUN, or of the newest run.
+    """Show the result of each row of RUN, or of the newest run.
 
-    While the files lie where they were, the CSV is the next run's input: what is done is skipped,
-    what was fixed goes.
+    The CSV can be fixed and imported: rows that are done are skipped. It has your own columns as
+    long as the imported file is unchanged and in its place.
     """
-    settings = settings_of(config, flags)
-    with opened(settings) as ledger:
+    settings = read_settings(config, flags)
+    with open_ledger(settings) as ledger:
         run = ledger.runs.find(run_id)
         names = [source.name for source in run.sources]
-        shown = view.of_run(report_of(ledger, run), ledger.runs.rows(run.id), names)
+        shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
     if form == "text":
         Console().print(results_table(shown))
         return
-    files = reread(run.sources, partial(load, settings=settings))
+    files = reread_files(run.sources, partial(load, settings=settings))
     for sentence in files.missing:
         click.echo(sentence, err=True)
     wanted: Form = form  # type: ignore[assignment]  # click has checked it
     if output is not None:
         save_results(shown, files, output, wanted)
     elif form == "parquet" and sys.stdout.isatty():
-        raise UsageError("Parquet is no text for a terminal.", "Give --output FILE.parquet.")
+        raise UsageError("Parquet cannot be shown on a terminal.", "Give --output FILE.parquet.")
     else:
         write_results(shown, files, sys.stdout, wanted)
 
 
-@click.command(short_help="Remove what is no longer needed from the ledger.")
+@click.command(short_help="Remove the readable text of old runs from the ledger.")
 @click.option(
     "--older-than",
     metavar="DAYS",
     required=True,
-    help="Runs that ended longer ago than this, such as 90d.",
+    help="Purge runs that ended more than this many days ago, such as 90d.",
 )
 @settings_flags(*FLAGS["purge"])
 def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     """Remove masked text, messages and file names of old runs from the ledger.
 
-    What keeps anybody from being contacted twice stays: keyed hashes, states and times.
+    Keyed hashes, states and times stay, so that nobody is contacted twice.
     """
     days = re.fullmatch(r"([0-9]{1,5})d?", older_than.strip())
     if days is None:
         raise UsageError(f"--older-than takes days, such as 90d, not {older_than}.")
-    settings = settings_of(config, flags)
+    settings = read_settings(config, flags)
     with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
     click.echo(f"Removed the masked text of {purged.submissions} submissions.", err=True)

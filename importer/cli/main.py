@@ -1,4 +1,4 @@
-"""The `importer` command: finds the subcommand, and turns every end into an exit code."""
+"""The `importer` command: find the subcommand, and turn every ending into an exit code."""
 
 from __future__ import annotations
 
@@ -22,50 +22,56 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "columns": (
         "importer.cli.setup_commands",
-        "Show the columns, or how the headers of FILE are read.",
+        "List the known columns, or show how the headers of FILE are read.",
     ),
-    "check": ("importer.cli.check_command", "Check spreadsheets; send nothing and change nothing."),
+    "check": ("importer.cli.check_command", "Check spreadsheets without sending anything."),
     "run": ("importer.cli.run_commands", "Check spreadsheets, ask, and create the conversations."),
-    "resume": ("importer.cli.run_commands", "Go on with a run that did not finish."),
-    "reconcile": ("importer.cli.doubt_commands", "Find out what became of doubtful submissions."),
-    "resolve": (
-        "importer.cli.doubt_commands",
-        "Say yourself what became of a doubtful submission.",
+    "resume": ("importer.cli.run_commands", "Resume an unfinished run."),
+    "reconcile": (
+        "importer.cli.reconcile_commands",
+        "Look up doubtful submissions in the API.",
     ),
-    "refresh": ("importer.cli.doubt_commands", "Read what became of the conversations since."),
-    "runs": ("importer.cli.ledger_commands", "List the runs and the nights in the ledger."),
-    "results": ("importer.cli.ledger_commands", "Show what became of each row of a run."),
-    "purge": ("importer.cli.ledger_commands", "Remove what is no longer needed from the ledger."),
+    "resolve": (
+        "importer.cli.reconcile_commands",
+        "Settle a doubtful submission yourself.",
+    ),
+    "refresh": ("importer.cli.reconcile_commands", "Update the status of the conversations."),
+    "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
+    "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
+    "purge": (
+        "importer.cli.ledger_commands",
+        "Remove the readable text of old runs from the ledger.",
+    ),
     "nightly": (
         "importer.cli.nightly_commands",
-        "Import what has arrived in a folder, unattended.",
+        "Import the files that have arrived in a folder, unattended.",
     ),
-    "release": ("importer.cli.nightly_commands", "Let go of a file that a night held."),
+    "release": ("importer.cli.nightly_commands", "Release a held file for the next night."),
     "doctor": (
         "importer.cli.nightly_commands",
-        "Try everything that a night needs, and say what is wrong.",
+        "Check the setup of nightly imports.",
     ),
     "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),
 }
-"""Name -> the module that holds the command, and its summary: help needs no heavy import."""
+"""Command -> its module and summary. `--help` reads this table, so it imports nothing heavy."""
 
 
 _MEMORY = "dirty_decay_ms:1000,muzzy_decay_ms:0"
-"""For Polars' allocator: keep for a second what is free, the next step needs as much again."""
+"""For Polars' allocator: keep freed memory for a second, because the next step needs it again."""
 
 
 class LazyGroup(click.Group):
     """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names, in the order in which a new user meets them."""
+        """Return the names, in the order in which a new user meets them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command itself, imported now."""
+        """Import the command and return it."""
         if cmd_name not in COMMANDS:
             return None
-        gc.disable()  # what is imported stays: looking through it for rubbish takes a tenth longer
+        gc.disable()  # imported modules stay; scanning them for garbage takes a tenth longer
         module = import_module(COMMANDS[cmd_name][0])
         gc.freeze()
         gc.enable()
@@ -73,7 +79,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The list of commands, from the table alone."""
+        """Write the list of commands from the table alone."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
@@ -92,10 +98,10 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line and ends the process with one of `importer.errors.Exit`.
+    """Run the command line and end the process with one of `importer.errors.Exit`.
 
     Args:
-        arguments: without the program's name; those of the process where None.
+        arguments: without the program's name; None takes those of the process.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
     try:
@@ -113,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _say("Interrupted.")
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing is left to tell them.
+        # The reader of our output has closed it (`| head`): end silently.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
     except Exception as error:
@@ -128,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _place(error: BaseException) -> str:
-    """Where an unforeseen error arose; its text may hold personal data and is not shown."""
+    """Return where an unexpected error arose; its text may hold personal data and is not shown."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

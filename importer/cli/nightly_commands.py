@@ -36,7 +36,7 @@ def _said(flags: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-@click.command(short_help="Import what has arrived in a folder, unattended.")
+@click.command(short_help="Import the files that have arrived in a folder, unattended.")
 @click.argument("inbox")
 @click.option(
     "--format",
@@ -69,7 +69,7 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     return night.exit_code
 
 
-@click.command(short_help="Let go of a file that a night held.")
+@click.command(short_help="Release a held file for the next night.")
 @click.argument("file")
 @settings_flags(*FLAGS["release"])
 def release(file: str, *, config: Path | None, **flags: object) -> None:
@@ -88,7 +88,7 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
     click.echo(f"{file} is released; the next night begins with {moved}.", err=True)
 
 
-@click.command(short_help="Try everything that a night needs, and say what is wrong.")
+@click.command(short_help="Check the setup of nightly imports.")
 @click.argument("inbox")
 @settings_flags(*FLAGS["doctor"])
 def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:

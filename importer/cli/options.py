@@ -1,4 +1,4 @@
-"""Flags that are settings: same names, same words, made from the model of the settings."""
+"""Settings as flags: names, types and help texts come from the model of the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _F = TypeVar("_F", bound="Callable[..., Any]")
 
 
 def settings_flags(*names: str) -> Callable[[_F], _F]:
-    """Adds --config and a flag for each named setting; they arrive as keyword arguments."""
+    """Add --config and a flag for each named setting; they arrive as keyword arguments."""
 
     def decorate(command: _F) -> _F:
         for name in reversed(names):
@@ -25,14 +25,14 @@ def settings_flags(*names: str) -> Callable[[_F], _F]:
         return click.option(
             "--config",
             type=click.Path(dir_okay=False, path_type=Path),
-            help="Settings file; importer.yaml in this folder if there is one.",
+            help="Settings file; by default importer.yaml in this folder, if there is one.",
         )(command)
 
     return decorate
 
 
-def settings_of(config: Path | None, flags: dict[str, object]) -> Settings:
-    """The settings from file, environment and the flags that were given."""
+def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:
+    """Load the settings from file, environment and the given flags."""
     return load_settings(
         config, {name: value for name, value in flags.items() if value is not None}
     )
@@ -48,7 +48,7 @@ def _flag(name: str) -> Callable[[_F], _F]:
 
 
 def _kind(annotation: object) -> Any:
-    """The click type of a setting: its own type, without None; text where there is a choice."""
+    """Return the click type of a setting: its own type without None; text for a union."""
     if get_origin(annotation) is Literal:
         return click.Choice([str(choice) for choice in get_args(annotation)])
     if isinstance(annotation, UnionType):

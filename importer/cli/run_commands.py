@@ -1,4 +1,4 @@
-"""`importer run` and `importer resume`: ask, send, and say what became of it."""
+"""`importer run` and `importer resume`: ask, send, and show the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from importer.cli.options import settings_flags, settings_of
+from importer.cli.options import read_settings, settings_flags
 from importer.deliver import deliver, prepare
 from importer.deliver import resume as resume_run
 from importer.errors import Exit, Held, ImporterError, UsageError
@@ -21,8 +21,8 @@ from importer.planning.history import looking
 from importer.preflight import exit_of_plan, expect, refuse_unreadable
 from importer.report import terminal, view
 from importer.report.atomic_file import refuse_unwritable
-from importer.report.export import reread, save_results
-from importer.report.formatting import counted
+from importer.report.export import reread_files, save_results
+from importer.report.formatting import quantity
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run
 from importer.sending.run_options import RunOptions
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 STOPS = (signal.SIGINT, signal.SIGTERM)
-"""What ends a run early, with what is under way finished and the ledger whole."""
+"""Signals that end a run early: requests under way finish, and the ledger stays whole."""
 
 
 @click.command(short_help="Check spreadsheets, ask, and create the conversations.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
-@click.option("--dry-run", is_flag=True, help="Show the summary and stop; the same as check.")
+@click.option("--yes", is_flag=True, help="Do not ask. Required without a terminal.")
+@click.option("--dry-run", is_flag=True, help="Show the summary and stop, like check.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Send at most so many; resume sends the others."
+    "--limit", type=click.IntRange(min=1), help="Send at most this many; resume sends the rest."
 )
 @click.option(
     "--expect-plan",
     metavar="HASH|FILE",
-    help="Send only if the plan is this one: its hash, or the JSON that check printed.",
+    help="Send only if the plan is this one: its hash, or the JSON of check --format json.",
 )
-@click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
+@click.option("--results", type=OUT_FILE, help="Write the result of each row to this CSV file.")
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
 @settings_flags(*FLAGS["run"])
 def run(
@@ -67,17 +67,17 @@ def run(
 ) -> int:
     """Check spreadsheets, show what would be sent, ask, and create the conversations.
 
-    Nobody is contacted twice: whom this ledger knows as contacted is left out, whatever file
-    names them. Ctrl-C lets what is under way finish; `importer resume` goes on.
+    Nobody is contacted twice: people whom the ledger knows as contacted are skipped, whichever
+    file lists them. Ctrl-C lets requests under way finish; `importer resume` continues.
     """
-    settings = settings_of(config, flags)
+    settings = read_settings(config, flags)
     refuse_unwritable(results)
     console = Console(stderr=True)
     if not dry_run:
-        _upgrade(settings)
+        _migrate_ledger(settings)
     with looking(settings) as look:
         plan = prepare(files, settings, look)
-    shown = view.of_plan(plan, settings)
+    shown = view.plan_view(plan, settings)
     goes = not dry_run and not shown.blocked and plan.counts.ready > 0
     terminal.print_plan(console, shown, show_values=show_values, steps=not goes)
     if dry_run:
@@ -87,7 +87,7 @@ def run(
         expect(expect_plan, plan)
     if shown.blocked:
         raise Held(
-            f"Nothing is sent while {counted(plan.counts.rejected, 'row needs', 'rows need')} "
+            f"Nothing is sent while {quantity(plan.counts.rejected, 'row needs', 'rows need')} "
             "fixing.",
             "Fix them, or leave them out with --on-problems skip.",
         )
@@ -95,68 +95,70 @@ def run(
         console.print("Nothing to send.")
         return exit_of_plan(plan)
     credentials = settings.credentials()
-    if not yes and not _agreed(plan, limit):
+    if not yes and not _ask(plan, limit):
         console.print("Nothing was sent.")
         return Exit.HELD
     options = RunOptions("importer run", credentials, limit, STOPS)
     with progress(console) as observer:
         report = deliver(plan, settings, options, observer)
-    return _conclude(console, report, settings, results)
+    return _show_result(console, report, settings, results)
 
 
-@click.command(short_help="Go on with a run that did not finish.")
+@click.command(short_help="Resume an unfinished run.")
 @click.argument("run_id", required=False, metavar="[RUN]")
-@click.option("--results", type=OUT_FILE, help="Write what became of each row, as CSV.")
+@click.option("--results", type=OUT_FILE, help="Write the result of each row to this CSV file.")
 @settings_flags(*FLAGS["resume"])
 def resume(
     run_id: str | None, *, results: Path | None, config: Path | None, **flags: object
 ) -> int:
-    """Go on with RUN, or the newest run, where it stopped.
+    """Resume RUN, or the newest run, where it stopped.
 
-    It needs the same files, settings and templates; what was sent is not sent again, and what
-    may have been is looked up first.
+    It needs the same files, settings and templates. Rows that were sent are not sent again, and
+    doubtful ones are looked up first.
     """
-    settings = settings_of(config, flags)
+    settings = read_settings(config, flags)
     refuse_unwritable(results)
     console = Console(stderr=True)
     options = RunOptions("importer resume", settings.credentials(), signals=STOPS)
     with progress(console) as observer:
         report = resume_run(run_id, settings, options, observer)
-    return _conclude(console, report, settings, results)
+    return _show_result(console, report, settings, results)
 
 
-def _agreed(plan: Plan, limit: int | None) -> bool:
-    """What the person at the terminal says; raises UsageError where there is none to ask."""
+def _ask(plan: Plan, limit: int | None) -> bool:
+    """Ask the person at the terminal; raise UsageError if there is no terminal."""
     if not sys.stdin.isatty():
-        raise UsageError(
-            "There is no terminal to ask at.", "Give --yes to send without being asked."
-        )
-    # Polars has put a handler of its own before Python's, under which reading goes on after Ctrl-C.
+        raise UsageError("There is no terminal to ask on.", "Give --yes to send without asking.")
+    # Polars installs a handler of its own, under which reading continues after Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
-    return click.confirm(f"Contact {counted(count, 'person', 'people')} now?", err=True)
+    return click.confirm(f"Contact {quantity(count, 'person', 'people')} now?", err=True)
 
 
-def _conclude(console: Console, report: RunReport, settings: Settings, results: Path | None) -> int:
-    """Shows what became of a run, and writes its results where that was asked for."""
+def _show_result(
+    console: Console, report: RunReport, settings: Settings, results: Path | None
+) -> int:
+    """Show the result of a run, and write its results file if one was asked for."""
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]
-        shown = view.of_run(report, ledger.runs.rows(run.id), names, settings)
+        shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
         doubtful = ledger.doubts.list(run.id)
     try:
         if results is not None:
-            save_results(shown, reread(run.sources, partial(load, settings=settings)), results)
+            save_results(
+                shown, reread_files(run.sources, partial(load, settings=settings)), results
+            )
     except ImporterError:
-        # What was sent is told, whatever becomes of the file.
+        # Show what was sent even if the file cannot be written.
         print_run(console, shown, doubtful=doubtful)
         raise
     print_run(console, shown, doubtful=doubtful, results=results)
     return Exit(report.exit_code)
 
 
-def _upgrade(settings: Settings) -> None:
-    """Brings the ledger of an older version up to date, with a backup; makes none."""
+def _migrate_ledger(settings: Settings) -> None:
+    """Migrate the ledger of an older version, with a backup; create none."""
     file = settings.ledger_file
     if file is not None and file.is_file() and file.stat().st_size:
         Ledger.open(settings.ledger, create=False).close()

@@ -18,7 +18,7 @@ from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, may_be
 from importer.nightly.ownership import Folder, belongs, looked, looking_at, short
 from importer.planning.history import looking
 from importer.planning.template_files import Templates
-from importer.report.formatting import counted, plain, release_command
+from importer.report.formatting import plain, quantity, release_command
 from importer.sending.client import Client
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def in_words(inbox: str, ending: str, files: Sequence[str]) -> str:
     """
     first, them = files[0], "it" if len(files) == 1 else "them"
     more = "" if len(files) == 1 else " and so on"
-    count = counted(len(files), "file is", "files are")
+    count = quantity(len(files), "file is", "files are")
     if ending == HELD:
         return f"{count} held; look at {them}, then `{release_command(inbox, first)}`{more}"
     where = plain(f"{inbox}/{first}", _LONGEST)

@@ -21,7 +21,7 @@ from importer.planning.history import looking
 from importer.preflight import exit_of_plan, unusable
 from importer.problems import in_words
 from importer.report import export, html, view
-from importer.report.export import reread, save_results
+from importer.report.export import reread_files, save_results
 from importer.report.night_report import FileEnding, FileReport, worst
 from importer.sending.circuit_breaker import OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
@@ -68,8 +68,8 @@ def write_pages(
             pages.append((label, path))
 
     if plan is not None:
-        shown = view.of_plan(plan, settings, made=made)
-        attempt("what was checked", ".check.html", lambda path: html.write(shown, path))
+        shown = view.plan_view(plan, settings, created_at=made)
+        attempt("what was checked", ".check.html", lambda path: html.write_page(shown, path))
         if plan.counts.rejected:
             attempt(
                 "rejected rows",
@@ -85,8 +85,8 @@ def _results(run: str, settings: Settings, path: Path) -> None:
     with Ledger.open(settings.ledger, create=False) as ledger:
         found = ledger.runs.find(run)
         names = [source.name for source in found.sources]
-        shown = view.of_run(report_of(ledger, found), ledger.runs.rows(found.id), names)
-    save_results(shown, reread(found.sources, partial(load, settings=settings)), path)
+        shown = view.run_view(report_of(ledger, found), ledger.runs.rows(found.id), names)
+    save_results(shown, reread_files(found.sources, partial(load, settings=settings)), path)
 
 
 _FOLDERS: Final = {

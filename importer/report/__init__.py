@@ -1,1 +1,1 @@
-"""What people and programs read: one view of a plan or a run, in several forms."""
+"""Reports: one view of a plan or a run, in several formats."""

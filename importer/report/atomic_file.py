@@ -1,4 +1,4 @@
-"""Writing a file so that it is either whole or not there."""
+"""Atomic writing: a file is either complete or not there."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """A new UTF-8 file to write into, which takes the place of `path` at the end.
+def replace_file(path: Path) -> Iterator[TextIO]:
+    """Write a new UTF-8 file that replaces `path` when the body ends.
 
-    It lies in the same folder and is on disk before it takes the place, so that nobody ever sees
-    half a file. When the body raises, the new file goes and what was there before stays. An
-    existing file keeps its mode; a link keeps pointing where it did; a device or a pipe, such as
-    `/dev/stdout`, is written to as it is. Bytes go to the `buffer` of the file.
+    The new file is in the same folder and on disk before it replaces the old one, so that nobody
+    sees half a file. If the body raises, the old file stays. An existing file keeps its mode, a
+    link keeps its target, and a device or pipe such as `/dev/stdout` is written to directly.
+    Bytes go to the `buffer` of the file.
 
     Raises:
         UsageError: the folder does not exist or cannot be written to, or `path` is a folder.
-        ImporterError: the disk is full, or whatever else the system says while writing.
+        ImporterError: writing failed, for example because the disk is full.
     """
     target = path.resolve()
     if target.is_dir():
@@ -53,13 +53,13 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 
 def refuse_unwritable(*paths: Path | None) -> None:
-    """Raises where `replacing` would not even begin, so that it can be asked before a long work.
+    """Check before long work that `replace_file` will be able to write.
 
     Args:
-        paths: of files to be written later; None is none.
+        paths: of files to be written later; None is skipped.
 
     Raises:
-        UsageError: as `replacing` does; nothing is left behind.
+        UsageError: as `replace_file` does; nothing is left behind.
     """
     for path in paths:
         if path is None:
@@ -78,24 +78,25 @@ def _is_folder(path: Path) -> UsageError:
 
 
 def _temporary(target: Path) -> Path:
-    """What the new file is called until it takes the place of the old one."""
+    """Return the name of the new file until it replaces the old one."""
     return target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
 
 
 def _opened(temporary: Path, named: Path) -> TextIO:
-    """An empty file of our own in the folder of the target."""
+    """Open an empty file in the folder of the target."""
     try:
         return temporary.open("w", encoding="utf-8", newline="")
     except FileNotFoundError as exc:
         raise UsageError(
-            f"{named} cannot be written: there is no folder {temporary.parent}.", "Make it first."
+            f"{named} cannot be written: there is no folder {temporary.parent}.",
+            "Create it first.",
         ) from exc
     except OSError as exc:
         raise UsageError(
-            f"{named} cannot be written: {exc.strerror}.", "Choose a folder that you may write to."
+            f"{named} cannot be written: {exc.strerror}.",
+            "Choose a folder that you can write to.",
         ) from exc
 
 
 def _unwritable(path: Path, exc: OSError) -> ImporterError:
-    """What the system said, with the name of the file."""
     return ImporterError(f"{path} cannot be written: {exc.strerror or exc}.")

@@ -1,4 +1,4 @@
-"""The rejected rows as a spreadsheet to fix: as they came, with what is wrong beside them."""
+"""Files for other programs: rejected rows and results as spreadsheets, payloads as JSON lines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import polars.selectors as cs
 
 from importer.model import RowStatus
 from importer.problems import with_words
-from importer.report.atomic_file import replacing
-from importer.report.json_report import write_results as write_json
+from importer.report.atomic_file import replace_file
+from importer.report.json_report import write_run_json
 from importer.report.outcomes import MOMENT
 from schemas.codes import Severity
 from schemas.columns import ROW, SOURCE, returned
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from importer.report.view import RunView
 
 
-# Excel and its kin take a cell that begins so for a formula, whatever the quotation marks say.
+# Spreadsheet programs take a cell that begins with one of these for a formula, even if quoted.
 _BEGINNINGS: Final = [*"=+-@\t\r\n＝＋－＠"]
 _E164: Final = r"^\+[1-9][0-9]{1,14}$"
 _AT_ONCE: Final = 100_000
 
 
 def write_rejected(plan: Plan, path: Path) -> None:
-    """Writes the rejected rows as they came, with `_row` and `_problems` after them, as CSV.
+    """Write the rejected rows as they were read, then `_row` and `_problems`, as CSV.
 
     The file has a byte-order mark and the delimiter of the first text file (a comma for
-    workbooks), so that Excel opens it rightly. Rows of several files go into one: columns of the
-    same header share a column, the others follow in order, and `_file` says where a row is from.
-    A cell that a spreadsheet program would take for a formula gets an apostrophe before it.
+    workbooks), so that Excel opens it correctly. Rows of several files go into one file: columns
+    with the same header share a column, the others follow in order, and `_file` names the file.
+    A cell that a spreadsheet program would take for a formula gets an apostrophe in front.
 
     Raises:
         ImporterError: the file cannot be written.
     """
     several = len(plan.tables) > 1
-    frames = [originals(table) for table in plan.tables]
+    frames = [original_cells(table) for table in plan.tables]
     theirs = dict.fromkeys(name for frame in frames for name in frame.columns if name != ROW)
     ours = ["_file", "_row", "_problems"] if several else ["_row", "_problems"]
     empty = pl.DataFrame(schema=dict.fromkeys([*theirs, *ours], pl.String))
-    with replacing(path) as out:
+    with replace_file(path) as out:
         delimiter = delimiter_of(plan.tables)
         write_csv(empty, out.buffer, delimiter)
         for frame in _rejected(plan, frames):
@@ -63,7 +63,7 @@ def write_rejected(plan: Plan, path: Path) -> None:
 
 
 def _rejected(plan: Plan, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The rejected rows, some at a time, with `_file`, `_row` and `_problems`."""
+    """Yield the rejected rows in batches, with `_file`, `_row` and `_problems`."""
     rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(SOURCE, ROW)
     problems = plan.problems.filter(pl.col("severity") != Severity.INFO.value)
     for position, (table, frame) in enumerate(zip(plan.tables, frames, strict=True)):
@@ -87,18 +87,18 @@ def _rejected(plan: Plan, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFra
 
 
 def delimiter_of(tables: Sequence[Table | None]) -> str:
-    """The delimiter of the first text file; a comma where there is none."""
+    """Return the delimiter of the first text file; a comma if there is none."""
     known = (table.source.delimiter for table in tables if table is not None)
     return next((delimiter for delimiter in known if delimiter), ",")
 
 
-def originals(table: Table) -> pl.DataFrame:
-    """`#row` and the cells as they came, without what an earlier file of ours added."""
+def original_cells(table: Table) -> pl.DataFrame:
+    """Return `#row` and the cells as read, without the columns of an earlier results file."""
     return table.frame.drop(returned(table.frame.columns))
 
 
 def file_names(names: Sequence[str]) -> pl.Expr:
-    """The column `_file`, from `#source`."""
+    """Return the column `_file`, made from `#source`."""
     position = pl.col(SOURCE).cast(pl.UInt32)
     return position.replace_strict(
         list(range(len(names))), list(names), return_dtype=pl.String
@@ -108,13 +108,13 @@ def file_names(names: Sequence[str]) -> pl.Expr:
 def write_csv(
     frame: pl.DataFrame, out: BinaryIO, delimiter: str = ",", *, begins: bool = True
 ) -> None:
-    """Writes text columns as a CSV that Excel opens rightly and takes no formula from.
+    """Write text columns as a CSV that Excel opens correctly and without formulas.
 
     Args:
         frame: text; a null is an empty cell.
-        out: where to.
+        out: the file.
         delimiter: between cells.
-        begins: the byte-order mark and the headers come first.
+        begins: write the byte-order mark and the headers first.
     """
     safe = frame.select(_without_formula(name) for name in frame.columns)
     names = pl.DataFrame({"header": pl.Series(frame.columns, dtype=pl.String)})
@@ -129,37 +129,37 @@ def write_csv(
 
 
 def _without_formula(name: str) -> pl.Expr:
-    """The column with an apostrophe before whatever could be a formula; E.164 stays."""
+    """Return the column with an apostrophe before possible formulas; E.164 phones stay."""
     cell = pl.col(name)
     risky = cell.str.head(1).is_in(_BEGINNINGS) & ~cell.str.contains(_E164)
     return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
 
 
 def _reasons(wrong: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
-    """`#source`, `#row` and `_problems`: what is wrong with a row and how to fix it, in a line."""
+    """Return `#source`, `#row` and `_problems`: what is wrong with a row and how to fix it."""
     place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
-    said = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
+    text = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
     return (
         with_words(wrong, tables)
-        .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" stands before "warning"
-        .select(SOURCE, ROW, said)
+        .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" comes before "warning"
+        .select(SOURCE, ROW, text)
         .group_by(SOURCE, ROW, maintain_order=True)
         .agg("_problems")
         .with_columns(pl.col("_problems").list.join(" | "))
     )
 
 
-def write(submissions: Iterable[Submission], files: Sequence[str], path: Path) -> None:
-    """Writes `{"source", "row", "key", "body"}` a line, in order of file and row.
+def write_payloads(submissions: Iterable[Submission], files: Sequence[str], path: Path) -> None:
+    """Write a line `{"source", "row", "key", "body"}` for each submission, in row order.
 
-    Before a ledger has its HMAC key the keys, and the external ids made from them, are previews.
+    As long as there is no ledger, the keys and the external ids made from them are previews.
 
     Args:
-        submissions: made one by one; none is kept.
+        submissions: an iterable; none is kept in memory.
         files: names; `Submission.source` is a position in it.
-        path: UTF-8, whole or not at all.
+        path: UTF-8 file, written atomically.
     """
-    with replacing(path) as out:
+    with replace_file(path) as out:
         for each in submissions:
             line = {
                 "source": files[each.source],
@@ -175,11 +175,11 @@ OURS: Final = ("import_status", "conversation_id", "reason", "attempted_at")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Originals:
-    """The files of a run as they lie there today.
+class OriginalFiles:
+    """The files of a run as they are now.
 
     Attributes:
-        tables: one for each file of the run, None for one that is gone or has changed.
+        tables: one for each file of the run; None if the file is gone or has changed.
         missing: a sentence for each of those.
     """
 
@@ -187,12 +187,12 @@ class Originals:
     missing: tuple[str, ...] = ()
 
 
-def reread(files: Sequence[SourceFile], load: Callable[[str], Table]) -> Originals:
-    """Reads the files of a run again; only one with the same bytes as then counts.
+def reread_files(files: Sequence[SourceFile], load: Callable[[str], Table]) -> OriginalFiles:
+    """Read the files of a run again; a file whose content has changed counts as missing.
 
     Args:
         files: of the run, from the ledger.
-        load: reads a file of this name, and never raises.
+        load: reads the file of a name, and never raises.
     """
     tables: list[Table | None] = []
     missing = []
@@ -203,34 +203,34 @@ def reread(files: Sequence[SourceFile], load: Callable[[str], Table]) -> Origina
             continue
         tables.append(None)
         why = "came from standard input" if file.path is None else "is gone or has changed"
-        missing.append(f"{file.name} {why}: its own columns are left out.")
-    return Originals(tuple(tables), tuple(missing))
+        missing.append(f"{file.name} {why}, so the results do not have its columns.")
+    return OriginalFiles(tuple(tables), tuple(missing))
 
 
-def save_results(view: RunView, files: Originals, path: Path, form: Form = "csv") -> None:
+def save_results(view: RunView, files: OriginalFiles, path: Path, form: Form = "csv") -> None:
     """Writes the results into a file, whole or not at all.
 
     Raises:
         ImporterError: the file cannot be written.
     """
-    with replacing(path) as out:
+    with replace_file(path) as out:
         write_results(view, files, out, form)
 
 
-def write_results(view: RunView, files: Originals, out: TextIO, form: Form) -> None:
-    """Writes the results of a run.
+def write_results(view: RunView, files: OriginalFiles, out: TextIO, form: Form) -> None:
+    """Write the results of a run.
 
     Args:
         view: of the run.
-        files: its files; where one is missing, `_file` and `_row` stand in for its columns.
+        files: its files; if one is missing, `_file` and `_row` replace its columns.
         out: UTF-8 text, or its `buffer` for CSV and Parquet.
         form: CSV like the original file (delimiter, byte-order mark, no formulas), the JSON of
             `importer.report.json_report`, or Parquet with the columns of the CSV.
     """
     if form == "json":
-        write_json(view, out)
+        write_run_json(view, out)
         return
-    frame = results(view, files)
+    frame = results_frame(view, files)
     if form == "parquet":
         frame.write_parquet(out.buffer)
     else:
@@ -238,13 +238,13 @@ def write_results(view: RunView, files: Originals, out: TextIO, form: Form) -> N
         write_csv(frame.with_columns(moments), out.buffer, delimiter_of(files.tables))
 
 
-def results(view: RunView, files: Originals) -> pl.DataFrame:
-    """The rows of a run as text, and `attempted_at` as UTC.
+def results_frame(view: RunView, files: OriginalFiles) -> pl.DataFrame:
+    """Return the rows of a run as text, and `attempted_at` as UTC.
 
-    First their own columns in their order, then `_file` and `_row` where it takes them to tell a
-    row, then `OURS`; one of these is called `import_...` where the user has a column of its name.
+    Their own columns come first, then `_file` and `_row` if they are needed to identify a row,
+    then `OURS`; one of these is called `import_...` if the file has a column of that name.
     """
-    theirs = [originals(table) if table is not None else None for table in files.tables]
+    theirs = [original_cells(table) if table is not None else None for table in files.tables]
     taken = {name for frame in theirs if frame is not None for name in frame.columns}
     named = {name: f"import_{name}" if name in taken else name for name in OURS}
     reason = pl.when(pl.col("message") != "").then("message")

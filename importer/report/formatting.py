@@ -1,4 +1,4 @@
-"""Numbers, lists and values as a reader likes them: plural right, sorted, no control characters."""
+"""Numbers, lists, values and commands as text for a reader."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ if TYPE_CHECKING:
 
 DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
-# Control characters could repaint a terminal; direction marks could turn a line around.
+# Control characters could repaint a terminal; direction marks could reverse a line.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
 def number(count: int) -> str:
-    """A whole number with a comma between thousands."""
+    """Return a whole number with thousands separators."""
     return f"{count:,}"
 
 
-def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 row`, `1,200 rows`."""
+def quantity(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 row`, `1,200 rows`."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def listed(items: Sequence[int], total: int | None = None, *, most: int = 12) -> str:
-    """Row numbers in a line, and how many are left out: `14, 27, 33 and 9 more`."""
+def number_list(items: Sequence[int], total: int | None = None, *, most: int = 12) -> str:
+    """Return row numbers in a line, and how many more there are: `14, 27, 33 and 9 more`."""
     shown = ", ".join(str(item) for item in items[:most])
     more = (len(items) if total is None else total) - min(len(items), most)
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def plain(text: str, most: int = 80) -> str:
-    """A value in one line that no terminal takes for a command, cut to `most` characters."""
+    """Return a value in one line without control characters, cut to `most` characters."""
     clean = _UNSEEN.sub(" ", text)
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
 def duration(seconds: float) -> str:
-    """A time that nobody needs to the second: `under a minute`, `about 3 hours 20 minutes`."""
+    """Return a rounded duration: `under a minute`, `about 3 hours 20 minutes`."""
     minutes = math.ceil(seconds / 60)
     if minutes <= 1:
         return "under a minute" if seconds < 60 else "about a minute"  # noqa: PLR2004
     if minutes < 60:  # noqa: PLR2004
         return f"about {minutes} minutes"
     hours, rest = divmod(minutes, 60)
-    return f"about {counted(hours, 'hour')}" + (f" {counted(rest, 'minute')}" if rest else "")
+    return f"about {quantity(hours, 'hour')}" + (f" {quantity(rest, 'minute')}" if rest else "")
 
 
 def size(count: int) -> str:
-    """Bytes in the largest unit that leaves a number above one: `12 KB`."""
+    """Return bytes in the largest unit that gives a number above one: `12 KB`."""
     value = float(count)
     for unit in ("bytes", "KB", "MB"):
         if value < 1000:  # noqa: PLR2004
-            return counted(count, "byte") if unit == "bytes" else f"{value:.0f} {unit}"
+            return quantity(count, "byte") if unit == "bytes" else f"{value:.0f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
 
 
-def read_as(encoding: str, delimiter: str, sheet: str | None, header_row: int) -> str:
-    """How a file was understood: `UTF-8, semicolons`, or the sheet, and an unusual header row."""
+def file_format(encoding: str, delimiter: str, sheet: str | None, header_row: int) -> str:
+    """Return how a file was read: `utf-8, semicolon`, or its sheet; and an unusual header row."""
     if sheet is not None:
         how = f"sheet {sheet}"
     else:
@@ -79,7 +79,7 @@ def read_as(encoding: str, delimiter: str, sheet: str | None, header_row: int) -
 
 
 def elapsed(seconds: float) -> str:
-    """A time that is over: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Return a measured duration: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 10:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -89,8 +89,8 @@ def elapsed(seconds: float) -> str:
     return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
 
 
-def weight(*texts: str) -> int:
-    """Bytes that texts take in a page, escaped."""
+def html_size(*texts: str) -> int:
+    """Return the bytes that texts take in an HTML page, escaped."""
     return sum(len(escape(text).encode()) for text in texts)
 
 
@@ -100,11 +100,11 @@ _PASSWORD: Final = re.compile(r"(?<=:)[^:/@]+(?=@)")
 
 @dataclass(frozen=True, slots=True)
 class GivenFlags:
-    """What a command line said of the settings, so that the next one can say it again.
+    """The settings flags of the command line, so that a proposed command can repeat them.
 
     Attributes:
-        config: the settings file, where a command would not find it by itself.
-        flags: under the settings' names; passwords are no longer in them.
+        config: the settings file; empty if a command finds it by itself.
+        flags: by setting, without passwords.
     """
 
     config: str = ""
@@ -112,7 +112,7 @@ class GivenFlags:
 
     @classmethod
     def of(cls, settings: Settings) -> GivenFlags:
-        """What the one said that these settings were loaded for."""
+        """Return the flags that these settings were loaded with."""
         file, here = settings.file, Path.cwd()
         config = ""
         if file is not None and file != here / "importer.yaml":
@@ -123,8 +123,8 @@ class GivenFlags:
         }
         return cls(config, flags)
 
-    def again(self, command: str) -> str:
-        """The same for another command, as far as it takes it; a blank before each word."""
+    def text_for(self, command: str) -> str:
+        """Return the flags that another command takes too, with a blank before each word."""
         words = ["--config", self.config] if self.config else []
         for name in FLAGS[command]:
             value = self.flags.get(name)
@@ -134,13 +134,13 @@ class GivenFlags:
 
 
 def release_command(inbox: str | None, place: str) -> str:
-    """What lets go of a held file.
+    """Return the command that releases a held file.
 
-    It can be pasted where it is known where the file lies and its name can be shown as it is;
-    else INBOX stands for the inbox, or a gap for what no terminal should get.
+    It can be pasted if the inbox is known and the file's name can be shown as it is. Otherwise
+    INBOX stands for the inbox, and a blank for what a terminal must not show.
 
     Args:
-        inbox: folder or address; None where nobody wrote it down.
+        inbox: folder or address; None if it was not recorded.
         place: of the file, relative to the inbox.
     """
     path = f"{inbox or 'INBOX'}/{place}"

@@ -1,4 +1,4 @@
-"""The charts of a page: shares of the rows, problems by cause, rows by group."""
+"""The HTML report of a plan: charts, tasks, rejected rows, groups and files, in one file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from importer.report.atomic_file import replacing
-from importer.report.formatting import counted, number, plain, read_as, size, weight
+from importer.report.atomic_file import replace_file
+from importer.report.formatting import file_format, html_size, number, plain, quantity, size
 from importer.report.rejected_rows import changes, rejected_tables
 from schemas.codes import Severity
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 BARS: Final = 8
-"""Bars of a chart; what is left is one number below them."""
+"""Number of bars of a chart; the others are summed up in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A line of a chart: what, how many, how long of a hundred, and where it leads."""
+    """A bar of a chart: label, count, length in percent, and the anchor that it links to."""
 
     label: str
     count: int
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of the rows that were read."""
+    """A share of the rows that were read."""
 
     label: str
     count: int
@@ -50,21 +50,21 @@ class Share:
 
 
 def shares(counts: Counts) -> list[Share]:
-    """The rows that were read, by what becomes of them; what there is none of is left out."""
+    """Return the shares of the rows that were read, without the empty ones."""
     found = (
         Share("ready", counts.ready, "good"),
         Share("to fix", counts.rejected, "fix"),
-        Share("repeated, left out", counts.duplicates, "rest"),
-        Share("done before, left out", counts.already_imported, "done"),
+        Share("repeated, skipped", counts.duplicates, "rest"),
+        Share("imported before, skipped", counts.already_imported, "done"),
     )
     return [share for share in found if share.count]
 
 
 def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
-    """The most frequent causes as bars.
+    """Return the most frequent causes as bars.
 
     Args:
-        tasks: kind, anchor and task of each; an anchor is empty where the task is not shown.
+        tasks: kind, anchor and task; the anchor is empty if the page does not show the task.
     """
     order = sorted(tasks, key=lambda each: -each[2].count)
     largest = max((task.count for *_, task in order), default=1)
@@ -76,7 +76,7 @@ def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
 
 
 def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
-    """The groups with the most rows as bars; the first `linked` groups of the plan are shown."""
+    """Return the largest groups as bars; the page shows the first `linked` groups of the plan."""
     order = sorted(range(len(groups)), key=lambda position: -groups[position].rows)
     largest = max((group.rows for group in groups), default=0) or 1  # all may be known already
     bars = [
@@ -93,24 +93,24 @@ def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
 
 
 def _rest(counts: Sequence[int], noun: str) -> list[Bar]:
-    """What is left, as one line without a bar: it would dwarf the others."""
+    """Sum up the other bars in a line without a bar, which would dwarf the others."""
     return (
-        [Bar(f"and {counted(len(counts), noun)}", sum(counts), 0.0, "", "rest")] if counts else []
+        [Bar(f"and {quantity(len(counts), noun)}", sum(counts), 0.0, "", "rest")] if counts else []
     )
 
 
 _NUMBERS: Final = re.compile(r"\[\n\s+((?:-?\d+,\n\s+)*-?\d+)\n\s+\]")
 _DAYS: Final = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # 0 and 7 are both Sunday
-_TOLD: Final = {
+_KNOWN_KEYS: Final = {
     "title", "description", "timezone", "duration", "openHours", "videoConferencing",
     "videoConferencingProvider", "location",
 }  # fmt: skip
 
 
 def facts(group: GroupView) -> list[tuple[str, str]]:
-    """Label and text of everything that a group's templates say, the usual things first."""
+    """Return everything that a group's templates say, as labels and texts, the usual keys first."""
     meeting = group.meeting_configuration
-    told = [
+    known = [
         ("Meets", "; ".join(_person(person) for person in group.meeting_participants)),
         ("Length", _minutes(meeting.get("duration"))),
         ("Offered times", _hours(meeting.get("openHours"))),
@@ -118,23 +118,25 @@ def facts(group: GroupView) -> list[tuple[str, str]]:
         ("Where", _where(meeting)),
         ("Text", _text(meeting.get("description"))),
     ]
-    others = [(_label(key), _text(value)) for key, value in meeting.items() if key not in _TOLD]
-    return [(label, text) for label, text in [*told, *others] if text]
+    others = [
+        (_label(key), _text(value)) for key, value in meeting.items() if key not in _KNOWN_KEYS
+    ]
+    return [(label, text) for label, text in [*known, *others] if text]
 
 
 def heading(group: GroupView) -> str:
-    """The meeting's title, else the template's name."""
+    """Return the meeting's title, else the template's name."""
     return _text(group.meeting_configuration.get("title")) or group.meeting or group.campaign
 
 
 def pretty(value: Json) -> str:
-    """JSON as a person reads it, lists of numbers in one line."""
+    """Return indented JSON with lists of numbers on one line."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def contact(body: Mapping[str, Json]) -> list[tuple[str, str]]:
-    """Whom an example's body is for."""
+    """Return the person in the request body of an example, as labels and texts."""
     name = " ".join(_text(body.get(key)) for key in ("firstName", "lastName"))
     found = [
         ("To", name.strip()),
@@ -145,7 +147,7 @@ def contact(body: Mapping[str, Json]) -> list[tuple[str, str]]:
 
 
 def _text(value: Json) -> str:
-    """Any value in a line."""
+    """Return any value as one line."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -156,7 +158,7 @@ def _text(value: Json) -> str:
 
 
 def _label(key: str) -> str:
-    """`bufferMinutes` as `Buffer minutes`."""
+    """Return `bufferMinutes` as `Buffer minutes`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key).replace("_", " ")
     return words[:1].upper() + words[1:].lower()
 
@@ -173,14 +175,14 @@ def _where(meeting: Mapping[str, Json]) -> str:
 
 
 def _person(person: Mapping[str, Json]) -> str:
-    """Name, address and part of a participant."""
+    """Return name, address and role of a participant."""
     name, email = _text(person.get("name")), _text(person.get("email"))
-    said = f"{name} ({email})" if name and email else name or email or "somebody without a name"
-    return f"{said}, organizer" if person.get("isOrganizer") is True else said
+    label = f"{name} ({email})" if name and email else name or email or "somebody without a name"
+    return f"{label}, organizer" if person.get("isOrganizer") is True else label
 
 
 def _hours(value: Json) -> str:
-    """Opening hours: `Mon-Fri 09:00-17:00`."""
+    """Return opening hours in words: `Mon-Fri 09:00-17:00`."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return _text(value)
     return "; ".join(_opening(item) if isinstance(item, Mapping) else _text(item) for item in value)
@@ -202,7 +204,7 @@ def _opening(item: Mapping[str, Json]) -> str:
     return f"{named} {start}\u2013{end}" + (f" {zone}" if zone else "")
 
 
-# How much of everything is shown: all of it together stays under 5 MB, whatever is in the cells.
+# Limits that keep the page under 5 MB, whatever the cells hold.
 _TASKS: Final = 60
 _ROWS: Final = 100
 _GROUPS: Final = 60
@@ -216,19 +218,19 @@ _NAMED: Final = 3
 _QUOTED: Final = re.compile(r"`([^`]+)`")
 
 
-def write(view: PlanView, path: Path) -> None:
-    """Writes the page, UTF-8; it stays under 5 MB and says what it leaves out.
+def write_page(view: PlanView, path: Path) -> None:
+    """Write the page, UTF-8; it stays under 5 MB and says what it leaves out.
 
     Raises:
         ImporterError: the file cannot be written.
     """
-    with replacing(path) as out:
+    with replace_file(path) as out:
         for part in environment().get_template("plan.html.j2").generate(**_page(view)):
             out.write(part)
 
 
 def environment() -> Environment:
-    """Escapes everything, and fails on a name that does not exist."""
+    """Return the template environment: it escapes everything, and unknown names are errors."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -237,18 +239,18 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, counted=counted, plain=plain, size=size, said=_said, places=_places
+        number=number, counted=quantity, plain=plain, size=size, message=_message, places=_places
     )
     return environment
 
 
-def _said(text: str) -> Markup:
-    """A message with what it quotes in backticks as code; everything in it is escaped first."""
+def _message(text: str) -> Markup:
+    """Return a message, escaped, with its backticks turned into code elements."""
     return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(plain(text, 400)))))  # noqa: S704 (escaped)
 
 
 def _page(view: PlanView) -> dict[str, object]:
-    """Everything that the template names."""
+    """Return the variables of the template."""
     tables = rejected_tables(view.plan)
     tidied, tidied_total = changes(view.plan)
     fix, check = _tasks(view, Severity.ERROR), _tasks(view, Severity.WARNING)
@@ -277,7 +279,7 @@ def _page(view: PlanView) -> dict[str, object]:
         "positions": {file.name: position for position, file in enumerate(view.files)},
         "shares": shares(view.counts),
         "sections": sections,
-        "notes": [task for task in view.of(Severity.INFO) if not task.total][:_TASKS],
+        "notes": [task for task in view.tasks_of(Severity.INFO) if not task.total][:_TASKS],
         "causes": bars,
         "group_bars": group_bars(view.groups, len(groups)),
         "tables": tables,
@@ -297,10 +299,10 @@ _Part = dict[str, Any]
 
 
 def _fitting(parts: Iterator[_Part], budget: int) -> list[_Part]:
-    """The first parts that take no more than so many bytes of the page together."""
+    """Return the first parts that fit into `budget` bytes of the page."""
     found = []
     for part in parts:
-        budget -= weight(json.dumps(part, default=str, ensure_ascii=False))
+        budget -= html_size(json.dumps(part, default=str, ensure_ascii=False))
         if budget < 0:
             break
         found.append(part)
@@ -308,7 +310,7 @@ def _fitting(parts: Iterator[_Part], budget: int) -> list[_Part]:
 
 
 def _group(group: GroupView) -> _Part:
-    """A group in words, and as it stands."""
+    """Return a group in words, and its templates as JSON."""
     parts = (group.meeting_participants, group.meeting_configuration)
     names = (("Campaign", group.campaign), ("Meeting", group.meeting))
     return {
@@ -324,7 +326,7 @@ def _group(group: GroupView) -> _Part:
 
 
 def _file(file: FileView) -> _Part:
-    """A file and how it was understood."""
+    """Return a file and how it was read."""
     columns = [(plain(h, 60), column.replace("_", " ")) for h, column in file.columns.items()]
     return {
         "name": plain(file.name, 200),
@@ -332,7 +334,7 @@ def _file(file: FileView) -> _Part:
         "ready": file.ready,
         "rejected": file.rejected,
         "size": file.size,
-        "how": plain(read_as(file.encoding, file.delimiter, file.sheet, file.header_row)),
+        "how": plain(file_format(file.encoding, file.delimiter, file.sheet, file.header_row)),
         "columns": columns[:_HEADERS],
         "extra": [plain(header, 60) for header in file.extra][:_HEADERS],
         "ignored": [plain(header, 60) for header in file.ignored][:_HEADERS],
@@ -342,16 +344,16 @@ def _file(file: FileView) -> _Part:
 
 
 def _cut(text: str) -> str:
-    """A long text, with how much of it is left out."""
+    """Cut a long text, and say how much is left out."""
     if len(text) <= _TEXT:
         return text
     return f"{text[:_TEXT]}\n… and {len(text) - _TEXT:,} more characters"
 
 
 def _places(task: Task) -> tuple[list[tuple[str, int, tuple[int, ...], int]], int]:
-    """File, its position, first rows and number of rows, for some files; how many files are left.
+    """Return name, position, first rows and row count of the first files, and how many are left.
 
-    No more than `_ROWS` rows of a task are named in all.
+    At most `_ROWS` rows of a task are named in all.
     """
     room = _ROWS
     found = []
@@ -365,7 +367,7 @@ def _places(task: Task) -> tuple[list[tuple[str, int, tuple[int, ...], int]], in
 
 
 def _tasks(view: PlanView, severity: Severity) -> list[tuple[str, Task]]:
-    """The tasks of a severity with the anchors that the chart leads to."""
+    """Return the tasks of a severity with the anchors that the chart links to."""
     return [
         (f"task-{position}", task)
         for position, task in enumerate(view.tasks)

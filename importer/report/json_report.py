@@ -1,4 +1,4 @@
-"""The published JSON of `check` and `results`, version 1: streamed, complete, never cut."""
+"""The published JSON of `check` and `results`, version 1: streamed and complete."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 
 
-def write_plan(view: PlanView, out: TextIO) -> None:
-    """Writes a plan as DESIGN's JSON of `check`: the same keys in the same order, UTF-8 text.
+def write_plan_json(view: PlanView, out: TextIO) -> None:
+    """Write a plan as the JSON of `check`, UTF-8 text.
 
-    The problems are written in batches, so that a million of them need no memory of their own.
+    Problems are written in batches, so that a million of them need little memory.
     """
     counts = view.counts
     _write(
@@ -65,11 +65,11 @@ def write_plan(view: PlanView, out: TextIO) -> None:
     )
 
 
-def write_results(view: RunView, out: TextIO) -> None:
-    """Writes what became of every row of a run, the same way: `run`, `totals`, `outcomes`.
+def write_run_json(view: RunView, out: TextIO) -> None:
+    """Write the result of every row of a run: `run`, `totals`, `outcomes`.
 
     An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message` and
-    `attempted_at` (ISO 8601, UTC, or null where no request left).
+    `attempted_at` (ISO 8601, UTC; null if no request was made).
     """
     rows = view.outcomes
     batches = (
@@ -98,7 +98,6 @@ def write_results(view: RunView, out: TextIO) -> None:
 
 
 def _source(file: FileView) -> dict[str, Json]:
-    """One file of a plan."""
     return {
         "name": file.name,
         "sha256": file.sha256,
@@ -115,7 +114,7 @@ def _source(file: FileView) -> dict[str, Json]:
 def _write(
     out: TextIO, head: Mapping[str, Json], name: str, batches: Iterable[pl.DataFrame]
 ) -> None:
-    """An object whose last key is a list of the rows of all frames, a line for each."""
+    """Write an object whose last key, `name`, lists the rows of all frames, one line each."""
     opening = json.dumps(head, ensure_ascii=False, indent=2)
     out.write(f'{opening[: opening.rindex("}")].rstrip()},\n  "{name}": [')
     first = True

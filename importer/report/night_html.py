@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from importer.report.atomic_file import replacing
+from importer.report.atomic_file import replace_file
 from importer.report.formatting import elapsed
 from importer.report.html import environment
 from importer.report.night_report import ENDING_MEANING, FileEnding, rows_in_words
-from importer.report.outcomes import MEANING
+from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def _shares(night: NightReport) -> list[NightShare]:
     rows = night.rows
     return [
         NightShare(_PARTS.get(word, "done"), rows[word], word.replace("-", " "))
-        for word in MEANING
+        for word in OUTCOME_MEANING
         if rows[word]
     ]
 
@@ -73,7 +73,7 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
         return [(label, quote(str(way / place))) for label, place in found]
 
     took = elapsed(night.took_s)
-    with replacing(path) as out:
+    with replace_file(path) as out:
         for part in (
             environment()
             .get_template("night.html.j2")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from importer.report.atomic_file import replacing
+from importer.report.atomic_file import replace_file
 from importer.report.night_report import FileEnding
-from importer.report.outcomes import MEANING
+from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def write_metrics(night: NightReport, path: Path) -> None:
     """Writes the file, whole or not at all; raises ImporterError where it cannot be."""
-    with replacing(path) as out:
+    with replace_file(path) as out:
         out.write(metrics(night))
     path.chmod(0o644)  # the collector runs as somebody else; there is nothing private in it
 
@@ -33,7 +33,7 @@ def _lines(night: NightReport) -> Iterator[str]:
     yield from _gauge(
         "importer_night_rows",
         "Rows of the last night by what became of them.",
-        ((f'outcome="{word}"', rows[word]) for word in MEANING),
+        ((f'outcome="{word}"', rows[word]) for word in OUTCOME_MEANING),
     )
     yield from _gauge(
         "importer_night_problems",

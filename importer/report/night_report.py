@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from importer.errors import EXIT_MEANING, Exit
 from importer.masking import scrub_name
-from importer.report.formatting import counted, elapsed, number, plain, release_command
-from importer.report.outcomes import MEANING
+from importer.report.formatting import elapsed, number, plain, quantity, release_command
+from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,8 +140,8 @@ class NightReport:
         """The night in one sentence."""
         if not self.files:
             return "No file came." if self.exit_code is Exit.OK else "Nothing was imported."
-        created = counted(self.rows["created"], "conversation")
-        said = f"{created} started from {counted(len(self.files), 'file')}"
+        created = quantity(self.rows["created"], "conversation")
+        said = f"{created} started from {quantity(len(self.files), 'file')}"
         worries = [
             f"{count} {ending.value}"
             for ending in (FileEnding.HELD, FileEnding.FAILED, FileEnding.WAITING)
@@ -162,12 +162,12 @@ class NightReport:
             elif file.ending is FileEnding.FAILED:
                 found.append(f"Mend {place} and send it again.")
             elif file.ending is FileEnding.DONE and file.rows.get("rejected"):
-                count = counted(file.rows["rejected"], "row was", "rows were")
+                count = quantity(file.rows["rejected"], "row was", "rows were")
                 found.append(f"{count} rejected in {place}; the rejected rows lie beside it.")
             elif file.ending is FileEnding.WAITING and file.exit_code in _FOR_SOMEBODY:
                 found.append(f"See to what keeps {place} waiting: {file.reason}")
         if self.doubtful_open:
-            count = counted(self.doubtful_open, "submission")
+            count = quantity(self.doubtful_open, "submission")
             found.append(
                 f"{count} may have been accepted: `importer reconcile`, then `importer resolve`."
             )
@@ -257,7 +257,7 @@ def rows_in_words(file: FileReport) -> str:
     """`312 created, 4 rejected`, in the order of reports; empty where nothing was read."""
     return ", ".join(
         f"{number(file.rows[word])} {word.replace('-', ' ')}"
-        for word in MEANING
+        for word in OUTCOME_MEANING
         if file.rows.get(word)
     )
 

@@ -1,4 +1,4 @@
-"""What became of the rows of a run, as a frame: one line per row read, one word per row."""
+"""Outcomes: the result of every row of a run, as a frame with one line per row read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.model import RowStatus, State
-from importer.report.tasks import DO
+from importer.report.tasks import INSTRUCTIONS
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from importer.ledger.records import RowOutcome
 
-MEANING: Final = {
+OUTCOME_MEANING: Final = {
     "created": "a conversation was started",
-    "duplicate": "the service has this conversation already",
+    "duplicate": "the API already has this conversation",
     "rejected": "not accepted; nobody was contacted",
-    "doubtful": "may have been sent; left alone until it is known",
+    "doubtful": "may have been sent; not sent again until that is known",
     "unsent": "could not be sent; nobody was contacted",
     "planned": "not sent yet",
     "duplicate-in-file": "the same person as an earlier row",
-    "already-imported": "dealt with by an earlier run",
+    "already-imported": "imported by an earlier run",
 }
-"""Every word that a row of a run can end with, in the order of reports, and what it means."""
+"""Status of a row of a run -> what it means, in the order of reports."""
 
 OUTCOMES: Final = pl.Schema(
     {
@@ -43,7 +43,7 @@ OUTCOMES: Final = pl.Schema(
 )
 
 MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
-"""How the time of an attempt is written: ISO 8601, UTC."""
+"""Format of the time of an attempt: ISO 8601, UTC."""
 
 _CHUNK: Final = 50_000
 _KNOWN: Final = frozenset(code.value for code in Code)
@@ -53,17 +53,17 @@ _LEFT_OUT: Final = {
     RowStatus.ALREADY_IMPORTED: "already-imported",
 }
 _REASONS: Final = {
-    RowStatus.REJECTED: "The row has a fault; check the file to see it.",
-    RowStatus.DUPLICATE: "The same person stands in an earlier row.",
-    RowStatus.ALREADY_IMPORTED: "The person was dealt with by an earlier run.",
+    RowStatus.REJECTED: "The row has an error; check the file to see it.",
+    RowStatus.DUPLICATE: "The person is in an earlier row.",
+    RowStatus.ALREADY_IMPORTED: "The person was imported by an earlier run.",
 }
 
 
-def outcomes(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:
-    """The frame of `OUTCOMES`, in the order given.
+def outcome_frame(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:
+    """Return the frame of `OUTCOMES`, in the order given.
 
     Args:
-        rows: of the ledger.
+        rows: from the ledger.
         files: names of the run's files; `RowOutcome.source` is a position in it.
     """
     rest = iter(rows)
@@ -75,29 +75,31 @@ def outcomes(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:
 
 
 def _line(row: RowOutcome, file: str) -> tuple[object, ...]:
-    """One row in the columns of `OUTCOMES`."""
+    """Return one row in the columns of `OUTCOMES`."""
     place = (row.source, row.row, file)
     if row.status is RowStatus.READY:
         state = State.PLANNED if row.state is None else row.state
         status = State.DOUBTFUL if state is State.SENDING else state
-        said = (status.value, row.conversation_id, row.code, row.message)
-        return (*place, *said, row.attempted_at)
+        outcome = (status.value, row.conversation_id, row.code, row.message)
+        return (*place, *outcome, row.attempted_at)
     code, reason = _why(row)
     return (*place, _LEFT_OUT[row.status], row.conversation_id, code, reason, row.attempted_at)
 
 
 def _why(row: RowOutcome) -> tuple[str, str]:
-    """First code of a row that was left out before sending, and what to do about all of them."""
+    """Return the first code of a row that was not sent, and what to do about all its codes."""
     known = [Code(code) for code in row.codes.split() if code in _KNOWN]
     faults = [code for code in known if WORDS[code].severity is Severity.ERROR]
     codes = faults if row.status is RowStatus.REJECTED and faults else known
     first = codes[0].value if codes else ""
     if row.status is RowStatus.REJECTED and codes:
-        return first, "; ".join(DO[code].replace("{label}", "the value") for code in codes) + "."
+        return first, "; ".join(
+            INSTRUCTIONS[code].replace("{label}", "the value") for code in codes
+        ) + "."
     return first, _REASONS[row.status]
 
 
 def totals(frame: pl.DataFrame) -> dict[str, int]:
-    """How many rows ended with each word, in the order of `MEANING`; zeros are there too."""
+    """Count the rows of each status, in the order of `OUTCOME_MEANING`, zeros included."""
     found = dict(frame.group_by("status").len().iter_rows())
-    return {status: found.get(status, 0) for status in MEANING}
+    return {status: found.get(status, 0) for status in OUTCOME_MEANING}

@@ -1,4 +1,4 @@
-"""Rejected rows with the message at the cell, and the automatic changes; as many as fit a page."""
+"""Rejected rows with messages at their cells, and automatic changes, limited to fit a page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import polars as pl
 
 from importer.model import RowStatus
 from importer.problems import with_words
-from importer.report.export import originals
-from importer.report.formatting import plain, weight
+from importer.report.export import original_cells
+from importer.report.formatting import html_size, plain
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 ROWS: Final = 500
-"""Rejected rows that a page shows at most."""
+"""Most rejected rows that a page shows."""
 
 CHANGES: Final = 500
-"""Automatic changes that a page shows at most."""
+"""Most automatic changes that a page shows."""
 
 _COLUMNS: Final = 60
 _CELL: Final = 120
-_BUDGET: Final = 1_300_000  # bytes of all tables, so that huge cells do not make a huge page
+_BUDGET: Final = 1_300_000  # bytes of all tables, because huge cells must not make a huge page
 _CHANGES_BUDGET: Final = 400_000
-_MARKUP: Final = 50  # bytes that a cell costs whatever is in it
+_MARKUP: Final = 50  # bytes of an empty cell
 _BECAME: Final = re.compile(r"`(.*)` -> `(.*)`", re.DOTALL)
 _CHANGED: Final = (Code.VALUE_CHANGED.value, Code.NAME_SPLIT.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A message at a cell; an error kept the row out."""
+    """A message at a cell: an error, which rejects the row, or a warning."""
 
     message: str
     error: bool
@@ -46,7 +46,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell as it came, cut, and what is wrong with it."""
+    """A cell as it was read, cut to a limit, with its messages."""
 
     value: str
     notes: tuple[Note, ...] = ()
@@ -54,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that was kept out: what is wrong with the whole row, and its cells."""
+    """A rejected row: messages about the whole row, and its cells."""
 
     row: int
     notes: tuple[Note, ...]
@@ -68,8 +68,8 @@ class RejectedTable:
     Attributes:
         position: of the file in the run.
         headers: of the cells.
-        hidden: columns without any problem that found no room.
-        total: rejected rows of the file in all.
+        hidden: number of columns without a problem that are not shown.
+        total: number of rejected rows of the file.
     """
 
     file: str
@@ -82,7 +82,7 @@ class RejectedTable:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value that was tidied by itself."""
+    """A value that the importer changed."""
 
     file: str
     row: int
@@ -92,7 +92,7 @@ class Change:
 
 
 def rejected_tables(plan: Plan) -> tuple[RejectedTable, ...]:
-    """One for each file that has rejected rows; `ROWS` rows and a bounded number of characters."""
+    """Return a table for each file with rejected rows: at most `ROWS` rows and `_BUDGET` bytes."""
     rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value)
     shown = rejected.head(ROWS)
     notes = _notes(plan, shown)
@@ -105,7 +105,7 @@ def rejected_tables(plan: Plan) -> tuple[RejectedTable, ...]:
         here = shown.filter(pl.col(SOURCE) == position).select(ROW)
         noted = {name for key, found in notes.items() if key[0] == position for name in found}
         names = _columns(table, noted)
-        cells = originals(table).join(here, on=ROW, how="semi", maintain_order="left")
+        cells = original_cells(table).join(here, on=ROW, how="semi", maintain_order="left")
         rows = []
         for row, *values in cells.select(ROW, *names).iter_rows():
             line = _row(row, values, names, notes.get((position, row), {}))
@@ -124,14 +124,14 @@ _Notes = dict[tuple[int, int], dict[str | None, list[Note]]]
 
 
 def _notes(plan: Plan, rows: pl.DataFrame) -> _Notes:
-    """Errors and warnings of some rows by file and row, then by header; None for the whole row."""
+    """Return errors and warnings by file and row, then by header; None is the whole row."""
     wanted = plan.problems.filter(pl.col("severity") != Severity.INFO.value).join(
         rows, on=[SOURCE, ROW], how="semi", maintain_order="left"
     )
     found: _Notes = {}
     for source, row, header, message, severity in (
         with_words(wanted, plan.tables)
-        .sort("severity", maintain_order=True)  # "error" stands before "warning"
+        .sort("severity", maintain_order=True)  # "error" comes before "warning"
         .select(SOURCE, ROW, "header", "message", "severity")
         .iter_rows()
     ):
@@ -141,8 +141,8 @@ def _notes(plan: Plan, rows: pl.DataFrame) -> _Notes:
 
 
 def _columns(table: Table, noted: set[str | None]) -> list[str]:
-    """The headers to show: all where there is room, else those with notes and those we know."""
-    every = originals(table).columns[1:]
+    """Return the headers to show: all if they fit, else those with notes and the known ones."""
+    every = original_cells(table).columns[1:]
     if len(every) <= _COLUMNS:
         return every
     first = [name for name in every if name in noted]
@@ -157,7 +157,7 @@ def _row(
     names: Sequence[str],
     notes: Mapping[str | None, list[Note]],
 ) -> RejectedRow:
-    """One row with its messages; one at a column that is not shown is about the whole row."""
+    """Return one row; messages of columns that are not shown go to the whole row."""
     cells = tuple(
         Cell(plain(value or "", _CELL), tuple(notes.get(name, ())))
         for name, value in zip(names, values, strict=True)
@@ -167,23 +167,24 @@ def _row(
 
 
 def _cost(line: RejectedRow) -> int:
-    """Bytes of a row in the page, about."""
+    """Estimate the bytes of a row in the page."""
     cells = (Cell("", line.notes), *line.cells)
     return sum(
-        _MARKUP * (1 + len(cell.notes)) + weight(cell.value, *(note.message for note in cell.notes))
+        _MARKUP * (1 + len(cell.notes))
+        + html_size(cell.value, *(note.message for note in cell.notes))
         for cell in cells
     )
 
 
 def changes(plan: Plan) -> tuple[tuple[Change, ...], int]:
-    """The first `CHANGES` automatic changes, or as many as fit, and how many there are."""
+    """Return the first automatic changes, as many as fit, and the number of all changes."""
     changed = plan.problems.filter(pl.col("code").is_in(_CHANGED) & pl.col(ROW).is_not_null())
     first = with_words(changed.head(CHANGES), plan.tables)
     budget = _CHANGES_BUDGET
     found = []
     for line in first.select("source", ROW, "header", "column", "value", "detail").iter_rows():
         change = _change(line)
-        budget -= _MARKUP * 5 + weight(change.file, change.header, change.before, change.after)
+        budget -= _MARKUP * 5 + html_size(change.file, change.header, change.before, change.after)
         if budget < 0:
             break
         found.append(change)
@@ -191,7 +192,7 @@ def changes(plan: Plan) -> tuple[tuple[Change, ...], int]:
 
 
 def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
-    """One change; the detail says what the value has become."""
+    """Return one change; the detail of the problem holds the new value."""
     file, row, header, column, value, detail = line
     spelled = _BECAME.fullmatch(detail)
     before, after = spelled.groups() if spelled else (value, detail)

@@ -1,4 +1,4 @@
-"""Problems become tasks: one for each cause, with the rows that it concerns."""
+"""Tasks: the problems of a plan, one task for each cause, with the rows that it concerns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.problems import SCHEMA, in_words
-from importer.report.formatting import counted
+from importer.report.formatting import quantity
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from importer.model import Problem, Table
 
 EXAMPLES: Final = 5
-"""Problems of a task that are shown with their values."""
+"""Number of problems of a task that are shown with their values."""
 
 ROWS_NAMED: Final = 200
-"""Row numbers of a task that are kept per file."""
+"""Number of rows of a task that are kept for each file."""
 
-DO: Final[Mapping[Code, str]] = MappingProxyType(
+INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
     {
         Code.FILE_MISSING: "Correct the name of the file",
         Code.FILE_UNREADABLE: "Save the file again",
@@ -83,7 +83,7 @@ DO: Final[Mapping[Code, str]] = MappingProxyType(
         Code.OPTED_OUT: "Remove people who have opted out",
     }
 )
-"""What to do about each code, as the beginning of `... in 12 rows`; `{label}` names the column."""
+"""Code -> what to do, the beginning of `... in 12 rows`; `{label}` names the column."""
 
 _RANK: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _CAUSE: Final = ["severity", "whole", "code", "column"]
@@ -92,8 +92,8 @@ _Cause = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RowsOf:
-    """The rows of one file that a task concerns: the first `ROWS_NAMED`, and how many in all."""
+class TaskRows:
+    """The rows of one file that a task concerns: the first `ROWS_NAMED` and the total."""
 
     file: str
     position: int
@@ -108,12 +108,12 @@ class Task:
     Attributes:
         code: the cause.
         severity: an error keeps its rows out.
-        column: canonical column or placeholder name, or None for whole rows or files.
-        label: what a reader calls the column; empty where there is none.
+        column: canonical column or placeholder name; None for whole rows or files.
+        label: the name of the column for a reader; empty if there is no column.
         do: what to do, without the rows: `Correct the phone number`.
         fix: how, in a sentence.
-        count: how many problems.
-        total: how many rows; 0 where it concerns whole files.
+        count: number of problems.
+        total: number of rows; 0 if the task concerns whole files.
         where: the rows, file by file.
         examples: the first problems.
     """
@@ -126,30 +126,32 @@ class Task:
     fix: str
     count: int
     total: int
-    where: tuple[RowsOf, ...]
+    where: tuple[TaskRows, ...]
     examples: tuple[Problem, ...]
 
     @property
     def message(self) -> str:
-        """What is wrong, where it is the same for every row; else empty."""
-        said = {problem.message for problem in self.examples}
+        """The message that all rows share; empty if their messages differ."""
+        messages = {problem.message for problem in self.examples}
         varies = "{detail}" in WORDS[self.code].message and self.count > len(self.examples)
-        return "" if varies or len(said) > 1 else said.pop()
+        return "" if varies or len(messages) > 1 else messages.pop()
 
     @property
     def title(self) -> str:
-        """What to do and in how many rows or files: `Correct the phone number in 12 rows`."""
+        """What to do, with the number of rows or files: `Correct the phone number in 12 rows`."""
         if self.total:
-            return f"{self.do} in {counted(self.total, 'row')}"
+            return f"{self.do} in {quantity(self.total, 'row')}"
         if len(self.where) == 1:
             return f"{self.do}: {self.where[0].file}"
-        return f"{self.do} in {counted(len(self.where), 'file')}"
+        return f"{self.do} in {quantity(len(self.where), 'file')}"
 
 
 def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
-    """The tasks of a problem frame: errors first, whole files first, then by number of rows."""
+    """Return the tasks of a problem frame: errors first, whole files first, then the largest."""
     frame = problems.with_columns(pl.col(ROW).is_null().alias("whole")).with_row_index(_INDEX)
-    where = frame.group_by([*_CAUSE, SOURCE], maintain_order=True).agg(  # the one look at them all
+    where = frame.group_by(
+        [*_CAUSE, SOURCE], maintain_order=True
+    ).agg(  # one pass over all problems
         pl.len(),
         pl.col(ROW).drop_nulls().unique(maintain_order=True).head(ROWS_NAMED).alias("rows"),
         pl.col(ROW).drop_nulls().n_unique().alias("total"),
@@ -160,10 +162,10 @@ def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
     firsts = firsts.group_by(_CAUSE, maintain_order=True).head(EXAMPLES)
     examples = frame[firsts[_INDEX]]
     where = where.sort(SOURCE, maintain_order=True)
-    rows_of: dict[_Cause, list[RowsOf]] = {}
+    rows_of: dict[_Cause, list[TaskRows]] = {}
     for source, rows, total, *cause in where.select(SOURCE, "rows", "total", *_CAUSE).iter_rows():
         name = tables[source].source.name
-        rows_of.setdefault(tuple(cause), []).append(RowsOf(name, source, tuple(rows), total))
+        rows_of.setdefault(tuple(cause), []).append(TaskRows(name, source, tuple(rows), total))
     shown: dict[_Cause, list[Problem]] = {}
     first = in_words(examples.select(SCHEMA.names()), tables)
     for key, problem in zip(examples.select(_CAUSE).iter_rows(), first, strict=True):
@@ -186,8 +188,7 @@ def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
     )
 
 
-def _task(count: int, where: Sequence[RowsOf], examples: Sequence[Problem]) -> Task:
-    """One task from what was counted."""
+def _task(count: int, where: Sequence[TaskRows], examples: Sequence[Problem]) -> Task:
     first = examples[0]
     label = _label(first.column, [problem.header for problem in examples])
     return Task(
@@ -195,7 +196,7 @@ def _task(count: int, where: Sequence[RowsOf], examples: Sequence[Problem]) -> T
         severity=first.severity,
         column=first.column,
         label=label,
-        do=DO[first.code].replace("{label}", label or "the value"),
+        do=INSTRUCTIONS[first.code].replace("{label}", label or "the value"),
         fix=WORDS[first.code].fix,
         count=count,
         total=sum(rows.total for rows in where),
@@ -205,7 +206,7 @@ def _task(count: int, where: Sequence[RowsOf], examples: Sequence[Problem]) -> T
 
 
 def _label(column: str | None, headers: Sequence[str | None]) -> str:
-    """What the files call a column where they agree, else its own name in words."""
+    """Return the header of a column if all files agree on it, else its canonical name."""
     named = {header for header in headers if header}
     if len(named) == 1:
         return f"“{named.pop()}”"

@@ -1,4 +1,4 @@
-"""The few shapes that terminal reports are made of."""
+"""The summary of a plan on a terminal, and the shapes that terminal reports are made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.masking import mask, scrub
-from importer.report.formatting import counted, listed, number, plain, read_as
+from importer.report.formatting import file_format, number, number_list, plain, quantity
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:
@@ -25,39 +25,36 @@ if TYPE_CHECKING:
     from importer.report.view import PlanView
 
 
-def indented(what: RenderableType, by: int = 2) -> RenderableType:
-    """The same, moved to the right; no spaces are added after it."""
+def indent(what: RenderableType, by: int = 2) -> RenderableType:
+    """Indent a renderable without padding it on the right."""
     return Padding(what, (0, 0, 0, by), expand=False)
 
 
 def section(heading: str, style: str = "bold") -> tuple[RenderableType, RenderableType]:
-    """An empty line and a heading."""
+    """Return an empty line and a heading."""
     return Text(), Text(heading, style=style)
 
 
 def steps(given: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
-    """What to do, each as a sentence and, where there is one, the command on a line of its own."""
+    """Yield what to do: each a sentence and, if there is one, its command on a line of its own."""
     for sentence, command in given:
         grid = Table.grid(padding=(0, 1))
         said = Text(sentence)
         if command:
             said.append("\n").append(command, style="cyan")
         grid.add_row(Text("-"), said)
-        yield indented(grid)
+        yield indent(grid)
 
 
-def pasted(command: str) -> Iterator[RenderableType]:
-    """A command on one line of its own, which only the terminal folds; nothing where it is empty.
-
-    It has to be printed without cropping.
-    """
+def command_line(command: str) -> Iterator[RenderableType]:
+    """Yield a command on one line that only the terminal folds; print it without cropping."""
     if command:
         line = Text("    ", no_wrap=True, overflow="ignore")
         yield line.append(command, style="cyan")
 
 
-def listing(*headers: str, numbers: frozenset[str] = frozenset()) -> Table:
-    """A table with nothing but a line under its header; the columns of `numbers` end flush."""
+def plain_table(*headers: str, numbers: frozenset[str] = frozenset()) -> Table:
+    """Return a table with a line under its header; the columns in `numbers` align right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)
     for header in headers:
         table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
@@ -68,7 +65,7 @@ _EXAMPLES: Final = 3
 _LISTED: Final = 20
 _FILES_NAMED: Final = 3
 _QUOTING: Final = frozenset({Code.VALUE_CHANGED, Code.NAME_SPLIT})
-"""What these say after the colon is the cell again."""
+"""The message of these codes repeats the cell after its colon."""
 
 _HEADINGS: Final = (
     (Severity.ERROR, "To fix", "bold red"),
@@ -80,18 +77,18 @@ _HEADINGS: Final = (
 def print_plan(
     console: Console, view: PlanView, *, show_values: bool = False, steps: bool = True
 ) -> None:
-    """Prints `plan_text` with an empty line before and after it."""
+    """Print `plan_text` with an empty line before and after it."""
     text = plan_text(view, show_values=show_values, next_steps=steps)
     console.print(Text(), text, Text(), sep="\n")
 
 
 def plan_text(view: PlanView, *, show_values: bool = False, next_steps: bool = True) -> Group:
-    """What a run would do, the tasks, the groups, the files, and what to do next.
+    """Return what a run would do, the tasks, the groups, the files, and what to do next.
 
     Args:
         view: of the plan.
-        show_values: phones, e-mails and names as they stand; masked without it.
-        next_steps: say what to do next; nothing where it is being done.
+        show_values: show phones, e-mails and names unmasked.
+        next_steps: add what to do next.
     """
     parts: list[RenderableType] = [
         Text(view.headline, style="bold"),
@@ -99,14 +96,14 @@ def plan_text(view: PlanView, *, show_values: bool = False, next_steps: bool = T
     ]
     several = len(view.files) > 1
     for severity, heading, style in _HEADINGS:
-        found = view.of(severity)
+        found = view.tasks_of(severity)
         if not found:
             continue
         parts += section(heading, style)
         for task in found[:_LISTED]:
             parts += _task(task, several=several, show_values=show_values)
         if len(found) > _LISTED:
-            parts.append(indented(Text(f"and {counted(len(found) - _LISTED, 'more cause')}.")))
+            parts.append(indent(Text(f"and {quantity(len(found) - _LISTED, 'more cause')}.")))
     if view.groups:
         parts += [*section("Groups"), _groups(view)]
     parts += [*section("Files"), _files(view)]
@@ -117,38 +114,38 @@ def plan_text(view: PlanView, *, show_values: bool = False, next_steps: bool = T
 
 
 def _task(task: Task, *, several: bool, show_values: bool) -> Iterator[RenderableType]:
-    """The task in a line, its rows, its first rows with what is wrong, and how to fix it."""
+    """Yield a task: its title with its rows, its first problems, and how to fix them."""
     scattered = len(task.where) > 1
     title = Text(plain(task.title, 200), style="bold")
     if task.total and not scattered:
-        rows = listed(task.where[0].rows, task.total)
+        rows = number_list(task.where[0].rows, task.total)
         file = f" of {plain(task.where[0].file, 40)}" if several else ""
         title.append(f"{file}: {rows}", style="not bold")
-    yield indented(title)
+    yield indent(title)
     if task.total and scattered:
         for where in task.where[:_LISTED]:
-            yield indented(Text(f"{plain(where.file)}: {listed(where.rows, where.total)}"), 4)
+            yield indent(Text(f"{plain(where.file)}: {number_list(where.rows, where.total)}"), 4)
     if task.severity is not Severity.INFO or not task.total:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, style="dim")
         for problem in task.examples[:_EXAMPLES]:
             place = _place(problem, scattered=scattered)
-            grid.add_row(place, _said(problem, show_values=show_values))
-        yield indented(grid, 4)
+            grid.add_row(place, _describe(problem, show_values=show_values))
+        yield indent(grid, 4)
     if task.fix.rstrip(".") != task.do:
-        yield indented(Text(task.fix, style="dim"), 4)
+        yield indent(Text(task.fix, style="dim"), 4)
 
 
 def _place(problem: Problem, *, scattered: bool) -> Text:
-    """Where a problem is: its row, and its file where the task has several."""
+    """Return where a problem is: its row, and its file if the task concerns several."""
     if problem.row is None:
         return Text(plain(problem.source, 40))
     row = f"row {problem.row}"
     return Text(f"{plain(problem.source, 30)} {row}" if scattered else row)
 
 
-def _said(problem: Problem, *, show_values: bool) -> Text:
-    """Header, value and message of a problem in one line; the value masked where personal."""
+def _describe(problem: Problem, *, show_values: bool) -> Text:
+    """Return header, value and message of a problem in one line; personal values are masked."""
     text = Text()
     if problem.header:
         text.append(f"{plain(problem.header, 40)} ")
@@ -162,8 +159,8 @@ def _said(problem: Problem, *, show_values: bool) -> Text:
 
 
 def _masked_message(problem: Problem) -> str:
-    """The message without the cell's text, whole or in parts."""
-    if problem.row is None:  # it speaks of the file and its headers
+    """Return the message with the text of the cell masked."""
+    if problem.row is None:  # it is about the file and its headers
         return problem.message
     if problem.code in _QUOTING:
         return f"{problem.message.partition(':')[0]}."
@@ -174,14 +171,14 @@ def _masked_message(problem: Problem) -> str:
 
 
 def _groups(view: PlanView) -> RenderableType:
-    """A line for each campaign and pair of templates, with how many groups have it."""
+    """Return a line for each campaign and pair of templates, with its number of groups."""
     merged: dict[tuple[str, str, str], tuple[int, int]] = {}
     for group in view.groups:
         names = (group.campaign, group.meeting, group.participants)
         groups, rows = merged.get(names, (0, 0))
         merged[names] = (groups + 1, rows + group.rows)
     numbers = ("groups", "rows")
-    table = listing("campaign", "meeting", "participants", *numbers, numbers=frozenset(numbers))
+    table = plain_table("campaign", "meeting", "participants", *numbers, numbers=frozenset(numbers))
     lines = list(merged.items())
     for names, counts in lines[:_LISTED]:
         table.add_row(*(Text(plain(name)) for name in names), *(number(count) for count in counts))
@@ -190,49 +187,48 @@ def _groups(view: PlanView) -> RenderableType:
             sum(column) for column in zip(*(c for _, c in lines[_LISTED:]), strict=True)
         )
         table.add_row("and more", "", "", number(groups), number(rows))
-    return indented(table)
+    return indent(table)
 
 
 def _files(view: PlanView) -> RenderableType:
-    """A line for each file."""
     counts = ("rows", "ready", "to fix")
-    table = listing("file", *counts, "read as", numbers=frozenset(counts))
+    table = plain_table("file", *counts, "read as", numbers=frozenset(counts))
     for file in view.files[:_LISTED]:
         table.add_row(
             Text(plain(file.name)),
             *(Text(number(count)) for count in (file.read, file.ready, file.rejected)),
-            Text(plain(read_as(file.encoding, file.delimiter, file.sheet, file.header_row))),
+            Text(plain(file_format(file.encoding, file.delimiter, file.sheet, file.header_row))),
         )
     if len(view.files) > _LISTED:
-        table.add_row(Text(f"and {counted(len(view.files) - _LISTED, 'more file')}"))
-    return indented(table)
+        table.add_row(Text(f"and {quantity(len(view.files) - _LISTED, 'more file')}"))
+    return indent(table)
 
 
 def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
-    """What the person at the terminal can do now, as sentences and commands."""
-    counts, again = view.counts, view.said.again
+    """Yield what the user can do now, as sentences and commands."""
+    counts, flags = view.counts, view.given.text_for
     names = [shlex.quote(plain(file.name, 200)) for file in view.files]
     files = " ".join(names) if len(names) <= _FILES_NAMED else "FILE..."
     if counts.rejected:
         rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
         yield (
             f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
-            f"importer check {files} --rejected to-fix.csv{again('check')}",
+            f"importer check {files} --rejected to-fix.csv{flags('check')}",
         )
     if view.tasks:
-        page = f"importer check {files} --report report.html{again('check')}"
+        page = f"importer check {files} --report report.html{flags('check')}"
         yield "See everything in one page:", page
     if any(task.code is Code.POSSIBLY_SENT for task in view.tasks):
         yield (
-            "Find out whether earlier messages have gone:",
-            f"importer reconcile{again('reconcile')}",
+            "Find out whether earlier messages were sent:",
+            f"importer reconcile{flags('reconcile')}",
         )
     if counts.ready:
         ready = "the ready row" if counts.ready == 1 else f"the {number(counts.ready)} ready rows"
         if view.blocked:
-            skip = f"importer run {files}{again('run')} --on-problems skip"
+            skip = f"importer run {files}{flags('run')} --on-problems skip"
             yield f"Or send {ready} now and leave the others out:", skip
         else:
-            yield f"Send {ready}:", f"importer run {files}{again('run')}"
+            yield f"Send {ready}:", f"importer run {files}{flags('run')}"
     elif not counts.rejected:
         yield "There is nothing to send.", ""

@@ -1,4 +1,4 @@
-"""What reconciliation and refreshing found, on a terminal."""
+"""Runs, nights, results and reconciliation on a terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.text import Text
 from importer.errors import EXIT_MEANING, Exit
 from importer.masking import scrub
 from importer.model import State
-from importer.report.formatting import counted, elapsed, number, plain, release_command
+from importer.report.formatting import elapsed, number, plain, quantity, release_command
 from importer.report.night_report import ENDING_MEANING, FileEnding
-from importer.report.outcomes import MEANING
-from importer.report.terminal import indented, listing, pasted, section, steps
+from importer.report.outcomes import OUTCOME_MEANING
+from importer.report.terminal import command_line, indent, plain_table, section, steps
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def settled_text(settled: ReconcileReport) -> RenderableType:
-    """What the list said of the doubtful ones, and the worklist of those that are still so."""
+    """Return what reconciliation found, and the worklist of what is still doubtful."""
     outcomes = settled.findings.outcomes
     if not outcomes and not settled.doubtful:
         return Text("Nothing is doubtful.")
@@ -50,7 +50,7 @@ def settled_text(settled: ReconcileReport) -> RenderableType:
     if settled.findings.reason:
         parts.append(Text(settled.findings.reason))
     if absent:
-        parts.append(Text("The absent ones can be sent now: importer resume RUN"))
+        parts.append(Text("Those proved absent can be sent now: importer resume RUN"))
     if settled.doubtful:
         parts += section("To settle by hand", "bold yellow")
         parts.append(worklist(settled.doubtful))
@@ -61,18 +61,18 @@ def settled_text(settled: ReconcileReport) -> RenderableType:
 
 
 def refreshed_text(refreshed: RefreshReport) -> RenderableType:
-    """How many conversations have which status now."""
-    table = listing("status", "conversations", numbers=frozenset({"conversations"}))
+    """Return the number of conversations in each status."""
+    table = plain_table("status", "conversations", numbers=frozenset({"conversations"}))
     for status, count in sorted(refreshed.known.items()):
         table.add_row(Text(plain(status)), number(count))
     known = sum(refreshed.known.values())
-    said = f"{number(known)} of {counted(refreshed.asked, 'conversation')} read."
-    return Group(Text(f"{said} {refreshed.reason}".rstrip(), style="bold"), indented(table))
+    summary = f"{number(known)} of {quantity(refreshed.asked, 'conversation')} read."
+    return Group(Text(f"{summary} {refreshed.reason}".rstrip(), style="bold"), indent(table))
 
 
 def worklist(doubtful: Sequence[Doubtful]) -> RenderableType:
-    """Everything that a person needs to find each doubtful row in Popp."""
-    table = listing("run", "file", "row", "person", "campaign", "external id", "sent", "reason")
+    """Return a table with what a person needs to find each doubtful row in Popp."""
+    table = plain_table("run", "file", "row", "person", "campaign", "external id", "sent", "reason")
     for each in doubtful:
         table.add_row(
             Text(each.run),
@@ -84,7 +84,7 @@ def worklist(doubtful: Sequence[Doubtful]) -> RenderableType:
             f"{each.sent_at:%Y-%m-%d %H:%M:%S} UTC",
             Text(plain(scrub(each.message), 200)),
         )
-    return indented(table)
+    return indent(table)
 
 
 _LISTED: Final = 20
@@ -103,19 +103,19 @@ def print_run(
     doubtful: Sequence[Doubtful] = (),
     results: Path | None = None,
 ) -> None:
-    """Prints `run_text` with an empty line before and after it."""
+    """Print `run_text` with an empty line before and after it."""
     console.print(Text(), run_text(view, doubtful=doubtful, results=results), Text(), sep="\n")
 
 
 def run_text(
     view: RunView, *, doubtful: Sequence[Doubtful] = (), results: Path | None = None
 ) -> Group:
-    """What became of the rows, the worklist of doubtful ones, and what to do next.
+    """Return the results of a run, the worklist of doubtful rows, and what to do next.
 
     Args:
         view: of the run.
-        doubtful: what the ledger knows of its doubtful rows.
-        results: the results file that was written, if one was.
+        doubtful: its doubtful rows, from the ledger.
+        results: the results file that was written, if any.
     """
     report, totals = view.report, view.totals
     took = elapsed((report.finished - report.started).total_seconds())
@@ -125,12 +125,12 @@ def run_text(
     ]
     if report.stopped:
         parts.append(Text(f"It stopped early: {plain(report.stopped, 400)}", style="bold yellow"))
-    table = listing("result", "rows", "what it means", numbers=frozenset({"rows"}))
-    for status, meaning in MEANING.items():
+    table = plain_table("result", "rows", "what it means", numbers=frozenset({"rows"}))
+    for status, meaning in OUTCOME_MEANING.items():
         if totals[status]:
             style = _ROW_STYLES.get(status, "")
             table.add_row(Text(status, style=style), number(totals[status]), Text(meaning))
-    parts += [Text(), indented(table)]
+    parts += [Text(), indent(table)]
     if totals["doubtful"]:
         parts += section("To settle by hand if they stay doubtful", "bold yellow")
         parts.append(
@@ -146,19 +146,19 @@ def run_text(
 
 
 def _headline(view: RunView) -> str:
-    """`312 of 340 rows have a conversation`, in the words that fit the numbers."""
+    """Sum up a run: `312 conversations started from 340 rows.`."""
     created, read = view.totals["created"], view.outcomes.height
     if not read:
         return "it had no rows."
     if not created:
         return "no conversation was started."
-    return f"{counted(created, 'conversation')} started from {counted(read, 'row')}."
+    return f"{quantity(created, 'conversation')} started from {quantity(read, 'row')}."
 
 
 def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
-    """The first lines, each with file, row, time and reason."""
+    """Return the first lines with file, row, time and reason."""
     several = len(view.files) > 1
-    table = listing(*(["file"] if several else []), "row", "result", "attempted", "reason")
+    table = plain_table(*(["file"] if several else []), "row", "result", "attempted", "reason")
     for source, row, status, at, message in (
         lines.head(_LISTED).select("source", ROW, "status", "attempted_at", "message").iter_rows()
     ):
@@ -168,47 +168,47 @@ def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
         table.add_row(*file, Text(str(row)), Text(status), Text(when), reason)
     more = lines.height - _LISTED
     if more > 0:
-        table.add_row(Text(f"and {counted(more, 'more row')}"))
-    return indented(table)
+        table.add_row(Text(f"and {quantity(more, 'more row')}"))
+    return indent(table)
 
 
 def _next_steps(view: RunView, results: Path | None) -> Iterator[tuple[str, str]]:
-    """What the person at the terminal can do now, as sentences and commands."""
-    run, totals, again = view.report.run, view.totals, view.said.again
+    """Yield what the user can do now, as sentences and commands."""
+    run, totals, flags = view.report.run, view.totals, view.given.text_for
     if results is not None:
-        yield f"Every row with what became of it is in {results}.", ""
+        yield f"Results: {results}", ""
     else:
-        command = f"importer results {run} --format csv{again('results')} > results.csv"
-        yield "Get every row back with what became of it:", command
+        command = f"importer results {run} --format csv{flags('results')} > results.csv"
+        yield "Get every row with its result:", command
     left = totals["planned"] + totals["unsent"]
     if left:
-        rows = counted(left, "row")
+        rows = quantity(left, "row")
         yield (
-            f"Go on with the {rows} not sent; nobody is contacted twice:",
-            f"importer resume {run}{again('resume')}",
+            f"Send the {rows} not sent yet; nobody is contacted twice:",
+            f"importer resume {run}{flags('resume')}",
         )
     if totals["doubtful"]:
         yield (
-            "Ask the service what became of the doubtful rows:",
-            f"importer reconcile {run}{again('reconcile')}",
+            "Look up the doubtful rows in the API:",
+            f"importer reconcile {run}{flags('reconcile')}",
         )
         yield (
             "Settle one that you looked up yourself:",
-            f"importer resolve {run} ROW --sent ID{again('resolve')}   (or --not-sent)",
+            f"importer resolve {run} ROW --sent ID{flags('resolve')}   (or --not-sent)",
         )
     if totals["rejected"]:
         rows = "row" if totals["rejected"] == 1 else f"{number(totals['rejected'])} rows"
-        yield f"Fix the rejected {rows} and run the file again; what is done is skipped.", ""
+        yield f"Fix the rejected {rows} and run the file again; rows that are done are skipped.", ""
 
 
 def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -> RenderableType:
-    """The runs of the ledger, a line for each.
+    """Return a table of the runs of the ledger.
 
     Args:
         runs: newest first.
-        counts: id of a run -> how many of its rows stand in each state.
+        counts: id of a run -> number of its rows in each state.
     """
-    table = listing("run", "started (UTC)", "files", "rows now", "ended")
+    table = plain_table("run", "started (UTC)", "files", "rows now", "ended")
     for column in table.columns[:2]:
         column.no_wrap = True
     for run in runs:
@@ -228,9 +228,9 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
 
 
 def results_table(view: RunView, *, most: int = 100) -> RenderableType:
-    """The rows of a run with what became of each; the first `most`, and how many more there are."""
+    """Return the first `most` rows of a run with their results, and the number of the others."""
     several = len(view.files) > 1
-    table = listing(
+    table = plain_table(
         *(["file"] if several else []), "row", "result", "conversation", "attempted", "reason"
     )
     wanted = ("source", ROW, "status", "conversation_id", "attempted_at", "message")
@@ -246,25 +246,25 @@ def results_table(view: RunView, *, most: int = 100) -> RenderableType:
             Text(plain(scrub(message or ""), 200)),
         )
     if view.outcomes.height > most:
-        more = counted(view.outcomes.height - most, "more row")
+        more = quantity(view.outcomes.height - most, "more row")
         return Group(table, Text(f"and {more}; --format csv gives them all.", style="dim"))
     return table
 
 
 _ENDING_STYLES = {FileEnding.DONE: "green", FileEnding.HELD: "yellow", FileEnding.FAILED: "red"}
 _SETTLED = frozenset({FileEnding.DONE, FileEnding.SEEN})
-"""Nobody has to look at these again."""
+"""Endings that need nothing from a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastNight:
-    """A night with its files, as the ledger has them.
+    """A night with its files, from the ledger.
 
     Attributes:
         night: when it was, and how it ended.
         files: in the order in which they were taken.
         now: sha256 -> the newest record of that content, of this night or a later one.
-        rejected: id of a run -> how many of its rows were rejected, by us or by the API.
+        rejected: id of a run -> number of its rejected rows.
     """
 
     night: Night
@@ -274,42 +274,42 @@ class PastNight:
 
 
 def nights_text(nights: Sequence[PastNight], doubtful: int, *, several: bool = False) -> Group:
-    """Every night with its files, and below them what is still for a person to do.
+    """Return every night with its files, then what a person still has to do.
 
-    A command stays in one line, however long: print it without cropping.
+    A command stays on one line, however long: print it without cropping.
 
     Args:
         nights: newest first.
-        doubtful: how many submissions may have been accepted, of all runs.
-        several: the ledger has nights of more than one inbox, so each says where it was.
+        doubtful: number of doubtful submissions of all runs.
+        several: the ledger has nights of several inboxes, so each night names its inbox.
     """
     parts: list[RenderableType] = [*section("Nights")]
     for position, past in enumerate(nights):
         head = _head(past.night, newest=not position)
         if several and past.night.inbox:
             head += f"\nin {plain(past.night.inbox, 200)}"
-        parts += [Text(), Text(head), indented(_files(past))]
+        parts += [Text(), Text(head), indent(_files(past))]
     todo = list(_todo(nights, doubtful))
     if todo:
         parts += section("What needs a person", "bold yellow")
         for sentence, command in todo:
-            parts += [*steps([(sentence, "")]), *pasted(command)]
+            parts += [*steps([(sentence, "")]), *command_line(command)]
     return Group(*parts)
 
 
 def _head(night: Night, *, newest: bool) -> str:
-    """When it was, how long it took and how it ended."""
-    began = f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC"
+    """Return when a night was, how long it took and how it ended."""
+    started = f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC"
     if night.ended is None or night.exit_code is None:
-        return f"{began}, {'under way or cut off' if newest else 'cut off'}"
+        return f"{started}, {'running or interrupted' if newest else 'interrupted'}"
     took = elapsed(max(0.0, (night.ended - night.started).total_seconds()))
-    return f"{began}, {took}\nexit code {night.exit_code}: {EXIT_MEANING[Exit(night.exit_code)]}"
+    return f"{started}, {took}\nexit code {night.exit_code}: {EXIT_MEANING[Exit(night.exit_code)]}"
 
 
 def _files(past: PastNight) -> RenderableType:
-    """A line for each file: ending, name, and run or reason."""
+    """Return a line for each file: ending, name, and run or reason."""
     if not past.files:
-        return Text("no file came", style="dim")
+        return Text("no files", style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", max_width=30)
@@ -328,7 +328,7 @@ def _details(file: NightFile, past: PastNight) -> Iterator[str]:
     if file.run is not None:
         rejected = past.rejected.get(file.run, 0)
         yield f"run {file.run}" + (
-            f", {counted(rejected, 'row')} rejected" if rejected and file.ending == "done" else ""
+            f", {quantity(rejected, 'row')} rejected" if rejected and file.ending == "done" else ""
         )
     if file.reason:
         yield plain(file.reason, 300)
@@ -338,7 +338,7 @@ def _details(file: NightFile, past: PastNight) -> Iterator[str]:
 
 
 def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str]]:
-    """What is open now: each content once, as its newest record has it."""
+    """Yield what is still to do: each content once, by its newest record."""
     told: set[str] = set()
     for past in nights:
         for file in past.files:
@@ -348,22 +348,22 @@ def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str
             told.add(file.sha256)
             name = plain(_called(now))
             if now.ending == FileEnding.HELD:
-                yield f"Look at {name}; then let it go, or take it away:", _release(past.night, now)
+                yield f"Look at {name}; then release or remove it:", _release(past.night, now)
             elif now.ending == FileEnding.FAILED:
-                yield f"Mend {name} and send it again.", ""
+                yield f"Fix {name} and put it into the inbox again.", ""
             elif now.ending == FileEnding.WAITING:
                 yield f"{name} is {ENDING_MEANING[FileEnding.WAITING]}.", ""
     if doubtful:
-        count = counted(doubtful, "submission")
-        yield f"{count} may have been accepted; ask the service:", "importer reconcile"
+        count, them = quantity(doubtful, "submission"), "it" if doubtful == 1 else "them"
+        yield f"{count} may have been accepted; look {them} up:", "importer reconcile"
 
 
 def _release(night: Night, file: NightFile) -> str:
-    """The command; what has lost its name cannot be pasted anyhow."""
+    """Return the command that releases a file; without its name it cannot be pasted."""
     return release_command(night.inbox if file.name else None, f"held/{_called(file)}")
 
 
 def _called(file: NightFile) -> str:
-    """The name below the inbox; those of old nights are purged."""
+    """Return the path below the inbox; names of old nights are purged."""
     name = file.name or "(name purged)"
     return f"{file.folder}/{name}" if file.folder else name

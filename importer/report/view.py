@@ -1,4 +1,4 @@
-"""The lists of a plan that readers are shown: its files, its groups, its counts of problems."""
+"""Views of plans and runs: what every report shows, whatever its format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.planning.plan import SHOWN
 from importer.problems import with_words
-from importer.report.formatting import GivenFlags, counted, duration, number
-from importer.report.outcomes import outcomes, totals
+from importer.report.formatting import GivenFlags, duration, number, quantity
+from importer.report.outcomes import outcome_frame, totals
 from importer.report.tasks import tasks
 from schemas.codes import Severity
 from schemas.columns import GROUP, ROW, SOURCE
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file, how it was understood, and what became of its rows.
+    """A file: how it was read, and the counts of its rows.
 
     Attributes:
-        read: rows read; `rejected` and `ready` are among them.
+        read: rows read, `rejected` and `ready` included.
         columns: header -> canonical column, in file order.
         extra: header -> placeholder name.
-        ignored: headers that were left out.
+        ignored: headers that are not used.
         notes: sentences.
     """
 
@@ -59,10 +59,10 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """A group with its templates as they were filled in, and the body of one of its rows.
+    """A group with its templates, filled in, and the request body of one of its rows.
 
     Attributes:
-        campaign: campaignId, or externalCampaignId where there is no other.
+        campaign: campaignId, else externalCampaignId.
         example: the request body of `example_row`, or None.
         example_row: file and spreadsheet row of the example, in words.
     """
@@ -80,7 +80,7 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class ProblemCount:
-    """How many problems of one code a column has."""
+    """The number of problems of one code in one column."""
 
     code: str
     column: str | None
@@ -88,15 +88,14 @@ class ProblemCount:
     count: int
 
 
-def files_of(plan: Plan) -> tuple[FileView, ...]:
-    """One for each table, with the rows counted by status."""
+def file_views(plan: Plan) -> tuple[FileView, ...]:
+    """Return a view of each file, with its rows counted by status."""
     status = plan.rows.group_by(SOURCE, "status").len()
     counted_rows = {(source, state): count for source, state, count in status.iter_rows()}
     return tuple(_file(table, position, counted_rows) for position, table in enumerate(plan.tables))
 
 
 def _file(table: Table, position: int, rows: Mapping[tuple[int, str], int]) -> FileView:
-    """One of them."""
     source = table.source
     return FileView(
         name=source.name,
@@ -116,8 +115,8 @@ def _file(table: Table, position: int, rows: Mapping[tuple[int, str], int]) -> F
     )
 
 
-def group_of(group: Group, example: tuple[str, Mapping[str, Json]] | None) -> GroupView:
-    """The view of a group; the example is a row in words and its body."""
+def group_view(group: Group, example: tuple[str, Mapping[str, Json]] | None) -> GroupView:
+    """Return the view of a group; `example` is a row in words and its request body."""
     return GroupView(
         campaign=group.campaign or group.external_campaign,
         meeting=group.meeting,
@@ -131,8 +130,8 @@ def group_of(group: Group, example: tuple[str, Mapping[str, Json]] | None) -> Gr
     )
 
 
-def problem_counts_of(problems: pl.DataFrame) -> tuple[ProblemCount, ...]:
-    """Counts by code, column and severity."""
+def problem_counts(problems: pl.DataFrame) -> tuple[ProblemCount, ...]:
+    """Count problems by code, column and severity."""
     ranks = {severity.value: rank for rank, severity in enumerate(Severity)}
     found = [
         ProblemCount(code, column, severity, count)
@@ -149,19 +148,19 @@ def problem_counts_of(problems: pl.DataFrame) -> tuple[ProblemCount, ...]:
 
 
 PREVIEW: Final = Identity(hmac_key=b"preview", organization="preview")
-"""Makes the keys of examples where nobody has the real ones."""
+"""Makes the keys of examples when there is no ledger, and so no real key."""
 
 
 def examples(
     plan: Plan, settings: Settings, identity: Identity = PREVIEW, *, most: int = SHOWN
 ) -> dict[int, tuple[str, Mapping[str, Json]]]:
-    """Position of a group -> its first row in words, and the request body of that row.
+    """Return the first row of each group, in words, with its request body, by group position.
 
     Args:
         plan: what a run would send.
         settings: shape the bodies.
-        identity: makes the external ids of rows that have none of their own.
-        most: only for so many groups, the first ones.
+        identity: makes the external ids.
+        most: number of groups, from the first.
     """
     first = plan.frame.filter(pl.col(GROUP) < most).unique(GROUP, keep="first", maintain_order=True)
     plan = dataclasses.replace(plan, groups=plan.groups[:most])
@@ -175,10 +174,7 @@ def examples(
 
 
 def headline(counts: Counts, groups: int) -> str:
-    """What would happen: `312 of 340 rows are ready for 4 groups; 28 need fixing.`.
-
-    A single row, none at all and all of them are said as a person would.
-    """
+    """Sum up a plan: `312 of 340 rows are ready for 4 groups; 28 need fixing.`."""
     if not counts.read:
         return "There are no rows to import."
     fixing = f"{number(counts.rejected)} {'needs' if counts.rejected == 1 else 'need'} fixing"
@@ -186,13 +182,12 @@ def headline(counts: Counts, groups: int) -> str:
 
 
 def _ready(counts: Counts, groups: int) -> str:
-    """The first half of the sentence."""
     one = counts.read == 1
     if not counts.ready:
         return (
             "The only row is not ready" if one else f"None of {number(counts.read)} rows is ready"
         )
-    for_groups = f"ready for {counted(groups, 'group')}"
+    for_groups = f"ready for {quantity(groups, 'group')}"
     if counts.ready == counts.read:
         return f"{'The only row is' if one else f'All {number(counts.read)} rows are'} {for_groups}"
     verb = "is" if counts.ready == 1 else "are"
@@ -200,31 +195,31 @@ def _ready(counts: Counts, groups: int) -> str:
 
 
 def asides(counts: Counts, unusable: int, send_s: float) -> Iterator[str]:
-    """What else happens, in sentences.
+    """Yield what else a plan does, in sentences.
 
     Args:
         counts: of the plan.
-        unusable: files with a fault that keeps all their rows out.
+        unusable: number of files that cannot be used at all.
         send_s: seconds that sending the ready rows takes.
     """
     if unusable:
-        yield f"{counted(unusable, 'file')} could not be used."
+        yield f"{quantity(unusable, 'file')} could not be used."
     if counts.duplicates:
         verb = "repeats" if counts.duplicates == 1 else "repeat"
-        yield f"{_rows(counts.duplicates)} {verb} a person of an earlier row: left out."
+        yield f"{_rows(counts.duplicates)} {verb} the person of an earlier row: skipped."
     if counts.already_imported:
         verb = "was" if counts.already_imported == 1 else "were"
-        yield f"{_rows(counts.already_imported)} {verb} dealt with by an earlier run: left out."
+        yield f"{_rows(counts.already_imported)} {verb} imported by an earlier run: skipped."
     if counts.ready:
         yield f"Sending takes {duration(send_s)}."
 
 
 def _rows(count: int) -> str:
-    return counted(count, "row")
+    return quantity(count, "row")
 
 
 BATCH: Final = 20_000
-"""Problems that are put into words at a time."""
+"""Number of problems that are put into words at a time."""
 
 
 # ---- a plan ------------------------------------------------------------------------------------
@@ -232,18 +227,18 @@ BATCH: Final = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanView:
-    """A plan for readers.
+    """A plan, for reports.
 
     Attributes:
-        plan: the plan itself, for what is rendered from frames in bulk.
+        plan: the plan itself, for reports that render its frames in bulk.
         files: in the order given.
         groups: in order of their first row.
         tasks: errors first.
-        problem_counts: errors first, then the most frequent.
+        problem_counts: errors first, then the most frequent ones.
         send_s: seconds that sending the ready rows takes at the settings' rate.
-        blocked: a run sends nothing while a row is rejected (`on_problems: block`).
-        said: what a command needs after it to find the same settings.
-        made: UTC, when the plan was looked at, or None where nobody needs to know.
+        blocked: a run would send nothing, because a row is rejected (`on_problems: block`).
+        given: flags that a proposed command needs to find the same settings.
+        created_at: UTC, or None if the report does not show it.
     """
 
     plan: Plan = field(repr=False)
@@ -253,25 +248,25 @@ class PlanView:
     problem_counts: tuple[ProblemCount, ...]
     send_s: float
     blocked: bool
-    said: GivenFlags = field(default_factory=GivenFlags)
-    made: datetime | None = None
+    given: GivenFlags = field(default_factory=GivenFlags)
+    created_at: datetime | None = None
 
     @property
     def hash(self) -> str:
-        """Of the plan, hex."""
+        """The hash of the plan, hex."""
         return self.plan.hash
 
     @property
     def counts(self) -> Counts:
-        """Of the plan's rows."""
+        """The counts of the plan's rows."""
         return self.plan.counts
 
-    def of(self, severity: Severity) -> tuple[Task, ...]:
-        """The tasks of one severity."""
+    def tasks_of(self, severity: Severity) -> tuple[Task, ...]:
+        """Return the tasks of one severity."""
         return tuple(task for task in self.tasks if task.severity is severity)
 
     def worded_problems(self, size: int = BATCH) -> Iterator[pl.DataFrame]:
-        """Every problem in words, in order, `size` at a time, in the columns of the JSON."""
+        """Yield all problems in words, in order, `size` at a time, with the columns of the JSON."""
         problems = self.plan.problems
         for start in range(0, problems.height, size):
             yield with_words(problems.slice(start, size), self.plan.tables).select(
@@ -288,46 +283,49 @@ class PlanView:
 
     @property
     def headline(self) -> str:
-        """What would happen, in one sentence."""
+        """What a run would do, in one sentence."""
         return headline(self.counts, len(self.groups))
 
     @property
     def asides(self) -> tuple[str, ...]:
-        """What else happens to rows, in sentences."""
+        """What else happens to the rows, in sentences."""
         unusable = {
-            where.file for task in self.of(Severity.ERROR) for where in task.where if not task.total
+            where.file
+            for task in self.tasks_of(Severity.ERROR)
+            for where in task.where
+            if not task.total
         }
         return tuple(asides(self.counts, len(unusable), self.send_s))
 
 
-def of_plan(
+def plan_view(
     plan: Plan,
     settings: Settings,
     *,
     identity: Identity = PREVIEW,
-    made: datetime | None = None,
+    created_at: datetime | None = None,
 ) -> PlanView:
-    """The view of a plan.
+    """Return the view of a plan.
 
     Args:
         plan: what a run would send.
         settings: rate and policy.
-        identity: makes the external ids of examples.
-        made: UTC.
+        identity: makes the external ids of the examples.
+        created_at: UTC.
     """
     bodies = examples(plan, settings, identity)
     return PlanView(
         plan=plan,
-        files=files_of(plan),
+        files=file_views(plan),
         groups=tuple(
-            group_of(group, bodies.get(position)) for position, group in enumerate(plan.groups)
+            group_view(group, bodies.get(position)) for position, group in enumerate(plan.groups)
         ),
         tasks=tasks(plan.problems, plan.tables),
-        problem_counts=problem_counts_of(plan.problems),
+        problem_counts=problem_counts(plan.problems),
         send_s=plan.counts.ready / settings.rate_per_s,
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
-        said=GivenFlags.of(settings),
-        made=made,
+        given=GivenFlags.of(settings),
+        created_at=created_at,
     )
 
 
@@ -336,13 +334,13 @@ def of_plan(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunView:
-    """A run for readers.
+    """A run, for reports.
 
     Attributes:
         report: what the run did.
         files: names, in the order of the run.
         outcomes: one line per row read (`importer.report.outcomes.OUTCOMES`).
-        totals: how many rows ended with each word of `importer.report.outcomes.MEANING`.
+        totals: number of rows for each status of `importer.report.outcomes.MEANING`.
         said: what a command needs after it to find the same settings.
     """
 
@@ -350,27 +348,27 @@ class RunView:
     files: tuple[str, ...]
     outcomes: pl.DataFrame = field(repr=False)
     totals: Mapping[str, int]
-    said: GivenFlags = field(default_factory=GivenFlags)
+    given: GivenFlags = field(default_factory=GivenFlags)
 
     def with_status(self, *statuses: str) -> pl.DataFrame:
-        """The lines that ended with one of these words, in order of file and row."""
+        """Return the lines with one of these statuses, in order of file and row."""
         return self.outcomes.filter(pl.col("status").is_in(statuses))
 
 
-def of_run(
+def run_view(
     report: RunReport,
     rows: Iterable[RowOutcome],
     files: Sequence[str],
     settings: Settings | None = None,
 ) -> RunView:
-    """The view of a run.
+    """Return the view of a run.
 
     Args:
         report: what the run did.
-        rows: what became of each row, from the ledger.
+        rows: the outcome of each row, from the ledger.
         files: names of the run's files, in its order.
-        settings: of whoever reads it, who may go on with the same.
+        settings: of the command, for the commands that the report proposes.
     """
-    frame = outcomes(rows, files)
-    said = GivenFlags() if settings is None else GivenFlags.of(settings)
-    return RunView(report, tuple(files), frame, totals(frame), said)
+    frame = outcome_frame(rows, files)
+    given = GivenFlags() if settings is None else GivenFlags.of(settings)
+    return RunView(report, tuple(files), frame, totals(frame), given)

@@ -22,7 +22,7 @@ from importer.preflight import (
 )
 from importer.problems import one
 from importer.report import view
-from importer.report.json_report import write_plan
+from importer.report.json_report import write_plan_json
 from importer.sending.circuit_breaker import INTERRUPTED, Ending
 from schemas.codes import Code
 from tests.support.place import GOOD, Place, place
@@ -99,7 +99,7 @@ def report_of(plan: Plan, desk: Place) -> Path:
     """The JSON of a check of this plan, as a file."""
     path = desk.folder / "check.json"
     with path.open("w", encoding="utf-8") as out:
-        write_plan(view.of_plan(plan, desk.settings), out)
+        write_plan_json(view.plan_view(plan, desk.settings), out)
     return path
 
 

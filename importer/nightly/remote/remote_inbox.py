@@ -42,7 +42,7 @@ from importer.nightly.remote.address import Address, is_remote
 from importer.nightly.remote.remote_errors import RemoteFault
 from importer.nightly.remote.storage import Store
 from importer.nightly.remote.transfer import DRAFT, Listing, carry_back, desk_refused, left_on_desk
-from importer.report.formatting import counted
+from importer.report.formatting import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -298,7 +298,7 @@ class RemoteInbox(Inbox):
                 faults.append(fault)
                 self._look_after(fault)
         if faults:
-            files = counted(len(faults), "claimed file was", "claimed files were")
+            files = quantity(len(faults), "claimed file was", "claimed files were")
             raise RemoteFault(f"{files} not fetched: {faults[0].message}", faults[0].fix)
 
     def _look_after(self, fault: RemoteFault) -> None:

@@ -22,7 +22,7 @@ from importer.nightly.inbox import (
 )
 from importer.nightly.ownership import NAME
 from importer.nightly.remote.remote_errors import RemoteFault, RemoteStopped
-from importer.report.formatting import counted
+from importer.report.formatting import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,7 +142,7 @@ def carry_back(
             fault, waiting = exc, waiting + 1
             away = exc.passing and not store.answers()
     if fault is not None:
-        files = counted(waiting, "file is", "files are")
+        files = quantity(waiting, "file is", "files are")
         kind = RemoteStopped if isinstance(fault, RemoteStopped) else RemoteFault
         raise kind(
             f"{files} not given back to {store.address} yet: {fault.message}",

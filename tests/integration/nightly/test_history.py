@@ -46,7 +46,7 @@ def test_nights_with_their_files(bed: Bed) -> None:
     assert "held held.csv 100% of its rows are rejected" in text
     assert "failed letter.txt No header row was found" in text
     assert f"importer release {bed.inbox}/held/held.csv" in todo(said)
-    assert "Mend letter.txt" in todo(said)
+    assert "Fix letter.txt" in todo(said)
     assert "good.csv" not in todo(said)
 
 
@@ -138,7 +138,7 @@ def test_doubtful_submissions_need_somebody(bed: Bed, sandbox: Sandbox) -> None:
     bed.arrive("a.csv", people(0, 1))
     bed.night()
     said = shown(bed)
-    assert "1 submission may have been accepted; ask the service: importer reconcile" in todo(said)
+    assert "1 submission may have been accepted; look it up: importer reconcile" in todo(said)
     assert "no file came" in said.out
 
 

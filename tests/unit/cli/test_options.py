@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from importer.cli.main import COMMANDS, cli
-from importer.cli.options import settings_flags, settings_of
+from importer.cli.options import read_settings, settings_flags
 from importer.errors import SettingsError
 from importer.settings import Settings
 
@@ -73,6 +73,6 @@ def test_a_wrong_type_is_wrong_usage(arguments: list[str]) -> None:
 
 def test_settings_hear_only_what_was_said() -> None:
     """None leaves the default; a value that a setting cannot have is named by its flag."""
-    assert settings_of(None, {"concurrency": None, "rate_per_s": 2.0}).rate_per_s == 2.0
+    assert read_settings(None, {"concurrency": None, "rate_per_s": 2.0}).rate_per_s == 2.0
     with pytest.raises(SettingsError, match="--concurrency"):
-        settings_of(None, {"concurrency": 0})
+        read_settings(None, {"concurrency": 0})

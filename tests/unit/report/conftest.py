@@ -253,7 +253,7 @@ def run_report() -> RunReport:
 @pytest.fixture
 def run_view(run_report: RunReport, outcomes: tuple[RowOutcome, ...]) -> view.RunView:
     """The view of that run."""
-    return view.of_run(run_report, outcomes, ["recruiter.csv"])
+    return view.run_view(run_report, outcomes, ["recruiter.csv"])
 
 
 @pytest.fixture

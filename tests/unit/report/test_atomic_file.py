@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from importer.errors import Exit, ImporterError, UsageError
-from importer.report.atomic_file import replacing
+from importer.report.atomic_file import replace_file
 
 
 def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
     path.chmod(0o640)
-    with replacing(path) as out:
+    with replace_file(path) as out:
         out.write("new Ä\n")
         out.flush()
         assert path.read_text() == "old"
@@ -32,7 +32,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path.write_text("old")
 
     def half_a_file() -> None:
-        with replacing(path) as out:
+        with replace_file(path) as out:
             out.write("half")
             raise RuntimeError
 
@@ -45,7 +45,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """The message says which folder, and the exit code says wrong usage."""
     missing = tmp_path / "nowhere"
-    with pytest.raises(UsageError, match="nowhere") as caught, replacing(missing / "out.txt"):
+    with pytest.raises(UsageError, match="nowhere") as caught, replace_file(missing / "out.txt"):
         pass
     assert caught.value.exit_code is Exit.USAGE
     assert not missing.exists()
@@ -53,7 +53,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """Writing over a folder is refused before anything is written."""
-    with pytest.raises(UsageError, match="is a folder"), replacing(tmp_path):
+    with pytest.raises(UsageError, match="is a folder"), replace_file(tmp_path):
         pass
 
 
@@ -63,7 +63,7 @@ def test_a_link_keeps_pointing_where_it_did(tmp_path: Path) -> None:
     real.write_text("old")
     link = tmp_path / "link.txt"
     link.symlink_to(real)
-    with replacing(link) as out:
+    with replace_file(link) as out:
         out.write("new")
     assert link.is_symlink()
     assert real.read_text() == "new"
@@ -71,7 +71,7 @@ def test_a_link_keeps_pointing_where_it_did(tmp_path: Path) -> None:
 
 def test_a_device_is_written_to_and_stays_a_device() -> None:
     """Nobody replaces /dev/null."""
-    with replacing(Path("/dev/null")) as out:
+    with replace_file(Path("/dev/null")) as out:
         out.write("gone")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
@@ -81,7 +81,7 @@ def test_a_full_disk_is_an_error_with_a_name(tmp_path: Path) -> None:
     """What the system says is passed on, as a message for a person."""
     path = tmp_path / "full.txt"
     path.symlink_to("/dev/full")
-    with pytest.raises(ImporterError, match="No space left"), replacing(path) as out:
+    with pytest.raises(ImporterError, match="No space left"), replace_file(path) as out:
         out.write("x" * 100_000)
 
 
@@ -90,7 +90,10 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     """The message says what the system said."""
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(UsageError, match="Permission denied"), replacing(tmp_path / "out.txt"):
+        with (
+            pytest.raises(UsageError, match="Permission denied"),
+            replace_file(tmp_path / "out.txt"),
+        ):
             pass
     finally:
         tmp_path.chmod(0o700)

@@ -26,7 +26,7 @@ def test_shares_leave_out_what_there_is_none_of() -> None:
     assert shares(Counts(read=9, ready=5, rejected=3, already_imported=1)) == [
         Share("ready", 5, "good"),
         Share("to fix", 3, "fix"),
-        Share("done before, left out", 1, "done"),
+        Share("imported before, skipped", 1, "done"),
     ]
     assert shares(Counts()) == []
 

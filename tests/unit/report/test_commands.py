@@ -60,11 +60,12 @@ def test_what_was_said_is_said_again(command: str, again: str) -> None:
         "campaign": "camp 1",
         "allow_recent": None,
     }
-    assert GivenFlags.of(load_settings(None, flags)).again(command) == again
+    assert GivenFlags.of(load_settings(None, flags)).text_for(command) == again
 
 
 def test_a_switch_has_no_value_and_a_password_is_not_repeated() -> None:
     """What is shown on a terminal may be copied anywhere."""
     url = "postgresql://importer:secret@db/importer"
     said = GivenFlags.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
-    assert said.again("run") == " --ledger 'postgresql://importer:***@db/importer' --retry-rejected"
+    again = " --ledger 'postgresql://importer:***@db/importer' --retry-rejected"
+    assert said.text_for("run") == again

@@ -62,8 +62,8 @@ class Page(HTMLParser):
 def written(plan: Plan, folder: Path) -> str:
     """The page of a plan, with a date."""
     path = folder / "report.html"
-    seen = view.of_plan(plan, Settings(), made=datetime(2026, 11, 22, 15, 30, tzinfo=UTC))
-    html.write(seen, path)
+    seen = view.plan_view(plan, Settings(), created_at=datetime(2026, 11, 22, 15, 30, tzinfo=UTC))
+    html.write_page(seen, path)
     return path.read_text("utf-8")
 
 
@@ -80,7 +80,7 @@ def test_everything_is_on_the_page(recruiter_plan: Plan, tmp_path: Path) -> None
     for expected in (
         "Check of recruiter.csv 22 November 2026, 15:30 UTC",
         "2 of 6 rows are ready for 1 group; 3 need fixing.",
-        "Nothing has been sent. 1 row repeats a person of an earlier row: left out.",
+        "Nothing has been sent. 1 row repeats the person of an earlier row: skipped.",
         "2 ready",
         "3 to fix",
         "Correct the phone number 1 row",

@@ -63,7 +63,7 @@ def browser(tmp_path: Path) -> Browser:
 def page(recruiter_plan: Plan, tmp_path: Path) -> Path:
     """The page of the recruiter's plan."""
     path = tmp_path / "report.html"
-    html.write(view.of_plan(recruiter_plan, Settings()), path)
+    html.write_page(view.plan_view(recruiter_plan, Settings()), path)
     return path
 
 

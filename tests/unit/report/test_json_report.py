@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def written(plan: Plan) -> str:
     """The JSON of a plan."""
     out = io.StringIO()
-    report_json.write_plan(view.of_plan(plan, Settings()), out)
+    report_json.write_plan_json(view.plan_view(plan, Settings()), out)
     return out.getvalue()
 
 
@@ -118,7 +118,7 @@ def test_nothing_is_cut(make_plan: MakePlan, make_table: MakeTable) -> None:
 def test_results_list_the_outcomes_the_same_way(run_view: view.RunView) -> None:
     """Every row once; totals add up; times are ISO 8601 in UTC."""
     out = io.StringIO()
-    report_json.write_results(run_view, out)
+    report_json.write_run_json(run_view, out)
     found = json.loads(out.getvalue())
     assert list(found) == ["schema_version", "run", "totals", "outcomes"]
     assert list(found["outcomes"][0]) == [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from importer import problems
 from importer.model import Group
-from importer.report.view import files_of, group_of, problem_counts_of
+from importer.report.view import file_views, group_view, problem_counts
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_rows_are_counted_file_by_file(make_plan: MakePlan, make_table: MakeTabl
             problems.one(Code.DUPLICATE_IN_FILE, row=4, detail="row 2"),
         ],
     )
-    found = files_of(plan)
+    found = file_views(plan)
     assert [(file.read, file.ready, file.rejected) for file in found] == [
         (3, 1, 1),
         (0, 0, 0),
@@ -41,7 +41,7 @@ def test_rows_are_counted_file_by_file(make_plan: MakePlan, make_table: MakeTabl
 def test_an_external_campaign_stands_in() -> None:
     """A group is known by whichever of the two it has."""
     group = Group("", "REQ-1", "onsite-45", "panel", {}, {"title": "x"}, (), 3)
-    seen = group_of(group, None)
+    seen = group_view(group, None)
     assert (seen.campaign, seen.rows, seen.example) == ("REQ-1", 3, None)
 
 
@@ -49,5 +49,5 @@ def test_severities_of_the_user_count() -> None:
     """The same code at two severities is two counts."""
     warned = problems.one(Code.PHONE_NOT_MOBILE, row=2, column="phone_number")
     raised = problems.with_severities(warned, {Code.PHONE_NOT_MOBILE: Severity.ERROR})
-    found = problem_counts_of(problems.joined([warned, raised, raised]))
+    found = problem_counts(problems.joined([warned, raised, raised]))
     assert [(each.severity, each.count) for each in found] == [("error", 2), ("warning", 1)]

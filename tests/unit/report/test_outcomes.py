@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.model import RowStatus, State
-from importer.report.outcomes import MEANING, OUTCOMES, outcomes, totals
+from importer.report.outcomes import OUTCOME_MEANING, OUTCOMES, outcome_frame, totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,19 +23,19 @@ def test_each_row_has_one_word(row_outcome: Callable[..., RowOutcome]) -> None:
         for row, status in enumerate(RowStatus)
         if status is not RowStatus.READY
     ]
-    frame = outcomes(rows, ["a.csv"])
+    frame = outcome_frame(rows, ["a.csv"])
     assert frame.schema == OUTCOMES
     assert frame["status"].to_list() == [
         "planned", "doubtful", "created", "duplicate", "rejected", "doubtful", "unsent",
         "rejected", "duplicate-in-file", "already-imported",
     ]  # fmt: skip
-    assert set(frame["status"]) <= set(MEANING)
+    assert set(frame["status"]) <= set(OUTCOME_MEANING)
     assert sum(totals(frame).values()) == frame.height
 
 
 def test_a_row_that_was_never_noted_is_planned(row_outcome: Callable[..., RowOutcome]) -> None:
     """Nothing was sent for it."""
-    assert outcomes([row_outcome(2, None)], ["a.csv"])["status"].item() == "planned"
+    assert outcome_frame([row_outcome(2, None)], ["a.csv"])["status"].item() == "planned"
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_a_row_that_was_never_noted_is_planned(row_outcome: Callable[..., RowOut
             "Complete the phone number; Fill in the first name.",
         ),
         ("placeholder-missing", "placeholder-missing", "Fill in the value."),
-        ("", "", "The row has a fault; check the file to see it."),
-        ("a-code-of-tomorrow", "", "The row has a fault; check the file to see it."),
+        ("", "", "The row has an error; check the file to see it."),
+        ("a-code-of-tomorrow", "", "The row has an error; check the file to see it."),
     ],
 )
 def test_a_rejected_row_says_what_to_do(
@@ -56,13 +56,13 @@ def test_a_rejected_row_says_what_to_do(
 ) -> None:
     """Only its errors count; a code that this version does not know is no crash."""
     row = row_outcome(2, status=RowStatus.REJECTED, codes=codes)
-    frame = outcomes([row], ["a.csv"])
+    frame = outcome_frame([row], ["a.csv"])
     assert frame.select("code", "message").row(0) == (code, reason)
 
 
 def test_a_run_without_rows_is_empty() -> None:
     """And has every total, at zero."""
-    frame = outcomes([], [])
+    frame = outcome_frame([], [])
     assert frame.height == 0
     assert set(totals(frame).values()) == {0}
-    assert list(totals(frame)) == list(MEANING)
+    assert list(totals(frame)) == list(OUTCOME_MEANING)

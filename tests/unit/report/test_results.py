@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from importer.ledger.records import SourceFile
-from importer.report.export import OURS, Originals, reread, results, save_results, write_results
+from importer.report.export import (
+    OURS,
+    OriginalFiles,
+    reread_files,
+    results_frame,
+    save_results,
+    write_results,
+)
 from schemas.columns import returned
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ def test_the_original_columns_come_first(
 ) -> None:
     """As CSV: headers, order and delimiter of the file, then ours, a line for every row."""
     path = tmp_path / "results.csv"
-    save_results(run_view, Originals((recruiter,)), path)
+    save_results(run_view, OriginalFiles((recruiter,)), path)
     text = path.read_bytes().decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=";"))
     assert list(rows[0]) == ["First name", "Surname", "Mobile", "E-mail", "Job Title", *OURS]
@@ -42,7 +49,7 @@ def test_the_original_columns_come_first(
 
 def test_without_the_file_the_rows_are_named(run_view: RunView) -> None:
     """File and row stand in for the columns that are not there."""
-    frame = results(run_view, Originals((None,)))
+    frame = results_frame(run_view, OriginalFiles((None,)))
     assert frame.columns == ["_file", "_row", *OURS]
     assert frame.row(0)[:3] == ("recruiter.csv", "2", "created")
 
@@ -52,7 +59,7 @@ def test_one_of_two_files_may_be_missing(run_view: RunView, recruiter: Table) ->
     both = dataclasses.replace(run_view, files=("recruiter.csv", "gone.csv"))
     more = run_view.outcomes.head(1).with_columns(pl.lit(1, pl.UInt16).alias("#source"))
     both = dataclasses.replace(both, outcomes=pl.concat([run_view.outcomes, more]))
-    frame = results(both, Originals((recruiter, None)))
+    frame = results_frame(both, OriginalFiles((recruiter, None)))
     assert frame["_file"].to_list() == ["recruiter.csv"] * 6 + ["gone.csv"]
     assert frame["Surname"].to_list()[-2:] == ["García", None]
 
@@ -60,7 +67,7 @@ def test_one_of_two_files_may_be_missing(run_view: RunView, recruiter: Table) ->
 def test_a_user_s_own_reason_stays(run_view: RunView, make_table: MakeTable) -> None:
     """Ours steps aside, and the reader still knows which is whose."""
     table = make_table("recruiter.csv", ["reason"], [[f"r{n}"] for n in range(6)], {})
-    frame = results(run_view, Originals((table,)))
+    frame = results_frame(run_view, OriginalFiles((table,)))
     assert frame.columns == [
         "reason", "import_status", "conversation_id", "import_reason", "attempted_at",
     ]  # fmt: skip
@@ -73,7 +80,7 @@ def test_results_given_back_do_not_grow(run_view: RunView, make_table: MakeTable
     """A results file is the next run's input; its old answers are replaced."""
     headers = ["Name", *OURS]
     table = make_table("recruiter.csv", headers, [["Ada", "unsent", "", "x", ""]] * 6, {})
-    frame = results(run_view, Originals((table,)))
+    frame = results_frame(run_view, OriginalFiles((table,)))
     assert frame.columns == headers
     assert frame["import_status"][0] == "created"
 
@@ -83,7 +90,7 @@ def test_parquet_has_the_same_columns_and_a_real_time(
 ) -> None:
     """For whoever reads it with a program."""
     path = tmp_path / "results.parquet"
-    save_results(run_view, Originals((recruiter,)), path, "parquet")
+    save_results(run_view, OriginalFiles((recruiter,)), path, "parquet")
     frame = pl.read_parquet(path)
     assert frame.columns == [*recruiter.frame.columns[1:], *OURS]
     assert frame.schema["attempted_at"] == pl.Datetime("us", "UTC")
@@ -92,7 +99,7 @@ def test_parquet_has_the_same_columns_and_a_real_time(
 def test_json_goes_to_a_text_stream(run_view: RunView) -> None:
     """As to standard output; it needs no originals."""
     out = io.StringIO()
-    write_results(run_view, Originals((None,)), out, "json")
+    write_results(run_view, OriginalFiles((None,)), out, "json")
     assert json.loads(out.getvalue())["run"] == "20261122-153000-3f2a"
 
 
@@ -107,9 +114,9 @@ def test_only_an_unchanged_file_counts(recruiter: Table) -> None:
         asked.append(name)
         return recruiter
 
-    found = reread([same, changed, piped], load)
+    found = reread_files([same, changed, piped], load)
     assert found.tables == (recruiter, None, None)
-    assert [note.split(":")[0] for note in found.missing] == [
+    assert [note.split(",")[0] for note in found.missing] == [
         "other.csv is gone or has changed",
         "- came from standard input",
     ]

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from importer import problems
-from importer.report.tasks import DO, EXAMPLES, ROWS_NAMED, tasks
+from importer.report.tasks import EXAMPLES, INSTRUCTIONS, ROWS_NAMED, tasks
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def test_every_code_says_what_to_do() -> None:
     """The table of tasks and the list of codes agree."""
-    assert set(DO) == set(Code)
+    assert set(INSTRUCTIONS) == set(Code)
 
 
 @pytest.mark.parametrize("code", list(Code))
 def test_what_to_do_reads_as_the_beginning_of_a_sentence(code: Code) -> None:
     """A capital, no full stop, and nothing to fill in but the label."""
-    said = DO[code].replace("{label}", "x")
+    said = INSTRUCTIONS[code].replace("{label}", "x")
     assert said[0].isupper()
     assert said[-1] not in ".:"
     assert "{" not in said

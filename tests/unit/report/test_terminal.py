@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def shown(plan: Plan, *, width: int = 100, show_values: bool = False, **settings: str) -> str:
     """What is printed where no terminal is."""
     out = io.StringIO()
-    seen = view.of_plan(plan, Settings.model_validate(settings))
+    seen = view.plan_view(plan, Settings.model_validate(settings))
     terminal.print_plan(Console(file=out, width=width), seen, show_values=show_values)
     return out.getvalue()
 
@@ -97,7 +97,7 @@ def test_colour_is_for_terminals_alone(recruiter_plan: Plan) -> None:
     assert "\x1b" not in shown(recruiter_plan)
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system="standard")
-    terminal.print_plan(console, view.of_plan(recruiter_plan, Settings()))
+    terminal.print_plan(console, view.plan_view(recruiter_plan, Settings()))
     assert "\x1b[" in out.getvalue()
 
 

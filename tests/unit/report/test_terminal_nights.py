@@ -37,7 +37,7 @@ def shown(
 def test_a_night_that_was_cut_off() -> None:
     """It has no end, and what waits is the next night's first work."""
     text = shown([file("waiting")], night=Night(NIGHT.id, AT, None, None))
-    assert "2026-07-10 02:00 UTC, under way or cut off waiting a.csv" in text
+    assert "2026-07-10 02:00 UTC, running or interrupted waiting a.csv" in text
     assert "a.csv is left for the next night, which begins with it." in text
 
 

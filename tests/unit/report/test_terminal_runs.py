@@ -36,7 +36,7 @@ def test_a_run_says_what_became_of_its_rows(run_view: view.RunView) -> None:
         "Run 20261122-153000-3f2a: 1 conversation started from 6 rows.\nIt took 1 min 15 s." in text
     )
     assert "created                1   a conversation was started" in text
-    assert "doubtful               1   may have been sent; left alone until it is known" in text
+    assert "doubtful               1   may have been sent; not sent again until" in text
     assert "duplicate-in-file      1" in text
     assert "already-imported" not in text
     assert "Exit code 5: doubtful submissions remain." in text
@@ -53,7 +53,7 @@ def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
 def test_what_was_not_sent_can_go_on(run_view: view.RunView) -> None:
     """Planned and unsent rows are counted together; phones in reasons are masked."""
     text = shown(terminal_history.run_text(run_view))
-    assert "Go on with the 2 rows not sent" in text
+    assert "Send the 2 rows not sent yet" in text
     assert "importer resume 20261122-153000-3f2a" in text
     assert "7946 0018" not in text
     assert "No connection to +44 •••• 0018." in text
@@ -63,7 +63,7 @@ def test_the_results_file_is_named(run_view: view.RunView) -> None:
     """Where it was written, or how to get it."""
     assert "importer results 2026" in shown(terminal_history.run_text(run_view))
     text = shown(terminal_history.run_text(run_view, results=Path("out/results.csv")))
-    assert "Every row with what became of it is in out/results.csv." in text
+    assert "Results: out/results.csv" in text
     assert "importer results" not in text
 
 
@@ -73,7 +73,7 @@ def test_a_perfect_run_is_short(
     """No worklist, no commands that have nothing to do."""
     report = dataclasses.replace(run_report, exit_code=0)
     rows = [row_outcome(row, State.CREATED) for row in range(2, 5)]
-    text = shown(terminal_history.run_text(view.of_run(report, rows, ["a.csv"])))
+    text = shown(terminal_history.run_text(view.run_view(report, rows, ["a.csv"])))
     assert "3 conversations started from 3 rows." in text
     assert "Exit code 0: all well." in text
     for absent in ("settle", "Not sent", "resume", "reconcile", "rejected"):
@@ -85,7 +85,7 @@ def test_a_run_that_stopped_says_why(
 ) -> None:
     """The reason stands right below the headline."""
     report = dataclasses.replace(run_report, stopped="401: the key is refused", exit_code=4)
-    text = shown(terminal_history.run_text(view.of_run(report, [row_outcome(2)], ["a.csv"])))
+    text = shown(terminal_history.run_text(view.run_view(report, [row_outcome(2)], ["a.csv"])))
     assert "no conversation was started." in text
     assert "It stopped early: 401: the key is refused" in text
 
@@ -95,7 +95,7 @@ def test_long_worklists_say_what_is_left_out(
 ) -> None:
     """Twenty are shown."""
     rows = [row_outcome(row, State.DOUBTFUL) for row in range(2, 102)]
-    text = shown(terminal_history.run_text(view.of_run(run_report, rows, ["a.csv"])))
+    text = shown(terminal_history.run_text(view.run_view(run_report, rows, ["a.csv"])))
     assert "and 80 more rows" in text
 
 

@@ -42,8 +42,8 @@ def test_what_else_happens_is_said() -> None:
     """Files, repeats, earlier runs and the time it takes, each only where there is one."""
     assert list(asides(Counts(read=3, duplicates=1, already_imported=2), 1, 0.0)) == [
         "1 file could not be used.",
-        "1 row repeats a person of an earlier row: left out.",
-        "2 rows were dealt with by an earlier run: left out.",
+        "1 row repeats the person of an earlier row: skipped.",
+        "2 rows were imported by an earlier run: skipped.",
     ]
     assert list(asides(Counts(read=600, ready=600), 0, 120.0)) == ["Sending takes about 2 minutes."]
     assert not list(asides(Counts(read=1, rejected=1), 0, 0.0))

@@ -5,34 +5,34 @@ from __future__ import annotations
 import pytest
 
 from importer.report.formatting import (
-    counted,
     duration,
     elapsed,
-    listed,
+    file_format,
     number,
+    number_list,
     plain,
-    read_as,
+    quantity,
     size,
 )
 
 
 def test_numbers_are_grouped_and_nouns_agree() -> None:
     """One row, two rows, a thousand rows."""
-    assert [counted(n, "row") for n in (0, 1, 2, 1200)] == [
+    assert [quantity(n, "row") for n in (0, 1, 2, 1200)] == [
         "0 rows",
         "1 row",
         "2 rows",
         "1,200 rows",
     ]
-    assert counted(2, "person", "people") == "2 people"
+    assert quantity(2, "person", "people") == "2 people"
     assert number(1234567) == "1,234,567"
 
 
 def test_long_lists_say_how_many_are_left_out() -> None:
     """Twelve are shown, and the total may be larger than what is at hand."""
-    assert listed([14, 27]) == "14, 27"
-    assert listed(range(1, 15)).endswith("11, 12 and 2 more")
-    assert listed([14, 27], total=2000) == "14, 27 and 1,998 more"
+    assert number_list([14, 27]) == "14, 27"
+    assert number_list(range(1, 15)).endswith("11, 12 and 2 more")
+    assert number_list([14, 27], total=2000) == "14, 27 and 1,998 more"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_sizes_have_a_unit_that_fits() -> None:
 
 def test_files_say_how_they_were_read() -> None:
     """Text by encoding and delimiter, a workbook by sheet, an unread file not at all."""
-    assert read_as("utf-8", ";", None, 1) == "utf-8, semicolon"
-    assert read_as("cp1252", "\t", None, 4) == "cp1252, tab, header in row 4"
-    assert read_as("", "", "Candidates", 1) == "sheet Candidates"
-    assert read_as("", "", None, 1) == ""
+    assert file_format("utf-8", ";", None, 1) == "utf-8, semicolon"
+    assert file_format("cp1252", "\t", None, 4) == "cp1252, tab, header in row 4"
+    assert file_format("", "", "Candidates", 1) == "sheet Candidates"
+    assert file_format("", "", None, 1) == ""

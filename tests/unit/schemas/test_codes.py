@@ -7,13 +7,13 @@ import string
 
 import pytest
 
-from importer.report.tasks import DO
+from importer.report.tasks import INSTRUCTIONS
 from schemas.codes import WORDS, Code
 
 
 def test_the_list_and_the_tables_agree() -> None:
     """Every code has words and a thing to do, and none has them that is gone."""
-    assert set(WORDS) == set(Code) == set(DO)
+    assert set(WORDS) == set(Code) == set(INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("code", Code)

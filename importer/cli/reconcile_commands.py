@@ -1,4 +1,4 @@
-"""`importer reconcile`, `resolve` and `refresh`: what became of what was sent."""
+"""`importer reconcile`, `resolve` and `refresh`: settle doubts, and update statuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from importer import deliver
-from importer.cli.options import settings_flags, settings_of
+from importer.cli.options import read_settings, settings_flags
 from importer.errors import Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.report.progress import progress
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-@click.command(short_help="Find out what became of doubtful submissions.")
+@click.command(short_help="Look up doubtful submissions in the API.")
 @click.argument("run_id", required=False, metavar="[RUN]")
 @settings_flags(*FLAGS["reconcile"])
 def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> int:
-    """Ask the API's list of conversations what became of the doubtful submissions of RUN.
+    """Look up the doubtful submissions of RUN, or of all runs, in the API's list of conversations.
 
-    Found ones are created; those proved absent can be sent by `importer resume`; the others stay
-    doubtful, and are listed with what is needed to settle each by hand. Without RUN, of all runs.
+    A submission that is found becomes created. One that is proved absent can be sent by
+    `importer resume`. The others stay doubtful and are listed with what you need to settle them.
     """
-    settings = settings_of(config, flags)
+    settings = read_settings(config, flags)
     options = RunOptions("importer reconcile", settings.credentials(), signals=STOPS)
     with progress(Console(stderr=True)) as observer:
         settled = deliver.reconcile(run_id, settings, options, observer)
@@ -42,15 +42,15 @@ def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> in
     return Exit.DOUBTFUL if settled.doubtful else Exit.OK
 
 
-@click.command(short_help="Read what became of the conversations since.")
+@click.command(short_help="Update the status of the conversations.")
 @click.argument("run_id", required=False, metavar="[RUN]")
 @settings_flags(*FLAGS["refresh"])
 def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
-    """Read the present status of each conversation of RUN, or of all runs, into the ledger.
+    """Update the status of the conversations of RUN, or of all runs, from the API.
 
-    Who opted out is never contacted by a later run.
+    People who opted out are not contacted by later runs.
     """
-    settings = settings_of(config, flags)
+    settings = read_settings(config, flags)
     options = RunOptions("importer refresh", settings.credentials(), signals=STOPS)
     with progress(Console(stderr=True)) as observer:
         refreshed = deliver.refresh(run_id, settings, options, observer)
@@ -58,12 +58,14 @@ def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
     return Exit.SETUP if refreshed.reason else Exit.OK
 
 
-@click.command(short_help="Say yourself what became of a doubtful submission.")
+@click.command(short_help="Settle a doubtful submission yourself.")
 @click.argument("run_id", metavar="RUN")
 @click.argument("row", type=click.IntRange(min=2))
-@click.option("--sent", metavar="ID", help="It arrived, and is the conversation of this id.")
-@click.option("--not-sent", is_flag=True, help="It did not arrive, and may be sent again.")
-@click.option("--file", "source", help="Name of the file, where several have such a row.")
+@click.option("--sent", metavar="ID", help="The message was sent; ID is its conversation.")
+@click.option("--not-sent", is_flag=True, help="The message was not sent, and may be sent again.")
+@click.option(
+    "--file", "source", help="Name of the file, if several files of the run have this row."
+)
 @settings_flags(*FLAGS["resolve"])
 def resolve(
     run_id: str,
@@ -75,13 +77,13 @@ def resolve(
     config: Path | None,
     **flags: object,
 ) -> None:
-    """Settle a doubtful ROW of RUN on your word; the ledger remembers who decided.
+    """Settle a doubtful ROW of RUN yourself; the ledger records who decided.
 
-    Look the person up in Popp first: --not-sent lets the next resume contact them.
+    Look the person up in Popp first: with --not-sent the next resume contacts them.
     """
     if (sent is None) is not not_sent:
-        raise UsageError("Say either --sent ID or --not-sent.")
-    settings = settings_of(config, flags)
+        raise UsageError("Give either --sent ID or --not-sent.")
+    settings = read_settings(config, flags)
     with open_and_lock(settings.ledger, "importer resolve", settings.ledger_wait_s) as ledger:
         settled = ledger.doubts.resolve(
             ledger.runs.find(run_id).id,
@@ -91,5 +93,5 @@ def resolve(
             by=getpass.getuser(),
             source=source,
         )
-    now = f"is conversation {sent}" if sent is not None else "was not sent, and may go again"
+    now = f"is conversation {sent}" if sent is not None else "was not sent, and may be sent again"
     click.echo(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.", err=True)
