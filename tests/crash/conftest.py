@@ -1,4 +1,4 @@
-"""What the tests of safety share: a sandbox without a duplicate check, and a desk beside it."""
+"""Fixtures of the safety tests: a sandbox without duplicate check, and a desk that uses it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
-    """A list of so many people for one campaign."""
+    """A list with that many people for one campaign."""
     rows = [
         f"Zebedee,Quillfeather{n},zq{n}@example.org,{campaign},Chef"
         for n in range(start, start + count)
@@ -41,7 +41,7 @@ def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox that hides no mistake of ours."""
+    """A sandbox without duplicate check, which would hide mistakes of the importer."""
     with start_sandbox(duplicate_check=False) as sandbox:
         yield sandbox
 

@@ -1,4 +1,4 @@
-"""The real road against servers that misbehave: ledger on disk, client on a socket."""
+"""Sending to broken servers, with a ledger on disk and a client on a socket."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def planned(ledger: Ledger, count: int) -> str:
-    """A run with so many rows to send."""
+    """Plan a run with that many rows to send."""
     rows = [
         PlannedRow(
             source=0,

@@ -1,4 +1,4 @@
-"""The guards, on the real road: a run that goes wrong stops early, and says why."""
+"""The guards, end to end: a run that goes wrong stops early and says why."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_a_canary_holds_the_others_back(desk: Desk, sandbox: Sandbox) -> None:
     assert sandbox.requests == 3
 
 
-def test_a_canary_that_sings_lets_the_others_go(desk: Desk, sandbox: Sandbox) -> None:
+def test_a_successful_canary_lets_the_others_go(desk: Desk, sandbox: Sandbox) -> None:
     """All of the first three created: the other nine follow."""
     said = desk("run", "list.csv", "--yes", "--canary", "3")
     assert said.code == Exit.OK, said.err
     assert len(sandbox.journal) == 12
 
 
-def test_a_canary_in_doubt_is_not_well(desk: Desk, sandbox: Sandbox) -> None:
+def test_a_doubtful_canary_holds_the_run(desk: Desk, sandbox: Sandbox) -> None:
     """Doubtful is not created: the run is held, and resume begins with another canary."""
     sandbox.set_faults("reset-after:1")
     assert desk("run", "list.csv", "--yes", "--canary", "3").code == Exit.HELD
@@ -56,7 +56,7 @@ def test_too_many_failures_hold(desk: Desk, sandbox: Sandbox, allowed: str, most
 
 
 def test_failures_in_a_row_hold(desk: Desk, sandbox: Sandbox) -> None:
-    """So many without a success between them stop the run, with exit code 6 and the reason."""
+    """A row of failures without a success stops the run with exit code 6 and the reason."""
     sandbox.set_faults("500:1")
     flags = ("--max-failures-in-a-row", "4", "--concurrency", "1")
     said = desk("run", "list.csv", "--yes", *flags)
@@ -65,8 +65,8 @@ def test_failures_in_a_row_hold(desk: Desk, sandbox: Sandbox) -> None:
     assert sandbox.requests == 4
 
 
-def test_who_was_contacted_lately_waits(desk: Desk, sandbox: Sandbox) -> None:
-    """Within the window nobody is written to again for another campaign, unless that is allowed."""
+def test_recently_contacted_people_are_held_back(desk: Desk, sandbox: Sandbox) -> None:
+    """Within the window another campaign does not contact a person again, unless allowed."""
     assert desk("run", "list.csv", "--yes").code == Exit.OK
     desk.write("other.csv", people(2, "camp-2") + people(1, "camp-2", start=50).split("\n")[1])
     window = ("--contact-window-days", "30", "--on-problems", "skip")
@@ -79,7 +79,7 @@ def test_who_was_contacted_lately_waits(desk: Desk, sandbox: Sandbox) -> None:
     assert len(sandbox.journal) == 15
 
 
-def test_what_was_refused_goes_again_when_told_to(desk: Desk, sandbox: Sandbox) -> None:
+def test_rejected_rows_go_again_on_request(desk: Desk, sandbox: Sandbox) -> None:
     """After the service was mended: once, and those who were reached the first time never."""
     sandbox.set_faults("422:0.5")
     assert desk("run", "list.csv", "--yes", "--max-failures-in-a-row", "99").code == Exit.REJECTED
@@ -98,7 +98,7 @@ def test_what_was_refused_goes_again_when_told_to(desk: Desk, sandbox: Sandbox) 
     assert len(sandbox.journal) == 12
 
 
-def test_who_opted_out_meanwhile_is_left_alone_by_resume(desk: Desk, sandbox: Sandbox) -> None:
+def test_resume_leaves_out_people_who_have_opted_out(desk: Desk, sandbox: Sandbox) -> None:
     """A run that goes on asks again, and rejects the row."""
     desk.write("other.csv", people(3, "camp-2"))
     assert desk("run", "other.csv", "--yes").code == Exit.OK
@@ -114,7 +114,7 @@ def test_who_opted_out_meanwhile_is_left_alone_by_resume(desk: Desk, sandbox: Sa
     assert [each["status"] for each in out] == ["created", "created", "rejected"]
 
 
-def test_who_was_contacted_meanwhile_is_left_alone(desk: Desk, sandbox: Sandbox) -> None:
+def test_resume_leaves_out_people_contacted_by_another_run(desk: Desk, sandbox: Sandbox) -> None:
     """Within the window another run's people are not written to by one that goes on."""
     desk.write("list.csv", people(2))
     assert desk("run", "list.csv", "--yes", "--limit", "1").code == Exit.OK
@@ -132,7 +132,7 @@ def _checked(desk: Desk, name: str) -> str:
     return type(desk)(desk.folder, env)("check", name, "--format", "json").out
 
 
-def test_who_opted_out_is_left_alone(desk: Desk, sandbox: Sandbox) -> None:
+def test_people_who_opted_out_are_left_out(desk: Desk, sandbox: Sandbox) -> None:
     """What refresh learns keeps a later run from writing to that person for any campaign."""
     desk.write("list.csv", people(3))
     assert desk("run", "list.csv", "--yes").code == Exit.OK

@@ -1,4 +1,4 @@
-"""Nothing personal in the ledger or in what is said; the key of the hashes is never replaced."""
+"""The ledger and the output hold no personal data, and the HMAC key is never replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes between: another process, Ctrl-C, a changed file, a person's word."""
+"""Resuming after another process, Ctrl-C, a changed file, or a manual decision."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERYBODY = sorted(f"zq{number}@example.org" for number in range(12))
 
 
 def reached(sandbox: Sandbox) -> list[str]:
-    """Whom the sandbox accepted, with whoever was accepted twice there twice."""
+    """E-mail addresses of the accepted conversations, repeated ones included."""
     return sorted(str(each["emailAddress"]) for each in sandbox.journal)
 
 
@@ -47,8 +47,8 @@ def under_way(desk: Desk, sandbox: Sandbox) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_process_says_who_is_first(desk: Desk, sandbox: Sandbox) -> None:
-    """It sends nothing and names the other; told to wait, it waits for its turn."""
+def test_a_second_process_names_the_first(desk: Desk, sandbox: Sandbox) -> None:
+    """It sends nothing and names the first; with a wait time it waits for its turn."""
     with under_way(desk, sandbox) as first:
         for command in (("resume",), ("run", "list.csv", "--yes"), ("reconcile",)):
             said = desk(*command)
@@ -64,7 +64,7 @@ def test_the_second_process_says_who_is_first(desk: Desk, sandbox: Sandbox) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop_it_finishes_what_is_under_way(
+def test_a_signal_lets_requests_in_flight_finish(
     desk: Desk, sandbox: Sandbox, number: signal.Signals
 ) -> None:
     """Exit code 130, nothing doubtful, all that was sent is known; resume sends the rest."""
@@ -83,7 +83,7 @@ def test_told_to_stop_it_finishes_what_is_under_way(
 
 @pytest.mark.parametrize("then", ["changed", "gone"])
 def test_resume_needs_the_same_file(desk: Desk, sandbox: Sandbox, then: str) -> None:
-    """It says that the file is another one; the new file can be run, and nobody goes twice."""
+    """It says that the file has changed; running the new file contacts nobody twice."""
     assert desk("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
     file = desk.folder / "list.csv"
     file.unlink()
@@ -108,7 +108,7 @@ def test_resume_needs_the_same_templates_and_settings(desk: Desk, sandbox: Sandb
     assert len(sandbox.journal) == 4
 
 
-def test_a_run_is_repeated_for_nothing(desk: Desk, sandbox: Sandbox) -> None:
+def test_a_finished_run_sends_nothing_again(desk: Desk, sandbox: Sandbox) -> None:
     """When all is done, resume and run spend no request."""
     assert desk("run", "list.csv", "--yes").code == Exit.OK
     requests = sandbox.requests
@@ -133,7 +133,7 @@ def test_results_are_the_next_input(desk: Desk, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_a_persons_word_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: bool) -> None:
+def test_resolve_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: bool) -> None:
     """`--sent ID` is never sent again; `--not-sent` goes with the next resume; both say who."""
     fault = "after" if arrived else "before"
     sandbox.set_faults(f"reset-{fault}:1,list-500:1")
@@ -153,9 +153,7 @@ def test_a_persons_word_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: 
         assert [each.decided_by for each in ledger.runs.rows(run)] != [None]
 
 
-def test_what_is_purged_still_keeps_people_from_being_contacted(
-    desk: Desk, sandbox: Sandbox
-) -> None:
+def test_purged_rows_still_count_as_contacted(desk: Desk, sandbox: Sandbox) -> None:
     """Without masks and file names the ledger knows everybody as before."""
     assert desk("run", "list.csv", "--yes").code == Exit.OK
     said = desk("purge", "--older-than", "0d")
@@ -167,8 +165,8 @@ def test_what_is_purged_still_keeps_people_from_being_contacted(
     assert sandbox.requests == requests + 12
 
 
-def test_an_api_that_is_away_loses_nobody(desk: Desk, sandbox: Sandbox) -> None:
-    """Nobody listens: nothing was sent, exit code not 0, and resume sends everybody."""
+def test_an_unreachable_api_loses_nobody(desk: Desk, sandbox: Sandbox) -> None:
+    """Without a server nothing is sent, the exit code is not 0, and resume sends everything."""
     away = type(desk)(desk.folder, {**desk.env, "IMPORTER_BASE_URL": "http://127.0.0.1:9/v1"})
     said = away("run", "list.csv", "--yes")
     assert said.code in {Exit.SETUP, Exit.HELD}, said.err
@@ -177,8 +175,8 @@ def test_an_api_that_is_away_loses_nobody(desk: Desk, sandbox: Sandbox) -> None:
     assert reached(sandbox) == EVERYBODY
 
 
-def test_what_is_absent_again_and_again_is_not_called_done(desk: Desk, sandbox: Sandbox) -> None:
-    """Where something eats every request, the run ends with rows to send and not with 0."""
+def test_lost_requests_are_not_called_done(desk: Desk, sandbox: Sandbox) -> None:
+    """If every request is lost, the run does not end with 0."""
     sandbox.set_faults("reset-before:1")
     desk.write("list.csv", people(2))
     said = desk("run", "list.csv", "--yes")

@@ -1,4 +1,4 @@
-"""Where the list of conversations cannot be read, what is doubtful stays so and is never sent."""
+"""If the list of conversations cannot be read, doubtful rows stay doubtful and are never sent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_nothing_doubtful_goes_again(desk: Desk, sandbox: Sandbox, fault: str) -
 
 
 @pytest.mark.parametrize("command", ["run", "resume", "reconcile"])
-def test_the_worklist_says_what_a_person_needs(desk: Desk, sandbox: Sandbox, command: str) -> None:
+def test_the_worklist_identifies_each_row(desk: Desk, sandbox: Sandbox, command: str) -> None:
     """Each doubtful row by run, file, row, person (masked), campaign, external id, time, reason."""
     desk.write("list.csv", people(3, "camp-7"))
     sandbox.set_faults("reset-after:1,list-500:1")
@@ -59,7 +59,7 @@ def test_the_worklist_says_what_a_person_needs(desk: Desk, sandbox: Sandbox, com
     assert "zq1@" not in said.err
 
 
-def test_a_list_that_lacks_what_is_known_proves_nothing(desk: Desk, sandbox: Sandbox) -> None:
+def test_a_lagging_list_proves_nothing(desk: Desk, sandbox: Sandbox) -> None:
     """A list that lags behind shows no conversation that the ledger knows of: nothing goes."""
     assert desk("run", "list.csv", "--yes", "--limit", "6").code == Exit.OK
     sandbox.set_faults("reset-after:1,list-lag:1:3600")

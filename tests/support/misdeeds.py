@@ -1,4 +1,4 @@
-"""What servers do to a request, each of them once: clear answers, and ends that are none."""
+"""Behaviours of a server towards a request: clear answers, and ends that are not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CREATED: Final = b'{"id": "c-1", "status": "CREATED"}'
 
 
 def says(status: str, body: bytes = b"", *headers: str) -> Behaviour:
-    """A server that answers so."""
+    """A server that reads the request and sends this answer."""
 
     async def behaviour(peer: Peer) -> None:
         await peer.request()
@@ -61,7 +61,7 @@ async def resets_amid_answering(peer: Peer) -> None:
 
 
 async def says_nothing(peer: Peer) -> None:
-    """Takes the request and keeps still."""
+    """Reads the request and stays silent."""
     await peer.request()
     await peer.until_gone()
 
@@ -122,7 +122,7 @@ DOUBTFUL: Final[dict[str, Behaviour]] = {
     "a redirect for ever": says("308 Permanent Redirect", b"", "Location: /v2"),
     "a redirect to nowhere": says("302 Found", b"", "Location: http://[::1"),
 }
-"""What is no clear answer."""
+"""Ends of a request that are not a clear answer."""
 
 CLEAR: Final[dict[str, tuple[Behaviour, Verb]]] = {
     "a 201": (says("201 Created", CREATED), Verb.CREATED),
@@ -147,7 +147,7 @@ CLEAR: Final[dict[str, tuple[Behaviour, Verb]]] = {
     "a 429": (says("429 Too Many Requests", b"", "Retry-After: 3"), Verb.AGAIN),
     "a 503 with a time": (says("503 No", b"", "Retry-After: 3"), Verb.AGAIN),
 }
-"""Clear answers, and what follows from each the first time."""
+"""Clear answers, and the first decision on each."""
 
 
 async def answers_on(peer: Peer) -> None:
@@ -158,7 +158,7 @@ async def answers_on(peer: Peer) -> None:
 
 
 async def answers_twice(peer: Peer) -> None:
-    """Answers the first request of a connection two times, the second answer being of no use."""
+    """Answers the first request of a connection twice; the second answer is stale."""
     number = len(peer.seen.requests)
     await peer.request()
     one = b'{"id": "c-%d"}' % number

@@ -1,4 +1,4 @@
-"""A server that misbehaves for real: each test says, byte by byte, what a connection sees."""
+"""A raw server on loopback: each test decides, byte by byte, what a connection receives."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Seen:
-    """What came to a server.
+    """What a server received.
 
     Attributes:
         url: where it listens, without a path.
         connections: how many were made.
         requests: every whole request, head and body.
-        sent_bytes: how many bytes of answers were taken from it.
+        sent_bytes: number of answered bytes that the client took.
     """
 
     url: str = ""
@@ -61,7 +61,7 @@ class Peer:
         await self.send("\r\n".join(lines).encode() + body)
 
     def reset(self) -> None:
-        """End the connection rudely, with RST."""
+        """End the connection with RST."""
         raw: Any = self.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -77,7 +77,7 @@ class Peer:
 async def serving(
     behaviour: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Seen]:
-    """A server on loopback that does this to each connection, and then closes it."""
+    """Serve a behaviour on loopback; each connection is closed after it."""
     seen, open_ones = Seen(), set[asyncio.Task[None]]()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -80,7 +80,7 @@ def test_credentials_are_asked_for_everywhere(
 
 
 def test_a_refused_body_creates_nothing(sandbox: Sandbox, api: httpx.Client, body: Make) -> None:
-    """400 names the key; what is no JSON is a 400 too."""
+    """A 400 names the key; a body that is not JSON is a 400 too."""
     refused = api.post(CREATE, json=body(phoneNumber="07700 900123"))
     assert refused.status_code == 400
     assert "phoneNumber" in refused.json()["error"]
@@ -168,7 +168,7 @@ def test_campaigns_are_what_their_names_say(
 
 
 def test_a_status_is_set_on_demand(sandbox: Sandbox, api: httpx.Client, body: Make) -> None:
-    """`PATCH /sandbox/conversations/{id}` rehearses what becomes of a conversation."""
+    """`PATCH /sandbox/conversations/{id}` sets the status of a conversation."""
     created = api.post(CREATE, json=body()).json()["id"]
     own = sandbox.base_url.removesuffix("/v1") + "/sandbox"
     path = f"{own}/conversations/{created}"
@@ -196,7 +196,7 @@ def test_everything_is_counted(sandbox: Sandbox, api: httpx.Client, body: Make) 
 def test_the_journal_has_the_body_and_the_time(
     sandbox: Sandbox, api: httpx.Client, body: Make
 ) -> None:
-    """One entry tells who was contacted, when, and with what."""
+    """An entry holds the person, the time and the body."""
     sent = body(lastName="Lovelace")
     created = api.post(CREATE, json=sent).json()
     entry = sandbox.journal[0]

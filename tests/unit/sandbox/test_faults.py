@@ -33,12 +33,12 @@ def test_nothing_is_asked_for_by_an_empty_specification() -> None:
     ],
 )
 def test_a_fault_is_read(text: str, fault: Fault) -> None:
-    """Prefix, name, side, share and number are told apart."""
+    """Prefix, name, side, share and number."""
     assert parse_faults(text) == Faults((fault,))
 
 
-def test_fates_are_told_from_faults() -> None:
-    """What becomes of a conversation is no fault of a request."""
+def test_status_changes_are_separate_from_faults() -> None:
+    """A later status of a conversation is not a fault of a request."""
     both = parse_faults("optout:0.1, undelivered:0.2:0, 500:1")
     assert both.status_changes == (
         StatusChange("OPTED_OUT", 0.1, 3.0),

@@ -1,4 +1,4 @@
-"""A quota lets through so many requests each second, and says what is left."""
+"""The request quota of the sandbox, and its headers."""
 
 from __future__ import annotations
 

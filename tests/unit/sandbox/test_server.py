@@ -156,7 +156,7 @@ def test_many_clients_are_served_at_once(tmp_path: Path, body: Make, client: Con
 def test_a_journal_that_cannot_be_written_is_told(
     tmp_path: Path, body: Make, client: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is not on the disk is not answered as created, and the reason is logged."""
+    """If the journal cannot be written, the answer is a 500 and the reason is logged."""
     with (
         start_sandbox(journal=tmp_path / "journal.jsonl") as sandbox,
         client(sandbox.base_url) as api,

@@ -86,7 +86,7 @@ def test_a_conversation_proceeds_with_time() -> None:
     assert statuses == ["CREATED", "QUEUED", "ONGOING"]
 
 
-def test_fates_come_in_their_shares_and_in_their_time() -> None:
+def test_status_changes_come_by_share_and_time() -> None:
     """Of 2,000 conversations about a fifth opts out and a tenth is not delivered, later."""
     clock = Clock()
     changes = (StatusChange("OPTED_OUT", 0.2, 5.0), StatusChange("DELIVERY_FAILED", 0.1, 5.0))
@@ -102,7 +102,7 @@ def test_fates_come_in_their_shares_and_in_their_time() -> None:
 
 
 def test_a_status_that_was_set_stays() -> None:
-    """Time no longer moves it; an unknown id is told."""
+    """Time no longer changes it; an unknown id returns False."""
     clock = Clock()
     conversations = Conversations([], now=clock)
     entry = conversations.accept("acme", "/c", person())
@@ -113,7 +113,7 @@ def test_a_status_that_was_set_stays() -> None:
 
 
 def test_a_conversation_is_shown_as_the_api_shows_it() -> None:
-    """The keys are the API's own, with what the body said."""
+    """With the key names of the API and the values of the body."""
     conversations = Conversations([], now=Clock())
     body = person(phoneNumber="+442079460018", lastName="Lovelace", externalId="A-1")
     view = conversations.view(conversations.accept("acme", "/c", body))

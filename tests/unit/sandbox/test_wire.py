@@ -23,7 +23,7 @@ RESET = b"<reset>"
 
 
 def sent(sandbox: Sandbox, content: bytes, path: str = CREATE, method: str = "POST") -> bytes:
-    """Everything that comes back on a connection until it ends, `RESET` last where it is cut."""
+    """Everything received on a connection until its end; `RESET` stands for a reset."""
     where = urlsplit(sandbox.base_url)
     head = (
         f"{method} {path} HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nx-organization-id: acme\r\n"
