@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BeforeValidator, ValidationError
@@ -263,8 +263,8 @@ class LoadedSettings(BaseSettings, Settings):
 
 
 def load_settings(
-    config: Path | None,
-    flags: Mapping[str, object],
+    config: Path | None = None,
+    flags: Mapping[str, object] = MappingProxyType({}),
     inbox_files: Sequence[InboxFile] = (),
     folder: str = "",
 ) -> Settings:
