@@ -10,12 +10,13 @@ import click
 from rich.console import Console
 
 from importer.cli.options import read_settings, settings_flags
+from importer.loader import expand
 from importer.planning.history import looking
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan
 from importer.prepare import prepare
 from importer.report import export, html, json_report, terminal, view
-from importer.report.atomic_file import refuse_unwritable
+from importer.report.atomic_file import check_outputs
 from importer.report.export import write_payloads
 from importer.settings.flags import FLAGS
 
@@ -56,7 +57,9 @@ def check(
     the files that you name are written.
     """
     settings = read_settings(config, flags)
-    refuse_unwritable(report, rejected, payloads)
+    outputs = {"--report": report, "--rejected": rejected, "--payloads": payloads}
+    if any(outputs.values()):
+        check_outputs(outputs, expand(files), settings)
     with looking(settings) as look:
         plan = prepare(files, settings, look, whole=payloads is not None)
     shown = view.plan_view(plan, settings, identity=look.identity, created_at=datetime.now(UTC))

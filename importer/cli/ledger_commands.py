@@ -19,6 +19,7 @@ from importer.ledger import Ledger, open_and_lock
 from importer.loader import load
 from importer.model import State
 from importer.report import view
+from importer.report.atomic_file import check_outputs
 from importer.report.export import Form, reread_files, save_results, write_results
 from importer.report.terminal_history import PastNight, nights_text, results_table, runs_table
 from importer.settings.flags import FLAGS
@@ -110,6 +111,9 @@ def results(
         run = ledger.runs.find(run_id)
         names = [source.name for source in run.sources]
         shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
+    if output is not None:
+        sources = [each.path or "-" for each in run.sources]
+        check_outputs({"--output": output}, sources, settings)
     if form == "text":
         Console().print(results_table(shown))
         return

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -16,21 +17,22 @@ from importer.deliver import deliver, prepare
 from importer.deliver import resume as resume_run
 from importer.errors import Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
-from importer.loader import load
+from importer.loader import expand, load
 from importer.planning.history import looking
 from importer.preflight import exit_of_plan, expect, refuse_unreadable
 from importer.report import terminal, view
-from importer.report.atomic_file import refuse_unwritable
+from importer.report.atomic_file import check_outputs
 from importer.report.export import reread_files, save_results
 from importer.report.formatting import quantity
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run
 from importer.sending.run_options import RunOptions
 from importer.settings.flags import FLAGS
+from importer.settings.values import is_loopback
 
 if TYPE_CHECKING:
     from importer.model import Plan, RunReport
-    from importer.settings import Settings
+    from importer.settings import Credentials, Settings
 
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -71,7 +73,8 @@ def run(
     file lists them. Ctrl-C lets requests under way finish; `importer resume` continues.
     """
     settings = read_settings(config, flags)
-    refuse_unwritable(results)
+    if results is not None:
+        check_outputs({"--results": results}, expand(files), settings)
     console = Console(stderr=True)
     if not dry_run:
         _migrate_ledger(settings)
@@ -95,7 +98,7 @@ def run(
         console.print("Nothing to send.")
         return exit_of_plan(plan)
     credentials = settings.credentials()
-    if not yes and not _ask(plan, limit):
+    if not yes and not _ask(plan, limit, settings, credentials):
         console.print("Nothing was sent.")
         return Exit.HELD
     options = RunOptions("importer run", credentials, limit, STOPS)
@@ -117,7 +120,10 @@ def resume(
     doubtful ones are looked up first.
     """
     settings = read_settings(config, flags)
-    refuse_unwritable(results)
+    if results is not None:
+        with Ledger.open(settings.ledger, create=False) as ledger:
+            sources = ledger.runs.find(run_id).sources
+        check_outputs({"--results": results}, [each.path or "-" for each in sources], settings)
     console = Console(stderr=True)
     options = RunOptions("importer resume", settings.credentials(), signals=STOPS)
     with progress(console) as observer:
@@ -125,14 +131,19 @@ def resume(
     return _show_result(console, report, settings, results)
 
 
-def _ask(plan: Plan, limit: int | None) -> bool:
+def _ask(plan: Plan, limit: int | None, settings: Settings, credentials: Credentials) -> bool:
     """Ask the person at the terminal; raise UsageError if there is no terminal."""
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask on.", "Give --yes to send without asking.")
     # Polars installs a handler of its own, under which reading continues after Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
-    return click.confirm(f"Contact {quantity(count, 'person', 'people')} now?", err=True)
+    host = urlsplit(settings.base_url).hostname or ""
+    people, organization = quantity(count, "person", "people"), credentials.organization_id
+    question = f"Contact {people} through {host} as organization {organization}?"
+    if is_loopback(host):
+        question += " (rehearsal: nobody is contacted)"
+    return click.confirm(question, err=True)
 
 
 def _show_result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -204,6 +205,14 @@ def _files(view: PlanView) -> RenderableType:
     return indent(table)
 
 
+def _free(name: str, view: PlanView) -> str:
+    """Return a name for an output that is no input, like `to-fix-2.csv`."""
+    taken = {Path(file.name).name for file in view.files}
+    stem, _, ending = name.partition(".")
+    names = (name, *(f"{stem}-{number}.{ending}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each not in taken)
+
+
 def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
     """Yield what the user can do now, as sentences and commands."""
     counts, flags = view.counts, view.given.text_for
@@ -213,10 +222,10 @@ def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
         rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
         yield (
             f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
-            f"importer check {files} --rejected to-fix.csv{flags('check')}",
+            f"importer check {files} --rejected {_free('to-fix.csv', view)}{flags('check')}",
         )
     if view.tasks:
-        page = f"importer check {files} --report report.html{flags('check')}"
+        page = f"importer check {files} --report {_free('report.html', view)}{flags('check')}"
         yield "See everything in one page:", page
     if any(task.code is Code.POSSIBLY_SENT for task in view.tasks):
         yield (

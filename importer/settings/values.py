@@ -49,12 +49,12 @@ def _base_url(value: str) -> str:
         raise ValueError("must be a web address such as https://api.joinpopp.com/v1")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must not hold a user, a query (`?`) or a fragment (`#`)")
-    if parts.scheme == "http" and not _loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must begin with https:// (http is for this machine alone)")
     return value.strip().rstrip("/")
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether a host name means this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback

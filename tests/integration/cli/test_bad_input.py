@@ -56,13 +56,13 @@ FILES: Final = {
     "a quotation mark left open": Bad(
         {"list.csv": LIST + b'"Bob,+12025550105,Chef\nCy,+12025550106,Chef\n'},
         Exit.REJECTED,
-        "A quotation mark is opened here and never closed.",
+        "A quotation mark is opened here but never closed.",
         run_exit=Exit.HELD,
     ),
     "an unknown template in a row": Bad(
         {"list.csv": b"first_name,phone_number,meeting_template\nAda,+12025550104,onsite-99\n"},
         Exit.REJECTED,
-        "There is no template of this name: perhaps `onsite-45` is meant.",
+        "There is no template with this name: perhaps `onsite-45` is meant.",
         run_exit=Exit.HELD,
     ),
     "a value that a template needs": Bad(

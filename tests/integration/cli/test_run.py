@@ -109,7 +109,7 @@ def at_a_terminal(desk: Desk, answer: str | signal.Signals, *arguments: str) -> 
 def test_a_person_is_asked(near: Desk, sandbox: Sandbox) -> None:
     """Nobody is contacted before yes is said, and then everybody is."""
     code, shown = at_a_terminal(near, "y\n", "run", "good.csv")
-    assert "Contact 2 people now?" in shown
+    assert "Contact 2 people through 127.0.0.1 as organization acme? (rehearsal: nobody is" in shown
     assert code == Exit.OK, shown
     assert names(sandbox) == ["Ada", "Bob"]
 
@@ -118,7 +118,7 @@ def test_a_person_is_asked(near: Desk, sandbox: Sandbox) -> None:
 def test_a_person_may_say_no(near: Desk, sandbox: Sandbox, answer: str) -> None:
     """Anything but yes sends nothing and makes no ledger."""
     code, shown = at_a_terminal(near, answer, "run", "good.csv", "--limit", "1")
-    assert "Contact 1 person now?" in shown
+    assert "Contact 1 person through 127.0.0.1 as organization acme? (rehearsal: nobody is" in shown
     assert "Nothing was sent." in shown
     assert code == Exit.HELD
     assert sandbox.requests == 0
