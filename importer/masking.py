@@ -1,4 +1,4 @@
-"""Personal values for the eye: enough to recognise somebody one knows, too little to reach them."""
+"""Mask personal values: enough to recognise a person one knows, too little to contact them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import phonenumbers
 
 DOTS: Final = "•••"
 _CALLING_CODES: Final = frozenset(str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
-_HIDDEN_DIGITS: Final = 4  # at least so many digits of a national number stay hidden
+_HIDDEN_DIGITS: Final = 4  # of a national number, at least
 _SHOWN_DIGITS: Final = 4
-_PHONE_DIGITS: Final = 7  # from so many digits on, a run of them may be a phone
+_PHONE_DIGITS: Final = 7  # a run of this many digits may be a phone
 _E164: Final = re.compile(r"\+[1-9]\d{1,14}")
 _PERSONAL: Final = re.compile(
     r"""
       (?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b   # a UUID
-         | \b(?=[0-9]*[a-f])[0-9a-f]{24,}\b                    # a hash
+         | \b(?=[0-9]*[a-f])(?:[0-9a-f]{8}|[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{24,})\b  # a hash
+         | \b(?:ledger|plan|night|key),?[ ][0-9a-f]{8,64}\b    # one of digits only, so called
          | (?<![\w+])20\d{6}-[0-2]\d[0-5]\d[0-5]\d-[0-9a-f]{4}(?!\w)   # a run
          | (?<!\d)\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?(?!\d))
     | (?P<email>[^\s@<>"'(),;:=/]+(?:@|%40)[^\s@<>"'(),;:=/&]+)
@@ -34,11 +35,11 @@ _STAMP: Final = re.compile(
     """,
     re.VERBOSE,
 )
-"""A day, perhaps with a time, as files are called by."""
+"""A date, perhaps with a time, in the name of a file."""
 
 
 def mask_phone(e164: str) -> str:
-    """`+442079460018` as `+44 •••• 0018`; of a short number fewer digits are shown, or none."""
+    """`+442079460018` as `+44 •••• 0018`; a short number shows fewer digits, or none."""
     digits = re.sub(r"\D", "", e164)
     code = next((digits[:size] for size in (1, 2, 3) if digits[:size] in _CALLING_CODES), "")
     if not e164.startswith("+"):
@@ -59,7 +60,7 @@ def mask_email(address: str) -> str:
 
 
 def mask(value: str) -> str:
-    """Any personal text, masked by what it looks like; empty stays empty."""
+    """Mask a personal value as a phone, an e-mail or a name; empty stays empty."""
     text = value.strip()
     if not text:
         return ""
@@ -71,12 +72,12 @@ def mask(value: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """Free text with the phones and e-mails in it masked; ids, hashes and dates stay."""
-    return _PERSONAL.sub(_scrubbed, text)
+    """Mask phones and e-mails in free text; ids, hashes and dates stay."""
+    return _PERSONAL.sub(_replace, text)
 
 
 def scrub_name(text: str) -> str:
-    """The same for a file's name, or a sentence with one or with a run's id: their dates stay."""
+    """Mask a file's name, or a sentence with one or with a run's id; their dates stay."""
     shown, end = [], 0
     for stamp in _STAMP.finditer(text):
         shown += [scrub(text[end : stamp.start()]), stamp.group()]
@@ -84,8 +85,8 @@ def scrub_name(text: str) -> str:
     return "".join([*shown, scrub(text[end:])])
 
 
-def _scrubbed(found: re.Match[str]) -> str:
-    """What stands in the text instead of a match."""
+def _replace(found: re.Match[str]) -> str:
+    """What replaces a match."""
     whole = found.group()
     if found.group("id"):
         return whole
@@ -95,5 +96,5 @@ def _scrubbed(found: re.Match[str]) -> str:
 
 
 def _initial(word: str) -> str:
-    """The first letter of a word that has more than two."""
+    """The first letter of a word of more than two."""
     return f"{word[0]}{DOTS}" if len(word) > 2 else DOTS  # noqa: PLR2004 (the sentence above)

@@ -116,6 +116,9 @@ _ALIASES: Final = {
 }
 """What people write besides Babel's names."""
 
+_CALLING: Final = r"^([^0-9+]*?)[\s(,:/-]*(?:\+|00)?\s?([1-9][0-9]{0,2})[\s)]*$"
+"""A name or code, perhaps none, and a calling code."""
+
 _UNCLEAR: Final = ("congo", "kongo", "korea", "saintmartin", "saomartinho")
 """Folded names of two countries: never guessed."""
 
@@ -159,18 +162,52 @@ def read_countries(cells: pl.Series) -> pl.Series:
 
     Args:
         cells: tidy text: a name in English, German, French, Spanish, Italian, Dutch, Polish or
-            Portuguese, a code of two or three letters, or a calling code with its + (`+44`),
-            which stands for the main country that has it.
+            Portuguese, a code of two or three letters, or a calling code (`+44`, `0044`,
+            `44`), which stands for the main country that has it, alone or behind the name.
     """
     distinct = cells.drop_nulls().unique()
     if distinct.is_in(CODES).all():
         return cells  # loading the names of all languages takes longer than reading most lists
-    read = pl.DataFrame({"cell": distinct, "word": fold_words(distinct)}).join(
-        _table(), on="word", how="inner"
+    read = (
+        pl.DataFrame({"cell": distinct, "word": fold_words(distinct)})
+        .join(_table(), on="word", how="inner")
+        .select("cell", "code")
     )
+    read = pl.concat([read, _read_with_calling_codes(distinct)]).unique("cell", keep="last")
     return cells.replace_strict(
         read["cell"], read["code"], default=None, return_dtype=pl.String
     ).alias(cells.name)
+
+
+def _read_with_calling_codes(distinct: pl.Series) -> pl.DataFrame:
+    """`cell` and `code` of cells that are a calling code, or a name and a calling code.
+
+    Of `United Kingdom (+44)` the name counts; a name with another country's calling code is unread.
+    """
+    cell = pl.col("cell")
+    frame = distinct.alias("cell").to_frame().filter(cell.str.contains(_CALLING))
+    frame = frame.select(
+        "cell",
+        cell.str.extract(_CALLING, 1).alias("name"),
+        cell.str.extract(_CALLING, 2).cast(pl.Int64).alias("calling"),
+    )
+    words = frame.with_columns(fold_words(frame["name"]).alias("word"))
+    known = words.join(_table(), on="word", how="left", maintain_order="left")
+    main = {
+        calling: regions[0]
+        for calling, regions in COUNTRY_CODE_TO_REGION_CODE.items()
+        if regions[0] != _NOWHERE
+    }
+    own = pl.col("code").replace_strict(calling_codes(), default=None, return_dtype=pl.Int64)
+    alone = pl.col("calling").replace_strict(main, default=None, return_dtype=pl.String)
+    return known.select(
+        "cell",
+        pl.when(pl.col("word") == "")
+        .then(alone)
+        .when(own == pl.col("calling"))
+        .then(pl.col("code"))
+        .alias("code"),
+    ).filter(pl.col("code").is_not_null())
 
 
 @cache

@@ -46,6 +46,14 @@ _ENDING_SLIPS: Final = dict.fromkeys(_COM_SLIPS, "com") | {
     "rog": "org",
 }
 """Endings that no registry has, and what is meant by them."""
+_MARKDOWN: Final = r"^\[([^\[\]]*)\]\((?i:mailto:)?([^\s()?]+@[^\s()?]+)(?:\?[^\s()]*)?\)$"
+_PLACE: Final = (
+    r"(?:work|home|private|personal|office|business|main|primary|preferred|other|arbeit|privat"
+    r"|geschäftlich|dienstlich|büro|travail|bureau|personnel|domicile|trabajo|oficina|lavoro"
+    r"|ufficio|personale|casa|werk|thuis|privé|praca|dom|prywatny|służbowy|trabalho|pessoal)"
+)
+_PLACE_LABEL: Final = rf"^(?i)(?:e-?mail|mail|{_PLACE})(?: e-?mail)?\s*:\s*"
+_REMARK: Final = rf"(?i)(@\S+?)[\s,;-]*(?:\({_PLACE}\)|\[{_PLACE}\]|\s{_PLACE})$"
 _ROLE: Final = rf"(?i)^(?:{'|'.join(map(re.escape, CASE_INSENSITIVE_MAILBOX_NAMES))})@"
 
 
@@ -153,6 +161,9 @@ def _unwrap(cells: pl.Series) -> pl.Series:
     """Remove what people and programs write around an address."""
     if (cells.str.len_bytes() != cells.str.len_chars()).any():
         cells = cells.str.replace_many(_WIDE, _NARROW)
+    if cells.str.contains(r"\]\(").any():
+        cells = _open_links(cells)
+    cells = cells.str.replace(_PLACE_LABEL, "").str.replace(_REMARK, "${1}")
     if cells.str.contains("<", literal=True).any():
         cells = cells.str.replace(r"^[^<>]*<([^<>]*@[^<>]*)>[\s.,;]*$", "${1}").str.strip_chars(" ")
     links = cells.str.contains(_LINK).arg_true()
@@ -164,6 +175,18 @@ def _unwrap(cells: pl.Series) -> pl.Series:
         cells = cells.str.replace(r"\s*@\s*", "@")
         cells = cells.str.replace(r"^([^@\s]+@[^@\s.]+)\s*\.\s*([^@\s.]+)$", "${1}.${2}")
     return cells
+
+
+def _open_links(cells: pl.Series) -> pl.Series:
+    """Replace `[text](mailto:ada@example.com)` by its address, unless the text is another one."""
+    frame = cells.alias(EMAIL).to_frame()
+    text = pl.col(EMAIL).str.extract(_MARKDOWN, 1)
+    target = pl.col(EMAIL).str.extract(_MARKDOWN, 2)
+    other = text.str.contains("@", literal=True) & (
+        text.str.to_lowercase() != target.str.to_lowercase()
+    )
+    opened = pl.when(target.is_not_null() & ~other).then(target).otherwise(pl.col(EMAIL))
+    return frame.select(opened.alias(EMAIL)).to_series()
 
 
 def _judge(cells: pl.Series) -> pl.DataFrame:

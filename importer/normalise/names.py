@@ -26,6 +26,11 @@ _FAULTS: Final = (
         r"(?i)://|\bwww\.|[\pL\d-]\.[a-z]{2,}/|[\pL\d-]{2}\.(?:com|net|org|info|biz|xyz)\b",
         "it contains a link",
     ),
+    (r"=\?[\w-]+\?|&#?\w+;|%[0-9A-F]{2}|\\u[0-9A-Fa-f]{4}", "it is encoded"),
+    (
+        r"[ÂÃ][\x{80}-\x{bf}€‚ƒ„…†‡ˆ‰‹‘“”•–—˜™›]",
+        "it is garbled; the file may have another encoding",
+    ),
     (r"[<>]", "it contains < or >"),
     (r"^\P{L}*$", "it contains no letters"),
 )
@@ -42,6 +47,11 @@ _SUFFIX: Final = (
     r"|MD|M\.D\.|[BM]\.A\.)$"
 )
 _FAMILY_FIRST: Final = r"^[\p{Han}\p{Hangul}\p{Hiragana} ]+$"
+_PARTICLE: Final = (
+    "van|von|vom|zu|zur|de|del|della|di|da|das|do|dos|du|des|la|le|el|al|ter|ten|bin|ibn|mac|st"
+)
+_PLAIN: Final = rf"^\S+ (?:(?i:{_PARTICLE})\.?(?: |$)(?:\S+ ?)*|\S+)$"
+"""First and last name are two words, or the last name begins with a particle."""
 _CAPITALS: Final = (
     r"^((?:[\p{Lu}\p{M}'’.-]+ )*?[\p{Lu}\p{M}'’-]{3,}(?: [\p{Lu}\p{M}'’.-]+)*) "
     r"(\p{Lu}\p{M}*[\p{Ll}\p{M}'’-].*)$"
@@ -74,7 +84,8 @@ def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:
 
     Returns:
         As many rows: `first_name` (null only if there is nothing but a title or a family name),
-        `last_name` (null if the name is one word).
+        `last_name` (null if the name is one word), `plain` (whether nothing was guessed: a comma,
+        capitals, a script, a known last name, or just two words say where to split)
     """
     name, known = pl.col("name"), pl.col("known")
     frame = (
@@ -88,8 +99,10 @@ def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:
     comma = name.str.contains(",", literal=True)
     family_first = name.str.contains(_FAMILY_FIRST) & name.str.contains(" ", literal=True)
     shouted = name.str.contains(_CAPITALS)
+    after_known = name.str.ends_with(pl.lit(" ") + known)
+    plain = comma | family_first | shouted | after_known | name.str.contains(_PLAIN)
     first = (
-        pl.when(name.str.ends_with(pl.lit(" ") + known))
+        pl.when(after_known)
         .then(name.str.head(name.str.len_chars() - known.str.len_chars()))
         .when(comma)
         .then(name.str.extract(r"^[^,]*,(.*)$", 1))
@@ -112,8 +125,11 @@ def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:
         first.str.strip_chars(" ,").str.replace(_TITLED, "").alias(FIRST),
         pl.coalesce(known, last.str.strip_chars(" ,")).alias(LAST),
         pl.when(known.is_null()).then(pl.col("suffix")).alias("suffix"),
+        plain.fill_null(value=False).alias("plain"),
     )
     whole = pl.when(pl.col(LAST) != "").then(
         pl.concat_str(LAST, pl.lit(", ") + pl.col("suffix"), ignore_nulls=True)
     )
-    return named.select(pl.when(pl.col(FIRST) != "").then(pl.col(FIRST)), whole.alias(LAST))
+    return named.select(
+        pl.when(pl.col(FIRST) != "").then(pl.col(FIRST)), whole.alias(LAST), "plain"
+    )

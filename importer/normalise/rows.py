@@ -10,9 +10,11 @@ import polars as pl
 from importer.normalise.booleans import read_booleans
 from importer.normalise.countries import calling_codes, read_countries
 from importer.normalise.emails import DETAIL, EMAIL, find_typos, read_emails
+from importer.normalise.missing import blank_missing
 from importer.normalise.names import FIRST, FULL, LAST, find_name_faults, split_names
+from importer.normalise.repair import decode_names, unquote_names
 from importer.normalise.text import BLANK, spell_out, tidy
-from importer.phones import read_phones
+from importer.phones import drop_remarks, read_phones
 from importer.problems import at
 from schemas.codes import Code
 from schemas.columns import BY_NAME, ROW, SOURCE
@@ -29,6 +31,12 @@ _COUNTRY: Final = "country"
 _BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
 _LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
 _SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
+
+
+_NAMES: Final = (FIRST, LAST, FULL)
+_CONTACTS: Final = (_PHONE, EMAIL)
+_STEERING: Final = (*("campaign", "external_campaign", "meeting_template", "participant_template"),)
+"""Columns in which "none" is no empty cell: the settings' default would take its place."""
 
 
 def normalise(table: Table, position: int, settings: Settings) -> Table:
@@ -91,9 +99,24 @@ class _Cells:
         )
 
     def tidy(self) -> dict[str, pl.Series]:
-        """Remove stray characters; return for each column the positions of the cells concerned."""
-        tidied, odd = tidy(self.raw, _LINES)
-        self.text = {name: tidied[name] for name in tidied.columns}
+        """Repair names, remove stray characters, and empty cells that say "not available".
+
+        Returns:
+            For each column the positions of the cells that may have changed.
+        """
+        names = [name for name in _NAMES if name in self.raw.columns]
+        decoded = self.raw.with_columns(decode_names(self.raw[name]) for name in names)
+        tidied, odd = tidy(decoded, _LINES)
+        tidied = tidied.with_columns(unquote_names(tidied[name]) for name in names)
+        for name in names:
+            changed = (self.raw[name] != tidied[name]).fill_null(value=False).arg_true()
+            odd[name] = pl.concat([odd.get(name, changed.clear()), changed]).unique().sort()
+        self.text = {
+            name: tidied[name]
+            if name in _STEERING
+            else blank_missing(tidied[name], contact=name in _CONTACTS)
+            for name in tidied.columns
+        }
         self.clean = dict(self.text)
         return odd
 
@@ -191,6 +214,7 @@ def _read_phones(cells: _Cells, said: pl.Series | None, default: str | None) -> 
     if said is not None:
         unclear = said.is_not_null() & cells.clean[_COUNTRY].is_null()
         country = cells.clean[_COUNTRY].zip_with(said.is_not_null(), country)
+    cells.text[_PHONE] = drop_remarks(cells.text[_PHONE])
     read = read_phones(cells.text[_PHONE], country)
     code = read["code"]
     for fault in code.drop_nulls().unique(maintain_order=True):
@@ -269,6 +293,9 @@ def _split_full_names(cells: _Cells) -> None:
     if not rows.len():
         return
     names = split_names(full.gather(rows), last.gather(rows))
+    names = names.with_columns(
+        blank_missing(unquote_names(names[name]), contact=False) for name in (FIRST, LAST)
+    )
     first = first.clone().scatter(rows, names[FIRST])
     last = last.clone().scatter(rows, names[LAST])
     detail = pl.select(
@@ -280,7 +307,8 @@ def _split_full_names(cells: _Cells) -> None:
             .otherwise(pl.lit(", last name ") + pl.lit(last)),
         )
     ).to_series()
-    cells.report(FULL, Code.NAME_SPLIT, rows.filter(names[FIRST].is_not_null()), detail)
+    unclear = names[FIRST].is_not_null() & ~names["plain"] & faults.gather(rows).is_null()
+    cells.report(FULL, Code.NAME_SPLIT, rows.filter(unclear), detail)
     cells.clean |= {FIRST: first.alias(FIRST), LAST: last.alias(LAST)}
 
 
@@ -292,7 +320,7 @@ def _report_changes(cells: _Cells, odd: Mapping[str, pl.Series]) -> None:
         odd: per column, positions of the cells that tidying changed.
     """
     for column, rows in odd.items():
-        if column == EMAIL:
+        if column in _CONTACTS:
             continue
         before, after = cells.raw[column].gather(rows), cells.text[column].gather(rows)
         if column in _SPACELESS:
@@ -300,6 +328,12 @@ def _report_changes(cells: _Cells, odd: Mapping[str, pl.Series]) -> None:
         else:
             before = before.str.strip_chars(" \t\r\n")
         cells.report_change(column, rows.filter(before != after))
+    if _PHONE in cells.clean:
+        before, after = cells.raw[_PHONE], cells.text[_PHONE]
+        rows = (before != after).fill_null(value=False).arg_true()
+        sides = before.gather(rows), after.gather(rows)
+        before, after = (side.str.replace_all(BLANK, "") for side in sides)
+        cells.report_change(_PHONE, rows.filter(before != after))
     if EMAIL in cells.clean:
         before, after = cells.raw[EMAIL], cells.clean[EMAIL]
         rows = (before != after).fill_null(value=False).arg_true()

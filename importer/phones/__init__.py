@@ -1,5 +1,6 @@
 """Read phones in any usual spelling, in bulk, as E.164."""
 
 from importer.phones.parser import read_phones
+from importer.phones.spelling import drop_remarks
 
-__all__ = ["read_phones"]
+__all__ = ["drop_remarks", "read_phones"]

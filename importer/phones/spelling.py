@@ -44,6 +44,26 @@ _FIRST: Final = (
 )
 _LAST: Final = rf"(?i)[ ,]*(?:[ (\[]{_KINDS}|\({_LETTERS})[ .)\]]*$"
 
+_MOBILE_WORDS: Final = (
+    r"(?:mobile?|mobil|mobiel|mob|m[oó]vil|cell(?:phone|ulare)?|cel(?:ular)?|handy|gsm|portable"
+    r"|kom(?:[oó]rka)?|telem[oó]vel)"
+)
+_LABEL: Final = rf"{_MOBILE_WORDS}(?: (?:phone|number|no\.?))?[ .]*[:=][ ]*"
+_DIGITS: Final = r"[+(]*[0-9][0-9 ()/.-]*[0-9]"
+_LABELLED: Final = rf"{_KINDS}(?: (?:phone|number|no\.?))?[ .]*[:=][ ]*{_DIGITS}"
+_LABELLED_MOBILE: Final = rf"(?i)\b{_LABEL}{_DIGITS}"
+_ALL_LABELLED: Final = rf"(?i)^{_LABELLED}(?:[ ,;/|\n]+{_LABELLED})+$"
+_EMPTY_EXTENSION: Final = r"(?i)([0-9)])[ ,;]*(?:\(?(?:e?xt(?:ension|n)?|x|poste)\b[ .:]*\)?|#)$"
+_TIME_WORDS: Final = (
+    r"(?:only|best|call|please|text|preferred|after|before|until|till|from|between|and|to|at|the|in"
+    r"|am|pm|a\.m\.|p\.m\.|[0-9]{1,2}(?:[:.][0-9]{2})?(?: ?(?:am|pm|h|uhr))?|o'clock|evenings?"
+    r"|mornings?|afternoons?|days?|daytime|time|weekdays?|weekends?|any|anytime|ab|nach|vor|bis|uhr"
+    r"|abends|morgens|tagsüber|après|avant|soir|matin|heures|después de|antes de|las|tardes?"
+    r"|mañanas?|noches?|horas|dopo|prima|delle|ore|sera|mattina|na|voor|uur|avonds|overdag|po|przed|godz"
+    r"|wieczorem|depois|antes|das|noite|manhã)"
+)
+_WHEN: Final = rf"(?i)([0-9]) *\((?:{_TIME_WORDS}[ .,;&/-]*)+\)$"
+
 _EXTENSION: Final = (
     r"(?i)^[^a-z;]*(?:[0-9][^0-9a-z]*){5,}"
     r"(?:;ext=|[ ,;.(/-]*(?:e?xt(?:ensi(?:o|ó)n|ension|n)?|x|#|durchwahl|dw|app(?:arat)?|nst"
@@ -52,7 +72,7 @@ _EXTENSION: Final = (
 _SCIENTIFIC: Final = r"^\+?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]{1,3}$"
 _DECIMAL: Final = r"^(\+?[0-9]{5,})[.,]0+$"
 _AND: Final = r"(?:or|and|oder|und|bzw\.?|sowie|ou|et|o|u|y|e|of|en|lub|albo|oraz|i)"
-_BETWEEN: Final = rf"(?i)\s*(?:[;|\n&,]|\s{_AND}\s)[\s;|&,]*"
+_BETWEEN: Final = rf"(?i)\s*(?:[;|\n&,]|:::|\s{_AND}\s)[\s;|&,]*"
 _SECOND_PLUS: Final = r"([0-9][ ().\[\]/-]*)\+"
 _CUT: Final = "\x1f"  # ASCII's own separator; tidy text has no control characters
 
@@ -103,6 +123,30 @@ def _in_ascii() -> dict[str, str]:
             found[sign] = _BY_CATEGORY[category]
     found |= _BY_SIGN
     return {sign: said for sign, said in found.items() if sign != said}
+
+
+def drop_remarks(text: pl.Series) -> pl.Series:
+    """Remove what is certainly no part of a number, to be reported by the caller.
+
+    That is a sign or `ext.` without digits at the end, a remark on when to call, and of several
+    labelled numbers all but the one mobile number.
+
+    Args:
+        text: tidy cells.
+    """
+    if not text.str.contains(r"[\p{L}#]").any():
+        return text
+    text = text.str.replace(_EMPTY_EXTENSION, "${1}").str.replace(_WHEN, "${1}")
+    frame = text.alias("text").to_frame()
+    cell = pl.col("text")
+    mobile = cell.str.extract_all(_LABELLED_MOBILE)
+    several = cell.str.contains(_ALL_LABELLED) & (mobile.list.len() == 1)
+    return frame.select(
+        pl.when(several)
+        .then(mobile.list.first().str.replace(rf"(?i)^{_LABEL}", "").str.strip_chars(" ,;/|\n"))
+        .otherwise(cell)
+        .alias(text.name)
+    ).to_series()
 
 
 def plain(text: pl.Series) -> pl.Series:

@@ -55,6 +55,7 @@ def check_rows(table: Table, settings: Settings) -> Table:
     cells = _keep_causes(with_severities(table.problems, settings.severity))
     refused = errors(cells)
     excused = _flag(frame, refused.filter(pl.col("column").is_in(_CONTACT)))
+    excused |= _flag(frame, _with_unread_phone(refused, table))
     failed = find_failures(
         frame.with_columns(excused.alias(EXCUSED)),
         allowed={Code.SKIP_CHECK_NOT_ALLOWED} if settings.skip_duplication_check else set(),
@@ -170,6 +171,16 @@ def _keep_causes(found: pl.DataFrame) -> pl.DataFrame:
     place = [SOURCE, ROW, "column"]
     others = found.join(broken.select(place), on=place, how="anti", maintain_order="left")
     return _concat([broken, others])
+
+
+def _with_unread_phone(refused: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The unknown countries for want of which a phone could not be read: none is missing there."""
+    header = next((name for name, its in table.mapping.items() if its == _CONTACT[0]), None)
+    unknown = refused.filter(pl.col("code") == Code.COUNTRY_UNKNOWN.value)
+    if header is None or not unknown.height:
+        return unknown.clear()
+    there = table.frame.filter(pl.Series(table.frame.get_column(header).str.contains(r"[1-9]")))
+    return unknown.join(there.select(ROW), on=ROW, how="semi")
 
 
 def _refuses_file(refused: pl.DataFrame, table: Table) -> bool:

@@ -36,8 +36,9 @@ def read(*cells: str | None) -> list[str | None]:
         ("KR", "South_Korea Republic_of_Korea Südkorea"),
         ("IE", "Ireland Eire Irland Republic_of_Ireland"),
         ("XK", "Kosovo"),
+        ("US", "1 +1 001 USA_(+1)"),
         ("PL", "+48 0048 POL Polska Poland"),
-        ("GB", "+44 0044"),
+        ("GB", "+44 0044 44 (+44) United_Kingdom_(+44) GB_+44"),
     ],
 )
 def test_names_and_codes(code: str, names: str) -> None:
@@ -47,7 +48,19 @@ def test_names_and_codes(code: str, names: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["Korea", "Congo", "Atlantis", "44", "276", "EU", "ZZ", "Saint Martin", "-", "Europe"]
+    "cell",
+    [
+        "Korea",
+        "Congo",
+        "Atlantis",
+        "276",
+        "France (+44)",
+        "EU",
+        "ZZ",
+        "Saint Martin",
+        "-",
+        "Europe",
+    ],
 )
 def test_what_could_be_two_countries_or_none_is_unknown(cell: str) -> None:
     """An unclear or foreign word is null."""

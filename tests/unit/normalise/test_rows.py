@@ -23,7 +23,7 @@ def one(**cells: str | None) -> tuple[dict[str, str | None], list[tuple[str, str
 
 def test_the_frame_has_every_column_and_every_row() -> None:
     """Canonical columns in their order, then the extra ones by name, whatever the file has."""
-    rows: list[Row] = [{"zoo": " z ", "email": "x", "ähm": "a"}, {"zoo": None}]
+    rows: list[Row] = [{"zoo": " z ", "email": "nobody", "ähm": "a"}, {"zoo": None}]
     result = normalise(table(rows, first_row=7), 3, SETTINGS)
     assert result.clean.columns == [SOURCE, ROW, *BY_NAME, "zoo", "ähm"]
     assert result.clean.schema[SOURCE] == pl.UInt16
@@ -175,8 +175,10 @@ def test_full_names_are_split_where_there_is_no_first_name() -> None:
     """With a warning that shows the two; a first name that is there is left alone."""
     cells, found = one(full_name="García Márquez, Gabriel", last_name=None)
     assert (cells["first_name"], cells["last_name"]) == ("Gabriel", "García Márquez")
+    assert found == []
+    cells, found = one(full_name="Gabriel José García Márquez")
     assert found == [
-        ("full_name", "name-split", "first name Gabriel, last name García Márquez"),
+        ("full_name", "name-split", "first name Gabriel, last name José García Márquez"),
     ]
     cells, found = one(full_name="Ada Lovelace", first_name="Augusta", last_name="King")
     assert (cells["first_name"], cells["last_name"], found) == ("Augusta", "King", [])
@@ -214,3 +216,74 @@ def test_details_of_long_changes_are_cut() -> None:
     _, [(_, code, detail)] = one(note="\u200b" + "x" * 5_000)
     assert code == "value-changed"
     assert len(detail) < 500
+
+
+def test_what_was_dropped_from_a_phone_is_told() -> None:
+    """The cell and the number, so that a person can see whether it is right."""
+    cells, found = one(phone_number="Mobile: +61 491 570 006 Home: 020 7946 0018")
+    assert cells["phone_number"] == "+61491570006"
+    told = "`Mobile: +61 491 570 006 Home: 020 7946 0018` -> `+61491570006`"
+    assert found == [("phone_number", "value-changed", told)]
+
+
+def test_names_are_repaired_and_told() -> None:
+    """What programs did to a name is undone; what cannot be undone is the row's problem."""
+    cells, found = one(first_name="JosÃ©", last_name="'García'")
+    assert (cells["first_name"], cells["last_name"]) == ("José", "García")
+    assert found == [
+        ("first_name", "value-changed", "`JosÃ©` -> `José`"),
+        ("last_name", "value-changed", "`'García'` -> `García`"),
+    ]
+    _, found = one(first_name="ada@example.com", last_name="Garc\ufffda")
+    assert [(column, code) for column, code, _ in found] == [
+        ("first_name", "name-invalid"),
+        ("last_name", "name-invalid"),
+    ]
+
+
+def test_a_faulty_full_name_matters_only_without_a_first_name() -> None:
+    """Beside a first name it is not used."""
+    cells, found = one(full_name="ada@example.com")
+    assert [(column, code) for column, code, _ in found] == [("full_name", "name-invalid")]
+    cells, found = one(full_name="https://example.com/ada", first_name="Ada")
+    assert (cells["full_name"], cells["first_name"], found) == (None, "Ada", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        ("Lovelace, Ada", False),
+        ("Ada Lovelace", False),
+        ("LOVELACE Ada", False),
+        ("Vincent van Gogh", False),
+        ("Maria da Silva", False),
+        ("Dr. Ada Lovelace", False),
+        ("王 小明", False),
+        ("Ada Maria Lovelace", True),
+        ("Gabriel García Márquez", True),
+        ("Madonna", True),
+    ],
+)
+def test_only_a_guess_is_warned_of(name: str, *, warned: bool) -> None:
+    """Three words may be two first names or two last names."""
+    _, found = one(full_name=name)
+    assert [code for _, code, _ in found] == (["name-split"] if warned else [])
+
+
+def test_not_available_is_an_empty_cell() -> None:
+    """In every column but those that choose what is sent."""
+    cells, found = one(
+        phone_number="N/A", email="none", last_name="-", candidate_id="n/a", job="keine Angabe",
+        campaign="none",
+    )  # fmt: skip
+    assert found == []
+    assert cells["campaign"] == "none"
+    names = ("phone_number", "email", "last_name", "candidate_id", "job")
+    assert not any(cells[name] for name in names)
+
+
+def test_a_likely_slip_is_a_warning() -> None:
+    """The address is taken as it is."""
+    cells, found = one(email="ada@gmial.com")
+    assert cells["email"] == "ada@gmial.com"
+    assert found == [("email", "email-typo", "perhaps @gmail.com is meant")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.phones import read_phones
+from importer.phones import drop_remarks, read_phones
 from importer.phones.reference import VERDICT, judge_one
 from schemas.codes import Code
 
@@ -73,6 +73,7 @@ def read(number: str | None, country: str | None = None) -> dict[str, object]:
         ("020 7946 0018 / +44 20 79460018", "GB", LONDON),
         ("020 7946 0018; 0044 20 79460018", "GB", LONDON),
         ("home: 020 7946 0018, mobile: 020 7946 0018", "GB", LONDON),
+        ("+44 20 7946 0018 ::: 020 7946 0018", "GB", LONDON),
     ],
 )
 def test_reads_what_people_write(number: str, country: str | None, e164: str) -> None:
@@ -94,6 +95,7 @@ def test_reads_what_people_write(number: str, country: str | None, e164: str) ->
         ("01 99 00 12 34 poste 12", "FR", Code.PHONE_EXTENSION),
         ("020 7946 0018 / 020 7946 0019", "GB", Code.PHONE_TWO_NUMBERS),
         ("020 7946 0018/0019", "GB", Code.PHONE_TWO_NUMBERS),
+        ("+44 20 7946 0018 ::: +44 20 7946 0019", "GB", Code.PHONE_TWO_NUMBERS),
         ("030 123456/57", "DE", Code.PHONE_TWO_NUMBERS),
         ("030/123456/57", "DE", Code.PHONE_TWO_NUMBERS),
         ("020 7946 0018 or 020 7946 0019", "GB", Code.PHONE_TWO_NUMBERS),
@@ -228,3 +230,30 @@ def test_one_number_at_a_time_is_the_authority() -> None:
     """What phonenumbers says of a plain number is the verdict."""
     verdict = judge_one("020 7946 0018", "GB")
     assert (verdict.e164, verdict.code, verdict.region) == (LONDON, None, "GB")
+
+
+@pytest.mark.parametrize(
+    ("cell", "left"),
+    [
+        ("+61 491 570 006 ext.", "+61 491 570 006"),
+        ("020 7946 0018 x", "020 7946 0018"),
+        ("(202) 555-0104#", "(202) 555-0104"),
+        ("020 7946 0018 (after 6pm)", "020 7946 0018"),
+        ("020 7946 0018 (evenings only)", "020 7946 0018"),
+        ("030 1234567 (ab 18 Uhr)", "030 1234567"),
+        ("Mobile: +61 491 570 006 Home: 020 7946 0018", "+61 491 570 006"),
+        ("Home: 020 7946 0018, Mobile: 0491 570 006", "0491 570 006"),
+        ("Handy: 0171 3920000\nBüro: 030 23125 000", "Handy: 0171 3920000\nBüro: 030 23125 000"),
+        ("020 7946 0018 x136", "020 7946 0018 x136"),
+        ("020 7946 0018 (mum)", "020 7946 0018 (mum)"),
+        ("020 7946 0018 - mum", "020 7946 0018 - mum"),
+        ("020 7946 0018 (do not call)", "020 7946 0018 (do not call)"),
+        ("Home: 020 7946 0018 Work: 020 7946 0019", "Home: 020 7946 0018 Work: 020 7946 0019"),
+        ("Mobile: 1234567 Mobile: 2345678", "Mobile: 1234567 Mobile: 2345678"),
+        ("1-800-FLOWERS", "1-800-FLOWERS"),
+        (None, None),
+    ],
+)
+def test_remarks_that_say_nothing_of_the_number_go(cell: str | None, left: str | None) -> None:
+    """When to call, an extension without digits, the other labelled numbers; whose it is stays."""
+    assert drop_remarks(pl.Series([cell], dtype=pl.String)).to_list() == [left]

@@ -87,6 +87,15 @@ def test_every_fault_of_a_row_is_told_at_once(row: Row, expected: list[tuple[str
     assert sorted(found) == sorted(expected)
 
 
+def test_a_phone_that_cannot_be_read_is_not_missing() -> None:
+    """The unknown country is the one problem; without a phone there are two."""
+    row = {"first_name": "Ada", "phone_number": "491 570 006", "country": "Atlantis"}
+    assert check(row) == (["rejected"], [("country", "country-unknown")])
+    for cell in (None, "N/A"):
+        codes = [code for _, code in check({**row, "phone_number": cell})[1]]
+        assert sorted(codes) == ["contact-missing", "country-unknown"]
+
+
 def test_campaign_missing() -> None:
     """A row needs a campaign of either kind, or the setting."""
     nobody = changed(campaign=None)
