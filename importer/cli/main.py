@@ -51,6 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importer.cli.nightly_commands",
         "Check the setup of nightly imports.",
     ),
+    "explain": (
+        "importer.cli.explain_command",
+        "Explain a code, setting, column, state, exit code or document.",
+    ),
     "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),
 }
 """Command -> its module and summary. `--help` reads this table, so it imports nothing heavy."""

@@ -1,0 +1,68 @@
+"""`importer explain` knows every code, setting, column, state, exit code and document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from importer.errors import EXIT_MEANING, Exit
+from importer.model import STATE_MEANING, State
+from importer.settings import Settings
+from schemas.codes import WORDS, Code
+from schemas.columns import BY_NAME
+from tests.support.desk import Desk
+
+DOCUMENTS: Final = sorted((Path(__file__).parents[3] / "importer" / "docs").glob("*.md"))
+
+
+def explain(tmp_path: Path, *words: str) -> str:
+    """What it says, on one line."""
+    said = Desk(tmp_path)("explain", *words)
+    assert (said.code, said.err) == (Exit.OK, "")
+    return " ".join(said.out.split())
+
+
+def test_codes_with_what_to_do(tmp_path: Path) -> None:
+    """The words of a report."""
+    text = explain(tmp_path, "phone-invalid")
+    assert WORDS[Code.PHONE_INVALID].fix in text
+    assert "the row is not sent" in text
+
+
+def test_every_topic_is_explained(tmp_path: Path) -> None:
+    """Nothing that a user may meet is missing from the overview."""
+    text = explain(tmp_path)
+    names = [code.value for code in Code] + [state.value for state in State] + list(BY_NAME)
+    for name in [*names, *Settings.model_fields, *(document.stem for document in DOCUMENTS)]:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("topic", "meaning"),
+    [
+        ("doubtful", STATE_MEANING[State.DOUBTFUL]),
+        ("5", EXIT_MEANING[Exit.DOUBTFUL]),
+        ("--rate-per-s", Settings.model_fields["rate_per_s"].description),
+        ("RATE_PER_S", "IMPORTER_RATE_PER_S"),
+        ("phone_number", BY_NAME["phone_number"].about),
+    ],
+)
+def test_whatever_the_spelling(tmp_path: Path, topic: str, meaning: str) -> None:
+    """A setting as a flag or in capitals, an exit code as a number."""
+    assert meaning.rstrip(".") in explain(tmp_path, topic)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_documents_are_shown(tmp_path: Path, document: Path) -> None:
+    """From the package, so that they are there without the repository."""
+    title = document.read_text("utf-8").splitlines()[0].removeprefix("# ")
+    assert title in explain(tmp_path, document.stem)
+
+
+def test_a_slip_is_named(tmp_path: Path) -> None:
+    """Wrong usage, with what was perhaps meant."""
+    said = Desk(tmp_path)("explain", "phone-invalide")
+    assert said.code == Exit.USAGE
+    assert "Did you mean phone-invalid" in said.err
