@@ -121,7 +121,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="full_name",
         api_key=None,
-        about="Both names in one cell; split when first_name is empty, with a warning.",
+        about="Both names in one cell; split if first_name is empty, with a warning if unsure.",
         example="Lovelace, Ada",
         aliases=("name", "candidate", "candidate name", "applicant", "applicant name"),
         own=True,
@@ -130,7 +130,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="country",
         api_key="countryCode",
-        about="The country of the phone, as a name or a code; else default_country is taken.",
+        about="The country of the phone, as a name, code or calling code; else default_country.",
         example="GB",
         aliases=("country code", "country name", "phone country", "iso country"),
         own=True,

@@ -39,6 +39,14 @@ _STEERING: Final = (*("campaign", "external_campaign", "meeting_template", "part
 """Columns in which "none" is no empty cell: the settings' default would take its place."""
 
 
+_NO_ERROR: Final = (
+    (pl.col("code") == Code.CELL_ERROR.value)
+    & (pl.col("value").str.strip_chars() == "#N/A")
+    & pl.col("column").is_in([*_CONTACTS, LAST, _COUNTRY, "candidate_id"])
+).fill_null(value=False)
+"""`#N/A` in a cell that may be empty: a look-up has found nothing, which is "not available"."""
+
+
 def normalise(table: Table, position: int, settings: Settings) -> Table:
     """Clean and read every cell of a file.
 
@@ -61,7 +69,9 @@ def normalise(table: Table, position: int, settings: Settings) -> Table:
     _read_booleans(cells)
     _read_names(cells)
     _report_changes(cells, odd)
-    own = table.problems.with_columns(pl.lit(position, dtype=pl.UInt16).alias(SOURCE))
+    own = table.problems.filter(~_NO_ERROR).with_columns(
+        pl.lit(position, dtype=pl.UInt16).alias(SOURCE)
+    )
     return replace(table, clean=cells.frame(), problems=pl.concat([own, *cells.problems]))
 
 
@@ -226,6 +236,21 @@ def _read_phones(cells: _Cells, said: pl.Series | None, default: str | None) -> 
     cells.clean[_PHONE] = read["e164"]
     if said is not None:
         _compare_countries(cells, read["region"])
+        _narrow_countries(cells, said, read["region"])
+
+
+def _narrow_countries(cells: _Cells, said: pl.Series, region: pl.Series) -> None:
+    """Take the phone's own country if the row gives only a calling code that it shares.
+
+    `1` stands for the United States until a number turns out to be Canadian.
+    """
+    codes = calling_codes()
+    ours, theirs = (
+        side.replace_strict(codes, default=None, return_dtype=pl.UInt16)
+        for side in (cells.clean[_COUNTRY], region)
+    )
+    narrower = (ours == theirs) & ~said.str.contains(r"\pL")
+    cells.clean[_COUNTRY] = region.zip_with(narrower.fill_null(value=False), cells.clean[_COUNTRY])
 
 
 def _compare_countries(cells: _Cells, region: pl.Series) -> None:

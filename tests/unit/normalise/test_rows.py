@@ -9,6 +9,7 @@ import pytest
 
 from importer.normalise import normalise
 from importer.problems import in_words
+from importer.problems import one as one_problem
 from schemas.codes import Code
 from schemas.columns import BY_NAME, ROW, SOURCE
 from tests.support.tables import SETTINGS, Row, faults, table
@@ -287,3 +288,31 @@ def test_a_likely_slip_is_a_warning() -> None:
     cells, found = one(email="ada@gmial.com")
     assert cells["email"] == "ada@gmial.com"
     assert found == [("email", "email-typo", "perhaps @gmail.com is meant")]
+
+
+@pytest.mark.parametrize(
+    ("country", "phone", "code"),
+    [
+        ("1", "202 555 0104", "US"),
+        ("+1", "416 555 0134", "CA"),
+        ("United States (+1)", "416 555 0134", "US"),
+        ("0061", "491570006", "AU"),
+        ("GB +44", "2079460018", "GB"),
+    ],
+)
+def test_a_calling_code_is_the_country_of_its_phone(country: str, phone: str, code: str) -> None:
+    """Alone it stands for the main country that has it, unless the number says otherwise."""
+    cells, _ = one(country=country, phone_number=phone)
+    assert cells["country"] == code
+    assert cells["phone_number"] is not None
+
+
+def test_a_lookup_that_found_nothing_is_an_empty_contact() -> None:
+    """`#N/A` of a spreadsheet is no error in a cell that may be empty."""
+    rows: list[Row] = [{"phone_number": "#N/A", "job": "#N/A"}]
+    found = pl.concat(
+        one_problem(Code.CELL_ERROR, row=2, column=column, value="#N/A", detail="#N/A")
+        for column in ("phone_number", "job")
+    )
+    result = normalise(table(rows, found=found), 0, SETTINGS)
+    assert faults(result.problems) == [(2, "job", "cell-error")]
