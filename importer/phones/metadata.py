@@ -1,6 +1,6 @@
-"""Regular expressions of phonenumbers' metadata, for Polars.
+"""The rules in phonenumbers' metadata as Polars expressions.
 
-Both read the few signs that the metadata uses alike. A pattern with any other raises
+Polars and Python read the few signs in these patterns alike. A pattern with any other sign raises
 `UnreadablePattern`.
 """
 
@@ -28,7 +28,7 @@ _LITERALS: Final = re.compile(r"[0-9]+(?:\|[0-9]+)*")
 
 
 class UnreadablePattern(ValueError):
-    """A rule that Polars cannot follow, or not surely as phonenumbers does."""
+    """A rule that Polars cannot read, or might read otherwise than phonenumbers."""
 
 
 @cache
@@ -36,7 +36,7 @@ def regex(pattern: str, *, whole: bool) -> str:
     r"""The pattern for Polars, anchored: the whole text or its beginning. `\d` means 0-9.
 
     Raises:
-        Unreadable: Python and Polars might not mean the same by it.
+        UnreadablePattern: Python and Polars might read it differently.
     """
     if _READ_ALIKE.fullmatch(pattern) is None:
         raise UnreadablePattern(pattern)
@@ -49,13 +49,13 @@ def regex(pattern: str, *, whole: bool) -> str:
 
 
 def length(number: pl.Expr) -> pl.Expr:
-    """How many digits."""
+    """The number of digits."""
     return number.str.len_bytes()
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Patterns of numbers, each for some lengths; none at all fits nothing."""
+    """Patterns of numbers, each for some lengths; without patterns nothing fits."""
 
     patterns: tuple[tuple[tuple[int, ...], str], ...]
 
@@ -92,7 +92,7 @@ class Start:
     Attributes:
         pattern: as a regular expression.
         groups: how many groups it captures.
-        literals: the same as digits, of which the first that fits counts; none where it is no list.
+        literals: the pattern as a list of digits, the first that fits counts; empty if it is none.
     """
 
     pattern: str
@@ -108,15 +108,15 @@ class Start:
         return cls(regex(pattern, whole=False), re.compile(pattern).groups, literals)
 
     def begins(self, number: pl.Expr) -> pl.Expr:
-        """Whether the digits begin so."""
+        """Whether the digits begin like this."""
         return number.str.contains(self.pattern)
 
     def matches(self, numbers: pl.Series) -> pl.Series:
-        """The same of a column that is there."""
+        """Whether the digits begin like this, for a column of values."""
         return numbers.str.contains(self.pattern)
 
     def rest(self, number: pl.Expr) -> pl.Expr:
-        """What follows the beginning; null in digits that begin otherwise."""
+        """What follows the beginning; null if the digits begin otherwise."""
         if not self.literals:
             return pl.when(self.begins(number)).then(number.str.replace(self.pattern, ""))
         found = pl.lit(None, dtype=pl.String)
@@ -150,10 +150,10 @@ class Rules:
         abroad: what is dialled before a calling code, or None.
         trunk: what is dialled before a national number, or None.
         transform: what takes the place of `trunk` when its last group took part, or None.
-        general: what every national number looks like, whatever its length.
+        general: pattern of every national number, whatever its length.
         lengths: how many digits a national number has, in order.
         local_lengths: how many it has without the area code.
-        leading: how the numbers begin where several countries share the calling code, or None.
+        leading: how the numbers begin if several countries share the calling code, or None.
     """
 
     region: str
@@ -171,7 +171,7 @@ class Rules:
         return pl.lit(value=False) if self.general is None else number.str.contains(self.general)
 
     def is_too_long(self, number: pl.Expr) -> pl.Expr:
-        """Whether there are more digits than any number of the country has."""
+        """Whether no number of the country has as many digits."""
         digits = length(number)
         return (digits > self.lengths[-1]) & ~digits.is_in(self.local_lengths)
 
@@ -186,16 +186,16 @@ class Rules:
         return (digits < self.lengths[0]) | digits.is_in(self.local_lengths)
 
     def without_trunk(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The same rows, their `number` without the trunk prefix if that leaves it as good."""
+        """Remove the trunk prefix from `number` if what is left is as good."""
         return self._stripped(rows, pl.lit(value=True))
 
     def national(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The same rows, their `number` the national number in digits that are dialled at home."""
+        """Replace `number`, as dialled at home, by the national number."""
         rest = pl.col("#rest")
         return self._stripped(rows, self.is_possible(rest) | self.is_too_long(rest))
 
     def _stripped(self, rows: pl.DataFrame, accepted: pl.Expr) -> pl.DataFrame:
-        """The rows with what follows the trunk prefix, where that is as good and accepted."""
+        """Replace `number` by what follows the trunk prefix, if that is as good and accepted."""
         if self.trunk is None:
             return rows
         number, rest = pl.col("number"), pl.col("#rest")
@@ -207,7 +207,7 @@ class Rules:
         )
 
     def _after(self, trunk: Start, number: pl.Expr) -> pl.Expr:
-        """What follows the trunk prefix, with what takes its place; null where there is none."""
+        """What follows the trunk prefix, with its replacement; null if there is no prefix."""
         if self.transform is None:
             return trunk.rest(number)
         last = number.str.extract(trunk.pattern, trunk.groups)
@@ -215,12 +215,10 @@ class Rules:
         return pl.when(last.is_not_null()).then(changed).otherwise(trunk.rest(number))
 
     def typed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The same rows with `valid`, whether their `number` is one of the country, and `mobile`.
-
-        That is whether a valid number may receive a text, as far as anybody can tell.
+        """Add `valid` (`number` is one of the country) and `mobile` (it may receive a text).
 
         Raises:
-            Unreadable: what the country's numbers look like is beyond Polars.
+            UnreadablePattern: a pattern of the country cannot be read.
         """
         number, types = pl.col("number"), _types(self.region, self.calling_code)
         every, peculiar, fixed, mobile = map(pl.col, ("#every", "#peculiar", "#fixed", "#mobile"))
@@ -255,7 +253,7 @@ class _Types:
 
 @cache
 def _types(region: str, calling_code: int) -> _Types:
-    """The same of a country, compiled when first a number may be one of its own."""
+    """The types of a country, compiled when they are first needed."""
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
     if metadata is None:
         raise UnreadablePattern(region)
@@ -271,10 +269,10 @@ def _types(region: str, calling_code: int) -> _Types:
 
 @cache
 def rules(region: str, calling_code: int = 0) -> Rules:
-    """The rules of a country; the calling code matters for "001" alone.
+    """The rules of a country; the calling code matters only for "001".
 
     Raises:
-        Unreadable: some rule is beyond Polars, or the installed metadata has none.
+        UnreadablePattern: a rule cannot be read, or the installed metadata has none.
     """
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
     if (
@@ -305,7 +303,7 @@ def sharing(calling_code: int) -> tuple[Rules, ...]:
     """The rules of the countries with a calling code, the main one first.
 
     Raises:
-        Unreadable: those of one of them are.
+        UnreadablePattern: the rules of one of them cannot be read.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[calling_code]
     return tuple(rules(region, calling_code) for region in regions)
@@ -320,9 +318,9 @@ class HomeFormat:
     """A way in which national numbers are written at home.
 
     Attributes:
-        leading: how the numbers begin, as a pattern; empty where that does not matter.
+        leading: how the numbers begin, as a pattern; empty if that does not matter.
         pattern: what the whole numbers look like.
-        zero: whether nobody leaves out the zero that stands in front of the digits.
+        zero: whether a zero always stands in front of the digits.
     """
 
     leading: str
@@ -348,7 +346,7 @@ def home_formats(calling_code: int) -> tuple[HomeFormat, ...]:
 
 
 def _has_zero(form: NumberFormat) -> bool:
-    """Whether the format only puts a zero in front of the digits, and puts it always."""
+    """Whether the format puts a zero in front of the digits, always, and nothing else."""
     rule = form.national_prefix_formatting_rule
     if not rule or form.national_prefix_optional_when_formatting:
         return False
@@ -357,7 +355,7 @@ def _has_zero(form: NumberFormat) -> bool:
     return _SAID.findall(written) == ["0", *(rf"\{group + 1}" for group in range(groups))]
 
 
-def lost(number: str, calling_code: int) -> bool:
+def is_written_with_zero(number: str, calling_code: int) -> bool:
     """Whether a national number of bare digits has a zero in front when it is written at home."""
     for form in home_formats(calling_code):
         if re.match(form.leading, number) and re.fullmatch(form.pattern, number):
@@ -365,11 +363,11 @@ def lost(number: str, calling_code: int) -> bool:
     return False
 
 
-def lost_in_bulk(number: pl.Expr, calling_code: int) -> pl.Expr:
-    """The same for many numbers.
+def are_written_with_zero(number: pl.Expr, calling_code: int) -> pl.Expr:
+    """`is_written_with_zero` for many numbers.
 
     Raises:
-        Unreadable: a pattern is beyond Polars.
+        UnreadablePattern: a pattern cannot be read.
     """
     found = pl.lit(value=False)
     for form in reversed(home_formats(calling_code)):

@@ -1,4 +1,4 @@
-"""Cells of several parts: one number written twice, two numbers, or a number and something else."""
+"""Read phones in any usual spelling, and cells of several numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from importer.phones import bulk, spelling
-from importer.phones.reference import AT, VERDICT, Judge, without_number
+from importer.phones.reference import AT, VERDICT, Judge, fault_verdicts
 from importer.phones.spelling import LETTERS, STRANGE, CellKind
 from schemas.codes import Code
 
@@ -22,16 +22,16 @@ _LAST_DIGIT: Final = r"([0-9])[ ()\[\]./-]*$"
 _DECIMAL: Final = r"[.,]0+ *$"
 
 
-def several(
+def read_several(
     cells: pl.DataFrame, parts: pl.Expr, read: Read, *, slashed: bool
 ) -> list[pl.DataFrame]:
-    """The verdicts on cells of several parts: a number only if all parts are the same one.
+    """Read cells of several parts: they hold a number only if all parts are the same one.
 
     Args:
         cells: `AT`, `text` (tidy) and `country`.
         parts: the parts of a text, as a list.
-        read: how a part by itself is read.
-        slashed: slashes part the cells, and it is known that no area code stands before them.
+        read: reads single parts.
+        slashed: slashes separate the parts, and no area code stands before them.
 
     Returns:
         Frames of `AT` and the columns of `VERDICT`.
@@ -69,9 +69,9 @@ def several(
     same, two = pl.col("others") == 0, two | (pl.col("valid") > 1)
     extended = e164.is_not_null() & (pl.col("short") == pl.col("parts") - 1)
     return [
-        without_number(sure, pl.lit(Code.PHONE_TWO_NUMBERS.value), pl.lit("")),
+        fault_verdicts(sure, pl.lit(Code.PHONE_TWO_NUMBERS.value), pl.lit("")),
         found.filter(same).select(AT, *VERDICT),
-        without_number(
+        fault_verdicts(
             found.filter(~same),
             pl.when(two)
             .then(pl.lit(Code.PHONE_TWO_NUMBERS.value))
@@ -99,7 +99,7 @@ def _first_of_cell(pieces: pl.DataFrame, column: str) -> pl.Series:
 
 
 def _per_cell(pieces: pl.DataFrame, **flags: pl.Expr) -> pl.DataFrame:
-    """How many pieces of each cell there are, and for how many each flag is set."""
+    """The number of pieces of each cell, and of those with each flag."""
     flagged = pieces.select(AT, parts=pl.lit(value=True), **flags)
     return flagged.group_by(AT).agg(pl.exclude(AT).sum())
 
@@ -124,37 +124,37 @@ def read_phones(
     Args:
         numbers: the cells, as text.
         countries: ISO alpha-2 of the country in which each is read, or null.
-        judge: who decides on single numbers; `exact.judge` gives the same, slowly.
+        judge: judges single numbers; `reference.judge` gives the same verdicts slowly.
 
     Returns:
-        One line per cell, in the same order: `e164` (text; null where there is no usable number),
-        `code` (a value of `Code`; null where nothing is wrong), `detail` (text that completes the
+        One line per cell, in the same order: `e164` (text; null if there is no usable number),
+        `code` (a value of `Code`; null if nothing is wrong), `detail` (text that completes the
         code's message, else empty), `region` (ISO alpha-2 of the number, "001" for numbers of no
-        country, null where there is no number), `mobile` (whether it may receive a text; null
-        where there is no number). An empty cell has nulls and an empty detail.
+        country, null without a number), `mobile` (whether it may receive a text; null without a
+        number). An empty cell has nulls and an empty detail.
     """
     cells = pl.DataFrame(
         {"text": numbers.cast(pl.String), "country": countries.cast(pl.String)}
     ).with_row_index(AT)
-    plain = spelling.plain(cells["text"])
+    plain = spelling.is_plain(cells["text"])
     if plain.all():
-        return _in_order(_numbers(cells, judge))
+        return _restore_order(_read_numbers(cells, judge))
     rough = cells.filter(~plain).with_columns(pl.col("text").fill_null(""))
     rough = rough.with_columns(spelling.tidy(rough["text"]))
     number = spelling.is_number(rough["text"])
-    rest = rough.filter(~number).with_columns(spelling.kind(pl.col("text")).alias("kind"))
+    rest = rough.filter(~number).with_columns(spelling.classify(pl.col("text")).alias("kind"))
     more = pl.col("kind") == CellKind.SEVERAL.value
     read = partial(read_phones, judge=judge)
     found = [
-        *_numbers(pl.concat([cells.filter(plain), rough.filter(number)]), judge),
-        *several(rest.filter(more), spelling.parts(pl.col("text")), read, slashed=False),
+        *_read_numbers(pl.concat([cells.filter(plain), rough.filter(number)]), judge),
+        *read_several(rest.filter(more), spelling.split_parts(pl.col("text")), read, slashed=False),
         _faults(rest.filter(~more)),
     ]
-    return _in_order(found)
+    return _restore_order(found)
 
 
-def _in_order(found: list[pl.DataFrame]) -> pl.DataFrame:
-    """All verdicts, each at the place of its cell."""
+def _restore_order(found: list[pl.DataFrame]) -> pl.DataFrame:
+    """All verdicts in the order of their cells."""
     whole = pl.concat(found)
     if not whole[AT].is_sorted():
         whole = whole.sort(AT)
@@ -162,38 +162,43 @@ def _in_order(found: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _faults(cells: pl.DataFrame) -> pl.DataFrame:
-    """The verdicts on cells that hold no number, by their kind."""
+    """The faults of cells that hold no number, by their kind."""
     kinds = [kind.value for kind in _FAULTS]
     codes = [code.value for code, _ in _FAULTS.values()]
     details = [detail for _, detail in _FAULTS.values()]
     kind = pl.col("kind")
-    return without_number(
+    return fault_verdicts(
         cells,
         code=kind.replace_strict(kinds, codes, default=None, return_dtype=pl.String),
         detail=kind.replace_strict(kinds, details, default="", return_dtype=pl.String),
     )
 
 
-def _numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
-    """The verdicts on cells of one number each, or two with a slash between them."""
+def _read_numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
+    """Read cells of one number, or of two with a slash between them."""
     slashed = cells["text"].str.contains("/", literal=True)
     if not slashed.any():
-        return [part.select(AT, *VERDICT) for part in _respelled(_judged(cells, judge), judge)]
-    one, two = _area_codes_apart(cells.filter(slashed), judge)
-    whole = pl.concat(_respelled(_judged(pl.concat([cells.filter(~slashed), one]), judge), judge))
+        return [
+            part.select(AT, *VERDICT)
+            for part in _retry_respelled(_judge_cells(cells, judge), judge)
+        ]
+    one, two = _split_area_codes(cells.filter(slashed), judge)
+    whole = pl.concat(
+        _retry_respelled(_judge_cells(pl.concat([cells.filter(~slashed), one]), judge), judge)
+    )
     hopeless = whole["e164"].is_null() & whole["text"].str.contains(_LONG_ON_BOTH_SIDES)
     two = pl.concat([two, whole.filter(hopeless).select(two.columns)])
     read = partial(read_phones, judge=judge)
     return [
         whole.filter(~hopeless).select(AT, *VERDICT),
-        *several(two, spelling.sides(pl.col("text")), read, slashed=True),
+        *read_several(two, spelling.split_sides(pl.col("text")), read, slashed=True),
     ]
 
 
-def _area_codes_apart(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The cells in which slashes only part area codes from the rest, and the others.
+def _split_area_codes(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The cells in which slashes separate area codes, and those in which they separate numbers.
 
-    There, what stands before the first or the last slash is a valid number by itself.
+    In the latter, the part before the first or the last slash is a valid number by itself.
     """
     text = pl.col("text")
     first = cells.select(AT, "country", text.str.extract("^([^/]*)/"))
@@ -205,16 +210,16 @@ def _area_codes_apart(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, 
     return cells.join(two, on=AT, how="anti"), cells.join(two, on=AT, how="semi")
 
 
-def _judged(cells: pl.DataFrame, judge: Judge) -> pl.DataFrame:
-    """The cells with the verdicts beside them."""
+def _judge_cells(cells: pl.DataFrame, judge: Judge) -> pl.DataFrame:
+    """Add the verdicts to the cells."""
     return cells.select(AT, "text", "country").hstack(judge(cells.select("text", "country")))
 
 
-def _respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
-    """The same, with faulty numbers judged again in another spelling where they have one.
+def _retry_respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
+    """Judge faulty numbers again in another spelling, if they have one.
 
-    Two zeros in front are a plus in every country that does not read them otherwise. A zero in
-    brackets after the calling code is left out where it is wrong.
+    Two zeros in front mean a plus unless the country reads them otherwise. A zero in brackets after
+    the calling code is left out if the number is wrong with it.
     """
     faulty = found["e164"].is_null()
     if not faulty.any():
@@ -224,12 +229,12 @@ def _respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
     if zeros.any():
         plus = pl.col("text").str.replace(_DOUBLE_ZERO, "+${1}")
         wrong = pl.concat(
-            [wrong.filter(~zeros), _judged(wrong.filter(zeros).with_columns(plus), judge)]
+            [wrong.filter(~zeros), _judge_cells(wrong.filter(zeros).with_columns(plus), judge)]
         )
     bracketed = wrong["text"].str.contains(_ABROAD_WITH_TRUNK_ZERO) & wrong["e164"].is_null()
     if bracketed.any():
         bare = wrong.filter(bracketed).with_columns(pl.col("text").str.replace(_TRUNK_ZERO, ""))
-        better = _judged(bare, judge)
+        better = _judge_cells(bare, judge)
         valid = better["e164"].is_not_null()
         wrong = pl.concat(
             [wrong.filter(~bracketed), wrong.filter(bracketed).filter(~valid), better.filter(valid)]

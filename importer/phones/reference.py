@@ -1,16 +1,15 @@
-"""What is known of a number, as columns: the same on every road."""
+"""Judge phone numbers one by one with phonenumbers, the authority for `bulk`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import phonenumbers
 import polars as pl
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
-from importer.phones.metadata import lost
+from importer.phones.metadata import is_written_with_zero
 from schemas.codes import Code
 
 VERDICT: Final = {
@@ -20,20 +19,20 @@ VERDICT: Final = {
     "region": pl.String,
     "mobile": pl.Boolean,
 }
-"""Columns and types of what is known of a number."""
+"""Columns and types of a verdict on a number."""
 
 AT: Final = "#at"
-"""Column with the position of a number, which finds its way back by it."""
+"""Column with the position of a number, to restore the order."""
 
 Judge: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]
 """From `text` and `country` to the columns of VERDICT, in the same order."""
 
 UNKNOWN_CALLING_CODE: Final = ": no country has its calling code"
-"""Completes the message of a number whose first digits belong to no country."""
+"""Completes the message on a number without a known calling code."""
 
 
-def without_number(rows: pl.DataFrame, code: pl.Expr, detail: pl.Expr) -> pl.DataFrame:
-    """Verdicts that only name a fault, in the frame's order: `AT` and the columns of VERDICT."""
+def fault_verdicts(rows: pl.DataFrame, code: pl.Expr, detail: pl.Expr) -> pl.DataFrame:
+    """Verdicts that name a fault and no number: `AT` and the columns of VERDICT, in order."""
     nothing = {name: pl.lit(None, dtype=dtype) for name, dtype in VERDICT.items()}
     return rows.select(AT, **(nothing | {"code": code, "detail": detail}))
 
@@ -55,9 +54,8 @@ _IMPOSSIBLE: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What phonenumbers says of one number; the fields are the columns of `to_e164`."""
+class Verdict(NamedTuple):
+    """What phonenumbers says of one number; the fields are the columns of `read_phones`."""
 
     e164: str | None = None
     code: str | None = None
@@ -67,7 +65,7 @@ class Verdict:
 
 
 def judge_one(text: str, country: str | None) -> Verdict:
-    """The verdict of phonenumbers on one number.
+    """Judge one number with phonenumbers.
 
     Args:
         text: digits and punctuation (space `( ) [ ] . / -`), a `+` only in front of the digits.
@@ -85,16 +83,16 @@ def judge_one(text: str, country: str | None) -> Verdict:
             return Verdict(code=Code.PHONE_INVALID.value, detail=UNKNOWN_CALLING_CODE)
         return Verdict(code=Code.PHONE_COUNTRY_NEEDED.value)
     if not phonenumbers.is_valid_number(number):
-        return _why_not(number)
+        return _explain(number)
     return Verdict(
         e164=phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164),
-        code=Code.PHONE_ZERO_LOST.value if _lost_its_zero(text, number) else None,
+        code=Code.PHONE_ZERO_LOST.value if _has_lost_zero(text, number) else None,
         region=phonenumbers.region_code_for_number(number),
         mobile=phonenumbers.number_type(number) in _RECEIVES_TEXT,
     )
 
 
-def _why_not(number: PhoneNumber) -> Verdict:
+def _explain(number: PhoneNumber) -> Verdict:
     """The fault of a number that was read and is not valid."""
     reason = phonenumbers.is_possible_number_with_reason(number)
     if reason in _IMPOSSIBLE:
@@ -102,21 +100,21 @@ def _why_not(number: PhoneNumber) -> Verdict:
     return Verdict(code=Code.PHONE_INVALID.value, detail=f" under +{number.country_code}")
 
 
-def _lost_its_zero(text: str, number: PhoneNumber) -> bool:
-    """Whether bare digits are the number as it is written at home but for the 0 in front.
+def _has_lost_zero(text: str, number: PhoneNumber) -> bool:
+    """Whether bare digits are the number as written at home, except for the 0 in front.
 
-    A spreadsheet program drops the zero of what it takes for a quantity, so anything beside digits
-    in the cell shows that a person wrote it so.
+    A spreadsheet program drops the zero of what it takes for a quantity; anything but digits in the
+    cell shows that a person wrote it.
     """
     return (
         text.isdecimal()
         and text == phonenumbers.national_significant_number(number)
-        and lost(text, number.country_code or 0)
+        and is_written_with_zero(text, number.country_code or 0)
     )
 
 
 def judge(numbers: pl.DataFrame) -> pl.DataFrame:
-    """The verdict of phonenumbers on each number, one by one; each spelling is read once.
+    """Judge numbers with phonenumbers, one by one; each spelling once.
 
     Args:
         numbers: `text` and `country` as `judge_one` takes them.
@@ -124,9 +122,9 @@ def judge(numbers: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The columns of `VERDICT`, in the same order.
     """
-    known: dict[tuple[str, str | None], tuple[object, ...]] = {}
+    known: dict[tuple[str, str | None], Verdict] = {}
     for pair in numbers.select("text", "country").iter_rows():
         if pair not in known:
-            known[pair] = astuple(judge_one(*pair))
+            known[pair] = judge_one(*pair)
     rows = [known[pair] for pair in numbers.select("text", "country").iter_rows()]
     return pl.DataFrame(rows, schema=VERDICT, orient="row")

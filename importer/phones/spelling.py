@@ -1,7 +1,6 @@
-"""What people write around a phone number: marks, labels, extensions, several numbers in a cell.
+"""What people write around a phone number: marks, labels, extensions, remarks, other numbers.
 
-Nothing here knows which numbers exist. A cell is made tidy, and what is left of it has a
-`CellKind`.
+Nothing here knows which numbers exist.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import polars as pl
 
 LETTERS: Final = ": it contains letters"
 STRANGE: Final = ": it contains characters that no phone number has"
-"""They complete the messages of cells that hold no number."""
+"""Complete the messages on cells that hold no number."""
 
 
 class CellKind(StrEnum):
@@ -113,7 +112,7 @@ _BY_SIGN: Final = (
 
 @cache
 def _in_ascii() -> dict[str, str]:
-    """What each sign beyond plain ASCII says in it; direction marks and their like say nothing."""
+    """Sign beyond ASCII -> what it means in ASCII; direction marks and the like mean nothing."""
     found = {}
     for sign in map(chr, (*range(0x20000), *range(0xE0000, 0xE0200), sys.maxunicode)):
         category = unicodedata.category(sign)
@@ -149,13 +148,13 @@ def drop_remarks(text: pl.Series) -> pl.Series:
     ).to_series()
 
 
-def plain(text: pl.Series) -> pl.Series:
-    """Whether each cell is one number already tidy: false for nulls and whatever is in doubt."""
+def is_plain(text: pl.Series) -> pl.Series:
+    """Whether each cell is one tidy number for certain; false for nulls."""
     return text.str.contains(_PLAIN).fill_null(value=False)
 
 
 def tidy(text: pl.Series) -> pl.Series:
-    """The same cells without what cannot be seen, labels and `.0`, in ASCII where there is any."""
+    """Remove invisible signs, labels and `.0`; spell in ASCII what has an ASCII form."""
     if text.str.contains(r"[^ -~]").any():
         signs = _in_ascii()
         text = text.str.replace_many(list(signs), list(signs.values()))
@@ -170,12 +169,12 @@ def tidy(text: pl.Series) -> pl.Series:
 
 
 def is_number(text: pl.Series) -> pl.Series:
-    """Whether each tidy cell is the digits of one number, with a plus at most in front of them."""
+    """Whether each tidy cell is the digits of one number, perhaps with a plus in front."""
     return text.str.contains(_NUMBER)
 
 
-def kind(text: pl.Expr) -> pl.Expr:
-    """What each tidy cell that is no number is, a `CellKind` as text."""
+def classify(text: pl.Expr) -> pl.Expr:
+    """The `CellKind`, as text, of each tidy cell that is no number."""
     return (
         pl.when(text == "")
         .then(pl.lit(CellKind.BLANK.value))
@@ -191,12 +190,12 @@ def kind(text: pl.Expr) -> pl.Expr:
     )
 
 
-def parts(text: pl.Expr) -> pl.Expr:
+def split_parts(text: pl.Expr) -> pl.Expr:
     """The pieces of each cell between what separates numbers, as a list."""
     cut = text.str.replace_all(_BETWEEN, _CUT)
     return cut.str.replace_all(_SECOND_PLUS, "${1}" + _CUT + "+").str.split(_CUT)
 
 
-def sides(text: pl.Expr) -> pl.Expr:
+def split_sides(text: pl.Expr) -> pl.Expr:
     """The pieces of each cell between slashes, as a list."""
     return text.str.split("/")

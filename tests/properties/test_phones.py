@@ -1,4 +1,4 @@
-"""The bulk road of phones says what phonenumbers says; `make parity` is the whole comparison."""
+"""The bulk judge of phones agrees with phonenumbers; `make parity` compares them fully."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.phones import bulk, read_phones, reference
-from importer.phones.metadata import UnreadablePattern, lost, regex, sharing
+from importer.phones.metadata import UnreadablePattern, is_written_with_zero, regex, sharing
 from importer.phones.reference import AT, VERDICT
 from schemas.codes import Code
 from tests.support.bench.parity import differences
@@ -37,17 +37,17 @@ def cells() -> list[Cell]:
     return Random(7).sample(every, EXAMPLES) + list(random_inputs(7, AT_RANDOM, TELLING))
 
 
-def test_both_roads_give_the_same(cells: list[Cell]) -> None:
+def test_both_judges_agree(cells: list[Cell]) -> None:
     """No column differs, and no number is another than phonenumbers reads in the raw cell."""
     valid, found = differences(cells)
     assert found == []
-    assert valid > len(cells) // 5  # the inputs are no mere rubbish
+    assert valid > len(cells) // 5  # the inputs are not all rubbish
 
 
 def test_every_country_is_read_in_bulk_alike() -> None:
     """Even of countries that hardly occur, and then nothing is left to phonenumbers."""
     numbers = _numbers_of_every_country()
-    found, left = bulk.decided(numbers, few=1)
+    found, left = bulk.decide(numbers, few=1)
     assert pl.concat(found).sort(AT).drop(AT).rows() == reference.judge(numbers).rows()
     assert left.height == 0
 
@@ -74,7 +74,7 @@ def _numbers_of_every_country() -> pl.DataFrame:
 
 
 def test_the_comparison_notices_a_difference() -> None:
-    """A road that takes one digit for another is caught."""
+    """A judge that takes one digit for another is caught."""
 
     def careless(numbers: pl.DataFrame) -> pl.DataFrame:
         found = bulk.judge(numbers)
@@ -90,7 +90,7 @@ def test_what_hardly_occurs_is_left_to_phonenumbers() -> None:
     numbers = pl.DataFrame(
         {"text": ["020 7946 0018"] * 10 + ["0491570006"] * 3, "country": ["GB"] * 10 + ["AU"] * 3}
     )
-    found, left = bulk.decided(numbers, few=5)
+    found, left = bulk.decide(numbers, few=5)
     assert sum(frame.height for frame in found) == 10
     assert left["country"].to_list() == ["AU"] * 3
     assert bulk.judge(numbers, few=5)["e164"].null_count() == 0
@@ -142,7 +142,7 @@ def test_a_lost_zero_is_what_the_home_format_adds() -> None:
             national = phonenumbers.national_significant_number(number)
             at_home = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
             added = phonenumbers.normalize_digits_only(at_home) == "0" + national
-            assert lost(national, number.country_code or 0) == added, region
+            assert is_written_with_zero(national, number.country_code or 0) == added, region
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""`make parity`: the bulk road of phones beside phonenumbers itself, on every kind of number.
+"""`make parity`: compare the bulk judge of phones with phonenumbers, on every kind of number.
 
 Two things are compared. First, all columns of `read_phones` judged in bulk with those judged by
 phonenumbers one by one: no difference is allowed. Second, the numbers with what phonenumbers reads
@@ -35,13 +35,13 @@ _DECIMAL: Final = re.compile(r"[.,]0+\s*$")
 """A spreadsheet's decimal at the end of a cell, which phonenumbers takes for digits."""
 
 EVERYTHING_IN_BULK: Final = partial(bulk.judge, few=1)
-"""The bulk road without its way out for countries that hardly occur."""
+"""The bulk judge, even for countries that hardly occur."""
 
 
 def differences(
     cells: list[Cell], judge: Judge = EVERYTHING_IN_BULK
 ) -> tuple[int, list[tuple[object, ...]]]:
-    """How many numbers were valid, and each cell on which the roads differ, with both verdicts."""
+    """The number of valid numbers, and each cell on which the judges differ, with both verdicts."""
     texts = pl.Series([text for text, _ in cells], dtype=pl.String)
     countries = pl.Series([country for _, country in cells], dtype=pl.String)
     slow = read_phones(texts, countries, judge=reference.judge)
@@ -80,9 +80,9 @@ def _compare_examples(start: int) -> tuple[int, int, list[tuple[object, ...]]]:
 
 
 def main() -> int:
-    """Compare everything on every core, print what differs; exit 1 if anything does."""
+    """Compare everything on every core, and print what differs; exit 1 if anything does."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--random", type=int, default=RANDOM_INPUTS, help="inputs by chance")
+    options.add_argument("--random", type=int, default=RANDOM_INPUTS, help="random inputs")
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
     started = time.perf_counter()
