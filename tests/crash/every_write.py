@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import Exit
-from tests.crash.adversary import KILLED
-from tests.crash.audit import Audit, audit, entries
+from tests.crash.adversary import KILLED, SETTLED
+from tests.crash.audit import Audit, audit, entries, submissions
 from tests.crash.fork_server import STOP_AT_WRITE, ForkServer
 from tests.crash.installation import LIST, Installation, candidates
 
@@ -28,6 +28,7 @@ _SMALL: Final = {
     "IMPORTER_CONCURRENCY": "2",
     "IMPORTER_RATE_PER_S": "40",  # few intents share a commit
     "IMPORTER_SETTLE_S": "0.05",  # here nothing is accepted late
+    "IMPORTER_MAX_RESENDS": "1000",
 }
 
 
@@ -56,7 +57,8 @@ def stop_everywhere(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> I
         pairs: stop the resume too.
         seed: of the list and of the faults.
     """
-    base = Installation.create(folder / "sandbox", candidates(rows, seed), seed)
+    people = candidates(rows, seed)
+    base = Installation.create(folder / "sandbox", people, seed, threaded=True)
     try:
         base.open(FAULTS)
         with ForkServer() as fork_server:
@@ -96,12 +98,15 @@ def _tried(
     for _ in range(8):  # faults go on, and doubts take another look
         if code in {Exit.OK, Exit.REJECTED}:
             break
-        command = (
-            ("run", LIST)
-            if "There is no run" in installation.output.read_text("utf-8")
-            else ("resume",)
-        )
-        code = run_process("0", *command)
+        no_run = "There is no run" in installation.output.read_text("utf-8")
+        code = run_process("0", *(("run", LIST) if no_run else ("resume",)))
+    base.restart("")
+    for _ in range(4):
+        installation.add_witnesses()
+        run_process("0", "run", LIST)
+        if all(each.state in SETTLED for each in submissions(installation.ledger)):
+            break
+    base.restart(FAULTS)
     own = [each for each in entries(base.journal) if each["organizationId"] == organization]
     installation.journal.write_text("".join(f"{json.dumps(each)}\n" for each in own), "utf-8")
     return reached, again, audit(installation)

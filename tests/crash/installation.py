@@ -203,6 +203,17 @@ class Installation:
         lines = "".join(f"{json.dumps(each)}\n" for each in conversations.entries)
         self.journal.write_text(lines, "utf-8")
 
+    def add_witnesses(self) -> None:
+        """Add a person for each campaign to the list.
+
+        Their conversations show the importer that the list of conversations is up to date.
+        """
+        start = 1_000 + self.rows.height
+        more = people(start, start + 3, phones=everywhere(), campaigns=3, seed=self.seed)
+        more = more.with_columns(pl.Series("Campaign", ["camp-1", "camp-2", "camp-3"]))
+        self.rows = pl.concat([self.rows, more])
+        self.rows.write_csv(self.folder / LIST)
+
     def accepted(self) -> Iterator[int]:
         """Yield the current number of conversations in the journal, endlessly."""
         count, position = 0, 0
