@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _PHONE: Final = "phone_number"
 _COUNTRY: Final = "country"
+_CANDIDATE: Final = "candidate_id"
+_BRACES: Final = r"\{\{|\}\}"
 _BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
 _LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
 _SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
@@ -42,7 +44,7 @@ _STEERING: Final = (*("campaign", "external_campaign", "meeting_template", "part
 _NO_ERROR: Final = (
     (pl.col("code") == Code.CELL_ERROR.value)
     & (pl.col("value").str.strip_chars() == "#N/A")
-    & pl.col("column").is_in([*_CONTACTS, LAST, _COUNTRY, "candidate_id"])
+    & pl.col("column").is_in([*_CONTACTS, LAST, _COUNTRY, _CANDIDATE])
 ).fill_null(value=False)
 """`#N/A` in a cell that may be empty: a look-up has found nothing, which is "not available"."""
 
@@ -296,7 +298,17 @@ def _read_names(cells: _Cells) -> None:
     for column in (FIRST, LAST):
         if column in cells.text:
             faults = find_name_faults(cells.text[column])
-            cells.report(column, Code.NAME_INVALID, faults.is_not_null(), faults)
+            _report_name_faults(cells, column, faults.is_not_null(), faults)
+    if _CANDIDATE in cells.text:
+        braces = cells.text[_CANDIDATE].str.contains(_BRACES).fill_null(value=False)
+        cells.report(_CANDIDATE, Code.BRACES_IN_VALUE, braces)
+
+
+def _report_name_faults(cells: _Cells, column: str, rows: pl.Series, faults: pl.Series) -> None:
+    """Report faulty names; the API's own braces have a code of their own."""
+    braces = cells.text[column].str.contains(_BRACES).fill_null(value=False)
+    cells.report(column, Code.BRACES_IN_VALUE, rows & braces)
+    cells.report(column, Code.NAME_INVALID, rows & ~braces, faults)
 
 
 def _split_full_names(cells: _Cells) -> None:
@@ -310,7 +322,7 @@ def _split_full_names(cells: _Cells) -> None:
         needed = faults.is_not_null()
         if FIRST in cells.clean:
             needed &= cells.clean[FIRST].is_null()
-        cells.report(FULL, Code.NAME_INVALID, needed, faults)
+        _report_name_faults(cells, FULL, needed, faults)
         cells.clean[FULL] = full.set(faults.is_not_null(), None)
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, full.len())
     first, last = cells.clean.get(FIRST, nothing), cells.clean.get(LAST, nothing)

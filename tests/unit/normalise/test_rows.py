@@ -316,3 +316,15 @@ def test_a_lookup_that_found_nothing_is_an_empty_contact() -> None:
     )
     result = normalise(table(rows, found=found), 0, SETTINGS)
     assert faults(result.problems) == [(2, "job", "cell-error")]
+
+
+def test_braces_of_the_api_are_nobodys_name() -> None:
+    """The API would fill them in when it writes the message."""
+    _cells, found = one(first_name="Ada {{link}}", last_name="{x}", candidate_id="A-{{id}}")
+    assert [(column, code) for column, code, _ in found] == [
+        ("first_name", "braces-in-value"),
+        ("last_name", "name-invalid"),
+        ("candidate_id", "braces-in-value"),
+    ]
+    _, found = one(full_name="{{first_name}} Lovelace")
+    assert [(column, code) for column, code, _ in found] == [("full_name", "braces-in-value")]
