@@ -60,6 +60,7 @@ def deliver(
         options.command,
         settings.ledger_wait_s,
         create=True,
+        new=settings.new_ledger,
         on_commit=observer.on_commit,
     ) as ledger:
         history = writing(ledger, settings, options.credentials.organization_id)

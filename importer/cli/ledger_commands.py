@@ -1,4 +1,4 @@
-"""`importer runs`, `results` and `purge`: read the ledger, and remove old text from it."""
+"""`importer runs`, `results`, `purge` and `backup`: read, tidy and copy the ledger."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
 from importer.loader import load
 from importer.model import State
+from importer.planning.identity import key_file
 from importer.report import view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import Form, reread_files, save_results, write_results
 from importer.report.terminal_history import PastNight, nights_text, results_table, runs_table
 from importer.settings.flags import FLAGS
+from importer.settings.secrets import Secrets
 
 if TYPE_CHECKING:
     from importer.ledger.nights import Night
@@ -140,7 +142,8 @@ def results(
 def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     """Remove masked text, messages and file names of old runs from the ledger.
 
-    Keyed hashes, states and times stay, so that nobody is contacted twice.
+    Keyed hashes, states and times stay, so that nobody is contacted twice. Backups that upgrades
+    made before then are deleted; those of `importer backup` are yours to delete.
     """
     days = re.fullmatch(r"([0-9]{1,5})d?", older_than.strip())
     if days is None:
@@ -149,3 +152,25 @@ def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
     click.echo(f"Removed the masked text of {purged.submissions} submissions.", err=True)
+
+
+@click.command(short_help="Copy the ledger, at any moment.")
+@click.argument("file", type=click.Path(path_type=Path))
+@settings_flags(*FLAGS["backup"])
+def backup(file: Path, *, config: Path | None, **flags: object) -> None:
+    """Copy the ledger to FILE, complete and private, even while a run writes to it.
+
+    An existing file is never overwritten. Keep a copy of the ledger's key with it: without the
+    key nobody in the ledger can be recognised.
+    """
+    settings = read_settings(config, flags)
+    with open_ledger(settings) as ledger:
+        ledger.backup(file)
+    place = "IMPORTER_HMAC_KEY" if Secrets.read().importer_hmac_key else str(key_file(settings))
+    click.echo(
+        f"{file} is a complete copy of {ledger.name}. Its key {place} is not in it: keep both.\n"
+        "To restore: end every importer, put the file and the key back in their places, and remove "
+        f"{ledger.name}-wal, -shm and .last if they are there. People contacted since this copy "
+        "was made are not in it, and are contacted again if they are in a list again.",
+        err=True,
+    )

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importer.cli.ledger_commands",
         "Remove the readable text of old runs from the ledger.",
     ),
+    "backup": ("importer.cli.ledger_commands", "Copy the ledger, at any moment."),
     "nightly": (
         "importer.cli.nightly_commands",
         "Import the files that have arrived in a folder, unattended.",

@@ -172,4 +172,4 @@ def _migrate_ledger(settings: Settings) -> None:
     """Migrate the ledger of an older version, with a backup; create none."""
     file = settings.ledger_file
     if file is not None and file.is_file() and file.stat().st_size:
-        Ledger.open(settings.ledger, create=False).close()
+        Ledger.open(settings.ledger, create=False, new=settings.new_ledger).close()

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from importer.errors import LedgerError
 from importer.ledger.durable_file import sync_folder
@@ -28,7 +29,9 @@ def copy_ledger(ledger: Path, target: Path) -> None:
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))
     try:
-        source, copy = sqlite3.connect(ledger), sqlite3.connect(target)
+        # Read-only: the last connection that may write would move the `-wal` of a dead process.
+        source = sqlite3.connect(f"file:{quote(str(ledger.absolute()))}?mode=ro", uri=True)
+        copy = sqlite3.connect(target)
         try:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # no second file beside it

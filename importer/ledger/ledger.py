@@ -181,7 +181,7 @@ class Ledger:
         self.__dict__.pop("id", None)
 
     def bind(self, api: str, organization: str, folded: str) -> None:
-        """Bind the ledger to an API and an organization, or check that it is bound to them.
+        """Bind the ledger to an API and an organization, if it is not bound to them yet.
 
         Args:
             api: scheme, host and path of its base URL.
@@ -191,16 +191,20 @@ class Ledger:
         Raises:
             LedgerError: it is bound to another API or organization.
         """
-        bound = self._database.read(
-            lambda c: c.execute(
-                select(identity.c.api, identity.c.organization, identity.c.organization_folded)
-            ).one()
-        )
-        if bound.api is None:
+        if not self.is_bound_to(api, organization, folded):
             values = {"api": api, "organization": organization, "organization_folded": folded}
             change = update(identity).values(values)
             self._database.write("bind", lambda c: c.execute(change), counted=True)
-            return
+
+    def is_bound_to(self, api: str, organization: str, folded: str) -> bool:
+        """Whether the ledger is bound to an API and an organization; False if it is to none yet.
+
+        Args and errors: as for `bind`.
+        """
+        wanted = select(identity.c.api, identity.c.organization, identity.c.organization_folded)
+        bound = self._database.read(lambda c: c.execute(wanted).one())
+        if bound.api is None:
+            return False
         if bound.api != api:
             raise LedgerError(
                 f"The ledger {self.name} belongs to the API at {bound.api}, not to {api}: it does "
@@ -221,6 +225,7 @@ class Ledger:
                 f"{nearly}Correct POPP_ORGANIZATION_ID, or give each organization a ledger of its "
                 "own with `ledger:`.",
             )
+        return True
 
     @property
     def key_fingerprint(self) -> str | None:

@@ -6,15 +6,17 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import polars as pl
 
 from importer import problems
 from importer.errors import CredentialsError, LedgerError
 from importer.model import RowStatus, State
-from importer.planning.identity import Identity, fingerprint, hmac_key
+from importer.planning.identity import Identity, fingerprint, hmac_key, key_file
 from importer.planning.payload import submissions
 from importer.planning.plan import without
+from importer.settings.secrets import Secrets
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
@@ -228,7 +230,8 @@ def looking(settings: Settings) -> Iterator[Look]:
     """What a check may know; needs no credentials and writes nothing.
 
     Raises:
-        LedgerError: the ledger cannot be read, or its people were hashed under another key.
+        LedgerError: the ledger cannot be read, its people were hashed under another key, or it
+            belongs to another API or organization.
     """
     ledger = _existing(settings)
     with ledger or nullcontext():
@@ -238,7 +241,10 @@ def looking(settings: Settings) -> Iterator[Look]:
             organization = settings.credentials().organization_id
         except CredentialsError:
             organization = str(noted.get(ORGANIZATION, ""))
-        yield Look(_identity(settings, organization, noted, create=False), ledger)
+        identity = _identity(settings, organization, noted, None)
+        if ledger is not None and ledger.key_fingerprint == fingerprint(identity.hmac_key):
+            ledger.is_bound_to(*_owner(settings, identity))
+        yield Look(identity, ledger)
 
 
 def _existing(settings: Settings) -> Ledger | None:
@@ -252,20 +258,68 @@ def _existing(settings: Settings) -> Ledger | None:
 
 
 def writing(ledger: Ledger, settings: Settings, organization: str) -> History:
-    """The history for a run; makes the HMAC key where the ledger is new.
+    """The history for a run; makes the HMAC key if the ledger is new.
 
     Raises:
-        LedgerError: its people were hashed under another key, or the key is gone.
+        LedgerError: its people were hashed under another key, or the key is gone; or a key is there
+            whose ledger is gone; or the ledger belongs to another API or organization.
     """
     last = ledger.runs.list(limit=1)
     noted = last[0].settings if last else {}
-    return History(_identity(settings, organization, noted, create=not last), ledger)
+    if not last and not settings.new_ledger:
+        _refuse_orphaned_key(ledger, settings)
+    identity = _identity(settings, organization, noted, ledger if not last else None)
+    own = fingerprint(identity.hmac_key)
+    if ledger.key_fingerprint != own:
+        ledger.note_key(own)
+    ledger.bind(*_owner(settings, identity))
+    return History(identity, ledger)
+
+
+def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
+    """Raise if a key file is older than its ledger: the ledger that it belongs to is gone."""
+    file = key_file(settings)
+    if Secrets.read().importer_hmac_key is not None or not file.exists():
+        return
+    if ledger.key_fingerprint != fingerprint(hmac_key(settings, create=False)):
+        raise LedgerError(
+            f"The ledger {ledger.name} is empty, but its key {file} is there: the ledger that "
+            "knows who was contacted is gone.",
+            "Put it back, or restore a backup. If it is lost for good, or the key is meant for a "
+            "new ledger, say --new-ledger: people who are in a list again are contacted again.",
+        )
+
+
+def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
+    """Whose a ledger is: the API, and hashes of the organization as spelled and folded.
+
+    Another port of the same host is the same API.
+    """
+    url = urlsplit(settings.base_url)
+    return (
+        f"{url.scheme}://{url.hostname or ''}{url.path.rstrip('/')}",
+        identity.digest(["organization", identity.organization]),
+        identity.digest(["organization", identity.organization.strip().casefold()]),
+    )
 
 
 def _identity(
-    settings: Settings, organization: str, noted: Mapping[str, Json], *, create: bool
+    settings: Settings, organization: str, noted: Mapping[str, Json], new: Ledger | None
 ) -> Identity:
-    secret = hmac_key(settings, create=create)
+    """The identity under a ledger's key.
+
+    Args:
+        settings: say where the key is.
+        organization: of the credentials.
+        noted: by the last run.
+        new: a ledger without runs, for which a key may be made.
+    """
+
+    def note(key: bytes) -> None:
+        if new is not None:
+            new.note_key(fingerprint(key))
+
+    secret = hmac_key(settings, create=new is not None, note=note)
     if noted.get(KEY, fingerprint(secret)) != fingerprint(secret):
         raise LedgerError(
             "The HMAC key is not the one under which this ledger knows its people.",

@@ -12,9 +12,7 @@ import hmac
 import json
 import os
 import secrets
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -24,7 +22,8 @@ from importer.settings.secrets import Secrets
 from schemas.mailboxes import mailbox, mailboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from importer.model import Json
     from importer.settings import Settings
@@ -184,12 +183,20 @@ def key_file(settings: Settings) -> Path:
     return ledger.with_name(f"{ledger.name}.key") if ledger else settings.folder / "importer.key"
 
 
-def hmac_key(settings: Settings, *, create: bool) -> bytes:
+def hmac_key(
+    settings: Settings,
+    *,
+    create: bool,
+    note: Callable[[bytes], None] | None = None,
+    fsync: Callable[[int], None] = os.fsync,
+) -> bytes:
     """The secret under which people are recognised.
 
     Args:
-        settings: say where it lies; IMPORTER_HMAC_KEY in the environment goes before.
-        create: make it, mode 0600, where there is none; else a fixed key serves for a preview.
+        settings: say where it is; IMPORTER_HMAC_KEY in the environment overrides the file.
+        create: make it, mode 0600, if there is none; else a fixed key serves for a preview.
+        note: given a new key before its file is made.
+        fsync: puts its file and folder on disk.
 
     Raises:
         SettingsError: the key is too short, or its file cannot be read or made.
@@ -206,7 +213,12 @@ def hmac_key(settings: Settings, *, create: bool) -> bytes:
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{file}: the HMAC key cannot be read.") from exc
     try:
-        _make(file)
+        from importer.ledger.durable_file import write_durably  # noqa: PLC0415 - not for a check
+
+        text = f"{secrets.token_hex(32)}\n"
+        if note is not None:
+            note(_key(text, str(file)))
+        write_durably(file, text.encode(), replace=False, fsync=fsync)
         return _key(file.read_text("utf-8"), str(file))
     except OSError as exc:
         raise SettingsError(
@@ -220,19 +232,3 @@ def _key(text: str, place: str) -> bytes:
     if len(text.strip()) < _MIN_CHARACTERS:
         raise SettingsError(f"{place}: the HMAC key has fewer than {_MIN_CHARACTERS} characters.")
     return hashlib.sha256(text.strip().encode()).digest()
-
-
-def _make(file: Path) -> None:
-    """Write a new key in one step: whoever comes second finds it whole and keeps it."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(f"{secrets.token_hex(32)}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(name, file)
-        except FileExistsError:
-            return
-    finally:
-        Path(name).unlink()

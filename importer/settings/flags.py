@@ -43,7 +43,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "columns": ("encoding", "sheet"),
         "check": (*_READING, *_KNOWN),
-        "run": (*_READING, "on_problems", *_SENDING),
+        "run": (*_READING, "new_ledger", "on_problems", *_SENDING),
         "resume": (*_READING, *_SENDING),
         "reconcile": ("ledger", "base_url", "rate_per_s", "settle_s"),
         "refresh": ("ledger", "base_url", "rate_per_s"),
@@ -51,9 +51,10 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "runs": ("ledger",),
         "results": ("ledger",),
         "purge": ("ledger",),
+        "backup": ("ledger",),
         "nightly": (
             *("ledger", "base_url", "rate_per_s", "concurrency"),
-            *(*_HOURS, "log_file", "metrics_file"),
+            *(*_HOURS, "log_file", "metrics_file", "new_ledger"),
         ),
         "release": ("ledger",),
         "doctor": ("ledger", "base_url"),

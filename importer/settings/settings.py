@@ -296,6 +296,8 @@ class Settings(NightlySettings, BaseModel):
     """Seconds after a doubtful request before the API's list is believed not to hold it."""
     max_pages: int = Field(default=1_000, ge=1)
     """Most pages of the list of conversations that are read."""
+    new_ledger: bool = False
+    """Start a new ledger although an older one was here; a flag, for one run only."""
     ledger_wait_s: Wait = 0.0
     """Seconds to wait for a ledger that somebody else holds."""
 

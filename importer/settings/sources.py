@@ -329,6 +329,8 @@ def load_settings(
     ]
     if wrong or settings is None:
         raise SettingsError("\n".join(wrong))
+    if settings.new_ledger and not given.get("new_ledger"):
+        raise SettingsError("new_ledger: is for one run; give --new-ledger when you mean it")
     return settings
 
 

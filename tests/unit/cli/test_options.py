@@ -34,7 +34,7 @@ def test_a_flag_is_called_as_its_setting(name: str) -> None:
 def test_check_and_run_shape_the_same_plan() -> None:
     """Whatever a check can be told of files and rows, a run can be told too."""
     assert flags("run").keys() >= flags("check").keys() | {"on_problems", "base_url"}
-    assert flags("resume").keys() == flags("run").keys() - {"on_problems"}
+    assert flags("resume").keys() == flags("run").keys() - {"on_problems", "new_ledger"}
 
 
 @click.command()

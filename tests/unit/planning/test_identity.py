@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -262,3 +263,20 @@ def test_a_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
     """A ledger can notice that it is opened under another key."""
     assert fingerprint(KEY) == fingerprint(KEY) != fingerprint(b"j" * 32)
     assert len(fingerprint(KEY)) == 16
+
+
+def test_a_new_key_is_noted_and_then_put_on_disk(tmp_path: Path) -> None:
+    """The ledger knows it before its file is there; file and folder are synced."""
+    settings, happened = Settings(hmac_key_file=tmp_path / "k"), []
+
+    def note(key: bytes) -> None:
+        happened.append(("note", key, (tmp_path / "k").exists()))
+
+    def sync(number: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file"
+        happened.append((kind, b"", (tmp_path / "k").exists()))
+
+    made = hmac_key(settings, create=True, note=note, fsync=sync)
+    assert happened == [("note", made, False), ("file", b"", False), ("folder", b"", True)]
+    assert hmac_key(settings, create=True, note=note, fsync=sync) == made
+    assert len(happened) == 3

@@ -1,0 +1,203 @@
+"""A ledger that is lost, emptied, exchanged or old contacts nobody until a person says so."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from tests.integration.cli.conftest import GOOD, SETTINGS
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from importer.sandbox.sandbox import Sandbox
+    from tests.support.desk import Desk, Said
+
+RUN = ("run", "good.csv", "--yes")
+MORE = GOOD + "Cy,+12025550106,Chef\n"
+
+
+def reached(sandbox: Sandbox) -> Counter[str]:
+    """How often each person was contacted."""
+    return Counter(str(entry["phoneNumber"]) for entry in sandbox.journal)
+
+
+def refused(desk: Desk, sandbox: Sandbox, *command: str) -> Said:
+    """Types a command that contacts nobody and says why."""
+    before = len(sandbox.journal)
+    said = desk(*(command or RUN))
+    assert said.code == Exit.SETUP, said
+    assert len(sandbox.journal) == before
+    return said
+
+
+def delete(folder: Path) -> None:
+    """The ledger is gone."""
+    (folder / "importer.db").unlink()
+
+
+def empty(folder: Path) -> None:
+    """The ledger has no bytes."""
+    (folder / "importer.db").write_bytes(b"")
+
+
+def delete_all_but_the_key(folder: Path) -> None:
+    """Nothing tells of the ledger but its key."""
+    for file in folder.glob("importer.db*"):
+        if file.suffix != ".key":
+            file.unlink()
+
+
+def put_a_new_one(folder: Path) -> None:
+    """The ledger of another folder."""
+    delete(folder)
+    (folder / "importer.db.last").rename(folder / "last")
+    shutil.copy(folder / "another.db", folder / "importer.db")
+    (folder / "last").rename(folder / "importer.db.last")
+
+
+@pytest.mark.parametrize("lose", [delete, empty, delete_all_but_the_key])
+def test_a_lost_ledger(near: Desk, sandbox: Sandbox, lose: Callable[[Path], None]) -> None:
+    """Nobody is contacted again, however often it is tried, until --new-ledger."""
+    assert near(*RUN).code == Exit.OK
+    lose(near.folder)
+    for _ in range(2):
+        said = refused(near, sandbox)
+        assert "knows who was contacted" in said.err
+        assert "--new-ledger" in said.err
+    near.write("good.csv", "first_name,phone_number,Job Title\nDee,+12025550107,Chef\n")
+    assert near(*RUN, "--new-ledger").code == Exit.OK
+    assert near(*RUN).code == Exit.OK  # it is the ledger from now on
+    assert set(reached(sandbox).values()) == {1}
+    assert len(sandbox.journal) == 3
+
+
+def test_an_older_copy(near: Desk, sandbox: Sandbox) -> None:
+    """It lacks the last run; the newest copy, put back, goes on."""
+    assert near(*RUN).code == Exit.OK
+    ledger, copy, newest = (near.folder / name for name in ("importer.db", "copy", "newest"))
+    shutil.copy(ledger, copy)
+    near.write("good.csv", MORE)
+    assert near(*RUN).code == Exit.OK
+    shutil.copy(ledger, newest)
+    shutil.copy(copy, ledger)
+    assert "is an older copy" in refused(near, sandbox).err
+    assert "is an older copy" in refused(near, sandbox, "resume").err
+    shutil.copy(newest, ledger)
+    assert near(*RUN).code == Exit.OK
+    assert set(reached(sandbox).values()) == {1}
+
+
+def test_another_ledger_in_its_place(near: Desk, sandbox: Sandbox) -> None:
+    """It is not the one that was here."""
+    assert near(*RUN, "--ledger", "sqlite:///another.db", "--limit", "1").code == Exit.OK
+    near.write("good.csv", "first_name,phone_number,Job Title\nDee,+12025550107,Chef\n")
+    assert near(*RUN).code == Exit.OK
+    put_a_new_one(near.folder)
+    assert "is not the one that was here" in refused(near, sandbox).err
+
+
+def test_the_log_of_a_killed_run_is_lost(near: Desk, sandbox: Sandbox) -> None:
+    """What it had sent stands only in the `-wal` that somebody removed."""
+    rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 40))
+    near.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    sandbox.set_faults("slow:1:30")
+    process = near.process(*RUN)
+    until(lambda: len(sandbox.journal) >= 4)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for end in ("-wal", "-shm"):
+        (near.folder / f"importer.db{end}").unlink()
+    for command in (RUN, ("resume",)):
+        assert "importer.db-wal is gone" in refused(near, sandbox, *command).err
+
+
+def test_a_killed_run_goes_on(near: Desk, sandbox: Sandbox) -> None:
+    """Commands that only look, or open and close the ledger, do not make it look lost."""
+    rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 20))
+    near.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    sandbox.set_faults("slow:1:30")
+    process = near.process(*RUN)
+    until(lambda: len(sandbox.journal) >= 4)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    sandbox.set_faults("")
+    assert near("runs").code == Exit.OK
+    assert near("backup", "copy.db").code == Exit.OK
+    assert near("purge", "--older-than", "9d").code == Exit.OK
+    assert not (near.folder / "importer.db-wal").exists()
+    assert near("resume").code == Exit.OK
+    assert set(reached(sandbox).values()) == {1}
+    assert len(sandbox.journal) == 10
+
+
+def test_a_damaged_last_write_file(near: Desk, sandbox: Sandbox) -> None:
+    """Nobody can tell; removing it is the way out."""
+    assert near(*RUN).code == Exit.OK
+    near.write("importer.db.last", "ledger: 12\n")
+    assert "importer.db.last is damaged" in refused(near, sandbox).err
+    (near.folder / "importer.db.last").unlink()
+    assert near(*RUN).code == Exit.OK
+
+
+def test_the_flag_is_for_one_run(near: Desk) -> None:
+    """Neither file nor environment may say it."""
+    near.write("importer.yaml", f"{SETTINGS}new_ledger: true\n")
+    assert "--new-ledger" in near("check", "good.csv").err
+
+
+# ---- whose it is --------------------------------------------------------------------------------
+
+
+def test_another_api(near: Desk, sandbox: Sandbox) -> None:
+    """After a rehearsal the real API is refused, for its people were not contacted."""
+    assert near(*RUN).code == Exit.OK
+    said = refused(near, sandbox, *RUN, "--base-url", "https://api.invalid/v1")
+    assert "belongs to the API at http://127.0.0.1" in said.err
+    assert "--ledger sqlite:///rehearsal.db" in said.err
+    assert near("check", "good.csv", "--config", "importer.yaml").code == Exit.OK
+
+
+@pytest.mark.parametrize("name", ["other", "ACME"])
+def test_another_organization(near: Desk, sandbox: Sandbox, name: str) -> None:
+    """Also one that differs in case alone, which may be the same to the API."""
+    assert near(*RUN).code == Exit.OK
+    other = type(near)(near.folder, {**near.env, "POPP_ORGANIZATION_ID": name})
+    said = refused(other, sandbox)
+    assert "belongs to another organization" in said.err
+    assert ("capitals or blanks" in said.err) == (name != "other")
+
+
+# ---- backups ------------------------------------------------------------------------------------
+
+
+def test_a_backup(near: Desk, sandbox: Sandbox) -> None:
+    """It is private, complete, and goes on where it was made once it is put back."""
+    assert near(*RUN).code == Exit.OK
+    said = near("backup", "copy.db")
+    assert said.code == Exit.OK
+    assert "importer.db.key" in said.err
+    copy = near.folder / "copy.db"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert not list(near.folder.glob("copy.db?*"))
+    assert near("backup", "copy.db").code == Exit.USAGE
+    assert near("backup", "nowhere/copy.db").code == Exit.USAGE
+    delete_all_but_the_key(near.folder)
+    copy.rename(near.folder / "importer.db")
+    near.write("good.csv", MORE)
+    assert near(*RUN).code == Exit.OK
+    assert set(reached(sandbox).values()) == {1}
+    assert len(sandbox.journal) == 3
+
+
+def test_no_ledger_to_back_up(near: Desk) -> None:
+    """There is none yet."""
+    assert near("backup", "copy.db").code == Exit.SETUP
+    assert not (near.folder / "copy.db").exists()
