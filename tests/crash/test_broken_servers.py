@@ -18,7 +18,7 @@ from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.worker import submit
 from tests.support import made
-from tests.support.misdeeds import CLEAR, CREATED, DOUBTFUL, answers_on
+from tests.support.misdeeds import CLEAR, DOUBTFUL, answers_on, created
 from tests.support.sockets import Peer, Seen, nobody_listens, serving
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_a_key_that_expires_amid_a_run(ledger: Ledger) -> None:
             if len(peer.seen.requests) > 20:
                 await peer.answer("401 Unauthorized", b'{"error": "expired"}')
             else:
-                await peer.answer("201 Created", CREATED)
+                await peer.answer("201 Created", created(len(peer.seen.requests)))
 
     async def main() -> tuple[Ending, Seen]:
         async with serving(expires) as seen:
@@ -178,7 +178,7 @@ def test_every_request_reaches_the_server_once(ledger: Ledger, rate: float) -> N
         while True:
             await peer.request()
             loop_times.append(asyncio.get_running_loop().time())
-            await peer.answer("201 Created", CREATED)
+            await peer.answer("201 Created", created(len(peer.seen.requests)))
 
     async def main() -> Seen:
         async with serving(notes if rate < 100 else answers_on) as seen:

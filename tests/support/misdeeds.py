@@ -15,6 +15,11 @@ Behaviour = Callable[[Peer], Awaitable[None]]
 CREATED: Final = b'{"id": "c-1", "status": "CREATED"}'
 
 
+def created(number: int) -> bytes:
+    """The answer with a conversation of its own for each request."""
+    return b'{"id": "c-%d", "status": "CREATED"}' % number
+
+
 def says(status: str, body: bytes = b"", *headers: str) -> Behaviour:
     """A server that reads the request and sends this answer."""
 
@@ -154,7 +159,7 @@ async def answers_on(peer: Peer) -> None:
     """Answers every request of a connection."""
     while True:
         await peer.request()
-        await peer.answer("201 Created", CREATED)
+        await peer.answer("201 Created", created(len(peer.seen.requests)))
 
 
 async def answers_twice(peer: Peer) -> None:
