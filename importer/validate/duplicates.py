@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -53,6 +53,9 @@ _COLUMNS: Final = (
     *(SOURCE, ROW, _FIRST, _LAST, "phone_number", "email", "candidate_id"),
     *("campaign", "external_campaign"),
 )
+
+
+_Key: TypeAlias = tuple[int, int]
 
 
 class _Row(NamedTuple):
@@ -108,69 +111,65 @@ class Repeats:
                 [repeated, keys.join(kept.select(_KEYS[0]), on=_KEYS[0], how="semi")]
             ).unique()
         found, held = self._compare(rows, repeated, kept)
-        self._remember(rows, keys, held)
+        self._remember(rows, keys, held, repeats=repeated.height > 0)
         return self._problems(frame, found)
 
     def _compare(
         self, rows: pl.DataFrame, repeated: pl.DataFrame, kept: pl.DataFrame
-    ) -> tuple[dict[int, tuple[Code, _Row]], list[int]]:
+    ) -> tuple[dict[int, tuple[Code, str]], list[int]]:
         """Go through the rows that share a key, in order.
 
         Returns:
-            Position -> code and the earlier row; positions of the rows not to remember.
+            Position -> code and place of the earlier row; positions of the rows that are held back.
         """
-        owners: dict[tuple[int, int], _Row] = {}
-        for key, _, row in _pair(kept, self._rows):
-            owners.setdefault(key, row)
-        shared: dict[int, tuple[_Row, list[tuple[int, int]]]] = {}
-        for key, position, row in _pair(repeated, rows):
-            shared.setdefault(position, (row, []))[1].append(key)
-        found: dict[int, tuple[Code, _Row]] = {}
+        owners: dict[_Key, _Row] = {}
+        for row, its_keys in _pair(kept, self._rows).values():
+            owners |= {key: row for key in its_keys if key not in owners}
+        found: dict[int, tuple[Code, str]] = {}
         held = []
-        for position in sorted(shared):
-            row, its_keys = shared[position]
-            earlier = [owners[key] for key in its_keys if key in owners]
-            verdict = _judge(row, earlier)
+        for position, (row, its_keys) in _pair(repeated, rows).items():
+            verdict = _judge(row, [owners[key] for key in its_keys if key in owners])
             if verdict is not None:
-                found[position] = verdict
-                if (
-                    self.severities[verdict[0]] is Severity.ERROR
-                    or verdict[0] is Code.PHONE_OF_ANOTHER_NAME
-                ):
+                code, other = verdict
+                found[position] = code, self._place(row, other)
+                if code is Code.PHONE_OF_ANOTHER_NAME or self.severities[code] is Severity.ERROR:
                     held.append(position)
                     continue
             for key in its_keys:
                 owners.setdefault(key, row)
         return found, held
 
-    def _remember(self, rows: pl.DataFrame, keys: pl.DataFrame, held: list[int]) -> None:
-        """Keep the rows that are not held back."""
+    def _remember(
+        self, rows: pl.DataFrame, keys: pl.DataFrame, held: list[int], *, repeats: bool
+    ) -> None:
+        """Keep the new keys of the rows that are not held back; the first row with a key counts."""
         if held:
             keys = keys.filter(~pl.col("#at").is_in(held))
+        if repeats:
+            keys = keys.unique(_KEYS, keep="first", maintain_order=True)
+            keys = keys.join(self._keys.select(_KEYS), on=_KEYS, how="anti", maintain_order="left")
         base = self._rows.height
         self._rows = pl.concat([self._rows, rows.select(*_RECORD)])
         self._keys = pl.concat(
             [self._keys, keys.with_columns((pl.col("#at") + base).cast(pl.UInt32))]
         )
 
-    def _problems(self, frame: pl.DataFrame, found: dict[int, tuple[Code, _Row]]) -> pl.DataFrame:
+    def _problems(self, frame: pl.DataFrame, found: dict[int, tuple[Code, str]]) -> pl.DataFrame:
         """The problems, code by code, each at the cell that is shared."""
         parts = []
         for code in _CODES:
-            rows = {position: other for position, (its, other) in found.items() if its is code}
+            rows = {position: place for position, (its, place) in found.items() if its is code}
             if not rows:
                 continue
-            part = frame[list(rows)].with_columns(
-                pl.Series("#detail", [self._place(frame, p, other) for p, other in rows.items()])
-            )
+            part = frame[list(rows)].with_columns(pl.Series("#detail", list(rows.values())))
             for column, some in _by_column(part, code):
                 if some.height:
                     parts.append(at(some, code, column=column, detail=pl.col("#detail")))
         return pl.concat(parts) if parts else empty()
 
-    def _place(self, frame: pl.DataFrame, position: int, other: _Row) -> str:
+    def _place(self, row: _Row, other: _Row) -> str:
         """`row 14`, or `row 14 of other.csv` if it is in another file."""
-        if frame[SOURCE][position] == other.source:
+        if row.source == other.source:
             return f"row {other.row}"
         return f"row {other.row} of {self._names[other.source]}"
 
@@ -212,6 +211,8 @@ def _judge(row: _Row, earlier: list[_Row]) -> tuple[Code, _Row] | None:
 
 
 def _differ(row: _Row, other: _Row) -> bool:
+    if (row.first, row.last) == (other.first, other.last):
+        return False  # most repeats; comparing words takes far longer
     return names_differ((row.first, row.last), (other.first, other.last))
 
 
@@ -254,12 +255,16 @@ def _hash_keys(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _pair(keys: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[tuple[int, int], int, _Row]]:
-    """Each key and its position with the row at that position, in order."""
-    keys = keys.sort("#at", maintain_order=True)
-    records = rows.select(*_RECORD)[keys["#at"]].iter_rows()
-    for (key, check, position), record in zip(keys.iter_rows(), records, strict=True):
-        yield (key, check), position, _Row(*record)
+def _pair(keys: pl.DataFrame, rows: pl.DataFrame) -> dict[int, tuple[_Row, list[_Key]]]:
+    """The rows at the keys' positions with their keys, in order of position."""
+    keys_at: dict[int, list[_Key]] = {}
+    for key, check, position in keys.sort("#at", maintain_order=True).iter_rows():
+        keys_at.setdefault(position, []).append((key, check))
+    records = rows.select(*_RECORD)[list(keys_at)].iter_rows()
+    return {
+        position: (_Row(*record), its_keys)
+        for (position, its_keys), record in zip(keys_at.items(), records, strict=True)
+    }
 
 
 # ---- names ---------------------------------------------------------------------------------
