@@ -101,7 +101,7 @@ class _Road:
         names = [file.source().name for file in self._files]
         repeats = Repeats(names, self._settings)
         for position, table in self._tables():
-            checked = exclude_repeats(table, repeats)
+            checked = exclude_repeats(table, repeats, self._settings)
             self._kept[position].add(table, self._draft.add(checked))
         return self._draft.plan(
             [kept.table(file.source()) for kept, file in zip(self._kept, self._files, strict=True)]

@@ -115,7 +115,7 @@ def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dic
             columns keep line breaks and inner blanks.
 
     Returns:
-        The tidy cells (null where nothing is left), and for each column that had odd cells the
+        The tidy cells (null if nothing is left), and for each column that had odd cells the
         positions (UInt32) of these.
     """
     found = _find_odd(cells, lines)

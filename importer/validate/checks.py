@@ -72,14 +72,18 @@ def check_rows(table: Table, settings: Settings) -> Table:
     )
 
 
-def exclude_repeats(table: Table, repeats: Repeats) -> CheckedRows:
+def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> CheckedRows:
     """Take out the rows of people who came before; the first good row of a person stays.
 
     Args:
         table: checked rows, in the order of the run.
         repeats: the rows before them; it learns these.
+        settings: severities.
     """
     frame, rejected = table.clean.drop(REJECTED), table.clean[REJECTED]
+    spellings = _show_cells(repeats.find_campaign_spellings(_drop(frame, rejected)), table)
+    spellings = with_severities(spellings, settings.severity)
+    rejected |= _flag(frame, errors(spellings))
     found = _show_cells(repeats.find(_drop(frame, rejected)), table)
     found = with_severities(found, repeats.severities)
     left_out = pl.col("code").is_in([code.value for code in NOT_SENT])
@@ -94,7 +98,7 @@ def exclude_repeats(table: Table, repeats: Repeats) -> CheckedRows:
     )
     return CheckedRows(
         frame=_drop(frame, rejected | is_repeat),
-        problems=joined([table.problems, found]),
+        problems=joined([table.problems, spellings, found]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),
     )
 
@@ -174,7 +178,7 @@ def _keep_causes(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_unread_phone(refused: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The unknown countries for want of which a phone could not be read: none is missing there."""
+    """The errors of unknown countries in rows whose phone could not be read because of them."""
     header = next((name for name, its in table.mapping.items() if its == _CONTACT[0]), None)
     unknown = refused.filter(pl.col("code") == Code.COUNTRY_UNKNOWN.value)
     if header is None or not unknown.height:

@@ -91,6 +91,14 @@ class Repeats:
         self.severities |= {
             code: severity for code, severity in settings.severity.items() if code in _CODES
         }
+        self._spellings = {
+            (column, _fold_campaign(spelling)): spelling
+            for column, spelling in (
+                ("campaign", settings.campaign),
+                ("external_campaign", settings.external_campaign),
+            )
+            if spelling is not None
+        }
         self._rows = pl.DataFrame(schema=_RECORD)
         self._keys = pl.DataFrame(schema=dict.fromkeys(_KEYS, pl.UInt64) | {"#at": pl.UInt32})
 
@@ -113,6 +121,27 @@ class Repeats:
         found, held = self._compare(rows, repeated, kept)
         self._remember(rows, keys, held, repeats=repeated.height > 0)
         return self._problems(frame, found)
+
+    def find_campaign_spellings(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """A problem for each row whose campaign differs only in case or blanks from an earlier one.
+
+        The API would see two campaigns, and one person could be contacted in both.
+
+        Args:
+            frame: the next good rows, in order, with the canonical columns.
+        """
+        parts = []
+        for column in ("campaign", "external_campaign"):
+            first = {
+                spelling: self._spellings.setdefault((column, _fold_campaign(spelling)), spelling)
+                for spelling in frame[column].drop_nulls().unique(maintain_order=True)
+            }
+            other = {spelling: right for spelling, right in first.items() if spelling != right}
+            if other:
+                rows = frame.filter(pl.col(column).is_in(list(other)))
+                right = pl.col(column).replace_strict(other, return_dtype=pl.String)
+                parts.append(at(rows, Code.CAMPAIGN_SPELLING, column=column, detail=right))
+        return pl.concat(parts) if parts else empty()
 
     def _compare(
         self, rows: pl.DataFrame, repeated: pl.DataFrame, kept: pl.DataFrame
@@ -172,6 +201,10 @@ class Repeats:
         if row.source == other.source:
             return f"row {other.row}"
         return f"row {other.row} of {self._names[other.source]}"
+
+
+def _fold_campaign(campaign: str) -> str:
+    return "".join(campaign.casefold().split())
 
 
 def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -59,7 +59,9 @@ def checked(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
     """The tables after normalising and validating, in the order of the run."""
     repeats = Repeats([each.source.name for each in tables], settings)
     parts = [
-        exclude_repeats(check_rows(normalise(each, position, settings), settings), repeats)
+        exclude_repeats(
+            check_rows(normalise(each, position, settings), settings), repeats, settings
+        )
         for position, each in enumerate(tables)
     ]
     return CheckedRows(

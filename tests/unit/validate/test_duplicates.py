@@ -245,6 +245,22 @@ def test_one_phone_under_two_names_is_never_sent_twice() -> None:
     )
 
 
+def test_a_campaign_in_two_spellings_is_one() -> None:
+    """The first spelling counts, and that of the settings before all; others are held back."""
+    rows = [
+        person(phone_number=ADA, campaign="Leeds 1"),
+        person(phone_number=ADA, campaign="LEEDS1"),
+        person("Ben", phone_number=BEN, campaign="CAMP-42"),
+        person("Cy", email="cy@example.com", campaign="leeds 2"),
+    ]
+    result = checked(table(rows, columns=COLUMNS[:6]))
+    assert statuses(result) == ["ready", "rejected", "rejected", "ready"]
+    assert result.problems.select("#row", "column", "code", "value", "detail").rows() == [
+        (3, "campaign", "campaign-spelling", "LEEDS1", "Leeds 1"),
+        (4, "campaign", "campaign-spelling", "CAMP-42", "camp-42"),
+    ]
+
+
 # ---- names -----------------------------------------------------------------------------------
 
 
