@@ -70,6 +70,7 @@ class Code(StrEnum):
     TEMPLATE_UNKNOWN = "template-unknown"
     TEMPLATE_INVALID = "template-invalid"
     TEMPLATE_KEY_UNKNOWN = "template-key-unknown"
+    TEMPLATE_UNUSUAL = "template-unusual"
     PLACEHOLDER_MISSING = "placeholder-missing"
     DUPLICATE_IN_FILE = "duplicate-in-file"
     ALREADY_IMPORTED = "already-imported"
@@ -300,6 +301,11 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.TEMPLATE_KEY_UNKNOWN: Words(
             _W, "The template has an unknown key: {detail}.", "Check its spelling."
+        ),
+        Code.TEMPLATE_UNUSUAL: Words(
+            _W,
+            "The template may not be what the API expects: {detail}.",
+            "Check it; it is sent as it is.",
         ),
         Code.PLACEHOLDER_MISSING: Words(
             _E,

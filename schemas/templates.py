@@ -158,9 +158,9 @@ class Meeting(Part):
         le=1440,
         validation_alias=AliasChoices("duration", "durationMinutes", "durationInMinutes"),
     )
-    video_conferencing_provider: Text | None = None
+    video_conferencing_provider: Any = None
     video_conferencing: bool
-    location: Text | None = None
+    location: Any = None
     buffer: int | None = Field(
         default=None,
         ge=0,
@@ -199,7 +199,7 @@ class Meeting(Part):
 
     @field_validator("location")
     @classmethod
-    def _video_or_location(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _video_or_location(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("video_conferencing") is True:
             raise ValueError("cannot stand beside videoConferencing: true")
         return value
@@ -230,11 +230,6 @@ class Participant(Part):
             raise ValueError("needs isCalendarConnected: false")
         return value
 
-    def can_say_when(self) -> bool:
-        """Whether there is one of the three ways to learn when the participant has time."""
-        slots = self.availability.time_slots if self.availability else None
-        return bool(self.is_calendar_connected or self.auto_collect_availability or slots)
-
 
 class Participants(RootModel[list[Participant]]):
     """A participant template: the API's meetingParticipants."""
@@ -251,15 +246,39 @@ _NO_WAY: Final = (
 Broken = tuple[Steps, str]
 """A rule that is broken: the path in the template, and what must be."""
 
+_STATED: Final = frozenset(
+    {
+        "openHours",
+        "videoConferencing",
+        "videoConferencingProvider",
+        "location",
+        "availabilityOutreachSettings",
+    }
+)
+_STATED_OF_PARTICIPANTS: Final = frozenset(
+    {"isOrganizer", "isCalendarConnected", "autoCollectAvailability", "availability"}
+)
 
-def participants_broken(participants: Participants) -> list[Broken]:
+
+def is_stated(path: Steps) -> bool:
+    """Whether the API's public reference states the rule at a path.
+
+    Only such a rule may keep a template from being sent. The names and shapes of all other keys
+    are inferred, so that what looks wrong there is worth a warning and no more.
+    """
+    if not path or (path == (path[0],) and isinstance(path[0], int)):
+        return True  # a list of mappings, or a mapping
+    if isinstance(path[0], int):
+        return path[1] in _STATED_OF_PARTICIPANTS
+    return len(path) == 1 and path[0] in _STATED
+
+
+def participants_broken(participants: Sequence[Mapping[str, Any]]) -> list[Broken]:
     """The rules of a list of participants that hold whatever the meeting."""
     broken: list[Broken] = [
-        ((place,), _NO_WAY)
-        for place, each in enumerate(participants.root)
-        if not each.can_say_when()
+        ((place,), _NO_WAY) for place, each in enumerate(participants) if not _can_say_when(each)
     ]
-    collecting = [n for n, each in enumerate(participants.root) if each.auto_collect_availability]
+    collecting = [n for n, each in enumerate(participants) if each.get("autoCollectAvailability")]
     broken += [
         ((place, "autoCollectAvailability"), "can be true for one participant only")
         for place in collecting[1:]
@@ -267,15 +286,27 @@ def participants_broken(participants: Participants) -> list[Broken]:
     return broken
 
 
-def pair_broken(meeting: Meeting, participants: Participants) -> str:
+def _can_say_when(participant: Mapping[str, Any]) -> bool:
+    """Whether there is one of the three ways to learn when the participant has time."""
+    availability = participant.get("availability")
+    slots = availability.get("timeSlots") if isinstance(availability, Mapping) else None
+    ways = (participant.get("isCalendarConnected"), participant.get("autoCollectAvailability"))
+    return any(ways) or bool(slots)
+
+
+def _method_of(meeting: Mapping[str, Any]) -> str:
+    return str(meeting.get("availabilityMethod") or "").strip()
+
+
+def pair_broken(meeting: Mapping[str, Any], participants: Sequence[Mapping[str, Any]]) -> str:
     """Which rule on organizers a meeting and its participants break together; empty for none.
 
     An availabilityMethod that we do not know sets no rule: the API may know more than we do.
     """
-    method = (meeting.availability_method or "").strip()
-    organizers = sum(bool(each.is_organizer) for each in participants.root)
+    method = _method_of(meeting)
+    organizers = sum(bool(each.get("isOrganizer")) for each in participants)
     if _ROUND_ROBIN.search(method):
-        fits = len(participants.root) in ROUND_ROBIN_SIZE
+        fits = len(participants) in ROUND_ROBIN_SIZE
         return "" if fits else "a round-robin meeting takes 2 to 10 participants"
     if method.upper() == "COLLECTIVE":
         return "" if organizers == 1 else "a COLLECTIVE meeting takes exactly one organizer"
@@ -284,8 +315,8 @@ def pair_broken(meeting: Meeting, participants: Participants) -> str:
     return ""
 
 
-def method_known(meeting: Meeting) -> bool:
+def method_known(meeting: Mapping[str, Any]) -> bool:
     """Whether the rules of the meeting's availabilityMethod are known."""
-    method = (meeting.availability_method or "").strip()
+    method = _method_of(meeting)
     known = not method or method.upper() == "COLLECTIVE" or bool(_ROUND_ROBIN.search(method))
     return known or has_placeholder(method)

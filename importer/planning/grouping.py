@@ -102,11 +102,15 @@ def pairs_of(
 
 
 def strange(part: pl.DataFrame, pair: Pair) -> list[pl.DataFrame]:
-    """The keys of a pair that no rule knows: problems of the first file that uses it."""
+    """What looks odd in a pair but is sent: problems of the first file that uses it."""
     return [
-        problems.one(Code.TEMPLATE_KEY_UNKNOWN, source=part.item(0, SOURCE), detail=sentence)
+        problems.one(code, source=part.item(0, SOURCE), detail=sentence)
         for template in (pair.meeting, pair.participants)
-        for sentence in template.strange
+        for code, sentences in (
+            (Code.TEMPLATE_KEY_UNKNOWN, template.strange),
+            (Code.TEMPLATE_UNUSUAL, template.unusual),
+        )
+        for sentence in sentences
     ]
 
 
@@ -152,6 +156,8 @@ _LEADER: Final = "#leader"  # position of the first row of a row's group
 _CAMPAIGN: Final = ("campaign", "external_campaign")
 
 _Names = tuple[str, ...]
+_Finding = tuple[int, str, str, str]
+"""The leader of a group, the placeholder and the value at fault, and a sentence."""
 _Fault = tuple[str, str]
 """The placeholder whose value is at fault (empty where it is none alone), and a sentence."""
 
@@ -190,6 +196,7 @@ class Grouping:
         self._found: dict[tuple[str | None, ...], int | _Fault] = {}
         self._pairs: dict[_Names, _Filling] = {}
         self._wrong: dict[str, None] = {}
+        self._unusual: dict[int, _Fault] = {}
 
     def take(self, frame: pl.DataFrame) -> Grouped:
         """Groups the next rows.
@@ -260,12 +267,15 @@ class Grouping:
         )
         good: list[int] = []
         numbers: list[int] = []
-        bad: list[tuple[int, str, str, str]] = []
+        bad: list[_Finding] = []
+        unusual: list[_Finding] = []
         for row in leaders.iter_rows(named=True):
             number = self._number(row)
             if isinstance(number, int):
                 good.append(row[_LEADER])
                 numbers.append(number)
+                if odd := self._unusual.get(number):
+                    unusual.append((row[_LEADER], odd[0], str(row.get(odd[0]) or ""), odd[1]))
             else:
                 bad.append((row[_LEADER], number[0], str(row.get(number[0]) or ""), number[1]))
         known = pl.DataFrame(
@@ -274,7 +284,9 @@ class Grouping:
         placed = led.join(known, on=_LEADER).select(_POSITION, GROUP).sort(_POSITION)
         ready = frame if placed.height == frame.height else frame[placed[_POSITION]]
         ready = ready.drop(_POSITION).with_columns(placed[GROUP])
-        return Grouped(ready, problems.joined([*found, _broken(frame, led, bad)]))
+        for findings, code in ((bad, Code.TEMPLATE_INVALID), (unusual, Code.TEMPLATE_UNUSUAL)):
+            found.append(_of_groups(frame, led, findings, code))
+        return Grouped(ready, problems.joined(found))
 
     def _number(self, row: Mapping[str, str | None]) -> int | _Fault:
         """The number of a row's group, which is made where it is new; or why it cannot be."""
@@ -289,6 +301,9 @@ class Grouping:
         fault = filling.broken(values) if filling else None
         if fault is None:
             self._groups.append(_group(row, values, filling))
+            odd = filling.find_unusual(values) if filling else None
+            if odd is not None:
+                self._unusual[len(self._groups) - 1] = odd
         self._found[key] = found = len(self._groups) - 1 if fault is None else fault
         return found
 
@@ -301,6 +316,7 @@ class _Filling:
         self.shared = shared(pair)
         self._formal = sorted(pair.formal() - OWN)
         self._checked: dict[tuple[str, ...], _Fault | None] = {}
+        self._odd: dict[tuple[str, ...], _Fault | None] = {}
         self._strange_said = False
         self._meeting = _filler(pair.meeting.value)
         self._participants = _filler(pair.participants.value)
@@ -318,6 +334,13 @@ class _Filling:
         if seen not in self._checked:
             self._checked[seen] = self.pair.broken(values)
         return self._checked[seen]
+
+    def find_unusual(self, values: Mapping[str, str]) -> _Fault | None:
+        """The first value that makes the pair look wrong by an inferred rule, or None."""
+        seen = tuple(values[name] for name in self._formal)
+        if seen not in self._odd:
+            self._odd[seen] = self.pair.find_unusual(values)
+        return self._odd[seen]
 
     def filled(self, values: Mapping[str, str]) -> tuple[Json, Json]:
         """Meeting and participants with these values."""
@@ -360,15 +383,13 @@ def _group(
     )
 
 
-def _broken(
-    frame: pl.DataFrame, led: pl.DataFrame, bad: Sequence[tuple[int, str, str, str]]
+def _of_groups(
+    frame: pl.DataFrame, led: pl.DataFrame, bad: Sequence[_Finding], code: Code
 ) -> pl.DataFrame:
-    """A problem for each row of the groups that break a rule."""
+    """A problem for each row of the groups that have a finding."""
     names = {_LEADER: pl.UInt32, "#column": pl.String, "#value": pl.String, "#detail": pl.String}
     faults = pl.DataFrame(list(bad), schema=names, orient="row")
     rows = led.join(faults, on=_LEADER).join(frame.select(_POSITION, SOURCE, ROW), on=_POSITION)
-    found = problems.at(
-        rows, Code.TEMPLATE_INVALID, value=pl.col("#value"), detail=pl.col("#detail")
-    )
+    found = problems.at(rows, code, value=pl.col("#value"), detail=pl.col("#detail"))
     column = rows["#column"].replace("", None).cast(problems.COLUMN).alias("column")
     return found.with_columns(column)

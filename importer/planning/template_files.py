@@ -61,6 +61,7 @@ class Template:
     document: Document = field(repr=False)
     placeholders: frozenset[str]
     strange: tuple[str, ...] = ()
+    unusual: tuple[str, ...] = ()
 
     @property
     def value(self) -> Json:
@@ -161,19 +162,38 @@ class Pair:
         Returns:
             the placeholder whose value is at fault (empty where it is none alone), and a sentence.
         """
-        configuration = fill(self.meeting.value, values)
-        people = fill(self.participants.value, values)
-        for template, value in ((self.meeting, configuration), (self.participants, people)):
-            for mistake in _broken(template.kind, value):
-                what = f"{spelled(mistake.path)} {mistake.message}".strip()
-                where = f"{template.kind.words} {template.name}"
-                return _placeholder_at(template, mistake.path), f"{where}: {what}"
+        for template, mistake in self._mistakes(values):
+            if rules.is_stated(mistake.path):
+                return _placeholder_at(template, mistake.path), _describe(template, mistake)
         together = rules.pair_broken(
-            rules.Meeting.model_validate(configuration), rules.Participants.model_validate(people)
+            cast("Any", fill(self.meeting.value, values)),
+            cast("Any", fill(self.participants.value, values)),
         )
         if together:
             return "", f"{self.participants.name} with {self.meeting.name}: {together}"
         return None
+
+    def find_unusual(self, values: Mapping[str, str]) -> tuple[str, str] | None:
+        """The first value that makes the pair look wrong by a rule that is only inferred.
+
+        Args and result are those of `broken`; what looks wrong without values is left out.
+        """
+        without = {(each.kind, mistake.path) for each, mistake in self._mistakes({})}
+        for template, mistake in self._mistakes(values):
+            known = (template.kind, mistake.path) in without
+            if not known and not rules.is_stated(mistake.path):
+                return _placeholder_at(template, mistake.path), _describe(template, mistake)
+        return None
+
+    def _mistakes(self, values: Mapping[str, str]) -> Iterator[tuple[Template, Mistake]]:
+        for template in (self.meeting, self.participants):
+            for mistake in _broken(template.kind, fill(template.value, values)):
+                yield template, mistake
+
+
+def _describe(template: Template, mistake: Mistake) -> str:
+    what = f"{spelled(mistake.path)} {mistake.message}".strip()
+    return f"{template.kind.words} {template.name}: {what}"
 
 
 _SHOWN: Final = 8
@@ -183,30 +203,39 @@ _FREE: Final = frozenset({"title", "description", "name", "location"})
 def _read(kind: TemplateKind, path: Path, document: Document) -> Template:
     """Check one file that was read; raises TemplateError with every mistake."""
     unquoted = dict(_unquoted(document.value))
-    mistakes = [
-        Mistake(each.path, unquoted.get(each.path, each.message), at_key=each.at_key)
-        for each in _broken(kind, document.value)
-    ]
-    document.refuse([*_misspelled(document.value), *mistakes], TemplateError)
+    mistakes: list[Mistake] = []
+    unusual: list[Mistake] = []
+    for each in _broken(kind, document.value):
+        if each.path in unquoted:
+            mistakes.append(Mistake(each.path, unquoted[each.path], at_key=each.at_key))
+        else:
+            (mistakes if rules.is_stated(each.path) else unusual).append(each)
+    mistakes += _misspelled(document.value)
+    document.refuse([*mistakes, *(unusual if mistakes else ())], TemplateError)
     found = {each for _, text in texts(document.value) for each in names_in(text)}
     strange = tuple(document.describe(each) for each in _strange(kind, document.value))
-    return Template(path.stem, kind, path, document, frozenset(found), strange)
+    odd = tuple(document.describe(each) for each in unusual)
+    return Template(path.stem, kind, path, document, frozenset(found), strange, odd)
 
 
 def _broken(kind: TemplateKind, value: Json) -> list[Mistake]:
     """The rules that a template breaks as it stands; an open placeholder breaks none."""
+    model = rules.Meeting if kind is TemplateKind.MEETING else rules.Participants
+    mistakes: list[Mistake] = []
     try:
-        if kind is TemplateKind.MEETING:
-            rules.Meeting.model_validate(value)
-            again = repeated(cast("dict[str, Any]", value), rules.Meeting)
-            return [
-                Mistake((key,), f"`{first}` has said this already", at_key=True)
-                for key, first in again
-            ]
-        people = rules.Participants.model_validate(value)
+        model.model_validate(value)
     except ValidationError as exc:
-        return found_in(exc)
-    return [Mistake(path, words) for path, words in rules.participants_broken(people)]
+        mistakes = found_in(exc)
+    if any(rules.is_stated(mistake.path) for mistake in mistakes):
+        return mistakes
+    if kind is TemplateKind.MEETING:
+        again = repeated(cast("dict[str, Any]", value), rules.Meeting)
+        return mistakes + [
+            Mistake((key,), f"`{first}` has said this already", at_key=True) for key, first in again
+        ]
+    people = cast("list[dict[str, Any]]", value)
+    broken = rules.participants_broken(people)
+    return mistakes + [Mistake(path, words) for path, words in broken]
 
 
 def _strange(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
@@ -214,8 +243,7 @@ def _strange(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
     if kind is TemplateKind.MEETING:
         known_as = cast("dict[str, Any]", value)
         found = list(strangers(known_as, rules.Meeting))
-        meeting = rules.Meeting.model_validate(value)
-        if not rules.method_known(meeting):
+        if not rules.method_known(known_as):
             said = "we do not know this method, so the organizers are not checked"
             yield Mistake(("availabilityMethod",), said)
     else:

@@ -74,6 +74,7 @@ INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.TEMPLATE_UNKNOWN: "Correct the name of the template",
         Code.TEMPLATE_INVALID: "Correct what the template is filled with",
         Code.TEMPLATE_KEY_UNKNOWN: "Check the spelling in the template",
+        Code.TEMPLATE_UNUSUAL: "Check the template",
         Code.PLACEHOLDER_MISSING: "Fill in {label}",
         Code.DUPLICATE_IN_FILE: "Remove repeats of the same person",
         Code.ALREADY_IMPORTED: "Nothing to do: imported before",

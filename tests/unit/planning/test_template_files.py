@@ -34,12 +34,36 @@ def participants(folder: Path, text: str) -> Template:
 
 
 def refused(folder: Path, text: str, kind: TemplateKind = TemplateKind.MEETING) -> str:
-    """The message that a template is refused with; empty when it is not."""
+    """The message that a template is refused with, else what is unusual in it."""
     try:
-        meeting(folder, text) if kind is TemplateKind.MEETING else participants(folder, text)
+        read = meeting(folder, text) if kind is TemplateKind.MEETING else participants(folder, text)
     except TemplateError as caught:
         return caught.message
-    return ""
+    return "\n".join(read.unusual)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "meetingDuration: 45\n",
+        "duration: 45\nbuffer: {before: 5, after: 10}\n",
+        "durationMinutes: '45'\n",
+        "duration: 45\nlocation: {street: High Street}\n",
+        "duration: 45\nopenHours: [{days: Mon, start: 9, end: 17}]\n",
+    ],
+)
+def test_what_is_only_inferred_never_blocks(tmp_path: Path, change: str) -> None:
+    """Names and shapes that the public reference does not state are warnings, sent as they are."""
+    text = "\n".join(line for line in BARE.splitlines() if line.split(":")[0] not in change)
+    people = f"- {{{PERSON}}}"
+    templates = Templates(write_templates(tmp_path, {"m": f"{text}\n{change}"}, {"p": people}))
+    assert Pair(templates.meeting("m"), templates.participants("p")).broken({}) is None
+
+
+def test_what_is_stated_blocks(tmp_path: Path) -> None:
+    """The message is an error, and not a warning."""
+    with pytest.raises(TemplateError, match="videoConferencing: is required"):
+        meeting(tmp_path, BARE.replace("videoConferencing: false\n", "") + "duration: 45\n")
 
 
 def test_a_template_is_read_verbatim(tmp_path: Path) -> None:
@@ -89,8 +113,6 @@ def test_placeholders_are_collected_from_everywhere(tmp_path: Path) -> None:
         ("duration: 1\nreminder: 0", "reminder: must be at least 1"),
         ("duration: 1\nminimumNotice: -1", "minimumNotice: must be at least 0"),
         ("duration: 1\ndaysAhead: 0", "daysAhead: must be at least 1"),
-        ("duration: 1\nlocation: ''", "location: must not be empty"),
-        ("duration: 1\nvideoConferencingProvider: 1", "must be text; put it in quotes"),
         ("duration: 1\navailabilityMethod: 1", "availabilityMethod: must be text"),
         ("duration: 1\navailabilityOutreachSettings: x", "must be a mapping (`key: value`)"),
         ("duration: 1\ntitle: x", "6:1: title: the key stands in row 1 already"),
@@ -292,11 +314,13 @@ def test_values_are_checked_when_they_are_filled_in(tmp_path: Path) -> None:
     good = {"tz": "Europe/Paris", "who": "max", "where": "example.org"}
     assert both.placeholders == both.formal() == {"tz", "who", "where"}
     assert both.broken(good) is None
-    assert both.broken({**good, "tz": "Paris"}) == (
+    assert both.broken({**good, "tz": "Paris"}) is None
+    assert both.find_unusual(good) is None
+    assert both.find_unusual({**good, "tz": "Paris"}) == (
         "tz",
         "meeting template m: timezone must be an IANA time zone such as Europe/London",
     )
-    assert both.broken({**good, "where": "here"}) == (
+    assert both.find_unusual({**good, "where": "here"}) == (
         "",
         "participant template p: [0].email must be an e-mail address",
     )
