@@ -9,8 +9,11 @@ Everything runs under the ledger's lock, in one event loop.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+import polars as pl
 
 from importer.errors import Exit
 from importer.ledger import open_and_lock
@@ -20,6 +23,7 @@ from importer.planning.history import to_leave_alone, writing
 from importer.planning.payload import planned_rows, submissions
 from importer.preflight import exit_of_run, same_plan
 from importer.prepare import prepare
+from importer.sending.campaigns import CampaignRows
 from importer.sending.circuit_breaker import Ending
 from importer.sending.run_options import SILENT
 from importer.sending.sender import ReconcileReport, RefreshReport, Sender, refresh_statuses
@@ -39,6 +43,11 @@ __all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
 
 _ROUNDS: Final = 3
 """Rounds of sending in a run: what is absent again and again is left to a later resume."""
+
+_SETTLE: Final = (
+    "The API's list settles none of them now. `importer reconcile` looks again later; or look the "
+    "people up, and settle each with `importer resolve`."
+)
 
 
 def deliver(
@@ -175,14 +184,24 @@ async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
     looks_up = sender.settings.reconcile
     if looks_up:
         await sender.reconcile()
-    for number in range(_ROUNDS):
+    if sender.history.ledger.submissions.sendable(run):
+        await sender.check_campaigns(_campaign_rows(plan))
+    absent = 0
+    while True:
         ending = await _send_open(plan, run, sender)
-        if ending or not looks_up:
-            return ending
-        findings = await sender.reconcile()
-        if number == _ROUNDS - 1 or not findings.absent:
+        too_many_doubts = ending.exit_code is Exit.DOUBTFUL
+        if not looks_up or (ending and not too_many_doubts):
             break
-    return ending
+        findings = await sender.reconcile()
+        if too_many_doubts:
+            if findings.settled:
+                continue
+            ending = replace(ending, reason=f"{ending.reason} {_SETTLE}")
+            break
+        absent += 1
+        if absent == _ROUNDS or not findings.absent:
+            break
+    return ending or sender.closed.ending()
 
 
 async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
@@ -190,13 +209,27 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     history, settings, limit = sender.history, sender.settings, sender.options.limit
     _reject_left_alone(run, history.ledger, settings)
     keys = history.ledger.submissions.sendable(run)
-    going = keys if limit is None else keys[:limit]
+    going = keys if limit is None else keys[: max(limit - sender.done, 0)]
     sender.observer.on_start(run, len(going), sender.limiter.eta_s(len(going)))
     bodies = submissions(plan, history.identity, settings, only=frozenset(going))
     ending = await sender.send(bodies, len(going))
     if not ending and len(going) < len(keys):
         return Ending(f"The limit of {limit} is reached.", Exit.OK)
     return ending
+
+
+def _campaign_rows(plan: Plan) -> list[CampaignRows]:
+    """How many rows go to each campaign, and how many of them have a phone and an e-mail."""
+    counted = (
+        plan.frame.filter(pl.col("campaign").is_not_null())
+        .group_by("campaign", maintain_order=True)
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("phone_number").is_not_null().sum().alias("phones"),
+            pl.col("email").is_not_null().sum().alias("emails"),
+        )
+    )
+    return [CampaignRows(**row) for row in counted.iter_rows(named=True)]
 
 
 def _reject_left_alone(run: str, ledger: Ledger, settings: Settings) -> None:

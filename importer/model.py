@@ -309,11 +309,18 @@ class Response:
     Attributes:
         status: HTTP status.
         conversation_id: where the answer has one.
-        error: the API's own words, cut to 300 characters and masked; empty where there are none.
+        error: the API's own words, cut and masked; empty if there are none.
         retry_after_s: seconds, from `Retry-After` (seconds or date), or None.
         readable: the body is JSON as promised (an empty body of a 2xx counts as readable).
         remaining: requests left in the server's window, where it says so.
         reset_s: seconds until that window ends, where it says so.
+        request_id: that the answer carries, for the API's support; empty if there is none.
+        words: the error in lower case without quoted text and without any value of the request:
+            what the API says whatever the row and the template say.
+        refusal: the part of a 2xx that says no, such as `success: false`; empty if there is none.
+        contradiction: the fields that show another conversation than the one asked for.
+        existing: the conversation is this person's and older than the request.
+        skew_s: seconds that the API's clock is ahead of ours; None if it shows no time.
     """
 
     status: int
@@ -323,10 +330,25 @@ class Response:
     readable: bool = True
     remaining: int | None = None
     reset_s: float | None = None
+    request_id: str = ""
+    words: str = field(default="", repr=False)
+    refusal: str = ""
+    contradiction: str = ""
+    existing: bool = False
+    skew_s: float | None = None
 
 
 class NotSent(Exception):
-    """No request reached the server: no connection was made. Its text is the cause's class."""
+    """No request reached the server: no connection was made.
+
+    Args:
+        cause: name of the cause's class; the text of the exception.
+        detail: a sentence for a person, if more is known.
+    """
+
+    def __init__(self, cause: str, detail: str = "") -> None:
+        super().__init__(cause)
+        self.detail = detail
 
 
 class MaybeSent(Exception):
@@ -343,6 +365,7 @@ class Verb(StrEnum):
     UNSENT = "unsent"
     AGAIN = "again"
     STOP = "stop"
+    STOP_CAMPAIGN = "stop-campaign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +378,7 @@ class Decision:
         hold: everybody waits, not only this submission, and the rate halves (429, 503).
         code: a short machine word for the ledger, such as `http-429` or `ConnectError`.
         message: for a person; no personal data.
+        fix: what a person can do about it; with STOP.
     """
 
     verb: Verb
@@ -362,6 +386,7 @@ class Decision:
     hold: bool = False
     code: str = ""
     message: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""When a run stops early: too many failures, a refusal, or because it is told to."""
+"""When a run stops early: too many failures or doubts, a refusal, or because it is told to."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from importer.errors import Exit
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
-"""The states that the guards count."""
+"""The states that count as failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +29,30 @@ class FailureLimits:
 
     Attributes:
         max_failures: one more stops it; None for no bound.
-        max_failures_in_a_row: so many without a success between them stop it.
+        max_failures_in_a_row: this many without a success between them stop it.
+        max_doubtful: this many open doubts stop it, to be looked up; None for no bound.
     """
 
     max_failures: int | None = None
     max_failures_in_a_row: int | None = None
+    max_doubtful: int | None = None
 
     @classmethod
     def of(cls, settings: Settings, total: int) -> FailureLimits:
-        """The guards that the settings describe, for a run of `total` submissions."""
-        return cls(settings.failures_allowed(total), settings.max_failures_in_a_row)
+        """The limits that the settings describe, for a run of `total` submissions."""
+        return cls(
+            settings.failures_allowed(total), settings.max_failures_in_a_row, settings.max_doubtful
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a run of submissions ended; false where simply all was done.
+    """Why a run of submissions ended; false if simply all was done.
 
     Attributes:
-        reason: one sentence for a person; empty where all was done.
-        exit_code: OK, SETUP (the API refuses us, or is not there), HELD (a guard) or INTERRUPTED.
+        reason: one sentence for a person; empty if all was done.
+        exit_code: OK, SETUP (the API refuses us, or is not there), HELD (a limit of failures),
+            DOUBTFUL (too many doubts) or INTERRUPTED.
     """
 
     reason: str = ""
@@ -61,11 +66,11 @@ class Ending:
 
 
 INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTERRUPTED)
-"""The ending of whoever is told to stop."""
+"""The ending of a run that is told to stop."""
 
 
 class StoppedWaiting(Exception):
-    """What was waited for is no longer wanted."""
+    """The run stops, so nobody waits any longer."""
 
 
 class StopSwitch:
@@ -90,7 +95,7 @@ class StopSwitch:
         """Wait for something.
 
         Raises:
-            StoppedWaiting: the brake is pulled, or was pulled meanwhile.
+            StoppedWaiting: the run stops, or stopped while we waited.
         """
         if self.stopped:
             raise StoppedWaiting
@@ -128,8 +133,8 @@ class OutageDetector:
     """Tells an outage of the service from a fault of the rows, by the last outcomes of a run.
 
     Attributes:
-        outage: the last outcomes were failures, and none of them a refusal of a row: it was the
-            service that did not work, and other rows would have fared no better.
+        outage: the last outcomes were failures, and none of them a refusal of a row: the service
+            did not work, and other rows would have fared no better.
     """
 
     def __init__(self) -> None:
@@ -143,11 +148,54 @@ class OutageDetector:
         self.outage = failed and not self._refused
 
 
-class CircuitBreaker:
-    """Counts outcomes against the limits."""
+@dataclass(slots=True)
+class ClosedCampaigns:
+    """Campaigns that take nobody, and how many rows were left because of that.
 
-    def __init__(self, limits: FailureLimits) -> None:
+    Attributes:
+        reasons: campaign -> a sentence for a person.
+        left: campaign -> number of rows.
+    """
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+
+    def close(self, campaign: str, reason: str) -> None:
+        """Send nothing more to a campaign; the first reason stays."""
+        self.reasons.setdefault(campaign, reason)
+
+    def leave(self, campaign: str) -> None:
+        """Count a row that was left."""
+        self.left[campaign] = self.left.get(campaign, 0) + 1
+
+    def ending(self) -> Ending:
+        """The ending of a run that left rows; false if it left none."""
+        told = [
+            f"Campaign {campaign}: {self.reasons[campaign]} Its rows were left ({count}); a later "
+            "run or resume sends them once that is mended."
+            for campaign, count in self.left.items()
+        ]
+        return Ending(" ".join(told), Exit.SETUP if told else Exit.OK)
+
+
+class CircuitBreaker:
+    """Counts outcomes against the limits.
+
+    Args:
+        limits: how many failures a run bears.
+        doubtful: how many submissions of the run are doubtful already.
+        closed: campaigns that take nobody; kept over several rounds.
+    """
+
+    def __init__(
+        self,
+        limits: FailureLimits,
+        doubtful: int = 0,
+        closed: ClosedCampaigns | None = None,
+    ) -> None:
+        self.closed = closed or ClosedCampaigns()
         self._limits = limits
+        self._doubtful = doubtful
         self._failed = 0
         self._in_a_row = 0
         self._unreached_in_a_row = 0
@@ -155,7 +203,7 @@ class CircuitBreaker:
         self._last = ""
 
     def count(self, outcome: Outcome) -> Ending:
-        """Take note of an outcome; an ending where it is one failure too many."""
+        """Take note of an outcome; an ending if it is one failure too many."""
         unreached = outcome.state is State.UNSENT and outcome.status is None
         self._unreached_in_a_row = self._unreached_in_a_row + 1 if unreached else 0
         self._reached = self._reached or not unreached
@@ -164,22 +212,42 @@ class CircuitBreaker:
             return Ending()
         self._failed += 1
         self._in_a_row += 1
+        self._doubtful += outcome.state is State.DOUBTFUL
         self._last = f"The last: {outcome.message or outcome.state}"
-        most, row = self._limits.max_failures, self._limits.max_failures_in_a_row
-        if row is not None and self._in_a_row >= row:
-            if self._unreached_in_a_row >= row:
-                return self._unreachable()
-            return Ending(f"{self._in_a_row} submissions in a row failed. {self._last}", Exit.HELD)
-        if most is not None and self._failed > most:
-            return Ending(
-                f"{self._failed} submissions failed; max_failures allows {most}. {self._last}",
-                Exit.HELD,
-            )
-        return Ending()
+        return self._too_many_in_a_row() or self._too_many() or self._too_many_doubts()
 
     def end(self) -> Ending:
-        """What is to be said where nothing stopped the run: that nothing was reached, perhaps."""
+        """The ending if nothing stopped the run: that nothing was reached, perhaps."""
         return self._unreachable() if self._failed and not self._reached else Ending()
+
+    def _too_many_in_a_row(self) -> Ending:
+        most = self._limits.max_failures_in_a_row
+        if most is None or self._in_a_row < most:
+            return Ending()
+        if self._unreached_in_a_row >= most:
+            return self._unreachable()
+        if self._too_many_doubts():
+            return self._too_many_doubts()
+        return Ending(f"{self._in_a_row} submissions in a row failed. {self._last}", Exit.HELD)
+
+    def _too_many(self) -> Ending:
+        most = self._limits.max_failures
+        if most is None or self._failed <= most:
+            return Ending()
+        return Ending(
+            f"{self._failed} submissions failed; max_failures allows {most}. {self._last}",
+            Exit.HELD,
+        )
+
+    def _too_many_doubts(self) -> Ending:
+        most = self._limits.max_doubtful
+        if most is None or self._doubtful < most:
+            return Ending()
+        return Ending(
+            f"{self._doubtful} submissions are doubtful (max_doubtful: {most}), so nothing more is "
+            f"sent. {self._last}",
+            Exit.DOUBTFUL,
+        )
 
     def _unreachable(self) -> Ending:
         return Ending(f"The API cannot be reached. {self._last}", Exit.SETUP)

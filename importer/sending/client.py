@@ -10,23 +10,27 @@ import asyncio
 import json
 import logging
 import re
+import ssl
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
+from uuid import uuid4
 
 import httpx
 
-from importer.errors import CredentialsError
+from importer.errors import CredentialsError, SettingsError
 from importer.model import MaybeSent, NotSent
 from importer.sending.responses import (
-    Answer,
+    Creation,
     Page,
+    RawResponse,
     ResponseTooLarge,
-    parse_conversation,
     parse_creation,
     parse_page,
+    parse_single,
     unpacked,
 )
 
@@ -97,10 +101,31 @@ MAY_HAVE_ARRIVED: Final[frozenset[type[Exception]]] = frozenset(
 """What httpx raises when a request may have been taken."""
 
 
-def map_exception(exc: Exception) -> NotSent | MaybeSent:
-    """What a failed exchange means: not sent only where that is certain. The text is the class."""
-    reached_nobody = type(exc) in REACHED_NOBODY
-    return (NotSent if reached_nobody else MaybeSent)(type(exc).__name__)
+def map_exception(exc: Exception, server: str = "") -> NotSent | MaybeSent:
+    """What a failed exchange means: not sent only if that is certain. The text is the class.
+
+    Args:
+        exc: what httpx raised.
+        server: host and port, for a sentence about its certificate.
+    """
+    if type(exc) in REACHED_NOBODY:
+        return NotSent(type(exc).__name__, _tls_failure(exc, server))
+    return MaybeSent(type(exc).__name__)
+
+
+def _tls_failure(exc: BaseException, server: str) -> str:
+    """What is wrong with a server's certificate; empty if that is not the cause."""
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"The certificate of {server} is not trusted: {cause.verify_message}. If your company "
+            "inspects its traffic, or the API has certificates of its own, set `ca_file` to them."
+        )
+    if cause is not None:
+        return f"{server} does not speak TLS with us ({cause.reason or 'no reason given'})."
+    return ""
 
 
 class Client:
@@ -108,16 +133,18 @@ class Client:
 
     It stands on httpx's transport, below the convenience that follows redirects, keeps cookies
     and reads proxies and passwords from the environment: candidates' data goes where `base_url`
-    says and nowhere else. (`SSL_CERT_FILE` counts, for companies with certificates of their own.)
+    says and nowhere else, through a proxy only if the settings name one. `ca_file`, or else
+    `SSL_CERT_FILE` in the environment, names certificates to trust.
 
     Args:
-        settings: base URL, paths, timeouts, id paths, rate.
+        settings: base URL, paths, timeouts, id paths, rate, headers, proxy, certificates.
         credentials: sent with every request.
         transport: instead of the network, for tests.
         now: the time of day, with a zone.
 
     Raises:
         CredentialsError: a secret cannot be put into a header.
+        SettingsError: `ca_file` cannot be read.
     """
 
     def __init__(
@@ -134,11 +161,12 @@ class Client:
         path = settings.campaign_path if plain else settings.create_path
         self._create_url = httpx.URL(settings.base_url + path)
         self._list_url = httpx.URL(settings.base_url + settings.list_path)
+        self._campaigns_url = httpx.URL(settings.base_url + settings.campaigns_path)
         self._id_paths = settings.id_paths
+        self._organization = credentials.organization_id
         self._now = now
-        self._headers = httpx.Headers(
-            _headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S)
-        )
+        ours = _headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S)
+        self._headers = httpx.Headers({**settings.extra_headers, **ours})
         timeouts = {
             "connect": settings.connect_timeout_s,
             "read": settings.read_timeout_s,
@@ -148,7 +176,7 @@ class Client:
         self._extensions = {"timeout": timeouts}
         # A server that sends a byte now and then resets every other timeout.
         self._longest_s = sum(timeouts.values()) + settings.read_timeout_s
-        self._open = _opener(transport)
+        self._open = _opener(settings) if transport is None else lambda: transport
         self._lines: list[httpx.AsyncBaseTransport] = []
         self._idle: list[httpx.AsyncBaseTransport] = []
 
@@ -159,15 +187,20 @@ class Client:
         for line in self._lines:
             await line.aclose()
 
-    async def create(self, submission: Submission) -> Response:
+    async def create(self, submission: Submission, request_id: str) -> Response:
         """Ask for the conversation, once.
+
+        Args:
+            submission: what to send.
+            request_id: our own id of this attempt, for the API's logs; not its externalId.
 
         Raises:
             NotSent: no request reached the server.
             MaybeSent: it may have been accepted.
         """
-        answer = await self._exchange("POST", self._create_url, submission.body)
-        return parse_creation(answer, self._id_paths, _personal(submission.body))
+        asked = Creation(submission.body, self._organization, self._now(), self._id_paths)
+        raw = await self._exchange("POST", self._create_url, submission.body, request_id)
+        return parse_creation(raw, asked)
 
     async def conversations(self, token: str | None = None) -> Page:
         """One page of the list of conversations, from the start or from a token.
@@ -187,17 +220,30 @@ class Client:
             NotSent, MaybeSent: no answer came; asking again is harmless.
         """
         url = httpx.URL(f"{self._list_url}/{quote(conversation_id, safe='')}")
-        return parse_conversation(await self._exchange("GET", url))
+        return parse_single(await self._exchange("GET", url), "conversation")
+
+    async def campaign(self, campaign_id: str) -> Page:
+        """One campaign, as a page with it alone.
+
+        Raises:
+            NotSent, MaybeSent: no answer came; asking again is harmless.
+        """
+        url = httpx.URL(f"{self._campaigns_url}/{quote(campaign_id, safe='')}")
+        return parse_single(await self._exchange("GET", url), "campaign")
 
     async def _exchange(
-        self, method: str, url: httpx.URL, body: Mapping[str, Json] | None = None
-    ) -> Answer:
+        self,
+        method: str,
+        url: httpx.URL,
+        body: Mapping[str, Json] | None = None,
+        request_id: str = "",
+    ) -> RawResponse:
         """One request and its whole answer; every foreign exception is map_exception here."""
         try:
             request = httpx.Request(
                 method,
                 url,
-                headers=self._headers,
+                headers=[*self._headers.multi_items(), ("x-request-id", request_id or new_id())],
                 content=None if body is None else _json(body),
                 extensions=self._extensions,
             )
@@ -213,8 +259,8 @@ class Client:
                     finally:
                         await response.aclose()
         except Exception as exc:
-            raise map_exception(exc) from exc
-        return Answer(response.status_code, response.headers, content, self._now())
+            raise map_exception(exc, url.netloc.decode("ascii")) from exc
+        return RawResponse(response.status_code, response.headers, content, self._now())
 
     @contextmanager
     def _line(self) -> Iterator[httpx.AsyncBaseTransport]:
@@ -232,17 +278,41 @@ class Client:
             self._idle.append(line)
 
 
-def _opener(
-    transport: httpx.AsyncBaseTransport | None,
-) -> Callable[[], httpx.AsyncBaseTransport]:
-    """Gives that transport, or makes new ones to the network that share their TLS settings."""
-    if transport is not None:
-        return lambda: transport
-    verify = httpx.create_ssl_context()
+def new_id() -> str:
+    """A random id of one request."""
+    return uuid4().hex
+
+
+def _opener(settings: Settings) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Makes transports to the network that share their TLS settings."""
+    verify = _tls_context(settings)
     limits = httpx.Limits(max_connections=1, keepalive_expiry=IDLE_S)
+    url = _proxy_url(settings)
+    proxy = None if url is None else httpx.Proxy(url)
     return lambda: httpx.AsyncHTTPTransport(
-        verify=verify, trust_env=False, limits=limits, retries=0
+        verify=verify, trust_env=False, limits=limits, retries=0, proxy=proxy
     )
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    if settings.ca_file is None:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=str(settings.ca_file))
+    except (OSError, ssl.SSLError) as exc:
+        raise SettingsError(
+            f"{settings.ca_file}: the certificates (ca_file) cannot be read.",
+            "Name a file of certificates in PEM format.",
+        ) from exc
+
+
+def _proxy_url(settings: Settings) -> str | None:
+    """The proxy for the API; that of the environment only if the settings say so."""
+    if settings.proxy != "environment":
+        return settings.proxy
+    url = httpx.URL(settings.base_url)
+    found = getproxies()
+    return None if proxy_bypass(url.host) else found.get(url.scheme, found.get("all"))
 
 
 def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:
@@ -269,14 +339,6 @@ def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:
 
 def _json(body: Mapping[str, Json]) -> bytes:
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _personal(body: Mapping[str, Json]) -> Iterator[str]:
-    """What the API might repeat of the person in an error."""
-    for key in ("phoneNumber", "emailAddress", "firstName", "lastName"):
-        value = body.get(key)
-        if isinstance(value, str):
-            yield value
 
 
 async def _content(response: httpx.Response, limit: int) -> bytes | None:

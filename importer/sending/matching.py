@@ -1,23 +1,33 @@
 """Is a conversation of the list the one that a doubtful submission asked for? Pure.
 
-The same externalId in the same campaign is it, where the list shows no earlier time of creation.
-Where it shows no externalId, the same person in the same campaign, created since the request
-left, is it. Whatever could be it, but is not certain to, keeps the submission doubtful.
+The same externalId, in the same campaign, with nothing that contradicts it, is proof. So is the
+same person in the same campaign, created since the request left, if the list shows no externalId.
+Whatever could be the one, but is not certain to be, keeps the submission doubtful; a time alone
+never says no, because clocks differ and zones may be missing.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from importer.sending.responses import text_at
+from importer.sending.echo import (
+    EMAILS,
+    PHONES,
+    Period,
+    first_text,
+    read_email,
+    read_phone,
+    read_time,
+    same_id,
+    text_at,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from importer.model import Json
 
@@ -26,18 +36,38 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far the API's clock may be behind ours."""
 
 
+class PersonHashes(Protocol):
+    """What matching needs of the ledger's identity: keyed hashes."""
+
+    @property
+    def organization(self) -> str:
+        """The organization's id."""
+        ...
+
+    def person(self, phone: str | None, email: str | None) -> str:
+        """The hash of a person, given the phone (E.164) or else the e-mail."""
+        ...
+
+    def email(self, address: str) -> str:
+        """The hash of a normalised e-mail address."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A submission of which nobody knows whether it was accepted.
+    """A submission that may have been accepted.
 
     Attributes:
         key: of the submission.
         external_id: that the request carried.
-        campaign: campaignId, or externalCampaignId where there was no other.
+        campaign: campaignId, or externalCampaignId if there was no other.
         person: keyed hash of the person.
         sent_at: when the last request left; with a zone.
         ended_at: when we gave it up, or found it given up after a crash; the API may have gone on
             with it for some time after. None counts as `sent_at`.
+        email: keyed hash of the normalised e-mail, or None.
+        resends: how often it was sent again after proof that it was absent.
+        kind: setting `conversation` of its run.
     """
 
     key: str
@@ -46,6 +76,14 @@ class Doubt:
     person: str
     sent_at: datetime
     ended_at: datetime | None = None
+    email: str | None = None
+    resends: int = 0
+    kind: str = "auto-schedule"
+
+    @property
+    def given_up_at(self) -> datetime:
+        """When nobody waited for an answer any longer."""
+        return self.ended_at or self.sent_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +91,28 @@ class ListedConversation:
     """What the list shows of one conversation, without personal data.
 
     Attributes:
-        conversation_id: None where it shows none.
-        external_id: None where it shows none.
+        conversation_id: None if it shows none.
+        external_id: None if it shows none.
         campaign: campaignId, or None.
         external_campaign: externalCampaignId, or None.
-        persons: keyed hashes of its phone and of its e-mail.
-        created_at: None where it shows none that can be read.
+        organization: organizationId, or None.
+        persons: keyed hashes of whom its phone and its e-mail may be.
+        emails: keyed hash of its normalised e-mail.
+        known_phone: it shows for certain which number it is.
+        opaque: nothing tells for certain whose conversation it is.
+        created: on our clock; None if it shows no time that can be read.
     """
 
     conversation_id: str | None
-    external_id: str | None
-    campaign: str | None
-    external_campaign: str | None
-    persons: frozenset[str]
-    created_at: datetime | None
-
-    @property
-    def opaque(self) -> bool:
-        """Whether nothing tells whose conversation it is."""
-        return self.external_id is None and not self.persons
+    external_id: str | None = None
+    campaign: str | None = None
+    external_campaign: str | None = None
+    organization: str | None = None
+    persons: frozenset[str] = frozenset()
+    emails: frozenset[str] = frozenset()
+    known_phone: bool = False
+    opaque: bool = False
+    created: Period | None = None
 
 
 class Match(Enum):
@@ -82,29 +123,38 @@ class Match(Enum):
     CERTAIN = 2
 
 
-def shown(
-    conversation: Mapping[str, Json], person: Callable[[str | None, str | None], str]
+def read_conversation(
+    conversation: Mapping[str, Json], hashes: PersonHashes, skew_s: float = 0.0
 ) -> ListedConversation:
-    """What counts of a conversation.
+    """Read what counts of a conversation.
 
     Args:
         conversation: as the API shows it.
-        person: keyed hash of a person, given the phone or else the e-mail.
+        hashes: keyed hashes of people.
+        skew_s: seconds that the API's clock is ahead of ours.
     """
-    phone = text_at(conversation, "participantPhoneNumber")
-    email = text_at(conversation, "participantEmailAddress")
+    shown_phone, shown_email = first_text(conversation, PHONES), first_text(conversation, EMAILS)
+    phone, email = read_phone(shown_phone), read_email(shown_email)
     persons = set()
     if phone is not None:
-        persons.add(person(re.sub(r"[^0-9+]", "", phone), None))
+        number = phone.number if phone.international else f"+{phone.number}"
+        persons.add(hashes.person(number, None))
     if email is not None:
-        persons.add(person(None, email))
+        persons.add(hashes.person(None, email))
+    external_id = text_at(conversation, "externalId")
+    created = read_time(text_at(conversation, "createdAt"))
+    unreadable = shown_phone is not None and (phone is None or not phone.international)
     return ListedConversation(
         conversation_id=id_of(conversation),
-        external_id=text_at(conversation, "externalId"),
+        external_id=external_id,
         campaign=text_at(conversation, "campaignId"),
         external_campaign=text_at(conversation, "externalCampaignId"),
+        organization=text_at(conversation, "organizationId"),
         persons=frozenset(persons),
-        created_at=_time(text_at(conversation, "createdAt")),
+        emails=frozenset() if email is None else frozenset({hashes.email(email)}),
+        known_phone=phone is not None and phone.international,
+        opaque=external_id is None and (unreadable or not persons),
+        created=None if created is None else created.moved(skew_s),
     )
 
 
@@ -114,45 +164,58 @@ def id_of(conversation: Mapping[str, Json]) -> str | None:
 
 
 class Evidence:
-    """Gathers, page by page, what the list has to say of the doubtful ones.
+    """Gathers, page by page, what the list says about doubtful submissions.
 
     Args:
         doubts: all of them.
-        person: keyed hash of a person, given the phone or else the e-mail.
+        hashes: keyed hashes of people.
+        owned: ids of conversations that other submissions have; they are no evidence.
     """
 
     def __init__(
-        self, doubts: Sequence[Doubt], person: Callable[[str | None, str | None], str]
+        self,
+        doubts: Sequence[Doubt],
+        hashes: PersonHashes,
+        owned: Collection[str] = frozenset(),
     ) -> None:
-        self._person = person
+        self.external_ids: set[str] = set()
+        self.count = 0
+        self._hashes = hashes
+        self._owned = owned
         self._by_external_id: defaultdict[str, list[Doubt]] = defaultdict(list)
         self._by_person: defaultdict[str, list[Doubt]] = defaultdict(list)
         for doubt in doubts:
             self._by_external_id[doubt.external_id].append(doubt)
             self._by_person[doubt.person].append(doubt)
+            if doubt.email is not None:
+                self._by_person[doubt.email].append(doubt)
         self._campaigns = {doubt.campaign for doubt in doubts}
         self._ids_seen: set[str] = set()  # which of those campaigns are campaignIds
         self._external_seen: set[str] = set()
         self._sightings: dict[str, list[ListedConversation]] = {doubt.key: [] for doubt in doubts}
-        self._opaque_until: datetime | None = None
+        self._opaque: dict[tuple[str | None, str | None], datetime] = {}
 
-    def note(self, conversations: Iterable[Mapping[str, Json]]) -> None:
-        """Take in one page."""
+    def note(self, conversations: Iterable[Mapping[str, Json]], skew_s: float = 0.0) -> None:
+        """Take in one page.
+
+        Args:
+            conversations: as the API shows them.
+            skew_s: seconds that the API's clock is ahead of ours.
+        """
         for conversation in conversations:
-            seen = shown(conversation, self._person)
+            seen = read_conversation(conversation, self._hashes, skew_s)
+            self.count += 1
+            if seen.external_id is not None:
+                self.external_ids.add(seen.external_id)
             self._ids_seen |= self._campaigns & {seen.campaign}
             self._external_seen |= self._campaigns & {seen.external_campaign}
+            if seen.conversation_id in self._owned:
+                continue
             if seen.opaque:
-                latest = seen.created_at or datetime.max.replace(tzinfo=UTC)
-                self._opaque_until = max(self._opaque_until or latest, latest)
-            candidates = {
-                doubt.key: doubt
-                for doubt in (
-                    *self._by_external_id.get(seen.external_id or "", ()),
-                    *(each for one in seen.persons for each in self._by_person.get(one, ())),
-                )
-            }
-            for key in candidates:
+                latest = seen.created.latest if seen.created else datetime.max.replace(tzinfo=UTC)
+                where = (seen.campaign, seen.external_campaign)
+                self._opaque[where] = max(self._opaque.get(where, latest), latest)
+            for key in {doubt.key for doubt in self._candidates(seen)}:
                 self._sightings[key].append(seen)
 
     def certain(self, doubt: Doubt) -> list[ListedConversation]:
@@ -160,80 +223,91 @@ class Evidence:
         found = [
             seen
             for seen in self._sightings[doubt.key]
-            if self._likeness(doubt, seen) is Match.CERTAIN and not self._claimed(doubt, seen)
+            if self._match(doubt, seen) is Match.CERTAIN and not self._claimed(doubt, seen)
         ]
-        return sorted(found, key=lambda seen: seen.created_at or doubt.sent_at)
+        return sorted(found, key=lambda s: s.created.earliest if s.created else doubt.sent_at)
 
     def possible(self, doubt: Doubt) -> list[ListedConversation]:
         """The conversations that may be it."""
         sightings = self._sightings[doubt.key]
-        return [s for s in sightings if self._likeness(doubt, s) is not Match.NO]
+        return [seen for seen in sightings if self._match(doubt, seen) is not Match.NO]
 
     def blind_for(self, doubt: Doubt) -> bool:
-        """Whether the list shows a conversation of that time that nobody can put to a person."""
-        until = self._opaque_until
-        return until is not None and until >= doubt.sent_at - CLOCK_SKEW
+        """Whether the list shows a conversation of that time without saying whose it is."""
+        return any(
+            until >= doubt.sent_at - CLOCK_SKEW
+            and self._same_campaign(doubt, campaign, external) is not False
+            for (campaign, external), until in self._opaque.items()
+        )
 
-    def _likeness(self, doubt: Doubt, seen: ListedConversation) -> Match:
-        return match_conversation(doubt, seen, self._same_campaign(doubt, seen))
+    def _candidates(self, seen: ListedConversation) -> Iterable[Doubt]:
+        yield from self._by_external_id.get(seen.external_id or "", ())
+        for one in seen.persons | seen.emails:
+            yield from self._by_person.get(one, ())
 
-    def _same_campaign(self, doubt: Doubt, seen: ListedConversation) -> bool | None:
-        """Whether the campaigns are the same; None where the list does not tell."""
-        if doubt.campaign in {seen.campaign, seen.external_campaign}:
+    def _match(self, doubt: Doubt, seen: ListedConversation) -> Match:
+        same_campaign = self._same_campaign(doubt, seen.campaign, seen.external_campaign)
+        return match_conversation(doubt, seen, same_campaign, self._hashes.organization)
+
+    def _same_campaign(
+        self, doubt: Doubt, campaign: str | None, external: str | None
+    ) -> bool | None:
+        """Whether the campaigns are the same; None if the list does not tell."""
+        if any(each is not None and same_id(doubt.campaign, each) for each in (campaign, external)):
             return True
-        if doubt.campaign in self._ids_seen and seen.campaign is not None:
+        if doubt.campaign in self._ids_seen and campaign is not None:
             return False
-        if doubt.campaign in self._external_seen and seen.external_campaign is not None:
+        if doubt.campaign in self._external_seen and external is not None:
             return False
-        both = seen.campaign is not None and seen.external_campaign is not None
-        return False if both else None
+        return False if campaign is not None and external is not None else None
 
     def _claimed(self, doubt: Doubt, seen: ListedConversation) -> bool:
         """Whether another doubtful submission has as good a claim to a conversation."""
         return any(
-            other.key != doubt.key and self._likeness(other, seen) is Match.CERTAIN
-            for other in (
-                *self._by_external_id.get(seen.external_id or "", ()),
-                *(each for one in seen.persons for each in self._by_person.get(one, ())),
-            )
+            other.key != doubt.key and self._match(other, seen) is Match.CERTAIN
+            for other in self._candidates(seen)
         )
 
 
-def match_conversation(doubt: Doubt, seen: ListedConversation, same_campaign: bool | None) -> Match:  # noqa: FBT001
+def match_conversation(
+    doubt: Doubt,
+    seen: ListedConversation,
+    same_campaign: bool | None,  # noqa: FBT001
+    organization: str = "",
+) -> Match:
     """Whether a conversation is the one that a doubtful submission asked for.
 
     Args:
         doubt: the submission.
         seen: the conversation.
-        same_campaign: None where the list does not tell.
+        same_campaign: None if the list does not tell.
+        organization: id that the request was sent for; empty to ignore it.
     """
     if same_campaign is False:
         return Match.NO
-    earlier = seen.created_at is not None and seen.created_at < doubt.sent_at - CLOCK_SKEW
+    same_person = doubt.person in seen.persons or doubt.email in seen.emails
+    created_before = doubt.sent_at - CLOCK_SKEW
+    earlier = seen.created is not None and seen.created.latest < created_before
+    contradicted = _contradicts(doubt, seen, organization)
     if seen.external_id == doubt.external_id:
-        return _by_external_id(seen, same_campaign=same_campaign, earlier=earlier)
-    if doubt.person not in seen.persons or earlier:
+        told = same_campaign or (seen.campaign is None and seen.external_campaign is None)
+        return Match.CERTAIN if told and not earlier and not contradicted else Match.POSSIBLE
+    if not same_person:
         return Match.NO
-    certain = seen.external_id is None and same_campaign and seen.created_at is not None
+    if seen.external_id is not None:  # asked for by somebody else; an old one is not ours
+        return Match.NO if earlier else Match.POSSIBLE
+    surely_since = seen.created is not None and seen.created.earliest >= created_before
+    certain = same_campaign and surely_since and not contradicted
     return Match.CERTAIN if certain else Match.POSSIBLE
 
 
-def _by_external_id(
-    seen: ListedConversation, *, same_campaign: bool | None, earlier: bool
-) -> Match:
-    """The same where the externalId is the same."""
-    told = same_campaign or (seen.campaign is None and seen.external_campaign is None)
-    if earlier:
-        return Match.POSSIBLE if told else Match.NO
-    return Match.CERTAIN if told else Match.POSSIBLE
-
-
-def _time(text: str | None) -> datetime | None:
-    """A time of ISO 8601, in UTC where it names no zone; None for anything else."""
-    try:
-        when = datetime.fromisoformat(text) if text is not None else None
-    except ValueError:
-        return None
-    if when is None or when.tzinfo is not None:
-        return when
-    return when.replace(tzinfo=UTC)
+def _contradicts(doubt: Doubt, seen: ListedConversation, organization: str) -> bool:
+    """Whether a phone, e-mail or organization says that it is another's conversation."""
+    other_phone = seen.known_phone and doubt.person not in seen.persons
+    other_email = bool(seen.emails) and doubt.email is not None and doubt.email not in seen.emails
+    other_organization = (
+        bool(organization)
+        and seen.organization is not None
+        and not same_id(organization, seen.organization)
+    )
+    return other_phone or other_email or other_organization

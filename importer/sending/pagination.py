@@ -1,4 +1,4 @@
-"""Reading the API's conversations at the shared limiter; asking again is harmless here."""
+"""Reading the API's conversations page by page, at the shared rate; asking again is harmless."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from importer.model import MaybeSent, NotSent
 from importer.sending.circuit_breaker import StoppedWaiting
+from importer.sending.responses import is_2xx, is_4xx, is_redirect
 from importer.sending.retry import Policy, backoff_s, pause_s
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ConversationSource(Protocol):
-    """What is needed of the client."""
+    """What reading needs of the client."""
 
     async def conversations(self, token: str | None = None) -> Page:
         """One page of the list; raises NotSent or MaybeSent."""
@@ -34,7 +35,7 @@ class ConversationSource(Protocol):
 
 
 class ListUnreadable(Exception):
-    """The list cannot be read (to its end); the text says why."""
+    """The list cannot be read to its end; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,28 @@ class Pager:
     random: Callable[[], float]
 
     async def pages(self) -> AsyncIterator[Page]:
-        """The list from its start to its end; raises Unreadable before it where it must."""
+        """The list from its start to its end.
+
+        Raises:
+            ListUnreadable: it was not read to an end that the API states. Pages come before that.
+        """
         token: str | None = None
         tokens: set[str] = set()
+        count, total = 0, 0
         for _ in range(self.settings.max_pages):
             page = await self._page(partial(self.client.conversations, token))
             yield page
+            count, total = count + len(page.conversations), max(total, page.total or 0)
             token = page.next_token
             if token is None:
+                if page.incomplete:
+                    raise ListUnreadable(
+                        f"The list of conversations is not complete: {page.incomplete}."
+                    )
+                if count < total:
+                    raise ListUnreadable(
+                        f"The list of conversations shows {count} of {total} conversations."
+                    )
                 return
             if token in tokens:
                 raise ListUnreadable("The list of conversations goes in a circle.")
@@ -72,7 +87,7 @@ class Pager:
             yield await self._page(ask, HTTPStatus.NOT_FOUND)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, unless the brake is pulled."""
+        """Wait, unless the run stops."""
         try:
             await self.switch.wait_for(lambda: self.sleep(seconds))
         except StoppedWaiting as exc:
@@ -92,13 +107,15 @@ class Pager:
             else:
                 response = page.response
                 said = f"HTTP {response.status}"
+                if response.refusal:
+                    said = f"{said}, {response.refusal}"
                 self.limiter.apply_quota(response.remaining, response.reset_s, policy.max_wait_s)
-                if (_good(response) and response.readable) or response.status in known:
+                if _is_good(response) or response.status in known:
                     self.limiter.note_success()
                     return page
-                if _for_good(response):
+                if _is_final(response):
                     break
-                if _busy(response):
+                if _is_busy(response):
                     wait_s = pause_s(response, attempt, policy, self.random)
                     self.limiter.hold(wait_s)
                     self.limiter.slow_down(permitted_at)
@@ -113,14 +130,15 @@ class Pager:
             raise ListUnreadable("Interrupted before the list of conversations was read.") from exc
 
 
-def _good(response: Response) -> bool:
-    return 200 <= response.status <= 299  # noqa: PLR2004
+def _is_good(response: Response) -> bool:
+    return is_2xx(response.status) and response.readable and not response.refusal
 
 
-def _busy(response: Response) -> bool:
+def _is_busy(response: Response) -> bool:
     return response.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
-def _for_good(response: Response) -> bool:
-    """Whether asking again would be answered the same: a redirect, or a no that is no "later"."""
-    return 300 <= response.status <= 499 and response.status not in {408, 425, 429}  # noqa: PLR2004
+def _is_final(response: Response) -> bool:
+    """Whether asking again would bring the same: a redirect, or a no that does not mean "later"."""
+    no = is_redirect(response.status) or is_4xx(response.status)
+    return no and response.status not in {408, 425, 429}

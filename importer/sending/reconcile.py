@@ -1,71 +1,127 @@
-"""What became of doubtful submissions: the API's list of conversations, walked to its end.
+"""Look up doubtful submissions in the API's list of conversations.
 
-Found is created. Not found is proof only of a list that was read whole, some time after the
-request, by an API that checks for duplicates itself; anything less, and it stays doubtful.
+Found is created. Not found is proof of absence only if all of this holds:
+
+- the list was read to an end that the API states, without an error or a sign that more follows;
+- `settle_s` has passed since the request was given up;
+- the list has caught up: it shows, by its externalId, a conversation of the same campaign and kind
+  that we created after the doubtful request left (a witness), or ten times the longest lag that
+  was measured on at least twenty of our conversations has passed;
+- it leaves out none of the conversations that we created at about that time in that campaign.
+
+Anything less, and the submission stays doubtful until a later run brings a witness.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random as random_source
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from importer.ledger.records import ListLag, Witness
 from importer.model import Outcome, State
 from importer.sending.circuit_breaker import stop_switch
+from importer.sending.echo import text_at
 from importer.sending.matching import Doubt, Evidence, id_of
 from importer.sending.pagination import ListUnreadable, Pager
-from importer.sending.responses import text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from importer.sending.matching import PersonHashes
     from importer.sending.pagination import ConversationSource
     from importer.sending.rate_limiter import RateLimiter
     from importer.settings import Settings
 
-__all__ = ["ConversationStatuses", "Doubt", "ListFindings", "look_up", "read_statuses"]
+__all__ = ["ConversationStatuses", "Doubt", "ListFindings", "Proof", "look_up", "read_statuses"]
 
 
 ABSENT: Final = "absent"
-"""The code of a submission that the list was proved not to hold."""
+"""The code of a submission that was proved absent from the list."""
 
 UNSETTLED: Final = "unsettled"
 """The code of a submission that stays doubtful."""
 
+AROUND: Final = timedelta(hours=1)
+"""Conversations that we created up to this long before a doubtful request must be listed, too."""
+
+_MEASURED: Final = 20
+"""Conversations of which the list's lag must be known."""
+
+_LAGS: Final = 10
+"""After this many times the longest lag a conversation would be listed."""
+
 _ASKED_ONE_BY_ONE: Final = 20
-"""Up to so many conversations are asked for by id; for more the list is walked."""
+"""Up to this many conversations are asked for by id; for more the list is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the ledger knows that can prove an absence.
+
+    Attributes:
+        witnesses: (campaign, kind) -> conversations that we created there, also a while before
+            the first doubtful request.
+        lag: how late the list showed conversations of ours so far.
+        owned: ids of conversations that submissions have: they are not those asked for.
+    """
+
+    witnesses: Mapping[tuple[str, str], Sequence[Witness]] = field(default_factory=dict)
+    lag: ListLag = field(default_factory=lambda: ListLag(0, 0.0))
+    owned: frozenset[str] = frozenset()
+
+    def lag_passed(self, doubt: Doubt, now: datetime) -> bool:
+        """Whether the list's measured lag says that it would show the conversation by now."""
+        waited_s = (now - doubt.given_up_at).total_seconds()
+        return self.lag.count >= _MEASURED and waited_s > _LAGS * self.lag.longest_s
+
+    def can_settle(self, doubt: Doubt, now: datetime) -> bool:
+        """Whether reading the list may prove anything about a doubt of an earlier run."""
+        known = self.witnesses.get((doubt.campaign, doubt.kind), ())
+        later = any(each.sent_at > doubt.sent_at for each in known)
+        return later or self.lag_passed(doubt, now)
 
 
 @dataclass(frozen=True, slots=True)
 class ListFindings:
-    """What the list says of the doubtful ones.
+    """What the list says about doubtful submissions.
 
     Attributes:
         outcomes: one for each, in their order: `created` with the conversation's id, `planned`
             with the code `absent` (may be sent again), or still `doubtful` with the reason.
-        reason: why the list was not read whole; empty where it was, or nothing was left to find.
+        reason: why the list was not read to its end; empty if it was, or nothing was left to find.
         pages: how many were read.
+        external_ids: that the list showed.
+        skew_s: seconds that the API's clock is ahead of ours; None if it shows no time.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     reason: str = ""
     pages: int = 0
+    external_ids: frozenset[str] = field(default=frozenset(), repr=False)
+    skew_s: float | None = None
 
     @property
     def absent(self) -> int:
         """How many were proved absent, and may be sent again."""
         return sum(outcome.state is State.PLANNED for outcome in self.outcomes)
 
+    @property
+    def settled(self) -> int:
+        """How many are no longer doubtful."""
+        return sum(outcome.state is not State.DOUBTFUL for outcome in self.outcomes)
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationStatuses:
-    """What became of conversations.
+    """The present statuses of conversations.
 
     Attributes:
         by_id: conversation id -> its status now; one that is not shown is not in it.
-        reason: why it is not complete; empty where it is.
+        reason: why it is not complete; empty if it is.
     """
 
     by_id: dict[str, str]
@@ -78,51 +134,50 @@ async def look_up(
     client: ConversationSource,
     limiter: RateLimiter,
     settings: Settings,
-    person: Callable[[str | None, str | None], str],
+    hashes: PersonHashes,
     now: Callable[[], datetime],
-    witnesses: Collection[str] = (),
+    proof: Proof,
     stop: asyncio.Event | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Callable[[], float] = random_source.random,
 ) -> ListFindings:
-    """Find out what became of doubtful submissions; nothing is recorded, that is the caller's.
+    """Look up doubtful submissions in the list; the caller records the outcomes.
 
     Args:
         doubts: of any number of runs.
         client: asks; asking again is harmless.
-        limiter: shared with whoever sends.
-        settings: settle_s, max_pages, bounds of the attempts, skip_duplication_check.
-        person: keyed hash of a person, given the phone or else the e-mail (one is None).
+        limiter: shared with the workers that send.
+        settings: settle_s, max_pages, max_resends, bounds of the attempts.
+        hashes: keyed hashes of people.
         now: the time of day, of the clock that `sent_at` was read from.
-        witnesses: ids of conversations known to exist; a list without them proves nothing.
+        proof: what the ledger knows.
         stop: ends it early, with everything still doubtful.
         sleep: waits for that many seconds.
         random: jitter, a number of [0, 1).
     """
     if not doubts:
         return ListFindings()
-    evidence, missing = Evidence(doubts, person), set[str | None](witnesses)
-    pages, reason = 0, ""
+    evidence = Evidence(doubts, hashes, proof.owned)
+    pages, reason, skew_s = 0, "", None
     async with stop_switch(stop or asyncio.Event()) as switch:
         pager = Pager(client, limiter, settings, switch, sleep, random)
         try:
             await pager.pause(_settling_s(doubts, settings.settle_s, now()))
             async for page in pager.pages():
                 pages += 1
-                evidence.note(page.conversations)
-                missing.difference_update(map(id_of, page.conversations))
+                skew_s = page.response.skew_s if skew_s is None else skew_s
+                evidence.note(page.conversations, page.response.skew_s or 0.0)
                 if all(evidence.certain(doubt) for doubt in doubts):
                     break
         except ListUnreadable as exc:
             reason = str(exc)
-    if not reason and settings.skip_duplication_check:
-        doubtful = "The API was told not to check for duplicates, so it cannot be sent again."
-    elif not reason and missing:
-        doubtful = "The list lacks conversations that are known to exist, so it proves nothing."
-    else:
-        doubtful = reason
+    judge = _Judge(evidence, proof, settings, now(), reason)
     return ListFindings(
-        tuple(_verdict(doubt, evidence, doubtful) for doubt in doubts), reason, pages
+        tuple(map(judge.verdict, doubts)),
+        reason,
+        pages,
+        frozenset(evidence.external_ids),
+        skew_s,
     )
 
 
@@ -136,7 +191,7 @@ async def read_statuses(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Callable[[], float] = random_source.random,
 ) -> ConversationStatuses:
-    """What the API says now of conversations: one by one where they are few, else by its list."""
+    """Read the present statuses of conversations: a few one by one, many from the list."""
     wanted, found = set(conversation_ids), dict[str, str]()
     async with stop_switch(stop or asyncio.Event()) as switch:
         pager = Pager(client, limiter, settings, switch, sleep, random)
@@ -156,40 +211,100 @@ async def read_statuses(
 
 
 def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> float:
-    """Seconds until `settle_s` have gone by since the last of them was given up."""
-    youngest = min((now - (each.ended_at or each.sent_at)).total_seconds() for each in doubts)
+    """Seconds until `settle_s` have passed since the last of them was given up."""
+    youngest = min((now - each.given_up_at).total_seconds() for each in doubts)
     return min(max(settle_s - youngest, 0.0), settle_s)
 
 
-def _verdict(doubt: Doubt, evidence: Evidence, unproved: str) -> Outcome:
-    """What is known of one of them now.
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Says what the list, as it was read, proves about each doubt.
 
-    Args:
-        doubt: the one.
+    Attributes:
         evidence: of all that was read.
-        unproved: why not finding it proves nothing; empty where it does.
+        proof: what the ledger knows.
+        settings: max_resends, settle_s, skip_duplication_check.
+        now: when the reading ended.
+        unread: why the list was not read to its end; empty if it was.
     """
-    certain, possible = evidence.certain(doubt), evidence.possible(doubt)
-    if certain:
-        again = f" {len(certain)} conversations match." if len(certain) > 1 else ""
+
+    evidence: Evidence
+    proof: Proof
+    settings: Settings
+    now: datetime
+    unread: str
+
+    def verdict(self, doubt: Doubt) -> Outcome:
+        """What is known of one of them now."""
+        certain = self.evidence.certain(doubt)
+        if certain:
+            many = f" {len(certain)} conversations match." if len(certain) > 1 else ""
+            return Outcome(
+                doubt.key,
+                State.CREATED,
+                attempts=0,
+                conversation_id=certain[0].conversation_id,
+                message=f"Found in the list of conversations.{many}",
+            )
+        unproved = next(filter(None, self._objections(doubt)), "")
+        if unproved:
+            return Outcome(doubt.key, State.DOUBTFUL, attempts=0, code=UNSETTLED, message=unproved)
         return Outcome(
             doubt.key,
-            State.CREATED,
+            State.PLANNED,
             attempts=0,
-            conversation_id=certain[0].conversation_id,
-            message=f"Found in the list of conversations.{again}",
+            code=ABSENT,
+            message="The list of conversations does not hold it, so it may be sent again.",
         )
-    if possible:
-        ids = ", ".join(sorted({seen.conversation_id or "one without an id" for seen in possible}))
-        unproved = f"The list shows what may be it, but need not: {ids}."
-    elif not unproved and evidence.blind_for(doubt):
-        unproved = "The list shows conversations without externalId, phone and e-mail."
-    if unproved:
-        return Outcome(doubt.key, State.DOUBTFUL, attempts=0, code=UNSETTLED, message=unproved)
-    return Outcome(
-        doubt.key,
-        State.PLANNED,
-        attempts=0,
-        code=ABSENT,
-        message="The list of conversations does not hold it, so it may be sent again.",
-    )
+
+    def _objections(self, doubt: Doubt) -> Iterator[str]:
+        """Why it need not be absent although it was not found; empty texts do not count."""
+        possible = self.evidence.possible(doubt)
+        if possible:
+            ids = sorted({seen.conversation_id or "one without an id" for seen in possible})
+            yield f"The list shows what may be it, but need not be: {', '.join(ids)}."
+        yield self.unread
+        if self.settings.skip_duplication_check:
+            yield "The API was told not to check for duplicates, so it cannot be sent again."
+        if self.evidence.blind_for(doubt):
+            yield (
+                "The list shows conversations of that time without saying whose they are: no "
+                "externalId, and no readable phone or e-mail."
+            )
+        if (self.now - doubt.given_up_at).total_seconds() < self.settings.settle_s:
+            yield f"The request was given up less than settle_s ({self.settings.settle_s:g}) ago."
+        yield self._behind(doubt)
+        if doubt.resends >= self.settings.max_resends:
+            yield (
+                "The list does not hold it, but it was sent again after such proof before "
+                f"(max_resends: {self.settings.max_resends}); look the person up, and settle it "
+                "with `importer resolve`."
+            )
+
+    def _behind(self, doubt: Doubt) -> str:
+        """Why the list may not have caught up; empty if it has."""
+        known = self.proof.witnesses.get((doubt.campaign, doubt.kind), ())
+        shown = self.evidence.external_ids
+        due = self.now - timedelta(
+            seconds=max(self.settings.settle_s, _LAGS * self.proof.lag.longest_s)
+        )
+        # A list that shows a conversation shows the older ones too, or it leaves some out.
+        due = max([due, *(each.sent_at for each in known if each.external_id in shown)])
+        missing = [
+            each
+            for each in known
+            if doubt.sent_at - AROUND <= each.sent_at <= due and each.external_id not in shown
+        ]
+        if missing:
+            return (
+                f"The list lacks {len(missing)} conversations that are known to exist, so it "
+                "proves nothing."
+            )
+        if any(each.sent_at > doubt.sent_at and each.external_id in shown for each in known):
+            return ""
+        if self.proof.lag_passed(doubt, self.now):
+            return ""
+        return (
+            "The list does not hold it, but nothing shows that the list is up to date: it needs a "
+            "conversation of this campaign that was created later. The next run looks again."
+        )

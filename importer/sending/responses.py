@@ -5,41 +5,70 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from importer.masking import scrub
 from importer.model import Response
+from importer.sending.echo import compare_echo, objects_in, printable, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from importer.model import Json
 
 
-ERROR_CHARS: Final = 300
+ERROR_CHARS: Final = 1_000
 """How much of the API's own words is kept."""
 
-_ID_CHARS: Final = 200
+CLOCK_SKEW_S: Final = 86_400.0
+"""How far the API's clock may be from ours if its answers show no time."""
+
+_DATE_SLACK_S: Final = 10.0  # `Date` is in whole seconds, and may be of a gateway's clock
 _HIDDEN: Final = "•••"
-_WORDS: Final = ("error", "message", "detail", "errors")
+_FIELD_NAMES: Final = ("field", "path", "loc", "property", "pointer", "param", "name")
+_WORDS: Final = (
+    *("error", "title", "code", "message", "msg", "detail", "details", "description", "reason"),
+    *("errors", "issues", "violations", "fieldErrors", "invalid-params", "invalidParams"),
+)
+_REFUSING_STATUSES: Final = frozenset(
+    {"error", "errors", "fail", "failed", "failure", "rejected", "refused", "denied", "invalid"}
+)
+_MORE: Final = (
+    *("hasMore", "has_more", "hasNext", "has_next", "hasNextPage", "more", "moreAvailable"),
+    *("truncated", "isTruncated", "is_truncated", "partial", "isPartial", "incomplete"),
+    *("next", "nextPage", "next_page", "nextCursor", "next_cursor", "nextLink", "next_token"),
+)
+_PAGINATION: Final = ("pagination", "paging", "page", "meta", "links", "_links", "pageInfo")
+_TOTALS: Final = ("total", "totalCount", "total_count", "totalItems")
+_REQUEST_IDS: Final = (
+    *("x-request-id", "x-amzn-requestid", "x-amz-request-id", "x-amz-apigw-id", "request-id"),
+    *("x-correlation-id", "correlation-id", "x-trace-id", "x-amzn-trace-id", "traceparent"),
+    *("x-cloud-trace-context", "cf-ray", "x-vercel-id", "x-azure-ref"),
+)
+_QUOTED: Final = re.compile(
+    r"'[^']{0,200}'(?!\w)|\"[^\"]{0,200}\"|\u2018[^\u2019]{0,200}\u2019"
+    r"|\u201c[^\u201d]{0,200}\u201d|\u00ab[^\u00bb]{0,200}\u00bb|`[^`]{0,200}`"
+)
 _EPOCH_S: Final = 1e9  # a reset later than this is a point in time, not a number of seconds
 _EPOCH_MS: Final = 1e12
 _NUMBER: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _LEADING: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)(?![0-9])")
 _FIELDS: Final = re.compile(r"\b(remaining|reset|r|t)\s*=\s*([0-9]{1,18})")
+_DEEPEST: Final = 6
+_MOST_ERRORS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawResponse:
     """An HTTP answer that was read to its end.
 
     Attributes:
         status: HTTP status.
         headers: by lower-case name.
-        body: decoded from its transfer and content encoding; None where that is impossible.
+        body: decoded from its transfer and content encoding; None if that is impossible.
         at: when it came, by our clock.
     """
 
@@ -50,26 +79,62 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Creation:
+    """A request to create a conversation, as far as its answer is compared with it.
+
+    Attributes:
+        body: of the request.
+        organization: id that it was sent for.
+        sent_at: when it left, by our clock.
+        id_paths: where the answer may hold the conversation's id, the likeliest first.
+    """
+
+    body: Mapping[str, Json] = field(repr=False)
+    organization: str = field(repr=False)
+    sent_at: datetime
+    id_paths: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the list of conversations, or a single conversation.
+    """One page of the list of conversations, or a single conversation or campaign.
 
     Attributes:
         response: the answer that it came in; its `readable` says that it is a page at all.
         conversations: as the API shows them; personal data.
         next_token: asks for the page after it; None on the last.
+        incomplete: why the list need not end here although there is no token; empty if it does.
+        total: how many conversations the API says there are, if it does.
     """
 
     response: Response
     conversations: tuple[Mapping[str, Json], ...] = field(default=(), repr=False)
     next_token: str | None = None
+    incomplete: str = ""
+    total: int | None = None
 
 
 class ResponseTooLarge(Exception):
     """An answer goes on beyond what is read of it."""
 
 
+def is_2xx(status: int) -> bool:
+    """Whether a status means success."""
+    return 200 <= status <= 299  # noqa: PLR2004
+
+
+def is_4xx(status: int) -> bool:
+    """Whether a status puts the fault on the request."""
+    return 400 <= status <= 499  # noqa: PLR2004
+
+
+def is_redirect(status: int) -> bool:
+    """Whether a status points elsewhere."""
+    return 300 <= status <= 399  # noqa: PLR2004
+
+
 def unpacked(raw: bytes, coding: str, limit: int) -> bytes | None:
-    """A body without its content encoding; None where that is unknown or broken.
+    """A body without its content encoding; None if that is unknown or broken.
 
     Raises:
         ResponseTooLarge: it is longer than `limit`, packed or unpacked.
@@ -87,124 +152,237 @@ def unpacked(raw: bytes, coding: str, limit: int) -> bytes | None:
     return body
 
 
-def parse_creation(answer: Answer, id_paths: Sequence[str], hidden: Iterable[str] = ()) -> Response:
-    """What the answer to a creation says.
-
-    Args:
-        answer: as it came.
-        id_paths: where a conversation's id may stand, the likeliest first: `data.id`.
-        hidden: values of the request that must not come back in its error text.
-    """
-    said = _object(answer)
-    readable = bool(said) or answer.body in {b"", b"{}"}
-    return _response(answer, said, readable=readable, id_paths=id_paths, hidden=hidden)
-
-
-def parse_page(answer: Answer) -> Page:
-    """What the answer to a listing says; readable only as `{"data": [...], "nextToken": ...}`."""
-    said = _object(answer)
-    items, token = said.get("data"), said.get("nextToken")
-    whole = isinstance(items, list) and all(isinstance(item, dict) for item in items)
-    if not isinstance(items, list) or not whole or not isinstance(token, str | None):
-        return Page(_response(answer, said, readable=False))
-    return Page(_response(answer, said, readable=True), tuple(items), token or None)
-
-
-def parse_conversation(answer: Answer) -> Page:
-    """What the answer about one conversation says: a page with it alone."""
-    said = _object(answer)
-    inner = said.get("data", said.get("conversation"))
-    one = inner if isinstance(inner, dict) else said
-    response = _response(answer, said, readable=bool(one))
-    return Page(response, (one,) if one and _accepted(response.status) else ())
-
-
-def text_at(value: Mapping[str, Json], path: str) -> str | None:
-    """The text or whole number at a dotted path, as printable text; None where there is none."""
-    here: Json = value
-    for step in path.split("."):
-        here = here.get(step) if isinstance(here, dict) else None
-    if isinstance(here, bool) or not isinstance(here, str | int):
-        return None
-    text = _printable(str(here))
-    return text if 0 < len(text) <= _ID_CHARS else None
-
-
-def _accepted(status: int) -> bool:
-    return 200 <= status <= 299  # noqa: PLR2004
-
-
-def _response(
-    answer: Answer,
-    said: Mapping[str, Any],
-    *,
-    readable: bool,
-    id_paths: Sequence[str] = (),
-    hidden: Iterable[str] = (),
-) -> Response:
-    accepted = _accepted(answer.status)
+def parse_creation(raw: RawResponse, asked: Creation) -> Response:
+    """Parse the answer to a request to create a conversation."""
+    said = _object(raw)
+    readable = bool(said) or raw.body in {b"", b"{}"}
+    response = _response(raw, said, readable=readable, hidden=personal_values(asked.body))
+    accepted = is_2xx(raw.status)
     # In an error a bare `id` may be anything, such as the request's.
-    paths = id_paths if accepted else [path for path in id_paths if path != "id"]
-    remaining, reset_s = _quota(answer)
-    return Response(
-        status=answer.status,
+    paths = asked.id_paths if accepted else [path for path in asked.id_paths if path != "id"]
+    skew = timedelta(seconds=response.skew_s or 0.0)
+    slack = _DATE_SLACK_S if response.skew_s is not None else CLOCK_SKEW_S
+    echo = compare_echo(
+        said, asked.body, asked.organization, asked.sent_at + skew - timedelta(seconds=slack)
+    )
+    return replace(
+        response,
         conversation_id=next(filter(None, (text_at(said, path) for path in paths)), None),
-        error=_tidy(_words(said, _WORDS[:1] if accepted else _WORDS), hidden),
-        retry_after_s=_retry_after_s(answer),
-        readable=readable,
-        remaining=remaining,
-        reset_s=reset_s,
+        words="" if accepted else _neutral(said, asked.body),
+        contradiction=echo.contradiction,
+        existing=echo.existing,
     )
 
 
-def _object(answer: Answer) -> dict[str, Any]:
-    """The JSON object in the body; an empty one where there is no such thing."""
+def parse_page(raw: RawResponse) -> Page:
+    """Parse a page of the list; readable only as `{"data": [...], "nextToken": ...}`."""
+    said = _object(raw)
+    items, token = said.get("data"), said.get("nextToken")
+    whole = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+    if not isinstance(items, list) or not whole or not isinstance(token, str | None):
+        return Page(_response(raw, said, readable=False))
+    totals = [
+        value
+        for each in _pagination(said)
+        for name in _TOTALS
+        if isinstance(value := each.get(name), int) and not isinstance(value, bool)
+    ]
+    return Page(
+        _response(raw, said, readable=True),
+        tuple(items),
+        token or None,
+        "" if token else _incomplete(raw.status, said),
+        max(totals, default=None),
+    )
+
+
+def parse_single(raw: RawResponse, container: str) -> Page:
+    """Parse the answer about one conversation or campaign: a page with it alone.
+
+    Args:
+        raw: the answer.
+        container: key that it may be wrapped in, besides `data`.
+    """
+    said = _object(raw)
+    inner = said.get("data", said.get(container))
+    one = inner if isinstance(inner, dict) else said
+    # Its `status` is that of the conversation or campaign, not of the request.
+    response = replace(_response(raw, said, readable=bool(one)), refusal="")
+    return Page(response, (one,) if one and is_2xx(response.status) else ())
+
+
+def personal_values(body: Mapping[str, Json]) -> list[str]:
+    """The values of a request that must not be kept from an error that repeats them.
+
+    That is whatever comes from the row: ids of campaigns and short words of templates may stay.
+    """
+    keep = {"campaignId", "externalCampaignId", "countryCode"}
+    own = [value for key, value in body.items() if isinstance(value, str) and key not in keep]
+    nested = [
+        text
+        for key, value in body.items()
+        if not isinstance(value, str)
+        for text in _texts(value)
+        if " " in text or "@" in text
+    ]
+    return own + nested
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def _response(
+    raw: RawResponse, said: Mapping[str, Any], *, readable: bool, hidden: Iterable[str] = ()
+) -> Response:
+    """What every answer says."""
+    keys = ("error", "errors") if is_2xx(raw.status) else _WORDS
+    remaining, reset_s = _quota(raw)
+    date = _date(raw.headers.get("date", ""))
+    return Response(
+        status=raw.status,
+        error=_tidy("; ".join(dict.fromkeys(_words(said, keys))), hidden),
+        retry_after_s=_retry_after_s(raw),
+        readable=readable,
+        remaining=remaining,
+        reset_s=reset_s,
+        request_id=_request_id(raw.headers),
+        refusal=_refusal(said) if is_2xx(raw.status) else "",
+        skew_s=None if date is None else (date - raw.at).total_seconds(),
+    )
+
+
+def _object(raw: RawResponse) -> dict[str, Any]:
+    """The JSON object in the body; an empty one if there is no such thing."""
     try:
-        value = json.loads(answer.body or b"null")
+        value = json.loads(raw.body or b"null")
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
-def _words(value: object, keys: Sequence[str] = _WORDS) -> str:
-    """The text of an error, however it is wrapped."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return next(filter(None, (_words(value.get(key)) for key in keys)), "")
-    if isinstance(value, list):
-        return "; ".join(filter(None, map(_words, value[:3])))
+def _refusal(said: Mapping[str, Any]) -> str:
+    """The part of an answer of success that says no."""
+    for each in objects_in(said):
+        for name in ("error", "errors"):
+            if each.get(name):
+                return name
+        for name in ("success", "ok"):
+            if name in each and each[name] in (False, "false"):
+                return f"{name}: false"
+        status = each.get("status")
+        if isinstance(status, str) and status.strip().casefold() in _REFUSING_STATUSES:
+            return f"status: {status.strip().casefold()}"
+        for name in ("status", "statusCode", "status_code"):
+            code = each.get(name)
+            if isinstance(code, int) and not isinstance(code, bool) and code >= 400:  # noqa: PLR2004
+                return f"{name}: {code}"
     return ""
 
 
+def _pagination(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A page, and the objects in it that may say where the list goes on."""
+    yield said
+    for name in _PAGINATION:
+        inner = said.get(name)
+        if isinstance(inner, dict):
+            yield inner
+
+
+def _incomplete(status: int, said: Mapping[str, Any]) -> str:
+    """Why a page without a token need not be the last; empty if it is."""
+    if status != 200:  # noqa: PLR2004
+        return f"it comes with HTTP {status}"
+    for each in _pagination(said):
+        for name in _MORE:
+            if each.get(name):
+                return f"it says {name}"
+    ends = "nextToken" in said or any(
+        each.get(name, True) is False for each in _pagination(said) for name in _MORE[:6]
+    )
+    return "" if ends else "it does not say where it ends"
+
+
+def _words(value: object, keys: Sequence[str] = _WORDS, depth: int = 0) -> list[str]:
+    """The texts of an error, however it is wrapped, with the fields that they are about."""
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if depth > _DEEPEST:
+        return []
+    if isinstance(value, list):
+        return [text for each in value[:_MOST_ERRORS] for text in _words(each, depth=depth + 1)]
+    if not isinstance(value, dict):
+        return []
+    found = [text for key in keys for text in _words(value.get(key), depth=depth + 1)]
+    if not found and depth:  # {"email": ["is not valid"]}
+        return [
+            f"{key}: {text}"
+            for key, each in list(value.items())[:_MOST_ERRORS]
+            for text in _words(each, depth=depth + 1)
+        ]
+    about = next(filter(None, (_field_name(value.get(key)) for key in _FIELD_NAMES)), "")
+    return [f"{about}: {text}" for text in found] if about and depth else found
+
+
+def _field_name(value: object) -> str:
+    """The field that an error is about: a text, or a list of steps."""
+    if isinstance(value, list):
+        return ".".join(str(each) for each in value if isinstance(each, str | int))
+    return value if isinstance(value, str) else ""
+
+
 def _tidy(text: str, hidden: Iterable[str]) -> str:
-    """An error text without what it repeats of the person, on one line, cut."""
-    text = _printable(text)[: ERROR_CHARS * 10]
+    """An error text without what it repeats of the row, on one line, cut."""
+    text = printable(text)[: ERROR_CHARS * 10]
     if not text:
-        return ""  # as of most answers: no expression need be compiled for the person's values
-    for value in sorted(filter(None, hidden), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _HIDDEN, text, flags=re.IGNORECASE)
-    text = scrub(text)
+        return ""  # as of most answers: no expression need be compiled for the row's values
+    text = scrub(_without(text, hidden, _HIDDEN))
     return text if len(text) <= ERROR_CHARS else f"{text[: ERROR_CHARS - 1]}…"
 
 
-def _printable(text: str) -> str:
-    """Text on one line, without control characters, escapes or halves of characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def _without(text: str, values: Iterable[str], instead: str) -> str:
+    """A text with some values replaced wherever they stand as whole words."""
+    for value in sorted({printable(each) for each in values} - {""}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", instead, text, flags=re.IGNORECASE)
+    return text
 
 
-def _retry_after_s(answer: Answer) -> float | None:
+def _neutral(said: Mapping[str, Any], body: Mapping[str, Json]) -> str:
+    """What an error says in words of the API's own: no value of the request, nothing quoted."""
+    text = printable("; ".join(_words(said)))[: ERROR_CHARS * 10]
+    if not text:
+        return ""
+    text = _without(text, _texts(dict(body)), " ")
+    text = _QUOTED.sub(" ", text).replace("_", " ")
+    return " ".join(text.casefold().split())
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """The id under which the API's support finds the request."""
+    found = (printable(headers.get(name, "")) for name in _REQUEST_IDS)
+    return next((text[:128] for text in found if text), "")
+
+
+def _retry_after_s(raw: RawResponse) -> float | None:
     """Seconds from now that `Retry-After` names, as a number or a date; None for anything else.
 
     A date is measured against the server's own `Date`, whose clock may not be ours.
     """
-    text = answer.headers.get("retry-after", "").strip()
+    text = raw.headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(text):
         return float(text)
     until = _date(text)
     if until is None:
         return None
-    server_now = _date(answer.headers.get("date", "")) or answer.at
+    server_now = _date(raw.headers.get("date", "")) or raw.at
     return max((until - server_now).total_seconds(), 0.0)
 
 
@@ -217,24 +395,24 @@ def _date(text: str) -> datetime | None:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
-def _quota(answer: Answer) -> tuple[int | None, float | None]:
+def _quota(raw: RawResponse) -> tuple[int | None, float | None]:
     """What is left of the server's window, and the seconds until it ends.
 
     Read are `RateLimit: limit=9, remaining=2, reset=5`, `RateLimit: "name";r=2;t=5`, and the
     headers `[X-]RateLimit-Remaining` and `-Reset` (seconds, or a point in time since 1970).
     """
-    both = dict(_FIELDS.findall(answer.headers.get("ratelimit", "").lower()))
-    remaining = _first_number(answer, "remaining", both.get("remaining") or both.get("r"))
-    reset = _first_number(answer, "reset", both.get("reset") or both.get("t"))
+    both = dict(_FIELDS.findall(raw.headers.get("ratelimit", "").lower()))
+    remaining = _first_number(raw, "remaining", both.get("remaining") or both.get("r"))
+    reset = _first_number(raw, "reset", both.get("reset") or both.get("t"))
     if reset is not None and reset > _EPOCH_S:
-        reset = max((reset / 1000 if reset > _EPOCH_MS else reset) - answer.at.timestamp(), 0.0)
+        reset = max((reset / 1000 if reset > _EPOCH_MS else reset) - raw.at.timestamp(), 0.0)
     return None if remaining is None else int(remaining), reset
 
 
-def _first_number(answer: Answer, name: str, combined: str | None) -> float | None:
+def _first_number(raw: RawResponse, name: str, combined: str | None) -> float | None:
     """The number at the start of the first of these headers that has one."""
     headers = (f"{prefix}-{name}" for prefix in ("ratelimit", "x-ratelimit", "x-rate-limit"))
-    for text in (combined, *map(answer.headers.get, headers)):
+    for text in (combined, *map(raw.headers.get, headers)):
         found = _LEADING.match(text or "")
         if found:
             return float(found.group(1))

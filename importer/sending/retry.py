@@ -1,9 +1,9 @@
 """What happened to an attempt -> what to do; pure, and the whole table.
 
-The API has no idempotency key and every accepted request reaches a person, so only what certainly
-reached nobody is tried again: an answer of 429 (or 503 that names a time), or no connection at
-all. What is a clear answer is taken at its word. Everything else is doubtful, and only the API's
-list of conversations can settle it.
+The API has no idempotency key and every accepted request reaches a person. So a request goes again
+only if it certainly reached nobody: an answer of 429, or no connection at all. An answer of success
+is believed only if it shows the conversation that was asked for. Everything unclear is doubtful,
+and only the API's list of conversations can settle it.
 
 `TABLE` is read from the top; the first rule that fits decides.
 """
@@ -11,11 +11,13 @@ list of conversations can settle it.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from importer.model import Decision, NotSent, Response, Verb
+from importer.sending.responses import is_2xx, is_4xx, is_redirect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often and how long to try, and how this API says "duplicate".
+    """How often and how long to try, and what of this API's answers to believe.
 
     Attributes:
         attempts: requests for one submission in one run.
-        total_s: seconds from the first attempt after which none is begun.
+        total_s: seconds from the first attempt after which none is begun. An API that asks to
+            wait longer than this ends the run.
         wait_base_s: upper bound of the first wait; it doubles with each attempt.
         max_wait_s: upper bound of every wait, also of what `Retry-After` asks for.
-        duplicate_statuses: they mean that this person already has this conversation.
-        duplicate_texts: the same, found in the error of a 4xx; case does not matter.
+        duplicate_statuses: they mean that the conversation exists, if the answer shows its id.
+        duplicate_texts: whole phrases in the error of a 4xx that mean the same.
+        created_without_id: an answer of success need not name the conversation.
+        retry_503: a 503 with `Retry-After` was surely not accepted.
     """
 
     attempts: int = 5
@@ -42,7 +47,9 @@ class Policy:
     wait_base_s: float = 0.5
     max_wait_s: float = 60.0
     duplicate_statuses: frozenset[int] = frozenset({409})
-    duplicate_texts: tuple[str, ...] = ("already exists", "duplicate")
+    duplicate_texts: tuple[str, ...] = ("conversation already exists",)
+    created_without_id: bool = False
+    retry_503: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Policy:
@@ -54,7 +61,14 @@ class Policy:
             max_wait_s=settings.max_wait_s,
             duplicate_statuses=frozenset(settings.duplicate_statuses),
             duplicate_texts=tuple(settings.duplicate_texts),
+            created_without_id=settings.created_without_id,
+            retry_503=settings.retry_503,
         )
+
+    @property
+    def longest_pause_s(self) -> float:
+        """A quota that comes back later than this ends the run."""
+        return max(self.total_s, self.max_wait_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,8 @@ class Rule:
         verb: what to do.
         says: the reason for a person, before the API's own words.
         hold: everybody waits and the rate halves.
+        code: machine word of the reason; the HTTP status if empty.
+        fix: what a person can do about it.
     """
 
     when: str
@@ -74,51 +90,145 @@ class Rule:
     verb: Verb
     says: str = ""
     hold: bool = False
+    code: str = ""
+    fix: str = ""
 
 
 _UNCLEAR_4XX: Final = frozenset({408, 425, 499})
 """A timeout on the way, too early, a closed line: whether the request was taken is not said."""
 
+_NOT_OF_THE_ROW: Final = _UNCLEAR_4XX | {401, 403, 407, 429}
+"""Whatever their text says, these are no answer about a row."""
 
-def _says_duplicate(response: Response, policy: Policy) -> bool:
-    """Whether a 4xx says in words that the conversation exists already."""
-    said = response.error.casefold()
-    return _is_4xx(response) and any(text.casefold() in said for text in policy.duplicate_texts)
+_ABOUT_CAMPAIGN: Final = frozenset({400, 403, 404, 409, 410, 412, 422, 423})
+_CAMPAIGN_REFUSED: Final = re.compile(
+    r"\bcampaign(?: (?:id|status|type))?\b[^.;]{0,40}?\b"
+    r"(?:not (?:be )?(?:found|active|live|running|published|started|enabled|exist|supported)"
+    r"|(?:does not|doesn't|doesnt|no longer) exists?|unknown|inactive|archived|draft|paused"
+    r"|stopped|ended|closed|deleted|disabled|wrong type|not of type|not a scheduling)\b"
+    r"|\b(?:no such|unknown|inactive|archived|draft|no active|no live|wrong type of"
+    r"|wrong|(?:cannot|can't|could not|couldn't) find(?: the| a| this)?"
+    r"|not a scheduling|not an? (?:active|live)) campaign\b"
+)
+"""An error about the campaign itself, in words without the row's and the template's values."""
+
+_NOTHING_SAID: Final = re.compile(
+    r"\b(?:error|http|404|not found|no such|cannot|post|path|route|resource|endpoint|url"
+    r"|the|requested|does not exist|was|page)\b|[^a-z]"
+)
 
 
-def _is_4xx(response: Response) -> bool:
-    return 400 <= response.status <= 499  # noqa: PLR2004
+def _is_duplicate(response: Response, policy: Policy) -> bool:
+    """Whether an answer proves that the conversation exists already."""
+    if response.contradiction or response.refusal:
+        return False
+    claims = response.status in policy.duplicate_statuses
+    if claims and response.conversation_id is not None:
+        return True
+    if not claims and (not is_4xx(response.status) or response.status in _NOT_OF_THE_ROW):
+        return False
+    return any(
+        re.search(rf"(?<!\w){re.escape(phrase.casefold())}(?!\w)", response.words)
+        for phrase in policy.duplicate_texts
+    )
 
 
-def _is_2xx(response: Response) -> bool:
-    return 200 <= response.status <= 299  # noqa: PLR2004
+def _refuses_campaign(response: Response, _: Policy) -> bool:
+    """Whether an answer is about the campaign, so that each of its rows would be refused."""
+    if response.status not in _ABOUT_CAMPAIGN:
+        return False
+    if _CAMPAIGN_REFUSED.search(response.words):
+        return True
+    silent = not _NOTHING_SAID.sub("", response.words)
+    return response.status == HTTPStatus.NOT_FOUND and silent
 
 
-def _contradicts_itself(response: Response) -> bool:
-    """Whether a 2xx carries an error and no conversation."""
-    return bool(response.error) and response.conversation_id is None
+def _asked_s(response: Response) -> float | None:
+    """Seconds that an answer asks to wait, however many; None if it names none."""
+    asked = _seconds(response.retry_after_s)
+    if asked is None and response.remaining == 0:
+        asked = _seconds(response.reset_s)
+    return asked
 
 
 TABLE: Final[tuple[Rule, ...]] = (
     Rule(
-        "2xx that is not JSON, or carries an error and no id",
-        lambda response, _: (
-            _is_2xx(response) and (not response.readable or _contradicts_itself(response))
-        ),
+        "2xx that is not JSON",
+        lambda response, _: is_2xx(response.status) and not response.readable,
         Verb.DOUBTFUL,
         "The API accepted, but its answer cannot be read",
     ),
     Rule(
-        "a status of duplicate_statuses (409)",
-        lambda response, policy: response.status in policy.duplicate_statuses,
+        "2xx that says no (`error`, `success: false`, `status: error`)",
+        lambda response, _: is_2xx(response.status) and bool(response.refusal),
+        Verb.DOUBTFUL,
+        "The API answers with success, yet its answer says no",
+        code="refused-with-2xx",
+    ),
+    Rule(
+        "2xx that shows another conversation than the one asked for",
+        lambda response, _: is_2xx(response.status) and bool(response.contradiction),
+        Verb.DOUBTFUL,
+        "The API answers with another conversation",
+        code="another-conversation",
+    ),
+    Rule(
+        "2xx with a conversation of this person that is older than the request",
+        lambda response, _: (
+            is_2xx(response.status) and response.existing and response.conversation_id is not None
+        ),
         Verb.DUPLICATE,
         "This person already has this conversation",
+    ),
+    Rule(
+        "a status of duplicate_statuses (409) with the conversation's id, or a 4xx with a phrase "
+        "of duplicate_texts",
+        _is_duplicate,
+        Verb.DUPLICATE,
+        "This person already has this conversation",
+    ),
+    Rule(
+        "2xx with an id",
+        lambda response, _: is_2xx(response.status) and response.conversation_id is not None,
+        Verb.CREATED,
+    ),
+    Rule(
+        "2xx without an id, with created_without_id",
+        lambda response, policy: is_2xx(response.status) and policy.created_without_id,
+        Verb.CREATED,
+    ),
+    Rule(
+        "2xx without an id",
+        lambda response, _: is_2xx(response.status),
+        Verb.DOUBTFUL,
+        "The API answers with success, but without the id of a conversation; if the id is in "
+        "another place, say so in `id_paths`, and if there is none, set `created_without_id: true`",
+        code="no-id",
+    ),
+    Rule(
+        "4xx about the campaign (not found, not live, archived, of another type)",
+        _refuses_campaign,
+        Verb.STOP_CAMPAIGN,
+        "The API does not take this campaign",
+        code="campaign-refused",
     ),
     Rule(
         "401, 403, 407",
         lambda response, _: response.status in {401, 403, 407},
         Verb.STOP,
         "The API refuses our credentials",
+        fix="Check POPP_API_KEY and POPP_ORGANIZATION_ID.",
+    ),
+    Rule(
+        "429 that names a time beyond attempts_total_s",
+        lambda response, policy: (
+            response.status == HTTPStatus.TOO_MANY_REQUESTS
+            and (_asked_s(response) or 0.0) > policy.longest_pause_s
+        ),
+        Verb.STOP,
+        "The API's quota is used up",
+        code="quota",
+        fix="Run `importer resume` when it is back, or raise attempts_total_s to wait for it.",
     ),
     Rule(
         "429",
@@ -128,44 +238,59 @@ TABLE: Final[tuple[Rule, ...]] = (
         hold=True,
     ),
     Rule(
-        "503 with Retry-After",
-        lambda response, _: (
-            response.status == HTTPStatus.SERVICE_UNAVAILABLE
-            and _seconds(response.retry_after_s) is not None
-        ),
+        "503 with Retry-After, with retry_503",
+        lambda response, policy: policy.retry_503 and _comes_back(response),
         Verb.AGAIN,
         "The API asks to come back later",
         hold=True,
     ),
-    Rule("2xx (even without an id)", lambda response, _: _is_2xx(response), Verb.CREATED),
+    Rule(
+        "503 with Retry-After",
+        lambda response, _: _comes_back(response),
+        Verb.DOUBTFUL,
+        "The API asks to come back later, and may have accepted the request; if it never does, "
+        "set `retry_503: true`",
+        hold=True,
+    ),
     Rule(
         "408, 425, 499",
         lambda response, _: response.status in _UNCLEAR_4XX,
         Verb.DOUBTFUL,
-        "Whether the API took the request is not said",
+        "The API does not say whether it took the request",
     ),
     Rule(
-        "4xx with a text of duplicate_texts",
-        _says_duplicate,
-        Verb.DUPLICATE,
-        "This person already has this conversation",
+        "another status of duplicate_statuses",
+        lambda response, policy: (
+            is_4xx(response.status) and response.status in policy.duplicate_statuses
+        ),
+        Verb.REJECTED,
+        "The API says that there is a conflict, but shows no conversation of this person",
     ),
     Rule(
-        "other 4xx", lambda response, _: _is_4xx(response), Verb.REJECTED, "The API refused the row"
+        "other 4xx",
+        lambda response, _: is_4xx(response.status),
+        Verb.REJECTED,
+        "The API refused the row",
     ),
     Rule(
         "3xx (never followed)",
-        lambda response, _: 300 <= response.status <= 399,  # noqa: PLR2004
+        lambda response, _: is_redirect(response.status),
         Verb.DOUBTFUL,
-        "The API points elsewhere; nothing is followed",
+        "The API points elsewhere; redirects are not followed",
     ),
     Rule(
-        "other 5xx, and whatever else a status may be",
+        "other 5xx, and any other status",
         lambda _, __: True,
         Verb.DOUBTFUL,
         "The API failed while it had the request",
     ),
 )
+
+
+def _comes_back(response: Response) -> bool:
+    """Whether a 503 names a time."""
+    unavailable = response.status == HTTPStatus.SERVICE_UNAVAILABLE
+    return unavailable and _seconds(response.retry_after_s) is not None
 
 
 def decide(
@@ -188,7 +313,10 @@ def decide(
         wait_s = backoff_s(attempt, policy, random)
         cause = str(happened)
         again = Decision(
-            Verb.AGAIN, wait_s, code=cause, message=f"No connection to the API ({cause})."
+            Verb.AGAIN,
+            wait_s,
+            code=cause,
+            message=f"No connection to the API ({cause}). {happened.detail}".strip(),
         )
         return _bounded(again, attempt, elapsed_s, policy)
     if not isinstance(happened, Response):
@@ -199,12 +327,15 @@ def decide(
             message=f"The request left and no clear answer came ({cause}).",
         )
     rule = next(rule for rule in TABLE if rule.fits(happened, policy))
+    waits = rule.verb is Verb.AGAIN or rule.hold
+    code = rule.code or f"http-{happened.status}"
     decision = Decision(
         rule.verb,
-        pause_s(happened, attempt, policy, random) if rule.verb is Verb.AGAIN else 0.0,
+        pause_s(happened, attempt, policy, random) if waits else 0.0,
         hold=rule.hold,
-        code="" if rule.verb is Verb.CREATED else f"http-{happened.status}",
+        code="" if rule.verb is Verb.CREATED else code,
         message=_message(rule, happened),
+        fix=rule.fix,
     )
     return _bounded(decision, attempt, elapsed_s, policy)
 
@@ -216,10 +347,8 @@ def backoff_s(attempt: int, policy: Policy, random: Callable[[], float]) -> floa
 
 
 def pause_s(response: Response, attempt: int, policy: Policy, random: Callable[[], float]) -> float:
-    """Seconds that an answer asks to wait, bounded; where it names none, the backoff."""
-    asked = _seconds(response.retry_after_s)
-    if asked is None and response.remaining == 0:
-        asked = _seconds(response.reset_s)
+    """Seconds that an answer asks to wait, bounded; the backoff if it names none."""
+    asked = _asked_s(response)
     return min(asked, policy.max_wait_s) if asked else backoff_s(attempt, policy, random)
 
 
@@ -229,7 +358,7 @@ def _seconds(value: float | None) -> float | None:
 
 
 def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy) -> Decision:
-    """The same decision, or to give up where its next attempt would break a bound."""
+    """The decision, or to give up if its next attempt would break a bound."""
     if decision.verb is not Verb.AGAIN:
         return decision
     if attempt >= policy.attempts:
@@ -248,8 +377,10 @@ def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy)
 
 
 def _message(rule: Rule, response: Response) -> str:
-    """The reason for a person, with the API's own words where there are any."""
+    """The reason for a person, with what the answer shows and the API's own words."""
     if not rule.says:
         return ""
+    shown = response.refusal or response.contradiction if is_2xx(response.status) else ""
+    status = f"HTTP {response.status}, {shown}" if shown else f"HTTP {response.status}"
     words = f": {response.error}" if response.error else ""
-    return f"{rule.says} (HTTP {response.status}){words}".rstrip(".") + "."
+    return f"{rule.says} ({status}){words}".rstrip(".") + "."

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from importer.errors import Exit
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
-from importer.sending.circuit_breaker import Ending, FailureLimits
+from importer.sending.campaigns import check_campaigns
+from importer.sending.circuit_breaker import (
+    CircuitBreaker,
+    ClosedCampaigns,
+    Ending,
+    FailureLimits,
+)
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
-from importer.sending.reconcile import Doubt, ListFindings, look_up, read_statuses
+from importer.sending.reconcile import AROUND, Doubt, ListFindings, Proof, look_up, read_statuses
 from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver, make_stop_event
-from importer.sending.worker import submit
+from importer.sending.worker import SKEW_S, Road, skew_text, submit
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,12 +33,13 @@ if TYPE_CHECKING:
     from importer.ledger.records import Doubtful
     from importer.model import Outcome, Submission
     from importer.planning.history import History
+    from importer.sending.campaigns import CampaignRows
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
 
 
-_WITNESSES: Final = 5
-"""Conversations known to exist that a list must show before its silence proves anything."""
+MEASURABLE: Final = timedelta(minutes=15)
+"""The list's lag is measured on conversations that are newer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,22 @@ class RefreshReport:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sender:
-    """Sends the submissions of one run, and looks up the doubtful ones."""
+    """Sends the submissions of one run, and looks up the doubtful ones.
+
+    Attributes:
+        run: id of the run; None to look up the doubts of every run.
+        history: the ledger and the identity of its people.
+        settings: of the run.
+        options: credentials, limit and signals.
+        observer: hears what happens.
+        client: one request a call.
+        limiter: the rate that all requests share.
+        stop: stops everything once it is set.
+        closed: campaigns that take nobody.
+        done: submissions that are through, in all rounds.
+    """
 
     run: str | None
     history: History
@@ -75,6 +95,8 @@ class Sender:
     client: Client
     limiter: RateLimiter
     stop: asyncio.Event
+    closed: ClosedCampaigns = field(default_factory=ClosedCampaigns)
+    done: int = 0
 
     @classmethod
     @asynccontextmanager
@@ -86,19 +108,33 @@ class Sender:
         options: RunOptions,
         observer: Observer,
     ) -> AsyncIterator[Self]:
-        """Open the client, and close it in the end.
-
-        Args:
-            run: id of the run; None to look up the doubts of every run.
-            history: the ledger and the identity of its people.
-            settings: of the run.
-            options: credentials and signals.
-            observer: hears what happens.
-        """
+        """Open the client, and close it in the end."""
         stop = make_stop_event(options, observer)
         async with Client(settings, options.credentials) as client:
             limiter = RateLimiter(settings.rate_per_s)
             yield cls(run, history, settings, options, observer, client, limiter, stop)
+
+    async def check_campaigns(self, rows: Iterable[CampaignRows]) -> None:
+        """Ask the API for each campaign; nothing is sent to one that it refuses.
+
+        Raises:
+            SettingsError: the API does not answer, and the settings require that.
+        """
+        if self.settings.preflight == "off" or self.stop.is_set():
+            return
+        verdicts = await check_campaigns(
+            rows, client=self.client, limiter=self.limiter, settings=self.settings
+        )
+        for campaign, verdict in verdicts.items():
+            if verdict.refused:
+                self.closed.close(campaign, verdict.refused)
+            elif verdict.note:
+                self.observer.on_stage(verdict.note)
+            elif verdict.unknown:
+                self.observer.on_stage(
+                    f"The API does not say whether campaign {campaign} can be sent to "
+                    f"({verdict.unknown}); sending goes on without that answer."
+                )
 
     async def send(self, submissions: Iterable[Submission], count: int) -> Ending:
         """Send submissions, the canary first.
@@ -108,15 +144,15 @@ class Sender:
             count: how many there are.
         """
         rest = iter(submissions)
-        if self.settings.canary:
+        if self.settings.canary and not self.done:
             ending = await self._send_canary(islice(rest, self.settings.canary), count)
             if ending:
                 return ending
-        return await self._submit(rest, count, self.observer)
+        return await self._submit(rest, count, _CountingObserver(self))
 
     async def _send_canary(self, first: Iterator[Submission], count: int) -> Ending:
         """Send the first few; stop the run unless all of them were created."""
-        canary = _CanaryObserver(self.observer)
+        canary = _CountingObserver(self)
         ending = await self._submit(first, count, canary)
         if ending or not canary.failures:
             return ending
@@ -132,29 +168,39 @@ class Sender:
     ) -> Ending:
         if self.run is None:
             raise ValueError("there is no run to send for")
-        async with LedgerWriter(self.history.ledger, self.run) as journal:
-            return await submit(
-                submissions,
+        ledger = self.history.ledger
+        breaker = CircuitBreaker(
+            FailureLimits.of(self.settings, count), len(ledger.doubts.list(self.run)), self.closed
+        )
+        async with LedgerWriter(ledger, self.run) as journal:
+            road = Road(
                 client=self.client,
                 journal=journal,
                 limiter=self.limiter,
                 policy=Policy.of(self.settings),
-                limits=FailureLimits.of(self.settings, count),
+                breaker=breaker,
+                observer=observer,
                 concurrency=self.settings.concurrency,
-                stop=self.stop,
-                on_outcome=observer.on_outcome,
             )
+            return await submit(submissions, road, self.stop)
 
     async def reconcile(self) -> ListFindings:
-        """Look up doubtful submissions in the API's list, and record the verdicts."""
-        ledger = self.history.ledger
+        """Look up doubtful submissions in the API's list, and record the verdicts.
+
+        Those of this run are always looked up; those of other runs as soon as something, such as a
+        conversation created since, can prove that they are absent.
+        """
+        if self.stop.is_set():
+            return ListFindings()
+        ledger, now = self.history.ledger, datetime.now(UTC)
+        every = self._doubts()
+        proof = self._proof(every.values())
         doubts = [
-            Doubt(
-                each.key, each.external_id, each.campaign, each.person, each.sent_at, each.ended_at
-            )
-            for each in ledger.doubts.list(self.run)
+            doubt
+            for (run, _), doubt in every.items()
+            if self.run in {None, run} or proof.can_settle(doubt, now)
         ]
-        if not doubts or self.stop.is_set():
+        if not doubts:
             return ListFindings()
         self.observer.on_stage(
             f"Looking up {len(doubts)} doubtful submissions in the API's list; this takes up to "
@@ -165,29 +211,82 @@ class Sender:
             client=self.client,
             limiter=self.limiter,
             settings=self.settings,
-            person=self.history.identity.person,
+            hashes=self.history.identity,
             now=lambda: datetime.now(UTC),
-            witnesses=ledger.conversations.ids(limit=_WITNESSES),
+            proof=proof,
             stop=self.stop,
         )
+        ledger.conversations.note_listed(_recent(proof, found), datetime.now(UTC))
         ledger.doubts.reconcile(found.outcomes)
+        if found.skew_s is not None and abs(found.skew_s) > SKEW_S:
+            self.observer.on_stage(skew_text(found.skew_s))
         if found.reason:
             self.observer.on_list_unreadable(found.reason)
         return found
 
+    def _doubts(self) -> dict[tuple[str, str], Doubt]:
+        """The doubts of every run that may be looked up: (run, key) -> doubt."""
+        ledger = self.history.ledger
+        listed = ledger.doubts.list()
+        kinds = {
+            run: str(ledger.runs.find(run).settings.get("conversation", "auto-schedule"))
+            for run in {each.run for each in listed}
+        }
+        return {
+            (each.run, each.key): Doubt(
+                key=each.key,
+                external_id=each.external_id,
+                campaign=each.campaign,
+                person=each.person,
+                sent_at=each.sent_at,
+                ended_at=each.ended_at,
+                email=each.email,
+                resends=each.resends,
+                kind=kinds[each.run],
+            )
+            for each in listed
+        }
 
-class _CanaryObserver(SilentObserver):
-    """Notes the outcomes that fail the canary, and passes all of them on."""
+    def _proof(self, doubts: Iterable[Doubt]) -> Proof:
+        """What the ledger knows that may prove the absence of these."""
+        since: dict[tuple[str, str], datetime] = {}
+        for doubt in doubts:
+            place, start = (doubt.campaign, doubt.kind), doubt.sent_at - AROUND
+            since[place] = min(since.get(place, start), start)
+        if not since:
+            return Proof()
+        known = self.history.ledger.conversations
+        return Proof(
+            {place: known.witnesses(*place, start) for place, start in since.items()},
+            known.list_lag(),
+            frozenset(known.ids()),
+        )
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+
+def _recent(proof: Proof, found: ListFindings) -> frozenset[str]:
+    """Our conversations that the list shows, if they are new enough to measure its lag."""
+    since = datetime.now(UTC) - MEASURABLE
+    ours = (each for known in proof.witnesses.values() for each in known)
+    return frozenset(each.external_id for each in ours if each.sent_at > since) & found.external_ids
+
+
+class _CountingObserver(SilentObserver):
+    """Counts the outcomes of a sender, notes failures of a canary, and passes all of them on."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self.failures: list[Outcome] = []
 
+    def on_stage(self, sentence: str) -> None:
+        """Pass it on."""
+        self._sender.observer.on_stage(sentence)
+
     def on_outcome(self, outcome: Outcome) -> None:
-        """Note a failure."""
-        if outcome.state not in {State.CREATED, State.DUPLICATE}:
+        """Count it, and note a failure."""
+        self._sender.done += 1
+        if outcome.state not in {State.CREATED, State.DUPLICATE} and len(self.failures) < 1_000:  # noqa: PLR2004
             self.failures.append(outcome)
-        self._observer.on_outcome(outcome)
+        self._sender.observer.on_outcome(outcome)
 
 
 async def refresh_statuses(

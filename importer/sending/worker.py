@@ -1,4 +1,4 @@
-"""How far one submission has come in a run, and what is written and told of it."""
+"""Send submissions: for each a permit, a durable intent, one request, a decision, a record."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import asyncio
 import random as random_source
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from importer.errors import Exit
 from importer.ledger.records import Settlement
+from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
 from importer.ledger.writer import NOT_LEFT
 from importer.model import Decision, MaybeSent, NotSent, Outcome, Response, State, Verb
-from importer.sending.circuit_breaker import CircuitBreaker, Ending, StoppedWaiting, stop_switch
+from importer.sending.circuit_breaker import Ending, StoppedWaiting, stop_switch
+from importer.sending.client import new_id
 from importer.sending.retry import decide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from importer.model import Submission
-    from importer.sending.circuit_breaker import FailureLimits, StopSwitch
+    from importer.sending.circuit_breaker import CircuitBreaker, StopSwitch
     from importer.sending.rate_limiter import RateLimiter
     from importer.sending.retry import Policy
+    from importer.sending.run_options import Observer
 
 
 _STATES: Final[dict[Verb, State]] = {
@@ -35,48 +38,62 @@ _STATES: Final[dict[Verb, State]] = {
     Verb.UNSENT: State.UNSENT,
     Verb.AGAIN: State.PLANNED,
     Verb.STOP: State.UNSENT,
+    Verb.STOP_CAMPAIGN: State.UNSENT,
 }
+
+CAMPAIGN_CLOSED: Final = "campaign-closed"
+"""The code of a submission that was left because its campaign takes nobody."""
+
+SKEW_S: Final = 60.0
+"""A difference between the API's clock and ours that a person should know of."""
 
 
 @dataclass(slots=True)
 class SubmissionProgress:
-    """One submission on its way.
+    """How far one submission has come in a run.
 
     Attributes:
         submission: what is to be sent.
         attempts: requests that were about to leave, so far.
-        began: when the first of them was permitted, on the clock of the run.
-        status: of the last answer; None where the last attempt had none.
-        conversation_id: the same.
+        started: when the first of them was permitted, on the clock of the run.
+        status: of the last answer; None if the last attempt had none.
+        conversation_id: of the last answer, if it names one.
+        request_id: that the last answer carries, else our own of that attempt.
     """
 
     submission: Submission
     attempts: int = 0
-    began: float = 0.0
+    started: float = 0.0
     status: int | None = None
     conversation_id: str | None = None
+    request_id: str = ""
 
     def begin_attempt(self, now: float) -> None:
         """Take note of another attempt; nothing of the one before is kept."""
-        self.began = self.began if self.attempts else now
+        self.started = self.started if self.attempts else now
         self.attempts += 1
         self.status = self.conversation_id = None
+        self.request_id = new_id()
 
     def note_response(self, happened: Response | NotSent | MaybeSent) -> None:
         """Keep what an answer says."""
         if isinstance(happened, Response):
             self.status, self.conversation_id = happened.status, happened.conversation_id
+            self.request_id = happened.request_id or self.request_id
+        elif isinstance(happened, NotSent):
+            self.request_id = ""  # no log of the API's has it
 
-    def settlement(self, decision: Decision, took_s: float) -> Settlement:
+    def settlement(self, decision: Decision, took_s: float | None) -> Settlement:
         """How its last attempt ended."""
         return Settlement(
             key=self.submission.key,
             state=_STATES[decision.verb],
             status=self.status,
-            conversation_id=self.conversation_id,
+            conversation_id=self._shown_id(decision),
             code=decision.code,
             message=decision.message,
             duration_s=took_s,
+            request_id=self.request_id,
         )
 
     def outcome(self, decision: Decision) -> Outcome:
@@ -86,22 +103,27 @@ class SubmissionProgress:
             state=_STATES[decision.verb],
             attempts=self.attempts,
             status=self.status,
-            conversation_id=self.conversation_id,
+            conversation_id=self._shown_id(decision),
             code=decision.code,
             message=decision.message,
         )
 
+    def _shown_id(self, decision: Decision) -> str | None:
+        """The conversation's id, only if it is this submission's."""
+        ours = decision.verb in {Verb.CREATED, Verb.DUPLICATE}
+        return self.conversation_id if ours else None
+
 
 class ConversationCreator(Protocol):
-    """What is needed of the client."""
+    """What a worker needs of the client."""
 
-    async def create(self, submission: Submission) -> Response:
-        """One request; raises NotSent or MaybeSent where there is no answer."""
+    async def create(self, submission: Submission, request_id: str) -> Response:
+        """Send one request; raise NotSent or MaybeSent if there is no answer."""
         ...
 
 
 class AttemptJournal(Protocol):
-    """What is needed of the ledger."""
+    """What a worker needs of the ledger."""
 
     async def intend(self, submission: Submission) -> None:
         """Durable on return: a request for it may leave. Raises to refuse it."""
@@ -112,65 +134,79 @@ class AttemptJournal(Protocol):
         ...
 
 
-_WHAT_TO_CHECK: Final = "Check POPP_API_KEY and POPP_ORGANIZATION_ID."
+@dataclass(frozen=True, slots=True)
+class TimeSource:
+    """Time and chance, for tests to replace.
+
+    Attributes:
+        now: seconds on a clock that never goes back.
+        sleep: waits for that many seconds of it.
+        random: a number of [0, 1), for jitter.
+    """
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    random: Callable[[], float] = random_source.random
+
+
 _AHEAD_S: Final = 0.05
 _MOST_AHEAD: Final = 16
 
 
-async def submit(
-    submissions: Iterable[Submission],
-    *,
-    client: ConversationCreator,
-    journal: AttemptJournal,
-    limiter: RateLimiter,
-    policy: Policy,
-    limits: FailureLimits,
-    concurrency: int,
-    stop: asyncio.Event,
-    on_outcome: Callable[[Outcome], None],
-    now: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    random: Callable[[], float] = random_source.random,
-) -> Ending:
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What all workers of a round share.
+
+    Attributes:
+        client: makes one request.
+        journal: remembers durably.
+        limiter: gives a permit for every single request.
+        policy: bounds of attempts and time, and what to believe.
+        breaker: counts failures against the limits, and knows the campaigns that take nobody.
+        observer: hears of each submission that is through, after that is durable. One that was
+            called off while it waited is not through: it stays planned.
+        concurrency: how many requests may be under way at once.
+        clock: time and chance.
+    """
+
+    client: ConversationCreator
+    journal: AttemptJournal
+    limiter: RateLimiter
+    policy: Policy
+    breaker: CircuitBreaker
+    observer: Observer
+    concurrency: int
+    clock: TimeSource = field(default_factory=TimeSource)
+
+
+async def submit(submissions: Iterable[Submission], road: Road, stop: asyncio.Event) -> Ending:
     """Send submissions until there are no more, or something says stop.
 
     Args:
         submissions: drawn one by one, as a worker gets free; bodies are rendered just then.
-        client: makes one request.
-        journal: remembers durably.
-        limiter: gives a permit for every single request.
-        policy: bounds of attempts and time.
-        limits: bounds of failures.
-        concurrency: how many requests may be under way at once.
+        road: what sending needs.
         stop: once set, no attempt begins; those under way finish and are recorded.
-        on_outcome: called once for each submission that is through, after that is durable. One
-            that was called off while it waited is not through: it stays planned.
-        now: seconds on a clock that never goes back.
-        sleep: waits for that many seconds of it.
-        random: jitter, a number of [0, 1).
 
     Raises:
-        Exception: whatever the journal, the iterator or `on_outcome` raised first; what was under
-            way has finished and was recorded as far as the journal let it.
+        Exception: whatever the journal, the iterator or the observer raised first; requests under
+            way have finished and were recorded as far as the journal let them.
     """
-    tally, lanes = CircuitBreaker(limits), _Lanes.of(concurrency, limiter.rate)
+    lanes = _Lanes.of(road.concurrency, road.limiter.rate)
     drawn = iter(submissions)
     async with stop_switch(stop) as switch:
-        worker = _Worker(
-            client, journal, limiter, policy, lanes, switch, tally, on_outcome, now, sleep, random
-        )
+        worker = _Worker(road, lanes, switch)
         await asyncio.gather(*(worker.run(drawn) for _ in range(lanes.workers)))
     if switch.error is not None:
         raise switch.error
-    return switch.ending or tally.end()
+    return switch.ending or road.breaker.end()
 
 
 @dataclass(frozen=True, slots=True)
 class _Lanes:
     """How many may be where on the road at once.
 
-    A commit takes some milliseconds. So that lanes do not stand empty meanwhile, some submissions
-    get their permit and intent ahead of a free one: as many as the rate lets go in `_AHEAD_S`, for
+    A commit takes some milliseconds. To keep every lane busy in that time, some submissions get
+    their permit and intent ahead of a free lane: as many as the rate lets go in `_AHEAD_S`, since
     each might leave that much later than permitted. At an ordinary rate that is one.
 
     Attributes:
@@ -192,24 +228,21 @@ class _Lanes:
         )
 
 
-@dataclass(frozen=True, slots=True)
+class _CampaignClosed(Exception):
+    """The campaign was found to take nobody while a submission waited; its text says why."""
+
+
+@dataclass(slots=True)
 class _Worker:
     """Takes one submission at a time down the whole road."""
 
-    client: ConversationCreator
-    journal: AttemptJournal
-    limiter: RateLimiter
-    policy: Policy
+    road: Road
     lanes: _Lanes
     switch: StopSwitch
-    tally: CircuitBreaker
-    on_outcome: Callable[[Outcome], None]
-    now: Callable[[], float]
-    sleep: Callable[[float], Awaitable[object]]
-    random: Callable[[], float]
+    told_skew: bool = False
 
     async def run(self, drawn: Iterator[Submission]) -> None:
-        """Work until nothing is left or the brake is pulled; an error pulls it."""
+        """Work until nothing is left or the run stops; an error stops it."""
         retrying = AsyncRetrying(  # one for each worker: it keeps state between its steps
             retry=retry_if_result(_is_again),
             wait=_wait_s,
@@ -221,29 +254,45 @@ class _Worker:
                 progress = SubmissionProgress(submission)
                 decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
-                    self.on_outcome(progress.outcome(decision))
+                    self.road.observer.on_outcome(progress.outcome(decision))
         except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
             self.switch.stop(Ending(), exc)
 
     async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
-        """One request from permit to record; None where it was called off and nothing left."""
+        """One request from permit to record; None if the run stopped and nothing left."""
         try:
             permitted_at = await self._depart(progress)
         except StoppedWaiting:
             return None
-        sent_at = self.now()
+        except _CampaignClosed as closed:
+            return await self._leave(progress, str(closed))
+        now = self.road.clock.now
+        sent_at = now()
         try:
-            happened = await self._request(progress.submission)
-            took_s = self.now() - sent_at
+            happened = await self._request(progress)
+            took_s = now() - sent_at
             decision = decide(
-                happened, progress.attempts, self.now() - progress.began, self.policy, self.random
+                happened,
+                progress.attempts,
+                now() - progress.started,
+                self.road.policy,
+                self.road.clock.random,
             )
             self._learn(happened, decision, permitted_at)
             progress.note_response(happened)
-            self._judge(progress, decision)
+            if decision.verb is not Verb.CREATED:
+                self._judge(progress, decision)  # before another lane gets free
         finally:
             self.lanes.under_way.release()
-        await self.journal.settle(progress.settlement(decision, took_s))
+        written = await self.road.journal.settle(progress.settlement(decision, took_s))
+        if decision.verb is Verb.CREATED:
+            if written is State.DOUBTFUL:  # only the ledger knows every conversation
+                decision = Decision(
+                    Verb.DOUBTFUL,
+                    code=CONVERSATION_OF_ANOTHER,
+                    message="The API answered with the conversation of another submission.",
+                )
+            self._judge(progress, decision)
         return decision
 
     async def _depart(self, progress: SubmissionProgress) -> float:
@@ -253,58 +302,117 @@ class _Worker:
             When it was permitted. The lane is to be released.
 
         Raises:
-            StoppedWaiting: the brake was pulled; the ledger knows that nothing left.
+            StoppedWaiting: the run stops; the ledger knows that nothing left.
+            _CampaignClosed: the campaign takes nobody; nothing left.
         """
+        road, campaign = self.road, progress.submission.campaign
+        self._check_campaign(campaign)
         await self.switch.wait_for(self.lanes.ahead.acquire)
         try:
-            permitted_at = await self.switch.wait_for(self.limiter.acquire)
-            progress.begin_attempt(self.now())
-            await self.journal.intend(progress.submission)
+            permitted_at = await self.switch.wait_for(road.limiter.acquire)
+            self._check_campaign(campaign)
+            progress.begin_attempt(road.clock.now())
+            await road.journal.intend(progress.submission)
             try:
                 await self.switch.wait_for(self.lanes.under_way.acquire)
-                await self.switch.wait_for(
-                    self.limiter.wait_while_held
-                )  # the API may have said so meanwhile
-            except (
-                StoppedWaiting
-            ):  # all ends now: a lane that is not given back is missed by nobody
-                again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Called off before it left.")
-                await self.journal.settle(progress.settlement(again, 0.0))
+                # The API may have asked to wait since the permit was given.
+                await self.switch.wait_for(road.limiter.wait_while_held)
+            except StoppedWaiting:  # all ends now: nobody misses a lane that is not given back
+                await self._take_back(progress)
+                raise
+            try:
+                self._check_campaign(campaign)
+            except _CampaignClosed:
+                self.lanes.under_way.release()
+                await self._take_back(progress)
                 raise
         finally:
             self.lanes.ahead.release()
         return permitted_at
 
-    async def _request(self, submission: Submission) -> Response | NotSent | MaybeSent:
+    async def _take_back(self, progress: SubmissionProgress) -> None:
+        """Record that nothing left after an intent."""
+        again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Stopped before it left.")
+        await self.road.journal.settle(progress.settlement(again, 0.0))
+
+    def _check_campaign(self, campaign: str) -> None:
+        reason = self.road.breaker.closed.reasons.get(campaign)
+        if reason is not None:
+            raise _CampaignClosed(reason)
+
+    async def _leave(self, progress: SubmissionProgress, reason: str) -> Decision:
+        """Leave a submission whose campaign takes nobody: it is unsent, and no failure."""
+        decision = Decision(Verb.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
+        self.road.breaker.closed.leave(progress.submission.campaign)
+        await self.road.journal.settle(progress.settlement(decision, None))
+        return decision
+
+    async def _request(self, progress: SubmissionProgress) -> Response | NotSent | MaybeSent:
         try:
-            return await self.client.create(submission)
+            return await self.road.client.create(progress.submission, progress.request_id)
         except (NotSent, MaybeSent) as exc:
             return exc
 
     def _learn(
         self, happened: Response | NotSent | MaybeSent, decision: Decision, permitted_at: float
     ) -> None:
-        """What the answer says about the limiter."""
+        """What the answer says about the rate, the quota and the clock."""
+        limiter, policy = self.road.limiter, self.road.policy
         if decision.hold:
-            self.limiter.hold(decision.wait_s)
-            self.limiter.slow_down(permitted_at)
+            limiter.hold(decision.wait_s)
+            limiter.slow_down(permitted_at)
         elif isinstance(happened, Response):
-            self.limiter.note_success()
-        if isinstance(happened, Response):
-            self.limiter.apply_quota(happened.remaining, happened.reset_s, self.policy.max_wait_s)
+            limiter.note_success()
+        if not isinstance(happened, Response):
+            return
+        limiter.apply_quota(happened.remaining, happened.reset_s, policy.max_wait_s)
+        if happened.remaining == 0 and (happened.reset_s or 0.0) > policy.longest_pause_s:
+            self.switch.stop(
+                Ending(
+                    f"The API's quota is used up for {_hours(happened.reset_s or 0.0)}. Run "
+                    "`importer resume` when it is back.",
+                    Exit.SETUP,
+                )
+            )
+        self._tell_skew(happened.skew_s or 0.0)
+
+    def _tell_skew(self, skew_s: float) -> None:
+        if abs(skew_s) > SKEW_S and not self.told_skew:
+            self.told_skew = True
+            self.road.observer.on_stage(skew_text(skew_s))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(StoppedWaiting):
-            await self.switch.wait_for(lambda: self.sleep(seconds))
+            await self.switch.wait_for(lambda: self.road.clock.sleep(seconds))
 
     def _judge(self, progress: SubmissionProgress, decision: Decision) -> None:
-        """Pull the brake where this is the end of the run, before another lane gets free."""
+        """Stop the run or the campaign if this is the end of it."""
+        breaker = self.road.breaker
         if decision.verb is Verb.STOP:
-            self.switch.stop(Ending(f"{decision.message} {_WHAT_TO_CHECK}", Exit.SETUP))
+            self.switch.stop(Ending(f"{decision.message} {decision.fix}".strip(), Exit.SETUP))
+        elif decision.verb is Verb.STOP_CAMPAIGN:
+            campaign = progress.submission.campaign
+            breaker.closed.close(campaign, decision.message)
+            breaker.closed.leave(campaign)
         elif decision.verb is not Verb.AGAIN:
-            ending = self.tally.count(progress.outcome(decision))
+            ending = breaker.count(progress.outcome(decision))
             if ending:
                 self.switch.stop(ending)
+
+
+def skew_text(skew_s: float) -> str:
+    """That the API's clock differs from ours, for a person."""
+    direction = "ahead of" if skew_s > 0 else "behind"
+    return (
+        f"The API's clock is {abs(skew_s):.0f} seconds {direction} this machine's; one of the two "
+        "is wrong. Times of conversations are corrected by that."
+    )
+
+
+def _hours(seconds: float) -> str:
+    """A long time in words."""
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"  # noqa: PLR2004
 
 
 def _is_again(decision: Decision | None) -> bool:

@@ -28,8 +28,11 @@ from importer.settings.values import (
     Columns,
     Country,
     Encoding,
+    HeaderName,
+    HeaderValue,
     Id,
     LedgerUrl,
+    ProxyUrl,
     Seconds,
     Severities,
     TemplateName,
@@ -270,16 +273,41 @@ class Settings(NightlySettings, BaseModel):
         default=("id", "data.id", "conversation.id", "conversationId"), min_length=1
     )
     """Where an answer may hold the conversation's id."""
+    created_without_id: bool = False
+    """Believe an answer of success that names no conversation; off, it is doubtful."""
     duplicate_statuses: tuple[Annotated[int, Field(ge=200, le=499)], ...] = (409,)
-    """Statuses that mean: this person has this conversation already."""
-    duplicate_texts: tuple[Id, ...] = ("already exists", "duplicate")
-    """Words in the error of a 4xx that mean the same."""
+    """Statuses that mean, if the answer shows its id, that the conversation exists already."""
+    duplicate_texts: tuple[Id, ...] = (
+        "conversation already exists",
+        "conversation exists already",
+        "already has a conversation",
+        "already has an active conversation",
+        "already has an ongoing conversation",
+        "duplicate conversation",
+    )
+    """Whole phrases in the error of a 4xx that mean the same, outside of quoted text."""
+    retry_503: bool = False
+    """Send again after a 503 with Retry-After: only if the API accepts nothing then."""
+    campaigns_path: ApiPath = "/campaigns"
+    """Path under which the API shows a campaign."""
+    preflight: Literal["auto", "required", "off"] = "auto"
+    """Ask for each campaign before sending; required: send nothing unless the API answers."""
+    extra_headers: dict[HeaderName, HeaderValue] = Field(default={}, repr=False)
+    """Headers that every request to the API carries besides ours."""
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
+    """Proxy for the API: its URL, or `environment` for HTTPS_PROXY and its like."""
+    ca_file: Path | None = None
+    """PEM file of certificates to trust instead of the system's."""
 
     # guards
     canary: int = Field(default=0, ge=0)
     """Send so many first, and go on only if all of them were created; 0 for none."""
     max_failures: Allowance = None
     """Stop after more failures than this: a number, or a share such as 5%."""
+    max_doubtful: int = Field(default=10, ge=1)
+    """Stop sending and look them up as soon as this many submissions of a run are doubtful."""
+    max_resends: int = Field(default=1, ge=0)
+    """How often a submission is sent again after proof that it did not arrive."""
     max_failures_in_a_row: int = Field(default=10, ge=1)
     """Stop after so many failures without a success between them."""
     contact_window_days: int = Field(default=0, ge=0, le=36_500)

@@ -149,10 +149,44 @@ FATAL: Final = frozenset(
 )
 """The codes that no setting makes less than an error."""
 
+_OWN_HEADERS: Final = frozenset(
+    {
+        *("x-api-key", "x-organization-id", "x-request-id", "host", "content-type"),
+        *("content-length", "transfer-encoding", "connection", "accept-encoding"),
+    }
+)
+
+
+def _header_name(value: str) -> str:
+    """The name of a header that is not one of ours."""
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
+        raise ValueError("is no name of a header")
+    if value.lower() in _OWN_HEADERS:
+        raise ValueError("is set by the importer itself")
+    return value
+
+
+def _header_value(value: str) -> str:
+    """A value that fits into a header."""
+    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
+        raise ValueError("must be text of ASCII letters without line breaks")
+    return value
+
+
+def _proxy(value: str) -> str:
+    """The URL of a proxy, or `environment`."""
+    if value == "environment" or re.fullmatch(r"https?://[^\s/]+/?", value):
+        return value
+    raise ValueError("must be a URL such as http://proxy.example.com:3128, or environment")
+
+
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 ApiPath = Annotated[str, AfterValidator(_api_path)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Id = Annotated[str, AfterValidator(_named)]
 TemplateName = Annotated[str, AfterValidator(_template_name)]
 Encoding = Annotated[str, AfterValidator(_encoding)]

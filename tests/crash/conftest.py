@@ -26,6 +26,7 @@ SETTINGS = {
     "IMPORTER_WAIT_BASE_S": "0.01",
     "IMPORTER_MAX_WAIT_S": "0.05",
     "IMPORTER_ATTEMPTS": "2",
+    "IMPORTER_PREFLIGHT": "off",
     "COLUMNS": "300",
 }
 

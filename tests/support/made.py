@@ -15,6 +15,23 @@ if TYPE_CHECKING:
 
 CREDENTIALS = Credentials(api_key=SecretStr("made-up-key"), organization_id="org-1")
 
+
+class PlainHashes:
+    """What stands for the keyed hashes of people: text that can be read."""
+
+    organization = "org-1"
+
+    def person(self, phone: str | None, email: str | None) -> str:
+        """As the ledger's identity."""
+        return f"hash of {phone or email}"
+
+    def email(self, address: str) -> str:
+        """As the ledger's identity."""
+        return f"e-mail hash of {address.lower()}"
+
+
+HASHES = PlainHashes()
+
 BODY: dict[str, Json] = {
     "phoneNumber": "+442079460018",
     "emailAddress": "ada@example.com",

@@ -111,6 +111,12 @@ DOUBTFUL: Final[dict[str, Behaviour]] = {
     "bytes that are no text": says("201 Created", b'{"id": "\xff\xfe"}'),
     "gzip that is none": says("201 Created", CREATED, "Content-Encoding: gzip"),
     "an encoding unknown to us": says("201 Created", CREATED, "Content-Encoding: br"),
+    "a 200 without an id": says("200 OK", b'{"ok": true}'),
+    "an empty object": says("200 OK", b"{}"),
+    "a 204": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "an empty 200": says("200 OK"),
+    "a 503 with a time": says("503 No", b"", "Retry-After: 3"),
+    "an id beside an error": says("200 OK", b'{"id": "c-1", "error": "no"}'),
     "an error in a 200": says("200 OK", b'{"error": "try later"}'),
     "only an early hint": sends(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
     "another protocol, politely": sends(
@@ -135,22 +141,21 @@ CLEAR: Final[dict[str, tuple[Behaviour, Verb]]] = {
         sends(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 201 Created\r\n\r\n" + CREATED),
         Verb.CREATED,
     ),
-    "a 200 without an id": (says("200 OK", b'{"ok": true}'), Verb.CREATED),
-    "an empty object": (says("200 OK", b"{}"), Verb.CREATED),
-    "a 204": (sends(b"HTTP/1.1 204 No Content\r\n\r\n"), Verb.CREATED),
-    "an empty 200": (says("200 OK"), Verb.CREATED),
     "a packed 200": (
         says("200 OK", gzip.compress(CREATED), "Content-Encoding: gzip"),
         Verb.CREATED,
     ),
     "a 400": (says("400 Bad Request", b'{"error": "no campaign"}'), Verb.REJECTED),
-    "a 404 of HTML": (says("404 Not Found", b"<html>"), Verb.REJECTED),
-    "a 409": (says("409 Conflict", b'{"error": "exists"}'), Verb.DUPLICATE),
-    "a 422 in words": (says("422 No", b'{"error": "It Already Exists."}'), Verb.DUPLICATE),
+    "a 404 of HTML": (says("404 Not Found", b"<html>"), Verb.STOP_CAMPAIGN),
+    "a 409 without proof": (says("409 Conflict", b'{"error": "exists"}'), Verb.REJECTED),
+    "a 409": (says("409 Conflict", b'{"conversationId": "c-1"}'), Verb.DUPLICATE),
+    "a 422 in words": (
+        says("422 No", b'{"error": "Conversation Already Exists."}'),
+        Verb.DUPLICATE,
+    ),
     "a 401": (says("401 Unauthorized"), Verb.STOP),
     "a 403": (says("403 Forbidden"), Verb.STOP),
     "a 429": (says("429 Too Many Requests", b"", "Retry-After: 3"), Verb.AGAIN),
-    "a 503 with a time": (says("503 No", b"", "Retry-After: 3"), Verb.AGAIN),
 }
 """Clear answers, and the first decision on each."""
 

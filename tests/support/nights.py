@@ -31,6 +31,7 @@ campaign: camp-42
 meeting: onsite-45
 participants: team
 rate_per_s: 500
+preflight: "off"
 settle_s: 0.1
 max_wait_s: 0.01
 wait_base_s: 0.01

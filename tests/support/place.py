@@ -72,6 +72,7 @@ def place(**choices: Any) -> Iterator[Place]:
             "templates": folder / "templates",
             "ledger": f"sqlite:///{folder / 'importer.db'}",
             "participants": "manager",
+            "preflight": "off",
         }
         yield Place(folder, Settings(**{**given, **choices}))
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from importer.model import MaybeSent, NotSent, Outcome, Response, State
-from importer.sending.circuit_breaker import Ending, FailureLimits
+from importer.sending.circuit_breaker import CircuitBreaker, Ending, FailureLimits
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
-from importer.sending.worker import submit
+from importer.sending.run_options import SilentObserver
+from importer.sending.worker import Road, TimeSource, submit
 from tests.support import made
 from tests.support.leaping import clock
 
@@ -29,7 +30,7 @@ LOST = MaybeSent("ReadTimeout")
 
 
 @dataclass
-class Road:
+class ScriptedEnds(SilentObserver):
     """Both ends of the road, the API and the ledger, and what came to them, in order.
 
     Attributes:
@@ -45,6 +46,9 @@ class Road:
     events: list[tuple[float, str, str]] = field(default_factory=list)
     settled: list[Settlement] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    of_another: frozenset[str] = frozenset()
     in_flight: int = 0
     most_in_flight: int = 0
     before_intent: Callable[[str], None] = lambda _: None
@@ -60,15 +64,25 @@ class Road:
         await asyncio.sleep(self.writes_s)
         self.note("intend", submission.key)
 
-    async def settle(self, settlement: Settlement) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
+        """As an observer."""
+        self.outcomes.append(outcome)
+
+    def on_stage(self, sentence: str) -> None:
+        """As an observer."""
+        self.stages.append(sentence)
+
+    async def settle(self, settlement: Settlement) -> State:
         """As the ledger's journal."""
         self.before_settling(settlement.key)
         await asyncio.sleep(self.writes_s)
         self.note("settle", settlement.key)
         self.settled.append(settlement)
+        return State.DOUBTFUL if settlement.key in self.of_another else settlement.state
 
-    async def create(self, submission: Submission) -> Response:
+    async def create(self, submission: Submission, request_id: str) -> Response:
         """As the client."""
+        self.request_ids.append(request_id)
         self.note("request", submission.key)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -100,31 +114,31 @@ def some(count: int) -> Iterator[Submission]:
 
 
 async def go(
-    road: Road,
+    road: ScriptedEnds,
     submissions: Iterable[Submission],
     *,
     rate: float = math.inf,
     policy: Policy | None = None,
     limits: FailureLimits | None = None,
+    breaker: CircuitBreaker | None = None,
     concurrency: int = 1,
     stop: asyncio.Event | None = None,
 ) -> Ending:
     """Send them down the road, without chance."""
-    return await submit(
-        submissions,
+    breaker = breaker or CircuitBreaker(limits or FailureLimits())
+    ends = Road(
         client=road,
         journal=road,
         limiter=RateLimiter(rate, now=clock),
         policy=policy or Policy(),
-        limits=limits or FailureLimits(),
+        breaker=breaker,
+        observer=road,
         concurrency=concurrency,
-        stop=stop or asyncio.Event(),
-        on_outcome=road.outcomes.append,
-        now=clock,
-        random=lambda: 1.0,
+        clock=TimeSource(now=clock, random=lambda: 1.0),
     )
+    return await submit(submissions, ends, stop or asyncio.Event())
 
 
-def clock_end(road: Road) -> float:
+def clock_end(road: ScriptedEnds) -> float:
     """When the last thing happened."""
     return road.events[-1][0]

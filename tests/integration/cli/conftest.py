@@ -40,6 +40,8 @@ def desk(starter: Desk) -> Desk:
 @pytest.fixture
 def near(desk: Desk, sandbox: Sandbox) -> Desk:
     """The desk, with settings that send to the sandbox, and quickly."""
-    text = f"{SETTINGS}base_url: {sandbox.base_url}\nrate_per_s: 500\nsettle_s: 0.1\n"
+    text = (
+        f"{SETTINGS}base_url: {sandbox.base_url}\nrate_per_s: 500\nsettle_s: 0.1\npreflight: off\n"
+    )
     desk.write("importer.yaml", text)
     return desk

@@ -13,13 +13,13 @@ from importer.model import Outcome, Response, State
 from importer.sending.circuit_breaker import Ending, FailureLimits, OutageDetector
 from tests.support import made
 from tests.support.leaping import clock, run
-from tests.support.road import CREATED, LOST, REFUSED, Happened, Road, go, some
+from tests.support.road import CREATED, LOST, REFUSED, Happened, ScriptedEnds, go, some
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
     """The one that met it is unsent, those under way are recorded, nothing else begins."""
-    road = Road({"key-1": [Response(status, error="bad key")]}, takes_s=1)
+    road = ScriptedEnds({"key-1": [Response(status, error="bad key")]}, takes_s=1)
     ending = run(go(road, some(50), concurrency=3))
     assert ending.exit_code is Exit.SETUP
     assert str(ending) == (
@@ -35,7 +35,7 @@ def test_a_refusal_stops_everything_but_what_is_under_way(status: int) -> None:
 
 def test_a_refusal_calls_off_what_is_only_intended() -> None:
     """An intent whose request has not left is taken back; it was no attempt at anybody."""
-    road = Road({"key-0": [Response(401)]}, takes_s=1, writes_s=0.4)
+    road = ScriptedEnds({"key-0": [Response(401)]}, takes_s=1, writes_s=0.4)
     run(go(road, some(9), rate=0.9, concurrency=3))
     assert road.keys("request") == ["key-0"]
     assert road.keys("intend") == ["key-0", "key-1"]
@@ -45,7 +45,9 @@ def test_a_refusal_calls_off_what_is_only_intended() -> None:
     assert [each.key for each in road.outcomes] == ["key-0"]
 
 
-def stopping(road: Road, at_s: float, count: int = 50, **how: float) -> tuple[Ending, float]:
+def stopping(
+    road: ScriptedEnds, at_s: float, count: int = 50, **how: float
+) -> tuple[Ending, float]:
     """Send with a stop after some seconds; the ending, and when it was all over."""
 
     async def main() -> tuple[Ending, float]:
@@ -60,7 +62,7 @@ def stopping(road: Road, at_s: float, count: int = 50, **how: float) -> tuple[En
 
 def test_a_stop_lets_what_is_under_way_finish() -> None:
     """It is answered, recorded and told; nothing else begins."""
-    road = Road(takes_s=10)
+    road = ScriptedEnds(takes_s=10)
     ending, over = stopping(road, at_s=13, concurrency=2)
     assert ending.exit_code is Exit.INTERRUPTED
     assert over == 20
@@ -70,7 +72,7 @@ def test_a_stop_lets_what_is_under_way_finish() -> None:
 
 def test_a_stop_ends_every_wait_at_once() -> None:
     """For a permit, for the end of a hold, for the next attempt."""
-    road = Road({"key-1": [Response(429, retry_after_s=60)]})
+    road = ScriptedEnds({"key-1": [Response(429, retry_after_s=60)]})
     _, over = stopping(road, at_s=5, rate=10, concurrency=4)
     assert over == 5
     assert road.states()["key-1"] is State.PLANNED
@@ -79,7 +81,7 @@ def test_a_stop_ends_every_wait_at_once() -> None:
 
 def test_an_attempt_that_is_called_off_has_no_status() -> None:
     """Not even that of the attempt before it."""
-    road = Road({"key-0": [Response(429, retry_after_s=1)], "key-1": [CREATED]}, takes_s=10)
+    road = ScriptedEnds({"key-0": [Response(429, retry_after_s=1)], "key-1": [CREATED]}, takes_s=10)
     stopping(road, at_s=15, count=2, rate=1, concurrency=1)
     again = [each for each in road.settled if each.key == "key-0"]
     assert [(each.code, each.status) for each in again] == [("http-429", 429), (NOT_LEFT, None)]
@@ -92,7 +94,7 @@ def test_a_stop_before_the_beginning_draws_nothing() -> None:
     async def main() -> Ending:
         stop = asyncio.Event()
         stop.set()
-        return await go(Road(), drawn, stop=stop)
+        return await go(ScriptedEnds(), drawn, stop=stop)
 
     assert run(main()).exit_code is Exit.INTERRUPTED
     assert len(list(drawn)) == 3
@@ -103,7 +105,7 @@ def test_a_stop_after_the_end_is_none() -> None:
 
     async def main() -> Ending:
         stop = asyncio.Event()
-        ending = await go(Road(), some(3), stop=stop)
+        ending = await go(ScriptedEnds(), some(3), stop=stop)
         stop.set()
         return ending
 
@@ -116,26 +118,26 @@ def test_a_stop_after_the_end_is_none() -> None:
 @pytest.mark.parametrize("failure", [Response(400), Response(500), LOST])
 def test_an_unbroken_row_of_failures_stops(failure: Happened) -> None:
     """Rejected, doubtful or unsent, it is the same."""
-    road = Road({f"key-{n}": [failure] for n in range(50)})
+    road = ScriptedEnds({f"key-{n}": [failure] for n in range(50)})
     ending = run(go(road, some(50), limits=FailureLimits(max_failures_in_a_row=4)))
     assert ending.exit_code is Exit.HELD
     assert str(ending).startswith("4 submissions in a row failed. The last: ")
     assert len(road.keys("request")) == 4
 
 
-@pytest.mark.parametrize("between", [CREATED, Response(409)])
+@pytest.mark.parametrize("between", [CREATED, Response(409, "c-9")])
 def test_a_good_end_breaks_the_row(between: Happened) -> None:
     """A duplicate is no failure either."""
-    road = Road({f"key-{n}": [between if n % 3 == 2 else Response(400)] for n in range(30)})
+    road = ScriptedEnds({f"key-{n}": [between if n % 3 == 2 else Response(400)] for n in range(30)})
     assert not run(go(road, some(30), limits=FailureLimits(max_failures_in_a_row=3)))
     assert len(road.outcomes) == 30
 
 
 def test_more_failures_than_allowed_stop() -> None:
     """As many as allowed do not."""
-    road = Road({f"key-{n}": [Response(400)] for n in (1, 4, 9, 16, 25)})
+    road = ScriptedEnds({f"key-{n}": [Response(400)] for n in (1, 4, 9, 16, 25)})
     assert not run(go(road, some(30), limits=FailureLimits(max_failures=5)))
-    road = Road({f"key-{n}": [Response(400)] for n in (1, 4, 9, 16, 25)})
+    road = ScriptedEnds({f"key-{n}": [Response(400)] for n in (1, 4, 9, 16, 25)})
     ending = run(go(road, some(30), limits=FailureLimits(max_failures=3)))
     assert ending.exit_code is Exit.HELD
     assert str(ending).startswith("4 submissions failed; max_failures allows 3. The last: ")
@@ -145,7 +147,7 @@ def test_more_failures_than_allowed_stop() -> None:
 def test_an_api_that_is_not_there_is_no_guard_but_a_fault_of_the_setup() -> None:
     """However few or many there were to send."""
     for count, sent in ((3, 3), (50, 4)):
-        road = Road({f"key-{n}": [REFUSED] for n in range(50)})
+        road = ScriptedEnds({f"key-{n}": [REFUSED] for n in range(50)})
         ending = run(go(road, some(count), limits=FailureLimits(max_failures_in_a_row=4)))
         assert ending.exit_code is Exit.SETUP
         assert str(ending).startswith("The API cannot be reached. The last: No connection")
@@ -154,17 +156,17 @@ def test_an_api_that_is_not_there_is_no_guard_but_a_fault_of_the_setup() -> None
 
 def test_an_api_that_goes_away_is_held() -> None:
     """It was there, and a row of failures is a row of failures."""
-    road = Road({f"key-{n}": [REFUSED if n % 2 else Response(500)] for n in range(2, 50)})
+    road = ScriptedEnds({f"key-{n}": [REFUSED if n % 2 else Response(500)] for n in range(2, 50)})
     ending = run(go(road, some(50), limits=FailureLimits(max_failures_in_a_row=4)))
     assert ending.exit_code is Exit.HELD
-    one_left = Road({"key-1": [REFUSED]})
+    one_left = ScriptedEnds({"key-1": [REFUSED]})
     assert not run(go(one_left, some(3)))
 
 
 def test_the_guards_are_those_of_the_settings() -> None:
     """A share is of all that the run means to send."""
     chosen = made.settings(max_failures="5%", max_failures_in_a_row=7)
-    assert FailureLimits.of(chosen, 340) == FailureLimits(max_failures=17, max_failures_in_a_row=7)
+    assert FailureLimits.of(chosen, 340) == FailureLimits(17, 7, 10)
 
 
 @pytest.mark.parametrize(

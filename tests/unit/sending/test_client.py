@@ -52,7 +52,7 @@ async def attempt(url: str, one: Submission | None = None, /, **chosen: object) 
     """What one request to a server comes to."""
     async with Client(settings(base_url=url, **chosen), CREDENTIALS) as client:
         try:
-            return await client.create(one or submission())
+            return await client.create(one or submission(), "r-1")
         except (NotSent, MaybeSent) as exc:
             return exc
 
@@ -161,7 +161,7 @@ def test_requests_at_once_do_not_wait_for_each_other() -> None:
 
         async with serving(answers_all_at_once) as seen:
             async with Client(settings(base_url=seen.url), CREDENTIALS) as client:
-                await asyncio.gather(*(client.create(submission(n)) for n in range(3)))
+                await asyncio.gather(*(client.create(submission(n), f"r-{n}") for n in range(3)))
             return seen
 
     assert asyncio.run(main()).connections == 3
@@ -224,7 +224,7 @@ def three(behaviour: Behaviour, rate_per_s: float) -> tuple[list[str | None], Se
         async with serving(behaviour) as seen:
             chosen = settings(base_url=seen.url, rate_per_s=rate_per_s)
             async with Client(chosen, CREDENTIALS) as client:
-                replies = [await client.create(submission(n)) for n in range(3)]
+                replies = [await client.create(submission(n), f"r-{n}") for n in range(3)]
             return [response.conversation_id for response in replies], seen
 
     return asyncio.run(main())
@@ -366,7 +366,7 @@ def test_each_exception_of_httpx_comes_out_as_it_is_listed(kind: type[Exception]
         transport = httpx.MockTransport(broken)
         async with Client(settings(), CREDENTIALS, transport=transport) as client:
             try:
-                return await client.create(submission())
+                return await client.create(submission(), "r-1")
             except (NotSent, MaybeSent) as ours:
                 return ours
 
@@ -413,6 +413,6 @@ def test_the_time_of_day_is_the_one_that_is_passed_in() -> None:
             now = datetime(2026, 11, 22, 10, tzinfo=UTC)
             chosen = settings(base_url=seen.url)
             async with Client(chosen, CREDENTIALS, now=lambda: now) as client:
-                return await client.create(submission())
+                return await client.create(submission(), "r-1")
 
     assert asyncio.run(main()).retry_after_s == 9

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sending.matching import CLOCK_SKEW, Doubt, Evidence, Match, match_conversation, shown
+from importer.sending.matching import (
+    CLOCK_SKEW,
+    Doubt,
+    Evidence,
+    Match,
+    match_conversation,
+    read_conversation,
+)
+from tests.support.made import HASHES
 
 if TYPE_CHECKING:
     from importer.model import Json
 
 SENT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 DOUBT = Doubt("key-1", "ext-1", "camp-42", "hash of +442079460018", SENT)
-
-
-def person(phone: str | None, email: str | None) -> str:
-    """What stands for a keyed hash."""
-    return f"hash of {phone or email}"
 
 
 def conversation(**values: Json) -> dict[str, Json]:
@@ -35,7 +39,7 @@ def conversation(**values: Json) -> dict[str, Json]:
 
 def seen_as(*conversations: dict[str, Json], doubts: tuple[Doubt, ...] = (DOUBT,)) -> Match:
     """What the list says of the first doubtful submission."""
-    evidence = Evidence(doubts, person)
+    evidence = Evidence(doubts, HASHES)
     evidence.note(conversations)
     if evidence.certain(doubts[0]):
         return Match.CERTAIN
@@ -59,9 +63,13 @@ WITHIN_SKEW = "2026-11-22T09:55:01Z"
         ({"campaignId": "camp-7", "externalCampaignId": "camp-42"}, Match.CERTAIN),
         ({"campaignId": "camp-7", "externalCampaignId": "REQ-7"}, Match.NO),
         ({"campaignId": "camp-7"}, Match.POSSIBLE),
-        ({"campaignId": "camp-7", "createdAt": EARLIER}, Match.NO),
+        ({"campaignId": "camp-7", "createdAt": EARLIER}, Match.POSSIBLE),
         ({"participantPhoneNumber": None}, Match.CERTAIN),
-        ({"participantPhoneNumber": "+12025550104"}, Match.CERTAIN),
+        ({"participantPhoneNumber": "+12025550104"}, Match.POSSIBLE),
+        ({"participantPhoneNumber": "+44 ••• 0018"}, Match.CERTAIN),
+        ({"organizationId": "org-1"}, Match.CERTAIN),
+        ({"organizationId": "org-2"}, Match.POSSIBLE),
+        ({"createdAt": "2026-11-22T05:00:01"}, Match.CERTAIN),
     ],
 )
 def test_the_external_id_decides(changed: dict[str, Json], expected: Match) -> None:
@@ -75,7 +83,10 @@ def test_the_external_id_decides(changed: dict[str, Json], expected: Match) -> N
         ({}, Match.CERTAIN),
         ({"participantPhoneNumber": "+44 20 7946-0018"}, Match.CERTAIN),
         ({"createdAt": WITHIN_SKEW}, Match.CERTAIN),
-        ({"createdAt": EARLIER}, Match.NO),
+        ({"participantPhoneNumber": "442079460018"}, Match.CERTAIN),
+        ({"participantPhoneNumber": "00442079460018"}, Match.CERTAIN),
+        ({"createdAt": EARLIER}, Match.POSSIBLE),
+        ({"createdAt": "2026-11-22T05:00:01"}, Match.POSSIBLE),
         ({"createdAt": None}, Match.POSSIBLE),
         ({"campaignId": None}, Match.POSSIBLE),
         ({"campaignId": "camp-7"}, Match.POSSIBLE),
@@ -123,7 +134,7 @@ def test_a_conversation_that_two_could_claim_is_certain_for_neither() -> None:
 
 def test_of_several_conversations_the_first_counts() -> None:
     """And all are known."""
-    evidence = Evidence([DOUBT], person)
+    evidence = Evidence([DOUBT], HASHES)
     evidence.note([conversation(id="late", createdAt="2026-11-22T11:00:00Z"), conversation()])
     assert [each.conversation_id for each in evidence.certain(DOUBT)] == ["c-1", "late"]
 
@@ -133,7 +144,7 @@ def test_the_order_and_cut_of_pages_does_not_matter() -> None:
     pages = [conversation(id="c-7", campaignId="camp-7"), conversation(), conversation(id="z")]
     results = set()
     for order in (pages, pages[::-1]):
-        evidence = Evidence([DOUBT], person)
+        evidence = Evidence([DOUBT], HASHES)
         for one in order:
             evidence.note([one])
         results.add(tuple(sorted(str(each.conversation_id) for each in evidence.certain(DOUBT))))
@@ -148,25 +159,54 @@ def test_a_conversation_that_shows_nobody_blinds_the_list(
     created_at: str | None, *, blind: bool
 ) -> None:
     """Nobody can tell whether it is the one, unless it is older."""
-    evidence = Evidence([DOUBT], person)
-    evidence.note([{"id": "c-9", "campaignId": "camp-42", "createdAt": created_at}])
-    assert evidence.blind_for(DOUBT) is blind
+    for phone in (None, "+44 •••• 0018", "020 7946 0018"):
+        evidence = Evidence([DOUBT], HASHES)
+        one = {"id": "c-9", "campaignId": "camp-42", "createdAt": created_at}
+        evidence.note([{**one, "participantPhoneNumber": phone}])
+        assert evidence.blind_for(DOUBT) is blind
+
+
+def test_a_conversation_of_another_submission_is_no_evidence() -> None:
+    """Two people under one candidate id: the first one's conversation proves nothing."""
+    evidence = Evidence([DOUBT], HASHES, owned={"c-1"})
+    evidence.note([conversation(participantPhoneNumber=None)])
+    assert not evidence.certain(DOUBT)
+    assert not evidence.possible(DOUBT)
+
+
+def test_an_e_mail_is_evidence_as_well() -> None:
+    """Of the row whose phone the list does not show; another's contradicts."""
+    doubt = replace(DOUBT, email="e-mail hash of ada@example.com")
+    one = {"externalId": None, "participantPhoneNumber": None}
+    own = conversation(**one, participantEmailAddress="Ada@Example.com")
+    assert seen_as(own, doubts=(doubt,)) is Match.CERTAIN
+    other = conversation(participantEmailAddress="bob@example.com")
+    assert seen_as(other, doubts=(doubt,)) is Match.POSSIBLE
+
+
+def test_the_clock_of_the_api_is_corrected() -> None:
+    """Ten minutes behind are no earlier time."""
+    evidence = Evidence([DOUBT], HASHES)
+    evidence.note([conversation(externalId=None, createdAt="2026-11-22T09:50:01Z")], skew_s=-600)
+    assert evidence.certain(DOUBT)
 
 
 def test_nothing_readable_is_kept_of_a_person() -> None:
     """Only hashes."""
-    seen = shown(conversation(participantEmailAddress="ada@example.com"), lambda *_: "hash")
-    assert "7946" not in repr(seen)
-    assert "ada" not in repr(seen)
+    seen = read_conversation(conversation(participantEmailAddress="ada@example.com"), HASHES)
+    assert seen.persons == {"hash of +442079460018", "hash of ada@example.com"}
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2))])
 def test_times_are_compared_across_zones(zone: timezone) -> None:
-    """A time without a zone is UTC."""
+    """A time without a zone may be of any."""
     at = (SENT - CLOCK_SKEW).astimezone(zone)
-    assert shown(conversation(createdAt=at.isoformat()), person).created_at == at
-    naive = shown(conversation(createdAt="2026-11-22T10:00:00"), person)
-    assert naive.created_at == SENT
+    created = read_conversation(conversation(createdAt=at.isoformat()), HASHES).created
+    assert created is not None
+    assert created.earliest == created.latest == at
+    naive = read_conversation(conversation(createdAt="2026-11-22T10:00:00"), HASHES).created
+    assert naive is not None
+    assert naive.latest - naive.earliest == timedelta(hours=26)
 
 
 def test_anything_can_stand_in_the_list() -> None:
@@ -174,6 +214,6 @@ def test_anything_can_stand_in_the_list() -> None:
     odd = conversation(
         id={}, externalId=[1], participantPhoneNumber={"a": 1}, campaignId=True, createdAt=1.5
     )
-    assert shown(odd, person).opaque
-    assert shown({}, person).opaque
-    assert match_conversation(DOUBT, shown({}, person), None) is Match.NO
+    assert read_conversation(odd, HASHES).opaque
+    assert read_conversation({}, HASHES).opaque
+    assert match_conversation(DOUBT, read_conversation({}, HASHES), None) is Match.NO

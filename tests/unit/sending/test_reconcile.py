@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from importer.ledger.records import ListLag, Witness
 from importer.model import MaybeSent, NotSent, Outcome, Response, State
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import (
@@ -16,6 +17,7 @@ from importer.sending.reconcile import (
     ConversationStatuses,
     Doubt,
     ListFindings,
+    Proof,
     look_up,
     read_statuses,
 )
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
     from importer.model import Json
 
+CAUGHT_UP = Proof(lag=ListLag(20, 0.0))
+"""The list was never behind, as often as it was looked at."""
+
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 Answer = Page | Response | NotSent | MaybeSent
 
@@ -35,11 +40,6 @@ Answer = Page | Response | NotSent | MaybeSent
 def now() -> datetime:
     """The time of day on the leaping clock."""
     return START + timedelta(seconds=clock())
-
-
-def person(phone: str | None, email: str | None) -> str:
-    """What stands for a keyed hash."""
-    return f"hash of {phone or email}"
 
 
 def doubt(number: int, age_s: float = 60.0) -> Doubt:
@@ -101,7 +101,7 @@ class Api:
 def judge(
     api: Api,
     *doubts: Doubt,
-    witnesses: Collection[str] = (),
+    proof: Proof = CAUGHT_UP,
     stop_at: float | None = None,
     rate: float = 1000,
     **chosen: object,
@@ -117,9 +117,9 @@ def judge(
             client=api,
             limiter=RateLimiter(rate, now=clock),
             settings=made.settings(**chosen),
-            person=person,
+            hashes=made.HASHES,
             now=now,
-            witnesses=witnesses,
+            proof=proof,
             stop=stop,
             random=lambda: 1.0,
         )
@@ -244,8 +244,9 @@ def test_a_429_on_the_list_holds_whoever_shares_the_pace() -> None:
             client=Api({"": [Response(429, retry_after_s=20)]}),
             limiter=limiter,
             settings=made.settings(attempts=1),
-            person=person,
+            hashes=made.HASHES,
             now=now,
+            proof=CAUGHT_UP,
         )
         return limiter.eta_s(1), limiter.rate
 
@@ -281,19 +282,85 @@ def test_a_list_that_is_too_long_proves_nothing() -> None:
     assert len(api.asked) == 7
 
 
-def test_a_list_without_a_known_conversation_proves_nothing() -> None:
-    """It may be another organization's, or behind."""
-    missing = judge(Api({"": [page(5)]}), doubt(1), witnesses=["c-5", "c-6"])
-    assert missing.outcomes[0].state is State.DOUBTFUL
-    assert "known to exist" in missing.outcomes[0].message
-    there = judge(Api({"": [page(5, 6)]}), doubt(1), witnesses=["c-5", "c-6"])
-    assert there.outcomes[0].state is State.PLANNED
+def witness(number: int, later_s: float) -> Witness:
+    """A conversation that we created so long after the doubtful requests, which left at START."""
+    return Witness(f"ext-{number}", f"c-{number}", START + timedelta(seconds=later_s))
+
+
+PLACE = ("camp-42", "auto-schedule")
+
+
+def judged(*known: Witness, shown: tuple[int, ...], place: tuple[str, str] = PLACE) -> Outcome:
+    """The verdict on a request that left at START, an hour later."""
+    late = replace(doubt(1), sent_at=START - timedelta(hours=1))
+    moved = [replace(each, sent_at=each.sent_at - timedelta(hours=1)) for each in known]
+    return judge(Api({"": [page(*shown)]}), late, proof=Proof({place: moved})).outcomes[0]
+
+
+def test_absence_needs_a_witness() -> None:
+    """A conversation of ours that is later than the request, of the same campaign and kind."""
+    assert judged(witness(6, 9), shown=(6,)).state is State.PLANNED
+    assert judged(shown=(6,)).state is State.DOUBTFUL
+    assert judged(witness(6, -9), shown=(6,)).state is State.DOUBTFUL
+    for other in (("camp-7", PLACE[1]), (PLACE[0], "campaign")):
+        assert judged(witness(6, 9), shown=(6,), place=other).state is State.DOUBTFUL
+
+
+def test_a_list_that_leaves_ours_out_proves_nothing() -> None:
+    """Whether they are older or younger than the one that it shows."""
+    assert "lacks 1 conversations" in judged(witness(6, 9), witness(7, 8), shown=(6,)).message
+    assert "lacks 1 conversations" in judged(witness(6, 9), witness(7, -8), shown=(6,)).message
+    assert judged(witness(6, 9), witness(7, -3700), shown=(6,)).state is State.PLANNED
+
+
+@pytest.mark.parametrize(
+    ("lag", "state"),
+    [
+        (ListLag(20, 5.9), State.PLANNED),
+        (ListLag(20, 6.1), State.DOUBTFUL),
+        (ListLag(19, 0.1), State.DOUBTFUL),
+    ],
+)
+def test_the_measured_lag_proves_as_well(lag: ListLag, state: State) -> None:
+    """Of twenty conversations at least, and ten times the longest of them has passed."""
+    result = judge(Api({"": [page(5)]}), doubt(1, age_s=60), proof=Proof(lag=lag))
+    assert result.outcomes[0].state is state
+
+
+def test_a_resend_is_not_for_ever() -> None:
+    """After max_resends a person decides."""
+    again = replace(doubt(1), resends=1)
+    assert "max_resends: 1" in judge(Api({"": [page(5)]}), again).outcomes[0].message
+    more = judge(Api({"": [page(5)]}), again, max_resends=2)
+    assert more.outcomes[0].state is State.PLANNED
+
+
+def test_a_list_that_says_more_follows_proves_nothing() -> None:
+    """Nor one that shows fewer conversations than it counts; what it shows is still found."""
+    for last in (
+        replace(page(5), incomplete="it says hasMore"),
+        replace(page(5), total=7),
+        replace(page(5), response=Response(200, refusal="error")),
+    ):
+        result = judge(Api({"": [last]}), doubt(1), doubt(5))
+        assert result.outcomes[0].state is State.DOUBTFUL
+        found = State.DOUBTFUL if last.response.refusal else State.CREATED
+        assert result.outcomes[1].state is found
+        assert result.reason
+
+
+def test_what_the_list_shows_is_told() -> None:
+    """The externalIds, for measuring its lag, and its clock."""
+    one = replace(page(1, 5), response=Response(200, skew_s=-90.0))
+    result = judge(Api({"": [one]}), doubt(1), doubt(2))
+    assert result.external_ids == {"ext-1", "ext-5"}
+    assert (result.skew_s, result.absent, result.settled) == (-90.0, 1, 2)
 
 
 def test_a_list_may_call_the_id_otherwise() -> None:
     """`conversationId` is as good."""
     one = {**conversation(1), "id": None, "conversationId": "c-1"}
-    result = judge(Api({"": [Page(Response(200), (one,))]}), doubt(1), doubt(2), witnesses=["c-1"])
+    result = judge(Api({"": [Page(Response(200), (one,))]}), doubt(1), doubt(2))
     assert [each.conversation_id for each in result.outcomes] == ["c-1", None]
     assert result.outcomes[1].state is State.PLANNED
 

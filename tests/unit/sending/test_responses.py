@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.model import Response
+from importer.sending.echo import text_at
 from importer.sending.responses import (
     ERROR_CHARS,
-    Answer,
+    Creation,
+    RawResponse,
     ResponseTooLarge,
-    parse_conversation,
     parse_creation,
     parse_page,
-    text_at,
+    parse_single,
     unpacked,
 )
 
@@ -28,15 +29,21 @@ AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 ID_PATHS = ("id", "data.id", "conversation.id", "conversationId")
 
 
-def answer(status: int, body: object = None, **headers: str) -> Answer:
+def answer(status: int, body: object = None, **headers: str) -> RawResponse:
     """An answer; a body that is no bytes is written as JSON, header names with `_` for `-`."""
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    return Answer(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, AT)
+    return RawResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, AT)
 
 
 def response(status: int, body: object = None, **headers: str) -> Response:
     """What the answer to a creation says."""
-    return parse_creation(answer(status, body, **headers), ID_PATHS)
+    return parse_creation(answer(status, body, **headers), asked())
+
+
+def asked(*values: str) -> Creation:
+    """A request with these values of a row."""
+    body = {f"value{number}": value for number, value in enumerate(values)}
+    return Creation(body, "org-1", AT, ID_PATHS)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_json_made_to_hurt_is_not_readable(body: bytes) -> None:
 
 def test_a_body_that_could_not_be_unpacked_is_not_readable() -> None:
     """The status counts all the same."""
-    assert parse_creation(Answer(200, {}, None, AT), ID_PATHS) == Response(200, readable=False)
+    assert parse_creation(RawResponse(200, {}, None, AT), asked()) == Response(200, readable=False)
 
 
 def test_a_packed_bomb_takes_no_memory() -> None:
@@ -127,8 +134,20 @@ def test_a_packed_bomb_takes_no_memory() -> None:
         ({"error": "no campaign"}, "no campaign"),
         ({"error": {"message": "no campaign"}}, "no campaign"),
         ({"message": "no campaign"}, "no campaign"),
-        ({"errors": [{"message": "one"}, "two", {"detail": "three"}, "four"]}, "one; two; three"),
+        (
+            {"errors": [{"message": "one"}, "two", {"detail": "three"}, "four"]},
+            "one; two; three; four",
+        ),
         ({"error": "", "message": "why"}, "why"),
+        (
+            {"message": ["firstName is too long", "phone is bad"]},
+            "firstName is too long; phone is bad",
+        ),
+        ({"errors": [{"field": "phone", "message": "is bad"}]}, "phone: is bad"),
+        ({"issues": [{"path": ["a", 0], "message": "is bad"}]}, "a.0: is bad"),
+        ({"errors": {"phone": ["is bad", "is long"]}}, "phone: is bad; phone: is long"),
+        ({"title": "Invalid", "detail": "See errors"}, "Invalid; See errors"),
+        ({"error": "bad", "message": "bad"}, "bad"),
         ({"error": 5}, ""),
         ({"error": "  two\r\n lines\t"}, "two lines"),
         ({"error": "red \x1b[31m, a zero \x00, half \ud800"}, "red [31m, a zero , half"),
@@ -160,7 +179,7 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
         "Adams of bob@example.org does not"
     )
     hidden = ("+442079460018", "ada@example.com", "Ada", "Lovelace", "")
-    error = parse_creation(answer(400, {"error": said}), ID_PATHS, hidden).error
+    error = parse_creation(answer(400, {"error": said}), asked(*hidden)).error
     for secret in ("ADA", "Lovelace", "7946", "ada@", "bob@", "example"):
         assert secret not in error
     assert "already exists" in error
@@ -169,7 +188,7 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
 
 def test_names_that_are_words_do_not_hide_a_duplicate() -> None:
     """Only the whole word is masked."""
-    error = parse_creation(answer(400, {"error": "already exists"}), ID_PATHS, ["Al", "Exi"]).error
+    error = parse_creation(answer(400, {"error": "already exists"}), asked("Al", "Exi")).error
     assert error == "already exists"
 
 
@@ -278,14 +297,14 @@ def test_half_a_page_is_none(body: object) -> None:
 )
 def test_one_conversation(body: object) -> None:
     """Bare or wrapped."""
-    page = parse_conversation(answer(200, body))
+    page = parse_single(answer(200, body), "conversation")
     assert [each["id"] for each in page.conversations] == ["a"]
 
 
 def test_an_error_about_one_conversation_is_no_conversation() -> None:
     """Nor is an unreadable one."""
-    assert parse_conversation(answer(404, {"error": "no such"})).conversations == ()
-    assert not parse_conversation(answer(200, b"<html>")).response.readable
+    assert parse_single(answer(404, {"error": "no such"}), "conversation").conversations == ()
+    assert not parse_single(answer(200, b"<html>"), "conversation").response.readable
 
 
 @pytest.mark.parametrize("path", ["a", "a.b", "", ".", "a..b", "a.b.c.d"])
@@ -318,10 +337,10 @@ JSON = st.recursive(
 )
 def test_no_answer_makes_it_fail(status: int, body: bytes, headers: dict[str, str]) -> None:
     """And what comes out is fit for a ledger: short, printable, finite."""
-    given_answer = Answer(status, headers, body, AT)
-    said = parse_creation(given_answer, ID_PATHS, ["Ada"])
+    given_answer = RawResponse(status, headers, body, AT)
+    said = parse_creation(given_answer, asked("Ada"))
     parse_page(given_answer)
-    parse_conversation(given_answer)
+    parse_single(given_answer, "conversation")
     assert len(said.error) <= ERROR_CHARS
     assert said.error.isprintable()
     for text in (said.error, said.conversation_id or ""):
@@ -329,3 +348,74 @@ def test_no_answer_makes_it_fail(status: int, body: bytes, headers: dict[str, st
     for number in (said.retry_after_s, said.reset_s):
         assert number is None or (math.isfinite(number) and number >= 0)
     assert said.remaining is None or said.remaining >= 0
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        ({"id": "c-1"}, ""),
+        ({"id": "c-1", "error": None, "errors": []}, ""),
+        ({"error": "no"}, "error"),
+        ({"data": {"errors": ["no"]}}, "errors"),
+        ({"success": False}, "success: false"),
+        ({"ok": "false"}, "ok: false"),
+        ({"success": []}, ""),
+        ({"status": "ERROR"}, "status: error"),
+        ({"status": "CREATED"}, ""),
+        ({"status": 400}, "status: 400"),
+        ({"statusCode": 422}, "statusCode: 422"),
+    ],
+)
+def test_a_success_that_says_no_is_noticed(body: object, refusal: str) -> None:
+    """However it says so; in an error nobody looks for it."""
+    assert response(200, body).refusal == refusal
+    assert response(400, body).refusal == ""
+
+
+def test_what_an_error_says_without_the_row() -> None:
+    """Neither values of the request, nor what is quoted: only the API's own words."""
+    request = Creation(
+        {"firstName": "Duplicate", "meetingConfiguration": {"title": "Archived campaign"}},
+        "org-1",
+        AT,
+        ID_PATHS,
+    )
+    said = {"error": "Duplicate: title Archived campaign of 'no such campaign' is BAD_REQUEST"}
+    assert parse_creation(answer(400, said), request).words == ": title of is bad request"
+
+
+@pytest.mark.parametrize(
+    ("body", "incomplete"),
+    [
+        ({"data": [], "nextToken": None}, ""),
+        ({"data": [], "nextToken": ""}, ""),
+        ({"data": [], "hasMore": False}, ""),
+        ({"data": []}, "it does not say where it ends"),
+        ({"data": [], "nextToken": None, "hasMore": True}, "it says hasMore"),
+        ({"data": [], "nextToken": None, "meta": {"truncated": True}}, "it says truncated"),
+        ({"data": [], "nextToken": None, "links": {"next": "/x"}}, "it says next"),
+        ({"data": [], "nextToken": "t", "hasMore": True}, ""),
+    ],
+)
+def test_a_page_says_whether_it_is_the_last(body: object, incomplete: str) -> None:
+    """Only an explicit end is one."""
+    assert parse_page(answer(200, body)).incomplete == incomplete
+
+
+def test_a_partial_answer_is_never_the_last_page() -> None:
+    """206 means that there is more, whatever the token says."""
+    page = parse_page(answer(206, {"data": [], "nextToken": None}))
+    assert page.incomplete == "it comes with HTTP 206"
+
+
+def test_a_total_is_read() -> None:
+    """It may say that conversations are missing."""
+    assert parse_page(answer(200, {"data": [], "nextToken": None, "total": 7})).total == 7
+    assert parse_page(answer(200, {"data": [], "nextToken": None})).total is None
+
+
+def test_request_ids_and_the_clock_are_read() -> None:
+    """The first of the headers that carry one; the skew against our clock."""
+    said = response(504, None, x_amzn_requestid="a-1", date="Sun, 22 Nov 2026 10:01:40 GMT")
+    assert (said.request_id, said.skew_s) == ("a-1", 100.0)
+    assert (response(504).request_id, response(504).skew_s) == ("", None)

@@ -23,10 +23,16 @@ def ruled(
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 207, 299])
-def test_a_2xx_is_created_even_without_an_id(status: int) -> None:
-    """Any 2xx counts, and it is never sent again."""
-    assert ruled(Response(status)) == Decision(Verb.CREATED)
+def test_a_2xx_with_an_id_is_created(status: int) -> None:
+    """Any 2xx counts; without an id only if the settings say so."""
     assert ruled(Response(status, conversation_id="c-1")) == Decision(Verb.CREATED)
+    doubtful = ruled(Response(status))
+    assert (doubtful.verb, doubtful.code) == (Verb.DOUBTFUL, "no-id")
+    assert "`created_without_id: true`" in doubtful.message
+    relaxed = Policy(created_without_id=True)
+    assert decide(Response(status), 1, 0, relaxed, lambda: 1) == Decision(Verb.CREATED)
+    refused = Response(status, refusal="errors")
+    assert decide(refused, 1, 0, relaxed, lambda: 1).verb is Verb.DOUBTFUL
 
 
 def test_an_unreadable_2xx_is_doubtful() -> None:
@@ -35,24 +41,83 @@ def test_an_unreadable_2xx_is_doubtful() -> None:
     assert (decision.verb, decision.code) == (Verb.DOUBTFUL, "http-200")
 
 
-def test_a_2xx_that_contradicts_itself_is_doubtful() -> None:
-    """An error without a conversation is no clear answer; with one, the conversation counts."""
-    assert ruled(Response(200, error="campaign is archived")).verb is Verb.DOUBTFUL
-    assert ruled(Response(200, "c-1", error="sent late")).verb is Verb.CREATED
+def test_a_2xx_that_says_no_or_shows_another_is_doubtful() -> None:
+    """An id does not help; a message says what the answer shows."""
+    refused = ruled(Response(200, "c-1", error="archived", refusal="error"))
+    assert (refused.verb, refused.code) == (Verb.DOUBTFUL, "refused-with-2xx")
+    assert refused.message.endswith("yet its answer says no (HTTP 200, error): archived.")
+    other = ruled(Response(200, "c-1", contradiction="phone, e-mail"))
+    assert (other.verb, other.code) == (Verb.DOUBTFUL, "another-conversation")
+    assert "(HTTP 200, phone, e-mail)" in other.message
 
 
-def test_409_is_duplicate() -> None:
-    """The API says that this person already has this conversation."""
-    decision = ruled(Response(409, error="exists"))
-    assert decision.verb is Verb.DUPLICATE
-    assert decision.message == "This person already has this conversation (HTTP 409): exists."
+def test_an_existing_conversation_of_this_person_is_a_duplicate() -> None:
+    """Only with its id."""
+    assert ruled(Response(200, "c-1", existing=True)).verb is Verb.DUPLICATE
+    assert ruled(Response(200, existing=True)).verb is Verb.DOUBTFUL
+
+
+def test_409_needs_evidence_to_be_a_duplicate() -> None:
+    """The conversation's id, or a whole phrase; else the row is rejected."""
+    proved = ruled(Response(409, "c-1", error="exists"))
+    assert proved.verb is Verb.DUPLICATE
+    assert proved.message == "This person already has this conversation (HTTP 409): exists."
+    assert ruled(Response(409, words="conversation already exists")).verb is Verb.DUPLICATE
+    assert ruled(Response(409, error="retry later", words="retry later")).verb is Verb.REJECTED
+    assert ruled(Response(409, "c-1", contradiction="phone")).verb is Verb.REJECTED
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-@pytest.mark.parametrize("text", ["Conversation ALREADY Exists", "duplicate participant"])
-def test_duplicate_texts_count_in_any_4xx_and_any_case(status: int, text: str) -> None:
-    """Nobody knows yet which status a duplicate answers."""
-    assert ruled(Response(status, error=text)).verb is Verb.DUPLICATE
+def test_duplicate_texts_count_in_any_4xx(status: int) -> None:
+    """Nobody knows yet which status a duplicate answers; a part of a phrase is not enough."""
+    policy = Policy(duplicate_texts=("Conversation already EXISTS",))
+    for words, verb in (
+        ("the conversation already exists.", Verb.DUPLICATE),
+        ("preconversation already existsing", Verb.REJECTED),
+        ("duplicate participant", Verb.REJECTED),
+    ):
+        assert decide(Response(status, words=words), 1, 0, policy, lambda: 1).verb is verb
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "campaign not found",
+        "the campaign is not active",
+        "campaign has been archived",
+        "campaign does not exist",
+        "no such campaign",
+        "could not find the campaign",
+        "campaign status is draft",
+        "campaign archived",
+        "wrong type of campaign",
+    ],
+)
+def test_what_is_wrong_with_a_campaign_stops_it(words: str) -> None:
+    """Each of its rows would be refused."""
+    assert ruled(Response(422, words=words)).verb is Verb.STOP_CAMPAIGN
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the meeting template of the campaign has no location",
+        "phone number not found",
+        "campaign requires a phone number",
+        "the participant is not active",
+    ],
+)
+def test_what_is_wrong_with_a_row_does_not(words: str) -> None:
+    """Although a campaign is named."""
+    assert ruled(Response(422, words=words)).verb is Verb.REJECTED
+    assert ruled(Response(404, words=words)).verb is Verb.REJECTED
+
+
+def test_a_404_that_says_nothing_is_not_about_the_row() -> None:
+    """Neither the path nor the campaign is of the row."""
+    for words in ("", "not found", "error: no such path", "cannot post /scheduling"):
+        verb = ruled(Response(404, words=words)).verb
+        assert verb is (Verb.REJECTED if "scheduling" in words else Verb.STOP_CAMPAIGN)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +126,7 @@ def test_duplicate_texts_count_in_any_4xx_and_any_case(status: int, text: str) -
 )
 def test_duplicate_texts_do_not_count_elsewhere(status: int, verb: Verb) -> None:
     """A text must not turn an unclear end, or a refusal of all of us, into a clear answer."""
-    assert ruled(Response(status, error="duplicate")).verb is verb
+    assert ruled(Response(status, words="conversation already exists")).verb is verb
 
 
 def test_the_settings_say_what_means_duplicate() -> None:
@@ -70,9 +135,9 @@ def test_the_settings_say_what_means_duplicate() -> None:
         Settings(duplicate_statuses=(403, 208), duplicate_texts=("vorhanden",), attempts=7)
     )
     assert policy.attempts == 7
-    assert decide(Response(403), 1, 0, policy, lambda: 1).verb is Verb.DUPLICATE
-    assert decide(Response(208), 1, 0, policy, lambda: 1).verb is Verb.DUPLICATE
-    assert decide(Response(400, error="Vorhanden!"), 1, 0, policy, lambda: 1).verb is Verb.DUPLICATE
+    assert decide(Response(403, "c-1"), 1, 0, policy, lambda: 1).verb is Verb.DUPLICATE
+    assert decide(Response(208, "c-1"), 1, 0, policy, lambda: 1).verb is Verb.DUPLICATE
+    assert decide(Response(400, words="vorhanden!"), 1, 0, policy, lambda: 1).verb is Verb.DUPLICATE
     assert decide(Response(409), 1, 0, policy, lambda: 1).verb is Verb.REJECTED
 
 
@@ -84,7 +149,7 @@ def test_a_refusal_of_our_credentials_stops_the_run(status: int) -> None:
     assert decision.message == f"The API refuses our credentials (HTTP {status}): bad key."
 
 
-@pytest.mark.parametrize("status", [400, 402, 404, 405, 410, 413, 415, 421, 422, 451])
+@pytest.mark.parametrize("status", [400, 402, 405, 409, 410, 413, 415, 421, 422, 451])
 def test_other_4xx_are_rejected(status: int) -> None:
     """A definite no: nobody was contacted."""
     assert ruled(Response(status)).verb is Verb.REJECTED
@@ -110,7 +175,7 @@ def test_whatever_else_is_doubtful(status: int) -> None:
 
 def test_429_waits_as_told_with_everybody() -> None:
     """Retry-After counts as it stands, up to the bound."""
-    assert ruled(Response(429, retry_after_s=9e9)) == Decision(
+    assert ruled(Response(429, retry_after_s=300)) == Decision(
         Verb.AGAIN,
         60.0,
         hold=True,
@@ -118,7 +183,18 @@ def test_429_waits_as_told_with_everybody() -> None:
         message="The API asks to go slower (HTTP 429).",
     )
     assert ruled(Response(429, retry_after_s=7)).wait_s == 7
-    assert ruled(Response(429, retry_after_s=math.inf)).wait_s == 60
+
+
+@pytest.mark.parametrize("asked", [301.0, 9e9, math.inf])
+def test_a_quota_that_comes_back_too_late_stops_the_run(asked: float) -> None:
+    """Nothing was sent, so nothing is lost; crawling would help nobody."""
+    for response in (
+        Response(429, retry_after_s=asked),
+        Response(429, remaining=0, reset_s=asked),
+    ):
+        decision = ruled(response)
+        assert (decision.verb, decision.code) == (Verb.STOP, "quota")
+        assert "importer resume" in decision.fix
 
 
 @pytest.mark.parametrize("told", [None, math.nan, -5.0, -math.inf, 0.0])
@@ -134,9 +210,12 @@ def test_429_without_retry_after_waits_for_the_end_of_the_window() -> None:
     assert ruled(Response(429, remaining=0, reset_s=math.nan)).wait_s == 0.5
 
 
-def test_503_is_tried_again_only_where_it_names_a_time() -> None:
-    """With Retry-After it was turned away; without, it may have been accepted."""
-    again = ruled(Response(503, retry_after_s=5))
+def test_503_is_tried_again_only_if_settings_say_so() -> None:
+    """It may have been accepted; everybody waits all the same."""
+    doubtful = ruled(Response(503, retry_after_s=5))
+    assert (doubtful.verb, doubtful.wait_s, doubtful.hold) == (Verb.DOUBTFUL, 5, True)
+    assert "`retry_503: true`" in doubtful.message
+    again = decide(Response(503, retry_after_s=5), 1, 0, Policy(retry_503=True), lambda: 1)
     assert (again.verb, again.wait_s, again.hold) == (Verb.AGAIN, 5, True)
     assert ruled(Response(503)).verb is Verb.DOUBTFUL
     assert ruled(Response(503, retry_after_s=math.nan)).verb is Verb.DOUBTFUL
@@ -161,7 +240,7 @@ def test_no_clear_answer_is_doubtful_whatever_the_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    "happened", [NotSent("ConnectError"), Response(429), Response(503, retry_after_s=1)]
+    "happened", [NotSent("ConnectError"), Response(429), Response(429, retry_after_s=1)]
 )
 def test_attempts_are_bounded(happened: Response | NotSent) -> None:
     """The last one ends as unsent, which is proved, with the reason."""
@@ -220,21 +299,39 @@ def test_only_what_surely_reached_nobody_goes_again(
     retry_after_s: float | None,
     attempt: int,
 ) -> None:
-    """429 and a 503 that names a time; whatever else an answer holds."""
+    """429, whatever else an answer holds."""
     response = Response(status, conversation_id, error, retry_after_s, readable)
     if ruled(response, attempt).verb in {Verb.AGAIN, Verb.UNSENT}:
-        assert status == 429 or (status == 503 and retry_after_s is not None)
+        assert status == 429
 
 
 def test_every_line_of_the_table_is_needed() -> None:
     """Each is the first to fit for some answer, and the last fits all."""
     answers = [
-        Response(status, error=error, readable=readable, retry_after_s=after)
-        for status in range(100, 600)
-        for error in ("", "duplicate")
+        Response(
+            status,
+            conversation_id=shown,
+            words=words,
+            readable=readable,
+            retry_after_s=after,
+            refusal=refusal,
+            contradiction=contradiction,
+            existing=existing,
+        )
+        for status in (102, 200, 302, 400, 401, 404, 408, 409, 422, 429, 500, 503)
+        for shown in (None, "c-1")
+        for words in ("", "conversation already exists", "campaign not found")
         for readable in (True, False)
-        for after in (None, 1.0)
+        for after in (None, 1.0, 9e9)
+        for refusal in ("", "errors")
+        for contradiction in ("", "phone")
+        for existing in (True, False)
     ]
-    decided_by = {next(rule.when for rule in TABLE if rule.fits(each, P)) for each in answers}
+    policies = (P, Policy(created_without_id=True, retry_503=True))
+    decided_by = {
+        next(rule.when for rule in TABLE if rule.fits(each, policy))
+        for each in answers
+        for policy in policies
+    }
     assert decided_by == {rule.when for rule in TABLE}
     assert all(TABLE[-1].fits(each, P) for each in answers)

@@ -16,7 +16,7 @@ from importer.model import MaybeSent, NotSent, Outcome, Response, State
 from importer.sending.retry import Policy
 from tests.support import made
 from tests.support.leaping import run
-from tests.support.road import CREATED, LOST, REFUSED, Happened, Road, clock_end, go, some
+from tests.support.road import CREATED, LOST, REFUSED, Happened, ScriptedEnds, clock_end, go, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def test_each_goes_the_whole_road_in_order() -> None:
     """Intent, request, answer, record; then it is told."""
-    road = Road()
+    road = ScriptedEnds()
     ending = run(go(road, some(2)))
     assert not ending
     for key in ("key-0", "key-1"):
@@ -41,7 +41,7 @@ def test_each_goes_the_whole_road_in_order() -> None:
 
 def test_what_is_written_is_how_the_attempt_ended() -> None:
     """Status, id, reason and how long it took."""
-    road = Road({"key-0": [Response(400, error="no such campaign")]}, takes_s=1.5)
+    road = ScriptedEnds({"key-0": [Response(400, error="no such campaign")]}, takes_s=1.5)
     run(go(road, some(1)))
     (settled,) = road.settled
     assert settled.state is State.REJECTED
@@ -53,7 +53,8 @@ def test_what_is_written_is_how_the_attempt_ended() -> None:
     ("happened", "state"),
     [
         (CREATED, State.CREATED),
-        (Response(409), State.DUPLICATE),
+        (Response(409, "c-9"), State.DUPLICATE),
+        (Response(409), State.REJECTED),
         (Response(422), State.REJECTED),
         (Response(500), State.DOUBTFUL),
         (LOST, State.DOUBTFUL),
@@ -61,7 +62,7 @@ def test_what_is_written_is_how_the_attempt_ended() -> None:
 )
 def test_a_settled_end_is_never_repeated(happened: Happened, state: State) -> None:
     """Above all a doubtful one."""
-    road = Road({"key-0": [happened, CREATED]})
+    road = ScriptedEnds({"key-0": [happened, CREATED]})
     run(go(road, some(1)))
     assert road.keys("request") == ["key-0"]
     assert [each.state for each in road.outcomes] == [state]
@@ -69,7 +70,7 @@ def test_a_settled_end_is_never_repeated(happened: Happened, state: State) -> No
 
 def test_what_surely_reached_nobody_goes_again_after_a_wait() -> None:
     """Planned again in the ledger before it waits, a new intent before it goes."""
-    road = Road({"key-0": [REFUSED, Response(429, retry_after_s=7), CREATED]})
+    road = ScriptedEnds({"key-0": [REFUSED, Response(429, retry_after_s=7), CREATED]})
     run(go(road, some(1), rate=1000))
     assert [each.state for each in road.settled] == [State.PLANNED, State.PLANNED, State.CREATED]
     assert road.times("settle") == pytest.approx([0, 0.5, 7.5], abs=0.01)
@@ -80,7 +81,7 @@ def test_what_surely_reached_nobody_goes_again_after_a_wait() -> None:
 
 def test_the_status_of_an_attempt_is_its_own() -> None:
     """An attempt without an answer does not keep that of the one before."""
-    road = Road({"key-0": [Response(429), LOST]})
+    road = ScriptedEnds({"key-0": [Response(429), LOST]})
     run(go(road, some(1)))
     assert [each.status for each in road.settled] == [429, None]
     assert road.outcomes[0].status is None
@@ -88,7 +89,7 @@ def test_the_status_of_an_attempt_is_its_own() -> None:
 
 def test_attempts_are_bounded_and_then_it_is_unsent() -> None:
     """It proved that nothing was sent."""
-    road = Road({"key-0": [REFUSED]})
+    road = ScriptedEnds({"key-0": [REFUSED]})
     run(go(road, some(1), policy=Policy(attempts=3)))
     assert len(road.keys("request")) == 3
     (outcome,) = road.outcomes
@@ -98,7 +99,7 @@ def test_attempts_are_bounded_and_then_it_is_unsent() -> None:
 
 def test_total_time_is_bounded() -> None:
     """The clock of a submission begins with its first attempt, not in the queue before it."""
-    road = Road({"key-0": [REFUSED], "key-1": [REFUSED]})
+    road = ScriptedEnds({"key-0": [REFUSED], "key-1": [REFUSED]})
     policy = Policy(attempts=1000, total_s=100, wait_base_s=40, max_wait_s=40)
     run(go(road, some(2), policy=policy))
     assert len(road.keys("request")) == 6
@@ -107,7 +108,7 @@ def test_total_time_is_bounded() -> None:
 
 def test_every_attempt_takes_a_permit() -> None:
     """Also those that go again: never two within an interval."""
-    road = Road({f"key-{n}": [REFUSED, REFUSED, CREATED] for n in range(5)})
+    road = ScriptedEnds({f"key-{n}": [REFUSED, REFUSED, CREATED] for n in range(5)})
     run(go(road, some(5), rate=2, concurrency=4, policy=Policy(wait_base_s=0.01)))
     times = road.times("request")
     assert len(times) == 15
@@ -116,7 +117,7 @@ def test_every_attempt_takes_a_permit() -> None:
 
 def test_retry_after_holds_everybody() -> None:
     """Nobody asks anything until it is over, and then more slowly."""
-    road = Road({"key-3": [Response(429, retry_after_s=30), CREATED]})
+    road = ScriptedEnds({"key-3": [Response(429, retry_after_s=30), CREATED]})
     run(go(road, some(40), rate=10, concurrency=4))
     times = road.times("request")
     assert len(times) == 41
@@ -128,7 +129,7 @@ def test_retry_after_holds_everybody() -> None:
 
 def test_a_hold_also_holds_who_has_a_permit_in_hand() -> None:
     """It waits for a free lane, and gets one just because of the 429."""
-    road = Road({"key-0": [Response(429, retry_after_s=30), CREATED]}, takes_s=5)
+    road = ScriptedEnds({"key-0": [Response(429, retry_after_s=30), CREATED]}, takes_s=5)
     run(go(road, some(3), rate=10, concurrency=1))
     assert road.times("intend")[1] < 5
     assert min(at for at in road.times("request") if at > 0) == pytest.approx(35)
@@ -137,14 +138,14 @@ def test_a_hold_also_holds_who_has_a_permit_in_hand() -> None:
 
 def test_a_servers_quota_is_respected() -> None:
     """Two left for ten seconds: five between them."""
-    road = Road({"key-0": [Response(201, "c", remaining=2, reset_s=10.0)]})
+    road = ScriptedEnds({"key-0": [Response(201, "c", remaining=2, reset_s=10.0)]})
     run(go(road, some(3), rate=10))
     assert road.times("request") == pytest.approx([0, 0.1, 5.1], abs=0.02)
 
 
 def test_no_more_than_concurrency_are_under_way() -> None:
     """And as many, when there is work."""
-    road = Road(takes_s=1)
+    road = ScriptedEnds(takes_s=1)
     run(go(road, some(20), concurrency=5))
     assert road.most_in_flight == 5
     assert clock_end(road) == pytest.approx(4)
@@ -152,7 +153,7 @@ def test_no_more_than_concurrency_are_under_way() -> None:
 
 def test_a_slow_ledger_does_not_slow_the_rate() -> None:
     """Intents are written while others are under way; 98 % of the rate is used."""
-    road = Road(takes_s=0.1, writes_s=0.03)
+    road = ScriptedEnds(takes_s=0.1, writes_s=0.03)
     run(go(road, some(1000), rate=50, concurrency=8))
     assert clock_end(road) < 1000 / 50 / 0.98 + 0.2
     assert road.most_in_flight <= 8
@@ -160,7 +161,7 @@ def test_a_slow_ledger_does_not_slow_the_rate() -> None:
 
 def test_without_a_rate_no_lane_stands_empty() -> None:
     """The ledger takes five times as long as the API, and costs nothing."""
-    road = Road(takes_s=0.01, writes_s=0.05)
+    road = ScriptedEnds(takes_s=0.01, writes_s=0.05)
     run(go(road, some(1000), concurrency=4))
     assert road.most_in_flight == 4
     assert clock_end(road) < 1000 * 0.01 / 4 * 1.3
@@ -168,7 +169,7 @@ def test_without_a_rate_no_lane_stands_empty() -> None:
 
 def test_a_slow_api_gets_no_burst() -> None:
     """Who waits for a free lane holds at most one permit in hand."""
-    road = Road(takes_s=2)
+    road = ScriptedEnds(takes_s=2)
     run(go(road, some(40), rate=5, concurrency=4))
     times = road.times("request")
     assert max(sum(start <= t < start + 1 for t in times) for start in times) <= 5
@@ -176,7 +177,7 @@ def test_a_slow_api_gets_no_burst() -> None:
 
 def test_submissions_are_drawn_as_they_are_sent() -> None:
     """Never many more in hand than are under way, however long the list."""
-    road = Road(takes_s=1)
+    road = ScriptedEnds(takes_s=1)
     ahead = []
 
     def drawing() -> Iterator[Submission]:
@@ -201,7 +202,7 @@ def boom_at(key: str) -> Callable[[str], None]:
 
 def test_a_ledger_that_refuses_an_intent_stops_everything_safely() -> None:
     """The refused one is not sent; what is under way is recorded; then the error is raised."""
-    road = Road(takes_s=1, before_intent=boom_at("key-4"))
+    road = ScriptedEnds(takes_s=1, before_intent=boom_at("key-4"))
     with pytest.raises(LedgerError, match="disk is full"):
         run(go(road, some(50), rate=10, concurrency=30))
     sent = [f"key-{n}" for n in range(4)]
@@ -212,7 +213,7 @@ def test_a_ledger_that_refuses_an_intent_stops_everything_safely() -> None:
 
 def test_an_end_that_cannot_be_recorded_is_not_told() -> None:
     """What the ledger does not know is never reported; the others are."""
-    road = Road(takes_s=1, before_settling=boom_at("key-1"))
+    road = ScriptedEnds(takes_s=1, before_settling=boom_at("key-1"))
     with pytest.raises(LedgerError):
         run(go(road, some(50), concurrency=3))
     assert {each.key for each in road.outcomes} == set(road.keys("request")) - {"key-1"}
@@ -226,7 +227,7 @@ def test_a_submission_that_cannot_be_made_stops_everything_safely() -> None:
         yield from some(9)
         raise ZeroDivisionError
 
-    road = Road(takes_s=1)
+    road = ScriptedEnds(takes_s=1)
     with pytest.raises(ZeroDivisionError):
         run(go(road, drawing(), rate=10, concurrency=2))
     assert len(road.outcomes) == len(road.keys("request")) > 0
@@ -234,7 +235,7 @@ def test_a_submission_that_cannot_be_made_stops_everything_safely() -> None:
 
 def test_a_cancelled_run_leaves_what_is_under_way_open() -> None:
     """Its intent stands without an end, so that it is doubtful; nothing is made up about it."""
-    road = Road(takes_s=100)
+    road = ScriptedEnds(takes_s=100)
 
     async def main() -> None:
         task = asyncio.create_task(go(road, some(9), concurrency=2))
@@ -292,7 +293,9 @@ def test_whatever_happens_nobody_is_asked_twice_and_nothing_is_lost(
     rate: float,
 ) -> None:
     """Each request has its intent; none follows one that may have arrived; all is recorded."""
-    road = Road({f"key-{n}": list(script) for n, script in enumerate(scripts)}, takes_s, writes_s)
+    road = ScriptedEnds(
+        {f"key-{n}": list(script) for n, script in enumerate(scripts)}, takes_s, writes_s
+    )
 
     async def main() -> Ending:
         stop = asyncio.Event()

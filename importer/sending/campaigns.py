@@ -1,0 +1,173 @@
+"""Ask for each campaign before anything is sent: does it exist, is it live, can it reach people?
+
+Every field of `GET /campaigns/{id}` is only inferred. An answer that is not understood means that
+the API does not answer the question, never that the campaign is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Protocol
+
+from importer.errors import SettingsError
+from importer.model import MaybeSent, NotSent
+from importer.sending.echo import first_text, text_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from importer.model import Json
+    from importer.sending.rate_limiter import RateLimiter
+    from importer.sending.responses import Page
+    from importer.settings import Settings
+
+
+_NOT_LIVE: Final = frozenset(
+    {
+        "DRAFT",
+        "ARCHIVED",
+        "PAUSED",
+        "STOPPED",
+        "INACTIVE",
+        "CLOSED",
+        "COMPLETED",
+        "ENDED",
+        "DELETED",
+    }
+)
+_OTHER_TYPES: Final = frozenset(
+    {"APPLICANT_OUTREACH", "NEW_CANDIDATE_OUTREACH", "ENGAGEMENT_OUTREACH"}
+)
+_SCHEDULES: Final = "CALENDAR_MEETING_INTEGRATION"
+_ATTEMPTS: Final = 2
+_MANY: Final = 50
+
+
+class CampaignSource(Protocol):
+    """What asking needs of the client."""
+
+    async def campaign(self, campaign_id: str) -> Page:
+        """One campaign; raises NotSent or MaybeSent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRows:
+    """The rows of a plan that go to a campaign.
+
+    Attributes:
+        campaign: campaignId.
+        rows: how many.
+        phones: how many of them have a phone.
+        emails: how many of them have an e-mail.
+    """
+
+    campaign: str
+    rows: int
+    phones: int
+    emails: int
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignVerdict:
+    """What the API says about a campaign.
+
+    Attributes:
+        refused: why nothing can be sent to it; empty if that is not known.
+        unknown: why the API does not answer; empty if it does.
+        note: what a person should know although rows are sent; empty if there is nothing.
+    """
+
+    refused: str = ""
+    unknown: str = ""
+    note: str = ""
+
+
+async def check_campaigns(
+    wanted: Iterable[CampaignRows],
+    *,
+    client: CampaignSource,
+    limiter: RateLimiter,
+    settings: Settings,
+) -> dict[str, CampaignVerdict]:
+    """Ask for each campaign; after the first that the API does not answer, for no other.
+
+    Raises:
+        SettingsError: the API does not answer, and `preflight: required` demands that.
+    """
+    found: dict[str, CampaignVerdict] = {}
+    for rows in wanted:
+        verdict = await _ask(rows, client, limiter, settings)
+        found[rows.campaign] = verdict
+        if verdict.unknown:
+            if settings.preflight == "required":
+                raise SettingsError(
+                    f"The API does not say whether campaign {rows.campaign} can be sent to "
+                    f"({verdict.unknown}), so nothing is sent.",
+                    "Set `preflight: auto` to send without that answer.",
+                )
+            break
+        if len(found) >= _MANY:
+            break
+    return found
+
+
+async def _ask(
+    rows: CampaignRows, client: CampaignSource, limiter: RateLimiter, settings: Settings
+) -> CampaignVerdict:
+    said = ""
+    for _ in range(_ATTEMPTS):
+        await limiter.acquire()
+        try:
+            page = await client.campaign(rows.campaign)
+        except (NotSent, MaybeSent) as exc:
+            said = str(exc)
+            continue
+        response = page.response
+        if response.status == HTTPStatus.NOT_FOUND and "campaign" in response.error.casefold():
+            return CampaignVerdict(refused="The API does not know it.")
+        if page.conversations and response.readable:
+            return judge_campaign(page.conversations[0], rows, settings.conversation)
+        return CampaignVerdict(unknown=f"HTTP {response.status}")
+    return CampaignVerdict(unknown=said)
+
+
+def judge_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) -> CampaignVerdict:
+    """What the fields of a campaign mean for its rows; pure.
+
+    Args:
+        fields: as the API shows them.
+        rows: that are to go to it.
+        kind: setting `conversation`.
+    """
+    status = first_text(fields, ("campaignStatus", "status"))
+    channel = text_at(fields, "channel")
+    if status is None and channel is None:
+        return CampaignVerdict(unknown="an answer of another shape")
+    if (status or "").upper() in _NOT_LIVE:
+        return CampaignVerdict(refused=f"It is {(status or '').upper()}, not live.")
+    type_ = (text_at(fields, "campaignType") or "").upper()
+    closing = (text_at(fields, "closingMethod") or "").upper()
+    if kind == "auto-schedule" and type_ in _OTHER_TYPES and closing != _SCHEDULES:
+        return CampaignVerdict(
+            refused=f"It is of type {type_}, and auto-schedule conversations need SCHEDULING."
+        )
+    return _judge_channel((channel or "").upper(), fields, rows)
+
+
+def _judge_channel(channel: str, fields: Mapping[str, Json], rows: CampaignRows) -> CampaignVerdict:
+    reachable, needs = rows.rows, ""
+    if channel == "EMAIL":
+        reachable, needs = rows.emails, "an e-mail"
+    elif channel in {"SMS", "WHATSAPP"} and fields.get("emailChannelFallbackEnabled") is False:
+        reachable, needs = rows.phones, "a phone"
+    if reachable == 0 and rows.rows:
+        return CampaignVerdict(refused=f"It writes by {channel}, and no row has {needs}.")
+    if reachable < rows.rows:
+        missing = rows.rows - reachable
+        return CampaignVerdict(
+            note=f"Campaign {rows.campaign} writes by {channel}, and {missing} of {rows.rows} rows "
+            f"lack {needs}."
+        )
+    return CampaignVerdict()

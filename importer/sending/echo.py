@@ -1,0 +1,218 @@
+"""Read what the API shows of a conversation, leniently: its phone, e-mail, times and campaign.
+
+What cannot be read for certain (a masked phone, a time without a zone) is never taken as proof of
+anything; it only leaves open whose conversation it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from importer.model import Json
+
+ID_CHARS: Final = 200
+"""Longest id, phone or address that is read."""
+
+PHONES: Final = ("participantPhoneNumber", "phoneNumber", "phone")
+EMAILS: Final = ("participantEmailAddress", "emailAddress", "email")
+_CONTAINERS: Final = ("data", "conversation", "result")
+_SEPARATORS: Final = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u200e\u200f\u202a-\u202e]")
+_EASTMOST, _WESTMOST = timedelta(hours=14), timedelta(hours=12)
+_EPOCH_S, _EPOCH_MS, _EPOCH_END = 1e9, 1e12, 1e14
+_MIN_DIGITS, _MAX_DIGITS, _TAIL = 7, 15, 7
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """When something happened, if the zone of the clock may be unknown: between two moments."""
+
+    earliest: datetime
+    latest: datetime
+
+    def moved(self, seconds: float) -> Period:
+        """The period on a clock that is `seconds` behind."""
+        shift = timedelta(seconds=seconds)
+        return Period(self.earliest - shift, self.latest - shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone as the API shows it.
+
+    Attributes:
+        number: E.164 if it is written with `+` or `00`, or else the digits alone.
+        international: it is written with `+` or `00`, so it is known which number it is.
+    """
+
+    number: str
+    international: bool
+
+    def could_be(self, e164: str) -> bool:
+        """Whether it may be this number, however it is written."""
+        if self.international:
+            return self.number == e164
+        return self.number[-_TAIL:] == e164[-_TAIL:]
+
+
+def printable(text: str) -> str:
+    """Text on one line, without control characters, escapes or halves of characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def text_at(value: Mapping[str, Json], path: str) -> str | None:
+    """The text or whole number at a dotted path, as printable text; None if there is none."""
+    here: Json = value
+    for step in path.split("."):
+        here = here.get(step) if isinstance(here, dict) else None
+    if isinstance(here, bool) or not isinstance(here, str | int):
+        return None
+    text = printable(str(here))
+    return text if 0 < len(text) <= ID_CHARS else None
+
+
+def first_text(value: Mapping[str, Json], names: tuple[str, ...]) -> str | None:
+    """The first text among some keys; None if there is none."""
+    return next(filter(None, (text_at(value, name) for name in names)), None)
+
+
+def objects_in(answer: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    """An answer, and the objects in it that may be the conversation."""
+    yield answer
+    for name in _CONTAINERS:
+        inner = answer.get(name)
+        if isinstance(inner, dict):
+            yield inner
+
+
+def read_phone(text: str | None) -> Phone | None:
+    """A phone; None if it is masked, too short, or not a phone at all."""
+    if text is None:
+        return None
+    bare = _SEPARATORS.sub("", text)
+    international = bare.startswith(("+", "00"))
+    digits = bare.removeprefix("+").removeprefix("00") if international else bare
+    if not re.fullmatch(rf"[0-9]{{{_MIN_DIGITS},{_MAX_DIGITS}}}", digits, re.ASCII):
+        return None
+    return Phone(f"+{digits}" if international else digits, international)
+
+
+def read_email(text: str | None) -> str | None:
+    """An e-mail address in lower case; None if it is masked or not one."""
+    if text is None or not re.fullmatch(r"[^\s@*\u2022]+@[^\s@*\u2022]+\.[^\s@*\u2022]+", text):
+        return None
+    return text.lower()
+
+
+def read_time(text: str | None) -> Period | None:
+    """When: an ISO 8601 time, or seconds or milliseconds since 1970; None for anything else.
+
+    A time without a zone may be of any zone on earth.
+    """
+    if text is None:
+        return None
+    try:
+        if text.isascii() and text.isdigit():
+            number = float(text)
+            if not _EPOCH_S <= number <= _EPOCH_END:
+                return None
+            when = datetime.fromtimestamp(number / 1000 if number >= _EPOCH_MS else number, UTC)
+        else:
+            when = datetime.fromisoformat(text)
+        if when.tzinfo is not None:
+            return Period(when.astimezone(UTC), when.astimezone(UTC))
+        utc = when.replace(tzinfo=UTC)
+        return Period(utc - _EASTMOST, utc + _WESTMOST)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What an answer shows of the conversation that a request asked for.
+
+    Attributes:
+        contradiction: the fields in which it is another conversation than the one asked for;
+            empty if there are none. Names only, no values.
+        existing: it is this person's, and was created before the request left.
+    """
+
+    contradiction: str = ""
+    existing: bool = False
+
+
+def compare_echo(
+    answer: Mapping[str, Json],
+    body: Mapping[str, Json],
+    organization: str,
+    sent_at: datetime,
+) -> Echo:
+    """Compare an answer of success with the request that it answers.
+
+    Args:
+        answer: the JSON object of the answer.
+        body: of the request.
+        organization: id that the request was sent for.
+        sent_at: the latest time, on the API's clock, at which the request had surely not left.
+    """
+    contradicted: list[str] = []
+    same_person = older = False
+    for shown in objects_in(answer):
+        created = read_time(text_at(shown, "createdAt"))
+        older = older or (created is not None and created.latest < sent_at)
+        same, others = _compare_person(shown, body)
+        same_person = same_person or same
+        contradicted += others
+        contradicted += _differing(shown, body, organization)
+    external = "externalId" in contradicted
+    if older and same_person and external:
+        contradicted.remove("externalId")  # this person's, asked for by somebody else before us
+        external = "externalId" in contradicted
+    if older and not same_person and not contradicted:
+        return Echo("createdAt")
+    names = ", ".join(dict.fromkeys(contradicted))
+    return Echo(names, existing=older and same_person and not names)
+
+
+def _compare_person(shown: Mapping[str, Json], body: Mapping[str, Json]) -> tuple[bool, list[str]]:
+    """Whether a conversation is of the person of a body, and which fields say it is not."""
+    same, others = False, list[str]()
+    phone, email = read_phone(first_text(shown, PHONES)), read_email(first_text(shown, EMAILS))
+    own_phone, own_email = body.get("phoneNumber"), body.get("emailAddress")
+    if phone is not None and isinstance(own_phone, str):
+        if phone.could_be(own_phone):
+            same = True
+        else:
+            others.append("phone")
+    if email is not None and isinstance(own_email, str):
+        if email == own_email.lower():
+            same = True
+        else:
+            others.append("e-mail")
+    return same, others
+
+
+def _differing(shown: Mapping[str, Json], body: Mapping[str, Json], organization: str) -> list[str]:
+    """The ids in which a conversation differs from the one that a body asks for."""
+    wanted = {
+        "externalId": body.get("externalId"),
+        "campaignId": body.get("campaignId"),
+        "externalCampaignId": body.get("externalCampaignId"),
+        "organizationId": organization,
+    }
+    found = []
+    for name, own in wanted.items():
+        theirs = text_at(shown, name)
+        if theirs is not None and isinstance(own, str) and not same_id(theirs, own):
+            found.append(name)
+    return found
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether two ids are the same but for case and surrounding blanks."""
+    return printable(one).casefold() == printable(other).casefold()

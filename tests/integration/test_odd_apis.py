@@ -1,0 +1,495 @@
+"""However the API behaves: nobody is contacted twice, and nobody is lost in silence.
+
+Each case is an API on a real socket that does one thing another way than ours is thought to.
+After two runs of the same file nobody may have been contacted twice; and whoever was not contacted
+must be rejected with a reason, unsent, or openly doubtful, with an exit code that says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from importer.deliver import deliver, reconcile, resume
+from importer.errors import Exit
+from importer.ledger import Ledger
+from importer.model import State
+from importer.planning.history import looking
+from importer.sending.run_options import RunOptions, SilentObserver
+from tests.support.made import CREDENTIALS
+from tests.support.odd_api import CUT, Body, OddApi, Reply, accepts, answer, serving_odd
+from tests.support.place import GOOD, Place, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from importer.model import RunReport
+
+OPTIONS = RunOptions("a test", CREDENTIALS)
+
+
+def rows(count: int, **values: str) -> list[dict[str, str]]:
+    """Rows of different people."""
+    return [
+        {**GOOD, "phone_number": f"+1 202 555 0{n:03}", **values} for n in range(100, 100 + count)
+    ]
+
+
+@pytest.fixture(name="open_place")
+def _open_place() -> Iterator[Callable[[OddApi], Place]]:
+    """Makes a folder whose settings send to an API, and leave it little time."""
+    places: list[Any] = []
+
+    def open_place(api: OddApi, **choices: object) -> Place:
+        quick = {
+            "preflight": "auto",
+            "rate_per_s": 1_000,
+            "settle_s": 0.05,
+            "wait_base_s": 0.01,
+            "max_wait_s": 0.05,
+        }
+        opened = place(base_url=api.url, attempts=2, read_timeout_s=5, **{**quick, **choices})
+        places.append(opened)
+        return opened.__enter__()
+
+    yield open_place
+    for each in places:
+        each.__exit__(None, None, None)
+
+
+@dataclass
+class Listener(SilentObserver):
+    """Keeps what it hears."""
+
+    stages: list[str] = field(default_factory=list)
+
+    def on_stage(self, sentence: str) -> None:
+        """Keep it."""
+        self.stages.append(sentence)
+
+
+def beside(desk: Place) -> Place:
+    """The desk with another folder for its lists, so that earlier runs keep theirs."""
+    folder = desk.folder / "more"
+    folder.mkdir(exist_ok=True)
+    return Place(folder, desk.settings)
+
+
+def run_again(desk: Place, people: list[dict[str, str]], **choices: object) -> RunReport:
+    """Plan with what the ledger knows, and send."""
+    settings = desk.settings.model_copy(update=choices)
+    with looking(settings) as look:
+        plan = look.applied_to(desk.plan(people), settings)
+    return deliver(plan, settings, OPTIONS)
+
+
+def first_fails(reply: Reply, *, accepted: bool = True) -> Callable[[OddApi, Body], Reply]:
+    """The first request of all ends so; the others are accepted."""
+
+    def on_create(api: OddApi, body: Body) -> Reply:
+        if len(api.bodies) == 1:
+            if accepted:
+                api.accept(body)
+            return reply
+        return accepts(api, body)
+
+    return on_create
+
+
+def always(reply: Reply, *, accepted: bool) -> Callable[[OddApi, Body], Reply]:
+    """Every request ends so."""
+
+    def on_create(api: OddApi, body: Body) -> Reply:
+        if accepted:
+            api.accept(body)
+        return reply
+
+    return on_create
+
+
+def hides(*names: str) -> Callable[[OddApi, Body], Body]:
+    """Shows conversations without these fields."""
+    return lambda _, each: {name: value for name, value in each.items() if name not in names}
+
+
+def changes(**how: Callable[[Any], Any]) -> Callable[[OddApi, Body], Body]:
+    """Shows fields otherwise."""
+    return lambda _, each: {k: how[k](v) if k in how else v for k, v in each.items()}
+
+
+def local_time(text: str) -> str:
+    """A time of a zone that it does not name."""
+    return (datetime.fromisoformat(text) - timedelta(hours=5)).replace(tzinfo=None).isoformat()
+
+
+EMPTY = answer(200, {"data": [], "nextToken": None})
+TITLE = "the title 'Interview for Chef' must not be repeated, it is a duplicate"
+
+LOST_ANSWERS: dict[str, OddApi] = {
+    "504 to every POST, and an empty list": OddApi(
+        always(answer(504), accepted=True), on_list=lambda _: EMPTY
+    ),
+    "one lost, and an empty list": OddApi(first_fails(CUT), on_list=lambda _: EMPTY),
+    "one lost, and a list with an error": OddApi(
+        first_fails(CUT),
+        on_list=lambda _: answer(200, {"data": [], "error": "x", "nextToken": None}),
+    ),
+    "one lost, and a list with hasMore": OddApi(
+        first_fails(CUT),
+        on_list=lambda _: answer(200, {"data": [], "hasMore": True, "nextToken": None}),
+    ),
+    "one lost, and a list with 206": OddApi(
+        first_fails(CUT), on_list=lambda _: answer(206, {"data": [], "nextToken": None})
+    ),
+    "one lost, and a list without an end": OddApi(
+        first_fails(CUT), on_list=lambda _: answer(200, {"data": []})
+    ),
+    "one lost, and a list that leaves it out": OddApi(
+        first_fails(CUT),
+        on_list=lambda api: answer(200, {"data": api.conversations[3:], "nextToken": None}),
+    ),
+    "one lost, and phones without plus": OddApi(
+        first_fails(CUT), hides("externalId"), lambda api: api.whole_list()
+    ),
+    "one lost, and masked phones": OddApi(
+        first_fails(CUT),
+        lambda _, each: {**each, "externalId": None, "participantPhoneNumber": "+1 ••• 00"},
+    ),
+    "one lost, no externalId, bare phones": OddApi(
+        first_fails(CUT),
+        lambda _, each: {
+            **each,
+            "externalId": None,
+            "participantPhoneNumber": str(each["participantPhoneNumber"])[1:],
+        },
+    ),
+    "one lost, and local times": OddApi(
+        first_fails(CUT), changes(createdAt=local_time, externalId=lambda _: None)
+    ),
+    "one lost, and our clock is ten minutes ahead": OddApi(
+        first_fails(CUT), hides("externalId"), ahead=-timedelta(minutes=10)
+    ),
+    "one lost, our clock ahead, and no Date": OddApi(
+        first_fails(CUT), hides("externalId"), ahead=-timedelta(minutes=10), shows_date=False
+    ),
+    "503 with Retry-After to one": OddApi(first_fails(answer(503, {}, retry_after="0"))),
+}
+
+
+@pytest.mark.parametrize("name", LOST_ANSWERS)
+def test_a_lost_answer_contacts_nobody_twice(open_place: Callable[..., Place], name: str) -> None:
+    """Nor does a second run; who is not known to be there is doubtful, and the code says so."""
+    template = LOST_ANSWERS[name]
+    api = OddApi(
+        template.on_create,
+        template.show,
+        template.on_list,
+        ahead=template.ahead,
+        shows_date=template.shows_date,
+    )
+    with serving_odd(api):
+        desk = open_place(api)
+        report = run_again(desk, rows(8))
+        again = resume(report.run, desk.settings, OPTIONS)
+        run_again(desk, rows(8))
+    assert max(Counter(api.contacted).values()) == 1
+    known = again.states.get(State.CREATED, 0) + again.states.get(State.DOUBTFUL, 0)
+    assert known == 8
+    if again.states.get(State.DOUBTFUL):
+        assert Exit.DOUBTFUL in {report.exit_code, again.exit_code}
+
+
+def test_an_honest_list_with_a_witness_settles_absence(open_place: Callable[..., Place]) -> None:
+    """What never arrived goes again, once, and everybody is contacted exactly once."""
+    api = OddApi(first_fails(CUT, accepted=False))
+    with serving_odd(api):
+        report = run_again(open_place(api), rows(5))
+    assert report.states == {State.CREATED: 5}
+    assert sorted(Counter(api.contacted).values()) == [1] * 5
+    assert report.exit_code == Exit.OK
+
+
+def test_the_last_row_waits_for_a_witness(open_place: Callable[..., Place]) -> None:
+    """Without a later conversation it stays doubtful; a later run brings one, and it goes again."""
+
+    def last_is_cut(api: OddApi, body: Body) -> Reply:
+        return CUT if len(api.bodies) == 3 else accepts(api, body)
+
+    api = OddApi(last_is_cut)
+    with serving_odd(api):
+        desk = open_place(api, concurrency=1)
+        report = run_again(desk, rows(3))
+        assert report.states == {State.CREATED: 2, State.DOUBTFUL: 1}
+        assert report.exit_code == Exit.DOUBTFUL
+        run_again(beside(desk), rows(4)[3:])
+        settled = resume(report.run, desk.settings, OPTIONS)
+    assert settled.states == {State.CREATED: 3}
+    assert sorted(Counter(api.contacted).values()) == [1] * 4
+
+
+def test_an_absent_row_goes_again_only_so_often(open_place: Callable[..., Place]) -> None:
+    """After that a person decides."""
+
+    def eats_one(api: OddApi, body: Body) -> Reply:
+        return CUT if body["phoneNumber"].endswith("100") else accepts(api, body)
+
+    api = OddApi(eats_one)
+    with serving_odd(api):
+        desk = open_place(api, concurrency=1)
+        report = run_again(desk, rows(3))
+        run_again(beside(desk), rows(5)[3:])
+        resume(report.run, desk.settings, OPTIONS)
+        run_again(beside(desk), rows(7)[5:])
+        settled = reconcile(report.run, desk.settings, OPTIONS)
+    eaten = [body for body in api.bodies if body["phoneNumber"].endswith("100")]
+    assert len(eaten) == 2
+    assert "max_resends: 1" in settled.findings.outcomes[0].message
+
+
+def test_many_doubts_stop_a_run(open_place: Callable[..., Place]) -> None:
+    """It looks them up, and if nothing can be settled it ends with 5 and says what to do."""
+    api = OddApi(always(answer(504), accepted=True), on_list=lambda _: EMPTY)
+    with serving_odd(api):
+        report = run_again(open_place(api, concurrency=1), rows(40))
+    assert len(api.bodies) == 10
+    assert report.exit_code == Exit.DOUBTFUL
+    assert "importer resolve" in report.stopped
+    assert report.states == {State.DOUBTFUL: 10, State.PLANNED: 30}
+
+
+def test_a_run_goes_on_once_doubts_are_settled(open_place: Callable[..., Place]) -> None:
+    """504 to everybody, but the list is honest: all are created, each contacted once."""
+    api = OddApi(always(answer(504), accepted=True))
+    with serving_odd(api):
+        report = run_again(open_place(api, concurrency=1), rows(25))
+    assert report.states == {State.CREATED: 25}
+    assert sorted(Counter(api.contacted).values()) == [1] * 25
+    assert api.asked >= 3
+
+
+UNBELIEVABLE: dict[str, Reply] = {
+    "success is false": answer(200, {"success": False}),
+    "ok is false": answer(200, {"ok": False, "id": "c-1"}),
+    "errors": answer(200, {"errors": [{"message": "no"}]}),
+    "status error": answer(200, {"status": "error"}),
+    "an id and an error": answer(201, {"id": "c-1", "error": "campaign closed"}),
+    "an empty 200": answer(200),
+    "204": answer(204),
+    "202": answer(202),
+    "somebody else's phone": answer(200, {"id": "c-9", "participantPhoneNumber": "+442079460018"}),
+    "another externalId": answer(200, {"id": "c-9", "externalId": "ext-of-another"}),
+    "another organization": answer(200, {"id": "c-9", "organizationId": "other"}),
+    "an old one of nobody": answer(200, {"id": "c-9", "createdAt": "2026-01-01T00:00:00Z"}),
+}
+
+
+@pytest.mark.parametrize("name", UNBELIEVABLE)
+def test_a_success_without_proof_is_doubtful(open_place: Callable[..., Place], name: str) -> None:
+    """It fails the canary: of 200 rows three are sent."""
+    api = OddApi(always(UNBELIEVABLE[name], accepted=False), on_list=lambda _: EMPTY)
+    with serving_odd(api):
+        desk = open_place(api, canary=3, concurrency=1)
+        report = run_again(desk, rows(200))
+    assert len(api.bodies) == 3
+    assert report.states == {State.DOUBTFUL: 3, State.PLANNED: 197}
+    assert report.exit_code in {Exit.HELD, Exit.DOUBTFUL}
+    assert report.stopped
+
+
+def test_one_id_for_every_row(open_place: Callable[..., Place]) -> None:
+    """One conversation belongs to one submission."""
+
+    def same_id(api: OddApi, body: Body) -> Reply:
+        return answer(201, {**api.accept(body), "id": "c-1"})
+
+    api = OddApi(same_id, hides("externalId"), lambda _: EMPTY)
+    with serving_odd(api):
+        report = run_again(open_place(api, concurrency=1), rows(6))
+    assert report.states == {State.CREATED: 1, State.DOUBTFUL: 5}
+    assert report.exit_code == Exit.DOUBTFUL
+
+
+def test_an_api_without_ids_needs_a_setting(open_place: Callable[..., Place]) -> None:
+    """The doubt names it, and with it the rows are created."""
+    api = OddApi(always(answer(204), accepted=True), on_list=lambda _: EMPTY)
+    with serving_odd(api):
+        desk = open_place(api, canary=1)
+        assert "created_without_id" in run_again(desk, rows(2)).stopped
+        report = run_again(desk, rows(9)[2:], created_without_id=True)
+    assert report.states == {State.CREATED: 7}
+
+
+def test_an_existing_conversation_is_a_duplicate(open_place: Callable[..., Place]) -> None:
+    """It is this person's and older than our request, on the API's own clock."""
+
+    def existing(_: OddApi, body: Body) -> Reply:
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        return answer(
+            200,
+            {
+                "id": f"c-{body['phoneNumber']}",
+                "participantPhoneNumber": body["phoneNumber"],
+                "createdAt": yesterday.isoformat(),
+            },
+        )
+
+    api = OddApi(existing)
+    with serving_odd(api):
+        report = run_again(open_place(api), rows(3))
+    assert report.states == {State.DUPLICATE: 3}
+
+
+NO_DUPLICATES: dict[str, Reply] = {
+    "a campaign's title": answer(400, {"error": "meeting of campaign 'Duplicate of Sales' is bad"}),
+    "a title of ours that is repeated": answer(422, {"error": TITLE}),
+    "409 retry later": answer(409, {"error": "retry later"}),
+    "a word": answer(422, {"error": "duplicate key in the JSON"}),
+}
+
+
+@pytest.mark.parametrize("name", NO_DUPLICATES)
+def test_a_word_is_no_duplicate(open_place: Callable[..., Place], name: str) -> None:
+    """The row is rejected, counts for the guards, and the exit code says so."""
+    api = OddApi(always(NO_DUPLICATES[name], accepted=False))
+    with serving_odd(api):
+        report = run_again(open_place(api, concurrency=1), rows(30))
+    assert report.states == {State.REJECTED: 10, State.PLANNED: 20}
+    assert report.exit_code == Exit.HELD
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(409, {"error": "exists", "conversationId": "c-7"}),
+        answer(422, {"error": "Conversation already exists for this candidate"}),
+    ],
+)
+def test_a_proved_duplicate(open_place: Callable[..., Place], reply: Reply) -> None:
+    """By its id, or by a whole phrase."""
+    api = OddApi(always(reply, accepted=False))
+    with serving_odd(api):
+        report = run_again(open_place(api), rows(3))
+    assert report.states == {State.DUPLICATE: 3}
+    assert report.exit_code == Exit.OK
+
+
+CAMPAIGN_REFUSALS: dict[str, Reply] = {
+    "not found": answer(404, {"error": "Campaign not found"}),
+    "not active": answer(400, {"error": "campaign is not active"}),
+    "archived": answer(422, {"message": ["The campaign has been archived."]}),
+    "a code": answer(409, {"code": "CAMPAIGN_ARCHIVED"}),
+    "no words at all": answer(404),
+}
+
+
+@pytest.mark.parametrize("name", CAMPAIGN_REFUSALS)
+def test_a_campaign_that_is_refused(open_place: Callable[..., Place], name: str) -> None:
+    """Its rows are left and need no flag; those of another campaign go on."""
+    reply: list[Reply] = [CAMPAIGN_REFUSALS[name]]
+
+    def one_is_closed(api: OddApi, body: Body) -> Reply:
+        return reply[0] if reply and body["campaignId"] == "closed" else accepts(api, body)
+
+    api = OddApi(one_is_closed)
+    people = [*rows(20, campaign="closed"), *rows(5, campaign="open")]
+    with serving_odd(api):
+        desk = open_place(api, concurrency=1)
+        report = run_again(desk, people)
+        assert report.states == {State.UNSENT: 20, State.CREATED: 5}
+        assert len([body for body in api.bodies if body["campaignId"] == "closed"]) <= 2
+        assert report.exit_code == Exit.SETUP
+        assert "Campaign closed" in report.stopped
+        reply.clear()
+        mended = resume(report.run, desk.settings, OPTIONS)
+    assert mended.states == {State.CREATED: 25}
+    assert mended.exit_code == Exit.OK
+
+
+def test_a_draft_is_found_before_the_first_post(open_place: Callable[..., Place]) -> None:
+    """`GET /campaigns/{id}` says so; nothing is sent to it."""
+    api = OddApi(
+        accepts,
+        on_campaign=lambda _, name: answer(
+            200, {"id": name, "campaignStatus": "DRAFT" if name == "c-draft" else "LIVE"}
+        ),
+    )
+    people = [*rows(3, campaign="c-draft"), *rows(3, campaign="c-live")]
+    with serving_odd(api):
+        desk = open_place(api)
+        report = run_again(desk, people)
+        assert {body["campaignId"] for body in api.bodies} == {"c-live"}
+        assert report.states == {State.UNSENT: 3, State.CREATED: 3}
+        off = run_again(desk, people, preflight="off")
+    assert off.states == {State.CREATED: 3}
+
+
+def test_an_api_that_does_not_answer_the_question(open_place: Callable[..., Place]) -> None:
+    """`auto` says so and goes on; `required` refuses."""
+    api = OddApi(accepts)
+    listener = Listener()
+    with serving_odd(api):
+        desk = open_place(api)
+        with pytest.raises(Exception, match="preflight: auto"):
+            run_again(desk, rows(2), preflight="required")
+        assert not api.bodies
+        plan = desk.plan(rows(2))
+        deliver(plan, desk.settings, OPTIONS, listener)
+    assert any("does not say whether campaign" in stage for stage in listener.stages)
+    assert len(api.bodies) == 2
+
+
+def test_two_people_under_one_external_id(open_place: Callable[..., Place]) -> None:
+    """The conversation of the first is no proof for the second."""
+
+    def second_is_cut(api: OddApi, body: Body) -> Reply:
+        return CUT if len(api.bodies) == 2 else accepts(api, {**body, "externalId": "one-for-all"})
+
+    api = OddApi(second_is_cut, hides("participantPhoneNumber", "externalId"))
+    with serving_odd(api):
+        report = run_again(open_place(api, concurrency=1), rows(4))
+    assert report.states.get(State.DOUBTFUL) == 1
+    assert report.exit_code == Exit.DOUBTFUL
+
+
+def test_a_quota_that_will_not_come_back_today(open_place: Callable[..., Place]) -> None:
+    """The run ends instead of crawling; nothing is lost."""
+    api = OddApi(always(answer(429, {}, retry_after="40000"), accepted=False))
+    with serving_odd(api):
+        report = run_again(open_place(api, concurrency=1), rows(30))
+    assert len(api.bodies) == 1
+    assert report.exit_code == Exit.SETUP
+    assert "quota" in report.stopped
+
+
+def test_request_ids_are_kept_for_doubtful_rows(open_place: Callable[..., Place]) -> None:
+    """The API's own, else ours, which every request carries."""
+
+    def gone(api: OddApi, body: Body) -> Reply:
+        del body
+        return answer(504, None, x_amzn_requestid="amzn-7") if len(api.bodies) == 1 else CUT
+
+    api = OddApi(gone, on_list=lambda _: EMPTY)
+    with serving_odd(api):
+        desk = open_place(api, concurrency=1, extra_headers={"x-tenant": "t-1"})
+        run_again(desk, rows(2))
+        with Ledger.open(desk.settings.ledger, create=False) as ledger:
+            ids = {each.request_id for each in ledger.doubts.list()}
+    posted = [each for each in api.headers if "content-length" in each]
+    assert len({each["x-request-id"] for each in api.headers}) == len(api.headers)
+    assert all(each["x-tenant"] == "t-1" for each in api.headers)
+    assert ids == {"amzn-7", posted[1]["x-request-id"]}
+
+
+def test_a_skewed_clock_is_told(open_place: Callable[..., Place]) -> None:
+    """More than a minute is worth a word; conversations are still believed."""
+    api = OddApi(accepts, ahead=-timedelta(minutes=10))
+    listener = Listener()
+    with serving_odd(api):
+        desk = open_place(api)
+        report = deliver(desk.plan(rows(2)), desk.settings, OPTIONS, listener)
+    assert report.states == {State.CREATED: 2}
+    assert any("behind this machine" in stage for stage in listener.stages)
