@@ -1,4 +1,4 @@
-"""The phones of made-up people: valid to libphonenumber, and kept by regulators for nobody.
+"""Phone numbers for made-up people: valid to libphonenumber, reserved by regulators for fiction.
 
 Ofcom's drama numbers, ARCEP's, the Bundesnetzagentur's, ACMA's, and 555-01xx of the North American
 plan: about 73,000 numbers in all.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text, for lists that read better as one."""
+    """Split a text into words, for lists that read better as text."""
     return tuple(text.split())
 
 
@@ -50,7 +50,7 @@ MOBILE: Final[dict[str, tuple[str, ...]]] = {
     "DE": ("171 39200 xx", "172 992 5904", "172 996 8532", "172 997 3185", "174 909 1317"),
     "AU": ("491 570 006", "491 570 110", *(f"491 570 {last}" for last in (156, 157, 158, 159))),
 }
-"""The same for numbers that may be mobile ones."""
+"""Country -> ranges of numbers that may be mobile."""
 
 CALLING: Final = {"GB": "44", "FR": "33", "DE": "49", "US": "1", "AU": "61"}
 TRUNK: Final = {"GB": "0", "FR": "0", "DE": "0", "US": "", "AU": "0"}

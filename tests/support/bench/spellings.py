@@ -1,4 +1,4 @@
-"""Phone numbers in the spellings of people: examples of every country, and others by chance."""
+"""Phone numbers as people spell them: examples of every country, and random ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _example_numbers(regions: tuple[str, ...]) -> tuple[PhoneNumber, ...]:
 
 
 def _every_example_number(regions: tuple[str, ...]) -> Iterator[PhoneNumber]:
-    """Those of every type of every country, and of what belongs to none."""
+    """Examples of every type and country, and of numbers without a country."""
     for region in regions:
         for kind in PhoneNumberType.values():
             if (number := phonenumbers.example_number_for_type(region, kind)) is not None:
@@ -87,7 +87,7 @@ def _forms(number: PhoneNumber) -> Iterator[str]:
 
 @cache
 def _dialled(code: str) -> tuple[str, str]:
-    """The digits for a long-distance call and for one abroad, as far as there are such."""
+    """The trunk prefix and the international prefix of a calling code."""
     region = phonenumbers.region_code_for_country_code(int(code))
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
     abroad = (metadata and metadata.international_prefix) or "00"
@@ -96,7 +96,7 @@ def _dialled(code: str) -> tuple[str, str]:
 
 @cache
 def _carriers(code: str) -> tuple[str, ...]:
-    """Digits that may choose a carrier there: the beginnings in the metadata's own pattern."""
+    """Digits that may choose a carrier, from the pattern in the metadata."""
     region = phonenumbers.region_code_for_country_code(int(code))
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
     prefix = (metadata and metadata.national_prefix_for_parsing) or ""
@@ -106,11 +106,11 @@ def _carriers(code: str) -> tuple[str, ...]:
     return tuple(sorted({part for part in digits.split() if len(part) <= 5}))[:12]
 
 
-# ---- inputs by chance ------------------------------------------------------------------------
+# ---- random inputs ---------------------------------------------------------------------------
 
 
 def random_inputs(seed: int, count: int, regions: tuple[str, ...] = REGIONS) -> Iterator[Cell]:
-    """Cells by chance that are nearly valid, some in broken spellings."""
+    """Random cells that are nearly valid, some in broken spellings."""
     random, examples_of = Random(seed), _example_numbers(regions)
     numbers = [phonenumbers.national_significant_number(number) for number in examples_of]
     codes = [str(number.country_code) for number in examples_of]
@@ -127,14 +127,14 @@ def random_inputs(seed: int, count: int, regions: tuple[str, ...] = REGIONS) -> 
 
 
 def _changed(national: str, random: Random) -> str:
-    """The number with other digits behind its beginning, and now and then another length."""
+    """The number with other digits after its beginning, and sometimes another length."""
     kept = random.randrange(len(national) + 1)
     size = len(national) + random.choice((0, 0, 0, 0, 0, 0, -1, 1, -2, 2, -3, 3, 6))
     return national[:kept] + "".join(random.choices("0123456789", k=max(0, size - kept)))
 
 
 def _written(digits: str, random: Random) -> str:
-    """The digits with some punctuation, and seldom something that does not belong there."""
+    """The digits with some punctuation, and rarely something that does not belong there."""
     if random.random() < 0.4:
         return digits
     for _ in range(random.randrange(4)):
@@ -147,7 +147,7 @@ def _written(digits: str, random: Random) -> str:
 
 
 def _context(code: str, random: Random, regions: tuple[str, ...]) -> str | None:
-    """A country of the calling code, mostly; another, none, or one without phones, else."""
+    """Mostly a country of the calling code; else another, none, or one without phones."""
     chance = random.random()
     if chance < 0.75:
         region = random.choice(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)])
