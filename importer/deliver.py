@@ -18,6 +18,7 @@ import polars as pl
 from importer.errors import Exit
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.masking import scrub_name
 from importer.model import RunReport, State
 from importer.planning.history import to_leave_alone, writing
 from importer.planning.payload import planned_rows, submissions
@@ -248,7 +249,7 @@ def _reject_left_alone(run: str, ledger: Ledger, settings: Settings) -> None:
 def _files(plan: Plan) -> tuple[SourceFile, ...]:
     return tuple(
         SourceFile(
-            name=table.source.name,
+            name=scrub_name(table.source.name),  # it is kept for longer than the file
             path=None if table.source.path is None else str(table.source.path),
             sha256=table.source.sha256,
             size=table.source.size,

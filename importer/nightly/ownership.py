@@ -116,7 +116,7 @@ def judged(
             "remove it: the next night writes it anew.",
         )
     if mark.ledger != ledger:
-        other = f"which is {short(ledger)}" if ledger else "which is not there yet"
+        other = f"which is ledger {short(ledger)}" if ledger else "which is not there yet"
         raise ConfigurationError(
             f"{place} belongs to ledger {short(mark.ledger)} since {mark.since:%Y-%m-%d}, "
             f"and not to {called}, {other}.",

@@ -127,3 +127,14 @@ def test_old_text_can_be_removed(near: Desk) -> None:
     said = near("purge", "--older-than", "0d")
     assert said.code == Exit.OK, said.err
     assert "Nothing to send" in near("run", "good.csv").err
+
+
+def test_a_file_that_is_called_by_a_person(near: Desk) -> None:
+    """The ledger keeps its name masked, and the run can be resumed all the same."""
+    name = "dee@example.com +12025550108.csv"
+    near.write(name, "first_name,phone_number,Job Title\nDee,+12025550108,Chef\n")
+    assert near("run", name, "--yes").code == Exit.OK
+    said = near("runs").out
+    assert "+1 •••• 0108" in said
+    assert "12025550108" not in said
+    assert near("resume").code == Exit.OK

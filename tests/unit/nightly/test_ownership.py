@@ -99,8 +99,8 @@ def test_another_ledger() -> None:
         judged(text_of(OTHER), OURS.ledger, "/srv/importer.db", "/srv/inbox", every_night)
     assert str(raised.value) == (
         "/srv/inbox belongs to ledger ffffffff since 2026-01-01, and not to /srv/importer.db, "
-        "which is 01234567. Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go before "
-        "it); `importer doctor` shows a ledger's id. If it is lost for good: no other one knows "
+        "which is ledger 01234567. Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go "
+        "before it); `importer doctor` shows a ledger's id. If it is lost for good: no other one knows "
         "who was contacted from here, and would contact them again where a list comes again; "
         "removing /srv/inbox/.importer-ledger lets this one take over."
     )
@@ -219,5 +219,7 @@ def test_subfolders(root: Path, ledger: Ledger, tmp_path: Path) -> None:
     folder_belongs(inbox, "acme", own, main, NOW)
     folder_belongs(inbox, "acme", own, main, NOW)
     assert [path.parent.name for path in root.rglob(NAME)] == ["acme"]
-    with pytest.raises(ConfigurationError, match=f"and not to .*ours.db, which is {ledger.id[:8]}"):
+    with pytest.raises(
+        ConfigurationError, match=f"and not to .*ours.db, which is ledger {ledger.id[:8]}"
+    ):
         folder_belongs(inbox, "acme", main, main, NOW)
