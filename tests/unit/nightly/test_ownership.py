@@ -100,8 +100,8 @@ def test_another_ledger() -> None:
     assert str(raised.value) == (
         "/srv/inbox belongs to ledger ffffffff since 2026-01-01, and not to /srv/importer.db, "
         "which is ledger 01234567. Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go "
-        "before it); `importer doctor` shows a ledger's id. If it is lost for good: no other one knows "
-        "who was contacted from here, and would contact them again where a list comes again; "
+        "before it); `importer doctor` shows a ledger's id. If it is lost for good: no other one "
+        "knows who was contacted from here, and would contact them again where a list comes again; "
         "removing /srv/inbox/.importer-ledger lets this one take over."
     )
     with pytest.raises(ConfigurationError, match="which is not there yet"):
