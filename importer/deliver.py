@@ -21,7 +21,7 @@ from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.masking import scrub_name
 from importer.model import RunReport, State
 from importer.planning.history import to_leave_alone, writing
-from importer.planning.payload import planned_rows, submissions
+from importer.planning.payload import identify, planned_rows, submissions
 from importer.preflight import exit_of_run, same_plan
 from importer.prepare import prepare
 from importer.sending.campaigns import CampaignRows
@@ -75,6 +75,7 @@ def deliver(
     ) as ledger:
         history = writing(ledger, settings, options.credentials.organization_id)
         plan = history.applied_to(plan, settings)  # again: another run may have ended since
+        plan = identify(plan, history.identity, settings)
         new = NewRun(plan.hash, _files(plan), history.noted(settings), settings.retry_rejected)
         run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
         opening = Sender.open(run, history, settings, options, observer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,17 +14,17 @@ from importer import problems
 from importer.errors import CredentialsError, LedgerError
 from importer.model import RowStatus, State
 from importer.planning.identity import Identity, fingerprint, hmac_key, key_file
-from importer.planning.payload import submissions
+from importer.planning.payload import with_hashes, with_people
 from importer.planning.plan import without
 from importer.settings.secrets import Secrets
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from importer.ledger import Ledger
-    from importer.ledger.records import Standing
+    from importer.ledger.records import Related, Standing
     from importer.model import Json, Plan
     from importer.settings import Settings
 
@@ -48,14 +48,15 @@ def skip_known(
     """
     if not plan.frame.height or ledger.submissions.is_empty():
         return plan
-    frame = plan.frame.with_columns(
-        identity.keys(plan.frame).alias(_KEY), identity.persons(plan.frame).alias(_PERSON)
-    )
+    frame = with_people(plan.frame, identity)
+    plan = replace(plan, frame=frame)
     standing = ledger.submissions.standing(frame[_KEY])
     refused = _refused_again(plan, frame, standing, identity, settings)
     verdicts = [
         *_by_standing(frame, standing, refused),
         *_by_person(frame, standing, ledger, settings, now),
+        *_by_contact(frame, standing, ledger, settings),
+        *_by_campaign(frame, ledger),
     ]
     taken = pl.concat([verdict[0] for verdict in verdicts]) if verdicts else None
     if taken is None:
@@ -118,11 +119,11 @@ def _refused_again(
     rejected = [key for key, s in standing.items() if s.state is State.REJECTED]
     if not rejected:
         return frozenset()
-    rows = frame.filter(pl.col(_KEY).is_in(rejected)).drop(_KEY, _PERSON)
+    rows = with_hashes(frame.filter(pl.col(_KEY).is_in(rejected)), plan, identity, settings)
     return frozenset(
-        submission.key
-        for submission in submissions(plan, identity, settings, rows)
-        if submission.body_hash == standing[submission.key].body_hash
+        key
+        for key, body_hash in rows.select(_KEY, "#body").iter_rows()
+        if body_hash == standing[key].body_hash
     )
 
 
@@ -156,6 +157,73 @@ def _by_person(
                 _verdict(others, _PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
             )
     return found
+
+
+def _by_contact(
+    frame: pl.DataFrame, standing: Mapping[str, Standing], ledger: Ledger, settings: Settings
+) -> list[_Verdict]:
+    """Rows whose e-mail or candidate id another person has in the ledger, in the same campaign.
+
+    It may be the same person under a corrected phone, or somebody else: a person decides.
+    """
+    if settings.allow_shared_contact:
+        return []
+    others = frame.filter(~pl.col(_KEY).is_in(list(standing))) if standing else frame
+    emails = others["#email"].drop_nulls().unique(maintain_order=True).to_list()
+    candidates = others["#candidate"].drop_nulls().unique(maintain_order=True).to_list()
+    if not emails and not candidates:
+        return []
+    known = _places(ledger.submissions.related(emails, candidates))
+    found = []
+    for column, code in (
+        ("#email", Code.EMAIL_OF_ANOTHER),
+        ("#candidate", Code.CANDIDATE_ID_OF_ANOTHER),
+    ):
+        details = {}
+        campaign = pl.coalesce("campaign", "external_campaign").alias("#campaign")
+        for key, person, value, name in others.select(_KEY, _PERSON, column, campaign).iter_rows():
+            places = known.get((column, value, name), {})
+            other = next((place for who, place in places.items() if who != person), None)
+            if other is not None:
+                details[key] = other
+        if details:
+            found.append(_verdict(others, _KEY, details, code, RowStatus.REJECTED))
+    return found
+
+
+def _places(related: Iterable[Related]) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Column, hash and campaign -> where each person stands who has them in the ledger."""
+    places: dict[tuple[str, str, str], dict[str, str]] = {}
+    for each in related:
+        if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
+            continue
+        where = f"run {each.run}, {each.source} row {each.row}"
+        for column, value in (("#email", each.email), ("#candidate", each.candidate)):
+            if value is not None:
+                places.setdefault((column, value, each.campaign), {})[each.person] = where
+    return places
+
+
+def _by_campaign(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
+    """Rows whose campaign differs only in case or blanks from one that the ledger knows."""
+    known = {fold_campaign(name): name for name in ledger.submissions.campaigns()}
+    spelled = set(ledger.submissions.campaigns())
+    campaign = pl.coalesce("campaign", "external_campaign")
+    names = frame.select(campaign.alias("#campaign"))["#campaign"].unique().drop_nulls()
+    wrong = {
+        name: known[fold_campaign(name)]
+        for name in names
+        if name not in spelled and fold_campaign(name) in known
+    }
+    if not wrong:
+        return []
+    with_names = frame.with_columns(campaign.alias("#campaign"))
+    return [_verdict(with_names, "#campaign", wrong, Code.CAMPAIGN_SPELLING, RowStatus.REJECTED)]
+
+
+def fold_campaign(name: str) -> str:
+    """The form in which two spellings of one campaign are the same."""
+    return "".join(name.casefold().split())
 
 
 def to_leave_alone(

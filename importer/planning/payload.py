@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
@@ -20,9 +22,24 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE: Final = 10_000  # rows whose keys are made in one go
-_ID_DIGITS: Final = 24
+KEY_DIGITS: Final = 16
+"""Hex digits of the submission's key in an externalId: 64 bits, so that no two are alike."""
+
+IDENTIFIED: Final = ("#key", "#person", "#email", "#candidate", "#body")
+"""Columns of a plan's frame that hold keyed hashes: submission, person, mailbox, id and body."""
+
 _WANTED: Final = (SOURCE, ROW, GROUP, *sorted(OWN))
-_SHAPING: Final = ("conversation", "skip_duplication_check", "send_during_business_hours")
+_SHAPING: Final = (
+    "conversation",
+    "conversation_fields",
+    "skip_duplication_check",
+    "send_during_business_hours",
+)
+_NO_ID: Final = "imp"
+_EDGES: Final = "-_.:/ "
+_NOT_DIGITS: Final = re.compile(r"[^0-9]")
+_NAME_CHARS: Final = 3
+_PHONE_DIGITS: Final = 7
 _PLAIN: Final = (
     ("phone_number", "phoneNumber"),
     ("email", "emailAddress"),
@@ -40,7 +57,7 @@ class Renderer:
         self._campaign: dict[str, Json] = {key: each for key, each in campaign.items() if each}
         self._may_skip = settings.skip_duplication_check
         self._business_hours = settings.send_during_business_hours
-        shared: dict[str, Json] = {}
+        shared: dict[str, Json] = dict(settings.conversation_fields)
         if settings.conversation == "auto-schedule":
             shared["meetingParticipants"] = list(group.meeting_participants)
             shared["meetingConfiguration"] = group.meeting_configuration
@@ -73,14 +90,35 @@ class Renderer:
         return body
 
 
-def external_id(candidate_id: str | None, key: str) -> str:
-    """The row's own id, else one made from its submission key.
+def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
+    """The externalId of a submission: unique, because it has a piece of the submission's key.
 
-    An id that is an e-mail address or a phone is not taken: the ledger keeps what is returned.
+    A candidate id that holds a name, a phone or an e-mail of its row is left out, because the
+    ledger keeps what is returned.
+
+    Args:
+        pattern: setting `external_id`, such as `{candidate_id}-{key}`.
+        row: canonical columns, tidy.
+        key: of the submission.
     """
-    if candidate_id and "@" not in candidate_id and not candidate_id.startswith("+"):
-        return candidate_id
-    return f"imp-{key[:_ID_DIGITS]}"
+    own = (row["candidate_id"] or "").strip()
+    if not own or _is_personal(own, row):
+        own = "" if pattern.replace("{candidate_id}", "").strip(_EDGES) != "{key}" else _NO_ID
+    text = pattern.replace("{candidate_id}", own).replace("{key}", key[:KEY_DIGITS])
+    return text.strip(_EDGES)
+
+
+def _is_personal(text: str, row: Mapping[str, str | None]) -> bool:
+    """Whether a candidate id tells who somebody is: an address, or a name or phone of the row."""
+    folded = text.casefold()
+    if "@" in text or text.startswith("+"):
+        return True
+    names = (row["first_name"], row["last_name"])
+    words = {word for name in names for word in (name or "").casefold().split()}
+    if any(len(word) >= _NAME_CHARS and word in folded for word in words):
+        return True
+    digits, phone = _NOT_DIGITS.sub("", text), _NOT_DIGITS.sub("", row["phone_number"] or "")
+    return len(phone) >= _PHONE_DIGITS and phone[-_PHONE_DIGITS:] in digits
 
 
 def submissions(
@@ -101,29 +139,28 @@ def submissions(
     """
     frame = _whole(plan) if rows is None else rows
     renderers: dict[int, Renderer] = {}
-    shared = _shared(plan, identity, settings)
     for part in frame.iter_slices(_AT_ONCE):
-        hashes = _hashes(part, identity, shared)
-        wanted = part.select(_WANTED)
-        for hashed, row in zip(hashes.iter_rows(), wanted.iter_rows(named=True), strict=True):
-            key, person, body_hash = hashed
+        for row in _identified(part, plan, identity, settings).iter_rows(named=True):
+            key = row["#key"]
             if only is not None and key not in only:
                 continue
             number = row[GROUP]
             group = plan.groups[number]
             if number not in renderers:
                 renderers[number] = Renderer(group, settings)
-            own_id = external_id(row["candidate_id"], key)
+            own_id = external_id(settings.external_id, row, key)
             yield Submission(
                 key=key,
                 external_id=own_id,
                 source=row[SOURCE],
                 row=row[ROW],
                 campaign=group.campaign or group.external_campaign,
-                person=person,
+                person=row["#person"],
                 masked=_masked(row),
                 body=renderers[number].body(row, own_id),
-                body_hash=body_hash,
+                body_hash=row["#body"],
+                email=row["#email"],
+                candidate=row["#candidate"],
             )
 
 
@@ -136,16 +173,11 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
             pl.col("code").unique(maintain_order=True).cast(pl.String).str.join(" ").alias("codes")
         )
     )
-    shared = _shared(plan, identity, settings)
-    noted = (
-        _whole(plan)
-        .select(*_WANTED, "campaign", "external_campaign")
-        .join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
-    )
+    noted = _whole(plan).join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
     for part in noted.iter_slices(_AT_ONCE):
-        hashes = _hashes(part, identity, shared)
-        for hashed, row in zip(hashes.iter_rows(), part.iter_rows(named=True), strict=True):
-            key, person, body_hash = hashed
+        found = _identified(part, plan, identity, settings).with_columns(part["codes"])
+        for row in found.iter_rows(named=True):
+            key = row["#key"]
             group = plan.groups[row[GROUP]]
             yield PlannedRow(
                 row[SOURCE],
@@ -154,10 +186,12 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
                 row["codes"] or "",
                 key,
                 group.campaign or group.external_campaign,
-                external_id(row["candidate_id"], key),
-                person,
+                external_id(settings.external_id, row, key),
+                row["#person"],
                 _masked(row),
-                body_hash,
+                row["#body"],
+                row["#email"],
+                row["#candidate"],
             )
     others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
     for more in (codes, plan.known):
@@ -186,7 +220,7 @@ def _shared(plan: Plan, identity: Identity, settings: Settings) -> pl.Series:
                     group.external_campaign,
                     group.meeting_configuration,
                     group.meeting_participants,
-                    [shaping[name] for name in _SHAPING],
+                    [shaping[name] for name in _SHAPING if name in shaping],
                 ]
             )
             for group in plan.groups
@@ -195,15 +229,48 @@ def _shared(plan: Plan, identity: Identity, settings: Settings) -> pl.Series:
     )
 
 
-def _hashes(part: pl.DataFrame, identity: Identity, shared: pl.Series) -> pl.DataFrame:
-    """Key, person and body hash of each row."""
-    return pl.DataFrame(
-        [
-            identity.keys(part),
-            identity.persons(part),
-            identity.bodies(part, shared.gather(part[GROUP]), sorted(OWN)),
-        ]
+def identify(plan: Plan, identity: Identity, settings: Settings) -> Plan:
+    """The plan with the keyed hashes of its rows as columns (`IDENTIFIED`), computed once.
+
+    Args:
+        plan: that can be sent.
+        identity: makes the hashes; what is there already was made with it.
+        settings: shape the bodies.
+    """
+    return replace(plan, frame=with_hashes(_whole(plan), plan, identity, settings))
+
+
+def with_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
+    """Rows with `#key`, `#person`, `#email` and `#candidate`; what this identity made stays."""
+    if "#key" in frame.columns:
+        first = frame.head(1)
+        if first["#key"].equals(identity.keys(first)):
+            return frame
+        frame = frame.drop(IDENTIFIED, strict=False)  # made before the ledger's key was known
+    return frame.with_columns(
+        identity.keys(frame).alias("#key"),
+        identity.persons(frame).alias("#person"),
+        identity.emails(frame).alias("#email"),
+        identity.candidates(frame).alias("#candidate"),
     )
+
+
+def with_hashes(
+    frame: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
+) -> pl.DataFrame:
+    """Rows of a plan with all of `IDENTIFIED`; what is there already stays."""
+    frame = with_people(frame, identity)
+    if "#body" in frame.columns:
+        return frame
+    shared = _shared(plan, identity, settings).gather(frame[GROUP])
+    return frame.with_columns(identity.bodies(frame, shared, sorted(OWN)).alias("#body"))
+
+
+def _identified(
+    part: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
+) -> pl.DataFrame:
+    """What a submission takes from its row, hashes included."""
+    return with_hashes(part, plan, identity, settings).select(*_WANTED, *IDENTIFIED)
 
 
 def _masked(row: Mapping[str, str | None]) -> str:

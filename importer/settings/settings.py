@@ -26,8 +26,10 @@ from importer.settings.values import (
     BaseUrl,
     Bytes,
     Columns,
+    ConversationFields,
     Country,
     Encoding,
+    ExternalId,
     HeaderName,
     HeaderValue,
     Id,
@@ -241,6 +243,10 @@ class Settings(NightlySettings, BaseModel):
     """Name of a new round, to write to the same people in the same campaign again."""
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"
     """auto-schedule, or campaign for campaigns with a meeting template of their own."""
+    conversation_fields: ConversationFields = Field(default_factory=dict)
+    """More keys of the request body, such as applicationSource; {first_name} and the like work."""
+    external_id: ExternalId = "{candidate_id}-{key}"
+    """How a conversation's externalId is made; {key} is a unique piece of the submission's key."""
 
     # how fast, how often
     rate_per_s: float = Field(default=5.0, gt=0, le=10_000, allow_inf_nan=False)
@@ -372,6 +378,8 @@ class Settings(NightlySettings, BaseModel):
     def shaping(self) -> Mapping[str, Json]:
         """The settings that shape bodies or decide over rows: they enter the plan hash."""
         said = self.model_dump(mode="json", include=set(_SHAPING))
+        if not self.conversation_fields:
+            del said["conversation_fields"]  # hashes of runs from before it was there still hold
         return dict(sorted(said.items()))
 
     def credentials(self) -> Credentials:
@@ -394,4 +402,6 @@ _SHAPING: Final = (
     "skip_duplication_check",
     "round",
     "conversation",
+    "conversation_fields",
+    "external_id",
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from importer.yaml_files import near
 from schemas.codes import Code, Severity
-from schemas.columns import BY_NAME
+from schemas.columns import BY_NAME, OWN
 
 _UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE: Final = re.compile(r"(\d{1,12})\s*([KMG]?B?)", re.IGNORECASE)
@@ -196,3 +197,42 @@ Country = Annotated[str, AfterValidator(_country)]
 Columns = dict[str, Annotated[str, AfterValidator(_column)]]
 Severities = Annotated[dict[Code, Severity], AfterValidator(_severities)]
 Allowance = Annotated[int | str | None, AfterValidator(_allowance)]
+
+
+_OWN_KEYS: Final = frozenset(
+    {
+        "phoneNumber", "emailAddress", "countryCode", "firstName", "lastName", "campaignId",
+        "externalCampaignId", "externalId", "skipDuplicationCheck", "closePreviousConversations",
+        "shouldSendDuringBusinessHours", "meetingParticipants", "meetingConfiguration",
+    }
+)  # fmt: skip
+"""Keys of the body that a row, a template or a setting of its own decides."""
+
+_PLACEHOLDER: Final = re.compile(r"(?<!\{)\{([^{}]*)\}(?!\})")
+
+
+def _fields(value: dict[str, Any]) -> dict[str, Any]:
+    """More keys of the body, with placeholders for the candidate's own columns alone."""
+    taken = sorted(_OWN_KEYS.intersection(value))
+    if taken:
+        raise ValueError(f"cannot set `{taken[0]}`, which rows, templates or other settings decide")
+    unknown = sorted(set(_PLACEHOLDER.findall(json.dumps(value, ensure_ascii=False))) - OWN)
+    unknown = [name for name in unknown if re.fullmatch(r"\w+", name)]
+    if unknown:
+        names = ", ".join(f"{{{name}}}" for name in sorted(OWN))
+        raise ValueError(f"has no `{{{unknown[0]}}}` to fill in; there are {names}")
+    return value
+
+
+def _external_id(value: str) -> str:
+    """A pattern that gives every submission an id of its own."""
+    if "{key}" not in value:
+        raise ValueError("must hold `{key}`, so that no two conversations have the same id")
+    rest = value.replace("{key}", "").replace("{candidate_id}", "")
+    if "{" in rest or "}" in rest:
+        raise ValueError("can hold `{candidate_id}` and `{key}`, and no other braces")
+    return value
+
+
+ConversationFields = Annotated[dict[str, Any], AfterValidator(_fields)]
+ExternalId = Annotated[str, Field(max_length=100), AfterValidator(_external_id)]

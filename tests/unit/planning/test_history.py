@@ -163,3 +163,84 @@ def test_who_was_contacted_lately_waits(
     plan = known(later.plan([{**GOOD, "campaign": "b"}]), ledger, later, clock)
     assert plan.counts.ready == ready
     assert told(plan) == ([] if ready else [(2, "contacted-recently")])
+
+
+MAIL = {**GOOD, "email": "cy@example.org", "Candidate ID": "C-1"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({"phone_number": ""}, {}, "email-of-another"),
+        ({}, {"phone_number": ""}, "email-of-another"),
+        ({}, {"phone_number": "+1 202 555 0198"}, "email-of-another"),
+        ({}, {"phone_number": "+1 202 555 0198", "email": "C.Y+jobs@Example.org"}, None),
+        (
+            {"email": "c.y+x@gmail.com"},
+            {"phone_number": "+1 202 555 0198", "email": "CY@googlemail.com"},
+            "email-of-another",
+        ),
+        (
+            {"email": ""},
+            {"phone_number": "+1 202 555 0198", "email": ""},
+            "candidate-id-of-another",
+        ),
+        ({}, {"phone_number": "+1 202 555 0198", "campaign": "b"}, None),
+        (
+            {"campaign": "Camp 1"},
+            {"phone_number": "+1 202 555 0198", "campaign": "camp 1"},
+            "campaign-spelling",
+        ),
+    ],
+)
+def test_one_person_under_another_contact_is_left_for_a_decision(
+    desk: Place,
+    ledger: Ledger,
+    clock: Clock,
+    case: tuple[dict[str, str], dict[str, str], str | None],
+) -> None:
+    """The same mailbox or candidate id in the same campaign; the earlier run is named."""
+    first, then, code = case
+    run = ended(ledger, desk.plan([{**MAIL, "Candidate ID": "C-1", **first}]), desk, State.CREATED)
+    again = {**MAIL, "Candidate ID": "C-1" if code else "C-2", **then}
+    if code == "email-of-another":
+        again["Candidate ID"] = "C-2"
+    plan = skip_known(desk.plan([again]), ledger, IDENTITY, desk.settings, now=clock.now())
+    found = plan.problems.filter(plan.problems["severity"] == "error")
+    if code is None:
+        assert (found["code"].to_list(), plan.counts.ready) == ([], 1)
+        return
+    assert code in found["code"].to_list()
+    assert plan.counts.ready == 0
+    if code != "campaign-spelling":
+        assert run in str(found["detail"].item(0))
+
+
+@pytest.mark.parametrize("state", [State.DOUBTFUL, State.UNSENT, State.REJECTED])
+def test_a_corrected_phone_goes_if_the_api_refused_the_other(
+    desk: Place, ledger: Ledger, clock: Clock, state: State
+) -> None:
+    """Nobody was contacted then; but whoever may have been, or may still be, was."""
+    ended(ledger, desk.plan([MAIL]), desk, state)
+    other = {**MAIL, "phone_number": "+1 202 555 0198"}
+    plan = skip_known(desk.plan([other]), ledger, IDENTITY, desk.settings, now=clock.now())
+    assert plan.counts.ready == (1 if state is State.REJECTED else 0)
+
+
+def test_a_shared_contact_goes_if_it_is_allowed(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """The flag is a person's decision."""
+    ended(ledger, desk.plan([MAIL]), desk, State.CREATED)
+    settings = desk.settings.model_copy(update={"allow_shared_contact": True})
+    other = {**MAIL, "phone_number": "+1 202 555 0198"}
+    plan = skip_known(desk.plan([other]), ledger, IDENTITY, settings, now=clock.now())
+    assert plan.counts.ready == 1
+
+
+def test_hashes_are_made_again_under_another_key(desk: Place, ledger: Ledger, clock: Clock) -> None:
+    """A plan that was looked at under a preview key is sent under the ledger's own."""
+    ended(ledger, desk.plan([OTHER]), desk, State.CREATED)
+    preview = Identity(b"p" * 32, "acme")
+    plan = skip_known(desk.plan([GOOD]), ledger, preview, desk.settings, now=clock.now())
+    assert plan.frame["#key"].to_list() == preview.keys(plan.frame).to_list()
+    rows = list(planned_rows(plan, IDENTITY, desk.settings))
+    assert [row.key for row in rows] == IDENTITY.keys(plan.frame).to_list()

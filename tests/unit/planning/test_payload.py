@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from importer import problems
 from importer.model import Counts, Group, Json, Plan, RowStatus
@@ -149,10 +150,52 @@ def test_parts_without_placeholders_are_shared_between_bodies() -> None:
     assert CONFIGURATION["title"] == "Engineer {first_name} {{MEETING_URL}}"
 
 
-def test_an_external_id_is_the_rows_own_else_made_from_the_key() -> None:
-    """Reconciliation can find either."""
-    assert external_id("A-1", "f" * 64) == "A-1"
-    assert external_id(None, "0123456789abcdef" * 4) == "imp-0123456789abcdef01234567"
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "candidate_id", "expected"),
+    [
+        ("{candidate_id}-{key}", "A-1", "A-1-0123456789abcdef"),
+        ("{candidate_id}-{key}", None, "imp-0123456789abcdef"),
+        ("ats/{candidate_id}/{key}", "A-1", "ats/A-1/0123456789abcdef"),
+        ("ats-{key}", "A-1", "ats-0123456789abcdef"),
+        ("{candidate_id}-{key}", "ada@example.com", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "+442079460018", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "LOVELACE-7", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "x020 7946 0018", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "7946001", "7946001-0123456789abcdef"),
+    ],
+)
+def test_an_external_id_is_unique_and_tells_nothing(
+    pattern: str, candidate_id: str | None, expected: str
+) -> None:
+    """It has a piece of the key, and no candidate id that tells whose it is."""
+    row = {
+        "candidate_id": candidate_id,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "phone_number": "+442079460018",
+    }
+    assert external_id(pattern, row, KEY) == expected
+
+
+def test_fields_of_the_conversation_are_sent_along() -> None:
+    """With the candidate's own columns filled in; they can replace no key of ours."""
+    fields = {"applicationSource": "ATS", "openingMessage": "Hi {first_name}, reply STOP to stop"}
+    body = Renderer(a_group(), Settings(conversation_fields=fields)).body(CELLS, "1")
+    assert body["applicationSource"] == "ATS"
+    assert body["openingMessage"] == f"Hi {CELLS['first_name']}, reply STOP to stop"
+    for wrong in ({"phoneNumber": "+1"}, {"closePreviousConversations": True}, {"x": "{job}"}):
+        with pytest.raises(ValidationError):
+            Settings(conversation_fields=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["{candidate_id}", "x", "{key}{round}", "{key}" * 30])
+def test_an_external_id_without_the_key_is_refused(wrong: str) -> None:
+    """Two conversations of one person would have the same."""
+    with pytest.raises(ValidationError):
+        Settings(external_id=wrong)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text("ab {}", max_size=6)
@@ -201,8 +244,8 @@ def test_submissions_come_one_by_one_in_order(tmp_path: Path) -> None:
     assert [each.row for each in found] == [2, 3, 4]
     assert [each.masked for each in found] == ["+44 •••• 0018", "g•••@e•••.org", "+1 •••• 0104"]
     assert [each.external_id for each in found] == [
-        "A-1",
-        *(f"imp-{key[:24]}" for key in keys[1:]),
+        f"A-1-{keys[0][:16]}",
+        *(f"imp-{key[:16]}" for key in keys[1:]),
     ]
     for each in found:
         assert each.body["externalId"] == each.external_id
