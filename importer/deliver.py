@@ -9,6 +9,7 @@ Everything runs under the ledger's lock, in one event loop.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -156,6 +157,7 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
         ending: why it ended, if the caller knows better than the ledger.
     """
     states, counts = ledger.runs.states(run.id), ledger.runs.counts(run.id)
+    elsewhere = ledger.runs.open_elsewhere(run.id)
     end = ending or Ending(run.stopped)
     return RunReport(
         run=run.id,
@@ -164,7 +166,8 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
         started=run.started,
         finished=run.finished or datetime.now(UTC),
         stopped=end.reason,
-        exit_code=exit_of_run(counts.rejected, states, end),
+        exit_code=exit_of_run(counts.rejected, Counter(states) + Counter(elsewhere), end),
+        open_elsewhere=sum(elsewhere.values()),
         plan_hash=run.plan_hash,
     )
 

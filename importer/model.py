@@ -425,6 +425,7 @@ class RunReport:
         stopped: why it ended before its work was done; empty if it did not.
         exit_code: what the process should say.
         plan_hash: of its plan.
+        open_elsewhere: rows that another run holds and left doubtful, unsent or planned.
     """
 
     run: str
@@ -435,3 +436,4 @@ class RunReport:
     stopped: str = ""
     exit_code: int = 0
     plan_hash: str = ""
+    open_elsewhere: int = 0

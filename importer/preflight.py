@@ -12,6 +12,7 @@ import polars as pl
 from importer.errors import Exit, FileUnreadable, Held, UsageError
 from importer.model import State
 from importer.problems import errors
+from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
@@ -113,6 +114,13 @@ def exit_of_plan(plan: Plan) -> Exit:
     if unusable(plan).height:
         return Exit.INPUT
     return Exit.REJECTED if plan.counts.rejected else Exit.OK
+
+
+def exit_without_sending(plan: Plan) -> Exit:
+    """How a run ends that has nothing to send: like a check, but 5 if earlier rows are doubtful."""
+    code = exit_of_plan(plan)
+    doubtful = plan.problems.filter(pl.col("code") == Code.POSSIBLY_SENT.value).height
+    return Exit.DOUBTFUL if doubtful and code is not Exit.INPUT else code
 
 
 def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> Exit:

@@ -19,7 +19,7 @@ from importer.errors import Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
 from importer.loader import expand, load
 from importer.planning.history import looking
-from importer.preflight import exit_of_plan, expect, refuse_unreadable
+from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
 from importer.report import terminal, view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import reread_files, save_results
@@ -96,7 +96,7 @@ def run(
         )
     if not plan.counts.ready:
         console.print("Nothing to send.")
-        return exit_of_plan(plan)
+        return exit_without_sending(plan)
     credentials = settings.credentials()
     if not yes and not _ask(plan, limit, settings, credentials):
         console.print("Nothing was sent.")

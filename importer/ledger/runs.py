@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 PAGE: Final = 10_000
 """Rows of a run that are read at once."""
 
+_SETTLED: Final = (State.CREATED, State.DUPLICATE, State.REJECTED)
 _ID_TRIES: Final = 16
 _NEWEST: Final = (runs.c.started_at.desc(), runs.c.id.desc())
 
@@ -145,6 +146,24 @@ class Runs:
             seen = as_seen(State(state))
             numbers[seen] = numbers.get(seen, 0) + number
         return numbers
+
+    def open_elsewhere(self, run: str) -> dict[State, int]:
+        """How many of a run's rows another run left doubtful, unsent or planned, by state.
+
+        These rows were read as already imported, yet somebody may not have been contacted.
+        """
+        wanted = (
+            select(submissions.c.state, func.count())
+            .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
+            .where(
+                run_rows.c.run == run,
+                run_rows.c.status == RowStatus.ALREADY_IMPORTED.value,
+                submissions.c.state.not_in([state.value for state in _SETTLED]),
+            )
+            .group_by(submissions.c.state)
+        )
+        found = self._database.read(lambda c: c.execute(wanted).all())
+        return {State(state): number for state, number in found}
 
     def counts(self, run: str) -> Counts:
         """How many rows a run read, and what was decided about them; warnings are not kept."""

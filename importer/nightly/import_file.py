@@ -18,7 +18,7 @@ from importer.nightly.context import Case, Work, rows_of_plan, rows_of_run
 from importer.nightly.inbox import DONE, FAILED, HELD, digest, print_of
 from importer.nightly.ownership import folder_belongs
 from importer.planning.history import looking
-from importer.preflight import exit_of_plan, unusable
+from importer.preflight import exit_without_sending, unusable
 from importer.problems import in_words
 from importer.report import export, html, view
 from importer.report.export import reread_files, save_results
@@ -352,7 +352,7 @@ def _checked(case: Case, plan: Plan) -> FileReport:
     if reasons:
         return concluded(case, FileEnding.HELD, reasons, Exit.HELD, plan=known)
     if past.run is None and not known.counts.ready:
-        code = exit_of_plan(known)
+        code = exit_without_sending(known)
         return concluded(
             case, FileEnding.DONE, "Nobody new is in it.", code, plan=known, facts=facts
         )

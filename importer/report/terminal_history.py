@@ -136,6 +136,10 @@ def run_text(
         parts.append(
             worklist(doubtful) if doubtful else _places(view, view.with_status("doubtful"))
         )
+    if report.open_elsewhere:
+        parts += section("Left open by an earlier run", "bold yellow")
+        left = quantity(report.open_elsewhere, "row")
+        parts.append(Text(f"{left} of this file, still doubtful or unsent: importer reconcile"))
     if totals["rejected"] or totals["unsent"]:
         parts += section("Not sent", "bold red")
         parts.append(_places(view, view.with_status("rejected", "unsent")))
