@@ -60,7 +60,7 @@ def runs(*, limit: int, config: Path | None, **flags: object) -> None:
     with open_ledger(read_settings(config, flags)) as ledger:
         found = ledger.runs.list(limit)
         counts = {run.id: ledger.runs.states(run.id) for run in found}
-        nights = [_past_night(ledger, night) for night in ledger.nights.listed(limit)]
+        nights = [_past_night(ledger, night) for night in ledger.nights.list(limit)]
         doubtful = len(ledger.doubts.list()) if nights else 0
         several = len(ledger.nights.inboxes()) > 1
     console = Console()

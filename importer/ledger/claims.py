@@ -1,7 +1,7 @@
-"""Which files of remote inboxes were claimed: one row each, unique, written before any fetch.
+"""Claims on files of remote inboxes: one unique row for each, written before the file is fetched.
 
-An object store renames nothing at once, so the ledger says whose a file is. A claim that a process
-left open is taken up by the next night that holds the inbox's lock: nobody else works there.
+An object store cannot rename atomically, so the ledger says which night has a file. A claim that a
+dead process left open is continued by the next night that has locked the inbox.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A file of a remote inbox that a night took.
+    """A file of a remote inbox that a night has taken.
 
     Attributes:
         inbox: its address, without a password.
         path: of the file, relative to the inbox.
-        version: what tells it from another file at the same path.
+        version: distinguishes it from other files at the same path.
         claimed_at: UTC.
         holder: host and process that took it last.
-        place: where it lies on that night's desk, relative to it; empty before it is fetched.
+        place: where it is in the staging folder, relative to that; empty before it is fetched.
         sha256: hex digest of its bytes; empty before it is fetched.
-        returned_at: UTC; when the inbox had all that was made of it; None until then.
+        returned_at: UTC; when all results were back in the inbox; None until then.
     """
 
     inbox: str
@@ -48,7 +48,7 @@ class Claim:
 
 
 class Claims:
-    """The questions and changes; each is one transaction and raises LedgerError where it fails.
+    """The claims. Each method is one transaction and raises LedgerError on failure.
 
     Args:
         database: open.
@@ -58,7 +58,7 @@ class Claims:
         self._database = database
 
     def open(self, inbox: str) -> tuple[Claim, ...]:
-        """The claims of an inbox that have not been brought to an end, in order of path."""
+        """The unfinished claims of an inbox, in order of path."""
         c = claims.c
         wanted = (
             select(claims)
@@ -70,10 +70,9 @@ class Claims:
         )
 
     def take(self, claim: Claim) -> bool:
-        """Writes a claim before its file is fetched; says whether it is ours.
+        """Write a claim before its file is fetched; False if that version is claimed already.
 
-        It is not where the same version is claimed already. One that was brought to an end may be
-        claimed again: the same file was put there once more.
+        A finished claim may be taken again: the same file was put there once more.
         """
         values = {name: getattr(claim, name) for name in Claim.__slots__}
 
@@ -87,16 +86,16 @@ class Claims:
 
         return self._database.write("claim", write)
 
-    def fetched(self, claim: Claim, place: str, sha256: str) -> None:
-        """Writes where on the desk a claimed file is about to lie."""
+    def note_fetched(self, claim: Claim, place: str, sha256: str) -> None:
+        """Write where in the staging folder a claimed file will be."""
         self._change(claim, place=place, sha256=sha256, holder=claim.holder)
 
-    def returned(self, claim: Claim, now: datetime) -> None:
-        """Writes that the inbox has all that was made of a claimed file."""
+    def note_returned(self, claim: Claim, now: datetime) -> None:
+        """Write that all results of a claimed file are back in the inbox."""
         self._change(claim, returned_at=now)
 
     def drop(self, claim: Claim) -> None:
-        """Forgets a claim whose file was taken away before anybody fetched it."""
+        """Remove a claim whose file disappeared before it was fetched."""
         gone = delete(claims).where(_same(claim))
         self._database.write("claim-drop", lambda connection: connection.execute(gone))
 
@@ -106,7 +105,7 @@ class Claims:
 
 
 def forget(connection: Connection, before: datetime) -> None:
-    """Removes what was brought to an end before a time: a path may be called by a name."""
+    """Remove claims finished before a time: a path may contain a name."""
     c = claims.c
     connection.execute(delete(claims).where(c.returned_at.is_not(None), c.returned_at < before))
 

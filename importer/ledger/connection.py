@@ -1,4 +1,4 @@
-"""The schema's version: what a database has, what we need, and the way from one to the other."""
+"""Opening a ledger: from its URL to a database of the current schema."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UPGRADE_LOCK: Final = 0x696D706F72746572
 
 
 def upgrade(database: Database, now: datetime) -> None:
-    """Brings a database to the newest version, with a backup of the file before any change.
+    """Upgrade a database to the newest version, with a backup of the file before any change.
 
     Args:
         database: open for writing; may be empty.
@@ -67,7 +67,7 @@ def upgrade(database: Database, now: datetime) -> None:
 
 
 def require_current(database: Database) -> bool:
-    """Whether a database that may only be read has a ledger in it.
+    """Whether a database that is open for reading holds a ledger.
 
     Raises:
         LedgerError: it has one that is older or newer than this program, or is not ours.
@@ -88,7 +88,7 @@ def _version(connection: Connection, database: Database) -> str | None:
         ours = names & set(metadata.tables)
         if ours or (names and database.path is not None):
             raise LedgerError(
-                f"The database {database.name} holds something else than a ledger.",
+                f"The database {database.name} holds something other than a ledger.",
                 "Correct `ledger:` in importer.yaml.",
             )
         return None
@@ -102,7 +102,7 @@ def _version(connection: Connection, database: Database) -> str | None:
 
 
 def _migrate(connection: Connection) -> None:
-    """Runs the migrations that are missing, in the connection's transaction."""
+    """Run the missing migrations, in the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -150,7 +150,7 @@ def open_writable(
 
 
 def open_readonly(url: str) -> Database | None:
-    """The database at a URL as it is, or None where there is none yet; nothing is ever written.
+    """The database at a URL as it is, or None if there is none yet; nothing is written.
 
     Raises:
         LedgerError: it cannot be read, is no ledger, or is of another version.
@@ -184,9 +184,9 @@ def open_readonly(url: str) -> Database | None:
 def _look_at(path: Path) -> sqlite3.Connection:
     """A connection that leaves nothing behind.
 
-    A file in WAL mode would get `-wal` and `-shm` files beside it even from a reader. Where no
-    writer has left a `-wal` with something in it, the file alone is the whole truth and is read
-    as it lies; `Database.read` notices when a writer comes in between.
+    A file in WAL mode would get `-wal` and `-shm` files beside it even from a reader. If there is
+    no `-wal` with something in it, the file alone is complete and is read as it is;
+    `Database.read` notices if a writer comes in between.
     """
     wal = path.with_name(path.name + "-wal")
     try:
@@ -242,7 +242,7 @@ def _server(url: URL) -> Engine:
 
 
 def _make_private(path: Path, *, create: bool) -> None:
-    """Sees to a file that only its owner can read, from its first byte on.
+    """Make a file that only its owner can read, from its first byte on.
 
     SQLite gives the `-wal` and `-shm` files the mode of the file itself. An existing file is
     never opened here: closing it would drop the locks that SQLite holds in this process.

@@ -1,4 +1,4 @@
-"""The one gate for exceptions of the database: each becomes one clear sentence."""
+"""A ledger's database: transactions, and one gate that turns its exceptions into sentences."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _OTHER = ("refused a statement", "This is a fault of importer; please report it.
 _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("file is not a database", _NONE),
     ("malformed", _BROKEN),
-    ("ioerr_shmsize", _FULL),  # how SQLite says it where it cannot make room to share memory in
+    ("ioerr_shmsize", _FULL),  # what SQLite says if there is no room for shared memory
     ("disk i/o error", _DISK),
     ("database or disk is full", _FULL),
     ("no space left", _FULL),
@@ -62,7 +62,7 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("could not translate host name", _AWAY),
     ("failed to resolve host", _AWAY),
 )
-"""What drivers say, in lower case -> what we say. The first hit counts."""
+"""Words of the drivers in lower case -> our words. The first match counts."""
 
 
 def explained(name: str, error: SQLAlchemyError) -> LedgerError:
@@ -82,7 +82,7 @@ def explained(name: str, error: SQLAlchemyError) -> LedgerError:
 
 @contextmanager
 def gate(name: str) -> Iterator[None]:
-    """Lets nothing of the database's exceptions through but a LedgerError."""
+    """Turn every exception of the database into a LedgerError."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -134,10 +134,10 @@ class Database:
         self._writer = engine.execution_options(**{WRITES: True})
 
     def read(self, query: Callable[[Connection], _Found]) -> _Found:
-        """What a query finds in one transaction.
+        """The result of a query in one transaction.
 
-        A read-only SQLite file is read as it lies, without locks; where a writer changed the file
-        meanwhile, what was read is thrown away and read again.
+        A read-only SQLite file is read as it is, without locks; if a writer changes it meanwhile,
+        the result is discarded and read again.
         """
         for _ in range(_TRIES):
             before = self._print()
@@ -176,7 +176,7 @@ class Database:
         return done
 
     def log_ahead(self) -> None:
-        """Puts a SQLite file into WAL mode, where readers never wait for the writer."""
+        """Put a SQLite file into WAL mode, in which readers never wait for the writer."""
         if self.path is None:
             return
         with gate(self.name), self.engine.connect() as connection:
@@ -186,7 +186,7 @@ class Database:
             cursor.close()
 
     def compact(self) -> None:
-        """Rewrites a SQLite file without the traces of what was removed from it."""
+        """Rewrite a SQLite file without the traces of what was removed from it."""
         if self.path is None:
             return
         with gate(self.name), self.engine.connect() as connection:

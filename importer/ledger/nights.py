@@ -1,4 +1,4 @@
-"""The nights: which there were, and what became of each file that came in them."""
+"""Nights of `importer nightly`: which there were, and how each of their files ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NEWEST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NightFile:
-    """What became of a file in one night.
+    """How a file ended in one night.
 
     Attributes:
         night: its id.
@@ -37,7 +37,7 @@ class NightFile:
         name: of the file.
         sha256: hex digest of its bytes.
         at: UTC; when this was written.
-        ending: what became of it, a word of the night's.
+        ending: how it ended, a word of `importer.report.night_report.FileEnding`.
         run: that imported it, or None.
         reason: one sentence for a person; no personal data.
         facts: what later files of the folder are compared with.
@@ -62,9 +62,9 @@ class Night:
     Attributes:
         id: such as `night-20261122-020000`.
         started: UTC.
-        ended: UTC; None while it goes on, or where it was cut off.
+        ended: UTC; None while it runs, or if it was interrupted.
         exit_code: how its process ended; None until then.
-        inbox: folder or address that its files came from; None where no night wrote it down.
+        inbox: folder or address that its files came from; None if that was not written.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Night:
 
 
 class Nights:
-    """The questions and changes; each is one transaction and raises LedgerError where it fails.
+    """The nights. Each method is one transaction and raises LedgerError on failure.
 
     Args:
         database: open.
@@ -85,7 +85,7 @@ class Nights:
         self._database = database
 
     def begin(self, night: str, now: datetime, inbox: str | None = None) -> None:
-        """Writes that a night began, and where; one that begins again goes on."""
+        """Write that a night started, and where; a night that starts again continues."""
 
         def write(connection: Connection) -> None:
             connection.execute(delete(nights).where(nights.c.id == night))
@@ -94,18 +94,18 @@ class Nights:
         self._database.write("night", write)
 
     def end(self, night: str, exit_code: int, now: datetime) -> None:
-        """Writes that a night ended, and how."""
+        """Write that a night ended, and how."""
         ended = update(nights).where(nights.c.id == night)
         self._database.write(
             "night-end", lambda c: c.execute(ended.values(ended_at=now, exit_code=exit_code))
         )
 
     def knows(self, night: str) -> bool:
-        """Whether this ledger was there in a night."""
+        """Whether this ledger was used in a night."""
         wanted = select(nights.c.id).where(nights.c.id == night)
         return self._database.read(lambda c: c.scalar(wanted) is not None)
 
-    def listed(self, limit: int | None = None) -> tuple[Night, ...]:
+    def list(self, limit: int | None = None) -> tuple[Night, ...]:
         """The nights, newest first."""
         wanted = select(nights).order_by(nights.c.started_at.desc(), nights.c.id.desc())
         return self._database.read(
@@ -113,15 +113,15 @@ class Nights:
         )
 
     def inboxes(self) -> tuple[str, ...]:
-        """Every inbox that a night wrote down, in order."""
+        """Every inbox that a night has used, in order."""
         wanted = select(nights.c.inbox).where(nights.c.inbox.is_not(None)).distinct()
         return self._database.read(lambda c: tuple(sorted(c.scalars(wanted))))
 
     def write(self, file: NightFile) -> None:
-        """Writes what became of a file, over what was written of it in this night before.
+        """Write how a file ended, replacing the record of it in this night.
 
-        Its time is later than that of any other record of the same content, even where the clock
-        went back meanwhile: the newest is always the last that was written.
+        Its time is later than that of any other record of the same content, even if the clock was
+        set back: the newest record is always the one written last.
         """
         of_file = and_(night_files.c.night == file.night, night_files.c.position == file.position)
         same = select(night_files.c.at).where(night_files.c.sha256 == file.sha256)
@@ -142,7 +142,7 @@ class Nights:
 
         Args:
             sha256: of the content.
-            endings: only records that ended so; any by default.
+            endings: only records with these endings; any by default.
             run: only records of this run; any by default.
         """
         wanted = select(night_files).where(night_files.c.sha256 == sha256)
@@ -161,9 +161,9 @@ class Nights:
         )
 
     def last_run_of(self, folder: str, inbox: str) -> datetime | None:
-        """When a file of an inbox's subfolder was last sent; None where none was.
+        """When a file of an inbox's subfolder was last sent; None if none was.
 
-        A night that did not write down its inbox may have been there.
+        A night without a written inbox may have been there.
         """
         f, n = night_files.c, nights.c
         there = or_(n.inbox == inbox, n.inbox.is_(None))
@@ -189,8 +189,8 @@ class Nights:
         )
         return self._database.read(lambda c: tuple(dict.fromkeys(c.scalars(wanted))))
 
-    def moved(self, run: str, sha256: str, path: str) -> None:
-        """Writes where a file of a run lies now."""
+    def note_path(self, run: str, sha256: str, path: str) -> None:
+        """Write where a file of a run is now."""
         s = run_sources.c
         there = update(run_sources).where(s.run == run, s.sha256 == sha256).values(path=path)
         self._database.write("moved", lambda c: c.execute(there))
@@ -206,7 +206,7 @@ def _file(row: Row[Any]) -> NightFile:
 
 
 def forget(connection: Connection, before: datetime) -> None:
-    """Removes the names of files, and why they were held, from old nights."""
+    """Remove the names of files, and why they were held, from old nights."""
     connection.execute(
         update(night_files).where(night_files.c.at < before).values(name="", reason="")
     )

@@ -1,4 +1,4 @@
-"""What goes into the ledger and comes out of it: frozen values, no readable personal data."""
+"""The values that the ledger takes and gives: frozen, without readable personal data."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class SourceFile:
     """A file of a run.
 
     Attributes:
-        name: as the user named it.
-        path: where it lay, or None for standard input.
+        name: as the user named it, with phones and e-mails masked.
+        path: where it was, or None for standard input.
         sha256: hex digest of its bytes.
         size: bytes.
     """
@@ -31,13 +31,13 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run that is about to begin.
+    """A run that is about to start.
 
     Attributes:
         plan_hash: of its plan.
         sources: in the order of the run; `source` of a planned row is a position in it.
         settings: the ones that shape bodies and rows.
-        retry_rejected: take over what the API refused before, though its body is the same.
+        retry_rejected: take over what the API rejected before, even with the same body.
     """
 
     plan_hash: str
@@ -53,7 +53,7 @@ class Run:
     Attributes:
         id: such as `20261122-153000-3f2a`.
         started: UTC.
-        finished: UTC; None while it goes on, or where it was cut off.
+        finished: UTC; None while it runs, or if it was interrupted.
         plan_hash: of its plan.
         sources: its files.
         settings: the ones that shaped bodies and rows.
@@ -75,7 +75,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a submission stands, for a later run that meets the same key.
+    """The state of a submission, for a later run that has the same key.
 
     Attributes:
         key: of the submission.
@@ -85,10 +85,10 @@ class Standing:
         source: name of the file.
         row: spreadsheet row.
         body_hash: keyed hash of the body it had then.
-        conversation_id: where the API gave one.
+        conversation_id: None if the API gave none.
         code: machine word of the reason.
         message: the reason for a person.
-        remote_status: what the API last said of the conversation; None where nobody asked.
+        remote_status: the last status of the conversation; None if it was never read.
     """
 
     key: str
@@ -126,8 +126,8 @@ class Settlement:
     Attributes:
         key: of the submission.
         state: where it stands now; `planned` again after an attempt that was surely not processed.
-        status: HTTP status, or None where no answer was read.
-        conversation_id: where the API gave one.
+        status: HTTP status, or None if no answer was read.
+        conversation_id: None if the API gave none.
         code: machine word of the reason, such as `http-429`.
         message: the reason for a person, without personal data.
         duration_s: of the attempt, seconds.
@@ -146,7 +146,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """What became of one row of a run, as the key of its submission stands now.
+    """A row of a run, with its submission as it stands now.
 
     Attributes:
         source: position of the file in the run.
@@ -154,16 +154,16 @@ class RowOutcome:
         status: what was decided before anything was sent.
         codes: the codes of its problems, with spaces between them.
         key: of its submission, or None.
-        state: of its submission, or None where there is none.
-        conversation_id: where the API gave one.
+        state: of its submission, or None if there is none.
+        conversation_id: None if the API gave none.
         http_status: last HTTP status.
         code: machine word of the reason.
         message: the reason for a person.
         attempted_at: UTC; when the last request left, or None.
         attempts: requests made for it by the run that last planned it.
-        remote_status: what the API last said of the conversation; None where nobody asked.
+        remote_status: the last status of the conversation; None if it was never read.
         remote_at: UTC; when it said so.
-        decided_by: who settled a doubt, a person or `reconciliation`; None where nobody had to.
+        decided_by: who settled a doubt, a person or `reconciliation`; None if there was none.
     """
 
     source: int
@@ -185,7 +185,7 @@ class RowOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A submission that may have been accepted: what reconciliation and a person need to know.
+    """A submission that may have been accepted, as reconciliation and a person need it.
 
     Attributes:
         key: of the submission.
@@ -196,10 +196,9 @@ class Doubtful:
         external_id: that the request carried.
         campaign: that it was for.
         person: keyed hash of the person.
-        masked: the person for the eye.
+        masked: the person for people to read, such as `+44 •••• 0018`.
         sent_at: UTC; when the last request left.
-        ended_at: UTC; when it was given up, or found given up after a crash; None where nobody
-            has found it yet.
+        ended_at: UTC; when it was given up, or found open after a crash; None until then.
         attempts: requests made by that run.
         code: machine word of the reason.
         message: the reason for a person.

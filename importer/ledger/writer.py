@@ -1,8 +1,8 @@
-"""The ledger as the submitter's workers see it: async, many writes to a commit.
+"""The ledger for the workers that send: async, with many writes in each commit.
 
-One thread writes. What comes while a commit is on its way to the disk waits for the next one and
-shares it, so that the number of commits, not of submissions, is bounded by the disk. Commits that
-follow each other closely begin a moment apart: each then carries more, and costs as much as before.
+One thread writes. What arrives during a commit waits for the next one and shares it, so that the
+disk bounds the number of commits, not of submissions. Commits start a moment apart: each then
+carries more at the same cost.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 NOT_LEFT: Final = "not-left"
-"""The code of a submission whose intent was written, but whose sender was gone by then."""
+"""The code of a submission whose intent was written after its sender had gone."""
 
 _GROUP: Final = 1_000
-_APART_S: Final = 0.01  # a wish that comes after a rest of so long is written at once
+_APART_S: Final = 0.01  # after a longer rest a request is written at once
 
 
 _Answer = bool | State | None
@@ -39,8 +39,8 @@ _Answer = bool | State | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Wish:
-    """One thing to write, and who waits for it (nobody, where the journal itself wants it)."""
+class _Request:
+    """One thing to write, and who waits for it; None if the writer itself asked for it."""
 
     key: str
     settlement: Settlement | None
@@ -62,11 +62,11 @@ class LedgerWriter:
         self._ledger = ledger
         self._run = run
         self._loop = asyncio.get_running_loop()
-        self._wishes: deque[_Wish] = deque()
+        self._requests: deque[_Request] = deque()
         self._news = threading.Condition()
         self._failed: Exception | None = None
         self._closed = False
-        self._began_s = -_APART_S
+        self._started_s = -_APART_S
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
 
@@ -82,10 +82,9 @@ class LedgerWriter:
         await self.aclose()
 
     async def intend(self, submission: Submission) -> None:
-        """Returns when it is durable that a request for this submission may have left.
+        """Return when it is durable that a request for this submission may have left.
 
-        Where the caller is cancelled before it knows, no request leaves, and the ledger learns
-        that too.
+        If the caller is cancelled before it knows, no request leaves, and the ledger notes that.
 
         Raises:
             LedgerError: the submission must not be sent (it was already, or is no longer this
@@ -126,59 +125,59 @@ class LedgerWriter:
         return written
 
     async def aclose(self) -> None:
-        """Writes what is still waiting, and ends the writer."""
+        """Write what is still waiting, and end the thread."""
         with self._news:
             self._closed = True
             self._news.notify()
         await asyncio.to_thread(self._writer.join)
-        if self._wishes:  # intents of the last group that nobody waited for
+        if self._requests:  # intents of the last group that nobody waited for
             await asyncio.to_thread(self._write)
 
     def _ask(self, key: str, settlement: Settlement | None) -> asyncio.Future[_Answer]:
         if self._closed:
-            raise LedgerError("The ledger's journal is closed.")
+            raise LedgerError("The ledger's writer is closed.")
         waiter: asyncio.Future[_Answer] = self._loop.create_future()
-        self._put(_Wish(key, settlement, waiter))
+        self._put(_Request(key, settlement, waiter))
         return waiter
 
     def _take_back(self, key: str) -> None:
-        """Writes that nothing left, after an intent that nobody waited for any more."""
-        self._put(_Wish(key, Settlement(key, State.PLANNED, code=NOT_LEFT), None))
+        """Write that nothing left, after an intent whose caller has gone."""
+        self._put(_Request(key, Settlement(key, State.PLANNED, code=NOT_LEFT), None))
 
-    def _put(self, wish: _Wish) -> None:
+    def _put(self, request: _Request) -> None:
         with self._news:
-            self._wishes.append(wish)
+            self._requests.append(request)
             self._news.notify()
 
     # ---- the writing thread ------------------------------------------------------------------
 
     def _write(self) -> None:
-        """Commits group after group until the journal is closed and nothing waits."""
+        """Commit group after group until the writer is closed and nothing waits."""
         while group := self._next_group():
             self._commit(group)
 
-    def _next_group(self) -> list[_Wish]:
-        """What waits now, in order, up to the second wish for the same submission."""
+    def _next_group(self) -> list[_Request]:
+        """What waits now, in order, up to the second one for the same submission."""
         with self._news:
-            self._news.wait_for(lambda: self._wishes or self._closed)
-            soon_s = self._began_s + _APART_S - time.monotonic()
+            self._news.wait_for(lambda: self._requests or self._closed)
+            soon_s = self._started_s + _APART_S - time.monotonic()
             if soon_s > 0:
                 self._news.wait_for(lambda: self._closed, soon_s)
-            self._began_s = time.monotonic()
-            group: dict[str, _Wish] = {}
-            while self._wishes and self._wishes[0].key not in group and len(group) < _GROUP:
-                wish = self._wishes.popleft()
-                group[wish.key] = wish
+            self._started_s = time.monotonic()
+            group: dict[str, _Request] = {}
+            while self._requests and self._requests[0].key not in group and len(group) < _GROUP:
+                request = self._requests.popleft()
+                group[request.key] = request
         return list(group.values())
 
-    def _commit(self, group: list[_Wish]) -> None:
-        """Writes a group in one transaction, and tells everybody who waits for it.
+    def _commit(self, group: list[_Request]) -> None:
+        """Write a group in one transaction, and tell everybody who waits for it.
 
-        Where that fails no intent is tried again, then or later; ends are, by themselves: what
-        became of a request is worth a second try.
+        If that fails, no intent is tried again, now or later. Ends of attempts are, by themselves:
+        how a request ended is worth a second try.
         """
-        intents = [wish for wish in group if wish.settlement is None]
-        ends = [wish for wish in group if wish.settlement is not None]
+        intents = [request for request in group if request.settlement is None]
+        ends = [request for request in group if request.settlement is not None]
         if self._failed is None:
             try:
                 self._record(intents, ends)
@@ -194,33 +193,33 @@ class LedgerWriter:
         except Exception as error:  # noqa: BLE001 - the same
             self._later(_fail, ends, error)
 
-    def _record(self, intents: list[_Wish], ends: list[_Wish]) -> None:
+    def _record(self, intents: list[_Request], ends: list[_Request]) -> None:
         granted, settled = self._ledger.submissions.record(
             self._run,
-            [wish.key for wish in intents],
-            [wish.settlement for wish in ends if wish.settlement is not None],
+            [request.key for request in intents],
+            [request.settlement for request in ends if request.settlement is not None],
         )
         done = [*zip(intents, granted, strict=True), *zip(ends, settled, strict=True)]
         self._later(self._tell, done)
 
     def _later(self, tell: Callable[..., None], *what: object) -> None:
-        """Tells the event loop, unless it is gone, and whoever waited with it."""
+        """Tell the event loop, unless it is gone together with those who waited."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(tell, *what)
 
     # ---- back in the event loop --------------------------------------------------------------
 
-    def _tell(self, done: list[tuple[_Wish, _Answer]]) -> None:
-        for wish, well in done:
-            if wish.waiter is None:
+    def _tell(self, done: list[tuple[_Request, _Answer]]) -> None:
+        for request, well in done:
+            if request.waiter is None:
                 continue
-            if not wish.waiter.done():
-                wish.waiter.set_result(well)
-            elif wish.settlement is None and well:
-                self._take_back(wish.key)
+            if not request.waiter.done():
+                request.waiter.set_result(well)
+            elif request.settlement is None and well:
+                self._take_back(request.key)
 
 
-def _fail(group: list[_Wish], error: BaseException) -> None:
-    for wish in group:
-        if wish.waiter is not None and not wish.waiter.done():
-            wish.waiter.set_exception(error)
+def _fail(group: list[_Request], error: BaseException) -> None:
+    for request in group:
+        if request.waiter is not None and not request.waiter.done():
+            request.waiter.set_exception(error)

@@ -124,7 +124,7 @@ def concluded(
     place = target if moved is None else moved
     if run is not None:
         with Ledger.open(settings.ledger) as ledger:
-            ledger.nights.moved(run, case.sha256, str(place))
+            ledger.nights.note_path(run, case.sha256, str(place))
     if faults and run is not None:
         faults.append(f"`importer results {run}` shows what became of its rows.")
     reason = " ".join([reason, *faults]).strip()
@@ -251,7 +251,7 @@ def _delivered(case: Case, plan: Plan, options: RunOptions, observer: SilentObse
     if run is None:
         return deliver(plan, settings, options, observer)
     with Ledger.open(settings.ledger) as ledger:
-        ledger.nights.moved(run, case.sha256, str(case.path))
+        ledger.nights.note_path(run, case.sha256, str(case.path))
     try:
         return resume(run, settings, options, observer)
     except UsageError:  # templates or settings changed since: a new run, after what was doubtful

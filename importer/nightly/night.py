@@ -269,7 +269,7 @@ def _report(course: _Course, started: datetime) -> NightReport:
         try:
             with Ledger.open(url) as ledger:
                 doubtful += len(ledger.doubts.list())
-                before += ledger.nights.listed(_NIGHTS)
+                before += ledger.nights.list(_NIGHTS)
         except ImporterError as error:
             notes.append(scrub(str(error)))
             code = worst(code, error.exit_code)

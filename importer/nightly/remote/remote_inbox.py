@@ -273,7 +273,7 @@ class RemoteInbox(Inbox):
                 into = self.root / WORKING / folder_of(claim.path)
                 into.mkdir(parents=True, exist_ok=True)
                 target = free(into, kept_name(claim.path.rpartition("/")[2]))
-                ledger.claims.fetched(claim, self._below(target), sha256)
+                ledger.claims.note_fetched(claim, self._below(target), sha256)
                 if learnt is not None:
                     learnt(sha256)
                 draft.rename(target)

@@ -185,10 +185,10 @@ def _carry(file: Path, desk: Path, store: Store, ledger: str, clock: Clock) -> N
                 continue
             if claim.path != path:
                 store.remove(claim.path, claim.version)
-            opened.claims.returned(claim, clock.now())
+            opened.claims.note_returned(claim, clock.now())
         known = opened.nights.last(sha256)
         if known is not None and known.run is not None:
-            opened.nights.moved(known.run, sha256, f"{store.address}/{path}")
+            opened.nights.note_path(known.run, sha256, f"{store.address}/{path}")
     for each in (*pages, file):
         each.unlink(missing_ok=True)
     with suppress(OSError):  # folders that something is left in

@@ -38,7 +38,7 @@ def test_everything_within_one_second(bed: Bed, sandbox: Sandbox) -> None:
     third = other.night()
     assert [file.ending for file in third.files] == [FileEnding.DONE, FileEnding.SEEN]
     with Ledger.open(bed.places.load().ledger) as ledger:
-        assert {night.id for night in ledger.nights.listed()} == {first.id, second.id, third.id}
+        assert {night.id for night in ledger.nights.list()} == {first.id, second.id, third.id}
         assert [len(ledger.nights.of_night(each.id)) for each in (first, second, third)] == [2] * 3
     assert len(sandbox.journal) == 3
 

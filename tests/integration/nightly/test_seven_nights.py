@@ -125,7 +125,7 @@ def test_seven_nights(  # noqa: PLR0915 - one story
             )
             assert counts == Counter({State.CREATED: 120})
             assert all(run.finished is not None and not run.stopped for run in ledger.runs.list())
-            nights = ledger.nights.listed()
+            nights = ledger.nights.list()
         assert [each.exit_code for each in nights][:1] == [Exit.HELD]
         assert len(posts) == 7
         assert "20 conversations started from 1 file" in posts[0]["text"]

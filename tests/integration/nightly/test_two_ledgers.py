@@ -59,7 +59,7 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
     bed.arrive("odd.csv", people(5, 2) + "Ada,,Chef\n" * 3)
     assert bed.night().rows["created"] == 5
     with Ledger.open(bed.places.ledger()) as ledger:
-        first, day = ledger.id, ledger.nights.listed()[0].started
+        first, day = ledger.id, ledger.nights.list()[0].started
     bed.arrive("list.csv", people(0, 5))
     bed.settings(sandbox.base_url, OTHER)
     asked = sandbox.requests
@@ -71,7 +71,7 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
     assert phones(sandbox) == everybody(5)
     with Ledger.open(bed.places.ledger()) as ledger:
         assert ledger.submissions.is_empty()
-        assert ledger.nights.listed() == ()
+        assert ledger.nights.list() == ()
     bed.settings(sandbox.base_url)
     assert [file.ending for file in bed.night().files] == [FileEnding.SEEN]
     assert phones(sandbox) == everybody(5)

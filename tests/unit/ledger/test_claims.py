@@ -47,10 +47,10 @@ def test_a_claim_is_taken_once(ledger: Ledger) -> None:
 def test_a_claim_that_came_to_its_end(ledger: Ledger) -> None:
     """It is no longer open, and the same file may be claimed anew."""
     ledger.claims.take(CLAIM)
-    ledger.claims.fetched(CLAIM, "working/acme/list.csv", "ab" * 32)
+    ledger.claims.note_fetched(CLAIM, "working/acme/list.csv", "ab" * 32)
     (claim,) = ledger.claims.open(INBOX)
     assert (claim.place, claim.sha256) == ("working/acme/list.csv", "ab" * 32)
-    ledger.claims.returned(claim, NOW + timedelta(minutes=5))
+    ledger.claims.note_returned(claim, NOW + timedelta(minutes=5))
     assert ledger.claims.open(INBOX) == ()
     assert ledger.claims.take(CLAIM)
     assert ledger.claims.open(INBOX) == (CLAIM,)
@@ -67,9 +67,9 @@ def test_purging_forgets_paths(ledger: Ledger) -> None:
     """Of claims that came to their end before that time; open ones stay."""
     ledger.claims.take(CLAIM)
     ledger.claims.take(replace(CLAIM, path="open.csv"))
-    ledger.claims.returned(CLAIM, NOW)
+    ledger.claims.note_returned(CLAIM, NOW)
     ledger.purge(NOW + timedelta(days=1))
-    ledger.claims.returned(CLAIM, NOW)  # changes nothing: it is not there
+    ledger.claims.note_returned(CLAIM, NOW)  # changes nothing: it is not there
     assert [claim.path for claim in ledger.claims.open(INBOX)] == ["open.csv"]
 
 

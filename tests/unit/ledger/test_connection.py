@@ -195,7 +195,7 @@ def make_cut(path: Path) -> None:
     ("make", "words"),
     [
         (make_text, "is no ledger: the file is not a SQLite database"),
-        (make_other, "holds something else than a ledger"),
+        (make_other, "holds something other than a ledger"),
         (make_newer, "made by a newer version"),
         (make_damaged, "is damaged"),
         (make_cut, "is damaged"),

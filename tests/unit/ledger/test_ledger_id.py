@@ -80,7 +80,7 @@ def test_where_nights_were(ledger: Ledger, clock: Clock) -> None:
     ledger.nights.begin("night-1", clock.now(), "/srv/inbox")
     ledger.nights.end("night-1", 0, clock.now())
     ledger.nights.begin("night-0", clock.now())
-    assert [(each.id, each.inbox) for each in ledger.nights.listed()] == [
+    assert [(each.id, each.inbox) for each in ledger.nights.list()] == [
         ("night-1", "/srv/inbox"),
         ("night-0", None),
     ]
@@ -118,6 +118,6 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
     for _ in range(2):
         with Ledger.open(f"sqlite:///{path}") as ledger:
             ids.add(ledger.id)
-            assert [(each.id, each.inbox) for each in ledger.nights.listed()] == [("night-9", None)]
+            assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
     assert len(list(tmp_path.glob("importer.db-before-0006-*"))) == 1
