@@ -81,6 +81,7 @@ class Table:
     ignored: tuple[str, ...]
     problems: pl.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     clean: pl.DataFrame = field(default_factory=_no_rows, repr=False)
 
 

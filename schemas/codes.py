@@ -35,6 +35,8 @@ class Code(StrEnum):
     COLUMN_MISSING = "column-missing"
     COLUMN_DUPLICATE = "column-duplicate"
     COLUMN_UNKNOWN = "column-unknown"
+    COLUMNS_RANKED = "columns-ranked"
+    NOT_A_CANDIDATE = "not-a-candidate"
     ROW_RAGGED = "row-ragged"
     QUOTE_UNCLOSED = "quote-unclosed"
     VALUE_TOO_LONG = "value-too-long"
@@ -145,6 +147,17 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             _W,
             "The header is unknown, but looks like {detail}.",
             "Rename it, or map it under `columns:` in importer.yaml.",
+        ),
+        Code.COLUMNS_RANKED: Words(
+            _I,
+            "Several headers mean the same column; their order is {detail}.",
+            "Nothing to do if that is right; else name the one that counts under `columns:` in "
+            "importer.yaml.",
+        ),
+        Code.NOT_A_CANDIDATE: Words(
+            _I,
+            "The row is no candidate and was left out: {detail}.",
+            "Nothing to do. If it is one, fill in a phone or an e-mail.",
         ),
         Code.ROW_RAGGED: Words(
             _E,

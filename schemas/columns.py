@@ -371,6 +371,7 @@ _FOREIGN: Final[dict[str, dict[str, str]]] = {
 
 _OF_SYSTEMS: Final[dict[str, str]] = {
     "phone_number": "primary phone, primary phone number, main phone, phone 1, phone primary, "
+    "primary number, mob, mob no, ph, ph no, "
     "candidate phone number, candidate mobile, candidate mobile number, candidate cell, "
     "applicant phone, mobile phone number, cell phone number, cellphone, mobile telephone, "
     "personal phone, personal mobile, phone mobile, contact no, contact phone, whatsapp number, "
@@ -385,6 +386,7 @@ _OF_SYSTEMS: Final[dict[str, str]] = {
     "campaign": "popp campaign, popp campaign id",
     "external_campaign": "req id, requisition number, requisition no, job requisition id",
     "candidate_id": "candidate ref, candidate reference, applicant number, applicant no, "
+    "candidate identifier, "
     "external candidate id",
     "send_during_business_hours": "during business hours, business hours only",
 }
@@ -406,3 +408,85 @@ FOREIGN_ALIASES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingPro
     }
 )
 """Language -> canonical column -> what people call it in that language."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What follows is compared word by word, in lower case and without accents.
+
+CANDIDATE_WORDS: Final = _words(
+    "candidate candidates applicant applicants person persons attendee invitee recipient respondent"
+    " prospect your you ihr ihre votre su tu tuo sua seu jouw uw twoj twoja kandidat kandidaten"
+    " kandidatin bewerber bewerbers bewerberin candidat candidato candidata kandidaat sollicitant"
+    " kandydat kandydata teilnehmer teilnehmers"
+)
+"""Words that say whose a column is: the candidate's."""
+
+GUEST_WORDS: Final = _words("attendee invitee recipient your ihr ihre votre tuo seu jouw uw twoj")
+"""Those of them that set the candidate apart from whoever booked, sent or registered."""
+
+FILLER_WORDS: Final = _words(
+    "what is are s the a please enter write give provide full value values details detail info"
+    " information with including incl and e number numbers no nr num numero numeros nummer"
+    " address addresses es field answer area country code prefix"
+    " wie lautet bitte angeben mit vorwahl der die das des dem dein deine"
+    " quel quelle est le la les l du de d veuillez indiquer avec indicatif"
+    " cual es el los por favor con prefijo codigo pais"
+    " qual e il lo gli inserisci prefisso"
+    " wat is het een van vul in met landnummer"
+    " jaki jakie jest podaj z o os do da dos seu indique com"
+)
+"""Words that change nothing of what a header asks for."""
+
+MOBILE_WORDS: Final = _words(
+    "mobile mob mobil mobiltelefon mobilnummer cell cellphone cellular handy handynummer portable"
+    " gsm movil celular cellulare cell mobiel komorka komorkowy telemovel whatsapp sms text"
+)
+"""Words of a phone that can take a text message."""
+
+PHONE_WORDS: Final = MOBILE_WORDS | _words(
+    "phone phones telephone telephones tel telefon telefonnummer telefono telefone telefoon"
+    " telefoonnummer rufnummer ph msisdn landline festnetz fixe fisso fijo"
+)
+"""Words that name a phone."""
+
+EMAIL_WORDS: Final = _words(
+    "email emails mail mails courriel correo mailadresse emailadresse electronico elettronica posta"
+)
+"""Words that name an e-mail; `e` and `mail` apart are one."""
+
+FIRST_USE: Final = _words("primary main default preferred 1 1st haupt principal principale")
+HOME_USE: Final = _words(
+    "home personal private priv privat privater privates prive privado privato particular thuis"
+    " domicile casa domicilio domowy prywatny pessoal personale perso landline festnetz fixe fijo"
+)
+WORK_USE: Final = _words(
+    "work business office geschaftlich dienstlich geschaft buro professionnel pro trabajo lavoro"
+    " ufficio werk zakelijk sluzbowy trabalho comercial"
+)
+LAST_USE: Final = _words(
+    "other alternative alternate alt secondary second additional backup 2 2nd 3 3rd 4 5 andere"
+    " weitere zweite autre secondaire otro secundario altro ander inny outro"
+)
+"""Words that say what a phone or an e-mail is used for: the order in which they are tried."""
+
+ID_OWNERS: Final = _words("system record contact person profile prospect")
+"""Whose `ID` is the candidate's, beside `CANDIDATE_WORDS`."""
+
+COMPANIONS: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
+    {
+        "cc": ("country", frozenset({"memberrating", "leid", "euid", "optintime"})),
+        "emailfrom": ("email", frozenset({"partnerphone", "partnermobile", "partnername"})),
+        "partnerphone": ("phone_number", frozenset({"emailfrom"})),
+        "partnermobile": ("phone_number", frozenset({"emailfrom"})),
+        "id": ("candidate_id", frozenset({"firstname", "lastname", "candidatename", "fullname"})),
+    }
+)
+"""Folded headers that mean a column only beside one of some others, as systems write them."""
+
+FORM_HEADERS: Final = frozenset(
+    {"starttime", "completiontime", "startdate", "timestamp", "createdtime", "formid"}
+)
+"""Folded headers of forms, whose `ID` counts answers and not people."""

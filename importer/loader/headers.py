@@ -1,10 +1,13 @@
-"""Headers become columns: known names, near misses, duplicates, and names for the rest."""
+"""What the headers of a file mean: canonical columns, their order, near misses and placeholders.
+
+A header is known by an alias, or because every word of it is: `Person : Phones: Mobile`. One word
+more that is not known (`Contact owner`) makes it a column of the user's own.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -14,10 +17,30 @@ from typing import TYPE_CHECKING, Final
 
 from importer import problems
 from schemas.codes import Code
-from schemas.columns import BY_NAME, COLUMNS, FOREIGN_ALIASES, GROUP, ROW, SOURCE, SYSTEM_ALIASES
+from schemas.columns import (
+    BY_NAME,
+    CANDIDATE_WORDS,
+    COLUMNS,
+    COMPANIONS,
+    EMAIL_WORDS,
+    FILLER_WORDS,
+    FIRST_USE,
+    FOREIGN_ALIASES,
+    FORM_HEADERS,
+    GROUP,
+    HOME_USE,
+    ID_OWNERS,
+    LAST_USE,
+    MOBILE_WORDS,
+    PHONE_WORDS,
+    ROW,
+    SOURCE,
+    SYSTEM_ALIASES,
+    WORK_USE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import polars as pl
 
@@ -51,12 +74,15 @@ class Headers:
             repeats has ` (2)`, ` (3)` after it.
         mapping: name -> canonical column.
         extra: name -> placeholder name, for the headers that are no canonical column.
+        fallbacks: canonical column -> the headers to take a value from where the one of `mapping`
+            has none, in this order; each is an extra column, too.
         problems: a problem frame without rows; the reader knows which row the header is.
     """
 
     names: tuple[str, ...]
     mapping: Mapping[str, str]
     extra: Mapping[str, str]
+    fallbacks: Mapping[str, tuple[str, ...]]
     problems: pl.DataFrame = field(repr=False)
 
 
@@ -72,16 +98,90 @@ def placeholder_name(header: str) -> str:
     return _SEPARATORS.sub("_", text).strip("_") or "column"
 
 
-def _words(header: str) -> tuple[str, ...]:
-    """What a header may be known as: all of it, and without a remark in brackets."""
-    without = _REMARK.sub("", header)
-    return (fold(header),) if without == header else (fold(header), fold(without))
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PATH: Final = re.compile(r"\s*[:/>|]\s*|\s+-\s+")
+_NOT_WORD: Final = re.compile(r"[\W_]+")
+_MOST_WORDS: Final = 12
+_WHOLE: Final = {"first_name", "last_name", "full_name", "candidate_id", "country"}
 
 
+def _words_of(header: str) -> tuple[str, ...]:
+    """The words of a header in lower case, without accents; `E-mail` is one."""
+    text = _CAMEL.sub(" ", header).casefold().translate(_ACCENTLESS)
+    text = unicodedata.normalize("NFKD", text).replace("e-mail", "email")
+    plain = "".join(char for char in text if not unicodedata.combining(char))
+    return tuple(filter(None, _NOT_WORD.split(plain)))
+
+
+@lru_cache(maxsize=8192)
 def _known(header: str) -> str | None:
-    """The canonical column that a header names, by itself or by an alias."""
+    """The canonical column that a header names, by an alias or by the words around one."""
     words = known()
-    return next((words[word] for word in _words(header) if word in words), None)
+    for word in (fold(header), fold(_REMARK.sub("", header))):
+        if word in words:
+            return words[word]
+    if len(header) > 2 * _SHORT_ENOUGH:
+        return None
+    parts = [part for part in _PATH.split(header) if part.strip()]
+    if len(parts) > 1 and all(map(_leads, parts[:-1])):
+        last = _by_words(_words_of(parts[-1]))
+        return last or _by_words(_words_of(header))
+    return _by_words(_words_of(header))
+
+
+def _leads(part: str) -> bool:
+    """Whether a part of a path says only whose the rest is, or what kind of thing."""
+    kinds = {"name", "names", "contact", "personal"} | PHONE_WORDS | EMAIL_WORDS
+    return set(_words_of(part)) <= kinds | CANDIDATE_WORDS | FILLER_WORDS
+
+
+def _by_words(found: tuple[str, ...]) -> str | None:
+    """The column that words mean, if each of them is known: one word more may change it all."""
+    if not 0 < len(found) <= _MOST_WORDS:
+        return None
+    words = set(found)
+    used = words - FILLER_WORDS - CANDIDATE_WORDS - FIRST_USE - HOME_USE - WORK_USE - LAST_USE
+    for column, cores in (("email", EMAIL_WORDS), ("phone_number", PHONE_WORDS)):
+        if words & cores and used - {"contact"} <= cores:
+            return column
+    core = tuple(word for word in found if word not in FILLER_WORDS | CANDIDATE_WORDS)
+    if core in {("id",), ("identifier",)}:
+        return "candidate_id" if words & CANDIDATE_WORDS else None
+    if len(core) == 2 and core[1] in {"id", "identifier"} and core[0] in ID_OWNERS:  # noqa: PLR2004
+        return "candidate_id"
+    column = known().get("".join(core))
+    if column not in _WHOLE or (column == "full_name" and not words & CANDIDATE_WORDS):
+        return None
+    return column
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Rank:
+    """In which order headers of one column are tried.
+
+    Attributes:
+        whose: 0 for those that name the candidate, where others may be whoever booked.
+        use: mobile, then no word, home, work, other.
+        number: the one in the header.
+    """
+
+    whose: int
+    use: int
+    number: int
+
+
+def _rank(header: str, column: str) -> _Rank:
+    """The rank of a header among those that mean the same column."""
+    words = set(_words_of(header))
+    uses = (
+        (MOBILE_WORDS if column == "phone_number" else FIRST_USE, 0),
+        (LAST_USE, 4),
+        (WORK_USE, 3),
+        (HOME_USE, 2 if column == "phone_number" else 0),
+    )
+    use = next((place for some, place in uses if words & some), 1)
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) == 1]
+    return _Rank(int(not words & CANDIDATE_WORDS), use, min(numbers, default=0))
 
 
 @lru_cache(maxsize=1)
@@ -136,32 +236,102 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
             the header an extra column, and any other name becomes its placeholder name.
     """
     names = unique(headers)
-    said = {
-        name: _said(name, header, overrides) for name, header in zip(names, headers, strict=True)
+    given = {
+        name: _given(name, header, overrides) for name, header in zip(names, headers, strict=True)
     }
-    claims = {name: column for name, column in said.items() if column in BY_NAME and column}
+    claims = {name: column for name, column in given.items() if column in BY_NAME and column}
     fixed = set(claims.values())
+    folded = frozenset(map(fold, headers))
     for name, header in zip(names, headers, strict=True):
-        column = _known(header)
-        if said[name] is None and column is not None and column not in fixed:
+        column = _known(header) or _beside(fold(header), folded)
+        if given[name] is None and column is not None and column not in fixed:
             claims[name] = column
-    claims = _whole_names(claims, headers, names, said)
-
-    often = Counter(claims.values())
-    mapping: dict[str, str] = {}
-    for name in names:
-        if name in claims and claims[name] not in mapping.values():
-            mapping[name] = claims[name]
-    extra = _placeholders([name for name in names if name not in mapping], said)
-    found = [
-        *(_duplicates(column, names, claims) for column, count in often.items() if count > 1),
+    claims = _whole_names(claims, headers, names, given)
+    mapping, fallbacks, found = _ranked(claims, names, fixed)
+    extra = _placeholders([name for name in names if name not in mapping], given)
+    problem = [
+        *found,
         *_missing(mapping, names),
-        *_near_misses(extra, claims, said),
+        *_near_misses(extra, claims, given),
     ]
-    return Headers(names, mapping, extra, problems.joined(found))
+    return Headers(names, mapping, extra, fallbacks, problems.joined(problem))
 
 
-def _said(name: str, header: str, overrides: Mapping[str, str]) -> str | None:
+def _beside(word: str, others: frozenset[str]) -> str | None:
+    """The column that a folded header means because of the headers beside it."""
+    column, companions = COMPANIONS.get(word, ("", frozenset()))
+    if not companions & others or (word == "id" and others & FORM_HEADERS):
+        return None
+    return column
+
+
+_ONE_OF_A_KIND: Final = frozenset({"phone_number", "email", "first_name", "last_name", "full_name"})
+_TRIED_IN_ORDER: Final = frozenset({"phone_number", "email"})
+
+
+def _ranked(
+    claims: Mapping[str, str], names: Sequence[str], fixed: Collection[str]
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]], list[pl.DataFrame]]:
+    """One header for each column, those that stand in for it, and what to say about them.
+
+    Args:
+        claims: header -> the column that it means.
+        names: the headers in file order.
+        fixed: columns whose header the settings name.
+    """
+    chosen: dict[str, str] = {}
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    found = []
+    for column in dict.fromkeys(claims.values()):
+        claimants = [name for name in names if claims.get(name) == column]
+        ranked = sorted(claimants, key=lambda name: (_whose(name), _exact(name, column)))
+        if column in _TRIED_IN_ORDER:
+            ranked = sorted(claimants, key=lambda name: _rank(name, column))
+        best, *others = ranked
+        chosen[best] = column
+        if not others:
+            continue
+        if column not in _ONE_OF_A_KIND or column in fixed or _equal(best, others[0], column):
+            found.append(_duplicates(column, names, claims))
+            chosen = {name: it for name, it in chosen.items() if it != column}
+            chosen[claimants[0]] = column
+            continue
+        same = [name for name in others if _whose(name) == _whose(best)]
+        if column in _TRIED_IN_ORDER and same:
+            fallbacks[column] = tuple(same)
+        left = [name for name in others if name not in fallbacks.get(column, ())]
+        found.append(_order(column, best, fallbacks.get(column, ()), left))
+    mapping = {name: chosen[name] for name in names if name in chosen}
+    return mapping, fallbacks, found
+
+
+def _whose(header: str) -> int:
+    return int(not set(_words_of(header)) & CANDIDATE_WORDS)
+
+
+def _exact(header: str, column: str) -> int:
+    """0 for an alias as it stands, 1 for one among other words."""
+    return int(known().get(fold(header)) != column)
+
+
+def _equal(one: str, other: str, column: str) -> bool:
+    """Whether nothing says which of two headers of a name counts."""
+    if column in _TRIED_IN_ORDER:
+        return False
+    return (_whose(one), _exact(one, column)) == (_whose(other), _exact(other, column))
+
+
+def _order(column: str, best: str, fallbacks: Sequence[str], left: Sequence[str]) -> pl.DataFrame:
+    """What a report says of several headers of one column."""
+    detail = f"{column}: “{best}”"
+    if fallbacks:
+        detail += ", where it is empty " + ", then ".join(f"“{name}”" for name in fallbacks)
+    if left:
+        detail += ", not " + ", ".join(f"“{name}”" for name in left)
+    return problems.one(Code.COLUMNS_RANKED, column=column, detail=detail)
+
+
+def _given(name: str, header: str, overrides: Mapping[str, str]) -> str | None:
     """What the settings say of a header: a column, a placeholder, "" for neither, or nothing."""
     for key in (name, header):
         if key in overrides:
@@ -181,7 +351,7 @@ def _whole_names(
     claims: Mapping[str, str],
     headers: Sequence[str],
     names: Sequence[str],
-    said: Mapping[str, str | None],
+    given: Mapping[str, str | None],
 ) -> dict[str, str]:
     """The claims, with `Name` read as what it means beside its neighbours.
 
@@ -191,7 +361,7 @@ def _whole_names(
     changed = dict(claims)
     columns = set(claims.values())
     for name, header in zip(names, headers, strict=True):
-        if name not in claims or said[name] is not None or fold(header) not in _WHOLE_NAMES:
+        if name not in claims or given[name] is not None or fold(header) not in _WHOLE_NAMES:
             continue
         others = columns - {claims[name]}
         if claims[name] == "full_name" and "first_name" in others and "last_name" not in others:
@@ -205,12 +375,12 @@ def _whole_names(
     return changed
 
 
-def _placeholders(names: Sequence[str], said: Mapping[str, str | None]) -> dict[str, str]:
+def _placeholders(names: Sequence[str], given: Mapping[str, str | None]) -> dict[str, str]:
     """Header -> placeholder name, none of them twice and none of them a canonical column."""
     taken = set(BY_NAME)
     extra: dict[str, str] = {}
     for name in names:
-        wanted = said[name] if said[name] not in BY_NAME else None
+        wanted = given[name] if given[name] not in BY_NAME else None
         base = placeholder_name(wanted or name)
         placeholder, number = base, 1
         while placeholder in taken:
@@ -243,7 +413,7 @@ def _missing(mapping: Mapping[str, str], names: Sequence[str]) -> list[pl.DataFr
 
 
 def _near_misses(
-    extra: Mapping[str, str], claims: Mapping[str, str], said: Mapping[str, str | None]
+    extra: Mapping[str, str], claims: Mapping[str, str], given: Mapping[str, str | None]
 ) -> list[pl.DataFrame]:
     """A warning for each header that is nearly the name of a column that the file lacks."""
     taken = set(claims.values())
@@ -254,7 +424,7 @@ def _near_misses(
     ]
     found = []
     for name, placeholder in extra.items():
-        if said[name] is not None:
+        if given[name] is not None:
             continue
         word = fold(name)
         for close in get_close_matches(word, open_words, n=1, cutoff=_CLOSE):

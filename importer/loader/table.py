@@ -159,6 +159,7 @@ def assemble(
             ]
         ),
         notes=cells.notes,
+        fallbacks=headers.fallbacks,
     )
 
 

@@ -20,7 +20,7 @@ from schemas.codes import Code
 from schemas.columns import BY_NAME, ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from importer.model import Table
     from importer.settings import Settings
@@ -30,6 +30,7 @@ _PHONE: Final = "phone_number"
 _COUNTRY: Final = "country"
 _CANDIDATE: Final = "candidate_id"
 _BRACES: Final = r"\{\{|\}\}"
+_NOTHING: Final = r"(?i)^\s*(?:n/?a|#n/a|none|null|nil|-+|x)?\s*$"
 _BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
 _LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
 _SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
@@ -107,7 +108,10 @@ class _Cells:
         source = pl.Series(SOURCE, [position], dtype=pl.UInt16).new_from_index(0, rows.len())
         return cls(
             pl.DataFrame([source, rows]),
-            pl.DataFrame({name: table.frame.get_column(headers[name]) for name in names}),
+            table.frame.select(
+                _first_filled(headers[name], table.fallbacks.get(name, ())).alias(name)
+                for name in names
+            ),
         )
 
     def tidy(self) -> dict[str, pl.Series]:
@@ -198,6 +202,17 @@ class _Cells:
                     detail=pl.format(f"{{}} characters, more than max_cell_chars ({limit})", count),
                 )
             )
+
+
+def _first_filled(header: str, fallbacks: Sequence[str]) -> pl.Expr:
+    """The cell of a header, or of the first of its fallbacks that says something."""
+    if not fallbacks:
+        return pl.col(header)
+    cells = [
+        pl.when(~pl.col(name).str.contains(_NOTHING)).then(pl.col(name))
+        for name in (header, *fallbacks)
+    ]
+    return pl.coalesce(*cells, pl.col(header))
 
 
 def _read_countries(cells: _Cells) -> None:

@@ -58,6 +58,8 @@ FILE_CODES: Final = {
     "column-missing",
     "column-duplicate",
     "column-unknown",
+    "columns-ranked",
+    "not-a-candidate",
     "template-key-unknown",
 }
 
