@@ -28,6 +28,7 @@ from schemas.columns import (
     FOREIGN_ALIASES,
     FORM_HEADERS,
     GROUP,
+    GUEST_WORDS,
     HOME_USE,
     ID_OWNERS,
     LAST_USE,
@@ -149,10 +150,10 @@ def _by_words(found: tuple[str, ...]) -> str | None:
         return "candidate_id" if words & CANDIDATE_WORDS else None
     if len(core) == 2 and core[1] in {"id", "identifier"} and core[0] in ID_OWNERS:  # noqa: PLR2004
         return "candidate_id"
-    column = known().get("".join(core))
-    if column not in _WHOLE or (column == "full_name" and not words & CANDIDATE_WORDS):
+    meant = known().get("".join(core))
+    if meant not in _WHOLE or (meant == "full_name" and not words & CANDIDATE_WORDS):
         return None
-    return column
+    return meant
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -284,7 +285,7 @@ def _ranked(
     found = []
     for column in dict.fromkeys(claims.values()):
         claimants = [name for name in names if claims.get(name) == column]
-        ranked = sorted(claimants, key=lambda name: (_whose(name), _exact(name, column)))
+        ranked = sorted(claimants, key=lambda name: _name_rank(name, column))
         if column in _TRIED_IN_ORDER:
             ranked = sorted(claimants, key=lambda name: _rank(name, column))
         best, *others = ranked
@@ -309,16 +310,21 @@ def _whose(header: str) -> int:
     return int(not set(_words_of(header)) & CANDIDATE_WORDS)
 
 
-def _exact(header: str, column: str) -> int:
-    """0 for an alias as it stands, 1 for one among other words."""
-    return int(known().get(fold(header)) != column)
-
-
 def _equal(one: str, other: str, column: str) -> bool:
     """Whether nothing says which of two headers of a name counts."""
     if column in _TRIED_IN_ORDER:
         return False
-    return (_whose(one), _exact(one, column)) == (_whose(other), _exact(other, column))
+    return _name_rank(one, column) == _name_rank(other, column)
+
+
+def _name_rank(header: str, column: str) -> tuple[bool, bool, int]:
+    """The rank of a header of a name: a guest's before the host's, an alias before other words."""
+    words = set(_words_of(header))
+    return (
+        not words & GUEST_WORDS,
+        known().get(fold(header)) != column,
+        int(not words & CANDIDATE_WORDS),
+    )
 
 
 def _order(column: str, best: str, fallbacks: Sequence[str], left: Sequence[str]) -> pl.DataFrame:
@@ -364,6 +370,8 @@ def _whole_names(
         if name not in claims or given[name] is not None or fold(header) not in _WHOLE_NAMES:
             continue
         others = columns - {claims[name]}
+        if any(claims.get(other) in others and _whose(other) < _whose(name) for other in names):
+            continue  # `Name` beside `Your first name` is whoever sent the form
         if claims[name] == "full_name" and "first_name" in others and "last_name" not in others:
             changed[name] = "last_name"
         elif claims[name] in {"first_name", "last_name"} and not others & {
@@ -424,7 +432,7 @@ def _near_misses(
     ]
     found = []
     for name, placeholder in extra.items():
-        if given[name] is not None:
+        if given[name] is not None or name in claims:
             continue
         word = fold(name)
         for close in get_close_matches(word, open_words, n=1, cutoff=_CLOSE):

@@ -50,7 +50,7 @@ def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
     raise Refusal(Code.HEADER_NOT_FOUND, detail)
 
 
-TAIL: Final = 5
+TAIL: Final = 12
 """Rows at the end that may be no data."""
 
 _TOTAL: Final = re.compile(
@@ -61,6 +61,7 @@ _TOTAL: Final = re.compile(
 )
 _NOTE: Final = re.compile(
     r"(?:exported|generated|created|printed|report|end of|page \d|\*+ ?end|exportiert|erstellt"
+    r"|copyright|confidential"
     r"|seite \d|exporté|généré|exportado|generado|esportato|generato|geëxporteerd|wygenerowano"
     r"|gerado)\b.*",
     re.IGNORECASE | re.DOTALL,
@@ -68,22 +69,34 @@ _NOTE: Final = re.compile(
 _AFTER: Final = re.compile(r"[\s:=()]*(?P<number>[\d.,\s\u00a0\u202f']*)(?:rows?|records?|\))?")
 _NUMBER: Final = re.compile(r"[-+]?[\d.,\s\u00a0\u202f'%€$£]+")
 _FEWER_THAN_A_PHONE: Final = 7
+_IMPORT_ID: Final = '{"ImportId"'
 
 
-def without(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def drop_footers(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The cells without what stands below the data, and a problem (info) for each row of it.
 
     A row that could be a candidate, with an e-mail or as many digits as a phone has, never goes.
+    Single cells below a blank row are a footer if one of them is a note of a program.
 
     Args:
         frame: `#row` and text columns, without blank rows.
     """
-    rows = []
+    rows: list[tuple[int, str]] = []
+    below: list[tuple[int, str]] = []  # of a blank row, perhaps
+    last = 0
     for row, *cells in reversed(frame.tail(TAIL).rows()):
         filled = [cell.strip() for cell in cells if cell is not None and cell.strip()]
-        if not _is_footer(filled):
+        if below and last - row > 1 and any(_NOTE.match(text) for _, text in below):
+            rows, below = below, []
+        if _is_footer(filled) and not below:
+            rows.append((row, filled[0]))
+        elif (
+            len(cells) > 1 and filled and filled == [(cells[0] or "").strip()] and _is_text(*filled)
+        ):
+            below = [*(below or rows), (row, filled[0])]
+        else:
             break
-        rows.append((row, filled[0]))
+        last = row
     if not rows:
         return frame, problems.empty()
     found = [
@@ -91,6 +104,41 @@ def without(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         for row, text in rows
     ]
     return frame.head(-len(rows)), problems.joined(found)
+
+
+def _is_text(cell: str) -> bool:
+    """Whether a cell is of several words, and is neither a phone nor an e-mail."""
+    digits = sum(map(str.isdigit, cell))
+    return "@" not in cell and digits < sum(map(str.isalpha, cell)) and len(cell.split()) > 1
+
+
+def drop_non_candidates(
+    frame: pl.DataFrame, headers: Sequence[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows without repeated headers and import ids, and a problem (info) for each of them.
+
+    Args:
+        frame: `#row` and a text column for each header.
+        headers: the cells of the header row that name columns we know.
+    """
+    known = [name for name in headers if name in frame.columns]
+    if not known or not frame.height:
+        return frame, problems.empty()
+    cell = pl.col(ROW).is_null()
+    repeated = pl.all_horizontal(frame[name].str.strip_chars() == name.strip() for name in known)
+    ids = pl.all_horizontal(frame[name].str.starts_with(_IMPORT_ID) for name in known)
+    if len(known) < 2:  # noqa: PLR2004 (one cell may be anything)
+        repeated = cell
+    found: list[pl.DataFrame] = []
+    for rows, detail in ((repeated, "the header again"), (ids, "ids of questions")):
+        found.extend(
+            problems.one(Code.NOT_A_CANDIDATE, row=row, detail=detail)
+            for row in frame.filter(rows)[ROW]
+        )
+    if not found:
+        return frame, problems.empty()
+    left_out = pl.concat(found)
+    return frame.filter(~pl.col(ROW).is_in(left_out[ROW].implode())), left_out
 
 
 def _is_footer(cells: Sequence[str]) -> bool:
@@ -127,11 +175,13 @@ def assemble(
         last: the file ends with these cells; totals may stand below them.
     """
     frame = without_blanks(cells.frame)
-    frame, totals = without(frame) if last else (frame, problems.empty())
+    frame, totals = drop_footers(frame) if last else (frame, problems.empty())
     headers, frame, places = _named(header, frame, overrides)
     ignored = tuple(name for name in headers.names if name in returned(headers.names))
     mapping = {name: column for name, column in headers.mapping.items() if name not in ignored}
     extra = {name: column for name, column in headers.extra.items() if name not in ignored}
+    frame, others = drop_non_candidates(frame, tuple(mapping))
+    totals = pl.concat([totals, others])
     frame, followed = _follow_links(frame, mapping, places, cells.links)
     of_file = list(found)
     if source.header_row > 1:
@@ -151,7 +201,7 @@ def assemble(
         problems=problems.joined(
             [
                 *of_file,
-                headers.problems.with_columns(here),
+                _fitting_hints(headers, frame).with_columns(here),
                 of_rows,
                 totals,
                 followed,
@@ -226,6 +276,31 @@ _LINKED: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     "phone_number": ("tel:", lambda text: sum(map(str.isdigit, text)) >= _FEWER_THAN_A_PHONE),
 }
 """Column -> the scheme of links that hold its value, and whether a text holds it already."""
+
+
+def _fitting_hints(headers: Headers, frame: pl.DataFrame) -> pl.DataFrame:
+    """The problems of the headers without hints at a column that no cell fits."""
+    unfit = []
+    names = {placeholder: name for name, placeholder in headers.extra.items()}
+    for column, code, detail in headers.problems.select("column", "code", "detail").rows():
+        pattern = _HOLDS.get(detail.strip("`"))
+        if code == Code.COLUMN_UNKNOWN.value and pattern and names.get(column) in frame.columns:
+            cells = frame[names[column]].drop_nulls().head(_LOOKED_AT)
+            if cells.len() and not cells.str.contains(pattern).any():
+                unfit.append(column)
+    hints = pl.col("code") == Code.COLUMN_UNKNOWN.value
+    return headers.problems.filter(~(hints & pl.col("column").cast(pl.String).is_in(unfit)))
+
+
+_LOOKED_AT: Final = 1_000
+_HOLDS: Final[Mapping[str, str]] = {
+    "phone_number": r"\d",
+    "email": "@",
+    "country": r"^\s*\p{L}{2}\s*$|\p{L}{4}",
+    "first_name": r"^[\p{L}'’ .-]+$",
+    "last_name": r"^[\p{L}'’ .-]+$",
+}
+"""Column -> what at least one of its cells looks like."""
 
 
 def _cell_errors(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[pl.DataFrame]:

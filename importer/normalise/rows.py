@@ -108,9 +108,11 @@ class _Cells:
         source = pl.Series(SOURCE, [position], dtype=pl.UInt16).new_from_index(0, rows.len())
         return cls(
             pl.DataFrame([source, rows]),
-            table.frame.select(
-                _first_filled(headers[name], table.fallbacks.get(name, ())).alias(name)
-                for name in names
+            pl.DataFrame(
+                {
+                    name: _first_filled(table, headers[name], table.fallbacks.get(name, ()))
+                    for name in names
+                }
             ),
         )
 
@@ -204,15 +206,15 @@ class _Cells:
             )
 
 
-def _first_filled(header: str, fallbacks: Sequence[str]) -> pl.Expr:
-    """The cell of a header, or of the first of its fallbacks that says something."""
-    if not fallbacks:
-        return pl.col(header)
-    cells = [
-        pl.when(~pl.col(name).str.contains(_NOTHING)).then(pl.col(name))
-        for name in (header, *fallbacks)
-    ]
-    return pl.coalesce(*cells, pl.col(header))
+def _first_filled(table: Table, header: str, fallbacks: Sequence[str]) -> pl.Series:
+    """The cells of a header; where one says nothing, that of the first fallback that does."""
+    cells = table.frame.get_column(header)
+    for name in fallbacks:
+        other = table.frame.get_column(name)
+        empty = cells.str.contains(_NOTHING).fill_null(value=True)
+        useful = ~other.str.contains(_NOTHING).fill_null(value=True)
+        cells = other.zip_with(empty & useful, cells)
+    return cells
 
 
 def _read_countries(cells: _Cells) -> None:

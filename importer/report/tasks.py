@@ -39,6 +39,8 @@ INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.COLUMN_MISSING: "Add the missing column",
         Code.COLUMN_DUPLICATE: "Keep one of the columns that mean the same",
         Code.COLUMN_UNKNOWN: "Check the spelling of the header {label}",
+        Code.COLUMNS_RANKED: "Check which of several columns is used first",
+        Code.NOT_A_CANDIDATE: "Check what was left out between the candidates",
         Code.ROW_RAGGED: "Put the cells back under their headers",
         Code.QUOTE_UNCLOSED: "Close the quotation mark",
         Code.VALUE_TOO_LONG: "Shorten {label}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.loader import load
-from importer.loader.table import without
+from importer.loader.table import drop_footers
 from importer.settings import Settings
 from schemas.codes import Code
 from tests.corpus.text_files import PLAIN
@@ -99,7 +99,7 @@ def test_totals_go_and_people_stay(tmp_path: Path, last: str, goes: bool) -> Non
 
 def test_no_footers_in_nothing() -> None:
     """A table without rows has no totals."""
-    assert without(load("gone.csv", Settings()).frame)[0].height == 0
+    assert drop_footers(load("gone.csv", Settings()).frame)[0].height == 0
 
 
 def test_a_million_cells_do_not_take_long_to_be_refused(tmp_path: Path) -> None:
