@@ -130,12 +130,14 @@ class Size:
         kills: of the importer.
         restarts: of the sandbox.
         threaded: run the sandbox in this process.
+        rounds: of run and reconcile after the kills, at most.
     """
 
     submissions: int
     kills: int
     restarts: int = 0
     threaded: bool = False
+    rounds: int = 5
 
 
 def prove(
@@ -179,7 +181,7 @@ def prove(
             seed=seed,
         )
         adversary.kill_processes()
-        code = adversary.finish()
+        code = adversary.finish(size.rounds)
     finally:
         installation.close()
     found = audit(installation, true_ids=trial.name != "one-id-for-all")
