@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-DELIMITERS: Final = (",", ";", "\t", "|")
+DELIMITERS: Final = (",", ";", "\t", "|", "^")
 _SAID: Final = re.compile(r'\A"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _ROWS: Final = 100
 _HEADER_ROWS: Final = 20
@@ -277,6 +277,9 @@ def _inside(frame: pl.DataFrame, char: str) -> int:
 
 HEADER_ROWS: Final = 20
 _HEAD_BYTES: Final = 1 << 17
+_END_MARKS: Final = b"\0\x1a"  # padding, and the end of a file of DOS
+_FEW: Final = 2  # lines that show how all are quoted
+_QUOTED_LINE: Final = re.compile(rb'^"((?:[^"\r\n]|"")*)"(?=\r?$)', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -355,11 +358,22 @@ def open_text(data: bytes, settings: Settings) -> Delimited:
     """
     refuse_other_formats(data)
     encoding = detect_encoding(data, settings.encoding, settings.fallback_encoding)
-    data = as_utf8(data, encoding)
+    data = as_utf8(data, encoding).rstrip(_END_MARKS)
+    data = _without_outer_quotes(data)
     head = _head(data)
     if not is_text(head):
         raise Refusal(Code.FILE_UNREADABLE, "it is neither text nor a workbook that we know")
     return Delimited(data, encoding, detect_dialect(head, settings.columns), settings)
+
+
+def _without_outer_quotes(data: bytes) -> bytes:
+    """The text without quotation marks around whole lines, if they are around every line."""
+    lines = [line for line in data[:_HEAD_BYTES].splitlines()[:_HEADER_ROWS] if line.strip()]
+    if len(lines) < _FEW or not all(map(_QUOTED_LINE.fullmatch, lines)):
+        return data
+    if not any(delimiter.encode() in lines[0] for delimiter in DELIMITERS):
+        return data
+    return _QUOTED_LINE.sub(lambda line: line[1].replace(b'""', b'"'), data)
 
 
 def _head(data: bytes) -> str:

@@ -171,6 +171,11 @@ _KINDS: Final = (
     (re.compile(r"(?:\x89PNG|GIF8|\xff\xd8\xff)"), "it is a picture"),
     (re.compile(r"SQLite format 3"), "it is a database"),
     (
+        re.compile(r"(?:[\w-]+: [^\n]*\n){0,20}?MIME-Version: 1", re.IGNORECASE),
+        "it is a web archive (MHTML); open it and save it as XLSX",
+    ),
+    (re.compile(r"ID;P"), "it is a SYLK file; open it and save it as XLSX"),
+    (
         re.compile(r"\s*(?:<!doctype html|<html|<head|<table|<meta)", re.IGNORECASE),
         "it is a web page",
     ),
