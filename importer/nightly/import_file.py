@@ -188,7 +188,8 @@ def sent(case: Case, plan: Plan, facts: Facts) -> FileReport:
         reason = report.stopped or heard.list_unreadable or "The API did not take every row."
         case.log.warning("api.outage", run=report.run, wait_s=settings.outage_wait_s)
         return _left(case, report, reason, Exit.SETUP)
-    if report.exit_code == Exit.HELD:
+    doubts_stopped_it = report.exit_code == Exit.DOUBTFUL and report.stopped
+    if report.exit_code == Exit.HELD or doubts_stopped_it:
         return concluded(
             case, FileEnding.HELD, report.stopped, Exit.HELD, plan=plan, report=report, facts=facts
         )

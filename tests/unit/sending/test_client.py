@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from importer.errors import CredentialsError
+from importer.errors import CredentialsError, SettingsError
 from importer.model import MaybeSent, NotSent, Response, Verb
 from importer.sending.client import (
     ANSWER_BYTES,
@@ -41,6 +41,7 @@ from tests.support.sockets import Peer, Seen, nobody_listens, serving
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
+    from pathlib import Path
 
     from importer.model import Json, Submission
     from tests.support.misdeeds import Behaviour
@@ -416,3 +417,45 @@ def test_the_time_of_day_is_the_one_that_is_passed_in() -> None:
                 return await client.create(submission(), "r-1")
 
     assert asyncio.run(main()).retry_after_s == 9
+
+
+def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
+    """With what to do about it; named in ca_file it is trusted."""
+    made = made_certificate(tmp_path)
+    happened, seen = meet(says("201 Created", CREATED), made.tls)
+    assert isinstance(happened, NotSent)
+    assert happened.detail.startswith("The certificate of 127.0.0.1:")
+    assert "self-signed" in happened.detail
+    assert "ca_file" in decide(happened, 1, 0, Policy(), lambda: 1).message
+    assert seen.requests == []
+    happened, seen = meet(says("201 Created", CREATED), made.tls, ca_file=made.file)
+    assert isinstance(happened, Response)
+    assert happened.conversation_id == "c-1"
+
+
+def test_certificates_that_cannot_be_read_are_a_setting(tmp_path: Path) -> None:
+    """Named with what it needs."""
+    for path in (tmp_path / "gone.pem", tmp_path / "empty.pem"):
+        if path.stem == "empty":
+            path.write_text("no certificate")
+        with pytest.raises(SettingsError, match="ca_file"):
+            Client(settings(ca_file=path), CREDENTIALS)
+
+
+def test_a_proxy_is_used_only_if_the_settings_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the environment if they say `environment`."""
+
+    async def main(**chosen: object) -> tuple[Happened, list[bytes]]:
+        async with serving(says("201 Created", CREATED)) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            monkeypatch.setenv("no_proxy", "")
+            named = {k: proxy.url if v == "it" else v for k, v in chosen.items()}
+            return await attempt("http://127.0.0.1:9", **named), proxy.requests
+
+    for proxy in ("it", "environment"):
+        happened, requests = asyncio.run(main(proxy=proxy))
+        assert isinstance(happened, Response)
+        assert requests[0].startswith(b"POST http://127.0.0.1:9/scheduling/conversations ")
+    happened, requests = asyncio.run(main())
+    assert isinstance(happened, NotSent)
+    assert requests == []

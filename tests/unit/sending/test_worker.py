@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer.errors import LedgerError
-from importer.model import MaybeSent, NotSent, Outcome, Response, State
+from importer.errors import Exit, LedgerError
+from importer.ledger import Ledger
+from importer.ledger.records import NewRun
+from importer.ledger.writer import NOT_LEFT, LedgerWriter
+from importer.model import MaybeSent, NotSent, Outcome, PlannedRow, Response, State
+from importer.sending.circuit_breaker import CircuitBreaker, FailureLimits
 from importer.sending.retry import Policy
 from tests.support import made
 from tests.support.leaping import run
@@ -20,6 +25,7 @@ from tests.support.road import CREATED, LOST, REFUSED, Happened, ScriptedEnds, c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from importer.model import Submission
     from importer.sending.circuit_breaker import Ending
@@ -319,3 +325,126 @@ def test_whatever_happens_nobody_is_asked_twice_and_nothing_is_lost(
         stands = road.states().get(key, State.PLANNED)
         assert told.get(key, State.PLANNED) is stands
         assert stands is not State.PLANNED or ending
+
+
+def test_a_refused_campaign_is_left_and_the_others_go_on() -> None:
+    """One request for it; its rows are unsent and no failures, and the ending says so."""
+    refused = Response(404, error="Campaign not found", words="campaign not found")
+    road = ScriptedEnds({f"key-{n}": [refused] for n in range(0, 30, 2)}, takes_s=1)
+    breaker = CircuitBreaker(FailureLimits(max_failures_in_a_row=2))
+    mixed = (
+        replace(made.submission(n), campaign="camp-0" if n % 2 == 0 else "camp-1")
+        for n in range(30)
+    )
+    ending = run(go(road, mixed, rate=10, breaker=breaker))
+    assert not ending
+    assert road.keys("request").count("key-0") == 1
+    assert [key for key in road.keys("request") if int(key[4:]) % 2 == 0] == ["key-0"]
+    states = [road.states()[f"key-{n}"] for n in range(30)]
+    assert states == [State.UNSENT, State.CREATED] * 15
+    told = breaker.closed.ending()
+    assert told.exit_code is Exit.SETUP
+    assert "Campaign camp-0: The API does not take this campaign" in told.reason
+    assert "(15)" in told.reason
+
+
+def test_a_conversation_of_another_is_doubtful_and_counts() -> None:
+    """Only the ledger knows every conversation; its word goes before the answer."""
+    road = ScriptedEnds(of_another=frozenset({"key-0", "key-1"}))
+    ending = run(go(road, some(9), limits=FailureLimits(max_failures_in_a_row=2)))
+    first = road.outcomes[:2]
+    assert [each.state for each in first] == [State.DOUBTFUL] * 2
+    assert {each.code for each in first} == {"conversation-of-another"}
+    assert {each.conversation_id for each in first} == {None}
+    assert len(road.keys("request")) <= 3
+    assert ending.exit_code is Exit.HELD
+
+
+def test_as_many_doubts_as_allowed_stop_the_run() -> None:
+    """Those that there were before count as well; the ending is that of doubt."""
+    road = ScriptedEnds({f"key-{n}": [LOST] for n in range(0, 30, 2)})
+    limits = FailureLimits(max_failures_in_a_row=10, max_doubtful=5)
+    ending = run(go(road, some(30), breaker=CircuitBreaker(limits, doubtful=2)))
+    assert ending.exit_code is Exit.DOUBTFUL
+    assert str(ending).startswith("5 submissions are doubtful (max_doubtful: 5)")
+    assert [each.state for each in road.outcomes].count(State.DOUBTFUL) == 3
+
+
+@pytest.mark.parametrize(
+    "gone", [Response(429, retry_after_s=7_200), Response(201, "c-1", remaining=0, reset_s=7_200)]
+)
+def test_a_quota_that_is_gone_ends_the_run(gone: Response) -> None:
+    """Nothing crawls until it is back."""
+    road = ScriptedEnds({"key-0": [gone]})
+    ending = run(go(road, some(9), rate=10))
+    assert ending.exit_code is Exit.SETUP
+    assert "quota is used up" in str(ending)
+    assert "importer resume" in str(ending)
+    assert road.keys("request") == ["key-0"]
+    assert clock_end(road) < 1
+
+
+def test_each_attempt_has_an_id_of_its_own() -> None:
+    """Kept if the answer carries none; forgotten if nothing left."""
+    named = Response(201, "c-1", request_id="api-7")
+    road = ScriptedEnds({"key-0": [REFUSED, Response(429), named], "key-1": [LOST]})
+    run(go(road, some(2)))
+    assert len(set(road.request_ids)) == len(road.request_ids) == 4
+    asked = dict(zip(road.request_ids, road.keys("request"), strict=True))
+    ours = [each for each, key in asked.items() if key == "key-0"]
+    assert [s.request_id for s in road.settled if s.key == "key-0"] == ["", ours[1], "api-7"]
+    (lost,) = (s.request_id for s in road.settled if s.key == "key-1")
+    assert asked[lost] == "key-1"
+
+
+@pytest.mark.parametrize(("skew_s", "told"), [(59.0, 0), (-61.0, 1), (None, 0)])
+def test_a_skewed_clock_is_told_once(skew_s: float | None, told: int) -> None:
+    """More than a minute, however often it is met."""
+    road = ScriptedEnds({f"key-{n}": [Response(201, f"c-{n}", skew_s=skew_s)] for n in range(5)})
+    run(go(road, some(5)))
+    assert len(road.stages) == told
+
+
+def test_an_intent_is_taken_back_if_its_sender_is_cancelled(tmp_path: Path) -> None:
+    """Also if it is durable, and the cancellation comes before the sender hears of that."""
+    senders: list[asyncio.Task[None]] = []
+
+    class Late(LedgerWriter):
+        """Cancels the sender just when its intent is durable."""
+
+        def _tell(self, done: Any) -> None:
+            super()._tell(done)
+            while senders:
+                senders.pop().cancel()
+
+    async def main(ledger: Ledger, run_id: str) -> None:
+        async with Late(ledger, run_id) as journal:
+            sender = asyncio.create_task(journal.intend(made.submission(0)))
+            senders.append(sender)
+            with pytest.raises(asyncio.CancelledError):
+                await sender
+
+    row = PlannedRow(0, 2, "ready", key="key-0", campaign="camp-42", external_id="ext-0")
+    with Ledger.open(f"sqlite:///{tmp_path / 'importer.db'}") as ledger:
+        run_id = ledger.runs.begin(NewRun("a" * 64, ()), [row])
+        asyncio.run(main(ledger, run_id))
+        (known,) = ledger.runs.rows(run_id)
+        assert (known.state, known.code) == (State.PLANNED, NOT_LEFT)
+        assert ledger.submissions.sendable(run_id) == ["key-0"]
+        assert ledger.doubts.list() == ()
+
+
+def test_an_intent_is_taken_back_if_the_run_stops_before_it_leaves() -> None:
+    """A stop while it waits for a lane: the ledger knows that nothing left."""
+    road = ScriptedEnds(takes_s=10)
+
+    async def main() -> Ending:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(1, stop.set)
+        return await go(road, some(5), stop=stop)
+
+    run(main())
+    assert road.keys("request") == ["key-0"]
+    taken_back = {each.key: each for each in road.settled if each.code == NOT_LEFT}
+    assert set(taken_back) == set(road.keys("intend")) - {"key-0"} != set()
+    assert {each.state for each in taken_back.values()} == {State.PLANNED}
