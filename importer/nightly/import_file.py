@@ -153,6 +153,11 @@ def _problems(plan: Plan | None) -> dict[str, int]:
     return dict(sorted(plan.problems.group_by("code").len().iter_rows()))
 
 
+_UNBELIEVED: Final = frozenset(
+    {"no-id", "refused-with-2xx", "another-conversation", "conversation-of-another"}
+)
+"""Codes of answers that waiting does not make better: a person has to look."""
+
 _REFUSALS: Final = frozenset({"http-401", "http-403"})
 
 
@@ -242,7 +247,8 @@ class _NightObserver(SilentObserver):
         if report.exit_code == Exit.SETUP:
             return True
         if report.exit_code == Exit.DOUBTFUL:
-            return bool(self.list_unreadable) and (self.detector.outage or troubled)
+            lost = bool(report.stopped) and not self.codes & _UNBELIEVED
+            return (bool(self.list_unreadable) or lost) and (self.detector.outage or troubled)
         return bool(report.stopped) and self.detector.outage
 
 

@@ -32,6 +32,7 @@ meeting: onsite-45
 participants: team
 rate_per_s: 500
 preflight: "off"
+retry_503: true
 settle_s: 0.1
 max_wait_s: 0.01
 wait_base_s: 0.01
