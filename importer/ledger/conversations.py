@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, select, update
 from importer.ledger.doubts import RESOLVED
 from importer.ledger.records import ListLag, Witness
 from importer.ledger.submissions import chunks
-from importer.ledger.tables import REACHED, among, runs, submissions
+from importer.ledger.tables import REACHED, among, run_rows, runs, submissions
 from importer.model import State
 
 if TYPE_CHECKING:
@@ -38,18 +38,18 @@ class KnownConversations:
         self._database = database
         self._now = now
 
-    def ids(self, run: str | None = None, limit: int | None = None) -> tuple[str, ...]:
+    def ids(self, run: str | None = None) -> tuple[str, ...]:
         """Ids of conversations, newest first.
 
         Args:
             run: None for those of every run.
-            limit: None for all.
         """
         s = submissions.c
         wanted = select(s.conversation_id).where(s.conversation_id.is_not(None))
         if run is not None:
-            wanted = wanted.where(s.run == run)
-        wanted = wanted.order_by(s.settled_at.desc(), s.key).limit(limit)
+            rows = select(run_rows.c.key).where(run_rows.c.run == run)  # found by index
+            wanted = wanted.where(s.run == run, s.key.in_(rows))
+        wanted = wanted.order_by(s.settled_at.desc(), s.key)
         return self._database.read(lambda c: tuple(c.scalars(wanted)))
 
     def write_statuses(self, statuses: Mapping[str, str]) -> int:

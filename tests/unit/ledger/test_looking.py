@@ -141,6 +141,7 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
         lambda: file_ledger.conversations.note_listed(["A-1"], clock.now()),
         file_ledger.conversations.list_lag,
         lambda: file_ledger.submissions.sendable("run"),
+        lambda: file_ledger.conversations.ids("run"),
         lambda: file_ledger.submissions.contacted_by_others("run", clock.now()),
         lambda: file_ledger.submissions.opted_out_since("run"),
     ):
