@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -15,14 +16,31 @@ import pytest
 
 import importer.report
 from importer import problems
+from importer.model import Counts
 from importer.report import html, view
+from importer.report.html import (
+    BARS,
+    Share,
+    causes,
+    contact,
+    facts,
+    group_bars,
+    heading,
+    pretty,
+    shares,
+)
+from importer.report.tasks import Task
+from importer.report.view import GroupView
 from importer.settings import Settings
-from schemas.codes import Code
+from schemas.codes import Code, Severity
 from schemas.columns import SOURCE
 
 if TYPE_CHECKING:
-    from importer.model import Plan
+    from collections.abc import Mapping
+
+    from importer.model import Json, Plan
     from tests.unit.report.conftest import MakePlan, MakeTable
+
 
 VOID = {"meta", "link", "br", "col", "img", "input", "hr"}
 CSS = (Path(importer.report.__file__).parent / "plan.css").read_text()
@@ -302,3 +320,131 @@ def test_text_stands_out_from_its_ground(scheme: int, ink: str, paper: str) -> N
     }
     light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def task(count: int) -> Task:
+    """A task of so many problems."""
+    return Task(
+        Code.PHONE_INVALID, Severity.ERROR, None, "", "Correct", "", count, count, (), ()
+    )  # fmt: skip
+
+
+def group(rows: int) -> GroupView:
+    """A group of so many rows."""
+    return GroupView("camp-1", "onsite", "panel", rows, {}, {"title": f"Interview {rows}"}, ())
+
+
+def test_shares_leave_out_what_there_is_none_of() -> None:
+    """In the order of the bar."""
+    assert shares(Counts(read=9, ready=5, rejected=3, already_imported=1)) == [
+        Share("ready", 5, "good"),
+        Share("to fix", 3, "fix"),
+        Share("imported before, skipped", 1, "done"),
+    ]
+    assert shares(Counts()) == []
+
+
+def test_causes_are_by_frequency_and_to_scale() -> None:
+    """The largest is the whole width; a bar leads to its task where that is shown."""
+    bars = causes([("fix", "task-0", task(5)), ("check", "", task(20))])
+    assert [(bar.count, bar.percent, bar.kind, bar.anchor) for bar in bars] == [
+        (20, 100.0, "check", ""),
+        (5, 25.0, "fix", "task-0"),
+    ]
+    assert causes([]) == []
+
+
+def test_what_is_left_is_a_number_and_no_bar() -> None:
+    """All that is left is in it."""
+    bars = causes([("fix", "", task(count)) for count in range(1, BARS + 4)])
+    assert len(bars) == BARS + 1
+    assert (bars[-1].label, bars[-1].count, bars[-1].percent) == ("and 3 more causes", 6, 0.0)
+
+
+def test_groups_keep_their_places() -> None:
+    """Sorted by rows, linked by their position in the plan, where they are shown."""
+    bars = group_bars([group(2), group(8), group(4)], linked=2)
+    assert [(bar.label, bar.percent, bar.anchor) for bar in bars] == [
+        ("camp-1: Interview 8", 100.0, "group-1"),
+        ("camp-1: Interview 4", 50.0, ""),
+        ("camp-1: Interview 2", 25.0, "group-0"),
+    ]
+    many = group_bars([group(1)] * (BARS + 1), linked=0)
+    assert many[-1].label == "and 1 more group"
+
+
+def meeting_group(meeting: Mapping[str, Json], *people: Mapping[str, Json]) -> GroupView:
+    """A group with these templates."""
+    return GroupView("camp-1", "onsite", "panel", 1, {}, meeting, people)
+
+
+def test_a_meeting_in_words() -> None:
+    """Who, how long, when, where; what we have no word for keeps its own name."""
+    told = facts(
+        meeting_group(
+            {
+                "title": "Interview",
+                "duration": 45,
+                "openHours": [{"days": [1, 2, 3, 4, 5], "start": "09:00", "end": "17:00"}],
+                "timezone": "Europe/London",
+                "videoConferencing": True,
+                "videoConferencingProvider": "Google Meet",
+                "bufferMinutes": 15,
+                "nested": {"a": [1, True, None]},
+            },
+            {"name": "Grace", "email": "grace@example.com", "isOrganizer": True},
+            {"email": "bo@example.com"},
+        )
+    )
+    assert told == [
+        ("Meets", "Grace (grace@example.com), organizer; bo@example.com"),
+        ("Length", "45 minutes"),
+        ("Offered times", "Mon–Fri 09:00–17:00"),
+        ("Time zone", "Europe/London"),
+        ("Where", "By video (Google Meet)"),
+        ("Buffer minutes", "15"),
+        ("Nested", '{"a": [1, true, null]}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        ([{"days": [0, 6], "start": "9", "end": "12"}], "Sun, Sat 9–12"),
+        ([{"days": [6, 7], "start": "9", "end": "12"}], "Sat, Sun 9–12"),
+        ([{"days": [1, 3, 5], "start": "9", "end": "12"}], "Mon, Wed, Fri 9–12"),
+        (
+            [{"days": [1], "start": "9", "end": "12", "timezone": "Europe/Rome"}],
+            "Mon 9–12 Europe/Rome",
+        ),
+        ([{"days": ["MONDAY"], "start": "9", "end": "12"}], None),
+        ([{"days": [9], "start": "9", "end": "12"}], None),
+        ([{"from": "9"}], None),
+        (["always"], "always"),
+        ("always", "always"),
+    ],
+)
+def test_hours_are_said_or_shown_as_they_are(hours: Json, said: str | None) -> None:
+    """The item's form is not known for sure: what we cannot read is not guessed at."""
+    told = dict(facts(meeting_group({"openHours": hours})))["Offered times"]
+    assert told == (said if said is not None else json.dumps(list(hours)[0]))  # type: ignore[arg-type] # noqa: RUF015
+
+
+def test_a_group_without_a_title_has_a_name() -> None:
+    """The template's, else the campaign's."""
+    assert heading(meeting_group({"title": "Interview"})) == "Interview"
+    assert heading(meeting_group({})) == "onsite"
+    assert heading(GroupView("camp-1", "", "", 1, {}, {}, ())) == "camp-1"
+
+
+def test_whom_an_example_is_for() -> None:
+    """What there is, in order."""
+    body = {"firstName": "Ada", "phoneNumber": "+442079460018", "campaignId": "c"}
+    assert contact(body) == [("To", "Ada"), ("Phone", "+442079460018")]
+
+
+def test_json_for_reading_is_still_json() -> None:
+    """Lists of numbers are in one line; text that looks like one is left alone."""
+    value: Json = {"days": [1, 2, 3], "text": "[\n 1\n]", "none": [], "mixed": [1, "a"]}
+    assert json.loads(pretty(value)) == value
+    assert '"days": [1, 2, 3]' in pretty(value)

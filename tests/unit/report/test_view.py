@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
 from importer import problems
+from importer.model import Counts, Group
 from importer.report import view
+from importer.report.view import asides, examples, file_views, group_view, headline, problem_counts
 from importer.settings import Settings
 from schemas.codes import Code, Severity
+from schemas.columns import GROUP
 
 if TYPE_CHECKING:
     from importer.model import Plan, Table
@@ -90,3 +94,115 @@ def test_a_group_names_its_campaign(recruiter_plan: Plan) -> None:
 def test_personal_values_are_not_in_the_repr(recruiter_plan: Plan) -> None:
     """A view that ends in a log tells nobody's phone."""
     assert "0207" not in repr(view.plan_view(recruiter_plan, Settings()))
+
+
+@pytest.mark.parametrize(
+    ("counts", "groups", "said"),
+    [
+        (
+            Counts(read=340, ready=312, rejected=28),
+            4,
+            "312 of 340 rows are ready for 4 groups; 28 need fixing.",
+        ),
+        (
+            Counts(read=2, ready=1, rejected=1),
+            1,
+            "1 of 2 rows is ready for 1 group; 1 needs fixing.",
+        ),
+        (Counts(read=5, ready=5), 1, "All 5 rows are ready for 1 group; nothing needs fixing."),
+        (Counts(read=1, ready=1), 1, "The only row is ready for 1 group; nothing needs fixing."),
+        (Counts(read=1, rejected=1), 0, "The only row is not ready; 1 needs fixing."),
+        (Counts(read=9, rejected=9), 0, "None of 9 rows is ready; 9 need fixing."),
+        (Counts(), 0, "There are no rows to import."),
+        (
+            Counts(read=4000, ready=2000, duplicates=2000),
+            1000,
+            "2,000 of 4,000 rows are ready for 1,000 groups; nothing needs fixing.",
+        ),
+    ],
+)
+def test_the_headline_agrees_with_its_numbers(counts: Counts, groups: int, said: str) -> None:
+    """Singular, plural, all, none."""
+    assert headline(counts, groups) == said
+
+
+def test_what_else_happens_is_said() -> None:
+    """Files, repeats, earlier runs and the time it takes, each only where there is one."""
+    assert list(asides(Counts(read=3, duplicates=1, already_imported=2), 1, 0.0)) == [
+        "1 file could not be used.",
+        "1 row repeats the person of an earlier row: skipped.",
+        "2 rows were imported by an earlier run: skipped.",
+    ]
+    assert list(asides(Counts(read=600, ready=600), 0, 120.0)) == ["Sending takes about 2 minutes."]
+    assert not list(asides(Counts(read=1, rejected=1), 0, 0.0))
+
+
+def test_rows_are_counted_file_by_file(make_plan: MakePlan, make_table: MakeTable) -> None:
+    """A file without rows has zeros; the sum is the plan's."""
+    cells: list[list[str | None]] = [["Ada"], [None], ["Ada"]]
+    tables = [
+        make_table("a.csv", ["Name"], cells, {"Name": "first_name"}),
+        make_table("empty.csv", [], [], {}),
+        make_table("b.xlsx", ["Name"], cells[:1], {"Name": "first_name"}, sheet="People"),
+    ]
+    plan = make_plan(
+        tables,
+        [
+            problems.one(Code.FIRST_NAME_MISSING, row=3, column="first_name"),
+            problems.one(Code.DUPLICATE_IN_FILE, row=4, detail="row 2"),
+        ],
+    )
+    found = file_views(plan)
+    assert [(file.read, file.ready, file.rejected) for file in found] == [
+        (3, 1, 1),
+        (0, 0, 0),
+        (1, 1, 0),
+    ]
+    assert sum(file.read for file in found) == plan.counts.read
+    assert (found[2].sheet, found[2].delimiter) == ("People", "")
+
+
+def test_an_external_campaign_stands_in() -> None:
+    """A group is known by whichever of the two it has."""
+    group = Group("", "REQ-1", "onsite-45", "panel", {}, {"title": "x"}, (), 3)
+    seen = group_view(group, None)
+    assert (seen.campaign, seen.rows, seen.example) == ("REQ-1", 3, None)
+
+
+def test_severities_of_the_user_count() -> None:
+    """The same code at two severities is two counts."""
+    warned = problems.one(Code.PHONE_NOT_MOBILE, row=2, column="phone_number")
+    raised = problems.with_severities(warned, {Code.PHONE_NOT_MOBILE: Severity.ERROR})
+    found = problem_counts(problems.joined([warned, raised, raised]))
+    assert [(each.severity, each.count) for each in found] == [("error", 2), ("warning", 1)]
+
+
+def test_each_group_has_its_first_row(make_plan: MakePlan, recruiter: Table) -> None:
+    """In words, and its whole body."""
+    plan = make_plan([recruiter], groups=2)
+    found = examples(plan, Settings())
+    assert {group: place for group, (place, _) in found.items()} == {0: "row 2", 1: "row 3"}
+    _, body = found[1]
+    assert body["firstName"] == "Ada3"
+    assert body["campaignId"] == "camp-43"
+    assert body["meetingConfiguration"] == plan.groups[1].meeting_configuration
+    assert set(found) == set(plan.frame[GROUP].unique())
+
+
+def test_several_files_are_named(make_plan: MakePlan, recruiter: Table) -> None:
+    """A row alone would not be enough."""
+    plan = make_plan([recruiter, recruiter])
+    assert examples(plan, Settings())[0][0] == "row 2 of recruiter.csv"
+
+
+def test_nothing_ready_is_no_example(make_plan: MakePlan, recruiter: Table) -> None:
+    """An empty plan is no crash."""
+    plan = make_plan([recruiter])
+    plan = dataclasses.replace(plan, frame=plan.frame.clear(), groups=())
+    assert examples(plan, Settings()) == {}
+
+
+def test_a_list_of_many_groups_has_a_few_examples(make_plan: MakePlan, recruiter: Table) -> None:
+    """The first ones."""
+    plan = make_plan([recruiter], groups=6)
+    assert list(examples(plan, Settings(), most=2)) == [0, 1]
