@@ -22,7 +22,15 @@ from importer.planning.identity import key_file
 from importer.report import view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import Form, reread_files, save_results, write_results
-from importer.report.terminal_history import PastNight, nights_text, results_table, runs_table
+from importer.report.formatting import GivenFlags
+from importer.report.terminal import section
+from importer.report.terminal_history import (
+    PastNight,
+    nights_text,
+    results_table,
+    runs_table,
+    worklist,
+)
 from importer.settings.flags import FLAGS
 from importer.settings.secrets import Secrets
 
@@ -113,11 +121,19 @@ def results(
         run = ledger.runs.find(run_id)
         names = [source.name for source in run.sources]
         shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
+        doubtful = ledger.doubts.list(run.id)
     if output is not None:
         sources = [each.path or "-" for each in run.sources]
         check_outputs({"--output": output}, sources, settings)
     if form == "text":
-        Console().print(results_table(shown))
+        console = Console()
+        console.print(results_table(shown))
+        given = GivenFlags.of(settings)
+        if doubtful:
+            parts = (*section("To settle by hand", "bold yellow"), *worklist(doubtful, given))
+            console.print(
+                *section("To settle by hand", "bold yellow"), *parts, sep="\n", crop=False
+            )
         return
     files = reread_files(run.sources, partial(load, settings=settings))
     for sentence in files.missing:

@@ -13,6 +13,7 @@ from importer import deliver
 from importer.cli.options import read_settings, settings_flags
 from importer.errors import Exit, UsageError
 from importer.ledger import open_and_lock
+from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
 from importer.report.terminal_history import refreshed_text, settled_text
 from importer.sending.run_options import RunOptions
@@ -38,7 +39,8 @@ def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> in
     options = RunOptions("importer reconcile", settings.credentials(), signals=STOPS)
     with progress(Console(stderr=True)) as observer:
         settled = deliver.reconcile(run_id, settings, options, observer)
-    Console(stderr=True).print(settled_text(settled))
+    text = settled_text(settled, GivenFlags.of(settings), run=run_id)
+    Console(stderr=True).print(text, crop=False)
     return Exit.DOUBTFUL if settled.doubtful else Exit.OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -14,7 +15,14 @@ from rich.text import Text
 from importer.errors import EXIT_MEANING, Exit
 from importer.masking import scrub
 from importer.model import State
-from importer.report.formatting import elapsed, number, plain, quantity, release_command
+from importer.report.formatting import (
+    GivenFlags,
+    elapsed,
+    number,
+    plain,
+    quantity,
+    release_command,
+)
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.report.outcomes import OUTCOME_MEANING
 from importer.report.terminal import command_line, indent, plain_table, section, steps
@@ -33,11 +41,24 @@ if TYPE_CHECKING:
     from importer.sending.sender import ReconcileReport, RefreshReport
 
 
-def settled_text(settled: ReconcileReport) -> RenderableType:
-    """Return what reconciliation found, and the worklist of what is still doubtful."""
+NO_FLAGS: Final = GivenFlags()
+
+
+def settled_text(
+    settled: ReconcileReport, given: GivenFlags = NO_FLAGS, *, run: str | None = None
+) -> Group:
+    """Return what reconciliation found, and the worklist of what is still doubtful.
+
+    Print it without cropping.
+
+    Args:
+        settled: what was found.
+        given: flags for the commands that are proposed.
+        run: the run that was asked for; None for all.
+    """
     outcomes = settled.findings.outcomes
     if not outcomes and not settled.doubtful:
-        return Text("Nothing is doubtful.")
+        return Group(Text("Nothing is doubtful."))
     found = sum(each.state is State.CREATED for each in outcomes)
     absent = sum(each.state is State.PLANNED for each in outcomes)
     parts: list[RenderableType] = [
@@ -50,13 +71,11 @@ def settled_text(settled: ReconcileReport) -> RenderableType:
     if settled.findings.reason:
         parts.append(Text(settled.findings.reason))
     if absent:
-        parts.append(Text("Those proved absent can be sent now: importer resume RUN"))
+        parts.append(Text("Those proved absent can be sent now:"))
+        parts += command_line(f"importer resume {run or 'RUN'}{given.text_for('resume')}")
     if settled.doubtful:
         parts += section("To settle by hand", "bold yellow")
-        parts.append(worklist(settled.doubtful))
-        parts.append(
-            Text("Look each up in Popp, then: importer resolve RUN ROW --sent ID or --not-sent")
-        )
+        parts += worklist(settled.doubtful, given)
     return Group(*parts)
 
 
@@ -70,21 +89,34 @@ def refreshed_text(refreshed: RefreshReport) -> RenderableType:
     return Group(Text(f"{summary} {refreshed.reason}".rstrip(), style="bold"), indent(table))
 
 
-def worklist(doubtful: Sequence[Doubtful]) -> RenderableType:
-    """Return a table with what a person needs to find each doubtful row in Popp."""
-    table = plain_table("run", "file", "row", "person", "campaign", "external id", "sent", "reason")
+def worklist(doubtful: Sequence[Doubtful], given: GivenFlags = NO_FLAGS) -> list[RenderableType]:
+    """Return what a person needs to settle each doubtful row: who, when, why, and the command.
+
+    Print it without cropping.
+    """
+    parts: list[RenderableType] = [
+        Text("Look each person up in Popp. If the message is there, give its conversation's ID;"),
+        Text("if it is certainly not, give --not-sent, and the next resume sends it."),
+    ]
+    rows = Counter((each.run, each.row) for each in doubtful)
     for each in doubtful:
-        table.add_row(
-            Text(each.run),
-            Text(plain(each.source_name)),
-            str(each.row),
-            Text(each.masked),
-            Text(plain(each.campaign)),
-            Text(plain(each.external_id)),
-            f"{each.sent_at:%Y-%m-%d %H:%M:%S} UTC",
-            Text(plain(scrub(each.message), 200)),
-        )
-    return indent(table)
+        who = f"{plain(each.source_name)} row {each.row}: {each.masked}"
+        ids = f"external id {plain(each.external_id)}"
+        if each.request_id:
+            ids += f", request id {plain(each.request_id)}"
+        file = f" --file {shlex.quote(plain(each.source_name, 300))}"
+        several = rows[each.run, each.row] > 1
+        parts += [
+            Text(),
+            indent(Text(f"{who}, campaign {plain(each.campaign)}", style="bold")),
+            indent(Text(f"sent {each.sent_at:%Y-%m-%d %H:%M:%S} UTC, {ids}"), 4),
+            indent(Text(plain(scrub(each.message), 400)), 4),
+            *command_line(
+                f"importer resolve {each.run} {each.row}{file if several else ''}"
+                f"{given.text_for('resolve')} --sent ID"
+            ),
+        ]
+    return parts
 
 
 _LISTED: Final = 20
@@ -104,7 +136,8 @@ def print_run(
     results: Path | None = None,
 ) -> None:
     """Print `run_text` with an empty line before and after it."""
-    console.print(Text(), run_text(view, doubtful=doubtful, results=results), Text(), sep="\n")
+    text = run_text(view, doubtful=doubtful, results=results)
+    console.print(Text(), text, Text(), sep="\n", crop=False)
 
 
 def run_text(
@@ -133,9 +166,10 @@ def run_text(
     parts += [Text(), indent(table)]
     if totals["doubtful"]:
         parts += section("To settle by hand if they stay doubtful", "bold yellow")
-        parts.append(
-            worklist(doubtful) if doubtful else _places(view, view.with_status("doubtful"))
-        )
+        if doubtful:
+            parts += worklist(doubtful, view.given)
+        else:
+            parts.append(_places(view, view.with_status("doubtful")))
     if report.open_elsewhere:
         parts += section("Left open by an earlier run", "bold yellow")
         left = quantity(report.open_elsewhere, "row")
@@ -198,7 +232,7 @@ def _next_steps(view: RunView, results: Path | None) -> Iterator[tuple[str, str]
         )
         yield (
             "Settle one that you looked up yourself:",
-            f"importer resolve {run} ROW --sent ID{flags('resolve')}   (or --not-sent)",
+            f"importer resolve {run} ROW{flags('resolve')} --sent ID   (or --not-sent)",
         )
     if totals["rejected"]:
         rows = "row" if totals["rejected"] == 1 else f"{number(totals['rejected'])} rows"

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 
 from importer.ledger.nights import Night, NightFile
-from importer.ledger.records import Run, SourceFile
+from importer.ledger.records import Doubtful, Run, SourceFile
 from importer.model import State
 from importer.report import terminal_history, view
+from importer.report.formatting import GivenFlags
 from importer.report.terminal_history import PastNight, nights_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def shown(what: RenderableType, width: int = 120) -> str:
     """The text without the spaces that fill lines up."""
     out = io.StringIO()
-    Console(file=out, width=width).print(what)
+    Console(file=out, width=width).print(what, crop=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -51,6 +52,47 @@ def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
     assert "4     doubtful   2026-11-22 15:30:00 UTC   The server failed (500)." in text
     assert "importer reconcile 20261122-153000-3f2a" in text
     assert "importer resolve 20261122-153000-3f2a ROW --sent ID" in text
+
+
+def doubtful_row(row: int = 4, source_name: str = "a.csv", **facts: Any) -> Doubtful:
+    """A doubtful row as the ledger gives it."""
+    return Doubtful(
+        key="ab" * 32,
+        run="20261122-153000-3f2a",
+        source=0,
+        source_name=source_name,
+        row=row,
+        external_id="c-17-ab12",
+        campaign="camp-42",
+        person="cd" * 32,
+        masked="+44 •••• 0018",
+        sent_at=AT,
+        ended_at=None,
+        attempts=1,
+        code="unsettled",
+        message="The list lacks conversations that are known to exist.",
+        **facts,
+    )
+
+
+def test_a_doubtful_row_says_who_when_why_and_what_to_do() -> None:
+    """With the request id for the API's support, and the flags that were given."""
+    given = GivenFlags("", {"ledger": "sqlite:///other.db"})
+    text = shown(Group(*terminal_history.worklist([doubtful_row(request_id="req-9")], given)))
+    assert "a.csv row 4: +44 •••• 0018, campaign camp-42" in text
+    assert "external id c-17-ab12, request id req-9" in text
+    assert "The list lacks conversations that are known to exist." in text
+    command = "importer resolve 20261122-153000-3f2a 4 --ledger sqlite:///other.db --sent ID"
+    assert command in text
+
+
+def test_a_row_of_several_files_names_its_file() -> None:
+    """Only then; without an answer there is no request id."""
+    both = [doubtful_row(), doubtful_row(source_name="b.csv")]
+    text = shown(Group(*terminal_history.worklist(both)))
+    assert "importer resolve 20261122-153000-3f2a 4 --file b.csv --sent ID" in text
+    assert "request id" not in text
+    assert "--file" not in shown(Group(*terminal_history.worklist(both[:1])))
 
 
 def test_what_was_not_sent_can_go_on(run_view: view.RunView) -> None:
