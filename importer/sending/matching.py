@@ -169,7 +169,7 @@ class Evidence:
     Args:
         doubts: all of them.
         hashes: keyed hashes of people.
-        owned: ids of conversations that other submissions have; they are no evidence.
+        owned: ids of conversations that other submissions have; they settle nothing.
     """
 
     def __init__(
@@ -209,7 +209,9 @@ class Evidence:
                 self.external_ids.add(seen.external_id)
             self._ids_seen |= self._campaigns & {seen.campaign}
             self._external_seen |= self._campaigns & {seen.external_campaign}
-            if seen.conversation_id in self._owned:
+            # If it shows the externalId of a doubt all the same, the doubt is not absent either.
+            disputed = seen.external_id in self._by_external_id
+            if seen.conversation_id in self._owned and not disputed:
                 continue
             if seen.opaque:
                 latest = seen.created.latest if seen.created else datetime.max.replace(tzinfo=UTC)
@@ -223,7 +225,9 @@ class Evidence:
         found = [
             seen
             for seen in self._sightings[doubt.key]
-            if self._match(doubt, seen) is Match.CERTAIN and not self._claimed(doubt, seen)
+            if seen.conversation_id not in self._owned
+            and self._match(doubt, seen) is Match.CERTAIN
+            and not self._claimed(doubt, seen)
         ]
         return sorted(found, key=lambda s: s.created.earliest if s.created else doubt.sent_at)
 

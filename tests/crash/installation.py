@@ -192,7 +192,8 @@ class Installation:
     def add_existing(self) -> None:
         """Begin the journal with a day-old conversation with each person without a phone."""
         conversations = Conversations([], now=lambda: time.time() - 86_400)
-        for row in self.rows.filter(pl.col("Mobile") == "").iter_rows(named=True):
+        phoneless = self.rows.filter(pl.col("Mobile") == "").unique(["Email", "Campaign"])
+        for row in phoneless.sort("Email").iter_rows(named=True):
             body = {
                 "firstName": row["First Name"],
                 "emailAddress": row["Email"],

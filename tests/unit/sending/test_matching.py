@@ -166,10 +166,14 @@ def test_a_conversation_that_shows_nobody_blinds_the_list(
         assert evidence.blind_for(DOUBT) is blind
 
 
-def test_a_conversation_of_another_submission_is_no_evidence() -> None:
-    """Two people under one candidate id: the first one's conversation proves nothing."""
+def test_a_conversation_of_another_submission_settles_nothing() -> None:
+    """With our externalId it keeps the row doubtful, for one id may have been told to many."""
     evidence = Evidence([DOUBT], HASHES, owned={"c-1"})
     evidence.note([conversation(participantPhoneNumber=None)])
+    assert not evidence.certain(DOUBT)
+    assert evidence.possible(DOUBT)
+    evidence = Evidence([DOUBT], HASHES, owned={"c-1"})
+    evidence.note([conversation(externalId="ext-2")])
     assert not evidence.certain(DOUBT)
     assert not evidence.possible(DOUBT)
 
