@@ -79,7 +79,7 @@ def test_within_a_night(bed: Bed, sandbox: Sandbox, sign: int) -> None:
     path = bed.arrive("a.csv", people(0, 12))
     bed.clock.time = bed.clock.time.fromtimestamp(path.stat().st_mtime, bed.clock.time.tzinfo)
     began = bed.clock.time
-    sandbox.set_faults("503:1")
+    sandbox.set_faults("429:1")
     bed.clock.events.append((began + timedelta(seconds=10), jumps))
     night = bed.night()
     assert (night.exit_code, night.rows["created"]) == (Exit.OK, 12)

@@ -55,10 +55,13 @@ MOMENTS = {
         "run.started", "max_wait_s: 60\nwait_base_s: 60\nattempts: 3", "429:1:50"
     ),
     "while it asks what became of the doubtful": Moment(
-        "run.started", "settle_s: 30\nmax_failures_in_a_row: 99", "reset-after:1", sent=COUNT
+        "run.started",
+        "settle_s: 30\nmax_failures_in_a_row: 99\nmax_doubtful: 99",
+        "reset-after:1",
+        sent=COUNT,
     ),
     "in an outage": Moment(
-        "api.outage", "outage_wait_s: 600", "503:1", code=Exit.SETUP, says="in a row failed"
+        "api.outage", "outage_wait_s: 600", "429:1", code=Exit.SETUP, says="in a row failed"
     ),
     "while it writes its reports": Moment("run.ended", repeated=1_000, says="20 created"),
 }
