@@ -131,9 +131,7 @@ def results(
         given = GivenFlags.of(settings)
         if doubtful:
             parts = (*section("To settle by hand", "bold yellow"), *worklist(doubtful, given))
-            console.print(
-                *section("To settle by hand", "bold yellow"), *parts, sep="\n", crop=False
-            )
+            console.print(*parts, sep="\n", crop=False)
         return
     files = reread_files(run.sources, partial(load, settings=settings))
     for sentence in files.missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import os
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from importer.errors import Exit, ImporterError
+from importer.errors import Exit, ImporterError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,10 @@ _MEMORY = "dirty_decay_ms:1000,muzzy_decay_ms:0"
 """For Polars' allocator: keep freed memory for a second, because the next step needs it again."""
 
 
+class _ReaderGone(Exception):
+    """The reader of our output has closed it (`| head`)."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command only when it is used."""
 
@@ -82,6 +87,29 @@ class LazyGroup(click.Group):
         gc.enable()
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for an unknown one name those that are spelled alike."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=3)
+            names = " or ".join(f"`importer {name}`" for name in close)
+            meant = f"Did you mean {names}? " if close else ""
+            raise UsageError(
+                f"There is no command {args[0]}.", f"{meant}`importer --help` lists them all."
+            )
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; raise `_ReaderGone` if the reader of its output has closed it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # Polars reports a broken pipe as an error of its own, and click would exit with 1.
+            if isinstance(error, BrokenPipeError) or "Broken pipe" in str(error):
+                raise _ReaderGone from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands from the table alone."""
@@ -123,8 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         _say("Interrupted.")
         sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has closed it (`| head`): end silently.
+    except (_ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
     except Exception as error:

@@ -18,6 +18,7 @@ from importer.deliver import resume as resume_run
 from importer.errors import Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
 from importer.loader import expand, load
+from importer.model import State
 from importer.planning.history import looking
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
 from importer.report import terminal, view
@@ -31,13 +32,16 @@ from importer.settings.flags import FLAGS
 from importer.settings.values import is_loopback
 
 if TYPE_CHECKING:
-    from importer.model import Plan, RunReport
+    from importer.model import RunReport
     from importer.settings import Credentials, Settings
 
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 STOPS = (signal.SIGINT, signal.SIGTERM)
 """Signals that end a run early: requests under way finish, and the ledger stays whole."""
+
+_OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
+"""States of submissions that `resume` may send."""
 
 
 @click.command(short_help="Check spreadsheets, ask, and create the conversations.")
@@ -98,7 +102,8 @@ def run(
         console.print("Nothing to send.")
         return exit_without_sending(plan)
     credentials = settings.credentials()
-    if not yes and not _ask(plan, limit, settings, credentials):
+    count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
+    if not yes and not _ask(quantity(count, "person", "people"), settings, credentials):
         console.print("Nothing was sent.")
         return Exit.HELD
     options = RunOptions("importer run", credentials, limit, STOPS)
@@ -109,10 +114,11 @@ def run(
 
 @click.command(short_help="Resume an unfinished run.")
 @click.argument("run_id", required=False, metavar="[RUN]")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 @click.option("--results", type=OUT_FILE, help="Write the result of each row to this CSV file.")
 @settings_flags(*FLAGS["resume"])
 def resume(
-    run_id: str | None, *, results: Path | None, config: Path | None, **flags: object
+    run_id: str | None, *, yes: bool, results: Path | None, config: Path | None, **flags: object
 ) -> int:
     """Resume RUN, or the newest run, where it stopped.
 
@@ -120,27 +126,33 @@ def resume(
     doubtful ones are looked up first.
     """
     settings = read_settings(config, flags)
+    credentials = settings.credentials()
+    with Ledger.open(settings.ledger, create=False) as ledger:
+        run = ledger.runs.find(run_id)
+        left = sum(ledger.runs.states(run.id).get(state, 0) for state in _OPEN)
     if results is not None:
-        with Ledger.open(settings.ledger, create=False) as ledger:
-            sources = ledger.runs.find(run_id).sources
-        check_outputs({"--results": results}, [each.path or "-" for each in sources], settings)
+        sources = [each.path or "-" for each in run.sources]
+        check_outputs({"--results": results}, sources, settings)
     console = Console(stderr=True)
-    options = RunOptions("importer resume", settings.credentials(), signals=STOPS)
+    if left and not yes and sys.stdin.isatty():
+        people = f"up to {quantity(left, 'person', 'people')}"
+        if not _ask(people, settings, credentials):
+            console.print("Nothing was sent.")
+            return Exit.HELD
+    options = RunOptions("importer resume", credentials, signals=STOPS)
     with progress(console) as observer:
         report = resume_run(run_id, settings, options, observer)
     return _show_result(console, report, settings, results)
 
 
-def _ask(plan: Plan, limit: int | None, settings: Settings, credentials: Credentials) -> bool:
+def _ask(people: str, settings: Settings, credentials: Credentials) -> bool:
     """Ask the person at the terminal; raise UsageError if there is no terminal."""
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask on.", "Give --yes to send without asking.")
     # Polars installs a handler of its own, under which reading continues after Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
     host = urlsplit(settings.base_url).hostname or ""
-    people, organization = quantity(count, "person", "people"), credentials.organization_id
-    question = f"Contact {people} through {host} as organization {organization}?"
+    question = f"Contact {people} through {host} as organization {credentials.organization_id}?"
     if is_loopback(host):
         question += " (rehearsal: nobody is contacted)"
     return click.confirm(question, err=True)

@@ -68,3 +68,15 @@ def test_what_cannot_be_meant(tmp_path: Path, arguments: list[str]) -> None:
     assert said.code == Exit.USAGE
     assert "--help" in said.err
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("chekc", "`importer check`"), ("reconsile", "`importer reconcile`")]
+)
+def test_a_misspelled_command_names_the_right_one(tmp_path: Path, typed: str, meant: str) -> None:
+    """Wrong usage; one that resembles nothing leads to the list."""
+    said = Desk(tmp_path)(typed)
+    assert said.code == Exit.USAGE
+    assert f"There is no command {typed}." in said.err
+    assert f"Did you mean {meant}" in said.err
+    assert "`importer --help` lists them all." in Desk(tmp_path)("zzz").err

@@ -138,3 +138,25 @@ def test_a_file_that_is_called_by_a_person(near: Desk) -> None:
     assert "+1 •••• 0108" in said
     assert "12025550108" not in said
     assert near("resume").code == Exit.OK
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("results", "--format", "csv"),
+        ("results", "--format", "json"),
+        ("results", "--format", "parquet"),
+    ],
+)
+def test_a_closed_pipe_ends_silently(near: Desk, words: tuple[str, ...]) -> None:
+    """`importer results --format csv | head -1`: no error, and no traceback at the end."""
+    people = "".join(f"Ann,zq{number}@example.org,camp-9,team\n" for number in range(5_000))
+    near.write("many.csv", f"First name,E-mail,Campaign,Participants\n{people}")
+    near("run", "many.csv", "--yes", "--limit", "1")
+    with near.process(*words) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.buffer.read(10)  # type: ignore[attr-defined]
+        process.stdout.close()
+        assert process.wait(60) == Exit.OK
+        assert process.stderr.read() == ""

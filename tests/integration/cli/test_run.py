@@ -125,6 +125,16 @@ def test_a_person_may_say_no(near: Desk, sandbox: Sandbox, answer: str) -> None:
     assert not LEDGER & set(near.files())
 
 
+def test_resume_asks_too(near: Desk, sandbox: Sandbox) -> None:
+    """At a terminal; `--yes` and scripts are not asked."""
+    assert near("run", "good.csv", "--yes", "--limit", "1").code == Exit.OK
+    code, shown = at_a_terminal(near, "n\n", "resume")
+    assert "Contact up to 1 person through 127.0.0.1 as organization acme? (rehearsal" in shown
+    assert (code, len(sandbox.journal)) == (Exit.HELD, 1), shown
+    assert near("resume", "--yes").code == Exit.OK
+    assert len(sandbox.journal) == 2
+
+
 def test_a_person_may_walk_away(near: Desk, sandbox: Sandbox) -> None:
     """Ctrl-C at the question ends it, without a traceback."""
     code, shown = at_a_terminal(near, signal.SIGINT, "run", "good.csv")
