@@ -19,7 +19,12 @@ from importer.errors import LedgerError
 from importer.ledger.backups import copy_before_upgrade
 from importer.ledger.database import Database, prepare_sqlite
 from importer.ledger.durable_file import sync_folder
-from importer.ledger.last_write import last_write_file, require_file, require_newest
+from importer.ledger.last_write import (
+    last_write_file,
+    read_last_write,
+    require_file,
+    require_newest,
+)
 from importer.ledger.tables import identity, metadata
 
 if TYPE_CHECKING:
@@ -142,7 +147,9 @@ def open_writable(
         upgrade(database, now())
         if path is not None:
             wanted = select(identity.c.id, func.coalesce(identity.c.writes, 0))
-            require_newest(path, *database.read(lambda c: c.execute(wanted).one()))
+            # The file first: another process may write between the two, and then has only more.
+            last = read_last_write(path)
+            require_newest(path, last, *database.read(lambda c: c.execute(wanted).one()))
     except BaseException:
         database.close()
         raise

@@ -96,18 +96,18 @@ def require_file(ledger: Path) -> None:
         )
 
 
-def require_newest(ledger: Path, ledger_id: str, writes: int) -> None:
+def require_newest(ledger: Path, last: LastWrite | None, ledger_id: str, writes: int) -> None:
     """Check that a SQLite ledger is the one that was last written to here.
 
     Args:
         ledger: its file.
+        last: what the last-write file said before the ledger was asked; None if there is none.
         ledger_id: its id.
         writes: how often it changed in its life.
 
     Raises:
         LedgerError: it is another ledger, or an older copy.
     """
-    last = read_last_write(ledger)
     if last is None:
         return
     if last.ledger != ledger_id:
