@@ -108,3 +108,15 @@ def test_a_remote_inbox_asks_for_its_package(
         examined = run("doctor", address)
         assert f"pip install '.[{extra}]'" in examined.stdout + examined.stderr
         assert "Traceback" not in examined.stderr
+
+
+def test_the_wheel_carries_the_documents_and_its_types(
+    run: Callable[..., subprocess.CompletedProcess[str]], plain: Path
+) -> None:
+    """`importer explain` shows every document without the repository."""
+    for document in sorted((ROOT / "importer" / "docs").glob("*.md")):
+        shown = run("explain", document.stem)
+        title = document.read_text("utf-8").splitlines()[0].removeprefix("# ")
+        assert (shown.returncode, title in shown.stdout) == (0, True), document.stem
+    (typed,) = plain.parents[1].glob("lib/python*/site-packages/importer/py.typed")
+    assert typed.exists()
