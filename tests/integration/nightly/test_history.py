@@ -139,7 +139,7 @@ def test_doubtful_submissions_need_somebody(bed: Bed, sandbox: Sandbox) -> None:
     bed.night()
     said = shown(bed)
     assert "1 submission may have been accepted; look it up: importer reconcile" in todo(said)
-    assert "no file came" in said.out
+    assert "no files" in said.out
 
 
 def test_a_folder_without_nights_shows_runs_alone(bed: Bed) -> None:

@@ -252,6 +252,7 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> Non
 
 def test_a_subfolders_file_from_an_earlier_night(bed: Bed, sandbox: Sandbox) -> None:
     """It was claimed and half sent, and then its ledger changed: it waits for its own."""
+    bed.settings(sandbox.base_url, "rate_per_s: 20\n")  # few intents ahead, so witnesses are left
     bed.folder_settings("acme", ledger=own_ledger(bed))
     bed.arrive("acme/list.csv", people(0, 20))
     sandbox.set_faults("slow:1:30")
