@@ -11,7 +11,7 @@ from importer.sandbox.server import start_sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 
 @pytest.fixture

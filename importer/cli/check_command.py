@@ -18,7 +18,7 @@ from importer.prepare import prepare
 from importer.report import export, html, json_report, terminal, view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import write_payloads
-from importer.settings.flags import FLAGS
+from importer.settings.settings import FLAGS
 
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 

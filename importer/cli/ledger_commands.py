@@ -31,8 +31,8 @@ from importer.report.terminal_history import (
     runs_table,
     worklist,
 )
-from importer.settings.flags import FLAGS
 from importer.settings.secrets import Secrets
+from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from importer.ledger.nights import Night

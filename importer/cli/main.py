@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Check the setup of nightly imports.",
     ),
     "explain": (
-        "importer.cli.explain_command",
+        "importer.cli.setup_commands",
         "Explain a code, setting, column, state, exit code or document.",
     ),
     "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),

@@ -29,7 +29,7 @@ from importer.nightly.remote.remote_inbox import (
     try_remote,
 )
 from importer.report.night_report import json_of, text_of
-from importer.settings.flags import FLAGS
+from importer.settings.settings import FLAGS
 
 
 def _said(flags: dict[str, object]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
 from importer.report.terminal_history import refreshed_text, settled_text
 from importer.sending.run_options import RunOptions
-from importer.settings.flags import FLAGS
+from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,7 +28,7 @@ from importer.report.formatting import quantity
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run
 from importer.sending.run_options import RunOptions
-from importer.settings.flags import FLAGS
+from importer.settings.settings import FLAGS
 from importer.settings.values import is_loopback
 
 if TYPE_CHECKING:

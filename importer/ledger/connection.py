@@ -16,15 +16,15 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from importer.errors import LedgerError
-from importer.ledger.backups import copy_before_upgrade
-from importer.ledger.database import Database, prepare_sqlite
-from importer.ledger.durable_file import sync_folder
-from importer.ledger.last_write import (
+from importer.ledger.copies import (
+    copy_before_upgrade,
     last_write_file,
     read_last_write,
     require_file,
     require_newest,
 )
+from importer.ledger.database import Database, prepare_sqlite
+from importer.ledger.durable_file import sync_folder
 from importer.ledger.tables import identity, metadata
 
 if TYPE_CHECKING:

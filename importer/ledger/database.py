@@ -10,7 +10,7 @@ from sqlalchemy import event, func, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer.errors import LedgerError
-from importer.ledger.last_write import LastWrite, save_last_write
+from importer.ledger.copies import LastWrite, save_last_write
 from importer.ledger.tables import identity
 
 if TYPE_CHECKING:

@@ -14,15 +14,13 @@ from filelock import Timeout
 from sqlalchemy import func, select, update
 
 from importer.errors import LedgerError, UsageError
-from importer.ledger import claims, nights
-from importer.ledger.backups import copy_ledger, drop_old_copies
-from importer.ledger.claims import Claims
+from importer.ledger import nights
 from importer.ledger.connection import open_readonly, open_writable
 from importer.ledger.conversations import KnownConversations
+from importer.ledger.copies import copy_ledger, drop_old_copies, read_last_write, save_last_write
 from importer.ledger.doubts import Doubts
-from importer.ledger.last_write import read_last_write, save_last_write
 from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
-from importer.ledger.nights import Nights
+from importer.ledger.nights import Claims, Nights
 from importer.ledger.records import Purged
 from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.submissions import Submissions
@@ -299,8 +297,8 @@ class Ledger:
         def write(connection: Connection) -> int:
             purged = connection.execute(text).rowcount
             connection.execute(names)
-            nights.forget(connection, before)
-            claims.forget(connection, before)
+            nights.forget_claims(connection, before)
+            nights.forget_nights(connection, before)
             return purged
 
         purged = self._database.write("purge", write)

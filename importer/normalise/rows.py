@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.normalise.booleans import read_booleans
 from importer.normalise.countries import calling_codes, read_countries
 from importer.normalise.emails import DETAIL, EMAIL, find_typos, read_emails
-from importer.normalise.missing import blank_missing
-from importer.normalise.names import FIRST, FULL, LAST, find_name_faults, split_names
-from importer.normalise.repair import decode_names, unquote_names
-from importer.normalise.text import BLANK, spell_out, tidy
+from importer.normalise.names import (
+    FIRST,
+    FULL,
+    LAST,
+    decode_names,
+    find_name_faults,
+    split_names,
+    unquote_names,
+)
+from importer.normalise.text import BLANK, blank_missing, read_booleans, spell_out, tidy
 from importer.phones import drop_remarks, read_phones
 from importer.problems import at
 from schemas.codes import Code

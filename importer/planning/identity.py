@@ -19,7 +19,7 @@ import polars as pl
 
 from importer.errors import SettingsError
 from importer.settings.secrets import Secrets
-from schemas.mailboxes import mailbox, mailboxes
+from schemas.columns import mailbox, mailboxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

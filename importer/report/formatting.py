@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from importer.settings.flags import FLAGS
+from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,24 +1,239 @@
-"""The sandbox as a server on loopback: blocking for the command line, threaded for tests."""
+"""The sandbox as one ASGI application (endpoints, faults, quota, counts), and its server."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import math
+import random
 import socket
 import threading
+import time
+import uuid
+from array import array
+from collections import Counter
+from dataclasses import replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+from starlette.requests import ClientDisconnect
+
 from importer.errors import ConfigurationError, UsageError
+from importer.sandbox.app import Endpoints
+from importer.sandbox.faults import parse_faults
+from importer.sandbox.personalities import Behaviour
+from importer.sandbox.store import Conversations, Journal, read_journal
+from importer.sandbox.wire import inject_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from importer.model import Json
+    from importer.sandbox.faults import Fault, Target
+    from importer.sandbox.store import JournalEntry
+
+
+WINDOW_S: Final = 1.0
+
+
+class Quota:
+    """A request quota in windows of one second; the first request opens a window.
+
+    Args:
+        per_s: requests per window.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, per_s: int, now: Callable[[], float]) -> None:
+        self._per_s = per_s
+        self._now = now
+        self._ends_s = -math.inf
+        self._taken = 0
+
+    def take(self) -> int:
+        """Count one request; returns how many remain, or -1 if the quota is exhausted."""
+        now_s = self._now()
+        if now_s >= self._ends_s:
+            self._ends_s, self._taken = now_s + WINDOW_S, 0
+        if self._taken >= self._per_s:
+            return -1
+        self._taken += 1
+        return self._per_s - self._taken
+
+    def headers(self, remaining: int) -> list[tuple[bytes, bytes]]:
+        """`x-ratelimit-*` headers: limit, remaining requests, seconds to the next window."""
+        reset_s = math.ceil(max(self._ends_s - self._now(), 0.0))
+        numbers = (("limit", self._per_s), ("remaining", max(remaining, 0)), ("reset", reset_s))
+        return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in numbers]
+
+
+def enforce_quota(app: ASGIApp, quota_of: Callable[[], Quota | None]) -> ASGIApp:
+    """Wrap an app in a quota; excess requests get a 429 with Retry-After.
+
+    Args:
+        app: answers requests within the quota.
+        quota_of: returns the current quota, or None for no quota.
+    """
+
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        quota = quota_of()
+        if quota is None:
+            await app(scope, receive, send)
+            return
+        remaining = quota.take()
+        headers = quota.headers(remaining)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *headers]}
+            await send(message)
+
+        if remaining >= 0:
+            await app(scope, receive, with_headers)
+            return
+        error = json.dumps({"error": "too many requests"}).encode()
+        start = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(error)).encode()),
+            (b"retry-after", b"1"),
+        ]
+        await with_headers({"type": "http.response.start", "status": 429, "headers": start})
+        await send({"type": "http.response.body", "body": error})
+
+    return behind
+
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Sandbox:
+    """One sandbox: its conversations, counts and faults.
+
+    Attributes:
+        base_url: value for the `base_url` setting; known once the sandbox listens.
+        conversations: accepted conversations, those of the journal first.
+        arrivals: `time.monotonic` seconds of every request to `/v1`, in order.
+        statuses: number of answers by status; 0 counts requests without a whole answer.
+        routes: the served paths.
+    """
+
+    def __init__(
+        self, *, journal: Path | None, faults: str, behave: str, duplicate_check: bool, seed: int
+    ) -> None:
+        wall_s, started_s = time.time(), time.monotonic()
+        self.base_url = ""
+        self.arrivals = array("d")
+        self.statuses: Counter[int] = Counter()
+        self._faults = parse_faults(faults)
+        self._quota = self._new_quota()
+        self._random = random.Random(seed)  # noqa: S311  # faults must be repeatable, not secret
+        self.conversations = Conversations(
+            [] if journal is None else read_journal(journal),
+            now=lambda: wall_s + time.monotonic() - started_s,
+            status_changes=self._faults.status_changes,
+            seed=seed,
+        )
+        self._journal = None if journal is None else Journal(journal)
+        self._behaviour = Behaviour(behave)
+        endpoints = Endpoints(
+            self.conversations,
+            self._journal,
+            self._behaviour,
+            duplicate_check=duplicate_check,
+            counts=self.counts,
+        )
+        app = endpoints.app()
+        self.routes = app.routes
+        broken = inject_faults(app, self._draw)
+        self.app: ASGIApp = self._counting(enforce_quota(broken, lambda: self._quota))
+
+    @property
+    def journal(self) -> list[JournalEntry]:
+        """Every accepted conversation, oldest first, as in the journal file."""
+        return list(self.conversations.entries)
+
+    @property
+    def requests(self) -> int:
+        """Number of requests to `/v1`, including refused and broken ones."""
+        return len(self.arrivals)
+
+    def set_faults(self, specification: str) -> None:
+        """Replace the faults from the next request on; status changes stay.
+
+        Raises:
+            UsageError: the specification is invalid.
+        """
+        self._faults = replace(
+            parse_faults(specification), status_changes=self._faults.status_changes
+        )
+        self._quota = self._new_quota()
+
+    def counts(self) -> Mapping[str, Json]:
+        """Number of requests, of conversations, and of answers by status."""
+        return {
+            "requests": self.requests,
+            "conversations": len(self.conversations.entries),
+            "answers": {str(status): count for status, count in sorted(self.statuses.items())},
+        }
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _new_quota(self) -> Quota | None:
+        limit_per_s = self._faults.limit_per_s
+        return Quota(limit_per_s, time.monotonic) if limit_per_s else None
+
+    def _draw(self, target: Target) -> Fault | None:
+        return self._faults.draw(target, self._random.random)
+
+    def _add_headers(self, message: Message) -> Message:
+        """Add Date and a request id to the start of a response."""
+        if message["type"] != "http.response.start":
+            return message
+        date = formatdate(time.time() + self._behaviour.clock_offset_s, usegmt=True)
+        ours = [(b"date", date.encode()), (b"x-request-id", f"req_{uuid.uuid4().hex}".encode())]
+        return {**message, "headers": [*message["headers"], *ours]}
+
+    def _counting(self, app: ASGIApp) -> ASGIApp:
+        """Count every request to the API on arrival, and its answer."""
+
+        async def count(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_own(message: Message) -> None:
+                await send(self._add_headers(message))
+
+            if not scope["path"].startswith("/v1/"):
+                await app(scope, receive, send_own)
+                return
+            self.arrivals.append(time.monotonic())
+            answered = 0
+
+            async def sent(message: Message) -> None:
+                nonlocal answered
+                answered = message.get("status", answered)
+                await send_own(message)
+
+            try:
+                await app(scope, receive, sent)
+            except ClientDisconnect:
+                pass  # the client hung up during the request
+            except Exception:
+                _LOG.exception("the sandbox could not answer")  # for example, the disk is full
+                raise
+            finally:
+                self.statuses[answered] += 1
+
+        return count
 
 
 try:
     import uvicorn
 
-    from importer.sandbox.sandbox import Sandbox
     from importer.sandbox.wire import TransportProtocol
 except ImportError as exc:
     message = f"The sandbox needs a package that is not installed ({exc.name})."

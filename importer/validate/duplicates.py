@@ -15,8 +15,7 @@ import polars as pl
 
 from importer.problems import at, empty
 from schemas.codes import WORDS, Code, Severity
-from schemas.columns import ROW, SOURCE
-from schemas.mailboxes import mailboxes
+from schemas.columns import ROW, SOURCE, mailboxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ from tests.crash.conftest import people
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk
 
 

@@ -15,7 +15,7 @@ from tests.crash.fork_server import ROOT
 from tests.unit.ledger.test_privacy import personal, told
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk
 
 SAMPLES = ("recruiter-export.csv", "workbook.xlsx", "every-fault.csv")

@@ -17,7 +17,7 @@ from importer.model import State
 from tests.crash.conftest import people
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk
 
 EVERYBODY = sorted(f"zq{number}@example.org" for number in range(12))

@@ -11,7 +11,7 @@ from importer.ledger import Ledger
 from tests.crash.conftest import people
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk
 
 UNREADABLE = ("list-500:1", "list-garbage:1", "list-loop:1", "list-html:1", "list-403:1")

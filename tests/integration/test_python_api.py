@@ -15,7 +15,7 @@ import importer
 from tests.support.desk import Desk
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHECK: Final = """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from importer.model import Plan
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from importer.settings import Settings
 
 Row = dict[str, str]

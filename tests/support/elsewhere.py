@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from importer.nightly.remote.remote_inbox import RemoteInbox
     from importer.report.night_report import NightReport
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 
 SSHD: Final = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")

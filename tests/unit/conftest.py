@@ -11,7 +11,7 @@ from tests.support.place import Place, place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from importer.errors import ConfigurationError, UsageError
 from importer.ledger import Ledger
-from importer.ledger.claims import Claim
+from importer.ledger.nights import Claim
 from importer.nightly.inbox import (
     FAILED,
     HELD,

@@ -11,7 +11,7 @@ from tests.support.desk import Desk
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 GOOD = "first_name,phone_number,Job Title\nAda,+12025550104,Chef\nBob,+12025550105,Chef\n"
 MIXED = GOOD + "Cy,call me,Chef\n,+12025550106,Chef\n"

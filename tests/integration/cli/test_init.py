@@ -10,7 +10,7 @@ from tests.support.desk import FAST, Desk
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 
 def test_check_accepts_the_starter_as_it_stands(starter: Desk) -> None:

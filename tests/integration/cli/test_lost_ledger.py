@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk, Said
 
 RUN = ("run", "good.csv", "--yes")

@@ -11,7 +11,7 @@ from importer.errors import Exit
 from tests.support.desk import FAST
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk
 
 FLAGS = ("--report", "--rejected", "--payloads")

@@ -15,7 +15,7 @@ import pytest
 from importer.errors import Exit
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.desk import Desk
 
 LEDGER = {"importer.db", "importer.db.key"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.elsewhere import Far
 
 __all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures

@@ -10,12 +10,11 @@ import pytest
 from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.nightly.release import release
-from importer.report.night_metrics import metrics
-from importer.report.night_report import FileEnding, text_of
+from importer.report.night_report import FileEnding, metrics, text_of
 from tests.support.nights import HEADER, Bed, people
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 WRONG = f"{HEADER}\nAda,12345,Chef\n"
 JUMPS = {"back": -1, "forward": 1}

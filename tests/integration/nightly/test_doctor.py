@@ -15,7 +15,7 @@ from tests.support.nights import Bed, people
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.elsewhere import Far
 
 ODD = people(0, 1) + "Ada,,Chef\n" * 3

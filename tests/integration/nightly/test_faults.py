@@ -21,7 +21,7 @@ from importer.report.night_report import FileEnding
 from tests.support.nights import Bed, people
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 
 def test_a_night_without_credentials_says_so(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.support.nights import Bed, people
 
 if TYPE_CHECKING:
     from importer.report.night_report import NightReport
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 MB = 1_000_000
 SETTINGS = {

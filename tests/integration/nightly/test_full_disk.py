@@ -15,7 +15,7 @@ from tests.support.disks import filled, small_disk
 from tests.support.nights import Bed, people
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 ROWS = 150
 KB = 1024

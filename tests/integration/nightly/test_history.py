@@ -13,7 +13,7 @@ from tests.support.desk import Desk, Said
 from tests.support.nights import HEADER, Bed, people
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 WRONG = f"{HEADER}\nAda,12345,Chef\n"
 

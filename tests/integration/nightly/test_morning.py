@@ -20,7 +20,7 @@ from tests.support.nights import Bed, listening
 
 if TYPE_CHECKING:
     from importer.report.night_report import NightReport
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 HEADER = "first_name,last_name,phone_number,email,candidate_id,Job Title"
 PEOPLE = [

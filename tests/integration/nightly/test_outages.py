@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 FAULTS = {
     "creating alone": "503:1",

@@ -16,7 +16,7 @@ from tests.support.nights import people
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.elsewhere import FarSftp
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.nightly.remote.remote_inbox import RemoteInbox
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.elsewhere import FarS3, FarSftp
 
 __all__ = ["server_url"]  # a fixture

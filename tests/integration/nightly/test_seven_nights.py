@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pytest
 
     from importer.report.night_report import NightReport
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
     from tests.support.nights import Bed
 
 

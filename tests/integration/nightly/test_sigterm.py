@@ -15,7 +15,7 @@ from tests.support.nights import Bed, listening, people
 from tests.support.waiting import logged, until
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 COUNT = 20
 GRACE_S = 0.5

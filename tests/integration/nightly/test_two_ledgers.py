@@ -22,7 +22,7 @@ from tests.support.nights import Bed, people
 from tests.support.postgres import server_url
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 __all__ = ["server_url"]  # a fixture
 

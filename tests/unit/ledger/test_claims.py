@@ -12,7 +12,7 @@ import pytest
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
-from importer.ledger.claims import Claim
+from importer.ledger.nights import Claim
 
 INBOX: Final = "s3://bucket/inbox"
 NOW: Final = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -21,7 +21,7 @@ RACER: Final = """
 import sys
 from datetime import UTC, datetime
 from importer.ledger import Ledger
-from importer.ledger.claims import Claim
+from importer.ledger.nights import Claim
 with Ledger.open(sys.argv[1]) as ledger:
     sys.stdin.read()  # all wait for the same moment
     for number in range(20):

@@ -9,7 +9,7 @@ import pytest
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
-from importer.ledger.last_write import last_write_file, read_last_write
+from importer.ledger.copies import last_write_file, read_last_write
 from importer.model import State
 from tests.unit.ledger.made import new_run, ready, settled
 

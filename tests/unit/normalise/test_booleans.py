@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.normalise.booleans import read_booleans
+from importer.normalise.text import read_booleans
 
 
 def read(*cells: str | None) -> list[str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.normalise.missing import blank_missing
+from importer.normalise.text import blank_missing
 
 
 def left(cell: str | None, *, contact: bool) -> str | None:

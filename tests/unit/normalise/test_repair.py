@@ -5,8 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from importer.normalise.names import find_name_faults
-from importer.normalise.repair import decode_names, unquote_names
+from importer.normalise.names import decode_names, find_name_faults, unquote_names
 
 
 def repaired(name: str | None) -> str | None:

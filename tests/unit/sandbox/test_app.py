@@ -13,7 +13,7 @@ from importer.sandbox.server import start_sandbox
 if TYPE_CHECKING:
     import httpx
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 Make = Callable[..., dict[str, Any]]
 CREATE = "/scheduling/conversations"

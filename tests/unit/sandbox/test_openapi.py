@@ -15,7 +15,7 @@ from tests.support.openapi import Description
 if TYPE_CHECKING:
     import httpx
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 Make = Callable[..., dict[str, Any]]
 CREATE = "/v1/scheduling/conversations"

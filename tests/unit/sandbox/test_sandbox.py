@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from importer.sandbox.sandbox import Quota
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import Quota, start_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

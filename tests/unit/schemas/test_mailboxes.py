@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.mailboxes import mailbox, mailboxes
+from schemas.columns import mailbox, mailboxes
 
 DOMAINS = st.sampled_from(["gmail.com", "GoogleMail.com", "outlook.com", "b\u00fc.de"])
 

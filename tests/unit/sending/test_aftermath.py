@@ -17,7 +17,7 @@ from tests.support.place import GOOD, Place, place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 OPTIONS = RunOptions("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(4)]

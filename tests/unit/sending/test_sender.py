@@ -12,7 +12,7 @@ from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, Place
 
 if TYPE_CHECKING:
-    from importer.sandbox.sandbox import Sandbox
+    from importer.sandbox.server import Sandbox
 
 OPTIONS = RunOptions("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]

@@ -8,7 +8,7 @@ import pytest
 
 from importer.errors import SettingsError
 from importer.settings import load_settings
-from importer.settings.save import with_columns
+from importer.settings.sources import with_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
