@@ -175,20 +175,13 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
 def _run(
     plan: Plan, run: str, ledger: Ledger, opening: AbstractAsyncContextManager[Sender]
 ) -> RunReport:
-    absent_elsewhere: set[str] = set()
-
     async def send_all() -> Ending:
         async with opening as sender:
-            ending = await _send_rounds(plan, run, sender)
-            absent_elsewhere.update(sender.absent_elsewhere)
-            return ending
+            return await _send_rounds(plan, run, sender)
 
     ending = asyncio.run(send_all())
     ledger.runs.finish(run, ending.reason)
-    report = report_of(ledger, ledger.runs.find(run), ending)
-    if absent_elsewhere and report.exit_code == Exit.OK:
-        return replace(report, exit_code=Exit.DOUBTFUL)  # somebody is still to be contacted
-    return report
+    return report_of(ledger, ledger.runs.find(run), ending)
 
 
 async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:

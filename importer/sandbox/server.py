@@ -17,14 +17,10 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
-from starlette.requests import ClientDisconnect
-
 from importer.errors import ConfigurationError, UsageError
-from importer.sandbox.app import Endpoints
 from importer.sandbox.faults import parse_faults
 from importer.sandbox.personalities import Behaviour
 from importer.sandbox.store import Conversations, Journal, read_journal
-from importer.sandbox.wire import inject_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +32,16 @@ if TYPE_CHECKING:
     from importer.sandbox.faults import Fault, Target
     from importer.sandbox.store import JournalEntry
 
+
+try:
+    import uvicorn
+    from starlette.requests import ClientDisconnect
+
+    from importer.sandbox.app import Endpoints
+    from importer.sandbox.wire import TransportProtocol, inject_faults
+except ImportError as exc:
+    message = f"The sandbox needs a package that is not installed ({exc.name})."
+    raise ConfigurationError(message, "Install the extra: pip install '.[web]'") from exc
 
 WINDOW_S: Final = 1.0
 
@@ -229,15 +235,6 @@ class Sandbox:
                 self.statuses[answered] += 1
 
         return count
-
-
-try:
-    import uvicorn
-
-    from importer.sandbox.wire import TransportProtocol
-except ImportError as exc:
-    message = f"The sandbox needs a package that is not installed ({exc.name})."
-    raise ConfigurationError(message, "Install the extra: pip install '.[web]'") from exc
 
 
 HOST: Final = "127.0.0.1"

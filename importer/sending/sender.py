@@ -85,7 +85,6 @@ class Sender:
         stop: stops everything once it is set.
         closed: campaigns that take nobody.
         done: submissions that are through, in all rounds.
-        absent_elsewhere: earlier runs with rows that were proved absent and must be sent.
     """
 
     run: str | None
@@ -98,7 +97,6 @@ class Sender:
     stop: asyncio.Event
     closed: ClosedCampaigns = field(default_factory=ClosedCampaigns)
     done: int = 0
-    absent_elsewhere: set[str] = field(default_factory=set)
 
     @classmethod
     @asynccontextmanager
@@ -220,14 +218,14 @@ class Sender:
         )
         ledger.conversations.note_listed(_recent(proof, found), datetime.now(UTC))
         ledger.doubts.reconcile(found.outcomes)
-        self._note_absent_elsewhere(every, found)
+        self._tell_absent_elsewhere(every, found)
         if found.skew_s is not None and abs(found.skew_s) > SKEW_S:
             self.observer.on_stage(skew_text(found.skew_s))
         if found.reason:
             self.observer.on_list_unreadable(found.reason)
         return found
 
-    def _note_absent_elsewhere(
+    def _tell_absent_elsewhere(
         self, every: Mapping[tuple[str, str], Doubt], found: ListFindings
     ) -> None:
         """Say which earlier runs have rows again that must be sent: only `resume` can do that."""
@@ -235,7 +233,6 @@ class Sender:
         runs = {run for run, key in every if key in absent} - {self.run}
         if self.run is None or not runs:
             return
-        self.absent_elsewhere.update(runs)
         for run in sorted(runs):
             self.observer.on_stage(
                 f"Rows of run {run} were proved not to have been sent: `importer resume {run}` "
