@@ -113,7 +113,8 @@ def test_held_and_released(bed: FarBed, sandbox: Sandbox) -> None:
 def kill_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
     """Starts a night, and ends it with SIGKILL when the service has taken four rows."""
     sandbox.set_faults("slow:1:30")
-    process = bed.desk.process("nightly", bed.far.address, "--quiet-s", "0")
+    few = ("--rate-per-s", "20")  # few intents ahead, so that witnesses are left
+    process = bed.desk.process("nightly", bed.far.address, "--quiet-s", "0", *few)
     while len(sandbox.journal) < 4:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)

@@ -40,7 +40,8 @@ def killed_in_the_middle(bed: Bed, sandbox: Sandbox) -> None:
     """A night in a process of its own, which is killed while requests are under way."""
     sandbox.set_faults("slow:1:30")
     before = len(sandbox.journal)
-    process = bed.desk.process("nightly", "inbox", "--quiet-s", "0")
+    few = ("--rate-per-s", "20")  # few intents ahead, so that witnesses are left
+    process = bed.desk.process("nightly", "inbox", "--quiet-s", "0", *few)
     while len(sandbox.journal) < before + 4:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
