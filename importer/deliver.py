@@ -21,7 +21,7 @@ from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.masking import scrub_name
 from importer.model import RunReport, State
-from importer.planning.history import to_leave_alone, writing
+from importer.planning.history import ALLOWED, find_shared_contacts, to_leave_alone, writing
 from importer.planning.payload import identify, planned_rows, submissions
 from importer.preflight import exit_of_run, same_plan
 from importer.prepare import prepare
@@ -30,8 +30,10 @@ from importer.sending.circuit_breaker import Ending
 from importer.sending.run_options import SILENT
 from importer.sending.sender import ReconcileReport, RefreshReport, Sender, refresh_statuses
 from schemas.codes import WORDS
+from schemas.columns import KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from importer.ledger import Ledger
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from importer.model import Plan
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
+    from schemas.codes import Code
 
 __all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
 
@@ -104,7 +107,10 @@ def resume(
         run = ledger.runs.find(run_id)
         history = writing(ledger, settings, options.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
+        plan = identify(plan, history.identity, settings)
         ledger.runs.reopen(run.id)
+        if not run.settings.get(ALLOWED):
+            _reject_shared_contacts(plan, run.id, ledger, settings)
         opening = Sender.open(run.id, history, settings, options, observer)
         return _run(plan, run.id, ledger, opening)
 
@@ -239,15 +245,23 @@ def _campaign_rows(plan: Plan) -> list[CampaignRows]:
 
 def _reject_left_alone(run: str, ledger: Ledger, settings: Settings) -> None:
     """Reject what is meant for people who have opted out, or whom other runs contacted, since."""
-    found = to_leave_alone(ledger, run, settings, now=datetime.now(UTC))
-    if found:
-        ledger.submissions.settle(
-            run,
-            [
-                Settlement(key, State.REJECTED, code=code.value, message=WORDS[code].fix)
-                for key, code in found.items()
-            ],
-        )
+    _reject(to_leave_alone(ledger, run, settings, now=datetime.now(UTC)), run, ledger)
+
+
+def _reject_shared_contacts(plan: Plan, run: str, ledger: Ledger, settings: Settings) -> None:
+    """Reject what is meant for people whom another run has planned under another contact since."""
+    open_rows = plan.frame.filter(pl.col(KEY).is_in(ledger.submissions.sendable(run)))
+    found = find_shared_contacts(open_rows, ledger, settings, run)
+    _reject({key: code for code, keys in found.items() for key in keys}, run, ledger)
+
+
+def _reject(found: Mapping[str, Code], run: str, ledger: Ledger) -> None:
+    ends = [
+        Settlement(key, State.REJECTED, code=code.value, message=WORDS[code].fix)
+        for key, code in found.items()
+    ]
+    if ends:
+        ledger.submissions.settle(run, ends)
 
 
 def _files(plan: Plan) -> tuple[SourceFile, ...]:

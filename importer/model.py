@@ -168,6 +168,7 @@ class Group:
             candidate's own columns are still in it.
         meeting_participants: the same.
         rows: how many rows are ready in it.
+        conversation_fields: the setting of that name, filled in like the templates.
     """
 
     campaign: str
@@ -178,6 +179,7 @@ class Group:
     meeting_configuration: Mapping[str, Json] = field(repr=False)
     meeting_participants: tuple[Mapping[str, Json], ...] = field(repr=False)
     rows: int
+    conversation_fields: Mapping[str, Json] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,6 +35,7 @@ _PHONE: Final = "phone_number"
 _COUNTRY: Final = "country"
 _CANDIDATE: Final = "candidate_id"
 _BRACES: Final = r"\{\{|\}\}"
+_SENT_AS_WRITTEN: Final = (_CANDIDATE, EMAIL, "campaign", "external_campaign")
 _NOTHING: Final = r"(?i)^\s*(?:n/?a|#n/a|none|null|nil|-+|x)?\s*$"
 _BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
 _LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
@@ -321,9 +322,10 @@ def _read_names(cells: _Cells) -> None:
         if column in cells.text:
             faults = find_name_faults(cells.text[column])
             _report_name_faults(cells, column, faults.is_not_null(), faults)
-    if _CANDIDATE in cells.text:
-        braces = cells.text[_CANDIDATE].str.contains(_BRACES).fill_null(value=False)
-        cells.report(_CANDIDATE, Code.BRACES_IN_VALUE, braces)
+    for column in _SENT_AS_WRITTEN:
+        if column in cells.text:
+            braces = cells.text[column].str.contains(_BRACES).fill_null(value=False)
+            cells.report(column, Code.BRACES_IN_VALUE, braces)
 
 
 def _report_name_faults(cells: _Cells, column: str, rows: pl.Series, faults: pl.Series) -> None:

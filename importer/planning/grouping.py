@@ -10,7 +10,7 @@ import polars as pl
 from importer import problems
 from importer.errors import TemplateError
 from importer.model import Group
-from importer.planning.placeholders import compiled
+from importer.planning.placeholders import compiled, names_in, texts
 from importer.planning.template_files import Pair, TemplateKind, Templates
 from importer.yaml_files import near
 from schemas.codes import Code
@@ -29,6 +29,7 @@ NAMED_BY: Final = {
 }
 """The column in which a row names its template of each kind."""
 
+_IN_FIELDS: Final = " (in conversation_fields)"
 _HINTED: Final = 200  # so many unknown names get a suggestion of their own
 _BRACES: Final = "a value that fills a placeholder cannot hold `{` or `}`"
 
@@ -115,20 +116,20 @@ def strange(part: pl.DataFrame, pair: Pair) -> list[pl.DataFrame]:
 
 
 def fillable(
-    part: pl.DataFrame, pair: Pair, columns: Sequence[str]
+    part: pl.DataFrame, placeholders: Mapping[str, str], columns: Sequence[str]
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """The rows that have a value for every placeholder, and the problems of the others.
 
     Args:
-        part: rows that name the pair.
-        pair: two templates.
+        part: rows that take these placeholders.
+        placeholders: name -> where it stands, for the message; empty in a template.
         columns: of the whole table; one of them may be meant by a placeholder that is none.
     """
     found = []
     columns = [column for column in columns if not column.startswith("#")]
     good = pl.lit(value=True)
-    for name in sorted(pair.placeholders):
-        said = f"`{{{name}}}`"
+    for name, place in sorted(placeholders.items()):
+        said = f"`{{{name}}}`{place}"
         if name not in columns:
             meant = near(name, columns)
             said += f" (perhaps `{{{meant}}}` is meant)" if meant else ""
@@ -181,7 +182,7 @@ class Grouping:
     Args:
         templates: where the templates are.
         settings: `conversation: campaign` needs no templates; `meeting` and `participants` must
-            exist where they are set.
+            exist if they are set; `conversation_fields` take values from rows, too.
 
     Raises:
         TemplateError: the settings name a template that there is not.
@@ -192,6 +193,7 @@ class Grouping:
         self._alone = settings.conversation == "campaign"
         if not self._alone:
             refuse_settings(templates, settings)
+        self._fields = _Fields(settings.conversation_fields)
         self._groups: list[Group] = []
         self._found: dict[tuple[str | None, ...], int | _Fault] = {}
         self._pairs: dict[_Names, _Filling] = {}
@@ -207,12 +209,14 @@ class Grouping:
                 same columns.
         """
         frame = frame.with_row_index(_POSITION)
+        fields = dict.fromkeys(self._fields.placeholders, _IN_FIELDS)
         if self._alone:
-            return self._numbered(frame, _led(frame, _CAMPAIGN), [])
+            good, faults = fillable(_narrow(frame, fields), fields, frame.columns)
+            return self._numbered(frame, _led(good, (*_CAMPAIGN, *self._fields.shared)), faults)
         usable, found = named(frame, self._templates)
         self._read(usable.select(NAMED_BY.values()).unique(maintain_order=True).rows())
         placeholders = {name for each in self._pairs.values() for name in each.pair.placeholders}
-        parts = _narrow(usable, placeholders).partition_by(
+        parts = _narrow(usable, {*placeholders, *fields}).partition_by(
             *NAMED_BY.values(), as_dict=True, maintain_order=True
         )
         led = []
@@ -220,9 +224,10 @@ class Grouping:
             filling = self._pairs.get(cast("_Names", names))
             if filling is None:
                 continue  # the template is wrong, and `groups` will say so
-            good, faults = fillable(part, filling.pair, frame.columns)
+            taken = fields | dict.fromkeys(filling.pair.placeholders, "")
+            good, faults = fillable(part, taken, frame.columns)
             found += [*filling.strange(part), *faults]
-            led.append(_led(good, (*_CAMPAIGN, *filling.shared)))
+            led.append(_led(good, (*_CAMPAIGN, *self._shared_by(filling))))
         return self._numbered(frame, pl.concat(led) if led else _led(frame.clear(), ()), found)
 
     @property
@@ -253,11 +258,16 @@ class Grouping:
         self._pairs |= {pair: _Filling(read) for pair, read in pairs.items()}
         self._wrong |= dict.fromkeys(wrong)
 
+    def _shared_by(self, filling: _Filling | None) -> list[str]:
+        """The placeholders whose values make a group, in the templates and in the fields."""
+        return sorted({*(filling.shared if filling else ()), *self._fields.shared})
+
     def _numbered(
         self, frame: pl.DataFrame, led: pl.DataFrame, found: list[pl.DataFrame]
     ) -> Grouped:
         """Fill in and check each new group once, and give rows the numbers of theirs."""
-        shared = {name for each in self._pairs.values() for name in each.shared}
+        shared = {name for each in self._pairs.values() for name in self._shared_by(each)}
+        shared.update(self._fields.shared)
         used = {*shared, *_CAMPAIGN, *NAMED_BY.values()}.intersection(frame.columns)
         leaders = led.select(pl.col(_LEADER).unique().sort()).join(
             frame.select(_POSITION, *sorted(used)),
@@ -292,7 +302,7 @@ class Grouping:
         """The number of a row's group, which is made where it is new; or why it cannot be."""
         names = tuple(str(row[column]) for column in NAMED_BY.values())
         filling = None if self._alone else self._pairs[names]
-        shared = filling.shared if filling else ()
+        shared = self._shared_by(filling)
         key = (*(() if self._alone else names), *(row[name] for name in (*_CAMPAIGN, *shared)))
         known = self._found.get(key)
         if known is not None:
@@ -300,12 +310,25 @@ class Grouping:
         values = {name: str(row[name]) for name in shared}
         fault = filling.broken(values) if filling else None
         if fault is None:
-            self._groups.append(_group(row, values, filling))
+            self._groups.append(_group(row, values, filling, self._fields))
             odd = filling.find_unusual(values) if filling else None
             if odd is not None:
                 self._unusual[len(self._groups) - 1] = odd
         self._found[key] = found = len(self._groups) - 1 if fault is None else fault
         return found
+
+
+class _Fields:
+    """The setting `conversation_fields`, filled in for many groups."""
+
+    def __init__(self, fields: Mapping[str, Json]) -> None:
+        self.placeholders = {name for _, text in texts(fields) for name in names_in(text)}
+        self.shared = sorted(self.placeholders - OWN)
+        self._fill = _filler(fields)
+
+    def filled(self, values: Mapping[str, str]) -> Mapping[str, Json]:
+        """The fields with these values; the candidate's own stay open."""
+        return cast("Mapping[str, Json]", self._fill(values))
 
 
 class _Filling:
@@ -366,7 +389,10 @@ def _filler(value: Json) -> Callable[[Mapping[str, str]], Json]:
 
 
 def _group(
-    row: Mapping[str, str | None], values: Mapping[str, str], filling: _Filling | None
+    row: Mapping[str, str | None],
+    values: Mapping[str, str],
+    filling: _Filling | None,
+    fields: _Fields,
 ) -> Group:
     """The group of its first row, without rows yet; without templates, its two parts are empty."""
     configuration, people = filling.filled(values) if filling else (None, None)
@@ -380,6 +406,7 @@ def _group(
         meeting_configuration=cast("Mapping[str, Json]", configuration or {}),
         meeting_participants=tuple(cast("Sequence[Mapping[str, Json]]", people or ())),
         rows=0,
+        conversation_fields=fields.filled(values),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -14,11 +14,11 @@ from importer import problems
 from importer.errors import CredentialsError, LedgerError
 from importer.model import RowStatus, State
 from importer.planning.identity import Identity, fingerprint, hmac_key, key_file
-from importer.planning.payload import with_hashes, with_people
+from importer.planning.payload import hash_people, hash_rows
 from importer.planning.plan import without
 from importer.settings.secrets import Secrets
 from schemas.codes import Code
-from schemas.columns import ROW, SOURCE
+from schemas.columns import BODY_HASH, CANDIDATE_HASH, EMAIL_HASH, KEY, PERSON, ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-_KEY, _PERSON = "#key", "#person"
 _DONE = frozenset({State.CREATED, State.DUPLICATE})
 _OPEN = frozenset({State.DOUBTFUL, State.SENDING})
 
@@ -48,9 +47,9 @@ def skip_known(
     """
     if not plan.frame.height or ledger.submissions.is_empty():
         return plan
-    frame = with_people(plan.frame, identity)
+    frame = hash_people(plan.frame, identity)
     plan = replace(plan, frame=frame)
-    standing = ledger.submissions.standing(frame[_KEY])
+    standing = ledger.submissions.standing(frame[KEY])
     refused = _refused_again(plan, frame, standing, identity, settings)
     verdicts = [
         *_by_standing(frame, standing, refused),
@@ -75,8 +74,8 @@ def _verdict(
     frame: pl.DataFrame, column: str, details: Mapping[str, str], code: Code, status: RowStatus
 ) -> _Verdict:
     """The rows whose `column` is among the keys of `details`, with the reason for each."""
-    done = column == _KEY and status is RowStatus.ALREADY_IMPORTED
-    key = pl.col(_KEY) if done else pl.lit(None, pl.String)
+    done = column == KEY and status is RowStatus.ALREADY_IMPORTED
+    key = pl.col(KEY) if done else pl.lit(None, pl.String)
     hit = frame.filter(pl.col(column).is_in(list(details)))
     detail = pl.col(column).replace_strict(
         list(details), list(details.values()), default="", return_dtype=pl.String
@@ -99,7 +98,7 @@ def _by_standing(
         (again, Code.REJECTED_BEFORE, RowStatus.REJECTED),
     )
     return [
-        _verdict(frame, _KEY, details, code, status) for details, code, status in found if details
+        _verdict(frame, KEY, details, code, status) for details, code, status in found if details
     ]
 
 
@@ -119,10 +118,10 @@ def _refused_again(
     rejected = [key for key, s in standing.items() if s.state is State.REJECTED]
     if not rejected:
         return frozenset()
-    rows = with_hashes(frame.filter(pl.col(_KEY).is_in(rejected)), plan, identity, settings)
+    rows = hash_rows(frame.filter(pl.col(KEY).is_in(rejected)), plan, identity, settings)
     return frozenset(
         key
-        for key, body_hash in rows.select(_KEY, "#body").iter_rows()
+        for key, body_hash in rows.select(KEY, BODY_HASH).iter_rows()
         if body_hash == standing[key].body_hash
     )
 
@@ -136,15 +135,15 @@ def _by_person(
 ) -> list[_Verdict]:
     """People who opted out, or whom any run or campaign wrote to within the contact window."""
     known = frozenset(key for key, s in standing.items() if s.state in _DONE | _OPEN)
-    others = frame.filter(~pl.col(_KEY).is_in(list(known))) if known else frame
-    persons = others[_PERSON].unique(maintain_order=True)
+    others = frame.filter(~pl.col(KEY).is_in(list(known))) if known else frame
+    persons = others[PERSON].unique(maintain_order=True)
     found: list[_Verdict] = []
     out = {
         person: f"seen on {contact.at:%Y-%m-%d}"
         for person, contact in ledger.submissions.opted_out(persons).items()
     }
     if out:
-        found.append(_verdict(others, _PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
+        found.append(_verdict(others, PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
     if settings.contact_window_days and not settings.allow_recent:
         since = now - timedelta(days=settings.contact_window_days)
         recent = {
@@ -154,7 +153,7 @@ def _by_person(
         }
         if recent:
             found.append(
-                _verdict(others, _PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
+                _verdict(others, PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
             )
     return found
 
@@ -162,33 +161,54 @@ def _by_person(
 def _by_contact(
     frame: pl.DataFrame, standing: Mapping[str, Standing], ledger: Ledger, settings: Settings
 ) -> list[_Verdict]:
+    """Rows that share an e-mail or a candidate id with another person of the ledger."""
+    known = [key for key, s in standing.items() if s.state in _DONE | _OPEN]
+    others = frame.filter(~pl.col(KEY).is_in(known)) if known else frame
+    return [
+        _verdict(others, KEY, details, code, RowStatus.REJECTED)
+        for code, details in find_shared_contacts(others, ledger, settings).items()
+    ]
+
+
+def find_shared_contacts(
+    frame: pl.DataFrame, ledger: Ledger, settings: Settings, run: str | None = None
+) -> dict[Code, dict[str, str]]:
     """Rows whose e-mail or candidate id another person has in the ledger, in the same campaign.
 
     It may be the same person under a corrected phone, or somebody else: a person decides.
+
+    Args:
+        frame: rows with `HASHES`.
+        ledger: what is known.
+        settings: `allow_shared_contact`.
+        run: whose rows do not count as another person's, because they were planned together.
+
+    Returns:
+        For each code the submission keys of the rows, and where the other person stands.
     """
-    if settings.allow_shared_contact:
-        return []
-    others = frame.filter(~pl.col(_KEY).is_in(list(standing))) if standing else frame
-    emails = others["#email"].drop_nulls().unique(maintain_order=True).to_list()
-    candidates = others["#candidate"].drop_nulls().unique(maintain_order=True).to_list()
-    if not emails and not candidates:
-        return []
-    known = _places(ledger.submissions.related(emails, candidates))
-    found = []
-    for column, code in (
-        ("#email", Code.EMAIL_OF_ANOTHER),
-        ("#candidate", Code.CANDIDATE_ID_OF_ANOTHER),
-    ):
-        details = {}
-        campaign = pl.coalesce("campaign", "external_campaign").alias("#campaign")
-        for key, person, value, name in others.select(_KEY, _PERSON, column, campaign).iter_rows():
-            places = known.get((column, value, name), {})
-            other = next((place for who, place in places.items() if who != person), None)
+    if settings.allow_shared_contact or not frame.height:
+        return {}
+    emails = frame[EMAIL_HASH].drop_nulls().unique(maintain_order=True).to_list()
+    candidates = frame[CANDIDATE_HASH].drop_nulls().unique(maintain_order=True).to_list()
+    related = ledger.submissions.related(emails, candidates)
+    places = _places(each for each in related if each.run != run)
+    found: dict[Code, dict[str, str]] = {}
+    campaign = pl.coalesce("campaign", "external_campaign").alias("#campaign")
+    for column, code in _SHARED.items():
+        known = [value for its, value, _ in places if its == column]
+        rows = frame.filter(pl.col(column).is_in(known)) if known else frame.clear()
+        for key, person, value, name in rows.select(KEY, PERSON, column, campaign).iter_rows():
+            people = places.get((column, value, name), {})
+            other = next((place for who, place in people.items() if who != person), None)
             if other is not None:
-                details[key] = other
-        if details:
-            found.append(_verdict(others, _KEY, details, code, RowStatus.REJECTED))
+                found.setdefault(code, {})[key] = other
     return found
+
+
+_SHARED: Final = {
+    EMAIL_HASH: Code.EMAIL_OF_ANOTHER,
+    CANDIDATE_HASH: Code.CANDIDATE_ID_OF_ANOTHER,
+}
 
 
 def _places(related: Iterable[Related]) -> dict[tuple[str, str, str], dict[str, str]]:
@@ -198,7 +218,7 @@ def _places(related: Iterable[Related]) -> dict[tuple[str, str, str], dict[str, 
         if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
             continue
         where = f"run {each.run}, {each.source} row {each.row}"
-        for column, value in (("#email", each.email), ("#candidate", each.candidate)):
+        for column, value in ((EMAIL_HASH, each.email), (CANDIDATE_HASH, each.candidate)):
             if value is not None:
                 places.setdefault((column, value, each.campaign), {})[each.person] = where
     return places
@@ -255,8 +275,8 @@ def _where(standing: Standing) -> str:
     return f"run {standing.run}, row {standing.row}"
 
 
-ORGANIZATION, KEY = "organization", "hmac_key"
-"""What a run notes beside its settings: for whom it sent, and a fingerprint of the key."""
+ORGANIZATION, HMAC_KEY, ALLOWED = "organization", "hmac_key", "allow_shared_contact"
+"""What a run notes beside its settings: organization, fingerprint of the key, a permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +308,9 @@ class History(Look):
         """What a new run remembers of its settings, organization and key."""
         return {
             **settings.shaping(),
+            ALLOWED: settings.allow_shared_contact,
             ORGANIZATION: self.identity.organization,
-            KEY: fingerprint(self.identity.hmac_key),
+            HMAC_KEY: fingerprint(self.identity.hmac_key),
         }
 
 
@@ -388,7 +409,7 @@ def _identity(
             new.note_key(fingerprint(key))
 
     secret = hmac_key(settings, create=new is not None, note=note)
-    if noted.get(KEY, fingerprint(secret)) != fingerprint(secret):
+    if noted.get(HMAC_KEY, fingerprint(secret)) != fingerprint(secret):
         raise LedgerError(
             "The HMAC key is not the one under which this ledger knows its people.",
             "Put the ledger's key back (IMPORTER_HMAC_KEY, or the .key file beside the ledger): "

@@ -1,8 +1,12 @@
-"""A row of a group becomes a request body, rendered when it is sent and not before."""
+"""The rows of a plan as submissions: keyed hashes, externalId, and the request body.
+
+A body is rendered when it is sent and not before.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -11,7 +15,17 @@ import polars as pl
 from importer.masking import mask_email, mask_phone
 from importer.model import PlannedRow, RowStatus, Submission
 from importer.planning.placeholders import compiled
-from schemas.columns import GROUP, OWN, ROW, SOURCE
+from schemas.columns import (
+    BODY_HASH,
+    CANDIDATE_HASH,
+    EMAIL_HASH,
+    GROUP,
+    KEY,
+    OWN,
+    PERSON,
+    ROW,
+    SOURCE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -21,12 +35,12 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-_AT_ONCE: Final = 10_000  # rows whose keys are made in one go
+_AT_ONCE: Final = 10_000  # rows that are turned into submissions in one go
 KEY_DIGITS: Final = 16
 """Hex digits of the submission's key in an externalId: 64 bits, so that no two are alike."""
 
-IDENTIFIED: Final = ("#key", "#person", "#email", "#candidate", "#body")
-"""Columns of a plan's frame that hold keyed hashes: submission, person, mailbox, id and body."""
+HASHES: Final = (KEY, PERSON, EMAIL_HASH, CANDIDATE_HASH, BODY_HASH)
+"""Columns of a plan's frame with keyed hashes: submission, person, mailbox, candidate id, body."""
 
 _WANTED: Final = (SOURCE, ROW, GROUP, *sorted(OWN))
 _SHAPING: Final = (
@@ -38,7 +52,8 @@ _SHAPING: Final = (
 _NO_ID: Final = "imp"
 _EDGES: Final = "-_.:/ "
 _NOT_DIGITS: Final = re.compile(r"[^0-9]")
-_NAME_CHARS: Final = 3
+_WORD: Final = re.compile(r"[^\W_]+")
+_SHORT: Final = 3  # characters; a shorter name counts only as a word of its own
 _PHONE_DIGITS: Final = 7
 _PLAIN: Final = (
     ("phone_number", "phoneNumber"),
@@ -57,7 +72,7 @@ class Renderer:
         self._campaign: dict[str, Json] = {key: each for key, each in campaign.items() if each}
         self._may_skip = settings.skip_duplication_check
         self._business_hours = settings.send_during_business_hours
-        shared: dict[str, Json] = dict(settings.conversation_fields)
+        shared: dict[str, Json] = dict(group.conversation_fields)
         if settings.conversation == "auto-schedule":
             shared["meetingParticipants"] = list(group.meeting_participants)
             shared["meetingConfiguration"] = group.meeting_configuration
@@ -110,15 +125,27 @@ def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
 
 def _is_personal(text: str, row: Mapping[str, str | None]) -> bool:
     """Whether a candidate id tells who somebody is: an address, or a name or phone of the row."""
-    folded = text.casefold()
     if "@" in text or text.startswith("+"):
         return True
-    names = (row["first_name"], row["last_name"])
-    words = {word for name in names for word in (name or "").casefold().split()}
-    if any(len(word) >= _NAME_CHARS and word in folded for word in words):
+    told = _fold(text)
+    words = set(_WORD.findall(told))
+    names = " ".join(row[column] or "" for column in ("first_name", "last_name", "full_name"))
+    for name in _WORD.findall(_fold(names)):
+        if name in words or (len(name) >= _SHORT and name in told):
+            return True
+    mailbox = "".join(_WORD.findall(_fold((row["email"] or "").partition("@")[0])))
+    if len(mailbox) >= _SHORT and mailbox in "".join(_WORD.findall(told)):
         return True
     digits, phone = _NOT_DIGITS.sub("", text), _NOT_DIGITS.sub("", row["phone_number"] or "")
     return len(phone) >= _PHONE_DIGITS and phone[-_PHONE_DIGITS:] in digits
+
+
+def _fold(text: str) -> str:
+    """A text in lower case and without accents."""
+    if text.isascii():
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in plain if not unicodedata.combining(sign))
 
 
 def submissions(
@@ -141,7 +168,7 @@ def submissions(
     renderers: dict[int, Renderer] = {}
     for part in frame.iter_slices(_AT_ONCE):
         for row in _identified(part, plan, identity, settings).iter_rows(named=True):
-            key = row["#key"]
+            key = row[KEY]
             if only is not None and key not in only:
                 continue
             number = row[GROUP]
@@ -155,12 +182,12 @@ def submissions(
                 source=row[SOURCE],
                 row=row[ROW],
                 campaign=group.campaign or group.external_campaign,
-                person=row["#person"],
+                person=row[PERSON],
                 masked=_masked(row),
                 body=renderers[number].body(row, own_id),
-                body_hash=row["#body"],
-                email=row["#email"],
-                candidate=row["#candidate"],
+                body_hash=row[BODY_HASH],
+                email=row[EMAIL_HASH],
+                candidate=row[CANDIDATE_HASH],
             )
 
 
@@ -177,7 +204,7 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
     for part in noted.iter_slices(_AT_ONCE):
         found = _identified(part, plan, identity, settings).with_columns(part["codes"])
         for row in found.iter_rows(named=True):
-            key = row["#key"]
+            key = row[KEY]
             group = plan.groups[row[GROUP]]
             yield PlannedRow(
                 row[SOURCE],
@@ -187,11 +214,11 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
                 key,
                 group.campaign or group.external_campaign,
                 external_id(settings.external_id, row, key),
-                row["#person"],
+                row[PERSON],
                 _masked(row),
-                row["#body"],
-                row["#email"],
-                row["#candidate"],
+                row[BODY_HASH],
+                row[EMAIL_HASH],
+                row[CANDIDATE_HASH],
             )
     others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
     for more in (codes, plan.known):
@@ -209,68 +236,75 @@ def _whole(plan: Plan) -> pl.DataFrame:
     return plan.frame
 
 
-def _shared(plan: Plan, identity: Identity, settings: Settings) -> pl.Series:
-    """For each group a hash of what it gives to the bodies of its rows."""
-    shaping = settings.shaping()
-    return pl.Series(
-        [
-            identity.digest(
-                [
-                    group.campaign,
-                    group.external_campaign,
-                    group.meeting_configuration,
-                    group.meeting_participants,
-                    [shaping[name] for name in _SHAPING if name in shaping],
-                ]
-            )
-            for group in plan.groups
-        ],
-        dtype=pl.String,
-    )
-
-
 def identify(plan: Plan, identity: Identity, settings: Settings) -> Plan:
-    """The plan with the keyed hashes of its rows as columns (`IDENTIFIED`), computed once.
+    """The plan with the keyed hashes of its rows as columns (`HASHES`), computed once.
 
     Args:
         plan: that can be sent.
-        identity: makes the hashes; what is there already was made with it.
+        identity: makes the hashes; those that it has made already stay.
         settings: shape the bodies.
     """
-    return replace(plan, frame=with_hashes(_whole(plan), plan, identity, settings))
+    return replace(plan, frame=hash_rows(_whole(plan), plan, identity, settings))
 
 
-def with_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
-    """Rows with `#key`, `#person`, `#email` and `#candidate`; what this identity made stays."""
-    if "#key" in frame.columns:
+def hash_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
+    """Add the hashes of submission, person, mailbox and candidate id to rows.
+
+    What this identity has made already stays; what another one made is made again.
+    """
+    if KEY in frame.columns:
         first = frame.head(1)
-        if first["#key"].equals(identity.keys(first)):
+        if first[KEY].equals(identity.keys(first)):
             return frame
-        frame = frame.drop(IDENTIFIED, strict=False)  # made before the ledger's key was known
+        frame = frame.drop(HASHES, strict=False)  # made before the ledger's key was known
     return frame.with_columns(
-        identity.keys(frame).alias("#key"),
-        identity.persons(frame).alias("#person"),
-        identity.emails(frame).alias("#email"),
-        identity.candidates(frame).alias("#candidate"),
+        identity.keys(frame).alias(KEY),
+        identity.persons(frame).alias(PERSON),
+        identity.emails(frame).alias(EMAIL_HASH),
+        identity.candidates(frame).alias(CANDIDATE_HASH),
     )
 
 
-def with_hashes(
+def hash_rows(
     frame: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
 ) -> pl.DataFrame:
-    """Rows of a plan with all of `IDENTIFIED`; what is there already stays."""
-    frame = with_people(frame, identity)
-    if "#body" in frame.columns:
+    """Add all `HASHES` to rows of a plan; those that this identity has made already stay."""
+    frame = hash_people(frame, identity)
+    if BODY_HASH in frame.columns:
         return frame
-    shared = _shared(plan, identity, settings).gather(frame[GROUP])
-    return frame.with_columns(identity.bodies(frame, shared, sorted(OWN)).alias("#body"))
+    numbers = frame[GROUP].unique()
+    shared = (
+        frame[GROUP]
+        .replace_strict(
+            numbers,
+            [_hash_shared(plan.groups[number], identity, settings) for number in numbers],
+            return_dtype=pl.String,
+        )
+        .cast(pl.String)
+    )  # no rows keep the type of their numbers
+    return frame.with_columns(identity.bodies(frame, shared, sorted(OWN)).alias(BODY_HASH))
+
+
+def _hash_shared(group: Group, identity: Identity, settings: Settings) -> str:
+    """A hash of what a group gives to the bodies of its rows."""
+    shaping = settings.shaping()
+    return identity.digest(
+        [
+            group.campaign,
+            group.external_campaign,
+            group.meeting_configuration,
+            group.meeting_participants,
+            [shaping[name] for name in _SHAPING if name in shaping],
+            *([group.conversation_fields] if group.conversation_fields else []),
+        ]
+    )
 
 
 def _identified(
     part: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
 ) -> pl.DataFrame:
     """What a submission takes from its row, hashes included."""
-    return with_hashes(part, plan, identity, settings).select(*_WANTED, *IDENTIFIED)
+    return hash_rows(part, plan, identity, settings).select(*_WANTED, *HASHES)
 
 
 def _masked(row: Mapping[str, str | None]) -> str:

@@ -215,6 +215,7 @@ def plan_hash(
                     group.external_campaign,
                     group.meeting_configuration,
                     group.meeting_participants,
+                    *([group.conversation_fields] if group.conversation_fields else []),
                 ]
             )
         )

@@ -245,7 +245,7 @@ class Settings(NightlySettings, BaseModel):
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"
     """auto-schedule, or campaign for campaigns with a meeting template of their own."""
     conversation_fields: ConversationFields = Field(default_factory=dict)
-    """More keys of the request body, such as applicationSource; {first_name} and the like work."""
+    """More keys of the request body, such as applicationSource; {first_name} is filled in."""
     external_id: ExternalId = "{candidate_id}-{key}"
     """How a conversation's externalId is made; {key} is a unique piece of the submission's key."""
 

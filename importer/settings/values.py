@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -13,7 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from importer.yaml_files import near
 from schemas.codes import Code, Severity
-from schemas.columns import BY_NAME, OWN
+from schemas.columns import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE: Final = re.compile(r"(\d{1,12})\s*([KMG]?B?)", re.IGNORECASE)
@@ -208,20 +210,29 @@ _OWN_KEYS: Final = frozenset(
 )  # fmt: skip
 """Keys of the body that a row, a template or a setting of its own decides."""
 
-_PLACEHOLDER: Final = re.compile(r"(?<!\{)\{([^{}]*)\}(?!\})")
+_BRACED: Final = re.compile(r"(?<!\{)\{([^\W_][^{}\"',;\n]{0,80})\}(?!\})")
+_NAME: Final = re.compile(r"[^\W_]\w*")
 
 
 def _fields(value: dict[str, Any]) -> dict[str, Any]:
-    """More keys of the body, with placeholders for the candidate's own columns alone."""
+    """More keys of the body; the names of their placeholders are those of columns."""
     taken = sorted(_OWN_KEYS.intersection(value))
     if taken:
         raise ValueError(f"cannot set `{taken[0]}`, which rows, templates or other settings decide")
-    unknown = sorted(set(_PLACEHOLDER.findall(json.dumps(value, ensure_ascii=False))) - OWN)
-    unknown = [name for name in unknown if re.fullmatch(r"\w+", name)]
-    if unknown:
-        names = ", ".join(f"{{{name}}}" for name in sorted(OWN))
-        raise ValueError(f"has no `{{{unknown[0]}}}` to fill in; there are {names}")
+    for text in _texts(value):
+        for name in _BRACED.findall(text):
+            if not _NAME.fullmatch(name) or name != name.lower():
+                meant = re.sub(r"[\W_]+", "_", name.lower()).strip("_")
+                raise ValueError(f"has `{{{name}}}`, which is no placeholder; write `{{{meant}}}`")
     return value
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _external_id(value: str) -> str:

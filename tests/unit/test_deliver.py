@@ -102,6 +102,43 @@ def test_a_run_that_is_done_is_resumed_in_vain(desk: Place, sandbox: Sandbox) ->
     assert sandbox.requests == requests
 
 
+def test_a_resumed_run_leaves_out_whom_another_reached_under_another_phone(
+    desk: Place, sandbox: Sandbox
+) -> None:
+    """The corrected list went first; the row of the old one is left for a decision."""
+    mail = {**GOOD, "email": "cy@example.org"}
+    report = deliver(
+        desk.plan([{**GOOD, "phone_number": "+1 202 555 0100"}, mail]),
+        desk.settings,
+        RunOptions("a test", CREDENTIALS, limit=1),
+    )
+    old = (desk.folder / "list-0.csv").read_bytes()
+    corrected = desk.plan([{**mail, "phone_number": "+1 202 555 0198"}])
+    allowed = desk.settings.model_copy(update={"allow_shared_contact": True})
+    assert deliver(corrected, allowed, OPTIONS).states == {State.CREATED: 1}
+    (desk.folder / "list-0.csv").write_bytes(old)
+    again = resume(report.run, desk.settings, OPTIONS)
+    assert again.states == {State.CREATED: 1, State.REJECTED: 1}
+    assert phones(sandbox) == ["+12025550100", "+12025550198"]
+
+
+def test_what_a_run_was_allowed_is_allowed_when_it_goes_on(desk: Place, sandbox: Sandbox) -> None:
+    """The permission to write to people who share an address is part of the run."""
+
+    def people(*phones: int) -> list[dict[str, str]]:
+        return [
+            {**GOOD, "email": f"cy{n}@example.org", "phone_number": f"+1 202 555 01{phone:02}"}
+            for n, phone in enumerate(phones)
+        ]
+
+    deliver(desk.plan(people(0, 1)), desk.settings, OPTIONS)
+    allowed = desk.settings.model_copy(update={"allow_shared_contact": True})
+    one = RunOptions("a test", CREDENTIALS, limit=1)
+    first = deliver(desk.plan(people(2, 3)), allowed, one)
+    assert resume(first.run, desk.settings, OPTIONS).states == {State.CREATED: 2}
+    assert len(set(phones(sandbox))) == 4
+
+
 def test_only_what_was_agreed_to_is_resumed(desk: Place, sandbox: Sandbox) -> None:
     """Another template is another message: the run cannot go on, and nothing is sent."""
     deliver(desk.plan(ROWS), desk.settings, RunOptions("a test", CREDENTIALS, limit=1))

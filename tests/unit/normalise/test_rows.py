@@ -326,5 +326,9 @@ def test_braces_of_the_api_are_nobodys_name() -> None:
         ("last_name", "name-invalid"),
         ("candidate_id", "braces-in-value"),
     ]
+    _, found = one(email="{{x}}@example.com", campaign="{{x}}", external_campaign="a}}")
+    assert {(column, code) for column, code, _ in found} >= {
+        (column, "braces-in-value") for column in ("email", "campaign", "external_campaign")
+    }
     _, found = one(full_name="{{first_name}} Lovelace")
     assert [(column, code) for column, code, _ in found] == [("full_name", "braces-in-value")]

@@ -169,6 +169,36 @@ def test_braces_in_a_value_are_refused(folder: Path, value: str) -> None:
     assert faults(found) == [(2, "job_title", Code.TEMPLATE_INVALID, value, detail)]
 
 
+@pytest.mark.parametrize("kind", ["auto-schedule", "campaign"])
+def test_fields_take_values_from_rows(folder: Path, kind: str) -> None:
+    """An extra column makes groups; a row without the value is held back, not sent in braces."""
+    rows = frame(
+        ADA,
+        {**GRACE, "last_name": "Hopper", "job_title": "Admiral"},
+        {**GRACE, "last_name": None},
+        {**GRACE, "last_name": "H", "job_title": "{first_name}"},
+    )
+    message = {"message": "{job_title} {last_name} {{LINK}}", "source": 1}
+    found = grouped(folder, rows, conversation=kind, conversation_fields=message)
+    assert placed(found) == [(2, 0), (3, 1)]
+    assert [group.conversation_fields for group in found.groups] == [
+        {"message": "Engineer {last_name} {{LINK}}", "source": 1},
+        {"message": "Admiral {last_name} {{LINK}}", "source": 1},
+    ]
+    assert [(row, column, code) for row, column, code, *_ in faults(found)] == [
+        (4, "last_name", Code.PLACEHOLDER_MISSING),
+        (5, "job_title", Code.TEMPLATE_INVALID),
+    ]
+
+
+def test_fields_name_columns_that_there_are(folder: Path) -> None:
+    """A misspelt one keeps its rows back, and the right one is proposed."""
+    found = grouped(folder, frame(ADA), conversation_fields={"message": "Hi {first_nme}"})
+    (fault,) = faults(found)
+    detail = "`{first_nme}` (in conversation_fields) (perhaps `{first_name}` is meant)"
+    assert fault == (2, "first_nme", Code.PLACEHOLDER_MISSING, "", detail)
+
+
 def test_braces_that_no_template_takes_do_not_matter(folder: Path) -> None:
     """A note may say what it likes."""
     assert placed(grouped(folder, frame({**ADA, "notes": "{x}"}))) == [(2, 0)]

@@ -227,6 +227,18 @@ def test_a_corrected_phone_goes_if_the_api_refused_the_other(
     assert plan.counts.ready == (1 if state is State.REJECTED else 0)
 
 
+def test_a_refused_row_waits_if_its_person_was_reached_under_another_phone(
+    desk: Place, ledger: Ledger, clock: Clock
+) -> None:
+    """The old list comes again after the corrected one: nobody is contacted twice for it."""
+    ended(ledger, desk.plan([MAIL]), desk, State.REJECTED)
+    ended(ledger, desk.plan([{**MAIL, "phone_number": "+1 202 555 0198"}]), desk, State.CREATED)
+    changed = {**MAIL, "first_name": "Cyrus"}
+    plan = known(desk.plan([changed]), ledger, desk, clock)
+    assert plan.counts.ready == 0
+    assert "email-of-another" in [code for _, code in told(plan)]
+
+
 def test_a_shared_contact_goes_if_it_is_allowed(desk: Place, ledger: Ledger, clock: Clock) -> None:
     """The flag is a person's decision."""
     ended(ledger, desk.plan([MAIL]), desk, State.CREATED)

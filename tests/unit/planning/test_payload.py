@@ -165,6 +165,11 @@ KEY = "0123456789abcdef" * 4
         ("{candidate_id}-{key}", "LOVELACE-7", "imp-0123456789abcdef"),
         ("{candidate_id}-{key}", "x020 7946 0018", "imp-0123456789abcdef"),
         ("{candidate_id}-{key}", "7946001", "7946001-0123456789abcdef"),
+        ("{candidate_id}-{key}", "al_1815", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "cand-countess", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "7-\u00c1d\u00e1", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "A-LI-1", "imp-0123456789abcdef"),
+        ("{candidate_id}-{key}", "ALIEN-1", "ALIEN-1-0123456789abcdef"),
     ],
 )
 def test_an_external_id_is_unique_and_tells_nothing(
@@ -174,7 +179,9 @@ def test_an_external_id_is_unique_and_tells_nothing(
     row = {
         "candidate_id": candidate_id,
         "first_name": "Ada",
-        "last_name": "Lovelace",
+        "last_name": "Lovelace Li",
+        "full_name": "Countess",
+        "email": "al.1815@example.com",
         "phone_number": "+442079460018",
     }
     assert external_id(pattern, row, KEY) == expected
@@ -183,12 +190,25 @@ def test_an_external_id_is_unique_and_tells_nothing(
 def test_fields_of_the_conversation_are_sent_along() -> None:
     """With the candidate's own columns filled in; they can replace no key of ours."""
     fields = {"applicationSource": "ATS", "openingMessage": "Hi {first_name}, reply STOP to stop"}
-    body = Renderer(a_group(), Settings(conversation_fields=fields)).body(CELLS, "1")
+    body = Renderer(a_group(conversation_fields=fields), Settings()).body(CELLS, "1")
     assert body["applicationSource"] == "ATS"
     assert body["openingMessage"] == f"Hi {CELLS['first_name']}, reply STOP to stop"
-    for wrong in ({"phoneNumber": "+1"}, {"closePreviousConversations": True}, {"x": "{job}"}):
-        with pytest.raises(ValidationError):
-            Settings(conversation_fields=wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"phoneNumber": "+1"},
+        {"closePreviousConversations": True},
+        {"message": "Hi {First Name}"},
+        {"nested": [{"message": "Hi {Name}"}]},
+    ],
+)
+def test_fields_that_no_request_may_carry_are_refused(wrong: dict[str, Json]) -> None:
+    """They can replace no key of ours, and what looks like a placeholder must be one."""
+    with pytest.raises(ValidationError):
+        Settings(conversation_fields=wrong)
+    assert Settings(conversation_fields={"x": "{{FIRST_NAME}} {a, b}"}).conversation_fields
 
 
 @pytest.mark.parametrize("wrong", ["{candidate_id}", "x", "{key}{round}", "{key}" * 30])
