@@ -107,7 +107,7 @@ def test_a_service_that_is_not_there(bed: Bed, port: int) -> None:
 @pytest.mark.parametrize("faults", ["creating alone", "everything"])
 def test_an_outage_beyond_the_deadline(bed: Bed, sandbox: Sandbox, faults: str) -> None:
     """It leaves the file for the next night, which begins with it and settles what is doubtful."""
-    at_two(bed, sandbox.base_url, "deadline: '03:00'\n")
+    at_two(bed, sandbox.base_url, "deadline: '03:00'\nrate_per_s: 20\n")
     sandbox.set_faults(FAULTS[faults])
     bed.arrive("a.csv", people(0, 15))
     bed.arrive("b.csv", people(15, 15))
