@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,7 @@ from schemas.codes import WORDS
 from schemas.columns import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from importer.ledger import Ledger
@@ -69,14 +70,7 @@ def deliver(
     Raises:
         LedgerError: another process holds the ledger, or it fails; nothing more is sent then.
     """
-    with open_and_lock(
-        settings.ledger,
-        options.command,
-        settings.ledger_wait_s,
-        create=True,
-        new=settings.new_ledger,
-        on_commit=observer.on_commit,
-    ) as ledger:
+    with _locked_ledger(settings, options, observer, create=True) as ledger:
         history = writing(ledger, settings, options.credentials.organization_id)
         plan = history.applied_to(plan, settings)  # again: another run may have ended since
         plan = identify(plan, history.identity, settings)
@@ -101,9 +95,7 @@ def resume(
         UsageError: there is no such run, or its files or settings have changed.
         LedgerError: another process holds the ledger, or it fails.
     """
-    with open_and_lock(
-        settings.ledger, options.command, settings.ledger_wait_s, on_commit=observer.on_commit
-    ) as ledger:
+    with _locked_ledger(settings, options, observer) as ledger:
         run = ledger.runs.find(run_id)
         history = writing(ledger, settings, options.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
@@ -130,7 +122,7 @@ def reconcile(
         UsageError: there is no such run.
         LedgerError: another process holds the ledger, or there is none.
     """
-    with open_and_lock(settings.ledger, options.command, settings.ledger_wait_s) as ledger:
+    with _locked_ledger(settings, options, observer) as ledger:
         run = None if run_id is None else ledger.runs.find(run_id).id
         history = writing(ledger, settings, options.credentials.organization_id)
 
@@ -148,10 +140,31 @@ def refresh(
 
     Args and exceptions are those of `reconcile`.
     """
-    with open_and_lock(settings.ledger, options.command, settings.ledger_wait_s) as ledger:
+    with _locked_ledger(settings, options, observer) as ledger:
         run = None if run_id is None else ledger.runs.find(run_id).id
         ids = ledger.conversations.ids(run)
         return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
+
+
+@contextmanager
+def _locked_ledger(
+    settings: Settings, options: RunOptions, observer: Observer, *, create: bool = False
+) -> Iterator[Ledger]:
+    """The ledger, locked: the caller's if it has it open, else the one that the settings name."""
+    if options.ledger is not None:
+        with options.ledger.lock(options.command, settings.ledger_wait_s):
+            options.ledger.submissions.recover()
+            yield options.ledger
+        return
+    with open_and_lock(
+        settings.ledger,
+        options.command,
+        settings.ledger_wait_s,
+        create=create,
+        new=create and settings.new_ledger,
+        on_commit=observer.on_commit,
+    ) as ledger:
+        yield ledger
 
 
 def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunReport:

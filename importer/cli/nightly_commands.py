@@ -1,4 +1,4 @@
-"""`importer nightly`, `release` and `doctor`: the import that nobody watches."""
+"""`importer nightly`, `release` and `doctor`: unattended imports."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ import click
 
 from importer.cli.options import settings_flags
 from importer.errors import Exit
-from importer.nightly.clock import Stop, SystemClock
-from importer.nightly.doctor import belonging, examine, left, left_there, tried
+from importer.nightly.clock import StopSignal, SystemClock
+from importer.nightly.doctor import (
+    Finding,
+    describe_ownership,
+    examine,
+    find_left,
+    ledger_to_read,
+    list_left_there,
+    run_check,
+)
+from importer.nightly.inbox import OpenLedgers
 from importer.nightly.inbox_settings import InboxSettings
-from importer.nightly.night import play
-from importer.nightly.notifications import page_given_back, tell
-from importer.nightly.ownership import Folder
-from importer.nightly.release import inbox_of
-from importer.nightly.release import release as let_go
+from importer.nightly.night import run_night
+from importer.nightly.notifications import notify, upload_page
+from importer.nightly.ownership import LocalFolder, describe_owner
+from importer.nightly.release import find_inbox, release_file
 from importer.nightly.remote.address import is_remote
 from importer.nightly.remote.remote_inbox import (
-    opened,
-    opened_remote,
-    release_remote,
-    rooted,
-    try_remote,
+    RemoteInbox,
+    locate,
+    open_inbox,
+    open_remote,
+    probe,
+    release_remote_file,
 )
 from importer.report.night_report import json_of, text_of
 from importer.settings.settings import FLAGS
 
 
-def _said(flags: dict[str, object]) -> dict[str, object]:
+def _given(flags: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
@@ -44,24 +53,29 @@ def _said(flags: dict[str, object]) -> dict[str, object]:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="How the night is summed up on standard output.",
+    help="Format of the summary on standard output.",
 )
 @settings_flags(*FLAGS["nightly"])
 def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
     """Import every new file of INBOX and of its subfolders, once, and end.
 
-    INBOX is a folder, or lies elsewhere: s3://bucket/inbox, gs://, az:// or sftp://user@host/inbox.
+    INBOX is a folder, or an address: s3://bucket/inbox, gs://, az:// or sftp://user@host/inbox.
 
-    Imported files go to done/, odd ones to held/ until `importer release`, unreadable ones to
-    failed/. What a crash or the deadline leaves is the next night's first work.
+    Imported files go to done/, unusual ones to held/ until `importer release`, unreadable ones to
+    failed/. The next night begins with what a crash or the deadline leaves.
     """
-    places, clock = rooted(inbox, InboxSettings(Path(), config, _said(flags))), SystemClock()
-    stop = Stop(places.load().grace_s)
-    with stop.on_signals():
-        place = opened(inbox, places, clock, stop)
-        night = play(places, clock, stop, place)
-        faults = tell(night, places.load(), places.root, stop.wait, stop.asked)
-        faults += page_given_back(place, clock.now())
+    inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
+    main, clock = inbox_settings.load(), SystemClock()
+    stop = StopSignal(main.grace_s)
+    with (
+        stop.on_signals(),
+        OpenLedgers(inbox_settings.ledger(), new=main.new_ledger) as ledgers,
+    ):
+        place = open_inbox(inbox, inbox_settings, ledgers, clock, stop)
+        night = run_night(place, inbox_settings, clock, stop)
+        settings = inbox_settings.load()
+        faults = notify(night, settings, inbox_settings.root, stop.wait, stop.requested)
+        faults += upload_page(place, clock.now())
     if form == "json":
         click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
     else:
@@ -73,18 +87,18 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
 @click.argument("file")
 @settings_flags(*FLAGS["release"])
 def release(file: str, *, config: Path | None, **flags: object) -> None:
-    """Let go of FILE, which lies in held/ or failed/: the next night begins with it.
+    """Release FILE, which is in held/ or failed/, for the next run of `importer nightly`.
 
-    No guard holds it again; whom the ledger knows as contacted is left out as ever.
+    No guard holds it again. People whom the ledger knows as contacted are left out as always.
     """
-    places, clock = InboxSettings(Path(), config, _said(flags)), SystemClock()
+    inbox_settings, clock = InboxSettings(Path(), config, _given(flags)), SystemClock()
     if is_remote(file):
-        stop = Stop(0.0)
-        with stop.on_signals():
-            moved = release_remote(file, places, clock, stop)
+        stop = StopSignal(0.0)
+        with stop.on_signals(), OpenLedgers(inbox_settings.main().ledger) as ledgers:
+            moved = release_remote_file(file, inbox_settings, ledgers, clock, stop)
     else:
-        held = Path(file)
-        moved = let_go(held, replace(places, root=inbox_of(held)[0]), clock.now())
+        root, _ = find_inbox(Path(file))
+        moved = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
     click.echo(f"{file} is released; the next night begins with {moved}.", err=True)
 
 
@@ -92,25 +106,46 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
 @click.argument("inbox")
 @settings_flags(*FLAGS["doctor"])
 def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
-    """Try settings, credentials, templates, ledger, folders and clock for a night in INBOX.
+    """Check settings, credentials, templates, ledger, folders and clock for a night in INBOX.
 
-    It sends one harmless question to the API and writes nothing but a file that it deletes again.
+    It sends one harmless request to the API, and writes nothing but a file that it deletes again.
     """
-    places, clock = InboxSettings(Path(), config, _said(flags)), SystemClock()
+    inbox_settings, clock = InboxSettings(Path(), config, _given(flags)), SystemClock()
     if is_remote(inbox):
-        with TemporaryDirectory() as folder:  # the desk stays as it is
-            desk = Folder(rooted(inbox, places).root)
-            places = replace(places, root=Path(folder))
-            far = opened_remote(inbox, places, clock, Stop(0.0))
-            remote = [tried("inbox", lambda: try_remote(far))]
-            if remote[0].well:
-                remote += left(far.name, partial(left_there, far.store))
-                far.store.close()
-            if desk.marked():
-                remote.append(tried("mark of the desk", lambda: belonging(desk, far.ledger)))
-            findings = examine(places, clock.now(), remote, far.name)
+        findings = _examine_remote(inbox, inbox_settings, clock)
     else:
-        findings = examine(rooted(inbox, places), clock.now())
+        findings = examine(locate(inbox, inbox_settings), clock.now())
     for finding in findings:
-        click.echo(f"{'ok   ' if finding.well else 'WRONG'} {finding.what}: {finding.said}")
+        label = "WRONG" if not finding.well else "warn " if finding.warns else "ok   "
+        click.echo(f"{label} {finding.what}: {finding.said}")
     return Exit.OK if all(finding.well for finding in findings) else Exit.SETUP
+
+
+def _examine_remote(inbox: str, inbox_settings: InboxSettings, clock: SystemClock) -> list[Finding]:
+    """The findings about a remote inbox; its staging folder stays as it is."""
+    url = inbox_settings.main().ledger
+    staging = LocalFolder(locate(inbox, inbox_settings).root)
+    with TemporaryDirectory() as folder:
+        settings = replace(inbox_settings, root=Path(folder), remote=True)
+        far = open_remote(inbox, settings, OpenLedgers(url), clock, StopSignal(0.0))
+        try:
+            remote = [run_check("inbox", lambda: _try_remote(far, url))]
+            if remote[0].well:
+                remote += find_left(far.name, partial(list_left_there, far.store))
+        finally:
+            far.store.close()
+        if staging.is_marked():
+            remote.append(
+                run_check(
+                    "ownership of the staging folder", lambda: describe_ownership(staging, url)
+                )
+            )
+        return examine(settings, clock.now(), remote, far.name)
+
+
+def _try_remote(inbox: RemoteInbox, ledger_url: str) -> str:
+    """Use the inbox in every way that a night does, without opening the ledger for writing."""
+    with ledger_to_read(ledger_url) as ledger:
+        owner = describe_owner(inbox.check_owner(ledger))
+    probe(inbox)
+    return f"{inbox.name} can be listed, read, written to and deleted from; {owner}"

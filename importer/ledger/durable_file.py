@@ -20,15 +20,19 @@ def write_durably(
     data: bytes,
     *,
     replace: bool = True,
+    mode: int = 0o600,
     fsync: Callable[[int], None] = os.fsync,
+    link: Callable[[Path, Path], None] = os.link,
 ) -> bool:
-    """Write a file of mode 0600 in one step; it is on disk when this returns.
+    """Write a file in one step; it is on disk when this returns.
 
     Args:
         path: where; its folder exists.
         data: its whole content.
         replace: False leaves an existing file as it is.
+        mode: its permissions.
         fsync: puts an open file or folder on disk.
+        link: gives a file a second name, unless something has that name.
 
     Returns:
         Whether it was written.
@@ -42,10 +46,11 @@ def write_durably(
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             fsync(file.fileno())
         if replace:
             draft.replace(path)
-        elif not _link(draft, path):
+        elif not _link(draft, path, link):
             return False
         sync_folder(path.parent, fsync=fsync)
     finally:
@@ -66,10 +71,10 @@ def sync_folder(folder: Path, *, fsync: Callable[[int], None] = os.fsync) -> Non
         os.close(opened)
 
 
-def _link(draft: Path, path: Path) -> bool:
+def _link(draft: Path, path: Path, link: Callable[[Path, Path], None]) -> bool:
     """Give a file its name unless something has that name already."""
     try:
-        os.link(draft, path)
+        link(draft, path)
     except FileExistsError:
         return False
     except OSError as error:

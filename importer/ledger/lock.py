@@ -85,7 +85,7 @@ def lock_file(
     """Lock a SQLite ledger, or an inbox, while the context lasts.
 
     Args:
-        ledger: its file.
+        ledger: its file; the lock's files are beside it, named after it.
         what: to lock.
         command: what this process does, for those who wait.
         wait_s: how long to wait for another process, seconds.
@@ -102,8 +102,8 @@ def lock_file(
         raise _in_use(what, _read_info(info)) from None
     except OSError as error:
         raise LedgerError(
-            f"The ledger {ledger} cannot be locked: {error.strerror}.",
-            "Give yourself write access to its folder.",
+            f"{what.name} cannot be written to: {error.strerror}.",
+            "Give the importer write access to its whole folder.",
         ) from error
     try:
         _write_info(info, command, since)
@@ -123,10 +123,13 @@ def _write_info(info: Path, command: str, since: datetime) -> None:
         "since": f"{since:%Y-%m-%d %H:%M:%S} UTC",
     }
     draft = info.with_name(f"{info.name}.{os.getpid()}")
-    with suppress(OSError):  # the lock holds without it
+    try:
         with closing(os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY, 0o600), "w")) as file:
             json.dump(facts, file)
         draft.replace(info)
+    except OSError:  # the lock holds without it
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _read_info(info: Path) -> str:

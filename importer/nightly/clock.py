@@ -1,4 +1,4 @@
-"""What ends a night early: a signal, with some grace for what is under way, or the time of day."""
+"""The night's clock, its deadline and sending hours, and the signal that stops it early."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Clock(Protocol):
-    """The time, as far as a night needs it; tests bring their own."""
+    """The time, as far as a night needs it."""
 
     def now(self) -> datetime:
         """UTC."""
@@ -31,8 +31,8 @@ class Clock(Protocol):
         """Seconds of a clock that never jumps."""
         ...
 
-    def wait(self, seconds: float, stop: Stop) -> None:
-        """Waits so long, or until the night is told to stop."""
+    def wait(self, seconds: float, stop: StopSignal) -> None:
+        """Wait, or until the night is told to stop."""
         ...
 
 
@@ -47,43 +47,43 @@ class SystemClock:
         """Seconds of a clock that never jumps."""
         return monotonic()
 
-    def wait(self, seconds: float, stop: Stop) -> None:
-        """Waits so long, or until the night is told to stop."""
+    def wait(self, seconds: float, stop: StopSignal) -> None:
+        """Wait, or until the night is told to stop."""
         stop.wait(seconds)
 
 
-class Stop:
-    """Whether the night was told to stop, and how a run under way hears of it.
+class StopSignal:
+    """Tells a night to stop, and the run that is sending.
 
     Args:
-        grace_s: how long requests under way may go on then; after it they are given up, and are
-            doubtful for whoever goes on.
+        grace_s: seconds in which requests under way may finish then; after that they are given up
+            and become doubtful.
     """
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        self._asked = threading.Event()
-        self._tell: Callable[[], object] = lambda: None
+        self._requested = threading.Event()
+        self._notify: Callable[[], object] = lambda: None
 
-    def ask(self) -> None:
-        """Tells the night to stop; may be called from anywhere, also more than once."""
-        self._asked.set()
-        self._tell()
+    def request(self) -> None:
+        """Tell the night to stop; may be called from any thread, and again."""
+        self._requested.set()
+        self._notify()
 
-    def asked(self) -> bool:
-        """Whether it was told to."""
-        return self._asked.is_set()
+    def requested(self) -> bool:
+        """Whether it was told to stop."""
+        return self._requested.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Waits so long, or until told to stop."""
-        self._asked.wait(max(0.0, seconds))
+        """Wait, or until told to stop."""
+        self._requested.wait(max(0.0, seconds))
 
     def watch(self, event: asyncio.Event, until_s: float) -> None:
-        """Passes the word on to a run, from within its event loop.
+        """Stop a run as well; to be called inside its event loop.
 
         Args:
             event: stops the run.
-            until_s: seconds from now after which the run stops in any case.
+            until_s: seconds from now after which the run stops anyway.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -96,15 +96,15 @@ class Stop:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(stop)
 
-        self._tell = tell
+        self._notify = tell
         loop.call_later(max(0.0, until_s), event.set)
-        if self.asked():
+        if self.requested():
             stop()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Asks to stop at SIGTERM and SIGINT, for as long as the context lasts."""
-        before = {number: signal.signal(number, lambda *_: self.ask()) for number in SIGNALS}
+        """Stop at SIGTERM and SIGINT while the context lasts."""
+        before = {number: signal.signal(number, lambda *_: self.request()) for number in SIGNALS}
         try:
             yield
         finally:
@@ -112,46 +112,46 @@ class Stop:
                 signal.signal(number, handler)
 
 
-LONGEST: Final = timedelta(hours=12)
-"""How long a night lasts where the settings name no deadline."""
+MAX_NIGHT: Final = timedelta(hours=12)
+"""How long a night lasts without a `deadline`."""
 
 _NEVER: Final = timedelta(days=3_650)
 
 
-def deadline(settings: Settings, started: datetime) -> datetime:
-    """When a night that started then ends, UTC."""
+def night_ends(settings: Settings, started: datetime) -> datetime:
+    """When a night that started at a time ends, UTC."""
     if settings.deadline is None:
-        return started + LONGEST
+        return started + MAX_NIGHT
     return _next(settings.deadline, ZoneInfo(settings.timezone), started)
 
 
-def opens(settings: Settings, now: datetime) -> datetime:
-    """From when on people may be written to: now, or the next opening, UTC."""
-    if settings.send_between is None or _open(settings, now):
+def sending_opens(settings: Settings, now: datetime) -> datetime:
+    """The earliest time, now or later, when people may be contacted; UTC."""
+    if settings.send_between is None or _is_open(settings, now):
         return now
     return _next(settings.send_between.split("-")[0], ZoneInfo(settings.timezone), now)
 
 
-def closes(settings: Settings, now: datetime) -> datetime:
-    """Until when people may be written to, if they may now, UTC."""
+def sending_closes(settings: Settings, now: datetime) -> datetime:
+    """When the present sending hours end; UTC."""
     if settings.send_between is None:
         return now + _NEVER
     return _next(settings.send_between.split("-")[1], ZoneInfo(settings.timezone), now)
 
 
-def date_of(settings: Settings, now: datetime) -> str:
-    """What the folder of a day is called."""
+def local_date(settings: Settings, now: datetime) -> str:
+    """The date in the settings' time zone, as folders are named."""
     return f"{now.astimezone(ZoneInfo(settings.timezone)):%Y-%m-%d}"
 
 
-def _open(settings: Settings, now: datetime) -> bool:
+def _is_open(settings: Settings, now: datetime) -> bool:
     start, end = (settings.send_between or "").split("-")
     clock = f"{now.astimezone(ZoneInfo(settings.timezone)):%H:%M}"
     return start <= clock < end if start < end else clock >= start or clock < end
 
 
 def _next(clock: str, zone: ZoneInfo, after: datetime) -> datetime:
-    """The next moment, later than `after`, when a clock in the zone shows this time."""
+    """The next time after `after` when a clock in the zone shows this time of day; UTC."""
     here = after.astimezone(zone)
     for days in range(3):
         day = here.date() + timedelta(days=days)

@@ -1,4 +1,4 @@
-"""A night at work, and a claimed file on its way through it."""
+"""What a night knows, and a claimed file on its way through it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
-from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
 from importer.masking import scrub_name
 from importer.model import State
-from importer.nightly.clock import opens
+from importer.nightly.clock import sending_opens
 from importer.report.night_report import FileEnding, FileReport
 
 if TYPE_CHECKING:
@@ -19,20 +18,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.errors import Exit
+    from importer.ledger import Ledger
     from importer.model import Counts, RunReport
-    from importer.nightly.anomalies import Facts, Past
-    from importer.nightly.clock import Clock, Stop
+    from importer.nightly.anomalies import FileFacts, FileHistory
+    from importer.nightly.clock import Clock, StopSignal
     from importer.nightly.event_log import Log
     from importer.nightly.inbox import Inbox
     from importer.nightly.inbox_settings import InboxSettings
     from importer.settings import Settings
 
 
-_ID: Final = 12
+_FILE_ID_CHARS: Final = 12
 
 
 class FileDetails(TypedDict, total=False):
-    """What a file's report may say besides; see `FileReport`."""
+    """The optional parts of a file's report; see `FileReport`."""
 
     run: str | None
     rows: Mapping[str, int]
@@ -43,70 +43,83 @@ class FileDetails(TypedDict, total=False):
 
 
 @dataclass
-class Work:
-    """A night at work: what every file needs, and what one file teaches the next.
+class NightContext:
+    """What every file of a night needs, and what one file teaches the next.
 
     Attributes:
-        inbox: the folders.
-        places: the settings of each subfolder.
+        inbox: where files come from and go.
+        settings: of each subfolder.
         clock: the time.
         stop: whether the night was told to stop.
         log: of the night.
         night: its id.
         ends: UTC; its deadline.
-        paused_until_s: the API takes nothing before then, as far as we know, on the clock that
-            never jumps.
-        troubled: claimed files that met an outage in this night. They go after the others, so
-            that a file which only looks like an outage stops nobody else.
-        refused: the API refuses us; nothing more is sent in this night.
+        paused_until_s: the API is not asked before then, on the clock that never jumps.
+        troubled: claimed files that met an outage tonight. They go after the others, so that a
+            file that only looks like an outage delays nobody else.
+        refused: the API refuses our credentials; nothing more is sent tonight.
+        refreshed: URLs of the ledgers whose conversations were read tonight.
     """
 
     inbox: Inbox
-    places: InboxSettings
+    settings: InboxSettings
     clock: Clock
-    stop: Stop
+    stop: StopSignal
     log: Log
     night: str
     ends: datetime
     paused_until_s: float = 0.0
     refused: bool = False
     troubled: set[Path] = field(default_factory=set)
+    refreshed: set[str] = field(default_factory=set)
 
     def sends_from(self, settings: Settings, now: datetime) -> datetime:
-        """From when on files with these settings may be sent, UTC; not before now."""
+        """The earliest time, now or later, when files with these settings may be sent; UTC."""
         pause_s = max(0.0, self.paused_until_s - self.clock.elapsed_s())
-        return opens(settings, now + timedelta(seconds=pause_s))
+        return sending_opens(settings, now + timedelta(seconds=pause_s))
 
-    def in_order(self, claimed: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
-        """Claimed files in the order in which they are taken."""
+    def sort(self, claimed: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        """Claimed files in the order in which they are imported."""
         return sorted(claimed, key=lambda each: each[1] in self.troubled)
 
     def pause(self, path: Path, seconds: float) -> None:
-        """Takes note that the API took nothing of a file: nothing is sent for so long."""
+        """Note that the API did not take a file's rows: nothing is sent for some seconds."""
         self.troubled.add(path)
         self.paused_until_s = self.clock.elapsed_s() + seconds
 
-    def below(self, path: Path) -> str:
+    def relative(self, path: Path) -> str:
         """A path as the night's reports name it: relative to the inbox."""
-        return path.relative_to(self.inbox.root).as_posix()
+        return self.inbox.folders.relative(path)
 
 
 @dataclass(frozen=True)
-class Case:
-    """A claimed file on its way through the night."""
+class ClaimedFile:
+    """A claimed file on its way through the night.
 
-    work: Work
+    Attributes:
+        context: of the night.
+        folder: subfolder that it came from.
+        path: where it is, in `working/`.
+        position: of the file in the night.
+        settings: of its subfolder.
+        ledger: of its subfolder, open.
+        sha256: of its bytes.
+        history: what the ledger knew of this content.
+    """
+
+    context: NightContext
     folder: str
     path: Path
     position: int
     settings: Settings
+    ledger: Ledger
     sha256: str
-    past: Past
+    history: FileHistory
 
     @property
     def log(self) -> Log:
         """The night's log, with the file's id on every event."""
-        return self.work.log.bind(file=self.sha256[:_ID], folder=self.folder)
+        return self.context.log.bind(file=self.sha256[:_FILE_ID_CHARS], folder=self.folder)
 
     def record(
         self,
@@ -114,36 +127,35 @@ class Case:
         *,
         reason: str = "",
         run: str | None,
-        facts: Facts,
+        facts: FileFacts,
         name: str | None = None,
     ) -> None:
-        """Writes into the ledger what became of it, and its name where that is a new one."""
-        with Ledger.open(self.settings.ledger) as ledger:
-            ledger.nights.write(
-                NightFile(
-                    night=self.work.night,
-                    position=self.position,
-                    folder=self.folder,
-                    name=self.path.name if name is None else name,
-                    sha256=self.sha256,
-                    at=self.work.clock.now(),
-                    ending=ending.value,
-                    run=run,
-                    reason=reason,
-                    facts=cast("Mapping[str, object]", facts),
-                )
+        """Record in the ledger how the file stands; `name` if it has a new one."""
+        self.ledger.nights.write(
+            NightFile(
+                night=self.context.night,
+                position=self.position,
+                folder=self.folder,
+                name=self.path.name if name is None else name,
+                sha256=self.sha256,
+                at=self.context.clock.now(),
+                ending=ending.value,
+                run=run,
+                reason=reason,
+                facts=cast("Mapping[str, object]", facts),
             )
+        )
 
-    def said(
+    def report(
         self, ending: FileEnding, reason: str, exit_code: Exit, **more: Unpack[FileDetails]
     ) -> FileReport:
-        """The report of it; a reason never quotes a phone or an e-mail."""
-        name, file_id = scrub_name(self.path.name), self.sha256[:_ID]
+        """The file's report; a reason never quotes a phone or an e-mail."""
+        name, file_id = scrub_name(self.path.name), self.sha256[:_FILE_ID_CHARS]
         return FileReport(self.folder, name, file_id, ending, scrub_name(reason), exit_code, **more)
 
 
 def rows_of_plan(counts: Counts) -> dict[str, int]:
-    """How many rows ended with each word of the reports, before anything is sent."""
+    """Word of the reports -> how many rows it applies to, before anything is sent."""
     return {
         "planned": counts.ready,
         "rejected": counts.rejected,
@@ -153,7 +165,7 @@ def rows_of_plan(counts: Counts) -> dict[str, int]:
 
 
 def rows_of_run(report: RunReport) -> dict[str, int]:
-    """How many rows ended with each word of the reports, after a run."""
+    """Word of the reports -> how many rows it applies to, after a run."""
     states = {state.value: count for state, count in report.states.items()}
     rejected = report.states.get(State.REJECTED, 0) + report.counts.rejected
     return {**rows_of_plan(report.counts), "planned": 0, **states, "rejected": rejected}

@@ -1,10 +1,11 @@
-"""What earlier nights left for a person in `held/` and `failed/`, and the words for it."""
+"""Check the setup of nightly imports: settings, credentials, templates, ledger, folders, clock."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,8 +15,15 @@ from importer.errors import ImporterError
 from importer.ledger import Ledger
 from importer.loader.files import readable_name
 from importer.model import MaybeSent, NotSent
-from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, may_be_taken
-from importer.nightly.ownership import Folder, belongs, looked, looking_at, short
+from importer.nightly.inbox import (
+    FAILED,
+    HELD,
+    PAGE_SUFFIXES,
+    WORKING,
+    InboxFolders,
+    is_importable,
+)
+from importer.nightly.ownership import LocalFolder, check_owner, describe_owner, short_id
 from importer.planning.history import looking
 from importer.planning.template_files import Templates
 from importer.report.formatting import plain, quantity, release_command
@@ -33,29 +41,31 @@ if TYPE_CHECKING:
 _LONGEST = 200
 
 
-def left_here(root: Path, ending: str) -> list[str]:
-    """Paths, relative to an inbox of this machine, of the files that ended so; raises OSError."""
+def list_left_here(root: Path, ending: str) -> list[str]:
+    """Files in `held/` or `failed/` of a local inbox, by path relative to it; raises OSError."""
     place = root / ending
     if not place.is_dir():
         return []
     files = [path for path in (*place.glob("*"), *place.glob("*/*")) if path.is_file()]
-    return sorted(_files(readable_name(path.relative_to(root).as_posix()) for path in files))
+    return sorted(
+        _without_pages(readable_name(path.relative_to(root).as_posix()) for path in files)
+    )
 
 
-def left_there(store: Store, ending: str) -> list[str]:
-    """The same of a remote inbox; raises RemoteFault."""
+def list_left_there(store: Store, ending: str) -> list[str]:
+    """The same for a remote inbox; raises RemoteFault."""
     found = []
-    for each in store.listed(ending):
+    for each in store.list_folder(ending):
         if each.folder:
-            inside = store.listed(f"{ending}/{each.name}")
+            inside = store.list_folder(f"{ending}/{each.name}")
             found += [f"{ending}/{each.name}/{file.name}" for file in inside if not file.folder]
         else:
             found.append(f"{ending}/{each.name}")
-    return sorted(_files(found))
+    return sorted(_without_pages(found))
 
 
-def in_words(inbox: str, ending: str, files: Sequence[str]) -> str:
-    """What a person does with such files.
+def describe_left(inbox: str, ending: str, files: Sequence[str]) -> str:
+    """What a person has to do with such files, in a sentence.
 
     Args:
         inbox: folder or address.
@@ -68,97 +78,110 @@ def in_words(inbox: str, ending: str, files: Sequence[str]) -> str:
     if ending == HELD:
         return f"{count} held; look at {them}, then `{release_command(inbox, first)}`{more}"
     where = plain(f"{inbox}/{first}", _LONGEST)
-    return f"{count} in {FAILED}/; mend {them} and send {them} again: {where}{more}"
+    return f"{count} in {FAILED}/; correct {them} and upload {them} again: {where}{more}"
 
 
-def _files(paths: Iterable[str]) -> Iterator[str]:
-    """Those that are no pages about others."""
+def _without_pages(paths: Iterable[str]) -> Iterator[str]:
+    """The paths without those of pages about other files."""
     for path in paths:
         name = path.rpartition("/")[2]
-        if may_be_taken(name) and not name.endswith(WRITTEN):
+        if is_importable(name) and not name.endswith(PAGE_SUFFIXES):
             yield path
 
 
-_ROOM: Final = 500_000_000
-_BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""No clock that goes right is before this program was written."""
+_MIN_FREE_BYTES: Final = 500_000_000
+_WRITTEN_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""A clock that shows an earlier time is wrong: this program did not exist yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one thing.
+    """The result of one check.
 
     Attributes:
-        what: was tried.
-        well: it works.
-        said: how it stands, or what is wrong and what to do.
+        what: was checked.
+        well: whether it works.
+        said: how it is, or what is wrong and what to do.
+        warns: it works, but a person should know this.
     """
 
     what: str
     well: bool
     said: str
+    warns: bool = False
 
 
 class _Wrong(Exception):
-    """Something does not work; the text says what and what to do."""
+    """A check failed; the text says what is wrong and what to do."""
 
 
 def examine(
-    places: InboxSettings, now: datetime, remote: Sequence[Finding] = (), address: str = ""
+    inbox_settings: InboxSettings, now: datetime, remote: Sequence[Finding] = (), address: str = ""
 ) -> list[Finding]:
-    """Tries everything; what is wrong with one thing hides no other.
+    """Check everything; one failure hides no other.
 
     Args:
-        places: the inbox and its settings.
+        inbox_settings: the inbox and its settings.
         now: UTC.
-        remote: what was found out about an inbox that lies elsewhere, whose settings lie here;
-            nothing for one of this machine.
+        remote: findings about a remote inbox, whose settings were fetched; empty for a local one.
         address: of that inbox.
     """
-    found = [tried("settings", lambda: _settings(places))]
+    found = [run_check("settings", lambda: _settings(inbox_settings))]
     well = found[0].well
-    if well and not remote and places.root.is_dir():
-        found.append(tried("mark", lambda: belonging(Folder(places.root), places.ledger())))
+    if well and not remote and inbox_settings.root.is_dir():
+        found.append(
+            run_check(
+                "ownership",
+                lambda: describe_ownership(
+                    LocalFolder(inbox_settings.root), inbox_settings.ledger()
+                ),
+            )
+        )
     found += remote or [
-        tried("inbox", lambda: _inbox(places.root)),
-        *left(str(places.root), partial(left_here, places.root)),
+        run_check("inbox", lambda: _inbox(inbox_settings.root)),
+        *find_left(str(inbox_settings.root), partial(list_left_here, inbox_settings.root)),
     ]
     if not well:
         return found
-    folders = [""] + [folder for folder in _subfolders(places.root) if folder]
+    folders = [""] + [folder for folder in _subfolders(inbox_settings.root) if folder]
     for folder in folders:
         at = f" of {folder}" if folder else ""
-        settings_found = tried(f"settings{at}", partial(_said, places, folder))
+        settings_found = run_check(f"settings{at}", partial(_campaign, inbox_settings, folder))
         if folder:
             found.append(settings_found)
         if not settings_found.well:
             continue
-        settings = places.load(folder)
-        found.append(tried(f"templates{at}", partial(_templates, settings)))
-        found.append(tried(f"ledger{at}", partial(_ledger, settings, now)))
-        own = Folder(places.root / folder, f"{address or places.root}/{folder}")
-        if folder and (settings.ledger != places.ledger() or own.marked()):
-            found.append(tried(f"mark{at}", partial(belonging, own, settings.ledger)))
-    main = places.load()
+        settings = inbox_settings.load(folder)
+        found.append(run_check(f"templates{at}", partial(_templates, settings)))
+        found.append(run_check(f"ledger{at}", partial(_ledger, settings, now)))
+        own = LocalFolder(
+            inbox_settings.root / folder, f"{address or inbox_settings.root}/{folder}"
+        )
+        if folder and (settings.ledger != inbox_settings.ledger() or own.is_marked()):
+            found.append(
+                run_check(f"ownership{at}", partial(describe_ownership, own, settings.ledger))
+            )
+    main = inbox_settings.load()
     if remote:
         desk = main.desk / ".importer-doctor" if main.desk.is_dir() else main.desk
-        found.append(tried("desk", lambda: _writable(desk)))
-    found.append(tried("credentials", lambda: _credentials(main)))
+        found.append(run_check("staging folder", lambda: _writable(desk)))
+    found.append(run_check("credentials", lambda: _credentials(main)))
     if found[-1].well:
-        found.append(tried("service", lambda: _service(main)))
-    found.append(tried("clock", lambda: _clock(now)))
+        found.append(run_check("service", lambda: _service(main)))
+    found.append(run_check("clock", lambda: _clock(now)))
+    found.append(_sending_hours(main))
     found += [
-        tried(name, partial(_writable, path))
+        run_check(name, partial(_writable, path))
         for name, path in (("log file", main.log_file), ("metrics file", main.metrics_file))
         if path is not None
     ]
     return found
 
 
-def tried(what: str, attempt: Callable[[], str]) -> Finding:
-    """Tries one thing; whatever is wrong with it is found out, and not raised."""
+def run_check(what: str, check: Callable[[], str]) -> Finding:
+    """Make one check; a failure becomes a finding."""
     try:
-        return Finding(what, well=True, said=attempt())
+        return Finding(what, well=True, said=check())
     except ImporterError as exc:
         return Finding(what, well=False, said=str(exc))
     except _Wrong as exc:
@@ -167,42 +190,50 @@ def tried(what: str, attempt: Callable[[], str]) -> Finding:
         return Finding(what, well=False, said=f"{exc.strerror or exc}: {exc.filename}.")
 
 
-def left(inbox: str, files_of: Callable[[str], list[str]]) -> list[Finding]:
-    """What earlier nights left for a person, which is nothing wrong; nothing where all is done.
+def find_left(inbox: str, files_of: Callable[[str], list[str]]) -> list[Finding]:
+    """Findings about files that earlier nights left for a person; none if there are none.
 
     Args:
         inbox: folder or address.
-        files_of: the paths of files that ended so, relative to the inbox.
+        files_of: lists the files in `held/` or `failed/`, relative to the inbox.
     """
 
     def said(ending: str) -> str:
         files = files_of(ending)
-        return in_words(inbox, ending, files) if files else ""
+        return describe_left(inbox, ending, files) if files else ""
 
-    found = [tried(ending, partial(said, ending)) for ending in (HELD, FAILED)]
+    found = [run_check(ending, partial(said, ending)) for ending in (HELD, FAILED)]
     return [each for each in found if each.said]
 
 
-def belonging(place: Folder, ledger: str) -> str:
-    """To which ledger a folder belongs; raises ConfigurationError where that is another one."""
-    if not place.marked():
-        return belongs(None)
-    with looking_at(ledger) as opened:
-        return belongs(looked(place, opened))
+def describe_ownership(place: LocalFolder, ledger_url: str) -> str:
+    """To which ledger a folder belongs; raises ConfigurationError if that is another one."""
+    if not place.is_marked():
+        return describe_owner(None)
+    with ledger_to_read(ledger_url) as ledger:
+        return describe_owner(check_owner(place, ledger))
+
+
+@contextmanager
+def ledger_to_read(url: str) -> Iterator[Ledger | None]:
+    """A ledger open for reading, None if it does not exist yet; raises LedgerError."""
+    ledger = Ledger.open_existing(url)
+    with ledger or nullcontext():
+        yield ledger
 
 
 def _subfolders(root: Path) -> Iterator[str]:
     if root.is_dir():
-        yield from (path.name for path in Inbox(root).folders())
+        yield from (path.name for path in InboxFolders(root).list_subfolders())
 
 
-def _settings(places: InboxSettings) -> str:
-    file = places.load().file
-    return f"read from {file}" if file is not None else "no importer.yaml; the defaults are taken"
+def _settings(inbox_settings: InboxSettings) -> str:
+    file = inbox_settings.load().file
+    return f"read from {file}" if file is not None else "no importer.yaml; defaults apply"
 
 
-def _said(places: InboxSettings, folder: str) -> str:
-    settings = places.load(folder)
+def _campaign(inbox_settings: InboxSettings, folder: str) -> str:
+    settings = inbox_settings.load(folder)
     return f"campaign {settings.campaign or settings.external_campaign or 'as the rows say'}"
 
 
@@ -218,11 +249,11 @@ def _inbox(root: Path) -> str:
         raise _Wrong(f"{root} spans several file systems, so files cannot be claimed at once.")
     for folder in ("", *_subfolders(root)):
         _writable(root / folder / ".doctor")
-    passed_over = Inbox(root).passed_over()
+    passed_over = InboxFolders(root).explain_skipped()
     if passed_over:
         raise _Wrong(" ".join(passed_over))
     free = shutil.disk_usage(root).free
-    if free < _ROOM:
+    if free < _MIN_FREE_BYTES:
         raise _Wrong(f"Only {free // 1_000_000} MB are free at {root}; make room.")
     return f"{root} can be written to"
 
@@ -258,9 +289,9 @@ def _ledger(settings: Settings, now: datetime) -> str:
         return "none yet; the first night makes it"
     with ledger:
         newest = ledger.runs.list(limit=1)
-        doubtful, own = len(ledger.doubts.list()), short(ledger.id)
+        doubtful, own = len(ledger.doubts.list()), short_id(ledger.id)
     if newest and newest[0].started > now:
-        raise _Wrong("Its newest run began later than now: the clock stands before it.")
+        raise _Wrong("Its newest run began later than now: the clock is slow.")
     with looking(settings):
         pass
     return f"whole; {doubtful} doubtful; its id is {own}"
@@ -287,7 +318,17 @@ def _service(settings: Settings) -> str:
     return f"{settings.base_url} answers"
 
 
+def _sending_hours(settings: Settings) -> Finding:
+    """A warning if people would be contacted at any hour."""
+    if settings.send_between is None:
+        said = (
+            "people are contacted at any hour, also at night; set `send_between:` and `timezone:`"
+        )
+        return Finding("hours", well=True, said=said, warns=True)
+    return Finding("hours", well=True, said=f"{settings.send_between} {settings.timezone}")
+
+
 def _clock(now: datetime) -> str:
-    if now < _BUILT:
-        raise _Wrong(f"It shows {now:%Y-%m-%d}, which is over; set it.")
+    if now < _WRITTEN_AT:
+        raise _Wrong(f"It shows {now:%Y-%m-%d}, which is in the past; set it.")
     return f"{now:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""The night's events as JSON lines, one for each fact: ids, numbers and words alone."""
+"""The night's event log: JSON lines of ids, numbers and words, nothing of a person."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Log = structlog.typing.FilteringBoundLogger
 
 
 @contextmanager
-def logging_to(file: Path | None, clock: Clock, night: str) -> Iterator[Log]:
-    """A log that appends to a file, or writes to standard error where there is none to write to.
+def open_event_log(file: Path | None, clock: Clock, night: str) -> Iterator[Log]:
+    """Open a log that appends to a file, or writes to standard error if that is not possible.
 
     Args:
-        file: made with its folder where needed; where that fails the log says so and goes on.
+        file: created with its folder if needed; None for standard error.
         clock: the time of each event.
-        night: on every event.
+        night: id of the night, on every event.
     """
     out, fault = _opened(file)
     try:
@@ -51,13 +51,13 @@ def _opened(file: Path | None) -> tuple[TextIO, str]:
 
 
 class _Lines:
-    """Writes a line; a disk that is full keeps no import from going on, and no event untold."""
+    """Writes lines; if the disk is full, the import goes on and events go to standard error."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def msg(self, message: str) -> None:
-        """Writes one event, to standard error where the file takes no more."""
+        """Write one event, to standard error if the file cannot be written."""
         try:
             self._write(message)
         except OSError as exc:

@@ -1,4 +1,7 @@
-"""Which arrivals are whole: nobody has changed them for long enough."""
+"""One night: import every file that has arrived in an inbox, and report.
+
+lock -> start -> [resume what was claimed -> claim complete uploads -> wait] -> report
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError, Exit, ImporterError
-from importer.ledger import Ledger
 from importer.loader.files import readable_name
 from importer.masking import scrub, scrub_name
-from importer.nightly.clock import deadline
-from importer.nightly.context import Work
-from importer.nightly.event_log import logging_to
-from importer.nightly.import_file import take
-from importer.nightly.inbox import Inbox
+from importer.nightly.clock import night_ends
+from importer.nightly.context import NightContext
+from importer.nightly.event_log import open_event_log
+from importer.nightly.import_file import import_file
 from importer.nightly.remote.remote_errors import RemoteFault
 from importer.report.night_report import FileEnding, FileReport, NightReport, worst
 
@@ -25,91 +26,86 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.ledger.nights import Night
-    from importer.nightly.clock import Clock, Stop
-    from importer.nightly.inbox import Arrival, Print
+    from importer.nightly.clock import Clock, StopSignal
+    from importer.nightly.inbox import Arrival, Fingerprint, Inbox
     from importer.nightly.inbox_settings import InboxSettings
     from importer.settings import Settings
 
 
+_MAX_NIGHTS: Final = 400
+"""How many earlier nights are searched for the last one that ended well."""
+_MIN_WAIT_S: Final = 1.0
+_WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
+
+
 @dataclass
-class Watch:
-    """Finds out which arrivals are whole: unchanged for long enough, by the clock or by looking.
+class UploadWatch:
+    """Finds out which uploads are complete: unchanged for long enough.
 
     Attributes:
         quiet_s: how long a file must not have changed.
     """
 
     quiet_s: float
-    _seen: dict[Path, tuple[Print, float]] = field(default_factory=dict)
+    _seen: dict[Path, tuple[Fingerprint, float]] = field(default_factory=dict)
 
-    def left_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
-        """Seconds until an arrival counts as whole if it does not change; 0 where it does now.
+    def remaining_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
+        """Seconds until the upload counts as complete; 0 if it already does.
 
         Args:
             arrival: as it is now.
-            wall_s: seconds since 1970. Where the clock stands before the file's own time, only
-                looking counts, so that a clock that jumps holds nothing back for ever.
+            wall_s: seconds since 1970. If the file is from the future, only the time for which it
+                was watched counts, so that a clock that jumps delays no file for ever.
             elapsed_s: of a clock that never jumps.
         """
         known, since = self._seen.get(arrival.path, (None, elapsed_s))
-        if known != arrival.print:
+        if known != arrival.fingerprint:
             since = elapsed_s
-            self._seen[arrival.path] = (arrival.print, since)
+            self._seen[arrival.path] = (arrival.fingerprint, since)
         quiet = max(elapsed_s - since, wall_s - arrival.changed_s)
         return max(0.0, self.quiet_s - quiet)
 
 
-_NIGHTS: Final = 400
-_LEAST_S: Final = 1.0
-_WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
-
-
-def play(
-    places: InboxSettings, clock: Clock, stop: Stop, inbox: Inbox | None = None
+def run_night(
+    inbox: Inbox, inbox_settings: InboxSettings, clock: Clock, stop: StopSignal
 ) -> NightReport:
-    """Plays one night in an inbox, and says what it did.
+    """Import what has arrived in an inbox, and report.
 
     Args:
-        places: the inbox and its settings.
+        inbox: where files come from; its ledgers are left open.
+        inbox_settings: of its subfolders.
         clock: the time.
         stop: whether to end early.
-        inbox: where files come from; the folder of the places by default.
 
     Raises:
-        ConfigurationError: another night works there, or the main settings, the inbox or the
-            main ledger cannot be used.
+        ConfigurationError: another night works there, or the main settings, the inbox or its
+            ledger cannot be used.
     """
-    inbox = Inbox(places.root) if inbox is None else inbox
     started = clock.now()
     night = f"night-{started:%Y%m%d-%H%M%S}-{token_hex(2)}"  # two inboxes may share a ledger
     with ExitStack() as stack:
-        stack.enter_context(inbox.at_work(started))
-        begun = inbox.begin(places.ledger(), started)
-        settings = places.load()  # by now the inbox's own are there, wherever it lies
-        log = stack.enter_context(logging_to(settings.log_file, clock, night))
-        with Ledger.open(settings.ledger) as ledger:
-            ledger.nights.begin(night, started, _kept(inbox))
-            try:
-                inbox.remember(ledger, night)
-            except ImporterError as refused:  # the mark stays that of an earlier night
-                begun.append(refused)
+        stack.enter_context(inbox.lock(started))
+        faults = inbox.start(started)
+        settings = inbox_settings.load()  # by now a remote inbox's own settings are here
+        log = stack.enter_context(open_event_log(settings.log_file, clock, night))
+        inbox.ledgers.main.nights.begin(night, started, _recordable_name(inbox))
+        try:
+            inbox.note_night(night)
+        except ImporterError as refused:  # the marker stays that of an earlier night
+            faults.append(refused)
         log.info("night.started")
-        ends = deadline(settings, started)
-        work = Work(inbox, places, clock, stop, log, night, ends)
-        course = _Course(work, settings, Watch(settings.quiet_s), clock.elapsed_s())
+        ends = night_ends(settings, started)
+        context = NightContext(inbox, inbox_settings, clock, stop, log, night, ends)
+        run = _NightRun(context, settings, UploadWatch(settings.quiet_s), clock.elapsed_s())
         try:
             settings.credentials()
-        except ImporterError as missing:  # said before a file comes that needs them
-            begun.append(missing)
-        for fault in begun:
-            course.note(fault)
-        course.run()
-        report = _report(course, started)
-        for url in course.ledgers():
-            with suppress(ImporterError), Ledger.open(url) as ledger:
-                if url != settings.ledger:
-                    ledger.nights.begin(night, started, _kept(inbox))
-                ledger.nights.end(night, report.exit_code, report.ended)
+        except ImporterError as missing:  # reported even if no file needs them
+            faults.append(missing)
+        for fault in faults:
+            run.note(fault)
+        run.import_files()
+        report = _make_report(run, started)
+        _record_end(inbox, report)
         log.info(
             "night.ended",
             exit_code=int(report.exit_code),
@@ -120,173 +116,173 @@ def play(
     return report
 
 
-def _kept(inbox: Inbox) -> str | None:
-    """What the ledger keeps of where an inbox is; nothing where no database can hold its name."""
+def _recordable_name(inbox: Inbox) -> str | None:
+    """The inbox's name for the ledger; None if it is not text that a database can hold."""
     return inbox.name if readable_name(inbox.name) == inbox.name else None
 
 
-@dataclass
-class _Course:
-    """The files of a night, in the order in which they are taken."""
+def _record_end(inbox: Inbox, report: NightReport) -> None:
+    """Record how the night ended in every ledger that it used."""
+    for ledger in inbox.ledgers.all():
+        with suppress(ImporterError):  # the report says what is wrong with it
+            if ledger is not inbox.ledgers.main:
+                ledger.nights.begin(report.id, report.started, _recordable_name(inbox))
+            ledger.nights.end(report.id, report.exit_code, report.ended)
 
-    work: Work
+
+@dataclass
+class _NightRun:
+    """The files of a night, in the order in which they are imported."""
+
+    context: NightContext
     settings: Settings
-    watch: Watch
-    began_s: float
+    watch: UploadWatch
+    started_s: float
     reports: dict[int, FileReport] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     fault: Exit = Exit.OK
-    _taken: int = 0
+    _count: int = 0
     _positions: dict[Path, int] = field(default_factory=dict)
 
-    def run(self) -> None:
-        """Takes files until nothing can be done any more, or the inbox cannot be used."""
-        work = self.work
+    def import_files(self) -> None:
+        """Import files until nothing more can be done, or the inbox cannot be used."""
+        context, inbox = self.context, self.context.inbox
         try:
-            self.notes += map(scrub_name, work.inbox.passed_over())
-            while not work.stop.asked():
-                for folder, path in work.in_order(work.inbox.working()):
-                    self._take(folder, path)
-                wait_s = self._claim()
-                with suppress(RemoteFault):  # once more at the end, and said then
-                    work.inbox.carry_back()
-                if wait_s is None or work.stop.asked():
+            self.notes += map(scrub_name, inbox.folders.explain_skipped())
+            while not context.stop.requested():
+                for folder, path in context.sort(inbox.folders.list_claimed()):
+                    self._import(folder, path)
+                wait_s = self._import_arrivals()
+                with suppress(RemoteFault):  # tried again at the end, and reported then
+                    inbox.upload_results()
+                if wait_s is None or context.stop.requested():
                     break
-                left_s = (work.ends - work.clock.now()).total_seconds()
-                if wait_s >= left_s:
+                if wait_s >= (context.ends - context.clock.now()).total_seconds():
                     break
-                work.log.info("night.waits", wait_s=round(max(wait_s, _LEAST_S), 1))
-                work.clock.wait(max(wait_s, _LEAST_S), work.stop)
-            work.inbox.carry_back()
+                context.log.info("night.waits", wait_s=round(max(wait_s, _MIN_WAIT_S), 1))
+                context.clock.wait(max(wait_s, _MIN_WAIT_S), context.stop)
+            inbox.upload_results()
         except ImporterError as error:
             self.note(error)
 
-    def ledgers(self) -> list[str]:
-        """The main ledger, and those that subfolders have of their own."""
-        found = {self.settings.ledger}
-        for folder in {report.folder for report in self.reports.values()}:
-            with suppress(ImporterError):  # what is wrong with its settings was said of its files
-                found.add(self.work.places.load(folder).ledger)
-        return sorted(found)
-
     def note(self, error: ImporterError) -> None:
-        """Takes note of something that is not one file's fault."""
-        said = scrub(str(error))
-        if said not in self.notes:
-            self.notes.append(said)
+        """Note something that is not one file's fault."""
+        message = scrub(str(error))
+        if message not in self.notes:
+            self.notes.append(message)
         self.fault = worst(self.fault, error.exit_code)
-        self.work.log.error("inbox.fault", exit_code=int(error.exit_code))
+        self.context.log.error("inbox.fault", exit_code=int(error.exit_code))
 
-    def _arrivals(self) -> list[Arrival]:
-        """What has arrived; nothing where a remote inbox is away, which stops no claimed file."""
+    def _list_arrivals(self) -> list[Arrival]:
+        """The arrivals; none if a remote inbox does not answer, which stops no claimed file."""
         try:
-            return self.work.inbox.arrivals()
+            return self.context.inbox.list_arrivals()
         except RemoteFault as fault:
             self.note(fault)
             return []
 
-    def _claim(self) -> float | None:
-        """Claims and takes every whole arrival; seconds until there is more to do, or None."""
-        work, waits = self.work, []
-        for arrival in self._arrivals():
-            if work.stop.asked():
+    def _import_arrivals(self) -> float | None:
+        """Claim and import every complete upload; seconds until there is more to do, or None."""
+        context, waits = self.context, []
+        for arrival in self._list_arrivals():
+            if context.stop.requested():
                 return None
-            left_s = self._left_s(arrival)
-            if left_s is None:
+            remaining_s = self._remaining_s(arrival)
+            if remaining_s is None:
                 continue
-            if left_s > 0:
-                waits.append(left_s)
+            if remaining_s > 0:
+                waits.append(remaining_s)
                 continue
             try:
-                path = work.inbox.claim(arrival)
+                path = context.inbox.claim(arrival)
             except RemoteFault as fault:
-                self._not_fetched(arrival, fault)
+                self._report_not_fetched(arrival, fault)
                 continue
-            except ConfigurationError as error:  # of this folder: what lies in others goes on
+            except ConfigurationError as error:  # of this folder; others go on
                 self.note(error)
                 continue
             if path is not None:
-                self._take(arrival.folder, path)
-        return min([*waits, *self._openings_s()], default=None)
+                self._import(arrival.folder, path)
+        return min([*waits, *self._opening_waits_s()], default=None)
 
-    def _openings_s(self) -> Iterator[float]:
-        """Seconds until each file that waits for it may be sent."""
-        work, now = self.work, self.work.clock.now()
+    def _opening_waits_s(self) -> Iterator[float]:
+        """Seconds until each file that waits for its sending hours may be sent."""
+        context, now = self.context, self.context.clock.now()
+        if context.refused:
+            return
         waiting = {
             each.folder for each in self.reports.values() if each.ending is FileEnding.WAITING
         }
-        for folder in () if work.refused else waiting:
-            with suppress(ImporterError):  # what is wrong with its settings was said of the file
-                opening_s = (work.sends_from(work.places.load(folder), now) - now).total_seconds()
-                if opening_s > 0:
-                    yield opening_s
+        for folder in waiting:
+            with suppress(ImporterError):  # the file's report says what is wrong
+                opens = context.sends_from(context.settings.load(folder), now)
+                if opens > now:
+                    yield (opens - now).total_seconds()
 
-    def _left_s(self, arrival: Arrival) -> float | None:
-        """Seconds until an arrival may be taken; None where this night does not wait for it."""
-        clock, settings = self.work.clock, self.settings
-        if settings.done_marker and not arrival.marked:
+    def _remaining_s(self, arrival: Arrival) -> float | None:
+        """Seconds until an arrival can be claimed; None if this night does not wait for it."""
+        clock, settings = self.context.clock, self.settings
+        if settings.done_marker and not arrival.has_done_marker:
             return None
         elapsed_s = clock.elapsed_s()
-        left_s = self.watch.left_s(arrival, clock.now().timestamp(), elapsed_s)
+        remaining_s = self.watch.remaining_s(arrival, clock.now().timestamp(), elapsed_s)
         if settings.done_marker:
             return 0.0
-        patient = elapsed_s - self.began_s + left_s <= max(settings.patience_s, settings.quiet_s)
-        return left_s if patient else None
+        patience_s = max(settings.patience_s, settings.quiet_s)
+        return remaining_s if elapsed_s - self.started_s + remaining_s <= patience_s else None
 
-    def _not_fetched(self, arrival: Arrival, fault: RemoteFault) -> None:
-        """Reports a claimed file that a remote inbox does not give us now."""
-        name, place = scrub_name(arrival.path.name), self.work.below(arrival.path)
-        self.reports[self._taken] = FileReport(
+    def _report_not_fetched(self, arrival: Arrival, fault: RemoteFault) -> None:
+        """Report a claimed file that a remote inbox does not give us now."""
+        self.reports[self._count] = FileReport(
             arrival.folder,
-            name,
+            scrub_name(arrival.path.name),
             "",
             FileEnding.WAITING,
             scrub(str(fault)),
             fault.exit_code,
-            place=place,
+            place=self.context.relative(arrival.path),
         )
-        self._taken += 1
-        self.work.log.warning("file.not-fetched", folder=arrival.folder)
+        self._count += 1
+        self.context.log.warning("file.not-fetched", folder=arrival.folder)
 
-    def _take(self, folder: str, path: Path) -> None:
-        """Takes a claimed file; what is said of it replaces what was said earlier in the night."""
+    def _import(self, folder: str, path: Path) -> None:
+        """Import a claimed file; its report replaces an earlier one of this night."""
         if path not in self._positions:
-            self._positions[path], self._taken = self._taken, self._taken + 1
+            self._positions[path], self._count = self._count, self._count + 1
         position = self._positions[path]
-        self.reports[position] = report = take(self.work, folder, path, position)
+        self.reports[position] = report = import_file(self.context, folder, path, position)
         if report.ending is not FileEnding.WAITING:
-            del self._positions[path]  # another file may come to lie there
+            del self._positions[path]  # another file may get this path
 
 
-def _report(course: _Course, started: datetime) -> NightReport:
-    """The night as a whole, with what is still open in the ledgers."""
-    work, settings, notes = course.work, course.settings, course.notes
-    files = tuple(report for _, report in sorted(course.reports.items()))
-    code = worst(course.fault, *(report.exit_code for report in files))
+def _make_report(run: _NightRun, started: datetime) -> NightReport:
+    """The night as a whole, with what is still open in its ledgers."""
+    context, notes = run.context, run.notes
+    files = tuple(report for _, report in sorted(run.reports.items()))
+    code = worst(run.fault, *(report.exit_code for report in files))
     doubtful = 0
     before: list[Night] = []
-    for url in course.ledgers():
+    for ledger in context.inbox.ledgers.all():
         try:
-            with Ledger.open(url) as ledger:
-                doubtful += len(ledger.doubts.list())
-                before += ledger.nights.list(_NIGHTS)
+            doubtful += len(ledger.doubts.list())
+            before += ledger.nights.list(_MAX_NIGHTS)
         except ImporterError as error:
             notes.append(scrub(str(error)))
             code = worst(code, error.exit_code)
-    if work.stop.asked():
+    if context.stop.requested():
         code = worst(code, Exit.INTERRUPTED)
-    ended = work.clock.now()
+    ended = context.clock.now()
     return NightReport(
-        id=work.night,
-        inbox=work.inbox.name,
+        id=context.night,
+        inbox=context.inbox.name,
         started=started,
         ended=ended,
-        took_s=work.clock.elapsed_s() - course.began_s,
+        took_s=context.clock.elapsed_s() - run.started_s,
         files=files,
         notes=tuple(notes),
         exit_code=code,
         doubtful_open=doubtful,
-        rate_per_s=settings.rate_per_s,
+        rate_per_s=run.settings.rate_per_s,
         last_success=ended if code in _WELL else _last_success(before),
     )
 

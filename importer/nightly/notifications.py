@@ -1,7 +1,7 @@
-"""The morning's message: a mail by SMTP and a post to a webhook; the second door to the network.
+"""The night's page, metrics and message: a mail by SMTP and a post to a webhook.
 
-A message says how many and which files, and nothing of a person. Whether it arrives or not, the
-import is over by then and stays as it is.
+A message says how many files there were and how they ended, and nothing of a person. The import is
+over by then; nothing here can change it.
 """
 
 from __future__ import annotations
@@ -41,24 +41,28 @@ if TYPE_CHECKING:
 _TRIES: Final = 4
 _TIMEOUT_S: Final = 20.0
 _FOR_GOOD: Final = 500
-"""From here on an answer of SMTP says: never."""
+"""SMTP codes from here on are permanent."""
 _AGAIN: Final = frozenset({408, 425, 429, 503})
-"""Statuses that say: not taken, try later."""
+"""HTTP statuses of a webhook that did not take the message and may later."""
 
 
 class NotDelivered(Exception):
-    """A message surely did not arrive; its text is the cause's class or status."""
+    """A message did not arrive; the text is the class or status of the cause."""
 
 
 class MessageRefused(Exception):
-    """The same, and another try would be answered the same."""
+    """A message did not arrive, and another attempt would end the same way."""
 
 
 class MaybeDelivered(Exception):
-    """A message may have arrived, so it is not sent again; its text is the cause's class."""
+    """A message may have arrived, so it is not sent again."""
 
 
-def send(
+def _never() -> bool:
+    return False
+
+
+def send_message(
     settings: Settings,
     subject: str,
     text: str,
@@ -66,27 +70,27 @@ def send(
     *,
     now: datetime,
     sleep: Callable[[float], object],
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] = _never,
     timeout_s: float = _TIMEOUT_S,
 ) -> dict[str, str]:
-    """Sends the message wherever the settings want it, each once, with retries.
+    """Send the message through every channel of the settings; nothing is raised.
 
-    A retry follows only what surely did not arrive. Nothing is raised.
+    Only what certainly did not arrive is tried again.
 
     Args:
-        settings: recipients and mail server; the webhook's address is a secret.
+        settings: recipients and mail server; the webhook's address is among the secrets.
         subject: of the mail.
         text: of the mail.
         post: the JSON for the webhook.
         now: the date of the mail.
-        sleep: waits for that many seconds.
+        sleep: waits between attempts, in seconds.
         stopped: whether the process was told to end; then nothing is tried again.
-        timeout_s: longest silence of a server.
+        timeout_s: to wait for a server, seconds.
 
     Returns:
-        Way (`mail`, `webhook`) -> `sent`, or why it was not; ways that nobody wants are left out.
+        Channel (`mail`, `webhook`) -> `sent`, or why it was not; only channels that are set.
     """
-    ways: dict[str, Callable[[], None]] = {}
+    channels: dict[str, Callable[[], None]] = {}
     try:
         secrets = Secrets.read()
     except Exception as exc:  # noqa: BLE001 - a message never fails the night
@@ -95,14 +99,17 @@ def send(
         mail = _mail(settings, subject, text, now)
         password = secrets.importer_smtp_password
         said = "" if password is None else password.get_secret_value()
-        ways["mail"] = lambda: _send_mail(settings, mail, said, timeout_s)
+        channels["mail"] = lambda: _send_mail(settings, mail, said, timeout_s)
     if secrets.importer_webhook_url is not None:
         address = secrets.importer_webhook_url.get_secret_value()
-        ways["webhook"] = lambda: _post(address, post, timeout_s)
-    return {way: _tried(deliver, sleep, stopped) for way, deliver in ways.items()}
+        channels["webhook"] = lambda: _post(address, post, timeout_s)
+    return {
+        channel: _deliver_with_retries(deliver, sleep, stopped)
+        for channel, deliver in channels.items()
+    }
 
 
-def _tried(
+def _deliver_with_retries(
     deliver: Callable[[], None], sleep: Callable[[float], object], stopped: Callable[[], bool]
 ) -> str:
     def pause(seconds: float) -> None:
@@ -143,7 +150,7 @@ def _mail(settings: Settings, subject: str, text: str, now: datetime) -> EmailMe
 
 
 def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s: float) -> None:
-    """Hands a mail to the server, once; raises NotDelivered, Refused or MaybeDelivered."""
+    """Give a mail to the server, once; raises NotDelivered, MessageRefused or MaybeDelivered."""
     host, _, port = settings.smtp.partition(":")
     secure = settings.smtp_security
     said = False
@@ -155,17 +162,17 @@ def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s:
             )
         else:
             server = smtplib.SMTP(host, int(port or 25), timeout=timeout_s)
-        with _leaving(server):
+        with _quit_after(server):
             if secure == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if settings.smtp_user is not None:
                 server.login(settings.smtp_user, password)
             said = True
             refused = server.send_message(mail)
-    except smtplib.SMTPResponseException as exc:  # the server's clear no
-        raise _no(exc.smtp_code) from exc
+    except smtplib.SMTPResponseException as exc:  # a definite answer
+        raise _refusal(exc.smtp_code) from exc
     except smtplib.SMTPRecipientsRefused as exc:
-        raise _no(max(code for code, _ in exc.recipients.values())) from exc
+        raise _refusal(max(code for code, _ in exc.recipients.values())) from exc
     except smtplib.SMTPNotSupportedError as exc:
         raise MessageRefused(f"the server has no {secure}, or no login") from exc
     except (smtplib.SMTPException, OSError) as exc:
@@ -179,8 +186,8 @@ def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s:
 
 
 @contextmanager
-def _leaving(server: smtplib.SMTP) -> Iterator[None]:
-    """Says goodbye whatever happens; what the server answers to that changes nothing any more."""
+def _quit_after(server: smtplib.SMTP) -> Iterator[None]:
+    """End the session whatever happens; the server's answer to that no longer matters."""
     try:
         yield
         with suppress(smtplib.SMTPException, OSError):
@@ -189,8 +196,8 @@ def _leaving(server: smtplib.SMTP) -> Iterator[None]:
         server.close()
 
 
-def _no(code: int) -> Exception:
-    """What a server's no means: 5xx for good, anything else for now."""
+def _refusal(code: int) -> Exception:
+    """The exception for an SMTP code: 5xx is permanent."""
     return (MessageRefused if code >= _FOR_GOOD else NotDelivered)(f"SMTP {code}")
 
 
@@ -199,7 +206,7 @@ def _codes(refused: Mapping[str, tuple[int, bytes]]) -> str:
 
 
 def _post(address: str, post: Mapping[str, Any], timeout_s: float) -> None:
-    """Posts to a webhook, once; raises NotDelivered, Refused or MaybeDelivered."""
+    """Post to a webhook, once; raises NotDelivered, MessageRefused or MaybeDelivered."""
     try:
         with httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False) as http:
             status = http.post(address, json=dict(post)).status_code
@@ -215,21 +222,21 @@ def _post(address: str, post: Mapping[str, Any], timeout_s: float) -> None:
         raise MaybeDelivered(f"HTTP {status}")
 
 
-def tell(
+def notify(
     night: NightReport,
     settings: Settings,
     root: Path,
     sleep: Callable[[float], object],
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] = _never,
 ) -> list[str]:
-    """Writes the night's page and metrics, and sends its message; says what did not work.
+    """Write the night's page and metrics, and send its message; return what did not work.
 
     Args:
-        night: what it did.
+        night: its report.
         settings: the main ones.
         root: the inbox.
-        sleep: waits between the tries of a message, in seconds.
-        stopped: whether the process was told to end; then no message is tried again.
+        sleep: waits between attempts to send a message, in seconds.
+        stopped: whether the process was told to end; then nothing is tried again.
     """
     faults = []
     if night.files or night.exit_code is not Exit.OK:
@@ -237,8 +244,8 @@ def tell(
     metrics_file = settings.metrics_file
     if metrics_file is not None:
         faults += _write(lambda: write_metrics(night, metrics_file))
-    if _wanted(night, settings):
-        outcome = send(
+    if _is_wanted(night, settings):
+        outcome = send_message(
             settings,
             subject_of(night),
             text_of(night),
@@ -248,20 +255,20 @@ def tell(
             stopped=stopped,
         )
         faults += [
-            f"The morning's message by {way} was {how}."
-            for way, how in outcome.items()
+            f"The night's message by {channel} was {how}."
+            for channel, how in outcome.items()
             if how != "sent"
         ]
     return faults
 
 
-def page_given_back(inbox: Inbox, now: datetime) -> list[str]:
-    """Gives the night's page to an inbox that lies elsewhere; says what did not work."""
-    if not (inbox.root / NIGHTS).is_dir() or not inbox.elsewhere:
+def upload_page(inbox: Inbox, now: datetime) -> list[str]:
+    """Upload the night's page to a remote inbox; return what did not work."""
+    if not inbox.is_remote or not (inbox.folders.root / NIGHTS).is_dir():
         return []
     try:
-        with inbox.at_work(now):
-            inbox.carry_back()
+        with inbox.lock(now):
+            inbox.upload_results()
     except ImporterError as exc:
         return [exc.message]
     return []
@@ -273,7 +280,7 @@ def _page(night: NightReport, root: Path) -> None:
     write_night(night, folder / f"{night.id}.html", root)
 
 
-def _wanted(night: NightReport, settings: Settings) -> bool:
+def _is_wanted(night: NightReport, settings: Settings) -> bool:
     problems = night.exit_code is not Exit.OK or night.doubtful_open > 0
     files = bool(night.files) and settings.notify == "files"
     return settings.notify == "always" or problems or files

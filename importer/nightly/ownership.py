@@ -1,36 +1,35 @@
-"""The mark of an inbox: which ledger knows who was contacted from it. What it says and means.
+"""The ownership marker of an inbox: it names the ledger that knows who was contacted from there.
 
-Two ledgers know nothing of each other, so a list that is sent again would reach people twice if it
-met another ledger than the first time. The first night of an inbox puts a mark there, and every
-night after it goes on only with the ledger that the mark names.
+Two ledgers know nothing of each other, so a list that is uploaded again would reach people twice if
+another ledger were used. The first night puts a marker into the inbox, and later nights go on only
+with the ledger that it names.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date
-from secrets import token_hex
 from typing import TYPE_CHECKING, Final, Protocol
 
 from importer.errors import ConfigurationError
-from importer.ledger import Ledger
+from importer.ledger.durable_file import write_durably
 from importer.loader.files import readable_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
+    from importer.ledger import Ledger
 
-NAME: Final = ".importer-ledger"
-LONGEST: Final = 4096
-"""Bytes of a mark; whatever is longer is none."""
 
+MARKER_NAME: Final = ".importer-ledger"
+MAX_MARKER_BYTES: Final = 4096
+
+_MODE: Final = 0o644  # not secret, and a doctor may run as another user
 _SHORT: Final = 8
 _WORDS: Final = """\
 # importer put this here. Who was contacted from this folder stands in one ledger, and only with
@@ -43,13 +42,13 @@ _LINES: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What a mark says.
+class Marker:
+    """What an ownership marker says.
 
     Attributes:
         ledger: id of the ledger that the folder belongs to.
         since: UTC.
-        night: id of the last one that worked there; empty before the first, and in a subfolder.
+        night: id of the last night that worked there; empty before the first, and in a subfolder.
     """
 
     ledger: str
@@ -57,91 +56,88 @@ class Mark:
     night: str = ""
 
 
-def text_of(mark: Mark) -> bytes:
-    """The mark as a file."""
-    night = f"night: {mark.night}\n" if mark.night else ""
-    return f"{_WORDS}ledger: {mark.ledger}\nsince: {mark.since:%Y-%m-%d}\n{night}".encode()
+def render_marker(marker: Marker) -> bytes:
+    """The marker as a file."""
+    night = f"night: {marker.night}\n" if marker.night else ""
+    return f"{_WORDS}ledger: {marker.ledger}\nsince: {marker.since:%Y-%m-%d}\n{night}".encode()
 
 
-def mark_of(raw: bytes) -> Mark | None:
-    """What a file says; None where it is no whole mark."""
+def parse_marker(raw: bytes) -> Marker | None:
+    """The marker that a file holds; None if it is damaged."""
     try:
         lines = raw.decode("ascii").splitlines()
         found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
         if found is None:
             return None
-        return Mark(found[1], date.fromisoformat(found[2]), found[3] or "")
+        return Marker(found[1], date.fromisoformat(found[2]), found[3] or "")
     except ValueError:
         return None
 
 
-def short(ledger: str) -> str:
+def short_id(ledger: str) -> str:
     """As much of a ledger's id as a person needs to tell two apart."""
     return ledger[:_SHORT]
 
 
-def belongs(mark: Mark | None) -> str:
-    """What a mark that was judged says, as part of a sentence."""
-    if mark is None:
+def describe_owner(marker: Marker | None) -> str:
+    """What a checked marker says, as part of a sentence."""
+    if marker is None:
         return "it belongs to no ledger yet, and the first night marks it"
-    return f"it belongs to this ledger, {short(mark.ledger)}, since {mark.since:%Y-%m-%d}"
+    return f"it belongs to this ledger, {short_id(marker.ledger)}, since {marker.since:%Y-%m-%d}"
 
 
-def judged(
+def check_marker(
     raw: bytes | None, ledger: str, called: str, place: str, knows: Callable[[str], bool]
-) -> Mark | None:
-    """Whether files of a folder may be imported with a ledger.
+) -> Marker | None:
+    """Check that files of a folder may be imported with a ledger.
 
     Args:
-        raw: what lies there as its mark; None for nothing.
-        ledger: id; empty for one that is not there yet.
-        called: the ledger for a person.
-        place: the folder for a person.
-        knows: whether that ledger was there in a night.
+        raw: content of its marker; None if there is none.
+        ledger: id; empty for a ledger that does not exist yet.
+        called: the ledger, for a person.
+        place: the folder, for a person.
+        knows: whether the ledger has a night of this id.
 
     Returns:
-        The mark; None where the folder belongs to nobody yet.
+        The marker; None if the folder belongs to no ledger yet.
 
     Raises:
-        ConfigurationError: it belongs to another ledger, or nobody can tell to which, or the ledger
-            is a copy from before the last night.
+        ConfigurationError: it belongs to another ledger, the marker is damaged, or the ledger is a
+            copy from before the last night.
     """
     if raw is None:
         return None
-    mark = mark_of(raw)
-    if mark is None:
+    marker = parse_marker(raw)
+    if marker is None:
         raise ConfigurationError(
-            f"Nobody can tell which ledger {place} belongs to: its mark {place}/{NAME} is damaged.",
+            f"Nobody can tell which ledger {place} belongs to: its marker {place}/{MARKER_NAME} is "
+            "damaged.",
             "Restore it from a backup. If `ledger:` names the ledger that was always used here, "
-            "remove it: the next night writes it anew.",
+            "remove it: the next night writes it again.",
         )
-    if mark.ledger != ledger:
-        other = f"which is ledger {short(ledger)}" if ledger else "which is not there yet"
+    if marker.ledger != ledger:
+        other = f"which is ledger {short_id(ledger)}" if ledger else "which does not exist yet"
         raise ConfigurationError(
-            f"{place} belongs to ledger {short(mark.ledger)} since {mark.since:%Y-%m-%d}, "
+            f"{place} belongs to ledger {short_id(marker.ledger)} since {marker.since:%Y-%m-%d}, "
             f"and not to {called}, {other}.",
             "Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go before it); `importer "
-            "doctor` shows a ledger's id. If it is lost for good: no other one knows who was "
-            "contacted from here, and would contact them again where a list comes again; "
-            f"removing {place}/{NAME} lets this one take over.",
+            "doctor` shows a ledger's id. If it is lost for good: no other ledger knows who was "
+            "contacted from here, and those people would be contacted again if their list comes "
+            f"again; removing {place}/{MARKER_NAME} lets this ledger take over.",
         )
-    if mark.night and not knows(mark.night):
+    if marker.night and not knows(marker.night):
         raise ConfigurationError(
-            f"{called} is an older copy: it knows nothing of {mark.night}, which worked on {place} "
-            "with this ledger, nor of whom it contacted.",
-            "Let only the newest copy work, wherever it lies. If there is no other one: whoever "
-            "was contacted since would be contacted again where a list comes again; removing "
-            f"{place}/{NAME} lets this copy go on.",
+            f"{called} is an older copy: it knows nothing of {marker.night}, which worked on "
+            f"{place} with this ledger, nor of the people who were contacted then.",
+            "Use only the newest copy, wherever it is. If there is no other one: people contacted "
+            "since would be contacted again if their list comes again; removing "
+            f"{place}/{MARKER_NAME} lets this copy go on.",
         )
-    return mark
+    return marker
 
 
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-"""How file systems that know no hard links say so."""
-
-
-class Markable(Protocol):
-    """A folder that can have a mark, wherever it lies."""
+class MarkedPlace(Protocol):
+    """A folder that can have an ownership marker, on this machine or another."""
 
     @property
     def name(self) -> str:
@@ -149,147 +145,129 @@ class Markable(Protocol):
         ...
 
     def read(self) -> bytes | None:
-        """Its mark, or whatever lies there as one; None where nothing does.
+        """Its marker, or whatever has that name; None if there is nothing.
 
         Raises:
-            ConfigurationError: nobody can tell.
+            ConfigurationError: it cannot be read.
         """
         ...
 
-    def create(self, mark: bytes) -> None:
-        """Puts its mark there, whole or not at all; one that is there already stays.
+    def create(self, marker: bytes) -> None:
+        """Write its marker, complete or not at all; an existing one stays.
 
         Raises:
-            ConfigurationError: it cannot be written to.
+            ConfigurationError: it cannot be written.
         """
         ...
 
-    def rewrite(self, mark: bytes) -> None:
-        """Puts another one in the place of its mark, whole or not at all.
+    def rewrite(self, marker: bytes) -> None:
+        """Replace its marker, completely or not at all.
 
         Raises:
-            ConfigurationError: it cannot be written to.
+            ConfigurationError: it cannot be written.
         """
         ...
 
 
-def looked(place: Markable, ledger: Ledger | None) -> Mark | None:
-    """The mark of a folder that a ledger may work on, None where it has none; writes nothing.
+def check_owner(place: MarkedPlace, ledger: Ledger | None) -> Marker | None:
+    """Check that a ledger may work on a folder; write nothing.
 
     Args:
         place: the folder.
-        ledger: that is to work on it; None for one that is not there yet.
+        ledger: that is to work on it; None for one that does not exist yet.
+
+    Returns:
+        The folder's marker, or None.
 
     Raises:
-        ConfigurationError: it belongs to another one, or nobody can tell.
+        ConfigurationError: as for `check_marker`.
     """
     if ledger is None:
-        return judged(place.read(), "", "the one of `ledger:`", place.name, lambda _: False)
-    return judged(place.read(), ledger.id, ledger.name, place.name, ledger.nights.knows)
+        return check_marker(place.read(), "", "the one of `ledger:`", place.name, lambda _: False)
+    return check_marker(place.read(), ledger.id, ledger.name, place.name, ledger.nights.knows)
 
 
-@contextmanager
-def looking_at(url: str) -> Iterator[Ledger | None]:
-    """A ledger to look at, None where there is none yet; raises LedgerError."""
-    ledger = Ledger.open_existing(url)
-    try:
-        yield ledger
-    finally:
-        if ledger is not None:
-            ledger.close()
+def claim_folder(place: MarkedPlace, ledger: Ledger, now: datetime) -> None:
+    """Mark a folder as a ledger's, or check that it is.
 
-
-def belong(place: Markable, ledger: Ledger, now: datetime) -> None:
-    """Sees to it that a folder belongs to a ledger; one that belonged to nobody does from now on.
-
-    It is looked at once more after it was written: of two that come at once, one goes.
+    It is checked once more after writing: if two ledgers claim it at once, one is refused.
 
     Raises:
-        ConfigurationError: it belongs to another one, or cannot be marked.
+        ConfigurationError: it belongs to another ledger, or cannot be marked.
     """
-    if looked(place, ledger) is not None:
+    if check_owner(place, ledger) is not None:
         return
-    place.create(text_of(Mark(ledger.id, now.astimezone(UTC).date())))
-    if looked(place, ledger) is None:
+    place.create(render_marker(Marker(ledger.id, now.astimezone(UTC).date())))
+    if check_owner(place, ledger) is None:
         raise ConfigurationError(
-            f"{place.name} does not keep {NAME}, which says which ledger it belongs to.",
-            "Let nothing else take hidden files away from there.",
+            f"{place.name} does not keep {MARKER_NAME}, which says which ledger it belongs to.",
+            "Let no other program remove hidden files there.",
         )
 
 
-def remember(place: Markable, ledger: Ledger, night: str) -> None:
-    """Writes which night works on a folder, so that a copy of the ledger from before it cannot.
+def note_night(place: MarkedPlace, ledger: Ledger, night: str) -> None:
+    """Note in a folder's marker which night works there, so that older ledger copies are refused.
 
     Args:
-        place: that belongs to the ledger.
+        place: a folder that belongs to the ledger.
         ledger: that has the night already.
         night: its id.
 
     Raises:
-        ConfigurationError: it cannot be written to.
+        ConfigurationError: the marker cannot be written.
     """
-    mark = looked(place, ledger)
-    if mark is not None:
-        place.rewrite(text_of(replace(mark, night=night)))
+    marker = check_owner(place, ledger)
+    if marker is not None:
+        place.rewrite(render_marker(replace(marker, night=night)))
 
 
-class MainFolder(Protocol):
-    """An inbox, as far as its ownership goes: where it lies here, and what it is called."""
+def claim_subfolder(
+    place: LocalFolder, inbox: str, own: Ledger, main: Ledger, now: datetime
+) -> None:
+    """Mark a subfolder as its own ledger's, or check that it is.
 
-    @property
-    def root(self) -> Path:
-        """Its folder on this machine."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-        ...
-
-
-def folder_belongs(inbox: MainFolder, folder: str, ledger: str, main: str, now: datetime) -> None:
-    """Sees to it that files of a subfolder meet only its own ledger.
+    A subfolder that uses the main ledger needs no marker.
 
     Args:
-        inbox: that it is in.
-        folder: its name; empty for the inbox itself, which was looked at before.
-        ledger: URL of the ledger that its settings name.
-        main: URL of the main one.
+        place: the subfolder.
+        inbox: name of the inbox.
+        own: ledger of the subfolder's settings.
+        main: the inbox's ledger.
         now: UTC.
 
     Raises:
-        ConfigurationError: it belongs to another one, or cannot be marked.
+        ConfigurationError: it belongs to another ledger, or cannot be marked.
     """
-    place = Folder(inbox.root / folder, f"{inbox.name}/{folder}")
-    if not folder or (ledger == main and not place.marked()):
+    if own is main and not place.is_marked():
         return
-    with Ledger.open(ledger) as own, Ledger.open(main) as first:
-        if own.is_copy_of(first):
-            own.part_from_original()
-        if not place.marked():
-            _knows_enough(own, first, place.name, first.nights.last_run_of(folder, inbox.name))
-        belong(place, own, now)
+    if own.is_copy_of(main):
+        own.part_from_original()
+    if not place.is_marked():
+        _refuse_ignorant(own, main, place, main.nights.last_run_of(place.path.name, inbox))
+    claim_folder(place, own, now)
 
 
-def _knows_enough(own: Ledger, main: Ledger, place: str, sent: datetime | None) -> None:
-    """Raises where a subfolder changes from the main ledger to an empty one."""
-    if sent is not None and own.id != main.id and own.submissions.is_empty():
+def _refuse_ignorant(
+    own: Ledger, main: Ledger, place: LocalFolder, last_run: datetime | None
+) -> None:
+    """Raises if a subfolder changes from the main ledger to an empty one."""
+    if last_run is not None and own.id != main.id and own.submissions.is_empty():
         raise ConfigurationError(
-            f"Files of {place} were imported with {main.name} until {sent:%Y-%m-%d}, and its new "
-            f"ledger {own.name} does not know who was contacted.",
-            "Take `ledger:` out of its importer.yaml, or begin the new ledger as a copy of that "
-            "one, with a copy of its key.",
+            f"Files of {place.name} were imported with {main.name} until {last_run:%Y-%m-%d}, and "
+            f"its new ledger {own.name} does not know who was contacted.",
+            "Take its `ledger:` out of `folders:`, or start the new ledger as a copy of that one, "
+            "with a copy of its key.",
         )
 
 
 @dataclass(frozen=True)
-class Folder:
-    """A folder of this machine as one that can have a mark.
+class LocalFolder:
+    """A folder of this machine that can have an ownership marker.
 
     Attributes:
-        path: where it lies.
+        path: where it is.
         shown: what a person calls it; its path by default.
-        link: gives a file a second name, at once and only where nothing has that name.
+        link: gives a file a second name, atomically and only if nothing has that name.
     """
 
     path: Path
@@ -302,66 +280,40 @@ class Folder:
         return self.shown or readable_name(str(self.path))
 
     def read(self) -> bytes | None:
-        """Its mark; what is no file there is a damaged one, and is not opened."""
-        path = self.path / NAME
+        """Its marker; anything but a regular file counts as damaged, and is not opened."""
+        path = self.path / MARKER_NAME
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 return b""
             with path.open("rb") as file:
-                return file.read(LONGEST)
+                return file.read(MAX_MARKER_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
             raise ConfigurationError(
-                f"Nobody can tell which ledger {self.name} belongs to: its mark {NAME} cannot be "
-                f"read: {exc.strerror or exc}.",
+                f"Nobody can tell which ledger {self.name} belongs to: its marker {MARKER_NAME} "
+                f"cannot be read: {exc.strerror or exc}.",
                 "Let the importer read it.",
             ) from exc
 
-    def marked(self) -> bool:
-        """Whether anything lies there as its mark."""
-        return os.path.lexists(self.path / NAME)
+    def is_marked(self) -> bool:
+        """Whether anything has the marker's name there."""
+        return os.path.lexists(self.path / MARKER_NAME)
 
-    def create(self, mark: bytes) -> None:
-        """Writes it beside its place, and gives it its name once it is whole and on the disk."""
-        self._write(mark, self._settle)
+    def create(self, marker: bytes) -> None:
+        """Write the marker unless there is one."""
+        self._write(marker, replace=False)
 
-    def rewrite(self, mark: bytes) -> None:
-        """The same, over the one that is there."""
-        self._write(mark, lambda draft, path: draft.replace(path))
+    def rewrite(self, marker: bytes) -> None:
+        """Write the marker over the one that is there."""
+        self._write(marker, replace=True)
 
-    def _write(self, mark: bytes, settle: Callable[[Path, Path], object]) -> None:
-        path, draft = self.path / NAME, self.path / f"{NAME}-{token_hex(4)}"
+    def _write(self, marker: bytes, *, replace: bool) -> None:
+        path = self.path / MARKER_NAME
         try:
-            with draft.open("xb") as file:
-                file.write(mark)
-                file.flush()
-                os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                settle(draft, path)
-            _on_disk(self.path)
+            write_durably(path, marker, replace=replace, mode=_MODE, link=self.link)
         except OSError as exc:
             raise ConfigurationError(
                 f"{self.name} cannot be marked as this ledger's: {exc.strerror or exc}.",
                 "Give the importer write access to the whole inbox, and make room.",
             ) from exc
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-
-    def _settle(self, draft: Path, path: Path) -> None:
-        try:
-            self.link(draft, path)
-        except OSError as exc:
-            if exc.errno not in _NO_LINKS:
-                raise
-            if not os.path.lexists(path):  # one night at a time is here to write it
-                draft.rename(path)
-
-
-def _on_disk(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -1,4 +1,4 @@
-"""A person lets go of a held file: the next night begins with it, and no guard stops it."""
+"""Release a held file: the next night begins with it, and no guard holds it again."""
 
 from __future__ import annotations
 
@@ -6,27 +6,36 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from importer.errors import UsageError
-from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
-from importer.nightly.inbox import FAILED, HELD, WORKING, WRITTEN, Inbox, alone, digest
-from importer.nightly.ownership import Folder, looked
+from importer.nightly.inbox import (
+    FAILED,
+    HELD,
+    PAGE_SUFFIXES,
+    WORKING,
+    InboxFolders,
+    OpenLedgers,
+    is_regular,
+    lock_inbox,
+    sha256_of,
+)
+from importer.nightly.ownership import LocalFolder, check_owner
 from importer.report.night_report import FileEnding
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from importer.ledger import Ledger
     from importer.nightly.inbox_settings import InboxSettings
-    from importer.settings import Settings
 
 
-def inbox_of(file: Path) -> tuple[Path, str]:
-    """The inbox and the subfolder of a file that lies in `held/` or `failed/`.
+def find_inbox(file: Path) -> tuple[Path, str]:
+    """The inbox and the subfolder of a file that is in `held/` or `failed/`.
 
     Raises:
-        UsageError: it does not lie there.
+        UsageError: it is not there.
     """
-    if not file.is_file():
+    if not is_regular(file):
         raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
     path = file.resolve()
     for place, folder in ((path.parent, ""), (path.parent.parent, path.parent.name)):
@@ -35,44 +44,48 @@ def inbox_of(file: Path) -> tuple[Path, str]:
     raise UsageError(f"{file} is not held.", "Name a file in held/ or failed/ of the inbox.")
 
 
-def release(file: Path, places: InboxSettings, now: datetime) -> Path:
-    """Puts a held file in front of the next night; where it lies then.
+def refuse_page(file: str) -> None:
+    """Raises UsageError for a page that a night wrote beside a file."""
+    if file.endswith(PAGE_SUFFIXES):
+        raise UsageError(f"{file} is a report about a file.", "Name the file itself.")
+
+
+def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Path:
+    """Move a held file to where the next night begins; return its new path.
 
     Raises:
-        UsageError: it is not held, or what it is called by is a page of ours.
-        ConfigurationError: a night works in the inbox, or it cannot be written to, or it or the
+        UsageError: it is not held, or is one of our pages.
+        ConfigurationError: a night works in the inbox, it cannot be written to, or it or the
             subfolder belongs to another ledger.
     """
-    root, folder = inbox_of(file)
-    if file.name.endswith(WRITTEN):
-        raise UsageError(f"{file} is what was written about a file.", "Name the file itself.")
-    settings, inbox = places.load(folder), Inbox(root)
-    with alone(root, now):
-        for place, ledger in ((root, places.ledger()), (root / folder, settings.ledger)):
-            with Ledger.open(ledger) as opened:
-                looked(Folder(place), opened)
-        record(settings, folder, file.name, digest(file), now)
-        moved = inbox.move(file, root / WORKING / folder, file.name)
+    root, folder = find_inbox(file)
+    refuse_page(file.name)
+    settings, folders = inbox_settings.load(folder), InboxFolders(root)
+    with lock_inbox(root, now), OpenLedgers(inbox_settings.ledger()) as ledgers:
+        ledger = ledgers.get(settings.ledger)
+        check_owner(LocalFolder(root), ledgers.main)
+        check_owner(LocalFolder(root / folder), ledger)
+        record_release(ledger, folder, file.name, sha256_of(file), now)
+        moved = folders.move(file, root / WORKING / folder, file.name)
         if moved is None:
             raise UsageError(f"{file} is gone.")
-        for suffix in WRITTEN:  # they are written again when the file is through
+        for suffix in PAGE_SUFFIXES:  # the next night writes them again
             file.with_name(file.name + suffix).unlink(missing_ok=True)
         return moved
 
 
-def record(settings: Settings, folder: str, name: str, sha256: str, now: datetime) -> None:
-    """Writes into the ledger that a person looked at a content and let it go."""
-    with Ledger.open(settings.ledger) as ledger:
-        before = ledger.nights.last(sha256)
-        ledger.nights.write(
-            NightFile(
-                night=f"release-{now:%Y%m%d-%H%M%S}-{token_hex(2)}",
-                position=0,
-                folder=folder,
-                name=name,
-                sha256=sha256,
-                at=now,
-                ending=FileEnding.RELEASED.value,
-                run=None if before is None else before.run,
-            )
+def record_release(ledger: Ledger, folder: str, name: str, sha256: str, now: datetime) -> None:
+    """Record that a person looked at a content and released it."""
+    before = ledger.nights.last(sha256)
+    ledger.nights.write(
+        NightFile(
+            night=f"release-{now:%Y%m%d-%H%M%S}-{token_hex(2)}",
+            position=0,
+            folder=folder,
+            name=name,
+            sha256=sha256,
+            at=now,
+            ending=FileEnding.RELEASED.value,
+            run=None if before is None else before.run,
         )
+    )

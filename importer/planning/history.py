@@ -315,15 +315,19 @@ class History(Look):
 
 
 @contextmanager
-def looking(settings: Settings) -> Iterator[Look]:
+def looking(settings: Settings, opened: Ledger | None = None) -> Iterator[Look]:
     """What a check may know; needs no credentials and writes nothing.
+
+    Args:
+        settings: name the ledger.
+        opened: the ledger, if it is open already; it stays open.
 
     Raises:
         LedgerError: the ledger cannot be read, its people were hashed under another key, or it
             belongs to another API or organization.
     """
-    ledger = _existing(settings)
-    with ledger or nullcontext():
+    ledger = opened or _existing(settings)
+    with nullcontext() if opened else ledger or nullcontext():
         last = ledger.runs.list(limit=1) if ledger is not None else ()
         noted = last[0].settings if last else {}
         try:

@@ -16,7 +16,7 @@ from importer.report.formatting import elapsed, number, plain, quantity, release
 from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -292,58 +292,60 @@ def _file_json(file: FileReport) -> dict[str, Any]:
 
 
 def write_metrics(night: NightReport, path: Path) -> None:
-    """Writes the file, whole or not at all; raises ImporterError where it cannot be."""
+    """Write the metrics for Prometheus's textfile collector; raises ImporterError if it fails."""
     with replace_file(path) as out:
-        out.write(metrics(night))
-    path.chmod(0o644)  # the collector runs as somebody else; there is nothing private in it
+        out.write(render_metrics(night))
+    path.chmod(0o644)  # the collector is another user, and nothing in it is private
 
 
-def metrics(night: NightReport) -> str:
-    """The text exposition format."""
-    return "\n".join(_lines(night)) + "\n"
+def render_metrics(night: NightReport) -> str:
+    """The night's metrics in Prometheus's text format."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # noqa: PLC0415 - rare
 
+    registry = CollectorRegistry()
 
-def _lines(night: NightReport) -> Iterator[str]:
-    rows, problems, endings = night.rows, night.problems, night.endings
-    sent, send_s = rows["created"], sum(file.send_s for file in night.files)
-    yield from _gauge(
-        "importer_night_rows",
-        "Rows of the last night by what became of them.",
-        ((f'outcome="{word}"', rows[word]) for word in OUTCOME_MEANING),
+    def add(name: str, about: str, value: float) -> None:
+        Gauge(f"importer_{name}", about, registry=registry).set(value)
+
+    def add_labelled(name: str, about: str, label: str, values: Mapping[str, float]) -> None:
+        gauge = Gauge(f"importer_{name}", about, [label], registry=registry)
+        for word, value in values.items():
+            gauge.labels(word).set(value)
+
+    endings = [each for each in FileEnding if each != FileEnding.RELEASED]
+    add_labelled(
+        "night_rows",
+        "Rows of the last night by outcome.",
+        "outcome",
+        {word: night.rows[word] for word in OUTCOME_MEANING},
     )
-    yield from _gauge(
-        "importer_night_problems",
+    add_labelled(
+        "night_problems",
         "Problems of the last night by code.",
-        ((f'code="{code}"', count) for code, count in sorted(problems.items())),
+        "code",
+        dict(sorted(night.problems.items())),
     )
-    yield from _gauge(
-        "importer_night_files",
-        "Files of the last night by what became of them.",
-        (
-            (f'ending="{each.value}"', endings[each])
-            for each in FileEnding
-            if each != FileEnding.RELEASED
-        ),
+    add_labelled(
+        "night_files",
+        "Files of the last night by ending.",
+        "ending",
+        {each.value: night.endings[each] for each in endings},
     )
-    for name, about, value in (
-        ("night_duration_seconds", "How long the last night took.", night.took_s),
-        ("night_end_timestamp_seconds", "When the last night ended.", night.ended.timestamp()),
-        ("night_exit_code", "How the last night ended.", float(night.exit_code.value)),
-        ("doubtful_open", "Submissions that may have been accepted.", float(night.doubtful_open)),
-        ("rate_limit_per_second", "Most requests a second, as set.", night.rate_per_s),
-        ("night_rate_per_second", "Conversations a second while sending.", sent / (send_s or 1.0)),
-    ):
-        yield from _gauge(f"importer_{name}", about, [("", value)])
+    send_s = sum(file.send_s for file in night.files) or 1.0
+    add("night_duration_seconds", "How long the last night took.", night.took_s)
+    add("night_end_timestamp_seconds", "When the last night ended.", night.ended.timestamp())
+    add("night_exit_code", "Exit code of the last night.", night.exit_code.value)
+    add("doubtful_open", "Submissions that may have been accepted.", night.doubtful_open)
+    add("rate_limit_per_second", "Most requests a second, as set.", night.rate_per_s)
+    add(
+        "night_rate_per_second",
+        "Conversations a second while sending.",
+        night.rows["created"] / send_s,
+    )
     if night.last_success is not None:
-        yield from _gauge(
-            "importer_last_success_timestamp_seconds",
-            "When a night last ended with nothing for anybody to do but rejected rows.",
-            [("", night.last_success.timestamp())],
+        add(
+            "last_success_timestamp_seconds",
+            "When a night last ended with nothing to do but to correct rejected rows.",
+            night.last_success.timestamp(),
         )
-
-
-def _gauge(name: str, about: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
-    yield f"# HELP {name} {about}"
-    yield f"# TYPE {name} gauge"
-    for label, value in values:
-        yield f"{name}{{{label}}} {value:.15g}" if label else f"{name} {value:.15g}"
+    return generate_latest(registry).decode()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     import signal
 
+    from importer.ledger import Ledger
     from importer.model import Outcome
     from importer.settings import Credentials
 
@@ -22,12 +23,14 @@ class RunOptions:
         credentials: of the API.
         limit: most submissions to send; the others stay open. None for all.
         signals: signals that stop the run; requests under way finish first.
+        ledger: the settings' ledger, if the caller has it open; it stays open.
     """
 
     command: str
     credentials: Credentials
     limit: int | None = None
     signals: tuple[signal.Signals, ...] = ()
+    ledger: Ledger | None = None
 
 
 class Observer(Protocol):

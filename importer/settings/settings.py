@@ -135,6 +135,10 @@ class NightlySettings(BaseModel):
     """Hours in which people are written to, such as 08:00-20:00; any by default."""
     deadline: TimeOfDay | None = None
     """Time of day when the night ends, such as 06:00; 12 hours after its start by default."""
+    refresh_before: bool = True
+    """Read the statuses of conversations before a night sends, so that recent opt-outs count."""
+    refresh_before_s: Wait = 120.0
+    """Longest time for that, seconds; sending goes on with what is known by then."""
     outage_wait_s: Wait = 600.0
     """Seconds after which the night tries again, when the API takes nothing."""
     grace_s: Wait = 30.0

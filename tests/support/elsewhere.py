@@ -19,12 +19,13 @@ import boto3
 import pytest
 
 from importer.ledger import Ledger
-from importer.nightly.clock import Stop
+from importer.nightly.clock import StopSignal
+from importer.nightly.inbox import OpenLedgers
 from importer.nightly.inbox_settings import InboxSettings
-from importer.nightly.night import play
-from importer.nightly.notifications import page_given_back, tell
-from importer.nightly.ownership import NAME
-from importer.nightly.remote.remote_inbox import opened_remote, rooted
+from importer.nightly.night import run_night
+from importer.nightly.notifications import notify, upload_page
+from importer.nightly.ownership import MARKER_NAME
+from importer.nightly.remote.remote_inbox import locate, open_remote
 from tests.support.nights import Bed, made_bed
 
 if TYPE_CHECKING:
@@ -298,23 +299,27 @@ class FarBed(Bed):
     @property
     def places(self) -> InboxSettings:
         """The inbox with its settings."""
-        return rooted(self.far.address, InboxSettings(Path(), self.desk.folder / "importer.yaml"))
+        return locate(self.far.address, InboxSettings(Path(), self.desk.folder / "importer.yaml"))
 
-    def opened(self, stop: Stop | None = None) -> RemoteInbox:
+    def opened(
+        self, stop: StopSignal | None = None, ledgers: OpenLedgers | None = None
+    ) -> RemoteInbox:
         """The inbox as a night opens it."""
-        return opened_remote(self.far.address, self.places, self.clock, stop or Stop(0.0))
+        stop, ledgers = stop or StopSignal(0.0), ledgers or OpenLedgers(self.places.ledger())
+        return open_remote(self.far.address, self.places, ledgers, self.clock, stop)
 
     def arrives(self, name: str, text: str | bytes) -> None:
         """Uploads a file."""
         self.far.put(name, text)
 
-    def night(self, stop: Stop | None = None) -> NightReport:
+    def night(self, stop: StopSignal | None = None) -> NightReport:
         """Plays a night, and what the morning sees of it."""
-        stop = stop or Stop(0.0)
-        inbox = self.made(self.opened(stop))
-        night = play(self.places, self.clock, stop, inbox)
-        self.faults = tell(night, self.places.load(), self.inbox, self.sleeps.append)
-        self.faults += page_given_back(inbox, self.clock.now())
+        stop = stop or StopSignal(0.0)
+        with OpenLedgers(self.places.ledger()) as ledgers:
+            inbox = self.made(self.opened(stop, ledgers))
+            night = run_night(inbox, self.places, self.clock, stop)
+            self.faults = notify(night, self.places.load(), self.inbox, self.sleeps.append)
+            self.faults += upload_page(inbox, self.clock.now())
         return night
 
     def lies_there(self) -> set[str]:
@@ -323,7 +328,7 @@ class FarBed(Bed):
         return {
             path
             for path in self.far.files()
-            if not path.endswith((*ours, NAME)) and not path.startswith("nights/")
+            if not path.endswith((*ours, MARKER_NAME)) and not path.startswith("nights/")
         }
 
     def lies_on_the_desk(self) -> set[str]:
@@ -362,7 +367,7 @@ def date(bed: FarBed) -> str:
 def open_claims(bed: FarBed) -> int:
     """How many files are claimed and not given back."""
     with Ledger.open(bed.places.main().ledger) as ledger:
-        return len(ledger.claims.open(bed.opened().name))
+        return len(ledger.claims.open(bed.far.address))
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
-from importer.nightly.clock import Stop
+from importer.nightly.clock import StopSignal
+from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
 from importer.nightly.inbox_settings import InboxSettings
-from importer.nightly.night import play
-from importer.nightly.notifications import tell
+from importer.nightly.night import run_night
+from importer.nightly.notifications import notify
 from tests.support.desk import Desk
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class HandClock:
         """Seconds that were waited."""
         return self.seconds
 
-    def wait(self, seconds: float, stop: Stop) -> None:
+    def wait(self, seconds: float, stop: StopSignal) -> None:
         """Moves on, and does what happens meanwhile."""
         del stop
         self.waits.append(seconds)
@@ -124,11 +125,12 @@ class Bed:
         said = [f"folders: {json.dumps({folder: chosen})}"] if chosen else []
         self.desk.write("importer.yaml", "\n".join([*lines, *said]))
 
-    def night(self, stop: Stop | None = None) -> NightReport:
+    def night(self, stop: StopSignal | None = None) -> NightReport:
         """Plays a night, and what the morning sees of it."""
-        night = play(self.places, self.clock, stop or Stop(0.0))
-        settings = self.places.load()
-        self.faults = tell(night, settings, self.inbox, self.sleeps.append)
+        with OpenLedgers(self.places.ledger()) as ledgers:
+            inbox = LocalInbox(InboxFolders(self.inbox), ledgers)
+            night = run_night(inbox, self.places, self.clock, stop or StopSignal(0.0))
+        self.faults = notify(night, self.places.load(), self.inbox, self.sleeps.append)
         return night
 
     def lies(self) -> set[str]:

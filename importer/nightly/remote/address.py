@@ -1,4 +1,4 @@
-"""The address of a remote inbox: what it may say, and what it may not."""
+"""The address of a remote inbox, such as s3://bucket/inbox."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def is_remote(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a remote inbox, or a file in it, lies; there is no secret in it.
+    """The address of a remote inbox, or of a file in it; it holds no secret.
 
     Attributes:
         scheme: one of `EXTRAS`.
         host: bucket, container, or name of the server.
         path: below it, without slashes at its ends; of a server, from its root.
-        user: on an SFTP server; None for whom SSH's own settings name.
-        port: of an SFTP server; None for whatever SSH's own settings name.
+        user: on an SFTP server; None for the one of SSH's own settings.
+        port: of an SFTP server; None for the one of SSH's own settings.
     """
 
     scheme: str
@@ -39,11 +39,11 @@ class Address:
     port: int | None = None
 
     @classmethod
-    def of(cls, text: str) -> Address:
-        """Reads an address.
+    def parse(cls, text: str) -> Address:
+        """Read an address.
 
         Raises:
-            UsageError: it is none, or has something in it that must not stand there.
+            UsageError: it is none, or contains credentials or a token.
         """
         scheme, _, rest = text.partition("://")
         if scheme not in EXTRAS:
@@ -53,7 +53,7 @@ class Address:
         login = rest.partition("/")[0].rpartition("@")[0]
         if ":" in login or (login and scheme != "sftp"):
             raise UsageError(
-                "There are credentials in the address, where every list of processes shows them.",
+                "The address contains credentials, and every list of processes shows it.",
                 "Take them out, and renew them. SFTP takes a key file or an agent, and the others "
                 "what their own tools use: the environment, or a profile.",
             )
@@ -71,13 +71,13 @@ class Address:
         host = (parts.hostname or "") if sftp else parts.netloc
         path = re.sub(r"/{2,}", "/", rest.partition("/")[2]).strip("/")
         if not host:
-            raise UsageError(f"{scheme}:// says not where.", "Name the bucket or the server.")
+            raise UsageError(f"{scheme}:// names no place.", "Name the bucket or the server.")
         if {".", ".."} & set(path.split("/")):
             raise UsageError("The address has `.` or `..` in it.", "Name the folder itself.")
         return cls(scheme, host, path, parts.username if sftp else None, port if sftp else None)
 
     def __str__(self) -> str:
-        """The address as it is written; two ways to write one come out the same."""
+        """The address in its one normal form."""
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -91,17 +91,17 @@ class Address:
 
     @property
     def bucket(self) -> str:
-        """What the file system calls the bucket; the root of a server."""
+        """The bucket as its file system names it; the root of a server."""
         return Address(self.scheme, self.host, "").below("")
 
     @property
     def folder_name(self) -> str:
-        """A name for a folder of this machine that no other address has."""
+        """A name for a local folder that is unique to this address."""
         words = re.sub(r"[^A-Za-z0-9.-]+", "-", str(self)).strip("-.")[:60]
         return f"{words}-{hashlib.sha256(str(self).encode()).hexdigest()[:8]}"
 
     def split_at(self, *names: str) -> tuple[Address, str] | None:
-        """The inbox and the path in it, of a file in one of these folders of an inbox, or None."""
+        """The inbox and the path in it, if this is a file in one of these folders; else None."""
         parts = self.path.split("/")
         for at in (len(parts) - 2, len(parts) - 3):
             if at >= 0 and parts[at] in names:

@@ -1,4 +1,4 @@
-"""The files of remote inboxes as each kind of store has them; one try each, as fsspec does it."""
+"""The files of remote inboxes, for each kind of store; one attempt each, by fsspec."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
+from importer.nightly.inbox import numbered_names
 from importer.nightly.remote.address import EXTRAS
 from importer.nightly.remote.remote_errors import RemoteFault
 
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 8 << 20
 TRIES: Final = 4
-"""How often a step is tried where nothing else tries it again."""
+"""Attempts for a step if no other library repeats it."""
 _TIMES: Final = ("LastModified", "updated", "last_modified", "mtime")
 _COMMON: Final = {"use_listings_cache": False, "skip_instance_cache": True}
-"""What was listed once is no news: nothing is remembered."""
+"""Nothing is cached: others change the folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Something that lies in a remote folder.
+    """An entry of a remote folder.
 
     Attributes:
         name: its own, without the folder's.
         size: bytes.
-        version: what tells it from another file at the same path: size, entity tag where the
+        version: distinguishes it from other files at the same path: size, entity tag if the
             store has one, and time of the last change in seconds.
-        tag: the entity tag alone; empty where the store has none.
-        changed_s: seconds since 1970, by the store's clock; infinite where whoever uploads sets
-            the time, so that only looking twice tells that a file is whole.
-        folder: it is one.
+        tag: the entity tag alone; empty if the store has none.
+        changed_s: seconds since 1970 of its last change, by the store's clock; infinite if the
+            uploader sets the time, so that only watching tells that an upload is complete.
+        folder: whether it is a folder.
     """
 
     name: str
@@ -50,7 +51,7 @@ class StoredFile:
 
     @classmethod
     def of(cls, facts: Any) -> StoredFile:
-        """What fsspec's facts say, under whichever names each store has for them."""
+        """Read fsspec's facts, whose names differ between stores."""
         tag = str(facts.get("ETag") or facts.get("etag") or "").strip('"')
         time = _time(next((facts[name] for name in _TIMES if facts.get(name)), None))
         size = int(facts.get("size") or 0)
@@ -66,9 +67,9 @@ class StoredFile:
 
 
 class ObjectFiles:
-    """The objects of a store that has tags for them, and puts each whole or not at all.
+    """The objects of a store with entity tags, which writes each completely or not at all.
 
-    Paths are relative to the inbox. Whatever fsspec and its libraries raise goes through.
+    Paths are relative to the inbox. Exceptions of fsspec and its libraries pass through.
 
     Args:
         address: of the inbox.
@@ -76,7 +77,7 @@ class ObjectFiles:
     """
 
     tries: int = 1
-    """How often a step is tried; once where the store's own library tries it again and again."""
+    """Attempts for a step; one if the store's own library repeats it."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
@@ -85,10 +86,10 @@ class ObjectFiles:
 
     @property
     def system(self) -> Any:
-        """Fsspec's file system, made when it is asked for."""
+        """Fsspec's file system, created on first use."""
         if self._system is None:
             try:
-                self._system = self.connected()
+                self._system = self.connect()
             except ImportError as exc:
                 scheme = self.address.scheme
                 raise RemoteFault(
@@ -97,8 +98,8 @@ class ObjectFiles:
                 ) from exc
         return self._system
 
-    def connected(self) -> Any:
-        """A new file system; raises ImportError where nothing installed can speak to it."""
+    def connect(self) -> Any:
+        """Create the file system; raises ImportError if its library is not installed."""
         import fsspec  # noqa: PLC0415 - an extra
 
         return fsspec.filesystem(
@@ -106,19 +107,19 @@ class ObjectFiles:
         )
 
     def renew(self) -> None:
-        """Makes ready for another try; there is no connection that could be broken."""
+        """Prepare for another attempt; here there is no connection to renew."""
 
     def close(self) -> None:
-        """Lets go of the file system."""
+        """Drop the file system."""
         self._system = None
 
-    def listed(self, path: str) -> list[StoredFile]:
-        """What lies in a folder, in order of name; nothing where it is not there."""
+    def list_folder(self, path: str) -> list[StoredFile]:
+        """The entries of a folder in order of name; none if it does not exist."""
         where = self.address.below(path)
         try:
             found = self.system.ls(where, detail=True)
         except FileNotFoundError as error:
-            if self.more_is_missing(path, error):
+            if self.is_root_missing(path, error):
                 raise
             return []
         inside = [facts for facts in found if str(facts["name"]).strip("/") != where.strip("/")]
@@ -127,49 +128,49 @@ class ObjectFiles:
         ]
         return sorted((each for each in entries if each.name), key=lambda each: each.name)
 
-    def more_is_missing(self, path: str, error: FileNotFoundError) -> bool:
-        """Whether more than a folder is: an empty one is not there in an object store."""
+    def is_root_missing(self, path: str, error: FileNotFoundError) -> bool:
+        """Whether more than the folder is missing: object stores have no empty folders."""
         del path, error
         with suppress(PermissionError):  # who may list the inbox may not list all of the bucket
             self.system.ls(self.address.bucket)
         return False
 
     def entry(self, path: str) -> StoredFile | None:
-        """What file lies at a path, or None."""
+        """The file at a path, or None."""
         try:
             facts = self.system.info(self.address.below(path))
         except FileNotFoundError:
             return None
         return StoredFile.of(facts) if facts["type"] == "file" else None
 
-    def opened(self, path: str) -> Any:
+    def open_file(self, path: str) -> Any:
         """A file to read from, as a context."""
         return self.system.open(self.address.below(path), "rb", block_size=_BLOCK)
 
     def put(self, file: Path, path: str) -> None:
-        """Puts a file over whatever lies at a path."""
+        """Upload a file to a path, over what is there."""
         self.system.put_file(str(file), self.address.below(path))
 
     def create(self, path: str, data: bytes) -> None:
-        """Puts a small file where nothing lies; raises FileExistsError where something does.
+        """Create a small file; raises FileExistsError if something is there.
 
-        Stores that cannot promise that put it all the same: look at it once more.
+        Stores that cannot promise that write it anyway: read it once more.
         """
         self.system.pipe_file(self.address.below(path), data, mode="create")
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Puts a small file over whatever lies at a path."""
+        """Write a small file to a path, over what is there."""
         self.system.pipe_file(self.address.below(path), data)
 
     def remove(self, path: str, version: str) -> bool:
-        """Removes a version of a file; False where another one lies there."""
+        """Remove a version of a file; False if another version is there."""
         found = self.entry(path)
         if found is not None and found.version == version:
-            return self.removed(path, found)
+            return self.remove_checked(path, found)
         return found is None
 
-    def removed(self, path: str, entry: StoredFile) -> bool:
-        """Removes a file that was just looked at; what comes at this very moment goes too."""
+    def remove_checked(self, path: str, entry: StoredFile) -> bool:
+        """Remove a file that was just checked; one that arrives at this very moment goes too."""
         del entry
         self.system.rm_file(self.address.below(path))
         return True
@@ -180,8 +181,8 @@ class S3Files(ObjectFiles):
 
     tries = TRIES
 
-    def connected(self) -> Any:
-        """A file system whose own tries do not multiply ours."""
+    def connect(self) -> Any:
+        """Create a file system whose own retries do not multiply ours."""
         import fsspec  # noqa: PLC0415 - an extra
 
         limits = {
@@ -193,13 +194,13 @@ class S3Files(ObjectFiles):
         system.retries = 1
         return system
 
-    def more_is_missing(self, path: str, error: FileNotFoundError) -> bool:
-        """Whether the bucket is."""
+    def is_root_missing(self, path: str, error: FileNotFoundError) -> bool:
+        """Whether the bucket is missing."""
         del path
         return "NoSuchBucket" in repr(error.__cause__)
 
     def create(self, path: str, data: bytes) -> None:
-        """Puts an object where nothing lies: the store itself looks, if it can."""
+        """Create an object; the store itself checks that there is none, if it can."""
         try:
             super().create(path, data)
         except OSError as error:
@@ -211,14 +212,14 @@ class S3Files(ObjectFiles):
                 raise FileExistsError(path) from error
             self.system.pipe_file(self.address.below(path), data)
 
-    def removed(self, path: str, entry: StoredFile) -> bool:
-        """Removes an object if it still has its tag: the store itself looks."""
+    def remove_checked(self, path: str, entry: StoredFile) -> bool:
+        """Remove an object if it still has its tag; the store itself checks."""
         bucket, key, _ = self.system.split_path(self.address.below(path))
         try:
             self.system.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=f'"{entry.tag}"')
         except OSError as error:
             if "NotImplemented" in repr(error.__cause__):  # a server that is only like S3
-                return super().removed(path, entry)
+                return super().remove_checked(path, entry)
             if "PreconditionFailed" not in repr(error.__cause__):
                 raise
             return False
@@ -234,56 +235,56 @@ def _time(said: object) -> datetime | None:
 
 
 class SftpFiles(ObjectFiles):
-    """The files of a server, which renames at once and keeps what was cut off."""
+    """The files of an SFTP server, which renames atomically and keeps interrupted uploads."""
 
     tries = TRIES
 
-    def connected(self) -> Any:
-        """A connection."""
+    def connect(self) -> Any:
+        """Connect."""
         from importer.nightly.remote.sftp import CarefulSftp  # noqa: PLC0415 - an extra
 
         a = self.address
         return CarefulSftp(a.host, a.user, a.port, self.timeout_s)
 
     def renew(self) -> None:
-        """Ends the connection, so that another try makes a new one."""
+        """Close the connection, so that another attempt makes a new one."""
         self.close()
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         if self._system is not None:
             self._system.close()
         super().close()
 
-    def more_is_missing(self, path: str, error: FileNotFoundError) -> bool:
-        """Whether the inbox itself is."""
+    def is_root_missing(self, path: str, error: FileNotFoundError) -> bool:
+        """Whether the inbox itself is missing."""
         del error
         return not path
 
     def put(self, file: Path, path: str) -> None:
-        """Puts a file beside its place under a hidden name, and then to its place at once."""
+        """Upload a file under a hidden name, then rename it."""
         draft = self._aside(path, "draft")
         self.system.put_file(str(file), draft)
         self.system.mv(draft, self.address.below(path))
 
     def create(self, path: str, data: bytes) -> None:
-        """Puts a file beside its place, and renames it only where nothing has the name."""
+        """Write a file under a hidden name, and rename it only if nothing has its name."""
         draft, target = self._aside(path, token_hex(8)), self.address.below(path)
         self.system.pipe_file(draft, data)
         try:
-            self.system.settle(draft, target)
+            self.system.rename_new(draft, target)
         except FileExistsError:
             self.system.rm_file(draft)
             raise
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Puts a file beside its place, and then to its place at once."""
+        """Write a file under a hidden name, then rename it."""
         draft = self._aside(path, token_hex(8))
         self.system.pipe_file(draft, data)
         self.system.mv(draft, self.address.below(path))
 
     def remove(self, path: str, version: str) -> bool:
-        """Takes a file aside at once, and only then looks which one it was."""
+        """Rename a file first, and only then check which version it was."""
         aside, target = self._aside(path, version), self.address.below(path)
         if not self.system.exists(aside):  # from a night that was cut off here
             try:
@@ -293,16 +294,13 @@ class SftpFiles(ObjectFiles):
         if StoredFile.of(self.system.info(aside)).version == version:
             self.system.rm_file(aside)
             return True
-        number, back = 1, target
-        stem, dot, suffix = target.rpartition(".")
-        while self.system.exists(back):  # uploaded once more meanwhile
-            number += 1
-            back = f"{stem}-{number}{dot}{suffix}"
-        self.system.mv(aside, back)
+        folder, _, name = target.rpartition("/")  # by now it may have been uploaded again
+        paths = (f"{folder}/{each}" for each in numbered_names(name))
+        self.system.mv(aside, next(path for path in paths if not self.system.exists(path)))
         return False
 
     def _aside(self, path: str, what: str) -> str:
-        """A hidden path beside another one, the same whenever it is asked for."""
+        """A hidden path beside another one, always the same one."""
         folder, _, name = self.address.below(path).rpartition("/")
         mark = hashlib.sha256(f"{name}\n{what}".encode()).hexdigest()[:12]
         return f"{folder}/.importer-{mark}"

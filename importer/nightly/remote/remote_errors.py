@@ -1,4 +1,4 @@
-"""The one gate for what remote stores raise: each becomes one sentence, and may be tried again."""
+"""The gate for exceptions of remote stores: each becomes a sentence, perhaps worth a retry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class RemoteFault(ConfigurationError):
-    """A remote inbox does not do what it was asked for; nothing of a file or a person is in it.
+    """A remote inbox cannot do what was asked; the text names no file's content and no person.
 
     Args:
         message: what is wrong.
         fix: what to do about it.
-        passing: it may work in a moment.
+        passing: another attempt may help.
     """
 
     def __init__(self, message: str, fix: str = "", *, passing: bool = False) -> None:
@@ -28,7 +28,7 @@ class RemoteFault(ConfigurationError):
 
 
 class RemoteStopped(RemoteFault):
-    """The night ended while something was fetched or given back."""
+    """The night ended during a transfer."""
 
     exit_code = Exit.INTERRUPTED
 
@@ -76,18 +76,18 @@ _WORDS: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
         "Make it, or correct its name.",
     ),
 )  # fmt: skip
-"""Names of classes, of whichever library is installed -> what is wrong, and what to do."""
+"""Names of exception classes of any library -> what is wrong, and what to do."""
 
 _PASSING: Final = frozenset({
     "OSError", "EOFError", "SSHException", "HTTPClientError", "ConnectionError", "ClientError",
     "HttpError", "FSTimeoutError", "ResponseParserError", "ServiceRequestError",
     "ServiceResponseError",
 })  # fmt: skip
-"""Names of classes of which another try may get rid."""
+"""Names of exception classes worth retrying."""
 
 
-def explained(address: Address, error: Exception) -> RemoteFault:
-    """What an exception of a remote store means, without anything that it quotes."""
+def explain(address: Address, error: Exception) -> RemoteFault:
+    """The fault that an exception of a remote store means, without anything that it quotes."""
     if isinstance(error, RemoteFault):
         return error
     names, kind = _names(error), type(error).__name__
@@ -101,8 +101,8 @@ def explained(address: Address, error: Exception) -> RemoteFault:
             return RemoteFault(message.format(**words), fix.format(**words))
     if names & _PASSING or "Timeout" in kind:
         return RemoteFault(
-            f"{words['place']} does not answer as it should ({kind}).",
-            "Whatever is left is done by the next night.",
+            f"{words['place']} does not answer properly ({kind}).",
+            "The next night does the rest.",
             passing=True,
         )
     return RemoteFault(
@@ -112,11 +112,11 @@ def explained(address: Address, error: Exception) -> RemoteFault:
 
 @contextmanager
 def gate(address: Address) -> Iterator[None]:
-    """Lets nothing of a remote store's exceptions through but a RemoteFault."""
+    """Turn every exception of a remote store into a RemoteFault."""
     try:
         yield
     except Exception as error:  # whatever its libraries raise
-        raise explained(address, error) from error
+        raise explain(address, error) from error
 
 
 def _names(error: BaseException) -> set[str]:

@@ -1,4 +1,7 @@
-"""A remote inbox as a folder that can have a mark."""
+"""A remote inbox: its files are claimed in the ledger and imported from a staging folder.
+
+Results, and the files themselves, are uploaded to the inbox's `done/`, `held/` and `failed/`.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +14,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importer.errors import ConfigurationError, UsageError
-from importer.ledger import Ledger
 from importer.ledger.nights import Claim
 from importer.nightly.inbox import (
+    DONE_SUFFIX,
     FAILED,
     HELD,
-    MARKER,
+    PAGE_SUFFIXES,
     WORKING,
-    WRITTEN,
     Arrival,
     Inbox,
-    alone,
-    digest,
-    free,
-    kept_name,
+    InboxFolders,
+    LocalInbox,
+    free_path,
+    lock_inbox,
+    numbered_names,
+    safe_name,
+    sha256_of,
 )
 from importer.nightly.ownership import (
-    LONGEST,
-    NAME,
-    Folder,
-    belong,
-    belongs,
-    folder_belongs,
-    looked,
-    looking_at,
-    remember,
+    MARKER_NAME,
+    MAX_MARKER_BYTES,
+    LocalFolder,
+    check_owner,
+    claim_folder,
+    claim_subfolder,
+    note_night,
 )
-from importer.nightly.release import record
+from importer.nightly.release import record_release, refuse_page
 from importer.nightly.remote.address import Address, is_remote
 from importer.nightly.remote.remote_errors import RemoteFault
 from importer.nightly.remote.storage import Store
-from importer.nightly.remote.transfer import DRAFT, Listing, carry_back, desk_refused, left_on_desk
+from importer.nightly.remote.transfer import DRAFT, RemoteListing, staging_refusal, upload_results
+from importer.nightly.remote.transfer import hashes_to_upload as staged_hashes
 from importer.report.formatting import quantity
 
 if TYPE_CHECKING:
@@ -49,17 +53,21 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from importer.errors import ImporterError
-    from importer.nightly.clock import Clock, Stop
+    from importer.ledger import Ledger
+    from importer.nightly.clock import Clock, StopSignal
+    from importer.nightly.inbox import OpenLedgers
     from importer.nightly.inbox_settings import InboxSettings
-    from importer.nightly.ownership import Mark
+    from importer.nightly.ownership import Marker
 
 
 @dataclass(frozen=True)
-class FarFolder:
-    """The root of a remote inbox; its methods raise RemoteFault where the inbox is away.
+class RemoteFolder:
+    """The root of a remote inbox as a folder with an ownership marker.
+
+    Methods raise RemoteFault if the inbox does not answer.
 
     Attributes:
-        store: the door to the inbox.
+        store: the files of the inbox.
     """
 
     store: Store
@@ -70,19 +78,16 @@ class FarFolder:
         return str(self.store.address)
 
     def read(self) -> bytes | None:
-        """Its mark, or whatever lies there as one; None where nothing does."""
-        return self.store.read(NAME, LONGEST)
+        """Its marker, or whatever has that name; None if there is nothing."""
+        return self.store.read(MARKER_NAME, MAX_MARKER_BYTES)
 
-    def create(self, mark: bytes) -> None:
-        """Puts its mark there, whole or not at all; one that is there already stays.
+    def create(self, marker: bytes) -> None:
+        """Write its marker; an existing one stays, if the store can promise that."""
+        self.store.create(MARKER_NAME, marker)
 
-        Where a store cannot promise the latter, whoever puts it looks at it afterwards.
-        """
-        self.store.create(NAME, mark)
-
-    def rewrite(self, mark: bytes) -> None:
-        """Puts another one in the place of its mark, whole or not at all."""
-        self.store.rewrite(NAME, mark)
+    def rewrite(self, marker: bytes) -> None:
+        """Replace its marker, completely or not at all."""
+        self.store.rewrite(MARKER_NAME, marker)
 
 
 @dataclass
@@ -90,8 +95,8 @@ class _State:
     """What a night learns of the inbox.
 
     Attributes:
-        away: it does not answer; nothing more is fetched in this night.
-        ours: its mark names our ledger; nothing is put there before that is known.
+        away: it does not answer; nothing more is fetched tonight.
+        ours: its marker names our ledger; nothing is written there before that is known.
     """
 
     away: bool = False
@@ -99,24 +104,25 @@ class _State:
 
 
 @dataclass(frozen=True)
-class RemoteInbox(Inbox):
-    """An inbox that lies elsewhere, with its desk.
+class RemoteInbox:
+    """A remote inbox and its staging folder.
 
     Args:
-        root: the desk; made where it is not there.
-        store: the door to the inbox.
-        ledger: URL of the ledger that has the claims, the same for every machine.
+        folders: the staging folder; created if it does not exist.
+        store: the files of the inbox.
+        ledgers: the main one has the claims, the same for every machine.
         clock: the time of claims.
     """
 
+    folders: InboxFolders
     store: Store
-    ledger: str
+    ledgers: OpenLedgers
     clock: Clock
     _state: _State = field(default_factory=_State)
 
     @cached_property
-    def _listing(self) -> Listing:
-        return Listing(self.root, self.store)
+    def _listing(self) -> RemoteListing:
+        return RemoteListing(self.folders.root, self.store)
 
     @property
     def name(self) -> str:
@@ -124,324 +130,336 @@ class RemoteInbox(Inbox):
         return str(self.store.address)
 
     @property
-    def elsewhere(self) -> bool:
-        """It does."""
+    def is_remote(self) -> bool:
+        """Always."""
         return True
 
     @contextmanager
-    def at_work(self, now: datetime) -> Iterator[None]:
-        """Keeps every other night out of the desk and, by the ledger, out of the inbox."""
+    def lock(self, now: datetime) -> Iterator[None]:
+        """Keep every other night out of the staging folder and, by the ledger, of the inbox."""
+        root = self.folders.root
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as exc:
-            raise desk_refused(self.root, exc) from exc
+            raise staging_refusal(root, exc) from exc
         try:
             with (
-                alone(self.root, now),
-                Ledger.open(self.ledger) as ledger,
-                ledger.lock("importer nightly", inbox=self.name),
+                lock_inbox(root, now),
+                self.ledgers.main.lock("importer nightly", inbox=self.name),
             ):
-                (self.root / DRAFT).unlink(missing_ok=True)  # what a night that died had half of
+                (root / DRAFT).unlink(missing_ok=True)  # half a file of a night that was cut off
                 yield
         finally:
             self.store.close()
 
-    def begin(self, ledger: str, now: datetime) -> list[ImporterError]:
-        """Gives back what the last night left, reads the settings, and fetches what was claimed.
+    def start(self, now: datetime) -> list[ImporterError]:
+        """Upload what the last night left, read the settings, and fetch what was claimed.
 
-        Before all of it the inbox and the desk have to be our ledger's.
+        First, the inbox and the staging folder must be our ledger's.
         """
-        del ledger, now  # an inbox elsewhere cannot name one: it is ours
-        with Ledger.open(self.ledger) as opened:
-            looked(Folder(self.root), opened)  # also where the inbox is away: files may lie here
+        del now
+        # also if the inbox is away: files may be in the staging folder
+        check_owner(LocalFolder(self.folders.root), self.ledgers.main)
         faults: list[ImporterError] = []
-        for step in (self._belong, self.carry_back, self.read_settings, self._take_up):
+        for step in (
+            self._claim_ownership,
+            self.upload_results,
+            self.fetch_settings,
+            self._fetch_claimed,
+        ):
             try:
                 step()
             except RemoteFault as fault:
                 faults.append(fault)
-                if step in (self._belong, self.read_settings) or not self.store.answers():
-                    self._state.away = True  # not without settings: they name the campaign
+                vital = step in (self._claim_ownership, self.fetch_settings)
+                if vital or not self.store.answers():
+                    self._state.away = True  # without settings nothing is sent: campaigns are there
                     break
         return faults
 
-    def looked(self, ledger: Ledger | None) -> Mark | None:
-        """The mark of the inbox, if it has one; nothing is written.
+    def check_owner(self, ledger: Ledger | None) -> Marker | None:
+        """Check that our ledger may work on it; write nothing.
 
         Args:
-            ledger: ours; None where it is not there yet.
+            ledger: ours; None if it does not exist yet.
+
+        Returns:
+            The inbox's marker, or None.
 
         Raises:
             RemoteFault: it does not answer.
-            ConfigurationError: the inbox, or its desk, belongs to another ledger.
+            ConfigurationError: the inbox, or its staging folder, belongs to another ledger.
         """
-        looked(Folder(self.root), ledger)
-        return looked(FarFolder(self.store), ledger)
+        check_owner(LocalFolder(self.folders.root), ledger)
+        return check_owner(RemoteFolder(self.store), ledger)
 
-    def _belong(self) -> None:
-        """Sees to it that inbox and desk belong to our ledger: once in a night is enough."""
+    def _claim_ownership(self) -> None:
+        """Mark inbox and staging folder as our ledger's; once a night is enough."""
         if self._state.ours:
             return
-        with Ledger.open(self.ledger) as opened:
-            belong(FarFolder(self.store), opened, self.clock.now())
-            belong(Folder(self.root), opened, self.clock.now())
+        claim_folder(RemoteFolder(self.store), self.ledgers.main, self.clock.now())
+        claim_folder(LocalFolder(self.folders.root), self.ledgers.main, self.clock.now())
         self._state.ours = True
 
-    def remember(self, ledger: Ledger, night: str) -> None:
-        """The same in the inbox itself, if it answers; raises RemoteFault, too."""
+    def note_night(self, night: str) -> None:
+        """Note the night in the inbox's own marker, if it answers; raises RemoteFault, too."""
         if not self._state.away:
-            remember(FarFolder(self.store), ledger, night)
+            note_night(RemoteFolder(self.store), self.ledgers.main, night)
 
-    def carry_back(self) -> None:
-        """Gives back what lies in the desk's `done/`, `held/`, `failed/` and `nights/`."""
-        carry_back(self.root, self.store, self.ledger, self.clock, self._belong)
+    def upload_results(self) -> None:
+        """Upload what is in `done/`, `held/`, `failed/` and `nights/` of the staging folder."""
+        upload_results(
+            self.folders, self.store, self.ledgers.main, self.clock, self._claim_ownership
+        )
 
-    def read_settings(self) -> None:
-        """Brings every `importer.yaml` of the inbox to the desk; raises RemoteFault."""
-        self._listing.folders()
+    def fetch_settings(self) -> None:
+        """Fetch every `importer.yaml` of the inbox; raises RemoteFault."""
+        self._listing.list_folders()
 
-    def arrivals(self) -> list[Arrival]:
-        """What has arrived and is nobody's yet, by the rules of a local inbox.
+    def list_arrivals(self) -> list[Arrival]:
+        """Files that have arrived and are not claimed, by the rules of a local inbox.
 
         Raises:
-            RemoteFault: the inbox cannot be listed; this night lists it no more.
+            RemoteFault: the inbox cannot be listed; this night does not list it again.
         """
         if self._state.away:
             return []
-        with Ledger.open(self.ledger) as ledger:
-            claimed = {(each.path, each.version) for each in ledger.claims.open(self.name)}
+        claims = self.ledgers.main.claims.open(self.name)
+        claimed = {(each.path, each.version) for each in claims}
         try:
-            found = self._listing.arrivals()
+            found = self._listing.list_arrivals()
         except RemoteFault:
             self._state.away = True
             raise
-        return [each for each in found if (self._path(each), each.print[1]) not in claimed]
+        return [
+            each
+            for each in found
+            if (self.folders.relative(each.path), each.fingerprint[1]) not in claimed
+        ]
 
     def claim(self, arrival: Arrival) -> Path | None:
-        """Claims an arrival and brings it to the desk; None where it is gone, or another's.
+        """Claim an arrival and fetch it; None if it is gone, or claimed by somebody else.
 
         Raises:
             RemoteFault: it cannot be fetched now; the claim stays, and the next night goes on.
         """
         if self._state.away:
             return None
-        claim = self.claim_of(self._path(arrival), str(arrival.print[1]))
-        with Ledger.open(self.ledger) as ledger:
-            if not ledger.claims.take(claim):
-                return None
+        path, version = self.folders.relative(arrival.path), str(arrival.fingerprint[1])
+        claim = self.make_claim(path, version)
+        if not self.ledgers.main.claims.take(claim):
+            return None
         try:
-            return self.bring(claim)
+            return self.fetch(claim)
         except RemoteFault as fault:
-            self._look_after(fault)
+            self._note_whether_away(fault)
             raise
 
-    def give_back(self, path: Path, folder: str) -> Path | None:
-        """Leaves a file of the desk where it is: its original can be fetched again."""
-        del folder
-        return path
+    def unclaim(self, path: Path, folder: str) -> None:
+        """Leave the file in the staging folder: its original can be fetched again."""
 
-    def free(self, folder: Path, name: str) -> Path:
-        """A path that nothing has, neither on the desk nor, as far as it answers, in the inbox."""
-        number, path = 1, free(folder, name)
+    def free_path(self, folder: Path, name: str) -> Path:
+        """A path that is free here and, as far as the inbox answers, there."""
+        path = free_path(folder, name)
         with suppress(RemoteFault):
-            while not self._state.away and self.store.entry(self._below(path)) is not None:
-                number += 1
-                path = free(folder, f"{Path(name).stem}-{number}{Path(name).suffix}")
+            for each in numbered_names(name):
+                path = folder / each
+                if os.path.lexists(path):
+                    continue
+                if self._state.away or self.store.entry(self.folders.relative(path)) is None:
+                    return path
         return path
 
     # ---- claims ------------------------------------------------------------------------------
 
-    def claim_of(self, path: str, version: str) -> Claim:
+    def make_claim(self, path: str, version: str) -> Claim:
         """A claim by this process, now."""
         holder = f"{socket.gethostname()} (process {os.getpid()})"
         return Claim(self.name, path, version, self.clock.now(), holder)
 
-    def bring(self, claim: Claim, learnt: Callable[[str], None] | None = None) -> Path | None:
-        """Fetches a claimed file into `working/`; None, and no claim, where it is gone.
+    def fetch(self, claim: Claim, on_hash: Callable[[str], None] | None = None) -> Path | None:
+        """Fetch a claimed file into `working/`; None, and the claim is dropped, if it is gone.
 
         Args:
             claim: in the ledger already.
-            learnt: told the file's hash before it is there.
+            on_hash: told the file's hash before the file is in its place.
         """
-        draft = self.root / DRAFT
+        root, claims = self.folders.root, self.ledgers.main.claims
+        draft = root / DRAFT
         sha256 = self.store.fetch(claim.path, claim.version, draft)
-        with Ledger.open(self.ledger) as ledger:
-            if sha256 is None:  # what lies there now, if anything does, is an arrival of its own
-                ledger.claims.drop(claim)
-                return None
-            try:
-                into = self.root / WORKING / folder_of(claim.path)
-                into.mkdir(parents=True, exist_ok=True)
-                target = free(into, kept_name(claim.path.rpartition("/")[2]))
-                ledger.claims.note_fetched(claim, self._below(target), sha256)
-                if learnt is not None:
-                    learnt(sha256)
-                draft.rename(target)
-            except OSError as exc:
-                raise desk_refused(self.root, exc) from exc
-        with suppress(RemoteFault):  # without its file a marker means nothing
-            self.remove(claim.path + MARKER)
+        if sha256 is None:  # whatever is there now is an arrival of its own
+            claims.drop(claim)
+            return None
+        try:
+            into = root / WORKING / subfolder_of(claim.path)
+            into.mkdir(parents=True, exist_ok=True)
+            target = free_path(into, safe_name(claim.path.rpartition("/")[2]))
+            claims.note_fetched(claim, self.folders.relative(target), sha256)
+            if on_hash is not None:
+                on_hash(sha256)
+            draft.rename(target)
+        except OSError as exc:
+            raise staging_refusal(root, exc) from exc
+        with suppress(RemoteFault):  # a marker without its file means nothing
+            self.remove(claim.path + DONE_SUFFIX)
         return target
 
-    def _take_up(self) -> None:
-        """Fetches again what an earlier night claimed and this desk has not."""
-        with Ledger.open(self.ledger) as ledger:
-            open_claims = ledger.claims.open(self.name)
-        here = left_on_desk(self.root) if open_claims else frozenset()
+    def _fetch_claimed(self) -> None:
+        """Fetch again what an earlier night claimed and this staging folder does not have."""
+        open_claims = self.ledgers.main.claims.open(self.name)
+        here = staged_hashes(self.folders.root) if open_claims else frozenset()
         faults = []
         for claim in open_claims:
-            if claim.sha256 in here or self._lies_at_its_place(claim) or self._state.away:
+            if claim.sha256 in here or self._is_staged(claim) or self._state.away:
                 continue
             try:
-                self.bring(claim)
+                self.fetch(claim)
             except RemoteFault as fault:
                 faults.append(fault)
-                self._look_after(fault)
+                self._note_whether_away(fault)
         if faults:
             files = quantity(len(faults), "claimed file was", "claimed files were")
             raise RemoteFault(f"{files} not fetched: {faults[0].message}", faults[0].fix)
 
-    def _look_after(self, fault: RemoteFault) -> None:
-        """Finds out whether a file could not be fetched, or nothing can be in this night."""
+    def _note_whether_away(self, fault: RemoteFault) -> None:
+        """Find out whether one file could not be fetched, or nothing can be tonight."""
         self._state.away = fault.passing and not self.store.answers()
 
-    def _lies_at_its_place(self, claim: Claim) -> bool:
-        path = self.root / claim.place
-        return bool(claim.place) and path.is_file() and digest(path) == claim.sha256
+    def _is_staged(self, claim: Claim) -> bool:
+        path = self.folders.root / claim.place
+        return bool(claim.place) and path.is_file() and sha256_of(path) == claim.sha256
 
-    def has(self, path: str) -> bool:
-        """Whether a file of the inbox is claimed, and lies on the desk."""
-        with Ledger.open(self.ledger) as ledger:
-            claims = ledger.claims.open(self.name)
-        return any(each.path == path and self._lies_at_its_place(each) for each in claims)
+    def has_staged(self, path: str) -> bool:
+        """Whether a file of the inbox is claimed and in the staging folder."""
+        claims = self.ledgers.main.claims.open(self.name)
+        return any(each.path == path and self._is_staged(each) for each in claims)
 
     def remove(self, path: str) -> None:
-        """Removes whatever lies at a path of the inbox."""
+        """Remove the file at a path of the inbox, if there is one."""
         found = self.store.entry(path)
         if found is not None:
             self.store.remove(path, found.version)
 
-    def _path(self, arrival: Arrival) -> str:
-        return self._below(arrival.path)
 
-    def _below(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
-
-
-def folder_of(path: str) -> str:
-    """The subfolder of a path in an inbox, also where it lies in `held/` or `failed/`."""
+def subfolder_of(path: str) -> str:
+    """The subfolder of a path in an inbox, also if the file is in `held/` or `failed/`."""
     parts = path.split("/")[:-1]
     return "/".join(parts[1:] if parts and parts[0] in {HELD, FAILED} else parts)
 
 
-def rooted(inbox: str, places: InboxSettings) -> InboxSettings:
-    """The places of an inbox, which are those of its desk where it lies elsewhere.
+def locate(inbox: str, settings: InboxSettings) -> InboxSettings:
+    """The settings of an inbox, whose root is the staging folder if it is remote.
 
     Args:
         inbox: a folder, or an address.
-        places: with config and flags; its root is not looked at.
+        settings: with config and flags; the root is not used.
 
     Raises:
-        UsageError: the address cannot be one.
+        UsageError: the address is none.
         SettingsError: something in the main settings is unknown or wrong.
     """
     if not is_remote(inbox):
-        return replace(places, root=Path(inbox).resolve())
-    desk = places.main().desk / Address.of(inbox).folder_name
-    return replace(places, root=desk, remote=True)
+        return replace(settings, root=Path(inbox).resolve())
+    staging = settings.main().desk / Address.parse(inbox).folder_name
+    return replace(settings, root=staging, remote=True)
 
 
-def opened(inbox: str, places: InboxSettings, clock: Clock, stop: Stop) -> Inbox:
+def open_inbox(
+    inbox: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
+) -> Inbox:
     """The inbox itself; nothing is connected to yet.
 
     Args:
         inbox: a folder, or an address.
-        places: rooted there.
+        settings: as `locate` gives them.
+        ledgers: of the inbox.
         clock: the time.
         stop: ends long transfers.
     """
-    return opened_remote(inbox, places, clock, stop) if is_remote(inbox) else Inbox(places.root)
+    if is_remote(inbox):
+        return open_remote(inbox, settings, ledgers, clock, stop)
+    return LocalInbox(InboxFolders(settings.root), ledgers)
 
 
-def opened_remote(inbox: str, places: InboxSettings, clock: Clock, stop: Stop) -> RemoteInbox:
-    """The same for an address alone."""
-    settings = places.main()
+def open_remote(
+    inbox: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
+) -> RemoteInbox:
+    """As `open_inbox`, for an address."""
+    main = settings.main()
     store = Store(
-        Address.of(inbox),
-        settings.remote_timeout_s,
-        settings.remote_file_s,
+        Address.parse(inbox),
+        main.remote_timeout_s,
+        main.remote_file_s,
         elapsed_s=clock.elapsed_s,
         sleep=lambda seconds: clock.wait(seconds, stop),
-        goes_on=lambda: not stop.asked(),
+        goes_on=lambda: not stop.requested(),
     )
-    return RemoteInbox(places.root, store, settings.ledger, clock)
+    return RemoteInbox(InboxFolders(settings.root), store, ledgers, clock)
 
 
-def try_remote(inbox: RemoteInbox) -> str:
-    """Lists, writes, reads and deletes, and brings the settings; says that all of it works.
+def probe(inbox: RemoteInbox) -> None:
+    """List, write, read and delete, and fetch the settings.
 
     Raises:
-        RemoteFault: something does not.
-        ConfigurationError: the inbox belongs to another ledger; nothing else was tried.
+        RemoteFault: something does not work.
     """
     store = inbox.store
-    try:
-        with looking_at(inbox.ledger) as ledger:
-            said = belongs(inbox.looked(ledger))
-        inbox.read_settings()
-        probe = inbox.root / f".importer-doctor-{os.getpid()}"
-        probe.write_bytes(b"importer doctor\n")
-        store.put(probe, probe.name)
-        entry = store.entry(probe.name)
-        if entry is None or not store.remove(probe.name, entry.version):
-            raise ConfigurationError(f"{inbox.name} does not keep what is written to it.")
-    finally:
-        store.close()
-    return f"{inbox.name} can be listed, read, written to and deleted from; {said}"
+    inbox.fetch_settings()
+    trial = inbox.folders.root / f".importer-doctor-{os.getpid()}"
+    trial.write_bytes(b"importer doctor\n")
+    store.put(trial, trial.name)
+    entry = store.entry(trial.name)
+    if entry is None or not store.remove(trial.name, entry.version):
+        raise ConfigurationError(f"{inbox.name} does not keep what is written to it.")
 
 
-def release_remote(file: str, places: InboxSettings, clock: Clock, stop: Stop) -> Path:
-    """Puts a held file in front of the next night; where it lies on the desk then.
+def release_remote_file(
+    file: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
+) -> Path:
+    """Fetch a held file to where the next night begins; return its path in the staging folder.
 
-    Its original stays in `held/` until that night is through with it.
+    Its original stays in `held/` until that night is done with it.
 
     Args:
         file: its address.
-        places: with config and flags.
+        settings: with config and flags.
+        ledgers: of the inbox.
         clock: the time.
         stop: ends long transfers.
 
     Raises:
-        UsageError: it is not held, or is released already, or is a page of ours.
+        UsageError: it is not held, is released already, or is one of our pages.
         ConfigurationError: a night works in the inbox, or it does not answer, or belongs to
             another ledger.
     """
-    found = Address.of(file).split_at(HELD, FAILED)
+    found = Address.parse(file).split_at(HELD, FAILED)
     if found is None:
         raise UsageError(f"{file} is not held.", "Name a file in held/ or failed/ of the inbox.")
-    if file.endswith(WRITTEN):
-        raise UsageError(f"{file} is what was written about a file.", "Name the file itself.")
+    refuse_page(file)
     address, path = found
-    places = rooted(str(address), places)
-    inbox = opened_remote(str(address), places, clock, stop)
+    settings = locate(str(address), settings)
+    inbox = open_remote(str(address), settings, ledgers, clock, stop)
     now = clock.now()
-    with inbox.at_work(now):
-        with Ledger.open(inbox.ledger) as ledger:
-            inbox.looked(ledger)
-        inbox.read_settings()
+    with inbox.lock(now):
+        inbox.check_owner(ledgers.main)
+        inbox.fetch_settings()
         entry = inbox.store.entry(path)
         if entry is None:
             raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
-        settings, folder = places.load(folder_of(path)), folder_of(path)
-        folder_belongs(inbox, folder, settings.ledger, inbox.ledger, now)
-        claim = inbox.claim_of(path, entry.version)
-        with Ledger.open(inbox.ledger) as ledger:
-            if not ledger.claims.take(claim) and inbox.has(path):
-                raise UsageError(f"{file} is released already.", "The next night begins with it.")
-        moved = inbox.bring(claim, lambda sha256: record(settings, folder, entry.name, sha256, now))
+        folder = subfolder_of(path)
+        ledger = ledgers.get(settings.load(folder).ledger)
+        if folder:
+            place = LocalFolder(inbox.folders.root / folder, f"{inbox.name}/{folder}")
+            claim_subfolder(place, inbox.name, ledger, ledgers.main, now)
+        claim = inbox.make_claim(path, entry.version)
+        if not ledgers.main.claims.take(claim) and inbox.has_staged(path):
+            raise UsageError(f"{file} is released already.", "The next night begins with it.")
+        moved = inbox.fetch(
+            claim, lambda sha256: record_release(ledger, folder, entry.name, sha256, now)
+        )
         if moved is None:
             raise UsageError(f"{file} is gone.")
-        for suffix in WRITTEN:  # they are written again when the file is through
+        for suffix in PAGE_SUFFIXES:  # the next night writes them again
             with suppress(RemoteFault):
                 inbox.remove(path + suffix)
         return moved

@@ -1,4 +1,4 @@
-"""SFTP as fsspec has it, with hosts that are known and keys that SSH itself would use.
+"""SFTP by fsspec, with known hosts only and the keys that SSH itself would use.
 
 Host keys come from known_hosts alone, never from the server's first word; user, port, host name
 and key file from the address, else from ~/.ssh/config; keys from there, ~/.ssh/id_* or an agent.
@@ -19,7 +19,7 @@ _SYSTEM: Final = Path("/etc/ssh/ssh_known_hosts")
 
 
 class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A connection; it is made when the object is.
+    """A connection, made when the object is created.
 
     Args:
         host: as the address has it.
@@ -60,7 +60,7 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             raise
 
     def mv(self, old: str, new: str) -> None:
-        """Renames a file, over what lies there, also where the server knows only the plain way."""
+        """Rename a file, over what is there, even if the server knows only the plain rename."""
         try:
             self.ftp.posix_rename(old, new)
         except OSError as exc:
@@ -70,8 +70,8 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
                 self.ftp.remove(new)
             self.ftp.rename(old, new)
 
-    def settle(self, old: str, new: str) -> None:
-        """Renames a file as the protocol means it: FileExistsError where something lies there."""
+    def rename_new(self, old: str, new: str) -> None:
+        """Rename a file; raises FileExistsError if something has the new name."""
         try:
             self.ftp.rename(old, new)
         except OSError as exc:
@@ -80,12 +80,12 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             raise
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self.client.close()
 
 
 def _own_settings(host: str) -> dict[str, Any]:
-    """What ~/.ssh/config says of a host."""
+    """The host's options in ~/.ssh/config."""
     file = Path("~/.ssh/config").expanduser()
     if not file.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""Which kind of store an address names."""
+"""The files of a remote inbox, with retries, time limits and durable local copies."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ if TYPE_CHECKING:
     from importer.nightly.remote.backends import StoredFile
 
 
-def files_at(address: Address, timeout_s: float) -> ObjectFiles:
-    """The files of an address; nothing is connected to yet."""
+def open_files(address: Address, timeout_s: float) -> ObjectFiles:
+    """The files at an address; nothing is connected to yet."""
     kind = {"s3": S3Files, "sftp": SftpFiles}.get(address.scheme, ObjectFiles)
     return kind(address, timeout_s)
 
 
 _Found = TypeVar("_Found")
-_PIECE: Final = 1 << 20
-_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG})
+_CHUNK_BYTES: Final = 1 << 20
+_DISK_ERRORS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+)
 
 
 class Store:
-    """A remote inbox by its paths, which are relative to it.
+    """The files of a remote inbox, by paths relative to it.
 
-    Every method raises RemoteFault, after a few tries where another try may help.
+    Every method raises RemoteFault, after a few attempts if another attempt may help.
 
     Args:
         address: of the inbox.
         timeout_s: for every step of the network, seconds.
-        file_s: for one whole file, seconds; however little comes in every step.
+        file_s: for one whole file, seconds, even if data keep coming.
         elapsed_s: a clock that never jumps.
-        sleep: waits between two tries, in seconds.
-        goes_on: whether the night does; nothing long is begun or continued otherwise.
+        sleep: waits between attempts, in seconds.
+        goes_on: whether the night goes on; otherwise nothing long is started or continued.
     """
 
     def __init__(
@@ -61,70 +63,70 @@ class Store:
         self._elapsed_s = elapsed_s
         self._sleep = sleep
         self._goes_on = goes_on
-        self._files = files_at(address, timeout_s)
+        self._files = open_files(address, timeout_s)
 
-    def listed(self, path: str = "") -> list[StoredFile]:
-        """What lies in a folder of the inbox, in order of name; nothing where it is not there."""
-        return self._tried(lambda: self._files.listed(path))
+    def list_folder(self, path: str = "") -> list[StoredFile]:
+        """The entries of a folder in order of name; none if it does not exist."""
+        return self._with_retries(lambda: self._files.list_folder(path))
 
     def entry(self, path: str) -> StoredFile | None:
-        """What lies at a path, or None."""
-        return self._tried(lambda: self._files.entry(path))
+        """The file at a path, or None."""
+        return self._with_retries(lambda: self._files.entry(path))
 
     def fetch(self, path: str, wanted: str, into: Path) -> str | None:
-        """Fetches a file whole and durably; None where it is no longer the wanted version.
+        """Fetch a file completely and durably; None if it is no longer the wanted version.
 
         Args:
             path: of the file.
             wanted: its version.
-            into: file of this machine; written over where it is there.
+            into: file of this machine; overwritten if it exists.
 
         Returns:
             Hex sha256 of its bytes.
         """
-        return self._tried(lambda: self._fetched(path, wanted, into))
+        return self._with_retries(lambda: self._fetch_version(path, wanted, into))
 
-    def digest(self, path: str) -> str:
-        """Hex sha256 of what lies at a path."""
-        return self._tried(lambda: self._read(path, lambda _: None))
+    def sha256_of(self, path: str) -> str:
+        """Hex sha256 of the file at a path."""
+        return self._with_retries(lambda: self._read(path, lambda _: None))
 
     def put(self, file: Path, path: str) -> None:
-        """Puts a file of this machine to a path, whole or not at all, over what lies there."""
-        self._tried(lambda: self._put(file, path))
+        """Upload a file to a path, completely or not at all, over what is there."""
+        self._with_retries(lambda: self._put(file, path))
 
     def read(self, path: str, most: int) -> bytes | None:
-        """The first bytes of a small file, so many at most; None where nothing lies there."""
-        return self._tried(lambda: self._first(path, most))
+        """At most that many bytes from the start of a file; None if there is no file."""
+        return self._with_retries(lambda: self._read_start(path, most))
 
     def create(self, path: str, data: bytes) -> None:
-        """Puts a small file, whole or not at all; what lies there already stays."""
-        self._tried(lambda: self._create(path, data))
+        """Create a small file, completely or not at all; an existing one stays."""
+        self._with_retries(lambda: self._create(path, data))
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Puts a small file, whole or not at all, over what lies there."""
-        self._tried(lambda: self._files.rewrite(path, data))
+        """Write a small file, completely or not at all, over what is there."""
+        self._with_retries(lambda: self._files.rewrite(path, data))
 
     def remove(self, path: str, version: str) -> bool:
-        """Removes that version of a file; False where another one lies there, which stays."""
-        return self._tried(lambda: self._files.remove(path, version))
+        """Remove that version of a file; False if another version is there, which stays."""
+        return self._with_retries(lambda: self._files.remove(path, version))
 
     def answers(self) -> bool:
-        """Whether the inbox can be listed: what else does not work is not the whole inbox."""
+        """Whether the inbox can be listed: then a fault is not of the whole inbox."""
         try:
-            self.listed()
+            self.list_folder()
         except RemoteFault:
             return False
         return True
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._files.close()
 
-    def _fetched(self, path: str, wanted: str, into: Path) -> str | None:
+    def _fetch_version(self, path: str, wanted: str, into: Path) -> str | None:
         found = self._files.entry(path)
         if found is None or found.version != wanted:
             return None
-        with _written(into) as write:
+        with _durable_writer(into) as write:
             try:
                 sha256 = self._read(path, write)
                 found = self._files.entry(path)
@@ -136,8 +138,8 @@ class Store:
 
     def _read(self, path: str, write: Callable[[bytes], object]) -> str:
         digest, began_s = hashlib.sha256(), self._elapsed_s()
-        with self._files.opened(path) as source:
-            while piece := source.read(_PIECE):
+        with self._files.open_file(path) as source:
+            while piece := source.read(_CHUNK_BYTES):
                 digest.update(piece)
                 write(piece)
                 if not self._goes_on():
@@ -149,9 +151,9 @@ class Store:
                     )
         return digest.hexdigest()
 
-    def _first(self, path: str, most: int) -> bytes | None:
+    def _read_start(self, path: str, most: int) -> bytes | None:
         try:
-            with self._files.opened(path) as source:
+            with self._files.open_file(path) as source:
                 return bytes(source.read(most))
         except FileNotFoundError:
             return None
@@ -166,7 +168,7 @@ class Store:
         if found is None or found.size != file.stat().st_size:
             raise RemoteFault(f"{self.address} keeps another size than it got.", passing=True)
 
-    def _tried(self, attempt: Callable[[], _Found]) -> _Found:
+    def _with_retries(self, attempt: Callable[[], _Found]) -> _Found:
         def once() -> _Found:
             with gate(self.address):
                 try:
@@ -195,34 +197,34 @@ def _passing(error: BaseException) -> bool:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """A way to write a file of this machine, which is on its disk when the context ends.
+def _durable_writer(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """A function that writes to a file of this machine; it is on disk when the context ends.
 
     Raises:
-        RemoteFault: this machine does not let us; no other try helps.
+        RemoteFault: this machine refuses; another attempt does not help.
     """
-    with _desk(path):
+    with _staging_gate(path):
         opened = path.open("wb")
     with opened as file:
 
         def write(piece: bytes) -> None:
-            with _desk(path):
+            with _staging_gate(path):
                 file.write(piece)
 
         yield write
-        with _desk(path):
+        with _staging_gate(path):
             file.flush()
             os.fsync(file.fileno())
 
 
 @contextmanager
-def _desk(path: Path) -> Iterator[None]:
+def _staging_gate(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        if exc.errno not in _DISK:
+        if exc.errno not in _DISK_ERRORS:
             raise
         raise RemoteFault(
             f"{path.parent} cannot be written to: {exc.strerror}.",
-            "Make room on the desk, or name another one in `desk:`.",
+            "Make room there, or name another staging folder in `desk:`.",
         ) from exc

@@ -1,4 +1,4 @@
-"""What has arrived in a remote inbox, by the rules of a local one, and its settings on the desk."""
+"""Transfers between a remote inbox and its staging folder: settings and markers in, results out."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from importer.ledger import Ledger
 from importer.nightly.inbox import (
     DONE,
+    DONE_SUFFIX,
     FAILED,
     HELD,
-    MARKER,
     NIGHTS,
-    OURS,
+    PAGE_SUFFIXES,
+    RESERVED,
     SETTINGS,
-    WRITTEN,
     Arrival,
-    digest,
-    may_be_taken,
+    is_importable,
+    numbered_names,
+    sha256_of,
 )
-from importer.nightly.ownership import NAME
+from importer.nightly.ownership import MARKER_NAME
 from importer.nightly.remote.remote_errors import RemoteFault, RemoteStopped
 from importer.report.formatting import quantity
 
@@ -28,116 +28,123 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from importer.ledger import Ledger
     from importer.nightly.clock import Clock
+    from importer.nightly.inbox import InboxFolders
     from importer.nightly.remote.backends import StoredFile
     from importer.nightly.remote.storage import Store
 
 
 DRAFT: Final = ".fetching"
-"""What is fetched is called so until it is whole."""
+"""Name of a file until it is fetched completely."""
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The folders of an inbox, and what lies in them now.
+class RemoteListing:
+    """The folders of a remote inbox and the files in them.
 
     Attributes:
-        desk: the settings files come here; arrivals are called by where they will lie.
-        store: the door to the inbox.
+        staging: settings files are fetched to here; arrivals have the path that they will get here.
+        store: the files of the inbox.
     """
 
-    desk: Path
+    staging: Path
     store: Store
-    _brought: dict[str, str] = field(default_factory=dict)
+    _fetched: dict[str, str] = field(default_factory=dict)
 
-    def arrivals(self) -> list[Arrival]:
-        """What lies in the inbox and its subfolders and may be taken; raises RemoteFault."""
+    def list_arrivals(self) -> list[Arrival]:
+        """The files in the inbox and its subfolders that can be imported; raises RemoteFault."""
         return [
             arrival
-            for folder, entries in self.folders()
+            for folder, entries in self.list_folders()
             for arrival in self._arrivals_in(folder, entries)
         ]
 
-    def folders(self) -> list[tuple[str, Sequence[StoredFile]]]:
-        """The inbox and each subfolder with what lies in it, once their settings are on the desk.
+    def list_folders(self) -> list[tuple[str, Sequence[StoredFile]]]:
+        """The inbox and each subfolder with its files; their settings are fetched first.
 
-        The mark that a subfolder has of its own comes with them.
+        So is the ownership marker of a subfolder that has one.
 
         Raises:
-            RemoteFault: the inbox cannot be read, or the desk not be written to.
+            RemoteFault: the inbox cannot be read, or the staging folder cannot be written to.
         """
-        root = self.store.listed()
+        root = self.store.list_folder()
         folders = [each.name for each in root if each.folder]
-        names = [name for name in folders if name not in OURS and not name.startswith(".")]
+        names = [name for name in folders if name not in RESERVED and not name.startswith(".")]
         found: list[tuple[str, Sequence[StoredFile]]] = [("", root)]
-        found += [(name, self.store.listed(name)) for name in names]
+        found += [(name, self.store.list_folder(name)) for name in names]
         for folder, entries in found:
-            self._bring(SETTINGS, folder, entries)
-            if folder:  # the inbox's own is looked at before anything else is done there
-                self._bring(NAME, folder, entries)
+            self._fetch(SETTINGS, folder, entries)
+            if folder:  # the inbox's own marker was checked before
+                self._fetch(MARKER_NAME, folder, entries)
         return found
 
     def _arrivals_in(self, folder: str, entries: Sequence[StoredFile]) -> Iterator[Arrival]:
         names = {each.name for each in entries}
         for each in entries:
-            if not each.folder and may_be_taken(each.name):
+            if not each.folder and is_importable(each.name):
                 yield Arrival(
                     folder,
-                    self.desk / folder / each.name,
+                    self.staging / folder / each.name,
                     (each.size, each.version),
                     each.changed_s,
-                    each.name + MARKER in names,
+                    each.name + DONE_SUFFIX in names,
                 )
 
-    def _bring(self, name: str, folder: str, entries: Sequence[StoredFile]) -> None:
-        here = self.desk / folder / name
-        path = here.relative_to(self.desk).as_posix()
+    def _fetch(self, name: str, folder: str, entries: Sequence[StoredFile]) -> None:
+        here = self.staging / folder / name
+        path = here.relative_to(self.staging).as_posix()
         found = next((each for each in entries if each.name == name), None)
         try:
             if found is None:
                 here.unlink(missing_ok=True)
-            elif self._brought.get(path) != found.version or not here.is_file():
+            elif self._fetched.get(path) != found.version or not here.is_file():
                 here.parent.mkdir(parents=True, exist_ok=True)
-                if self.store.fetch(path, found.version, self.desk / DRAFT) is None:
+                if self.store.fetch(path, found.version, self.staging / DRAFT) is None:
                     raise RemoteFault(f"{path} of {self.store.address} changed while it was read.")
-                (self.desk / DRAFT).replace(here)
-                self._brought[path] = found.version
+                (self.staging / DRAFT).replace(here)
+                self._fetched[path] = found.version
         except OSError as exc:
-            raise desk_refused(self.desk, exc) from exc
+            raise staging_refusal(self.staging, exc) from exc
 
 
-def desk_refused(desk: Path, exc: OSError) -> RemoteFault:
-    """That the system does not let us work on the desk."""
+def staging_refusal(staging: Path, exc: OSError) -> RemoteFault:
+    """The fault that the system does not let us work in the staging folder."""
     return RemoteFault(
-        f"The desk {desk} cannot be worked on: {exc.strerror}.",
+        f"The staging folder {staging} cannot be used: {exc.strerror}.",
         "Make room, and give the importer write access, or name another folder in `desk:`.",
     )
 
 
-def carry_back(
-    desk: Path, store: Store, ledger: str, clock: Clock, first: Callable[[], None]
+def upload_results(
+    folders: InboxFolders,
+    store: Store,
+    ledger: Ledger,
+    clock: Clock,
+    before_first: Callable[[], None],
 ) -> None:
-    """Puts every ending of a desk to its inbox, ends its claim, and clears the desk of it.
+    """Upload every file that was concluded, with its pages; end its claim, and remove it here.
 
     Args:
-        desk: with the folders of an inbox.
-        store: the door to the inbox.
-        ledger: URL of the ledger that has the claims.
+        folders: the staging folder.
+        store: the files of the inbox.
+        ledger: has the claims.
         clock: the time of their end.
-        first: called before anything is put there; what it raises keeps it from being put.
+        before_first: called before anything is uploaded; what it raises prevents that.
 
     Raises:
-        RemoteFault: something stays on the desk, for the next night; the rest was given back.
+        RemoteFault: something stays in the staging folder for the next night; the rest was
+            uploaded.
     """
     fault: RemoteFault | None = None
     waiting, away = 0, False
-    for file in _endings(desk):
+    for file in _files_to_upload(folders.root):
         if away:
             waiting += 1
             continue
         try:
-            first()
-            _carry(file, desk, store, ledger, clock)
+            before_first()
+            _upload(file, folders, store, ledger, clock)
         except RemoteFault as exc:
             fault, waiting = exc, waiting + 1
             away = exc.passing and not store.answers()
@@ -145,70 +152,69 @@ def carry_back(
         files = quantity(waiting, "file is", "files are")
         kind = RemoteStopped if isinstance(fault, RemoteStopped) else RemoteFault
         raise kind(
-            f"{files} not given back to {store.address} yet: {fault.message}",
-            f"{fault.fix} They lie in {desk}, and the next night begins with them.",
+            f"{files} not uploaded to {store.address} yet: {fault.message}",
+            f"{fault.fix} The next night begins with what is in {folders.root}.",
             passing=fault.passing,
         )
 
 
-def left_on_desk(desk: Path) -> frozenset[str]:
-    """Hex sha256 of every file that came to its end on a desk and was not given back."""
-    return frozenset(digest(file) for file in _endings(desk))
+def hashes_to_upload(staging: Path) -> frozenset[str]:
+    """Hex sha256 of every file that was concluded and not uploaded."""
+    return frozenset(sha256_of(file) for file in _files_to_upload(staging))
 
 
-def _endings(desk: Path) -> list[Path]:
-    """What lies in the folders of endings, but for the pages about a file that lies there too."""
+def _files_to_upload(staging: Path) -> list[Path]:
+    """The concluded files, and pages whose file is not there; other pages go with their file."""
     found = [
         path
         for place in (DONE, HELD, FAILED, NIGHTS)
-        for path in sorted((desk / place).rglob("*"))
+        for path in sorted((staging / place).rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     ]
-    pages = {page for file in found for page in _pages(file)}
+    pages = {page for file in found for page in _pages_of(file)}
     return [file for file in found if file not in pages]
 
 
-def _pages(file: Path) -> list[Path]:
-    beside = (file.with_name(file.name + suffix) for suffix in WRITTEN)
+def _pages_of(file: Path) -> list[Path]:
+    beside = (file.with_name(file.name + suffix) for suffix in PAGE_SUFFIXES)
     return [page for page in beside if page.is_file()]
 
 
-def _carry(file: Path, desk: Path, store: Store, ledger: str, clock: Clock) -> None:
-    sha256, pages = digest(file), _pages(file)
-    path = _path_there(file, desk, store, sha256)
+def _upload(file: Path, folders: InboxFolders, store: Store, ledger: Ledger, clock: Clock) -> None:
+    sha256, pages = sha256_of(file), _pages_of(file)
+    path = _free_remote_path(file, folders, store, sha256)
     for page in pages:
         store.put(page, path + page.name.removeprefix(file.name))
     store.put(file, path)
-    with Ledger.open(ledger) as opened:
-        for claim in opened.claims.open(str(store.address)):
-            if claim.sha256 != sha256 or _at_work(desk / claim.place, sha256):
-                continue
-            if claim.path != path:
-                store.remove(claim.path, claim.version)
-            opened.claims.note_returned(claim, clock.now())
-        known = opened.nights.last(sha256)
-        if known is not None and known.run is not None:
-            opened.nights.note_path(known.run, sha256, f"{store.address}/{path}")
+    for claim in ledger.claims.open(str(store.address)):
+        if claim.sha256 != sha256 or _is_in_work(folders.root / claim.place, sha256):
+            continue
+        if claim.path != path:
+            store.remove(claim.path, claim.version)
+        ledger.claims.note_returned(claim, clock.now())
+    known = ledger.nights.last(sha256)
+    if known is not None and known.run is not None:
+        ledger.nights.note_path(known.run, sha256, f"{store.address}/{path}")
     for each in (*pages, file):
         each.unlink(missing_ok=True)
-    with suppress(OSError):  # folders that something is left in
-        for folder in file.relative_to(desk).parents[:-1]:
-            (desk / folder).rmdir()
+    with suppress(OSError):  # the first folder that is not empty
+        for folder in file.relative_to(folders.root).parents[:-1]:
+            (folders.root / folder).rmdir()
 
 
-def _at_work(path: Path, sha256: str) -> bool:
-    """Whether a claimed file still lies where it was brought to: its own end is yet to come."""
-    return path.is_file() and digest(path) == sha256
+def _is_in_work(path: Path, sha256: str) -> bool:
+    """Whether another claimed file of this content is still to be concluded."""
+    return path.is_file() and sha256_of(path) == sha256
 
 
-def _path_there(file: Path, desk: Path, store: Store, sha256: str) -> str:
-    """The file's path in the inbox; another one where another file has it."""
-    wanted = path = file.relative_to(desk).as_posix()
-    number = 1
-    while (found := store.entry(path)) is not None:
-        if found.size == file.stat().st_size and store.digest(path) == sha256:
-            break  # ours, from a night that was cut off
-        number += 1
-        stem, dot, suffix = wanted.rpartition(".")
-        path = f"{stem}-{number}{dot}{suffix}" if stem else f"{wanted}-{number}"
-    return path
+def _free_remote_path(file: Path, folders: InboxFolders, store: Store, sha256: str) -> str:
+    """The file's path in the inbox, numbered if another file has it."""
+    folder = folders.relative(file.parent)
+    for name in numbered_names(file.name):
+        path = f"{folder}/{name}"
+        found = store.entry(path)
+        if found is None:
+            return path
+        if found.size == file.stat().st_size and store.sha256_of(path) == sha256:
+            return path  # ours, from a night that was cut off
+    raise AssertionError("names never end")

@@ -9,8 +9,8 @@ import pytest
 
 from importer.errors import Exit
 from importer.ledger import Ledger
-from importer.nightly.release import release
-from importer.report.night_report import FileEnding, metrics, text_of
+from importer.nightly.release import release_file
+from importer.report.night_report import FileEnding, render_metrics, text_of
 from tests.support.nights import HEADER, Bed, people
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_everything_within_one_second(bed: Bed, sandbox: Sandbox) -> None:
     first = bed.night()
     assert [file.ending for file in first.files] == [FileEnding.HELD] * 2
     for number in range(2):
-        release(bed.inbox / f"held/{number}.csv", bed.places, bed.clock.now())
+        release_file(bed.inbox / f"held/{number}.csv", bed.places, bed.clock.now())
     second = bed.night()
     assert [file.ending for file in second.files] == [FileEnding.DONE] * 2
     other = Bed(bed.desk, bed.clock, folder="other")
@@ -54,7 +54,7 @@ def test_between_nights(bed: Bed, sandbox: Sandbox, sign: int) -> None:
     night = bed.night()
     assert [file.ending for file in night.files] == [FileEnding.SEEN, FileEnding.DONE]
     assert night.rows["created"] == 2
-    release(bed.inbox / "held/held.csv", bed.places, bed.clock.now())
+    release_file(bed.inbox / "held/held.csv", bed.places, bed.clock.now())
     assert bed.night().rows["created"] == 2
     bed.clock.time -= sign * timedelta(days=365)
     assert bed.night().files == ()
@@ -86,7 +86,7 @@ def test_within_a_night(bed: Bed, sandbox: Sandbox, sign: int) -> None:
     assert night.took_s == bed.clock.seconds
     assert len(sandbox.journal) == 12
     assert "-" not in text_of(night).partition("UTC, ")[2].partition("\n")[0]
-    assert "duration_seconds -" not in metrics(night)
+    assert "duration_seconds -" not in render_metrics(night)
     said = bed.desk("runs")
     assert said.code == 0
     assert "UTC, -" not in said.out

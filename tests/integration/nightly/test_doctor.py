@@ -48,7 +48,7 @@ def test_held_and_failed_files(bed: Bed) -> None:
     wanted = f"{bed.inbox}/held/acme corp/b.csv"
     assert shlex.split(command) == ["importer", "release", wanted]
     assert lines(bed, "inbox", "failed") == [
-        f"1 file is in failed/; mend it and send it again: {bed.inbox}/failed/letter.txt"
+        f"1 file is in failed/; correct it and upload it again: {bed.inbox}/failed/letter.txt"
     ]
     bed.clock.time += timedelta(days=1)
     bed.arrive("a.csv", ODD + "Ada,12345,Chef\n")
@@ -58,7 +58,7 @@ def test_held_and_failed_files(bed: Bed) -> None:
     assert held.startswith("2 files are held; look at them, then `importer release ")
     assert held.endswith("/held/a.csv` and so on")
     (failed,) = lines(bed, "inbox", "failed")
-    assert failed.startswith("2 files are in failed/; mend them and send them again: ")
+    assert failed.startswith("2 files are in failed/; correct them and upload them again: ")
 
 
 def test_in_an_inbox_elsewhere(far: Far, tmp_path: Path, sandbox: Sandbox) -> None:
@@ -74,7 +74,7 @@ def test_in_an_inbox_elsewhere(far: Far, tmp_path: Path, sandbox: Sandbox) -> No
     (failed,) = lines(bed, far.address, "failed")
     assert failed.endswith(f": {far.address}/failed/letter.txt")
     assert bed.desk(*shlex.split(command)[1:]).code == Exit.OK
-    (mark,) = lines(bed, far.address, "mark of the desk")
+    (mark,) = lines(bed, far.address, "ownership of the staging folder")
     assert "it belongs to this ledger" in mark
 
 

@@ -10,13 +10,13 @@ import pytest
 from importer.errors import Exit, UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
-from importer.nightly.clock import Stop
-from importer.nightly.context import Work
+from importer.nightly.clock import StopSignal
+from importer.nightly.context import NightContext
 from importer.nightly.doctor import examine
-from importer.nightly.event_log import logging_to
-from importer.nightly.import_file import take
-from importer.nightly.inbox import Inbox
-from importer.nightly.release import release
+from importer.nightly.event_log import open_event_log
+from importer.nightly.import_file import import_file
+from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
+from importer.nightly.release import release_file
 from importer.report.night_report import FileEnding
 from tests.support.nights import Bed, people
 
@@ -138,8 +138,8 @@ def test_a_crash_between_the_last_answer_and_the_move(bed: Bed, sandbox: Sandbox
 def test_told_to_stop_before_it_begins(bed: Bed, sandbox: Sandbox) -> None:
     """Nothing is claimed."""
     bed.arrive("a.csv", people(0, 2))
-    stop = Stop(0.0)
-    stop.ask()
+    stop = StopSignal(0.0)
+    stop.request()
     assert bed.night(stop).exit_code is Exit.INTERRUPTED
     assert bed.lies() == {"a.csv"}
     assert sandbox.requests == 0
@@ -168,11 +168,13 @@ def test_sigterm_while_it_sends(bed: Bed, sandbox: Sandbox) -> None:
 
 def test_a_file_that_is_taken_away(bed: Bed) -> None:
     """It is said to be gone, and that is no fault."""
-    with logging_to(None, bed.clock, "n") as log:
-        work = Work(
-            Inbox(bed.inbox), bed.places, bed.clock, Stop(0), log, "n", bed.clock.time
-        )  # fmt: skip
-        report = take(work, "", bed.inbox / "working/gone.csv", 0)
+    with (
+        open_event_log(None, bed.clock, "n") as log,
+        OpenLedgers(bed.places.ledger()) as ledgers,
+    ):
+        inbox = LocalInbox(InboxFolders(bed.inbox), ledgers)
+        work = NightContext(inbox, bed.places, bed.clock, StopSignal(0), log, "n", bed.clock.time)
+        report = import_file(work, "", bed.inbox / "working/gone.csv", 0)
     assert (report.ending, report.exit_code) == (FileEnding.GONE, Exit.OK)
 
 
@@ -180,7 +182,7 @@ def test_only_held_files_are_released(bed: Bed) -> None:
     """Anything else is refused with what to do."""
     path = bed.arrive("a.csv", people(0, 2))
     with pytest.raises(UsageError, match="is not held"):
-        release(path, bed.places, bed.clock.now())
+        release_file(path, bed.places, bed.clock.now())
 
 
 def test_the_doctor_finds_what_is_wrong(bed: Bed, sandbox: Sandbox) -> None:

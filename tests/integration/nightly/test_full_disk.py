@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit, LedgerError
-from importer.nightly.ownership import NAME
+from importer.nightly.ownership import MARKER_NAME
 from importer.report.night_report import FileEnding
 from tests.support.disks import filled, small_disk
 from tests.support.nights import Bed, people
@@ -73,7 +73,7 @@ def test_an_inbox_without_room(bed: Bed, sandbox: Sandbox) -> None:
             "No space left on device."
         ] * 2
         written = {path.name for path in bed.inbox.rglob("*") if path.is_file()}
-        assert written == {"a.csv", ".filler", ".nightly-lock", NAME}
+        assert written == {"a.csv", ".filler", ".nightly-lock", MARKER_NAME}
         assert {path.name for path in metrics.iterdir()} == {".filler", "night.prom"}
         for filler in fillers:
             filler.unlink()

@@ -131,7 +131,12 @@ def test_the_metrics_take_the_place_of_the_last_ones_at_once(told: Told) -> None
         night = told.bed.night()
         assert before.read() == old != told.metrics
     assert night.exit_code is Exit.OK
-    assert f"importer_last_success_timestamp_seconds {night.ended.timestamp():.15g}" in told.metrics
+    (family,) = (
+        each
+        for each in text_string_to_metric_families(told.metrics)
+        if each.name == "importer_last_success_timestamp_seconds"
+    )
+    assert family.samples[0].value == night.ended.timestamp()
     assert oct(file.stat().st_mode & 0o777) == "0o644"
 
 
@@ -213,8 +218,8 @@ def test_no_message_can_fail_the_night(
     summary = json.loads(said.out)
     assert summary["rows"]["created"] == 5
     assert summary["faults"] == [
-        "The morning's message by mail was not delivered (SMTP 550).",
-        "The morning's message by webhook was perhaps delivered (HTTP 500).",
+        "The night's message by mail was not delivered (SMTP 550).",
+        "The night's message by webhook was perhaps delivered (HTTP 500).",
     ]
     assert len(posts) == 1
     assert all(json.loads(line)["event"] for line in said.err.splitlines())

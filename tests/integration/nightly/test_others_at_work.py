@@ -118,7 +118,7 @@ def test_two_nights_at_once(bed: Bed, sandbox: Sandbox) -> None:
     said = {night.wait(): night.communicate() for night in nights}
     worked = next(each for each in nights if each.returncode == Exit.OK)
     assert set(said) == {Exit.OK, Exit.SETUP}
-    assert "Another night works in" in said[Exit.SETUP][1]
+    assert "is in use by 'importer nightly'" in said[Exit.SETUP][1]
     named = "(process" in said[Exit.SETUP][1]
     assert not named or f"(process {worked.pid} on " in said[Exit.SETUP][1]
     assert "40 conversations started from 2 files." in said[Exit.OK][0]

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from importer.errors import Exit
-from importer.nightly.clock import Stop
-from importer.nightly.context import Work
-from importer.nightly.event_log import logging_to
-from importer.nightly.inbox import Inbox
+from importer.nightly.clock import StopSignal
+from importer.nightly.context import NightContext
+from importer.nightly.event_log import open_event_log
+from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
 from importer.report.night_report import FileEnding
 from importer.sandbox.server import start_sandbox
 from tests.support.nights import Bed, people
@@ -136,13 +136,15 @@ def test_rows_that_are_refused_hold_the_file(bed: Bed, sandbox: Sandbox) -> None
 
 def test_who_met_an_outage_goes_after_the_others(bed: Bed, tmp_path: Path) -> None:
     """A file that only looks like an outage keeps no other from being sent."""
-    with logging_to(None, bed.clock, "n") as log:
-        work = Work(
-            Inbox(bed.inbox), bed.places, bed.clock, Stop(0), log, "n", bed.clock.time
+    ledgers = OpenLedgers(bed.places.ledger())
+    with open_event_log(None, bed.clock, "n") as log:
+        inbox = LocalInbox(InboxFolders(bed.inbox), ledgers)
+        work = NightContext(
+            inbox, bed.places, bed.clock, StopSignal(0), log, "n", bed.clock.time
         )  # fmt: skip
     first, second = ("", tmp_path / "a.csv"), ("", tmp_path / "b.csv")
     work.pause(first[1], 600)
-    assert work.in_order([first, second]) == [second, first]
+    assert work.sort([first, second]) == [second, first]
     now = bed.clock.now()
     assert work.sends_from(bed.places.load(), now) == now + timedelta(minutes=10)
     bed.clock.seconds += 600

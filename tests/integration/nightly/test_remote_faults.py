@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from importer.errors import Exit
-from importer.nightly.clock import Stop
+from importer.nightly.clock import StopSignal
+from importer.nightly.inbox import InboxFolders
 from importer.nightly.remote.backends import S3Files, SftpFiles
 from importer.nightly.remote.remote_errors import RemoteStopped
 from importer.nightly.remote.storage import Store
@@ -48,11 +49,11 @@ class Mortal(Store):
         self.__dict__.update(store.__dict__)
         self.left, self.after = step, after
 
-    def _tried(self, attempt: Any) -> Any:
+    def _with_retries(self, attempt: Any) -> Any:
         self.left -= 1
         if self.left == 0 and not self.after:
             raise Crash
-        found = super()._tried(attempt)
+        found = super()._with_retries(attempt)
         if self.left == 0:
             raise Crash
         return found
@@ -131,13 +132,14 @@ def test_two_nights_at_once(bed: FarBed, sandbox: Sandbox, tmp_path: Path, ledge
 def test_two_that_meet_at_one_file(bed: FarBed) -> None:
     """Even where the lock was lost, the ledger gives a file to one of them."""
     bed.arrives("list.csv", people(0, 2))
-    one, two = bed.opened(), replace(bed.opened(), root=bed.desk.folder / "elsewhere")
+    one, other = bed.opened(), InboxFolders(bed.desk.folder / "elsewhere")
+    two = replace(bed.opened(), folders=other)
     for each in (one, two):
-        each.root.mkdir(parents=True)
-    (first,), (second,) = one.arrivals(), two.arrivals()
-    assert one.claim(first) == one.root / "working/list.csv"
+        each.folders.root.mkdir(parents=True)
+    (first,), (second,) = one.list_arrivals(), two.list_arrivals()
+    assert one.claim(first) == one.folders.root / "working/list.csv"
     assert two.claim(second) is None
-    assert (one.arrivals(), two.arrivals()) == ([], [])
+    assert (one.list_arrivals(), two.list_arrivals()) == ([], [])
     one.store.close()
     two.store.close()
 
@@ -146,12 +148,12 @@ def test_a_file_that_changes_before_it_is_fetched(bed: FarBed, sandbox: Sandbox)
     """What was seen is not taken, and what lies there now is an arrival of its own."""
     bed.arrives("list.csv", people(0, 2))
     inbox = bed.opened()
-    inbox.root.mkdir(parents=True)
-    (arrival,) = inbox.arrivals()
+    inbox.folders.root.mkdir(parents=True)
+    (arrival,) = inbox.list_arrivals()
     bed.arrives("list.csv", people(0, 3))
     assert inbox.claim(arrival) is None
     assert open_claims(bed) == 0
-    (arrival,) = inbox.arrivals()
+    (arrival,) = inbox.list_arrivals()
     inbox.store.close()
     assert bed.night().rows["created"] == 3
     assert phones(sandbox) == everybody(3)
@@ -161,8 +163,8 @@ def test_a_file_that_changes_while_it_is_imported(bed: FarBed, sandbox: Sandbox)
     """What was fetched is imported, what was uploaded meanwhile too; neither is lost."""
     bed.arrives("list.csv", people(0, 2))
     inbox = bed.opened()
-    inbox.root.mkdir(parents=True)
-    (arrival,) = inbox.arrivals()
+    inbox.folders.root.mkdir(parents=True)
+    (arrival,) = inbox.list_arrivals()
     assert inbox.claim(arrival) is not None
     inbox.store.close()
     bed.arrives("list.csv", people(2, 3))
@@ -186,7 +188,7 @@ def test_an_upload_at_the_moment_of_a_removal(bed: FarBed) -> None:
     bed.arrives("list.csv", people(0, 3))
     files = inbox.store._files
     if isinstance(files, S3Files):
-        assert not files.removed("list.csv", old)
+        assert not files.remove_checked("list.csv", old)
     assert not inbox.store.remove("list.csv", old.version)
     assert bed.far.files() == {"list.csv": people(0, 3).encode()}
     new = inbox.store.entry("list.csv")
@@ -220,7 +222,7 @@ def test_a_transfer_that_is_cut(bed: FarBed, sandbox: Sandbox) -> None:
         ("a.csv", FileEnding.WAITING),
         ("b.csv", FileEnding.DONE),
     ]
-    assert "does not answer as it should" in night.files[0].reason
+    assert "does not answer properly" in night.files[0].reason
     assert (night.exit_code, phones(sandbox)) == (Exit.SETUP, everybody(2))
     assert bed.lies_there() == {"a.csv", f"done/{date(bed)}/b.csv"}
     assert (bed.lies_on_the_desk(), open_claims(bed)) == (set(), 1)
@@ -244,7 +246,7 @@ def test_an_inbox_that_is_away(bed: FarBed, sandbox: Sandbox) -> None:
     night = bed.night()
     assert (night.files[0].ending, night.exit_code) == (FileEnding.DONE, Exit.SETUP)
     assert phones(sandbox) == everybody(2)
-    assert any("not given back" in note and "next night" in note for note in night.notes)
+    assert any("not uploaded" in note and "next night" in note for note in night.notes)
     assert sum(bed.clock.waits) < 1200
     bed.far.wire.down = False
     assert bed.lies_there() == {"list.csv"}
@@ -290,8 +292,8 @@ def test_a_file_that_comes_too_slowly(bed: FarBed, sandbox: Sandbox) -> None:
 def test_told_to_stop(bed: FarBed, sandbox: Sandbox) -> None:
     """Before it begins: nothing is claimed."""
     bed.arrives("list.csv", people(0, 2))
-    stop = Stop(0.0)
-    stop.ask()
+    stop = StopSignal(0.0)
+    stop.request()
     assert bed.night(stop).exit_code is Exit.INTERRUPTED
     assert (bed.lies_there(), open_claims(bed), sandbox.requests) == ({"list.csv"}, 0, 0)
 
@@ -299,11 +301,11 @@ def test_told_to_stop(bed: FarBed, sandbox: Sandbox) -> None:
 def test_told_to_stop_while_it_fetches(bed: FarBed, sandbox: Sandbox) -> None:
     """The claim stays, and the next night begins with it."""
     bed.arrives("list.csv", people(0, 2))
-    stop = Stop(0.0)
+    stop = StopSignal(0.0)
     inbox = bed.opened(stop)
-    inbox.root.mkdir(parents=True)
-    (arrival,) = inbox.arrivals()
-    stop.ask()
+    inbox.folders.root.mkdir(parents=True)
+    (arrival,) = inbox.list_arrivals()
+    stop.request()
     with pytest.raises(RemoteStopped, match="ended before the whole file"):
         inbox.claim(arrival)
     inbox.store.close()

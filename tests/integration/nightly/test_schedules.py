@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from importer.cli.main import cli
+from importer.settings import load_settings
 from tests.support.nights import people
 
 if TYPE_CHECKING:
@@ -39,9 +40,8 @@ def test_the_crontab_line_stands_in_the_document() -> None:
     *_, path, secrets, line = (SAMPLES / "importer.cron").read_text("utf-8").splitlines()
     assert (path.split("=")[0], secrets.split("=")[0]) == ("PATH", "IMPORTER_SECRETS_DIR")
     assert f"{path}\n{secrets}\n{line}" in (ROOT / "importer/docs/nightly.md").read_text("utf-8")
-    mask, refresh, night = line.removeprefix("0 2 * * * importer ").split("; ")
+    mask, night = line.removeprefix("0 2 * * * importer ").split("; ")
     assert (mask, night) == ("umask 077", COMMAND)
-    parsed(refresh.split()[1:])
     parsed(night.split()[1:])
 
 
@@ -69,12 +69,16 @@ def test_the_cron_job_runs_a_command_that_exists() -> None:
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     parsed(container["args"])
-    (before,) = pod["initContainers"]
-    shell, option, script = before["command"]
-    assert (shell, option) == ("sh", "-c")
-    parsed(script.removesuffix(" || true").split()[1:])
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_settings_of_the_samples_name_hours_and_their_zone() -> None:
+    """Nobody is contacted at night, and opt-outs are read before; paths are those of the units."""
+    settings = load_settings(SAMPLES / "importer.yaml", {})
+    assert (settings.send_between, settings.timezone) == ("08:00-20:00", "Europe/London")
+    assert settings.refresh_before
+    assert settings.ledger_file == Path("/srv/importer/importer.db")
 
 
 def test_kubernetes_takes_the_cron_job() -> None:

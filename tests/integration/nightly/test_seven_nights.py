@@ -81,7 +81,7 @@ def test_seven_nights(  # noqa: PLR0915 - one story
         bed.arrive("thursday.csv", doubled)
         night = bed.night()
         assert night.exit_code is Exit.HELD
-        assert "40 rows where 20 are usual" in night.files[0].reason
+        assert "40 rows, 20 are usual" in night.files[0].reason
         assert (bed.inbox / "held/thursday.csv").is_file()
         said = bed.desk("release", "inbox/held/thursday.csv")
         assert said.code == 0, said.err

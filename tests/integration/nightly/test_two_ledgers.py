@@ -15,7 +15,13 @@ import pytest
 
 from importer.errors import ConfigurationError, Exit
 from importer.ledger import Ledger
-from importer.nightly.ownership import LONGEST, NAME, Mark, mark_of, text_of
+from importer.nightly.ownership import (
+    MARKER_NAME,
+    MAX_MARKER_BYTES,
+    Marker,
+    parse_marker,
+    render_marker,
+)
 from importer.report.night_report import FileEnding
 from tests.support.elsewhere import FarBed, everybody, far_bed, open_claims, phones
 from tests.support.nights import Bed, people
@@ -33,7 +39,7 @@ NIGHTLY = ("nightly", "inbox", "--quiet-s", "0")
 
 def marked(folder: Path) -> str:
     """The id of the ledger that a folder is marked with."""
-    mark = mark_of((folder / NAME).read_bytes())
+    mark = parse_marker((folder / MARKER_NAME).read_bytes())
     assert mark is not None
     return mark.ledger
 
@@ -66,7 +72,7 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
     for command in (NIGHTLY, ("release", "inbox/held/odd.csv"), ("doctor", "inbox")):
         said = refused(bed, *command)
         assert f"{bed.inbox} belongs to ledger {first[:8]} since {day:%Y-%m-%d}, and not" in said
-        assert f"removing {bed.inbox}/{NAME} lets this one take over" in said
+        assert f"removing {bed.inbox}/{MARKER_NAME} lets this ledger take over" in said
     assert sandbox.requests <= asked + 1  # the doctor asks
     assert phones(sandbox) == everybody(5)
     with Ledger.open(bed.places.ledger()) as ledger:
@@ -85,8 +91,8 @@ def test_a_ledger_that_was_lost(bed: Bed) -> None:
     bed.arrive("new.csv", people(2, 2))
     for file in bed.desk.folder.glob("importer.db*"):
         file.unlink()
-    assert "no other one knows who was contacted from here" in refused(bed, *NIGHTLY)
-    (bed.inbox / NAME).unlink()
+    assert "no other ledger knows who was contacted from here" in refused(bed, *NIGHTLY)
+    (bed.inbox / MARKER_NAME).unlink()
     assert bed.night().rows["created"] == 2
     assert marked(bed.inbox) == id_of(bed.places.ledger()) != first
 
@@ -120,22 +126,22 @@ def test_on_a_server(bed: Bed, sandbox: Sandbox, server_url: str) -> None:
 def test_a_damaged_mark(bed: Bed, sandbox: Sandbox, raw: bytes) -> None:
     """Nobody can tell whose the inbox is: nothing is sent until somebody said so."""
     bed.arrive("list.csv", people(0, 2))
-    (bed.inbox / NAME).write_bytes(raw)
+    (bed.inbox / MARKER_NAME).write_bytes(raw)
     for command in (NIGHTLY, ("doctor", "inbox")):
-        assert f"its mark {bed.inbox}/{NAME} is damaged" in refused(bed, *command)
+        assert f"its marker {bed.inbox}/{MARKER_NAME} is damaged" in refused(bed, *command)
     assert not sandbox.journal
-    (bed.inbox / NAME).unlink()
+    (bed.inbox / MARKER_NAME).unlink()
     assert bed.night().rows["created"] == 2
 
 
 def test_the_doctor_marks_nothing(bed: Bed) -> None:
     """It says that nobody has the inbox yet, and later whose it is."""
     said = bed.desk("doctor", "inbox")
-    assert "ok    mark: it belongs to no ledger yet" in said.out
+    assert "ok    ownership: it belongs to no ledger yet" in said.out
     assert list(bed.inbox.iterdir()) == []
     bed.night()
     said = bed.desk("doctor", "inbox")
-    assert f"ok    mark: it belongs to this ledger, {marked(bed.inbox)[:8]}, since" in said.out
+    assert f"ok    ownership: it belongs to this ledger, {marked(bed.inbox)[:8]}, since" in said.out
     assert f"its id is {marked(bed.inbox)[:8]}" in said.out
 
 
@@ -147,7 +153,7 @@ def test_the_mark_stays(bed: Bed) -> None:
     assert bed.desk("purge", "--older-than", "0").code == Exit.OK
     assert bed.night().files == ()
     assert marked(bed.inbox) == before
-    assert [path.parent for path in bed.inbox.rglob(f"{NAME}*")] == [bed.inbox]
+    assert [path.parent for path in bed.inbox.rglob(f"{MARKER_NAME}*")] == [bed.inbox]
 
 
 def test_an_older_copy_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
@@ -229,7 +235,7 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> Non
     assert ends(bed) == {"acme": FileEnding.DONE, "other": FileEnding.DONE}
     own = marked(bed.inbox / "acme")
     assert own == id_of(bed.places.load("acme").ledger) != marked(bed.inbox)
-    assert not (bed.inbox / "other" / NAME).exists()
+    assert not (bed.inbox / "other" / MARKER_NAME).exists()
     for text in ("", own_ledger(bed, "third")):  # the main one, and a new one
         bed.folder_settings("acme", **({"ledger": text} if text else {}))
         bed.arrive("acme/list.csv", people(0, 3))
@@ -241,12 +247,12 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> Non
         assert f"{bed.inbox}/acme belongs to ledger {own[:8]}" in found["acme"].reason
         assert night.exit_code is Exit.SETUP
         assert any("See to what keeps working/acme/list" in each for each in night.todo)
-        assert "WRONG mark of acme" in bed.desk("doctor", "inbox").out
+        assert "WRONG ownership of acme" in bed.desk("doctor", "inbox").out
     assert max(phones(sandbox).values()) == 1
     assert len(sandbox.journal) == 6
     bed.folder_settings("acme", ledger=own_ledger(bed))
     assert {file.ending for file in bed.night().files} == {FileEnding.SEEN}  # from working/
-    assert "ok    mark of acme" in bed.desk("doctor", "inbox").out
+    assert "ok    ownership of acme" in bed.desk("doctor", "inbox").out
     assert max(phones(sandbox).values()) == 1
 
 
@@ -285,7 +291,7 @@ def test_a_subfolder_that_leaves_the_main_ledger(bed: Bed, sandbox: Sandbox) -> 
     (file,) = bed.night().files
     assert file.ending is FileEnding.WAITING
     assert f"Files of {bed.inbox}/acme were imported with {bed.desk.folder}/" in file.reason
-    assert not (bed.inbox / "acme" / NAME).exists()
+    assert not (bed.inbox / "acme" / MARKER_NAME).exists()
     (bed.desk.folder / "acme.db").unlink()
     for end in ("db", "db.key"):
         shutil.copy(bed.desk.folder / f"importer.{end}", bed.desk.folder / f"acme.{end}")
@@ -312,7 +318,7 @@ def test_releasing_in_a_subfolder(bed: Bed, sandbox: Sandbox) -> None:
 
 def far_mark(bed: FarBed) -> str:
     """The id of the ledger that an inbox elsewhere is marked with."""
-    mark = mark_of(bed.far.files()[NAME])
+    mark = parse_marker(bed.far.files()[MARKER_NAME])
     assert mark is not None
     return mark.ledger
 
@@ -389,26 +395,28 @@ def test_an_inbox_that_cannot_be_marked(far_away: FarBed, sandbox: Sandbox) -> N
 def test_of_two_marks_the_first_stays(far_away: FarBed) -> None:
     """The store itself sees to it, and what lies there is whole."""
     store = far_away.opened().store
-    assert store.read(NAME, 100) is None
+    assert store.read(MARKER_NAME, 100) is None
     for mark in (b"first", b"second"):
-        store.create(NAME, mark)
-    assert store.read(NAME, 100) == b"first"
-    assert store.read(NAME, 2) == b"fi"
+        store.create(MARKER_NAME, mark)
+    assert store.read(MARKER_NAME, 100) == b"first"
+    assert store.read(MARKER_NAME, 2) == b"fi"
     store.close()
-    assert far_away.far.files() == {NAME: b"first"}
+    assert far_away.far.files() == {MARKER_NAME: b"first"}
 
 
 def test_of_several_marks_at_once_one_stays(far_away: FarBed) -> None:
     """Machines that come at the same moment all see the same mark afterwards."""
-    marks = [text_of(Mark(f"{number:032x}", far_away.clock.time.date())) for number in range(4)]
+    marks = [
+        render_marker(Marker(f"{number:032x}", far_away.clock.time.date())) for number in range(4)
+    ]
     ready = Barrier(len(marks))
 
     def create(mark: bytes) -> bytes | None:
         store = far_away.opened().store
-        assert store.read(NAME, LONGEST) is None
+        assert store.read(MARKER_NAME, MAX_MARKER_BYTES) is None
         ready.wait()
-        store.create(NAME, mark)
-        found = store.read(NAME, LONGEST)
+        store.create(MARKER_NAME, mark)
+        found = store.read(MARKER_NAME, MAX_MARKER_BYTES)
         store.close()
         return found
 
@@ -416,13 +424,13 @@ def test_of_several_marks_at_once_one_stays(far_away: FarBed) -> None:
         seen = set(pool.map(create, marks))
     assert len(seen) == 1
     assert seen <= set(marks)
-    assert set(far_away.far.files()) == {NAME}
+    assert set(far_away.far.files()) == {MARKER_NAME}
 
 
 def test_a_subfolder_that_is_another_ledgers(far_away: FarBed, sandbox: Sandbox) -> None:
     """Somebody imports it as a folder of a local inbox, with its own ledger: its files wait."""
     bed = far_away
-    bed.arrives(f"acme/{NAME}", text_of(Mark("f" * 32, bed.clock.time.date())))
+    bed.arrives(f"acme/{MARKER_NAME}", render_marker(Marker("f" * 32, bed.clock.time.date())))
     bed.arrives("acme/list.csv", people(0, 2))
     bed.arrives("other/list.csv", people(2, 1))
     night = bed.night()
@@ -430,5 +438,5 @@ def test_a_subfolder_that_is_another_ledgers(far_away: FarBed, sandbox: Sandbox)
     assert f"{bed.far.address}/acme belongs to ledger ffffffff" in night.files[0].reason
     assert "acme/list.csv" in bed.lies_there()
     said = bed.desk("doctor", bed.far.address).out
-    assert f"WRONG mark of acme: {bed.far.address}/acme belongs to ledger ffffffff" in said
+    assert f"WRONG ownership of acme: {bed.far.address}/acme belongs to ledger ffffffff" in said
     assert sum(phones(sandbox).values()) == 1

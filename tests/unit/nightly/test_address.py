@@ -6,7 +6,7 @@ import pytest
 
 from importer.errors import UsageError
 from importer.nightly.remote.address import Address, is_remote
-from importer.nightly.remote.remote_inbox import folder_of
+from importer.nightly.remote.remote_inbox import subfolder_of
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ from importer.nightly.remote.remote_inbox import folder_of
 )
 def test_what_is_understood(text: str, said: str, below: str) -> None:
     """It is written in one way, and read again it is the same."""
-    address = Address.of(text)
+    address = Address.parse(text)
     assert str(address) == said
-    assert Address.of(said) == address
+    assert Address.parse(said) == address
     assert address.below("a/b.csv") == below
 
 
@@ -46,7 +46,7 @@ def test_what_is_understood(text: str, said: str, below: str) -> None:
 def test_what_is_refused(text: str) -> None:
     """With what to do, and without the secret."""
     with pytest.raises(UsageError) as caught:
-        Address.of(text)
+        Address.parse(text)
     assert "hunter2" not in str(caught.value)
 
 
@@ -59,12 +59,12 @@ def test_which_arguments_are_addresses() -> None:
 
 def test_a_held_file() -> None:
     """Its address says which inbox holds it."""
-    found = Address.of("s3://b/in/held/acme/list.csv").split_at("held", "failed")
-    assert found == (Address.of("s3://b/in"), "held/acme/list.csv")
-    found = Address.of("sftp://ada@h:22/failed/list.csv").split_at("held", "failed")
-    assert found == (Address.of("sftp://ada@h:22"), "failed/list.csv")
-    assert Address.of("s3://b/in/done/list.csv").split_at("held", "failed") is None
-    assert Address.of("s3://b/list.csv").split_at("held", "failed") is None
+    found = Address.parse("s3://b/in/held/acme/list.csv").split_at("held", "failed")
+    assert found == (Address.parse("s3://b/in"), "held/acme/list.csv")
+    found = Address.parse("sftp://ada@h:22/failed/list.csv").split_at("held", "failed")
+    assert found == (Address.parse("sftp://ada@h:22"), "failed/list.csv")
+    assert Address.parse("s3://b/in/done/list.csv").split_at("held", "failed") is None
+    assert Address.parse("s3://b/list.csv").split_at("held", "failed") is None
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_a_held_file() -> None:
         ("failed/acme/list.csv", "acme"),
     ],
 )  # fmt: skip
-def test_the_subfolder_of_a_path(path: str, folder: str) -> None:
+def test_the_subsubfolder_of_a_path(path: str, folder: str) -> None:
     """Where a file came from, or came from before it was held."""
-    assert folder_of(path) == folder
+    assert subfolder_of(path) == folder
 
 
 def test_desks_do_not_meet() -> None:
     """Two addresses that look alike as names of folders have different ones."""
-    one, two = Address.of("s3://bucket/a-b"), Address.of("s3://bucket/a/b")
+    one, two = Address.parse("s3://bucket/a-b"), Address.parse("s3://bucket/a/b")
     assert one.folder_name != two.folder_name
     assert one.folder_name.startswith("s3-bucket-a-b-")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from importer.nightly.clock import LONGEST, closes, date_of, deadline, opens
+from importer.nightly.clock import MAX_NIGHT, local_date, night_ends, sending_closes, sending_opens
 from importer.settings import Settings
 
 LONDON = {"timezone": "Europe/London", "send_between": "08:00-20:00"}
@@ -24,12 +24,12 @@ def at(text: str) -> datetime:
 )  # fmt: skip
 def test_it_opens_by_the_clock_of_the_zone(now: str, opening: str) -> None:
     """Within the hours at once, else at the next opening."""
-    assert opens(Settings.model_validate(LONDON), at(now)) == at(opening)
+    assert sending_opens(Settings.model_validate(LONDON), at(now)) == at(opening)
 
 
 def test_it_closes_by_the_clock_of_the_zone() -> None:
     """Eight in the evening in London is seven in UTC."""
-    assert closes(Settings.model_validate(LONDON), at("10 12:00")) == at("10 19:00")
+    assert sending_closes(Settings.model_validate(LONDON), at("10 12:00")) == at("10 19:00")
 
 
 @pytest.mark.parametrize(("now", "is_open"), [("10 23:00", True), ("10 02:00", True),
@@ -37,25 +37,25 @@ def test_it_closes_by_the_clock_of_the_zone() -> None:
 def test_hours_over_midnight(now: str, is_open: bool) -> None:  # noqa: FBT001
     """They are open late and early."""
     settings = Settings(send_between="22:00-06:00")
-    assert (opens(settings, at(now)) == at(now)) is is_open
+    assert (sending_opens(settings, at(now)) == at(now)) is is_open
 
 
 def test_without_hours_it_is_always_open() -> None:
     """Nothing closes within a year."""
-    assert opens(Settings(), at("10 03:00")) == at("10 03:00")
-    assert closes(Settings(), at("10 03:00")) > at("10 03:00") + timedelta(days=365)
+    assert sending_opens(Settings(), at("10 03:00")) == at("10 03:00")
+    assert sending_closes(Settings(), at("10 03:00")) > at("10 03:00") + timedelta(days=365)
 
 
 def test_the_deadline() -> None:
     """It is the next such time, or twelve hours after the start."""
-    assert deadline(Settings(), at("10 02:00")) == at("10 02:00") + LONGEST
-    assert deadline(Settings(deadline="06:00"), at("10 02:00")) == at("10 06:00")
-    assert deadline(Settings(deadline="06:00"), at("10 06:00")) == at("11 06:00")
+    assert night_ends(Settings(), at("10 02:00")) == at("10 02:00") + MAX_NIGHT
+    assert night_ends(Settings(deadline="06:00"), at("10 02:00")) == at("10 06:00")
+    assert night_ends(Settings(deadline="06:00"), at("10 06:00")) == at("11 06:00")
 
 
 def test_the_date_is_that_of_the_zone() -> None:
     """Half past eleven in the evening is tomorrow in London."""
-    assert date_of(Settings(timezone="Europe/London"), at("10 23:30")) == "2026-07-11"
+    assert local_date(Settings(timezone="Europe/London"), at("10 23:30")) == "2026-07-11"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def sent(
         mail_to=TO, mail_from="importer@example.org", smtp=address, **settings
     )  # fmt: skip
     sleep = (waits if waits is not None else []).append
-    said = notifications.send(
+    said = notifications.send_message(
         chosen, "Import: all well", TEXT, {}, now=NOW, sleep=sleep, timeout_s=timeout_s
     )
     assert set(said) == {"mail"}

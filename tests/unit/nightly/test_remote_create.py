@@ -11,7 +11,7 @@ import pytest
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
-from importer.nightly.ownership import NAME, Mark, belong, text_of
+from importer.nightly.ownership import MARKER_NAME, Marker, claim_folder, render_marker
 from importer.nightly.remote.address import Address
 from importer.nightly.remote.backends import ObjectFiles
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-OTHER = text_of(Mark("f" * 32, NOW.date()))
+OTHER = render_marker(Marker("f" * 32, NOW.date()))
 
 
 class InMemory(ObjectFiles):
     """The objects of fsspec's store in memory."""
 
-    def connected(self) -> Any:
+    def connect(self) -> Any:
         """That store."""
         return fsspec.filesystem("memory", skip_instance_cache=True)
 
@@ -49,24 +49,24 @@ class There:
 
     def read(self) -> bytes | None:
         """Its mark."""
-        path = self.files.address.below(NAME)
+        path = self.files.address.below(MARKER_NAME)
         return bytes(self.files.system.cat_file(path)) if self.files.system.exists(path) else None
 
     def create(self, mark: bytes) -> None:
         """Puts it there."""
-        self.files.create(NAME, mark)
+        self.files.create(MARKER_NAME, mark)
 
     def rewrite(self, mark: bytes) -> None:
         """Puts it over the one that is there."""
-        self.files.rewrite(NAME, mark)
+        self.files.rewrite(MARKER_NAME, mark)
 
 
 def test_the_first_stays() -> None:
     """As far as the store can tell."""
     files = InMemory(Address("gs", uuid4().hex, "inbox"), 1)
-    files.create(NAME, b"first")
+    files.create(MARKER_NAME, b"first")
     with pytest.raises(FileExistsError):
-        files.create(NAME, b"second")
+        files.create(MARKER_NAME, b"second")
     assert There(files).read() == b"first"
 
 
@@ -77,4 +77,4 @@ def test_whoever_was_overwritten_goes(tmp_path: Path) -> None:
         Ledger.open(f"sqlite:///{tmp_path / 'importer.db'}") as ledger,
         pytest.raises(ConfigurationError, match="belongs to ledger ffffffff"),
     ):
-        belong(place, ledger, NOW)
+        claim_folder(place, ledger, NOW)

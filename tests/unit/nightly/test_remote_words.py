@@ -17,10 +17,10 @@ from botocore.exceptions import (
 from paramiko import AuthenticationException, BadHostKeyException, RSAKey, SSHException
 
 from importer.nightly.remote.address import Address
-from importer.nightly.remote.remote_errors import RemoteFault, explained, gate
+from importer.nightly.remote.remote_errors import RemoteFault, explain, gate
 
 SECRET: Final = "ada@example.com"
-ADDRESS: Final = Address.of("s3://bucket/inbox")
+ADDRESS: Final = Address.parse("s3://bucket/inbox")
 KEY: Final = RSAKey.generate(2048)
 
 
@@ -49,7 +49,7 @@ class ResourceNotFoundError(Exception):
         (ResourceNotFoundError(SECRET), "is not there", False),
         (BadHostKeyException(SECRET, KEY, KEY), "another host key", False),
         (SSHException(f"Server {SECRET} not found in known_hosts"), "host key of", False),
-        (SSHException(SECRET), "does not answer as it should (SSHException)", True),
+        (SSHException(SECRET), "does not answer properly (SSHException)", True),
         (EOFError(), "does not answer", True),
         (ConnectionResetError(SECRET), "does not answer", True),
         (TimeoutError(SECRET), "does not answer", True),
@@ -63,7 +63,7 @@ class ResourceNotFoundError(Exception):
 )
 def test_each_cause_has_its_sentence(error: Exception, said: str, *, passing: bool) -> None:
     """Whether another try may help is known of each."""
-    fault = explained(ADDRESS, error)
+    fault = explain(ADDRESS, error)
     assert said in fault.message
     assert fault.passing is passing
     assert fault.fix != ""
@@ -74,7 +74,7 @@ def test_a_cause_behind_another_one() -> None:
     """What a library raised for it counts as well."""
     error = OSError(errno.EINVAL, SECRET)
     error.__cause__ = NoCredentialsError()
-    assert "no credentials" in explained(ADDRESS, error).message
+    assert "no credentials" in explain(ADDRESS, error).message
 
 
 def test_nothing_else_comes_through_the_gate() -> None:
