@@ -14,21 +14,23 @@ if TYPE_CHECKING:
 
 
 SERVER = os.environ.get("TEST_POSTGRES_URL", "")
-"""A PostgreSQL database in which the tests may make schemas; without it they run on SQLite."""
+"""A PostgreSQL server on which the tests may make databases; without it they run on SQLite."""
 
 
 @pytest.fixture
 def server_url() -> Iterator[str]:
-    """Of an empty schema on the server; skips the test where there is no server."""
+    """Of an empty database on the server; skips the test if there is no server.
+
+    A database of its own, not a schema: the ledger's lock holds for a whole database, and tests run
+    side by side.
+    """
     if not SERVER:
         pytest.skip("TEST_POSTGRES_URL names no PostgreSQL server")
-    schema = f"ledger_{uuid4().hex}"
+    name = f"ledger_{uuid4().hex}"
     server = make_url(SERVER).set(drivername="postgresql+psycopg")
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-        yield server.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(
-            hide_password=False
-        )
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+        yield server.set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
