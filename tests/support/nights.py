@@ -83,14 +83,18 @@ class HandClock:
             event[1]()
 
 
+def noon_tomorrow() -> datetime:
+    """Later than any file that a test writes, and hours from the midnight that ends a date."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    return tomorrow.replace(hour=12, minute=0, second=0, microsecond=0)
+
+
 @dataclass
 class Bed:
     """An inbox with settings, where one night after the other is played."""
 
     desk: Desk
-    clock: HandClock = field(
-        default_factory=lambda: HandClock(datetime.now(UTC) + timedelta(days=1))
-    )
+    clock: HandClock = field(default_factory=lambda: HandClock(noon_tomorrow()))
     folder: str = "inbox"
     sleeps: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
