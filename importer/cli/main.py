@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": (
-        "importer.cli.setup_commands",
+        "importer.cli.init_command",
         "Write settings, templates and a spreadsheet to start from.",
     ),
     "columns": (
         "importer.cli.setup_commands",
         "List the known columns, or show how the headers of FILE are read.",
     ),
-    "check": ("importer.cli.check_command", "Check spreadsheets without sending anything."),
+    "check": ("importer.cli.run_commands", "Check spreadsheets without sending anything."),
     "run": ("importer.cli.run_commands", "Check spreadsheets, ask, and create the conversations."),
     "resume": ("importer.cli.run_commands", "Resume an unfinished run."),
     "reconcile": (

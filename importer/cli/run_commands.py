@@ -1,9 +1,11 @@
-"""`importer run` and `importer resume`: ask, send, and show the result."""
+"""`importer check`, `run` and `resume`: show what would be sent, ask, send, and show the result."""
 
 from __future__ import annotations
 
 import signal
+import socket
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +17,22 @@ from rich.console import Console
 from importer.cli.options import read_settings, settings_flags
 from importer.deliver import deliver, prepare
 from importer.deliver import resume as resume_run
-from importer.errors import Exit, Held, ImporterError, UsageError
+from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
 from importer.loader import expand, load
 from importer.model import State
 from importer.planning.history import looking
+from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
-from importer.report import terminal, view
+from importer.report import export, html, json_report, terminal, view
 from importer.report.atomic_file import check_outputs
-from importer.report.export import reread_files, save_results
+from importer.report.export import reread_files, save_results, write_payloads
 from importer.report.formatting import quantity
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
+from importer.settings.sources import SANDBOX_URL
 from importer.settings.values import is_loopback
 
 if TYPE_CHECKING:
@@ -42,6 +46,59 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 _OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
 """States of submissions that `resume` may send."""
+
+
+@click.command(short_help="Check spreadsheets without sending anything.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="text: a summary on standard error; json: everything on standard output as well.",
+)
+@click.option("--report", type=OUT_FILE, help="Write a report to this HTML file.")
+@click.option("--rejected", type=OUT_FILE, help="Write the rejected rows to this CSV file.")
+@click.option(
+    "--payloads", type=OUT_FILE, help="Write the request body of each ready row, as JSON lines."
+)
+@click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
+@settings_flags(*FLAGS["check"])
+def check(
+    files: tuple[str, ...],
+    *,
+    form: str,
+    report: Path | None,
+    rejected: Path | None,
+    payloads: Path | None,
+    show_values: bool,
+    config: Path | None,
+    **flags: object,
+) -> int:
+    """Check spreadsheets: show what would be sent, what would not, and how to fix it.
+
+    FILE is a spreadsheet, a folder or a pattern; - is standard input. Nothing is sent, and only
+    the files that you name are written.
+    """
+    settings = read_settings(config, flags)
+    outputs = {"--report": report, "--rejected": rejected, "--payloads": payloads}
+    if any(outputs.values()):
+        check_outputs(outputs, expand(files), settings)
+    with looking(settings) as look:
+        plan = prepare(files, settings, look, whole=payloads is not None)
+    shown = view.plan_view(plan, settings, identity=look.identity, created_at=datetime.now(UTC))
+    terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
+    if report is not None:
+        html.write_page(shown, report)
+    if rejected is not None:
+        export.write_rejected(plan, rejected)
+    if payloads is not None:
+        names = [table.source.name for table in plan.tables]
+        write_payloads(submissions(plan, look.identity, settings), names, payloads)
+    if form == "json":
+        json_report.write_plan_json(shown, sys.stdout)
+    return exit_of_plan(plan)
 
 
 @click.command(short_help="Check spreadsheets, ask, and create the conversations.")
@@ -102,6 +159,7 @@ def run(
         console.print("Nothing to send.")
         return exit_without_sending(plan)
     credentials = settings.credentials()
+    _require_sandbox(settings)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
     if not yes and not _ask(quantity(count, "person", "people"), settings, credentials):
         console.print("Nothing was sent.")
@@ -133,6 +191,7 @@ def resume(
     if results is not None:
         sources = [each.path or "-" for each in run.sources]
         check_outputs({"--results": results}, sources, settings)
+    _require_sandbox(settings)
     console = Console(stderr=True)
     if left and not yes and sys.stdin.isatty():
         people = f"up to {quantity(left, 'person', 'people')}"
@@ -143,6 +202,22 @@ def resume(
     with progress(console) as observer:
         report = resume_run(run_id, settings, options, observer)
     return _show_result(console, report, settings, results)
+
+
+def _require_sandbox(settings: Settings) -> None:
+    """Raise ConfigurationError if this is a rehearsal and nothing listens at its address."""
+    if not settings.rehearsal:
+        return
+    place = urlsplit(settings.base_url)
+    port = place.port or (443 if place.scheme == "https" else 80)
+    try:
+        socket.create_connection((place.hostname or "", port), timeout=5).close()
+    except OSError as error:
+        custom = "" if settings.base_url == SANDBOX_URL else f" --port {port}"
+        raise ConfigurationError(
+            f"The sandbox does not answer at {settings.base_url}, so nothing was sent.",
+            f"Start it in another terminal with `importer sandbox{custom}`.",
+        ) from error
 
 
 def _ask(people: str, settings: Settings, credentials: Credentials) -> bool:

@@ -1,10 +1,9 @@
-"""`importer init`, `columns` and `explain`: start a project, map headers, look up what it means."""
+"""`importer columns` and `explain`: map headers, and look up what something means."""
 
 from __future__ import annotations
 
 import csv
 import difflib
-import shlex
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -29,8 +28,6 @@ from schemas.codes import WORDS, Code, Severity
 from schemas.columns import BY_NAME, COLUMNS
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     from rich.console import RenderableType
 
     from importer.model import Table
@@ -64,40 +61,6 @@ def mapping_table(table: Table) -> RenderableType:
     for header in table.ignored:
         lines.add_row(Text(header), Text("left out", style="dim"), Text())
     return Group(*section(table.source.name), lines)
-
-
-@click.command(short_help="Write settings, templates and a spreadsheet to start from.")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
-def init(folder: Path) -> None:
-    """Write settings, templates and a spreadsheet to start from into FOLDER (default: here).
-
-    Existing files are never overwritten.
-    """
-    starter = files("importer.cli") / "starter"
-    there = [folder / path for path, _ in _list_files(starter) if (folder / path).exists()]
-    if there:
-        raise UsageError(
-            f"Nothing was written: {', '.join(map(str, there))} already exists.",
-            "Choose another folder: `importer init FOLDER`.",
-        )
-    for path, content in _list_files(starter):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content.read_bytes())
-        click.echo(f"wrote {target}", err=True)
-    go = "" if folder == Path() else f"`cd {shlex.quote(str(folder))}`, "
-    click.echo(f"Next: {go}edit the templates, then `importer check candidates.csv`.", err=True)
-
-
-def _list_files(folder: Traversable, prefix: Path = Path()) -> list[tuple[Path, Traversable]]:
-    """List every file below a folder of the package with its relative path, in a stable order."""
-    found: list[tuple[Path, Traversable]] = []
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            found.extend(_list_files(entry, prefix / entry.name))
-        else:
-            found.append((prefix / entry.name, entry))
-    return found
 
 
 @click.command(short_help="List the known columns, or show how the headers of FILE are read.")

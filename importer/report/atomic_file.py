@@ -99,8 +99,9 @@ def _files_of(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"the template {path.name}", path
     if settings.hmac_key_file is not None:
         yield "the ledger's key", settings.hmac_key_file
-    ledger = settings.ledger_file
-    if ledger is not None:
+    for ledger in (settings.ledger_file, settings.unused_ledger_file):
+        if ledger is None:
+            continue
         yield "the ledger", ledger
         for path in ledger.parent.glob(f"{glob.escape(ledger.name)}?*"):
             yield f"a file of the ledger, {path.name}", path

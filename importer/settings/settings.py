@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SecretStr,
     model_validator,
 )
 
@@ -40,6 +42,7 @@ from importer.settings.values import (
     Severities,
     TemplateName,
     Wait,
+    is_loopback,
 )
 
 if TYPE_CHECKING:
@@ -192,6 +195,8 @@ class Settings(NightlySettings, BaseModel):
     )
 
     # where things are
+    rehearsal: bool = False
+    """Rehearse: send to the sandbox on this machine, with rehearsal.db as ledger."""
     base_url: BaseUrl = "https://api.joinpopp.com/v1"
     """Where the API is; https, or http on this machine."""
     ledger: LedgerUrl = Field(default="sqlite:///importer.db", repr=False)
@@ -343,11 +348,20 @@ class Settings(NightlySettings, BaseModel):
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
     _flags: Mapping[str, object] = PrivateAttr(default_factory=dict)
+    _unused_ledger: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _one_campaign(self) -> Self:
         if self.campaign is not None and self.external_campaign is not None:
             raise ValueError("campaign and external_campaign exclude each other; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _rehearsal_stays_here(self) -> Self:
+        if self.rehearsal and not is_loopback(urlsplit(self.base_url).hostname or ""):
+            raise ValueError(
+                "rehearsal contacts nobody, but base_url is a real API; keep one of the two"
+            )
         return self
 
     @property
@@ -368,7 +382,15 @@ class Settings(NightlySettings, BaseModel):
     @property
     def ledger_file(self) -> Path | None:
         """The file of a SQLite ledger, absolute; None for any other."""
-        scheme, _, rest = self.ledger.partition(":///")
+        return self._file_of(self.ledger)
+
+    @property
+    def unused_ledger_file(self) -> Path | None:
+        """The file of the ledger of real conversations, which a rehearsal must not touch."""
+        return self._file_of(self._unused_ledger)
+
+    def _file_of(self, ledger: str) -> Path | None:
+        scheme, _, rest = ledger.partition(":///")
         if not scheme.startswith("sqlite") or not rest or rest.startswith(":memory:"):
             return None
         return self._folder / rest.partition("?")[0]
@@ -390,9 +412,13 @@ class Settings(NightlySettings, BaseModel):
     def credentials(self) -> Credentials:
         """The API key and the organization, from the environment or the secrets directory.
 
+        A rehearsal has made-up ones, so that it needs none and never shows the real ones.
+
         Raises:
             CredentialsError: one of them is missing, or cannot be one.
         """
+        if self.rehearsal:
+            return Credentials(api_key=SecretStr("rehearsal"), organization_id="rehearsal")
         return credentials()
 
 
@@ -413,6 +439,7 @@ _SHAPING: Final = (
 
 
 _READING: Final = (
+    "rehearsal",
     "ledger",
     "templates",
     "default_country",
@@ -449,19 +476,19 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "check": (*_READING, *_KNOWN),
         "run": (*_READING, "new_ledger", "on_problems", *_SENDING),
         "resume": (*_READING, *_SENDING),
-        "reconcile": ("ledger", "base_url", "rate_per_s", "settle_s"),
-        "refresh": ("ledger", "base_url", "rate_per_s"),
-        "resolve": ("ledger",),
-        "runs": ("ledger",),
-        "results": ("ledger",),
-        "purge": ("ledger",),
-        "backup": ("ledger",),
+        "reconcile": ("rehearsal", "ledger", "base_url", "rate_per_s", "settle_s"),
+        "refresh": ("rehearsal", "ledger", "base_url", "rate_per_s"),
+        "resolve": ("rehearsal", "ledger"),
+        "runs": ("rehearsal", "ledger"),
+        "results": ("rehearsal", "ledger"),
+        "purge": ("rehearsal", "ledger"),
+        "backup": ("rehearsal", "ledger"),
         "nightly": (
-            *("ledger", "base_url", "rate_per_s", "concurrency"),
+            *("rehearsal", "ledger", "base_url", "rate_per_s", "concurrency"),
             *(*_HOURS, "log_file", "metrics_file", "new_ledger"),
         ),
-        "release": ("ledger",),
-        "doctor": ("ledger", "base_url"),
+        "release": ("rehearsal", "ledger"),
+        "doctor": ("rehearsal", "ledger", "base_url"),
     }
 )
 """Command -> names of settings, in the order of its help."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Final, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import (
@@ -26,6 +27,7 @@ from ruamel.yaml.comments import CommentedMap
 from importer.errors import SettingsError
 from importer.settings.secrets import PREFIX, unknown_variables
 from importer.settings.settings import Settings
+from importer.settings.values import is_loopback
 from importer.yaml_files import Mistake, found_in, near, parse, read_yaml, spelled
 from schemas.codes import WORDS, Code, Severity
 
@@ -239,6 +241,7 @@ class LoadedSettings(BaseSettings, Settings):
         folder: where importer.yaml lies, else the current folder.
         file: the importer.yaml that was read, or None.
         flags: what the command line said.
+        unused_ledger: the ledger of real conversations, if this is a rehearsal.
     """
 
     model_config = SettingsConfigDict(
@@ -251,9 +254,11 @@ class LoadedSettings(BaseSettings, Settings):
         folder: Path,
         file: Path | None,
         flags: Mapping[str, object],
+        unused_ledger: str = "",
     ) -> None:
         super().__init__(sources=tuple(sources))
         self._folder, self._file, self._flags = folder, file, flags
+        self._unused_ledger = unused_ledger
 
     @classmethod
     def settings_customise_sources(
@@ -276,7 +281,8 @@ def load_settings(
     Flags go before the environment, that before the main file's `folders:`, then the inbox's
     files, the last one first, and the main file. Mappings such as `columns` are merged. A relative
     path is taken from the folder of importer.yaml if it stands there or is a default, and from the
-    current folder if environment or command line give it.
+    current folder if environment or command line give it. `rehearsal: true` replaces the ledger and
+    an API elsewhere, whatever the file and the environment say.
 
     Args:
         config: the settings file; None takes `importer.yaml` of the current folder if there is
@@ -310,17 +316,22 @@ def load_settings(
         name: _decoded(name, value, "--", flag_faults) if _is_compound(name) else value
         for name, value in given.items()
     }
-    said = [
+    sources: list[_Source] = [
+        *files,
         TextSource(from_environment, PREFIX, "the environment", variables.wrong),
         TextSource(read_flags, "--", "the flags", flag_faults),
     ]
-    sources = [*files, *said]
+    unused_ledger = ""
+    if _is_rehearsal(sources):
+        unused_ledger = _real_ledger(sources, base)
+        sources.insert(-1, TextSource(_rehearsal(sources, base), "", "the rehearsal"))
     settings, mistakes = None, dict[int, list[Mistake]]()
     try:
         defaults = TextSource(
             {key: _placed(key, value, base) for key, value in _DEFAULT_PLACES.items()}, "", ""
         )
-        settings = LoadedSettings((*reversed(sources), defaults), base, file, given)
+        every = (*reversed(sources), defaults)
+        settings = LoadedSettings(every, base, file, given, unused_ledger)
     except ValidationError as exc:
         for mistake in found_in(exc, Settings.model_fields):
             mistakes.setdefault(_source_of(mistake, sources), []).append(mistake)
@@ -335,6 +346,39 @@ def load_settings(
     if settings.new_ledger and not given.get("new_ledger"):
         raise SettingsError("new_ledger: is for one run; give --new-ledger when you mean it")
     return settings
+
+
+SANDBOX_URL: Final = "http://127.0.0.1:8765/v1"
+"""Where `importer sandbox` listens if it is not told otherwise."""
+
+
+def _is_rehearsal(sources: Sequence[_Source]) -> bool:
+    """Whether the strongest source that says `rehearsal` means it."""
+    said = next((each.said for each in reversed(sources) if "rehearsal" in each.said), {})
+    return str(said.get("rehearsal")).strip().casefold() in {"true", "1", "yes", "on", "y", "t"}
+
+
+def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
+    """What a rehearsal sets, over everything but flags: its own ledger, and an API that is here.
+
+    A `base_url` of this machine stays, because the sandbox may have another port.
+    """
+    said = next((each.said for each in reversed(sources) if "base_url" in each.said), {})
+    url = str(said.get("base_url", ""))
+    try:
+        here = is_loopback(urlsplit(url).hostname or "")
+    except ValueError:  # it is no URL
+        here = False
+    ledger = _placed("ledger", "sqlite:///rehearsal.db", base)
+    return {"ledger": ledger, "base_url": url if here else SANDBOX_URL}
+
+
+def _real_ledger(sources: Sequence[_Source], base: Path) -> str:
+    """The ledger that these sources name for real conversations."""
+    for source in reversed(sources[:-1]):  # a flag names the ledger of the rehearsal itself
+        if "ledger" in source.said:
+            return str(_placed("ledger", source.said["ledger"], source.base))
+    return str(_placed("ledger", _DEFAULT_PLACES["ledger"], base))
 
 
 def _inbox_sources(files: Sequence[InboxFile]) -> list[_Source]:

@@ -78,7 +78,7 @@ def test_the_example_of_the_readme_runs(
     monkeypatch.setenv("POPP_ORGANIZATION_ID", "acme")
     monkeypatch.setenv("IMPORTER_BASE_URL", sandbox.base_url)
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own document
-    assert sorted(entry["firstName"] for entry in sandbox.journal) == ["Ada", "Joseph"]
+    assert sorted(entry["firstName"] for entry in sandbox.journal) == ["Anna", "Ben"]
     assert "created: 2" in capsys.readouterr().out
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
 from importer.errors import Exit
+from importer.settings import load_settings
 from tests.support.desk import FAST, Desk
 
 if TYPE_CHECKING:
@@ -22,11 +26,90 @@ def test_check_accepts_the_starter_as_it_stands(starter: Desk) -> None:
     assert "To check" not in said.err
 
 
-def test_the_sandbox_takes_the_starter(starter: Desk, sandbox: Sandbox) -> None:
-    """The first rehearsal of a new user creates a conversation for each row."""
-    said = starter("run", "candidates.csv", "--yes", "--base-url", sandbox.base_url, *FAST)
+def test_the_first_run_is_a_rehearsal(starter: Desk, sandbox: Sandbox) -> None:
+    """It needs no credentials, and has a ledger of its own."""
+    bare = starter.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")
+    said = bare("run", "candidates.csv", "--yes", "--base-url", sandbox.base_url, *FAST)
     assert said.code == Exit.OK, said.err
-    assert sorted(entry["firstName"] for entry in sandbox.journal) == ["Ada", "Joseph"]
+    assert sorted(entry["firstName"] for entry in sandbox.journal) == ["Anna", "Ben"]
+    assert "rehearsal.db" in starter.files()
+    assert "importer.db" not in starter.files()
+    assert "2 created" in starter("runs").out
+
+
+def test_a_rehearsal_asks_for_its_sandbox(starter: Desk) -> None:
+    """Before anything is written; the command that starts it has the port of the settings."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    text = (starter.folder / "importer.yaml").read_text()
+    starter.write("importer.yaml", f"{text}base_url: http://127.0.0.1:{port}/v1\n".replace(
+        "base_url: https://api.joinpopp.com/v1\n", ""
+    ))  # fmt: skip
+    before = starter.files()
+    said = starter("run", "candidates.csv", "--yes")
+    assert said.code == Exit.SETUP
+    assert f"importer sandbox --port {port}" in said.err
+    assert starter.files() == before
+
+
+def test_one_line_leads_to_real_conversations(starter: Desk) -> None:
+    """Without it the settings name the real API and a new ledger, and credentials are needed."""
+    text = (starter.folder / "importer.yaml").read_text()
+    assert text.count("\nrehearsal: true\n") == 1
+    starter.write("importer.yaml", text.replace("\nrehearsal: true\n", "\n"))
+    said = starter.without("POPP_API_KEY")("run", "candidates.csv", "--yes")
+    assert said.code == Exit.SETUP
+    assert "POPP_API_KEY" in said.error
+    settings = load_settings(starter.folder / "importer.yaml")
+    assert settings.base_url == "https://api.joinpopp.com/v1"
+    assert settings.ledger_file == starter.folder / "importer.db"
+
+
+def test_a_project_fits_a_list(tmp_path: Path) -> None:
+    """Headers are mapped, templates are called as the rows call them, and the check passes."""
+    desk = Desk(tmp_path)
+    desk.write(
+        "in/list.csv",
+        "Prénom,Tel (mob),Role,Boss manager,Boss manager e-mail,Pays,Campaign,Meeting template\n"
+        "Anna,+12025550104,Cook,Sam Sample,sam@example.com,US,c-1,trial day\n"
+        "Ben,+12025550105,Chef,Sam Sample,sam@example.com,US,c-2,call\n",
+    )
+    said = desk("init", "fit", "--from", "in/list.csv")
+    assert said.code == Exit.OK, said.err
+    assert "importer check ../in/list.csv" in said.err
+    assert not (tmp_path / "fit" / "candidates.csv").exists()
+    meetings = sorted(path.name for path in (tmp_path / "fit/templates/meetings").iterdir())
+    assert meetings == ["call.yaml", "trial day.yaml"]
+    assert "{role}" in (tmp_path / "fit/templates/meetings/call.yaml").read_text()
+    team = (tmp_path / "fit/templates/participants/hiring-manager.yaml").read_text()
+    assert "{boss_manager}" in team
+    assert "{boss_manager_e_mail}" in team
+    settings = load_settings(tmp_path / "fit" / "importer.yaml")
+    assert settings.columns["Prénom"] == "first_name"
+    assert (settings.campaign, settings.meeting, settings.default_country) == (None, None, None)
+    checked = Desk(tmp_path / "fit")("check", "../in/list.csv")
+    assert checked.code == Exit.OK, checked.err
+    assert "All 2 rows are ready" in checked.err
+
+
+def test_a_bare_list_gets_what_its_rows_lack(tmp_path: Path) -> None:
+    """A made-up person to meet, a campaign, and a title without a job; the check passes."""
+    desk = Desk(tmp_path)
+    desk.write("list.csv", "Name,Mobile,Remark\nAnna Example,+12025550104,\n")
+    assert desk("init", "--from", "list.csv").code == Exit.OK
+    checked = desk("check", "list.csv")
+    assert checked.code == Exit.OK, checked.err
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02", b"a,b\n"])
+def test_a_list_that_cannot_be_read_makes_no_project(tmp_path: Path, content: bytes) -> None:
+    """The message says what is wrong with it."""
+    desk = Desk(tmp_path)
+    desk.write("list.csv", content)
+    said = desk("init", "--from", "list.csv")
+    assert said.code == Exit.INPUT
+    assert "Nothing was written." in said.err
+    assert set(desk.files()) == {"list.csv"}
 
 
 def test_nothing_is_overwritten(starter: Desk) -> None:

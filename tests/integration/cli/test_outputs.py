@@ -29,6 +29,8 @@ FLAGS = ("--report", "--rejected", "--payloads")
         "templates/meetings/onsite-45.yaml",
         "importer.db",
         "importer.db.key",
+        "rehearsal.db",
+        "rehearsal.db.key",
     ],
 )
 def test_check_overwrites_nothing(starter: Desk, flag: str, taken: str) -> None:
@@ -68,6 +70,7 @@ def test_results_overwrite_no_list(starter: Desk, sandbox: Sandbox) -> None:
     for words in (
         ("results", "--format", "csv", "--output", "candidates.csv"),
         ("results", "--format", "json", "--output", "importer.db"),
+        ("results", "--format", "json", "--output", "rehearsal.db"),
         ("resume", *url, "--results", "candidates.csv"),
     ):
         said = starter(*words)

@@ -371,3 +371,46 @@ def test_a_secrets_directory_must_be_there(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("IMPORTER_SECRETS_DIR", "/nowhere/at/all")
     with pytest.raises(SettingsError, match="IMPORTER_SECRETS_DIR: there is no such folder"):
         Settings().credentials()
+
+
+@pytest.mark.parametrize("said", ["true", "yes", "1"])
+def test_a_rehearsal_stays_on_this_machine(
+    here: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Whatever file and environment say of the API and the ledger; credentials are made up."""
+    monkeypatch.setenv("IMPORTER_REHEARSAL", said)
+    monkeypatch.setenv("IMPORTER_LEDGER", "postgresql://db/real")
+    monkeypatch.setenv("POPP_API_KEY", "real")
+    settings = given("base_url: https://api.joinpopp.com/v1\nledger: sqlite:///real.db\n")
+    assert settings.base_url == "http://127.0.0.1:8765/v1"
+    assert settings.ledger == f"sqlite:///{here}/rehearsal.db"
+    assert settings.credentials().api_key.get_secret_value() == "rehearsal"
+
+
+def test_a_rehearsal_keeps_an_api_of_this_machine_and_the_ledger_of_a_flag() -> None:
+    """The sandbox may have another port."""
+    settings = given(
+        "rehearsal: true\nbase_url: http://localhost:9000/v1\n", {"ledger": "sqlite:///mine.db"}
+    )
+    assert settings.base_url == "http://localhost:9000/v1"
+    assert settings.ledger_file is not None
+    assert settings.ledger_file.name == "mine.db"
+    assert settings.unused_ledger_file is not None
+    assert settings.unused_ledger_file.name == "importer.db"
+
+
+def test_a_rehearsal_and_a_real_api_exclude_each_other() -> None:
+    """The one flag that could send it elsewhere is refused, from Python too."""
+    (line,) = refused("rehearsal: true\n", {"base_url": "https://api.joinpopp.com/v1"})
+    assert "rehearsal contacts nobody" in line
+    with pytest.raises(ValidationError, match="rehearsal contacts nobody"):
+        Settings(rehearsal=True)
+
+
+def test_the_strongest_source_says_whether_it_is_a_rehearsal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A variable goes over the file, and a flag over both."""
+    monkeypatch.setenv("IMPORTER_REHEARSAL", "false")
+    assert given("rehearsal: true\n").base_url == "https://api.joinpopp.com/v1"
+    assert given("rehearsal: true\n", {"rehearsal": True}).base_url == "http://127.0.0.1:8765/v1"
