@@ -1,7 +1,7 @@
-"""Problems in bulk: a frame while they travel, words when somebody reads them.
+"""Problem frames: many problems as codes, and their words when they are shown.
 
-A problem frame has the columns of `SCHEMA`. It carries codes and details; severity defaults,
-messages and fixes live in `schemas.codes` and are joined when the problems are shown.
+A problem frame has the columns of `SCHEMA`. It holds codes and details. Default severities,
+messages and fixes are in `schemas.codes` and are added when the problems are shown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SCHEMA: Final = pl.Schema(
 
 
 def empty() -> pl.DataFrame:
-    """A problem frame without problems."""
+    """Return a problem frame without rows."""
     return SCHEMA.to_frame()
 
 
@@ -50,7 +50,7 @@ def one(
     detail: str = "",
     source: int = 0,
 ) -> pl.DataFrame:
-    """A problem frame with one problem, at the severity of the table."""
+    """Return a problem frame with one problem, at its code's default severity."""
     severity = WORDS[code].severity
     return pl.DataFrame(
         [(source, row, column, code.value, severity.value, value, detail)],
@@ -67,13 +67,13 @@ def at(
     value: pl.Expr | None = None,
     detail: pl.Expr | None = None,
 ) -> pl.DataFrame:
-    """One problem for each row of a frame that has `#source` and `#row`.
+    """Return one problem for each row of a frame that has `#source` and `#row`.
 
     Args:
         frame: the rows at fault, already filtered.
         code: the fault.
-        column: canonical column or placeholder name, None for the whole row.
-        value: text expression; the cell as it stands by default.
+        column: canonical column or placeholder name; None for the whole row.
+        value: text expression; by default the cell.
         detail: text expression that completes the message.
     """
     if value is None:
@@ -90,7 +90,7 @@ def at(
 
 
 def joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """All problems in one frame, in order of file and row; those of a whole file come first."""
+    """Put all problems into one frame, by file and row; those of a whole file come first."""
     found = [frame for frame in frames if frame.height]
     if not found:
         return empty()
@@ -102,21 +102,21 @@ def joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def with_severities(frame: pl.DataFrame, severities: Mapping[Code, Severity]) -> pl.DataFrame:
-    """The same problems with the user's severities over those of the table."""
+    """Replace default severities by the user's."""
     if not severities:
         return frame
     own = {code.value: severity.value for code, severity in severities.items()}
-    said = pl.col("code").replace_strict(own, default=None, return_dtype=_SEVERITY)
-    return frame.with_columns(pl.coalesce(said, "severity").alias("severity"))
+    chosen = pl.col("code").replace_strict(own, default=None, return_dtype=_SEVERITY)
+    return frame.with_columns(pl.coalesce(chosen, "severity").alias("severity"))
 
 
 def errors(frame: pl.DataFrame) -> pl.DataFrame:
-    """The problems that keep a row out."""
+    """Return the problems that are errors: they keep their row from being sent."""
     return frame.filter(pl.col("severity") == Severity.ERROR.value)
 
 
 def in_words(frame: pl.DataFrame, tables: Sequence[Table]) -> Iterator[Problem]:
-    """The problems one by one, with names, headers, messages and fixes."""
+    """Yield the problems one by one, with names, headers, messages and fixes."""
     headers = [
         {column: header for header, column in (*table.extra.items(), *table.mapping.items())}
         for table in tables
@@ -139,9 +139,9 @@ def in_words(frame: pl.DataFrame, tables: Sequence[Table]) -> Iterator[Problem]:
 
 
 def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
-    """The same problems with `source` (name), `header`, `message`, `fix` and `personal`, in bulk.
+    """Add `source` (name), `header`, `message`, `fix` and `personal` to a problem frame.
 
-    The words are those of `in_words`; order and number of the problems stay.
+    The same words as `in_words`, in bulk; order and number of the problems stay.
     """
     headers = [
         {column: header for header, column in (*table.extra.items(), *table.mapping.items())}
@@ -179,7 +179,7 @@ def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
             "personal": flag,
         },
     )
-    said = pl.when("detailed").then("detail").otherwise(pl.lit(""))
+    shown = pl.when("detailed").then("detail").otherwise(pl.lit(""))
     return (
         frame.join(
             words_of,
@@ -188,6 +188,6 @@ def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
             nulls_equal=True,
             maintain_order="left",
         )
-        .with_columns(pl.concat_str("before", said, "after").alias("message"))
+        .with_columns(pl.concat_str("before", shown, "after").alias("message"))
         .drop("before", "after", "detailed")
     )

@@ -1,7 +1,7 @@
-"""YAML 1.2 files read into plain JSON values, with the position of every key and value.
+"""Read YAML 1.2 files as plain JSON values, with the position of every key and value.
 
-Only what JSON can say comes out: text, numbers, booleans, null, lists, and mappings with text
-keys. `09:30`, `NO` and `2024-01-01` stay text, as YAML 1.2 has it.
+The values are those of JSON: text, numbers, booleans, null, lists, and mappings with text
+keys. `09:30`, `NO` and `2024-01-01` stay text, as YAML 1.2 requires.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 40
-MAX_VALUES: Final = 50_000  # aliases can repeat a part more often than any memory holds
+MAX_VALUES: Final = 50_000  # aliases can repeat a part until memory is full
 
 Step = str | int
 Path_ = tuple[Step, ...]
@@ -47,28 +47,28 @@ _PLAIN_WORDS: Final = (
     (r"character '\t'", "a tab cannot indent; use spaces"),
     (
         "mapping values are not allowed",
-        "a `:` cannot stand here: check the indentation, or put the text in quotes",
+        "a `:` is not allowed here: check the indentation, or put the text in quotes",
     ),
-    ("unexpected end of stream", "the quotation mark that opens here is never closed"),
-    ("expected a single document", "the file holds a second document; keep one"),
-    ("could not find expected ':'", "after the key that opens here a `:` is missing"),
-    ("expected <block end>", "the indentation does not fit the lines above"),
-    ("undefined alias", "the alias (`*`) names no anchor (`&`) above it"),
+    ("unexpected end of stream", "the quotation mark that opens here is not closed"),
+    ("expected a single document", "the file contains a second document (after `---`); keep one"),
+    ("could not find expected ':'", "a `:` is missing after the key that opens here"),
+    ("expected <block end>", "the indentation does not match the lines above"),
+    ("undefined alias", "the alias (`*`) has no anchor (`&`) above it"),
     ("that cannot start any token", "the text begins with a special character; put it in quotes"),
-    ("flow sequence", "the `[` that opens here is not closed where it should be"),
-    ("flow mapping", "the `{` that opens here is not closed where it should be"),
+    ("flow sequence", "the `[` that opens here is not closed, or a comma is missing"),
+    ("flow mapping", "the `{` that opens here is not closed, or a comma is missing"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing that is wrong in a document.
+    """One fault of a document.
 
     Attributes:
         path: keys and list positions from the top to the value at fault.
         message: what is wrong, without personal data or secrets.
-        at_key: it is the key that is wrong, not its value.
-        position: where it is, if not where the document has the path.
+        at_key: the key is wrong, not its value.
+        position: overrides the position of the path in the document.
     """
 
     path: Path_
@@ -79,14 +79,14 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """One YAML file as it stands.
+    """One YAML file, as read.
 
     Attributes:
         name: the file as the user knows it.
-        value: what the file says, in plain JSON values; None for an empty file.
+        value: the content as plain JSON values; None for an empty file.
         values: path -> (row, column) of the value, both from 1.
         keys: path -> (row, column) of the key.
-        mistakes: duplicate keys and other faults that leave the rest readable, in file order.
+        mistakes: duplicate keys and other faults that do not stop the reading, in file order.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Document:
         return f"{self.name}:{row}:{column}: {f'{key}: ' if key else ''}{mistake.message}"
 
     def refuse(self, mistakes: Sequence[Mistake], error: type[ImporterError]) -> None:
-        """Raise `error` with every mistake, one a line in file order, where there is any."""
+        """Raise `error` if there are mistakes: one line for each, in file order."""
         found = [*self.mistakes, *mistakes]
         if found:
             found.sort(key=self.position)
@@ -119,7 +119,7 @@ class Document:
 
 
 def spelled(path: Sequence[Step]) -> str:
-    """A path as people write it: `openHours[0].days`; list positions count from 0."""
+    """Return a path as people write it: `openHours[0].days`; list positions count from 0."""
     parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
     return "".join(parts).removeprefix(".")
 
@@ -130,7 +130,7 @@ def read_yaml(path: Path, error: type[ImporterError], name: str = "") -> Documen
     Args:
         path: the file.
         error: what to raise for a file that cannot be read at all.
-        name: what messages call the file; its path by default.
+        name: the file's name in messages; its path by default.
 
     Raises:
         error: the file is missing, too large, not UTF-8 or not YAML.
@@ -150,13 +150,13 @@ def read_yaml(path: Path, error: type[ImporterError], name: str = "") -> Documen
     except UnicodeDecodeError as exc:
         row = raw.count(b"\n", 0, exc.start) + 1
         column = exc.start - raw.rfind(b"\n", 0, exc.start)
-        said = "the file is not UTF-8 text; save it as UTF-8"
-        raise error(f"{name}:{row}:{column}: {said}.") from exc
+        fault = "the file is not UTF-8 text; save it as UTF-8"
+        raise error(f"{name}:{row}:{column}: {fault}.") from exc
     return parse(text, error, name)
 
 
 def parse(text: str, error: type[ImporterError], name: str) -> Document:
-    """Read one YAML text; raises `error` where it is no YAML."""
+    """Read one YAML text; raise `error` if it is not YAML."""
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
     try:
@@ -168,16 +168,16 @@ def parse(text: str, error: type[ImporterError], name: str) -> Document:
     except MarkedYAMLError as exc:
         _refuse_syntax(exc, error, name)
     except (YAMLError, RecursionError) as exc:
-        raise error(f"{name}: the file is not YAML that we can read.") from exc
+        raise error(f"{name}: the file cannot be read as YAML.") from exc
     reading = _Reading()
     value = reading.plain(node, ()) if node is not None else None
     return Document(name, value, reading.values, reading.keys, tuple(reading.mistakes))
 
 
 def _refuse_syntax(exc: MarkedYAMLError, error: type[ImporterError], name: str) -> NoReturn:
-    """Turn the parser's complaint into a position and plain words."""
-    said = f"{exc.context or ''} {exc.problem or ''}"
-    words = next((plain for sign, plain in _PLAIN_WORDS if sign in said), str(exc.problem))
+    """Raise the parser's message with a position, in plain words."""
+    original = f"{exc.context or ''} {exc.problem or ''}"
+    words = next((plain for sign, plain in _PLAIN_WORDS if sign in original), str(exc.problem))
     opened = "opens here" in words and exc.context_mark is not None
     mark = exc.context_mark if opened else exc.problem_mark or exc.context_mark
     where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
@@ -185,7 +185,7 @@ def _refuse_syntax(exc: MarkedYAMLError, error: type[ImporterError], name: str) 
 
 
 class _Reading:
-    """Turns composed nodes into plain values, and remembers where each stood."""
+    """Turns composed nodes into plain values, and records their positions."""
 
     def __init__(self) -> None:
         self.values: dict[Path_, Position] = {}
@@ -193,11 +193,11 @@ class _Reading:
         self.mistakes: list[Mistake] = []
 
     def plain(self, node: Node, path: Path_) -> Json:
-        """The plain value of a node that stands at `path`."""
+        """Return the plain value of the node at `path`."""
         self.values[path] = _position(node)
         if len(path) > MAX_DEPTH or len(self.values) > MAX_VALUES:
             if not self.mistakes or "nested" not in self.mistakes[-1].message:
-                self.mistakes.append(Mistake(path[:1], "nested too deep, or repeated too often"))
+                self.mistakes.append(Mistake(path[:1], "is nested too deeply, or too large"))
             return None
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
@@ -215,12 +215,12 @@ class _Reading:
                 continue
             inner = (*path, str(key.value))
             if key.value in plain:
-                said = f"the key stands in row {self.keys[inner][0]} already"
-                self.mistakes.append(Mistake(inner, said, position=_position(key)))
+                fault = f"the key is in row {self.keys[inner][0]} already"
+                self.mistakes.append(Mistake(inner, fault, position=_position(key)))
                 continue
             if key.value == "<<" and key.style is None:
-                said = "YAML 1.2 has no merge key; write the keys out"
-                self.mistakes.append(Mistake(inner, said, position=_position(key)))
+                fault = "YAML 1.2 has no merge key; write the keys out"
+                self.mistakes.append(Mistake(inner, fault, position=_position(key)))
                 continue
             self.keys[inner] = _position(key)
             plain[key.value] = self.plain(item, inner)
@@ -229,7 +229,7 @@ class _Reading:
     def _scalar(self, node: ScalarNode, path: Path_) -> Json:
         tag, text = str(node.tag), str(node.value)
         if not tag.startswith(_TAG) or tag.removeprefix(_TAG) in {"binary", "omap", "set"}:
-            self.mistakes.append(Mistake(path, "a tag (`!`) means nothing here; remove it"))
+            self.mistakes.append(Mistake(path, "tags (`!`) are not supported; remove it"))
             return text
         if tag == f"{_TAG}str":
             return text
@@ -240,7 +240,7 @@ class _Reading:
 
 
 def resolved(text: str) -> Json:
-    """A plain scalar by the core schema of YAML 1.2; text where it is nothing else."""
+    """Read a plain scalar by the core schema of YAML 1.2; anything unknown is text."""
     if _NULL.fullmatch(text):
         return None
     if found := _BOOLEAN.fullmatch(text):
@@ -282,8 +282,8 @@ _KINDS: Final[Mapping[str, str]] = {
     "multiple_of": "must be a multiple of {multiple_of}",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must hold at least {min_length}",
-    "too_long": "must hold at most {max_length}",
+    "too_short": "must have {min_length} or more items",
+    "too_long": "must have at most {max_length} items",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
 }
@@ -293,25 +293,25 @@ _QUOTED: Final = re.compile("'([^']+)'")
 
 
 def found_in(error: ValidationError, known: Iterable[str] = ()) -> list[Mistake]:
-    """The mistakes that a validation found, in its order.
+    """Return the mistakes that a validation found, in its order.
 
     Args:
-        error: what pydantic raised.
-        known: keys that an unknown top-level key may have meant.
+        error: as pydantic raised it.
+        known: the valid top-level keys, to suggest one for an unknown key.
     """
     keys = sorted(known)
     return [_mistake(details, keys) for details in error.errors(include_url=False)]
 
 
 def near(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """The known name that `name` most likely meant (at least `likeness` of 1), or empty."""
+    """Return the known name that is most like `name` (at least `likeness` of 1), or empty."""
     folded = {each.casefold().replace("-", "_"): each for each in known}
     close = get_close_matches(name.casefold().replace("-", "_"), folded, n=1, cutoff=likeness)
     return folded[close[0]] if close else ""
 
 
 def _mistake(details: ErrorDetails, keys: list[str]) -> Mistake:
-    """One mistake in words."""
+    """Put one mistake into words."""
     path = tuple(step for step in details["loc"] if step != "[key]")
     at_key = "[key]" in details["loc"]
     kind, context = details["type"], details.get("ctx", {})
@@ -325,7 +325,7 @@ def _mistake(details: ErrorDetails, keys: list[str]) -> Mistake:
         meant = near(str(path[-1]), _QUOTED.findall(context["expected"]))
         hint = f"; did you mean `{meant}`?" if meant else ""
         return Mistake(path, f"there is no such key{hint}", at_key=True)
-    words = _KINDS.get(kind, "is not a value that can stand here")
+    words = _KINDS.get(kind, "is not a valid value")
     shown = {
         name: f"{each:,g}" if isinstance(each, float) else each for name, each in context.items()
     }

@@ -1,8 +1,8 @@
-"""The Pandera schemas of checked rows: is this our table, and is each cell good?
+"""The Pandera schemas of checked rows: the table's structure, and the rules for each cell.
 
 The name and error of every check of CANDIDATE is a `Code`. Checks that need other columns read
 them from the frame: a frame-wide check would carry whole rows of personal data into its failures.
-Validate a DataFrame, with `lazy=True`; both schemas neither change nor drop anything.
+Validate a DataFrame, with `lazy=True`. Neither schema changes or drops anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pandera.api.polars.types import PolarsData
 
 EXCUSED: Final = "#excused"
-"""Frame column (bool): the row's phone or e-mail was refused already, so none is missing."""
+"""Frame column (bool): the phone or e-mail was rejected already; do not call it missing, too."""
 
 _E164: Final = r"^\+[1-9]\d{1,14}$"
 _ADDRESS: Final = r"^[^@\s]+@[^@\s]+$"
@@ -28,7 +28,7 @@ _BOOLEAN: Final = r"^(?:true|false)$"
 
 
 def _check(code: Code, good: pl.Expr) -> pa.Check:
-    """A check of one column that may read others; null counts as good."""
+    """Return a check of one column that may read others; null passes."""
 
     def look(data: PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(good)
@@ -37,12 +37,12 @@ def _check(code: Code, good: pl.Expr) -> pa.Check:
 
 
 def _text(*checks: pa.Check) -> pa.Column:
-    """A column of text that may be empty."""
+    """Return a text column that may be empty."""
     return pa.Column(pl.String, checks=list(checks), nullable=True)
 
 
 def _once(data: PolarsData) -> bool:
-    """Whether no row of a file is there twice."""
+    """Whether no row of a file appears twice."""
     place = pl.col(SOURCE).cast(pl.UInt64) * 2**32 + pl.col(ROW)
     places = data.lazyframe.select(place.alias("place")).collect().to_series()
     in_order = (places.slice(1) > places.head(-1)).all() if places.len() else True
@@ -57,9 +57,9 @@ STRUCTURE: Final = pa.DataFrameSchema(
     },
     name="structure",
 )
-"""Every row says where it stands, once, and every canonical column is there as text.
+"""Every row has its own file and row number, and every canonical column is there, as text.
 
-What fails here is a fault of the program, not of the data.
+A failure here is a bug of the program, not a fault of the data.
 """
 
 CANDIDATE: Final = pa.DataFrameSchema(
@@ -94,8 +94,8 @@ CANDIDATE: Final = pa.DataFrameSchema(
     },
     name="candidate",
 )
-"""A candidate can be named and reached, has a campaign, and every cell is in its normal form.
+"""A candidate has a name, a contact and a campaign, and every cell is in its normal form.
 
-`skip-check-not-allowed` fails wherever the check is to be skipped: whether that is allowed is a
-setting, and for the caller to know.
+`skip-check-not-allowed` fails for every row that asks to skip the check. The caller drops that
+problem if a setting allows it.
 """

@@ -1,4 +1,4 @@
-"""Codes of input faults: a closed list, and one table with their words."""
+"""Codes of problems: the closed list, and the words of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """How serious a problem is: an error keeps its row out, the others do not."""
+    """How serious a problem is: only an error keeps its row from being sent."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -103,12 +103,14 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             _E, "The file has {detail}.", "Add a header row and at least one candidate."
         ),
         Code.FILE_TOO_LARGE: Words(
-            _E, "The file is over a limit: {detail}.", "Split the file, or raise that limit."
+            _E,
+            "The file exceeds a limit: {detail}.",
+            "Split the file, or raise that limit in importer.yaml.",
         ),
         Code.ENCODING_GUESSED: Words(
             _W,
             "The text encoding is a guess: {detail}.",
-            "Check the sample. If it is wrong, give --encoding, or save the file as UTF-8.",
+            "Check the example. If it looks wrong, set --encoding, or save the file as UTF-8.",
         ),
         Code.HEADER_NOT_FOUND: Words(
             _E,
@@ -117,20 +119,20 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.HEADER_MOVED: Words(
             _I,
-            "The header was taken from row {detail}.",
-            "Nothing to do if that is the header row.",
+            "Row {detail} was taken as the header row.",
+            "Nothing to do if that is right.",
         ),
         Code.ROWS_HIDDEN: Words(
-            _W, "Hidden parts were left out: {detail}.", "Unhide them if they should be imported."
+            _W, "Hidden cells were left out: {detail}.", "Unhide them if they should be imported."
         ),
         Code.SHEETS_NOT_READ: Words(
             _W,
             "More than one sheet holds candidates: {detail}.",
-            "Name the sheet with --sheet, or put each list into a file of its own.",
+            "Choose one with --sheet, or save each list as a file of its own.",
         ),
         Code.TOTALS_SKIPPED: Words(
             _I,
-            "The row is below the candidates and was left out: {detail}.",
+            "This row below the candidates is a total or note, and was left out: {detail}.",
             "Nothing to do. If it is a candidate, fill in a phone number or an e-mail address.",
         ),
         Code.COLUMN_MISSING: Words(
@@ -146,23 +148,24 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.COLUMN_UNKNOWN: Words(
             _W,
             "The header is unknown, but looks like {detail}.",
-            "Rename it, or map it under `columns:` in importer.yaml.",
+            "If that is meant, rename the header, or name its column under `columns:` in "
+            "importer.yaml.",
         ),
         Code.COLUMNS_RANKED: Words(
             _I,
-            "Several headers mean the same column; their order is {detail}.",
-            "Nothing to do if that is right; else name the one that counts under `columns:` in "
+            "Several headers mean the same column: {detail}.",
+            "Nothing to do if that is right. If not, name the right header under `columns:` in "
             "importer.yaml.",
         ),
         Code.NOT_A_CANDIDATE: Words(
             _I,
-            "The row is no candidate and was left out: {detail}.",
-            "Nothing to do. If it is one, fill in a phone or an e-mail.",
+            "The row is not a candidate, and was left out: {detail}.",
+            "Nothing to do. If it is one, fill in a phone number or an e-mail address.",
         ),
         Code.ROW_RAGGED: Words(
             _E,
-            "The row has {detail}.",
-            "Put quotes around values that contain the delimiter, and fill missing cells.",
+            "The row does not match the header row: it has {detail}.",
+            "Put quotation marks around values that contain the delimiter, and add missing cells.",
         ),
         Code.QUOTE_UNCLOSED: Words(
             _E,
@@ -170,10 +173,12 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             "Close or remove the quotation mark.",
         ),
         Code.VALUE_TOO_LONG: Words(
-            _E, "The value has {detail}.", "Shorten it, or raise max_cell_chars in importer.yaml."
+            _E,
+            "The value is too long: it has {detail}.",
+            "Shorten it, or raise max_cell_chars in importer.yaml.",
         ),
         Code.VALUE_CHANGED: Words(
-            _I, "The value was cleaned: {detail}.", "Nothing to do if the result is right."
+            _I, "The value was tidied: {detail}.", "Nothing to do if the result is right."
         ),
         Code.CELL_ERROR: Words(
             _E,
@@ -210,7 +215,8 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.PHONE_COUNTRY_NEEDED: Words(
             _E,
             "The country of the phone number is unknown.",
-            "Write it with + and country code, fill in the country, or set default_country.",
+            "Begin the number with + and the country code, fill in the country, or set "
+            "default_country in importer.yaml.",
         ),
         Code.PHONE_SCIENTIFIC: Words(
             _E,
@@ -249,7 +255,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.EMAIL_SHARED: Words(
             _W,
             "The same e-mail address is in {detail}, with another phone number and campaign.",
-            "Check whether they are one person.",
+            "Check whether both rows are the same person.",
         ),
         Code.EMAIL_TYPO: Words(
             _W,
@@ -258,36 +264,37 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.EMAIL_OF_ANOTHER: Words(
             _E,
-            "The same e-mail is in {detail}, in the same campaign, with another phone or none.",
-            "If it is one person, keep one of the two. If they share the address, set "
-            "allow_shared_contact.",
+            "The same e-mail address is in {detail}, in the same campaign, with another phone "
+            "number or none.",
+            "If it is one person, keep one of the two rows. If two people share the address, set "
+            "allow_shared_contact in importer.yaml.",
         ),
         Code.CANDIDATE_ID_OF_ANOTHER: Words(
             _E,
             "The same candidate id is in {detail}, for another person.",
-            "If it is one person, keep one of the two; else correct the id. To send both, set "
-            "allow_shared_contact.",
+            "If it is one person, keep one of the two rows. If not, correct the id. To send both, "
+            "set allow_shared_contact in importer.yaml.",
         ),
         Code.PHONE_OF_ANOTHER_NAME: Words(
             _E,
-            "The same phone is in {detail} under another name: the API knows people by their "
-            "phone, so only one of them can be contacted in a campaign.",
-            "Correct the phone, or remove the row.",
+            "The same phone number is in {detail} under another name. The API tells people apart "
+            "by phone, so only one of them can be contacted in a campaign.",
+            "Correct the number, or remove the row.",
         ),
         Code.BRACES_IN_VALUE: Words(
             _E,
-            "The value has double braces, which the API would fill in when it writes the message.",
+            "The value has double braces, which the API would replace in its message.",
             "Remove the braces.",
         ),
         Code.CAMPAIGN_MISSING: Words(
             _E,
             "The row names no campaign.",
-            "Fill in the campaign, or set campaign in importer.yaml.",
+            "Fill in the campaign, or set `campaign` in importer.yaml.",
         ),
         Code.CAMPAIGN_SPELLING: Words(
             _E,
-            "The campaign differs only in case or blanks from `{detail}`.",
-            "Write the campaign as the API does, in the file and in the settings.",
+            "The campaign is also spelled `{detail}`; only case or spaces differ.",
+            "Spell it in one way, as the API does, in the file and in importer.yaml.",
         ),
         Code.BOOLEAN_INVALID: Words(
             _E, "This is neither yes nor no.", "Enter yes or no, or leave the cell empty."
@@ -295,22 +302,22 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.SKIP_CHECK_NOT_ALLOWED: Words(
             _E,
             "The row asks to skip the duplicate check, which can close a running conversation.",
-            "Clear the cell, or allow it with skip_duplication_check: true in importer.yaml.",
+            "Empty the cell, or allow it with `skip_duplication_check: true` in importer.yaml.",
         ),
         Code.TEMPLATE_MISSING: Words(
             _E,
-            "The row names no {detail}, and the settings name none.",
-            "Fill in the column, or set it in importer.yaml.",
+            "Neither the row nor the settings name a {detail}.",
+            "Fill in the column, or set a default in importer.yaml.",
         ),
         Code.TEMPLATE_UNKNOWN: Words(
             _E,
             "There is no template with this name: {detail}.",
-            "Correct the name, or add the file.",
+            "Correct the name, or add a template with this name.",
         ),
         Code.TEMPLATE_INVALID: Words(
             _E,
-            "Filled in with this row's values, the template is invalid: {detail}.",
-            "Correct the values, or the template.",
+            "With this row's values, the template is invalid: {detail}.",
+            "Correct the values or the template.",
         ),
         Code.TEMPLATE_KEY_UNKNOWN: Words(
             _W, "The template has an unknown key: {detail}.", "Check its spelling."
@@ -318,11 +325,11 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.TEMPLATE_UNUSUAL: Words(
             _W,
             "The template may not be what the API expects: {detail}.",
-            "Check it; it is sent as it is.",
+            "Check the template; it is sent unchanged.",
         ),
         Code.PLACEHOLDER_MISSING: Words(
             _E,
-            "The template needs {detail}, and the row has no value for it.",
+            "The row has no value for {detail}, which the template needs.",
             "Fill in the value, or remove the placeholder from the template.",
         ),
         Code.DUPLICATE_IN_FILE: Words(
@@ -333,7 +340,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.ALREADY_IMPORTED: Words(
             _I,
             "This person was already imported into this campaign: {detail}.",
-            "Nothing to do. To write to them again, set round in importer.yaml.",
+            "Nothing to do. To contact this person again, set `round` in importer.yaml.",
         ),
         Code.POSSIBLY_SENT: Words(
             _W,
@@ -342,14 +349,14 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.REJECTED_BEFORE: Words(
             _E,
-            "The API rejected this row before, and it has not changed: {detail}.",
-            "Correct what the API rejected. If the service was the cause, send it again with "
+            "The API rejected this row before, and the row has not changed: {detail}.",
+            "Correct what the API rejected. If the API was at fault, run again with "
             "--retry-rejected.",
         ),
         Code.CONTACTED_RECENTLY: Words(
             _E,
             "This person was contacted recently: {detail}.",
-            "Wait, or allow it with --allow-recent.",
+            "Wait, or run again with --allow-recent.",
         ),
         Code.OPTED_OUT: Words(
             _E, "This person has opted out: {detail}.", "Do not contact them; remove the row."

@@ -1,4 +1,4 @@
-"""The canonical columns: what a candidate spreadsheet may say, and what people call it."""
+"""The canonical columns of a candidate spreadsheet, and the headers that people use for them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CANDIDATE_HASH: Final = "#candidate"
 """Plan column with the keyed hash of the row's candidate id, or null."""
 
 BODY_HASH: Final = "#body"
-"""Plan column with the keyed hash of what the body is made of."""
+"""Plan column with the keyed hash of the values in the request body."""
 
 EXTERNAL_ID: Final = "#external_id"
 """Plan column with the externalId of the row's conversation."""
@@ -48,12 +48,12 @@ class Column:
     """One canonical column of a candidate spreadsheet.
 
     Attributes:
-        name: what the column is called everywhere in the program and in templates.
-        api_key: the key of the request body that it fills, or None where it steers the import.
+        name: of the column, in the program and in templates.
+        api_key: the key of the request body that it fills, or None if it controls the import.
         about: one sentence for the person who fills in the spreadsheet.
-        example: a value that may stand in the column.
+        example: a possible value.
         aliases: other headers that people use, compared without case, spaces, `_`, `-` and dots.
-        own: the value is the candidate's own: it never forms a group.
+        own: the value belongs to the candidate, so that it never forms a group.
         personal: the value is personal data: masked in terminals and logs.
     """
 
@@ -125,7 +125,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="full_name",
         api_key=None,
-        about="Both names in one cell; split if first_name is empty, with a warning if unsure.",
+        about="Both names in one cell; split if first_name is empty, with a warning if unclear.",
         example="Lovelace, Ada",
         aliases=("name", "candidate", "candidate name", "applicant", "applicant name"),
         own=True,
@@ -134,7 +134,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="country",
         api_key="countryCode",
-        about="The country of the phone, as a name, code or calling code; else default_country.",
+        about="The country of the phone: a name, code or calling code; default_country if empty.",
         example="GB",
         aliases=("country code", "country name", "phone country", "iso country"),
         own=True,
@@ -142,7 +142,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="campaign",
         api_key="campaignId",
-        about="The id of the campaign; this, external_campaign or the setting is required.",
+        about="The campaign's id; required here, in external_campaign or in the settings.",
         example="camp-42",
         aliases=("campaign id", "campaign code"),
     ),
@@ -156,7 +156,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="candidate_id",
         api_key="externalId",
-        about="The candidate's id in your own system; sent along, so that answers can be matched.",
+        about="The candidate's id in your own system; it becomes part of the externalId.",
         example="A-1001",
         aliases=("external id", "applicant id", "candidate number", "candidate no", "ats id"),
         own=True,
@@ -164,14 +164,14 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="meeting_template",
         api_key=None,
-        about="Which templates/meetings/*.yaml to use; else the setting meeting.",
+        about="Name of a file in templates/meetings; the setting `meeting` if empty.",
         example="onsite-45",
         aliases=("meeting", "interview type", "meeting type", "interview template"),
     ),
     Column(
         name="participant_template",
         api_key=None,
-        about="Which templates/participants/*.yaml to use; else the setting participants.",
+        about="Name of a file in templates/participants; the setting `participants` if empty.",
         example="hiring-manager",
         aliases=("participants", "participant", "interviewers", "panel"),
     ),
@@ -191,7 +191,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         name="skip_duplication_check",
         api_key="skipDuplicationCheck",
-        about="Destructive, and refused unless the setting of the same name allows it (yes or no).",
+        about="Can close a running conversation; a setting must allow it (yes or no).",
         example="no",
         aliases=("skip duplicate check",),
         own=True,
@@ -211,15 +211,15 @@ RETURNED_COLUMNS: Final = (
     "reason",
     "attempted_at",
 )
-"""Headers that our own output files add; in a file that is given back they are ignored."""
+"""Headers that our own output files add; they are ignored if such a file is imported."""
 
 
 def returned(headers: Collection[str]) -> frozenset[str]:
-    """Those of a file's headers that an output file of ours added, compared as they stand.
+    """Return the headers of a file that one of our output files added, compared exactly.
 
-    The first three of `RETURNED_COLUMNS` are ours wherever they stand, the others only in a file
-    that has `import_status`: a recruiter may have a `reason` of their own. Where they have, ours
-    is called `import_reason`, and theirs stays theirs.
+    The first three of `RETURNED_COLUMNS` are always ours. The others are ours only in a file with
+    `import_status`, because a recruiter may have a `reason` too. In that case ours is called
+    `import_reason`.
     """
     ours = set(RETURNED_COLUMNS[:3])
     if "import_status" in headers:
@@ -228,7 +228,7 @@ def returned(headers: Collection[str]) -> frozenset[str]:
 
 
 def unused(name: str, headers: Collection[str]) -> str:
-    """What a results file calls its column beside a user's of the same name: `import_reason`."""
+    """Return the name of our column if the user has one of the same name: `import_reason`."""
     return f"import_{name}" if f"import_{name}" in headers else name
 
 
@@ -426,10 +426,10 @@ CANDIDATE_WORDS: Final = _words(
     " kandidatin bewerber bewerbers bewerberin candidat candidato candidata kandidaat sollicitant"
     " kandydat kandydata teilnehmer teilnehmers"
 )
-"""Words that say whose a column is: the candidate's."""
+"""Words that say that a column is about the candidate."""
 
 GUEST_WORDS: Final = _words("attendee invitee recipient your ihr ihre votre tuo seu jouw uw twoj")
-"""Those of them that set the candidate apart from whoever booked, sent or registered."""
+"""Words for the candidate as opposed to the person who booked or sent a form."""
 
 FILLER_WORDS: Final = _words(
     "what is are s the a please enter write give provide full value values details detail info"
@@ -442,13 +442,13 @@ FILLER_WORDS: Final = _words(
     " wat is het een van vul in met landnummer"
     " jaki jakie jest podaj z o os do da dos seu indique com"
 )
-"""Words that change nothing of what a header asks for."""
+"""Words that do not change the meaning of a header."""
 
 MOBILE_WORDS: Final = _words(
     "mobile mob mobil mobiltelefon mobilnummer cell cellphone cellular handy handynummer portable"
     " gsm movil celular cellulare cell mobiel komorka komorkowy telemovel whatsapp sms text"
 )
-"""Words of a phone that can take a text message."""
+"""Words for a phone that can receive text messages."""
 
 PHONE_WORDS: Final = MOBILE_WORDS | _words(
     "phone phones telephone telephones tel telefon telefonnummer telefono telefone telefoon"
@@ -459,7 +459,7 @@ PHONE_WORDS: Final = MOBILE_WORDS | _words(
 EMAIL_WORDS: Final = _words(
     "email emails mail mails courriel correo mailadresse emailadresse electronico elettronica posta"
 )
-"""Words that name an e-mail; `e` and `mail` apart are one."""
+"""Words for an e-mail; `e` and `mail` may be two words."""
 
 FIRST_USE: Final = _words("primary main default preferred 1 1st haupt principal principale")
 HOME_USE: Final = _words(
@@ -474,10 +474,10 @@ LAST_USE: Final = _words(
     "other alternative alternate alt secondary second additional backup 2 2nd 3 3rd 4 5 andere"
     " weitere zweite autre secondaire otro secundario altro ander inny outro"
 )
-"""Words that say what a phone or an e-mail is used for: the order in which they are tried."""
+"""Words for the use of a phone or an e-mail; they decide which is tried first."""
 
 ID_OWNERS: Final = _words("system record contact person profile prospect")
-"""Whose `ID` is the candidate's, beside `CANDIDATE_WORDS`."""
+"""Words beside `CANDIDATE_WORDS` whose `ID` is the candidate's."""
 
 COMPANIONS: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
     {
@@ -488,12 +488,12 @@ COMPANIONS: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
         "id": ("candidate_id", frozenset({"firstname", "lastname", "candidatename", "fullname"})),
     }
 )
-"""Folded headers that mean a column only beside one of some others, as systems write them."""
+"""Folded header -> its column, and the headers of which one must be there for that meaning."""
 
 FORM_HEADERS: Final = frozenset(
     {"starttime", "completiontime", "startdate", "timestamp", "createdtime", "formid"}
 )
-"""Folded headers of forms, whose `ID` counts answers and not people."""
+"""Folded headers of forms, in which `ID` numbers the answers, not the people."""
 
 
 _TAGGED: Final = (
@@ -520,14 +520,14 @@ _DOTLESS_NAME: Final = "@gmail.com"
 
 
 def mailbox(address: str) -> str:
-    """The mailbox of an address; equal for two addresses that reach the same one.
+    """Return the mailbox of an address; equal for two addresses that reach the same mailbox.
 
     Args:
         address: in any case; its domain may be in Unicode or in `xn--` form.
     """
     local, _, domain = address.strip().lower().rpartition("@")
     if "xn--" in domain:
-        with suppress(UnicodeError):  # what is no such name is compared as it is
+        with suppress(UnicodeError):  # an invalid name is compared unchanged
             domain = domain.encode().decode("idna")
     text = re.sub(_TAG, r"\1@\2", f"{local}@{domain}" if local else domain)
     if re.search(_DOTLESS, text):
@@ -536,7 +536,7 @@ def mailbox(address: str) -> str:
 
 
 def mailboxes(address: pl.Expr) -> pl.Expr:
-    """`mailbox` in bulk, for clean addresses: their domains are in Unicode. Null stays null."""
+    """Return `mailbox` of many clean addresses, whose domains are in Unicode; null stays null."""
     text = address.str.to_lowercase().str.replace(_TAG, "${1}@${2}")
     local = text.str.replace(_DOTLESS, "").str.replace_all(".", "", literal=True)
     dotless = pl.concat_str(local, pl.lit(_DOTLESS_NAME))

@@ -1,4 +1,4 @@
-"""Mappings in the API's own key names, and the keys in them that no rule knows."""
+"""The rules for templates, which use the API's own key names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Steps = tuple[int | str, ...]
 
 
 class Part(BaseModel):
-    """A mapping in the API's own key names; a key that we do not know is let through.
+    """A mapping with the API's key names; unknown keys are allowed.
 
     Attributes:
         nested: the keys whose value is a part, or a list of parts.
@@ -47,12 +47,12 @@ class Part(BaseModel):
 
     @classmethod
     def keys(cls) -> frozenset[str]:
-        """Every key that we know, under each name that it may have."""
+        """Return every known key, under each of its names."""
         return frozenset(key for names in cls.spellings() for key in names)
 
     @classmethod
     def spellings(cls) -> Iterator[Sequence[str]]:
-        """The names of each key, the usual one first."""
+        """Yield the names of each key, the usual one first."""
         for field in cls.model_fields.values():
             alias = field.validation_alias
             if isinstance(alias, AliasChoices):
@@ -64,7 +64,7 @@ class Part(BaseModel):
 def strangers(
     value: Mapping[str, Any], part: type[Part], path: Steps = ()
 ) -> Iterator[tuple[Steps, frozenset[str]]]:
-    """The keys that no rule knows: path of each, and the keys that it may have meant."""
+    """Yield the path of each unknown key, with the keys that are known there."""
     known = part.keys()
     for key in value:
         if key not in known:
@@ -75,14 +75,14 @@ def strangers(
 
 
 def repeated(value: Mapping[str, Any], part: type[Part]) -> Iterator[tuple[str, str]]:
-    """Keys that say what another one has said already, with that other one."""
+    """Yield keys that are another name of a key that is there too, with that key."""
     for names in part.spellings():
         used = [name for name in names if name in value]
         yield from ((name, used[0]) for name in used[1:])
 
 
 def _parts(value: object) -> Iterable[tuple[Steps, dict[str, Any]]]:
-    """The mappings among the items of a list, with their places; or a mapping itself."""
+    """Return the mappings in a list, with their positions; or the mapping itself."""
     items = [((n,), each) for n, each in enumerate(value)] if isinstance(value, list) else []
     return [(at, each) for at, each in (*items, ((), value)) if isinstance(each, dict)]
 
@@ -94,7 +94,7 @@ _ROUND_ROBIN: Final = re.compile(r"round.?robin", re.IGNORECASE)
 
 
 def has_placeholder(text: str) -> bool:
-    """Whether part of a text is not known yet: `{ours}` or the API's `{{own}}`."""
+    """Whether a text has a placeholder, `{ours}` or the API's `{{own}}`."""
     return _BRACES.search(text) is not None
 
 
@@ -132,7 +132,7 @@ Email = Annotated[Text, AfterValidator(_email)]
 
 
 class OpenHours(Part):
-    """When meetings can be: one item of openHours. Only its time zone has a rule that is sure."""
+    """When meetings can take place: one item of openHours. Only the time zone's rule is certain."""
 
     days: Any = None
     start: Any = None
@@ -143,8 +143,8 @@ class OpenHours(Part):
 class Meeting(Part):
     """A meeting template: the API's meetingConfiguration.
 
-    The public pages name the rules of duration, buffer, reminder, notice and days ahead, but not
-    the keys; each is known here under the names that it may have.
+    The API's public pages state the rules for duration, buffer, reminder, notice and days ahead,
+    but not the names of these keys. Each is accepted here under its likely names.
     """
 
     nested: ClassVar[Mapping[str, type[Part]]] = {"openHours": OpenHours}
@@ -201,18 +201,18 @@ class Meeting(Part):
     @classmethod
     def _video_or_location(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("video_conferencing") is True:
-            raise ValueError("cannot stand beside videoConferencing: true")
+            raise ValueError("cannot be combined with videoConferencing: true")
         return value
 
 
 class Availability(Part):
-    """When a participant can, given by hand; what an item says is not public."""
+    """When a participant has time, given by hand; the keys of an item are not public."""
 
     time_slots: list[dict[str, Any]] | None = None
 
 
 class Participant(Part):
-    """Whom the candidate meets: one item of meetingParticipants."""
+    """A person whom the candidate meets: one item of meetingParticipants."""
 
     nested: ClassVar[Mapping[str, type[Part]]] = {"availability": Availability}
 
@@ -244,7 +244,7 @@ _NO_WAY: Final = (
 )
 
 Broken = tuple[Steps, str]
-"""A rule that is broken: the path in the template, and what must be."""
+"""A broken rule: the path in the template, and what the rule demands."""
 
 _STATED: Final = frozenset(
     {
@@ -263,8 +263,8 @@ _STATED_OF_PARTICIPANTS: Final = frozenset(
 def is_stated(path: Steps) -> bool:
     """Whether the API's public reference states the rule at a path.
 
-    Only such a rule may keep a template from being sent. The names and shapes of all other keys
-    are inferred, so that what looks wrong there is worth a warning and no more.
+    Only a stated rule can make a template an error. All other keys are inferred, so a broken rule
+    there is only a warning.
     """
     if not path or (path == (path[0],) and isinstance(path[0], int)):
         return True  # a list of mappings, or a mapping
@@ -274,7 +274,7 @@ def is_stated(path: Steps) -> bool:
 
 
 def participants_broken(participants: Sequence[Mapping[str, Any]]) -> list[Broken]:
-    """The rules of a list of participants that hold whatever the meeting."""
+    """Return the broken rules of a list of participants that do not depend on the meeting."""
     broken: list[Broken] = [
         ((place,), _NO_WAY) for place, each in enumerate(participants) if not _can_say_when(each)
     ]
@@ -287,7 +287,7 @@ def participants_broken(participants: Sequence[Mapping[str, Any]]) -> list[Broke
 
 
 def _can_say_when(participant: Mapping[str, Any]) -> bool:
-    """Whether there is one of the three ways to learn when the participant has time."""
+    """Whether the participant has one of the three ways to give availability."""
     availability = participant.get("availability")
     slots = availability.get("timeSlots") if isinstance(availability, Mapping) else None
     ways = (participant.get("isCalendarConnected"), participant.get("autoCollectAvailability"))
@@ -299,9 +299,9 @@ def _method_of(meeting: Mapping[str, Any]) -> str:
 
 
 def pair_broken(meeting: Mapping[str, Any], participants: Sequence[Mapping[str, Any]]) -> str:
-    """Which rule on organizers a meeting and its participants break together; empty for none.
+    """Return the broken rule on organizers of a meeting and its participants, or an empty text.
 
-    An availabilityMethod that we do not know sets no rule: the API may know more than we do.
+    An unknown availabilityMethod has no rule, because the API may have methods that we do not know.
     """
     method = _method_of(meeting)
     organizers = sum(bool(each.get("isOrganizer")) for each in participants)

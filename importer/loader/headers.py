@@ -328,12 +328,12 @@ def _name_rank(header: str, column: str) -> tuple[bool, bool, int]:
 
 
 def _order(column: str, best: str, fallbacks: Sequence[str], left: Sequence[str]) -> pl.DataFrame:
-    """What a report says of several headers of one column."""
-    detail = f"{column}: “{best}”"
+    """Report which of several headers a column is read from."""
+    detail = f"{column} is read from “{best}”"
     if fallbacks:
-        detail += ", where it is empty " + ", then ".join(f"“{name}”" for name in fallbacks)
+        detail += "; if that is empty, from " + ", then ".join(f"“{name}”" for name in fallbacks)
     if left:
-        detail += ", not " + ", ".join(f"“{name}”" for name in left)
+        detail += "; not from " + ", ".join(f"“{name}”" for name in left)
     return problems.one(Code.COLUMNS_RANKED, column=column, detail=detail)
 
 

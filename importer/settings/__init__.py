@@ -1,7 +1,7 @@
-"""What the user chose: flags over environment over importer.yaml over defaults.
+"""The user's settings: flags, then environment, then importer.yaml, then defaults.
 
-`load_settings` reads them; `Settings` says what there is. Secrets come from the environment or a
-secrets directory alone, and are read when they are asked for.
+`Settings` lists them, and `load_settings` reads them. Secrets come only from the environment or a
+secrets directory, and are read when they are needed.
 """
 
 from importer.settings.secrets import Credentials

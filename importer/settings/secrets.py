@@ -1,4 +1,4 @@
-"""What the environment says: settings as `IMPORTER_*`, secrets also as files of a directory."""
+"""Secrets from the environment or a directory of files, and the names of `IMPORTER_*` variables."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SECRETS_DIR: Final = "IMPORTER_SECRETS_DIR"
 _ELSEWHERE: Final = frozenset(
     f"{PREFIX}{name}" for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD")
 )
-"""Variables that are secrets and no settings."""
+"""Variables that hold secrets, not settings."""
 _FOR_HEADERS: Final = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are to the API.
+    """What identifies us to the API.
 
     Attributes:
         api_key: sent as `x-api-key`.
@@ -40,7 +40,7 @@ class Credentials:
 
 
 class Secrets(BaseSettings):
-    """What nobody may read: from the environment, else from a file of the secrets directory."""
+    """Every secret: from the environment, else from a file of the secrets directory."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
@@ -55,15 +55,15 @@ class Secrets(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _bare(cls, value: object) -> object:
-        """Without the blanks and line breaks around it; a blank one is none."""
+        """Strip blanks and line breaks; a blank secret counts as missing."""
         return (value.strip() or None) if isinstance(value, str) else value
 
     @classmethod
     def read(cls) -> Self:
-        """The secrets as they stand now.
+        """Read the secrets.
 
         Raises:
-            SettingsError: the secrets directory is none, or cannot be read.
+            SettingsError: the secrets directory is missing or cannot be read.
         """
         folder = os.environ.get(SECRETS_DIR) or None
         if folder is not None and not Path(folder).is_dir():
@@ -79,7 +79,7 @@ def credentials() -> Credentials:
     """The API key and the organization, from the environment or the secrets directory.
 
     Raises:
-        CredentialsError: one of them is missing, or holds what no header can carry.
+        CredentialsError: one of them is missing, or cannot be sent in a header.
         SettingsError: the secrets directory cannot be read.
     """
     found = Secrets.read()
@@ -95,8 +95,8 @@ def credentials() -> Credentials:
     for name, secret in (("POPP_API_KEY", key), ("POPP_ORGANIZATION_ID", organization)):
         if not _FOR_HEADERS.fullmatch(secret.get_secret_value()):
             raise CredentialsError(
-                f"{name} holds a space, a line break or a letter that no key has.",
-                "Copy it again, without anything around it.",
+                f"{name} contains a space, a line break or another character that cannot be sent.",
+                "Copy it again, without spaces or quotation marks around it.",
             )
     return Credentials(api_key=key, organization_id=organization.get_secret_value())
 

@@ -54,7 +54,7 @@ _PERCENT: Final = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,4})?)\s*%")
 
 
 def _share(value: object) -> object:
-    """`50%` as 0.5; anything else as it is."""
+    """Return `50%` as 0.5, and anything else unchanged."""
     found = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     return value if found is None else float(found[1]) / 100
 
@@ -67,7 +67,7 @@ def _time(value: str) -> str:
 
 
 def _hours(value: str) -> str:
-    """From one time of day to another, over midnight where the second is the earlier one."""
+    """Hours of the day; they go past midnight if the second time is the earlier one."""
     start, _, end = value.replace(" ", "").partition("-")
     if not (re.fullmatch(_CLOCK, start) and re.fullmatch(_CLOCK, end)) or start == end:
         raise ValueError('must be hours such as "08:00-20:00"')
@@ -91,14 +91,14 @@ def _server(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    """An e-mail address, roughly: the mail server has the last word."""
+    """An e-mail address, roughly; the mail server decides."""
     if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", value):
         raise ValueError("must be an e-mail address such as importer@example.com")
     return value
 
 
 def _round(value: str) -> str:
-    """The name of a round: none at all, or one that can be seen."""
+    """The name of a round; may be empty, but not blank."""
     if value and not value.strip():
         raise ValueError("must not be blank; name the round, or leave it out")
     return value
@@ -113,7 +113,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class NightlySettings(BaseModel):
-    """When files are taken and sent at night, which are held, and who hears of it."""
+    """Settings of nightly imports: when files are taken, which are held, who is notified."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
@@ -121,74 +121,74 @@ class NightlySettings(BaseModel):
 
     # when a file is taken, and when its rows are sent
     quiet_s: Wait = 60.0
-    """Seconds for which a file must not have changed before it is taken."""
+    """Take a file only if it has not changed for this many seconds."""
     patience_s: Wait = 900.0
-    """Longest wait for files that are still being written, seconds; the next night takes them."""
+    """Wait at most this many seconds for uploads in progress; the next night takes the rest."""
     done_marker: bool = False
-    """Take a file only once another one, called FILE.done, lies beside it."""
+    """Take a file only if there is a file FILE.done beside it."""
     desk: Path = Path("desk")
-    """Folder of this machine in which a night works on the files of a remote inbox."""
+    """Local staging folder for the files of a remote inbox."""
     remote_timeout_s: Seconds = 30.0
-    """Seconds to wait for a remote inbox in every step of the network."""
+    """Seconds to wait for each answer of a remote inbox."""
     remote_file_s: Wait = 1800.0
-    """Longest time in which a file must have come from a remote inbox, seconds."""
+    """Seconds within which a file must be downloaded from a remote inbox."""
     timezone: Zone = "UTC"
-    """Time zone of send_between, of deadline, and of the dates that folders are called by."""
+    """Time zone of send_between, deadline and the dated folders, such as Europe/London."""
     send_between: Hours | None = None
-    """Hours in which people are written to, such as 08:00-20:00; any by default."""
+    """Contact people only in these hours, such as 08:00-20:00; at any hour by default."""
     deadline: TimeOfDay | None = None
-    """Time of day when the night ends, such as 06:00; 12 hours after its start by default."""
+    """Time of day at which the night ends, such as 06:00; by default 12 hours after its start."""
     refresh_before: bool = True
     """Read the statuses of conversations before a night sends, so that recent opt-outs count."""
     refresh_before_s: Wait = 120.0
-    """Longest time for that, seconds; sending goes on with what is known by then."""
+    """Spend at most this many seconds on refresh_before, then send with what is known."""
     outage_wait_s: Wait = 600.0
-    """Seconds after which the night tries again, when the API takes nothing."""
+    """Seconds to wait during an outage of the API before the night tries again."""
     grace_s: Wait = 30.0
-    """Seconds in which requests under way may finish once the process is told to end."""
+    """Seconds that requests under way get to finish after SIGTERM or Ctrl-C."""
 
     folders: dict[str, dict[str, Any]] = {}
-    """Subfolder of an inbox -> its own settings, such as {acme: {ledger: ..., campaign: ...}}."""
+    """Settings for subfolders of an inbox, such as {acme: {campaign: camp-7}}."""
 
-    # what is held until a person looks
+    # which files are held until a person looks at them
     max_rejected_share: Share = 0.2
-    """Hold a file with a larger share of rejected rows than this, such as 20%."""
+    """Hold a file if more than this share of its rows is rejected, such as 20%."""
     guard_files: int = Field(default=7, ge=0, le=1_000)
-    """With how many of the folder's last files a new one is compared; 0 for no comparison."""
+    """Compare a new file with this many earlier files of its folder; 0 turns the comparison off."""
     guard_after: int = Field(default=3, ge=1, le=1_000)
-    """How many files a folder must have imported before new ones are compared."""
+    """Compare new files only after the folder has imported this many files."""
     guard_rows: Share | None = 0.5
-    """Hold a file whose rows are more or fewer than usual by a larger share than this."""
+    """Hold a file if its number of rows differs from the usual one by more than this share."""
     guard_rejected: Share | None = 0.1
-    """Hold a file whose share of rejected rows is larger than usual by more than this."""
+    """Hold a file if its share of rejected rows exceeds the usual one by more than this."""
     guard_known: Share | None = 0.5
-    """The same for its share of rows that bring nobody new: imported already, or repeated."""
+    """Hold a file if its share of people known already exceeds the usual one by more than this."""
     guard_countries: Share | None = 0.2
-    """Hold a file with a larger share of rows from countries that the last ones did not have."""
+    """Hold a file if more than this share of its rows is from countries new to its folder."""
     guard_columns: bool = True
-    """Hold a file that has columns that the last one did not have, or lacks some."""
+    """Hold a file if its columns differ from those of the previous file."""
 
-    # who hears of it
+    # who is notified
     notify: Literal["always", "files", "problems"] = "files"
-    """When to send a message: always, after a night with files, or with problems."""
+    """Nights after which a message is sent: all, those that had files, or those with problems."""
     mail_to: tuple[Address, ...] = ()
-    """Who gets the morning's message by e-mail: a list, such as [ops@example.com]."""
+    """E-mail addresses that get the nightly message, such as [ops@example.com]."""
     mail_from: Address = "importer@localhost.localdomain"
-    """Sender of the morning's e-mail."""
+    """Sender of the nightly e-mail."""
     smtp: Server = "localhost:25"
-    """Mail server; its password is IMPORTER_SMTP_PASSWORD in the environment."""
+    """Mail server as host:port; set its password as IMPORTER_SMTP_PASSWORD in the environment."""
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    """How the connection to the mail server is protected."""
+    """Encryption of the connection to the mail server."""
     smtp_user: str | None = None
-    """User at the mail server; none by default."""
+    """User name for the mail server; no login by default."""
     log_file: Path | None = None
-    """File that the night's events are appended to, as JSON lines; standard error by default."""
+    """Append the night's events to this file, as JSON lines; standard error by default."""
     metrics_file: Path | None = None
-    """File for Prometheus's textfile collector, such as /var/lib/node_exporter/importer.prom."""
+    """Write metrics for Prometheus's textfile collector to this file, such as importer.prom."""
 
 
 class Settings(NightlySettings, BaseModel):
-    """Every setting with its default; frozen. Paths are absolute once loaded."""
+    """Every setting with its default; frozen. `load_settings` makes the paths absolute."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
@@ -198,101 +198,101 @@ class Settings(NightlySettings, BaseModel):
     rehearsal: bool = False
     """Rehearse: send to the sandbox on this machine, with rehearsal.db as ledger."""
     base_url: BaseUrl = "https://api.joinpopp.com/v1"
-    """Where the API is; https, or http on this machine."""
+    """Address of the API; must be https, except on this machine."""
     ledger: LedgerUrl = Field(default="sqlite:///importer.db", repr=False)
-    """SQLAlchemy URL of the ledger: who was contacted, and what became of it."""
+    """Database URL of the ledger, which records who was contacted and with what result."""
     templates: Path = Path("templates")
-    """Folder with meetings/*.yaml and participants/*.yaml."""
+    """Folder that holds meetings/*.yaml and participants/*.yaml."""
     hmac_key_file: Path | None = None
-    """File of the key under which the ledger knows people; beside the ledger by default."""
+    """File with the key for the ledger's hashes of people; beside the ledger by default."""
 
-    # what rows that say nothing get
+    # defaults for rows
     default_country: Country | None = None
-    """Country of phones that do not say theirs, such as GB."""
+    """Country of phones in rows that name no country, such as GB."""
     campaign: Id | None = None
-    """Campaign of rows that name none."""
+    """Campaign for rows that name none."""
     external_campaign: Id | None = None
-    """The same by the campaign's id in your own system."""
+    """Campaign for rows that name none, by its id in your own system."""
     meeting: TemplateName | None = None
-    """Meeting template of rows that name none."""
+    """Meeting template for rows that name none."""
     participants: TemplateName | None = None
-    """Participant template of rows that name none."""
+    """Participant template for rows that name none."""
     send_during_business_hours: bool | None = None
-    """Whether the first message waits for business hours, for rows that do not say."""
+    """Hold the first message until business hours, for rows that do not say."""
 
     # how files are read
     columns: Columns = {}
-    """Header -> column, for headers that the importer does not know by itself."""
+    """Columns of headers, such as {Handy privat: phone_number}; overrules the automatic reading."""
     encoding: Encoding | None = None
-    """Encoding of text files; found by itself by default."""
+    """Encoding of text files, such as utf-8; detected by default."""
     fallback_encoding: Encoding = "cp1252"
-    """Encoding that is taken, with a warning, for text that is no Unicode."""
+    """Encoding to assume, with a warning, for text that is not Unicode."""
     sheet: str | None = None
-    """Sheet of workbooks; the first visible one by default."""
+    """Name of the sheet to read; by default the visible sheet that holds the candidates."""
     max_bytes: Bytes = 200_000_000
-    """Largest file, bytes."""
+    """Largest file, in bytes; units such as 200 MB are allowed."""
     max_rows: int = Field(default=2_000_000, ge=1)
-    """Most rows of a file."""
+    """Most rows that a file may have."""
     max_columns: int = Field(default=1_000, ge=1)
-    """Most columns of a file."""
+    """Most columns that a file may have."""
     max_cell_chars: int = Field(default=10_000, ge=1)
-    """Longest cell, characters."""
+    """Longest cell, in characters."""
     max_expanded_bytes: Bytes = 2_000_000_000
-    """Largest content of an archive or workbook once unpacked, bytes."""
+    """Largest unpacked size of an archive or workbook, in bytes."""
 
-    # what is let through
+    # what may be sent
     severity: Severities = {}
-    """Code -> error, warning or info, over the table of codes."""
+    """Change how serious a code is, such as {phone-not-mobile: error}."""
     on_problems: Literal["block", "skip"] = "block"
-    """block: nothing is sent while a row is rejected; skip: the good rows go."""
+    """If rows are rejected, send nothing (block) or send the others (skip)."""
     skip_duplication_check: bool = False
-    """Allow the column of this name; it can close a running conversation."""
+    """Allow the column skip_duplication_check, which can close a running conversation."""
     allow_shared_contact: bool = False
-    """Send to people who have the e-mail or candidate id of someone else in their campaign."""
+    """Send to people who share an e-mail or candidate id with someone else in their campaign."""
     round: Annotated[str, AfterValidator(_round)] = Field(default="", max_length=200)
-    """Name of a new round, to write to the same people in the same campaign again."""
+    """Name of a new round, to contact the same people in the same campaign again."""
     conversation: Literal["auto-schedule", "campaign"] = "auto-schedule"
-    """auto-schedule, or campaign for campaigns with a meeting template of their own."""
+    """Which call creates conversations; campaign if the campaign has its own meeting template."""
     conversation_fields: ConversationFields = Field(default_factory=dict)
-    """More keys of the request body, such as applicationSource; {first_name} is filled in."""
+    """More keys for the request body, such as applicationSource; may use placeholders."""
     external_id: ExternalId = "{candidate_id}-{key}"
-    """How a conversation's externalId is made; {key} is a unique piece of the submission's key."""
+    """Pattern of each conversation's externalId; {key} makes it unique."""
 
-    # how fast, how often
+    # speed and retries
     rate_per_s: float = Field(default=5.0, gt=0, le=10_000, allow_inf_nan=False)
-    """Most requests a second, evenly spread."""
+    """Most requests per second; they are spread evenly."""
     concurrency: int = Field(default=4, ge=1, le=1_000)
-    """Most requests under way at once."""
+    """Most requests at the same time."""
     connect_timeout_s: Seconds = 5.0
     """Seconds to wait for a connection."""
     read_timeout_s: Seconds = 30.0
-    """Seconds to wait for an answer."""
+    """Seconds to wait for an answer; after that the submission is doubtful."""
     write_timeout_s: Seconds = 10.0
-    """Seconds to wait while sending."""
+    """Seconds to wait while a request is written."""
     attempts: int = Field(default=5, ge=1, le=100)
-    """Most requests for one row in one run."""
+    """Most attempts for one row in one run."""
     attempts_total_s: Seconds = 300.0
-    """Seconds after which a row is not tried again in this run."""
+    """Seconds after its first attempt at which a row is given up for this run."""
     wait_base_s: Seconds = 0.5
-    """Bound of the first wait between attempts, seconds; it doubles."""
+    """Longest first wait between attempts, in seconds; it doubles with each attempt."""
     max_wait_s: Seconds = 60.0
-    """Longest wait between attempts, also where the API asks for more, seconds."""
+    """Longest wait between attempts, in seconds, even if the API asks for more."""
 
-    # how the API speaks
+    # the API
     create_path: ApiPath = "/scheduling/conversations"
-    """Path of the auto-schedule call."""
+    """Path that creates a conversation (conversation: auto-schedule)."""
     campaign_path: ApiPath = "/conversations"
-    """Path of the plain call (conversation: campaign)."""
+    """Path that creates a conversation (conversation: campaign)."""
     list_path: ApiPath = "/conversations"
-    """Path of the list of conversations."""
+    """Path that lists the conversations."""
     id_paths: tuple[Id, ...] = Field(
         default=("id", "data.id", "conversation.id", "conversationId"), min_length=1
     )
-    """Where an answer may hold the conversation's id."""
+    """Keys under which an answer may have the conversation's id."""
     created_without_id: bool = False
-    """Believe an answer of success that names no conversation; off, it is doubtful."""
+    """Count a 2xx without a conversation id as created; otherwise it is doubtful."""
     duplicate_statuses: tuple[Annotated[int, Field(ge=200, le=499)], ...] = (409,)
-    """Statuses that mean, if the answer shows its id, that the conversation exists already."""
+    """HTTP statuses that mean that the conversation exists already, if the answer shows its id."""
     duplicate_texts: tuple[Id, ...] = (
         "conversation already exists",
         "conversation exists already",
@@ -301,49 +301,49 @@ class Settings(NightlySettings, BaseModel):
         "already has an ongoing conversation",
         "duplicate conversation",
     )
-    """Whole phrases in the error of a 4xx that mean the same, outside of quoted text."""
+    """Phrases in the error of a 4xx that mean that the conversation exists already."""
     retry_503: bool = False
-    """Send again after a 503 with Retry-After: only if the API accepts nothing then."""
+    """Retry after a 503 with Retry-After; safe only if the API never accepts such a request."""
     campaigns_path: ApiPath = "/campaigns"
-    """Path under which the API shows a campaign."""
+    """Path that shows a campaign, before /ID."""
     preflight: Literal["auto", "required", "off"] = "auto"
-    """Ask for each campaign before sending; required: send nothing unless the API answers."""
+    """Look up each campaign before sending; required: send nothing unless the API answers."""
     extra_headers: dict[HeaderName, HeaderValue] = Field(default={}, repr=False)
-    """Headers that every request to the API carries besides ours."""
+    """More HTTP headers for every request to the API, such as {x-team: hiring}."""
     proxy: ProxyUrl | None = Field(default=None, repr=False)
-    """Proxy for the API: its URL, or `environment` for HTTPS_PROXY and its like."""
+    """Proxy for the API: its URL, or environment to use HTTPS_PROXY."""
     ca_file: Path | None = None
-    """PEM file of certificates to trust instead of the system's."""
+    """PEM file with the certificates to trust instead of the system's."""
 
     # guards
     canary: int = Field(default=0, ge=0)
-    """Send so many first, and go on only if all of them were created; 0 for none."""
+    """Send this many submissions first, and continue only if all were created; 0 turns this off."""
     max_failures: Allowance = None
-    """Stop after more failures than this: a number, or a share such as 5%."""
+    """Stop the run after more failures than this, such as 20 or 5%; no limit by default."""
     max_doubtful: int = Field(default=10, ge=1)
-    """Stop sending and look them up as soon as this many submissions of a run are doubtful."""
+    """Stop sending as soon as this many submissions of a run are doubtful, and look them up."""
     max_resends: int = Field(default=1, ge=0)
-    """How often a submission is sent again after proof that it did not arrive."""
+    """How often a doubtful submission is sent again after proof that it did not arrive."""
     max_failures_in_a_row: int = Field(default=10, ge=1)
-    """Stop after so many failures without a success between them."""
+    """Stop the run after this many failures in a row."""
     contact_window_days: int = Field(default=0, ge=0, le=36_500)
-    """Hold back whom any run or campaign contacted within so many days."""
+    """Hold back people contacted within this many days, in any campaign; 0 turns this off."""
     allow_recent: bool = False
-    """Send to those whom contact_window_days holds back."""
+    """Send to people whom contact_window_days would hold back."""
     retry_rejected: bool = False
-    """Send again what the API refused before, though nothing in it has changed."""
+    """Send rows again that the API rejected before, even if they have not changed."""
 
-    # doubt, and the ledger
+    # doubtful submissions, and the ledger
     reconcile: bool = True
-    """Look up doubtful submissions by itself, after sending and before resuming."""
+    """Look up doubtful submissions automatically, after sending and before resuming."""
     settle_s: Wait = 30.0
-    """Seconds after a doubtful request before the API's list is believed not to hold it."""
+    """Seconds after a doubtful request before its absence from the API's list counts."""
     max_pages: int = Field(default=1_000, ge=1)
-    """Most pages of the list of conversations that are read."""
+    """Most pages of the list of conversations to read."""
     new_ledger: bool = False
-    """Start a new ledger although an older one was here; a flag, for one run only."""
+    """Start a new ledger although the old one is missing; can only be given as a flag."""
     ledger_wait_s: Wait = 0.0
-    """Seconds to wait for a ledger that somebody else holds."""
+    """Seconds to wait if another importer is using the ledger."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
@@ -366,7 +366,7 @@ class Settings(NightlySettings, BaseModel):
 
     @property
     def folder(self) -> Path:
-        """Where importer.yaml lies; the current folder where there is none."""
+        """The folder of importer.yaml; without one, the current folder."""
         return self._folder
 
     @property
@@ -376,7 +376,7 @@ class Settings(NightlySettings, BaseModel):
 
     @property
     def flags(self) -> Mapping[str, object]:
-        """What the command line said, under the settings' names."""
+        """The flags of the command line, by name of the setting."""
         return self._flags
 
     @property
@@ -396,18 +396,18 @@ class Settings(NightlySettings, BaseModel):
         return self._folder / rest.partition("?")[0]
 
     def failures_allowed(self, total: int) -> int | None:
-        """How many of `total` submissions may fail before a guard stops the run; None: any."""
+        """How many of `total` submissions may fail before the run is stopped; None means any."""
         if isinstance(self.max_failures, str):
             share = float(self.max_failures.strip().removesuffix("%")) / 100
             return math.floor(total * share + 1e-9)
         return self.max_failures
 
     def shaping(self) -> Mapping[str, Json]:
-        """The settings that shape bodies or decide over rows: they enter the plan hash."""
-        said = self.model_dump(mode="json", include=set(_SHAPING))
+        """The settings that change request bodies or rows; they are part of the plan hash."""
+        values = self.model_dump(mode="json", include=set(_SHAPING))
         if not self.conversation_fields:
-            del said["conversation_fields"]  # hashes of runs from before it was there still hold
-        return dict(sorted(said.items()))
+            del values["conversation_fields"]  # keeps the hashes of runs older than this setting
+        return dict(sorted(values.items()))
 
     def credentials(self) -> Credentials:
         """The API key and the organization, from the environment or the secrets directory.
@@ -415,7 +415,7 @@ class Settings(NightlySettings, BaseModel):
         A rehearsal has made-up ones, so that it needs none and never shows the real ones.
 
         Raises:
-            CredentialsError: one of them is missing, or cannot be one.
+            CredentialsError: one of them is missing or malformed.
         """
         if self.rehearsal:
             return Credentials(api_key=SecretStr("rehearsal"), organization_id="rehearsal")

@@ -1,7 +1,7 @@
-"""Where settings come from, as sources of pydantic-settings: the strongest source is asked first.
+"""The sources of settings, for pydantic-settings; the strongest source comes first.
 
-Each source keeps what was written there, so that a mistake found while validating can be reported
-at its place: `file:row:column: key`, the environment variable, or the flag.
+Each source keeps its original values, so that a mistake can be reported where it was made:
+`file:row:column: key`, the environment variable, or the flag.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ ALLOWED_IN_INBOX: Final = frozenset(
         *("columns", "sheet", "encoding", "fallback_encoding", "default_country", "severity"),
     )
 )
-"""What a settings file in an inbox may set: how its lists are read, and where they go.
+"""The settings that a file in an inbox may change: how its lists are read, and where they go.
 
-Whoever can upload a list can upload such a file, so it never says who may be contacted again, how
-fast, through which ledger or server, or with which texts.
+Anybody who can upload a list can upload such a file. It therefore cannot change who may be
+contacted again, how fast, through which ledger or server, or with which texts.
 """
 
 _NO_SECRETS: Final = (
-    "a secret never stands in a file of settings; "
+    "secrets do not belong in a settings file; "
     "set POPP_API_KEY, POPP_ORGANIZATION_ID or IMPORTER_HMAC_KEY in the environment"
 )
 _SECRETS: Final = frozenset(
@@ -71,8 +71,7 @@ _SECRETS: Final = frozenset(
     }
 )
 _NOT_IN_INBOX: Final = (
-    "cannot be set in an inbox, which may only say how its lists are read and where they go; "
-    "set it in the main importer.yaml, for one folder under `folders:`"
+    "cannot be set in an inbox; set it in the main importer.yaml, for one folder under `folders:`"
 )
 _MUST_BE_MAPPING: Final = "must be a mapping (`key: value`)"
 _CAMPAIGNS: Final = frozenset({"campaign", "external_campaign"})
@@ -86,17 +85,17 @@ _DEFAULT_PLACES: Final = {
     "templates": "templates",
     "desk": "desk",
 }
-"""Defaults that are paths; they are taken from the folder of importer.yaml."""
+"""Defaults that are paths, relative to the folder of importer.yaml."""
 _STRICTNESS: Final = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
 class InboxFile:
-    """A settings file that lies in an inbox.
+    """A settings file in an inbox.
 
     Attributes:
-        path: of the file.
-        severities: what the main settings say; the file may only be stricter.
+        path: the file.
+        severities: those of the main settings; the file can only make them stricter.
     """
 
     path: Path
@@ -104,34 +103,34 @@ class InboxFile:
 
 
 class _Source(PydanticBaseSettingsSource):
-    """One place that settings come from.
+    """One source of settings.
 
     Attributes:
-        base: folder that its relative paths are taken from.
-        said: setting -> value as written there.
+        base: folder for its relative paths.
+        given: setting -> value as written there.
     """
 
-    def __init__(self, base: Path, said: Mapping[str, Any]) -> None:
+    def __init__(self, base: Path, given: Mapping[str, Any]) -> None:
         super().__init__(LoadedSettings)
-        self.base, self.said = base, said
+        self.base, self.given = base, given
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The value of one setting, as pydantic-settings asks for it."""
+        """Return the value of one setting, as pydantic-settings expects it."""
         del field
-        return self.said.get(field_name), field_name, False
+        return self.given.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """What this place says, unless a stronger one named another campaign."""
+        """Return the settings of this source; a campaign only if no stronger source has one."""
         taken = _CAMPAIGNS if _CAMPAIGNS & self.current_state.keys() else frozenset()
         return {
             key: _placed(key, value, self.base)
-            for key, value in self.said.items()
+            for key, value in self.given.items()
             if key not in taken
         }
 
-    def says(self, path: Path_) -> bool:
-        """Whether the value at a path comes from here."""
-        value: Any = self.said
+    def contains(self, path: Path_) -> bool:
+        """Whether this source has a value at a path."""
+        value: Any = self.given
         for step in path:
             if isinstance(value, dict):
                 if step not in value:
@@ -141,7 +140,7 @@ class _Source(PydanticBaseSettingsSource):
 
     @abstractmethod
     def describe(self, mistakes: Sequence[Mistake]) -> list[str]:
-        """A line for each mistake, with its place; the source's own mistakes included."""
+        """Return a line with the place of each mistake; the source's own mistakes included."""
 
 
 class YamlSource(_Source):
@@ -149,9 +148,9 @@ class YamlSource(_Source):
 
     Args:
         document: the file.
-        base: folder that its relative paths are taken from.
+        base: folder for its relative paths.
         above: path of the part; empty for the whole file.
-        inbox: set for a file that lies in an inbox.
+        inbox: set for a file in an inbox.
     """
 
     def __init__(
@@ -169,16 +168,16 @@ class YamlSource(_Source):
         if not isinstance(value, dict):
             self._mistakes.append(Mistake((), _MUST_BE_MAPPING))
             value = {}
-        said = {}
+        given = {}
         for key, item in value.items():
             mistakes = [] if item is None else list(_refused(key, item, inbox))
             self._mistakes += mistakes
             if item is not None and not mistakes:
-                said[key] = item
-        super().__init__(base, said)
+                given[key] = item
+        super().__init__(base, given)
 
     def describe(self, mistakes: Sequence[Mistake]) -> list[str]:
-        """`file:row:column: key: what is wrong`, in the order of the file."""
+        """Return `file:row:column: key: what is wrong` for each mistake, in file order."""
         found = [
             Mistake((*self._above, *each.path), each.message, each.at_key, each.position)
             for each in (*self._mistakes, *mistakes)
@@ -193,26 +192,26 @@ class YamlSource(_Source):
 
 
 class TextSource(_Source):
-    """Environment or flags, where numbers and switches come as text.
+    """The environment or the flags, which give numbers and switches as text.
 
     Args:
-        said: setting -> value.
-        prefix: what a setting's name begins with here: `IMPORTER_` or `--`.
-        nothing: what the place as a whole is called.
-        wrong: lines about values that could not be read at all.
+        given: setting -> value.
+        prefix: of the names: `IMPORTER_` or `--`.
+        whole: name of the source, for mistakes that concern no single setting.
+        wrong: lines about values that could not be read.
     """
 
     def __init__(
-        self, said: Mapping[str, Any], prefix: str, nothing: str, wrong: Sequence[str] = ()
+        self, given: Mapping[str, Any], prefix: str, whole: str, wrong: Sequence[str] = ()
     ) -> None:
-        super().__init__(Path.cwd(), said)
-        self._prefix, self._nothing, self._wrong = prefix, nothing, wrong
+        super().__init__(Path.cwd(), given)
+        self._prefix, self._whole, self._wrong = prefix, whole, wrong
 
     def describe(self, mistakes: Sequence[Mistake]) -> list[str]:
-        """`--flag: what is wrong`, with the rest of the path where it lies deeper."""
+        """Return `--flag: what is wrong`, with the rest of a longer path."""
         lines = [*self._wrong]
         for mistake in mistakes:
-            name = self._nothing
+            name = self._whole
             if mistake.path:
                 name = _written(self._prefix, str(mistake.path[0]))
             inner = spelled(mistake.path[1:])
@@ -221,26 +220,26 @@ class TextSource(_Source):
 
 
 class _Variables(EnvSettingsSource):
-    """The `IMPORTER_*` variables; lists and mappings are written as YAML in them."""
+    """The `IMPORTER_*` variables; their lists and mappings are YAML."""
 
     def __init__(self) -> None:
         self.wrong: list[str] = []
         super().__init__(LoadedSettings)
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """The value of a list or mapping."""
+        """Read a list or mapping."""
         del field
         return _decoded(field_name, value, PREFIX, self.wrong)
 
 
 class LoadedSettings(BaseSettings, Settings):
-    """Settings as `load_settings` found them; validated once, whatever their sources.
+    """The settings of all sources together, validated once.
 
     Args:
         sources: the strongest first.
-        folder: where importer.yaml lies, else the current folder.
+        folder: the folder of importer.yaml, else the current one.
         file: the importer.yaml that was read, or None.
-        flags: what the command line said.
+        flags: those of the command line.
         unused_ledger: the ledger of real conversations, if this is a rehearsal.
     """
 
@@ -264,7 +263,7 @@ class LoadedSettings(BaseSettings, Settings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The sources that were passed in."""
+        """Return the sources that were passed in."""
         del settings_cls
         sources: tuple[PydanticBaseSettingsSource, ...] = init_settings.init_kwargs["sources"]
         return sources
@@ -278,22 +277,22 @@ def load_settings(
 ) -> Settings:
     """Read the settings.
 
-    Flags go before the environment, that before the main file's `folders:`, then the inbox's
-    files, the last one first, and the main file. Mappings such as `columns` are merged. A relative
-    path is taken from the folder of importer.yaml if it stands there or is a default, and from the
-    current folder if environment or command line give it. `rehearsal: true` replaces the ledger and
-    an API elsewhere, whatever the file and the environment say.
+    The first source that has a setting decides: flags, environment, the main file's `folders:`,
+    the inbox's files (the last one first), the main file. Mappings such as `columns` are merged.
+    A relative path of importer.yaml, or of a default, starts at the folder of importer.yaml; one of
+    the environment or the command line starts at the current folder.
+    `rehearsal: true` replaces the ledger, and an API that is not on this machine, in any case.
 
     Args:
         config: the settings file; None takes `importer.yaml` of the current folder if there is
             one.
-        flags: what the command line says, under the settings' names; None counts as not said.
-        inbox_files: files of an inbox, each stronger than the ones before it; what they may set is
-            limited to `ALLOWED_IN_INBOX`.
+        flags: those of the command line, by name of the setting; None counts as not given.
+        inbox_files: files of an inbox, each stronger than the ones before it; they can only set
+            what `ALLOWED_IN_INBOX` names.
         folder: subfolder of the inbox; takes its part of the main file's `folders:`.
 
     Raises:
-        SettingsError: something is unknown or wrong; its text has a line for each mistake.
+        SettingsError: a setting is unknown or wrong; the message has a line for each mistake.
     """
     here = Path.cwd()
     path = config if config is not None else Path(FILE_NAME)
@@ -344,7 +343,7 @@ def load_settings(
     if wrong or settings is None:
         raise SettingsError("\n".join(wrong))
     if settings.new_ledger and not given.get("new_ledger"):
-        raise SettingsError("new_ledger: is for one run; give --new-ledger when you mean it")
+        raise SettingsError("new_ledger: can only be given as the flag --new-ledger, for one run")
     return settings
 
 
@@ -354,7 +353,7 @@ SANDBOX_URL: Final = "http://127.0.0.1:8765/v1"
 
 def _is_rehearsal(sources: Sequence[_Source]) -> bool:
     """Whether the strongest source that says `rehearsal` means it."""
-    said = next((each.said for each in reversed(sources) if "rehearsal" in each.said), {})
+    said = next((each.given for each in reversed(sources) if "rehearsal" in each.given), {})
     return str(said.get("rehearsal")).strip().casefold() in {"true", "1", "yes", "on", "y", "t"}
 
 
@@ -363,7 +362,7 @@ def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
 
     A `base_url` of this machine stays, because the sandbox may have another port.
     """
-    said = next((each.said for each in reversed(sources) if "base_url" in each.said), {})
+    said = next((each.given for each in reversed(sources) if "base_url" in each.given), {})
     url = str(said.get("base_url", ""))
     try:
         here = is_loopback(urlsplit(url).hostname or "")
@@ -376,8 +375,8 @@ def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
 def _real_ledger(sources: Sequence[_Source], base: Path) -> str:
     """The ledger that these sources name for real conversations."""
     for source in reversed(sources[:-1]):  # a flag names the ledger of the rehearsal itself
-        if "ledger" in source.said:
-            return str(_placed("ledger", source.said["ledger"], source.base))
+        if "ledger" in source.given:
+            return str(_placed("ledger", source.given["ledger"], source.base))
     return str(_placed("ledger", _DEFAULT_PLACES["ledger"], base))
 
 
@@ -392,13 +391,13 @@ def _source_of(mistake: Mistake, sources: Sequence[_Source]) -> int:
     """The source that a mistake is in: the strongest that says the value, or the whole's keys."""
     strongest = range(len(sources) - 1, -1, -1)
     if mistake.path:
-        return next((each for each in strongest if sources[each].says(mistake.path)), 0)
+        return next((each for each in strongest if sources[each].contains(mistake.path)), 0)
     words = set(mistake.message.replace(";", " ").split())
-    return max(strongest, key=lambda each: len(words & sources[each].said.keys()))
+    return max(strongest, key=lambda each: len(words & sources[each].given.keys()))
 
 
 def _refused(key: str, value: object, inbox: InboxFile | None) -> Iterator[Mistake]:
-    """What a file may not say; the rest is validated with the other sources."""
+    """Yield what a file must not set; the rest is validated with the other sources."""
     if key.casefold().replace("-", "_") in _SECRETS:
         yield Mistake((key,), _NO_SECRETS, at_key=True)
     elif inbox is not None and key in Settings.model_fields and key not in ALLOWED_IN_INBOX:
@@ -414,10 +413,10 @@ def _refused(key: str, value: object, inbox: InboxFile | None) -> Iterator[Mista
 
 
 def _wrong_folders(folders: Mapping[str, object]) -> Iterator[Mistake]:
-    """Unknown keys in the settings of folders; their values are validated when they are used."""
+    """Yield unknown keys in `folders:`; the values are validated when they are used."""
     known = Settings.model_fields.keys() - {"folders"}
-    for folder, said in folders.items():
-        for key in said if isinstance(said, dict) else ():
+    for folder, own in folders.items():
+        for key in own if isinstance(own, dict) else ():
             if key not in known:
                 meant = near(key, known)
                 hint = f"; did you mean `{meant}`?" if meant else ""
@@ -442,7 +441,7 @@ _PLAIN_KINDS: Final = {
 
 
 def _wrong_type(key: str, value: object) -> str:
-    """Text for a number, or a switch that is none: a file has types, unlike the environment."""
+    """Say what is wrong with text for a number or a switch: files, unlike variables, have types."""
     setting = Settings.model_fields.get(key)
     if setting is None or any(isinstance(each, BeforeValidator) for each in setting.metadata):
         return ""
@@ -462,7 +461,7 @@ def _is_compound(key: str) -> bool:
 
 
 def _decoded(key: str, value: object, prefix: str, wrong: list[str]) -> Any:
-    """A list or mapping that is written as YAML; what cannot be read is noted and left out."""
+    """Read a list or mapping from YAML; on a mistake, add it to `wrong` and return the default."""
     if not isinstance(value, str):
         return value
     try:
@@ -473,12 +472,12 @@ def _decoded(key: str, value: object, prefix: str, wrong: list[str]) -> Any:
 
 
 def _written(prefix: str, key: str) -> str:
-    """A setting's name as environment or command line have it."""
+    """Return a setting's name as a variable or a flag."""
     return f"--{key.replace('_', '-')}" if prefix == "--" else f"{prefix}{key}".upper()
 
 
 def _misspelled_variables() -> list[str]:
-    """A line for each `IMPORTER_*` variable that is no setting but looks like one."""
+    """Return a line for each `IMPORTER_*` variable that is nearly the name of a setting."""
     known = [_written(PREFIX, name) for name in Settings.model_fields]
     close = {name: near(name, known, 0.85) for name in unknown_variables(known)}
     return [
@@ -489,7 +488,7 @@ def _misspelled_variables() -> list[str]:
 
 
 def _placed(key: str, value: Any, base: Path) -> Any:
-    """A path taken from `base`; any other value as it is."""
+    """Return a path relative to `base`, and any other value unchanged."""
     if key in _PATHS and isinstance(value, str | Path):
         return base / Path(value).expanduser()
     if key == "ledger" and isinstance(value, str):
@@ -500,11 +499,11 @@ def _placed(key: str, value: Any, base: Path) -> Any:
 
 
 def with_columns(file: Path, columns: Mapping[str, str]) -> str:
-    """The text of a settings file with these headers under `columns:`.
+    """Return the text of a settings file with these headers added under `columns:`.
 
     Args:
-        file: importer.yaml; need not be there yet.
-        columns: header -> column; headers that stand there already get the new column.
+        file: importer.yaml; it need not exist.
+        columns: header -> column; replaces the column of headers that are there already.
 
     Raises:
         SettingsError: the file cannot be read.
@@ -514,7 +513,7 @@ def with_columns(file: Path, columns: Mapping[str, str]) -> str:
     yaml.width = 100
     text = ""
     if file.is_file():
-        read_yaml(file, SettingsError)  # says what is wrong, and where
+        read_yaml(file, SettingsError)  # raises with the place of a mistake
         text = file.read_text("utf-8-sig")
     document = yaml.load(text)
     if document is None:

@@ -1,4 +1,4 @@
-"""The types of setting values: what each may be, checked and tidied by pydantic."""
+"""The types of settings: pydantic checks and tidies each value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
 
 
 def _bytes(value: object) -> object:
-    """`200 MB` as a number; anything else as it is."""
+    """Return `200 MB` as a number, and anything else unchanged."""
     found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
         return value
@@ -42,7 +42,7 @@ def _country(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    """An address that secrets may be sent to: https, unless it is this machine."""
+    """An address that secrets may be sent to: https, or http on this machine."""
     try:
         parts = urlsplit(value.strip())
         host, _ = parts.hostname or "", parts.port
@@ -51,9 +51,9 @@ def _base_url(value: str) -> str:
     if parts.scheme not in {"https", "http"} or not host:
         raise ValueError("must be a web address such as https://api.joinpopp.com/v1")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("must not hold a user, a query (`?`) or a fragment (`#`)")
+        raise ValueError("must not contain a user name, a query (`?`) or a fragment (`#`)")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("must begin with https:// (http is for this machine alone)")
+        raise ValueError("must begin with https:// (http is allowed only on this machine)")
     return value.strip().rstrip("/")
 
 
@@ -73,7 +73,7 @@ def _api_path(value: str) -> str:
 
 
 def _ledger(value: str) -> str:
-    """A SQLAlchemy URL, roughly: the ledger itself says more when it is opened."""
+    """A SQLAlchemy URL, roughly; opening the ledger checks the rest."""
     if not re.match(r"[a-z0-9+]+://", value):
         raise ValueError("must be a database URL such as sqlite:///importer.db")
     return value
@@ -101,16 +101,16 @@ def _encoding(value: str) -> str:
 
 
 def _template_name(value: str) -> str:
-    """A template is named, never reached by a path."""
+    """The name of a template, never a path."""
     if not value.strip() or re.search(r"[/\\\0]", value) or ".." in value:
-        raise ValueError("must be the name of a template, without folder or ending")
+        raise ValueError("must be the name of a template, without folder or file extension")
     return value.strip()
 
 
 def _named(value: str) -> str:
-    """An id that is not blank."""
+    """Text that is not blank."""
     if not value.strip():
-        raise ValueError("must not be empty; leave the key out instead")
+        raise ValueError("must not be empty; remove the key instead")
     return value.strip()
 
 
@@ -124,7 +124,7 @@ def _column(value: str) -> str:
 
 
 def _severities(value: dict[Code, Severity]) -> dict[Code, Severity]:
-    """Severities that the program can keep: some faults leave nothing that could be sent."""
+    """Severities that can be honoured: some faults leave nothing that could be sent."""
     wrong = sorted(code for code, each in value.items() if code in FATAL and each != Severity.ERROR)
     if wrong:
         raise ValueError(f"{', '.join(wrong)} must stay an error: such a row cannot be sent")
@@ -150,7 +150,7 @@ FATAL: Final = frozenset(
         Code.OPTED_OUT,
     }
 )
-"""The codes that no setting makes less than an error."""
+"""Codes that always stay errors."""
 
 _OWN_HEADERS: Final = frozenset(
     {
@@ -161,18 +161,18 @@ _OWN_HEADERS: Final = frozenset(
 
 
 def _header_name(value: str) -> str:
-    """The name of a header that is not one of ours."""
+    """The name of a header that the importer does not set itself."""
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
-        raise ValueError("is no name of a header")
+        raise ValueError("is not a valid header name")
     if value.lower() in _OWN_HEADERS:
         raise ValueError("is set by the importer itself")
     return value
 
 
 def _header_value(value: str) -> str:
-    """A value that fits into a header."""
+    """A value that a header can carry."""
     if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
-        raise ValueError("must be text of ASCII letters without line breaks")
+        raise ValueError("must be ASCII text without line breaks or blanks at its ends")
     return value
 
 
@@ -208,17 +208,17 @@ _OWN_KEYS: Final = frozenset(
         "shouldSendDuringBusinessHours", "meetingParticipants", "meetingConfiguration",
     }
 )  # fmt: skip
-"""Keys of the body that a row, a template or a setting of its own decides."""
+"""Keys of the body that rows, templates or other settings decide."""
 
 _BRACED: Final = re.compile(r"(?<!\{)\{([^\W_][^{}\"',;\n]{0,80})\}(?!\})")
 _NAME: Final = re.compile(r"[^\W_]\w*")
 
 
 def _fields(value: dict[str, Any]) -> dict[str, Any]:
-    """More keys of the body; the names of their placeholders are those of columns."""
+    """More keys for the body; their placeholders are names of columns."""
     taken = sorted(_OWN_KEYS.intersection(value))
     if taken:
-        raise ValueError(f"cannot set `{taken[0]}`, which rows, templates or other settings decide")
+        raise ValueError(f"cannot set `{taken[0]}`: rows, templates or other settings decide it")
     for text in _texts(value):
         for name in _BRACED.findall(text):
             if not _NAME.fullmatch(name) or name != name.lower():
@@ -238,10 +238,10 @@ def _texts(value: object) -> Iterator[str]:
 def _external_id(value: str) -> str:
     """A pattern that gives every submission an id of its own."""
     if "{key}" not in value:
-        raise ValueError("must hold `{key}`, so that no two conversations have the same id")
+        raise ValueError("must contain `{key}`, so that no two conversations have the same id")
     rest = value.replace("{key}", "").replace("{candidate_id}", "")
     if "{" in rest or "}" in rest:
-        raise ValueError("can hold `{candidate_id}` and `{key}`, and no other braces")
+        raise ValueError("can contain only the placeholders `{candidate_id}` and `{key}`")
     return value
 
 

@@ -94,25 +94,25 @@ def test_an_anchor_may_be_used_again() -> None:
     ("text", "message"),
     [
         ("a: 1\n\tb: 2\n", "f.yaml:2:1: a tab cannot indent; use spaces."),
-        ("a: b: c\n", "f.yaml:1:5: a `:` cannot stand here: check the indentation"),
-        ("a: 1\n b: 2\n", "f.yaml:2:3: a `:` cannot stand here"),
-        ('a: 1\nb: "x\n', "f.yaml:2:4: the quotation mark that opens here is never closed."),
+        ("a: b: c\n", "f.yaml:1:5: a `:` is not allowed here: check the indentation"),
+        ("a: 1\n b: 2\n", "f.yaml:2:3: a `:` is not allowed here"),
+        ('a: 1\nb: "x\n', "f.yaml:2:4: the quotation mark that opens here is not closed."),
         ("a: [1\nb: 2", "f.yaml:1:4: the `[` that opens here is not closed"),
         ("a: {b: 1", "f.yaml:1:4: the `{` that opens here is not closed"),
-        ("a: *x\n", "f.yaml:1:4: the alias (`*`) names no anchor"),
-        ("a: 1\n---\nb: 2\n", "f.yaml:2:1: the file holds a second document; keep one."),
+        ("a: *x\n", "f.yaml:1:4: the alias (`*`) has no anchor"),
+        ("a: 1\n---\nb: 2\n", "f.yaml:2:1: the file contains a second document (after `---`); keep one."),
         ("a: @x\n", "f.yaml:1:4: the text begins with a special character"),
-        ("a:\n  - 1\n b: 2\n", "f.yaml:3:2: the indentation does not fit"),
-        ("a: 1\nb\n", "f.yaml:2:1: after the key that opens here a `:` is missing"),
+        ("a:\n  - 1\n b: 2\n", "f.yaml:3:2: the indentation does not match"),
+        ("a: 1\nb\n", "f.yaml:2:1: a `:` is missing after the key that opens here"),
         ("a: \x01\n", "f.yaml:1:4: an invisible control character; remove it."),
-        ("[" * 5000, "f.yaml: the file is not YAML that we can read."),
+        ("[" * 5000, "f.yaml: the file cannot be read as YAML."),
         ("a: {{X}}\n", "f.yaml:1:4: a: a key must be plain text"),
-        ("a: !secret x\n", "f.yaml:1:4: a: a tag (`!`) means nothing here; remove it"),
-        ("a: !!binary aGk=\n", "f.yaml:1:4: a: a tag (`!`) means nothing here; remove it"),
+        ("a: !secret x\n", "f.yaml:1:4: a: tags (`!`) are not supported; remove it"),
+        ("a: !!binary aGk=\n", "f.yaml:1:4: a: tags (`!`) are not supported; remove it"),
         ("a: .inf\n", "f.yaml:1:4: a: JSON has no such number; put it in quotes"),
         ("a: -.INF\n", "f.yaml:1:4: a: JSON has no such number"),
         ("<<: {a: 1}\n", "f.yaml:1:1: <<: YAML 1.2 has no merge key; write the keys out"),
-        ("a: &x [*x]\n", "nested too deep, or repeated too often"),
+        ("a: &x [*x]\n", "is nested too deeply, or too large"),
     ],
 )
 def test_what_is_no_plain_yaml_is_told_with_its_place(text: str, message: str) -> None:
@@ -123,8 +123,8 @@ def test_what_is_no_plain_yaml_is_told_with_its_place(text: str, message: str) -
 def test_a_duplicate_key_is_told_where_it_stands_again() -> None:
     """All duplicates of a file are told at once, nested ones by their whole path."""
     assert said("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n").splitlines() == [
-        "f.yaml:4:3: b.c: the key stands in row 3 already",
-        "f.yaml:5:1: a: the key stands in row 1 already",
+        "f.yaml:4:3: b.c: the key is in row 3 already",
+        "f.yaml:5:1: a: the key is in row 1 already",
     ]
 
 
@@ -132,7 +132,7 @@ def test_a_bomb_of_aliases_ends_in_a_message() -> None:
     """Ten levels of ten aliases each are ten thousand million values, and are not unfolded."""
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    assert "nested too deep, or repeated too often" in said("\n".join(rows))
+    assert "is nested too deeply, or too large" in said("\n".join(rows))
 
 
 def test_positions_of_mistakes_fall_back_to_the_part_around_them() -> None:

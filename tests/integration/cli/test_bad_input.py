@@ -68,7 +68,7 @@ FILES: Final = {
     "a value that a template needs": Bad(
         {"list.csv": b"first_name,phone_number\nAda,+12025550104\n"},
         Exit.REJECTED,
-        "The template needs `{job_title}`, and the row has no value for it.",
+        "The row has no value for `{job_title}`, which the template needs.",
         run_exit=Exit.HELD,
     ),
 }
@@ -100,7 +100,7 @@ WHOLE: Final = {
         "importer.yaml:1:13: rate_per_s: must be a number",
     ),
     "a secret in the settings": Bad(
-        {"importer.yaml": b"api_key: abc123\n"}, Exit.SETUP, "a secret never stands in a file"
+        {"importer.yaml": b"api_key: abc123\n"}, Exit.SETUP, "secrets do not belong in a settings file"
     ),
     "settings that are not there": Bad(
         {}, Exit.SETUP, "other.yaml: there is no such file.", (*CHECK, "--config", "other.yaml")

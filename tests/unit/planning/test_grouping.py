@@ -261,7 +261,7 @@ def test_broken_templates_that_rows_use_stop_the_run_together(folder: Path) -> N
     with pytest.raises(TemplateError) as caught:
         grouped(folder, rows)
     told = caught.value.message.splitlines()
-    assert told[-1].endswith("participants/worse.yaml:1:1: must hold at least 1")
+    assert told[-1].endswith("participants/worse.yaml:1:1: must have 1 or more items")
     assert sum("bad.yaml:1:8: title: must be text" in line for line in told) == 1
     assert not any("unused" in line for line in told)
 

@@ -115,7 +115,7 @@ def test_placeholders_are_collected_from_everywhere(tmp_path: Path) -> None:
         ("duration: 1\ndaysAhead: 0", "daysAhead: must be at least 1"),
         ("duration: 1\navailabilityMethod: 1", "availabilityMethod: must be text"),
         ("duration: 1\navailabilityOutreachSettings: x", "must be a mapping (`key: value`)"),
-        ("duration: 1\ntitle: x", "6:1: title: the key stands in row 1 already"),
+        ("duration: 1\ntitle: x", "6:1: title: the key is in row 1 already"),
         ("duration: 1\ndescription: '{Job Title}'", "`{Job Title}` is no placeholder; "),
         ("duration: 1\ndescription: '{a.b}'", "write `{a_b}`"),
         ("duration: 1\ndescription: '{a[0]}'", "write `{a_0}`"),
@@ -140,7 +140,7 @@ def test_a_broken_rule_of_a_meeting_is_told_with_its_place(
         ("Europe/London", "Europe/Londn", "m.yaml:2:11: timezone: must be an IANA time zone"),
         ("Europe/London", "Europe", "timezone: must be an IANA"),
         ("Europe/London", "../etc/passwd", "timezone: must be an IANA"),
-        ("[{start: 09:00}]", "[]", "openHours: must hold at least 1"),
+        ("[{start: 09:00}]", "[]", "openHours: must have 1 or more items"),
         ("[{start: 09:00}]", "09:00", "openHours: must be a list"),
         ("[{start: 09:00}]", "[09:00]", "openHours[0]: must be a mapping"),
         ("{start: 09:00}", "{timezone: CEST5}", "openHours[0].timezone: must be an IANA"),
@@ -155,7 +155,7 @@ def test_a_broken_rule_of_a_meeting_is_told_with_its_place(
         (
             "videoConferencing: false",
             "videoConferencing: true\nvideoConferencingProvider: Zoom\nlocation: Leeds",
-            "m.yaml:6:11: location: cannot stand beside videoConferencing: true",
+            "m.yaml:6:11: location: cannot be combined with videoConferencing: true",
         ),
     ],
 )
@@ -194,8 +194,8 @@ def test_all_mistakes_of_a_template_are_told_at_once(tmp_path: Path) -> None:
         "templates/meetings/m.yaml:1:1: videoConferencing: is required",
         "templates/meetings/m.yaml:1:8: title: must be text; put it in quotes",
         "templates/meetings/m.yaml:2:11: timezone: must be an IANA time zone such as Europe/London",
-        "templates/meetings/m.yaml:3:1: timezone: the key stands in row 2 already",
-        "templates/meetings/m.yaml:4:12: openHours: must hold at least 1",
+        "templates/meetings/m.yaml:3:1: timezone: the key is in row 2 already",
+        "templates/meetings/m.yaml:4:12: openHours: must have 1 or more items",
         "templates/meetings/m.yaml:5:11: duration: must be at least 1",
     ]
 
@@ -204,7 +204,7 @@ def test_all_mistakes_of_a_template_are_told_at_once(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "p.yaml:1:1: must be a list (`- item`)"),
-        ("[]", "p.yaml:1:1: must hold at least 1"),
+        ("[]", "p.yaml:1:1: must have 1 or more items"),
         ("name: Max", "must be a list"),
         ("- Max", "p.yaml:1:3: [0]: must be a mapping"),
         ("- {name: Max}", "p.yaml:1:3: [0]: needs one way to give availability"),

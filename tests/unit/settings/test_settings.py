@@ -162,7 +162,7 @@ concurrency: 2.5
         f"{at}4:38: columns.Mob: must be text; put it in quotes",
         f"{at}5:12: severity.phone-not-mobil: {no_key}; did you mean `phone-not-mobile`?",
         f"{at}5:51: severity.phone-invalid: must be 'error', 'warning' or 'info'",
-        f"{at}6:1: campaign: the key stands in row 3 already",
+        f"{at}6:1: campaign: the key is in row 3 already",
         f"{at}7:11: id_paths: must be a list (`- item`)",
         f"{at}8:12: reconcile: must be true or false",
         f"{at}9:15: max_failures: must be a count such as 20 or a share such as 5%",
@@ -176,14 +176,14 @@ concurrency: 2.5
         ("- a\n", "importer.yaml:1:1: must be a mapping (`key: value`)"),
         ("base_url: http://api.example.com\n", "must begin with https://"),
         ("base_url: ftp://x\n", "must be a web address"),
-        ("base_url: https://user:pw@x.org/\n", "must not hold a user"),
-        ("base_url: https://x.org/?key=1\n", "must not hold a user, a query"),
+        ("base_url: https://user:pw@x.org/\n", "must not contain a user name"),
+        ("base_url: https://x.org/?key=1\n", "must not contain a user name, a query"),
         ("base_url: https://[x\n", "must be a web address"),
         ("ledger: importer.db\n", "must be a database URL such as sqlite:///importer.db"),
         ("default_country: Germany\n", "must be an ISO country code of two letters"),
-        ("meeting: ../secret\n", "must be the name of a template, without folder or ending"),
+        ("meeting: ../secret\n", "must be the name of a template, without folder or file extension"),
         ("participants: a/b\n", "must be the name of a template"),
-        ("campaign: ' '\n", "must not be empty; leave the key out instead"),
+        ("campaign: ' '\n", "must not be empty; remove the key instead"),
         ("encoding: utf-9\n", "must be a text encoding such as utf-8 or cp1252"),
         ("encoding: base64\n", "must be a text encoding"),
         ("create_path: conversations\n", "must be a path such as /conversations"),
@@ -197,7 +197,7 @@ concurrency: 2.5
         ("read_timeout_s: 0\n", "must be greater than 0"),
         ("severity: {opted-out: info}\n", "opted-out must stay an error"),
         ("duplicate_statuses: [500]\n", "duplicate_statuses[0]: must be at most 499"),
-        ("id_paths: []\n", "must hold at least 1"),
+        ("id_paths: []\n", "must have 1 or more items"),
         ("round: ' '\n", "must not be blank; name the round, or leave it out"),
         ("rate_per_s: 5\n\tround: x\n", "importer.yaml:2:1: a tab cannot indent"),
     ],
@@ -234,7 +234,7 @@ def test_mistakes_of_environment_and_flags_name_variable_and_flag(
     assert refused("canary: -1\n", {"rate_per_s": "fast", "round": " ", "colums": "x"}) == [
         "importer.yaml:1:9: canary: must be at least 0",
         "IMPORTER_RATE_PERS: there is no such setting; did you mean `IMPORTER_RATE_PER_S`?",
-        "IMPORTER_COLUMNS:1:1: the `{` that opens here is not closed where it should be.",
+        "IMPORTER_COLUMNS:1:1: the `{` that opens here is not closed, or a comma is missing.",
         "IMPORTER_FOLDERS: can only be set in importer.yaml",
         "IMPORTER_CONCURRENCY: must be a whole number",
         "--round: must not be blank; name the round, or leave it out",
@@ -258,7 +258,7 @@ def test_an_empty_file_or_value_leaves_the_defaults() -> None:
 def test_a_secret_in_the_file_is_refused_and_not_repeated(key: str) -> None:
     """The message says where secrets belong."""
     (line,) = refused(f"{key}: hunter2\n")
-    assert "a secret never stands in a file of settings" in line
+    assert "secrets do not belong in a settings file" in line
     assert "hunter2" not in line
 
 
@@ -361,7 +361,7 @@ def test_credentials_that_no_header_carries_are_refused(monkeypatch: pytest.Monk
     """A key copied with a line break inside is told now, not as a failed request."""
     monkeypatch.setenv("POPP_API_KEY", "hunter\n2")
     monkeypatch.setenv("POPP_ORGANIZATION_ID", "org-1")
-    with pytest.raises(CredentialsError, match="POPP_API_KEY holds a space") as caught:
+    with pytest.raises(CredentialsError, match="POPP_API_KEY contains a space") as caught:
         Settings().credentials()
     assert "hunter" not in str(caught.value)
 
