@@ -352,9 +352,9 @@ SANDBOX_URL: Final = "http://127.0.0.1:8765/v1"
 
 
 def _is_rehearsal(sources: Sequence[_Source]) -> bool:
-    """Whether the strongest source that says `rehearsal` means it."""
-    said = next((each.given for each in reversed(sources) if "rehearsal" in each.given), {})
-    return str(said.get("rehearsal")).strip().casefold() in {"true", "1", "yes", "on", "y", "t"}
+    """Whether the strongest source that sets `rehearsal` turns it on."""
+    given = next((each.given for each in reversed(sources) if "rehearsal" in each.given), {})
+    return str(given.get("rehearsal")).strip().casefold() in {"true", "1", "yes", "on", "y", "t"}
 
 
 def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
@@ -362,8 +362,8 @@ def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
 
     A `base_url` of this machine stays, because the sandbox may have another port.
     """
-    said = next((each.given for each in reversed(sources) if "base_url" in each.given), {})
-    url = str(said.get("base_url", ""))
+    given = next((each.given for each in reversed(sources) if "base_url" in each.given), {})
+    url = str(given.get("base_url", ""))
     try:
         here = is_loopback(urlsplit(url).hostname or "")
     except ValueError:  # it is no URL
@@ -388,7 +388,7 @@ def _inbox_sources(files: Sequence[InboxFile]) -> list[_Source]:
 
 
 def _source_of(mistake: Mistake, sources: Sequence[_Source]) -> int:
-    """The source that a mistake is in: the strongest that says the value, or the whole's keys."""
+    """Return the position of the source that made a mistake: the strongest with that value."""
     strongest = range(len(sources) - 1, -1, -1)
     if mistake.path:
         return next((each for each in strongest if sources[each].contains(mistake.path)), 0)

@@ -100,7 +100,7 @@ def test_an_anchor_may_be_used_again() -> None:
         ("a: [1\nb: 2", "f.yaml:1:4: the `[` that opens here is not closed"),
         ("a: {b: 1", "f.yaml:1:4: the `{` that opens here is not closed"),
         ("a: *x\n", "f.yaml:1:4: the alias (`*`) has no anchor"),
-        ("a: 1\n---\nb: 2\n", "f.yaml:2:1: the file contains a second document (after `---`); keep one."),
+        ("a: 1\n---\nb: 2\n", "f.yaml:2:1: the file contains a second document (after `---`)"),
         ("a: @x\n", "f.yaml:1:4: the text begins with a special character"),
         ("a:\n  - 1\n b: 2\n", "f.yaml:3:2: the indentation does not match"),
         ("a: 1\nb\n", "f.yaml:2:1: a `:` is missing after the key that opens here"),

@@ -100,7 +100,7 @@ WHOLE: Final = {
         "importer.yaml:1:13: rate_per_s: must be a number",
     ),
     "a secret in the settings": Bad(
-        {"importer.yaml": b"api_key: abc123\n"}, Exit.SETUP, "secrets do not belong in a settings file"
+        {"importer.yaml": b"api_key: abc123\n"}, Exit.SETUP, "secrets do not belong in a settings"
     ),
     "settings that are not there": Bad(
         {}, Exit.SETUP, "other.yaml: there is no such file.", (*CHECK, "--config", "other.yaml")

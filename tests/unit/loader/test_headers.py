@@ -74,7 +74,9 @@ def test_several_phones_are_tried_in_order() -> None:
     headers = understand(names, {})
     assert headers.mapping == {"Mobile": "phone_number", "First name": "first_name"}
     assert headers.fallbacks == {"phone_number": ("Home Phone", "Work Phone")}
-    detail = "phone_number is read from “Mobile”; if that is empty, from “Home Phone”, then “Work Phone”"
+    detail = (
+        "phone_number is read from “Mobile”; if that is empty, from “Home Phone”, then “Work Phone”"
+    )
     assert codes(names) == [("columns-ranked", detail)]
 
 

@@ -181,7 +181,7 @@ concurrency: 2.5
         ("base_url: https://[x\n", "must be a web address"),
         ("ledger: importer.db\n", "must be a database URL such as sqlite:///importer.db"),
         ("default_country: Germany\n", "must be an ISO country code of two letters"),
-        ("meeting: ../secret\n", "must be the name of a template, without folder or file extension"),
+        ("meeting: ../secret\n", "must be the name of a template, without folder or file ext"),
         ("participants: a/b\n", "must be the name of a template"),
         ("campaign: ' '\n", "must not be empty; remove the key instead"),
         ("encoding: utf-9\n", "must be a text encoding such as utf-8 or cp1252"),
