@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from importer.cli.options import read_settings, settings_flags
+from importer.cli.options import json_format, read_settings, settings_flags
 from importer.deliver import report_of
 from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
@@ -23,6 +23,7 @@ from importer.report import view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import Form, reread_files, save_results, write_results
 from importer.report.formatting import GivenFlags
+from importer.report.json_report import runs_json, write_json
 from importer.report.terminal import section
 from importer.report.terminal_history import (
     PastNight,
@@ -58,8 +59,9 @@ def open_ledger(settings: Settings) -> Ledger:
     show_default=True,
     help="Show at most this many, the newest first.",
 )
+@json_format
 @settings_flags(*FLAGS["runs"])
-def runs(*, limit: int, config: Path | None, **flags: object) -> None:
+def runs(*, limit: int, form: str, config: Path | None, **flags: object) -> None:
     """List the runs in the ledger with the state of their rows, the newest first.
 
     The nights of `importer nightly` follow: how each ended, its files, and what still needs a
@@ -69,8 +71,11 @@ def runs(*, limit: int, config: Path | None, **flags: object) -> None:
         found = ledger.runs.list(limit)
         counts = {run.id: ledger.runs.states(run.id) for run in found}
         nights = [_past_night(ledger, night) for night in ledger.nights.list(limit)]
-        doubtful = len(ledger.doubts.list()) if nights else 0
+        doubtful = len(ledger.doubts.list()) if nights or form == "json" else 0
         several = len(ledger.nights.inboxes()) > 1
+    if form == "json":
+        write_json(runs_json(found, counts, nights, doubtful), sys.stdout)
+        return
     console = Console()
     if found or not nights:
         console.print(runs_table(found, counts))

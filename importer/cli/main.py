@@ -6,6 +6,7 @@ import difflib
 import gc
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -137,32 +138,42 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: without the program's name; None takes those of the process.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        outcome = cli.main(arguments, prog_name="importer", standalone_mode=False)
+        outcome = cli.main(given, prog_name="importer", standalone_mode=False)
         sys.exit(outcome if isinstance(outcome, int) else Exit.OK)
     except ImporterError as error:
         _say(f"Error: {error.message}")
         if error.fix:
             _say(f"  {error.fix}")
-        sys.exit(error.exit_code)
+        _end(given, error.exit_code, error.message, error.fix)
     except click.ClickException as error:
         error.show()
-        sys.exit(Exit.USAGE)
+        _end(given, Exit.USAGE, error.format_message())
     except (click.Abort, KeyboardInterrupt):
         _say("Interrupted.")
-        sys.exit(Exit.INTERRUPTED)
+        _end(given, Exit.INTERRUPTED, "Interrupted.")
     except (_ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
     except Exception as error:
         if os.environ.get("IMPORTER_DEBUG"):
             raise
-        _say(
-            f"Error: something went wrong inside importer ({type(error).__name__}"
-            f"{_place(error)}).\n  The ledger is whole. Set IMPORTER_DEBUG=1 to see the details, "
-            "and please report it."
-        )
-        sys.exit(Exit.SETUP)
+        message = f"something went wrong inside importer ({type(error).__name__}{_place(error)})."
+        fix = "The ledger is whole. Set IMPORTER_DEBUG=1 to see the details, and please report it."
+        _say(f"Error: {message}\n  {fix}")
+        _end(given, Exit.SETUP, message, fix)
+
+
+def _end(arguments: Sequence[str], code: Exit, message: str, fix: str = "") -> NoReturn:
+    """End with an error; as JSON on standard output too, if the command was to print JSON."""
+    words = f"{' '.join(arguments)} ".replace("--format=", "--format ")
+    if "--format json " in words:
+        from importer.report.json_report import error_json, write_json  # noqa: PLC0415 - heavy
+
+        with suppress(BrokenPipeError):
+            write_json(error_json(code, message, fix), sys.stdout)
+    sys.exit(code)
 
 
 def _place(error: BaseException) -> str:

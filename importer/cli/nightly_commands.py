@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
-from importer.cli.options import settings_flags
+from importer.cli.options import json_format, settings_flags
 from importer.errors import Exit
 from importer.nightly.clock import StopSignal, SystemClock
 from importer.nightly.doctor import (
@@ -37,8 +39,12 @@ from importer.nightly.remote.remote_inbox import (
     probe,
     release_remote_file,
 )
+from importer.report.json_report import ending_json, write_json
 from importer.report.night_report import json_of, text_of
 from importer.settings.settings import FLAGS
+
+if TYPE_CHECKING:
+    from importer.model import Json
 
 
 def _given(flags: dict[str, object]) -> dict[str, object]:
@@ -47,14 +53,7 @@ def _given(flags: dict[str, object]) -> dict[str, object]:
 
 @click.command(short_help="Import the files that have arrived in a folder, unattended.")
 @click.argument("inbox")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the summary on standard output.",
-)
+@json_format
 @settings_flags(*FLAGS["nightly"])
 def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
     """Import every new file of INBOX and of its subfolders, once, and end.
@@ -104,8 +103,9 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
 
 @click.command(short_help="Check the setup of nightly imports.")
 @click.argument("inbox")
+@json_format
 @settings_flags(*FLAGS["doctor"])
-def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
+def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
     """Check settings, credentials, templates, ledger, folders and clock for a night in INBOX.
 
     It sends one harmless request to the API, and writes nothing but a file that it deletes again.
@@ -115,10 +115,23 @@ def doctor(inbox: str, *, config: Path | None, **flags: object) -> int:
         findings = _examine_remote(inbox, inbox_settings, clock)
     else:
         findings = examine(locate(inbox, inbox_settings), clock.now())
+    code = Exit.OK if all(finding.well for finding in findings) else Exit.SETUP
+    if form == "json":
+        found: list[Json] = [
+            {"what": each.what, "state": _state(each), "message": each.said} for each in findings
+        ]
+        write_json({**ending_json(code), "inbox": inbox, "findings": found}, sys.stdout)
+        return code
     for finding in findings:
-        label = "WRONG" if not finding.well else "warn " if finding.warns else "ok   "
+        label = {"wrong": "WRONG", "warning": "warn ", "ok": "ok   "}[_state(finding)]
         click.echo(f"{label} {finding.what}: {finding.said}")
-    return Exit.OK if all(finding.well for finding in findings) else Exit.SETUP
+    return code
+
+
+def _state(finding: Finding) -> str:
+    if not finding.well:
+        return "wrong"
+    return "warning" if finding.warns else "ok"
 
 
 def _examine_remote(inbox: str, inbox_settings: InboxSettings, clock: SystemClock) -> list[Finding]:

@@ -31,6 +31,18 @@ def settings_flags(*names: str) -> Callable[[_F], _F]:
     return decorate
 
 
+def json_format(command: _F) -> _F:
+    """Add --format text|json, as the argument `form`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="json: print the result as JSON on standard output.",
+    )(command)
+
+
 def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:
     """Load the settings from file, environment and the given flags."""
     return load_settings(

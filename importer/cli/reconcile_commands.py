@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import getpass
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from importer import deliver
-from importer.cli.options import read_settings, settings_flags
+from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.report.formatting import GivenFlags
+from importer.report.json_report import reconcile_json, refresh_json, write_json
 from importer.report.progress import progress
 from importer.report.terminal_history import refreshed_text, settled_text
 from importer.sending.run_options import RunOptions
@@ -28,8 +30,9 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 @click.command(short_help="Look up doubtful submissions in the API.")
 @click.argument("run_id", required=False, metavar="[RUN]")
+@json_format
 @settings_flags(*FLAGS["reconcile"])
-def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> int:
+def reconcile(run_id: str | None, *, form: str, config: Path | None, **flags: object) -> int:
     """Look up the doubtful submissions of RUN, or of all runs, in the API's list of conversations.
 
     A submission that is found becomes created. One that is proved absent can be sent by
@@ -41,13 +44,17 @@ def reconcile(run_id: str | None, *, config: Path | None, **flags: object) -> in
         settled = deliver.reconcile(run_id, settings, options, observer)
     text = settled_text(settled, GivenFlags.of(settings), run=run_id)
     Console(stderr=True).print(text, crop=False)
-    return Exit.DOUBTFUL if settled.doubtful else Exit.OK
+    code = Exit.DOUBTFUL if settled.doubtful else Exit.OK
+    if form == "json":
+        write_json(reconcile_json(settled, run_id, code), sys.stdout)
+    return code
 
 
 @click.command(short_help="Update the status of the conversations.")
 @click.argument("run_id", required=False, metavar="[RUN]")
+@json_format
 @settings_flags(*FLAGS["refresh"])
-def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
+def refresh(run_id: str | None, *, form: str, config: Path | None, **flags: object) -> int:
     """Update the status of the conversations of RUN, or of all runs, from the API.
 
     People who opted out are not contacted by later runs.
@@ -57,7 +64,10 @@ def refresh(run_id: str | None, *, config: Path | None, **flags: object) -> int:
     with progress(Console(stderr=True)) as observer:
         refreshed = deliver.refresh(run_id, settings, options, observer)
     Console(stderr=True).print(refreshed_text(refreshed))
-    return Exit.SETUP if refreshed.reason else Exit.OK
+    code = Exit.SETUP if refreshed.reason else Exit.OK
+    if form == "json":
+        write_json(refresh_json(refreshed, run_id, code), sys.stdout)
+    return code
 
 
 @click.command(short_help="Settle a doubtful submission yourself.")

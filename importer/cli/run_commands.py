@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 from rich.console import Console
 
-from importer.cli.options import read_settings, settings_flags
+from importer.cli.options import json_format, read_settings, settings_flags
 from importer.deliver import deliver, prepare
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
@@ -115,6 +115,7 @@ def check(
 )
 @click.option("--results", type=OUT_FILE, help="Write the result of each row to this CSV file.")
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
+@json_format
 @settings_flags(*FLAGS["run"])
 def run(
     files: tuple[str, ...],
@@ -125,6 +126,7 @@ def run(
     expect_plan: str | None,
     results: Path | None,
     show_values: bool,
+    form: str,
     config: Path | None,
     **flags: object,
 ) -> int:
@@ -145,7 +147,7 @@ def run(
     goes = not dry_run and not shown.blocked and plan.counts.ready > 0
     terminal.print_plan(console, shown, show_values=show_values, steps=not goes)
     if dry_run:
-        return exit_of_plan(plan)
+        return _end_unsent(shown, "dry-run", exit_of_plan(plan), form)
     refuse_unreadable(plan)
     if expect_plan is not None:
         expect(expect_plan, plan)
@@ -157,26 +159,33 @@ def run(
         )
     if not plan.counts.ready:
         console.print("Nothing to send.")
-        return exit_without_sending(plan)
+        return _end_unsent(shown, "nothing-to-send", exit_without_sending(plan), form)
     credentials = settings.credentials()
     _require_sandbox(settings)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
     if not yes and not _ask(quantity(count, "person", "people"), settings, credentials):
         console.print("Nothing was sent.")
-        return Exit.HELD
+        return _end_unsent(shown, "not-confirmed", Exit.HELD, form)
     options = RunOptions("importer run", credentials, limit, STOPS)
     with progress(console) as observer:
         report = deliver(plan, settings, options, observer)
-    return _show_result(console, report, settings, results)
+    return _show_result(report, settings, results, form)
 
 
 @click.command(short_help="Resume an unfinished run.")
 @click.argument("run_id", required=False, metavar="[RUN]")
 @click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 @click.option("--results", type=OUT_FILE, help="Write the result of each row to this CSV file.")
+@json_format
 @settings_flags(*FLAGS["resume"])
 def resume(
-    run_id: str | None, *, yes: bool, results: Path | None, config: Path | None, **flags: object
+    run_id: str | None,
+    *,
+    yes: bool,
+    results: Path | None,
+    form: str,
+    config: Path | None,
+    **flags: object,
 ) -> int:
     """Resume RUN, or the newest run, where it stopped.
 
@@ -197,11 +206,14 @@ def resume(
         people = f"up to {quantity(left, 'person', 'people')}"
         if not _ask(people, settings, credentials):
             console.print("Nothing was sent.")
+            if form == "json":
+                held = json_report.error_json(Exit.HELD, "Nothing was sent.")
+                json_report.write_json(held, sys.stdout)
             return Exit.HELD
     options = RunOptions("importer resume", credentials, signals=STOPS)
     with progress(console) as observer:
         report = resume_run(run_id, settings, options, observer)
-    return _show_result(console, report, settings, results)
+    return _show_result(report, settings, results, form)
 
 
 def _require_sandbox(settings: Settings) -> None:
@@ -233,25 +245,38 @@ def _ask(people: str, settings: Settings, credentials: Credentials) -> bool:
     return click.confirm(question, err=True)
 
 
-def _show_result(
-    console: Console, report: RunReport, settings: Settings, results: Path | None
-) -> int:
+def _end_unsent(shown: view.PlanView, ending: str, code: Exit, form: str) -> int:
+    """End a run that sent nothing."""
+    if form == "json":
+        json_report.write_json(json_report.unsent_json(shown, ending, code), sys.stdout)
+    return code
+
+
+def _show_result(report: RunReport, settings: Settings, results: Path | None, form: str) -> int:
     """Show the result of a run, and write its results file if one was asked for."""
+    console = Console(stderr=True)
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]
         shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
         doubtful = ledger.doubts.list(run.id)
-    try:
-        if results is not None:
+    error, written = None, results
+    if results is not None:
+        try:
             save_results(
                 shown, reread_files(run.sources, partial(load, settings=settings)), results
             )
-    except ImporterError:
-        # Show what was sent even if the file cannot be written.
-        print_run(console, shown, doubtful=doubtful)
-        raise
-    print_run(console, shown, doubtful=doubtful, results=results)
+        except ImporterError as failed:  # what was sent is shown even so
+            error, written = failed, None
+    print_run(console, shown, doubtful=doubtful, results=written)
+    if form == "json":
+        name = None if written is None else str(written)
+        json_report.write_json(json_report.run_json(shown, doubtful, name, error), sys.stdout)
+        if error is not None:
+            click.echo(f"Error: {error}", err=True)
+            return error.exit_code
+    if error is not None:
+        raise error
     return Exit(report.exit_code)
 
 

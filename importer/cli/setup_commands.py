@@ -14,12 +14,13 @@ from rich.console import Console, Group
 from rich.markdown import Markdown
 from rich.text import Text
 
-from importer.cli.options import read_settings, settings_flags
+from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, Exit, UsageError
 from importer.loader import expand, load
 from importer.model import STATE_MEANING, State
 from importer.problems import errors, in_words
 from importer.report.atomic_file import replace_file
+from importer.report.json_report import ending_json, read_schemas, write_json
 from importer.report.terminal import plain_table, section
 from importer.settings import FILE_NAME, Settings
 from importer.settings.settings import FLAGS, NightlySettings
@@ -30,7 +31,7 @@ from schemas.columns import BY_NAME, COLUMNS
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from importer.model import Table
+    from importer.model import Json, Table
 
 
 def columns_table() -> RenderableType:
@@ -69,9 +70,16 @@ def mapping_table(table: Table) -> RenderableType:
 @click.option(
     "--save", is_flag=True, help="Write how the headers of FILE are read into importer.yaml."
 )
+@json_format
 @settings_flags(*FLAGS["columns"])
 def columns(
-    names: tuple[str, ...], *, as_csv: bool, save: bool, config: Path | None, **flags: object
+    names: tuple[str, ...],
+    *,
+    as_csv: bool,
+    save: bool,
+    form: str,
+    config: Path | None,
+    **flags: object,
 ) -> int:
     """List the known columns and their aliases, or show how the headers of FILE are read.
 
@@ -81,17 +89,15 @@ def columns(
     if as_csv:
         write_empty_csv(sys.stdout)
         return Exit.OK
-    console = Console()
-    if not names:
-        console.print(columns_table())
-        return Exit.OK
-    settings = read_settings(config, flags)
-    tables = [load(name, settings) for name in expand(names)]
+    settings = read_settings(config, flags) if names else Settings()
+    tables = [load(name, settings) for name in expand(names)] if names else []
+    if form == "text":
+        console = Console()
+        console.print(*([] if names else [columns_table()]), *map(mapping_table, tables), sep="\n")
     for table in tables:
-        console.print(mapping_table(table))
         for problem in in_words(table.problems, [table]):
             click.echo(f"{problem.message} {problem.fix}", err=True)
-    if save:
+    if save and names:
         file = settings.file or Path(FILE_NAME)
         known = {header: column for table in tables for header, column in table.mapping.items()}
         text = with_columns(file, known)
@@ -99,7 +105,41 @@ def columns(
             out.write(text)
         click.echo(f"wrote {file}", err=True)
     bad = any(errors(table.problems).height and not table.frame.height for table in tables)
-    return Exit.INPUT if bad else Exit.OK
+    code = Exit.INPUT if bad else Exit.OK
+    if form == "json":
+        known_columns: list[Json] = [
+            {
+                "name": each.name,
+                "about": each.about,
+                "example": each.example,
+                "sent_as": each.api_key,
+                "aliases": list(each.aliases),
+            }
+            for each in COLUMNS
+        ]
+        mappings: list[Json] = [_mapping_json(each) for each in tables]
+        document = {**ending_json(code), "columns": known_columns, "files": mappings}
+        write_json(document, sys.stdout)
+    return code
+
+
+def _mapping_json(table: Table) -> dict[str, Json]:
+    """Return how the headers of a file are read, and what is wrong with them."""
+    return {
+        "name": table.source.name,
+        "columns": dict(table.mapping),
+        "extra_columns": dict(table.extra),
+        "ignored_columns": list(table.ignored),
+        "problems": [
+            {
+                "code": each.code.value,
+                "severity": each.severity.value,
+                "message": each.message,
+                "fix": each.fix,
+            }
+            for each in in_words(table.problems, [table])
+        ],
+    }
 
 
 _CONSEQUENCE = {
@@ -114,11 +154,19 @@ _CONSEQUENCE = {
     context_settings={"ignore_unknown_options": True},  # `--rate-per-s` is a topic
 )
 @click.argument("topic", required=False, metavar="[TOPIC]")
-def explain(topic: str | None) -> None:
+@click.option(
+    "--schema",
+    metavar="NAME",
+    help="Print a JSON schema: that of the JSON of a command, such as run.",
+)
+def explain(topic: str | None, *, schema: str | None) -> None:
     """Explain TOPIC: a code of a problem, a setting, a column, a state, an exit code, a document.
 
     Without TOPIC, list what can be explained.
     """
+    if schema is not None:
+        click.echo(_find_schema(schema), nl=False)
+        return
     console = Console()
     if topic is None:
         console.print(_overview())
@@ -128,6 +176,16 @@ def explain(topic: str | None) -> None:
     if found is None:
         raise UsageError(f"There is nothing called {topic} to explain.", _did_you_mean(wanted))
     console.print(_explanation(found))
+
+
+def _find_schema(name: str) -> str:
+    """Return a published JSON schema."""
+    known = read_schemas()
+    if name not in known:
+        raise UsageError(
+            f"There is no JSON schema called {name}.", f"There is one of {', '.join(known)}."
+        )
+    return known[name]
 
 
 def _documents() -> dict[str, str]:
@@ -207,6 +265,7 @@ def _overview() -> RenderableType:
         _titled("Codes of problems", ", ".join(code.value for code in Code)),
         _titled("States of a submission", ", ".join(state.value for state in State)),
         _titled("Exit codes", ", ".join(str(code.value) for code in Exit)),
+        _titled("JSON schemas (--schema)", ", ".join(read_schemas())),
         _titled("Settings", ", ".join(Settings.model_fields)),
         _titled("Columns", ", ".join(BY_NAME)),
     )
