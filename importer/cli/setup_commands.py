@@ -57,8 +57,11 @@ def mapping_table(table: Table) -> RenderableType:
     lines = plain_table("header", "is read as", "in templates")
     for header, column in table.mapping.items():
         lines.add_row(Text(header), Text(column, style="bold"), Text(f"{{{column}}}", style="dim"))
+    second = {name: column for column, names in table.fallbacks.items() for name in names}
     for header, name in table.extra.items():
-        lines.add_row(Text(header), Text("a column of your own"), Text(f"{{{name}}}", style="dim"))
+        column = second.get(header)
+        read_as = f"{column}, if empty above" if column else "a column of your own"
+        lines.add_row(Text(header), Text(read_as), Text(f"{{{name}}}", style="dim"))
     for header in table.ignored:
         lines.add_row(Text(header), Text("left out", style="dim"), Text())
     return Group(*section(table.source.name), lines)

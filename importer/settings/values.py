@@ -115,8 +115,8 @@ def _named(value: str) -> str:
 
 
 def _column(value: str) -> str:
-    """The name of a canonical column."""
-    if value not in BY_NAME:
+    """The name of a canonical column, or `ignore`."""
+    if value not in BY_NAME and value != "ignore":
         meant = near(value, BY_NAME)
         hint = f"did you mean `{meant}`?" if meant else "`importer columns` lists them"
         raise ValueError(f"must be the name of a column; {hint}")

@@ -54,6 +54,24 @@ def test_the_settings_name_what_is_not_known(desk: Desk) -> None:
     assert "phone_number" in line
 
 
+def test_the_settings_can_ignore_a_header(desk: Desk) -> None:
+    """A header that is understood wrongly becomes a column of the user's own."""
+    desk.write("list.csv", "First name,Mobile,Phone\nAda,+12025550104,+12025550104\n")
+    desk.write("importer.yaml", "columns: {Mobile: ignore}\n")
+    said = desk("columns", "list.csv")
+    lines = {line.split("  ")[0].strip(): line for line in said.out.splitlines()}
+    assert "a column of your own" in lines["Mobile"]
+    assert "phone_number" in lines["Phone"]
+
+
+def test_a_second_phone_is_shown_as_such(desk: Desk) -> None:
+    """It is used in rows in which the first is empty."""
+    desk.write("list.csv", "First name,Phone,Mobile\nAda,+12025550104,\n")
+    said = desk("columns", "list.csv")
+    lines = {line.split("  ")[0].strip(): line for line in said.out.splitlines()}
+    assert "phone_number, if empty above" in lines["Phone"]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\x00\x01\x02" * 50])
 def test_a_file_without_headers_ends_with_3(desk: Desk, content: bytes | None) -> None:
     """Whether it is missing, empty or no spreadsheet."""
