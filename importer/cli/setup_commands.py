@@ -59,8 +59,8 @@ def mapping_table(table: Table) -> RenderableType:
         lines.add_row(Text(header), Text(column, style="bold"), Text(f"{{{column}}}", style="dim"))
     second = {name: column for column, names in table.fallbacks.items() for name in names}
     for header, name in table.extra.items():
-        column = second.get(header)
-        read_as = f"{column}, if empty above" if column else "a column of your own"
+        stands_in = second.get(header)
+        read_as = f"{stands_in}, if empty above" if stands_in else "a column of your own"
         lines.add_row(Text(header), Text(read_as), Text(f"{{{name}}}", style="dim"))
     for header in table.ignored:
         lines.add_row(Text(header), Text("left out", style="dim"), Text())
