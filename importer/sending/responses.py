@@ -33,9 +33,24 @@ _WORDS: Final = (
     *("error", "title", "code", "message", "msg", "detail", "details", "description", "reason"),
     *("errors", "issues", "violations", "fieldErrors", "invalid-params", "invalidParams"),
 )
-_REFUSING_STATUSES: Final = frozenset(
-    {"error", "errors", "fail", "failed", "failure", "rejected", "refused", "denied", "invalid"}
+_ERRORS: Final = ("error", "errors", "failed", "failure", "failures", "exception", "fault")
+_VERDICTS: Final = ("success", "succeeded", "ok", "valid", "accepted", "created", "sent")
+"""Fields whose `false` says no."""
+_OUTCOMES: Final = (
+    *("status", "result", "outcome", "state", "code", "type", "message", "reason"),
+    *("statusText", "status_text", "resultCode", "result_code", "errorCode", "error_code"),
 )
+"""Fields whose whole value may be one of `_REFUSALS`."""
+_REFUSALS: Final = frozenset(
+    {
+        *("error", "errors", "err", "fail", "failed", "failure", "fault", "exception", "rejected"),
+        *("refused", "denied", "declined", "invalid", "aborted", "forbidden", "unauthorized"),
+        *("unauthorised", "blocked", "not created", "not sent", "not accepted", "not found", "ko"),
+        *("bad request", "internal error", "server error", "internal server error", "unsuccessful"),
+        *("validation error", "validation failed", "nok", "false"),
+    }
+)
+_SEPARATORS: Final = re.compile(r"[\W_]+")
 _MORE: Final = (
     *("hasMore", "has_more", "hasNext", "has_next", "hasNextPage", "more", "moreAvailable"),
     *("truncated", "isTruncated", "is_truncated", "partial", "isPartial", "incomplete"),
@@ -270,20 +285,27 @@ def _object(raw: RawResponse) -> dict[str, Any]:
 
 
 def _refusal(said: Mapping[str, Any]) -> str:
-    """The part of an answer of success that says no."""
+    """The part of an answer of success that says no.
+
+    Only whole values count: the status DELIVERY_FAILED, or an opening message with the word
+    "failed" in it, belongs to a conversation that exists.
+    """
     for each in objects_in(said):
-        for name in ("error", "errors"):
+        for name in _ERRORS:
             if each.get(name):
                 return name
-        for name in ("success", "ok"):
-            if name in each and each[name] in (False, "false"):
+        for name in _VERDICTS:
+            if name in each and each[name] in (False, "false", "False", "FALSE"):
                 return f"{name}: false"
-        status = each.get("status")
-        if isinstance(status, str) and status.strip().casefold() in _REFUSING_STATUSES:
-            return f"status: {status.strip().casefold()}"
-        for name in ("status", "statusCode", "status_code"):
+        for name in _OUTCOMES:
+            value = each.get(name)
+            if isinstance(value, str):
+                words = " ".join(_SEPARATORS.sub(" ", value).casefold().split())
+                if words in _REFUSALS:
+                    return f"{name}: {words}"
+        for name in ("status", "statusCode", "status_code", "code"):
             code = each.get(name)
-            if isinstance(code, int) and not isinstance(code, bool) and code >= 400:  # noqa: PLR2004
+            if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:  # noqa: PLR2004
                 return f"{name}: {code}"
     return ""
 
