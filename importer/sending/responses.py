@@ -50,7 +50,7 @@ _REFUSALS: Final = frozenset(
         *("validation error", "validation failed", "nok", "false"),
     }
 )
-_SEPARATORS: Final = re.compile(r"[\W_]+")
+_PUNCTUATION: Final = re.compile(r"[\W_]+")
 _MORE: Final = (
     *("hasMore", "has_more", "hasNext", "has_next", "hasNextPage", "more", "moreAvailable"),
     *("truncated", "isTruncated", "is_truncated", "partial", "isPartial", "incomplete"),
@@ -290,24 +290,22 @@ def _refusal(said: Mapping[str, Any]) -> str:
     Only whole values count: the status DELIVERY_FAILED, or an opening message with the word
     "failed" in it, belongs to a conversation that exists.
     """
-    for each in objects_in(said):
-        for name in _ERRORS:
-            if each.get(name):
-                return name
-        for name in _VERDICTS:
-            if name in each and each[name] in (False, "false", "False", "FALSE"):
-                return f"{name}: false"
-        for name in _OUTCOMES:
-            value = each.get(name)
-            if isinstance(value, str):
-                words = " ".join(_SEPARATORS.sub(" ", value).casefold().split())
-                if words in _REFUSALS:
-                    return f"{name}: {words}"
-        for name in ("status", "statusCode", "status_code", "code"):
-            code = each.get(name)
-            if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:  # noqa: PLR2004
-                return f"{name}: {code}"
-    return ""
+    return next((sign for each in objects_in(said) for sign in _refusals(each)), "")
+
+
+def _refusals(said: Mapping[str, Any]) -> Iterator[str]:
+    yield from (name for name in _ERRORS if said.get(name))
+    for name in _VERDICTS:
+        if said.get(name) in (False, "false", "False", "FALSE"):
+            yield f"{name}: false"
+    for name in (*_OUTCOMES, "statusCode", "status_code"):
+        value = said.get(name)
+        if isinstance(value, str):
+            words = " ".join(_PUNCTUATION.sub(" ", value).casefold().split())
+            if words in _REFUSALS:
+                yield f"{name}: {words}"
+        elif isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004
+            yield f"{name}: {value}"
 
 
 def _pagination(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
