@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from importer.cli.options import json_format, read_settings, settings_flags
+from importer.cli.options import json_format, read_settings, settings_flags, tell
 from importer.deliver import report_of
 from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
@@ -140,7 +140,7 @@ def results(
         return
     files = reread_files(run.sources, partial(load, settings=settings))
     for sentence in files.missing:
-        click.echo(sentence, err=True)
+        tell(sentence)
     wanted: Form = form  # type: ignore[assignment]  # click has checked it
     if output is not None:
         save_results(shown, files, output, wanted)
@@ -170,7 +170,7 @@ def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
     settings = read_settings(config, flags)
     with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
-    click.echo(f"Removed the masked text of {purged.submissions} submissions.", err=True)
+    tell(f"Removed the masked text of {purged.submissions} submissions.")
 
 
 @click.command(short_help="Copy the ledger, at any moment.")
@@ -186,10 +186,9 @@ def backup(file: Path, *, config: Path | None, **flags: object) -> None:
     with open_ledger(settings) as ledger:
         ledger.backup(file)
     place = "IMPORTER_HMAC_KEY" if Secrets.read().importer_hmac_key else str(key_file(settings))
-    click.echo(
+    tell(
         f"{file} is a complete copy of {ledger.name}. Its key {place} is not in it: keep both.\n"
         "To restore: end every importer, put the file and the key back in their places, and remove "
         f"{ledger.name}-wal, -shm and .last if they are there. People contacted since this copy "
-        "was made are not in it, and are contacted again if they are in a list again.",
-        err=True,
+        "was made are not in it, and are contacted again if they are in a list again."
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from importer.cli.options import json_format, settings_flags
+from importer.cli.options import is_quiet, json_format, settings_flags, tell
 from importer.errors import Exit
 from importer.nightly.clock import StopSignal, SystemClock
 from importer.nightly.doctor import (
@@ -61,7 +61,8 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     INBOX is a folder, or an address: s3://bucket/inbox, gs://, az:// or sftp://user@host/inbox.
 
     Imported files go to done/, unusual ones to held/ until `importer release`, unreadable ones to
-    failed/. The next night begins with what a crash or the deadline leaves.
+    failed/. The next night begins with what a crash or the deadline leaves. With -q the summary is
+    left out if nothing needs a person.
     """
     inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
     main, clock = inbox_settings.load(), SystemClock()
@@ -77,7 +78,7 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
         faults += upload_page(place, clock.now())
     if form == "json":
         click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
-    else:
+    elif not is_quiet() or night.exit_code or night.todo or faults:
         click.echo(text_of(night, faults), nl=False)
     return night.exit_code
 
@@ -98,7 +99,7 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
     else:
         root, _ = find_inbox(Path(file))
         moved = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
-    click.echo(f"{file} is released; the next night begins with {moved}.", err=True)
+    tell(f"{file} is released; the next night begins with {moved}.")
 
 
 @click.command(short_help="Check the setup of nightly imports.")
@@ -123,6 +124,8 @@ def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> in
         write_json({**ending_json(code), "inbox": inbox, "findings": found}, sys.stdout)
         return code
     for finding in findings:
+        if is_quiet() and _state(finding) == "ok":
+            continue
         label = {"wrong": "WRONG", "warning": "warn ", "ok": "ok   "}[_state(finding)]
         click.echo(f"{label} {finding.what}: {finding.said}")
     return code

@@ -8,10 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from importer import deliver
-from importer.cli.options import json_format, read_settings, settings_flags
+from importer.cli.options import json_format, messages, read_settings, settings_flags
 from importer.errors import Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.report.formatting import GivenFlags
@@ -40,10 +39,10 @@ def reconcile(run_id: str | None, *, form: str, config: Path | None, **flags: ob
     """
     settings = read_settings(config, flags)
     options = RunOptions("importer reconcile", settings.credentials(), signals=STOPS)
-    with progress(Console(stderr=True)) as observer:
+    with progress(messages()) as observer:
         settled = deliver.reconcile(run_id, settings, options, observer)
     text = settled_text(settled, GivenFlags.of(settings), run=run_id)
-    Console(stderr=True).print(text, crop=False)
+    messages().print(text, crop=False)
     code = Exit.DOUBTFUL if settled.doubtful else Exit.OK
     if form == "json":
         write_json(reconcile_json(settled, run_id, code), sys.stdout)
@@ -61,9 +60,9 @@ def refresh(run_id: str | None, *, form: str, config: Path | None, **flags: obje
     """
     settings = read_settings(config, flags)
     options = RunOptions("importer refresh", settings.credentials(), signals=STOPS)
-    with progress(Console(stderr=True)) as observer:
+    with progress(messages()) as observer:
         refreshed = deliver.refresh(run_id, settings, options, observer)
-    Console(stderr=True).print(refreshed_text(refreshed))
+    messages().print(refreshed_text(refreshed))
     code = Exit.SETUP if refreshed.reason else Exit.OK
     if form == "json":
         write_json(refresh_json(refreshed, run_id, code), sys.stdout)

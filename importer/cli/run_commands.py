@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
 
-from importer.cli.options import json_format, read_settings, settings_flags
+from importer.cli.options import json_format, messages, read_settings, settings_flags
 from importer.deliver import deliver, prepare
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
@@ -88,7 +87,7 @@ def check(
     with looking(settings) as look:
         plan = prepare(files, settings, look, whole=payloads is not None)
     shown = view.plan_view(plan, settings, identity=look.identity, created_at=datetime.now(UTC))
-    terminal.print_plan(Console(stderr=True), shown, show_values=show_values)
+    terminal.print_plan(messages(), shown, show_values=show_values)
     if report is not None:
         html.write_page(shown, report)
     if rejected is not None:
@@ -138,7 +137,7 @@ def run(
     settings = read_settings(config, flags)
     if results is not None:
         check_outputs({"--results": results}, expand(files), settings)
-    console = Console(stderr=True)
+    console = messages()
     if not dry_run:
         _migrate_ledger(settings)
     with looking(settings) as look:
@@ -201,7 +200,7 @@ def resume(
         sources = [each.path or "-" for each in run.sources]
         check_outputs({"--results": results}, sources, settings)
     _require_sandbox(settings)
-    console = Console(stderr=True)
+    console = messages()
     if left and not yes and sys.stdin.isatty():
         people = f"up to {quantity(left, 'person', 'people')}"
         if not _ask(people, settings, credentials):
@@ -254,7 +253,7 @@ def _end_unsent(shown: view.PlanView, ending: str, code: Exit, form: str) -> int
 
 def _show_result(report: RunReport, settings: Settings, results: Path | None, form: str) -> int:
     """Show the result of a run, and write its results file if one was asked for."""
-    console = Console(stderr=True)
+    console = messages()
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]

@@ -7,7 +7,6 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from importer.settings.settings import FLAGS
@@ -103,7 +102,7 @@ class GivenFlags:
     """The settings flags of the command line, so that a proposed command can repeat them.
 
     Attributes:
-        config: the settings file; empty if a command finds it by itself.
+        config: the settings file; empty if a command finds it.
         flags: by setting, without passwords.
     """
 
@@ -113,10 +112,7 @@ class GivenFlags:
     @classmethod
     def of(cls, settings: Settings) -> GivenFlags:
         """Return the flags that these settings were loaded with."""
-        file, here = settings.file, Path.cwd()
-        config = ""
-        if file is not None and file != here / "importer.yaml":
-            config = str(file.relative_to(here) if file.is_relative_to(here) else file)
+        config = "" if settings.config is None else str(settings.config)
         flags = {
             name: value if isinstance(value, bool) else _PASSWORD.sub("***", str(value))
             for name, value in settings.flags.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -46,6 +46,8 @@ from importer.settings.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from importer.model import Json
 
 
@@ -185,6 +187,25 @@ class NightlySettings(BaseModel):
     """Append the night's events to this file, as JSON lines; standard error by default."""
     metrics_file: Path | None = None
     """Write metrics for Prometheus's textfile collector to this file, such as importer.prom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where settings were found.
+
+    Attributes:
+        folder: of importer.yaml; the current folder if there is none.
+        file: the importer.yaml that was read, or None.
+        config: the file that the caller named, or None.
+        flags: what the command line said, under the settings' names.
+        unused_ledger: the ledger of real conversations, if this is a rehearsal.
+    """
+
+    folder: Path
+    file: Path | None = None
+    config: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+    unused_ledger: str = ""
 
 
 class Settings(NightlySettings, BaseModel):
@@ -345,10 +366,7 @@ class Settings(NightlySettings, BaseModel):
     ledger_wait_s: Wait = 0.0
     """Seconds to wait if another importer is using the ledger."""
 
-    _folder: Path = PrivateAttr(default_factory=Path.cwd)
-    _file: Path | None = PrivateAttr(default=None)
-    _flags: Mapping[str, object] = PrivateAttr(default_factory=dict)
-    _unused_ledger: str = PrivateAttr(default="")
+    _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path.cwd()))
 
     @model_validator(mode="after")
     def _one_campaign(self) -> Self:
@@ -366,18 +384,23 @@ class Settings(NightlySettings, BaseModel):
 
     @property
     def folder(self) -> Path:
-        """The folder of importer.yaml; without one, the current folder."""
-        return self._folder
+        """The folder of importer.yaml; the current folder if there is none."""
+        return self._origin.folder
 
     @property
     def file(self) -> Path | None:
         """The importer.yaml that was read, or None."""
-        return self._file
+        return self._origin.file
+
+    @property
+    def config(self) -> Path | None:
+        """The file that the caller named; None if it was found, or there is none."""
+        return self._origin.config
 
     @property
     def flags(self) -> Mapping[str, object]:
-        """The flags of the command line, by name of the setting."""
-        return self._flags
+        """What the command line said, under the settings' names."""
+        return self._origin.flags
 
     @property
     def ledger_file(self) -> Path | None:
@@ -387,13 +410,13 @@ class Settings(NightlySettings, BaseModel):
     @property
     def unused_ledger_file(self) -> Path | None:
         """The file of the ledger of real conversations, which a rehearsal must not touch."""
-        return self._file_of(self._unused_ledger)
+        return self._file_of(self._origin.unused_ledger)
 
     def _file_of(self, ledger: str) -> Path | None:
         scheme, _, rest = ledger.partition(":///")
         if not scheme.startswith("sqlite") or not rest or rest.startswith(":memory:"):
             return None
-        return self._folder / rest.partition("?")[0]
+        return self.folder / rest.partition("?")[0]
 
     def failures_allowed(self, total: int) -> int | None:
         """How many of `total` submissions may fail before the run is stopped; None means any."""

@@ -7,6 +7,8 @@ Each source keeps its original values, so that a mistake can be reported where i
 from __future__ import annotations
 
 import io
+import os
+import stat
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from importer.errors import SettingsError
 from importer.settings.secrets import PREFIX, unknown_variables
-from importer.settings.settings import Settings
+from importer.settings.settings import Origin, Settings
 from importer.settings.values import is_loopback
 from importer.yaml_files import Mistake, found_in, near, parse, read_yaml, spelled
 from schemas.codes import WORDS, Code, Severity
@@ -237,27 +239,16 @@ class LoadedSettings(BaseSettings, Settings):
 
     Args:
         sources: the strongest first.
-        folder: the folder of importer.yaml, else the current one.
-        file: the importer.yaml that was read, or None.
-        flags: those of the command line.
-        unused_ledger: the ledger of real conversations, if this is a rehearsal.
+        origin: where they were found.
     """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, validate_default=False
     )
 
-    def __init__(
-        self,
-        sources: Sequence[_Source],
-        folder: Path,
-        file: Path | None,
-        flags: Mapping[str, object],
-        unused_ledger: str = "",
-    ) -> None:
+    def __init__(self, sources: Sequence[_Source], origin: Origin) -> None:
         super().__init__(sources=tuple(sources))
-        self._folder, self._file, self._flags = folder, file, flags
-        self._unused_ledger = unused_ledger
+        self._origin = origin
 
     @classmethod
     def settings_customise_sources(
@@ -284,8 +275,7 @@ def load_settings(
     `rehearsal: true` replaces the ledger, and an API that is not on this machine, in any case.
 
     Args:
-        config: the settings file; None takes `importer.yaml` of the current folder if there is
-            one.
+        config: the settings file; None takes the one that `find_settings_file` finds.
         flags: those of the command line, by name of the setting; None counts as not given.
         inbox_files: files of an inbox, each stronger than the ones before it; they can only set
             what `ALLOWED_IN_INBOX` names.
@@ -295,10 +285,10 @@ def load_settings(
         SettingsError: a setting is unknown or wrong; the message has a line for each mistake.
     """
     here = Path.cwd()
-    path = config if config is not None else Path(FILE_NAME)
+    path = config if config is not None else find_settings_file(here)
     given = {name: value for name, value in flags.items() if value is not None}
     base, file, files = here, None, list[_Source]()
-    if config is not None or path.is_file():
+    if path is not None:
         document = read_yaml(path, SettingsError)
         base, file = (here / path).parent, here / path
         files.append(YamlSource(document, base))
@@ -330,7 +320,8 @@ def load_settings(
             {key: _placed(key, value, base) for key, value in _DEFAULT_PLACES.items()}, "", ""
         )
         every = (*reversed(sources), defaults)
-        settings = LoadedSettings(every, base, file, given, unused_ledger)
+        origin = Origin(base, file, config, given, unused_ledger)
+        settings = LoadedSettings(every, origin)
     except ValidationError as exc:
         for mistake in found_in(exc, Settings.model_fields):
             mistakes.setdefault(_source_of(mistake, sources), []).append(mistake)
@@ -345,6 +336,61 @@ def load_settings(
     if settings.new_ledger and not given.get("new_ledger"):
         raise SettingsError("new_ledger: can only be given as the flag --new-ledger, for one run")
     return settings
+
+
+_INBOX_MARKER: Final = ".importer-ledger"
+"""A folder with this file is an inbox: whoever uploads lists there can upload settings, too."""
+
+
+def find_settings_file(here: Path) -> Path | None:
+    """Find `importer.yaml` in a folder or the nearest one above it.
+
+    The search ends at the home folder, at a folder with `.git`, and at the root. The path is
+    relative if the file is in the current folder.
+
+    Args:
+        here: where to begin; absolute.
+
+    Raises:
+        SettingsError: the file may be somebody else's. Settings decide who is contacted, so such a
+            file is used only if the user names it.
+    """
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises if there is none
+    for folder in (here, *here.parents):
+        path = folder / FILE_NAME
+        try:
+            if path.is_file():
+                doubt = _distrust(path, above=folder != here)
+                if not doubt:
+                    return path if folder != here else Path(FILE_NAME)
+                raise SettingsError(
+                    f"{path} was not read: {doubt}.", f"If it is yours, name it: --config {path}"
+                )
+            if folder == home or (folder / ".git").exists():
+                break
+        except OSError:  # nobody may look into this folder
+            continue
+    return None
+
+
+def _distrust(path: Path, *, above: bool) -> str:
+    """Why a settings file that nobody named may be somebody else's; empty if it is ours."""
+    if not hasattr(os, "getuid"):  # Windows
+        return ""
+    ours = {os.getuid(), 0}
+    folder, file, link = path.parent.stat(), path.stat(), path.lstat()
+    if not {file.st_uid, link.st_uid} <= ours and (above or folder.st_mode & stat.S_IWOTH):
+        return "it belongs to another user"
+    if not above:
+        return ""
+    sticky = folder.st_mode & stat.S_ISVTX  # as in /tmp: nobody replaces another's file
+    for each in (file,) if sticky else (file, folder):
+        shared = each.st_mode & stat.S_IWGRP and each.st_gid not in ours
+        if shared or each.st_mode & stat.S_IWOTH:
+            return "other users can change it"
+    if (path.parent / _INBOX_MARKER).exists():
+        return "it is in an inbox, where others upload files"
+    return ""
 
 
 SANDBOX_URL: Final = "http://127.0.0.1:8765/v1"

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from importer.errors import CredentialsError, Exit, SettingsError
+from importer.nightly.ownership import MARKER_NAME
 from importer.settings import Settings, load_settings
 from schemas.codes import Code, Severity
 
@@ -414,3 +415,96 @@ def test_the_strongest_source_says_whether_it_is_a_rehearsal(
     monkeypatch.setenv("IMPORTER_REHEARSAL", "false")
     assert given("rehearsal: true\n").base_url == "https://api.joinpopp.com/v1"
     assert given("rehearsal: true\n", {"rehearsal": True}).base_url == "http://127.0.0.1:8765/v1"
+
+
+# ---- which importer.yaml is taken ----------------------------------------------------------------
+
+
+@pytest.fixture
+def below(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder two levels below an importer.yaml, as current folder; returns that file."""
+    (here / "lists" / "may").mkdir(parents=True)
+    file = here / "importer.yaml"
+    file.write_text("campaign: above\n", "utf-8")
+    monkeypatch.chdir(here / "lists" / "may")
+    monkeypatch.setenv("HOME", str(here.parent))
+    return file
+
+
+def test_the_nearest_file_above_is_taken(below: Path) -> None:
+    """Its paths start at its own folder; a nearer file wins, and a named one over both."""
+    settings = load_settings()
+    assert (settings.file, settings.folder, settings.config) == (below, below.parent, None)
+    assert settings.ledger == f"sqlite:///{below.parent}/importer.db"
+    (below.parent / "lists" / "importer.yaml").write_text("campaign: nearer\n", "utf-8")
+    assert load_settings().campaign == "nearer"
+    assert load_settings(below).campaign == "above"
+
+
+@pytest.mark.parametrize("end", ["git", "home"])
+def test_the_search_ends_at_a_repository_and_at_home(
+    below: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """What is above belongs to another project or another person; the last folder counts."""
+    last = below.parent / "lists"
+    if end == "git":
+        (last / ".git").mkdir()
+    else:
+        monkeypatch.setenv("HOME", str(last))
+    assert load_settings().file is None
+    (last / "importer.yaml").write_text("campaign: last\n", "utf-8")
+    assert load_settings().campaign == "last"
+
+
+@pytest.mark.parametrize(
+    ("what", "mode", "group"),
+    [
+        ("importer.yaml", 0o646, None),
+        ("importer.yaml", 0o664, 54_321),
+        (".", 0o757, None),
+        (".", 0o775, 54_321),
+    ],
+)
+def test_a_file_above_that_others_can_change_is_refused(
+    below: Path, what: str, mode: int, group: int | None
+) -> None:
+    """By its own mode or that of its folder; whoever names it takes it."""
+    target = below.parent / what
+    if group is not None:
+        try:
+            os.chown(target, -1, group)
+        except PermissionError:
+            pytest.skip("only root can give a file to any group")
+    target.chmod(mode)
+    with pytest.raises(SettingsError, match="other users can change it") as caught:
+        load_settings()
+    assert f"--config {below}" in caught.value.fix
+    assert load_settings(below).campaign == "above"
+
+
+def test_a_file_above_that_is_another_users_is_refused(below: Path) -> None:
+    """A link to it, too; in a folder that everybody writes to, the current one is no exception."""
+    try:
+        os.chown(below, 54_321, 54_321)
+    except PermissionError:
+        pytest.skip("only root can give a file away")
+    with pytest.raises(SettingsError, match="another user"):
+        load_settings()
+    os.chdir(below.parent)
+    assert load_settings().campaign == "above"  # the user went there, and nobody else can write
+    below.parent.chmod(0o1777)
+    with pytest.raises(SettingsError, match="another user"):
+        load_settings()
+
+
+def test_a_file_above_in_an_inbox_is_refused(below: Path) -> None:
+    """Whoever uploads lists could upload it."""
+    (below.parent / MARKER_NAME).write_text("{}", "utf-8")
+    with pytest.raises(SettingsError, match="inbox"):
+        load_settings()
+
+
+def test_a_file_of_ours_in_a_folder_such_as_tmp_is_taken(below: Path) -> None:
+    """Nobody but us and root can replace it there."""
+    below.parent.chmod(0o1777)
+    assert load_settings().campaign == "above"
