@@ -27,6 +27,7 @@ class Code(StrEnum):
     FILE_EMPTY = "file-empty"
     FILE_TOO_LARGE = "file-too-large"
     ENCODING_GUESSED = "encoding-guessed"
+    ENCODING_DOUBTFUL = "encoding-doubtful"
     HEADER_NOT_FOUND = "header-not-found"
     HEADER_MOVED = "header-moved"
     ROWS_HIDDEN = "rows-hidden"
@@ -111,6 +112,12 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             _W,
             "The text encoding is a guess: {detail}.",
             "Check the example. If it looks wrong, set --encoding, or save the file as UTF-8.",
+        ),
+        Code.ENCODING_DOUBTFUL: Words(
+            _E,
+            "Letters of this row may be others than they seem: {detail}.",
+            "Give the encoding of the file with --encoding, or enter the letters again and save "
+            "the file as UTF-8.",
         ),
         Code.HEADER_NOT_FOUND: Words(
             _E,

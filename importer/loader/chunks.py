@@ -219,7 +219,8 @@ def _text(head: bytes, settings: Settings) -> Delimited:
         Refusal: it is something else.
     """
     text = open_text(head, settings)
-    if text.encoding.codec not in _AS_THEY_ARE or head.count(b"\n") < _LINES:
+    encoding = text.encoding
+    if encoding.codec not in _AS_THEY_ARE or encoding.odd or head.count(b"\n") < _LINES:
         raise ValueError("not in pieces")
     return text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ import polars as pl
 from importer import problems
 from importer.loader.csv_reader import end_of_data, lines_of, records
 from importer.loader.encoding import (
+    DOUBT,
     Encoding,
     as_utf8,
     detect_encoding,
@@ -305,7 +306,8 @@ class Delimited:
         for read in islice(self._records(), HEADER_ROWS):
             if any(map(str.strip, read.cells)):
                 end = read.lines + int(self.dialect.said)
-                found.append(Record(read.row, read.cells, before, end))
+                cells = [cell.replace(DOUBT, "") for cell in read.cells]
+                found.append(Record(read.row, cells, before, end))
             before = read.lines + int(self.dialect.said)
         return found
 
@@ -324,10 +326,12 @@ class Delimited:
             )
         frame = None if careful else self._regular(header)
         if frame is None:
-            return read_exact(self._records(len(header.cells)), header, self.settings.max_rows)
-        if frame.height > self.settings.max_rows:
+            cells = read_exact(self._records(len(header.cells)), header, self.settings.max_rows)
+        elif frame.height > self.settings.max_rows:
             raise too_many_rows(self.settings.max_rows)
-        return Cells(frame, problems.empty())
+        else:
+            cells = Cells(frame, problems.empty())
+        return _without_doubts(cells, self.encoding) if self.encoding.has_doubts else cells
 
     def _records(self, width: int | None = None) -> Iterator[Read]:
         lines = lines_of(self.data)
@@ -348,6 +352,41 @@ class Delimited:
             if not start:
                 return None
         return read_regular(data, start, delimiter, header)
+
+
+def _without_doubts(cells: Cells, encoding: Encoding) -> Cells:
+    """The cells without uncertain characters, and an error for each row that had some.
+
+    They become the replacement character, so that a file of rejected rows is no readable file of
+    garbled names.
+    """
+    frame = cells.frame
+    texts = [name for name in frame.columns if name != ROW]
+    doubts = pl.any_horizontal(
+        pl.col(texts).str.contains(DOUBT, literal=True).fill_null(value=False)
+    )
+    rows = frame.filter(doubts)
+    if not rows.height:
+        return cells
+    parts = [
+        pl.when(pl.col(name).str.contains(DOUBT, literal=True)).then(pl.col(name)) for name in texts
+    ]
+    value = pl.concat_str(parts, separator=" | ", ignore_nulls=True).str.replace_all(DOUBT, "")
+    detail = _OF_ONE_ROW if encoding.odd else _OF_A_FILE
+    held = problems.at(
+        rows.with_columns(pl.lit(0).alias(SOURCE)),
+        Code.ENCODING_DOUBTFUL,
+        value=value,
+        detail=pl.lit(detail),
+    )
+    lost = pl.col(texts).str.replace_all(f"{DOUBT}.", "\N{REPLACEMENT CHARACTER}")
+    return replace(
+        cells, frame=frame.with_columns(lost), problems=problems.joined([cells.problems, held])
+    )
+
+
+_OF_ONE_ROW: Final = "it is not in UTF-8 as the rest of the file is"
+_OF_A_FILE: Final = "the encoding of the file is uncertain"
 
 
 def open_text(data: bytes, settings: Settings) -> Delimited:

@@ -31,6 +31,7 @@ INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.FILE_EMPTY: "Put candidates into the file",
         Code.FILE_TOO_LARGE: "Make the file smaller",
         Code.ENCODING_GUESSED: "Check that accented letters read right",
+        Code.ENCODING_DOUBTFUL: "Say which encoding the file has, or enter the letters again",
         Code.HEADER_NOT_FOUND: "Add a header row",
         Code.HEADER_MOVED: "Check that the right row was taken as the header",
         Code.TOTALS_SKIPPED: "Check what was left out below the candidates",

@@ -247,7 +247,7 @@ class Settings(NightlySettings, BaseModel):
     encoding: Encoding | None = None
     """Encoding of text files, such as utf-8; detected by default."""
     fallback_encoding: Encoding = "cp1252"
-    """Encoding to assume, with a warning, for text that is not Unicode."""
+    """Encoding of text that is not Unicode; `cp1252` is taken only if the words look like it."""
     sheet: str | None = None
     """Name of the sheet to read; by default the visible sheet that holds the candidates."""
     max_bytes: Bytes = 200_000_000

@@ -24,6 +24,16 @@ FRENCH: Final = (
     "01 99 00 12 35;François;Noël;francois@example.com;Algérie\r"
 )
 
+
+def people(codec: str, names: str) -> bytes:
+    """A list of people in an encoding, each with a phone; no answer tells which encoding it is."""
+    rows = (
+        f"{name.replace(' ', ',')},+44 20 7946 00{number:02},p{number}@example.com\r\n"
+        for number, name in enumerate(names.split("; "), 18)
+    )
+    return ("First name,Last name,Phone,Email\r\n" + "".join(rows)).encode(codec)
+
+
 TEXTS: Final[dict[str, bytes]] = {
     # encodings
     "comma-utf8.csv": PLAIN.encode(),
@@ -37,6 +47,24 @@ TEXTS: Final[dict[str, bytes]] = {
     "cp1250-forced.csv": (
         "Numer telefonu;Imię;Nazwisko\r\n020 7946 0018;Łukasz;Wiśniewski\r\n".encode("cp1250")
     ),
+    "cp1250-polish.csv": people(
+        "cp1250", "Łukasz Wiśniewski; Zofia Żak; Małgorzata Dąbrowska; Michał Kamiński"
+    ),
+    "cp1250-czech.csv": people(
+        "cp1250", "Jiří Dvořák; Tomáš Novotný; Petr Kříž; Markéta Černá; Zdeněk Růžička"
+    ),
+    "cp1253-greek.csv": people("cp1253", "Γιάννης Παπαδόπουλος; Μαρία Δημητρίου; Νίκος Ράπτης"),
+    "koi8-r-russian.csv": people("koi8-r", "Иван Петров; Анна Иванова; Сергей Щукин"),
+    "utf16-le-no-mark-russian.csv": people("utf-16-le", "Иван Петров; Анна Иванова"),
+    "utf16-be-no-mark-japanese.csv": people("utf-16-be", "太郎 山田; 花子 鈴木"),
+    "gb18030-chinese.csv": people("gb18030", "三 张; 娜 李; Ada Lovelace"),
+    "euc-kr-korean.csv": people("euc_kr", "철수 김; 영희 이; Ada Lovelace"),
+    "mac-roman-one-name.csv": people("mac_roman", "Zoë Lovelace; Ada Lovelace"),
+    "cp1252-one-name.csv": people("cp1252", "José García; Ada Lovelace"),
+    "utf8-odd-rows.csv": people("utf-8", "José García; Zoë Müller; Hélène Noël")
+    + people("cp1252", "André Dupont; Ada Lovelace").partition(b"\n")[2],
+    "utf8-mark-odd-header.csv": codecs.BOM_UTF8
+    + b"Phone,Pr\xe9nom,Nom,Email\n+1 202 555 0104,Zo\xc3\xab,No\xc3\xabl,zoe@example.com\n",
     # delimiters and ends of lines
     "tabs.tsv": PLAIN.replace(",", "\t").encode(),
     "pipes.txt": PLAIN.replace(",", "|").encode(),
