@@ -66,7 +66,9 @@ class KnownConversations:
             .where(submissions.c.conversation_id == bindparam("b_id"))
             .values(remote_status=bindparam("b_status"), remote_at=self._now())
         )
-        return self._database.write("refreshed", lambda c: c.execute(changed, values).rowcount)
+        return self._database.write(
+            "refreshed", lambda c: c.execute(changed, values).rowcount, counted=True, lightly=True
+        )
 
     def witnesses(self, campaign: str, kind: str, since: datetime) -> tuple[Witness, ...]:
         """Conversations that the API created after a time, oldest first.

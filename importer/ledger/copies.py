@@ -1,9 +1,9 @@
 """Copies of a SQLite ledger: how they are made, and which one is the newest.
 
 A ledger that was lost, emptied or replaced by an older copy does not know whom it contacted. The
-last-write file beside it names the ledger and counts its important writes; a ledger that has
-another name, or fewer writes, is not used. While a run writes, the file also says that the ledger's
-`-wal` file is needed.
+last-write file beside it names the ledger and counts its important writes, among them every group
+of intents to send; a ledger that has another name, or fewer writes, is not used. While a run
+writes, the file also says that the ledger's `-wal` file is needed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,7 +100,7 @@ class LastWrite:
 
     Attributes:
         ledger: its id.
-        writes: how often it changed in its life.
+        writes: how many important writes there were in its life.
         closed: the ledger's file alone is complete; otherwise its `-wal` file is needed.
     """
 
@@ -132,12 +133,37 @@ def read_last_write(ledger: Path) -> LastWrite | None:
     return LastWrite(found[1], int(found[2]), closed=found[3] == "yes")
 
 
-def save_last_write(ledger: Path, last: LastWrite) -> None:
-    """Write the last-write file; if that fails, an older copy may later pass for the newest."""
+def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> None:
+    """Write the last-write file; if that fails, an older copy may later pass for the newest.
+
+    Args:
+        ledger: its file.
+        last: what to write, after the ledger itself is durable.
+        lightly: overwrite the file in place and leave it to the system when it reaches the disk.
+            That costs next to nothing and survives the death of the process. A power failure may
+            bring an earlier count back, which refuses less but never the newest ledger.
+    """
     closed = "yes" if last.closed else "no"
-    text = f"{_WORDS}ledger: {last.ledger}\nwrites: {last.writes}\nclosed: {closed}\n"
+    # The count has a fixed width: a file that is overwritten in place is never half of each.
+    text = f"{_WORDS}ledger: {last.ledger}\nwrites: {last.writes:018}\nclosed: {closed}\n"
+    path, data = last_write_file(ledger), text.encode()
     with suppress(OSError):  # the ledger itself has been written
-        write_durably(last_write_file(ledger), text.encode())
+        if not (lightly and _overwrite(path, data)):
+            write_durably(path, data)
+
+
+def _overwrite(path: Path, data: bytes) -> bool:
+    """Overwrite a file of this very size; whether there is one."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        facts = os.fstat(file)
+        fits = stat.S_ISREG(facts.st_mode) and facts.st_size == len(data)
+        return fits and os.pwrite(file, data, 0) == len(data)
+    finally:
+        os.close(file)
 
 
 def require_file(ledger: Path) -> None:
@@ -169,7 +195,7 @@ def require_newest(ledger: Path, last: LastWrite | None, ledger_id: str, writes:
         ledger: its file.
         last: what the last-write file said before the ledger was asked; None if there is none.
         ledger_id: its id.
-        writes: how often it changed in its life.
+        writes: how many important writes there were in its life.
 
     Raises:
         LedgerError: it is another ledger, or an older copy.

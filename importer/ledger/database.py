@@ -155,7 +155,12 @@ class Database:
         )
 
     def write(
-        self, what: str, query: Callable[[Connection], _Found], *, counted: bool = False
+        self,
+        what: str,
+        query: Callable[[Connection], _Found],
+        *,
+        counted: bool = False,
+        lightly: bool = False,
     ) -> _Found:
         """Run a query in one transaction, durable when this returns.
 
@@ -163,6 +168,7 @@ class Database:
             what: name of the write, for `on_commit`.
             query: given the connection; whatever it raises undoes everything.
             counted: note the write in the last-write file, so that an older copy is noticed.
+            lightly: as for `save_last_write`.
         """
         if self.readonly:
             raise LedgerError(f"The ledger {self.name} was opened for reading only.")
@@ -170,7 +176,8 @@ class Database:
             done = query(connection)
             number = connection.execute(_COUNT).one() if counted else None
         if number is not None and self.path is not None:
-            save_last_write(self.path, LastWrite(number.id, number.writes, closed=False))
+            last = LastWrite(number.id, number.writes, closed=False)
+            save_last_write(self.path, last, lightly=lightly)
         if self._on_commit is not None:
             self._on_commit(what)
         return done

@@ -93,7 +93,7 @@ class Nights:
             connection.execute(delete(nights).where(nights.c.id == night))
             connection.execute(insert(nights), {"id": night, "started_at": now, "inbox": inbox})
 
-        self._database.write("night", write)
+        self._database.write("night", write, counted=True)
 
     def end(self, night: str, exit_code: int, now: datetime) -> None:
         """Write that a night ended, and how."""

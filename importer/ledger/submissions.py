@@ -228,7 +228,8 @@ class Submissions:
             written = _settle(connection, run, settlements, now)
             return _intend(connection, run, keys, now), written
 
-        return self._database.write("record", write)
+        # A copy without these intents would send them again, so that it is an older one.
+        return self._database.write("record", write, counted=bool(keys), lightly=True)
 
     def recover(self, run: str | None = None) -> int:
         """Turn attempts that a crash left open into doubtful ones, and count them.

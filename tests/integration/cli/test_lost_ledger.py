@@ -138,6 +138,31 @@ def test_a_killed_run_goes_on(near: Desk, sandbox: Sandbox) -> None:
     assert len(sandbox.journal) == 60
 
 
+def test_a_copy_taken_in_the_middle_of_a_run(near: Desk, sandbox: Sandbox) -> None:
+    """It is older than each request that left since, also if the run is then killed."""
+    rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 70))
+    near.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    sandbox.set_faults("slow:1:1.5")
+    process = near.process(*RUN)
+    until(lambda: len(sandbox.journal) >= 4)
+    assert near("backup", "copy.db").code == Exit.OK
+    taken_at = len(sandbox.journal)
+    until(lambda: len(sandbox.journal) >= taken_at + 6)  # four workers may have had intents
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    sandbox.set_faults("")
+    assert near("purge", "--older-than", "9d").code == Exit.OK  # no `-wal` is left
+    ledger, newest = near.folder / "importer.db", near.folder / "newest"
+    shutil.copy(ledger, newest)
+    shutil.copy(near.folder / "copy.db", ledger)
+    for command in (RUN, ("resume",), ("reconcile",)):
+        assert "is an older copy" in refused(near, sandbox, *command).err
+    shutil.copy(newest, ledger)
+    assert near("resume").code == Exit.OK
+    assert set(reached(sandbox).values()) == {1}
+    assert len(sandbox.journal) == 60
+
+
 def test_a_damaged_last_write_file(near: Desk, sandbox: Sandbox) -> None:
     """Nobody can tell; removing it is the way out."""
     assert near(*RUN).code == Exit.OK

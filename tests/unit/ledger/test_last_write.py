@@ -10,13 +10,14 @@ import pytest
 from importer.errors import LedgerError
 from importer.ledger import Ledger
 from importer.ledger.copies import last_write_file, read_last_write
+from importer.ledger.records import Settlement
 from importer.model import State
-from tests.unit.ledger.made import new_run, ready, settled
+from tests.unit.ledger.made import Clock, new_run, ready, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.ledger.made import Clock
+NOW = Clock().now()
 
 
 @pytest.fixture
@@ -26,9 +27,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_it_counts_what_a_later_run_must_know(url: str, path: Path) -> None:
-    """Runs that begin, go on and end, and doubts that are settled; open until it is closed."""
+    """Runs and nights, intents, opt-outs, settled doubts; open until it is closed."""
     with Ledger.open(url) as ledger:
         assert read_last_write(path) is None
+        ledger.nights.begin("night-1", NOW)
         run = settled(ledger, "k1", State.DOUBTFUL)
         counts = [read_last_write(path)]
         for write in (
@@ -37,16 +39,17 @@ def test_it_counts_what_a_later_run_must_know(url: str, path: Path) -> None:
             lambda: ledger.doubts.reconcile([]),
             lambda: ledger.doubts.resolve(run, 2, sent=True, by="ops"),
             lambda: ledger.bind("api", "organization", "folded"),
+            lambda: ledger.conversations.write_statuses({"conv-1": "OPTED_OUT"}),
         ):
             write()
             counts.append(read_last_write(path))
         assert [each and (each.writes, each.closed) for each in counts] == [
-            (number, False) for number in range(1, 7)
+            (number, False) for number in range(3, 10)
         ]
         assert {each and each.ledger for each in counts} == {ledger.id}
     last = read_last_write(path)
     assert last is not None
-    assert (last.writes, last.closed) == (6, True)
+    assert (last.writes, last.closed) == (9, True)
     assert last_write_file(path).stat().st_mode & 0o777 == 0o600
 
 
@@ -105,3 +108,55 @@ def test_a_backup_while_it_is_written_to(url: str, tmp_path: Path) -> None:
         ledger.submissions.intend(run, ["k1"])
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
         assert copy.submissions.standing(["k1"])["k1"].state is State.PLANNED
+
+
+def test_a_copy_without_the_last_intents_is_an_older_one(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    """Each group of intents counts: what may have left is known to the newest copy alone."""
+    copies = [tmp_path / f"{number}.db" for number in range(3)]
+    with Ledger.open(url) as ledger:
+        run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        for key, copy in zip(("k1", "k2", "k2"), copies, strict=True):
+            ledger.backup(copy)
+            ledger.submissions.intend(run, [key])
+    for copy in copies:
+        shutil.copy(copy, path)
+        with pytest.raises(LedgerError, match="is an older copy"):
+            Ledger.open(url)
+
+
+def test_ends_of_attempts_do_not_count(url: str, path: Path) -> None:
+    """A copy without them knows of the request: it is doubtful there, and not sent again."""
+    with Ledger.open(url) as ledger:
+        run = ledger.runs.begin(new_run(), [ready("k1")])
+        ledger.submissions.intend(run, ["k1"])
+        before = read_last_write(path)
+        ledger.submissions.settle(run, [Settlement("k1", State.CREATED, 201, "conv-1")])
+        assert read_last_write(path) == before
+
+
+@pytest.mark.parametrize("text", ["", "writes: 1\n", "x" * 1_000])
+def test_an_intent_mends_a_file_of_another_size(url: str, path: Path, text: str) -> None:
+    """Only a file that we wrote while open is overwritten in place; any other is replaced."""
+    with Ledger.open(url) as ledger:
+        run = ledger.runs.begin(new_run(), [ready("k1")])
+        last_write_file(path).write_text(text)
+        ledger.submissions.intend(run, ["k1"])
+        last = read_last_write(path)
+        assert last is not None
+        assert last.writes == 2
+
+
+def test_an_intent_never_writes_through_a_link(url: str, path: Path, tmp_path: Path) -> None:
+    """Whatever it leads to stays as it is."""
+    elsewhere = tmp_path / "elsewhere"
+    with Ledger.open(url) as ledger:
+        run = ledger.runs.begin(new_run(), [ready("k1")])
+        content = last_write_file(path).read_bytes()
+        elsewhere.write_bytes(content)
+        last_write_file(path).unlink()
+        last_write_file(path).symlink_to(elsewhere)
+        ledger.submissions.intend(run, ["k1"])
+        assert elsewhere.read_bytes() == content
+        assert not last_write_file(path).is_symlink()
