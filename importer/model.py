@@ -294,15 +294,30 @@ class State(StrEnum):
 
 STATE_MEANING: Final[Mapping[State, str]] = MappingProxyType(
     {
-        State.PLANNED: "to be sent; nothing has left",
-        State.SENDING: "meant durably, and perhaps on its way; found at start-up it is doubtful",
-        State.CREATED: "accepted: there is a conversation; never sent again",
+        State.PLANNED: "will be sent; nothing has been sent yet",
+        State.SENDING: "is being sent; after a crash this counts as doubtful",
+        State.CREATED: "accepted by the API: there is a conversation; never sent again",
         State.DUPLICATE: "the API has this conversation already; never sent again",
-        State.REJECTED: "a definite no, nobody was contacted; goes again when changed or told to",
-        State.DOUBTFUL: "may have been accepted; goes again only when proved absent",
-        State.UNSENT: "given up, and proved that nothing was sent; a later run may send it",
+        State.REJECTED: "refused, nobody was contacted; sent again only if changed or asked for",
+        State.DOUBTFUL: "perhaps accepted; sent again only after proof that it did not arrive",
+        State.UNSENT: "given up, and certainly not sent; a later run sends it",
     }
 )
+
+STATE_ADVICE: Final[Mapping[State, str]] = MappingProxyType(
+    {
+        State.PLANNED: "Run `importer resume` to send it.",
+        State.SENDING: "Wait for the run to end. If it crashed, run `importer resume`.",
+        State.CREATED: "Nothing to do. To contact the person again, set `round`.",
+        State.DUPLICATE: "Nothing to do. To contact the person again, set `round`.",
+        State.REJECTED: "Correct the row and import it again, or send it unchanged with "
+        "--retry-rejected.",
+        State.DOUBTFUL: "Run `importer reconcile`. If it stays doubtful, look the person up in "
+        "Popp, then run `importer resolve RUN ROW --sent ID` or `--not-sent`.",
+        State.UNSENT: "Run `importer resume`, or import the file again.",
+    }
+)
+"""What a person can do about a submission in each state."""
 
 
 @dataclass(frozen=True, slots=True)

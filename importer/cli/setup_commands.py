@@ -7,24 +7,27 @@ import difflib
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, Union, get_args, get_origin
 
 import click
 from rich.console import Console, Group
 from rich.markdown import Markdown
+from rich.padding import Padding
 from rich.text import Text
 
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, Exit, UsageError
 from importer.loader import expand, load
-from importer.model import STATE_MEANING, State
+from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.problems import errors, in_words
 from importer.report.atomic_file import replace_file
 from importer.report.json_report import ending_json, read_schemas, write_json
 from importer.report.terminal import plain_table, section
 from importer.settings import FILE_NAME, Settings
-from importer.settings.settings import FLAGS, NightlySettings
+from importer.settings.settings import FLAGS, NightlySettings, commands_of
 from importer.settings.sources import with_columns
+from importer.settings.values import FATAL, ValueHelp
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import BY_NAME, COLUMNS
 
@@ -215,12 +218,12 @@ def _did_you_mean(wanted: str) -> str:
 
 
 def _explanation(topic: str) -> RenderableType:
-    """All that is known of a topic; a word may be several things, such as a code and a state."""
+    """Explain a topic; a word may be several things, such as a setting and a column."""
     parts: list[RenderableType] = []
     if topic in set(Code):
         parts.append(_of_code(Code(topic)))
     if topic in set(State):
-        parts.append(_titled(f"State {topic}", STATE_MEANING[State(topic)]))
+        parts.append(_of_state(State(topic)))
     if topic.isdigit():
         parts.append(_titled(f"Exit code {topic}", EXIT_MEANING[Exit(int(topic))]))
     if topic in Settings.model_fields:
@@ -233,32 +236,167 @@ def _explanation(topic: str) -> RenderableType:
 
 
 def _titled(title: str, *lines: str) -> RenderableType:
-    return Group(Text(title, style="bold"), *(Text(f"  {line}") for line in lines if line), Text())
+    """Return a title with indented lines; long lines are indented as a whole."""
+    return Group(
+        Text(title, style="bold"), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines), Text()
+    )
 
 
 def _of_code(code: Code) -> RenderableType:
+    """Explain a code: its message, what to do, what follows for the row, and how to change that."""
     words = WORDS[code]
     message = words.message.replace("{detail}", "…").replace("{header}", "…")
-    return _titled(f"Code {code.value}", message, words.fix, _CONSEQUENCE[words.severity])
+    other = Severity.WARNING if words.severity is Severity.ERROR else Severity.ERROR
+    change = (
+        "It always stays an error."
+        if code in FATAL
+        else f"To change that, in importer.yaml: severity: {{{code.value}: {other.value}}}"
+    )
+    return _titled(f"Code {code.value}", message, words.fix, _CONSEQUENCE[words.severity], change)
+
+
+def _of_state(state: State) -> RenderableType:
+    meaning = STATE_MEANING[state]
+    return _titled(
+        f"State {state.value}", f"{meaning[:1].upper()}{meaning[1:]}.", STATE_ADVICE[state]
+    )
+
+
+_ONLY_AS_FLAG: Final = frozenset({"new_ledger"})
+_ONLY_IN_FILE: Final = frozenset({"folders"})
 
 
 def _of_setting(name: str) -> RenderableType:
+    """Explain a setting: what it does, its values, and how and for which commands it is set."""
+    field = Settings.model_fields[name]
+    flag = f"--{name.replace('_', '-')}"
+    with_flag = [command for command, names in FLAGS.items() if name in names]
+    note = " (nightly imports)" if name in NightlySettings.model_fields else ""
+    places = []
+    if name not in _ONLY_AS_FLAG:
+        places.append(f"importer.yaml: {example_line(name)}")
+    if name not in _ONLY_AS_FLAG | _ONLY_IN_FILE:
+        places.append(f"Environment:   IMPORTER_{name.upper()}")
+    if with_flag:
+        places.append(f"Flag:          {flag} of {', '.join(with_flag)}")
+    return _titled(
+        f"Setting {name}{note}",
+        field.description or "",
+        "",
+        f"Values:        {_values(name)}",
+        f"Default:       {_default(name)}",
+        *places,
+        f"Used by:       {', '.join(commands_of(name))}",
+    )
+
+
+def example_line(name: str) -> str:
+    """Return a line of importer.yaml that sets a setting."""
     field = Settings.model_fields[name]
     default = field.get_default(call_default_factory=True)
-    shown = str(default).lower() if isinstance(default, bool) else str(default)
-    kind = "Setting of nightly imports" if name in NightlySettings.model_fields else "Setting"
-    return _titled(
-        f"{kind} {name}",
-        field.description or "",
-        "No default." if default in (None, "", {}, ()) else f"Default: {shown}",
-        f"In importer.yaml as `{name}:`, in the environment as IMPORTER_{name.upper()}.",
-    )
+    kind = _plain_type(field.annotation)
+    known = _help_of(name)
+    if known is not None:
+        value = known.example
+    elif isinstance(default, bool) or kind is bool:
+        value = str(not default).lower()
+    elif choices := _choices(field.annotation):
+        value = next(choice for choice in choices if choice != default)
+    elif isinstance(default, tuple):
+        value = f"[{', '.join(map(str, default))}]"
+    else:
+        value = str(default or _EXAMPLES.get(name, "list"))
+    return f"{name}: {value}"
+
+
+_EXAMPLES: Final = {
+    "hmac_key_file": "importer.key",
+    "sheet": "Candidates",
+    "canary": "3",
+    "contact_window_days": "30",
+    "ledger_wait_s": "60",
+    "round": "second-interview",
+    "ca_file": "company-ca.pem",
+    "smtp_user": "importer",
+    "log_file": "nightly.log",
+    "metrics_file": "/var/lib/node_exporter/importer.prom",
+}
+"""Examples of settings without a default whose type has no example."""
+
+
+def _default(name: str) -> str:
+    default = Settings.model_fields[name].get_default(call_default_factory=True)
+    if default is None or default in ("", {}, ()):
+        return "none"
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _values(name: str) -> str:
+    """Return which values a setting can have, in words."""
+    field = Settings.model_fields[name]
+    known = _help_of(name)
+    kind = _plain_type(field.annotation)
+    if known is not None:
+        words = known.words
+    elif choices := _choices(field.annotation):
+        words = " or ".join((", ".join(choices[:-1]), choices[-1]))
+    else:
+        words = next((words for each, words in _KINDS.items() if kind is each), "text")
+    if kind in {int, float} and known is None:
+        words += "".join(
+            f", {text} {getattr(each, key):,g}"
+            for each in field.metadata
+            for key, text in _BOUNDS.items()
+            if getattr(each, key, None) is not None
+        )
+    return words
+
+
+_KINDS: Final = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Path: "a path",
+    tuple: "a list",
+}
+_UNIONS: Final = (Union, UnionType)
+_BOUNDS: Final = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+
+
+def _help_of(name: str) -> ValueHelp | None:
+    """Return the help in the type of a setting, if it has one."""
+    field = Settings.model_fields[name]
+    kinds = get_args(field.annotation) if get_origin(field.annotation) in _UNIONS else ()
+    inner = [part for kind in kinds for part in get_args(kind)]
+    return next((each for each in (*field.metadata, *inner) if isinstance(each, ValueHelp)), None)
+
+
+def _plain_type(annotation: object) -> object:
+    """Return a type without None, metadata and arguments."""
+    if get_origin(annotation) in _UNIONS:
+        annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _plain_type(get_args(annotation)[0])
+    return origin or annotation
+
+
+def _choices(annotation: object) -> list[str]:
+    return list(get_args(annotation)) if get_origin(annotation) is Literal else []
 
 
 def _of_column(name: str) -> RenderableType:
     column = BY_NAME[name]
-    sent = f"Sent as {column.api_key}." if column.api_key else ""
-    return _titled(f"Column {name}", column.about, sent)
+    sent = [f"Sent as {column.api_key}."] if column.api_key else []
+    return _titled(
+        f"Column {name}",
+        column.about,
+        *sent,
+        f"Example: {column.example}",
+        f"Also understood: {', '.join(column.aliases)}, and the like in other languages.",
+    )
 
 
 def _overview() -> RenderableType:

@@ -41,6 +41,7 @@ from importer.settings.values import (
     Seconds,
     Severities,
     TemplateName,
+    ValueHelp,
     Wait,
     is_loopback,
 )
@@ -106,12 +107,25 @@ def _round(value: str) -> str:
     return value
 
 
-Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=100, allow_inf_nan=False)]
-TimeOfDay = Annotated[str, AfterValidator(_time)]
-Hours = Annotated[str, AfterValidator(_hours)]
-Zone = Annotated[str, AfterValidator(_zone)]
-Server = Annotated[str, AfterValidator(_server)]
-Address = Annotated[str, AfterValidator(_address)]
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    Field(ge=0, le=100, allow_inf_nan=False),
+    ValueHelp("a share such as 20% or 0.2", "20%"),
+]
+TimeOfDay = Annotated[
+    str, AfterValidator(_time), ValueHelp("a time of day in quotation marks", '"06:00"')
+]
+Hours = Annotated[
+    str, AfterValidator(_hours), ValueHelp("two times of day in quotation marks", '"08:00-20:00"')
+]
+Zone = Annotated[str, AfterValidator(_zone), ValueHelp("an IANA time zone", "Europe/London")]
+Server = Annotated[
+    str, AfterValidator(_server), ValueHelp("host, or host:port", "smtp.example.com:587")
+]
+Address = Annotated[
+    str, AfterValidator(_address), ValueHelp("an e-mail address", "importer@example.com")
+]
 
 
 class NightlySettings(BaseModel):
@@ -149,7 +163,10 @@ class NightlySettings(BaseModel):
     grace_s: Wait = 30.0
     """Seconds that requests under way get to finish after SIGTERM or Ctrl-C."""
 
-    folders: dict[str, dict[str, Any]] = {}
+    folders: Annotated[
+        dict[str, dict[str, Any]],
+        ValueHelp("names of subfolders, each with its settings", "{acme: {campaign: camp-7}}"),
+    ] = {}
     """Settings for subfolders of an inbox, such as {acme: {campaign: camp-7}}."""
 
     # which files are held until a person looks at them
@@ -173,7 +190,9 @@ class NightlySettings(BaseModel):
     # who is notified
     notify: Literal["always", "files", "problems"] = "files"
     """Nights after which a message is sent: all, those that had files, or those with problems."""
-    mail_to: tuple[Address, ...] = ()
+    mail_to: Annotated[
+        tuple[Address, ...], ValueHelp("a list of e-mail addresses", "[ops@example.com]")
+    ] = ()
     """E-mail addresses that get the nightly message, such as [ops@example.com]."""
     mail_from: Address = "importer@localhost.localdomain"
     """Sender of the nightly e-mail."""
@@ -329,7 +348,9 @@ class Settings(NightlySettings, BaseModel):
     """Path that shows a campaign, before /ID."""
     preflight: Literal["auto", "required", "off"] = "auto"
     """Look up each campaign before sending; required: send nothing unless the API answers."""
-    extra_headers: dict[HeaderName, HeaderValue] = Field(default={}, repr=False)
+    extra_headers: Annotated[
+        dict[HeaderName, HeaderValue], ValueHelp("header names, with values", "{x-team: hiring}")
+    ] = Field(default={}, repr=False)
     """More HTTP headers for every request to the API, such as {x-team: hiring}."""
     proxy: ProxyUrl | None = Field(default=None, repr=False)
     """Proxy for the API: its URL, or environment to use HTTPS_PROXY."""
@@ -515,3 +536,44 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Command -> names of settings, in the order of its help."""
+
+_IMPORTS: Final = ("run", "resume", "nightly")
+_CHECKS: Final = ("check", *_IMPORTS)
+_CALLS: Final = (*_IMPORTS, "reconcile", "refresh")
+
+_USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
+    {
+        ("columns", *_CHECKS): (
+            "columns encoding fallback_encoding sheet max_bytes max_rows max_columns"
+            " max_cell_chars max_expanded_bytes"
+        ),
+        _CHECKS: (
+            "templates default_country campaign external_campaign meeting participants"
+            " send_during_business_hours severity skip_duplication_check allow_shared_contact"
+            " round conversation conversation_fields external_id contact_window_days"
+            " allow_recent retry_rejected"
+        ),
+        ("run",): "on_problems new_ledger",
+        _IMPORTS: (
+            "concurrency attempts attempts_total_s wait_base_s max_wait_s create_path"
+            " campaign_path created_without_id duplicate_statuses duplicate_texts retry_503"
+            " campaigns_path preflight canary max_failures max_doubtful max_failures_in_a_row"
+            " reconcile"
+        ),
+        (*_IMPORTS, "reconcile"): "settle_s max_resends",
+        _CALLS: (
+            "base_url rate_per_s connect_timeout_s read_timeout_s write_timeout_s list_path"
+            " id_paths extra_headers proxy ca_file max_pages"
+        ),
+        tuple(FLAGS): "rehearsal ledger hmac_key_file ledger_wait_s",
+        ("nightly", "doctor"): " ".join(NightlySettings.model_fields),
+        ("release",): "desk remote_timeout_s remote_file_s",
+    }
+)
+"""Commands -> the settings that they use, beside those of their flags."""
+
+
+def commands_of(name: str) -> list[str]:
+    """Return the commands that use a setting, in the order of `FLAGS`."""
+    users = {user for users, names in _USERS.items() if name in names.split() for user in users}
+    return [command for command, flags in FLAGS.items() if command in users or name in flags]

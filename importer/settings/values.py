@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,20 @@ from schemas.columns import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class ValueHelp:
+    """How a setting is written, for `importer explain`.
+
+    Attributes:
+        words: which values are allowed.
+        example: a value as it is written in importer.yaml.
+    """
+
+    words: str
+    example: str
+
 
 _UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE: Final = re.compile(r"(\d{1,12})\s*([KMG]?B?)", re.IGNORECASE)
@@ -183,22 +198,56 @@ def _proxy(value: str) -> str:
     raise ValueError("must be a URL such as http://proxy.example.com:3128, or environment")
 
 
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    Field(ge=1),
+    ValueHelp("a number of bytes, or a size such as 200 MB", "500 MB"),
+]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-ApiPath = Annotated[str, AfterValidator(_api_path)]
+ApiPath = Annotated[
+    str, AfterValidator(_api_path), ValueHelp("a path below base_url", "/conversations")
+]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
-ProxyUrl = Annotated[str, AfterValidator(_proxy)]
-Id = Annotated[str, AfterValidator(_named)]
-TemplateName = Annotated[str, AfterValidator(_template_name)]
-Encoding = Annotated[str, AfterValidator(_encoding)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-LedgerUrl = Annotated[str, AfterValidator(_ledger)]
-Country = Annotated[str, AfterValidator(_country)]
-Columns = dict[str, Annotated[str, AfterValidator(_column)]]
-Severities = Annotated[dict[Code, Severity], AfterValidator(_severities)]
-Allowance = Annotated[int | str | None, AfterValidator(_allowance)]
+ProxyUrl = Annotated[
+    str,
+    AfterValidator(_proxy),
+    ValueHelp("a web address, or environment", "http://proxy.example.com:3128"),
+]
+Id = Annotated[str, AfterValidator(_named), ValueHelp("text", "camp-42")]
+TemplateName = Annotated[
+    str, AfterValidator(_template_name), ValueHelp("the name of a template", "onsite-45")
+]
+Encoding = Annotated[
+    str, AfterValidator(_encoding), ValueHelp("the name of a text encoding", "utf-8")
+]
+BaseUrl = Annotated[
+    str, AfterValidator(_base_url), ValueHelp("a web address", "https://api.joinpopp.com/v1")
+]
+LedgerUrl = Annotated[
+    str,
+    AfterValidator(_ledger),
+    ValueHelp("a database URL of SQLite or PostgreSQL", "sqlite:///importer.db"),
+]
+Country = Annotated[
+    str, AfterValidator(_country), ValueHelp("an ISO country code of two letters", "GB")
+]
+Columns = Annotated[
+    dict[str, Annotated[str, AfterValidator(_column)]],
+    ValueHelp("headers, each with a column or `ignore`", "{Handy privat: phone_number}"),
+]
+Severities = Annotated[
+    dict[Code, Severity],
+    AfterValidator(_severities),
+    ValueHelp("codes, each with error, warning or info", "{phone-not-mobile: error}"),
+]
+Allowance = Annotated[
+    int | str | None,
+    AfterValidator(_allowance),
+    ValueHelp("a number such as 20, or a share such as 5%", "5%"),
+]
 
 
 _OWN_KEYS: Final = frozenset(
@@ -245,5 +294,14 @@ def _external_id(value: str) -> str:
     return value
 
 
-ConversationFields = Annotated[dict[str, Any], AfterValidator(_fields)]
-ExternalId = Annotated[str, Field(max_length=100), AfterValidator(_external_id)]
+ConversationFields = Annotated[
+    dict[str, Any],
+    AfterValidator(_fields),
+    ValueHelp("keys of the API, each with its value", "{applicationSource: job-board}"),
+]
+ExternalId = Annotated[
+    str,
+    Field(max_length=100),
+    AfterValidator(_external_id),
+    ValueHelp("text with {key} and perhaps {candidate_id}", '"popp-{candidate_id}-{key}"'),
+]

@@ -7,9 +7,12 @@ from typing import Final
 
 import pytest
 
+from importer.cli.main import COMMANDS
+from importer.cli.setup_commands import example_line
 from importer.errors import EXIT_MEANING, Exit
-from importer.model import STATE_MEANING, State
-from importer.settings import Settings
+from importer.model import STATE_ADVICE, STATE_MEANING, State
+from importer.settings import Settings, load_settings
+from importer.settings.settings import commands_of
 from schemas.codes import WORDS, Code
 from schemas.columns import BY_NAME
 from tests.support.desk import Desk
@@ -42,7 +45,8 @@ def test_every_topic_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("topic", "meaning"),
     [
-        ("doubtful", STATE_MEANING[State.DOUBTFUL]),
+        ("doubtful", STATE_MEANING[State.DOUBTFUL][1:]),
+        ("unsent", STATE_ADVICE[State.UNSENT]),
         ("5", EXIT_MEANING[Exit.DOUBTFUL]),
         ("--rate-per-s", Settings.model_fields["rate_per_s"].description),
         ("RATE_PER_S", "IMPORTER_RATE_PER_S"),
@@ -52,6 +56,37 @@ def test_every_topic_is_explained(tmp_path: Path) -> None:
 def test_whatever_the_spelling(tmp_path: Path, topic: str, meaning: str) -> None:
     """A setting as a flag or in capitals, an exit code as a number."""
     assert meaning.rstrip(".") in explain(tmp_path, topic)
+
+
+def test_a_setting_with_all_that_a_user_needs(tmp_path: Path) -> None:
+    """Its values, default, places and commands."""
+    text = explain(tmp_path, "concurrency")
+    for words in (
+        "Values: a whole number, at least 1, at most 1,000",
+        "Default: 4",
+        "importer.yaml: concurrency: 4",
+        "Environment: IMPORTER_CONCURRENCY",
+        "Flag: --concurrency of run, resume, nightly",
+        "Used by: run, resume, nightly",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "new_ledger"])
+def test_the_example_of_a_setting_can_be_copied(tmp_path: Path, name: str) -> None:
+    """Its line is valid in importer.yaml and sets it."""
+    file = tmp_path / "importer.yaml"
+    file.write_text(f"{example_line(name)}\n", "utf-8")
+    settings = load_settings(file)
+    assert name in settings.model_fields_set
+    assert getattr(settings, name) not in (None, "", {}, ())
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_names_its_commands(name: str) -> None:
+    """No setting is without a command, and all of them exist."""
+    assert commands_of(name)
+    assert set(commands_of(name)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
