@@ -49,19 +49,32 @@ class Doubts:
         narrower = [] if run is None else [submissions.c.run == run]
         return self._database.read(lambda c: _doubtful(c, *narrower))
 
+    def list_rejected(self, code: str, run: str | None = None) -> tuple[Doubtful, ...]:
+        """Every submission that was rejected with a code, in order of run, file and row.
+
+        Args:
+            code: of the rejection.
+            run: None for those of every run.
+        """
+        narrower = [submissions.c.code == code]
+        narrower += [] if run is None else [submissions.c.run == run]
+        rejected = (State.REJECTED,)
+        return self._database.read(lambda c: _doubtful(c, *narrower, states=rejected))
+
     def reconcile(self, outcomes: Iterable[Outcome]) -> int:
         """Write what the API's list says of doubtful submissions; the number written.
 
         `created` is written with its conversation, unless another submission has that one.
         `planned` means proved absent: the submission may be sent again, and `resends` counts it.
-        `doubtful` keeps it so, with a newer reason. Other states are not written, nor is anything
-        of a submission that is no longer doubtful.
+        `doubtful` keeps it so, with a newer reason. `duplicate` is written over a rejection: the
+        list shows the conversation that the API only claimed. Other states are not written, nor is
+        anything of a submission that is no longer doubtful, or no longer rejected.
         """
         given = list(outcomes)
         claimed = [
             (each.key, each.conversation_id)
             for each in given
-            if each.state is State.CREATED and each.conversation_id
+            if each.state in {State.CREATED, State.DUPLICATE} and each.conversation_id
         ]
 
         def write(connection: Connection) -> int:
@@ -69,13 +82,16 @@ class Doubts:
             owners = conversation_owners(connection, claimed)
             written = 0
             for outcome in given:
-                values = _settled(outcome, owners.get(outcome.key, ""), now)
+                owner = owners.get(outcome.key, "")
+                claimed_only = outcome.state is State.DUPLICATE
+                values = None if claimed_only and owner else _settled(outcome, owner, now)
+                before = State.REJECTED if claimed_only else State.DOUBTFUL
                 if values is not None:
                     written += connection.execute(
                         update(submissions)
                         .where(
                             submissions.c.key == bindparam("b_key"),
-                            submissions.c.state == State.DOUBTFUL.value,
+                            submissions.c.state == before.value,
                         )
                         .values(**values),
                         {"b_key": outcome.key},
@@ -141,7 +157,9 @@ class Doubts:
         return self._database.write("resolve", write, counted=True)
 
 
-def _doubtful(connection: Connection, *narrower: ColumnElement[bool]) -> tuple[Doubtful, ...]:
+def _doubtful(
+    connection: Connection, *narrower: ColumnElement[bool], states: Iterable[State] = OPEN
+) -> tuple[Doubtful, ...]:
     s, a = submissions.c, attempts.c
     found = connection.execute(
         select(
@@ -160,7 +178,7 @@ def _doubtful(connection: Connection, *narrower: ColumnElement[bool]) -> tuple[D
         .join(
             attempts, (a.key == s.key) & (a.run == s.run) & (a.number == s.attempts), isouter=True
         )
-        .where(among(s.state, OPEN), *narrower)
+        .where(among(s.state, states), *narrower)
         .order_by(s.run, s.source, s.row)
     )  # fmt: skip
     return tuple(Doubtful(**row) for row in found.mappings())
@@ -184,7 +202,7 @@ def _settled(outcome: Outcome, owner: str, now: datetime) -> dict[str, Any] | No
         "decided_by": RECONCILIATION,
         "decided_at": now,
     }
-    if outcome.state is State.CREATED:
+    if outcome.state in {State.CREATED, State.DUPLICATE}:
         return values | {"conversation_id": outcome.conversation_id, "settled_at": now}
     if outcome.state is State.PLANNED:
         resends = func.coalesce(submissions.c.resends, 0) + 1

@@ -238,6 +238,7 @@ def reconcile_json(settled: ReconcileReport, run: str | None, code: Exit) -> dic
         "run": run,
         "found": states.count(State.CREATED),
         "absent": states.count(State.PLANNED),
+        "duplicates": states.count(State.DUPLICATE),
         "reason": scrub(settled.findings.reason),
         "doubtful": [_doubtful(each) for each in settled.doubtful],
     }

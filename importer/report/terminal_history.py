@@ -61,6 +61,7 @@ def settled_text(
         return Group(Text("Nothing is doubtful."))
     found = sum(each.state is State.CREATED for each in outcomes)
     absent = sum(each.state is State.PLANNED for each in outcomes)
+    duplicates = sum(each.state is State.DUPLICATE for each in outcomes)
     parts: list[RenderableType] = [
         Text(
             f"{number(found)} found in the API's list, {number(absent)} proved absent, "
@@ -68,6 +69,8 @@ def settled_text(
             style="bold",
         )
     ]
+    if duplicates:
+        parts.append(Text(f"{number(duplicates)} refused as duplicates, and the list shows them."))
     if settled.findings.reason:
         parts.append(Text(settled.findings.reason))
     if absent:

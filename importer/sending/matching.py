@@ -236,6 +236,23 @@ class Evidence:
         sightings = self._sightings[doubt.key]
         return [seen for seen in sightings if self._match(doubt, seen) is not Match.NO]
 
+    def existing(self, claim: Doubt) -> list[ListedConversation]:
+        """The conversations that this person surely has in this campaign, the first created first.
+
+        Args:
+            claim: a request that the API refused as a conflict, so the conversation may be older.
+        """
+        found = [
+            seen
+            for seen in self._sightings[claim.key]
+            if seen.conversation_id is not None
+            and seen.conversation_id not in self._owned
+            and self._same_campaign(claim, seen.campaign, seen.external_campaign)
+            and (claim.person in seen.persons or claim.email in seen.emails)
+            and not _contradicts(claim, seen, self._hashes.organization)
+        ]
+        return sorted(found, key=lambda s: s.created.earliest if s.created else claim.sent_at)
+
     def blind_for(self, doubt: Doubt) -> bool:
         """Whether the list shows a conversation of that time without saying whose it is."""
         return any(

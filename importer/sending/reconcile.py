@@ -91,7 +91,8 @@ class ListFindings:
 
     Attributes:
         outcomes: one for each, in their order: `created` with the conversation's id, `planned`
-            with the code `absent` (may be sent again), or still `doubtful` with the reason.
+            with the code `absent` (may be sent again), or still `doubtful` with the reason. After
+            them `duplicate` for each conflict whose conversation the list shows.
         reason: why the list was not read to its end; empty if it was, or nothing was left to find.
         pages: how many were read.
         external_ids: that the list showed.
@@ -112,7 +113,7 @@ class ListFindings:
     @property
     def settled(self) -> int:
         """How many are no longer doubtful."""
-        return sum(outcome.state is not State.DOUBTFUL for outcome in self.outcomes)
+        return sum(each.state in {State.CREATED, State.PLANNED} for each in self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ async def look_up(
     hashes: PersonHashes,
     now: Callable[[], datetime],
     proof: Proof,
+    claims: Sequence[Doubt] = (),
     stop: asyncio.Event | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Callable[[], float] = random_source.random,
@@ -151,13 +153,14 @@ async def look_up(
         hashes: keyed hashes of people.
         now: the time of day, of the clock that `sent_at` was read from.
         proof: what the ledger knows.
+        claims: submissions that the API refused as duplicates without proof.
         stop: ends it early, with everything still doubtful.
         sleep: waits for that many seconds.
         random: jitter, a number of [0, 1).
     """
-    if not doubts:
+    if not doubts and not claims:
         return ListFindings()
-    evidence = Evidence(doubts, hashes, proof.owned)
+    evidence = Evidence([*doubts, *claims], hashes, proof.owned)
     pages, reason, skew_s = 0, "", None
     async with stop_switch(stop or asyncio.Event()) as switch:
         pager = Pager(client, limiter, settings, switch, sleep, random)
@@ -167,13 +170,14 @@ async def look_up(
                 pages += 1
                 skew_s = page.response.skew_s if skew_s is None else skew_s
                 evidence.note(page.conversations, page.response.skew_s or 0.0)
-                if all(evidence.certain(doubt) for doubt in doubts):
+                if all(map(evidence.certain, doubts)) and all(map(evidence.existing, claims)):
                     break
         except ListUnreadable as exc:
             reason = str(exc)
     judge = _Judge(evidence, proof, settings, now(), reason)
+    duplicates = filter(None, (_confirmed(claim, evidence) for claim in claims))
     return ListFindings(
-        tuple(map(judge.verdict, doubts)),
+        (*map(judge.verdict, doubts), *duplicates),
         reason,
         pages,
         frozenset(evidence.external_ids),
@@ -212,8 +216,23 @@ async def read_statuses(
 
 def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> float:
     """Seconds until `settle_s` have passed since the last of them was given up."""
-    youngest = min((now - each.given_up_at).total_seconds() for each in doubts)
+    youngest = min(((now - each.given_up_at).total_seconds() for each in doubts), default=settle_s)
     return min(max(settle_s - youngest, 0.0), settle_s)
+
+
+def _confirmed(claim: Doubt, evidence: Evidence) -> Outcome | None:
+    """The duplicate that the list proves; None if it does not."""
+    found = evidence.existing(claim)
+    if not found:
+        return None
+    return Outcome(
+        claim.key,
+        State.DUPLICATE,
+        attempts=0,
+        conversation_id=found[0].conversation_id,
+        code="duplicate",
+        message="The list shows that this person already has a conversation in this campaign.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,9 @@ _CAMPAIGN_REFUSED: Final = re.compile(
 )
 """An error about the campaign itself, in words without the row's and the template's values."""
 
+UNCONFIRMED_DUPLICATE: Final = "unconfirmed-duplicate"
+"""The code of a conflict without proof; if the API's list shows the conversation, it is one."""
+
 _NOTHING_SAID: Final = re.compile(
     r"\b(?:error|http|404|not found|no such|cannot|post|path|route|resource|endpoint|url"
     r"|the|requested|does not exist|was|page)\b|[^a-z]"
@@ -265,6 +268,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         ),
         Verb.REJECTED,
         "The API says that there is a conflict, but shows no conversation of this person",
+        code=UNCONFIRMED_DUPLICATE,
     ),
     Rule(
         "other 4xx",

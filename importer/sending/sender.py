@@ -21,7 +21,7 @@ from importer.sending.circuit_breaker import (
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import AROUND, Doubt, ListFindings, Proof, look_up, read_statuses
-from importer.sending.retry import Policy
+from importer.sending.retry import UNCONFIRMED_DUPLICATE, Policy
 from importer.sending.run_options import SilentObserver, make_stop_event
 from importer.sending.worker import SKEW_S, Road, skew_text, submit
 
@@ -193,19 +193,27 @@ class Sender:
         if self.stop.is_set():
             return ListFindings()
         ledger, now = self.history.ledger, datetime.now(UTC)
-        every = self._doubts()
+        every = self._read_doubts(ledger.doubts.list())
         proof = self._proof(every.values())
         doubts = [
             doubt
             for (run, _), doubt in every.items()
             if self.run in {None, run} or proof.can_settle(doubt, now)
         ]
-        if not doubts:
+        rejected = ledger.doubts.list_rejected(UNCONFIRMED_DUPLICATE, self.run)
+        claims = list(self._read_doubts(rejected).values())
+        if not doubts and not claims:
             return ListFindings()
-        self.observer.on_stage(
-            f"Looking up {len(doubts)} doubtful submissions in the API's list; this takes up to "
-            f"{self.settings.settle_s:.0f} seconds, and the time to read the list."
-        )
+        if doubts:
+            self.observer.on_stage(
+                f"Looking up {len(doubts)} doubtful submissions in the API's list; this takes up "
+                f"to {self.settings.settle_s:.0f} seconds, and the time to read the list."
+            )
+        if claims:
+            self.observer.on_stage(
+                f"Looking up {len(claims)} submissions that the API refused as duplicates without "
+                "showing the conversation."
+            )
         found = await look_up(
             doubts,
             client=self.client,
@@ -214,6 +222,7 @@ class Sender:
             hashes=self.history.identity,
             now=lambda: datetime.now(UTC),
             proof=proof,
+            claims=claims,
             stop=self.stop,
         )
         ledger.conversations.note_listed(_recent(proof, found), datetime.now(UTC))
@@ -239,10 +248,9 @@ class Sender:
                 "sends them."
             )
 
-    def _doubts(self) -> dict[tuple[str, str], Doubt]:
-        """The doubts of every run that may be looked up: (run, key) -> doubt."""
+    def _read_doubts(self, listed: Sequence[Doubtful]) -> dict[tuple[str, str], Doubt]:
+        """What matching needs of submissions of the ledger: (run, key) -> doubt."""
         ledger = self.history.ledger
-        listed = ledger.doubts.list()
         kinds = {
             run: str(ledger.runs.find(run).settings.get("conversation", "auto-schedule"))
             for run in {each.run for each in listed}

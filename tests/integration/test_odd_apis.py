@@ -377,6 +377,53 @@ def test_a_proved_duplicate(open_place: Callable[..., Place], reply: Reply) -> N
     assert report.exit_code == Exit.OK
 
 
+def conflict(api: OddApi, body: Body) -> Reply:
+    """A conflict for the first person, and a new conversation for the others."""
+    if body["phoneNumber"] == "+12025550100":
+        return answer(409, {"error": "Conflict"})
+    return answer(201, api.accept(body))
+
+
+def has_already(**shown: object) -> OddApi:
+    """An API whose list shows an older conversation, and that answers conflict to its person."""
+    api = OddApi(conflict)
+    older = {"externalId": "of-another-system", "phoneNumber": "+12025550100"}
+    api.accept({**older, "campaignId": GOOD["campaign"]})
+    api.conversations[0] |= {"createdAt": "2026-01-01T00:00:00Z", **shown}
+    return api
+
+
+def test_the_list_proves_a_duplicate(open_place: Callable[..., Place]) -> None:
+    """A bare 409 is no proof, but the list shows this person's conversation in this campaign."""
+    api = has_already()
+    with serving_odd(api):
+        report = run_again(open_place(api), rows(3))
+    assert report.states == {State.DUPLICATE: 1, State.CREATED: 2}
+    assert report.exit_code == Exit.OK
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"participantPhoneNumber": "+12025550199"},
+        {"participantPhoneNumber": "*******0100"},
+        {"campaignId": "camp-other"},
+        {"organizationId": "org-other"},
+        {"id": None},
+        {"campaignId": None},
+    ],
+)
+def test_the_list_proves_no_duplicate(
+    open_place: Callable[..., Place], shown: dict[str, object]
+) -> None:
+    """Another person, campaign or organization, or one that cannot be told: still rejected."""
+    api = has_already(**shown)
+    with serving_odd(api):
+        report = run_again(open_place(api), rows(3))
+    assert report.states == {State.REJECTED: 1, State.CREATED: 2}
+    assert report.exit_code == Exit.REJECTED
+
+
 CAMPAIGN_REFUSALS: dict[str, Reply] = {
     "not found": answer(404, {"error": "Campaign not found"}),
     "not active": answer(400, {"error": "campaign is not active"}),
