@@ -68,6 +68,8 @@ class Table:
         ignored: headers that were left out, such as those of hidden or wholly empty columns.
         problems: a problem frame (`importer.problems`); `#source` is 0 until it is normalised.
         notes: what else a report should say of the file, in sentences.
+        fallbacks: canonical column -> headers to take a value from if its own header has none.
+        prefixes: header of phones -> header of the area codes that stand before them.
         clean: nothing until the table is normalised; then the same rows as `#source` (UInt16),
             `#row` (UInt32), every canonical column (text: E.164, ISO alpha-2, `true`/`false`; null
             if the cell is empty or cannot be read), then the extra columns under their placeholder
@@ -82,6 +84,7 @@ class Table:
     problems: pl.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prefixes: Mapping[str, str] = field(default_factory=dict)
     clean: pl.DataFrame = field(default_factory=_no_rows, repr=False)
 
 

@@ -37,6 +37,7 @@ class Code(StrEnum):
     COLUMN_DUPLICATE = "column-duplicate"
     COLUMN_UNKNOWN = "column-unknown"
     COLUMNS_RANKED = "columns-ranked"
+    COLUMN_UNUSED = "column-unused"
     NOT_A_CANDIDATE = "not-a-candidate"
     ROW_RAGGED = "row-ragged"
     QUOTE_UNCLOSED = "quote-unclosed"
@@ -163,6 +164,11 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
             "Several headers mean the same column: {detail}.",
             "Nothing to do if that is right. If not, name the right header under `columns:` in "
             "importer.yaml.",
+        ),
+        Code.COLUMN_UNUSED: Words(
+            _W,
+            "The column is not used, but its cells look like {detail}.",
+            "If they are the candidates', put this line into importer.yaml.",
         ),
         Code.NOT_A_CANDIDATE: Words(
             _I,

@@ -434,7 +434,7 @@ GUEST_WORDS: Final = _words("attendee invitee recipient your ihr ihre votre tuo 
 FILLER_WORDS: Final = _words(
     "what is are s the a please enter write give provide full value values details detail info"
     " information with including incl and e number numbers no nr num numero numeros nummer"
-    " address addresses es field answer area country code prefix"
+    " address addresses es field answer area country code prefix digit digits 7 8 10 11"
     " wie lautet bitte angeben mit vorwahl der die das des dem dein deine"
     " quel quelle est le la les l du de d veuillez indiquer avec indicatif"
     " cual es el los por favor con prefijo codigo pais"
@@ -460,6 +460,22 @@ EMAIL_WORDS: Final = _words(
     "email emails mail mails courriel correo mailadresse emailadresse electronico elettronica posta"
 )
 """Words for an e-mail; `e` and `mail` may be two words."""
+
+AREA_CODES: Final = _words(
+    "areacode stdcode dialcode dialingcode diallingcode vorwahl ortsvorwahl telefonvorwahl"
+    " indicatif indicatifregional prefijo prefisso netnummer kengetal kierunkowy numerkierunkowy"
+    " indicativo ddd"
+)
+"""What stands before the number in the next column: words of a header, joined."""
+
+OTHER_PEOPLE: Final = _words(
+    "manager managers recruiter interviewer owner referrer referral referee reference emergency"
+    " agent agency consultant hiring supervisor sponsor creator sender assigned next kin spouse"
+    " buyer coordinator colleague company employer client account school university office"
+    " ansprechpartner vorgesetzter referenz notfall firma recruteur responsable entreprise"
+    " reclutador empresa selezionatore azienda werkgever bedrijf rekruter firmy recrutador"
+)
+"""Words of columns that belong to somebody else than the candidate."""
 
 FIRST_USE: Final = _words("primary main default preferred 1 1st haupt principal principale")
 HOME_USE: Final = _words(

@@ -6,6 +6,7 @@ more that is not known (`Contact owner`) makes it a column of the user's own.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from importer import problems
 from schemas.codes import Code
 from schemas.columns import (
+    AREA_CODES,
     BY_NAME,
     CANDIDATE_WORDS,
     COLUMNS,
@@ -33,6 +35,7 @@ from schemas.columns import (
     ID_OWNERS,
     LAST_USE,
     MOBILE_WORDS,
+    OTHER_PEOPLE,
     PHONE_WORDS,
     ROW,
     SOURCE,
@@ -77,6 +80,7 @@ class Headers:
         extra: name -> placeholder name, for the headers that are no canonical column.
         fallbacks: canonical column -> the headers to take a value from where the one of `mapping`
             has none, in this order; each is an extra column, too.
+        prefixes: header of phones -> the header before it, of their area codes.
         problems: a problem frame without rows; the reader knows which row the header is.
     """
 
@@ -85,6 +89,7 @@ class Headers:
     extra: Mapping[str, str]
     fallbacks: Mapping[str, tuple[str, ...]]
     problems: pl.DataFrame = field(repr=False)
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
 def fold(header: str) -> str:
@@ -103,6 +108,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PATH: Final = re.compile(r"\s*[:/>|]\s*|\s+-\s+")
 _NOT_WORD: Final = re.compile(r"[\W_]+")
 _MOST_WORDS: Final = 12
+_CALLING_CODE: Final = {"country", "code"}
 _WHOLE: Final = {"first_name", "last_name", "full_name", "candidate_id", "country"}
 
 
@@ -144,7 +150,8 @@ def _by_words(found: tuple[str, ...]) -> str | None:
     used = words - FILLER_WORDS - CANDIDATE_WORDS - FIRST_USE - HOME_USE - WORK_USE - LAST_USE
     for column, cores in (("email", EMAIL_WORDS), ("phone_number", PHONE_WORDS)):
         if words & cores and used - {"contact"} <= cores:
-            return column
+            rest = words - cores - CANDIDATE_WORDS - FIRST_USE
+            return "country" if rest == _CALLING_CODE else column
     core = tuple(word for word in found if word not in FILLER_WORDS | CANDIDATE_WORDS)
     if core in {("id",), ("identifier",)}:
         return "candidate_id" if words & CANDIDATE_WORDS else None
@@ -243,19 +250,58 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
     claims = {name: column for name, column in given.items() if column in BY_NAME and column}
     fixed = set(claims.values())
     folded = frozenset(map(fold, headers))
+    prefixes = _prefixes(names, headers, given)
     for name, header in zip(names, headers, strict=True):
         column = _known(header) or _beside(fold(header), folded)
+        column = None if name in prefixes.values() else column
         if given[name] is None and column is not None and column not in fixed:
             claims[name] = column
     claims = _whole_names(claims, headers, names, given)
     mapping, fallbacks, found = _ranked(claims, names, fixed)
+    used = {*mapping, *fallbacks.get("phone_number", ())}
+    prefixes = {name: area for name, area in prefixes.items() if name in used}
+    found.extend(itertools.starmap(_joined, prefixes.items()))
     extra = _placeholders([name for name in names if name not in mapping], given)
     problem = [
         *found,
         *_missing(mapping, names),
         *_near_misses(extra, claims, given),
     ]
-    return Headers(names, mapping, extra, fallbacks, problems.joined(problem))
+    return Headers(names, mapping, extra, fallbacks, problems.joined(problem), prefixes)
+
+
+def _prefixes(
+    names: Sequence[str], headers: Sequence[str], given: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Header of phones -> the header of area codes that stands directly before it."""
+    pairs = itertools.pairwise(zip(names, headers, strict=True))
+    return {
+        name: area
+        for (area, area_header), (name, header) in pairs
+        if _is_area_code(area_header)
+        and given[area] is None
+        and (given[name] or _known(header)) == "phone_number"
+        and not _is_area_code(header)
+    }
+
+
+def _is_area_code(header: str) -> bool:
+    """Whether a header names area codes: `Area code`, `Handy-Vorwahl`."""
+    uses = FIRST_USE | HOME_USE | WORK_USE | LAST_USE | CANDIDATE_WORDS | PHONE_WORDS
+    words = _words_of(header)
+    rest = "".join(word for word in words if word not in uses)
+    return rest in AREA_CODES or (rest == "prefix" and bool(set(words) & PHONE_WORDS))
+
+
+def _joined(name: str, area: str) -> pl.DataFrame:
+    """Report that a phone comes in two columns."""
+    detail = f"phone_number is read from “{area}” and “{name}”, joined"
+    return problems.one(Code.COLUMNS_RANKED, column="phone_number", detail=detail)
+
+
+def is_of_others(header: str) -> bool:
+    """Whether a header says that its values belong to somebody else than the candidate."""
+    return bool(set(_words_of(header)) & OTHER_PEOPLE)
 
 
 def _beside(word: str, others: frozenset[str]) -> str | None:

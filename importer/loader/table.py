@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -12,7 +13,7 @@ from importer import problems
 from importer.loader import files, xls
 from importer.loader.delimited import open_text
 from importer.loader.files import readable_name
-from importer.loader.headers import columns_named, resembling, understand
+from importer.loader.headers import columns_named, is_of_others, resembling, understand
 from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
 from importer.loader.workbook import Workbook, open_workbook
 from importer.model import Source, Table
@@ -189,6 +190,7 @@ def assemble(
     if last and not frame.height:
         of_file.append(problems.one(Code.FILE_EMPTY, detail="a header and no rows below it"))
     here = pl.lit(source.header_row, dtype=pl.UInt32).alias(ROW)
+    hints = _fitting_hints(headers, frame)
     of_rows = cells.problems.filter(
         pl.col(ROW).is_null() | ~pl.col(ROW).is_in(totals[ROW].implode())
     )
@@ -201,7 +203,8 @@ def assemble(
         problems=problems.joined(
             [
                 *of_file,
-                _fitting_hints(headers, frame).with_columns(here),
+                hints.with_columns(here),
+                *(found.with_columns(here) for found in _unused(headers, frame, overrides, hints)),
                 of_rows,
                 totals,
                 followed,
@@ -210,6 +213,7 @@ def assemble(
         ),
         notes=cells.notes,
         fallbacks=headers.fallbacks,
+        prefixes=headers.prefixes,
     )
 
 
@@ -292,6 +296,43 @@ def _fitting_hints(headers: Headers, frame: pl.DataFrame) -> pl.DataFrame:
     return headers.problems.filter(~(hints & pl.col("column").cast(pl.String).is_in(unfit)))
 
 
+def _unused(
+    headers: Headers, frame: pl.DataFrame, overrides: Mapping[str, str], hints: pl.DataFrame
+) -> list[pl.DataFrame]:
+    """A warning for each column that holds phones or e-mails while nothing else gives any.
+
+    Columns of other people are left out, by their headers or because their cells repeat, and so
+    are those of which `hints` say what they may be.
+    """
+    found: list[pl.DataFrame] = []
+    hinted = set(hints["column"].drop_nulls())
+    lacking = {"phone_number": "phones", "email": "e-mails"}.items()
+    for column, what in lacking:
+        if column in headers.mapping.values():
+            continue
+        for name, placeholder in headers.extra.items():
+            known = name in overrides or placeholder in hinted
+            if known or name not in frame.columns or is_of_others(name):
+                continue
+            cells = frame[name].drop_nulls().head(_LOOKED_AT).str.strip_chars()
+            fit = cells.str.contains(_LOOKS_LIKE[column]) & ~cells.str.contains(_DATE)
+            few = cells.n_unique() * 10 < cells.len() * 9
+            if not cells.len() or few or fit.sum() < _MOST_FIT * cells.len():
+                continue
+            detail = f"{what}: `columns: {{{json.dumps(name, ensure_ascii=False)}: {column}}}`"
+            found.append(problems.one(Code.COLUMN_UNUSED, column=placeholder, detail=detail))
+    return found
+
+
+_MOST_FIT: Final = 0.8
+_LOOKS_LIKE: Final = {
+    "phone_number": (
+        r"^(?:p:|tel:)?(?:(?:\+|\(?0)\d[\d ()./-]{6,}\d"
+        r"|\(?\d{2,5}\)?[ ./-]\(?\d[\d ()./-]{3,}\d|\d{10,13})$"
+    ),
+    "email": r"^[^\s@]+@[^\s@]+\.[^\s@]+$",
+}
+_DATE: Final = r"^(?:\d{4}[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./]\d{2,4})"
 _LOOKED_AT: Final = 1_000
 _HOLDS: Final[Mapping[str, str]] = {
     "phone_number": r"\d",

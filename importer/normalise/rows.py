@@ -36,6 +36,7 @@ _COUNTRY: Final = "country"
 _CANDIDATE: Final = "candidate_id"
 _BRACES: Final = r"\{\{|\}\}"
 _SENT_AS_WRITTEN: Final = (_CANDIDATE, EMAIL, "campaign", "external_campaign")
+_LONGEST_LOCAL: Final = 8  # digits of a number without its area code
 _NOTHING: Final = r"(?i)^\s*(?:n/?a|#n/a|none|null|nil|-+|x)?\s*$"
 _BOOLEANS: Final = ("send_during_business_hours", "skip_duplication_check")
 _LINES: Final = frozenset(BY_NAME) - {_PHONE}  # a line break separates two phones
@@ -214,13 +215,29 @@ class _Cells:
 
 def _first_filled(table: Table, header: str, fallbacks: Sequence[str]) -> pl.Series:
     """The cells of a header; where one says nothing, that of the first fallback that does."""
-    cells = table.frame.get_column(header)
+    cells = _with_area_code(table, header)
     for name in fallbacks:
-        other = table.frame.get_column(name)
+        other = _with_area_code(table, name)
         empty = cells.str.contains(_NOTHING).fill_null(value=True)
         useful = ~other.str.contains(_NOTHING).fill_null(value=True)
         cells = other.zip_with(empty & useful, cells)
     return cells
+
+
+def _with_area_code(table: Table, header: str) -> pl.Series:
+    """The cells of a header, with the area codes before them if another column has those.
+
+    A number that begins with + or 0 has its area code, and so has a long one.
+    """
+    area = table.prefixes.get(header)
+    if area is None:
+        return table.frame.get_column(header)
+    pair = {"number": table.frame.get_column(header), "code": table.frame.get_column(area)}
+    number, code = pl.col("number"), pl.col("code")
+    few = number.str.count_matches(r"\d").is_between(1, _LONGEST_LOCAL)
+    local = few & ~number.str.contains(r"^\s*[+0]") & code.str.contains(r"\d")
+    joined = pl.when(local).then(pl.concat_str(code, pl.lit(" "), number)).otherwise(number)
+    return pl.DataFrame(pair).select(joined.alias(header)).to_series()
 
 
 def _read_countries(cells: _Cells) -> None:

@@ -41,6 +41,7 @@ INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.COLUMN_DUPLICATE: "Keep one of the columns that mean the same",
         Code.COLUMN_UNKNOWN: "Check the spelling of the header {label}",
         Code.COLUMNS_RANKED: "Check which of several columns is used first",
+        Code.COLUMN_UNUSED: "Check whether the candidates are reached under {label}",
         Code.NOT_A_CANDIDATE: "Check what was left out between the candidates",
         Code.ROW_RAGGED: "Put the cells back under their headers",
         Code.QUOTE_UNCLOSED: "Close the quotation mark",

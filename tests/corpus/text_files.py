@@ -111,6 +111,25 @@ TEXTS: Final[dict[str, bytes]] = {
     # headers
     "repeated-headers.csv": b"Phone,First name,Note,Note\n1,Ada,x,y\n",
     "two-phone-columns.csv": b"Mobile,Telephone,First name\n1,2,Ada\n",
+    "area-codes.csv": (
+        b"First name;Vorwahl;Telefon;Handy-Vorwahl;Handy\n"
+        b"Ada;020;7946 0018;;\nGrace;;+1 202 555 0104;;\nMary;0491;;;\n"
+    ),
+    "area-codes-cell.csv": (
+        b"First name,Cell area code,Cell phone,Home area code,Home phone,Country\n"
+        b"Ada,202,555-0104,,,US\nGrace,,,(415),555-0100,US\n"
+    ),
+    "phones-not-used.csv": (
+        b"First name,Email,Reach me at,Emergency contact,Start\n"
+        b"Ada,ada@example.com,+44 20 7946 0018,+1 202 555 0104,2026-03-01\n"
+        b"Grace,grace@example.com,(202) 555-0104,+1 202 555 0105,2026-03-02\n"
+        b"Mary,mary@example.com,0491 570 006,,2026-03-03\n"
+    ),
+    "emails-not-used.csv": (
+        b"First name,Phone,Login,Hiring manager,Office\n"
+        b"Ada,+44 20 7946 0018,ada@example.com,boss@example.com,hq@example.com\n"
+        b"Grace,+1 202 555 0104,grace@example.com,boss@example.com,hq@example.com\n"
+    ),
     "headers-with-breaks.csv": (
         '"Phone\nnumber",First\u00a0name,"  LAST-NAME\r\n(family)",E_MAIL*\n'
         "1,Ada,Lovelace,ada@example.com\n"

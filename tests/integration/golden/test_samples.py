@@ -50,6 +50,7 @@ FILE_CODES: Final = {
     "file-empty",
     "file-too-large",
     "encoding-guessed",
+    "encoding-doubtful",
     "header-not-found",
     "header-moved",
     "rows-hidden",
@@ -59,6 +60,7 @@ FILE_CODES: Final = {
     "column-duplicate",
     "column-unknown",
     "columns-ranked",
+    "column-unused",
     "not-a-candidate",
     "template-key-unknown",
 }

@@ -206,3 +206,31 @@ def test_folding_removes_accents() -> None:
     """Accents do not matter either."""
     assert fold("Prénom") == fold("prenom")
     assert fold("Imię i nazwisko") == "imieinazwisko"
+
+
+@pytest.mark.parametrize(
+    ("headers", "prefixes"),
+    [
+        (["Area Code", "7 digit Phone"], {"7 digit Phone": "Area Code"}),
+        (["Vorwahl", "Telefon"], {"Telefon": "Vorwahl"}),
+        (["Handy-Vorwahl", "Handy"], {"Handy": "Handy-Vorwahl"}),
+        (["Indicatif", "Téléphone"], {"Téléphone": "Indicatif"}),
+        (["Phone prefix", "Phone"], {"Phone": "Phone prefix"}),
+        (["Area Code", "Email", "Phone"], {}),
+        (["Prefix", "Phone"], {}),
+        (["Phone area code"], {}),
+        (["Mobile", "Phone"], {}),
+    ],
+)
+def test_area_codes_stand_before_their_phones(headers: list[str], prefixes: dict[str, str]) -> None:
+    """A column of area codes is joined to the phones in the next column."""
+    found = understand(headers, {})
+    assert found.prefixes == prefixes
+    assert not set(found.mapping) & set(prefixes.values())
+
+
+@pytest.mark.parametrize("header", ["Phone Country Code", "Mobile country code"])
+def test_the_country_code_of_a_phone_is_a_country(header: str) -> None:
+    """It is no phone, as the number with a country code is."""
+    headers = understand([header, "Phone number (with country code)"], {})
+    assert list(headers.mapping.values()) == ["country", "phone_number"]

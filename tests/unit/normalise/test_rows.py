@@ -332,3 +332,23 @@ def test_braces_of_the_api_are_nobodys_name() -> None:
     }
     _, found = one(full_name="{{first_name}} Lovelace")
     assert [(column, code) for column, code, _ in found] == [("full_name", "braces-in-value")]
+
+
+@pytest.mark.parametrize(
+    ("area", "number", "phone"),
+    [
+        ("202", "555-0104", "+12025550104"),
+        ("(202)", "5550104", "+12025550104"),
+        ("202", "+44 20 7946 0018", "+442079460018"),
+        ("202", "(415) 555-0100", "+14155550100"),
+        (None, "202 555 0104", "+12025550104"),
+        ("202", None, None),
+    ],
+)
+def test_an_area_code_is_joined_to_its_number(
+    area: str | None, number: str | None, phone: str | None
+) -> None:
+    """A number that is whole stays as it is, and an area code alone is no phone."""
+    given = table([{"area": area, "phone_number": number, "country": "US"}])
+    given = dataclasses.replace(given, prefixes={"phone_number": "area"})
+    assert normalise(given, 0, SETTINGS).clean["phone_number"].to_list() == [phone]
