@@ -230,6 +230,15 @@ def _file(url: URL) -> Path | None:
     path = Path(url.database)
     if path.is_dir():
         raise LedgerError(f"The ledger {path} is a folder.", "Name a file in it.")
+    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+        raise LedgerError(f"The ledger {path} is a pipe or a device, not a file.", _FIX_URL)
+    if path.is_symlink() and not path.exists():
+        raise LedgerError(
+            f"The ledger {path} is a link to {path.readlink()}, which does not exist.",
+            "Put the ledger back there, or remove the link to begin a new one.",
+        )
+    if path.is_symlink():  # its lock, `-wal` and last-write file are beside the file itself
+        path = path.resolve()
     return path
 
 

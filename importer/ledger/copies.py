@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _AUTOMATIC: Final = re.compile(r"-before-\d+-(\d{8}T\d{6})Z$")
 _PRIVATE: Final = 0o600
+_BESIDE: Final = ("-wal", "-shm", "-journal", "-lock", "-holder", ".last", ".key")
 
 
 def copy_ledger(ledger: Path, target: Path) -> None:
@@ -52,6 +53,12 @@ def copy_ledger(ledger: Path, target: Path) -> None:
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+
+
+def is_beside(ledger: Path, target: Path) -> bool:
+    """Whether a path is that of a file which a ledger has beside it, now or later."""
+    there = target.parent.resolve() == ledger.parent.resolve()
+    return there and target.name in {f"{ledger.name}{end}" for end in _BESIDE}
 
 
 def copy_before_upgrade(ledger: Path, version: str, now: datetime) -> None:
@@ -121,10 +128,12 @@ def read_last_write(ledger: Path) -> LastWrite | None:
         LedgerError: it is damaged or cannot be read.
     """
     path = last_write_file(ledger)
-    try:
-        lines = path.read_text("ascii").splitlines()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
+    try:
+        if not path.is_file():  # to open a pipe would wait for ever
+            raise _damaged(path)
+        lines = path.read_text("ascii").splitlines()
     except (OSError, ValueError) as error:
         raise _damaged(path) from error
     found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))

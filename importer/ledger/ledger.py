@@ -17,7 +17,13 @@ from importer.errors import LedgerError, UsageError
 from importer.ledger import nights
 from importer.ledger.connection import open_readonly, open_writable
 from importer.ledger.conversations import KnownConversations
-from importer.ledger.copies import copy_ledger, drop_old_copies, read_last_write, save_last_write
+from importer.ledger.copies import (
+    copy_ledger,
+    drop_old_copies,
+    is_beside,
+    read_last_write,
+    save_last_write,
+)
 from importer.ledger.doubts import Doubts
 from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
 from importer.ledger.nights import Claims, Nights
@@ -242,12 +248,17 @@ class Ledger:
         """Make a complete copy at any moment, as one file of mode 0600.
 
         Raises:
-            UsageError: the target exists or cannot be written, or the ledger is on a server.
+            UsageError: the target exists, cannot be written or has a name of the ledger's own
+                files, or the ledger is on a server.
         """
         path = self._database.path
         if path is None:
             raise UsageError(
                 "This ledger is on a PostgreSQL server.", "Back it up with pg_dump instead."
+            )
+        if is_beside(path, target):
+            raise UsageError(
+                f"{target} is a name that the ledger itself uses.", "Name the backup otherwise."
             )
         try:
             copy_ledger(path, target)

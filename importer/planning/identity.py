@@ -183,6 +183,12 @@ def key_file(settings: Settings) -> Path:
     return ledger.with_name(f"{ledger.name}.key") if ledger else settings.folder / "importer.key"
 
 
+_PUT_BACK: Final = (
+    "Put the ledger's own key back. For a first run, remove the file or unset the variable: the "
+    "importer then makes a key."
+)
+
+
 def hmac_key(
     settings: Settings,
     *,
@@ -206,12 +212,19 @@ def hmac_key(
         return _key(given.get_secret_value(), "IMPORTER_HMAC_KEY")
     file = key_file(settings)
     try:
+        if file.exists() and not file.is_file():  # to open a pipe would wait for ever
+            raise SettingsError(f"{file}: the HMAC key must be a file.", _PUT_BACK)
         return _key(file.read_text("utf-8"), str(file))
     except FileNotFoundError:
         if not create:
             return PREVIEW_KEY
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{file}: the HMAC key cannot be read.") from exc
+    except OSError as exc:
+        raise SettingsError(
+            f"{file}: the HMAC key cannot be read ({exc.strerror}).",
+            "Give yourself read access to it.",
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{file}: the HMAC key is not text.", _PUT_BACK) from exc
     try:
         from importer.ledger.durable_file import write_durably  # noqa: PLC0415 - not for a check
 
@@ -230,5 +243,7 @@ def hmac_key(
 def _key(text: str, place: str) -> bytes:
     """The key as bytes; a short one is no secret."""
     if len(text.strip()) < _MIN_CHARACTERS:
-        raise SettingsError(f"{place}: the HMAC key has fewer than {_MIN_CHARACTERS} characters.")
+        raise SettingsError(
+            f"{place}: the HMAC key has fewer than {_MIN_CHARACTERS} characters.", _PUT_BACK
+        )
     return hashlib.sha256(text.strip().encode()).digest()

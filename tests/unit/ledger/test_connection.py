@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from importer.errors import LedgerError
+from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger
 from importer.model import State
 from tests.unit.ledger.made import new_run, ready, settled
@@ -216,6 +216,72 @@ def test_what_is_no_ledger_is_refused_and_untouched(
         assert caught.value.fix
     after = {} if path.is_dir() else contents(tmp_path)
     assert {name: after[name][0] for name in before} == {name: before[name][0] for name in before}
+
+
+def make_link_to_nothing(path: Path) -> None:
+    """A disk that is not mounted, for example."""
+    path.symlink_to("elsewhere/importer.db")
+
+
+def make_link_to_a_device(path: Path) -> None:
+    """Whatever is written there is forgotten."""
+    path.symlink_to(os.devnull)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "is a pipe or a device"),
+        (make_link_to_a_device, "is a pipe or a device"),
+        (make_link_to_nothing, "is a link to elsewhere/importer.db, which does not exist"),
+    ],
+)
+def test_what_is_no_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    """To open a pipe would wait for ever; a new ledger behind a link would contact everybody."""
+    path = tmp_path / "importer.db"
+    make(path)
+    for opening in (Ledger.open, Ledger.open_existing):
+        with pytest.raises(LedgerError, match=words) as caught:
+            opening(url_of(path))
+        assert caught.value.fix
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_a_ledger_is_that_ledger(tmp_path: Path) -> None:
+    """One lock for both names, and after a crash the `-wal` is looked for where it is."""
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "own.db", tmp_path / "importer.db"
+    Ledger.open(url_of(real)).close()
+    link.symlink_to("real/own.db")
+    crashed = Ledger.open(url_of(link))  # it is never closed
+    run = crashed.runs.begin(new_run(), [ready("k1")])
+    crashed.submissions.intend(run, ["k1"])
+    with Ledger.open(url_of(link)) as linked, Ledger.open(url_of(real)) as own:
+        assert linked.doubts.list() == own.doubts.list() != ()
+        with (
+            linked.lock("importer run"),
+            pytest.raises(LedgerError, match="in use"),
+            own.lock("importer run"),
+        ):
+            pass
+    crashed.close()
+    assert list(tmp_path.iterdir()) in ([link, tmp_path / "real"], [tmp_path / "real", link])
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal", "-lock", ".last", ".key"])
+def test_a_backup_never_takes_a_name_of_the_ledger_s_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A copy that is called `-wal` would be read as one."""
+    monkeypatch.chdir(tmp_path)
+    with Ledger.open(url_of(tmp_path / "importer.db")) as ledger:
+        for target in (Path(f"importer.db{end}"), tmp_path / f"importer.db{end}"):
+            before = contents(tmp_path)
+            with pytest.raises(UsageError, match="the ledger itself uses"):
+                ledger.backup(target)
+            assert contents(tmp_path) == before
 
 
 def test_an_empty_file_becomes_a_ledger(url: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from importer.model import State
 from tests.unit.ledger.made import Clock, new_run, ready, settled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOW = Clock().now()
@@ -160,3 +162,19 @@ def test_an_intent_never_writes_through_a_link(url: str, path: Path, tmp_path: P
         ledger.submissions.intend(run, ["k1"])
         assert elsewhere.read_bytes() == content
         assert not last_write_file(path).is_symlink()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, lambda path: path.symlink_to("nowhere"), lambda path: path.write_bytes(b"\xff")],
+)
+def test_what_is_no_last_write_file_is_refused_at_once(
+    url: str, path: Path, make: Callable[[Path], None]
+) -> None:
+    """A pipe would wait for ever, and a link to nothing would pass for no file."""
+    with Ledger.open(url) as ledger:
+        settled(ledger, "k1", State.CREATED)
+    last_write_file(path).unlink()
+    make(last_write_file(path))
+    with pytest.raises(LedgerError, match="last is damaged"):
+        Ledger.open(url)

@@ -255,8 +255,15 @@ def test_a_key_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
     """A missing folder and a folder in its place are messages, not tracebacks."""
     with pytest.raises(SettingsError, match="cannot be written"):
         hmac_key(Settings(hmac_key_file=tmp_path / "no" / "k"), create=True)
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="must be a file"):
         hmac_key(Settings(hmac_key_file=tmp_path), create=True)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="must be a file"):
+        hmac_key(Settings(hmac_key_file=tmp_path / "pipe"), create=True)
+    (tmp_path / "noise").write_bytes(b"\xff" * 40)
+    with pytest.raises(SettingsError, match="is not text") as refused:
+        hmac_key(Settings(hmac_key_file=tmp_path / "noise"), create=True)
+    assert "own key" in str(refused.value.fix)
 
 
 def test_a_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
