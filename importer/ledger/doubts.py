@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, func, select, update
 
 from importer.errors import UsageError
-from importer.ledger.records import Doubtful
-from importer.ledger.submissions import CONVERSATION_OF_ANOTHER, conversation_owners
+from importer.ledger.submissions import (
+    CONVERSATION_OF_ANOTHER,
+    conversation_owners,
+    read_record,
+    select_records,
+)
 from importer.ledger.tables import OPEN, among, attempts, run_rows, run_sources, submissions
 from importer.model import State
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from importer.ledger.database import Database
+    from importer.ledger.records import SubmissionRecord
     from importer.model import Outcome
 
 RECONCILIATION: Final = "reconciliation"
@@ -40,7 +45,7 @@ class Doubts:
         self._database = database
         self._now = now
 
-    def list(self, run: str | None = None) -> tuple[Doubtful, ...]:
+    def list(self, run: str | None = None) -> tuple[SubmissionRecord, ...]:
         """Every submission that may have been accepted, in order of run, file and row.
 
         Args:
@@ -49,7 +54,7 @@ class Doubts:
         narrower = [] if run is None else [submissions.c.run == run]
         return self._database.read(lambda c: _doubtful(c, *narrower))
 
-    def list_rejected(self, code: str, run: str | None = None) -> tuple[Doubtful, ...]:
+    def list_rejected(self, code: str, run: str | None = None) -> tuple[SubmissionRecord, ...]:
         """Every submission that was rejected with a code, in order of run, file and row.
 
         Args:
@@ -109,7 +114,7 @@ class Doubts:
         by: str,
         conversation_id: str | None = None,
         source: str | None = None,
-    ) -> Doubtful:
+    ) -> SubmissionRecord:
         """Settle a doubtful row on a person's word, and return it as it was.
 
         Args:
@@ -135,7 +140,7 @@ class Doubts:
             "decided_at": now,
         }
 
-        def write(connection: Connection) -> Doubtful:
+        def write(connection: Connection) -> SubmissionRecord:
             key = _key(connection, run, row, source)
             found = _doubtful(connection, submissions.c.key == key)
             if not found:
@@ -159,29 +164,17 @@ class Doubts:
 
 def _doubtful(
     connection: Connection, *narrower: ColumnElement[bool], states: Iterable[State] = OPEN
-) -> tuple[Doubtful, ...]:
+) -> tuple[SubmissionRecord, ...]:
     s, a = submissions.c, attempts.c
+    last = (a.key == s.key) & (a.run == s.run) & (a.number == s.attempts)
     found = connection.execute(
-        select(
-            s.key, s.run, s.source, func.coalesce(run_sources.c.name, "").label("source_name"),
-            s.row, s.external_id, s.campaign, s.person, s.masked, s.sent_at,
-            s.settled_at.label("ended_at"), s.attempts, s.code, s.message, s.email, s.candidate,
-            func.coalesce(s.resends, 0).label("resends"),
-            func.coalesce(a.request_id, "").label("request_id"),
-        )
-        .join_from(
-            submissions,
-            run_sources,
-            (run_sources.c.run == s.run) & (run_sources.c.position == s.source),
-            isouter=True,
-        )
-        .join(
-            attempts, (a.key == s.key) & (a.run == s.run) & (a.number == s.attempts), isouter=True
-        )
+        select_records()
+        .add_columns(func.coalesce(a.request_id, ""))
+        .join(attempts, last, isouter=True)
         .where(among(s.state, states), *narrower)
         .order_by(s.run, s.source, s.row)
-    )  # fmt: skip
-    return tuple(Doubtful(**row) for row in found.mappings())
+    )
+    return tuple(map(read_record, found))
 
 
 def _settled(outcome: Outcome, owner: str, now: datetime) -> dict[str, Any] | None:

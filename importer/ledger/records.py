@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,50 +73,79 @@ class Run:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The state of a submission, for a later run that has the same key.
+class SubmissionRecord(NamedTuple):
+    """All that the ledger says of one submission.
+
+    A named tuple and no dataclass: a million of them are read in half the time.
 
     Attributes:
         key: of the submission.
         state: an attempt without an end reads as doubtful.
         run: that last planned it.
-        at: UTC; when it was last settled, else sent, else planned.
-        source: name of the file.
-        row: spreadsheet row.
-        body_hash: keyed hash of the body it had then.
+        source_name: name of its file in that run.
+        row: its spreadsheet row in that run.
+        campaign: that it is for.
+        external_id: that its request carries.
+        person: keyed hash of the person (phone, else e-mail).
+        email: keyed hash of the normalised e-mail; None if the row has none.
+        candidate: keyed hash of the candidate id; None if the row has none.
+        masked: the person for people to read, such as `+44 •••• 0018`.
+        body_hash: keyed hash of the request body.
         conversation_id: None if the API gave none.
+        http_status: the last one; None if no answer was read.
         code: machine word of the reason.
         message: the reason for a person.
+        attempts: requests made by that run.
+        resends: how often it was sent again in its life, after proof that it was absent.
+        sent_at: UTC; when the last request left; None if none did.
+        settled_at: UTC; when it was settled or given up, or found open after a crash; None until
+            then.
         remote_status: the last status of the conversation; None if it was never read.
+        remote_at: UTC; when that status was read.
+        decided_by: who settled a doubt, a person or `reconciliation`; None if nobody had to.
+        request_id: of the answer that left it doubtful, for the API's support; else empty.
     """
 
     key: str
     state: State
     run: str
-    at: datetime
-    source: str
+    source_name: str
     row: int
+    campaign: str
+    external_id: str
+    person: str
+    email: str | None
+    candidate: str | None
+    masked: str
     body_hash: str
     conversation_id: str | None
+    http_status: int | None
     code: str
     message: str
-    remote_status: str | None = None
+    attempts: int
+    resends: int
+    sent_at: datetime | None
+    settled_at: datetime | None
+    remote_status: str | None
+    remote_at: datetime | None
+    decided_by: str | None
+    request_id: str = ""
 
+    def __repr__(self) -> str:
+        """Key, state and place: nothing about the person."""
+        place = f"run={self.run!r}, source_name={self.source_name!r}, row={self.row}"
+        return f"SubmissionRecord(key={self.key!r}, state={self.state.value!r}, {place})"
 
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """When a person was last contacted, or may have been.
+    @property
+    def requested_at(self) -> datetime:
+        """When the last request left.
 
-    Attributes:
-        at: UTC.
-        run: that did it.
-        campaign: that it was for.
-    """
-
-    at: datetime
-    run: str
-    campaign: str
+        Raises:
+            ValueError: none did.
+        """
+        if self.sent_at is None:
+            raise ValueError(f"no request for submission {self.key} has left")
+        return self.sent_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +173,7 @@ class Settlement:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RowOutcome:
+class RowOutcome(NamedTuple):
     """A row of a run, with its submission as it stands now.
 
     Attributes:
@@ -153,106 +181,14 @@ class RowOutcome:
         row: spreadsheet row.
         status: what was decided before anything was sent.
         codes: the codes of its problems, with spaces between them.
-        key: of its submission, or None.
-        state: of its submission, or None if there is none.
-        conversation_id: None if the API gave none.
-        http_status: last HTTP status.
-        code: machine word of the reason.
-        message: the reason for a person.
-        attempted_at: UTC; when the last request left, or None.
-        attempts: requests made for it by the run that last planned it.
-        remote_status: the last status of the conversation; None if it was never read.
-        remote_at: UTC; when it said so.
-        decided_by: who settled a doubt, a person or `reconciliation`; None if there was none.
+        submission: None if the row has none.
     """
 
     source: int
     row: int
     status: RowStatus
     codes: str
-    key: str | None
-    state: State | None
-    conversation_id: str | None
-    http_status: int | None
-    code: str
-    message: str
-    attempted_at: datetime | None
-    attempts: int
-    remote_status: str | None = None
-    remote_at: datetime | None = None
-    decided_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Doubtful:
-    """A submission that may have been accepted, as reconciliation and a person need it.
-
-    Attributes:
-        key: of the submission.
-        run: that sent it.
-        source: position of the file in that run.
-        source_name: name of the file.
-        row: spreadsheet row.
-        external_id: that the request carried.
-        campaign: that it was for.
-        person: keyed hash of the person.
-        masked: the person for people to read, such as `+44 •••• 0018`.
-        sent_at: UTC; when the last request left.
-        ended_at: UTC; when it was given up, or found open after a crash; None until then.
-        attempts: requests made by that run.
-        code: machine word of the reason.
-        message: the reason for a person.
-        email: keyed hash of the normalised e-mail; None if the row has none.
-        candidate: keyed hash of the candidate id; None if the row has none.
-        resends: how often it was sent again in its life, after proof that it was absent.
-        request_id: that the last answer carried; empty if there was none.
-    """
-
-    key: str
-    run: str
-    source: int
-    source_name: str
-    row: int
-    external_id: str
-    campaign: str
-    person: str
-    masked: str
-    sent_at: datetime
-    ended_at: datetime | None
-    attempts: int
-    code: str
-    message: str
-    email: str | None = None
-    candidate: str | None = None
-    resends: int = 0
-    request_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Related:
-    """A submission with an e-mail or a candidate id that a later row has too.
-
-    Attributes:
-        key: of the submission.
-        person: keyed hash of the person (phone, else e-mail).
-        email: keyed hash of the normalised e-mail, or None.
-        candidate: keyed hash of the candidate id, or None.
-        campaign: that it was for.
-        state: an attempt without an end reads as doubtful.
-        run: that last planned it.
-        source: name of the file.
-        row: spreadsheet row.
-    """
-
-    key: str
-    person: str
-    email: str | None
-    candidate: str | None
-    campaign: str
-    state: State
-    run: str
-    source: str
-    row: int
+    submission: SubmissionRecord | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from importer.errors import LedgerError, UsageError
 from importer.ledger.records import RowOutcome, Run, SourceFile
+from importer.ledger.submissions import OF_FILE, RECORD, read_record
 from importer.ledger.tables import (
     SENDABLE,
     Moment,
@@ -28,7 +29,7 @@ from importer.ledger.tables import (
 from importer.model import Counts, RowStatus, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Insert, Row, Table
@@ -110,28 +111,18 @@ class Runs:
 
     def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
         """The next `PAGE` rows."""
-        r, s = run_rows.c, submissions.c
+        r = run_rows.c
         wanted = (
-            select(
-                r.source, r.row, r.status, r.codes, r.key, s.state, s.conversation_id,
-                s.status.label("http_status"), func.coalesce(s.code, "").label("code"),
-                func.coalesce(s.message, "").label("message"), s.sent_at.label("attempted_at"),
-                func.coalesce(s.attempts, 0).label("attempts"), s.remote_status, s.remote_at,
-                s.decided_by,
-            )
-            .join_from(run_rows, submissions, r.key == s.key, isouter=True)
+            select(r.source, r.row, r.status, r.codes, *RECORD)
+            .join_from(run_rows, submissions, r.key == submissions.c.key, isouter=True)
+            .join(run_sources, OF_FILE, isouter=True)
             .where(r.run == run)
             .order_by(r.source, r.row)
             .limit(PAGE)
-        )  # fmt: skip
+        )
         if after is not None:
             wanted = wanted.where(tuple_(r.source, r.row) > tuple_(*after))
-        return self._database.read(
-            lambda c: tuple(
-                RowOutcome(source, row, RowStatus(status), codes, key, _seen(state), *rest)
-                for source, row, status, codes, key, state, *rest in c.execute(wanted)
-            )
-        )
+        return self._database.read(lambda c: tuple(map(_row_outcome, c.execute(wanted))))
 
     def states(self, run: str) -> dict[State, int]:
         """How many of a run's ready rows are in each state now; empty states are left out."""
@@ -265,8 +256,12 @@ def _process() -> Mapping[str, str | int]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
-def _seen(state: str | None) -> State | None:
-    return None if state is None else as_seen(State(state))
+_STATUS: Final = {status.value: status for status in RowStatus}
+
+
+def _row_outcome(row: Sequence[Any]) -> RowOutcome:
+    submission = None if row[4] is None else read_record(row[4:])
+    return RowOutcome(row[0], row[1], _STATUS[row[2]], row[3], submission)
 
 
 def _run(connection: Connection, row: Row[Any]) -> Run:

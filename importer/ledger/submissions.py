@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, func, insert, select, update
 
-from importer.ledger.records import Contact, Related, Standing
+from importer.ledger.records import SubmissionRecord
 from importer.ledger.tables import (
     OPEN,
     REACHED,
@@ -24,8 +25,7 @@ from importer.ledger.tables import (
 from importer.model import RowStatus, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -45,6 +45,7 @@ CONVERSATION_OF_ANOTHER: Final = "conversation-of-another"
 CHUNK: Final = 5_000
 """Values that one statement takes."""
 
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _OTHER: Final = submissions.alias("other").c
 
 
@@ -77,64 +78,37 @@ class Submissions:
         first = select(submissions.c.key).limit(1)
         return self._database.read(lambda c: c.execute(first).first() is None)
 
-    def standing(self, keys: Iterable[str]) -> dict[str, Standing]:
-        """The state of the submissions with these keys; unknown keys are left out."""
-        s = submissions.c
-        wanted = select(
-            s.key, s.state, s.run, func.coalesce(s.settled_at, s.sent_at, s.planned_at),
-            s.source, s.row, s.body_hash, s.conversation_id, s.code, s.message, s.remote_status,
-        )  # fmt: skip
-        given = list(keys)
+    def records(self, keys: Iterable[str]) -> dict[str, SubmissionRecord]:
+        """The submissions with these keys; unknown keys are left out."""
+        return {each.key: each for each in self._records(submissions.c.key, keys)}
 
-        def query(connection: Connection) -> dict[str, Standing]:
-            names = _Names(connection)
-            found: dict[str, Standing] = {}
-            for chunk in chunks(given):
-                for key, state, run, at, source, row, *rest in connection.execute(
-                    wanted.where(s.key.in_(chunk))
-                ):
-                    found[key] = Standing(
-                        key, as_seen(State(state)), run, at, names.of(run, source), row, *rest
-                    )
-            return found
+    def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, SubmissionRecord]:
+        """The last submission since a time that reached each of these people (keyed hashes).
 
-        return self._database.read(query)
-
-    def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, Contact]:
-        """The last contact since a time with each of these people (keyed hashes), by any run.
-
-        Contacts that may have happened count.
+        Any run counts, and so does a request that may have been accepted.
         """
         s = submissions.c
-        wanted = select(s.person, s.sent_at, s.run, s.campaign).where(
-            among(s.state, REACHED), s.sent_at >= since
-        )
-        return self._latest(persons, wanted)
+        sent = among(s.state, REACHED) & (s.sent_at >= since)
+        return _newest(self._records(s.person, persons, sent), lambda each: each.sent_at)
 
-    def opted_out(self, persons: Iterable[str]) -> dict[str, Contact]:
-        """Which of these people (keyed hashes) opted out, and when the ledger learnt it."""
+    def opted_out(self, persons: Iterable[str]) -> dict[str, SubmissionRecord]:
+        """The submissions from which these people (keyed hashes) opted out, the last of each."""
         s = submissions.c
-        wanted = select(s.person, s.remote_at, s.run, s.campaign).where(
-            among(s.state, REACHED), func.upper(s.remote_status) == OPTED_OUT
+        out = among(s.state, REACHED) & (func.upper(s.remote_status) == OPTED_OUT)
+        return _newest(self._records(s.person, persons, out), lambda each: each.remote_at)
+
+    def _records(
+        self, column: ColumnElement[Any], values: Iterable[str], *narrower: ColumnElement[bool]
+    ) -> list[SubmissionRecord]:
+        """The submissions that have one of these values in a column."""
+        wanted, given = select_records().where(*narrower), list(values)
+        return self._database.read(
+            lambda c: [
+                read_record(row)
+                for chunk in chunks(given)
+                for row in c.execute(wanted.where(column.in_(chunk)))
+            ]
         )
-        return self._latest(persons, wanted)
-
-    def _latest(
-        self, persons: Iterable[str], wanted: Select[str, datetime, str, str]
-    ) -> dict[str, Contact]:
-        given = list(persons)
-
-        def query(connection: Connection) -> dict[str, Contact]:
-            found: dict[str, Contact] = {}
-            for chunk in chunks(given):
-                for person, at, run, campaign in connection.execute(
-                    wanted.where(submissions.c.person.in_(chunk))
-                ):
-                    if person not in found or found[person].at < at:
-                        found[person] = Contact(at=at, run=run, campaign=campaign)
-            return found
-
-        return self._database.read(query)
 
     def contacted_by_others(self, run: str, since: datetime) -> list[str]:
         """The unsent keys of a run whose people other runs contacted since a time."""
@@ -151,7 +125,9 @@ class Submissions:
         wanted = _sendable(run).where(another.exists())
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
-    def related(self, emails: Collection[str], candidates: Collection[str]) -> tuple[Related, ...]:
+    def related(
+        self, emails: Iterable[str], candidates: Iterable[str]
+    ) -> tuple[SubmissionRecord, ...]:
         """The submissions of any run and state that have one of these keyed hashes.
 
         Args:
@@ -159,31 +135,8 @@ class Submissions:
             candidates: hashes of candidate ids.
         """
         s = submissions.c
-        wanted = select(
-            s.key, s.person, s.email, s.candidate, s.campaign, s.state, s.run, s.source, s.row
-        )
-        given = ((s.email, list(emails)), (s.candidate, list(candidates)))
-
-        def query(connection: Connection) -> tuple[Related, ...]:
-            names = _Names(connection)
-            found: dict[str, Related] = {}
-            for column, values in given:
-                for chunk in chunks(values):
-                    for row in connection.execute(wanted.where(column.in_(chunk))):
-                        found[row.key] = Related(
-                            key=row.key,
-                            person=row.person,
-                            email=row.email,
-                            candidate=row.candidate,
-                            campaign=row.campaign,
-                            state=as_seen(State(row.state)),
-                            run=row.run,
-                            source=names.of(row.run, row.source),
-                            row=row.row,
-                        )
-            return tuple(found.values())
-
-        return self._database.read(query)
+        found = [*self._records(s.email, emails), *self._records(s.candidate, candidates)]
+        return tuple({each.key: each for each in found}.values())
 
     def campaigns(self) -> tuple[str, ...]:
         """Every campaign that submissions were planned for, as it was spelled, in order."""
@@ -269,21 +222,44 @@ def _sendable(run: str) -> Select[str]:
     )
 
 
-class _Names:
-    """Names of files, read once for each run."""
+RECORD: Final = (
+    submissions.c.key, submissions.c.state, submissions.c.run,
+    func.coalesce(run_sources.c.name, ""), submissions.c.row, submissions.c.campaign,
+    submissions.c.external_id, submissions.c.person, submissions.c.email, submissions.c.candidate,
+    submissions.c.masked, submissions.c.body_hash, submissions.c.conversation_id,
+    submissions.c.status, submissions.c.code, submissions.c.message, submissions.c.attempts,
+    func.coalesce(submissions.c.resends, 0), submissions.c.sent_at, submissions.c.settled_at,
+    submissions.c.remote_status, submissions.c.remote_at, submissions.c.decided_by,
+)  # fmt: skip
+"""The columns of a `SubmissionRecord`, in its order; `OF_FILE` joins the name of the file."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._known: dict[str, dict[int, str]] = {}
+OF_FILE: Final = and_(
+    run_sources.c.run == submissions.c.run, run_sources.c.position == submissions.c.source
+)
 
-    def of(self, run: str, position: int) -> str:
-        """The name of a file of a run."""
-        if run not in self._known:
-            rows = self._connection.execute(
-                select(run_sources.c.position, run_sources.c.name).where(run_sources.c.run == run)
-            )
-            self._known[run] = {number: name for number, name in rows}  # noqa: C416 - a Row is no pair to mypy
-        return self._known[run].get(position, "")
+_SEEN: Final = {state.value: as_seen(state) for state in State}
+
+
+def select_records() -> Select[Any]:
+    """The query for `RECORD`; the caller narrows it."""
+    return select(*RECORD).join_from(submissions, run_sources, OF_FILE, isouter=True)
+
+
+def read_record(values: Sequence[Any]) -> SubmissionRecord:
+    """The record in a row of the database, which begins with the columns of `RECORD`."""
+    return SubmissionRecord(values[0], _SEEN[values[1]], *values[2:])
+
+
+def _newest(
+    found: Iterable[SubmissionRecord], at: Callable[[SubmissionRecord], datetime | None]
+) -> dict[str, SubmissionRecord]:
+    """The newest submission of each person."""
+    newest: dict[str, SubmissionRecord] = {}
+    for each in found:
+        known = newest.get(each.person)
+        if known is None or (at(known) or _NEVER) < (at(each) or _NEVER):
+            newest[each.person] = each
+    return newest
 
 
 # Statements are compiled once: compiling them each time costs more than running them.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from importer.ledger import Ledger
-    from importer.ledger.records import Related, Standing
+    from importer.ledger.records import SubmissionRecord
     from importer.model import Json, Plan
     from importer.settings import Settings
 
@@ -49,7 +49,7 @@ def skip_known(
         return plan
     frame = hash_people(plan.frame, identity)
     plan = replace(plan, frame=frame)
-    standing = ledger.submissions.standing(frame[KEY])
+    standing = ledger.submissions.records(frame[KEY])
     refused = _refused_again(plan, frame, standing, identity, settings)
     verdicts = [
         *_by_standing(frame, standing, refused),
@@ -87,7 +87,7 @@ def _verdict(
 
 
 def _by_standing(
-    frame: pl.DataFrame, standing: Mapping[str, Standing], refused: frozenset[str]
+    frame: pl.DataFrame, standing: Mapping[str, SubmissionRecord], refused: frozenset[str]
 ) -> list[_Verdict]:
     done = {key: _where(s) for key, s in standing.items() if s.state in _DONE}
     doubtful = {key: _where(s) for key, s in standing.items() if s.state in _OPEN}
@@ -105,7 +105,7 @@ def _by_standing(
 def _refused_again(
     plan: Plan,
     frame: pl.DataFrame,
-    standing: Mapping[str, Standing],
+    standing: Mapping[str, SubmissionRecord],
     identity: Identity,
     settings: Settings,
 ) -> frozenset[str]:
@@ -128,7 +128,7 @@ def _refused_again(
 
 def _by_person(
     frame: pl.DataFrame,
-    standing: Mapping[str, Standing],
+    standing: Mapping[str, SubmissionRecord],
     ledger: Ledger,
     settings: Settings,
     now: datetime,
@@ -139,7 +139,7 @@ def _by_person(
     persons = others[PERSON].unique(maintain_order=True)
     found: list[_Verdict] = []
     out = {
-        person: f"seen on {contact.at:%Y-%m-%d}"
+        person: f"seen on {contact.remote_at:%Y-%m-%d}"
         for person, contact in ledger.submissions.opted_out(persons).items()
     }
     if out:
@@ -147,7 +147,7 @@ def _by_person(
     if settings.contact_window_days and not settings.allow_recent:
         since = now - timedelta(days=settings.contact_window_days)
         recent = {
-            person: f"on {contact.at:%Y-%m-%d} by run {contact.run}"
+            person: f"on {contact.requested_at:%Y-%m-%d} by run {contact.run}"
             for person, contact in ledger.submissions.contacted(persons, since).items()
             if person not in out
         }
@@ -159,7 +159,10 @@ def _by_person(
 
 
 def _by_contact(
-    frame: pl.DataFrame, standing: Mapping[str, Standing], ledger: Ledger, settings: Settings
+    frame: pl.DataFrame,
+    standing: Mapping[str, SubmissionRecord],
+    ledger: Ledger,
+    settings: Settings,
 ) -> list[_Verdict]:
     """Rows that share an e-mail or a candidate id with another person of the ledger."""
     known = [key for key, s in standing.items() if s.state in _DONE | _OPEN]
@@ -211,13 +214,13 @@ _SHARED: Final = {
 }
 
 
-def _places(related: Iterable[Related]) -> dict[tuple[str, str, str], dict[str, str]]:
+def _places(related: Iterable[SubmissionRecord]) -> dict[tuple[str, str, str], dict[str, str]]:
     """Column, hash and campaign -> where each person stands who has them in the ledger."""
     places: dict[tuple[str, str, str], dict[str, str]] = {}
     for each in related:
         if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
             continue
-        where = f"run {each.run}, {each.source} row {each.row}"
+        where = f"run {each.run}, {each.source_name} row {each.row}"
         for column, value in ((EMAIL_HASH, each.email), (CANDIDATE_HASH, each.candidate)):
             if value is not None:
                 places.setdefault((column, value, each.campaign), {})[each.person] = where
@@ -266,12 +269,12 @@ def to_leave_alone(
     return found | dict.fromkeys(ledger.submissions.opted_out_since(run), Code.OPTED_OUT)
 
 
-def _refusal(standing: Standing) -> str:
+def _refusal(standing: SubmissionRecord) -> str:
     """Where it was refused, and why."""
     return f"{_where(standing)} ({standing.message})" if standing.message else _where(standing)
 
 
-def _where(standing: Standing) -> str:
+def _where(standing: SubmissionRecord) -> str:
     return f"run {standing.run}, row {standing.row}"
 
 

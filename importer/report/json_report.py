@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from importer.errors import ImporterError
-    from importer.ledger.records import Doubtful, Run
+    from importer.ledger.records import Run, SubmissionRecord
     from importer.model import Json
     from importer.report.terminal_history import PastNight
     from importer.report.view import FileView, PlanView, RunView
@@ -197,7 +197,7 @@ def unsent_json(view: PlanView, ending: str, code: Exit) -> dict[str, Json]:
 
 def run_json(
     view: RunView,
-    doubtful: Sequence[Doubtful],
+    doubtful: Sequence[SubmissionRecord],
     results: str | None = None,
     error: ImporterError | None = None,
 ) -> dict[str, Json]:
@@ -314,7 +314,7 @@ def _night(past: PastNight) -> dict[str, Json]:
     }
 
 
-def _doubtful(each: Doubtful) -> dict[str, Json]:
+def _doubtful(each: SubmissionRecord) -> dict[str, Json]:
     """Return where a doubtful row is and why, without anything of the person."""
     return {
         "run": each.run,
@@ -322,7 +322,7 @@ def _doubtful(each: Doubtful) -> dict[str, Json]:
         "row": each.row,
         "campaign": each.campaign,
         "request_id": each.request_id or None,
-        "sent_at": _moment(each.sent_at),
+        "sent_at": _moment(each.requested_at),
         "code": each.code,
         "message": scrub(each.message),
     }

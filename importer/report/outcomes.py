@@ -76,14 +76,14 @@ def outcome_frame(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFr
 
 def _line(row: RowOutcome, file: str) -> tuple[object, ...]:
     """Return one row in the columns of `OUTCOMES`."""
-    place = (row.source, row.row, file)
-    if row.status is RowStatus.READY:
-        state = State.PLANNED if row.state is None else row.state
-        status = State.DOUBTFUL if state is State.SENDING else state
-        outcome = (status.value, row.conversation_id, row.code, row.message)
-        return (*place, *outcome, row.attempted_at)
-    code, reason = _why(row)
-    return (*place, _LEFT_OUT[row.status], row.conversation_id, code, reason, row.attempted_at)
+    place, known = (row.source, row.row, file), row.submission
+    conversation, sent_at = (known.conversation_id, known.sent_at) if known else (None, None)
+    if row.status is not RowStatus.READY:
+        code, reason = _why(row)
+        return (*place, _LEFT_OUT[row.status], conversation, code, reason, sent_at)
+    if known is None:
+        return (*place, State.PLANNED.value, None, "", "", None)
+    return (*place, known.state.value, conversation, known.code, known.message, sent_at)
 
 
 def _why(row: RowOutcome) -> tuple[str, str]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from importer.ledger.nights import Night, NightFile
-    from importer.ledger.records import Doubtful, Run
+    from importer.ledger.records import Run, SubmissionRecord
     from importer.report.view import RunView
     from importer.sending.sender import ReconcileReport, RefreshReport
 
@@ -92,7 +92,9 @@ def refreshed_text(refreshed: RefreshReport) -> RenderableType:
     return Group(Text(f"{summary} {refreshed.reason}".rstrip(), style="bold"), indent(table))
 
 
-def worklist(doubtful: Sequence[Doubtful], given: GivenFlags = NO_FLAGS) -> list[RenderableType]:
+def worklist(
+    doubtful: Sequence[SubmissionRecord], given: GivenFlags = NO_FLAGS
+) -> list[RenderableType]:
     """Return what a person needs to settle each doubtful row: who, when, why, and the command.
 
     Print it without cropping.
@@ -112,7 +114,7 @@ def worklist(doubtful: Sequence[Doubtful], given: GivenFlags = NO_FLAGS) -> list
         parts += [
             Text(),
             indent(Text(f"{who}, campaign {plain(each.campaign)}", style="bold")),
-            indent(Text(f"sent {each.sent_at:%Y-%m-%d %H:%M:%S} UTC, {ids}"), 4),
+            indent(Text(f"sent {each.requested_at:%Y-%m-%d %H:%M:%S} UTC, {ids}"), 4),
             indent(Text(plain(scrub(each.message), 400)), 4),
             *command_line(
                 f"importer resolve {each.run} {each.row}{file if several else ''}"
@@ -135,7 +137,7 @@ def print_run(
     console: Console,
     view: RunView,
     *,
-    doubtful: Sequence[Doubtful] = (),
+    doubtful: Sequence[SubmissionRecord] = (),
     results: Path | None = None,
 ) -> None:
     """Print `run_text` with an empty line before and after it."""
@@ -144,7 +146,7 @@ def print_run(
 
 
 def run_text(
-    view: RunView, *, doubtful: Sequence[Doubtful] = (), results: Path | None = None
+    view: RunView, *, doubtful: Sequence[SubmissionRecord] = (), results: Path | None = None
 ) -> Group:
     """Return the results of a run, the worklist of doubtful rows, and what to do next.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
     from importer.ledger import Ledger
-    from importer.ledger.records import Doubtful
+    from importer.ledger.records import SubmissionRecord
     from importer.model import Outcome, Submission
     from importer.planning.history import History
     from importer.sending.campaigns import CampaignRows
@@ -52,7 +52,7 @@ class ReconcileReport:
     """
 
     findings: ListFindings
-    doubtful: Sequence[Doubtful]
+    doubtful: Sequence[SubmissionRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ class Sender:
                 "sends them."
             )
 
-    def _read_doubts(self, listed: Sequence[Doubtful]) -> dict[tuple[str, str], Doubt]:
+    def _read_doubts(self, listed: Sequence[SubmissionRecord]) -> dict[tuple[str, str], Doubt]:
         """What matching needs of submissions of the ledger: (run, key) -> doubt."""
         ledger = self.history.ledger
         kinds = {
@@ -261,8 +261,8 @@ class Sender:
                 external_id=each.external_id,
                 campaign=each.campaign,
                 person=each.person,
-                sent_at=each.sent_at,
-                ended_at=each.ended_at,
+                sent_at=each.requested_at,
+                ended_at=each.settled_at,
                 email=each.email,
                 resends=each.resends,
                 kind=kinds[each.run],

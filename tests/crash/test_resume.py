@@ -150,7 +150,9 @@ def test_resolve_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: bool) -
     assert desk("run", "list.csv", "--yes").code == Exit.OK
     assert reached(sandbox) == ["zq0@example.org"]
     with Ledger.open(f"sqlite:///{desk.folder / 'importer.db'}") as ledger:
-        assert [each.decided_by for each in ledger.runs.rows(run)] != [None]
+        assert [
+            each.submission.decided_by for each in ledger.runs.rows(run) if each.submission
+        ] != [None]
 
 
 def test_purged_rows_still_count_as_contacted(desk: Desk, sandbox: Sandbox) -> None:

@@ -94,7 +94,7 @@ def test_it_remembers(url: str, clock: Clock) -> None:
     with Ledger.open(url, now=clock.now) as ledger:
         settled(ledger, "k1", State.CREATED)
     with Ledger.open(url, create=False) as ledger:
-        assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
 
 
 def test_no_ledger_where_none_may_be_made(url: str, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_looking_leaves_no_trace(url: str, tmp_path: Path, clock: Clock) -> None
     looking = Ledger.open_existing(url)
     assert looking is not None
     with looking:
-        assert looking.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert looking.submissions.records(["k1"])["k1"].state is State.CREATED
         assert [row.row for row in looking.runs.rows(run)] == [2]
         assert contents(tmp_path) == before
         with pytest.raises(LedgerError, match="for reading only"):
@@ -333,7 +333,7 @@ def test_looking_after_a_crash(url: str, tmp_path: Path) -> None:
     looking = Ledger.open_existing(url)
     assert looking is not None
     with looking:
-        assert list(looking.submissions.standing(["k1"])) == ["k1"]
+        assert list(looking.submissions.records(["k1"])) == ["k1"]
     assert (tmp_path / "importer.db-wal").read_bytes() == log
 
 
@@ -347,8 +347,8 @@ def test_looking_while_somebody_writes(url: str) -> None:
         with Ledger.open(url) as ledger:
             assert looking.submissions.is_empty()
             ledger.runs.begin(new_run(), [ready("k1")])
-            assert list(looking.submissions.standing(["k1"])) == ["k1"]
-        assert list(looking.submissions.standing(["k1"])) == ["k1"]
+            assert list(looking.submissions.records(["k1"])) == ["k1"]
+        assert list(looking.submissions.records(["k1"])) == ["k1"]
 
 
 def test_a_change_during_a_look_is_noticed(url: str) -> None:

@@ -72,7 +72,7 @@ def test_the_list_does_not_give_a_conversation_twice(ledger: Ledger) -> None:
     ledger.submissions.settle(run, [created("k1", "c1")])
     ledger.submissions.recover()
     assert ledger.doubts.reconcile([found("k2", "c1"), found("k3", "c3")]) == 2
-    standing = ledger.submissions.standing(["k2", "k3"])
+    standing = ledger.submissions.records(["k2", "k3"])
     assert (standing["k2"].state, standing["k2"].code) == (State.DOUBTFUL, CONVERSATION_OF_ANOTHER)
     assert (standing["k3"].state, standing["k3"].conversation_id) == (State.CREATED, "c3")
 

@@ -39,7 +39,7 @@ def test_a_doubt_says_all_that_is_known(ledger: Ledger, clock: Clock) -> None:
     assert (doubt.key, doubt.run, doubt.source_name, doubt.row) == ("k1", run, FILE.name, 7)
     assert (doubt.external_id, doubt.campaign, doubt.person) == ("A-k1", "camp-42", "person of k1")
     assert (doubt.masked, doubt.attempts) == ("+44 •••• 0018", 1)
-    assert (doubt.sent_at, doubt.ended_at) == (sent, clock.now())
+    assert (doubt.sent_at, doubt.settled_at) == (sent, clock.now())
     assert (doubt.code, doubt.message) == ("http-500", "It broke.")
 
 
@@ -52,7 +52,7 @@ def test_doubts_of_a_run_or_of_all(ledger: Ledger) -> None:
     assert [doubt.key for doubt in ledger.doubts.list()] == ["k1", "k2"]
     assert [doubt.key for doubt in ledger.doubts.list(first)] == ["k1"]
     (cut,) = ledger.doubts.list(second)
-    assert cut.ended_at is None
+    assert cut.settled_at is None
 
 
 def test_found_is_created(ledger: Ledger, clock: Clock) -> None:
@@ -62,12 +62,14 @@ def test_found_is_created(ledger: Ledger, clock: Clock) -> None:
     clock.pass_s(60)
     assert ledger.doubts.reconcile([found("k1", "conv-9")]) == 1
     (row,) = ledger.runs.rows(run)
-    assert (row.state, row.conversation_id, row.decided_by) == (
+    known = ledger.submissions.records(["k1"])["k1"]
+    assert row.submission == known
+    assert (known.state, known.conversation_id, known.decided_by) == (
         State.CREATED,
         "conv-9",
         RECONCILIATION,
     )
-    assert (row.attempted_at, ledger.submissions.standing(["k1"])["k1"].at) == (sent, clock.now())
+    assert (known.sent_at, known.settled_at) == (sent, clock.now())
     assert ledger.doubts.list() == ()
     assert ledger.conversations.ids() == ("conv-9",)
 

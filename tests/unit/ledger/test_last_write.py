@@ -63,7 +63,7 @@ def test_the_file_alone_is_complete_after_closing(url: str, path: Path, tmp_path
             settled(ledger, "k1", State.CREATED)
         shutil.copy(path, tmp_path / "copy.db")
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
-        assert copy.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert copy.submissions.records(["k1"])["k1"].state is State.CREATED
 
 
 def test_closing_beside_a_run_does_not_say_closed(url: str, path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_backup_while_it_is_written_to(url: str, tmp_path: Path) -> None:
             looking.backup(tmp_path / "copy.db")
         ledger.submissions.intend(run, ["k1"])
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
-        assert copy.submissions.standing(["k1"])["k1"].state is State.PLANNED
+        assert copy.submissions.records(["k1"])["k1"].state is State.PLANNED
 
 
 def test_a_copy_without_the_last_intents_is_an_older_one(

@@ -95,7 +95,7 @@ class Sending(RuleBasedStateMachine):
         """An answer comes, perhaps too late, perhaps to a sender of another run."""
         key = data.draw(st.sampled_from(sorted(self.planned)))
         run = (
-            self.ledger.submissions.standing([key])[key].run
+            self.ledger.submissions.records([key])[key].run
             if own
             else data.draw(st.sampled_from(self.runs))
         )
@@ -162,7 +162,7 @@ class Sending(RuleBasedStateMachine):
     @invariant()
     def nobody_is_lost_or_forgotten(self) -> None:
         """Everybody ever planned stands in the ledger, as what is known of them."""
-        standing = self.ledger.submissions.standing(KEYS)
+        standing = self.ledger.submissions.records(KEYS)
         assert set(standing) == self.planned
         for key, each in standing.items():
             assert (each.state in SURE) == (key in self.contacted)

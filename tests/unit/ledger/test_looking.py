@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 
-from importer.ledger.records import Contact, Related, Settlement
+from importer.ledger.records import Settlement
 from importer.model import State
 from tests.unit.ledger.made import FILE, new_run, ready, settled
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from tests.unit.ledger.made import Clock
 
 
-def test_standing_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) -> None:
+def test_a_record_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) -> None:
     """State, run, time, file, row, body, conversation, reason; nothing of unknown keys."""
     run = ledger.runs.begin(new_run(), [ready("k1", 7, body="9")])
     ledger.submissions.intend(run, ["k1"])
     clock.pass_s(1)
     ledger.submissions.settle(run, [Settlement("k1", State.REJECTED, 400, "c1", "http-400", "no")])
-    assert list(ledger.submissions.standing(["k0", "k1"])) == ["k1"]
-    standing = ledger.submissions.standing(["k1"])["k1"]
-    assert (standing.state, standing.run, standing.at) == (State.REJECTED, run, clock.now())
-    assert (standing.source, standing.row, standing.body_hash) == (FILE.name, 7, "9")
-    assert (standing.conversation_id, standing.code, standing.message) == ("c1", "http-400", "no")
+    assert list(ledger.submissions.records(["k0", "k1"])) == ["k1"]
+    known = ledger.submissions.records(["k1"])["k1"]
+    assert (known.state, known.run, known.settled_at) == (State.REJECTED, run, clock.now())
+    assert (known.source_name, known.row, known.body_hash) == (FILE.name, 7, "9")
+    assert (known.conversation_id, known.code, known.message) == ("c1", "http-400", "no")
 
 
 def test_any_number_of_keys(ledger: Ledger) -> None:
     """More than a statement takes, and none."""
     keys = [f"k{n}" for n in range(12_345)]
     ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(keys)])
-    assert sorted(ledger.submissions.standing(iter(keys))) == sorted(keys)
-    assert ledger.submissions.standing([]) == {}
+    assert sorted(ledger.submissions.records(iter(keys))) == sorted(keys)
+    assert ledger.submissions.records([]) == {}
 
 
 def test_an_empty_ledger(ledger: Ledger) -> None:
@@ -64,8 +64,11 @@ def test_who_was_contacted(ledger: Ledger, clock: Clock, state: State, *, counts
     """Whoever got, or may have got, a message since then; not who surely got none."""
     run = settled(ledger, "k1", state)
     since = clock.now() - timedelta(days=1)
-    expected = {"person of k1": Contact(clock.now(), run, "camp-42")} if counts else {}
-    assert ledger.submissions.contacted(["person of k1", "a stranger"], since) == expected
+    expected = {"person of k1": (clock.now(), run, "camp-42")} if counts else {}
+    found = ledger.submissions.contacted(["person of k1", "a stranger"], since)
+    assert {
+        person: (each.sent_at, each.run, each.campaign) for person, each in found.items()
+    } == expected
     assert ledger.submissions.contacted(["person of k1"], clock.now() + timedelta(seconds=1)) == {}
 
 
@@ -80,7 +83,7 @@ def test_the_latest_contact_counts(ledger: Ledger, clock: Clock) -> None:
         (f"p{n}" for n in range(6_000)), clock.now() - timedelta(hours=1)
     )
     assert len(found) == 6_000
-    assert {contact.at for contact in found.values()} == {clock.now()}
+    assert {each.sent_at for each in found.values()} == {clock.now()}
 
 
 def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
@@ -92,9 +95,9 @@ def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
     )
     clock.pass_s(86_400)
     assert ledger.conversations.write_statuses({"c-k1": "OPTED_OUT", "c-k2": "ONGOING"}) == 2
-    assert ledger.submissions.opted_out(["person of k1", "person of k2"]) == {
-        "person of k1": Contact(clock.now(), run, "camp-42")
-    }
+    found = ledger.submissions.opted_out(["person of k1", "person of k2"])
+    assert list(found) == ["person of k1"]
+    assert (found["person of k1"].remote_at, found["person of k1"].run) == (clock.now(), run)
 
 
 def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None:
@@ -164,17 +167,10 @@ def test_who_is_related(ledger: Ledger) -> None:
     second = ledger.runs.begin(new_run(), [ready("k3", 4, candidate="i1", campaign="camp-1")])
     related = {each.key: each for each in ledger.submissions.related(["e1"], ["i1", "i9"])}
     assert set(related) == {"k1", "k3"}
-    assert related["k1"] == Related(
-        key="k1",
-        person="person of k1",
-        email="e1",
-        candidate="i1",
-        campaign="camp-42",
-        state=State.DOUBTFUL,
-        run=first,
-        source=FILE.name,
-        row=2,
-    )
+    known = related["k1"]
+    assert (known.person, known.email, known.candidate) == ("person of k1", "e1", "i1")
+    assert (known.campaign, known.state) == ("camp-42", State.DOUBTFUL)
+    assert (known.run, known.source_name, known.row) == (first, FILE.name, 2)
     assert (related["k3"].state, related["k3"].run) == (State.PLANNED, second)
     assert ledger.submissions.related([], []) == ()
     many = ledger.submissions.related([f"e{n}" for n in range(12_000)], [])
@@ -187,3 +183,21 @@ def test_campaigns_as_they_were_spelled(ledger: Ledger) -> None:
     ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3, campaign="CAMP-42")])
     ledger.runs.begin(new_run(), [ready("k3")])
     assert ledger.submissions.campaigns() == ("CAMP-42", "camp-42")
+
+
+def test_a_record_shows_nothing_of_the_person(ledger: Ledger) -> None:
+    """Neither the masked text nor a hash is in its repr, or in that of a row that has it."""
+    run = ledger.runs.begin(new_run(), [ready("k1", 7, email="e1", candidate="i1", body="99")])
+    (row,) = ledger.runs.rows(run)
+    shown = f"{row!r} {row.submission!r}"
+    assert "k1" in shown
+    assert not any(text in shown for text in ("person of k1", "e1", "i1", "0018", "99"))
+
+
+def test_a_submission_that_was_never_sent_has_no_time(ledger: Ledger, clock: Clock) -> None:
+    """Who needs the time of its request learns that there was none."""
+    run = ledger.runs.begin(new_run(), [ready("k1")])
+    with pytest.raises(ValueError, match="k1"):
+        _ = ledger.submissions.records(["k1"])["k1"].requested_at
+    ledger.submissions.intend(run, ["k1"])
+    assert ledger.submissions.records(["k1"])["k1"].requested_at == clock.now()

@@ -61,7 +61,7 @@ def test_every_row_is_kept(ledger: Ledger) -> None:
     ]
     run = ledger.runs.begin(new_run(), rows)
     assert [
-        (row.source, row.row, str(row.status), row.codes, row.state)
+        (row.source, row.row, str(row.status), row.codes, row.submission and row.submission.state)
         for row in ledger.runs.rows(run)
     ] == [
         (0, 2, "ready", "", State.PLANNED),
@@ -84,7 +84,7 @@ def test_what_may_have_arrived_is_never_planned_again(
     assert stored(ledger, "k1") == before
     assert ledger.submissions.sendable(new) == []
     assert ledger.submissions.intend(new, ["k1"]) == (False,)
-    assert ledger.submissions.standing(["k1"])["k1"].run == old
+    assert ledger.submissions.records(["k1"])["k1"].run == old
 
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.UNSENT])

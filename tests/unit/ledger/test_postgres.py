@@ -36,7 +36,7 @@ def test_looking_cannot_write(server_ledger: Ledger, server_url: str) -> None:
     looking = Ledger.open_existing(server_url)
     assert looking is not None
     with looking:
-        assert looking.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert looking.submissions.records(["k1"])["k1"].state is State.CREATED
         with pytest.raises(LedgerError):
             looking.runs.begin(new_run(), [])
         with pytest.raises(LedgerError):

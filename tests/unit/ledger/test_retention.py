@@ -36,9 +36,9 @@ def test_statuses_are_kept_with_their_time(ledger: Ledger, clock: Clock) -> None
         ledger.conversations.write_statuses({"c-k1": "DELIVERY_FAILED", "c-strange": "ONGOING"})
         == 1
     )
-    (row,) = ledger.runs.rows(run)
-    assert (row.remote_status, row.remote_at) == ("DELIVERY_FAILED", clock.now())
-    assert ledger.submissions.standing(["k1"])["k1"].remote_status == "DELIVERY_FAILED"
+    known = ledger.submissions.records(["k1"])["k1"]
+    assert [row.submission for row in ledger.runs.rows(run)] == [known]
+    assert (known.remote_status, known.remote_at) == ("DELIVERY_FAILED", clock.now())
     assert ledger.conversations.write_statuses({}) == 0
 
 
@@ -64,7 +64,7 @@ def test_purging_removes_what_only_people_read(ledger: Ledger, clock: Clock) -> 
     assert (row["masked"], row["message"], row["external_id"]) == ("", "", "")
     (source,) = ledger.runs.find(run).sources
     assert (source.name, source.path, source.sha256) == ("", None, FILE.sha256)
-    assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
+    assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
     assert list(ledger.submissions.opted_out(["person of k1"])) == ["person of k1"]
     assert list(
         ledger.submissions.contacted(["person of k1"], clock.now() - timedelta(days=365))

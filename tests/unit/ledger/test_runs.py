@@ -104,5 +104,8 @@ def test_a_later_run_shows_what_an_earlier_one_did(ledger: Ledger) -> None:
     ledger.submissions.settle(old, [Settlement("k1", State.CREATED, 201, "conv-1")])
     new = ledger.runs.begin(new_run(), [PlannedRow(0, 5, "already-imported", key="k1")])
     (row,) = ledger.runs.rows(new)
-    assert (row.state, row.conversation_id, row.row) == (State.CREATED, "conv-1", 5)
+    assert row.row == 5
+    assert row.submission
+    assert (row.submission.state, row.submission.row) == (State.CREATED, 2)
+    assert row.submission.conversation_id == "conv-1"
     assert ledger.runs.states(new) == {}

@@ -87,7 +87,7 @@ def test_every_migration_is_known() -> None:
 def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> None:
     """It knows what it knew, can do what is new, and lies beside itself as it was."""
     with Ledger.open(f"sqlite:///{old}", now=clock.now, suffix=clock.end) as ledger:
-        assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
+        assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
         assert ledger.submissions.recover() == 1
         assert (
             ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)]))

@@ -64,11 +64,15 @@ def test_an_end_is_written_whole(ledger: Ledger, clock: Clock) -> None:
     clock.pass_s(2)
     end = Settlement("k1", State.REJECTED, 400, "conv-1", "http-400", "no such campaign", 1.5)
     assert ledger.submissions.settle(run, [end]) == (State.REJECTED,)
-    (row,) = ledger.runs.rows(run)
-    assert (row.state, row.http_status, row.conversation_id) == (State.REJECTED, 400, "conv-1")
-    assert (row.code, row.message, row.attempts) == ("http-400", "no such campaign", 1)
-    assert row.attempted_at == sent
-    assert ledger.submissions.standing(["k1"])["k1"].at == clock.now()
+    known = ledger.submissions.records(["k1"])["k1"]
+    assert [row.submission for row in ledger.runs.rows(run)] == [known]
+    assert (known.state, known.http_status, known.conversation_id) == (
+        State.REJECTED,
+        400,
+        "conv-1",
+    )
+    assert (known.code, known.message, known.attempts) == ("http-400", "no such campaign", 1)
+    assert (known.sent_at, known.settled_at) == (sent, clock.now())
     (attempt,) = attempts(ledger, "k1")
     assert (attempt["duration_s"], attempt["status"], attempt["code"]) == (1.5, 400, "http-400")
 
@@ -78,20 +82,20 @@ def test_what_is_settled_stays(ledger: Ledger) -> None:
     run = settled(ledger, "k1", State.CREATED)
     for state in State:
         assert ledger.submissions.settle(run, [Settlement("k1", state)]) == (None,)
-    assert ledger.submissions.standing(["k1"])["k1"].state is State.CREATED
+    assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
 
 
 def test_a_crash_leaves_doubt(ledger: Ledger, clock: Clock) -> None:
     """An attempt without an end reads as doubtful at once, and is so after recovery."""
     run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
     ledger.submissions.intend(run, ["k1"])
-    assert ledger.submissions.standing(["k1"])["k1"].state is State.DOUBTFUL
-    assert ledger.doubts.list()[0].ended_at is None
+    assert ledger.submissions.records(["k1"])["k1"].state is State.DOUBTFUL
+    assert ledger.doubts.list()[0].settled_at is None
     clock.pass_s(60)
     assert ledger.submissions.recover(run) == 1
     assert ledger.submissions.recover() == 0
-    assert ledger.submissions.standing(["k1"])["k1"].code == INTERRUPTED
-    assert ledger.doubts.list()[0].ended_at == clock.now()  # settle_s counts from here
+    assert ledger.submissions.records(["k1"])["k1"].code == INTERRUPTED
+    assert ledger.doubts.list()[0].settled_at == clock.now()  # settle_s counts from here
     assert ledger.submissions.sendable(run) == ["k2"]
 
 

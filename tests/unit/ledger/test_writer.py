@@ -125,7 +125,8 @@ def test_an_end_and_the_next_intent_keep_their_order(ledger: Ledger) -> None:
 
     asyncio.run(send())
     (row,) = ledger.runs.rows(run)
-    assert (row.state, row.attempts) == (State.CREATED, 2)
+    assert row.submission
+    assert (row.submission.state, row.submission.attempts) == (State.CREATED, 2)
 
 
 def test_a_failure_reaches_every_waiter_and_every_later_intent(url: str) -> None:
@@ -178,7 +179,7 @@ def test_ends_are_tried_again_by_themselves(url: str) -> None:
             "created",
             "the disk is full",
         ]
-        assert ledger.submissions.standing(["k0"])["k0"].state is State.CREATED
+        assert ledger.submissions.records(["k0"])["k0"].state is State.CREATED
         assert ledger.submissions.sendable(run) == ["k2"]
 
 
@@ -197,7 +198,8 @@ def test_whoever_is_cancelled_sends_nothing_and_the_ledger_knows(url: str, gate:
     with gated(url, gate, 1) as (ledger, run):
         asyncio.run(send(ledger, run))
         (row,) = ledger.runs.rows(run)
-        assert (row.state, row.code) == (State.PLANNED, NOT_LEFT)
+        assert row.submission
+        assert (row.submission.state, row.submission.code) == (State.PLANNED, NOT_LEFT)
 
 
 def test_a_closed_journal_takes_nothing(ledger: Ledger) -> None:

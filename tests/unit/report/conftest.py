@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from importer import problems
-from importer.ledger.records import RowOutcome
+from importer.ledger.records import RowOutcome, SubmissionRecord
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
 from importer.planning.plan import KNOWN
 from importer.report import view
@@ -202,20 +202,34 @@ def row_outcome(
 ) -> RowOutcome:
     """What the ledger says of a row; a state other than planned comes with an attempt."""
     sent = state not in {None, State.PLANNED, State.UNSENT}
-    return RowOutcome(
-        source=source,
-        row=row,
-        status=status,
-        codes=codes,
-        key="ab" * 32 if state else None,
+    if state is None:
+        return RowOutcome(source, row, status, codes, None)
+    submission = SubmissionRecord(
+        key="ab" * 32,
         state=state,
+        run="20261122-153000-3f2a",
+        source_name="recruiter.csv",
+        row=row,
+        campaign="camp-42",
+        external_id="c-17-ab12",
+        person="cd" * 32,
+        email=None,
+        candidate=None,
+        masked="+44 •••• 0018",
+        body_hash="ef" * 32,
         conversation_id=conversation_id,
         http_status=None,
         code="http-500" if state is State.DOUBTFUL else "",
         message=message,
-        attempted_at=STARTED if sent else None,
         attempts=1 if sent else 0,
+        resends=0,
+        sent_at=STARTED if sent else None,
+        settled_at=None,
+        remote_status=None,
+        remote_at=None,
+        decided_by=None,
     )
+    return RowOutcome(source, row, status, codes, submission)
 
 
 @pytest.fixture(name="row_outcome")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group
 
 from importer.ledger.nights import Night, NightFile
-from importer.ledger.records import Doubtful, Run, SourceFile
+from importer.ledger.records import Run, SourceFile, SubmissionRecord
 from importer.model import State
 from importer.report import terminal_history, view
 from importer.report.formatting import GivenFlags
@@ -54,23 +54,32 @@ def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
     assert "importer resolve 20261122-153000-3f2a ROW --sent ID" in text
 
 
-def doubtful_row(row: int = 4, source_name: str = "a.csv", **facts: Any) -> Doubtful:
+def doubtful_row(row: int = 4, source_name: str = "a.csv", **facts: Any) -> SubmissionRecord:
     """A doubtful row as the ledger gives it."""
-    return Doubtful(
+    return SubmissionRecord(
         key="ab" * 32,
+        state=State.DOUBTFUL,
         run="20261122-153000-3f2a",
-        source=0,
         source_name=source_name,
         row=row,
-        external_id="c-17-ab12",
         campaign="camp-42",
+        external_id="c-17-ab12",
         person="cd" * 32,
+        email=None,
+        candidate=None,
         masked="+44 •••• 0018",
-        sent_at=AT,
-        ended_at=None,
-        attempts=1,
+        body_hash="ef" * 32,
+        conversation_id=None,
+        http_status=None,
         code="unsettled",
         message="The list lacks conversations that are known to exist.",
+        attempts=1,
+        resends=0,
+        sent_at=AT,
+        settled_at=None,
+        remote_status=None,
+        remote_at=None,
+        decided_by=None,
         **facts,
     )
 

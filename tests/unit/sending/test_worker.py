@@ -428,7 +428,7 @@ def test_an_intent_is_taken_back_if_its_sender_is_cancelled(tmp_path: Path) -> N
     with Ledger.open(f"sqlite:///{tmp_path / 'importer.db'}") as ledger:
         run_id = ledger.runs.begin(NewRun("a" * 64, ()), [row])
         asyncio.run(main(ledger, run_id))
-        (known,) = ledger.runs.rows(run_id)
+        known = ledger.submissions.records(["key-0"])["key-0"]
         assert (known.state, known.code) == (State.PLANNED, NOT_LEFT)
         assert ledger.submissions.sendable(run_id) == ["key-0"]
         assert ledger.doubts.list() == ()
