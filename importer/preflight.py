@@ -149,6 +149,11 @@ def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
     """
     files = []
     for source in run.sources:
+        if not source.name:
+            raise UsageError(
+                f"The names of the files of run {run.id} were purged.",
+                "Run the file again: rows that are done are skipped.",
+            )
         if source.path is None:
             raise UsageError(
                 f"Run {run.id} read {source.name} from standard input, which is gone.",

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from importer.cli.options import json_format, read_settings, settings_flags, tell
 from importer.deliver import report_of
-from importer.errors import LedgerError, UsageError
+from importer.errors import Exit, LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
 from importer.loader import load
 from importer.model import State
@@ -22,7 +22,7 @@ from importer.planning.identity import key_file
 from importer.report import view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import Form, reread_files, save_results, write_results
-from importer.report.formatting import GivenFlags
+from importer.report.formatting import GivenFlags, quantity
 from importer.report.json_report import runs_json, write_json
 from importer.report.terminal import section
 from importer.report.terminal_history import (
@@ -37,6 +37,7 @@ from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from importer.ledger.nights import Night
+    from importer.ledger.records import Purged
     from importer.settings import Settings
 
 
@@ -157,20 +158,52 @@ def results(
     required=True,
     help="Purge runs that ended more than this many days ago, such as 90d.",
 )
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal only 0d needs it.")
 @settings_flags(*FLAGS["purge"])
-def purge(*, older_than: str, config: Path | None, **flags: object) -> None:
-    """Remove masked text, messages and file names of old runs from the ledger.
+def purge(
+    *, older_than: str, dry_run: bool, yes: bool, config: Path | None, **flags: object
+) -> int:
+    """Remove masked text, messages and file names of old runs from the ledger, for good.
 
     Keyed hashes, states and times stay, so that nobody is contacted twice. Backups that upgrades
     made before then are deleted; those of `importer backup` are yours to delete.
     """
-    days = re.fullmatch(r"([0-9]{1,5})d?", older_than.strip())
-    if days is None:
+    found = re.fullmatch(r"([0-9]{1,5})d?", older_than.strip())
+    if found is None:
         raise UsageError(f"--older-than takes days, such as 90d, not {older_than}.")
+    days = int(found[1])
     settings = read_settings(config, flags)
+    before = datetime.now(UTC) - timedelta(days=days)
+    if dry_run or (sys.stdin.isatty() and not yes and days):
+        with open_ledger(settings) as ledger:
+            wanted = ledger.find_purgeable(before)
+        if dry_run:
+            click.echo(f"Would remove {_purged_text(wanted)}.")
+            return Exit.OK
+        if not click.confirm(f"Remove {_purged_text(wanted)}, for good?", err=True):
+            tell("Nothing was removed.")
+            return Exit.HELD
+    if not days and not yes:
+        raise UsageError(
+            "0d removes the text of every run, also of the last one.",
+            "Give --yes if you mean it, or --dry-run to see what it is.",
+        )
     with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
-        purged = ledger.purge(datetime.now(UTC) - timedelta(days=int(days[1])))
-    tell(f"Removed the masked text of {purged.submissions} submissions.")
+        purged = ledger.purge(before)
+    tell(f"Removed {_purged_text(purged)}.")
+    return Exit.OK
+
+
+def _purged_text(purged: Purged) -> str:
+    """What is removed, in words."""
+    parts = [
+        f"the masked text of {quantity(purged.submissions, 'submission')}",
+        f"the file names of {quantity(purged.runs, 'run')}",
+    ]
+    if purged.backups:
+        parts.append(quantity(len(purged.backups), "backup"))
+    return ", ".join(parts[:-1]) + f" and {parts[-1]}"
 
 
 @click.command(short_help="Copy the ledger, at any moment.")

@@ -109,7 +109,8 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
 def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
     """Check settings, credentials, templates, ledger, folders and clock for a night in INBOX.
 
-    It sends one harmless request to the API, and writes nothing but a file that it deletes again.
+    It sends one harmless request to the API, connects to the mail server and the webhook without
+    sending a message, and writes nothing but files that it deletes again.
     """
     inbox_settings, clock = InboxSettings(Path(), config, _given(flags)), SystemClock()
     if is_remote(inbox):

@@ -156,6 +156,16 @@ def open_writable(
     return database
 
 
+def ledger_is_there(url: str) -> bool:
+    """Whether the file of a SQLite ledger exists; True for one on a server.
+
+    Raises:
+        LedgerError: the URL cannot be used.
+    """
+    path = _file(_parsed(url))
+    return path is None or path.exists()
+
+
 def open_readonly(url: str) -> Database | None:
     """The database at a URL as it is, or None if there is none yet; nothing is written.
 

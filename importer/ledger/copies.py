@@ -77,19 +77,14 @@ def copy_before_upgrade(ledger: Path, version: str, now: datetime) -> None:
         ) from error
 
 
-def drop_old_copies(ledger: Path, before: datetime) -> tuple[str, ...]:
-    """Delete the copies that upgrades made before a time; they hold what `purge` removes.
-
-    Returns:
-        Their names.
-    """
-    dropped = []
-    for copy in sorted(ledger.parent.glob(f"{ledger.name}-before-*")):
-        made = _AUTOMATIC.search(copy.name)
-        if made and datetime.strptime(made[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) < before:
-            copy.unlink()
-            dropped.append(copy.name)
-    return tuple(dropped)
+def list_old_copies(ledger: Path, before: datetime) -> list[Path]:
+    """The copies that upgrades made before a time; they hold what `purge` removes."""
+    return [
+        copy
+        for copy in sorted(ledger.parent.glob(f"{ledger.name}-before-*"))
+        if (made := _AUTOMATIC.search(copy.name))
+        and datetime.strptime(made[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) < before
+    ]
 
 
 _WORDS: Final = """\

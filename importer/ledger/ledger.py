@@ -19,8 +19,8 @@ from importer.ledger.connection import open_readonly, open_writable
 from importer.ledger.conversations import KnownConversations
 from importer.ledger.copies import (
     copy_ledger,
-    drop_old_copies,
     is_beside,
+    list_old_copies,
     read_last_write,
     save_last_write,
 )
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from importer.ledger.database import Database
 
@@ -287,35 +287,61 @@ class Ledger:
         Args:
             before: UTC.
         """
-        s = submissions.c
         text = (
             update(submissions)
-            .where(
-                func.coalesce(s.settled_at, s.sent_at, s.planned_at) < before,
-                ~among(s.state, OPEN),
-                (s.masked != "") | (s.message != "") | (s.external_id != ""),
-            )
+            .where(*_old_text(before))
             .values(masked="", message="", external_id="")
         )
-        old = select(runs.c.id).where(func.coalesce(runs.c.finished_at, runs.c.started_at) < before)
-        doubted = select(s.run).where(among(s.state, OPEN))
-        names = (
-            update(run_sources)
-            .where(run_sources.c.run.in_(old), run_sources.c.run.not_in(doubted))
-            .values(name="", path=None)
-        )
+        names = update(run_sources).where(*_old_names(before)).values(name="", path=None)
 
-        def write(connection: Connection) -> int:
+        def write(connection: Connection) -> tuple[int, int]:
+            runs = _count_runs(connection, before)
             purged = connection.execute(text).rowcount
             connection.execute(names)
             nights.forget_claims(connection, before)
             nights.forget_nights(connection, before)
-            return purged
+            return purged, runs
 
-        purged = self._database.write("purge", write)
+        purged, runs = self._database.write("purge", write)
         self._database.compact()
+        copies = self._old_copies(before)
+        for copy in copies:
+            copy.unlink()
+        return Purged(purged, runs, tuple(copy.name for copy in copies))
+
+    def find_purgeable(self, before: datetime) -> Purged:
+        """What `purge` would remove; nothing is changed."""
+        text = select(func.count()).select_from(submissions).where(*_old_text(before))
+        found = self._database.read(lambda c: (c.scalar(text) or 0, _count_runs(c, before)))
+        return Purged(*found, tuple(copy.name for copy in self._old_copies(before)))
+
+    def _old_copies(self, before: datetime) -> list[Path]:
         path = self._database.path
-        return Purged(purged, () if path is None else drop_old_copies(path, before))
+        return [] if path is None else list_old_copies(path, before)
+
+
+def _old_text(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Submissions that were settled before a time and have text that people can read."""
+    s = submissions.c
+    return (
+        func.coalesce(s.settled_at, s.sent_at, s.planned_at) < before,
+        ~among(s.state, OPEN),
+        (s.masked != "") | (s.message != "") | (s.external_id != ""),
+    )
+
+
+def _old_names(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Files of runs that ended before a time and have no doubtful row."""
+    old = select(runs.c.id).where(func.coalesce(runs.c.finished_at, runs.c.started_at) < before)
+    doubted = select(submissions.c.run).where(among(submissions.c.state, OPEN))
+    return run_sources.c.run.in_(old), run_sources.c.run.not_in(doubted)
+
+
+def _count_runs(connection: Connection, before: datetime) -> int:
+    """How many runs would lose the names of their files."""
+    named = run_sources.c.name != ""
+    wanted = select(func.count(run_sources.c.run.distinct())).where(*_old_names(before), named)
+    return connection.scalar(wanted) or 0
 
 
 def _note_closed(path: Path) -> None:

@@ -225,8 +225,10 @@ class Purged:
 
     Attributes:
         submissions: how many lost what is readable in them.
+        runs: how many lost the names of their files.
         backups: names of the backups that were deleted.
     """
 
     submissions: int
+    runs: int
     backups: tuple[str, ...]

@@ -23,6 +23,12 @@ from importer.nightly.inbox import (
     InboxFolders,
     is_importable,
 )
+from importer.nightly.notifications import (
+    MessageRefused,
+    NotDelivered,
+    try_mail,
+    try_webhook,
+)
 from importer.nightly.ownership import LocalFolder, check_owner, describe_owner, short_id
 from importer.planning.history import looking
 from importer.planning.template_files import Templates
@@ -170,12 +176,43 @@ def examine(
         found.append(run_check("service", lambda: _service(main)))
     found.append(run_check("clock", lambda: _clock(now)))
     found.append(_sending_hours(main))
-    found += [
-        run_check(name, partial(_writable, path))
-        for name, path in (("log file", main.log_file), ("metrics file", main.metrics_file))
-        if path is not None
-    ]
-    return found
+    return [*found, *_try_messages(main)]
+
+
+def _try_messages(settings: Settings) -> list[Finding]:
+    """The findings about everything that tells people and programs of a night."""
+    found = []
+    if settings.log_file is not None:
+        found.append(run_check("log file", partial(_appendable, settings.log_file)))
+    if settings.metrics_file is not None:
+        found.append(run_check("metrics file", partial(_replaceable, settings.metrics_file)))
+    if settings.mail_to:
+        found.append(run_check("mail", partial(_message, lambda: try_mail(settings))))
+    webhook = run_check("webhook", partial(_message, try_webhook))
+    return [*found, webhook] if webhook.said else found
+
+
+def _message(attempt: Callable[[], str]) -> str:
+    """Try the way of a message."""
+    try:
+        return attempt()
+    except (NotDelivered, MessageRefused) as exc:
+        raise _Wrong(f"The night's message cannot be sent ({exc}).") from exc
+
+
+def _appendable(path: Path) -> str:
+    """Check that a file can be appended to; it stays as it is."""
+    if not path.exists():
+        return _writable(path)
+    with path.open("ab"):
+        return f"{path} can be appended to"
+
+
+def _replaceable(path: Path) -> str:
+    """Check that a file can be replaced."""
+    if path.is_dir():
+        raise _Wrong(f"{path} is a folder; name a file in it.")
+    return _writable(path)
 
 
 def run_check(what: str, check: Callable[[], str]) -> Finding:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
+from importer.ledger.connection import ledger_is_there
 from importer.ledger.lock import Lockable, lock_file
 from importer.loader.files import readable_name
 from importer.nightly.ownership import LocalFolder, check_owner, claim_folder, note_night
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.errors import ImporterError
+    from importer.nightly.ownership import MarkedPlace
 
 
 SETTINGS: Final = "importer.yaml"
@@ -126,6 +128,16 @@ class OpenLedgers:
         if url not in self._open:
             self._open[url] = Ledger.open(url, new=self._new)
         return self._open[url]
+
+    def refuse_stranger(self, *places: MarkedPlace) -> None:
+        """Raise ConfigurationError if a place belongs to a ledger and ours does not exist yet.
+
+        Asked first, so that no new ledger is made only to be refused.
+        """
+        if self.main_url in self._open or ledger_is_there(self.main_url):
+            return
+        for place in places:
+            check_owner(place, None)
 
     def all(self) -> list[Ledger]:
         """Those that were used."""
@@ -375,8 +387,10 @@ class LocalInbox:
 
     def start(self, now: datetime) -> list[ImporterError]:
         """Check to which ledger it belongs; claim it for ours if it belongs to none."""
-        root, ledger = self.folders.root, self.ledgers.main
+        root = self.folders.root
         place = LocalFolder(root)
+        self.ledgers.refuse_stranger(place if place.is_marked() else LocalFolder(root.parent))
+        ledger = self.ledgers.main
         if not place.is_marked():  # it may be a subfolder of an inbox that is marked
             check_owner(LocalFolder(root.parent), ledger)
         claim_folder(place, ledger, now)

@@ -7,6 +7,7 @@ over by then; nothing here can change it.
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
@@ -151,22 +152,10 @@ def _mail(settings: Settings, subject: str, text: str, now: datetime) -> EmailMe
 
 def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s: float) -> None:
     """Give a mail to the server, once; raises NotDelivered, MessageRefused or MaybeDelivered."""
-    host, _, port = settings.smtp.partition(":")
-    secure = settings.smtp_security
     said = False
     refused: Mapping[str, tuple[int, bytes]] = {}
     try:
-        if secure == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                host, int(port or 465), timeout=timeout_s, context=ssl.create_default_context()
-            )
-        else:
-            server = smtplib.SMTP(host, int(port or 25), timeout=timeout_s)
-        with _quit_after(server):
-            if secure == "starttls":
-                server.starttls(context=ssl.create_default_context())
-            if settings.smtp_user is not None:
-                server.login(settings.smtp_user, password)
+        with _mail_server(settings, password, timeout_s) as server:
             said = True
             refused = server.send_message(mail)
     except smtplib.SMTPResponseException as exc:  # a definite answer
@@ -174,7 +163,7 @@ def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s:
     except smtplib.SMTPRecipientsRefused as exc:
         raise _refusal(max(code for code, _ in exc.recipients.values())) from exc
     except smtplib.SMTPNotSupportedError as exc:
-        raise MessageRefused(f"the server has no {secure}, or no login") from exc
+        raise MessageRefused(f"the server has no {settings.smtp_security}, or no login") from exc
     except (smtplib.SMTPException, OSError) as exc:
         if said:
             raise MaybeDelivered(type(exc).__name__) from exc
@@ -183,6 +172,83 @@ def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s:
         raise MessageRefused(
             f"to {len(refused)} of {len(settings.mail_to)}: SMTP {_codes(refused)}"
         )
+
+
+def try_mail(settings: Settings, timeout_s: float = _TIMEOUT_S) -> str:
+    """Connect to the mail server, encrypt, log in and leave; no mail is sent.
+
+    Returns:
+        What works, in a sentence.
+
+    Raises:
+        NotDelivered: it does not answer, or not as it should.
+        MessageRefused: it refuses the login, or does not encrypt.
+    """
+    secret = Secrets.read().importer_smtp_password
+    password = "" if secret is None else secret.get_secret_value()
+    try:
+        with _mail_server(settings, password, timeout_s) as server:
+            server.ehlo_or_helo_if_needed()
+    except smtplib.SMTPResponseException as exc:
+        raise _refusal(exc.smtp_code) from exc
+    except smtplib.SMTPNotSupportedError as exc:
+        raise MessageRefused(f"the server has no {settings.smtp_security}, or no login") from exc
+    except (smtplib.SMTPException, OSError) as exc:
+        raise NotDelivered(type(exc).__name__) from exc
+    login = "" if settings.smtp_user is None else ", takes the login"
+    to = ", ".join(settings.mail_to)
+    return f"{settings.smtp} answers ({settings.smtp_security}){login}; no mail was sent to {to}"
+
+
+def try_webhook(timeout_s: float = _TIMEOUT_S) -> str:
+    """Connect to the server of the webhook and encrypt; nothing is posted, and no request is made.
+
+    A request of any kind could be taken for a message. The address is a secret, so only its host
+    is shown.
+
+    Returns:
+        What works, in a sentence; empty if there is no webhook.
+
+    Raises:
+        NotDelivered: it does not answer, or its certificate is not trusted.
+        MessageRefused: the address is no URL.
+    """
+    secret = Secrets.read().importer_webhook_url
+    if secret is None:
+        return ""
+    try:
+        url = httpx.URL(secret.get_secret_value())
+    except httpx.InvalidURL as exc:
+        raise MessageRefused("IMPORTER_WEBHOOK_URL is no URL") from exc
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise MessageRefused("IMPORTER_WEBHOOK_URL must begin with https://")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        with socket.create_connection((url.host, port), timeout=timeout_s) as connection:
+            if url.scheme == "https":
+                context = httpx.create_ssl_context(trust_env=False)
+                context.wrap_socket(connection, server_hostname=url.host).close()
+    except OSError as exc:
+        raise NotDelivered(type(exc).__name__) from exc
+    return f"{url.host} answers; a night will post its message there, nothing was posted now"
+
+
+@contextmanager
+def _mail_server(settings: Settings, password: str, timeout_s: float) -> Iterator[smtplib.SMTP]:
+    """A session with the mail server: encrypted and logged in as the settings say."""
+    host, _, port = settings.smtp.partition(":")
+    if settings.smtp_security == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, int(port or 465), timeout=timeout_s, context=ssl.create_default_context()
+        )
+    else:
+        server = smtplib.SMTP(host, int(port or 25), timeout=timeout_s)
+    with _quit_after(server):
+        if settings.smtp_security == "starttls":
+            server.starttls(context=ssl.create_default_context())
+        if settings.smtp_user is not None:
+            server.login(settings.smtp_user, password)
+        yield server
 
 
 @contextmanager

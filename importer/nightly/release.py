@@ -62,6 +62,7 @@ def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Pa
     refuse_page(file.name)
     settings, folders = inbox_settings.load(folder), InboxFolders(root)
     with lock_inbox(root, now), OpenLedgers(inbox_settings.ledger()) as ledgers:
+        ledgers.refuse_stranger(LocalFolder(root))
         ledger = ledgers.get(settings.ledger)
         check_owner(LocalFolder(root), ledgers.main)
         check_owner(LocalFolder(root / folder), ledger)

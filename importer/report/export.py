@@ -202,9 +202,15 @@ def reread_files(files: Sequence[SourceFile], load: Callable[[str], Table]) -> O
             tables.append(table)
             continue
         tables.append(None)
+        if not file.name:
+            missing.append(
+                "The names of this run's files were purged, so the results do not have their "
+                "columns."
+            )
+            continue
         why = "came from standard input" if file.path is None else "is gone or has changed"
         missing.append(f"{file.name} {why}, so the results do not have its columns.")
-    return OriginalFiles(tuple(tables), tuple(missing))
+    return OriginalFiles(tuple(tables), tuple(dict.fromkeys(missing)))
 
 
 def save_results(view: RunView, files: OriginalFiles, path: Path, form: Form = "csv") -> None:

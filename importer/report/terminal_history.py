@@ -258,7 +258,7 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
         found = Counter(counts.get(run.id, {}))
         found[State.DOUBTFUL] += found.pop(State.SENDING, 0)
         became = [f"{number(found[state])} {state.value}" for state in State if found[state]]
-        files = ", ".join(PurePath(source.name).name for source in run.sources)
+        files = ", ".join(PurePath(source.name).name or "(purged)" for source in run.sources)
         ended = run.stopped or ("finished" if run.finished else "not finished")
         table.add_row(
             Text(run.id),

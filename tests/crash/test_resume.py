@@ -158,7 +158,7 @@ def test_resolve_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: bool) -
 def test_purged_rows_still_count_as_contacted(desk: Desk, sandbox: Sandbox) -> None:
     """Without masks and file names the ledger knows everybody as before."""
     assert desk("run", "list.csv", "--yes").code == Exit.OK
-    said = desk("purge", "--older-than", "0d")
+    said = desk("purge", "--older-than", "0d", "--yes")
     assert said.code == Exit.OK
     assert "12" in said.err
     requests = sandbox.requests

@@ -143,6 +143,8 @@ class RemoteInbox:
         except OSError as exc:
             raise staging_refusal(root, exc) from exc
         try:
+            with suppress(RemoteFault):  # `start` tries again, and reports it
+                self.ledgers.refuse_stranger(LocalFolder(root), RemoteFolder(self.store))
             with (
                 lock_inbox(root, now),
                 self.ledgers.main.lock("importer nightly", inbox=self.name),

@@ -124,9 +124,43 @@ def test_conversations_are_looked_up(near: Desk) -> None:
 
 def test_old_text_can_be_removed(near: Desk) -> None:
     """What is younger stays, and nobody is contacted again for it."""
-    said = near("purge", "--older-than", "0d")
+    said = near("purge", "--older-than", "0d", "--yes")
     assert said.code == Exit.OK, said.err
+    assert "Removed the masked text of 2 submissions and the file names of 1 run." in said.err
     assert "Nothing to send" in near("run", "good.csv").err
+
+
+def test_purging_everything_must_be_meant(near: Desk) -> None:
+    """0d is refused without --yes, with or without a terminal."""
+    said = near("purge", "--older-than", "0d")
+    assert said.code == Exit.USAGE
+    assert "--yes" in said.error
+    assert "mixed.csv" in near("runs").out
+
+
+def test_a_dry_purge_removes_nothing(near: Desk) -> None:
+    """It says how much it would be, on standard output, since that was asked for."""
+    before = near.files()
+    said = near("purge", "--older-than", "0", "--dry-run")
+    assert said.code == Exit.OK
+    assert said.out == (
+        "Would remove the masked text of 2 submissions and the file names of 1 run.\n"
+    )
+    assert near.files() == before
+    assert "0 submissions" in near("purge", "--older-than", "9d", "--dry-run").out
+
+
+def test_a_purged_run_says_so(near: Desk) -> None:
+    """By `runs`, by its results, and when somebody means to resume it."""
+    near("purge", "--older-than", "0d", "--yes")
+    assert "(purged)" in near("runs").out
+    said = near("results", "--format", "csv")
+    assert said.out.count("created") == 2
+    assert "were purged" in said.err
+    assert "standard input" not in said.err
+    resumed = near("resume")
+    assert resumed.code == Exit.USAGE
+    assert "were purged" in resumed.error
 
 
 def test_a_file_that_is_called_by_a_person(near: Desk) -> None:

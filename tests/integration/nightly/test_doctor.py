@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from importer.errors import Exit
+from tests.support.desk import Desk
 from tests.support.elsewhere import FarBed, far_bed
+from tests.support.mail import mail_server
 from tests.support.nights import Bed, people
 
 if TYPE_CHECKING:
@@ -84,3 +88,78 @@ def test_hidden_files_are_not_counted(bed: Bed, folder: str) -> None:
     for name in (".DS_Store", "a.csv.part", "a.csv.check.html"):
         bed.arrive(f"{folder}/{name}", "x")
     assert lines(bed, "inbox", folder) == []
+
+
+def find(bed: Bed, about: str) -> tuple[str, str]:
+    """State and message of one finding."""
+    said = bed.desk("doctor", "inbox", "--format", "json")
+    found = {each["what"]: each for each in json.loads(said.out)["findings"]}
+    assert (said.code == Exit.OK) is all(each["state"] != "wrong" for each in found.values())
+    return found[about]["state"], found[about]["message"]
+
+
+def test_the_mail_server_is_tried_without_a_mail(bed: Bed, sandbox: Sandbox) -> None:
+    """Connected, greeted and left; one that is gone, or cannot encrypt, is a fault."""
+    with mail_server() as post:
+        about = f"mail_to: [ops@example.com]\nsmtp: {post.address}\n"
+        bed.settings(sandbox.base_url, f"{about}smtp_security: none\n")
+        state, message = find(bed, "mail")
+        assert (state, post.mails) == ("ok", [])
+        assert "no mail was sent to ops@example.com" in message
+        assert post.greetings
+        bed.settings(sandbox.base_url, about)
+        state, message = find(bed, "mail")
+        assert state == "wrong"
+        assert "starttls" in message
+    bed.settings(sandbox.base_url, f"{about}smtp_security: none\n")
+    assert find(bed, "mail") == (
+        "wrong",
+        "The night's message cannot be sent (ConnectionRefusedError).",
+    )
+
+
+def test_nothing_is_posted_to_the_webhook(bed: Bed) -> None:
+    """A connection and no request; the address is a secret, and so is not shown."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/services/secret"
+        desk = Desk(bed.desk.folder, {**bed.desk.env, "IMPORTER_WEBHOOK_URL": url})
+        said = desk("doctor", "inbox")
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(5)
+            assert connection.recv(100) == b""
+    (line,) = (line for line in said.out.splitlines() if "webhook" in line)
+    assert line == (
+        "ok    webhook: 127.0.0.1 answers; a night will post its message there, nothing was posted "
+        "now"
+    )
+    gone = desk("doctor", "inbox")
+    assert "WRONG webhook" in gone.out
+    assert "secret" not in gone.out
+
+
+def test_log_and_metrics_file_are_tried(bed: Bed, sandbox: Sandbox) -> None:
+    """What they hold stays; a folder in their place is a fault."""
+    log = bed.desk.write("log.jsonl", "{}\n")
+    bed.settings(sandbox.base_url, "log_file: log.jsonl\nmetrics_file: made.prom\n")
+    assert find(bed, "log file")[0] == find(bed, "metrics file")[0] == "ok"
+    assert log.read_text() == "{}\n"
+    assert not (bed.desk.folder / "made.prom").exists()
+    (bed.desk.folder / "made.prom").mkdir()
+    log.unlink()
+    log.mkdir()
+    assert find(bed, "log file")[0] == find(bed, "metrics file")[0] == "wrong"
+
+
+@pytest.mark.parametrize("words", [("nightly", "inbox"), ("release", "inbox/held/a.csv")])
+def test_a_refused_ledger_is_not_made(bed: Bed, words: tuple[str, ...]) -> None:
+    """The inbox belongs to another one."""
+    bed.arrive("a.csv", ODD)
+    bed.night()
+    before = set(bed.desk.files())
+    said = bed.desk(*words, "--ledger", "sqlite:///other.db")
+    assert said.code == Exit.SETUP
+    assert "does not exist yet" in said.error
+    assert {name for name in bed.desk.files() if "other" in name} == set()
+    assert before <= set(bed.desk.files())

@@ -150,7 +150,7 @@ def test_the_mark_stays(bed: Bed) -> None:
     bed.arrive("list.csv", people(0, 2))
     bed.night()
     before = marked(bed.inbox)
-    assert bed.desk("purge", "--older-than", "0").code == Exit.OK
+    assert bed.desk("purge", "--older-than", "0", "--yes").code == Exit.OK
     assert bed.night().files == ()
     assert marked(bed.inbox) == before
     assert [path.parent for path in bed.inbox.rglob(f"{MARKER_NAME}*")] == [bed.inbox]
