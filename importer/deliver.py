@@ -142,6 +142,7 @@ def refresh(
     """
     with _locked_ledger(settings, options, observer) as ledger:
         run = None if run_id is None else ledger.runs.find(run_id).id
+        writing(ledger, settings, options.credentials.organization_id)  # refuses another's ledger
         ids = ledger.conversations.ids(run)
         return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
 

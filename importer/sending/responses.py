@@ -15,7 +15,7 @@ from importer.model import Response
 from importer.sending.echo import compare_echo, objects_in, printable, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from importer.model import Json
 
@@ -33,9 +33,19 @@ _WORDS: Final = (
     *("error", "title", "code", "message", "msg", "detail", "details", "description", "reason"),
     *("errors", "issues", "violations", "fieldErrors", "invalid-params", "invalidParams"),
 )
-_ERRORS: Final = ("error", "errors", "failed", "failure", "failures", "exception", "fault")
-_VERDICTS: Final = ("success", "succeeded", "ok", "valid", "accepted", "created", "sent")
+_ERRORS: Final = (
+    *("error", "errors", "failed", "failure", "failures", "exception", "fault", "rejected"),
+    *("refused", "denied", "declined", "invalid", "aborted", "errorMessage", "error_message"),
+)
+"""Fields that say no unless they are empty, zero or false."""
+_VERDICTS: Final = (
+    *("success", "succeeded", "successful", "isSuccess", "is_success", "ok", "valid", "isValid"),
+    *("accepted", "created", "sent"),
+)
 """Fields whose `false` says no."""
+_NO: Final = frozenset({"false", "no", "0"})
+_NOTHING: Final = frozenset({"false", "none", "null", "0", "ok", "no error", "success"})
+"""What an empty error is called."""
 _OUTCOMES: Final = (
     *("status", "result", "outcome", "state", "code", "type", "message", "reason"),
     *("statusText", "status_text", "resultCode", "result_code", "errorCode", "error_code"),
@@ -47,10 +57,13 @@ _REFUSALS: Final = frozenset(
         *("refused", "denied", "declined", "invalid", "aborted", "forbidden", "unauthorized"),
         *("unauthorised", "blocked", "not created", "not sent", "not accepted", "not found", "ko"),
         *("bad request", "internal error", "server error", "internal server error", "unsuccessful"),
-        *("validation error", "validation failed", "nok", "false"),
+        *("validation error", "validation failed", "nok", "false", "unprocessable entity"),
+        *("request failed", "request rejected", "operation failed", "creation failed"),
     }
 )
 _PUNCTUATION: Final = re.compile(r"[\W_]+")
+_ABOUT_THE_REQUEST: Final = ("status", "outcome", "state", "meta", "response", "payload", "body")
+"""Objects of an answer that may say no, although they are not the conversation."""
 _MORE: Final = (
     *("hasMore", "has_more", "hasNext", "has_next", "hasNextPage", "more", "moreAvailable"),
     *("truncated", "isTruncated", "is_truncated", "partial", "isPartial", "incomplete"),
@@ -256,9 +269,16 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _response(
-    raw: RawResponse, said: Mapping[str, Any], *, readable: bool, hidden: Iterable[str] = ()
+    raw: RawResponse, said: Mapping[str, Any], *, readable: bool, hidden: Collection[str] = ()
 ) -> Response:
-    """What every answer says."""
+    """What every answer says.
+
+    Args:
+        raw: the answer.
+        said: the object in it.
+        readable: whether it has the shape that was expected.
+        hidden: values of the request; they are left out of errors, and are no sign of one.
+    """
     keys = ("error", "errors") if is_2xx(raw.status) else _WORDS
     remaining, reset_s = _quota(raw)
     date = _date(raw.headers.get("date", ""))
@@ -270,7 +290,7 @@ def _response(
         remaining=remaining,
         reset_s=reset_s,
         request_id=_request_id(raw.headers),
-        refusal=_refusal(said) if is_2xx(raw.status) else "",
+        refusal=_refusal(said, hidden) if is_2xx(raw.status) else "",
         skew_s=None if date is None else (date - raw.at).total_seconds(),
     )
 
@@ -284,28 +304,55 @@ def _object(raw: RawResponse) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _refusal(said: Mapping[str, Any]) -> str:
+def _refusal(said: Mapping[str, Any], own: Iterable[str] = ()) -> str:
     """The part of an answer of success that says no.
 
     Only whole values count: the status DELIVERY_FAILED, or an opening message with the word
-    "failed" in it, belongs to a conversation that exists.
+    "failed" in it, belongs to a conversation that exists. A warning is no refusal.
+
+    Args:
+        said: the answer.
+        own: texts of the request; if a field repeats one, it says nothing.
     """
-    return next((sign for each in objects_in(said) for sign in _refusals(each)), "")
+    repeated = {_plain_words(text) for text in own}
+    about = (each for name in _ABOUT_THE_REQUEST if isinstance(each := said.get(name), dict))
+    signs = (sign for each in (*objects_in(said), *about) for sign in _refusals(each, repeated))
+    return next(signs, "")
 
 
-def _refusals(said: Mapping[str, Any]) -> Iterator[str]:
-    yield from (name for name in _ERRORS if said.get(name))
+def _refusals(said: Mapping[str, Any], repeated: Container[str]) -> Iterator[str]:
+    yield from (name for name in _ERRORS if _says_something(said.get(name), repeated))
     for name in _VERDICTS:
-        if said.get(name) in (False, "false", "False", "FALSE"):
+        value = said.get(name)
+        if value is not None and str(value).casefold() in _NO:
             yield f"{name}: false"
     for name in (*_OUTCOMES, "statusCode", "status_code"):
         value = said.get(name)
         if isinstance(value, str):
-            words = " ".join(_PUNCTUATION.sub(" ", value).casefold().split())
-            if words in _REFUSALS:
+            words = _plain_words(value)
+            number = int(words) if re.fullmatch("[0-9]{3}", words) else 0
+            if (words in _REFUSALS and words not in repeated) or _is_failure(number):
                 yield f"{name}: {words}"
-        elif isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004
+        elif isinstance(value, int) and _is_failure(value):
             yield f"{name}: {value}"
+
+
+def _says_something(value: object, repeated: Container[str]) -> bool:
+    """Whether the value of an error's field names an error."""
+    if isinstance(value, str):
+        words = _plain_words(value)
+        return bool(words) and words not in _NOTHING and words not in repeated
+    return bool(value)
+
+
+def _plain_words(text: str) -> str:
+    """A text in lower case, without punctuation."""
+    return " ".join(_PUNCTUATION.sub(" ", text).casefold().split())
+
+
+def _is_failure(status: int) -> bool:
+    """Whether a number is the HTTP status of a failure."""
+    return 400 <= status < 600  # noqa: PLR2004
 
 
 def _pagination(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -508,7 +508,10 @@ _SENDING: Final = (
     "canary",
     "max_failures",
     "max_failures_in_a_row",
+    "max_doubtful",
+    "max_resends",
     *_KNOWN,
+    "preflight",
     "attempts",
     "settle_s",
 )
@@ -520,7 +523,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "check": (*_READING, *_KNOWN),
         "run": (*_READING, "new_ledger", "on_problems", *_SENDING),
         "resume": (*_READING, *_SENDING),
-        "reconcile": ("rehearsal", "ledger", "base_url", "rate_per_s", "settle_s"),
+        "reconcile": ("rehearsal", "ledger", "base_url", "rate_per_s", "settle_s", "max_resends"),
         "refresh": ("rehearsal", "ledger", "base_url", "rate_per_s"),
         "resolve": ("rehearsal", "ledger"),
         "runs": ("rehearsal", "ledger"),
@@ -529,10 +532,11 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "backup": ("rehearsal", "ledger"),
         "nightly": (
             *("rehearsal", "ledger", "base_url", "rate_per_s", "concurrency"),
+            *("max_doubtful", "max_resends", "preflight", "settle_s"),
             *(*_HOURS, "log_file", "metrics_file", "new_ledger"),
         ),
         "release": ("rehearsal", "ledger"),
-        "doctor": ("rehearsal", "ledger", "base_url"),
+        "doctor": ("rehearsal", "ledger", "base_url", "preflight"),
     }
 )
 """Command -> names of settings, in the order of its help."""

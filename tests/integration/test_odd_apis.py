@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from importer.deliver import deliver, reconcile, resume
-from importer.errors import Exit
+from importer.deliver import deliver, reconcile, refresh, resume
+from importer.errors import Exit, LedgerError
 from importer.ledger import Ledger
 from importer.model import State
 from importer.planning.history import looking
@@ -283,6 +283,10 @@ UNBELIEVABLE: dict[str, Reply] = {
     "somebody else's phone": answer(200, {"id": "c-9", "participantPhoneNumber": "+442079460018"}),
     "another externalId": answer(200, {"id": "c-9", "externalId": "ext-of-another"}),
     "another organization": answer(200, {"id": "c-9", "organizationId": "other"}),
+    "a result that failed": answer(200, {"id": "c-1", "result": "FAILED"}),
+    "a nested outcome": answer(200, {"data": {"id": "c-1", "outcome": "refused"}}),
+    "created is false": answer(201, {"id": "c-1", "created": False}),
+    "failures": answer(200, {"id": "c-1", "failures": [{"reason": "no channel"}]}),
     "an old one of nobody": answer(200, {"id": "c-9", "createdAt": "2026-01-01T00:00:00Z"}),
 }
 
@@ -540,3 +544,19 @@ def test_a_skewed_clock_is_told(open_place: Callable[..., Place]) -> None:
         report = deliver(desk.plan(rows(2)), desk.settings, OPTIONS, listener)
     assert report.states == {State.CREATED: 2}
     assert any("behind this machine" in stage for stage in listener.stages)
+
+
+def test_statuses_are_read_from_the_api_of_the_ledger_alone(
+    open_place: Callable[..., Place],
+) -> None:
+    """Another API knows none of its conversations; it is not asked."""
+    api, other = OddApi(accepts), OddApi(accepts)
+    with serving_odd(api), serving_odd(other):
+        desk = open_place(api)
+        run_again(desk, rows(2))
+        elsewhere = desk.settings.model_copy(update={"base_url": f"{other.url}/v2"})
+        with pytest.raises(LedgerError):
+            refresh(None, elsewhere, OPTIONS)
+        assert refresh(None, desk.settings, OPTIONS).asked == 2
+    assert not other.asked
+    assert api.asked

@@ -374,6 +374,14 @@ def test_no_answer_makes_it_fail(status: int, body: bytes, headers: dict[str, st
         ({"id": "c-1", "failures": [{"field": "campaignId"}]}, "failures"),
         ({"id": "c-1", "code": 422}, "code: 422"),
         ({"id": "c-1", "code": 201, "created": True, "failures": []}, ""),
+        ({"id": "c-1", "code": "500"}, "code: 500"),
+        ({"id": "c-1", "status": {"code": 422, "text": "no"}}, "code: 422"),
+        ({"id": "c-1", "meta": {"outcome": "REFUSED"}}, "outcome: refused"),
+        ({"id": "c-1", "rejected": True}, "rejected"),
+        ({"id": "c-1", "errorMessage": "campaign closed"}, "errorMessage"),
+        ({"id": "c-1", "errorMessage": "", "error": "none", "rejected": 0}, ""),
+        ({"id": "c-1", "success": "no"}, "success: false"),
+        ({"id": "c-1", "completed": False, "delivered": False}, ""),
         ({"id": "c-1", "status": "DELIVERY_FAILED"}, ""),
         ({"id": "c-1", "message": "Has your application failed to reach us?"}, ""),
         ({"id": "c-1", "title": "Failure analyst", "warnings": ["title is long"]}, ""),
@@ -384,6 +392,16 @@ def test_a_success_that_says_no_is_noticed(body: object, refusal: str) -> None:
     """However it says so; in an error nobody looks for it."""
     assert response(200, body).refusal == refusal
     assert response(400, body).refusal == ""
+
+
+def test_a_repeated_value_of_the_row_is_no_refusal() -> None:
+    """However unlucky the words of an opening message or a title are."""
+    unlucky = Creation({"title": "Error", "openingMessage": "Declined?"}, "org-1", AT, ["id"])
+    shown = {"id": "c-1", "message": "declined", "type": "ERROR", "error": "Error"}
+    raw = RawResponse(200, {}, json.dumps(shown).encode(), AT)
+    assert parse_creation(raw, unlucky).refusal == ""
+    other = RawResponse(200, {}, json.dumps({**shown, "state": "refused"}).encode(), AT)
+    assert parse_creation(other, unlucky).refusal == "state: refused"
 
 
 def test_what_an_error_says_without_the_row() -> None:
