@@ -1,8 +1,8 @@
-"""Files become tables: whatever a spreadsheet program writes, as text, on the rows that it shows.
+"""Read files as tables: every cell as text, with the row numbers of the spreadsheet program.
 
-A file goes through `content` (bytes, hash), `archive` (gzip, zip), then `delimited` or `workbook`
-(cells), and `assemble` (header, columns). `load` never raises for a bad file: a `Refusal` on the
-way becomes a problem of the whole file. `open_pieces` gives the same, a long text part by part.
+A file goes through `files` (bytes, archives), then `delimited` or `workbook` (cells), then `table`
+(header, columns). `load` never raises for a bad file: a `Refusal` becomes a problem of the whole
+file. `open_pieces` reads a long text in parts, with the same result.
 """
 
 from importer.loader.chunks import PIECE, Pieces, Uneven, open_pieces

@@ -1,6 +1,6 @@
-"""Files, folders, patterns and archives: which there are, and their bytes, within the limits.
+"""Find files by names, folders, patterns and archives, and read their bytes within the limits.
 
-Limits are checked while data are unpacked, and what is over one is never kept in memory.
+Limits are checked while data are unpacked, so that a file over a limit never fills the memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BLANK: Final = b" \t\r\n,;|"
 STDIN: Final = "-"
 _LOCAL_HEADER: Final = 30
 _MOST_RATIO: Final = 1032
-"""The most bytes that deflate makes of one."""
+"""The largest ratio by which deflate can shrink data."""
 
 BROKEN: Final = (
     zipfile.BadZipFile,
@@ -58,15 +58,15 @@ BROKEN: Final = (
     UnicodeError,
     ValueError,
 )
-"""What zipfile raises over damaged, locked and unusual archives."""
+"""Exceptions that zipfile raises for damaged, locked and unusual archives."""
 
 
 def unpack(data: bytes, settings: Settings) -> bytes:
-    """The spreadsheet in an archive, or the data themselves if they are none.
+    """Return the spreadsheet in an archive, or the data unchanged if they are not an archive.
 
     Args:
         data: a file.
-        settings: how large it may become, how many rows and how long a row it may have.
+        settings: the limits on size, rows and length of a row.
 
     Raises:
         Refusal: the archive is damaged, locked, over a limit, or does not hold one spreadsheet.
@@ -89,14 +89,14 @@ def unpack(data: bytes, settings: Settings) -> bytes:
 def collect(
     chunks: Callable[[], Iterator[bytes]], settings: Settings, most_kept: int = _KEPT
 ) -> bytes:
-    """What is unpacked, in one piece.
+    """Return unpacked data in one piece.
 
-    What may be over a limit is looked through first and unpacked again only if it is not.
+    Large data are unpacked twice: first to check the limits, then to keep them.
 
     Args:
-        chunks: unpacks the data anew, chunk by chunk.
+        chunks: unpacks the data, chunk by chunk; can be called again.
         settings: the limits.
-        most_kept: bytes that are kept before all are looked through.
+        most_kept: up to this many bytes are kept during the check.
 
     Raises:
         Refusal: it is over a limit.
@@ -113,7 +113,7 @@ def collect(
 
 
 class _Gauge:
-    """Measures data while they pass by, and refuses them as soon as they are over a limit.
+    """Measures data chunk by chunk, and refuses them as soon as they exceed a limit.
 
     Attributes:
         size: bytes so far.
@@ -148,7 +148,7 @@ class _Gauge:
             self._count(chunk)
 
     def _count(self, chunk: bytes) -> None:
-        """Count rows up to the last that is not blank; only a break outside of marks ends one."""
+        """Count rows up to the last that is not blank; a quoted line break ends none."""
         content = chunk.rstrip(_BLANK)
         if not content:
             return  # blank rows at the end are not read
@@ -160,18 +160,18 @@ class _Gauge:
 
 
 def longest_line(settings: Settings) -> int:
-    """How many bytes a line may have: all columns that are allowed, with all their characters."""
+    """Return how many bytes a line may have: all allowed columns, each as long as allowed."""
     return max(_CHUNK, settings.max_columns * settings.max_cell_chars)
 
 
 def too_long_line(settings: Settings) -> Refusal:
-    """The refusal of a text with a line that no row of the allowed size needs."""
+    """Return the refusal of a text with a line that is too long."""
     detail = f"a line of more than {longest_line(settings):,} bytes (max_columns x max_cell_chars)"
     return Refusal(Code.FILE_TOO_LARGE, detail)
 
 
 def _check_lines(data: bytes, settings: Settings) -> None:
-    """Refuse a text with too long a line; workbooks have none."""
+    """Refuse a text with a line that is too long; workbooks have no lines."""
     if data.startswith(xls.MAGIC):
         return
     longest = longest_line(settings)
@@ -185,7 +185,7 @@ def _check_lines(data: bytes, settings: Settings) -> None:
 
 
 def open_zip(data: bytes) -> zipfile.ZipFile:
-    """The archive, with its list of members read.
+    """Open an archive and read its list of members.
 
     Raises:
         Refusal: it is damaged.
@@ -197,7 +197,7 @@ def open_zip(data: bytes) -> zipfile.ZipFile:
 
 
 def is_workbook(book: zipfile.ZipFile) -> bool:
-    """Whether a zip is a workbook that we read.
+    """Whether a zip is a workbook that can be read.
 
     Raises:
         Refusal: it is a document of another kind.
@@ -218,7 +218,7 @@ def is_workbook(book: zipfile.ZipFile) -> bool:
 
 
 def plain_path(name: str) -> str:
-    """A path in an archive in lower case, with `/` and without one at its start."""
+    """Return a path in an archive in lower case, with `/` as separator and none at the start."""
     return name.replace("\\", "/").lstrip("/").lower()
 
 
@@ -233,7 +233,7 @@ def is_ods(book: zipfile.ZipFile) -> bool:
 
 
 def spreadsheets(archive: zipfile.ZipFile) -> list[str]:
-    """The members of an archive that are spreadsheets, by name."""
+    """Return the members of an archive that are spreadsheets, sorted by name."""
     return sorted(
         info.filename
         for info in archive.infolist()
@@ -245,7 +245,7 @@ def spreadsheets(archive: zipfile.ZipFile) -> list[str]:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, settings: Settings) -> bytes:
-    """One member of an archive, unpacked within the limits.
+    """Read one member of an archive, unpacked within the limits.
 
     Raises:
         Refusal: it is damaged, locked or over a limit.
@@ -254,7 +254,7 @@ def read_member(archive: zipfile.ZipFile, name: str, settings: Settings) -> byte
 
 
 def member_chunks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """One member of an archive, chunk by chunk.
+    """Read one member of an archive, chunk by chunk.
 
     Raises:
         Refusal: it is damaged or locked.
@@ -270,7 +270,7 @@ def member_chunks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
 
 
 def check_expansion(book: zipfile.ZipFile, data: bytes, max_bytes: int) -> None:
-    """Refuse a workbook that unpacks to more than a limit, whatever it claims.
+    """Refuse a workbook that unpacks to more than a limit, whatever size it claims.
 
     Raises:
         Refusal: it is too large, damaged or locked.
@@ -307,7 +307,7 @@ def _only(names: list[str]) -> str:
 
 
 def _inflate(packed: memoryview, window: int) -> Iterator[bytes]:
-    """Deflated data, chunk by chunk; gzip members that follow one another are one file."""
+    """Inflate data chunk by chunk; several gzip members in a row are one file."""
     inflater = zlib.decompressobj(window)
     try:
         for place in range(0, len(packed), _SLICE):
@@ -335,10 +335,10 @@ def _check(total: int, max_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file as it is on the disk.
+    """A file as it is on disk.
 
     Attributes:
-        data: all of it.
+        data: its bytes.
         path: absolute; None for standard input.
     """
 
@@ -347,7 +347,7 @@ class Content:
     _digest: Future[str] = field(repr=False)
 
     def sha256(self) -> str:
-        """Hex digest of the data; a thread computes it while they are read."""
+        """Return the hex digest of the data; a thread computes it while they are parsed."""
         return self._digest.result()
 
 
@@ -371,7 +371,7 @@ def read(name: str, settings: Settings) -> Content:
     except FileNotFoundError:
         raise Refusal(Code.FILE_MISSING) from None
     except PermissionError:
-        raise Refusal(Code.FILE_UNREADABLE, "we may not open it") from None
+        raise Refusal(Code.FILE_UNREADABLE, "the importer has no permission to open it") from None
     except UnicodeEncodeError:
         raise Refusal(Code.FILE_UNREADABLE, "its name is not UTF-8; rename it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -379,7 +379,7 @@ def read(name: str, settings: Settings) -> Content:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file without waiting for anybody: a pipe, a socket or a device is refused at once.
+    """Open a regular file; refuse a pipe, a socket or a device without waiting for it.
 
     Raises:
         Refusal: it is no regular file.
@@ -389,7 +389,7 @@ def open_regular(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     file = os.fdopen(descriptor, "rb")
     try:
-        _check_regular(os.fstat(descriptor).st_mode)  # it may have been exchanged
+        _check_regular(os.fstat(descriptor).st_mode)  # it may have been replaced
     except Refusal:
         file.close()
         raise
@@ -409,7 +409,7 @@ def _check_regular(mode: int) -> None:
 
 
 def _bytes(file: BinaryIO, max_bytes: int) -> bytes:
-    """All bytes of an open file, in one piece."""
+    """Read all bytes of an open file."""
     found = os.fstat(file.fileno())
     size = found.st_size if stat.S_ISREG(found.st_mode) else max_bytes
     if size > max_bytes:
@@ -442,11 +442,12 @@ _TEMPORARY: Final = ("~$", ".", "_")
 
 
 def expand(names: Sequence[str]) -> list[str]:
-    """The files that names stand for, each once: those given, in order; those found, by name.
+    """Return the files that names stand for, each once and in the order of the names.
 
     A folder stands for the spreadsheets directly in it, a pattern (`*`, `?`, `[]`, `**`) for the
-    spreadsheets that it matches, an archive of several for each of them (`lists.zip/march.csv`).
-    A name that is none of these stays, whether the file exists or not.
+    spreadsheets that it matches, and an archive of several spreadsheets for each of them
+    (`lists.zip/march.csv`); these are sorted by name. Any other name is kept, even if there is no
+    such file.
 
     Raises:
         UsageError: there is no name, or a folder or pattern has no spreadsheet.
@@ -461,7 +462,7 @@ def expand(names: Sequence[str]) -> list[str]:
 
 
 def readable_name(name: str) -> str:
-    """A name as text: bytes that are not UTF-8, which the system allows, become U+FFFD."""
+    """Return a file name as text; bytes that are not UTF-8 become U+FFFD."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -478,25 +479,25 @@ def _behind(name: str) -> list[str]:
     if not files:
         raise UsageError(
             f"There is no spreadsheet in {name}.",
-            f"Spreadsheets end in {', '.join(SUFFIXES)}, or in one of these and .gz or .zip.",
+            f"Names of spreadsheets end in {', '.join(SUFFIXES)}, one of these and .gz, or .zip.",
         )
     return files
 
 
 def _members(name: str) -> list[str]:
-    """The spreadsheets in an archive that has several, else nothing."""
+    """Return the spreadsheets in an archive that has several, else nothing."""
     if not name.lower().endswith(".zip") or not Path(name).is_file():
         return []
     try:
         with zipfile.ZipFile(name) as archive:
             members = spreadsheets(archive)
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return []  # reading it will say what is wrong
+        return []  # reading it reports the fault
     return [f"{name}/{member}" for member in members] if len(members) > 1 else []
 
 
 def _is_spreadsheet(path: Path) -> bool:
-    """Whether a file that was found, not named, is one to read."""
+    """Whether a file that a folder or pattern found is a spreadsheet to read."""
     name = path.name.lower()
     if name.startswith(_TEMPORARY) or not path.is_file():
         return False

@@ -1,7 +1,7 @@
-"""What the headers of a file mean: canonical columns, their order, near misses and placeholders.
+"""Understand the headers of a file: canonical columns, their order, near misses, placeholders.
 
-A header is known by an alias, or because every word of it is: `Person : Phones: Mobile`. One word
-more that is not known (`Contact owner`) makes it a column of the user's own.
+A header is understood if it is an alias, or all its words are known: `Person : Phones: Mobile`.
+One unknown word (`Contact owner`) makes it a column of the user's own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 LEFT_ALONE: Final = frozenset({"", "-", "ignore"})
-"""Values of an override that say: this header is none of the canonical columns."""
+"""Overrides that make a header a column of the user's own."""
 
 _ACCENTLESS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
 _SEPARATORS: Final = re.compile(r"[\W_]+")
@@ -74,14 +74,14 @@ class Headers:
     """How the headers of a file were understood.
 
     Attributes:
-        names: one unique name per header, in file order: the header as it stands; one that
-            repeats has ` (2)`, ` (3)` after it.
+        names: one unique name per header, in file order: the header itself; a repeated header
+            gets ` (2)`, ` (3)` after it.
         mapping: name -> canonical column.
-        extra: name -> placeholder name, for the headers that are no canonical column.
-        fallbacks: canonical column -> the headers to take a value from where the one of `mapping`
-            has none, in this order; each is an extra column, too.
-        prefixes: header of phones -> the header before it, of their area codes.
-        problems: a problem frame without rows; the reader knows which row the header is.
+        extra: name -> placeholder name, for headers of the user's own columns.
+        fallbacks: canonical column -> headers to try, in this order, if the cell of the header in
+            `mapping` is empty; each is an extra column, too.
+        prefixes: header of phones -> the header before it, which has their area codes.
+        problems: a problem frame without row numbers; the caller adds the header's row.
     """
 
     names: tuple[str, ...]
@@ -93,13 +93,13 @@ class Headers:
 
 
 def fold(header: str) -> str:
-    """What comparison sees of a header: letters and digits, without case and accents."""
+    """Reduce a header to lower-case letters and digits without accents, to compare it."""
     text = unicodedata.normalize("NFKD", header.casefold().translate(_ACCENTLESS))
     return "".join(filter(str.isalnum, text))
 
 
 def placeholder_name(header: str) -> str:
-    """The name of a column in templates: lower case, `_` for every run of other characters."""
+    """Return a column's name in templates: lower case, with `_` for other characters."""
     text = unicodedata.normalize("NFKC", header).lower()
     return _SEPARATORS.sub("_", text).strip("_") or "column"
 
@@ -113,7 +113,7 @@ _WHOLE: Final = {"first_name", "last_name", "full_name", "candidate_id", "countr
 
 
 def _words_of(header: str) -> tuple[str, ...]:
-    """The words of a header in lower case, without accents; `E-mail` is one."""
+    """Return the words of a header in lower case, without accents; `E-mail` is one word."""
     text = _CAMEL.sub(" ", header).casefold().translate(_ACCENTLESS)
     text = unicodedata.normalize("NFKD", text).replace("e-mail", "email")
     plain = "".join(char for char in text if not unicodedata.combining(char))
@@ -122,7 +122,7 @@ def _words_of(header: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8192)
 def _known(header: str) -> str | None:
-    """The canonical column that a header names, by an alias or by the words around one."""
+    """Return the canonical column that a header means, by its alias or its words, or None."""
     words = known()
     for word in (fold(header), fold(_REMARK.sub("", header))):
         if word in words:
@@ -137,13 +137,13 @@ def _known(header: str) -> str | None:
 
 
 def _leads(part: str) -> bool:
-    """Whether a part of a path says only whose the rest is, or what kind of thing."""
+    """Whether a part of a path only says whose the rest is, or what kind of thing it is."""
     kinds = {"name", "names", "contact", "personal"} | PHONE_WORDS | EMAIL_WORDS
     return set(_words_of(part)) <= kinds | CANDIDATE_WORDS | FILLER_WORDS
 
 
 def _by_words(found: tuple[str, ...]) -> str | None:
-    """The column that words mean, if each of them is known: one word more may change it all."""
+    """Return the column that words mean if each of them is known; an unknown one changes it."""
     if not 0 < len(found) <= _MOST_WORDS:
         return None
     words = set(found)
@@ -165,12 +165,12 @@ def _by_words(found: tuple[str, ...]) -> str | None:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Rank:
-    """In which order headers of one column are tried.
+    """The order in which several headers of one column are tried, lowest first.
 
     Attributes:
-        whose: 0 for those that name the candidate, where others may be whoever booked.
+        whose: 0 if the header names the candidate, else 1.
         use: mobile, then no word, home, work, other.
-        number: the one in the header.
+        number: the digit in the header.
     """
 
     whose: int
@@ -179,7 +179,7 @@ class _Rank:
 
 
 def _rank(header: str, column: str) -> _Rank:
-    """The rank of a header among those that mean the same column."""
+    """Return the rank of a header among those that mean the same column."""
     words = set(_words_of(header))
     uses = (
         (MOBILE_WORDS if column == "phone_number" else FIRST_USE, 0),
@@ -194,7 +194,7 @@ def _rank(header: str, column: str) -> _Rank:
 
 @lru_cache(maxsize=1)
 def known() -> Mapping[str, str]:
-    """Every folded name and alias, in every language, with the canonical column that it means."""
+    """Return every folded name and alias, in every language, with its canonical column."""
     words: dict[str, str] = {}
     for column in COLUMNS:
         for word in (column.name, column.api_key or "", *column.aliases):
@@ -208,21 +208,21 @@ def known() -> Mapping[str, str]:
 
 
 def columns_named(headers: Iterable[str], overrides: Mapping[str, str]) -> set[str]:
-    """The canonical columns that a row of cells names."""
+    """Return the canonical columns that a row of cells names."""
     own = {fold(header): column for header, column in overrides.items()}
     found = (own.get(fold(header)) or _known(header) for header in headers if header)
     return {column for column in found if column is not None and column not in LEFT_ALONE}
 
 
 def resembling(headers: Iterable[str]) -> int:
-    """How many cells of a row are nearly the name of a column."""
+    """Count the cells of a row that are nearly the name of a column."""
     words = tuple(word for word in known() if len(word) >= _LONG_ENOUGH)
     few = [fold(header) for header in islice(headers, _SHOWN) if len(header) <= _SHORT_ENOUGH]
     return sum(bool(get_close_matches(word, words, n=1, cutoff=_CLOSE)) for word in few)
 
 
 def unique(headers: Iterable[str]) -> tuple[str, ...]:
-    """The headers as they stand, with ` (2)`, ` (3)` after those that repeat."""
+    """Return the headers, with ` (2)`, ` (3)` after repeated ones."""
     taken = {ROW, SOURCE, GROUP}
     names: list[str] = []
     for header in headers:
@@ -236,12 +236,12 @@ def unique(headers: Iterable[str]) -> tuple[str, ...]:
 
 
 def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
-    """Maps the headers of a file to columns.
+    """Map the headers of a file to columns.
 
     Args:
-        headers: the header cells as they stand; they may repeat.
-        overrides: header -> canonical column, over the aliases; a value of `LEFT_ALONE` keeps
-            the header an extra column, and any other name becomes its placeholder name.
+        headers: the header cells; they may repeat.
+        overrides: header -> canonical column, stronger than the aliases. A value of `LEFT_ALONE`
+            makes the header an extra column, and any other name becomes its placeholder name.
     """
     names = unique(headers)
     given = {
@@ -305,7 +305,7 @@ def is_of_others(header: str) -> bool:
 
 
 def _beside(word: str, others: frozenset[str]) -> str | None:
-    """The column that a folded header means because of the headers beside it."""
+    """Return the column that a folded header means because of the other headers, or None."""
     column, companions = COMPANIONS.get(word, ("", frozenset()))
     if not companions & others or (word == "id" and others & FORM_HEADERS):
         return None
@@ -319,12 +319,12 @@ _TRIED_IN_ORDER: Final = frozenset({"phone_number", "email"})
 def _ranked(
     claims: Mapping[str, str], names: Sequence[str], fixed: Collection[str]
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]], list[pl.DataFrame]]:
-    """One header for each column, those that stand in for it, and what to say about them.
+    """Choose one header for each column and its fallbacks, and report the choice.
 
     Args:
         claims: header -> the column that it means.
         names: the headers in file order.
-        fixed: columns whose header the settings name.
+        fixed: columns whose header the settings choose.
     """
     chosen: dict[str, str] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
@@ -357,14 +357,14 @@ def _whose(header: str) -> int:
 
 
 def _equal(one: str, other: str, column: str) -> bool:
-    """Whether nothing says which of two headers of a name counts."""
+    """Whether two headers have the same rank, so that none of them can be chosen."""
     if column in _TRIED_IN_ORDER:
         return False
     return _name_rank(one, column) == _name_rank(other, column)
 
 
 def _name_rank(header: str, column: str) -> tuple[bool, bool, int]:
-    """The rank of a header of a name: a guest's before the host's, an alias before other words."""
+    """Rank a header of a name: a guest's before the host's, an alias before other words."""
     words = set(_words_of(header))
     return (
         not words & GUEST_WORDS,
@@ -384,7 +384,7 @@ def _order(column: str, best: str, fallbacks: Sequence[str], left: Sequence[str]
 
 
 def _given(name: str, header: str, overrides: Mapping[str, str]) -> str | None:
-    """What the settings say of a header: a column, a placeholder, "" for neither, or nothing."""
+    """Return the override of a header: a column, a placeholder, "" to ignore it, or None."""
     for key in (name, header):
         if key in overrides:
             return _target(overrides[key])
@@ -405,10 +405,10 @@ def _whole_names(
     names: Sequence[str],
     given: Mapping[str, str | None],
 ) -> dict[str, str]:
-    """The claims, with `Name` read as what it means beside its neighbours.
+    """Correct the claims of headers such as `Name`, whose meaning depends on the others.
 
-    `Name; Vorname` and `Nom; Prénom` are family and given name, `Nom` or `Nombre` alone is all
-    of the name.
+    `Name; Vorname` and `Nom; Prénom` are family and given name; `Nom` or `Nombre` alone is the
+    full name.
     """
     changed = dict(claims)
     columns = set(claims.values())
@@ -417,7 +417,7 @@ def _whole_names(
             continue
         others = columns - {claims[name]}
         if any(claims.get(other) in others and _whose(other) < _whose(name) for other in names):
-            continue  # `Name` beside `Your first name` is whoever sent the form
+            continue  # `Name` beside `Your first name` is the person who sent the form
         if claims[name] == "full_name" and "first_name" in others and "last_name" not in others:
             changed[name] = "last_name"
         elif claims[name] in {"first_name", "last_name"} and not others & {
@@ -430,7 +430,7 @@ def _whole_names(
 
 
 def _placeholders(names: Sequence[str], given: Mapping[str, str | None]) -> dict[str, str]:
-    """Header -> placeholder name, none of them twice and none of them a canonical column."""
+    """Return header -> placeholder name; all differ, and none is a canonical column."""
     taken = set(BY_NAME)
     extra: dict[str, str] = {}
     for name in names:
@@ -451,7 +451,7 @@ def _duplicates(column: str, names: Sequence[str], claims: Mapping[str, str]) ->
 
 
 def _missing(mapping: Mapping[str, str], names: Sequence[str]) -> list[pl.DataFrame]:
-    """The columns without which no row can be good, named beside those that are there."""
+    """Report missing columns that every row needs, with the headers that are there."""
     columns = set(mapping.values())
     there = ", ".join(name for name in names[:_SHOWN] if name)
     there += " and more" if len(names) > _SHOWN else ""
@@ -469,7 +469,7 @@ def _missing(mapping: Mapping[str, str], names: Sequence[str]) -> list[pl.DataFr
 def _near_misses(
     extra: Mapping[str, str], claims: Mapping[str, str], given: Mapping[str, str | None]
 ) -> list[pl.DataFrame]:
-    """A warning for each header that is nearly the name of a column that the file lacks."""
+    """Return a warning for each header that is nearly the name of a missing column."""
     taken = set(claims.values())
     open_words = [
         word

@@ -1,4 +1,4 @@
-"""OpenDocument spreadsheets, read from their XML: values as text, hidden parts, merged cells."""
+"""Read OpenDocument spreadsheets (ODS): values as text, hidden parts, merged cells."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _MOST_COLUMNS: Final = 1 << 14
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OdsSheet:
-    """A sheet that was walked through.
+    """One sheet.
 
     Attributes:
-        name: as the tab says.
+        name: on its tab.
         visible: the spreadsheet program shows its tab.
-        walk: what was found in it.
+        walk: its content.
     """
 
     name: str
@@ -45,7 +45,7 @@ class OdsSheet:
     walk: _Walk = field(repr=False)
 
     def read(self) -> tuple[pl.DataFrame, Parts]:
-        """All cells that are not blank, as `#row` and `0`, `1`, ... (text); and the parts.
+        """Return the cells as `#row` and `0`, `1`, ... (text), and the parts.
 
         Raises:
             Refusal: the sheet is over a limit.
@@ -60,7 +60,7 @@ class OdsSheet:
 
 
 def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
-    """Read the sheets in the order of their tabs: the one that the settings name, or all visible.
+    """Read the sheet that the settings name, or all visible sheets in tab order.
 
     Raises:
         Refusal: the workbook is damaged.
@@ -71,7 +71,7 @@ def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
 
 
 class _Document:
-    """What is known of a workbook while its elements pass by."""
+    """Collects the sheets of a workbook while its XML is parsed."""
 
     def __init__(self, settings: Settings) -> None:
         self.sheets: list[OdsSheet] = []
@@ -115,7 +115,7 @@ class _Document:
         self._walk = walk if (visible if wanted is None else name == wanted) else None
 
     def _note(self, walk: _Walk, act: Callable[[_Walk], None]) -> None:
-        """One sheet over a limit does not hide the others."""
+        """Stop reading a sheet that exceeds a limit, and go on with the next."""
         try:
             act(walk)
         except Refusal as refusal:
@@ -124,10 +124,10 @@ class _Document:
 
 
 class _Walk:
-    """What is known of a sheet while its elements pass by.
+    """Collects the cells of a sheet while its XML is parsed.
 
     Attributes:
-        refusal: why the sheet is not read further.
+        refusal: why reading the sheet was stopped, or None.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -234,7 +234,7 @@ def _count(attributes: dict[str, str], what: str) -> int:
 
 
 def _value(attributes: dict[str, str], shown: str) -> str | None:
-    """A cell as text: numbers with all their digits, dates and times as ISO writes them."""
+    """Return a cell as text: numbers with all digits, dates and times in ISO form."""
     kind = attributes.get("office:value-type", "")
     if kind in {"float", "percentage", "currency"}:
         return _number(attributes.get("office:value", ""), shown)
@@ -249,7 +249,7 @@ def _value(attributes: dict[str, str], shown: str) -> str | None:
 
 
 def _number(value: str, shown: str) -> str:
-    """A number without exponent and `.0`, with the digits and the `+` that its format adds."""
+    """Return a number without exponent or `.0`, with the digits and `+` that its format adds."""
     if shown in _TRUTH:
         return shown.lower()
     number = plain(float(value))

@@ -1,4 +1,4 @@
-"""XML of foreign files: streamed, without document types, entities or references to outside."""
+"""Parse XML of foreign files as a stream; refuse document types, entities and references."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 LONGEST_TEXT: Final = 1 << 20
-"""Bytes without a tag; a cell of Excel has 32,767 characters at most."""
+"""Most bytes without a tag; a cell in Excel has at most 32,767 characters."""
 
 _SMALL: Final = 1 << 26
 
 
 def small(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same chunks of a part that is never large, such as the list of sheets.
+    """Pass on the chunks of a part that should be small, such as the list of sheets.
 
     Raises:
-        Refusal: it is large all the same.
+        Refusal: it is large.
     """
     size = 0
     for chunk in chunks:
@@ -39,7 +39,7 @@ def parse(
     end: Callable[[str], None] | None = None,
     text: Callable[[str], None] | None = None,
 ) -> None:
-    """Walk through a document.
+    """Parse a document, and call a function for each event.
 
     Args:
         chunks: the document, chunk by chunk.
@@ -48,7 +48,7 @@ def parse(
         text: called with text, in pieces.
 
     Raises:
-        Refusal: it is no well-formed XML, has a document type, or a text too long for a cell.
+        Refusal: it is not well-formed, has a document type, or has a text too long for a cell.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True

@@ -1,4 +1,4 @@
-"""What every kind of file is read into: rows, cells and parts of a sheet; and why one is refused.
+"""Sheets, rows and cells: what files of every format are read into, and why one is refused.
 
 Numbers become text here, as the spreadsheet program shows them.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Refusal(Exception):
-    """A file cannot be read as a whole.
+    """Raised if a file cannot be read.
 
     Args:
         code: the fault.
@@ -39,20 +39,18 @@ class Refusal(Exception):
 
 
 def too_many_rows(max_rows: int) -> Refusal:
-    """The refusal of a file with more rows than allowed."""
-    detail = f"more than {max_rows:,} rows, blank ones included (max_rows)"
+    """Return the refusal of a file with too many rows."""
+    detail = f"more than {max_rows:,} rows, including blank ones (max_rows)"
     return Refusal(Code.FILE_TOO_LARGE, detail)
 
 
 def missing_reader(kind: str) -> Refusal:
-    """The refusal of a workbook whose reader is not installed.
+    """Return the refusal of a workbook whose reader is not installed.
 
     Args:
         kind: such as `XLSX`.
     """
-    detail = (
-        f"reading {kind} needs an extra; `pip install '.[xlsx]'` in the importer's folder adds it"
-    )
+    detail = f"reading {kind} needs an extra; run `pip install '.[xlsx]'` in the importer's folder"
     return Refusal(Code.FILE_UNREADABLE, detail)
 
 
@@ -61,10 +59,10 @@ class Record:
     """One spreadsheet row.
 
     Attributes:
-        row: as the spreadsheet program numbers it.
-        cells: as text; empty cells are empty.
-        first_line: physical lines before it, in a text.
-        end_line: physical lines up to its end, in a text.
+        row: its number in the spreadsheet program.
+        cells: as text; an empty cell is an empty text.
+        first_line: how many lines of a text file come before it.
+        end_line: how many lines of a text file there are up to its end.
     """
 
     row: int
@@ -79,10 +77,10 @@ class Cells:
 
     Attributes:
         frame: `#row` (UInt32), then `0`, `1`, ... (text, empty is null) for the columns.
-        problems: a problem frame, of whole rows and of the file.
+        problems: a problem frame, with problems of rows and of the file.
         ignored: headers of columns that were left out.
-        notes: what else a report should say of the file.
-        links: row and position of a cell -> the address that a click on it opens.
+        notes: sentences about the file for reports.
+        links: row and position of a cell -> the address that it links to.
     """
 
     frame: pl.DataFrame = field(repr=False)
@@ -93,27 +91,27 @@ class Cells:
 
 
 class Sheet(Protocol):
-    """An open sheet: its first rows, to find the header in, then what lies below it."""
+    """An open sheet: its first rows, in which the header is found, and the cells below it."""
 
     def head(self) -> Sequence[Record]:
-        """The rows in which the header may be, blank ones left out."""
+        """Return the first rows, in which the header may be, without blank ones."""
 
     def below(self, header: Record) -> Cells:
-        """Everything below the header."""
+        """Return the cells below the header."""
 
 
 def schema(width: int) -> dict[str, type[pl.DataType]]:
-    """Names and types of a frame with `width` columns of cells."""
+    """Return names and types of a frame with `width` columns of cells."""
     return {ROW: pl.UInt32, **{str(position): pl.String for position in range(width)}}
 
 
 def named_width(cells: Sequence[str]) -> int:
-    """How many cells a row has up to its last one that is not blank."""
+    """Return the position after the last cell that is not blank."""
     return next((place for place in range(len(cells), 0, -1) if cells[place - 1].strip()), 0)
 
 
 def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same cells without the rows in which every cell is blank; empty cells become null."""
+    """Remove rows in which every cell is blank; make empty cells null."""
     texts = [name for name in frame.columns if name != ROW]
     if not texts:
         return frame.clear()
@@ -137,7 +135,7 @@ def without_blanks(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_frame(rows: Sequence[int], cells: Sequence[Sequence[str | None]]) -> pl.DataFrame:
-    """A frame of rows that all have as many cells."""
+    """Return a frame of rows that all have the same number of cells."""
     columns = zip(*cells, strict=True)
     return pl.DataFrame(
         [
@@ -154,7 +152,7 @@ _ELAPSED: Final = re.compile(r"\[[hms]+\]", re.IGNORECASE)
 _BUILT_IN_DATES: Final = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 _BUILT_IN_ELAPSED: Final = 46
 _DAY_S: Final = 86_400
-_LEAP_BUG: Final = 60  # Excel counts a 29 February 1900, which never was
+_LEAP_BUG: Final = 60  # Excel counts 29 February 1900, a day that did not exist
 _LAST_DAY: Final = 2_958_466
 
 _TOKEN: Final = re.compile(
@@ -176,20 +174,20 @@ _COMPARE: Final = {
 
 
 def plain(value: float) -> str:
-    """A number as a person writes it: `442079460018`, `0.3`, `-5`."""
+    """Return a number as a person writes it: `442079460018`, `0.3`, `-5`."""
     if math.isinf(value) or math.isnan(value):
         return str(value)
     return f"{Decimal(f'{value:.{_SIGNIFICANT}g}').normalize() + 0:f}"
 
 
 def shown_number(value: float, number: int, code: str | None, *, since_1904: bool = False) -> str:
-    """A number as its format shows it: a date, or its digits with those that the format adds.
+    """Return a number as its format shows it: a date, or digits with those that the format adds.
 
-    Separators, currencies and rounding are not shown: `1,234.50` is `1234.5`.
+    Separators, currencies and rounding are left out: `1,234.50` is `1234.5`.
 
     Args:
-        value: of the cell.
-        number: of the format; the built-in ones may have no code of their own.
+        value: the cell's number.
+        number: the format's number; built-in formats may have no code.
         code: such as `dd/mm/yyyy`, `00000000000` or `"+1 "000-000-0000`.
         since_1904: days are counted from 1904.
     """
@@ -202,21 +200,21 @@ def shown_number(value: float, number: int, code: str | None, *, since_1904: boo
 
 
 def adds_digits(number: int, code: str | None) -> bool:
-    """Whether cells of a format show more than a reader of values gives: times, digits, a `+`."""
+    """Whether a format shows more than the cell's value: a duration, more digits, a `+`."""
     if is_date(number, code):
         return is_elapsed(number, code)
     return any(_decorated("7", section) != "7" for section in _sections(code or ""))
 
 
 def _sections(code: str) -> list[str]:
-    """The parts of a format: for positive and negative numbers, or for ranges of numbers."""
+    """Return the parts of a format: for positive and negative numbers, or for ranges."""
     sections = _SECTION.findall(code)
     signed = len(sections) > 1 and sections[0].startswith("+") and sections[1].startswith("-")
     return [] if signed else sections  # `+0;-0` shows a change, not a phone
 
 
 def _section(code: str, value: float) -> str:
-    """The part of a format that applies to a number that is not negative."""
+    """Return the part of a format that applies to a number that is not negative."""
     sections = _sections(code)
     for section in sections:
         condition = _CONDITION.search(section)
@@ -226,9 +224,9 @@ def _section(code: str, value: float) -> str:
 
 
 def _decorated(digits: str, section: str) -> str:
-    """Digits with the zeros before them and, if they have digits or a `+`, the signs around them.
+    """Add the zeros of a format to digits, and its fixed text if that has digits or a `+`.
 
-    A format that is not made of digits and fixed text changes nothing.
+    A format that has anything but digits and fixed text changes nothing.
     """
     tokens = list(_TOKEN.finditer(section))
     places = sum(token["digit"] is not None for token in tokens)
@@ -280,7 +278,7 @@ def is_elapsed(number: int, code: str | None) -> bool:
 
 
 def moment(serial: float, *, since_1904: bool = False, elapsed: bool = False) -> str:
-    """A serial date: `2026-03-01`, `2026-03-01T09:30:00`, `09:30:00`, or the number again."""
+    """Write a serial date as `2026-03-01`, `2026-03-01T09:30:00` or `09:30:00`, if it is one."""
     if not 0 <= serial < _LAST_DAY:
         return plain(serial)
     days, seconds = divmod(round(serial * _DAY_S), _DAY_S)
@@ -297,7 +295,7 @@ def moment(serial: float, *, since_1904: bool = False, elapsed: bool = False) ->
 
 
 NOT_SAVED: Final = "#NOT-SAVED!"
-"""Stands in a cell whose formula has no value in the file."""
+"""The text of a cell whose formula has no value in the file."""
 
 ERROR_CELL: Final = (
     r"^(?:#(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|GETTING_DATA|FIELD!|BLOCKED!"
@@ -306,7 +304,7 @@ ERROR_CELL: Final = (
     r"|¡NUM!|N/D!?|VALORE!|RIF!|NOME\?|WAARDE!|VERW!|NAAM\?|GETAL!|DEEL/0!|N/B|ARG!|ADR!|NAZWA\?"
     r"|LICZBA!|DZIEL/0!|VALOR!|NÚM!|#{3,})|Err:\d{3})$"
 )
-"""What spreadsheet programs show in a cell that they cannot compute or show, as a pattern."""
+"""Pattern of the errors that spreadsheet programs show in a cell."""
 
 _SHOWN: Final = 10
 _BYTES_OF_CELL: Final = 32
@@ -323,14 +321,14 @@ class Merged(NamedTuple):
 
 @dataclass(slots=True)
 class Parts:
-    """What is collected of a sheet; rows count from 1, columns from 0.
+    """What a sheet has besides values; rows count from 1, columns from 0.
 
     Attributes:
         hidden_rows: rows that the spreadsheet program does not show.
-        hidden_columns: columns that it does not show.
+        hidden_columns: columns that the spreadsheet program does not show.
         shown: cell -> its text, if that differs from its value: `#DIV/0!`, `0042`, `255:10:10`.
         merged: blocks of cells with one value, which is that of the upper left cell.
-        links: cell -> the address that a click on it opens.
+        links: cell -> the address that it links to.
     """
 
     hidden_rows: set[int] = field(default_factory=set)
@@ -361,7 +359,7 @@ def check_extent(rows: int, columns: int, settings: Settings) -> None:
 
 
 def column_letters(place: int) -> str:
-    """What the spreadsheet program calls a column: A for 0, AA for 26."""
+    """Return the letters of a column: A for 0, AA for 26."""
     text = ""
     place += 1
     while place:
@@ -371,7 +369,7 @@ def column_letters(place: int) -> str:
 
 
 def column_place(letters: str) -> int:
-    """The position of a column, from its letters: 0 for A, 26 for AA."""
+    """Return the position of a column from its letters: 0 for A, 26 for AA."""
     place = 0
     for letter in letters:
         place = place * 26 + ord(letter) - ord("A") + 1
@@ -379,7 +377,7 @@ def column_place(letters: str) -> int:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Numbers for people: `2, 4-6, 9`; after ten runs only how many more there are."""
+    """Return numbers for people: `2, 4-6, 9`; after ten ranges only how many more there are."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Which row the header is: the one among the first that names most columns we know."""
+"""Read a file into a `Table`: find its header row, name and map its columns, drop totals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CANDIDATE: Final = re.compile(r"\S@\S+\.\S|\d[\d ()/.-]{6,}\d")
 
 
 def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
-    """The header among the first rows, the upper one of two that are as good.
+    """Return the row that names the most columns; of two equal rows, the upper one.
 
     Raises:
         Refusal: none of them names a column.
@@ -47,12 +47,12 @@ def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
     if any(_CANDIDATE.search(cell) for cell in first.cells):
         detail = f"row {first.row} looks like candidate data already"
     else:
-        detail = f"none of the rows {first.row} to {head[-1].row} names a column that we know"
+        detail = f"none of the rows {first.row} to {head[-1].row} names a known column"
     raise Refusal(Code.HEADER_NOT_FOUND, detail)
 
 
 TAIL: Final = 12
-"""Rows at the end that may be no data."""
+"""How many rows at the end are searched for totals and notes."""
 
 _TOTAL: Final = re.compile(
     r"(?:(?:grand |sub)?totals?|sum|summe|gesamt(?:summe|zahl)?|insgesamt|count|record count"
@@ -74,9 +74,9 @@ _IMPORT_ID: Final = '{"ImportId"'
 
 
 def drop_footers(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The cells without what stands below the data, and a problem (info) for each row of it.
+    """Remove totals and notes below the data, and return a problem (info) for each such row.
 
-    A row that could be a candidate, with an e-mail or as many digits as a phone has, never goes.
+    A row that could be a candidate, with an e-mail or as many digits as a phone, always stays.
     Single cells below a blank row are a footer if one of them is a note of a program.
 
     Args:
@@ -108,7 +108,7 @@ def drop_footers(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _is_text(cell: str) -> bool:
-    """Whether a cell is of several words, and is neither a phone nor an e-mail."""
+    """Whether a cell has several words, and is neither a phone nor an e-mail."""
     digits = sum(map(str.isdigit, cell))
     return "@" not in cell and digits < sum(map(str.isalpha, cell)) and len(cell.split()) > 1
 
@@ -116,7 +116,7 @@ def _is_text(cell: str) -> bool:
 def drop_non_candidates(
     frame: pl.DataFrame, headers: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows without repeated headers and import ids, and a problem (info) for each of them.
+    """Remove repeated headers and rows of import ids, and return a problem (info) for each.
 
     Args:
         frame: `#row` and a text column for each header.
@@ -165,15 +165,15 @@ def assemble(
     *,
     last: bool = True,
 ) -> Table:
-    """Names the columns of the cells and maps them.
+    """Build a table: name and map the columns, and drop rows that are no data.
 
     Args:
         source: the file, with `header_row` set.
         header: the header row.
-        cells: what lies below it.
+        cells: the cells below it.
         overrides: header -> column, from the settings.
         found: problems of the file that are known already.
-        last: the file ends with these cells; totals may stand below them.
+        last: these cells are the end of the file, so that totals may follow them.
     """
     frame = without_blanks(cells.frame)
     frame, totals = drop_footers(frame) if last else (frame, problems.empty())
@@ -220,9 +220,9 @@ def assemble(
 def _named(
     header: Record, frame: pl.DataFrame, overrides: Mapping[str, str]
 ) -> tuple[Headers, pl.DataFrame, dict[str, int]]:
-    """The headers, the frame under their names, and the position of each in the file.
+    """Return the headers, the frame with their names, and the position of each in the file.
 
-    Columns without header and cells are left out.
+    Columns with neither a header nor cells are left out.
     """
     kept, names = [], []
     for place, name in enumerate(frame.columns[1:]):
@@ -245,7 +245,7 @@ def _follow_links(
     places: Mapping[str, int],
     links: Mapping[tuple[int, int], str],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The address behind `Email me` and the number behind `Call` instead of the text in the cell.
+    """Replace texts such as `Email me` or `Call` by the address or number that they link to.
 
     Returns:
         The frame, and an info for each cell that was replaced.
@@ -279,11 +279,11 @@ _LINKED: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     "email": ("mailto:", lambda text: "@" in text),
     "phone_number": ("tel:", lambda text: sum(map(str.isdigit, text)) >= _FEWER_THAN_A_PHONE),
 }
-"""Column -> the scheme of links that hold its value, and whether a text holds it already."""
+"""Column -> the scheme of links to its values, and a test whether the text is a value itself."""
 
 
 def _fitting_hints(headers: Headers, frame: pl.DataFrame) -> pl.DataFrame:
-    """The problems of the headers without hints at a column that no cell fits."""
+    """Return the headers' problems, without hints at a column that no cell fits."""
     unfit = []
     names = {placeholder: name for name, placeholder in headers.extra.items()}
     for column, code, detail in headers.problems.select("column", "code", "detail").rows():
@@ -341,11 +341,11 @@ _HOLDS: Final[Mapping[str, str]] = {
     "first_name": r"^[\p{L}'’ .-]+$",
     "last_name": r"^[\p{L}'’ .-]+$",
 }
-"""Column -> what at least one of its cells looks like."""
+"""Column -> pattern that at least one of its cells must match."""
 
 
 def _cell_errors(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[pl.DataFrame]:
-    """The cells in which a spreadsheet program shows an error instead of a value."""
+    """Return a problem for each cell that shows an error such as `#REF!` instead of a value."""
     found = []
     for name, column in columns.items():
         cell = pl.col(name)
@@ -370,7 +370,7 @@ _WORKBOOKS: Final = (*files.ZIP, xls.MAGIC)
 
 
 def load(name: str, settings: Settings) -> Table:
-    """Reads one file; a file that cannot be read is an empty table with a problem.
+    """Read one file; a file that cannot be read becomes an empty table with a problem.
 
     Args:
         name: path of the file, `-` for standard input, or `lists.zip/march.csv` for one of the
@@ -399,7 +399,7 @@ def _table(data: bytes, source: Source, settings: Settings) -> Table:
 
 
 def _find_header(sheet: Sheet, settings: Settings) -> Record:
-    """The header of a sheet; a refusal of one among several names them.
+    """Return the header row of a sheet; if there is none, name the other sheets in the refusal.
 
     Raises:
         Refusal: there is none.

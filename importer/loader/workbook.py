@@ -1,4 +1,4 @@
-"""The sheet of a workbook that holds the candidates, with its cells as they are shown."""
+"""Choose the sheet of a workbook that holds the candidates, and read its cells as shown."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-_DAMAGED: Final = "it is damaged, or no workbook"
+_DAMAGED: Final = "it is damaged, or not a workbook"
 _MOMENT: Final = r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.0+|(\.\d+?)0*)?$"
 _TIME_ONLY: Final = r"^1899-12-3[01]T"
 _MIDNIGHT: Final = "T00:00:00"
 
 
 def read_values(data: bytes, sheet: str) -> pl.DataFrame:
-    """Read all cells of a sheet by fastexcel, from the first row and column on.
+    """Read all cells of a sheet with fastexcel, from the first row and column on.
 
     Args:
         data: the workbook, XLSX, within the limits.
@@ -71,7 +71,7 @@ def read_values(data: bytes, sheet: str) -> pl.DataFrame:
 
 
 def _iso(cells: pl.Series) -> pl.Series:
-    """Dates without midnight, times without a day, both as ISO writes them."""
+    """Write dates and times in ISO form; drop midnight from dates, and the day from times."""
     if not cells.str.contains(_MOMENT).any():
         return cells
     moments = cells.str.replace(_MOMENT, "${1}T${2}${3}")
@@ -82,11 +82,11 @@ def _iso(cells: pl.Series) -> pl.Series:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What was left out.
+    """The hidden rows and columns that were left out.
 
     Attributes:
-        detail: the rows and columns for people; empty if nothing was.
-        headers: of the columns.
+        detail: rows and columns in words; empty if nothing was hidden.
+        headers: those of the columns.
     """
 
     detail: str = ""
@@ -96,12 +96,12 @@ class Hidden:
 def drop_hidden(
     frame: pl.DataFrame, names: Sequence[str], parts: Parts
 ) -> tuple[pl.DataFrame, Hidden]:
-    """The visible cells, and what is hidden.
+    """Remove hidden rows and columns, and say what was removed.
 
     Args:
         frame: `#row` and `0`, `1`, ... below the header, without blank rows.
-        names: the cells of the header row, those of hidden columns too.
-        parts: of the sheet.
+        names: the cells of the header row, including hidden columns.
+        parts: those of the sheet.
     """
     rows = sorted(parts.hidden_rows.intersection(frame[ROW])) if parts.hidden_rows else []
     columns = [
@@ -128,9 +128,9 @@ def _named(place: int, name: str) -> str:
 
 
 def spread_merged(frame: pl.DataFrame, merged: Sequence[Merged]) -> tuple[pl.DataFrame, str]:
-    """Repeat the value of merged cells in each of their rows; and a sentence that says so.
+    """Repeat the value of merged cells in each of their rows; return a sentence about it, too.
 
-    Only empty cells of the block's first column are filled, in rows that are not blank.
+    Only empty cells in the first column of a block are filled, and only in rows that are not blank.
     """
     rows = frame[ROW].to_list()
     columns: dict[int, dict[int, str]] = {}
@@ -151,11 +151,11 @@ def spread_merged(frame: pl.DataFrame, merged: Sequence[Merged]) -> tuple[pl.Dat
     if not filled:
         return frame, ""
     shown = ", ".join(filled[:5]) + (" and more" if len(filled) > 5 else "")  # noqa: PLR2004
-    return frame, f"Merged cells were read as their value in each of their rows: {shown}."
+    return frame, f"The value of merged cells was repeated in each of their rows: {shown}."
 
 
 def replace_shown(frame: pl.DataFrame, parts: Parts) -> pl.DataFrame:
-    """The cells as the spreadsheet program shows them: errors by name, digits of formats."""
+    """Replace values by what the spreadsheet program shows: errors, digits of formats."""
     columns: dict[int, dict[int, str]] = {}
     for (row, place), text in parts.shown.items():
         columns.setdefault(place, {})[row] = text
@@ -163,7 +163,7 @@ def replace_shown(frame: pl.DataFrame, parts: Parts) -> pl.DataFrame:
 
 
 def _with(frame: pl.DataFrame, columns: Mapping[int, Mapping[int, str]]) -> pl.DataFrame:
-    """The same cells with some values instead of what stands there: column -> row -> value."""
+    """Replace some cells: column -> row -> new value."""
     for place, values in columns.items():
         name = str(place)
         if name not in frame.columns:
@@ -186,15 +186,15 @@ _CONTACTS: Final = frozenset({"phone_number", "email"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workbook:
-    """A sheet of a workbook that was read.
+    """The chosen sheet of a workbook.
 
     Attributes:
         sheet: its name.
-        frame: `#row` and `0`, `1`, ... (text) for all columns, hidden ones too.
-        parts: what it has beside values.
+        frame: `#row` and `0`, `1`, ... (text) for all columns, including hidden ones.
+        parts: what it has besides values.
         others: names of the other visible sheets.
-        rivals: those of them that hold a candidate list, too.
-        notes: what else a report should say of the workbook.
+        rivals: the others that hold a candidate list, too.
+        notes: sentences about the workbook for reports.
     """
 
     sheet: str
@@ -205,7 +205,7 @@ class Workbook:
     notes: tuple[str, ...] = ()
 
     def head(self) -> list[Record]:
-        """The rows in which the header may be, blank and hidden ones left out."""
+        """Return the first rows, in which the header may be, without blank and hidden ones."""
         found = []
         for row, *cells in self.frame.filter(pl.col(ROW) <= HEADER_ROWS).iter_rows():
             shown = [
@@ -217,7 +217,7 @@ class Workbook:
         return found
 
     def below(self, header: Record) -> Cells:
-        """Everything below the header that the spreadsheet program shows."""
+        """Return the visible cells below the header."""
         frame = without_blanks(self.frame.filter(pl.col(ROW) > header.row))
         (cells,) = self.frame.filter(pl.col(ROW) == header.row).rows()
         names = [cell or "" for cell in cells[1:]]
@@ -241,12 +241,12 @@ class Workbook:
 def open_workbook(data: bytes, settings: Settings) -> Workbook:
     """Read the sheet that the settings name, or else the one that holds the candidates.
 
-    That is the first visible sheet if it holds a candidate list or no other does, else the only
-    one that does.
+    That is the first visible sheet, unless exactly one other visible sheet holds a candidate list
+    and the first does not.
 
     Args:
-        data: XLSX, XLSM, XLS or ODS, unpacked to no more than the limit.
-        settings: the sheet, the limits, and headers that are known beside the aliases.
+        data: XLSX, XLSM, XLS or ODS, within the limit on unpacked size.
+        settings: sheet, limits, and the user's headers.
 
     Raises:
         Refusal: it is damaged or locked, has no such sheet, or is over a limit.
@@ -282,12 +282,12 @@ def _choose(
     read: Callable[[int], tuple[pl.DataFrame, Parts]],
     settings: Settings,
 ) -> Workbook:
-    """The sheet to read, beside what a report should say about the others.
+    """Choose and read a sheet, and note the others.
 
     Args:
         sheets: name of each sheet, and whether it is visible.
         read: reads the sheet at a position.
-        settings: the sheet that is wanted.
+        settings: may name the sheet.
     """
     names = [name for name, _ in sheets]
     visible = [place for place, (_, is_visible) in enumerate(sheets) if is_visible]
@@ -297,7 +297,7 @@ def _choose(
             raise Refusal(Code.FILE_UNREADABLE, detail)
         return Workbook(settings.sheet, *read(names.index(settings.sheet)))
     if not visible:
-        detail = f"none of its sheets is visible ({_quoted(names)}); --sheet reads one all the same"
+        detail = f"all of its sheets are hidden ({_quoted(names)}); --sheet can still read one"
         raise Refusal(Code.FILE_UNREADABLE, detail)
     first = Workbook(names[visible[0]], *read(visible[0]))
     if len(visible) == 1:
@@ -308,9 +308,7 @@ def _choose(
     if holders and not _holds_list(first, settings):
         if len(holders) > 1:
             lists = _quoted([book.sheet for book in holders])
-            detail = (
-                f"not in sheet “{first.sheet}”; sheets {lists} hold lists, so name one: --sheet"
-            )
+            detail = f"none in sheet “{first.sheet}”; sheets {lists} hold lists, name one (--sheet)"
             raise Refusal(Code.HEADER_NOT_FOUND, detail)
         (chosen,) = holders
     others = tuple(names[place] for place in visible if names[place] != chosen.sheet)
@@ -318,14 +316,14 @@ def _choose(
         chosen,
         others=others,
         rivals=tuple(book.sheet for book in holders if book is not chosen),
-        notes=(f"Sheet “{chosen.sheet}” was read; not read: {_quoted(others)} (--sheet).",),
+        notes=(f"Sheet “{chosen.sheet}” was read, not {_quoted(others)} (--sheet).",),
     )
 
 
 def _readable(
     name: str, place: int, read: Callable[[int], tuple[pl.DataFrame, Parts]]
 ) -> Workbook | None:
-    """A sheet that may be looked at instead of the first; None if it cannot be read."""
+    """Read a sheet other than the first; return None if it cannot be read."""
     try:
         return Workbook(name, *read(place))
     except Refusal:
@@ -333,7 +331,7 @@ def _readable(
 
 
 def _holds_list(book: Workbook, settings: Settings) -> bool:
-    """Whether a sheet has a row of headers that reach a candidate, and something below it."""
+    """Whether a sheet has headers that include a phone or e-mail, and rows below them."""
     head = book.head()
     listed = [
         record

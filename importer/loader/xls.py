@@ -1,7 +1,7 @@
-"""Binary workbooks of Excel 97 and before (XLS), read by xlrd.
+"""Read binary workbooks (XLS) with xlrd.
 
-xlrd gave the cells, hidden rows, merged cells and visibility of our own reader on every file of the
-corpus, and reads the workbooks that ours did not.
+A reader of our own gave identical cells, hidden rows, merged cells and visibility on every file of
+the corpus, and failed on workbooks that xlrd reads.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     Book: TypeAlias = Any  # xlrd carries no types
 
 MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_DAMAGED: Final = "it is damaged, or no workbook"
+_DAMAGED: Final = "it is damaged, or not a workbook"
 _OF_OTHERS: Final = (
     ("EncryptedPackage", "it is protected by a password"),
     ("WordDocument", "it is a Word document"),
     ("PowerPoint Document", "it is a PowerPoint presentation"),
     ("__substg1.0_", "it is an Outlook message"),
 )
-"""Names of streams that no readable workbook has, and what the file is then."""
+"""Names of streams in other kinds of file, and what such a file is."""
 
 
 class _Nowhere(io.TextIOBase):
-    """Where the remarks of xlrd about damaged records go."""
+    """A log file for xlrd that drops its remarks about damaged records."""
 
     def write(self, text: str) -> int:
-        """Forget a remark."""
+        """Drop a remark."""
         return len(text)
 
 
 def open_book(data: bytes) -> Book:
-    """Open a workbook; its sheets are read one by one.
+    """Open a workbook; `read` reads its sheets.
 
     Raises:
         Refusal: it is damaged, locked, or a document of another kind.
@@ -79,13 +79,13 @@ def open_book(data: bytes) -> Book:
 
 
 def sheet_names(book: Book) -> list[tuple[str, bool]]:
-    """The worksheets and whether each is visible, in the order of their tabs."""
+    """Return the worksheets in tab order, each with whether it is visible."""
     visibilities = book._sheet_visibility
     return list(zip(book.sheet_names(), (not hidden for hidden in visibilities), strict=True))
 
 
 def read(book: Book, place: int, settings: Settings) -> tuple[pl.DataFrame, Parts]:
-    """Read all cells of a sheet, and what it has beside values.
+    """Read all cells of a sheet, and what it has besides values.
 
     Returns:
         `#row` and `0`, `1`, ... as text; and the parts.
@@ -100,7 +100,7 @@ def read(book: Book, place: int, settings: Settings) -> tuple[pl.DataFrame, Part
 
 
 def _guard(act: Callable[[], Any]) -> Any:
-    """The one gate for exceptions of xlrd, which raises many kinds over damaged files."""
+    """Turn the many exceptions that xlrd raises for damaged files into a refusal."""
     try:
         return act()
     except Refusal:
@@ -141,7 +141,7 @@ def _read(book: Book, sheet: Any, settings: Settings) -> tuple[pl.DataFrame, Par
 
 
 def _text(book: Book, cell: Any) -> str | None:
-    """A cell as the spreadsheet program shows it."""
+    """Return a cell as the spreadsheet program shows it."""
     import xlrd  # noqa: PLC0415 (it is there by now)
 
     kind, value = cell.ctype, cell.value
@@ -157,7 +157,7 @@ def _text(book: Book, cell: Any) -> str | None:
 
 
 def _number(book: Book, style: int | None, value: float) -> str:
-    """A number as its style shows it: a date, with what its format adds, or all digits."""
+    """Return a number as its style shows it."""
     key = book.xf_list[style].format_key if style is not None else 0
     known = book.format_map.get(key)
     code = (known.format_str or None) if known is not None else None

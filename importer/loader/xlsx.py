@@ -1,4 +1,4 @@
-"""What fastexcel does not tell of an XLSX: its parts, sheets, hidden cells, formats and links."""
+"""Read what fastexcel does not give of an XLSX: sheets, hidden cells, formats and links."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class SheetName:
     """A sheet of a workbook.
 
     Attributes:
-        name: as the tab says.
-        path: of its XML in the archive.
+        name: on its tab.
+        path: its XML in the archive.
         visible: the spreadsheet program shows its tab.
     """
 
@@ -65,7 +65,7 @@ class SheetName:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The parts of a workbook, found by the relations in it, whatever their names.
+    """The parts of a workbook, found by its relations and not by their names.
 
     Attributes:
         book: the archive.
@@ -73,7 +73,7 @@ class Package:
         strings: path of the shared strings; None if there are none.
         styles: path of the number formats; None if there are none.
         since_1904: days are counted from 1904.
-        usual: fastexcel finds and understands every part as it is.
+        usual: fastexcel can read the workbook unchanged.
     """
 
     book: zipfile.ZipFile
@@ -133,7 +133,7 @@ def open_package(book: zipfile.ZipFile) -> Package:
 
 
 class _Names:
-    """The members of an archive by names that ignore case and the kind of slash."""
+    """Finds members of an archive, ignoring case and the kind of slash."""
 
     def __init__(self, book: zipfile.ZipFile) -> None:
         self._names = {plain_path(name): name for name in book.namelist()}
@@ -147,12 +147,12 @@ class _Names:
 
 
 def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str, tuple[str, str]]:
-    """The relations of a part: id -> kind and path of what it refers to.
+    """Read the relations of a part: id -> kind and path of the target.
 
     Args:
         book: the archive.
-        path: of the part's relations; None if it has none.
-        folder: of the part, with `/` at its end.
+        path: the file of the part's relations; None if it has none.
+        folder: the folder of the part, with `/` at its end.
     """
     found: dict[str, tuple[str, str]] = {}
 
@@ -170,7 +170,7 @@ def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str
 
 
 def _resolved(folder: str, target: str) -> str:
-    """A path that is relative to a folder, without `.` and `..`."""
+    """Resolve a path that is relative to a folder."""
     target = target.replace("\\", "/")
     steps: list[str] = []
     for step in (target if target.startswith("/") else folder + target).split("/"):
@@ -182,7 +182,7 @@ def _resolved(folder: str, target: str) -> str:
 
 
 def usual_package(package: Package, sheet: SheetName) -> bytes:
-    """The workbook again, with one sheet and with its parts where fastexcel looks for them."""
+    """Write the workbook anew, with one sheet and with its parts where fastexcel expects them."""
     types = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     parts = {"worksheet": ("xl/worksheets/sheet1.xml", sheet.path)}
     if package.strings is not None:
@@ -216,7 +216,7 @@ def usual_package(package: Package, sheet: SheetName) -> bytes:
 
 
 def check_strings(package: Package) -> None:
-    """Refuse shared strings that no spreadsheet program writes, before they take memory.
+    """Refuse shared strings that are too long, before they take memory.
 
     Raises:
         Refusal: one is too long.
@@ -227,10 +227,10 @@ def check_strings(package: Package) -> None:
 
 
 def check_sheet(package: Package, sheet: SheetName, settings: Settings) -> bool:
-    """Refuse a sheet over the limits while it is unpacked.
+    """Unpack a sheet chunk by chunk, and refuse it if it exceeds a limit.
 
     Returns:
-        Whether anything in it is special, so that `read_parts` must walk through it.
+        Whether it has anything for `read_parts`, such as hidden rows, formulas or links.
 
     Raises:
         Refusal: it is over a limit, or damaged.
@@ -250,7 +250,7 @@ def check_sheet(package: Package, sheet: SheetName, settings: Settings) -> bool:
 
 
 def _whole_tags(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes, cut only after the end of a tag."""
+    """Cut chunks anew, so that each ends with a tag."""
     rest = b""
     for chunk in chunks:
         end = chunk.rfind(b">") + 1
@@ -266,7 +266,7 @@ def _whole_tags(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def special_formats(package: Package) -> dict[int, tuple[int, str | None]]:
-    """Style -> number and code of its format, for formats that show more than a value."""
+    """Return style -> number and code of its format, for formats that show more than a value."""
     if package.styles is None:
         return {}
     codes: dict[str, str] = {}
@@ -295,7 +295,7 @@ def special_formats(package: Package) -> dict[int, tuple[int, str | None]]:
 def read_parts(
     package: Package, sheet: SheetName, formats: Mapping[int, tuple[int, str | None]]
 ) -> Parts:
-    """Walk through a sheet for what its values do not tell.
+    """Read hidden rows and columns, shown texts, merged cells and links of a sheet.
 
     Args:
         package: the workbook.
@@ -324,7 +324,7 @@ def read_parts(
 
 
 class _Walk:
-    """What is known while the elements of a sheet pass by."""
+    """Collects the parts of a sheet while its XML is parsed."""
 
     def __init__(
         self, targets: Mapping[str, str], formats: Mapping[int, Callable[[float], str]]
@@ -359,7 +359,7 @@ class _Walk:
             self._note(name, attributes)
 
     def _note(self, name: str, attributes: dict[str, str]) -> None:
-        """An element that is about columns, rows or cells elsewhere."""
+        """Note an element outside of the rows: columns, merged cells, links."""
         if name == "col" and _is_hidden(attributes, "width", default=False):
             first, last = int(attributes["min"]), int(attributes["max"])
             self.found.hidden_columns.update(range(first - 1, min(last, 1 << 14)))

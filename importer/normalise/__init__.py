@@ -1,4 +1,4 @@
-"""Clean cells: Unicode, countries, e-mails, booleans, names and phones."""
+"""Clean the cells of a file: text, countries, e-mails, booleans, names and phones."""
 
 from importer.normalise.rows import normalise
 

@@ -1,6 +1,6 @@
 """Read countries: names and codes in eight languages become ISO 3166-1 alpha-2.
 
-The names are Babel's; the aliases below are what people write besides them.
+Babel has the official names; the aliases below are other names that people write.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from importer.normalise.text import fold_words
 
 _LOCALES: Final = "en de de_AT de_CH fr es es_MX it nl pl pt pt_PT"
 _NO_COUNTRIES: Final = "AC CP CQ DG EA EU EZ IC QO TA UN XA XB ZZ"
-"""Babel's codes that are no ISO 3166-1 country (XK, Kosovo, is kept: it has phones)."""
+"""Babel's codes that are not countries of ISO 3166-1, except XK (Kosovo), which has phones."""
 
 CODES: Final = sorted(SUPPORTED_REGIONS - set(_NO_COUNTRIES.split()))
-"""Alpha-2 codes, which nearly every program writes: each stands for itself."""
+"""Alpha-2 codes: a cell that has one needs no look-up."""
 
 _NOWHERE: Final = "001"
-"""What phonenumbers calls the region of a number that belongs to no country."""
+"""phonenumbers' region of a number that belongs to no country."""
 
 _ALIASES: Final = {
     "AE": "UAE, Emirates, United Arab Emirates, VAE, EAU, ZEA",
@@ -114,18 +114,18 @@ _ALIASES: Final = {
     "XK": "Republic of Kosovo",
     "ZA": "RSA, Republic of South Africa, Republik Südafrika",
 }
-"""What people write besides Babel's names."""
+"""Alpha-2 code -> names that people write, besides Babel's."""
 
 _CALLING: Final = r"^([^0-9+]*?)[\s(,:/-]*(?:\+|00)?\s?([1-9][0-9]{0,2})[\s)]*$"
-"""A name or code, perhaps none, and a calling code."""
+"""Pattern of a calling code, with or without a name or code before it."""
 
 _UNCLEAR: Final = ("congo", "kongo", "korea", "saintmartin", "saomartinho")
-"""Folded names of two countries: never guessed."""
+"""Folded names that several countries share: they stay unknown."""
 
 
 @cache
 def _table() -> pl.DataFrame:
-    """Folded name or code -> alpha-2."""
+    """Return a frame of folded names and codes with their alpha-2 codes."""
     codes: dict[str, str] = {}
     for locale in _LOCALES.split():
         for code, name in Locale.parse(locale).territories.items():
@@ -148,7 +148,7 @@ def _table() -> pl.DataFrame:
 
 
 def _spelled_out(name: str, locale: str) -> tuple[str, ...]:
-    """The name as people write it without `&` or umlauts."""
+    """Return the name as people write it without `&` or umlauts."""
     if locale.startswith("de"):
         return (name.translate(_UMLAUTS), name.replace("&", "und"))
     return (name.replace("&", "and"),)
@@ -158,12 +158,12 @@ _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae",
 
 
 def read_countries(cells: pl.Series) -> pl.Series:
-    """Read countries as ISO 3166-1 alpha-2; null if a cell is empty or no known country.
+    """Read countries as ISO 3166-1 alpha-2; an empty cell or an unknown country is null.
 
     Args:
         cells: tidy text: a name in English, German, French, Spanish, Italian, Dutch, Polish or
             Portuguese, a code of two or three letters, or a calling code (`+44`, `0044`,
-            `44`), which stands for the main country that has it, alone or behind the name.
+            `44`), alone or after a name. A calling code alone means its main country.
     """
     distinct = cells.drop_nulls().unique()
     if distinct.is_in(CODES).all():
@@ -180,9 +180,10 @@ def read_countries(cells: pl.Series) -> pl.Series:
 
 
 def _read_with_calling_codes(distinct: pl.Series) -> pl.DataFrame:
-    """`cell` and `code` of cells that are a calling code, or a name and a calling code.
+    """Read cells that are a calling code, or a name and a calling code, as `cell` and `code`.
 
-    Of `United Kingdom (+44)` the name counts; a name with another country's calling code is unread.
+    In `United Kingdom (+44)` the name counts. A name with the calling code of another country is
+    left unread.
     """
     cell = pl.col("cell")
     frame = distinct.alias("cell").to_frame().filter(cell.str.contains(_CALLING))
@@ -212,7 +213,7 @@ def _read_with_calling_codes(distinct: pl.Series) -> pl.DataFrame:
 
 @cache
 def calling_codes() -> dict[str, int]:
-    """Alpha-2 -> calling code; +1, +7, +39, +44 and others are shared by several."""
+    """Return alpha-2 -> calling code; several countries share +1, +7, +39, +44 and others."""
     return {
         region: code
         for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()

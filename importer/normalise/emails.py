@@ -1,8 +1,8 @@
 """Read e-mail addresses: plain ones in bulk, unusual ones by email-validator.
 
-The verdicts are email-validator's (strict, without the network). What people write around an
-address is removed: `mailto:`, angle brackets and a display name, quotes, punctuation, blanks around
-the @, full-width characters. A cell that could mean two addresses is refused, never guessed.
+The verdicts are those of email-validator (strict, without the network). Text around an address is
+removed: `mailto:`, angle brackets and a display name, quotation marks, punctuation, spaces around
+the @, full-width characters. A cell that may have two addresses is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ADDRESS: Final = rf"^{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[A-Za-z0-9][A-Za-z
 _PLAIN: Final = (
     r"^[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z0-9]*[a-z]$"
 )
-_SHORT_BYTES: Final = 64  # no part of so short an address can be too long
+_SHORT_BYTES: Final = 64  # in an address this short no part can be too long
 _RESERVED: Final = rf"(?i)[@.](?:{'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
 _WIDE: Final = [*map(chr, range(0xFF01, 0xFF5F)), "。", "｡", "﹫"]
 _NARROW: Final = [*map(chr, range(0x21, 0x7F)), ".", ".", "@"]
@@ -38,14 +38,14 @@ _WELL_KNOWN: Final = (
     *("hotmail.co.uk", "yahoo.co.uk", "btinternet.com", "protonmail.com"),
 )
 _NO_SLIPS: Final = frozenset({"mail.com", "email.com", "ymail.com"})
-"""Providers whose domains only look like slips."""
+"""Real domains that look like typing errors."""
 _COM_SLIPS: Final = ("con", "cmo", "ocm", "vom", "xom", "cpm", "cim", "comm", "coom")
 _ENDING_SLIPS: Final = dict.fromkeys(_COM_SLIPS, "com") | {
     "nte": "net",
     "ogr": "org",
     "rog": "org",
 }
-"""Endings that no registry has, and what is meant by them."""
+"""Endings that no registry has -> the ending that is meant."""
 _MARKDOWN: Final = r"^\[([^\[\]]*)\]\((?i:mailto:)?([^\s()?]+@[^\s()?]+)(?:\?[^\s()]*)?\)$"
 _PLACE: Final = (
     r"(?:work|home|private|personal|office|business|main|primary|preferred|other|arbeit|privat"
@@ -58,7 +58,7 @@ _ROLE: Final = rf"(?i)^(?:{'|'.join(map(re.escape, CASE_INSENSITIVE_MAILBOX_NAME
 
 
 def read_emails(cells: pl.Series) -> pl.DataFrame:
-    """Read addresses, and say what is wrong with cells that are none.
+    """Read addresses, and say what is wrong with cells that are not addresses.
 
     Args:
         cells: tidy text.
@@ -82,7 +82,7 @@ def read_emails(cells: pl.Series) -> pl.DataFrame:
 
 
 def find_typos(emails: pl.Series) -> pl.Series:
-    """For each address with a likely slip in its domain what may be meant, as text; else null.
+    """Return for each address with a likely typing error in its domain a hint, else null.
 
     Args:
         emails: as `read_emails` returns them.
@@ -99,7 +99,7 @@ def find_typos(emails: pl.Series) -> pl.Series:
 
 
 def _meant_domain(domain: str) -> str | None:
-    """The well-known domain or ending that somebody seems to have mistyped."""
+    """Return the well-known domain or ending that a domain is a likely misspelling of, or None."""
     if domain in _WELL_KNOWN or domain in _NO_SLIPS:
         return None
     for right in _WELL_KNOWN:
@@ -122,7 +122,7 @@ def _is_slip(typed: str, right: str) -> bool:
 
 
 def _is_plain(cells: pl.Series) -> pl.Series:
-    """Whether a cell is an address as it stands, by one cheap test."""
+    """Whether a cell is an ordinary address that needs no change, by one cheap test."""
     text = pl.col(EMAIL)
     plain = (
         text.str.contains(_PLAIN)
@@ -178,7 +178,7 @@ def _unwrap(cells: pl.Series) -> pl.Series:
 
 
 def _open_links(cells: pl.Series) -> pl.Series:
-    """Replace `[text](mailto:ada@example.com)` by its address, unless the text is another one."""
+    """Replace `[text](mailto:ada@example.com)` by the address, unless the text is another one."""
     frame = cells.alias(EMAIL).to_frame()
     text = pl.col(EMAIL).str.extract(_MARKDOWN, 1)
     target = pl.col(EMAIL).str.extract(_MARKDOWN, 2)
@@ -199,7 +199,7 @@ def _judge(cells: pl.Series) -> pl.DataFrame:
         .when(text.str.count_matches("@", literal=True) > 1)
         .then(pl.lit("it has more than one @"))
         .when(text.str.contains(r"\s"))
-        .then(pl.lit("it contains a blank"))
+        .then(pl.lit("it contains a space"))
         .when(text.str.starts_with("@"))
         .then(pl.lit("there is nothing before the @"))
         .when(text.str.ends_with("@"))
@@ -207,7 +207,7 @@ def _judge(cells: pl.Series) -> pl.DataFrame:
         .when(text.str.contains(r"\.\.|^\.|\.@|@\."))
         .then(pl.lit("it has a misplaced dot"))
         .when(~text.str.contains(r"@.*\."))
-        .then(pl.lit("it does not end in .com or the like"))
+        .then(pl.lit("its domain has no ending such as .com"))
         .when(text.str.contains(_RESERVED))
         .then(pl.lit("its domain is reserved and receives no mail"))
         .when(ascii_only & ~text.str.contains(_ADDRESS))

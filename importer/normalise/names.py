@@ -1,4 +1,4 @@
-"""Names: repaired if programs have quoted or garbled them and the repair is certain, and split."""
+"""Repair names that programs have encoded or garbled, find what is not a name, split full names."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def decode_names(cells: pl.Series) -> pl.Series:
     """Undo entities, encoded words, escapes and garbled UTF-8 in names.
 
     Args:
-        cells: text as it came.
+        cells: raw text.
 
     Returns:
-        As many cells; one that cannot be repaired for certain is unchanged.
+        The same number of cells; one that cannot be repaired for certain is unchanged.
     """
     odd = cells.str.contains(_ODD).fill_null(value=False).arg_true()
     if not odd.len():
@@ -48,7 +48,7 @@ def unquote_names(cells: pl.Series) -> pl.Series:
 
 
 def _decode(cell: str) -> str:
-    """The text that programs have encoded, perhaps one after the other."""
+    """Decode text that one or several programs have encoded."""
     for _ in range(_PROGRAMS):
         before, cell = cell, _decode_once(cell)
         if cell == before:
@@ -66,7 +66,7 @@ def _decode_once(cell: str) -> str:
 
 
 def _decode_word(word: str) -> str:
-    """`=?utf-8?Q?Jos=C3=A9?=` as `José`."""
+    """Decode `=?utf-8?Q?Jos=C3=A9?=` as `José`."""
     try:
         [(raw, charset)] = decode_header(word)
         return raw.decode(charset or "ascii") if isinstance(raw, bytes) else raw
@@ -75,7 +75,7 @@ def _decode_word(word: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    """`Jos%C3%A9` as `José`."""
+    """Decode `Jos%C3%A9` as `José`."""
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
@@ -83,7 +83,7 @@ def _unquote(text: str) -> str:
 
 
 def _ungarble(text: str) -> str:
-    """UTF-8 that was read as Windows-1252, as it was meant: `JosÃ©` as `José`."""
+    """Repair UTF-8 that was read as Windows-1252: `JosÃ©` becomes `José`."""
     if text.isascii():
         return text
     raw = bytearray()
@@ -124,7 +124,7 @@ _FAULTS: Final = (
     (r"[<>]", "it contains < or >"),
     (r"^\P{L}*$", "it contains no letters"),
 )
-"""Patterns of what is no name, and how that is said."""
+"""Patterns of text that is not a name, each with its message."""
 
 _TITLES: Final = (
     "mr|mrs|ms|miss|mx|dr|prof|professor|sir|herr|frau|mme|mlle|madame|monsieur|señor|señora|"
@@ -149,7 +149,7 @@ _CAPITALS: Final = (
 
 
 def find_name_faults(cells: pl.Series) -> pl.Series:
-    """For each cell that cannot be sent as a name why not, as text; null for the others.
+    """Return for each cell that cannot be sent as a name the reason; null for the others.
 
     Args:
         cells: tidy names, or null.
@@ -170,12 +170,12 @@ def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:
 
     Args:
         cells: tidy full names, or null.
-        lasts: the last names that are known; the rest of the full name is then the first name.
+        lasts: the known last names, or null; the rest of the full name is then the first name.
 
     Returns:
-        As many rows: `first_name` (null only if there is nothing but a title or a family name),
-        `last_name` (null if the name is one word), `plain` (whether nothing was guessed: a comma,
-        capitals, a script, a known last name, or just two words say where to split)
+        The same number of rows: `first_name` (null only if there is nothing but a title or a family
+        name), `last_name` (null if the name is one word), `plain` (whether the split is certain,
+        because of a comma, capitals, a script, a known last name, or just two words).
     """
     name, known = pl.col("name"), pl.col("known")
     frame = (

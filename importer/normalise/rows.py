@@ -46,7 +46,7 @@ _SPACELESS: Final = frozenset({_PHONE, _COUNTRY, *_BOOLEANS})
 _NAMES: Final = (FIRST, LAST, FULL)
 _CONTACTS: Final = (_PHONE, EMAIL)
 _STEERING: Final = (*("campaign", "external_campaign", "meeting_template", "participant_template"),)
-"""Columns in which "none" is no empty cell: the settings' default would take its place."""
+"""Columns in which "none" does not count as empty, because a default would replace it."""
 
 
 _NO_ERROR: Final = (
@@ -54,27 +54,27 @@ _NO_ERROR: Final = (
     & (pl.col("value").str.strip_chars() == "#N/A")
     & pl.col("column").is_in([*_CONTACTS, LAST, _COUNTRY, _CANDIDATE])
 ).fill_null(value=False)
-"""`#N/A` in a cell that may be empty: a look-up has found nothing, which is "not available"."""
+"""`#N/A` in a cell that may be empty: a look-up found nothing, so the cell counts as empty."""
 
 
 def normalise(table: Table, position: int, settings: Settings) -> Table:
     """Clean and read every cell of a file.
 
     Args:
-        table: the file as it was read.
-        position: the file's place among those of the run.
+        table: the file as read.
+        position: of the file among those of the run.
         settings: `default_country` and `max_cell_chars`.
 
     Returns:
-        The table with its `clean` cells, and with the problems of single cells added to its own.
-        A cell that cannot be read is null in `clean`; its problem shows it as it came.
+        The table with its `clean` cells, and with problems of single cells added to its own.
+        A cell that cannot be read is null in `clean`; its problem shows the raw text.
     """
     cells = _Cells.of(table, position)
     odd = cells.tidy()
     cells.report_long(settings.max_cell_chars)
-    said = cells.clean.get(_COUNTRY)
+    given = cells.clean.get(_COUNTRY)
     _read_countries(cells)
-    _read_phones(cells, said, settings.default_country)
+    _read_phones(cells, given, settings.default_country)
     _read_emails(cells)
     _read_booleans(cells)
     _read_names(cells)
@@ -91,9 +91,9 @@ class _Cells:
 
     Attributes:
         where: `#source` and `#row` of each row.
-        raw: the text as it came; the canonical columns that the file has, then the extra ones.
+        raw: the raw text; the canonical columns that the file has, then the extra ones.
         text: the same columns without stray characters.
-        clean: the same columns as far as they have been read.
+        clean: the same columns, with the values that were read so far.
         problems: problem frames, in the order of reading.
     """
 
@@ -105,7 +105,7 @@ class _Cells:
 
     @classmethod
     def of(cls, table: Table, position: int) -> _Cells:
-        """The cells of a file; if two headers mean one column, the first counts."""
+        """Take the cells of a file; if two headers mean one column, the first counts."""
         headers: dict[str, str] = {}
         for header, column in (*table.mapping.items(), *table.extra.items()):
             headers.setdefault(column, header)
@@ -146,7 +146,7 @@ class _Cells:
         return odd
 
     def frame(self) -> pl.DataFrame:
-        """All rows under every canonical column, then the extra columns."""
+        """Return all rows, with every canonical column and then the extra ones."""
         nothing = pl.Series([None], dtype=pl.String).new_from_index(0, self.where.height)
         return self.where.with_columns(
             *(self.clean.get(name, nothing).alias(name) for name in BY_NAME),
@@ -156,10 +156,10 @@ class _Cells:
     def report(
         self, column: str, code: Code, rows: pl.Series, detail: pl.Series | None = None
     ) -> None:
-        """Add a problem at each of some rows.
+        """Add a problem to some rows.
 
         Args:
-            column: where in the row.
+            column: the column at fault.
             code: what is wrong.
             rows: positions, or for each row whether it is wrong.
             detail: text for each row of the file, not only for the wrong ones.
@@ -178,7 +178,7 @@ class _Cells:
         )
 
     def report_change(self, column: str, rows: pl.Series) -> None:
-        """Add `value-changed` at the positions `rows`; a cell that became null is no change."""
+        """Add `value-changed` at the positions `rows`, except for cells that became null."""
         frame = self.where[rows].with_columns(
             self.raw[column].gather(rows).alias("value"),
             self.clean[column].gather(rows).alias("now"),
@@ -193,7 +193,7 @@ class _Cells:
         )
 
     def report_long(self, limit: int) -> None:
-        """Add `value-too-long` at every cell of more than `limit` characters, cut to be shown."""
+        """Add `value-too-long` for every cell of more than `limit` characters."""
         for column in self.raw.columns:
             cells = self.raw[column]
             longest = cells.str.len_bytes().max()
@@ -214,7 +214,7 @@ class _Cells:
 
 
 def _first_filled(table: Table, header: str, fallbacks: Sequence[str]) -> pl.Series:
-    """The cells of a header; where one says nothing, that of the first fallback that does."""
+    """Return the cells of a header; fill empty ones from the first fallback that has a value."""
     cells = _with_area_code(table, header)
     for name in fallbacks:
         other = _with_area_code(table, name)
@@ -244,18 +244,18 @@ def _read_countries(cells: _Cells) -> None:
     """Read the rows' own countries."""
     if _COUNTRY not in cells.text:
         return
-    said = cells.text[_COUNTRY]
-    cells.clean[_COUNTRY] = read_countries(said)
-    unknown = cells.clean[_COUNTRY].is_null() & said.is_not_null()
+    given = cells.text[_COUNTRY]
+    cells.clean[_COUNTRY] = read_countries(given)
+    unknown = cells.clean[_COUNTRY].is_null() & given.is_not_null()
     cells.report(_COUNTRY, Code.COUNTRY_UNKNOWN, unknown)
 
 
-def _read_phones(cells: _Cells, said: pl.Series | None, default: str | None) -> None:
-    """Read each phone in its row's country, else in the default; never in place of an unknown one.
+def _read_phones(cells: _Cells, given: pl.Series | None, default: str | None) -> None:
+    """Read each phone in its row's country; in the default country only if the row names none.
 
     Args:
         cells: with their countries read.
-        said: the countries as the rows spell them.
+        given: the countries as written in the rows.
         default: ISO alpha-2, or None.
     """
     if _PHONE not in cells.text:
@@ -263,9 +263,9 @@ def _read_phones(cells: _Cells, said: pl.Series | None, default: str | None) -> 
     rows = cells.where.height
     country = pl.Series(_COUNTRY, [default], dtype=pl.String).new_from_index(0, rows)
     unclear = pl.Series([False]).new_from_index(0, rows)
-    if said is not None:
-        unclear = said.is_not_null() & cells.clean[_COUNTRY].is_null()
-        country = cells.clean[_COUNTRY].zip_with(said.is_not_null(), country)
+    if given is not None:
+        unclear = given.is_not_null() & cells.clean[_COUNTRY].is_null()
+        country = cells.clean[_COUNTRY].zip_with(given.is_not_null(), country)
     cells.text[_PHONE] = drop_remarks(cells.text[_PHONE])
     read = read_phones(cells.text[_PHONE], country)
     code = read["code"]
@@ -276,27 +276,27 @@ def _read_phones(cells: _Cells, said: pl.Series | None, default: str | None) -> 
         cells.report(_PHONE, Code(fault), wrong, read["detail"])
     cells.report(_PHONE, Code.PHONE_NOT_MOBILE, (~read["mobile"]).fill_null(value=False))
     cells.clean[_PHONE] = read["e164"]
-    if said is not None:
+    if given is not None:
         _compare_countries(cells, read["region"])
-        _narrow_countries(cells, said, read["region"])
+        _narrow_countries(cells, given, read["region"])
 
 
-def _narrow_countries(cells: _Cells, said: pl.Series, region: pl.Series) -> None:
-    """Take the phone's own country if the row gives only a calling code that it shares.
+def _narrow_countries(cells: _Cells, given: pl.Series, region: pl.Series) -> None:
+    """Take the phone's own country if the row gives only a calling code that countries share.
 
-    `1` stands for the United States until a number turns out to be Canadian.
+    `1` means the United States, unless the number is Canadian.
     """
     codes = calling_codes()
     ours, theirs = (
         side.replace_strict(codes, default=None, return_dtype=pl.UInt16)
         for side in (cells.clean[_COUNTRY], region)
     )
-    narrower = (ours == theirs) & ~said.str.contains(r"\pL")
+    narrower = (ours == theirs) & ~given.str.contains(r"\pL")
     cells.clean[_COUNTRY] = region.zip_with(narrower.fill_null(value=False), cells.clean[_COUNTRY])
 
 
 def _compare_countries(cells: _Cells, region: pl.Series) -> None:
-    """Warn if a phone's calling code is not that of its row's own country."""
+    """Warn if a phone's calling code is not that of the country in its row."""
     country = cells.clean[_COUNTRY]
     rows = (country != region).fill_null(value=False).arg_true()
     if not rows.len():
@@ -355,7 +355,7 @@ def _report_name_faults(cells: _Cells, column: str, rows: pl.Series, faults: pl.
 def _split_full_names(cells: _Cells) -> None:
     """Split full names in rows without a first name.
 
-    A faulty full name is dropped; beside a first name that is no problem of the row.
+    A faulty full name is dropped. It is a problem only in a row without a first name.
     """
     full = cells.clean[FULL]
     faults = find_name_faults(full)
@@ -391,11 +391,11 @@ def _split_full_names(cells: _Cells) -> None:
 
 
 def _report_changes(cells: _Cells, odd: Mapping[str, pl.Series]) -> None:
-    """Report every cell that became something else than its plain reading.
+    """Report every cell whose value was changed, apart from spaces and the like.
 
     Args:
-        cells: all read.
-        odd: per column, positions of the cells that tidying changed.
+        cells: with all columns read.
+        odd: column -> positions of the cells that tidying may have changed.
     """
     for column, rows in odd.items():
         if column in _CONTACTS:

@@ -1,6 +1,6 @@
-"""Tidy text; which words mean an empty cell, and which mean yes or no.
+"""Tidy text, and read words that mean an empty cell, yes or no.
 
-Characters are written as code points, so that none of them is invisible in an editor.
+Unusual characters are written as code points, so that none is invisible in an editor.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ SURE: Final = (
     r"\x{1ea0}-\x{1ef9}\x{2010}-\x{2027}\x{20ac}\x{3041}-\x{3096}\x{30a1}-\x{30fa}"
     r"\x{4e00}-\x{9fff}\x{ac00}-\x{d7a3}"
 )
-"""Content of a regex class: characters that tidying never changes, except for the plain blank.
+"""Content of a regex class: characters that tidying never changes, except for the plain space.
 A test compares each of them with the Unicode tables."""
 
 BLANK: Final = r"[\s\p{Zs}\x{2800}\x{3164}\x{ffa0}]"
-"""Regular expression: any character that shows as blank space, line breaks included."""
+"""Regular expression: any character that shows as blank space, including line breaks."""
 
 ZWNJ: Final = "\u200c"
 ZWJ: Final = "\u200d"
@@ -38,10 +38,10 @@ _SCRIPTS: Final = (
 SHAPED: Final = r"\x{fe0f}\x{1f3fb}-\x{1f3ff}" + "".join(
     rf"\p{{{script}}}" for script in _SCRIPTS.split()
 )
-"""Content of a regex class: letters and pictures whose shape a joiner between them changes."""
+"""Content of a regex class: letters and emoji whose shape a joiner between them changes."""
 
 VIRAMA: Final = r"\x{94d}\x{9cd}\x{a4d}\x{acd}\x{b4d}\x{bcd}\x{c4d}\x{ccd}\x{d4d}\x{dca}"
-"""Content of a regex class: signs after which a joiner shapes the letter before (അനില്‍)."""
+"""Content of a regex class: signs after which a joiner shapes the letter before it (അനില്‍)."""
 
 _RANGES: Final = (
     (0x0, 0x8),
@@ -68,7 +68,7 @@ _SPACES: Final = [
     chr(code)
     for code in (
         *(0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000),
-        *(0x2800, 0x3164, 0xFFA0),  # no spaces to Unicode, and blank to the eye
+        *(0x2800, 0x3164, 0xFFA0),  # not spaces in Unicode, but they look blank
     )
 ]
 _BREAKS: Final = ("\r\n", "\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
@@ -84,7 +84,7 @@ IN_LINE: Final = IN_TEXT | dict.fromkeys((*_BREAKS, "\t"), " ")
 SPELLED: Final = {
     one: f"<U+{ord(one):04X}>" for one in (*_INVISIBLE, *_SPACES, *_BREAKS[1:], "\t", ZWNJ, ZWJ)
 }
-"""How invisible characters are shown to a person."""
+"""Invisible character -> how reports show it."""
 
 UNACCENTED: Final = dict.fromkeys(map(chr, range(0x300, 0x370)), "") | {
     "ß": "ss",
@@ -102,14 +102,14 @@ _ODD_IN_LINE: Final = rf"{_ODD_IN_TEXT}|  "
 _SHOWN_CHARS: Final = 200
 _FIRST_ROWS: Final = 2_000
 _REPEATED: Final = 4
-"""A column is repetitive if its first rows have this many times fewer distinct cells."""
+"""A column is repetitive if its first rows are this many times as many as its distinct cells."""
 _NOWHERE: Final = pl.Series([], dtype=pl.UInt32)
 
 
 def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
     """Remove stray blanks and invisible characters, and compose letters (normal form C).
 
-    Nearly every cell consists of characters that stay; one cheap test finds the others.
+    Most cells need no change; one cheap test finds the others.
 
     Args:
         cells: text columns.
@@ -117,8 +117,8 @@ def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dic
             columns keep line breaks and inner blanks.
 
     Returns:
-        The tidy cells (null if nothing is left), and for each column that had odd cells the
-        positions (UInt32) of these.
+        The tidy cells (null if nothing is left), and column -> positions (UInt32) of its odd
+        cells, for the columns that have some.
     """
     found = _find_odd(cells, lines)
     places = {name: found[name] for name in cells.columns if found[name].len()}
@@ -130,9 +130,9 @@ def tidy(cells: pl.DataFrame, lines: Collection[str]) -> tuple[pl.DataFrame, dic
 
 
 def _find_odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Series]:
-    """For each column the positions (UInt32) of the cells that may have to change.
+    """Return for each column the positions (UInt32) of cells that may have to change.
 
-    Of a repetitive column each distinct cell is tested once.
+    In a repetitive column each distinct cell is tested once.
     """
     patterns = {name: _ODD_IN_LINE if name in lines else _ODD_IN_TEXT for name in cells.columns}
     first = cells.head(_FIRST_ROWS)
@@ -161,7 +161,7 @@ def _tidy_odd(cells: pl.Series, *, one_line: bool) -> pl.Series:
 
 
 def _compose(cells: pl.Series) -> pl.Series:
-    """Put text into normal form C; most of it is already."""
+    """Put text into normal form C, which most text has already."""
     unsure = cells.str.contains(f"[^{SURE}]").arg_true()
     if not unsure.len():
         return cells
@@ -216,7 +216,7 @@ _WORDS: Final = """
     aplica, não aplicável, não informado, sem telefone, sem email
 """
 _EXACT: Final = ("NULL", "null", "nan", "NaN")
-"""Words that are names in other capitals: Null, Nan."""
+"""Words that are names if written with other capitals: Null, Nan."""
 
 _CONTACT_WORDS: Final = """
     n.a., na, nil, null, nan, no, nd, n.d., ka, k.a., sd, s.d., nc, b.d., nk, x, xx, xxx, blank,
@@ -235,7 +235,7 @@ def blank_missing(cells: pl.Series, *, contact: bool) -> pl.Series:
 
     Args:
         cells: tidy text.
-        contact: the cells are phones or e-mails, so that short words and zeros count, too.
+        contact: the cells are phones or e-mails; short words and zeros then count, too.
     """
     missing = cells.str.contains(_pattern(contact=contact)) | cells.str.contains(_SIGNS)
     if contact:
@@ -245,14 +245,14 @@ def blank_missing(cells: pl.Series, *, contact: bool) -> pl.Series:
 
 @cache
 def _pattern(*, contact: bool) -> str:
-    """Regular expression of a whole cell."""
+    """Return the regular expression of a whole cell that means "not available"."""
     listed = f"{_WORDS},{_CONTACT_WORDS}" if contact else _WORDS
     words = "|".join(_spellings(" ".join(word.split())) for word in listed.split(","))
     return rf"^{_AROUND}(?:(?i:{words})|{'|'.join(_EXACT)}){_AROUND}$"
 
 
 def _spellings(word: str) -> str:
-    """The word with or without accents; blanks may be other separators."""
+    """Return a pattern of a word, with or without accents; spaces match other separators."""
     letters = []
     for letter in unicodedata.normalize("NFC", word):
         plain = unicodedata.normalize("NFD", letter)[0]
@@ -283,20 +283,20 @@ _NO: Final = """
 
 @cache
 def _table() -> pl.DataFrame:
-    """Folded word -> `true` or `false`."""
+    """Return a frame of folded words with `true` or `false`."""
     meaning = dict.fromkeys(_YES.split(), "true") | dict.fromkeys(_NO.split(), "false")
     words, said = pl.Series("word", list(meaning)), pl.Series("said", list(meaning.values()))
     return pl.DataFrame([_key(words), said]).unique("word")
 
 
 def _key(cells: pl.Series) -> pl.Series:
-    """The words as they are compared; marks such as ✓ are compared as they are."""
+    """Fold words for comparison, except marks such as ✓."""
     plain = fold_words(cells.str.replace(r"^([01])\.0+$", "${1}"))  # a number cell says 1.0
     return plain.zip_with(plain != "", cells)
 
 
 def read_booleans(cells: pl.Series) -> pl.Series:
-    """Read yes and no as `true` and `false`; null if a cell is empty or neither.
+    """Read yes and no as `true` and `false`; an empty cell, or any other word, is null.
 
     Args:
         cells: tidy text.

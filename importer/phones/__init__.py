@@ -1,4 +1,4 @@
-"""Read phones in any usual spelling, in bulk, as E.164."""
+"""Read phones in any usual spelling, many at once, as E.164."""
 
 from importer.phones.parser import read_phones
 from importer.phones.spelling import drop_remarks

@@ -1,7 +1,7 @@
 """Judge many phone numbers at once, by the rules in phonenumbers' metadata.
 
-phonenumbers reads about 30,000 numbers a second; these expressions read a million in a second and
-give the same verdicts (`make parity`). What they cannot judge is left to phonenumbers.
+phonenumbers reads about 30,000 numbers a second. These expressions read a million in a second and
+give the same verdicts (`make parity`). Numbers that they cannot judge are left to phonenumbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST: Final = 17
-"""Most digits of a national number that phonenumbers reads."""
+"""Most digits that phonenumbers accepts in a national number."""
 
 
 def judge_national(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Iterator[pl.DataFrame]:
@@ -65,7 +65,7 @@ def judge_national(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Itera
 
 
 def _verdicts(typed: pl.DataFrame, region: Rules, main: Rules) -> Iterator[pl.DataFrame]:
-    """The verdicts on numbers of one country, valid or not."""
+    """Judge numbers of one country, valid or not."""
     bare = typed["bare"]
     if not bare.all():
         yield _verdict(typed.filter(~bare), region, main, pl.lit(value=False))
@@ -75,7 +75,7 @@ def _verdicts(typed: pl.DataFrame, region: Rules, main: Rules) -> Iterator[pl.Da
 
 
 def _verdict(typed: pl.DataFrame, region: Rules, main: Rules, lost: pl.Expr) -> pl.DataFrame:
-    """The verdicts, given which valid numbers have lost their zero."""
+    """Judge numbers; `lost` says which valid numbers have lost their leading zero."""
     valid, e164 = pl.col("valid"), pl.lit(f"+{region.calling_code}") + _NUMBER
     too_short, too_long = main.is_too_short(_NUMBER), main.is_too_long(_NUMBER)
     under = pl.lit(f" under +{main.calling_code}")
@@ -99,7 +99,7 @@ def _verdict(typed: pl.DataFrame, region: Rules, main: Rules, lost: pl.Expr) -> 
 
 
 _FEW: Final = 100
-"""Fewer numbers of a country than this are read faster by phonenumbers than its rules compile."""
+"""For fewer numbers of a country than this, phonenumbers is faster than compiling the rules."""
 _PUNCTUATION: Final = list(" ()[]./-+")
 _MOST_CHARACTERS: Final = 250
 _LEAST_DIGITS: Final = 3
@@ -110,7 +110,7 @@ _NUMBER: Final = pl.col("number")
 
 
 def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
-    """Judge numbers as phonenumbers does, many at a time.
+    """Judge many numbers at once, as phonenumbers does.
 
     Args:
         numbers: `text` and `country` as `reference.judge_one` takes them.
@@ -128,7 +128,7 @@ def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
 
 
 def decide(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFrame], pl.DataFrame]:
-    """Judge what the rules can judge, and return the rest.
+    """Judge the numbers that the rules can judge, and return the others.
 
     Returns:
         Frames of `#at` (position) and the columns of `VERDICT`; a frame of `#at`, `text`,
@@ -147,7 +147,7 @@ def decide(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFrame
 
 
 def _decide_in_bulk(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:
-    """Judge numbers calling code by calling code."""
+    """Judge numbers, one calling code at a time."""
     rows = _extract_digits(positions)
     national: dict[int, list[pl.DataFrame]] = {}
     abroad = [rows.filter("plus").select(AT, "country", "number", "plus")]
@@ -177,7 +177,7 @@ def _decide_in_bulk(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]
 
 
 def _extract_digits(positions: pl.DataFrame) -> pl.DataFrame:
-    """The rows within phonenumbers' limits: `number` (digits), `plus`, `bare` (digits only)."""
+    """Return the rows within phonenumbers' limits, with `number` (digits), `plus` and `bare`."""
     text, bare = pl.col("text"), length(pl.col("text")) == length(_NUMBER)
     rows = positions.with_columns(
         text.str.replace_many(_PUNCTUATION, [""] * len(_PUNCTUATION)).alias("number"),
@@ -189,19 +189,19 @@ def _extract_digits(positions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _split_dialled_abroad(group: pl.DataFrame, here: Rules) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that begin with the international prefix, without it, and the others."""
+    """Separate the rows with the international prefix, and remove it from them."""
     columns = (AT, "country", "number", "plus")
     begins = here.abroad.matches(group["number"]) if here.abroad is not None else None
     if here.abroad is None or begins is None or not begins.any():
         return group.clear().select(columns), group
     split = group.filter(begins).with_columns(here.abroad.rest(_NUMBER).alias("rest"))
-    at_home = pl.col("rest").str.starts_with("0")  # no calling code begins so
+    at_home = pl.col("rest").str.starts_with("0")  # no calling code begins with 0
     dialled = split.filter(~at_home).with_columns(pl.col("rest").alias("number")).select(columns)
     return dialled, pl.concat([group.filter(~begins), split.filter(at_home).drop("rest")])
 
 
 def _from_home(group: pl.DataFrame, here: Rules) -> Iterator[pl.DataFrame]:
-    """National numbers in digits dialled at home; some have the calling code without a plus."""
+    """Find national numbers in digits dialled at home; some have a calling code without plus."""
     calling_code, given = str(here.calling_code), pl.col("given")
     group = group.select(AT, "number", _NUMBER.alias("given"), "bare")
     coded = group.filter(_NUMBER.str.starts_with(calling_code))
@@ -216,14 +216,14 @@ def _from_home(group: pl.DataFrame, here: Rules) -> Iterator[pl.DataFrame]:
 
 
 def _from_abroad(group: pl.DataFrame, main: Rules) -> pl.DataFrame:
-    """National numbers in digits that begin with a calling code."""
+    """Find national numbers in digits that begin with a calling code."""
     return _national(
         group.select(AT, _NUMBER.str.slice(len(str(main.calling_code))), bare=False), main
     )
 
 
 def _national(rows: pl.DataFrame, main: Rules) -> pl.DataFrame:
-    """National numbers in what follows a calling code, also if it is too short for one."""
+    """Find national numbers in the digits after a calling code; keep those that are too short."""
     rows = rows.select(AT, "number", "bare")
     too_short = rows["number"].str.len_bytes() < _SHORTEST
     if not too_short.any():
@@ -233,7 +233,7 @@ def _national(rows: pl.DataFrame, main: Rules) -> pl.DataFrame:
 
 
 def _split_calling_codes(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that begin with no calling code, and the others with their `code`."""
+    """Separate the rows without a calling code from the others, which get their `code`."""
     prefixes, codes = _prefixes()
     rows = rows.with_columns(
         _NUMBER.str.slice(0, 3)
@@ -246,7 +246,7 @@ def _split_calling_codes(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame
 
 @cache
 def _prefixes() -> tuple[list[str], list[int]]:
-    """Every three first digits that contain a calling code, and that code."""
+    """Return every first three digits that begin with a calling code, and those codes."""
     known = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
     found = {
         str(digits): code
@@ -258,9 +258,9 @@ def _prefixes() -> tuple[list[str], list[int]]:
 
 
 def _retry_without_plus(rows: pl.DataFrame, few: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that begin with the international prefix, without it, and the others.
+    """Separate rows that have the international prefix after a plus, and remove the prefix.
 
-    phonenumbers tries this if no calling code follows a plus.
+    phonenumbers tries this if no calling code follows the plus.
     """
     tried = pl.col("plus") & pl.col("country").is_in(list(phonenumbers.SUPPORTED_REGIONS))
     tried = tried.fill_null(value=False)
@@ -275,12 +275,12 @@ def _retry_without_plus(rows: pl.DataFrame, few: int) -> tuple[pl.DataFrame, pl.
 
 
 def _unknown(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The verdicts on international numbers without a known calling code."""
+    """Judge international numbers without a known calling code."""
     too_short = length(_NUMBER) < _LEAST_DIGITS
     yield _fault(rows.filter(too_short), Code.PHONE_TOO_SHORT)
     yield _fault(rows.filter(~too_short), Code.PHONE_INVALID, UNKNOWN_CALLING_CODE)
 
 
 def _fault(rows: pl.DataFrame, code: Code, detail: str = "") -> pl.DataFrame:
-    """One fault for all rows."""
+    """Give all rows the same fault."""
     return fault_verdicts(rows, pl.lit(code.value), pl.lit(detail))

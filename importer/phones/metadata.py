@@ -1,7 +1,7 @@
-"""The rules in phonenumbers' metadata as Polars expressions.
+"""The rules of phonenumbers' metadata as Polars expressions.
 
-Polars and Python read the few signs in these patterns alike. A pattern with any other sign raises
-`UnreadablePattern`.
+Polars and Python agree on the few regex signs in these patterns. A pattern with any other sign
+raises `UnreadablePattern`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _LITERALS: Final = re.compile(r"[0-9]+(?:\|[0-9]+)*")
 
 
 class UnreadablePattern(ValueError):
-    """A rule that Polars cannot read, or might read otherwise than phonenumbers."""
+    """Raised for a rule that Polars cannot read, or may read differently."""
 
 
 @cache
 def regex(pattern: str, *, whole: bool) -> str:
-    r"""The pattern for Polars, anchored: the whole text or its beginning. `\d` means 0-9.
+    r"""Return the pattern for Polars, anchored to the whole text or its beginning; `\d` is 0-9.
 
     Raises:
         UnreadablePattern: Python and Polars might read it differently.
@@ -49,19 +49,19 @@ def regex(pattern: str, *, whole: bool) -> str:
 
 
 def length(number: pl.Expr) -> pl.Expr:
-    """The number of digits."""
+    """Return the number of digits."""
     return number.str.len_bytes()
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Patterns of numbers, each for some lengths; without patterns nothing fits."""
+    """Patterns of numbers, each for some lengths; without patterns no number fits."""
 
     patterns: tuple[tuple[tuple[int, ...], str], ...]
 
     @classmethod
     def of(cls, descriptions: Iterable[PhoneNumberDesc | None]) -> Shapes:
-        """The shapes that phonenumbers describes; no lengths mean any."""
+        """Take the shapes from phonenumbers' descriptions; without lengths, any length fits."""
         together: dict[tuple[int, ...], list[str]] = {}
         for description in descriptions:
             if description is not None and description.national_number_pattern:
@@ -92,7 +92,7 @@ class Start:
     Attributes:
         pattern: as a regular expression.
         groups: how many groups it captures.
-        literals: the pattern as a list of digits, the first that fits counts; empty if it is none.
+        literals: the pattern as alternatives of digits, in order; empty if it has other signs.
     """
 
     pattern: str
@@ -101,7 +101,7 @@ class Start:
 
     @classmethod
     def of(cls, pattern: str | None) -> Start | None:
-        """The beginning that phonenumbers describes, if any."""
+        """Take the beginning from a pattern of phonenumbers, if there is one."""
         if not pattern:
             return None
         literals = tuple(pattern.split("|")) if _LITERALS.fullmatch(pattern) else ()
@@ -116,7 +116,7 @@ class Start:
         return numbers.str.contains(self.pattern)
 
     def rest(self, number: pl.Expr) -> pl.Expr:
-        """What follows the beginning; null if the digits begin otherwise."""
+        """Return the digits after the beginning; null if the digits begin differently."""
         if not self.literals:
             return pl.when(self.begins(number)).then(number.str.replace(self.pattern, ""))
         found = pl.lit(None, dtype=pl.String)
@@ -137,7 +137,7 @@ _PECULIAR: Final = (
     "uan",
     "voicemail",
 )
-"""Types that phonenumbers looks for before fixed lines and mobiles."""
+"""Types that phonenumbers tries before fixed lines and mobiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,9 @@ class Rules:
     Attributes:
         region: ISO alpha-2, or "001" for numbers of no country.
         calling_code: such as 44.
-        abroad: what is dialled before a calling code, or None.
-        trunk: what is dialled before a national number, or None.
-        transform: what takes the place of `trunk` when its last group took part, or None.
+        abroad: the international prefix, dialled before a calling code, or None.
+        trunk: the trunk prefix, dialled before a national number, or None.
+        transform: the replacement of `trunk` if its last group matched, or None.
         general: pattern of every national number, whatever its length.
         lengths: how many digits a national number has, in order.
         local_lengths: how many it has without the area code.
@@ -171,31 +171,31 @@ class Rules:
         return pl.lit(value=False) if self.general is None else number.str.contains(self.general)
 
     def is_too_long(self, number: pl.Expr) -> pl.Expr:
-        """Whether no number of the country has as many digits."""
+        """Whether there are more digits than any number of the country has."""
         digits = length(number)
         return (digits > self.lengths[-1]) & ~digits.is_in(self.local_lengths)
 
     def is_possible(self, number: pl.Expr) -> pl.Expr:
-        """Whether some number of the country, with its area code, has as many digits."""
+        """Whether numbers of the country, with area code, can have this many digits."""
         digits = length(number)
         return digits.is_in(self.lengths) & ~digits.is_in(self.local_lengths)
 
     def is_too_short(self, number: pl.Expr) -> pl.Expr:
-        """Whether there are fewer digits than any number has, or its area code is missing."""
+        """Whether there are fewer digits than any number has, or the area code is missing."""
         digits = length(number)
         return (digits < self.lengths[0]) | digits.is_in(self.local_lengths)
 
     def without_trunk(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Remove the trunk prefix from `number` if what is left is as good."""
+        """Remove the trunk prefix from `number` if the rest is as plausible."""
         return self._stripped(rows, pl.lit(value=True))
 
     def national(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Replace `number`, as dialled at home, by the national number."""
+        """Replace `number`, dialled at home, by the national number."""
         rest = pl.col("#rest")
         return self._stripped(rows, self.is_possible(rest) | self.is_too_long(rest))
 
     def _stripped(self, rows: pl.DataFrame, accepted: pl.Expr) -> pl.DataFrame:
-        """Replace `number` by what follows the trunk prefix, if that is as good and accepted."""
+        """Remove the trunk prefix from `number` if the rest is as plausible and accepted."""
         if self.trunk is None:
             return rows
         number, rest = pl.col("number"), pl.col("#rest")
@@ -207,7 +207,7 @@ class Rules:
         )
 
     def _after(self, trunk: Start, number: pl.Expr) -> pl.Expr:
-        """What follows the trunk prefix, with its replacement; null if there is no prefix."""
+        """Return the digits after the trunk prefix, with its replacement; null without prefix."""
         if self.transform is None:
             return trunk.rest(number)
         last = number.str.extract(trunk.pattern, trunk.groups)
@@ -236,13 +236,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Types:
-    """What a country's numbers look like.
+    """The shapes of a country's numbers, by type.
 
     Attributes:
-        every: all of them.
-        peculiar: those of the types that phonenumbers looks for first.
+        every: all numbers.
+        peculiar: the types that phonenumbers tries first.
         fixed: fixed lines.
-        mobile: mobiles, or fixed lines where the two look alike.
+        mobile: mobiles; fixed lines too, if the two look alike.
     """
 
     every: Shapes
@@ -253,7 +253,7 @@ class _Types:
 
 @cache
 def _types(region: str, calling_code: int) -> _Types:
-    """The types of a country, compiled when they are first needed."""
+    """Compile the types of a country, when they are first needed."""
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
     if metadata is None:
         raise UnreadablePattern(region)
@@ -269,7 +269,7 @@ def _types(region: str, calling_code: int) -> _Types:
 
 @cache
 def rules(region: str, calling_code: int = 0) -> Rules:
-    """The rules of a country; the calling code matters only for "001".
+    """Return the rules of a country; the calling code matters only for "001".
 
     Raises:
         UnreadablePattern: a rule cannot be read, or the installed metadata has none.
@@ -300,7 +300,7 @@ def rules(region: str, calling_code: int = 0) -> Rules:
 
 @cache
 def sharing(calling_code: int) -> tuple[Rules, ...]:
-    """The rules of the countries with a calling code, the main one first.
+    """Return the rules of the countries that share a calling code, the main one first.
 
     Raises:
         UnreadablePattern: the rules of one of them cannot be read.
@@ -320,7 +320,7 @@ class HomeFormat:
     Attributes:
         leading: how the numbers begin, as a pattern; empty if that does not matter.
         pattern: what the whole numbers look like.
-        zero: whether a zero always stands in front of the digits.
+        zero: whether the digits always follow a zero.
     """
 
     leading: str
@@ -330,7 +330,7 @@ class HomeFormat:
 
 @cache
 def home_formats(calling_code: int) -> tuple[HomeFormat, ...]:
-    """The formats of a calling code's numbers; the first that fits a number is its own."""
+    """Return the formats of a calling code's numbers; the first that fits a number counts."""
     region = phonenumbers.region_code_for_country_code(calling_code)
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
     if metadata is None:
@@ -356,7 +356,7 @@ def _has_zero(form: NumberFormat) -> bool:
 
 
 def is_written_with_zero(number: str, calling_code: int) -> bool:
-    """Whether a national number of bare digits has a zero in front when it is written at home."""
+    """Whether a national number of bare digits is written with a leading zero at home."""
     for form in home_formats(calling_code):
         if re.match(form.leading, number) and re.fullmatch(form.pattern, number):
             return form.zero
@@ -364,7 +364,7 @@ def is_written_with_zero(number: str, calling_code: int) -> bool:
 
 
 def are_written_with_zero(number: pl.Expr, calling_code: int) -> pl.Expr:
-    """`is_written_with_zero` for many numbers.
+    """Return `is_written_with_zero` for many numbers.
 
     Raises:
         UnreadablePattern: a pattern cannot be read.

@@ -1,4 +1,4 @@
-"""Read phones in any usual spelling, and cells of several numbers."""
+"""Read phones in any usual spelling, and cells with several numbers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _DECIMAL: Final = r"[.,]0+ *$"
 def read_several(
     cells: pl.DataFrame, parts: pl.Expr, read: Read, *, slashed: bool
 ) -> list[pl.DataFrame]:
-    """Read cells of several parts: they hold a number only if all parts are the same one.
+    """Read cells with several parts; they give a number only if all parts are the same number.
 
     Args:
         cells: `AT`, `text` (tidy) and `country`.
         parts: the parts of a text, as a list.
         read: reads single parts.
-        slashed: slashes separate the parts, and no area code stands before them.
+        slashed: slashes separate the parts, and no part is an area code.
 
     Returns:
         Frames of `AT` and the columns of `VERDICT`.
@@ -93,13 +93,13 @@ def _begins(pieces: pl.DataFrame) -> pl.Series:
 
 
 def _first_of_cell(pieces: pl.DataFrame, column: str) -> pl.Series:
-    """The value of the first piece of the same cell, for each piece."""
+    """Return for each piece the value of the first piece of its cell."""
     begins = _begins(pieces)
     return pieces.filter(begins)[column].gather(begins.cum_sum() - 1)
 
 
 def _per_cell(pieces: pl.DataFrame, **flags: pl.Expr) -> pl.DataFrame:
-    """The number of pieces of each cell, and of those with each flag."""
+    """Count the pieces of each cell, and those with each flag."""
     flagged = pieces.select(AT, parts=pl.lit(value=True), **flags)
     return flagged.group_by(AT).agg(pl.exclude(AT).sum())
 
@@ -124,10 +124,10 @@ def read_phones(
     Args:
         numbers: the cells, as text.
         countries: ISO alpha-2 of the country in which each is read, or null.
-        judge: judges single numbers; `reference.judge` gives the same verdicts slowly.
+        judge: judges single numbers; `reference.judge` gives the same verdicts, but slowly.
 
     Returns:
-        One line per cell, in the same order: `e164` (text; null if there is no usable number),
+        One row per cell, in the same order: `e164` (text; null if there is no usable number),
         `code` (a value of `Code`; null if nothing is wrong), `detail` (text that completes the
         code's message, else empty), `region` (ISO alpha-2 of the number, "001" for numbers of no
         country, null without a number), `mobile` (whether it may receive a text; null without a
@@ -154,7 +154,7 @@ def read_phones(
 
 
 def _restore_order(found: list[pl.DataFrame]) -> pl.DataFrame:
-    """All verdicts in the order of their cells."""
+    """Put all verdicts into the order of their cells."""
     whole = pl.concat(found)
     if not whole[AT].is_sorted():
         whole = whole.sort(AT)
@@ -162,7 +162,7 @@ def _restore_order(found: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _faults(cells: pl.DataFrame) -> pl.DataFrame:
-    """The faults of cells that hold no number, by their kind."""
+    """Return the faults of cells without a number, by their kind."""
     kinds = [kind.value for kind in _FAULTS]
     codes = [code.value for code, _ in _FAULTS.values()]
     details = [detail for _, detail in _FAULTS.values()]
@@ -175,7 +175,7 @@ def _faults(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
-    """Read cells of one number, or of two with a slash between them."""
+    """Read cells with one number, or with two and a slash between them."""
     slashed = cells["text"].str.contains("/", literal=True)
     if not slashed.any():
         return [
@@ -196,9 +196,9 @@ def _read_numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
 
 
 def _split_area_codes(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The cells in which slashes separate area codes, and those in which they separate numbers.
+    """Separate cells in which slashes follow area codes from cells in which they divide numbers.
 
-    In the latter, the part before the first or the last slash is a valid number by itself.
+    In the latter, the part before the first or the last slash is a valid number.
     """
     text = pl.col("text")
     first = cells.select(AT, "country", text.str.extract("^([^/]*)/"))
@@ -218,8 +218,8 @@ def _judge_cells(cells: pl.DataFrame, judge: Judge) -> pl.DataFrame:
 def _retry_respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
     """Judge faulty numbers again in another spelling, if they have one.
 
-    Two zeros in front mean a plus unless the country reads them otherwise. A zero in brackets after
-    the calling code is left out if the number is wrong with it.
+    Two leading zeros mean a plus, unless they mean something else in the country. A zero in
+    brackets after the calling code is dropped if the number is invalid with it.
     """
     faulty = found["e164"].is_null()
     if not faulty.any():

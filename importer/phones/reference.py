@@ -28,11 +28,11 @@ Judge: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]
 """From `text` and `country` to the columns of VERDICT, in the same order."""
 
 UNKNOWN_CALLING_CODE: Final = ": no country has its calling code"
-"""Completes the message on a number without a known calling code."""
+"""The detail of a number without a known calling code."""
 
 
 def fault_verdicts(rows: pl.DataFrame, code: pl.Expr, detail: pl.Expr) -> pl.DataFrame:
-    """Verdicts that name a fault and no number: `AT` and the columns of VERDICT, in order."""
+    """Return verdicts with a fault and no number: `AT` and the columns of VERDICT, in order."""
     nothing = {name: pl.lit(None, dtype=dtype) for name, dtype in VERDICT.items()}
     return rows.select(AT, **(nothing | {"code": code, "detail": detail}))
 
@@ -55,7 +55,7 @@ _IMPOSSIBLE: Final = {
 
 
 class Verdict(NamedTuple):
-    """What phonenumbers says of one number; the fields are the columns of `read_phones`."""
+    """phonenumbers' verdict on one number; the fields are the columns of `read_phones`."""
 
     e164: str | None = None
     code: str | None = None
@@ -78,7 +78,7 @@ def judge_one(text: str, country: str | None) -> Verdict:
             return Verdict(code=_UNREADABLE[fault.error_type].value)
         if "+" in text:
             return Verdict(code=Code.PHONE_INVALID.value, detail=UNKNOWN_CALLING_CODE)
-        # Also for an idd prefix and then no calling code, which needs a country to be noticed.
+        # phonenumbers also raises this for an international prefix without a calling code.
         if country in phonenumbers.SUPPORTED_REGIONS:
             return Verdict(code=Code.PHONE_INVALID.value, detail=UNKNOWN_CALLING_CODE)
         return Verdict(code=Code.PHONE_COUNTRY_NEEDED.value)
@@ -93,7 +93,7 @@ def judge_one(text: str, country: str | None) -> Verdict:
 
 
 def _explain(number: PhoneNumber) -> Verdict:
-    """The fault of a number that was read and is not valid."""
+    """Return the fault of a number that was parsed but is not valid."""
     reason = phonenumbers.is_possible_number_with_reason(number)
     if reason in _IMPOSSIBLE:
         return Verdict(code=_IMPOSSIBLE[reason].value)
@@ -101,10 +101,10 @@ def _explain(number: PhoneNumber) -> Verdict:
 
 
 def _has_lost_zero(text: str, number: PhoneNumber) -> bool:
-    """Whether bare digits are the number as written at home, except for the 0 in front.
+    """Whether bare digits are the number as written at home, except for the leading 0.
 
-    A spreadsheet program drops the zero of what it takes for a quantity; anything but digits in the
-    cell shows that a person wrote it.
+    A spreadsheet program drops the zero if it takes a phone for a quantity. If the cell has
+    anything but digits, a person wrote it.
     """
     return (
         text.isdecimal()
@@ -114,7 +114,7 @@ def _has_lost_zero(text: str, number: PhoneNumber) -> bool:
 
 
 def judge(numbers: pl.DataFrame) -> pl.DataFrame:
-    """Judge numbers with phonenumbers, one by one; each spelling once.
+    """Judge numbers with phonenumbers, one by one, each spelling once.
 
     Args:
         numbers: `text` and `country` as `judge_one` takes them.

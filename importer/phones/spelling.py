@@ -1,6 +1,6 @@
-"""What people write around a phone number: marks, labels, extensions, remarks, other numbers.
+"""Recognise what people write around a phone: marks, labels, extensions, remarks, other numbers.
 
-Nothing here knows which numbers exist.
+Nothing here checks whether a number exists.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import polars as pl
 
 LETTERS: Final = ": it contains letters"
 STRANGE: Final = ": it contains characters that no phone number has"
-"""Complete the messages on cells that hold no number."""
+"""Details of cells without a number."""
 
 
 class CellKind(StrEnum):
-    """What a tidy cell is."""
+    """What a tidy cell contains."""
 
     BLANK = "blank"
     NUMBER = "number"
@@ -112,7 +112,7 @@ _BY_SIGN: Final = (
 
 @cache
 def _in_ascii() -> dict[str, str]:
-    """Sign beyond ASCII -> what it means in ASCII; direction marks and the like mean nothing."""
+    """Return sign beyond ASCII -> its ASCII form; that of a direction mark is empty."""
     found = {}
     for sign in map(chr, (*range(0x20000), *range(0xE0000, 0xE0200), sys.maxunicode)):
         category = unicodedata.category(sign)
@@ -125,10 +125,10 @@ def _in_ascii() -> dict[str, str]:
 
 
 def drop_remarks(text: pl.Series) -> pl.Series:
-    """Remove what is certainly no part of a number, to be reported by the caller.
+    """Remove text that is certainly no part of a number; the caller reports it.
 
-    That is a sign or `ext.` without digits at the end, a remark on when to call, and of several
-    labelled numbers all but the one mobile number.
+    That is a `#` or `ext.` without digits at the end, and a remark on when to call. Of several
+    labelled numbers, all but the only mobile number are removed.
 
     Args:
         text: tidy cells.
@@ -149,12 +149,12 @@ def drop_remarks(text: pl.Series) -> pl.Series:
 
 
 def is_plain(text: pl.Series) -> pl.Series:
-    """Whether each cell is one tidy number for certain; false for nulls."""
+    """Whether each cell is certainly one tidy number; false for nulls."""
     return text.str.contains(_PLAIN).fill_null(value=False)
 
 
 def tidy(text: pl.Series) -> pl.Series:
-    """Remove invisible signs, labels and `.0`; spell in ASCII what has an ASCII form."""
+    """Remove invisible signs, labels and `.0`, and write signs in ASCII if possible."""
     if text.str.contains(r"[^ -~]").any():
         signs = _in_ascii()
         text = text.str.replace_many(list(signs), list(signs.values()))
@@ -169,12 +169,12 @@ def tidy(text: pl.Series) -> pl.Series:
 
 
 def is_number(text: pl.Series) -> pl.Series:
-    """Whether each tidy cell is the digits of one number, perhaps with a plus in front."""
+    """Whether each tidy cell is the digits of one number, with or without a plus."""
     return text.str.contains(_NUMBER)
 
 
 def classify(text: pl.Expr) -> pl.Expr:
-    """The `CellKind`, as text, of each tidy cell that is no number."""
+    """Return the `CellKind`, as text, of each tidy cell that is not a number."""
     return (
         pl.when(text == "")
         .then(pl.lit(CellKind.BLANK.value))
@@ -191,11 +191,11 @@ def classify(text: pl.Expr) -> pl.Expr:
 
 
 def split_parts(text: pl.Expr) -> pl.Expr:
-    """The pieces of each cell between what separates numbers, as a list."""
+    """Split each cell at what separates numbers, into a list."""
     cut = text.str.replace_all(_BETWEEN, _CUT)
     return cut.str.replace_all(_SECOND_PLUS, "${1}" + _CUT + "+").str.split(_CUT)
 
 
 def split_sides(text: pl.Expr) -> pl.Expr:
-    """The pieces of each cell between slashes, as a list."""
+    """Split each cell at slashes, into a list."""
     return text.str.split("/")
