@@ -39,7 +39,7 @@ def refuse_unreadable(plan: Plan) -> None:
     if names:
         raise FileUnreadable(
             f"{', '.join(sorted(names))} cannot be used, so nothing is sent.",
-            "Mend the file as the summary says, or leave it out of the command.",
+            "Correct the file as the summary says, or leave it out of the command.",
         )
 
 
@@ -156,13 +156,13 @@ def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
             )
         if source.path is None:
             raise UsageError(
-                f"Run {run.id} read {source.name} from standard input, which is gone.",
-                "Save it as a file and run it: what is done is skipped.",
+                f"Run {run.id} read {source.name} from standard input, which cannot be read again.",
+                "Save it as a file and run it; rows already sent are skipped.",
             )
         if not Path(source.path).is_file():
             raise UsageError(
                 f"Run {run.id} needs {source.path}, which is gone.",
-                "Put the file back, or run another copy of it: what is done is skipped.",
+                "Put the file back, or run another copy of it; rows already sent are skipped.",
             )
         files.append(source.path)
     plan = prepared(files)
@@ -170,12 +170,12 @@ def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
         if source.sha256 != table.source.sha256:
             raise UsageError(
                 f"{source.path} is not the file that run {run.id} read; its content changed.",
-                "Put the old file back, or run the new one: what is done is skipped.",
+                "Put the old file back, or run the new one; rows already sent are skipped.",
             )
     if plan.hash != run.plan_hash:
         raise UsageError(
             f"Templates, settings or the importer changed since run {run.id}, so its rows would "
-            "be sent otherwise than was agreed to.",
-            "Put them back, or run the file anew: what is done is skipped.",
+            "be sent differently from what was approved.",
+            "Put them back, or run the file again; rows already sent are skipped.",
         )
     return plan

@@ -127,7 +127,7 @@ def _import(context: NightContext, folder: str, path: Path, position: int) -> Fi
     plan = prepare([str(path)], settings)
     if fingerprint_of(path) != before:
         inbox.unclaim(path, folder)
-        reason = "It changed while it was read, and waits again."
+        reason = "It changed while it was read, so it waits until it is stable."
         return file.report(FileEnding.GONE, reason, Exit.OK)
     return _hold_or_send(file, plan)
 
@@ -151,7 +151,7 @@ def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
         return _conclude(file, FileEnding.HELD, reasons, Exit.HELD, plan=known)
     if history.run is None and not known.counts.ready:
         code = exit_without_sending(known)
-        reason = "Nobody new is in it."
+        reason = "It contains nobody new."
         return _conclude(file, FileEnding.DONE, reason, code, plan=known, facts=facts)
     return _send(file, plan if history.run else known, facts)
 

@@ -90,7 +90,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def lock_inbox(root: Path, now: datetime) -> Iterator[None]:
-    """Keep every other night out of an inbox.
+    """Lock an inbox, so that no second night works in it meanwhile.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -312,7 +312,7 @@ class Inbox(Protocol):
         ...
 
     def lock(self, now: datetime) -> AbstractContextManager[None]:
-        """Keep every other night out of it.
+        """Lock it, so that no second night works in it meanwhile.
 
         Raises:
             ImporterError: on entering: another night works there, or it cannot be written to.
@@ -382,7 +382,7 @@ class LocalInbox:
         return False
 
     def lock(self, now: datetime) -> AbstractContextManager[None]:
-        """Keep every other night out of the folder."""
+        """Lock the folder, so that no second night works in it meanwhile."""
         return lock_inbox(self.folders.root, now)
 
     def start(self, now: datetime) -> list[ImporterError]:

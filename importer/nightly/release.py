@@ -69,7 +69,10 @@ def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Pa
         record_release(ledger, folder, file.name, sha256_of(file), now)
         moved = folders.move(file, root / WORKING / folder, file.name)
         if moved is None:
-            raise UsageError(f"{file} is gone.")
+            raise UsageError(
+                f"{file} was moved or deleted while it was being released.",
+                "Nothing else needs to be done if a night has taken it.",
+            )
         for suffix in PAGE_SUFFIXES:  # the next night writes them again
             file.with_name(file.name + suffix).unlink(missing_ok=True)
         return moved

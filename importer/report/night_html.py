@@ -34,7 +34,7 @@ _PARTS: Final = {
     "unsent": "check",
     "planned": "rest",
 }
-"""Word of `importer.report.outcomes.MEANING` -> colour of its part; others are dealt with."""
+"""Word of `outcomes.OUTCOME_MEANING` -> colour of its part; the others are settled."""
 
 
 @dataclass(frozen=True, slots=True)

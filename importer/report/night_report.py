@@ -71,7 +71,7 @@ class FileReport:
         reason: why, in a sentence; empty for a file that was imported as it should be.
         exit_code: what it contributes to the night's.
         run: that imported it, or None.
-        rows: word of `importer.report.outcomes.MEANING` -> how many rows ended so.
+        rows: word of `importer.report.outcomes.OUTCOME_MEANING` -> how many rows ended so.
         problems: code -> how many problems.
         place: where the file lies now, relative to the inbox.
         pages: label and place of what was written about it, relative to the inbox.
@@ -153,21 +153,23 @@ class NightReport:
 
     @property
     def todo(self) -> tuple[str, ...]:
-        """What somebody must do, in sentences."""
+        """What a person has to do, in sentences."""
         found = []
         for file in self.files:
             place = scrub_name(file.place)
             if file.ending is FileEnding.HELD:
                 whole = place == file.place  # what is scrubbed out of a name no command can say
                 release = release_command(self.inbox, place) if whole else "importer release"
-                found.append(f"Look at {place}, then let it go with `{release}` or take it away.")
+                found.append(f"Look at {place}, then release it with `{release}`, or remove it.")
             elif file.ending is FileEnding.FAILED:
-                found.append(f"Mend {place} and send it again.")
+                found.append(f"Correct {place} and upload it again.")
             elif file.ending is FileEnding.DONE and file.rows.get("rejected"):
                 count = quantity(file.rows["rejected"], "row was", "rows were")
-                found.append(f"{count} rejected in {place}; the rejected rows lie beside it.")
+                found.append(
+                    f"{count} rejected in {place}; the rejected rows are in a file beside it."
+                )
             elif file.ending is FileEnding.WAITING and file.exit_code in _FOR_SOMEBODY:
-                found.append(f"See to what keeps {place} waiting: {file.reason}")
+                found.append(f"{place} is waiting until you act: {file.reason}")
         if self.doubtful_open:
             count = quantity(self.doubtful_open, "submission")
             found.append(
@@ -204,9 +206,9 @@ def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
     for file in night.files:
         lines += _file_lines(file)
     if night.todo:
-        lines += ["What somebody must do:", *_points(night.todo), ""]
+        lines += ["To do:", *_points(night.todo), ""]
     if faults:
-        lines += ["What did not work besides:", *_points(faults), ""]
+        lines += ["Also failed:", *_points(faults), ""]
     lines.append(f"Exit code {night.exit_code.value}: {night.meaning}.")
     return "".join(f"{line}\n" for each in lines for line in _wrapped(each))
 
@@ -271,7 +273,7 @@ def _file_lines(file: FileReport) -> list[str]:
     details = (rows, plain(file.reason, 500), f"run {file.run}" if file.run else "")
     lines += [f"  {detail}" for detail in details if detail]
     if file.place:
-        lines.append(f"  lies in {plain(scrub_name(file.place), 200)}")
+        lines.append(f"  now in {plain(scrub_name(file.place), 200)}")
     return [*lines, ""]
 
 

@@ -340,7 +340,7 @@ class RunView:
         report: what the run did.
         files: names, in the order of the run.
         outcomes: one line per row read (`importer.report.outcomes.OUTCOMES`).
-        totals: number of rows for each status of `importer.report.outcomes.MEANING`.
+        totals: number of rows for each status of `importer.report.outcomes.OUTCOME_MEANING`.
         said: what a command needs after it to find the same settings.
     """
 

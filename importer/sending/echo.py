@@ -1,4 +1,4 @@
-"""Read what the API shows of a conversation, leniently: its phone, e-mail, times and campaign.
+"""Read leniently what the API says about a conversation: its phone, e-mail, times and campaign.
 
 What cannot be read for certain (a masked phone, a time without a zone) is never taken as proof of
 anything; it only leaves open whose conversation it is.

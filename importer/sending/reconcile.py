@@ -7,7 +7,9 @@ Found is created. Not found is proof of absence only if all of this holds:
 - the list has caught up: it shows, by its externalId, a conversation of the same campaign and kind
   that we created after the doubtful request left (a witness), or ten times the longest lag that
   was measured on at least twenty of our conversations has passed;
-- it leaves out none of the conversations that we created at about that time in that campaign.
+- it leaves out none of the conversations that we created at about that time in that campaign;
+- it shows nothing that may be this conversation, and nothing of that time that may be anybody's;
+- the API checks for duplicates itself, and the row was sent at most `max_resends` times again.
 
 Anything less, and the submission stays doubtful until a later run brings a witness.
 """
@@ -121,7 +123,7 @@ class ConversationStatuses:
     """The present statuses of conversations.
 
     Attributes:
-        by_id: conversation id -> its status now; one that is not shown is not in it.
+        by_id: conversation id -> current status; what the API did not show is missing.
         reason: why it is not complete; empty if it is.
     """
 
@@ -281,7 +283,10 @@ class _Judge:
         possible = self.evidence.possible(doubt)
         if possible:
             ids = sorted({seen.conversation_id or "one without an id" for seen in possible})
-            yield f"The list shows what may be it, but need not be: {', '.join(ids)}."
+            yield (
+                "The list shows conversations that may be this one, but not for certain: "
+                f"{', '.join(ids)}."
+            )
         yield self.unread
         if self.settings.skip_duplication_check:
             yield "The API was told not to check for duplicates, so it cannot be sent again."
@@ -291,7 +296,7 @@ class _Judge:
                 "externalId, and no readable phone or e-mail."
             )
         if (self.now - doubt.given_up_at).total_seconds() < self.settings.settle_s:
-            yield f"The request was given up less than settle_s ({self.settings.settle_s:g}) ago."
+            yield f"The request was given up less than {self.settings.settle_s:g} s ago (settle_s)."
         yield self._behind(doubt)
         if doubt.resends >= self.settings.max_resends:
             yield (

@@ -57,7 +57,7 @@ class Observer(Protocol):
         ...
 
     def on_commit(self, write: str) -> None:
-        """A write to the ledger is durable and nothing has followed from it yet.
+        """Called after a write to the ledger is durable and before anything acts on it.
 
         Runs in the thread that writes. A crash test kills the process here.
         """

@@ -93,8 +93,8 @@ class ObjectFiles:
             except ImportError as exc:
                 scheme = self.address.scheme
                 raise RemoteFault(
-                    f"{scheme}:// inboxes need more than is installed.",
-                    f"pip install '.[{EXTRAS[scheme]}]'",
+                    f"{scheme}:// inboxes need a package that is not installed.",
+                    f"Run `pip install '.[{EXTRAS[scheme]}]'` in the importer's folder.",
                 ) from exc
         return self._system
 

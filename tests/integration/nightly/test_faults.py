@@ -41,7 +41,7 @@ def test_a_list_of_people_who_were_all_imported(bed: Bed, sandbox: Sandbox) -> N
     (file,) = bed.night().files
     assert (file.ending, file.reason, file.exit_code) == (
         FileEnding.DONE,
-        "Nobody new is in it.",
+        "It contains nobody new.",
         0,
     )
     assert file.rows["already-imported"] == 3

@@ -62,7 +62,7 @@ def test_templates_that_are_missing(bed: Bed, sandbox: Sandbox, key: str) -> Non
     night = bed.night()
     assert endings(night) == {"acme": FileEnding.WAITING, "other": FileEnding.DONE}
     assert "there is no meeting template" in night.files[0].reason
-    assert "See to what keeps working/acme/a.csv waiting: " in night.todo[0]
+    assert "working/acme/a.csv is waiting until you act: " in night.todo[0]
     bed.folder_settings("acme")
     assert endings(bed.night()) == {"acme": FileEnding.DONE}
     assert len(sandbox.journal) == 4

@@ -63,7 +63,7 @@ def test_the_command_that_releases_can_be_pasted(bed: Bed) -> None:
     lines = [line.strip() for line in shown(bed).out.splitlines()]
     commands = [shlex.split(line) for line in lines if line.startswith("importer release ")]
     assert commands == [["importer", "release", path] for path in wanted]
-    (command,) = re.findall(r"let it go with `([^`]*)`", text_of(night).replace("\n  ", " "))
+    (command,) = re.findall(r"release it with `([^`]*)`", text_of(night).replace("\n  ", " "))
     assert shlex.split(command) == commands[0]
     assert f"`{command}`" in text_of(night)  # in one line of it
     page = html.unescape((bed.inbox / "nights" / f"{night.id}.html").read_text("utf-8"))

@@ -91,7 +91,7 @@ def test_one_message_each_way(told: Told) -> None:
     for said in (mail, post["text"]):
         assert "acme/good.csv: imported" in said
         assert "5 created, 1 rejected, 1 duplicate in file" in said
-        assert "- Look at held/held.csv, then let it go with" in said
+        assert "- Look at held/held.csv, then release it with" in said
         command = f"`importer release {told.bed.inbox}/held/held.csv`"
         assert any(command in line for line in said.splitlines())
     assert set(post) == {"text"}

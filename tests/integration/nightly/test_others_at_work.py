@@ -80,7 +80,7 @@ def test_a_file_that_changes_while_it_is_read(bed: Bed, sandbox: Sandbox, progra
     with writing(program, path):
         (file,) = bed.night().files
         assert file.ending is FileEnding.GONE
-        assert file.reason == "It changed while it was read, and waits again."
+        assert file.reason == "It changed while it was read, so it waits until it is stable."
         assert bed.lies() == {"a.csv"}
         assert len(sandbox.journal) == 0
     wanted = people(0, 60) if program is APPENDS else people(0, 20)

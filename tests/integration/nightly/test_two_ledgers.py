@@ -246,7 +246,10 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed, sandbox: Sandbox) -> Non
         assert found["other"].ending is FileEnding.DONE
         assert f"{bed.inbox}/acme belongs to ledger {own[:8]}" in found["acme"].reason
         assert night.exit_code is Exit.SETUP
-        assert any("See to what keeps working/acme/list" in each for each in night.todo)
+        assert any(
+            "working/acme/list" in each and "is waiting until you act" in each
+            for each in night.todo
+        )
         assert "WRONG ownership of acme" in bed.desk("doctor", "inbox").out
     assert max(phones(sandbox).values()) == 1
     assert len(sandbox.journal) == 6
