@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 from pydantic import TypeAdapter, ValidationError
@@ -21,10 +22,13 @@ from importer.settings import FILE_NAME, Settings
 from importer.settings.sources import with_columns
 from importer.settings.values import TemplateName
 from schemas.codes import Severity
+from schemas.templates import Meeting, Participants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
+
+    from pydantic.fields import FieldInfo
 
     from importer.model import Table
 
@@ -88,7 +92,35 @@ def _show_next(folder: Path, name: str) -> None:
 def _read_starter() -> dict[str, str]:
     """Return the files of the example project: path below its folder -> text."""
     folder = files("importer.cli") / "starter"
-    return {path: each.read_text("utf-8") for path, each in _list_files(folder)}
+    project = {path: each.read_text("utf-8") for path, each in _list_files(folder)}
+    return project | {f".schemas/{name}.json": text for name, text in editor_schemas().items()}
+
+
+def editor_schemas() -> dict[str, str]:
+    """Return JSON schemas for editors: `settings`, `meeting` and `participants`, as text."""
+    settings = Settings.model_json_schema()
+    settings["properties"].pop("new_ledger")  # a flag for one run
+    for name, field in Settings.model_fields.items():
+        if name in settings["properties"] and _takes_text(field):
+            kind = settings["properties"][name]
+            words = {key: kind.pop(key) for key in ("description", "default") if key in kind}
+            settings["properties"][name] = {"anyOf": [kind, {"type": "string"}], **words}
+    meeting = Meeting.model_json_schema()
+    spelled = {str(name) for names in Meeting.spellings() if len(names) > 1 for name in names}
+    meeting["required"] = [name for name in meeting["required"] if name not in spelled]
+    found = {
+        "settings": settings,
+        "meeting": meeting,
+        "participants": Participants.model_json_schema(),
+    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {name: json.dumps(head | each, indent=2) + "\n" for name, each in found.items()}
+
+
+def _takes_text(field: FieldInfo) -> bool:
+    """Whether a number of this setting may be written as text, such as 20% or 50 MB."""
+    metadata = [*field.metadata, *(get_args(field.annotation) or ())]
+    return "BeforeValidator" in repr(metadata)
 
 
 def _list_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
@@ -118,7 +150,8 @@ def _write_project(project: Mapping[str, str], folder: Path) -> None:
             ) from error
         refuse_unwritable(target)
         target.write_text(text, "utf-8")
-        click.echo(f"wrote {target}", err=True)
+        if not path.startswith("."):
+            click.echo(f"wrote {target}", err=True)
 
 
 # ---- a project that fits a list ----------------------------------------------------------------

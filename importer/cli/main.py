@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from importer.errors import Exit, ImporterError, UsageError
 
@@ -27,8 +28,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List the known columns, or show how the headers of FILE are read.",
     ),
     "check": ("importer.cli.run_commands", "Check spreadsheets without sending anything."),
+    "explain": (
+        "importer.cli.setup_commands",
+        "Explain a code, setting, column, state, exit code or document.",
+    ),
     "run": ("importer.cli.run_commands", "Check spreadsheets, ask, and create the conversations."),
     "resume": ("importer.cli.run_commands", "Resume an unfinished run."),
+    "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
+    "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
     "reconcile": (
         "importer.cli.reconcile_commands",
         "Look up doubtful submissions in the API.",
@@ -38,29 +45,36 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Settle a doubtful submission yourself.",
     ),
     "refresh": ("importer.cli.reconcile_commands", "Update the status of the conversations."),
-    "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
-    "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
-    "purge": (
-        "importer.cli.ledger_commands",
-        "Remove the readable text of old runs from the ledger.",
+    "doctor": (
+        "importer.cli.nightly_commands",
+        "Check the setup of nightly imports.",
     ),
-    "backup": ("importer.cli.ledger_commands", "Copy the ledger, at any moment."),
     "nightly": (
         "importer.cli.nightly_commands",
         "Import the files that have arrived in a folder, unattended.",
     ),
     "release": ("importer.cli.nightly_commands", "Release a held file for the next night."),
-    "doctor": (
-        "importer.cli.nightly_commands",
-        "Check the setup of nightly imports.",
-    ),
-    "explain": (
-        "importer.cli.setup_commands",
-        "Explain a code, setting, column, state, exit code or document.",
+    "backup": ("importer.cli.ledger_commands", "Copy the ledger, at any moment."),
+    "purge": (
+        "importer.cli.ledger_commands",
+        "Remove the readable text of old runs from the ledger.",
     ),
     "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),
+    "completion": (
+        "importer.cli.setup_commands",
+        "Print what makes a shell complete commands and flags.",
+    ),
 }
 """Command -> its module and summary. `--help` reads this table, so it imports nothing heavy."""
+
+READERS: dict[str, tuple[str, ...]] = {
+    "If you have a list": ("init", "columns", "check", "explain"),
+    "If you send it": ("run", "resume", "runs", "results"),
+    "If something is doubtful": ("reconcile", "resolve", "refresh"),
+    "If it runs every night": ("doctor", "nightly", "release", "backup", "purge"),
+    "If you set it up": ("sandbox", "completion"),
+}
+"""Heading of `--help` -> commands. Each command has one reader."""
 
 
 _MEMORY = "dirty_decay_ms:1000,muzzy_decay_ms:0"
@@ -113,9 +127,21 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the list of commands from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        """Write the commands by reader, from the tables alone."""
+        width = max(map(len, COMMANDS))
+        for heading, names in READERS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:{width}}", COMMANDS[name][1]) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names from the table alone, and flags as click does."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
 
 @click.group(

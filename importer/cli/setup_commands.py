@@ -11,11 +11,13 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, Union, get_args, get_origin
 
 import click
+from click.shell_completion import get_completion_class
 from rich.console import Console, Group
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
 
+from importer.cli.init_command import editor_schemas
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, Exit, UsageError
 from importer.loader import expand, load
@@ -163,7 +165,7 @@ _CONSEQUENCE = {
 @click.option(
     "--schema",
     metavar="NAME",
-    help="Print a JSON schema: that of the JSON of a command, such as run.",
+    help="Print a JSON schema: of the JSON of a command (run), of settings, or of templates.",
 )
 def explain(topic: str | None, *, schema: str | None) -> None:
     """Explain TOPIC: a code of a problem, a setting, a column, a state, an exit code, a document.
@@ -186,7 +188,7 @@ def explain(topic: str | None, *, schema: str | None) -> None:
 
 def _find_schema(name: str) -> str:
     """Return a published JSON schema."""
-    known = read_schemas()
+    known = read_schemas() | editor_schemas()
     if name not in known:
         raise UsageError(
             f"There is no JSON schema called {name}.", f"There is one of {', '.join(known)}."
@@ -406,7 +408,25 @@ def _overview() -> RenderableType:
         _titled("Codes of problems", ", ".join(code.value for code in Code)),
         _titled("States of a submission", ", ".join(state.value for state in State)),
         _titled("Exit codes", ", ".join(str(code.value) for code in Exit)),
-        _titled("JSON schemas (--schema)", ", ".join(read_schemas())),
+        _titled("JSON schemas (--schema)", ", ".join(read_schemas() | editor_schemas())),
         _titled("Settings", ", ".join(Settings.model_fields)),
         _titled("Columns", ", ".join(BY_NAME)),
     )
+
+
+@click.command(short_help="Print what makes a shell complete commands and flags.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print the script that makes SHELL complete commands and flags of importer.
+
+    \b
+    bash: importer completion bash > ~/.local/share/bash-completion/completions/importer
+    zsh:  importer completion zsh > ~/.zfunc/_importer   (with ~/.zfunc in fpath)
+    fish: importer completion fish > ~/.config/fish/completions/importer.fish
+    """
+    from importer.cli.main import cli  # noqa: PLC0415 - it imports this module for a command
+
+    kind = get_completion_class(shell)
+    if kind is None:  # click knows the three
+        raise UsageError(f"{shell} cannot be helped.")
+    click.echo(kind(cli, {}, "importer", "_IMPORTER_COMPLETE").source())

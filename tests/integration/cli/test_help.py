@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from importer.cli.main import COMMANDS, cli
+from importer.cli.main import COMMANDS, READERS, cli
 from importer.errors import Exit
 from tests.support.desk import Desk
 
@@ -80,3 +80,42 @@ def test_a_misspelled_command_names_the_right_one(tmp_path: Path, typed: str, me
     assert f"There is no command {typed}." in said.err
     assert f"Did you mean {meant}" in said.err
     assert "`importer --help` lists them all." in Desk(tmp_path)("zzz").err
+
+
+def test_every_command_has_one_reader() -> None:
+    """`--help` lists each once, under the heading of whoever needs it."""
+    listed = [name for names in READERS.values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+    assert list(COMMANDS) == listed
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("check", "x.csv", "--formta", "json"), "--format"),
+        (("run", "x.csv", "--dryrun"), "--dry-run"),
+        (("nightly", "inbox", "--send-betwen", "1"), "--send-between"),
+    ],
+)
+def test_a_flag_that_is_nearly_right(tmp_path: Path, typed: tuple[str, ...], meant: str) -> None:
+    """The one that is spelled alike is named."""
+    said = Desk(tmp_path)(*typed)
+    assert said.code == Exit.USAGE
+    assert "Did you mean" in said.err
+    assert meant in said.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(tmp_path: Path, shell: str) -> None:
+    """The script asks importer, which answers from the table of commands."""
+    desk = Desk(tmp_path)
+    assert f"_IMPORTER_COMPLETE={shell}_complete" in desk("completion", shell).out
+    asking = {
+        "_IMPORTER_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "importer rec",
+        "COMP_CWORD": "rec" if shell == "fish" else "1",
+    }
+    process = Desk(tmp_path, asking).process()
+    out, err = process.communicate(timeout=60)
+    assert "reconcile" in out, err
+    assert "resume" not in out

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from importer.errors import Exit
+from importer.cli.init_command import editor_schemas
+from importer.errors import Exit, SettingsError
 from importer.settings import load_settings
+from importer.yaml_files import read_yaml
 from tests.support.desk import FAST, Desk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from importer.model import Json
     from importer.sandbox.server import Sandbox
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_check_accepts_the_starter_as_it_stands(starter: Desk) -> None:
@@ -139,3 +145,56 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     desk.write("taken", "mine")
     assert desk("init", "taken").code == Exit.USAGE
     assert desk.files() == {"taken": b"mine"}
+
+
+# ---- schemas for editors -------------------------------------------------------------------------
+
+
+def test_the_starter_names_schemas_that_it_fits(starter: Desk) -> None:
+    """Each file names one in its first row, which is there and describes it."""
+    for name in (
+        "importer.yaml",
+        "templates/meetings/onsite-45.yaml",
+        "templates/participants/hiring-manager.yaml",
+    ):
+        file = starter.folder / name
+        schema = file.parent / file.read_text().splitlines()[0].partition("$schema=")[2]
+        Draft202012Validator(json.loads(schema.read_text())).validate(read(file))
+
+
+@pytest.mark.parametrize("name", sorted(editor_schemas()))
+def test_explain_prints_the_schemas(desk: Desk, name: str) -> None:
+    """The ones that `init` writes."""
+    said = desk("explain", "--schema", name)
+    Draft202012Validator.check_schema(json.loads(said.out))
+    assert said.out == editor_schemas()[name]
+
+
+@pytest.mark.parametrize("sample", ["importer.yaml", "nightly/importer.yaml"])
+def test_the_samples_fit_the_schema_of_settings(sample: str) -> None:
+    """A share such as 20% is one."""
+    validator = Draft202012Validator(json.loads(editor_schemas()["settings"]))
+    validator.validate(read(ROOT / "samples" / sample))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("settings", {"rate_per_sec": 5}),
+        ("settings", {"rate_per_s": "fast"}),
+        ("settings", {"on_problems": "ignore"}),
+        ("settings", {"new_ledger": True}),
+        ("meeting", {"title": "Interview"}),
+        ("participants", []),
+        ("participants", [{"isOrganizer": "yes"}]),
+    ],
+)
+def test_editors_see_mistakes(name: str, wrong: object) -> None:
+    """Unknown keys of settings, wrong values, and what is missing."""
+    validator = Draft202012Validator(json.loads(editor_schemas()[name]))
+    assert not validator.is_valid(wrong)
+
+
+def read(file: Path) -> Json:
+    """What a YAML file says."""
+    return read_yaml(file, SettingsError).value
