@@ -88,6 +88,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
             "telephone no",
             "tel no",
             "contact number",
+            "best contact number",
             "candidate phone",
             "whatsapp",
             "msisdn",
@@ -424,7 +425,7 @@ CANDIDATE_WORDS: Final = _words(
     "candidate candidates applicant applicants person persons attendee invitee recipient respondent"
     " prospect your you ihr ihre votre su tu tuo sua seu jouw uw twoj twoja kandidat kandidaten"
     " kandidatin bewerber bewerbers bewerberin candidat candidato candidata kandidaat sollicitant"
-    " kandydat kandydata teilnehmer teilnehmers"
+    " kandydat kandydata teilnehmer teilnehmers registrant registrants tua tue tuoi suo twoje je"
 )
 """Words that say that a column is about the candidate."""
 
@@ -434,30 +435,36 @@ GUEST_WORDS: Final = _words("attendee invitee recipient your ihr ihre votre tuo 
 FILLER_WORDS: Final = _words(
     "what is are s the a please enter write give provide full value values details detail info"
     " information with including incl and e number numbers no nr num numero numeros nummer"
-    " address addresses es field answer area country code prefix digit digits 7 8 10 11"
+    " address addresses es field answer area country code prefix digit digits 0 7 8 10 11 n"
     " wie lautet bitte angeben mit vorwahl der die das des dem dein deine"
     " quel quelle est le la les l du de d veuillez indiquer avec indicatif"
     " cual es el los por favor con prefijo codigo pais"
     " qual e il lo gli inserisci prefisso"
     " wat is het een van vul in met landnummer"
-    " jaki jakie jest podaj z o os do da dos seu indique com"
+    " jaki jakie jest podaj z o os do da dos seu indique com del della dei di wat van je"
+    " adresse adresses adres adresu indirizzo direccion endereco numer numeru numeri nummern"
+    " landervorwahl landesvorwahl prefiksem prefiks indicativo"
 )
 """Words that do not change the meaning of a header."""
 
 MOBILE_WORDS: Final = _words(
     "mobile mob mobil mobiltelefon mobilnummer cell cellphone cellular handy handynummer portable"
     " gsm movil celular cellulare cell mobiel komorka komorkowy telemovel whatsapp sms text"
+    " mobiltelefonnummer mobilfunk mobilfunknummer handynummer handynr mobilnr mobiele moviles"
+    " komorki komorkowego kom movel telemoveis cellulari portables cel"
 )
 """Words for a phone that can receive text messages."""
 
 PHONE_WORDS: Final = MOBILE_WORDS | _words(
     "phone phones telephone telephones tel telefon telefonnummer telefono telefone telefoon"
-    " telefoonnummer rufnummer ph msisdn landline festnetz fixe fisso fijo"
+    " telefoonnummer rufnummer ph msisdn landline festnetz fixe fisso fijo telefonnummern"
+    " rufnummern telefonnr telefoonnummers telefonu telefonos telefoni telefones"
 )
 """Words that name a phone."""
 
 EMAIL_WORDS: Final = _words(
     "email emails mail mails courriel correo mailadresse emailadresse electronico elettronica posta"
+    " emailadres mailadres courriels correos mejl"
 )
 """Words for an e-mail; `e` and `mail` may be two words."""
 
@@ -481,10 +488,11 @@ FIRST_USE: Final = _words("primary main default preferred 1 1st haupt principal 
 HOME_USE: Final = _words(
     "home personal private priv privat privater privates prive privado privato particular thuis"
     " domicile casa domicilio domowy prywatny pessoal personale perso landline festnetz fixe fijo"
+    " personnel personnelle personali particulier privee evening"
 )
 WORK_USE: Final = _words(
-    "work business office geschaftlich dienstlich geschaft buro professionnel pro trabajo lavoro"
-    " ufficio werk zakelijk sluzbowy trabalho comercial"
+    "work business office daytime geschaftlich dienstlich geschaft buro professionnel pro trabajo"
+    " lavoro ufficio werk zakelijk sluzbowy trabalho comercial"
 )
 LAST_USE: Final = _words(
     "other alternative alternate alt secondary second additional backup 2 2nd 3 3rd 4 5 andere"
@@ -507,9 +515,13 @@ COMPANIONS: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
 """Folded header -> its column, and the headers of which one must be there for that meaning."""
 
 FORM_HEADERS: Final = frozenset(
-    {"starttime", "completiontime", "startdate", "timestamp", "createdtime", "formid"}
+    {"starttime", "completiontime", "startdate", "timestamp", "createdtime", "formid", "formname"}
 )
 """Folded headers of forms, in which `ID` numbers the answers, not the people."""
+
+
+ADVERTISING: Final = frozenset({"adid", "adname", "adsetid", "adsetname", "adgroupid"})
+"""Folded headers of leads from advertisements, whose campaigns are those of the advertiser."""
 
 
 _TAGGED: Final = (

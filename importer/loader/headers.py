@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from importer import problems
 from schemas.codes import Code
 from schemas.columns import (
+    ADVERTISING,
     AREA_CODES,
     BY_NAME,
     CANDIDATE_WORDS,
@@ -61,7 +62,8 @@ _SHORT_ENOUGH: Final = 40
 _REMARK: Final = re.compile(
     r"[(\[{]\s*(?:required|mandatory|optional|if any|mobile|mob|e\.?164|international"
     r"|with country code|incl\.? country code|iso|iso[ -]?2|alpha-2|given|family|primary|main"
-    r"|yes/no|y/n|pflichtfeld|erforderlich|mobil|optionnel|obligatoire|portable|obligatorio"
+    r"|yes/no|y/n|m/w/d|m/f/d|m/f|w/m/d|as (?:on|in|per) (?:your )?(?:passport|id|cv|resume)"
+    r"|pflichtfeld|erforderlich|mobil|optionnel|obligatoire|portable|obligatorio"
     r"|opcional|móvil|obbligatorio|facoltativo|verplicht|optioneel|wymagane|opcjonalne"
     r"|obrigatório)\s*[)\]}]",
     re.IGNORECASE,
@@ -108,13 +110,15 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PATH: Final = re.compile(r"\s*[:/>|]\s*|\s+-\s+")
 _NOT_WORD: Final = re.compile(r"[\W_]+")
 _MOST_WORDS: Final = 12
+_NOT_ALONE: Final = {"text", "sms", "electronico", "elettronica", "posta"}
 _CALLING_CODE: Final = {"country", "code"}
 _WHOLE: Final = {"first_name", "last_name", "full_name", "candidate_id", "country"}
 
 
 def _words_of(header: str) -> tuple[str, ...]:
     """Return the words of a header in lower case, without accents; `E-mail` is one word."""
-    text = _CAMEL.sub(" ", header).casefold().translate(_ACCENTLESS)
+    text = _CAMEL.sub(" ", header.replace("WhatsApp", "whatsapp"))
+    text = text.casefold().translate(_ACCENTLESS)
     text = unicodedata.normalize("NFKD", text).replace("e-mail", "email")
     plain = "".join(char for char in text if not unicodedata.combining(char))
     return tuple(filter(None, _NOT_WORD.split(plain)))
@@ -149,18 +153,25 @@ def _by_words(found: tuple[str, ...]) -> str | None:
     words = set(found)
     used = words - FILLER_WORDS - CANDIDATE_WORDS - FIRST_USE - HOME_USE - WORK_USE - LAST_USE
     for column, cores in (("email", EMAIL_WORDS), ("phone_number", PHONE_WORDS)):
-        if words & cores and used - {"contact"} <= cores:
+        if words & cores - _NOT_ALONE and used - {"contact"} <= cores:
             rest = words - cores - CANDIDATE_WORDS - FIRST_USE
             return "country" if rest == _CALLING_CODE else column
-    core = tuple(word for word in found if word not in FILLER_WORDS | CANDIDATE_WORDS)
+    around = FILLER_WORDS | CANDIDATE_WORDS | {"legal", "preferred"}
+    core = tuple(word for word in found if word not in around)
     if core in {("id",), ("identifier",)}:
         return "candidate_id" if words & CANDIDATE_WORDS else None
     if len(core) == 2 and core[1] in {"id", "identifier"} and core[0] in ID_OWNERS:  # noqa: PLR2004
         return "candidate_id"
-    meant = known().get("".join(core))
+    meant = known().get(_trimmed(found, around)) or known().get("".join(core))
     if meant not in _WHOLE or (meant == "full_name" and not words & CANDIDATE_WORDS):
         return None
     return meant
+
+
+def _trimmed(found: Sequence[str], around: Collection[str]) -> str:
+    """The words without those around a name, joined: `nomdefamille` of `Votre nom de famille`."""
+    places = [place for place, word in enumerate(found) if word not in around]
+    return "".join(found[places[0] : places[-1] + 1]) if places else ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -253,7 +264,8 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
     prefixes = _prefixes(names, headers, given)
     for name, header in zip(names, headers, strict=True):
         column = _known(header) or _beside(fold(header), folded)
-        column = None if name in prefixes.values() else column
+        if name in prefixes.values() or (column == "campaign" and folded & ADVERTISING):
+            continue
         if given[name] is None and column is not None and column not in fixed:
             claims[name] = column
     claims = _whole_names(claims, headers, names, given)
@@ -413,7 +425,8 @@ def _whole_names(
     changed = dict(claims)
     columns = set(claims.values())
     for name, header in zip(names, headers, strict=True):
-        if name not in claims or given[name] is not None or fold(header) not in _WHOLE_NAMES:
+        bare = _trimmed(_words_of(header), FILLER_WORDS | CANDIDATE_WORDS)
+        if name not in claims or given[name] is not None or bare not in _WHOLE_NAMES:
             continue
         others = columns - {claims[name]}
         if any(claims.get(other) in others and _whose(other) < _whose(name) for other in names):
@@ -478,9 +491,9 @@ def _near_misses(
     ]
     found = []
     for name, placeholder in extra.items():
-        if given[name] is not None or name in claims:
-            continue
         word = fold(name)
+        if given[name] is not None or name in claims or word in FORM_HEADERS:
+            continue
         for close in get_close_matches(word, open_words, n=1, cutoff=_CLOSE):
             column = known()[close]
             found.append(

@@ -49,6 +49,9 @@ _STEERING: Final = (*("campaign", "external_campaign", "meeting_template", "part
 """Columns in which "none" does not count as empty, because a default would replace it."""
 
 
+_LOST: Final = "\N{REPLACEMENT CHARACTER}"
+"""A cell with it is no fault of its own in a row whose encoding is in doubt."""
+
 _NO_ERROR: Final = (
     (pl.col("code") == Code.CELL_ERROR.value)
     & (pl.col("value").str.strip_chars() == "#N/A")
@@ -82,7 +85,12 @@ def normalise(table: Table, position: int, settings: Settings) -> Table:
     own = table.problems.filter(~_NO_ERROR).with_columns(
         pl.lit(position, dtype=pl.UInt16).alias(SOURCE)
     )
-    return replace(table, clean=cells.frame(), problems=pl.concat([own, *cells.problems]))
+    lost = pl.col("value").str.contains(_LOST, literal=True)
+    doubtful = own.filter(pl.col("code") == Code.ENCODING_DOUBTFUL.value)[ROW]
+    found = [
+        frame.filter(~(lost & pl.col(ROW).is_in(doubtful.implode()))) for frame in cells.problems
+    ]
+    return replace(table, clean=cells.frame(), problems=pl.concat([own, *found]))
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,8 @@
 """Every file of the corpus is read as the JSON beside it says.
 
 A file dropped into `files/` needs a `NAME.json` in `expected/`, with the keys of `reading`, and
-`settings` where it needs other ones than the defaults. The failing test shows what was read.
+`settings` if it needs other ones than the defaults. With `people`, it is checked, too: who is
+ready, and what is wrong with the others. The failing test shows what was read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 from importer.loader import load
 from importer.settings import Settings
 from schemas.columns import ROW
+from tests.support.tables import checked
 
 if TYPE_CHECKING:
     from importer.model import Table
@@ -41,12 +43,29 @@ def reading(table: Table) -> dict[str, Any]:
     }
 
 
+SENT = ("first_name", "last_name", "phone_number", "email", "country", "candidate_id", "campaign")
+
+
+def people(table: Table) -> list[str]:
+    """A line for each row: its status, what is sent if it is ready, the codes of its problems."""
+    found = checked(table)
+    sent = {row: cells for row, *cells in found.frame.select(ROW, *SENT).rows()}
+    lines = []
+    for row, status in found.rows.select(ROW, "status").sort(ROW).rows():
+        codes = sorted(set(found.problems.filter(found.problems[ROW] == row)["code"]))
+        cells = " | ".join(cell or "" for cell in sent.get(row, ()))
+        lines.append(": ".join(filter(None, (f"{row} {status}", cells, ", ".join(codes)))))
+    return lines
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_file_is_read_as_expected(path: Path) -> None:
     """Encoding, delimiter, sheet, header, columns, cells on their rows, and problems."""
     expected = HERE / "expected" / f"{path.name}.json"
     wanted = json.loads(expected.read_text("utf-8")) if expected.exists() else {}
-    found = reading(load(str(path), Settings(**wanted.pop("settings", {}))))
+    settings = Settings(**wanted.pop("settings", {}))
+    table = load(str(path), settings)
+    found = reading(table) | ({"people": people(table)} if "people" in wanted else {})
     assert found == wanted, json.dumps(found, ensure_ascii=False, indent=1)
 
 

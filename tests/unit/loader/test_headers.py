@@ -120,7 +120,7 @@ def test_two_headers_for_one_column_are_named() -> None:
         ("Mob.", "phone_number"),
         ("Tel. (priv.)", "phone_number"),
         ("Telefon (privat)", "phone_number"),
-        ("Téléphone personnel (portable)", None),
+        ("Téléphone personnel (portable)", "phone_number"),
         ("Vorname des Bewerbers", "first_name"),
         ("Candidate Owner", None),
         ("Contact owner", None),
@@ -234,3 +234,61 @@ def test_the_country_code_of_a_phone_is_a_country(header: str) -> None:
     """It is no phone, as the number with a country code is."""
     headers = understand([header, "Phone number (with country code)"], {})
     assert list(headers.mapping.values()) == ["country", "phone_number"]
+
+
+QUALIFIED = {
+    "phone_number": "Handynummer (mit Ländervorwahl)|Bewerber: Mobiltelefon|N° de portable"
+    "|Quel est votre numéro de téléphone ?|Móvil del candidato|¿Cuál es tu teléfono?"
+    "|Numero di cellulare (con prefisso)|Cellulare del candidato|Mobiele telefoon kandidaat"
+    "|Wat is je telefoonnummer?|Numer telefonu (z prefiksem)|Tel. kom."
+    "|Número de telemóvel (com indicativo)|Celular (WhatsApp)|candidate.phone_numbers[0]"
+    "|phones.0.value|Best contact number",
+    "email": "Private E-Mail-Adresse|Wie lautet Ihre E-Mail-Adresse?|Adresse e-mail (perso)"
+    "|Courriel du candidat|Correo electrónico del candidato|Email personal|La tua e-mail"
+    "|Indirizzo e-mail personale|E-mailadres kandidaat|Wat is je e-mailadres?|Twój adres e-mail"
+    "|Adres e-mail kandydata|E-mail do candidato|Seu e-mail|emails.0.value|Registrant Email",
+    "first_name": "Vorname (Bewerber)|Wie lautet Ihr Vorname?|Prénom du candidat|Votre prénom"
+    "|Wat is je voornaam?|Voornaam kandidaat|Twoje imię|Imię kandydata"
+    "|Primeiro nome do candidato|Preferred First Name|Candidate: First Name",
+    "last_name": "Ihr Nachname|Familienname|Votre nom de famille|Apellidos del candidato"
+    "|Cognome del candidato|Wat is je achternaam?|Twoje nazwisko|Apelido do candidato"
+    "|Legal Last Name",
+    "full_name": "Name des Bewerbers|Bewerber (m/w/d)|Nom complet du candidat"
+    "|Nombre y apellidos del candidato|Nome completo del candidato|Naam van de kandidaat"
+    "|Imię i nazwisko kandydata|Nome completo do candidato|Full name (as on passport)",
+}
+OF_NOBODY = (
+    "Telefon Ansprechpartner|Recruiter E-Mail|E-Mail Vorgesetzter|Téléphone du recruteur"
+    "|Correo del reclutador|Telefono azienda|Telefoon werkgever|Telefon rekrutera"
+    "|E-mail do recrutador|Company Name|Nom de l'entreprise|Fax|Email opt in|Phone type|Stelle"
+    "|Recruiter|Text|SMS|Posta|Adresse|Address|Your address|Candidate address|Mailing address"
+    "|Email sent|Phone interview|Number|Value|Portable skills|Last contact|Last email sent"
+    "|Candidate status|Area|Job application ID"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [(header, column) for column, some in QUALIFIED.items() for header in some.split("|")]
+    + [(header, None) for header in OF_NOBODY.split("|")],
+)
+def test_words_around_a_name_in_eight_languages(header: str, column: str | None) -> None:
+    """Questions, owners and uses change nothing; a word that is not known does."""
+    others = ["Vorname", "Nachname"] if column == "full_name" else []
+    assert understand([header, *others], {}).mapping.get(header) == column
+
+
+@pytest.mark.parametrize(
+    ("header", "column"), [("Nom du candidat", "full_name"), ("Tu nombre", "full_name")]
+)
+def test_a_name_alone_is_all_of_it(header: str, column: str) -> None:
+    """As `Nom` and `Nombre` are, whoever's they are."""
+    assert understand([header, "E-mail"], {}).mapping[header] == column
+
+
+def test_campaigns_of_advertisements_are_not_ours() -> None:
+    """A lead's `campaign_id` is the advertiser's, if its advertisement stands beside it."""
+    leads = ["id", "ad_id", "ad_name", "campaign_id", "campaign_name", "full_name", "phone_number"]
+    assert "campaign" not in understand(leads, {}).mapping.values()
+    assert understand(leads, {"campaign_id": "campaign"}).mapping["campaign_id"] == "campaign"
+    assert understand(["campaign_id", "full_name"], {}).mapping["campaign_id"] == "campaign"
