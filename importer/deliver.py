@@ -214,6 +214,8 @@ async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
     absent = 0
     while True:
         ending = await _send_open(plan, run, sender)
+        if looks_up and ending.exit_code is Exit.HELD:
+            return await _explain_conflicts(ending, sender)
         too_many_doubts = ending.exit_code is Exit.DOUBTFUL
         if not looks_up or (ending and not too_many_doubts):
             break
@@ -227,6 +229,17 @@ async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
         if absent == _ROUNDS or not findings.absent:
             break
     return ending or sender.closed.ending()
+
+
+async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:
+    """Look up the rows of a held run that the API refused as duplicates without proof."""
+    if not sender.claims():
+        return ending
+    findings = await sender.reconcile()
+    if not findings.duplicates:
+        return ending
+    goes_on = f"The list shows that {findings.duplicates} of them are duplicates"
+    return replace(ending, reason=f"{ending.reason} {goes_on}; `importer resume` goes on.")
 
 
 async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from importer.cli.options import json_format, messages, read_settings, settings_flags
-from importer.deliver import deliver, prepare
+from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
@@ -26,9 +26,9 @@ from importer.preflight import exit_of_plan, exit_without_sending, expect, refus
 from importer.report import export, html, json_report, terminal, view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import reread_files, save_results, write_payloads
-from importer.report.formatting import quantity
+from importer.report.formatting import GivenFlags, quantity
 from importer.report.progress import progress
-from importer.report.terminal_history import print_run
+from importer.report.terminal_history import print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
 from importer.settings.sources import SANDBOX_URL
@@ -156,6 +156,11 @@ def run(
             "fixing.",
             "Fix them, or leave them out with --on-problems skip.",
         )
+    if not plan.counts.ready and _look_up_earlier(settings):
+        with looking(settings) as look:
+            plan = prepare(files, settings, look)
+        shown = view.plan_view(plan, settings)
+        terminal.print_plan(console, shown, show_values=show_values, steps=not plan.counts.ready)
     if not plan.counts.ready:
         console.print("Nothing to send.")
         return _end_unsent(shown, "nothing-to-send", exit_without_sending(plan), form)
@@ -213,6 +218,26 @@ def resume(
     with progress(console) as observer:
         report = resume_run(run_id, settings, options, observer)
     return _show_result(report, settings, results, form)
+
+
+def _look_up_earlier(settings: Settings) -> bool:
+    """Look up what earlier runs left doubtful; whether that settled anything. Nothing is sent."""
+    console = messages()
+    ledger = Ledger.open_existing(settings.ledger) if settings.reconcile else None
+    if ledger is None:
+        return False
+    with ledger:
+        if not ledger.doubts.list():
+            return False
+    try:
+        options = RunOptions("importer run", settings.credentials(), signals=STOPS)
+        with progress(console) as observer:
+            settled = reconcile(None, settings, options, observer)
+    except ImporterError as error:
+        console.print(f"What earlier runs left doubtful was not looked up: {error}")
+        return False
+    console.print(settled_text(settled, GivenFlags.of(settings)), crop=False)
+    return settled.findings.settled > 0
 
 
 def _require_sandbox(settings: Settings) -> None:

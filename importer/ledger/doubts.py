@@ -66,6 +66,21 @@ class Doubts:
         rejected = (State.REJECTED,)
         return self._database.read(lambda c: _doubtful(c, *narrower, states=rejected))
 
+    def count_absent(self, code: str) -> dict[str, int]:
+        """Run -> how many of its submissions were proved absent, and have not gone again.
+
+        Args:
+            code: of that proof.
+        """
+        s = submissions.c
+        wanted = (
+            select(s.run, func.count())
+            .where(s.state == State.PLANNED.value, s.code == code)
+            .group_by(s.run)
+            .order_by(s.run)
+        )
+        return self._database.read(lambda c: {run: count for run, count in c.execute(wanted)})  # noqa: C416 - a Row is no pair to mypy
+
     def reconcile(self, outcomes: Iterable[Outcome]) -> int:
         """Write what the API's list says of doubtful submissions; the number written.
 

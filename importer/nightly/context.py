@@ -59,6 +59,7 @@ class NightContext:
             file that only looks like an outage delays nobody else.
         refused: the API refuses our credentials; nothing more is sent tonight.
         refreshed: URLs of the ledgers whose conversations were read tonight.
+        looked_up: URLs of the ledgers whose doubts were looked up for a list without new people.
     """
 
     inbox: Inbox
@@ -72,11 +73,18 @@ class NightContext:
     refused: bool = False
     troubled: set[Path] = field(default_factory=set)
     refreshed: set[str] = field(default_factory=set)
+    looked_up: set[str] = field(default_factory=set)
 
     def sends_from(self, settings: Settings, now: datetime) -> datetime:
         """The earliest time, now or later, when files with these settings may be sent; UTC."""
         pause_s = max(0.0, self.paused_until_s - self.clock.elapsed_s())
         return sending_opens(settings, now + timedelta(seconds=pause_s))
+
+    def may_send(self, settings: Settings) -> bool:
+        """Whether files with these settings may be sent now."""
+        now = self.clock.now()
+        over = self.stop.requested() or self.refused or now >= self.ends
+        return not over and self.sends_from(settings, now) <= now
 
     def sort(self, claimed: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
         """Claimed files in the order in which they are imported."""

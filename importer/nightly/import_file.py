@@ -51,7 +51,9 @@ _ENDING_FOLDERS: Final = {
     FileEnding.HELD: HELD,
     FileEnding.FAILED: FAILED,
 }
-_COMMAND: Final = "importer nightly"
+COMMAND: Final = "importer nightly"
+"""What holds the ledger while a night uses it."""
+
 _NOT_BELIEVED: Final = frozenset(
     {"no-id", "refused-with-2xx", "another-conversation", "conversation-of-another"}
 )
@@ -149,6 +151,10 @@ def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
     reasons = _reasons_to_hold(history, facts, settings)
     if reasons:
         return _conclude(file, FileEnding.HELD, reasons, Exit.HELD, plan=known)
+    if history.run is None and not known.counts.ready and _look_up_earlier(file):
+        with looking(settings, file.ledger) as look:
+            known = look.applied_to(plan, settings)
+        facts = describe_file(plan, known)
     if history.run is None and not known.counts.ready:
         code = exit_without_sending(known)
         reason = "It contains nobody new."
@@ -191,7 +197,7 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
         reason = f"It is checked; sending goes on at {opens:%H:%M} UTC."
         return file.report(FileEnding.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
     until_s = (min(context.ends, sending_closes(settings, now)) - now).total_seconds()
-    options = RunOptions(_COMMAND, settings.credentials(), ledger=file.ledger)
+    options = RunOptions(COMMAND, settings.credentials(), ledger=file.ledger)
     _refresh_statuses(file, options)
     observer = _FileObserver(file, until_s)
     report = _deliver_or_resume(file, plan, options, observer)
@@ -220,6 +226,27 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
     return _conclude_run(file, plan, report, facts)
 
 
+def _look_up_earlier(file: ClaimedFile) -> bool:
+    """Look up, once a night for each ledger, what earlier runs left doubtful; sends nothing.
+
+    Returns:
+        Whether that settled anything.
+    """
+    context, settings = file.context, file.settings
+    known = settings.ledger in context.looked_up or not file.ledger.doubts.list()
+    if known or not settings.reconcile or not context.may_send(settings):
+        return False
+    context.looked_up.add(settings.ledger)
+    try:
+        options = RunOptions(COMMAND, settings.credentials(), ledger=file.ledger)
+    except ConfigurationError:  # the night reports it
+        return False
+    limit = TimeLimit(context, settings.refresh_before_s)
+    found = reconcile(None, settings, options, limit).findings
+    file.log.info("doubts.looked-up", settled=found.settled, reason=scrub(found.reason))
+    return found.settled > 0
+
+
 def _refresh_statuses(file: ClaimedFile, options: RunOptions) -> None:
     """Read the conversations' statuses, once a night for each ledger: recent opt-outs are in them.
 
@@ -231,7 +258,7 @@ def _refresh_statuses(file: ClaimedFile, options: RunOptions) -> None:
     context.refreshed.add(settings.ledger)
     if not file.ledger.conversations.ids():
         return
-    found = refresh(None, settings, options, _TimeLimit(context, settings.refresh_before_s))
+    found = refresh(None, settings, options, TimeLimit(context, settings.refresh_before_s))
     if found.reason:
         file.log.warning("refresh.incomplete", reason=scrub(found.reason))
     else:
@@ -239,7 +266,7 @@ def _refresh_statuses(file: ClaimedFile, options: RunOptions) -> None:
 
 
 @dataclass
-class _TimeLimit(SilentObserver):
+class TimeLimit(SilentObserver):
     """Stops what it observes after some seconds, or with the night.
 
     Attributes:

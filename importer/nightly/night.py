@@ -6,26 +6,32 @@ lock -> start -> [resume what was claimed -> claim complete uploads -> wait] -> 
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
-from importer.errors import ConfigurationError, Exit, ImporterError
+from importer.deliver import report_of, resume
+from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
 from importer.loader.files import readable_name
 from importer.masking import scrub, scrub_name
-from importer.nightly.clock import night_ends
-from importer.nightly.context import NightContext
+from importer.nightly.clock import night_ends, sending_closes
+from importer.nightly.context import NightContext, rows_of_run
 from importer.nightly.event_log import open_event_log
-from importer.nightly.import_file import import_file
+from importer.nightly.import_file import COMMAND, TimeLimit, import_file
 from importer.nightly.remote.remote_errors import RemoteFault
+from importer.report.formatting import quantity
 from importer.report.night_report import FileEnding, FileReport, NightReport, worst
+from importer.sending.reconcile import ABSENT
+from importer.sending.run_options import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from importer.ledger import Ledger
     from importer.ledger.nights import Night
+    from importer.model import RunReport
     from importer.nightly.clock import Clock, StopSignal
     from importer.nightly.inbox import Arrival, Fingerprint, Inbox
     from importer.nightly.inbox_settings import InboxSettings
@@ -104,6 +110,7 @@ def run_night(
         for fault in faults:
             run.note(fault)
         run.import_files()
+        run.resume_absent()
         report = _make_report(run, started)
         _record_end(inbox, report)
         log.info(
@@ -164,6 +171,57 @@ class _NightRun:
             inbox.upload_results()
         except ImporterError as error:
             self.note(error)
+
+    def resume_absent(self) -> None:
+        """Send the rows of concluded files that were proved not to have been sent, if that is safe.
+
+        It is safe if nothing else of their run is open; `resume` checks that the file and the
+        settings are the same. Otherwise a person is told the command.
+        """
+        for ledger in self.context.inbox.ledgers.all():
+            try:
+                for run, count in ledger.doubts.count_absent(ABSENT).items():
+                    self._resume_or_tell(ledger, run, count)
+            except ImporterError as error:
+                self.note(error)
+
+    def _resume_or_tell(self, ledger: Ledger, run: str, count: int) -> None:
+        context = self.context
+        files = [
+            ledger.nights.last(source.sha256, run=run) for source in ledger.runs.find(run).sources
+        ]
+        if any(each is not None and each.ending == FileEnding.WAITING for each in files):
+            return  # the next night begins with it
+        rows = quantity(count, "row")
+        done = files[0] if len(files) == 1 else None
+        if done is not None and done.ending == FileEnding.DONE:
+            settings = context.settings.load(done.folder)
+            alone = len(ledger.submissions.sendable(run)) == count
+            if alone and ledger is context.inbox.ledgers.get(settings.ledger):
+                report = self._resume(ledger, run, settings)
+                if report is not None:
+                    self.notes.append(f"{rows} of run {run}, proved not to have been sent, went.")
+                    self.fault = worst(self.fault, Exit(report.exit_code))
+                    return
+        self.notes.append(
+            f"{rows} of run {run} were proved not to have been sent: `importer resume {run}` sends "
+            "them."
+        )
+        self.fault = worst(self.fault, Exit.SETUP)
+
+    def _resume(self, ledger: Ledger, run: str, settings: Settings) -> RunReport | None:
+        """Resume a run; None if that is not possible tonight."""
+        context, now = self.context, self.context.clock.now()
+        if not context.may_send(settings):
+            return None
+        until_s = (min(context.ends, sending_closes(settings, now)) - now).total_seconds()
+        try:
+            options = RunOptions(COMMAND, settings.credentials(), ledger=ledger)
+            report = resume(run, settings, options, TimeLimit(context, until_s))
+        except (UsageError, ConfigurationError):
+            return None
+        context.log.info("run.resumed", run=run, exit_code=report.exit_code)
+        return report
 
     def note(self, error: ImporterError) -> None:
         """Note something that is not one file's fault."""
@@ -258,7 +316,7 @@ class _NightRun:
 def _make_report(run: _NightRun, started: datetime) -> NightReport:
     """The night as a whole, with what is still open in its ledgers."""
     context, notes = run.context, run.notes
-    files = tuple(report for _, report in sorted(run.reports.items()))
+    files = tuple(_as_it_stands(context, report) for _, report in sorted(run.reports.items()))
     code = worst(run.fault, *(report.exit_code for report in files))
     doubtful = 0
     before: list[Night] = []
@@ -285,6 +343,22 @@ def _make_report(run: _NightRun, started: datetime) -> NightReport:
         rate_per_s=run.settings.rate_per_s,
         last_success=ended if code in _WELL else _last_success(before),
     )
+
+
+def _as_it_stands(context: NightContext, file: FileReport) -> FileReport:
+    """A file's report at the end of the night: a later run may have settled its doubts."""
+    if file.exit_code is not Exit.DOUBTFUL:
+        return file
+    with suppress(ImporterError):  # the report as it was is the cautious one
+        ledger = context.inbox.ledgers.get(context.settings.load(file.folder).ledger)
+        if file.run is not None:
+            now = report_of(ledger, ledger.runs.find(file.run))
+            if now.exit_code != Exit.DOUBTFUL:
+                return replace(file, exit_code=Exit(now.exit_code), rows=rows_of_run(now))
+        elif not ledger.doubts.list():
+            code = Exit.REJECTED if file.rows.get("rejected") else Exit.OK
+            return replace(file, exit_code=code)
+    return file
 
 
 def _last_success(nights: Sequence[Night]) -> datetime | None:

@@ -113,6 +113,11 @@ class ListFindings:
         return sum(outcome.state is State.PLANNED for outcome in self.outcomes)
 
     @property
+    def duplicates(self) -> int:
+        """How many conflicts were proved to be duplicates."""
+        return sum(outcome.state is State.DUPLICATE for outcome in self.outcomes)
+
+    @property
     def settled(self) -> int:
         """How many are no longer doubtful."""
         return sum(each.state in {State.CREATED, State.PLANNED} for each in self.outcomes)

@@ -200,8 +200,7 @@ class Sender:
             for (run, _), doubt in every.items()
             if self.run in {None, run} or proof.can_settle(doubt, now)
         ]
-        rejected = ledger.doubts.list_rejected(UNCONFIRMED_DUPLICATE, self.run)
-        claims = list(self._read_doubts(rejected).values())
+        claims = list(self._read_doubts(self.claims()).values())
         if not doubts and not claims:
             return ListFindings()
         if doubts:
@@ -233,6 +232,10 @@ class Sender:
         if found.reason:
             self.observer.on_list_unreadable(found.reason)
         return found
+
+    def claims(self) -> Sequence[SubmissionRecord]:
+        """The submissions that the API refused as duplicates without proof."""
+        return self.history.ledger.doubts.list_rejected(UNCONFIRMED_DUPLICATE, self.run)
 
     def _tell_absent_elsewhere(
         self, every: Mapping[tuple[str, str], Doubt], found: ListFindings

@@ -428,6 +428,28 @@ def test_the_list_proves_no_duplicate(
     assert report.exit_code == Exit.REJECTED
 
 
+def test_a_held_run_learns_which_rows_are_duplicates(open_place: Callable[..., Place]) -> None:
+    """Ten conflicts in a row stop it; the list shows those people, and `resume` goes on."""
+
+    def exists(api: OddApi, body: Body) -> Reply:
+        if len(api.bodies) > 10:
+            return accepts(api, body)
+        api.accept({**body, "externalId": f"older-{len(api.bodies)}"})
+        api.conversations[-1] |= {"createdAt": "2026-01-01T00:00:00Z"}
+        return answer(409, {"error": "Conflict"})
+
+    api = OddApi(exists)
+    with serving_odd(api):
+        desk = open_place(api, concurrency=1)
+        report = run_again(desk, rows(12))
+        assert report.states == {State.DUPLICATE: 10, State.PLANNED: 2}
+        assert report.exit_code == Exit.HELD
+        assert "10 of them are duplicates; `importer resume` goes on" in report.stopped
+        again = resume(report.run, desk.settings, OPTIONS)
+    assert again.states == {State.DUPLICATE: 10, State.CREATED: 2}
+    assert again.exit_code == Exit.OK
+
+
 CAMPAIGN_REFUSALS: dict[str, Reply] = {
     "not found": answer(404, {"error": "Campaign not found"}),
     "not active": answer(400, {"error": "campaign is not active"}),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit
+from tests.support.odd_api import CUT, Body, OddApi, Reply, answer, serving_odd
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -246,3 +247,36 @@ def test_what_to_do_next_finds_the_same_settings(near: Desk, sandbox: Sandbox) -
         assert "--config 'other settings.yaml'" in " ".join(said.split())
     assert "--config" not in near("check", "good.csv").err
     assert sandbox.journal
+
+
+def test_a_run_with_nothing_ready_looks_up_doubts(desk: Desk) -> None:
+    """It reads the list and sends nothing; what was found settles the exit code."""
+    catches_up: list[bool] = []
+
+    def second_is_cut(api: OddApi, body: Body) -> Reply:
+        shown = answer(201, api.accept(body))
+        return CUT if len(api.bodies) == 2 else shown
+
+    def lags(api: OddApi) -> Reply:
+        return api.whole_list() if catches_up else answer(200, {"data": [], "nextToken": None})
+
+    api = OddApi(second_is_cut, lambda _, each: {**each, "organizationId": "acme"}, lags)
+    with serving_odd(api):
+        desk.write(
+            "importer.yaml",
+            (desk.folder / "importer.yaml").read_text()
+            + f"base_url: {api.url}\nrate_per_s: 500\nsettle_s: 0.1\nconcurrency: 1\n",
+        )
+        assert desk("run", "good.csv", "--yes").code == Exit.DOUBTFUL
+        asked, stays = api.asked, desk("run", "good.csv")
+        assert stays.code == Exit.DOUBTFUL
+        assert api.asked > asked
+        assert "1 still doubtful" in stays.err
+        nobody = desk.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")("run", "good.csv")
+        assert nobody.code == Exit.DOUBTFUL
+        assert "was not looked up" in nobody.err
+        catches_up.append(True)
+        settled = desk("run", "good.csv")
+    assert settled.code == Exit.OK, settled.err
+    assert "1 found in the API's list" in settled.err
+    assert len(api.bodies) == 2
