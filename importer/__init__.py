@@ -1,6 +1,6 @@
 """Candidate spreadsheets become interview-scheduling conversations.
 
-The Python API: what stands in `__all__`, imported when it is first used. `check` needs no ledger
+The Python API: the names in `__all__`, each imported when it is first used. `check` needs no ledger
 and no network. The command line and the nightly import use the same functions.
 """
 

@@ -60,7 +60,7 @@ class Table:
 
     Attributes:
         source: the file.
-        frame: `#row` (UInt32, the spreadsheet row) and then every header as it stands, as text;
+        frame: `#row` (UInt32, the spreadsheet row) and then every header, unchanged, as text;
             an empty cell is null. A header that repeats has ` (2)`, ` (3)` after it. Nothing is
             tidied or left out.
         mapping: header -> canonical column, in file order.
@@ -96,8 +96,8 @@ class Problem:
         source: name of the file.
         row: spreadsheet row, or None for a fault of the whole file.
         column: canonical column or placeholder name, or None for the whole row.
-        header: what the file calls the column, or None where it has none.
-        value: the text of the cell; masked by whoever shows it where `personal`.
+        header: what the file calls the column, or None if it has none.
+        value: the text of the cell; mask it if `personal`.
         personal: the value is personal data.
     """
 
@@ -227,7 +227,7 @@ class Submission:
         external_id: what reconciliation looks for.
         source: position of the file in the run.
         row: spreadsheet row.
-        campaign: campaignId, or externalCampaignId where there is no other.
+        campaign: campaignId, or externalCampaignId if there is no other.
         person: hex; the person alone under the HMAC key.
         masked: the person for the eye: `+44 •••• 0018`.
         body: the request body.
@@ -284,7 +284,7 @@ class PlannedRow(NamedTuple):
 
 
 class State(StrEnum):
-    """Where a submission stands in the ledger."""
+    """The state of a submission in the ledger."""
 
     PLANNED = "planned"
     SENDING = "sending"
@@ -333,8 +333,8 @@ class Response:
         error: the API's own words, cut and masked; empty if there are none.
         retry_after_s: seconds, from `Retry-After` (seconds or date), or None.
         readable: the body is JSON as promised (an empty body of a 2xx counts as readable).
-        remaining: requests left in the server's window, where it says so.
-        reset_s: seconds until that window ends, where it says so.
+        remaining: requests left in the server's window, if it says so.
+        reset_s: seconds until that window ends, if it says so.
         request_id: that the answer carries, for the API's support; empty if there is none.
         words: the error in lower case without quoted text and without any value of the request:
             what the API says whatever the row and the template say.
@@ -440,7 +440,7 @@ class RunReport:
     Attributes:
         run: its id in the ledger.
         counts: of its plan.
-        states: how many of its ready rows stand in each state now.
+        states: how many of its ready rows are in each state now.
         started: UTC.
         finished: UTC.
         stopped: why it ended before its work was done; empty if it did not.

@@ -145,7 +145,7 @@ class _Kept:
 
         Args:
             table: as it was read.
-            rows: what became of each of its rows: `#row` and `status`.
+            rows: the result of each of its rows: `#row` and `status`.
         """
         if not self._whole:
             rejected = rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(ROW)

@@ -1,4 +1,4 @@
-"""The results ledger: what was meant, what was tried, what became of it.
+"""The results ledger: what was intended, what was tried, and with what result.
 
 Nothing in it says a readable phone, e-mail or name: a person is a keyed hash and a masked text.
 """

@@ -174,7 +174,7 @@ class Settlement:
 
 
 class RowOutcome(NamedTuple):
-    """A row of a run, with its submission as it stands now.
+    """A row of a run, with the present state of its submission.
 
     Attributes:
         source: position of the file in the run.

@@ -103,7 +103,7 @@ class Runs:
         return self._database.read(query)
 
     def rows(self, run: str) -> Iterator[RowOutcome]:
-        """Every row of a run, in order of file and row, as it stands now."""
+        """Every row of a run in its present state, in order of file and row."""
         after: tuple[int, int] | None = None
         while page := self._page(run, after):
             yield from page

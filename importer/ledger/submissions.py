@@ -388,7 +388,7 @@ def conversation_owners(
 
     Args:
         connection: in a transaction.
-        claimed: key and conversation id, in the order in which they are to be written.
+        claimed: key and conversation id, in the order of writing.
     """
     if not claimed:
         return {}

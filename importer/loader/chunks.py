@@ -1,4 +1,4 @@
-"""A long list comes in pieces, so that it never lies in memory whole.
+"""A long list comes in pieces, so that it is never in memory as a whole.
 
 Only regular UTF-8 text is cut, between two rows. Whatever is found on the way that has to be seen
 whole (another encoding, quotation marks gone astray, rows of another width) ends it with `Uneven`,

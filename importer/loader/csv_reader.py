@@ -250,13 +250,13 @@ class Lines:
         return line
 
     def give_back(self, keep: int) -> None:
-        """Takes back all lines of the present row but the first so many."""
+        """Take back all lines of the present row except the first `keep`."""
         self._back.extendleft(reversed(self.taken[keep:]))
         del self.taken[keep:]
 
 
 def lines_of(data: bytes) -> Iterator[str]:
-    """The physical lines of a UTF-8 text, each with its end as it stands."""
+    """The physical lines of a UTF-8 text, each with its own line ending."""
     return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
 
 
@@ -332,7 +332,7 @@ def end_of_rows(text: bytes) -> int:
 
 
 def rows_of(file: BinaryIO, size: int) -> bytes:
-    """The next rows of a text, of about so many bytes; nothing where none ends so soon.
+    """The next rows of a text, of about that many bytes; nothing if no row ends so soon.
 
     They are read in one piece and not copied: where they end is looked up before. Only where that
     is inside of quotation marks they are cut once more.

@@ -239,7 +239,7 @@ def read_regular(
 
 
 def nothing(header: Record) -> pl.DataFrame:
-    """What `read` gives where there are no rows below the header."""
+    """What `read` returns if there are no rows below the header."""
     return pl.DataFrame(schema=schema(len(header.cells)))
 
 

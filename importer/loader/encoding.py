@@ -1,7 +1,7 @@
 """Which encoding a text is in: its mark, its NULs, UTF-8, then what its words look like.
 
 An 8-bit text says nothing of its encoding. Each encoding gives other letters, and the letters of
-a language stand in other company: `ñ` comes before a vowel, `ń` does not. The words that Babel
+a language have other neighbours: `ñ` comes before a vowel, `ń` does not. The words that Babel
 knows of each language show that. If one reading is much likelier than every other, it is taken,
 with a warning; else the characters that are uncertain are marked, and their rows are held back.
 Tried and left: charset-normalizer, which took names in French for cp775 and `Søren` for cp1250.

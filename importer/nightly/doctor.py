@@ -276,7 +276,7 @@ def _campaign(inbox_settings: InboxSettings, folder: str) -> str:
 
 def _inbox(root: Path) -> str:
     if root.is_file():
-        raise _Wrong(f"{root} is a file; name the folder that it lies in.")
+        raise _Wrong(f"{root} is a file; name its folder.")
     if not root.is_dir():
         raise _Wrong(f"There is no folder {root}; make it.")
     working = root / WORKING

@@ -44,7 +44,7 @@ Fingerprint = tuple[int | str, ...]
 
 
 def is_importable(name: str) -> bool:
-    """Whether a file of this name is to be imported: not hidden, unfinished or one of ours."""
+    """Whether a file of this name can be imported: not hidden, unfinished or one of ours."""
     lower = name.lower()
     return not (
         lower.startswith(_HIDDEN)

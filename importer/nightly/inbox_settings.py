@@ -1,7 +1,7 @@
 """The settings of an inbox and its subfolders.
 
-For one subfolder the main importer.yaml may say anything, under `folders:`. A settings file that
-lies in the inbox itself comes from whoever uploads there, and may say little.
+For one subfolder the main importer.yaml may say anything, under `folders:`. A settings file in
+the inbox itself comes from the people who upload lists, and may say little.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class InboxSettings:
 
         Raises:
             SettingsError: something in one of the files is unknown or wrong, an inbox's file sets
-                what only the main one may, or a file of ours would lie in the inbox.
+                what only the main one may, or a file of ours would be in the inbox.
         """
         main = self.main()
         wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
@@ -74,7 +74,7 @@ class InboxSettings:
         return found
 
     def _refuse_own_files(self, settings: Settings) -> None:
-        """Raises if the ledger or its like lies in the inbox, and would be taken for a list."""
+        """Raise if a file of ours, such as the ledger, is in the inbox and would be imported."""
         own = {
             "ledger": settings.ledger_file,
             "hmac_key_file": key_file(settings),
@@ -84,7 +84,7 @@ class InboxSettings:
         for key, file in own.items():
             if file is not None and file.resolve().is_relative_to(self.root.resolve()):
                 raise SettingsError(
-                    f"{key}: {file} lies in the inbox, where a night would take it for a list.",
+                    f"{key}: {file} is in the inbox, and a night would take it for a list.",
                     "Keep it in another folder.",
                 )
 

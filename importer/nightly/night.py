@@ -61,7 +61,7 @@ class UploadWatch:
         Args:
             arrival: as it is now.
             wall_s: seconds since 1970. If the file is from the future, only the time for which it
-                was watched counts, so that a clock that jumps delays no file for ever.
+                was watched counts, so that a clock that jumps never delays a file forever.
             elapsed_s: of a clock that never jumps.
         """
         known, since = self._seen.get(arrival.path, (None, elapsed_s))

@@ -32,9 +32,9 @@ MAX_MARKER_BYTES: Final = 4096
 _MODE: Final = 0o644  # not secret, and a doctor may run as another user
 _SHORT: Final = 8
 _WORDS: Final = """\
-# importer put this here. Who was contacted from this folder stands in one ledger, and only with
-# that ledger may files be imported from it: set `ledger:` in importer.yaml to it. If it is lost for
-# good, nobody knows who was contacted; removing this file lets another ledger take over.
+# The importer wrote this file. One ledger records who was contacted from this folder, and files may
+# be imported only with that ledger: name it as `ledger:` in importer.yaml. If it is lost for good,
+# nobody knows who was contacted. If you delete this file, another ledger takes over.
 """
 _LINES: Final = re.compile(
     r"ledger: ([0-9a-f]{32})\s+since: (\d{4}-\d\d-\d\d)(?:\s+night: ([\w-]{1,80}))?\s*", re.ASCII

@@ -111,7 +111,7 @@ def _refused_again(
 ) -> frozenset[str]:
     """Keys that the API refused with the very body that they have now, and that must not go again.
 
-    Nobody was contacted; only the same answer is to be expected, unless the settings know better.
+    Nobody was contacted; the API would answer the same, unless the settings allow another try.
     """
     if settings.retry_rejected:
         return frozenset()
@@ -288,7 +288,7 @@ class Look:
 
     Attributes:
         identity: makes the keys that the ledger knows people by; a preview before there is one.
-        ledger: open for looking at, or None where there is none yet.
+        ledger: open for looking at, or None if there is none yet.
     """
 
     identity: Identity

@@ -74,7 +74,7 @@ def fill_text(text: str, values: Mapping[str, str | None]) -> str:
 
 
 def fill(value: Json, values: Mapping[str, str | None]) -> Json:
-    """A value with its placeholders filled in, whatever lists and mappings they stand in.
+    """A value with its placeholders filled in, in lists and mappings too.
 
     Args:
         value: not changed; parts without a placeholder are shared with the result.
@@ -119,7 +119,7 @@ def compiled(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
 
 
 def _compiled_text(text: str) -> Callable[[Mapping[str, str | None]], Json] | None:
-    """`fill_text` for one text, cut at its placeholders once; None where it has none."""
+    """`fill_text` for one text, cut at its placeholders once; None if it has none."""
     literals, tokens, end = [], [], 0
     for match in TOKEN.finditer(text):
         if match.group("ours") is not None:

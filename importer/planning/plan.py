@@ -34,7 +34,7 @@ _AT_ONCE: Final = 1_000_000
 
 
 class _Taken(NamedTuple):
-    """Rows that are ready, what became of every row, the problems, and `Plan.known`."""
+    """Ready rows, the result of every row, the problems, and `Plan.known`."""
 
     frame: pl.DataFrame
     rows: pl.DataFrame
@@ -74,7 +74,7 @@ class Draft:
         """Takes the next rows; a row that no group took is a rejected one.
 
         Returns:
-            what became of each of them: `#source`, `#row`, `status`.
+            the result of each of them: `#source`, `#row`, `status`.
         """
         grouped = self._grouping.take(checked.frame)
         self._placed.append(grouped.frame.select(SOURCE, ROW, GROUP))
@@ -124,7 +124,7 @@ class Draft:
         )
 
     def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The first row of each group that is to be shown and has not come before."""
+        """The first row of each group that is shown and has not come before."""
         new = pl.col(GROUP) < SHOWN, ~pl.col(GROUP).is_in(sorted(self._shown))
         first = frame.filter(*new).unique(GROUP, keep="first", maintain_order=True)
         self._shown.update(first[GROUP])

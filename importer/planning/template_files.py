@@ -31,7 +31,7 @@ __all__ = ["Pair", "Template", "TemplateKind", "Templates", "fill"]
 
 
 class TemplateKind(StrEnum):
-    """The two kinds of templates; the value is the folder that they lie in."""
+    """The two kinds of templates; the value is their folder."""
 
     MEETING = "meetings"
     PARTICIPANTS = "participants"
@@ -219,7 +219,7 @@ def _read(kind: TemplateKind, path: Path, document: Document) -> Template:
 
 
 def _broken(kind: TemplateKind, value: Json) -> list[Mistake]:
-    """The rules that a template breaks as it stands; an open placeholder breaks none."""
+    """The rules that a template breaks before it is filled in; placeholders break none."""
     model = rules.Meeting if kind is TemplateKind.MEETING else rules.Participants
     mistakes: list[Mistake] = []
     try:

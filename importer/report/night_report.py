@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FileEnding(StrEnum):
-    """What became of a file in a night."""
+    """The result of a file in a night."""
 
     DONE = "done"
     SEEN = "seen"
@@ -56,18 +56,18 @@ WORST: Final = (
 """The exit codes, from the best to the worst."""
 
 _FOR_SOMEBODY: Final = frozenset({Exit.SETUP, Exit.INPUT, Exit.USAGE})
-"""A file that waits for one of these reasons waits for ever, unless somebody does something."""
+"""A file that waits for one of these reasons waits forever, unless somebody does something."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What became of one file.
+    """The result of one file.
 
     Attributes:
         folder: subfolder of the inbox; empty for the inbox itself.
         name: of the file, as it arrived.
         file_id: the beginning of its sha256, as in the log.
-        ending: what became of it.
+        ending: its result.
         reason: why, in a sentence; empty for a file that was imported as it should be.
         exit_code: what it contributes to the night's.
         run: that imported it, or None.
@@ -185,7 +185,7 @@ class NightReport:
 
 
 def worst(*codes: Exit) -> Exit:
-    """The worst of some exit codes; all well where there are none."""
+    """Return the worst of some exit codes; `OK` if there are none."""
     return max(codes, key=WORST.index, default=Exit.OK)
 
 

@@ -83,7 +83,7 @@ class StopSwitch:
         self._waits: set[asyncio.Timeout] = set()
 
     def stop(self, ending: Ending, error: Exception | None = None) -> None:
-        """Stop, for a reason or because of an error; an error goes before any reason."""
+        """Stop, for a reason or because of an error; an error is stronger than any reason."""
         self.error = self.error or error
         if self.stopped:
             return

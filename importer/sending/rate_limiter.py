@@ -102,7 +102,7 @@ class RateLimiter:
             return now
 
     async def wait_while_held(self) -> None:
-        """Wait until everybody may go, for whoever has a permit but has not left."""
+        """Wait until everybody may go, if it has a permit but has not left."""
         while (wait_s := self._held_until - self._now()) > _INSTANT_S:
             await self._sleep(wait_s)
 

@@ -53,7 +53,7 @@ class SubmissionProgress:
     """How far one submission has come in a run.
 
     Attributes:
-        submission: what is to be sent.
+        submission: what will be sent.
         attempts: requests that were about to leave, so far.
         started: when the first of them was permitted, on the clock of the run.
         status: of the last answer; None if the last attempt had none.
@@ -163,7 +163,7 @@ class Road:
         limiter: gives a permit for every single request.
         policy: bounds of attempts and time, and what to believe.
         breaker: counts failures against the limits, and knows the campaigns that take nobody.
-        observer: hears of each submission that is through, after that is durable. One that was
+        observer: is told of each finished submission, once the result is durable. One that was
             called off while it waited is not through: it stays planned.
         concurrency: how many requests may be under way at once.
         clock: time and chance.
@@ -299,7 +299,7 @@ class _Worker:
         """Get ready to make a request: permit, durable intent, a free lane.
 
         Returns:
-            When it was permitted. The lane is to be released.
+            When it was permitted. The caller releases the lane.
 
         Raises:
             StoppedWaiting: the run stops; the ledger knows that nothing left.

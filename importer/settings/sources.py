@@ -339,7 +339,7 @@ def load_settings(
 
 
 _INBOX_MARKER: Final = ".importer-ledger"
-"""A folder with this file is an inbox: whoever uploads lists there can upload settings, too."""
+"""A folder with this file is an inbox: anybody who uploads lists there can upload settings, too."""
 
 
 def find_settings_file(here: Path) -> Path | None:

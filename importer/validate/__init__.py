@@ -1,4 +1,4 @@
-"""Check clean rows one by one, then find people who stand in the files twice."""
+"""Check clean rows one by one, then find people who are in the files twice."""
 
 from importer.validate.checks import check_rows, exclude_repeats
 from importer.validate.duplicates import Repeats

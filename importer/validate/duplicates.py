@@ -1,4 +1,4 @@
-"""Find people who stand in the files twice, and contacts or ids that two people share.
+"""Find people who are in the files twice, and contacts or ids that two people share.
 
 The rows come part by part. Of earlier rows hashes, places and folded names are kept: enough to
 find them again and to compare them.

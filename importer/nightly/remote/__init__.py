@@ -1,1 +1,1 @@
-"""Inboxes that lie elsewhere: brought to a desk, worked on there, and given back."""
+"""Remote inboxes: files are fetched into a staging folder, imported there, and returned."""

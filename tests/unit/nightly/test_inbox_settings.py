@@ -133,7 +133,7 @@ def test_the_ledger_never_lies_in_the_inbox(tmp_path: Path, ledger: str) -> None
     """A night would take it for a list, and the next one would know nobody."""
     inbox = written(tmp_path, "").root
     (tmp_path / "importer.yaml").write_text(f"ledger: sqlite:///{ledger}\n")
-    with pytest.raises(SettingsError, match="lies in the inbox"):
+    with pytest.raises(SettingsError, match="is in the inbox"):
         InboxSettings(inbox, tmp_path / "importer.yaml").load()
 
 
@@ -141,7 +141,7 @@ def test_a_folder_keeps_no_ledger_in_the_inbox(tmp_path: Path) -> None:
     """A night would take it for a list."""
     main = "folders: {acme: {ledger: 'sqlite:///inbox/a.db'}}\n"
     settings = written(tmp_path, "", main)
-    with pytest.raises(SettingsError, match="lies in the inbox"):
+    with pytest.raises(SettingsError, match="is in the inbox"):
         settings.load("acme")
     assert settings.load("other").ledger_file == tmp_path / "importer.db"
 
@@ -153,5 +153,5 @@ def test_nothing_of_ours_lies_in_the_inbox(tmp_path: Path, key: str) -> None:
     (tmp_path / "importer.yaml").write_text(f"{key}\n")
     (tmp_path / "link").symlink_to(inbox)
     for root in (inbox, tmp_path / "link"):
-        with pytest.raises(SettingsError, match="lies in the inbox"):
+        with pytest.raises(SettingsError, match="is in the inbox"):
             InboxSettings(root, tmp_path / "importer.yaml").load()

@@ -70,8 +70,8 @@ def root(tmp_path: Path) -> Path:
 def test_what_it_says() -> None:
     """Words for whoever finds it, and all that is needed to read it again."""
     text = render_marker(OURS).decode("ascii")
-    assert "Who was contacted from this folder stands in one ledger" in text
-    assert "removing this file lets another ledger take over" in text
+    assert "One ledger records who was contacted from this folder" in text
+    assert "If you delete this file, another ledger takes over" in text
     assert text.endswith(f"ledger: {OURS.ledger}\nsince: 2026-11-22\n")
     assert parse_marker(text.encode()) == OURS
     assert parse_marker(text.replace("\n", "\r\n").encode()) == OURS

@@ -1,4 +1,4 @@
-"""What became of conversations, and who settled a doubt."""
+"""Results of conversations, and who settled a doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nights, and what became of each file in them."""
+"""Nights, and the result of each file in them."""
 
 from __future__ import annotations
 
