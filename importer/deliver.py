@@ -210,7 +210,10 @@ async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
     if looks_up:
         await sender.reconcile()
     if sender.history.ledger.submissions.sendable(run):
-        await sender.check_campaigns(_campaign_rows(plan))
+        external = plan.frame.filter(
+            pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
+        )
+        await sender.check_campaigns(_campaign_rows(plan), by_external_id=external.height > 0)
     absent = 0
     while True:
         ending = await _send_open(plan, run, sender)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -33,7 +33,14 @@ from importer.nightly.ownership import LocalFolder, check_owner, describe_owner,
 from importer.planning.history import looking
 from importer.planning.template_files import Templates
 from importer.report.formatting import plain, quantity, release_command
+from importer.sending.campaigns import (
+    NOT_BY_EXTERNAL_ID,
+    CampaignRows,
+    CampaignVerdict,
+    check_campaigns,
+)
 from importer.sending.client import Client
+from importer.sending.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -174,6 +181,9 @@ def examine(
     found.append(run_check("credentials", lambda: _credentials(main)))
     if found[-1].well:
         found.append(run_check("service", lambda: _service(main)))
+        if found[-1].well:
+            names = {*folders, *main.folders}
+            found += _ask_for_campaigns(inbox_settings, sorted(names))
     found.append(run_check("clock", lambda: _clock(now)))
     found.append(_sending_hours(main))
     return [*found, *_try_messages(main)]
@@ -353,6 +363,52 @@ def _service(settings: Settings) -> str:
     if not 200 <= status < 300:  # noqa: PLR2004
         raise _Wrong(f"{settings.base_url} answers with HTTP {status}.")
     return f"{settings.base_url} answers"
+
+
+def _ask_for_campaigns(inbox_settings: InboxSettings, folders: Iterable[str]) -> list[Finding]:
+    """The findings about each campaign that the settings of these subfolders name."""
+    named: dict[tuple[str, str], Settings] = {}
+    found: list[Finding] = []
+    for folder in folders:
+        with suppress(ImporterError):  # another finding says what is wrong
+            settings = inbox_settings.load(folder)
+            if settings.preflight == "off":
+                continue
+            if settings.campaign is not None:
+                named.setdefault((settings.campaign, settings.conversation), settings)
+            elif settings.external_campaign is not None:
+                what = f"campaign {settings.external_campaign}"
+                well = settings.preflight != "required"
+                found.append(Finding(what, well=well, said=NOT_BY_EXTERNAL_ID, warns=True))
+    for (campaign, _), settings in named.items():
+        found.append(_ask_for_campaign(campaign, settings))
+    return list(dict.fromkeys(found))
+
+
+def _ask_for_campaign(campaign: str, settings: Settings) -> Finding:
+    """The finding about one campaign: what the API says of it."""
+    what = f"campaign {campaign}"
+
+    async def ask() -> CampaignVerdict:
+        async with Client(settings, settings.credentials()) as client:
+            verdicts = await check_campaigns(
+                [CampaignRows(campaign, 0, 0, 0)],
+                client=client,
+                limiter=RateLimiter(settings.rate_per_s),
+                settings=settings,
+            )
+        return verdicts[campaign]
+
+    try:
+        verdict = asyncio.run(ask())
+    except ImporterError as error:
+        return Finding(what, well=False, said=str(error))
+    if verdict.refused:
+        return Finding(what, well=False, said=f"Nothing can be sent to it. {verdict.refused}")
+    if verdict.unknown:
+        said = f"the API does not say whether it can be sent to ({verdict.unknown})"
+        return Finding(what, well=True, said=said, warns=True)
+    return Finding(what, well=True, said="the API takes it")
 
 
 def _sending_hours(settings: Settings) -> Finding:

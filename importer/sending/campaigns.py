@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
+NOT_BY_EXTERNAL_ID: Final = "the API cannot be asked for a campaign by its externalCampaignId"
+
 _NOT_LIVE: Final = frozenset(
     {
         "DRAFT",
@@ -82,6 +84,15 @@ class CampaignVerdict:
     refused: str = ""
     unknown: str = ""
     note: str = ""
+
+
+def require_ids(settings: Settings) -> None:
+    """Raise SettingsError if campaigns must be looked up and rows name an externalCampaignId."""
+    if settings.preflight == "required":
+        raise SettingsError(
+            f"Rows name an externalCampaignId, and {NOT_BY_EXTERNAL_ID}, so nothing is sent.",
+            "Name the campaign by its id, or set `preflight: auto` to send without that answer.",
+        )
 
 
 async def check_campaigns(

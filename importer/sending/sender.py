@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from importer.errors import Exit
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
-from importer.sending.campaigns import check_campaigns
+from importer.sending.campaigns import NOT_BY_EXTERNAL_ID, check_campaigns, require_ids
 from importer.sending.circuit_breaker import (
     CircuitBreaker,
     ClosedCampaigns,
@@ -114,14 +114,26 @@ class Sender:
             limiter = RateLimiter(settings.rate_per_s)
             yield cls(run, history, settings, options, observer, client, limiter, stop)
 
-    async def check_campaigns(self, rows: Iterable[CampaignRows]) -> None:
+    async def check_campaigns(
+        self, rows: Iterable[CampaignRows], *, by_external_id: bool = False
+    ) -> None:
         """Ask the API for each campaign; nothing is sent to one that it refuses.
+
+        Args:
+            rows: of each campaign.
+            by_external_id: other rows name their campaign by an externalCampaignId.
 
         Raises:
             SettingsError: the API does not answer, and the settings require that.
         """
         if self.settings.preflight == "off" or self.stop.is_set():
             return
+        if by_external_id:
+            require_ids(self.settings)
+            self.observer.on_stage(
+                f"Rows name an externalCampaignId, and {NOT_BY_EXTERNAL_ID}; sending goes on "
+                "without that answer."
+            )
         verdicts = await check_campaigns(
             rows, client=self.client, limiter=self.limiter, settings=self.settings
         )

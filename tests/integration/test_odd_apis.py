@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from importer.deliver import deliver, reconcile, refresh, resume
-from importer.errors import Exit, LedgerError
+from importer.errors import Exit, LedgerError, SettingsError
 from importer.ledger import Ledger
 from importer.model import State
 from importer.planning.history import looking
@@ -513,6 +513,20 @@ def test_an_api_that_does_not_answer_the_question(open_place: Callable[..., Plac
         deliver(plan, desk.settings, OPTIONS, listener)
     assert any("does not say whether campaign" in stage for stage in listener.stages)
     assert len(api.bodies) == 2
+
+
+def test_campaigns_by_an_external_id_cannot_be_looked_up(open_place: Callable[..., Place]) -> None:
+    """`auto` says so once and goes on; `required` refuses, and sends nothing."""
+    api, listener = OddApi(accepts), Listener()
+    people = [{**each, "campaign": "", "external_campaign": "req-7"} for each in rows(3)]
+    with serving_odd(api):
+        desk = open_place(api)
+        with pytest.raises(SettingsError, match="externalCampaignId"):
+            run_again(desk, people, preflight="required")
+        assert not api.bodies
+        report = deliver(desk.plan(people), desk.settings, OPTIONS, listener)
+    assert report.states == {State.CREATED: 3}
+    assert sum("externalCampaignId" in stage for stage in listener.stages) == 1
 
 
 def test_two_people_under_one_external_id(open_place: Callable[..., Place]) -> None:

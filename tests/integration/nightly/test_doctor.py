@@ -15,6 +15,7 @@ from tests.support.desk import Desk
 from tests.support.elsewhere import FarBed, far_bed
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, people
+from tests.support.odd_api import OddApi, accepts, serving_odd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +164,40 @@ def test_a_refused_ledger_is_not_made(bed: Bed, words: tuple[str, ...]) -> None:
     assert "does not exist yet" in said.error
     assert {name for name in bed.desk.files() if "other" in name} == set()
     assert before <= set(bed.desk.files())
+
+
+def test_each_campaign_that_the_settings_name_is_looked_up(bed: Bed, sandbox: Sandbox) -> None:
+    """Those of `folders:` too, once each; a draft is a fault, and so is one that is unknown."""
+    folders = {"acme": {"campaign": "camp-draft"}, "beta": {"campaign": "camp-42"}}
+    bed.settings(sandbox.base_url, f"preflight: auto\nfolders: {json.dumps(folders)}")
+    said = bed.desk("doctor", "inbox")
+    assert said.code == Exit.SETUP
+    told = [line for line in said.out.splitlines() if " campaign camp-" in line[:24]]
+    assert told == [
+        "ok    campaign camp-42: the API takes it",
+        "WRONG campaign camp-draft: Nothing can be sent to it. It is DRAFT, not live.",
+    ]
+    off = bed.desk("doctor", "inbox", "--preflight", "off")
+    assert off.code == Exit.OK
+    assert sandbox.journal == []
+
+
+@pytest.mark.parametrize(("preflight", "state"), [("auto", "warning"), ("required", "wrong")])
+def test_a_campaign_by_its_external_id(
+    bed: Bed, sandbox: Sandbox, preflight: str, state: str
+) -> None:
+    """The API cannot be asked for it, which only `required` finds wrong."""
+    bed.settings(
+        sandbox.base_url, f"preflight: {preflight}\ncampaign: null\nexternal_campaign: req-7"
+    )
+    assert find(bed, "campaign req-7")[0] == state
+
+
+def test_an_api_that_does_not_show_campaigns(bed: Bed) -> None:
+    """A warning; a fault if the settings require an answer."""
+    with serving_odd(OddApi(accepts)) as api:
+        bed.settings(api.url, "preflight: auto")
+        state, message = find(bed, "campaign camp-42")
+        assert (state, "HTTP 404" in message) == ("warning", True)
+        bed.settings(api.url, "preflight: required")
+        assert find(bed, "campaign camp-42")[0] == "wrong"
