@@ -166,6 +166,16 @@ def ledger_is_there(url: str) -> bool:
     return path is None or path.exists()
 
 
+def shown_name(url: str) -> str:
+    """Return what a person calls the ledger at a URL: its file, or its URL without the password.
+
+    Raises:
+        LedgerError: the URL cannot be used.
+    """
+    parsed = _parsed(url)
+    return str(_file(parsed) or _shown(parsed))
+
+
 def open_readonly(url: str) -> Database | None:
     """The database at a URL as it is, or None if there is none yet; nothing is written.
 

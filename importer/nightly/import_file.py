@@ -24,7 +24,7 @@ from importer.nightly.anomalies import (
 from importer.nightly.clock import local_date, sending_closes
 from importer.nightly.context import ClaimedFile, NightContext, rows_of_plan, rows_of_run
 from importer.nightly.inbox import DONE, FAILED, HELD, fingerprint_of, is_regular, sha256_of
-from importer.nightly.ownership import LocalFolder, claim_subfolder
+from importer.nightly.ownership import LocalFolder
 from importer.planning.history import looking
 from importer.preflight import exit_without_sending, unusable
 from importer.problems import in_words
@@ -115,10 +115,12 @@ def _import(context: NightContext, folder: str, path: Path, position: int) -> Fi
     if not is_regular(path):
         raise FileNotFoundError(path)
     settings = context.settings.load(folder)
-    inbox, ledger = context.inbox, context.inbox.ledgers.get(settings.ledger)
+    inbox, ledgers = context.inbox, context.inbox.ledgers
     if folder:
         place = LocalFolder(inbox.folders.root / folder, f"{inbox.name}/{folder}")
-        claim_subfolder(place, inbox.name, ledger, inbox.ledgers.main, context.clock.now())
+        ledger = ledgers.claim(place, inbox.name, settings.ledger, context.clock.now())
+    else:
+        ledger = ledgers.get(settings.ledger)
     before, sha256 = fingerprint_of(path), sha256_of(path)
     history = find_history(ledger, sha256, folder, settings)
     file = ClaimedFile(context, folder, path, position, settings, ledger, sha256, history)

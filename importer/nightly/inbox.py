@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from importer.errors import ConfigurationError
 from importer.ledger import Ledger
-from importer.ledger.connection import ledger_is_there
+from importer.ledger.connection import ledger_is_there, shown_name
 from importer.ledger.lock import Lockable, lock_file
 from importer.loader.files import readable_name
-from importer.nightly.ownership import LocalFolder, check_owner, claim_folder, note_night
+from importer.nightly.ownership import (
+    LocalFolder,
+    check_owner,
+    claim_folder,
+    claim_subfolder,
+    note_night,
+    refuse_new_ledger,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +145,26 @@ class OpenLedgers:
             return
         for place in places:
             check_owner(place, None)
+
+    def claim(self, place: LocalFolder, inbox: str, url: str, now: datetime) -> Ledger:
+        """Open the ledger of a subfolder, and claim the subfolder for it.
+
+        Args:
+            place: the subfolder.
+            inbox: name of the inbox.
+            url: of the subfolder's ledger.
+            now: UTC.
+
+        Raises:
+            ConfigurationError: it belongs to another ledger, or a new one would not know whom the
+                main one reached; then no new one is made.
+            LedgerError: a ledger cannot be opened.
+        """
+        if not ledger_is_there(url) and not place.is_marked():
+            refuse_new_ledger(place, inbox, shown_name(url), self.main)
+        own = self.get(url)
+        claim_subfolder(place, inbox, own, self.main, now)
+        return own
 
     def all(self) -> list[Ledger]:
         """Those that were used."""

@@ -242,19 +242,28 @@ def claim_subfolder(
         return
     if own.is_copy_of(main):
         own.part_from_original()
-    if not place.is_marked():
-        _refuse_ignorant(own, main, place, main.nights.last_run_of(place.path.name, inbox))
+    if not place.is_marked() and own.id != main.id and own.submissions.is_empty():
+        refuse_new_ledger(place, inbox, own.name, main)
     claim_folder(place, own, now)
 
 
-def _refuse_ignorant(
-    own: Ledger, main: Ledger, place: LocalFolder, last_run: datetime | None
-) -> None:
-    """Raises if a subfolder changes from the main ledger to an empty one."""
-    if last_run is not None and own.id != main.id and own.submissions.is_empty():
+def refuse_new_ledger(place: LocalFolder, inbox: str, own_name: str, main: Ledger) -> None:
+    """Raise if the main ledger knows imports of a subfolder, which an empty ledger does not.
+
+    Args:
+        place: the subfolder.
+        inbox: name of the inbox.
+        own_name: what a person calls the empty ledger.
+        main: the inbox's ledger.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    last_run = main.nights.last_run_of(place.path.name, inbox)
+    if last_run is not None:
         raise ConfigurationError(
             f"Files of {place.name} were imported with {main.name} until {last_run:%Y-%m-%d}, and "
-            f"its new ledger {own.name} does not know who was contacted.",
+            f"its new ledger {own_name} does not know who was contacted.",
             "Take its `ledger:` out of `folders:`, or start the new ledger as a copy of that one, "
             "with a copy of its key.",
         )

@@ -37,7 +37,6 @@ from importer.nightly.ownership import (
     LocalFolder,
     check_owner,
     claim_folder,
-    claim_subfolder,
     note_night,
 )
 from importer.nightly.release import record_release, refuse_page
@@ -449,10 +448,12 @@ def release_remote_file(
         if entry is None:
             raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
         folder = subfolder_of(path)
-        ledger = ledgers.get(settings.load(folder).ledger)
+        url = settings.load(folder).ledger
         if folder:
             place = LocalFolder(inbox.folders.root / folder, f"{inbox.name}/{folder}")
-            claim_subfolder(place, inbox.name, ledger, ledgers.main, now)
+            ledger = ledgers.claim(place, inbox.name, url, now)
+        else:
+            ledger = ledgers.get(url)
         claim = inbox.make_claim(path, entry.version)
         if not ledgers.main.claims.take(claim) and inbox.has_staged(path):
             raise UsageError(f"{file} is released already.", "The next night begins with it.")
