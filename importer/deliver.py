@@ -20,7 +20,6 @@ import polars as pl
 from importer.errors import Exit
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
-from importer.masking import scrub_name
 from importer.model import RunReport, State
 from importer.planning.history import ALLOWED, find_shared_contacts, to_leave_alone, writing
 from importer.planning.payload import identify, planned_rows, submissions
@@ -297,7 +296,7 @@ def _reject(found: Mapping[str, Code], run: str, ledger: Ledger) -> None:
 def _files(plan: Plan) -> tuple[SourceFile, ...]:
     return tuple(
         SourceFile(
-            name=scrub_name(table.source.name),  # it is kept for longer than the file
+            name=table.source.name,
             path=None if table.source.path is None else str(table.source.path),
             sha256=table.source.sha256,
             size=table.source.size,

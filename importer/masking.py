@@ -85,6 +85,150 @@ def scrub_name(text: str) -> str:
     return "".join([*shown, scrub(text[end:])])
 
 
+def mask_file_name(path: str) -> str:
+    """Mask a file's name for the ledger, which outlives the file: `CV Ada Lovelace.csv`.
+
+    A list is often called after the person in it. A word stays only if it is known to be nobody's
+    name, and a month only if nothing in the name is masked: `April Jones`. Folders stay as they
+    are, archives do not.
+    """
+    *folders, name = path.split("/")
+    shown = [_mask_words(each) if each.lower().endswith(".zip") else each for each in folders]
+    return "/".join([*shown, _mask_words(name)])
+
+
+def _mask_words(name: str) -> str:
+    """Mask the words of one name, without its endings."""
+    ending = _ENDING.search(name)
+    base = name[: ending.start()] if ending else name
+    words = {part.lower() for word in _WORD.findall(base) for part in _parts(word)}
+    if words <= _IMPERSONAL | _MONTHS:
+        return scrub_name(name)
+    masked = _WORD.sub(lambda word: _mask_word(word.group()), scrub_name(base))
+    return masked + name[len(base) :]
+
+
+def _mask_word(word: str) -> str:
+    known = all(part.lower() in _IMPERSONAL for part in _parts(word))
+    return word if known else _initial(word)
+
+
+def _parts(word: str) -> list[str]:
+    """The words of `CandidateList`."""
+    return [word] if word.lower() in _IMPERSONAL else _CAPITALISED.sub(r" \1", word).split()
+
+
+_ENDING: Final = re.compile(
+    r"(?:\.(?:csv|tsv|tab|txt|xlsx?|xlsm|xlsb|ods|zip|gz|json))+$", re.IGNORECASE
+)
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
+_CAPITALISED: Final = re.compile(r"(?<=[a-z])([A-Z])")
+_MONTHS: Final = frozenset(
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sun",
+        "januar",
+        "februar",
+        "märz",
+        "mai",
+        "juni",
+        "juli",
+        "oktober",
+        "dezember",
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ]
+)
+_IMPERSONAL: Final = frozenset(
+    # files
+    "list lists file files data database dataset table sheet book workbook spreadsheet export "
+    "exported exports import imported imports upload uploaded download downloaded report reports "
+    "result results extract dump backup copy version final draft temp tmp test tests sample "
+    "samples example examples template input output batch part page row rows record records csv "
+    "tsv txt xls xlsx ods zip utf ascii latin unnamed untitled stdin standard "
+    # people in general, and what is known of them
+    "candidate candidates applicant applicants application applications contact contacts people "
+    "person persons participant participants employee employees staff worker workers member "
+    "members user users lead leads recruit recruits recruiter recruiters recruiting recruitment "
+    "hire hires hiring interview interviews interviewer interviewers interviewees screening "
+    "onboarding onsite talent pool cv cvs resume resumes phone phones mobile mobiles email emails "
+    "mail mails number numbers name names address addresses shortlist longlist waitlist referrals "
+    "kandidaten bewerber liste candidats candidatos lista "
+    # when
+    "day days week weeks month months year years night nights nightly morning evening today "
+    "tonight tomorrow yesterday daily weekly monthly yearly annual quarter date time am pm utc gmt "
+    "q cw kw h winter autumn "
+    # which
+    "a an and or of the for from to in on at by with without per no not all any other others more "
+    "most less few many some new newest old older oldest current previous next last latest first "
+    "second third fourth fifth one two three four five six seven eight nine ten good bad best odd "
+    "even clean cleaned dirty fixed raw full half partial short long big large small tiny huge "
+    "same different again ready done held failed waiting rejected accepted created duplicate "
+    "duplicates doubtful unsent open closed active left right main mine ours yours early late later "
+    "before after begin start end left over under up down out off left ok todo pending retry "
+    "updated update corrected correction additional extra empty "
+    # what for
+    "campaign campaigns client clients customer customers company agency job jobs role roles "
+    "position positions vacancy vacancies opening openings department team teams office offices "
+    "branch region regional site sites store stores shop shops warehouse warehouses kitchen "
+    "restaurant restaurants hotel hotels hospital school call center centre logistics retail "
+    "sales support service services marketing finance it hr tech engineering operations ops "
+    "admin security cleaning catering hospitality healthcare nursing driving delivery "
+    "chefs waiters nurses drivers engineers developers managers assistants "
+    "graduates graduate interns intern temps seasonal summer part full fulltime parttime round "
+    "invite invites invited invitation reminder reminders followup "
+    # where candidates come from
+    "workday greenhouse lever smartrecruiters bullhorn ashby teamtailor personio icims taleo "
+    "successfactors linkedin indeed excel google sheets".split()
+)
+"""Words that are nobody's name, or hardly."""
+
+
 def _replace(found: re.Match[str]) -> str:
     """What replaces a match."""
     whole = found.group()

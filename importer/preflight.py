@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from importer.errors import Exit, FileUnreadable, Held, UsageError
+from importer.ledger.runs import find_file
 from importer.model import State
 from importer.problems import errors
 from schemas.codes import Code
@@ -159,17 +160,18 @@ def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
                 f"Run {run.id} read {source.name} from standard input, which cannot be read again.",
                 "Save it as a file and run it; rows already sent are skipped.",
             )
-        if not Path(source.path).is_file():
+        path = find_file(source.path, source.sha256)
+        if not Path(path).is_file():
             raise UsageError(
-                f"Run {run.id} needs {source.path}, which is gone.",
+                f"Run {run.id} needs {path}, which is gone.",
                 "Put the file back, or run another copy of it; rows already sent are skipped.",
             )
-        files.append(source.path)
+        files.append(path)
     plan = prepared(files)
-    for source, table in zip(run.sources, plan.tables, strict=True):
+    for source, path, table in zip(run.sources, files, plan.tables, strict=True):
         if source.sha256 != table.source.sha256:
             raise UsageError(
-                f"{source.path} is not the file that run {run.id} read; its content changed.",
+                f"{path} is not the file that run {run.id} read; its content changed.",
                 "Put the old file back, or run the new one; rows already sent are skipped.",
             )
     if plan.hash != run.plan_hash:

@@ -16,6 +16,7 @@ from importer.cli.options import json_format, read_settings, settings_flags, tel
 from importer.deliver import report_of
 from importer.errors import Exit, LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
+from importer.ledger.runs import find_file
 from importer.loader import load
 from importer.model import State
 from importer.planning.identity import key_file
@@ -129,7 +130,7 @@ def results(
         shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
         doubtful = ledger.doubts.list(run.id)
     if output is not None:
-        sources = [each.path or "-" for each in run.sources]
+        sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
         check_outputs({"--output": output}, sources, settings)
     if form == "text":
         console = Console()

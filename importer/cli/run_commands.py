@@ -18,6 +18,7 @@ from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
+from importer.ledger.runs import find_file
 from importer.loader import expand, load
 from importer.model import State
 from importer.planning.history import looking
@@ -202,7 +203,7 @@ def resume(
         run = ledger.runs.find(run_id)
         left = sum(ledger.runs.states(run.id).get(state, 0) for state in _OPEN)
     if results is not None:
-        sources = [each.path or "-" for each in run.sources]
+        sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
         check_outputs({"--results": results}, sources, settings)
     _require_sandbox(settings)
     console = messages()

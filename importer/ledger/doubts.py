@@ -14,6 +14,7 @@ from importer.ledger.submissions import (
     select_records,
 )
 from importer.ledger.tables import OPEN, among, attempts, run_rows, run_sources, submissions
+from importer.masking import mask_file_name
 from importer.model import State
 
 if TYPE_CHECKING:
@@ -237,7 +238,8 @@ def _key(connection: Connection, run: str, row: int, source: str | None) -> str 
         )
         .where(run_rows.c.run == run, run_rows.c.row == row)
     ).all()
-    named = [each for each in found if source is None or each.name == source]
+    names = None if source is None else {source, mask_file_name(source)}
+    named = [each for each in found if names is None or each.name in names]
     if not named:
         raise UsageError(f"Run {run} has no row {row}.", "`importer results` lists its rows.")
     if len(named) > 1:

@@ -10,6 +10,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from importer.ledger.tables import claims, night_files, nights, run_sources, runs
+from importer.masking import mask_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -36,7 +37,7 @@ class NightFile:
         night: its id.
         position: of the file in the night; night and position name the record.
         folder: subfolder of the inbox; empty for the inbox itself.
-        name: of the file.
+        name: of the file; the ledger masks it if it may be a person's.
         sha256: hex digest of its bytes.
         at: UTC; when this was written.
         ending: how it ended, a word of `importer.report.night_report.FileEnding`.
@@ -128,6 +129,9 @@ class Nights:
         of_file = and_(night_files.c.night == file.night, night_files.c.position == file.position)
         same = select(night_files.c.at).where(night_files.c.sha256 == file.sha256)
         values = {name: getattr(file, name) for name in NightFile.__slots__}
+        masked = mask_file_name(file.name)
+        reason = file.reason.replace(file.name, masked) if file.name else file.reason
+        values |= {"name": masked, "reason": reason}
 
         def write(connection: Connection) -> None:
             connection.execute(delete(night_files).where(of_file))
@@ -194,7 +198,8 @@ class Nights:
     def note_path(self, run: str, sha256: str, path: str) -> None:
         """Write where a file of a run is now."""
         s = run_sources.c
-        there = update(run_sources).where(s.run == run, s.sha256 == sha256).values(path=path)
+        there = update(run_sources).where(s.run == run, s.sha256 == sha256)
+        there = there.values(path=mask_file_name(path))
         self._database.write("moved", lambda c: c.execute(there))
 
     def _files(self, wanted: Any, limit: int | None) -> tuple[NightFile, ...]:
@@ -283,11 +288,17 @@ class Claims:
         self._change(claim, place=place, sha256=sha256, holder=claim.holder)
 
     def note_returned(self, claim: Claim, now: datetime) -> None:
-        """Write that all results of a claimed file are back in the inbox."""
-        self._change(claim, returned_at=now)
+        """Write that all results of a claimed file are back in the inbox.
+
+        A claim whose file may be called after a person ends with it.
+        """
+        if mask_file_name(claim.path) == claim.path:
+            self._change(claim, returned_at=now)
+        else:
+            self.drop(claim)
 
     def drop(self, claim: Claim) -> None:
-        """Remove a claim whose file disappeared before it was fetched."""
+        """Remove a claim, such as one whose file disappeared before it was fetched."""
         gone = delete(claims).where(_same(claim))
         self._database.write("claim-drop", lambda connection: connection.execute(gone))
 

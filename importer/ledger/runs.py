@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
+from contextlib import suppress
 from datetime import UTC
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, func, insert, null, or_, select, true, tuple_, update
@@ -26,6 +29,7 @@ from importer.ledger.tables import (
     runs,
     submissions,
 )
+from importer.masking import DOTS, mask_file_name
 from importer.model import Counts, RowStatus, State
 
 if TYPE_CHECKING:
@@ -209,12 +213,14 @@ class Runs:
                         {
                             "run": run,
                             "position": position,
-                            "name": source.name,
-                            "path": source.path,
+                            "name": name,
+                            "path": source.path and mask_file_name(source.path),
                             "sha256": source.sha256,
                             "size": source.size,
                         }
-                        for position, source in enumerate(new.sources)
+                        for position, (name, source) in enumerate(
+                            zip(_names(new.sources), new.sources, strict=True)
+                        )
                     ],
                 )
             if connection.dialect.name == "sqlite":
@@ -250,6 +256,43 @@ class Runs:
             update(runs).where(runs.c.id == run).values(finished_at=self._now(), stopped=stopped)
         )
         self._database.write("finish", lambda c: c.execute(ended), counted=True)
+
+
+def find_file(path: str, sha256: str) -> str:
+    """Where a file is whose path the ledger keeps: the name may be masked there.
+
+    Args:
+        path: as the ledger has it.
+        sha256: of its content; decides between several files whose masked name is this one.
+
+    Returns:
+        The path of the file; the given one if it is not there.
+    """
+    kept = Path(path)
+    if DOTS not in kept.name or kept.exists():
+        return path
+    try:
+        found = [each for each in kept.parent.iterdir() if mask_file_name(each.name) == kept.name]
+    except OSError:
+        return path
+    of_content = (each for each in found if len(found) == 1 or _has_content(each, sha256))
+    return str(next(of_content, kept))
+
+
+def _has_content(path: Path, sha256: str) -> bool:
+    with suppress(OSError):
+        if path.is_file():
+            return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    return False
+
+
+def _names(sources: Iterable[SourceFile]) -> Iterator[str]:
+    """The masked names of a run's files; of those that look alike, the later get a number."""
+    seen: dict[str, int] = {}
+    for source in sources:
+        name = mask_file_name(source.name)
+        seen[name] = number = seen.get(name, 0) + 1
+        yield f"{name} ({number})" if number > 1 and name != source.name else name
 
 
 def _process() -> Mapping[str, str | int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 import polars as pl
 import polars.selectors as cs
 
+from importer.ledger.runs import find_file
 from importer.model import RowStatus
 from importer.problems import with_words
 from importer.report.atomic_file import replace_file
@@ -197,7 +198,8 @@ def reread_files(files: Sequence[SourceFile], load: Callable[[str], Table]) -> O
     tables: list[Table | None] = []
     missing = []
     for file in files:
-        table = load(file.path) if file.path is not None else None
+        path = file.path and find_file(file.path, file.sha256)
+        table = load(path) if path is not None else None
         if table is not None and table.source.sha256 == file.sha256:
             tables.append(table)
             continue

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.errors import EXIT_MEANING, Exit
-from importer.masking import scrub
+from importer.ledger.runs import find_file
+from importer.masking import DOTS, scrub
 from importer.model import State
 from importer.report.formatting import (
     GivenFlags,
@@ -403,7 +404,11 @@ def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str
 
 def _release(night: Night, file: NightFile) -> str:
     """Return the command that releases a file; without its name it cannot be pasted."""
-    return release_command(night.inbox if file.name else None, f"held/{_called(file)}")
+    place = f"held/{_called(file)}"
+    if not file.name or night.inbox is None:
+        return release_command(None, place)
+    found = find_file(f"{night.inbox}/{place}", file.sha256).removeprefix(f"{night.inbox}/")
+    return release_command(None if DOTS in found else night.inbox, found)
 
 
 def _called(file: NightFile) -> str:
