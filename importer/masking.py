@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_lowercase
 from typing import Final
 
 import phonenumbers
@@ -123,110 +124,47 @@ _ENDING: Final = re.compile(
 )
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _CAPITALISED: Final = re.compile(r"(?<=[a-z])([A-Z])")
-_MONTHS: Final = frozenset(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "januar",
-        "februar",
-        "märz",
-        "mai",
-        "juni",
-        "juli",
-        "oktober",
-        "dezember",
-        "janvier",
-        "février",
-        "mars",
-        "avril",
-        "juin",
-        "juillet",
-        "août",
-        "septembre",
-        "octobre",
-        "novembre",
-        "décembre",
-    ]
-)
-_IMPERSONAL: Final = frozenset(
-    # files
-    "list lists file files data database dataset table sheet book workbook spreadsheet export "
-    "exported exports import imported imports upload uploaded download downloaded report reports "
-    "result results extract dump backup copy version final draft temp tmp test tests sample "
-    "samples example examples template input output batch part page row rows record records csv "
-    "tsv txt xls xlsx ods zip utf ascii latin unnamed untitled stdin standard "
-    # people in general, and what is known of them
-    "candidate candidates applicant applicants application applications contact contacts people "
-    "person persons participant participants employee employees staff worker workers member "
-    "members user users lead leads recruit recruits recruiter recruiters recruiting recruitment "
-    "hire hires hiring interview interviews interviewer interviewers interviewees screening "
-    "onboarding onsite talent pool cv cvs resume resumes phone phones mobile mobiles email emails "
-    "mail mails number numbers name names address addresses shortlist longlist waitlist referrals "
-    "kandidaten bewerber liste candidats candidatos lista "
-    # when
-    "day days week weeks month months year years night nights nightly morning evening today "
-    "tonight tomorrow yesterday daily weekly monthly yearly annual quarter date time am pm utc gmt "
-    "q cw kw h winter autumn "
-    # which
-    "a an and or of the for from to in on at by with without per no not all any other others more "
-    "most less few many some new newest old older oldest current previous next last latest first "
-    "second third fourth fifth one two three four five six seven eight nine ten good bad best odd "
-    "even clean cleaned dirty fixed raw full half partial short long big large small tiny huge "
-    "same different again ready done held failed waiting rejected accepted created duplicate "
-    "duplicates doubtful unsent open closed active left right main mine ours yours early late later "
-    "before after begin start end left over under up down out off left ok todo pending retry "
-    "updated update corrected correction additional extra empty "
-    # what for
-    "campaign campaigns client clients customer customers company agency job jobs role roles "
-    "position positions vacancy vacancies opening openings department team teams office offices "
-    "branch region regional site sites store stores shop shops warehouse warehouses kitchen "
-    "restaurant restaurants hotel hotels hospital school call center centre logistics retail "
-    "sales support service services marketing finance it hr tech engineering operations ops "
-    "admin security cleaning catering hospitality healthcare nursing driving delivery "
-    "chefs waiters nurses drivers engineers developers managers assistants "
-    "graduates graduate interns intern temps seasonal summer part full fulltime parttime round "
-    "invite invites invited invitation reminder reminders followup "
-    # where candidates come from
-    "workday greenhouse lever smartrecruiters bullhorn ashby teamtailor personio icims taleo "
-    "successfactors linkedin indeed excel google sheets".split()
-)
-"""Words that are nobody's name, or hardly."""
+_DAYS_AND_MONTHS: Final = """
+january february march april may june july august september october november december jan feb mar
+apr jun jul aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday mon
+tue wed thu fri sat sun januar februar märz mai juni juli oktober dezember janvier février mars
+avril juin juillet août septembre octobre novembre décembre
+"""
+_MONTHS: Final = frozenset(_DAYS_AND_MONTHS.split())
+_OF_LISTS: Final = """
+list lists file files data database dataset table sheet book workbook spreadsheet export exported
+exports import imported imports upload uploaded download downloaded report reports result results
+extract dump backup copy version final draft temp tmp test tests sample samples example examples
+template input output batch part page row rows record records csv tsv txt xls xlsx ods zip utf
+ascii latin unnamed untitled stdin standard candidate candidates applicant applicants application
+applications contact contacts people person persons participant participants employee employees
+staff worker workers member members user users lead leads recruit recruits recruiter recruiters
+recruiting recruitment hire hires hiring interview interviews interviewer interviewers
+interviewees screening onboarding onsite talent pool cv cvs resume resumes phone phones mobile
+mobiles email emails mail mails number numbers name names address addresses shortlist longlist
+waitlist referrals kandidaten bewerber liste candidats candidatos lista day days week weeks month
+months year years night nights nightly morning evening today tonight tomorrow yesterday daily
+weekly monthly yearly annual quarter date time am pm utc gmt q cw kw h winter autumn a an and or
+of the for from to in on at by with without per no not all any other others more most less few
+many some new newest old older oldest current previous next last latest first second third fourth
+fifth one two three four five six seven eight nine ten good bad best odd even clean cleaned dirty
+fixed raw full half partial short long big large small tiny huge same different again ready done
+held failed waiting rejected accepted created duplicate duplicates doubtful unsent open closed
+active left right main mine ours yours early late later before after begin start end over under up
+down out off ok todo pending retry updated update corrected correction additional extra empty
+campaign campaigns client clients customer customers company agency job jobs role roles position
+positions vacancy vacancies opening openings department team teams office offices branch region
+regional site sites store stores shop shops warehouse warehouses kitchen restaurant restaurants
+hotel hotels hospital school call center centre logistics retail sales support service services
+marketing finance it hr tech engineering operations ops admin security cleaning catering
+hospitality healthcare nursing driving delivery chefs waiters nurses drivers engineers developers
+managers assistants graduates graduate interns intern temps seasonal summer fulltime parttime
+round invite invites invited invitation reminder reminders followup workday greenhouse lever
+smartrecruiters bullhorn ashby teamtailor personio icims taleo successfactors linkedin indeed
+excel google sheets
+"""
+_IMPERSONAL: Final = frozenset([*_OF_LISTS.split(), *ascii_lowercase])
+"""Words in the names of lists that are nobody's name, or hardly; and single letters."""
 
 
 def _replace(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, func, select, update
 
 from importer.errors import UsageError
+from importer.ledger.runs import is_masked_name
 from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
     conversation_owners,
@@ -238,8 +239,10 @@ def _key(connection: Connection, run: str, row: int, source: str | None) -> str 
         )
         .where(run_rows.c.run == run, run_rows.c.row == row)
     ).all()
-    names = None if source is None else {source, mask_file_name(source)}
-    named = [each for each in found if names is None or each.name in names]
+    named = [each for each in found if source is None or each.name == source]
+    if source is not None and not named:  # its name as it is on the disk
+        masked = mask_file_name(source)
+        named = [each for each in found if is_masked_name(each.name, masked)]
     if not named:
         raise UsageError(f"Run {run} has no row {row}.", "`importer results` lists its rows.")
     if len(named) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import socket
 from contextlib import suppress
@@ -293,6 +294,11 @@ def _names(sources: Iterable[SourceFile]) -> Iterator[str]:
         name = mask_file_name(source.name)
         seen[name] = number = seen.get(name, 0) + 1
         yield f"{name} ({number})" if number > 1 and name != source.name else name
+
+
+def is_masked_name(name: str, masked: str) -> bool:
+    """Whether a file's name in the ledger is a masked name, perhaps with a number."""
+    return re.sub(r" \(\d+\)$", "", name) == masked
 
 
 def _process() -> Mapping[str, str | int]:

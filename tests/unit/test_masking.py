@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.masking import mask, mask_email, mask_phone, scrub, scrub_name
+from importer.masking import mask, mask_email, mask_file_name, mask_phone, scrub, scrub_name
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,40 @@ def test_ids_dates_and_small_numbers_stay(text: str) -> None:
 def test_dates_in_names_of_files_stay(name: str, shown: str) -> None:
     """Files are called by the day; nobody's phone is a day that exists, or hardly."""
     assert scrub_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("CV Ada Lovelace.csv", "CV A••• L•••.csv"),
+        ("ada.lovelace.xlsx", "a•••.l•••.xlsx"),
+        ("AdaLovelace.csv.gz", "A•••.csv.gz"),
+        ("+442079460018.csv", "+44 •••• 0018.csv"),
+        ("Smith_John_2026.csv", "S•••_J•••_2026.csv"),
+        ("O'Neil candidates.csv", "O••• candidates.csv"),
+        ("April_Jones.csv", "A•••_J•••.csv"),
+        ("/lists/Ada.zip/list.csv", "/lists/A•••.zip/list.csv"),
+        ("sftp://host/in/Ada.csv", "sftp://host/in/A•••.csv"),
+        ("李雷.csv", "•••.csv"),
+        ("Ada", "A•••"),
+    ],
+)
+def test_a_file_called_after_a_person_is_masked(name: str, shown: str) -> None:
+    """The ledger outlives the file; folders stay, for the file is found there again."""
+    assert mask_file_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "list.csv", "candidates-20261122.csv", "CandidateExport (2).xlsx", "april.csv", "-",
+        "Applicants week 47.ods", "/home/ada/lists/nightly_export_20261122_0230.csv.gz", "2026.csv",
+        "workday export final v2.csv", "a.csv",
+    ],
+)  # fmt: skip
+def test_a_file_called_after_nobody_keeps_its_name(name: str) -> None:
+    """Every word of it is known to be nobody's name."""
+    assert mask_file_name(name) == name
 
 
 @given(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from importer.errors import Exit
+from tests.integration.cli.conftest import GOOD
+from tests.support.desk import Desk
+
 if TYPE_CHECKING:
-    from tests.support.desk import Desk
+    from importer.sandbox.server import Sandbox
 
 FIRST = Path(__file__).parents[2] / "unit" / "ledger" / "version-0001.sql"
 
@@ -39,3 +44,27 @@ def test_a_run_upgrades_it_with_a_backup(desk: Desk, older: Path) -> None:
     assert said.code == 2, said.err
     assert "--yes" in said.err
     assert [path for path in older.parent.glob("importer.db-before-*") if path.stat().st_size]
+
+
+def test_what_it_sent_is_matched_as_it_was_sent(near: Desk, sandbox: Sandbox) -> None:
+    """By the key, without hashes of e-mail and candidate id; and in the list by the id of then."""
+    sandbox.set_faults("reset-after:1,list-500:1")
+    listed = GOOD.replace("first_name", "candidate_id,first_name").replace("\n", "\nC-", 2)
+    near.write("good.csv", listed.replace("C-Ada", "C-1,Ada").replace("C-Bob", "C-2,Bob"))
+    then = Desk(near.folder, {**near.env, "IMPORTER_EXTERNAL_ID": "then-{key}"})
+    sent = then("run", "good.csv", "--yes")
+    assert sent.code == Exit.DOUBTFUL, sent.err
+    with sqlite3.connect(near.folder / "importer.db") as ledger:
+        ledger.execute("UPDATE submissions SET email = NULL, candidate = NULL, resends = NULL")
+    ledger.close()
+    sandbox.set_faults("")
+    near.write("more.csv", listed.replace("C-Ada", "C-8,Ada").replace("C-Bob", "C-9,Bob"))
+    for command, code in (
+        (("run", "more.csv", "--yes"), Exit.DOUBTFUL),  # the ids are made in another way now
+        (("reconcile",), Exit.OK),
+        (("run", "more.csv", "--yes"), Exit.OK),
+    ):
+        assert near(*command).code == code
+    assert len(sandbox.journal) == 2
+    assert all(str(each["externalId"]).startswith("then-") for each in sandbox.journal)
+    assert set(Counter(str(each["phoneNumber"]) for each in sandbox.journal).values()) == {1}

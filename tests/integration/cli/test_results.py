@@ -194,3 +194,27 @@ def test_a_closed_pipe_ends_silently(near: Desk, words: tuple[str, ...]) -> None
         process.stdout.close()
         assert process.wait(60) == Exit.OK
         assert process.stderr.read() == ""
+
+
+def test_a_file_called_after_a_person(near: Desk) -> None:
+    """Its name is nowhere in the ledger, nor shown from it; resume and results find the file."""
+    rows = "first_name,phone_number,Job Title\nDee,+12025550107,Chef\nEve,+12025550108,Chef\n"
+    near.write("lists/CV Ada Lovelace.csv", rows)
+    near.write("lists/CV Alan Lee.csv", rows.replace("Dee", "Dan"))
+    file = "lists/CV Ada Lovelace.csv"
+    assert near("run", file, "--yes", "--limit", "1").code == Exit.OK
+    near("backup", "copy.db")
+    for name in ("importer.db", "copy.db"):
+        assert b"ovelace" not in near.files()[name]
+    assert near("resume").code == Exit.OK
+    assert "CV A••• L•••.csv" in near("runs").out
+    said = near("results", "--format", "csv")
+    assert said.err == ""
+    found = csv.DictReader(io.StringIO(said.out.lstrip("\ufeff")))
+    assert [row["first_name"] for row in found] == ["Dee", "Eve"]
+    said = near("results", "--format", "csv", "--output", file)
+    assert said.code == Exit.USAGE
+    (near.folder / file).unlink()
+    (near.folder / "lists" / "CV Alan Lee.csv").unlink()
+    said = near("results", "--format", "csv")
+    assert "lists/CV A••• L•••.csv is gone or has changed" in said.err

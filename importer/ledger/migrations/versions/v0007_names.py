@@ -25,7 +25,7 @@ def upgrade() -> None:
             if masked != each:
                 change = sa.update(there).where(name == each).values({column: masked})
                 connection.execute(change)
-    path, returned = sa.column("path", sa.Text), sa.column("returned_at")
+    path, returned = sa.column("path", sa.Text), sa.column("returned_at", sa.DateTime)
     claims = sa.table("claims", path, returned)
     finished = connection.scalars(sa.select(path).where(returned.is_not(None)))
     for each in set(finished):
