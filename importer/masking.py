@@ -162,6 +162,8 @@ managers assistants graduates graduate interns intern temps seasonal summer full
 round invite invites invited invitation reminder reminders followup workday greenhouse lever
 smartrecruiters bullhorn ashby teamtailor personio icims taleo successfactors linkedin indeed
 excel google sheets
+mixed fix renamed missing hidden broken nothing gone every fault faults errors wrong letter letters
+notes recruiting everyone everybody monthend x y z
 """
 _IMPERSONAL: Final = frozenset([*_OF_LISTS.split(), *ascii_lowercase])
 """Words in the names of lists that are nobody's name, or hardly; and single letters."""

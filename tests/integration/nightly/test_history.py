@@ -50,6 +50,20 @@ def test_nights_with_their_files(bed: Bed) -> None:
     assert "good.csv" not in todo(said)
 
 
+def test_a_held_file_called_after_a_person(bed: Bed) -> None:
+    """The ledger has only its masked name; the command has the one in `held/`, and works."""
+    bed.arrive("CV Ada Lovelace.csv", WRONG)
+    bed.night()
+    said = shown(bed)
+    assert "held CV A••• L•••.csv" in " ".join(said.out.split())
+    assert f"importer release '{bed.inbox}/held/CV Ada Lovelace.csv'" in todo(said)
+    ledgers = list(bed.desk.folder.glob("importer.db*"))
+    assert ledgers
+    assert not any(b"ovelace" in each.read_bytes() for each in ledgers)
+    (bed.inbox / "held" / "CV Ada Lovelace.csv").unlink()
+    assert "importer release INBOX/held/CV A••• L•••.csv" in todo(shown(bed))
+
+
 def test_the_command_that_releases_can_be_pasted(bed: Bed) -> None:
     """Into a shell, by a folder and a name with spaces and quotes; also where two have the name."""
     (bed.inbox.parent / "inbox").rename(bed.inbox.parent / "the team's inbox")
