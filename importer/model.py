@@ -70,6 +70,8 @@ class Table:
         notes: what else a report should say of the file, in sentences.
         fallbacks: canonical column -> headers to take a value from if its own header has none.
         prefixes: header of phones -> header of the area codes that stand before them.
+        hidden: `#row` and the columns that the workbook hides, as read.
+        places: header -> position of its column in the file, from 0; hidden ones too.
         clean: nothing until the table is normalised; then the same rows as `#source` (UInt16),
             `#row` (UInt32), every canonical column (text: E.164, ISO alpha-2, `true`/`false`; null
             if the cell is empty or cannot be read), then the extra columns under their placeholder
@@ -85,6 +87,8 @@ class Table:
     notes: tuple[str, ...] = ()
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    hidden: pl.DataFrame = field(default_factory=_no_rows, repr=False)
+    places: Mapping[str, int] = field(default_factory=dict)
     clean: pl.DataFrame = field(default_factory=_no_rows, repr=False)
 
 

@@ -214,6 +214,13 @@ RETURNED_COLUMNS: Final = (
 )
 """Headers that our own output files add; they are ignored if such a file is imported."""
 
+FORMULA: Final = "^'*[=+\\-@\\t\\r\\n＝＋－＠]"
+"""Pattern of what our output files write with an apostrophe in front.
+
+Spreadsheet programs take a cell that begins with one of these for a formula, even if quoted. A
+cell with an apostrophe already gets another, so that reading can take exactly one away.
+"""
+
 
 def returned(headers: Collection[str]) -> frozenset[str]:
     """Return the headers of a file that one of our output files added, compared exactly.

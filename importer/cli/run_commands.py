@@ -24,11 +24,12 @@ from importer.model import State
 from importer.planning.history import looking
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
-from importer.report import export, html, json_report, terminal, view
+from importer.report import html, json_report, terminal, view
 from importer.report.atomic_file import check_outputs
 from importer.report.export import reread_files, save_results, write_payloads
 from importer.report.formatting import GivenFlags, quantity
 from importer.report.progress import progress
+from importer.report.rejected_rows import rejected_paths, require_writer, write_rejected
 from importer.report.terminal_history import print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
@@ -59,7 +60,11 @@ _OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
     help="text: a summary on standard error; json: everything on standard output as well.",
 )
 @click.option("--report", type=OUT_FILE, help="Write a report to this HTML file.")
-@click.option("--rejected", type=OUT_FILE, help="Write the rejected rows to this CSV file.")
+@click.option(
+    "--rejected",
+    type=OUT_FILE,
+    help="Write the rejected rows to this CSV or XLSX file; of several inputs, to one file each.",
+)
 @click.option(
     "--payloads", type=OUT_FILE, help="Write the request body of each ready row, as JSON lines."
 )
@@ -82,9 +87,13 @@ def check(
     the files that you name are written.
     """
     settings = read_settings(config, flags)
-    outputs = {"--report": report, "--rejected": rejected, "--payloads": payloads}
-    if any(outputs.values()):
-        check_outputs(outputs, expand(files), settings)
+    if report or rejected or payloads:
+        names = expand(files)
+        to_fix = rejected_paths(rejected, names) if rejected else None
+        if rejected is not None:
+            require_writer(rejected)
+        outputs = {"--report": report, "--rejected": to_fix, "--payloads": payloads}
+        check_outputs(outputs, names, settings)
     with looking(settings) as look:
         plan = prepare(files, settings, look, whole=payloads is not None)
     shown = view.plan_view(plan, settings, identity=look.identity, created_at=datetime.now(UTC))
@@ -92,7 +101,11 @@ def check(
     if report is not None:
         html.write_page(shown, report)
     if rejected is not None:
-        export.write_rejected(plan, rejected)
+        names = [table.source.name for table in plan.tables]
+        written = write_rejected(plan, rejected_paths(rejected, names))
+        if len(names) > 1:
+            named = ", ".join(map(str, written)) or "no file, because no row needs fixing"
+            messages().print(f"Rows to fix: {named}", markup=False, highlight=False)
     if payloads is not None:
         names = [table.source.name for table in plan.tables]
         write_payloads(submissions(plan, look.identity, settings), names, payloads)

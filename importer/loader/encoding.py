@@ -75,7 +75,8 @@ def detect_encoding(data: bytes, forced: str | None, fallback: str) -> Encoding:
 
     Args:
         data: the bytes.
-        forced: the encoding that the user says it is; a byte-order mark of it is still skipped.
+        forced: the encoding that the user says it is. A byte-order mark of it is still skipped,
+            and UTF-8 with its mark is UTF-8 even so: our files of rejected rows are that.
         fallback: what the user's text is in if it is not Unicode; `cp1252`, the default, is only
             taken if its words look like it.
 
@@ -158,7 +159,8 @@ def _forced(data: bytes, forced: str) -> Encoding:
     except LookupError:
         raise Refusal(Code.FILE_UNREADABLE, f"there is no encoding {forced}") from None
     for mark, marked in _MARKS:
-        if data.startswith(mark) and marked.startswith(codec.removesuffix("-sig")):
+        ours = mark == codecs.BOM_UTF8 and data.startswith(mark) and is_valid(data, marked)
+        if ours or (data.startswith(mark) and marked.startswith(codec.removesuffix("-sig"))):
             return _strict(data, Encoding(marked, len(mark)))
     return _strict(data, Encoding(codec.removesuffix("-sig")))
 

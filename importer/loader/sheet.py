@@ -81,6 +81,8 @@ class Cells:
         ignored: headers of columns that were left out.
         notes: sentences about the file for reports.
         links: row and position of a cell -> the address that it links to.
+        hidden: `#row` and the hidden columns, named like those of `frame`.
+        hidden_headers: of these columns; blank if a column has none.
     """
 
     frame: pl.DataFrame = field(repr=False)
@@ -88,6 +90,8 @@ class Cells:
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     links: Mapping[tuple[int, int], str] = field(default_factory=dict, repr=False)
+    hidden: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
+    hidden_headers: tuple[str, ...] = ()
 
 
 class Sheet(Protocol):

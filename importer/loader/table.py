@@ -13,12 +13,12 @@ from importer import problems
 from importer.loader import files, xls
 from importer.loader.delimited import open_text
 from importer.loader.files import readable_name
-from importer.loader.headers import columns_named, is_of_others, resembling, understand
+from importer.loader.headers import columns_named, is_of_others, resembling, understand, unique
 from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
 from importer.loader.workbook import Workbook, open_workbook
 from importer.model import Source, Table
 from schemas.codes import Code
-from schemas.columns import ROW, SOURCE, returned
+from schemas.columns import FORMULA, ROW, SOURCE, returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -176,6 +176,8 @@ def assemble(
         last: these cells are the end of the file, so that totals may follow them.
     """
     frame = without_blanks(cells.frame)
+    if returned(header.cells):
+        header, frame = _without_guards(header, frame)
     frame, totals = drop_footers(frame) if last else (frame, problems.empty())
     headers, frame, places = _named(header, frame, overrides)
     ignored = tuple(name for name in headers.names if name in returned(headers.names))
@@ -191,6 +193,7 @@ def assemble(
         of_file.append(problems.one(Code.FILE_EMPTY, detail="a header and no rows below it"))
     here = pl.lit(source.header_row, dtype=pl.UInt32).alias(ROW)
     hints = _fitting_hints(headers, frame)
+    hidden, hidden_places = _named_hidden(cells, headers.names)
     of_rows = cells.problems.filter(
         pl.col(ROW).is_null() | ~pl.col(ROW).is_in(totals[ROW].implode())
     )
@@ -214,7 +217,31 @@ def assemble(
         notes=cells.notes,
         fallbacks=headers.fallbacks,
         prefixes=headers.prefixes,
+        hidden=hidden,
+        places=places | hidden_places,
     )
+
+
+def _without_guards(header: Record, frame: pl.DataFrame) -> tuple[Record, pl.DataFrame]:
+    """The cells of a file that we wrote, without the apostrophes that we put before formulas."""
+    names = pl.Series(header.cells, dtype=pl.String)
+    guarded = pl.col(pl.String).str.contains(FORMULA)
+    marked = guarded & pl.col(pl.String).str.starts_with("'")
+    cell = pl.when(marked).then(pl.col(pl.String).str.slice(1)).otherwise(pl.col(pl.String))
+    cells = names.to_frame().select(cell).to_series().to_list()
+    return replace(header, cells=cells), frame.with_columns(cell)
+
+
+def _named_hidden(cells: Cells, visible: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The hidden columns under their headers, and the position of each in the file."""
+    places = [int(name) for name in cells.hidden.columns if name != ROW]
+    headers = [
+        name if name.strip() else f"column {column_letters(place)}"
+        for name, place in zip(cells.hidden_headers, places, strict=True)
+    ]
+    names = unique([*visible, *headers])[len(visible) :]
+    frame = cells.hidden.rename(dict(zip(map(str, places), names, strict=True)))
+    return frame, dict(zip(names, places, strict=True))
 
 
 def _named(

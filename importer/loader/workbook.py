@@ -86,11 +86,13 @@ class Hidden:
 
     Attributes:
         detail: rows and columns in words; empty if nothing was hidden.
-        headers: those of the columns.
+        headers: those of the columns; blank if a column has none.
+        cells: `#row` and the columns, named like those of the frame.
     """
 
     detail: str = ""
     headers: tuple[str, ...] = ()
+    cells: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
 
 def drop_hidden(
@@ -111,16 +113,18 @@ def drop_hidden(
         and (names[place].strip() or frame[str(place)].null_count() < frame.height)
     ]
     left_out = []
+    cells = pl.DataFrame()
     if rows:
         left_out.append(f"{'row' if len(rows) == 1 else 'rows'} {ranges(rows)}")
         frame = frame.filter(~pl.col(ROW).is_in(rows))
     if columns:
         shown = ", ".join(_named(place, names[place]) for place in columns)
         left_out.append(f"{'column' if len(columns) == 1 else 'columns'} {shown}")
+        cells = frame.select(ROW, *map(str, columns))
         empty = pl.lit(None, dtype=pl.String)
         frame = frame.with_columns(empty.alias(str(place)) for place in columns)
-    headers = tuple(names[place] for place in columns if names[place].strip())
-    return frame, Hidden(" and ".join(left_out), headers)
+    headers = tuple(names[place] for place in columns)
+    return frame, Hidden(" and ".join(left_out), headers, cells)
 
 
 def _named(place: int, name: str) -> str:
@@ -232,9 +236,11 @@ class Workbook:
         return Cells(
             visible,
             problems.joined(found),
-            ignored=hidden.headers,
+            ignored=tuple(filter(str.strip, hidden.headers)),
             notes=(*self.notes, filled) if filled else self.notes,
             links=self.parts.links,
+            hidden=hidden.cells,
+            hidden_headers=hidden.headers,
         )
 
 

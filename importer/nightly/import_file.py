@@ -28,9 +28,10 @@ from importer.nightly.ownership import LocalFolder
 from importer.planning.history import looking
 from importer.preflight import exit_without_sending, unusable
 from importer.problems import in_words
-from importer.report import export, html, view
+from importer.report import html, view
 from importer.report.export import reread_files, save_results
 from importer.report.night_report import FileEnding, FileReport, worst
+from importer.report.rejected_rows import write_rejected
 from importer.sending.circuit_breaker import OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
 
@@ -438,7 +439,7 @@ def _write_pages(
     pages: list[Page] = []
     faults: list[str] = []
 
-    def attempt(label: str, suffix: str, write: Callable[[Path], None]) -> None:
+    def attempt(label: str, suffix: str, write: Callable[[Path], object]) -> None:
         path = target.with_name(target.name + suffix)
         try:
             write(path)
@@ -456,7 +457,7 @@ def _write_pages(
             attempt(
                 "rejected rows",
                 ".rejected.csv",
-                lambda path: export.write_rejected(plan, path),
+                lambda path: write_rejected(plan, [path]),
             )
     if run is not None:
         attempt(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from importer.errors import ImporterError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from importer.settings import Settings
 
@@ -56,12 +56,15 @@ def replace_file(path: Path) -> Iterator[TextIO]:
 
 
 def check_outputs(
-    outputs: Mapping[str, Path | None], inputs: Iterable[str | Path], settings: Settings
+    outputs: Mapping[str, Path | Sequence[Path] | None],
+    inputs: Iterable[str | Path],
+    settings: Settings,
 ) -> None:
     """Check before long work that every output can be written and replaces nothing that matters.
 
     Args:
-        outputs: flag, such as `--report`, -> the file to be written later; None is skipped.
+        outputs: flag, such as `--report`, -> the file or files to be written later; None is
+            skipped.
         inputs: the files that are read; names that are no file, such as `-`, are skipped.
         settings: name the settings file, the templates, the ledger and its key.
 
@@ -72,16 +75,19 @@ def check_outputs(
     """
     taken = [(f"the input {_input_file(each)}", _input_file(each)) for each in inputs]
     taken += _files_of(settings)
-    for flag, path in outputs.items():
-        if path is None:
-            continue
+    paths = [
+        (flag, path)
+        for flag, named in outputs.items()
+        for path in ([named] if isinstance(named, Path) else named or ())
+    ]
+    for flag, path in paths:
         for what, other in taken:
             if _is_same_file(path, other):
                 raise UsageError(
                     f"{flag} {path} would overwrite {what}.", "Choose another name for it."
                 )
         taken.append((f"what {flag} writes", path))
-    refuse_unwritable(*outputs.values())
+    refuse_unwritable(*(path for _, path in paths))
 
 
 def _input_file(name: str | Path) -> Path:

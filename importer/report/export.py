@@ -1,4 +1,4 @@
-"""Files for other programs: rejected rows and results as spreadsheets, payloads as JSON lines."""
+"""Files for other programs: results as spreadsheets, payloads as JSON lines."""
 
 from __future__ import annotations
 
@@ -10,81 +10,22 @@ import polars as pl
 import polars.selectors as cs
 
 from importer.ledger.runs import find_file
-from importer.model import RowStatus
-from importer.problems import with_words
 from importer.report.atomic_file import replace_file
 from importer.report.json_report import write_run_json
 from importer.report.outcomes import MOMENT
-from schemas.codes import Severity
-from schemas.columns import ROW, SOURCE, returned
+from schemas.columns import FORMULA, ROW, SOURCE, returned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from importer.ledger.records import SourceFile
-    from importer.model import Plan, Submission, Table
+    from importer.model import Submission, Table
     from importer.report.view import RunView
 
 
-# Spreadsheet programs take a cell that begins with one of these for a formula, even if quoted.
-_BEGINNINGS: Final = [*"=+-@\t\r\n＝＋－＠"]
 _E164: Final = r"^\+[1-9][0-9]{1,14}$"
-_AT_ONCE: Final = 100_000
-
-
-def write_rejected(plan: Plan, path: Path) -> None:
-    """Write the rejected rows as they were read, then `_row` and `_problems`, as CSV.
-
-    The file has a byte-order mark and the delimiter of the first text file (a comma for
-    workbooks), so that Excel opens it correctly. Rows of several files go into one file: columns
-    with the same header share a column, the others follow in order, and `_file` names the file.
-    A cell that a spreadsheet program would take for a formula gets an apostrophe in front.
-
-    Raises:
-        ImporterError: the file cannot be written.
-    """
-    several = len(plan.tables) > 1
-    frames = [original_cells(table) for table in plan.tables]
-    theirs = dict.fromkeys(name for frame in frames for name in frame.columns if name != ROW)
-    ours = ["_file", "_row", "_problems"] if several else ["_row", "_problems"]
-    empty = pl.DataFrame(schema=dict.fromkeys([*theirs, *ours], pl.String))
-    with replace_file(path) as out:
-        delimiter = delimiter_of(plan.tables)
-        write_csv(empty, out.buffer, delimiter)
-        for frame in _rejected(plan, frames):
-            write_csv(
-                pl.concat([empty, frame.select(cs.by_name(empty.columns, require_all=False))],
-                          how="diagonal"),
-                out.buffer,
-                delimiter,
-                begins=False,
-            )  # fmt: skip
-
-
-def _rejected(plan: Plan, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Yield the rejected rows in batches, with `_file`, `_row` and `_problems`."""
-    rejected = plan.rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(SOURCE, ROW)
-    problems = plan.problems.filter(pl.col("severity") != Severity.INFO.value)
-    for position, (table, frame) in enumerate(zip(plan.tables, frames, strict=True)):
-        here = rejected.filter(pl.col(SOURCE) == position)
-        for rows in here.iter_slices(_AT_ONCE):
-            near = pl.col(ROW).is_between(rows[ROW].min(), rows[ROW].max())
-            cells, wrong = frame.filter(near), problems.filter(near & (pl.col(SOURCE) == position))
-            yield (
-                rows.join(cells, on=ROW, how="left", maintain_order="left")
-                .join(
-                    _reasons(wrong, plan.tables),
-                    on=[SOURCE, ROW],
-                    how="left",
-                    maintain_order="left",
-                )
-                .with_columns(
-                    pl.lit(table.source.name).alias("_file"),
-                    pl.col(ROW).cast(pl.String).alias("_row"),
-                )
-            )
 
 
 def delimiter_of(tables: Sequence[Table | None]) -> str:
@@ -132,22 +73,8 @@ def write_csv(
 def _without_formula(name: str) -> pl.Expr:
     """Return the column with an apostrophe before possible formulas; E.164 phones stay."""
     cell = pl.col(name)
-    risky = cell.str.head(1).is_in(_BEGINNINGS) & ~cell.str.contains(_E164)
+    risky = cell.str.contains(FORMULA) & ~cell.str.contains(_E164)
     return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
-
-
-def _reasons(wrong: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
-    """Return `#source`, `#row` and `_problems`: what is wrong with a row and how to fix it."""
-    place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
-    text = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
-    return (
-        with_words(wrong, tables)
-        .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" comes before "warning"
-        .select(SOURCE, ROW, text)
-        .group_by(SOURCE, ROW, maintain_order=True)
-        .agg("_problems")
-        .with_columns(pl.col("_problems").list.join(" | "))
-    )
 
 
 def write_payloads(submissions: Iterable[Submission], files: Sequence[str], path: Path) -> None:

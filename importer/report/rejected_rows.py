@@ -1,22 +1,26 @@
-"""Rejected rows with messages at their cells, and automatic changes, limited to fit a page."""
+"""Rejected rows with their messages: for a page, and as files to be fixed and given back."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import polars as pl
 
+from importer.errors import UsageError
+from importer.loader.files import readable_name
 from importer.model import RowStatus
 from importer.problems import with_words
-from importer.report.export import original_cells
+from importer.report.atomic_file import replace_file
+from importer.report.export import original_cells, write_csv
 from importer.report.formatting import html_size, plain
 from schemas.codes import Code, Severity
-from schemas.columns import ROW, SOURCE
+from schemas.columns import FORMULA, ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from importer.model import Plan, Table
 
@@ -198,3 +202,208 @@ def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
     before, after = spelled.groups() if spelled else (value, detail)
     named = plain(header or column or "", 60)
     return Change(plain(file, 60), row, named, plain(before, _CELL), plain(after, _CELL))
+
+
+WORKBOOK: Final = ".xlsx"
+"""Ending of a file of rejected rows that is a workbook; every other is a CSV."""
+
+_OURS: Final = ["_row", "_problems"]
+_AT_ONCE: Final = 100_000
+_COMMENTS: Final = 20_000  # a spreadsheet program takes long to open more
+_LONGEST: Final = 32_767  # characters of a cell of a workbook
+_MOST_ROWS: Final = 1_048_575
+_MOST_COLUMNS: Final = 16_384
+_NO_SHEET_NAME: Final = re.compile(r"[\[\]:*?/\\\\]|^'|'$")
+_LONGEST_SHEET_NAME: Final = 31
+
+
+def rejected_paths(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Return the files that `write_rejected` writes: `path`, or one beside it for each input.
+
+    Args:
+        path: that the user named: `to-fix.csv`.
+        names: of the inputs. Those of `a.csv` and `b.csv` become `to-fix-a.csv`, `to-fix-b.csv`.
+
+    Raises:
+        UsageError: several files would go into a device or pipe.
+    """
+    if len(names) <= 1:
+        return (path,)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{path} cannot take the rejected rows of several files.",
+            "Give the name of a file; each input gets one with its own name added.",
+        )
+    paths: list[Path] = []
+    taken: set[str] = set()
+    for name in map(readable_name, names):
+        stem = PurePath("stdin" if name == "-" else name.removesuffix(".gz")).stem
+        number, label = 1, stem
+        while label.casefold() in taken:
+            number += 1
+            label = f"{stem}-{number}"
+        taken.add(label.casefold())
+        paths.append(path.with_name(f"{path.stem}-{label}{path.suffix}"))
+    return tuple(paths)
+
+
+def write_rejected(plan: Plan, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Write the rejected rows of each file as they were read, then `_row` and `_problems`.
+
+    A path that ends in `.xlsx` becomes a workbook of text cells, with the messages as comments at
+    their cells and the hidden columns hidden again. Every other becomes a CSV with the delimiter
+    of its input (a comma for workbooks). It is UTF-8 with a byte-order mark whatever the input
+    was: nobody has to guess, and Excel opens it correctly. A cell that a spreadsheet program would
+    take for a formula gets an apostrophe in front, which reading takes away again.
+
+    Args:
+        plan: with the rows.
+        paths: one for each file of the plan.
+
+    Returns:
+        The files that were written. Of several, one without rejected rows is only written if it
+        exists, because it would hold those of an earlier check.
+
+    Raises:
+        ImporterError: a file cannot be written.
+    """
+    written = []
+    for position, (table, path) in enumerate(zip(plan.tables, paths, strict=True)):
+        here = pl.col(SOURCE) == position
+        rows = plan.rows.filter(here & (pl.col("status") == RowStatus.REJECTED.value))
+        if not rows.height and len(paths) > 1 and not path.exists():
+            continue
+        with replace_file(path) as out:
+            if path.suffix.lower() == WORKBOOK:
+                _write_workbook(plan, position, rows, path, out.buffer)
+            else:
+                headers = [name for name in original_cells(table).columns if name != ROW]
+                delimiter = table.source.delimiter or ","
+                empty = pl.DataFrame(schema=dict.fromkeys([*headers, *_OURS], pl.String))
+                write_csv(empty, out.buffer, delimiter)
+                for frame in _with_problems(plan, position, rows, original_cells(table)):
+                    write_csv(frame, out.buffer, delimiter, begins=False)
+        written.append(path)
+    return tuple(written)
+
+
+def _with_problems(
+    plan: Plan, position: int, rejected: pl.DataFrame, cells: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """Yield the rejected rows of a file in batches: their cells, `_row` and `_problems`."""
+    wanted = (pl.col(SOURCE) == position) & (pl.col("severity") != Severity.INFO.value)
+    problems = plan.problems.filter(wanted)
+    for rows in rejected.select(SOURCE, ROW).iter_slices(_AT_ONCE):
+        near = pl.col(ROW).is_between(rows[ROW].min(), rows[ROW].max())
+        reasons = _reasons(problems.filter(near), plan.tables)
+        yield (
+            rows.join(cells.filter(near), on=ROW, how="left", maintain_order="left")
+            .join(reasons, on=[SOURCE, ROW], how="left", maintain_order="left")
+            .with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
+            .select(*cells.drop(ROW).columns, *_OURS)
+        )
+
+
+def _reasons(wrong: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+    """Return `#source`, `#row` and `_problems`: what is wrong with a row and how to fix it."""
+    place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
+    text = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
+    return (
+        with_words(wrong, tables)
+        .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" comes before "warning"
+        .select(SOURCE, ROW, text)
+        .group_by(SOURCE, ROW, maintain_order=True)
+        .agg("_problems")
+        .with_columns(pl.col("_problems").list.join(" | "))
+    )
+
+
+def require_writer(path: Path) -> None:
+    """Raise UsageError if a workbook is asked for and its writer is not installed."""
+    if path.suffix.lower() != WORKBOOK:
+        return
+    try:
+        import xlsxwriter  # noqa: F401, PLC0415 (optional; a CSV does not need it)
+    except ImportError:
+        raise UsageError(
+            "Writing XLSX needs an extra; `pip install '.[xlsx]'` in the importer's folder adds "
+            "it.",
+            "Install it, or give the name of a CSV file.",
+        ) from None
+
+
+def _write_workbook(
+    plan: Plan, position: int, rejected: pl.DataFrame, path: Path, out: BinaryIO
+) -> None:
+    """Write the rejected rows of a file as a workbook with a sheet of the same name."""
+    import xlsxwriter  # noqa: PLC0415 (optional; a CSV does not need it)
+
+    table = plan.tables[position]
+    cells = original_cells(table)
+    if table.hidden.width > 1:
+        cells = cells.join(table.hidden, on=ROW, how="left", maintain_order="left")
+    every = cells.drop(ROW).columns
+    names = sorted(every, key=lambda each: table.places.get(each, len(every)))
+    longest = cells.select(pl.max_horizontal(pl.all().cast(pl.String).str.len_chars().max()))
+    _refuse_too_large(path, rejected.height, len(names), longest.item() if names else None)
+    notes = _notes(plan, rejected.head(_COMMENTS))
+    book = xlsxwriter.Workbook(out, {"constant_memory": True, "tmpdir": str(path.parent.resolve())})
+    try:
+        sheet = book.add_worksheet(_sheet_name(table.source.sheet))
+    except xlsxwriter.exceptions.XlsxWriterException:  # such as a name that Excel keeps for itself
+        sheet = book.add_worksheet("to fix")
+    text = book.add_format({"num_format": "@"})  # what is typed into the cells stays text, too
+    head = book.add_format({"num_format": "@", "bold": True})
+    for_style = {
+        True: book.add_format({"num_format": "@", "bg_color": "#F8CBAD"}),
+        False: book.add_format({"num_format": "@", "bg_color": "#FFE699"}),
+    }
+    headers = [*names, *_OURS]
+    for column, name in enumerate(headers):
+        hidden = name in table.hidden.columns
+        sheet.set_column(
+            column, column, 60 if name == "_problems" else 18, text, {"hidden": hidden}
+        )
+        sheet.write_string(0, column, _guarded(name), head)
+    sheet.freeze_panes(1, 0)
+    line, comments = 0, 0
+    for frame in _with_problems(plan, position, rejected, cells.select(ROW, *names)):
+        for values in frame.iter_rows():
+            line += 1
+            noted = notes.get((position, int(values[-2])), {})
+            at_cells: dict[str, list[Note]] = {}
+            for header, some in noted.items():
+                at = header if header is not None and header in every else "_row"
+                at_cells.setdefault(at, []).extend(some)
+            for column, (name, value) in enumerate(zip(headers, values, strict=True)):
+                found = at_cells.get(name, [])
+                style = for_style[any(note.error for note in found)] if found else text
+                sheet.write_string(line, column, _guarded(value or "")[:_LONGEST], style)
+                if found and comments < _COMMENTS:
+                    comments += 1
+                    sheet.write_comment(line, column, "\n".join(note.message for note in found))
+    book.close()
+
+
+def _guarded(cell: str) -> str:
+    """Return a cell from which reading takes no apostrophe; text cells are no formulas."""
+    return f"'{cell}" if cell.startswith("'") and re.match(FORMULA, cell) else cell
+
+
+def _sheet_name(name: str | None) -> str:
+    """Return a name that every spreadsheet program allows."""
+    return _NO_SHEET_NAME.sub("_", name or "")[:_LONGEST_SHEET_NAME] or "to fix"
+
+
+def _refuse_too_large(path: Path, rows: int, columns: int, longest: int | None) -> None:
+    """Raise UsageError for what no workbook can hold."""
+    for found, most, what in (
+        (rows, _MOST_ROWS, "rows"),
+        (columns + len(_OURS), _MOST_COLUMNS, "columns"),
+        ((longest or 0) + 1, _LONGEST, "characters in one cell"),
+    ):
+        if found > most:
+            raise UsageError(
+                f"{path} cannot hold the rejected rows: a workbook has at most {most:,} {what}.",
+                "Give --rejected the name of a CSV file.",
+            )

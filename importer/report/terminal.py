@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from importer.masking import mask, scrub
 from importer.report.formatting import file_format, number, number_list, plain, quantity
+from importer.report.rejected_rows import WORKBOOK, rejected_paths
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:
@@ -213,6 +214,20 @@ def _free(name: str, view: PlanView) -> str:
     return next(each for each in names if each not in taken)
 
 
+def _free_to_fix(view: PlanView) -> str:
+    """Return a name for the rejected rows: a workbook for one XLSX; it leads to no input."""
+    names = [file.name for file in view.files]
+    is_workbook = len(names) == 1 and PurePath(names[0]).suffix.lower() in {".xlsx", ".xlsm"}
+    suffix = WORKBOOK if is_workbook else ".csv"
+    taken = {PurePath(name).name for name in names}
+    free = (f"to-fix{mark}{suffix}" for mark in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
+    return next(
+        name
+        for name in free
+        if taken.isdisjoint(path.name for path in rejected_paths(Path(name), names))
+    )
+
+
 def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
     """Yield what the user can do now, as sentences and commands."""
     counts, flags = view.counts, view.given.text_for
@@ -222,7 +237,7 @@ def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
         rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
         yield (
             f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
-            f"importer check {files} --rejected {_free('to-fix.csv', view)}{flags('check')}",
+            f"importer check {files} --rejected {_free_to_fix(view)}{flags('check')}",
         )
     if view.tasks:
         page = f"importer check {files} --report {_free('report.html', view)}{flags('check')}"

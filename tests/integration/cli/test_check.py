@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import date
+
+import openpyxl
 
 from importer.errors import Exit
 from tests.integration.cli.conftest import GOOD, MIXED
@@ -88,6 +91,45 @@ def test_rejected_rows_can_be_fixed_and_given_back(desk: Desk) -> None:
     assert json.loads(again.out)["totals"]["rejected"] == 2
     desk.write("fix.csv", text.replace("call me", "+12025550107"))
     assert json.loads(desk("check", "fix.csv", "--format", "json").out)["totals"]["ready"] == 1
+
+
+def test_rejected_rows_of_several_files_are_several_files(desk: Desk) -> None:
+    """Each is readable by itself, and both are named."""
+    desk.write("a.csv", "first_name;mobile;note\nJürgen;12;=1+1\n".encode("cp1252"))
+    desk.write("b.csv", "Vorname,Handy\nJørgen,13\n".encode("cp1252"))
+    said = desk("check", "a.csv", "b.csv", "--rejected", "fix.csv", "--encoding", "cp1252")
+    assert "Rows to fix: fix-a.csv, fix-b.csv" in said.err
+    again = desk("check", "fix-b.csv", "--encoding", "cp1252", "--rejected", "x.csv")
+    assert again.code == Exit.REJECTED
+    assert "Jørgen" in (desk.folder / "x.csv").read_text("utf-8-sig")
+
+
+def test_a_corrected_workbook_keeps_everything(desk: Desk) -> None:
+    """Hidden columns stay hidden, zeros and dates stay, and only the correction changes."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Liste 1"
+    sheet.append(["first_name", "mobile", "secret", "ID", "Start", "note", "job_title"])
+    sheet.append(["Ada", "12", "s", 42, date(2026, 3, 1), "x", "Chef"])
+    sheet["D2"].number_format = "00000"
+    sheet["F2"].value, sheet["F2"].data_type = "=SUM(1)", "s"
+    sheet.column_dimensions["C"].hidden = True
+    book.save(desk.folder / "list.xlsx")
+    assert desk("check", "list.xlsx", "--rejected", "fix.xlsx").code == Exit.REJECTED
+    book = openpyxl.load_workbook(desk.folder / "fix.xlsx")
+    sheet = book.active
+    assert [cell.value for cell in sheet[2]][:6] == [
+        *("Ada", "12", "s", "00042"),
+        *("2026-03-01", "=SUM(1)"),
+    ]
+    sheet["B2"].value = "+12025550107"
+    sheet["F2"].data_type = "s"  # openpyxl takes it for a formula; spreadsheet programs do not
+    book.save(desk.folder / "fixed.xlsx")
+    again = desk("check", "fixed.xlsx", "--format", "json", "--rejected", "left.csv")
+    found = json.loads(again.out)
+    assert found["totals"]["ready"] == 1
+    assert found["sources"][0]["sheet"] == "Liste 1"
+    assert found["sources"][0]["ignored_columns"] == ["secret", "_row", "_problems"]
 
 
 def test_payloads_are_the_bodies_of_the_ready_rows(desk: Desk) -> None:

@@ -52,6 +52,26 @@ def test_two_outputs_are_two_files(starter: Desk) -> None:
     assert "a.out" not in starter.files()
 
 
+@pytest.mark.parametrize("suffix", ["csv", "xlsx"])
+def test_one_file_for_each_input_overwrites_nothing(starter: Desk, suffix: str) -> None:
+    """Their names are made by us, so they are looked at like those that a user gives."""
+    for name in ("a.csv", f"fix-a.{suffix}"):
+        starter.write(name, "First name,Mobile\nAda,12\n")
+    before = starter.files()
+    said = starter("check", "a.csv", f"fix-a.{suffix}", "--rejected", f"fix.{suffix}")
+    assert said.code == Exit.USAGE
+    assert f"--rejected fix-a.{suffix} would overwrite the input fix-a.{suffix}" in said.err
+    assert starter.files() == before
+
+
+def test_no_hint_leads_to_an_input(starter: Desk) -> None:
+    """A name to propose is one whose files are free, too."""
+    for name in ("a.csv", "to-fix-a.csv"):
+        starter.write(name, "First name,Mobile\nAda,12\n")
+    said = starter("check", "a.csv", "to-fix-a.csv")
+    assert "--rejected to-fix-2.csv" in said.err
+
+
 def test_a_file_in_a_folder_is_an_input_too(starter: Desk) -> None:
     """The folder was given, its files are read."""
     starter.write("lists/a.csv", "First name,Mobile\nAda,+44 20 7946 0018\n")

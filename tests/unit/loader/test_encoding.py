@@ -74,6 +74,14 @@ def test_what_cannot_be_read(data: bytes, forced: str | None, said: str) -> None
         detect_encoding(data, forced, "cp1252")
 
 
+def test_utf8_with_its_mark_is_utf8_whatever_the_user_says() -> None:
+    """Our files of rejected rows are; the flag was meant for the file that they came from."""
+    data = codecs.BOM_UTF8 + GERMAN.encode()
+    assert detect_encoding(data, "cp1252", "cp1252").codec == "utf-8"
+    garbled = codecs.BOM_UTF8 + GERMAN.encode("cp1252")
+    assert detect_encoding(garbled, "cp1252", "cp1252").codec == "cp1252"
+
+
 def test_a_long_text_is_checked_to_its_end() -> None:
     """A wrong byte after megabytes is found, and a character over the edge of a part is not."""
     long = "é" * 1_500_000
