@@ -25,11 +25,11 @@ from importer.planning.history import looking
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
 from importer.report import html, json_report, terminal, view
-from importer.report.atomic_file import check_outputs
+from importer.report.atomic_file import check_outputs, rejected_paths
 from importer.report.export import reread_files, save_results, write_payloads
 from importer.report.formatting import GivenFlags, quantity
 from importer.report.progress import progress
-from importer.report.rejected_rows import rejected_paths, require_writer, write_rejected
+from importer.report.rejected_rows import require_writer, write_rejected
 from importer.report.terminal_history import print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS

@@ -6,10 +6,11 @@ import glob
 import os
 import shutil
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final, TextIO
 
 from importer.errors import ImporterError, UsageError
+from importer.loader.files import readable_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -170,3 +171,37 @@ def _opened(temporary: Path, named: Path) -> TextIO:
 
 def _unwritable(path: Path, exc: OSError) -> ImporterError:
     return ImporterError(f"{path} cannot be written: {exc.strerror or exc}.")
+
+
+WORKBOOK: Final = ".xlsx"
+"""Ending of a file of rejected rows that is a workbook; every other is a CSV."""
+
+
+def rejected_paths(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Return the files that `write_rejected` writes: `path`, or one beside it for each input.
+
+    Args:
+        path: that the user named: `to-fix.csv`.
+        names: of the inputs. Those of `a.csv` and `b.csv` become `to-fix-a.csv`, `to-fix-b.csv`.
+
+    Raises:
+        UsageError: several files would go into a device or pipe.
+    """
+    if len(names) <= 1:
+        return (path,)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{path} cannot take the rejected rows of several files.",
+            "Give the name of a file; each input gets one with its own name added.",
+        )
+    paths: list[Path] = []
+    taken: set[str] = set()
+    for name in map(readable_name, names):
+        stem = PurePath("stdin" if name == "-" else name.removesuffix(".gz")).stem
+        number, label = 1, stem
+        while label.casefold() in taken:
+            number += 1
+            label = f"{stem}-{number}"
+        taken.add(label.casefold())
+        paths.append(path.with_name(f"{path.stem}-{label}{path.suffix}"))
+    return tuple(paths)

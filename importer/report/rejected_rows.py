@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import polars as pl
 
 from importer.errors import UsageError
-from importer.loader.files import readable_name
 from importer.model import RowStatus
 from importer.problems import with_words
-from importer.report.atomic_file import replace_file
+from importer.report.atomic_file import WORKBOOK, replace_file
 from importer.report.export import original_cells, write_csv
 from importer.report.formatting import html_size, plain
 from schemas.codes import Code, Severity
@@ -204,9 +203,6 @@ def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
     return Change(plain(file, 60), row, named, plain(before, _CELL), plain(after, _CELL))
 
 
-WORKBOOK: Final = ".xlsx"
-"""Ending of a file of rejected rows that is a workbook; every other is a CSV."""
-
 _OURS: Final = ["_row", "_problems"]
 _AT_ONCE: Final = 100_000
 _COMMENTS: Final = 20_000  # a spreadsheet program takes long to open more
@@ -215,36 +211,6 @@ _MOST_ROWS: Final = 1_048_575
 _MOST_COLUMNS: Final = 16_384
 _NO_SHEET_NAME: Final = re.compile(r"[\[\]:*?/\\\\]|^'|'$")
 _LONGEST_SHEET_NAME: Final = 31
-
-
-def rejected_paths(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """Return the files that `write_rejected` writes: `path`, or one beside it for each input.
-
-    Args:
-        path: that the user named: `to-fix.csv`.
-        names: of the inputs. Those of `a.csv` and `b.csv` become `to-fix-a.csv`, `to-fix-b.csv`.
-
-    Raises:
-        UsageError: several files would go into a device or pipe.
-    """
-    if len(names) <= 1:
-        return (path,)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise UsageError(
-            f"{path} cannot take the rejected rows of several files.",
-            "Give the name of a file; each input gets one with its own name added.",
-        )
-    paths: list[Path] = []
-    taken: set[str] = set()
-    for name in map(readable_name, names):
-        stem = PurePath("stdin" if name == "-" else name.removesuffix(".gz")).stem
-        number, label = 1, stem
-        while label.casefold() in taken:
-            number += 1
-            label = f"{stem}-{number}"
-        taken.add(label.casefold())
-        paths.append(path.with_name(f"{path.stem}-{label}{path.suffix}"))
-    return tuple(paths)
 
 
 def write_rejected(plan: Plan, paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.masking import mask, scrub
+from importer.report.atomic_file import WORKBOOK, rejected_paths
 from importer.report.formatting import file_format, number, number_list, plain, quantity
-from importer.report.rejected_rows import WORKBOOK, rejected_paths
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from importer import problems
 from importer.errors import UsageError
 from importer.loader import load
-from importer.report.rejected_rows import rejected_paths, write_rejected
+from importer.report.atomic_file import rejected_paths
+from importer.report.rejected_rows import write_rejected
 from importer.settings import Settings
 from schemas.codes import Code
 from tests.unit.report.conftest import make_plan as plan_of
