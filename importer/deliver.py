@@ -1,9 +1,9 @@
-"""Send a plan: Plan -> RunReport. Resume a run, look up its doubts, refresh what came of it.
+"""Send a plan, resume a run, reconcile doubtful submissions, refresh statuses.
 
-    deliver:  ledger.begin -> look up doubts -> send -> look up doubts -> send what was absent
+    deliver:  begin a run -> reconcile -> send -> reconcile -> send what was proved absent
     resume:   the same for a run that has begun; it sends nothing that may have been sent
 
-Everything runs under the ledger's lock, in one event loop.
+Everything holds the ledger's lock and runs in one event loop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from importer.errors import Exit
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.model import RunReport, State
-from importer.planning.history import ALLOWED, find_shared_contacts, to_leave_alone, writing
+from importer.planning.history import (
+    ALLOWED,
+    bind_history,
+    find_no_longer_sendable,
+    find_shared_contacts,
+)
 from importer.planning.payload import identify, planned_rows, submissions
 from importer.preflight import exit_of_run, same_plan
 from importer.prepare import prepare
@@ -47,7 +52,7 @@ __all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
 
 
 _ROUNDS: Final = 3
-"""Rounds of sending in a run: what is absent again and again is left to a later resume."""
+"""Rounds of sending in a run; what is then still proved absent waits for a resume."""
 
 _SETTLE: Final = (
     "The API's list settles none of them now. `importer reconcile` looks again later; or look the "
@@ -64,16 +69,18 @@ def deliver(
         plan: as `prepare` made it.
         settings: the ones it was made with.
         options: credentials, limit and signals.
-        observer: hears what happens.
+        observer: is told what happens.
 
     Raises:
         LedgerError: another process holds the ledger, or it fails; nothing more is sent then.
     """
     with _locked_ledger(settings, options, observer, create=True) as ledger:
-        history = writing(ledger, settings, options.credentials.organization_id)
-        plan = history.applied_to(plan, settings)  # again: another run may have ended since
+        history = bind_history(ledger, settings, options.credentials.organization_id)
+        plan = history.exclude_known(plan, settings)  # again: another run may have ended since
         plan = identify(plan, history.identity, settings)
-        new = NewRun(plan.hash, _files(plan), history.noted(settings), settings.retry_rejected)
+        new = NewRun(
+            plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
+        )
         run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
         opening = Sender.open(run, history, settings, options, observer)
         return _run(plan, run, ledger, opening)
@@ -86,9 +93,9 @@ def resume(
 
     Args:
         run_id: id of the run, or its beginning; None for the newest.
-        settings: the same as then, as far as they shape bodies.
+        settings: those that shape bodies must be the same as then.
         options: credentials, limit and signals.
-        observer: hears what happens.
+        observer: is told what happens.
 
     Raises:
         UsageError: there is no such run, or its files or settings have changed.
@@ -96,7 +103,7 @@ def resume(
     """
     with _locked_ledger(settings, options, observer) as ledger:
         run = ledger.runs.find(run_id)
-        history = writing(ledger, settings, options.credentials.organization_id)
+        history = bind_history(ledger, settings, options.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
         plan = identify(plan, history.identity, settings)
         ledger.runs.reopen(run.id)
@@ -115,7 +122,7 @@ def reconcile(
         run_id: id of the run, or its beginning; None for all runs.
         settings: where the ledger and the API are.
         options: credentials and signals.
-        observer: hears what happens.
+        observer: is told what happens.
 
     Raises:
         UsageError: there is no such run.
@@ -123,7 +130,7 @@ def reconcile(
     """
     with _locked_ledger(settings, options, observer) as ledger:
         run = None if run_id is None else ledger.runs.find(run_id).id
-        history = writing(ledger, settings, options.credentials.organization_id)
+        history = bind_history(ledger, settings, options.credentials.organization_id)
 
         async def look_up() -> ReconcileReport:
             async with Sender.open(run, history, settings, options, observer) as sender:
@@ -141,7 +148,9 @@ def refresh(
     """
     with _locked_ledger(settings, options, observer) as ledger:
         run = None if run_id is None else ledger.runs.find(run_id).id
-        writing(ledger, settings, options.credentials.organization_id)  # refuses another's ledger
+        bind_history(
+            ledger, settings, options.credentials.organization_id
+        )  # refuses another's ledger
         ids = ledger.conversations.ids(run)
         return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
 
@@ -173,7 +182,7 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     Args:
         ledger: that holds it.
         run: as the ledger gives it.
-        ending: why it ended, if the caller knows better than the ledger.
+        ending: why it ended; what the ledger says by default.
     """
     states, counts = ledger.runs.states(run.id), ledger.runs.counts(run.id)
     elsewhere = ledger.runs.open_elsewhere(run.id)
@@ -205,8 +214,8 @@ def _run(
 
 async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
     """Look up doubts, send what is open, and send again what was proved absent."""
-    looks_up = sender.settings.reconcile
-    if looks_up:
+    reconciles = sender.settings.reconcile
+    if reconciles:
         await sender.reconcile()
     if sender.history.ledger.submissions.sendable(run):
         external = plan.frame.filter(
@@ -216,10 +225,10 @@ async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
     absent = 0
     while True:
         ending = await _send_open(plan, run, sender)
-        if looks_up and ending.exit_code is Exit.HELD:
+        if reconciles and ending.exit_code is Exit.HELD:
             return await _explain_conflicts(ending, sender)
         too_many_doubts = ending.exit_code is Exit.DOUBTFUL
-        if not looks_up or (ending and not too_many_doubts):
+        if not reconciles or (ending and not too_many_doubts):
             break
         findings = await sender.reconcile()
         if too_many_doubts:
@@ -247,13 +256,13 @@ async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:
 async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     """Send whatever the ledger says may be sent in this run."""
     history, settings, limit = sender.history, sender.settings, sender.options.limit
-    _reject_left_alone(run, history.ledger, settings)
+    _reject_no_longer_sendable(run, history.ledger, settings)
     keys = history.ledger.submissions.sendable(run)
-    going = keys if limit is None else keys[: max(limit - sender.done, 0)]
-    sender.observer.on_start(run, len(going), sender.limiter.eta_s(len(going)))
-    bodies = submissions(plan, history.identity, settings, only=frozenset(going))
-    ending = await sender.send(bodies, len(going))
-    if not ending and len(going) < len(keys):
+    selected = keys if limit is None else keys[: max(limit - sender.done, 0)]
+    sender.observer.on_start(run, len(selected), sender.limiter.eta_s(len(selected)))
+    bodies = submissions(plan, history.identity, settings, only=frozenset(selected))
+    ending = await sender.send(bodies, len(selected))
+    if not ending and len(selected) < len(keys):
         return Ending(f"The limit of {limit} is reached.", Exit.OK)
     return ending
 
@@ -272,13 +281,13 @@ def _campaign_rows(plan: Plan) -> list[CampaignRows]:
     return [CampaignRows(**row) for row in counted.iter_rows(named=True)]
 
 
-def _reject_left_alone(run: str, ledger: Ledger, settings: Settings) -> None:
-    """Reject what is meant for people who have opted out, or whom other runs contacted, since."""
-    _reject(to_leave_alone(ledger, run, settings, now=datetime.now(UTC)), run, ledger)
+def _reject_no_longer_sendable(run: str, ledger: Ledger, settings: Settings) -> None:
+    """Reject rows of people who opted out or were contacted by other runs in the meantime."""
+    _reject(find_no_longer_sendable(ledger, run, settings, now=datetime.now(UTC)), run, ledger)
 
 
 def _reject_shared_contacts(plan: Plan, run: str, ledger: Ledger, settings: Settings) -> None:
-    """Reject what is meant for people whom another run has planned under another contact since."""
+    """Reject rows of people that another run has meanwhile planned under another contact."""
     open_rows = plan.frame.filter(pl.col(KEY).is_in(ledger.submissions.sendable(run)))
     found = find_shared_contacts(open_rows, ledger, settings, run)
     _reject({key: code for code, keys in found.items() for key in keys}, run, ledger)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from schemas.codes import Code, Severity
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""Whatever JSON can say."""
+"""Any JSON value."""
 
 
 # ---- reading ---------------------------------------------------------------------------------
@@ -25,12 +25,12 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was given, and how it was understood.
+    """An input file, and how it was read.
 
     Attributes:
-        name: the file as the user named it.
+        name: of the file, as the user gave it.
         sha256: hex digest of its bytes.
-        path: where it lies, absolute; None for standard input.
+        path: absolute; None for standard input.
         size: bytes.
         encoding: codec of a text file; empty for a workbook.
         delimiter: of a text file; empty for a workbook.
@@ -60,19 +60,19 @@ class Table:
 
     Attributes:
         source: the file.
-        frame: `#row` (UInt32, the spreadsheet row) and then every header, unchanged, as text;
-            an empty cell is null. A header that repeats has ` (2)`, ` (3)` after it. Nothing is
-            tidied or left out.
+        frame: `#row` (UInt32, the spreadsheet row) and then a text column for every header, named
+            as in the file; a repeated header gets ` (2)`, ` (3)`. An empty cell is null. Nothing
+            is tidied or left out.
         mapping: header -> canonical column, in file order.
         extra: header -> placeholder name, for the headers that map to no canonical column.
-        ignored: headers that were left out, such as those of hidden or wholly empty columns.
+        ignored: headers of columns that were left out, such as hidden or empty ones.
         problems: a problem frame (`importer.problems`); `#source` is 0 until it is normalised.
-        notes: what else a report should say of the file, in sentences.
+        notes: sentences about the file for the report.
         fallbacks: canonical column -> headers to take a value from if its own header has none.
         prefixes: header of phones -> header of the area codes that stand before them.
         hidden: `#row` and the columns that the workbook hides, as read.
         places: header -> position of its column in the file, from 0; hidden ones too.
-        clean: nothing until the table is normalised; then the same rows as `#source` (UInt16),
+        clean: empty until the table is normalised; then the same rows as `#source` (UInt16),
             `#row` (UInt32), every canonical column (text: E.164, ISO alpha-2, `true`/`false`; null
             if the cell is empty or cannot be read), then the extra columns under their placeholder
             names, in order of name.
@@ -100,8 +100,8 @@ class Problem:
         source: name of the file.
         row: spreadsheet row, or None for a fault of the whole file.
         column: canonical column or placeholder name, or None for the whole row.
-        header: what the file calls the column, or None if it has none.
-        value: the text of the cell; mask it if `personal`.
+        header: what the file calls the column, or None if it has no such column.
+        value: the text of the cell; mask it before it is shown if `personal`.
         personal: the value is personal data.
     """
 
@@ -129,7 +129,7 @@ class CheckedRows:
             column (text, tidy; booleans are `true`/`false`), then the extra columns under their
             placeholder names. Empty is null.
         problems: a problem frame.
-        rows: one line per row read: `#source`, `#row`, `status` (text, a `RowStatus`).
+        rows: every row that was read: `#source`, `#row`, `status` (text, a `RowStatus`).
     """
 
     frame: pl.DataFrame = field(repr=False)
@@ -138,7 +138,7 @@ class CheckedRows:
 
 
 class RowStatus(StrEnum):
-    """What becomes of a row that was read, before anything is sent; one of these, always."""
+    """The decision about a row before anything is sent; every row has exactly one."""
 
     READY = "ready"
     REJECTED = "rejected"
@@ -163,17 +163,17 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that share campaign, templates and every template value that is not the candidate's.
+    """Rows that share campaign, templates and all template values but the candidate's own.
 
     Attributes:
         campaign: campaignId, or empty.
         external_campaign: externalCampaignId, or empty.
         meeting: name of the meeting template.
         participants: name of the participant template.
-        bindings: placeholder -> value, as shared by the rows.
-        meeting_configuration: the template with the bindings filled in; placeholders of the
-            candidate's own columns are still in it.
-        meeting_participants: the same.
+        bindings: placeholder -> the value that the rows share.
+        meeting_configuration: the meeting template with the bindings filled in; placeholders for
+            the candidate's own columns are left.
+        meeting_participants: the participant template, in the same way.
         rows: how many rows are ready in it.
         conversation_fields: the setting of that name, filled in like the templates.
     """
@@ -191,21 +191,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run would send, and what it would not, with the reasons.
+    """What a run would send, what it would not send, and why.
 
     Attributes:
         tables: the files as read; an unreadable file has an empty frame and a problem.
         groups: in order of their first row.
         frame: the ready rows, as `CheckedRows.frame` plus `#group` (UInt32, position in `groups`).
-        rows: one line per row read: `#source`, `#row`, `status`.
+        rows: every row that was read: `#source`, `#row`, `status`.
         problems: a problem frame, in order of source and row.
         counts: sums of `rows`, and the number of warnings.
-        hash: hex sha256 over files, mapping, templates, the settings that shape bodies, and rows;
-            the ledger does not enter it.
-        known: whom earlier runs dealt with in the same campaign: `#source`, `#row` and `key`, of
-            the submission that there is already.
-        whole: it can be sent. Where it is only to be shown, `frame` has but the first rows of the
-            first groups, and the frames of `tables` have only the rejected rows.
+        hash: hex sha256 over files, mapping, templates, the settings that shape bodies, and rows,
+            but not over the ledger.
+        known: rows that an earlier run imported: `#source`, `#row` and the `key` of their
+            submission.
+        whole: it can be sent. If it can only be shown, `frame` has one row of each of the first
+            groups, and the frames of `tables` have only the rejected rows.
     """
 
     tables: tuple[Table, ...]
@@ -231,9 +231,9 @@ class Submission:
         external_id: what reconciliation looks for.
         source: position of the file in the run.
         row: spreadsheet row.
-        campaign: campaignId, or externalCampaignId if there is no other.
+        campaign: campaignId, or externalCampaignId if there is none.
         person: hex; the person alone under the HMAC key.
-        masked: the person for the eye: `+44 •••• 0018`.
+        masked: the person for people to read, such as `+44 •••• 0018`.
         body: the request body.
         body_hash: hex; the body under the HMAC key.
         email: hex; the normalised e-mail under the HMAC key, or None.
@@ -254,7 +254,7 @@ class Submission:
 
 
 class PlannedRow(NamedTuple):
-    """One row of a run: what was decided about it and, where it is ready, what would be sent.
+    """One row of a run: the decision about it and, if it is ready, what would be sent.
 
     A named tuple and no dataclass: a million of them are made and stored in seconds.
 
@@ -263,11 +263,11 @@ class PlannedRow(NamedTuple):
         row: spreadsheet row.
         status: a `RowStatus`.
         codes: the codes of its problems, with spaces between them.
-        key: of its submission; None where the row has none. A ready row needs this and the rest.
-        campaign: as in `Submission`; so are the others.
+        key: of its submission; None if it has none. A ready row has this and all that follows.
+        campaign: campaignId, or externalCampaignId.
         external_id: what reconciliation looks for.
         person: keyed hash of the person.
-        masked: the person for the eye.
+        masked: the person for people to read.
         body_hash: keyed hash of the body.
         email: keyed hash of the normalised e-mail, or None.
         candidate: keyed hash of the candidate id, or None.
@@ -329,19 +329,19 @@ STATE_ADVICE: Final[Mapping[State, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer that was read to its end.
+    """An HTTP response that was read to its end.
 
     Attributes:
         status: HTTP status.
-        conversation_id: where the answer has one.
+        conversation_id: None if the response has none.
         error: the API's own words, cut and masked; empty if there are none.
         retry_after_s: seconds, from `Retry-After` (seconds or date), or None.
         readable: the body is JSON as promised (an empty body of a 2xx counts as readable).
         remaining: requests left in the server's window, if it says so.
         reset_s: seconds until that window ends, if it says so.
-        request_id: that the answer carries, for the API's support; empty if there is none.
+        request_id: of the response, for the API's support; empty if there is none.
         words: the error in lower case without quoted text and without any value of the request:
-            what the API says whatever the row and the template say.
+            the API's own words.
         refusal: the part of a 2xx that says no, such as `success: false`; empty if there is none.
         contradiction: the fields that show another conversation than the one asked for.
         existing: the conversation is this person's and older than the request.
@@ -377,7 +377,7 @@ class NotSent(Exception):
 
 
 class MaybeSent(Exception):
-    """The request may have been accepted: no clear answer came. Its text is the cause's class."""
+    """The request may have been accepted: no clear response came. Its text is the cause's class."""
 
 
 class Verb(StrEnum):
@@ -416,15 +416,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a submission stands after its attempts.
+    """The state of a submission after its attempts.
 
     Attributes:
         key: of the submission.
-        state: where it stands now.
+        state: its state now.
         attempts: HTTP requests made for it in this run.
-        status: last HTTP status, or None where no answer was read.
-        conversation_id: where the API gave one.
-        code: machine word of the reason, empty when created.
+        status: last HTTP status, or None if no response was read.
+        conversation_id: None if the API gave none.
+        code: machine word of the reason; empty if created.
         message: the reason for a person; no personal data.
     """
 
@@ -448,7 +448,7 @@ class RunReport:
         started: UTC.
         finished: UTC.
         stopped: why it ended before its work was done; empty if it did not.
-        exit_code: what the process should say.
+        exit_code: of the process.
         plan_hash: of its plan.
         open_elsewhere: rows that another run holds and left doubtful, unsent or planned.
     """

@@ -1,4 +1,4 @@
-"""What must hold before a plan is sent, and what the process says when it is through."""
+"""What is checked before a plan is sent, and the exit codes of a plan and a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def unusable(plan: Plan) -> pl.DataFrame:
-    """The errors that keep a whole file out: those of no row, and those at its header."""
+    """The errors that keep a whole file out: those without a row, and those at its header."""
     headers = [table.source.header_row for table in plan.tables]
     header = pl.col(SOURCE).replace_strict(
         range(len(headers)), headers, default=0, return_dtype=pl.UInt32
@@ -35,7 +35,7 @@ def unusable(plan: Plan) -> pl.DataFrame:
 
 
 def refuse_unreadable(plan: Plan) -> None:
-    """Raises FileUnreadable where a file cannot be used: then nothing of the others is sent."""
+    """Raise FileUnreadable if a file cannot be used: then no other file is sent either."""
     names = {plan.tables[position].source.name for position in unusable(plan)[SOURCE]}
     if names:
         raise FileUnreadable(
@@ -45,14 +45,14 @@ def refuse_unreadable(plan: Plan) -> None:
 
 
 def expect(wanted: str, plan: Plan) -> None:
-    """Raises Held unless the plan is the one expected.
+    """Raise Held unless the plan is the expected one.
 
     Args:
         wanted: its hash, or the path of the JSON that `check --format json` printed.
         plan: as prepared now.
 
     Raises:
-        Held: it is another; the text says what changed, as far as that can be known.
+        Held: it is another one; the text says what changed, if that is known.
         UsageError: `wanted` is neither.
     """
     path = Path(wanted)
@@ -111,21 +111,21 @@ def _changes(known: Mapping[str, Any], plan: Plan) -> list[str]:
 
 
 def exit_of_plan(plan: Plan) -> Exit:
-    """How a check ends: 3 for a file that cannot be used, 1 for rejected rows, else 0."""
+    """The exit code of a check: 3 if a file cannot be used, 1 if rows are rejected, else 0."""
     if unusable(plan).height:
         return Exit.INPUT
     return Exit.REJECTED if plan.counts.rejected else Exit.OK
 
 
 def exit_without_sending(plan: Plan) -> Exit:
-    """How a run ends that has nothing to send: like a check, but 5 if earlier rows are doubtful."""
+    """The exit code of a run with nothing to send: as for a check, but 5 if a row is doubtful."""
     code = exit_of_plan(plan)
     doubtful = plan.problems.filter(pl.col("code") == Code.POSSIBLY_SENT.value).height
     return Exit.DOUBTFUL if doubtful and code is not Exit.INPUT else code
 
 
 def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> Exit:
-    """How a run ends: why it stopped, else doubtful, else rejected, else not sent, else all well.
+    """The exit code of a run: why it stopped, else doubtful, rejected, not sent, or 0.
 
     Args:
         rejected: rows that were rejected before anything was sent.
@@ -143,10 +143,10 @@ def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> E
 
 
 def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
-    """The plan of an earlier run, made again from the same files.
+    """Make the plan of an earlier run again from its files.
 
     Raises:
-        UsageError: a file is gone or changed, or templates or settings are others now.
+        UsageError: a file is gone, or a file, a template or a setting has changed.
     """
     files = []
     for source in run.sources:

@@ -1,8 +1,8 @@
-"""The first half of the road: from spreadsheets to a plan. It needs no ledger and no network.
+"""Make a plan from spreadsheets. This needs no ledger and no network.
 
-Files come in pieces. Each is read, tidied and checked by itself, several of them side by side; then
-they are settled in order: repeats, groups, and what earlier runs did. What a plan does not need is
-let go at once, so that a list to be looked at may be far larger than the memory.
+Files are read in pieces. Threads read, tidy and check several pieces at once. Then each piece is
+handled in order: duplicates, groups, and what earlier runs did. What the plan does not need is
+dropped at once, so that a check can read files larger than the memory.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
 
     from importer.loader import Pieces
     from importer.model import Plan, Source, Table
-    from importer.planning.history import Look
+    from importer.planning.history import History
     from importer.settings import Settings
 
 
-_SIDE_BY_SIDE: Final = min(4, os.cpu_count() or 1)
+_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
 def prepare(
     files: Sequence[str],
     settings: Settings,
-    look: Look | None = None,
+    history: History | None = None,
     *,
     whole: bool = True,
     piece: int = PIECE,
 ) -> Plan:
-    """From spreadsheets to a plan; touches no network and writes nothing.
+    """Make a plan from spreadsheets, without network and without writing.
 
     Args:
-        files: paths, folders, patterns, or `-`; what cannot be read becomes a problem.
+        files: paths, folders, patterns, or `-`; a file that cannot be read becomes a problem.
         settings: what shapes rows and bodies.
-        look: what earlier runs did; without it every good row is ready.
+        history: what earlier runs did; without it every good row is ready.
         whole: keep every row, so that the plan can be sent; else only what a report shows.
-        piece: bytes of a long file that are looked at together.
+        piece: bytes of a long file that are handled at once.
 
     Raises:
         InputError: a template cannot be used.
@@ -65,39 +65,41 @@ def prepare(
     while True:
         try:
             opened = [open_pieces(name, settings, piece, whole=name in uneven) for name in names]
-            return _Road(opened, settings, look, whole=whole).plan()
+            return _Preparation(opened, settings, history, whole=whole).plan()
         except Uneven as found:
             uneven.add(str(found))
 
 
-class _Road:
-    """The way that all rows of a run go.
+class _Preparation:
+    """Takes the rows of all files through every stage.
 
     Args:
         files: open, in the order of the run.
         settings: what shapes rows and bodies.
-        look: what earlier runs did.
+        history: what earlier runs did.
         whole: keep every row.
     """
 
     def __init__(
-        self, files: Sequence[Pieces], settings: Settings, look: Look | None, *, whole: bool
+        self, files: Sequence[Pieces], settings: Settings, history: History | None, *, whole: bool
     ) -> None:
         self._files = files
         self._settings = settings
         self._extra = list(
             dict.fromkeys(name for file in files for name in sorted(file.extra.values()))
         )
-        self._kept = [_Kept(whole=whole) for _ in files]
+        self._kept = [_KeptRows(whole=whole) for _ in files]
         self._draft = Draft(
             Grouping(Templates(settings.templates), settings),
             settings,
             whole=whole,
-            known=None if look is None else partial(look.applied_to, settings=settings),
+            exclude_known=None
+            if history is None
+            else partial(history.exclude_known, settings=settings),
         )
 
     def plan(self) -> Plan:
-        """Takes every piece, in order, and gives the plan of them all."""
+        """Handle every piece in order, and return the plan."""
         names = [file.source().name for file in self._files]
         repeats = Repeats(names, self._settings)
         for position, table in self._tables():
@@ -108,44 +110,47 @@ class _Road:
         )
 
     def _tables(self) -> Iterator[tuple[int, Table]]:
-        """All pieces in order, each with the position of its file; some are ahead at work."""
-        at_work: deque[tuple[int, Future[Table]]] = deque()
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as workers:
+        """All checked pieces in order, each with the position of its file.
+
+        Threads work on the next pieces meanwhile.
+        """
+        pending: deque[tuple[int, Future[Table]]] = deque()
+        with ThreadPoolExecutor(_THREADS) as workers:
             for position, file in enumerate(self._files):
                 for number, read in enumerate(file.tables()):
-                    check = partial(self._check, read, position, begins=not number)
-                    at_work.append((position, workers.submit(check)))
-                    if len(at_work) > _SIDE_BY_SIDE:
-                        position_of_it, done = at_work.popleft()
-                        yield position_of_it, done.result()
-            for position, done in at_work:
+                    check = partial(self._check, read, position, is_first=not number)
+                    pending.append((position, workers.submit(check)))
+                    if len(pending) > _THREADS:
+                        first, done = pending.popleft()
+                        yield first, done.result()
+            for position, done in pending:
                 yield position, done.result()
 
-    def _check(self, read: Callable[[], Table], position: int, *, begins: bool) -> Table:
-        """Read, clean and check one piece; problems of the whole file are kept of its first."""
+    def _check(self, read: Callable[[], Table], position: int, *, is_first: bool) -> Table:
+        """Read, clean and check one piece; only the first one keeps problems of the whole file."""
         table = normalise(read(), position, self._settings)
-        lacking = [name for name in self._extra if name not in table.clean.columns]
-        clean = table.clean.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
+        missing = [name for name in self._extra if name not in table.clean.columns]
+        clean = table.clean.with_columns(pl.lit(None, pl.String).alias(name) for name in missing)
         clean = clean.select(*clean.columns[: len(BY_NAME) + 2], *self._extra)
         table = check_rows(replace(table, clean=clean), self._settings)
-        if begins:
+        if is_first:
             return table
-        return replace(table, problems=_of_rows(table.problems, table))
+        return replace(table, problems=_row_problems(table.problems, table))
 
 
-class _Kept:
-    """What is kept of a file as it was read: its rows, or the rejected ones."""
+class _KeptRows:
+    """The rows of a file that the plan keeps as they were read: all, or the rejected ones."""
 
     def __init__(self, *, whole: bool) -> None:
         self._whole = whole
         self._tables: list[Table] = []
 
     def add(self, table: Table, rows: pl.DataFrame) -> None:
-        """Takes the next piece.
+        """Add the next piece.
 
         Args:
             table: as it was read.
-            rows: the result of each of its rows: `#row` and `status`.
+            rows: the status of each of its rows: `#row` and `status`.
         """
         if not self._whole:
             rejected = rows.filter(pl.col("status") == RowStatus.REJECTED.value).select(ROW)
@@ -154,7 +159,7 @@ class _Kept:
         self._tables.append(replace(table, clean=pl.DataFrame(), problems=empty()))
 
     def table(self, source: Source) -> Table:
-        """All that was kept, as one table."""
+        """The kept rows as one table."""
         first, *others = self._tables
         if not others:
             return replace(first, source=source)
@@ -165,6 +170,6 @@ class _Kept:
         )
 
 
-def _of_rows(problems: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The problems at the rows of a table, without those of the whole file and its header."""
+def _row_problems(problems: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The problems at rows of a table, without those of the whole file or its header."""
     return problems.filter(pl.col(ROW) > table.source.header_row)

@@ -21,7 +21,7 @@ from importer.ledger import Ledger
 from importer.ledger.runs import find_file
 from importer.loader import expand, load
 from importer.model import State
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
 from importer.report import html, json_report, terminal, view
@@ -94,9 +94,9 @@ def check(
             require_writer(rejected)
         outputs = {"--report": report, "--rejected": to_fix, "--payloads": payloads}
         check_outputs(outputs, names, settings)
-    with looking(settings) as look:
-        plan = prepare(files, settings, look, whole=payloads is not None)
-    shown = view.plan_view(plan, settings, identity=look.identity, created_at=datetime.now(UTC))
+    with open_history(settings) as history:
+        plan = prepare(files, settings, history, whole=payloads is not None)
+    shown = view.plan_view(plan, settings, identity=history.identity, created_at=datetime.now(UTC))
     terminal.print_plan(messages(), shown, show_values=show_values)
     if report is not None:
         html.write_page(shown, report)
@@ -108,7 +108,7 @@ def check(
             messages().print(f"Rows to fix: {named}", markup=False, highlight=False)
     if payloads is not None:
         names = [table.source.name for table in plan.tables]
-        write_payloads(submissions(plan, look.identity, settings), names, payloads)
+        write_payloads(submissions(plan, history.identity, settings), names, payloads)
     if form == "json":
         json_report.write_plan_json(shown, sys.stdout)
     return exit_of_plan(plan)
@@ -154,8 +154,8 @@ def run(
     console = messages()
     if not dry_run:
         _migrate_ledger(settings)
-    with looking(settings) as look:
-        plan = prepare(files, settings, look)
+    with open_history(settings) as history:
+        plan = prepare(files, settings, history)
     shown = view.plan_view(plan, settings)
     goes = not dry_run and not shown.blocked and plan.counts.ready > 0
     terminal.print_plan(console, shown, show_values=show_values, steps=not goes)
@@ -171,8 +171,8 @@ def run(
             "Fix them, or leave them out with --on-problems skip.",
         )
     if not plan.counts.ready and _look_up_earlier(settings):
-        with looking(settings) as look:
-            plan = prepare(files, settings, look)
+        with open_history(settings) as history:
+            plan = prepare(files, settings, history)
         shown = view.plan_view(plan, settings)
         terminal.print_plan(console, shown, show_values=show_values, steps=not plan.counts.ready)
     if not plan.counts.ready:

@@ -1,6 +1,6 @@
-"""The results ledger: what was intended, what was tried, and with what result.
+"""The ledger: what was planned, what was tried, and how it ended.
 
-Nothing in it says a readable phone, e-mail or name: a person is a keyed hash and a masked text.
+It holds no readable phone, e-mail or name: a person is a keyed hash and a masked text.
 """
 
 from importer.ledger.ledger import Ledger, open_and_lock

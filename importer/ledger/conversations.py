@@ -1,4 +1,4 @@
-"""Conversations that the ledger knows: their ids and statuses, and when the API's list shows them.
+"""Conversations in the ledger: their ids and statuses, and when the API's list showed them.
 
 The list of an API may lag behind. A conversation that it already shows, although we created it
 later than a doubtful one, is a witness that the list has caught up; the longest lag measured so

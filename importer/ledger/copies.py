@@ -1,6 +1,6 @@
 """Copies of a SQLite ledger: how they are made, and which one is the newest.
 
-A ledger that was lost, emptied or replaced by an older copy does not know whom it contacted. The
+A ledger that was lost, emptied or replaced by an older copy does not know who was contacted. The
 last-write file beside it names the ledger and counts its important writes, among them every group
 of intents to send; a ledger that has another name, or fewer writes, is not used. While a run
 writes, the file also says that the ledger's `-wal` file is needed.
@@ -229,6 +229,6 @@ def _way_out(ledger: Path) -> str:
 
 def _damaged(path: Path) -> LedgerError:
     return LedgerError(
-        f"{path} is damaged, so nobody can tell whether the ledger is the newest copy.",
-        "If you are sure that it is, remove that file.",
+        f"{path} is damaged, so it is not certain that the ledger is the newest copy.",
+        "If you are sure that it is the newest, remove that file.",
     )

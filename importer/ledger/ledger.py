@@ -1,4 +1,4 @@
-"""The ledger: what was meant, what was tried, and how it ended. The queries are in its parts."""
+"""The ledger of an installation: open, lock, bind, copy, purge. Its parts have the queries."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Ledger:
         suffix: makes the random end of a run's id.
 
     Attributes:
-        submissions: what is known by key and by person, and how it changes while sending.
-        runs: which there were, and their rows.
+        submissions: found by key and by person, and changed while sending.
+        runs: with their rows.
         doubts: submissions that may have been accepted.
         conversations: ids and statuses, and when the API's list showed them.
         nights: the nightly imports.
@@ -100,11 +100,11 @@ class Ledger:
         Args:
             url: of SQLAlchemy; SQLite or PostgreSQL.
             create: False raises LedgerError if there is no SQLite file yet.
-            new: accept a ledger that is not the one that was here before, or an older copy.
+            new: accept another ledger than the one that was here before, or an older copy.
             now: the clock.
             suffix: makes the random end of a run's id.
-            on_commit: called with the name of each write as soon as it is durable, before
-                anything follows from it; a crash test stops the process there.
+            on_commit: called with the name of each write as soon as it is durable; a crash test
+                stops the process there.
 
         Raises:
             LedgerError: it cannot be opened, or is not the newest copy; says what to do.
@@ -179,7 +179,7 @@ class Ledger:
         return not mine.samefile(theirs)
 
     def part_from_original(self) -> None:
-        """Give a copy an id of its own: from now on the two know different people."""
+        """Give a copy an id of its own: from now on the two are different ledgers."""
         new = update(identity).values(id=secrets.token_hex(16))
         self._database.write("identity", lambda c: c.execute(new), counted=True)
         self.__dict__.pop("id", None)
@@ -233,12 +233,12 @@ class Ledger:
 
     @property
     def key_fingerprint(self) -> str | None:
-        """Fingerprint of the HMAC key under which it knows people; None before its first run."""
+        """Fingerprint of the ledger's HMAC key; None before its first run."""
         found = self._database.read(lambda c: c.scalar(select(identity.c.key_fingerprint)))
         return None if found is None else str(found)
 
     def note_key(self, fingerprint: str) -> None:
-        """Note the HMAC key, before its file is made: from then on the two belong together."""
+        """Store the fingerprint of the HMAC key, before the key's file is made."""
         change = update(identity).values(key_fingerprint=fingerprint)
         self._database.write("key", lambda c: c.execute(change))
 
@@ -279,9 +279,9 @@ class Ledger:
     def purge(self, before: datetime) -> Purged:
         """Remove what only people read from everything that was settled before a time.
 
-        Masked text, messages, external ids and request ids go, and the names and paths of the
-        files of runs without doubtful rows. What keeps anybody from being contacted twice stays:
-        keys, keyed hashes, states, times, conversations. Doubtful submissions stay complete.
+        Removed are masked texts, messages, external ids and request ids, and the names and paths of
+        files of runs without doubtful rows. Kept is what prevents a second contact: keys, keyed
+        hashes, states, times, conversations. Doubtful submissions stay complete.
         Backups made by upgrades before that time are deleted, and a SQLite file is rewritten.
 
         Args:

@@ -1,9 +1,9 @@
-"""Who has locked the ledger: one run at a time, and a second one learns who was first.
+"""The lock of a ledger: one run at a time; a second one is told who holds it.
 
-A remote inbox is locked in the same way, by one night at a time among all that share the ledger.
+A remote inbox has a lock of the same kind, for all nights that share the ledger.
 
-On a file the operating system keeps the lock, on a server the session does: both end with the
-process. The states in the tables guard against sending twice even without it.
+The operating system holds the lock of a file, the session that of a server: both end with the
+process. Even without the lock, the states in the tables prevent sending twice.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def lock_file(
 
 
 def _write_info(info: Path, command: str, since: datetime) -> None:
-    """Write who has the lock, in one step; for information only, so it need not be on disk."""
+    """Write who holds the lock, in one step; it is only information and need not be durable."""
     facts = {
         "command": command,
         "pid": os.getpid(),
@@ -150,7 +150,7 @@ def _read_info(info: Path) -> str:
 def lock_server(
     database: Database, what: Lockable, command: str, wait_s: float, since: datetime
 ) -> Iterator[None]:
-    """The same on a PostgreSQL server.
+    """Lock a ledger on a PostgreSQL server, or an inbox, while the context lasts.
 
     Raises:
         LedgerError: another process has locked it; names that process.

@@ -1,4 +1,4 @@
-"""The values that the ledger takes and gives: frozen, without readable personal data."""
+"""The values that the ledger takes and returns: frozen, without readable personal data."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class NewRun:
     Attributes:
         plan_hash: of its plan.
         sources: in the order of the run; `source` of a planned row is a position in it.
-        settings: the ones that shape bodies and rows.
-        retry_rejected: take over what the API rejected before, even with the same body.
+        settings: those that shape bodies and rows.
+        retry_rejected: send again what the API rejected before, even with the same body.
     """
 
     plan_hash: str
@@ -56,7 +56,7 @@ class Run:
         finished: UTC; None while it runs, or if it was interrupted.
         plan_hash: of its plan.
         sources: its files.
-        settings: the ones that shaped bodies and rows.
+        settings: those that shaped bodies and rows.
         stopped: why it ended before its work was done; empty if it did not.
         host: where it ran.
         pid: of its process.
@@ -92,7 +92,7 @@ class SubmissionRecord(NamedTuple):
         masked: the person for people to read, such as `+44 •••• 0018`.
         body_hash: keyed hash of the request body.
         conversation_id: None if the API gave none.
-        http_status: the last one; None if no answer was read.
+        http_status: the last one; None if no response was read.
         code: machine word of the reason.
         message: the reason for a person.
         attempts: requests made by that run.
@@ -103,7 +103,7 @@ class SubmissionRecord(NamedTuple):
         remote_status: the last status of the conversation; None if it was never read.
         remote_at: UTC; when that status was read.
         decided_by: who settled a doubt, a person or `reconciliation`; None if nobody had to.
-        request_id: of the answer that left it doubtful, for the API's support; else empty.
+        request_id: of the response that left it doubtful, for the API's support; else empty.
     """
 
     key: str
@@ -154,13 +154,13 @@ class Settlement:
 
     Attributes:
         key: of the submission.
-        state: where it stands now; `planned` again after an attempt that was surely not processed.
-        status: HTTP status, or None if no answer was read.
+        state: its state now; `planned` again after an attempt that was certainly not processed.
+        status: HTTP status, or None if no response was read.
         conversation_id: None if the API gave none.
         code: machine word of the reason, such as `http-429`.
         message: the reason for a person, without personal data.
         duration_s: of the attempt, seconds.
-        request_id: that the answer carries, for the API's support; empty if there is none.
+        request_id: of the response, for the API's support; empty if there is none.
     """
 
     key: str
@@ -224,7 +224,7 @@ class Purged:
     """What `Ledger.purge` removed.
 
     Attributes:
-        submissions: how many lost what is readable in them.
+        submissions: how many lost their readable texts.
         runs: how many lost the names of their files.
         backups: names of the backups that were deleted.
     """

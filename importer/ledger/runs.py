@@ -1,4 +1,4 @@
-"""Runs: which there were, how they ended, and how each of their rows stands."""
+"""Runs: their files and rows, how they ended, and the state of each row now."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 PAGE: Final = 10_000
-"""Rows of a run that are read at once."""
+"""Rows of a run that one query reads."""
 
 _SETTLED: Final = (State.CREATED, State.DUPLICATE, State.REJECTED)
 _ID_TRIES: Final = 16
@@ -81,7 +81,7 @@ class Runs:
         return self._database.read(lambda c: tuple(_run(c, row) for row in c.execute(wanted).all()))
 
     def find(self, name: str | None = None) -> Run:
-        """The run with this id, or whose id begins so; the newest run if None.
+        """The run with this id or beginning of an id; the newest run if None.
 
         Raises:
             UsageError: there is none, or several.
@@ -144,9 +144,9 @@ class Runs:
         return numbers
 
     def open_elsewhere(self, run: str) -> dict[State, int]:
-        """How many of a run's rows another run left doubtful, unsent or planned, by state.
+        """How many of a run's already imported rows are doubtful, unsent or planned, by state.
 
-        These rows were read as already imported, yet somebody may not have been contacted.
+        They belong to another run, which did not finish them.
         """
         wanted = (
             select(submissions.c.state, func.count())
@@ -162,7 +162,7 @@ class Runs:
         return {State(state): number for state, number in found}
 
     def counts(self, run: str) -> Counts:
-        """How many rows a run read, and what was decided about them; warnings are not kept."""
+        """How many rows a run read, by decision; warnings are not stored."""
         wanted = (
             select(run_rows.c.status, func.count())
             .where(run_rows.c.run == run)
@@ -185,7 +185,7 @@ class Runs:
 
         A ready row makes its submission, or takes over one that an earlier run left planned,
         unsent, or rejected with another body (with any body if the run retries rejected rows).
-        Any other submission stays as it is, with its own run, and is not sendable by this one.
+        Any other submission stays with its own run; this run cannot send it.
 
         Args:
             new: the run.
@@ -225,7 +225,7 @@ class Runs:
                     ],
                 )
             if connection.dialect.name == "sqlite":
-                # The index over the keys is written all over: it should fit into memory.
+                # Keys are written all over their index, so it should fit into memory.
                 connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
             _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
             return run
@@ -411,7 +411,7 @@ def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert |
 
 
 def _take_over(connection: Connection, *, retry_rejected: bool) -> Insert:
-    """Insert a submission, or let the run take it over if that can contact nobody twice."""
+    """Insert a submission, or let the run take it over if nobody can be contacted twice by it."""
     statement = _dialect_insert(connection)(submissions)
     given, old = statement.excluded, submissions.c
     changed = true() if retry_rejected else old.body_hash != given.body_hash

@@ -1,4 +1,4 @@
-"""Submissions: what the ledger knows by key and by person, and how they move while sending."""
+"""Submissions: find them by key and by person, and change their states while sending."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ INTERRUPTED: Final = "interrupted"
 """The code of a submission whose attempt was cut off by a crash."""
 
 CONVERSATION_OF_ANOTHER: Final = "conversation-of-another"
-"""The code of a submission whose answer named a conversation that another submission has."""
+"""The code of a submission whose response named another submission's conversation."""
 
 CHUNK: Final = 5_000
-"""Values that one statement takes."""
+"""Values in one statement."""
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _OTHER: Final = submissions.alias("other").c
@@ -139,23 +139,23 @@ class Submissions:
         return tuple({each.key: each for each in found}.values())
 
     def campaigns(self) -> tuple[str, ...]:
-        """Every campaign that submissions were planned for, as it was spelled, in order."""
+        """Every campaign of a planned submission, as it was spelled, in alphabetical order."""
         wanted = select(campaigns.c.name).order_by(campaigns.c.name)
         return self._database.read(lambda c: tuple(c.scalars(wanted)))
 
     # ---- while sending -----------------------------------------------------------------------
 
     def sendable(self, run: str) -> list[str]:
-        """The keys that a run still has to send, in order of file and row."""
+        """The keys that a run may still send, in order of file and row."""
         wanted = _sendable(run).order_by(run_rows.c.source, run_rows.c.row)
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
-        """Make the intent to send durable; for each key whether its request may leave."""
+        """Make the intent to send durable; returns for each key whether its request may leave."""
         return self.record(run, keys, ())[0]
 
     def settle(self, run: str, settlements: Sequence[Settlement]) -> tuple[State | None, ...]:
-        """Write how attempts ended; for each the state written, None if it was refused."""
+        """Write how attempts ended; returns each written state, None if it was refused."""
         return self.record(run, (), settlements)[1]
 
     def record(
@@ -185,9 +185,9 @@ class Submissions:
         return self._database.write("record", write, counted=bool(keys), lightly=True)
 
     def recover(self, run: str | None = None) -> int:
-        """Turn attempts that a crash left open into doubtful ones, and count them.
+        """Make attempts doubtful that a crash left open; returns how many.
 
-        Only a process that has locked the ledger may do this.
+        The caller must hold the ledger's lock.
 
         Args:
             run: None for those of every run.
@@ -320,10 +320,9 @@ _END_ATTEMPT: Final = (
 def _intend(
     connection: Connection, run: str, keys: Sequence[str], now: datetime
 ) -> tuple[bool, ...]:
-    """Move submissions to `sending`: the last line of defence against sending twice.
+    """Move submissions to `sending`: the last defence against sending twice.
 
-    A key that is not planned or unsent, belongs to another run, or stands twice among `keys`, is
-    not granted.
+    A key is refused if it is neither planned nor unsent, belongs to another run, or repeats.
     """
     if not keys:
         return ()
@@ -384,7 +383,7 @@ def _settle(
 def conversation_owners(
     connection: Connection, claimed: Sequence[tuple[str, str]]
 ) -> dict[str, str]:
-    """Which submissions claim a conversation that another one has: key -> a sentence saying so.
+    """Find submissions that claim another one's conversation: key -> a sentence about it.
 
     Args:
         connection: in a transaction.

@@ -1,10 +1,10 @@
-"""Which state may follow which: the rules that keep anybody from being contacted twice.
+"""The tables of the ledger, and the rules for states that prevent a second contact.
 
     planned -> sending -> created | duplicate | rejected | doubtful | unsent | planned again
     doubtful -> created (found)  | planned (proved absent, or a person says so)
     planned | unsent | rejected (with another body, or told to retry) -> planned, by a later run
 
-No road leads from created or duplicate to anywhere.
+Created and duplicate are final.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SENDABLE: Final = frozenset({State.PLANNED, State.UNSENT})
 """A request may leave for these, after an intent."""
 
 OPEN: Final = frozenset({State.SENDING, State.DOUBTFUL})
-"""A request left, and its end is not known."""
+"""A request left, and how it ended is not known."""
 
 REACHED: Final = frozenset({State.CREATED, State.DUPLICATE, State.SENDING, State.DOUBTFUL})
 """The person was contacted, or may have been."""
@@ -58,8 +58,8 @@ _LATE: Final = frozenset({State.CREATED, State.DUPLICATE})
 def may_settle(now: State, then: State) -> bool:
     """Whether the end of an attempt may move a submission from one state to another.
 
-    A clear answer still counts if it comes late: it may turn `doubtful` into the truth. What
-    never left may be given up or rejected.
+    A clear response still counts if it comes late: it settles a doubt. What was never sent may be
+    given up or rejected.
     """
     if now is State.SENDING:
         return then in _AFTER_SENDING
@@ -69,7 +69,7 @@ def may_settle(now: State, then: State) -> bool:
 
 
 def as_seen(state: State) -> State:
-    """The state as readers see it: an attempt without an end is doubtful."""
+    """The state that readers see: an attempt without an end is doubtful."""
     return State.DOUBTFUL if state is State.SENDING else state
 
 
@@ -80,7 +80,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuses a time without a zone, and turns any other into UTC."""
+        """Turn a time into UTC; raise ValueError if it has no zone."""
         del dialect
         if value is None:
             return None
@@ -91,14 +91,14 @@ class Moment(TypeDecorator[datetime]):
     def result_processor(
         self, dialect: Dialect, coltype: object
     ) -> Callable[[Any], datetime | None] | None:
-        """Gives UTC back; SQLite keeps text in UTC, with or without its zone."""
+        """Return UTC; SQLite stores text in UTC, with or without its zone."""
         if dialect.name != "sqlite":
             return super().result_processor(dialect, coltype)
         read = datetime.fromisoformat  # a third of the time that SQLAlchemy's own way takes
         return lambda text: None if text is None else read(text).replace(tzinfo=UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Gives UTC back, whatever zone the server shows."""
+        """Return UTC, in whatever zone the server returns it."""
         del dialect
         return None if value is None else value.astimezone(UTC)
 
@@ -190,8 +190,8 @@ submissions: Final = Table(
     Column("resends", Integer),  # null is 0
     Column("listed_s", Float),  # seconds from the request until the API's list showed it
     CheckConstraint(among(STATE, State), name="state"),
-    # Only what matters is indexed: a million rows are planned in seconds, and an index that a
-    # row enters when it is sent costs nothing beside the request.
+    # The indexes are partial: a planned row is in none, so a million rows are planned in seconds;
+    # a sent row enters them at no cost beside its request.
     Index(
         "submissions_open",
         "state",
@@ -306,4 +306,4 @@ identity: Final = Table(
     Column("key_fingerprint", String(16)),
     Column("writes", Integer),  # null is 0
 )
-"""One row: the ledger itself, what it belongs to, and how often it changed."""
+"""One row: the ledger's id, its owner, and how often it was written."""

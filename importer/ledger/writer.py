@@ -1,8 +1,7 @@
 """The ledger for the workers that send: async, with many writes in each commit.
 
-One thread writes. What arrives during a commit waits for the next one and shares it, so that the
-disk bounds the number of commits, not of submissions. Commits start a moment apart: each then
-carries more at the same cost.
+One thread writes. What arrives during a commit shares the next one, so the disk limits the number
+of commits, not of submissions. Commits start a moment apart: each then holds more at the same cost.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 NOT_LEFT: Final = "not-left"
-"""The code of a submission whose intent was written after its sender had gone."""
+"""The code of a submission whose intent was written after its sender was cancelled."""
 
 _GROUP: Final = 1_000
 _APART_S: Final = 0.01  # after a longer rest a request is written at once
@@ -40,7 +39,7 @@ _Answer = bool | State | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """One thing to write, and who waits for it; None if the writer itself asked for it."""
+    """One write, and who waits for it; None if the writer itself asked for it."""
 
     key: str
     settlement: Settlement | None
@@ -82,7 +81,7 @@ class LedgerWriter:
         await self.aclose()
 
     async def intend(self, submission: Submission) -> None:
-        """Return when it is durable that a request for this submission may have left.
+        """Return when the intent to send this submission is durable.
 
         If the caller is cancelled before it knows, no request leaves, and the ledger notes that.
 
@@ -108,7 +107,7 @@ class LedgerWriter:
             )
 
     async def settle(self, settlement: Settlement) -> State:
-        """Return when the end of an attempt is durable: the state that was written.
+        """Return the state that was written, when the end of an attempt is durable.
 
         It is doubtful instead of created if another submission has that conversation.
 

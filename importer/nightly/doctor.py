@@ -30,7 +30,7 @@ from importer.nightly.notifications import (
     try_webhook,
 )
 from importer.nightly.ownership import LocalFolder, check_owner, describe_owner, short_id
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.planning.template_files import Templates
 from importer.report.formatting import plain, quantity, release_command
 from importer.sending.campaigns import (
@@ -339,7 +339,7 @@ def _ledger(settings: Settings, now: datetime) -> str:
         doubtful, own = len(ledger.doubts.list()), short_id(ledger.id)
     if newest and newest[0].started > now:
         raise _Wrong("Its newest run began later than now: the clock is slow.")
-    with looking(settings):
+    with open_history(settings):
         pass
     return f"whole; {doubtful} doubtful; its id is {own}"
 

@@ -25,7 +25,7 @@ from importer.nightly.clock import local_date, sending_closes
 from importer.nightly.context import ClaimedFile, NightContext, rows_of_plan, rows_of_run
 from importer.nightly.inbox import DONE, FAILED, HELD, fingerprint_of, is_regular, sha256_of
 from importer.nightly.ownership import LocalFolder
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.preflight import exit_without_sending, unusable
 from importer.problems import in_words
 from importer.report import html, view
@@ -140,8 +140,8 @@ def _import(context: NightContext, folder: str, path: Path, position: int) -> Fi
 def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
     """Hold a file that cannot or should not be sent; send any other."""
     settings, history = file.settings, file.history
-    with looking(settings, file.ledger) as look:
-        known = look.applied_to(plan, settings)
+    with open_history(settings, file.ledger) as earlier:
+        known = earlier.exclude_known(plan, settings)
     facts = describe_file(plan, known)
     file.log.info("file.checked", **_log_counts(known.counts))
     if unusable(plan).height:
@@ -155,8 +155,8 @@ def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
     if reasons:
         return _conclude(file, FileEnding.HELD, reasons, Exit.HELD, plan=known)
     if history.run is None and not known.counts.ready and _look_up_earlier(file):
-        with looking(settings, file.ledger) as look:
-            known = look.applied_to(plan, settings)
+        with open_history(settings, file.ledger) as earlier:
+            known = earlier.exclude_known(plan, settings)
         facts = describe_file(plan, known)
     if history.run is None and not known.counts.ready:
         code = exit_without_sending(known)

@@ -1,4 +1,4 @@
-"""What the ledger already knows of a plan's people: done, doubtful, refused, lately written to."""
+"""What earlier runs did for the people of a plan: imported, doubtful, rejected, contacted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from importer.errors import CredentialsError, LedgerError
 from importer.model import RowStatus, State
 from importer.planning.identity import Identity, fingerprint, hmac_key, key_file
 from importer.planning.payload import hash_people, hash_rows
-from importer.planning.plan import without
+from importer.planning.plan import exclude_rows
 from importer.settings.secrets import Secrets
 from schemas.codes import Code
 from schemas.columns import BODY_HASH, CANDIDATE_HASH, EMAIL_HASH, KEY, PERSON, ROW, SOURCE
@@ -36,12 +36,12 @@ _OPEN = frozenset({State.DOUBTFUL, State.SENDING})
 def skip_known(
     plan: Plan, ledger: Ledger, identity: Identity, settings: Settings, *, now: datetime
 ) -> Plan:
-    """Takes out of a plan whom an earlier run dealt with, and says of each why.
+    """Exclude from a plan the rows that earlier runs dealt with, each with the reason.
 
     Args:
         plan: straight from the files.
-        ledger: what is known; only read.
-        identity: makes the keys that the ledger knows people by.
+        ledger: only read.
+        identity: makes the keys and hashes of the ledger.
         settings: `contact_window_days`, `allow_recent` and `retry_rejected`.
         now: UTC, the end of the contact window.
     """
@@ -49,20 +49,20 @@ def skip_known(
         return plan
     frame = hash_people(plan.frame, identity)
     plan = replace(plan, frame=frame)
-    standing = ledger.submissions.records(frame[KEY])
-    refused = _refused_again(plan, frame, standing, identity, settings)
+    known = ledger.submissions.records(frame[KEY])
+    refused = _find_unchanged(plan, frame, known, identity, settings)
     verdicts = [
-        *_by_standing(frame, standing, refused),
-        *_by_person(frame, standing, ledger, settings, now),
-        *_by_contact(frame, standing, ledger, settings),
-        *_by_campaign(frame, ledger),
+        *_find_known(frame, known, refused),
+        *_find_unwanted(frame, known, ledger, settings, now),
+        *_find_shared(frame, known, ledger, settings),
+        *_find_spellings(frame, ledger),
     ]
-    taken = pl.concat([verdict[0] for verdict in verdicts]) if verdicts else None
-    if taken is None:
+    excluded = pl.concat([verdict[0] for verdict in verdicts]) if verdicts else None
+    if excluded is None:
         return plan
-    return without(
+    return exclude_rows(
         plan,
-        taken.unique([SOURCE, ROW], keep="first", maintain_order=True),
+        excluded.unique([SOURCE, ROW], keep="first", maintain_order=True),
         problems.joined(verdict[1] for verdict in verdicts),
     )
 
@@ -70,7 +70,7 @@ def skip_known(
 _Verdict = tuple[pl.DataFrame, pl.DataFrame]
 
 
-def _verdict(
+def _judge(
     frame: pl.DataFrame, column: str, details: Mapping[str, str], code: Code, status: RowStatus
 ) -> _Verdict:
     """The rows whose `column` is among the keys of `details`, with the reason for each."""
@@ -86,56 +86,53 @@ def _verdict(
     )
 
 
-def _by_standing(
-    frame: pl.DataFrame, standing: Mapping[str, SubmissionRecord], refused: frozenset[str]
+def _find_known(
+    frame: pl.DataFrame, known: Mapping[str, SubmissionRecord], refused: frozenset[str]
 ) -> list[_Verdict]:
-    done = {key: _where(s) for key, s in standing.items() if s.state in _DONE}
-    doubtful = {key: _where(s) for key, s in standing.items() if s.state in _OPEN}
-    again = {key: _refusal(standing[key]) for key in refused}
+    done = {key: _place(s) for key, s in known.items() if s.state in _DONE}
+    doubtful = {key: _place(s) for key, s in known.items() if s.state in _OPEN}
+    again = {key: _place_and_reason(known[key]) for key in refused}
     found = (
         (done, Code.ALREADY_IMPORTED, RowStatus.ALREADY_IMPORTED),
         (doubtful, Code.POSSIBLY_SENT, RowStatus.ALREADY_IMPORTED),
         (again, Code.REJECTED_BEFORE, RowStatus.REJECTED),
     )
-    return [
-        _verdict(frame, KEY, details, code, status) for details, code, status in found if details
-    ]
+    return [_judge(frame, KEY, details, code, status) for details, code, status in found if details]
 
 
-def _refused_again(
+def _find_unchanged(
     plan: Plan,
     frame: pl.DataFrame,
-    standing: Mapping[str, SubmissionRecord],
+    known: Mapping[str, SubmissionRecord],
     identity: Identity,
     settings: Settings,
 ) -> frozenset[str]:
-    """Keys that the API refused with the very body that they have now, and that must not go again.
+    """The keys that the API rejected with the body that they still have.
 
-    Nobody was contacted; the API would answer the same, unless the settings allow another try.
+    Nobody was contacted, but the API would reject them again; `retry_rejected` sends them anyway.
     """
     if settings.retry_rejected:
         return frozenset()
-    rejected = [key for key, s in standing.items() if s.state is State.REJECTED]
+    rejected = [key for key, s in known.items() if s.state is State.REJECTED]
     if not rejected:
         return frozenset()
     rows = hash_rows(frame.filter(pl.col(KEY).is_in(rejected)), plan, identity, settings)
     return frozenset(
         key
         for key, body_hash in rows.select(KEY, BODY_HASH).iter_rows()
-        if body_hash == standing[key].body_hash
+        if body_hash == known[key].body_hash
     )
 
 
-def _by_person(
+def _find_unwanted(
     frame: pl.DataFrame,
-    standing: Mapping[str, SubmissionRecord],
+    known: Mapping[str, SubmissionRecord],
     ledger: Ledger,
     settings: Settings,
     now: datetime,
 ) -> list[_Verdict]:
-    """People who opted out, or whom any run or campaign wrote to within the contact window."""
-    known = frozenset(key for key, s in standing.items() if s.state in _DONE | _OPEN)
-    others = frame.filter(~pl.col(KEY).is_in(list(known))) if known else frame
+    """People who opted out, or were contacted within the contact window in any campaign."""
+    others = _drop_imported(frame, known)
     persons = others[PERSON].unique(maintain_order=True)
     found: list[_Verdict] = []
     out = {
@@ -143,7 +140,7 @@ def _by_person(
         for person, contact in ledger.submissions.opted_out(persons).items()
     }
     if out:
-        found.append(_verdict(others, PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
+        found.append(_judge(others, PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
     if settings.contact_window_days and not settings.allow_recent:
         since = now - timedelta(days=settings.contact_window_days)
         recent = {
@@ -153,24 +150,29 @@ def _by_person(
         }
         if recent:
             found.append(
-                _verdict(others, PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
+                _judge(others, PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
             )
     return found
 
 
-def _by_contact(
+def _find_shared(
     frame: pl.DataFrame,
-    standing: Mapping[str, SubmissionRecord],
+    known: Mapping[str, SubmissionRecord],
     ledger: Ledger,
     settings: Settings,
 ) -> list[_Verdict]:
-    """Rows that share an e-mail or a candidate id with another person of the ledger."""
-    known = [key for key, s in standing.items() if s.state in _DONE | _OPEN]
-    others = frame.filter(~pl.col(KEY).is_in(known)) if known else frame
+    """Rows that share an e-mail or a candidate id with another person in the ledger."""
+    others = _drop_imported(frame, known)
     return [
-        _verdict(others, KEY, details, code, RowStatus.REJECTED)
+        _judge(others, KEY, details, code, RowStatus.REJECTED)
         for code, details in find_shared_contacts(others, ledger, settings).items()
     ]
+
+
+def _drop_imported(frame: pl.DataFrame, known: Mapping[str, SubmissionRecord]) -> pl.DataFrame:
+    """The rows whose submissions are neither done nor doubtful."""
+    imported = [key for key, each in known.items() if each.state in _DONE | _OPEN]
+    return frame.filter(~pl.col(KEY).is_in(imported)) if imported else frame
 
 
 def find_shared_contacts(
@@ -178,23 +180,23 @@ def find_shared_contacts(
 ) -> dict[Code, dict[str, str]]:
     """Rows whose e-mail or candidate id another person has in the ledger, in the same campaign.
 
-    It may be the same person under a corrected phone, or somebody else: a person decides.
+    It may be the same person with a corrected phone, or somebody else; a person decides.
 
     Args:
         frame: rows with `HASHES`.
-        ledger: what is known.
+        ledger: only read.
         settings: `allow_shared_contact`.
-        run: whose rows do not count as another person's, because they were planned together.
+        run: its own rows do not count, because they were checked against each other.
 
     Returns:
-        For each code the submission keys of the rows, and where the other person stands.
+        For each code: submission key of a row -> place of the other person.
     """
     if settings.allow_shared_contact or not frame.height:
         return {}
     emails = frame[EMAIL_HASH].drop_nulls().unique(maintain_order=True).to_list()
     candidates = frame[CANDIDATE_HASH].drop_nulls().unique(maintain_order=True).to_list()
     related = ledger.submissions.related(emails, candidates)
-    places = _places(each for each in related if each.run != run)
+    places = _places_of_people(each for each in related if each.run != run)
     found: dict[Code, dict[str, str]] = {}
     campaign = pl.coalesce("campaign", "external_campaign").alias("#campaign")
     for column, code in _SHARED.items():
@@ -214,8 +216,10 @@ _SHARED: Final = {
 }
 
 
-def _places(related: Iterable[SubmissionRecord]) -> dict[tuple[str, str, str], dict[str, str]]:
-    """Column, hash and campaign -> where each person stands who has them in the ledger."""
+def _places_of_people(
+    related: Iterable[SubmissionRecord],
+) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Column, hash and campaign -> the people who have them in the ledger, each with a place."""
     places: dict[tuple[str, str, str], dict[str, str]] = {}
     for each in related:
         if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
@@ -227,8 +231,8 @@ def _places(related: Iterable[SubmissionRecord]) -> dict[tuple[str, str, str], d
     return places
 
 
-def _by_campaign(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
-    """Rows whose campaign differs only in case or blanks from one that the ledger knows."""
+def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
+    """Rows whose campaign differs only in case or blanks from one in the ledger."""
     known = {fold_campaign(name): name for name in ledger.submissions.campaigns()}
     spelled = set(ledger.submissions.campaigns())
     campaign = pl.coalesce("campaign", "external_campaign")
@@ -241,21 +245,21 @@ def _by_campaign(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
     if not wrong:
         return []
     with_names = frame.with_columns(campaign.alias("#campaign"))
-    return [_verdict(with_names, "#campaign", wrong, Code.CAMPAIGN_SPELLING, RowStatus.REJECTED)]
+    return [_judge(with_names, "#campaign", wrong, Code.CAMPAIGN_SPELLING, RowStatus.REJECTED)]
 
 
 def fold_campaign(name: str) -> str:
-    """The form in which two spellings of one campaign are the same."""
+    """A campaign without case and blanks: spellings of one campaign become equal."""
     return "".join(name.casefold().split())
 
 
-def to_leave_alone(
+def find_no_longer_sendable(
     ledger: Ledger, run: str, settings: Settings, *, now: datetime
 ) -> dict[str, Code]:
-    """What a run once meant to send and must not any more: key -> the reason.
+    """The open submissions of a run that must not be sent any more: key -> the reason.
 
     Args:
-        ledger: what is known now.
+        ledger: only read.
         run: its id.
         settings: `contact_window_days` and `allow_recent`.
         now: UTC, the end of the contact window.
@@ -269,46 +273,46 @@ def to_leave_alone(
     return found | dict.fromkeys(ledger.submissions.opted_out_since(run), Code.OPTED_OUT)
 
 
-def _refusal(standing: SubmissionRecord) -> str:
-    """Where it was refused, and why."""
-    return f"{_where(standing)} ({standing.message})" if standing.message else _where(standing)
+def _place_and_reason(known: SubmissionRecord) -> str:
+    """Where it was rejected, and why."""
+    return f"{_place(known)} ({known.message})" if known.message else _place(known)
 
 
-def _where(standing: SubmissionRecord) -> str:
-    return f"run {standing.run}, row {standing.row}"
+def _place(known: SubmissionRecord) -> str:
+    return f"run {known.run}, row {known.row}"
 
 
 ORGANIZATION, HMAC_KEY, ALLOWED = "organization", "hmac_key", "allow_shared_contact"
-"""What a run notes beside its settings: organization, fingerprint of the key, a permission."""
+"""What a run stores beside its settings: organization, key fingerprint, a permission."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What can be known before anything is sent: who people are, and what was done for them.
+class History:
+    """The identity and the ledger of a check, which only reads.
 
     Attributes:
-        identity: makes the keys that the ledger knows people by; a preview before there is one.
-        ledger: open for looking at, or None if there is none yet.
+        identity: makes the keys and hashes of the ledger; a preview if there is no key yet.
+        ledger: open for reading; None if there is none yet.
     """
 
     identity: Identity
     ledger: Ledger | None = None
 
-    def applied_to(self, plan: Plan, settings: Settings) -> Plan:
-        """The plan without those whom earlier runs dealt with."""
+    def exclude_known(self, plan: Plan, settings: Settings) -> Plan:
+        """The plan without the rows that earlier runs dealt with."""
         if self.ledger is None:
             return plan
         return skip_known(plan, self.ledger, self.identity, settings, now=datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
-class History(Look):
-    """The same for a run: the ledger is there, and open for writing."""
+class RunHistory(History):
+    """The identity and the ledger of a run; the ledger is open for writing."""
 
     ledger: Ledger
 
-    def noted(self, settings: Settings) -> dict[str, Json]:
-        """What a new run remembers of its settings, organization and key."""
+    def run_settings(self, settings: Settings) -> dict[str, Json]:
+        """What the ledger stores of the settings, organization and key of a new run."""
         return {
             **settings.shaping(),
             ALLOWED: settings.allow_shared_contact,
@@ -318,33 +322,33 @@ class History(Look):
 
 
 @contextmanager
-def looking(settings: Settings, opened: Ledger | None = None) -> Iterator[Look]:
-    """What a check may know; needs no credentials and writes nothing.
+def open_history(settings: Settings, opened: Ledger | None = None) -> Iterator[History]:
+    """Open the history for a check, without credentials and without writing.
 
     Args:
         settings: name the ledger.
         opened: the ledger, if it is open already; it stays open.
 
     Raises:
-        LedgerError: the ledger cannot be read, its people were hashed under another key, or it
-            belongs to another API or organization.
+        LedgerError: the ledger cannot be read, has another HMAC key, or belongs to another API or
+            organization.
     """
     ledger = opened or _existing(settings)
     with nullcontext() if opened else ledger or nullcontext():
         last = ledger.runs.list(limit=1) if ledger is not None else ()
-        noted = last[0].settings if last else {}
+        last_settings = last[0].settings if last else {}
         try:
             organization = settings.credentials().organization_id
         except CredentialsError:
-            organization = str(noted.get(ORGANIZATION, ""))
-        identity = _identity(settings, organization, noted, None)
+            organization = str(last_settings.get(ORGANIZATION, ""))
+        identity = _identity(settings, organization, last_settings, None)
         if ledger is not None and ledger.key_fingerprint == fingerprint(identity.hmac_key):
             ledger.is_bound_to(*_owner(settings, identity))
-        yield Look(identity, ledger)
+        yield History(identity, ledger)
 
 
 def _existing(settings: Settings) -> Ledger | None:
-    """The ledger, open for looking at; a check without one starts without the database's tools."""
+    """The ledger, open for reading; without a ledger SQLAlchemy is not imported."""
     file = settings.ledger_file
     if file is not None and not file.exists():
         return None
@@ -353,27 +357,27 @@ def _existing(settings: Settings) -> Ledger | None:
     return Ledger.open_existing(settings.ledger)
 
 
-def writing(ledger: Ledger, settings: Settings, organization: str) -> History:
-    """The history for a run; makes the HMAC key if the ledger is new.
+def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHistory:
+    """Bind a ledger to its API, organization and HMAC key; a new ledger gets a key.
 
     Raises:
-        LedgerError: its people were hashed under another key, or the key is gone; or a key is there
-            whose ledger is gone; or the ledger belongs to another API or organization.
+        LedgerError: the ledger has another HMAC key, the key is lost, the key belongs to a lost
+            ledger, or the ledger belongs to another API or organization.
     """
     last = ledger.runs.list(limit=1)
-    noted = last[0].settings if last else {}
+    last_settings = last[0].settings if last else {}
     if not last and not settings.new_ledger:
         _refuse_orphaned_key(ledger, settings)
-    identity = _identity(settings, organization, noted, ledger if not last else None)
+    identity = _identity(settings, organization, last_settings, ledger if not last else None)
     own = fingerprint(identity.hmac_key)
     if ledger.key_fingerprint != own:
         ledger.note_key(own)
     ledger.bind(*_owner(settings, identity))
-    return History(identity, ledger)
+    return RunHistory(identity, ledger)
 
 
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise if a key file is older than its ledger: the ledger that it belongs to is gone."""
+    """Raise if there is a key file for an empty ledger: its own ledger is lost."""
     file = key_file(settings)
     if Secrets.read().importer_hmac_key is not None or not file.exists():
         return
@@ -387,9 +391,9 @@ def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
 
 
 def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
-    """Whose a ledger is: the API, and hashes of the organization as spelled and folded.
+    """The owner of a ledger: API, and hashes of the organization as spelled and folded.
 
-    Another port of the same host is the same API.
+    The port does not count.
     """
     url = urlsplit(settings.base_url)
     return (
@@ -400,14 +404,14 @@ def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
 
 
 def _identity(
-    settings: Settings, organization: str, noted: Mapping[str, Json], new: Ledger | None
+    settings: Settings, organization: str, last_settings: Mapping[str, Json], new: Ledger | None
 ) -> Identity:
     """The identity under a ledger's key.
 
     Args:
         settings: say where the key is.
         organization: of the credentials.
-        noted: by the last run.
+        last_settings: of the last run.
         new: a ledger without runs, for which a key may be made.
     """
 
@@ -416,7 +420,7 @@ def _identity(
             new.note_key(fingerprint(key))
 
     secret = hmac_key(settings, create=new is not None, note=note)
-    if noted.get(HMAC_KEY, fingerprint(secret)) != fingerprint(secret):
+    if last_settings.get(HMAC_KEY, fingerprint(secret)) != fingerprint(secret):
         raise LedgerError(
             "The HMAC key is not the one under which this ledger knows its people.",
             "Put the ledger's key back (IMPORTER_HMAC_KEY, or the .key file beside the ledger): "

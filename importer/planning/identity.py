@@ -1,8 +1,8 @@
-"""Keyed hashes of who a row is about: person, mailbox, candidate id, submission and body.
+"""Keyed hashes that identify a row: person, mailbox, candidate id, submission and body.
 
 All are HMAC-SHA256 under the ledger's key. The submission key is the hash of organization,
-campaign, person and round. It is unique across runs, and without the HMAC key it does not tell who
-was contacted.
+campaign, person and round. It is the same in every run; without the HMAC key it does not reveal
+who was contacted.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensu
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Recognises persons and submissions without storing who they are.
+    """Recognises people and submissions without storing who they are.
 
     Attributes:
-        hmac_key: secret; the same for as long as the ledger lives.
+        hmac_key: secret; the same for the whole life of the ledger.
         organization: organization id of the credentials.
         round: the setting of that name; another round may contact the same people again.
     """
@@ -86,12 +86,12 @@ class Identity:
         return self._hash_some(frame, message).alias("candidate")
 
     def bodies(self, frame: pl.DataFrame, shared: pl.Series, columns: Sequence[str]) -> pl.Series:
-        """A hash of what each row's body is made of; no body need be rendered.
+        """A hash of the parts of each row's body, without rendering it.
 
         Args:
             frame: the rows.
-            shared: for each row the digest of what its group adds to the body.
-            columns: the columns that a body can take from its row; null is not empty text.
+            shared: for each row, a digest of the part of the body that its group adds.
+            columns: that a body can take from its row; null is not the same as empty text.
         """
         own = [_netstrings(pl.col(name)).fill_null("-,") for name in columns]
         parts = (pl.lit(_netstring("row")), _netstrings(pl.lit(shared)), *own)
@@ -124,21 +124,21 @@ class Identity:
 
     @property
     def fingerprint(self) -> str:
-        """A hash that two identities share if they give the same keys."""
+        """A hash that is equal for two identities that make the same keys."""
         return self.digest(["identity", self.organization, self.round])
 
     def _hash(self, message: str) -> str:
         return hmac.digest(self.hmac_key, message.encode(), "sha256").hex()
 
     def _hash_all(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
-        """One hash for each row; a row without a person is a mistake of the caller."""
+        """One hash for each row; raises ValueError if a row has no person."""
         hashed = self._hash_some(frame, message)
         if hashed.null_count():
             raise ValueError(_NO_PERSON)
         return hashed
 
     def _hash_some(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
-        """One hash for each row; null where the message is null.
+        """One hash for each row; null if the message is null.
 
         `hmac.digest` takes 2.6 microseconds a row; a hand-made HMAC over two prepared hash states
         took 1.6 to 2.4 (300,000 messages, Python 3.11): not enough to keep it.
@@ -161,7 +161,7 @@ def _parts(kind: str, text: pl.Expr) -> pl.Expr:
 
 
 def _netstring(text: str) -> str:
-    """A part with its length in bytes before it, so that no two lists of parts read alike."""
+    """A part with its length in bytes before it, so that different lists of parts differ."""
     return f"{len(text.encode())}:{text},"
 
 
@@ -171,12 +171,12 @@ def _netstrings(text: pl.Expr) -> pl.Expr:
 
 
 def fingerprint(key: bytes) -> str:
-    """What a ledger can keep to notice that it is opened under another HMAC key."""
+    """What a ledger stores of its HMAC key, to notice another one."""
     return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
 
 
 def key_file(settings: Settings) -> Path:
-    """Where the HMAC key lies: as set, else beside the SQLite ledger, else beside importer.yaml."""
+    """Place of the HMAC key: as set, else beside the SQLite ledger, else beside importer.yaml."""
     if settings.hmac_key_file is not None:
         return settings.hmac_key_file
     ledger = settings.ledger_file
@@ -196,12 +196,12 @@ def hmac_key(
     note: Callable[[bytes], None] | None = None,
     fsync: Callable[[int], None] = os.fsync,
 ) -> bytes:
-    """The secret under which people are recognised.
+    """The HMAC key, by which people are recognised.
 
     Args:
         settings: say where it is; IMPORTER_HMAC_KEY in the environment overrides the file.
-        create: make it, mode 0600, if there is none; else a fixed key serves for a preview.
-        note: given a new key before its file is made.
+        create: make it, mode 0600, if there is none; if False, return a fixed key for previews.
+        note: called with a new key before its file is made.
         fsync: puts its file and folder on disk.
 
     Raises:
@@ -241,7 +241,7 @@ def hmac_key(
 
 
 def _key(text: str, place: str) -> bytes:
-    """The key as bytes; a short one is no secret."""
+    """The key as bytes; a short key is refused, because it can be guessed."""
     if len(text.strip()) < _MIN_CHARACTERS:
         raise SettingsError(
             f"{place}: the HMAC key has fewer than {_MIN_CHARACTERS} characters.", _PUT_BACK

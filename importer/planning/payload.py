@@ -1,6 +1,6 @@
-"""The rows of a plan as submissions: keyed hashes, externalId, and the request body.
+"""Make submissions of the rows of a plan: keyed hashes, externalId, and the request body.
 
-A body is rendered when it is sent and not before.
+A body is rendered only when it is sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import polars as pl
 
 from importer.masking import mask_email, mask_phone
 from importer.model import PlannedRow, RowStatus, Submission
-from importer.planning.placeholders import compiled
+from importer.planning.placeholders import compile_value
 from schemas.columns import (
     BODY_HASH,
     CANDIDATE_HASH,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
-_AT_ONCE: Final = 10_000  # rows that are turned into submissions in one go
+_AT_ONCE: Final = 10_000  # rows that are made into submissions at once
 KEY_DIGITS: Final = 16
 """Hex digits of the submission's key in an externalId: 64 bits, so that no two are alike."""
 
@@ -65,7 +65,7 @@ _PLAIN: Final = (
 
 
 class Renderer:
-    """Renders the bodies of one group's rows; what they share is made once."""
+    """Renders the bodies of one group's rows; the shared parts are made once."""
 
     def __init__(self, group: Group, settings: Settings) -> None:
         campaign = {"campaignId": group.campaign, "externalCampaignId": group.external_campaign}
@@ -77,10 +77,10 @@ class Renderer:
             shared["meetingParticipants"] = list(group.meeting_participants)
             shared["meetingConfiguration"] = group.meeting_configuration
         self._shared = shared
-        self._filled = compiled(shared)
+        self._filled = compile_value(shared)
 
     def body(self, row: Mapping[str, str | None], external_id: str) -> dict[str, Json]:
-        """The request body of a row; parts that rows share are the same objects in each.
+        """The request body of a row; shared parts are the same objects in each body.
 
         Args:
             row: canonical columns, tidy; null is left out.
@@ -106,10 +106,10 @@ class Renderer:
 
 
 def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
-    """The externalId of a submission: unique, because it has a piece of the submission's key.
+    """The externalId of a submission; part of the submission's key makes it unique.
 
-    A candidate id that holds a name, a phone or an e-mail of its row is left out, because the
-    ledger keeps what is returned.
+    A candidate id that contains a name, phone or e-mail of its row is left out, because the ledger
+    stores the externalId.
 
     Args:
         pattern: setting `external_id`, such as `{candidate_id}-{key}`.
@@ -124,17 +124,17 @@ def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
 
 
 def _is_personal(text: str, row: Mapping[str, str | None]) -> bool:
-    """Whether a candidate id tells who somebody is: an address, or a name or phone of the row."""
+    """Whether a candidate id identifies a person: an address, or a name or phone of the row."""
     if "@" in text or text.startswith("+"):
         return True
-    told = _fold(text)
-    words = set(_WORD.findall(told))
+    folded = _fold(text)
+    words = set(_WORD.findall(folded))
     names = " ".join(row[column] or "" for column in ("first_name", "last_name", "full_name"))
     for name in _WORD.findall(_fold(names)):
-        if name in words or (len(name) >= _SHORT and name in told):
+        if name in words or (len(name) >= _SHORT and name in folded):
             return True
     mailbox = "".join(_WORD.findall(_fold((row["email"] or "").partition("@")[0])))
-    if len(mailbox) >= _SHORT and mailbox in "".join(_WORD.findall(told)):
+    if len(mailbox) >= _SHORT and mailbox in "".join(_WORD.findall(folded)):
         return True
     digits, phone = _NOT_DIGITS.sub("", text), _NOT_DIGITS.sub("", row["phone_number"] or "")
     return len(phone) >= _PHONE_DIGITS and phone[-_PHONE_DIGITS:] in digits
@@ -155,19 +155,19 @@ def submissions(
     rows: pl.DataFrame | None = None,
     only: Container[str] | None = None,
 ) -> Iterator[Submission]:
-    """The submissions of a plan, made one by one in order of its frame.
+    """The submissions of a plan, in order of its frame.
 
     Args:
         plan: gives the groups.
         identity: makes keys and hashes.
         settings: shape the bodies.
-        rows: the part of `plan.frame` that is wanted; all of it by default.
-        only: keys that are wanted; the bodies of others are not rendered.
+        rows: part of `plan.frame`; all of it by default.
+        only: keys; no other submission is made.
     """
-    frame = _whole(plan) if rows is None else rows
+    frame = _require_whole(plan) if rows is None else rows
     renderers: dict[int, Renderer] = {}
     for part in frame.iter_slices(_AT_ONCE):
-        for row in _identified(part, plan, identity, settings).iter_rows(named=True):
+        for row in _with_hashes(part, plan, identity, settings).iter_rows(named=True):
             key = row[KEY]
             if only is not None and key not in only:
                 continue
@@ -192,7 +192,7 @@ def submissions(
 
 
 def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator[PlannedRow]:
-    """Every row of a plan as the ledger keeps it, the ready ones first; no body is rendered."""
+    """Every row of a plan as the ledger stores it, ready rows first; no body is rendered."""
     codes = (
         plan.problems.filter(pl.col(ROW).is_not_null())
         .group_by(SOURCE, ROW)
@@ -200,9 +200,9 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
             pl.col("code").unique(maintain_order=True).cast(pl.String).str.join(" ").alias("codes")
         )
     )
-    noted = _whole(plan).join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
-    for part in noted.iter_slices(_AT_ONCE):
-        found = _identified(part, plan, identity, settings).with_columns(part["codes"])
+    ready = _require_whole(plan).join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
+    for part in ready.iter_slices(_AT_ONCE):
+        found = _with_hashes(part, plan, identity, settings).with_columns(part["codes"])
         for row in found.iter_rows(named=True):
             key = row[KEY]
             group = plan.groups[row[GROUP]]
@@ -223,34 +223,34 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
     others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
     for more in (codes, plan.known):
         others = others.join(more, on=[SOURCE, ROW], how="left", maintain_order="left")
-    for source, number, status, noted_codes, key in others.select(
+    for source, number, status, its_codes, key in others.select(
         SOURCE, ROW, "status", "codes", "key"
     ).iter_rows():
-        yield PlannedRow(source, number, status, noted_codes or "", key)
+        yield PlannedRow(source, number, status, its_codes or "", key)
 
 
-def _whole(plan: Plan) -> pl.DataFrame:
-    """All ready rows of a plan; a plan that is only to be shown is never sent."""
+def _require_whole(plan: Plan) -> pl.DataFrame:
+    """The ready rows of a plan; raises ValueError for a plan that can only be shown."""
     if not plan.whole:
-        raise ValueError("this plan can be shown, not sent: it has not kept its rows")
+        raise ValueError("this plan can only be shown: it did not keep its rows")
     return plan.frame
 
 
 def identify(plan: Plan, identity: Identity, settings: Settings) -> Plan:
-    """The plan with the keyed hashes of its rows as columns (`HASHES`), computed once.
+    """The plan with the keyed hashes of its rows as columns (`HASHES`).
 
     Args:
         plan: that can be sent.
-        identity: makes the hashes; those that it has made already stay.
+        identity: makes the hashes; it does not make its own hashes again.
         settings: shape the bodies.
     """
-    return replace(plan, frame=hash_rows(_whole(plan), plan, identity, settings))
+    return replace(plan, frame=hash_rows(_require_whole(plan), plan, identity, settings))
 
 
 def hash_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
     """Add the hashes of submission, person, mailbox and candidate id to rows.
 
-    What this identity has made already stays; what another one made is made again.
+    Hashes of this identity stay; those of another identity are replaced.
     """
     if KEY in frame.columns:
         first = frame.head(1)
@@ -268,7 +268,7 @@ def hash_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
 def hash_rows(
     frame: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
 ) -> pl.DataFrame:
-    """Add all `HASHES` to rows of a plan; those that this identity has made already stay."""
+    """Add all `HASHES` to rows of a plan; hashes of this identity stay."""
     frame = hash_people(frame, identity)
     if BODY_HASH in frame.columns:
         return frame
@@ -281,12 +281,12 @@ def hash_rows(
             return_dtype=pl.String,
         )
         .cast(pl.String)
-    )  # no rows keep the type of their numbers
+    )  # without rows the type would stay that of the numbers
     return frame.with_columns(identity.bodies(frame, shared, sorted(OWN)).alias(BODY_HASH))
 
 
 def _hash_shared(group: Group, identity: Identity, settings: Settings) -> str:
-    """A hash of what a group gives to the bodies of its rows."""
+    """A hash of what a group adds to the bodies of its rows."""
     shaping = settings.shaping()
     return identity.digest(
         [
@@ -300,10 +300,10 @@ def _hash_shared(group: Group, identity: Identity, settings: Settings) -> str:
     )
 
 
-def _identified(
+def _with_hashes(
     part: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
 ) -> pl.DataFrame:
-    """What a submission takes from its row, hashes included."""
+    """The columns that a submission needs, with hashes."""
     return hash_rows(part, plan, identity, settings).select(*_WANTED, *HASHES)
 
 

@@ -1,6 +1,6 @@
-"""Placeholders in templates: `{name}` is ours, `{{...}}` is the API's and is never touched.
+"""Placeholders in templates: `{name}` is ours, `{{...}}` is the API's and is never changed.
 
-A placeholder is looked up by its name and nothing more: no attributes, indexes or formats.
+A placeholder is only a name: it has no attributes, indexes or formats.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 TOKEN: Final = re.compile(
-    r"(?P<api>\{{2,}[^{}]*\}{2,})"  # {{X}}, and {{{X}}}, which is such a token too
+    r"(?P<api>\{{2,}[^{}]*\}{2,})"  # {{X}} and {{{X}}}
     r"|\{(?P<ours>\w+)\}"
-    r"|\{(?P<meant>[^\W_][^{}\"',;\n]{0,80})\}"  # {Job Title}, {a.b}, {x:>3}: no name, but meant
+    r"|\{(?P<meant>[^\W_][^{}\"',;\n]{0,80})\}"  # meant as one: {Job Title}, {x:>3}
 )
 
 
 def is_name(name: str) -> bool:
-    """Whether a name is one that a column can have: lower case, digits and `_`."""
+    """Whether a column can have this name: lower case, digits and `_`."""
     return name == name.lower()
 
 
-def folded(text: str) -> str:
-    """The name that somebody meant who wrote `Job Title` or `job.title`."""
+def fold_name(text: str) -> str:
+    """The name that `Job Title` or `job.title` was meant to be."""
     return re.sub(r"[\W_]+", "_", text.lower()).strip("_")
 
 
 def texts(
     value: Json, path: tuple[int | str, ...] = ()
 ) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Every text inside a value, with its path; keys are no texts."""
+    """Every text inside a value, with its path; keys do not count."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
@@ -52,18 +52,18 @@ def names_in(text: str) -> list[str]:
     return [name for name in found if name is not None]
 
 
-def misspelled_in(text: str) -> list[tuple[str, str]]:
-    """What is in braces and cannot be a placeholder, each with the name that it may have meant."""
+def find_misspelled(text: str) -> list[tuple[str, str]]:
+    """Texts in braces that cannot be a placeholder, each with the name that was probably meant."""
     found = []
     for match in TOKEN.finditer(text):
         name = match.group("meant") or match.group("ours")
         if name is not None and (match.group("meant") is not None or not is_name(name)):
-            found.append((match.group(), folded(name)))
+            found.append((match.group(), fold_name(name)))
     return found
 
 
 def fill_text(text: str, values: Mapping[str, str | None]) -> str:
-    """A text with the placeholders that have a value filled in; the others stay as they are."""
+    """Fill in the placeholders of a text that have a value; the others stay as they are."""
 
     def filled(match: re.Match[str]) -> str:
         name = match.group("ours")
@@ -74,11 +74,11 @@ def fill_text(text: str, values: Mapping[str, str | None]) -> str:
 
 
 def fill(value: Json, values: Mapping[str, str | None]) -> Json:
-    """A value with its placeholders filled in, in lists and mappings too.
+    """Fill in the placeholders of a value, in all its lists and mappings.
 
     Args:
         value: not changed; parts without a placeholder are shared with the result.
-        values: placeholder name -> text; a name that is missing, or None, is left as it is.
+        values: placeholder name -> text; a placeholder without a value stays as it is.
     """
     if isinstance(value, str):
         return fill_text(value, values)
@@ -89,22 +89,24 @@ def fill(value: Json, values: Mapping[str, str | None]) -> Json:
     return value
 
 
-def compiled(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
-    """`fill` for one value and many rows: None where the value has no placeholder.
+def compile_value(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
+    """Make a function that does what `fill` does; None if the value has no placeholder.
 
-    Parts without a placeholder are the same objects in every result: nobody may change them.
+    Parts without a placeholder are the same objects in every result, so do not change them.
     """
     if isinstance(value, str):
-        return _compiled_text(value)
+        return _compile_text(value)
     if isinstance(value, Mapping):
         mapping = dict(value)
-        inner = {key: fn for key, each in mapping.items() if (fn := compiled(each)) is not None}
+        inner = {
+            key: fn for key, each in mapping.items() if (fn := compile_value(each)) is not None
+        }
         if not inner:
             return None
         return lambda values: {**mapping, **{key: fn(values) for key, fn in inner.items()}}
     if isinstance(value, Sequence):
         plain = list(value)
-        steps = [(n, fn) for n, each in enumerate(plain) if (fn := compiled(each)) is not None]
+        steps = [(n, fn) for n, each in enumerate(plain) if (fn := compile_value(each)) is not None]
         if not steps:
             return None
 
@@ -118,8 +120,8 @@ def compiled(value: Json) -> Callable[[Mapping[str, str | None]], Json] | None:
     return None
 
 
-def _compiled_text(text: str) -> Callable[[Mapping[str, str | None]], Json] | None:
-    """`fill_text` for one text, cut at its placeholders once; None if it has none."""
+def _compile_text(text: str) -> Callable[[Mapping[str, str | None]], Json] | None:
+    """Make a function that does what `fill_text` does; None if the text has no placeholder."""
     literals, tokens, end = [], [], 0
     for match in TOKEN.finditer(text):
         if match.group("ours") is not None:

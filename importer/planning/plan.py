@@ -1,4 +1,4 @@
-"""Checked and grouped rows become a plan: counts that add up, and a hash that says what it is."""
+"""Build a plan from checked rows: groups, counts that add up, and a hash of what is sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 SHOWN: Final = 60
-"""Groups of which a report shows a row: a list can have as many groups as rows."""
+"""Groups that a report shows an example of; a list can have as many groups as rows."""
 
 KNOWN: Final = {SOURCE: pl.UInt16, ROW: pl.UInt32, "key": pl.String}
 """Columns and types of `Plan.known`."""
@@ -33,8 +33,8 @@ KNOWN: Final = {SOURCE: pl.UInt16, ROW: pl.UInt32, "key": pl.String}
 _AT_ONCE: Final = 1_000_000
 
 
-class _Taken(NamedTuple):
-    """Ready rows, the result of every row, the problems, and `Plan.known`."""
+class _Part(NamedTuple):
+    """The ready rows, the status of every row, the problems, and `Plan.known`."""
 
     frame: pl.DataFrame
     rows: pl.DataFrame
@@ -43,14 +43,14 @@ class _Taken(NamedTuple):
 
 
 class Draft:
-    """A plan in the making: takes checked rows part by part, and keeps what the plan needs.
+    """Collects checked rows part by part, and makes a plan of them.
 
     Args:
         grouping: makes the groups.
         settings: severities, and what enters the hash.
-        whole: keep all ready rows, so that the plan can be sent; else the first rows of the first
-            `SHOWN` groups, to show them.
-        known: takes out of the plan of a part whom earlier runs dealt with.
+        whole: keep all ready rows, so that the plan can be sent; else only one row of each of the
+            first `SHOWN` groups.
+        exclude_known: excludes from the plan of a part what earlier runs dealt with.
     """
 
     def __init__(
@@ -59,80 +59,81 @@ class Draft:
         settings: Settings,
         *,
         whole: bool,
-        known: Callable[[Plan], Plan] | None = None,
+        exclude_known: Callable[[Plan], Plan] | None = None,
     ) -> None:
         self._grouping = grouping
         self._settings = settings
         self._whole = whole
-        self._known = known
-        self._taken: list[_Taken] = []
+        self._exclude_known = exclude_known
+        self._parts: list[_Part] = []
         self._placed: list[pl.DataFrame] = []
         self._sizes: Counter[int] = Counter()
         self._shown: set[int] = set()
 
     def add(self, checked: CheckedRows) -> pl.DataFrame:
-        """Takes the next rows; a row that no group took is a rejected one.
+        """Add the next rows; a row without a group is rejected.
 
         Returns:
-            the result of each of them: `#source`, `#row`, `status`.
+            The status of each row: `#source`, `#row`, `status`.
         """
         grouped = self._grouping.take(checked.frame)
         self._placed.append(grouped.frame.select(SOURCE, ROW, GROUP))
-        left_out = grouped.frame.height < checked.frame.height
-        taken = _Taken(
+        some_left_out = grouped.frame.height < checked.frame.height
+        part = _Part(
             grouped.frame,
-            _rejected(checked.rows, grouped.frame) if left_out else checked.rows,
+            _reject_ungrouped(checked.rows, grouped.frame) if some_left_out else checked.rows,
             joined([checked.problems, with_severities(grouped.problems, self._settings.severity)]),
             pl.DataFrame(schema=KNOWN),
         )
-        if self._known is not None:
-            part = self._known(self._plan((), self._grouping.so_far, taken, hashed=""))
-            taken = _Taken(part.frame, part.rows, part.problems, part.known)
-        self._sizes.update(dict(taken.frame.group_by(GROUP).len().iter_rows()))
-        kept = taken.frame if self._whole else self._first(taken.frame)
-        self._taken.append(taken._replace(frame=kept))
-        return taken.rows
+        if self._exclude_known is not None:
+            plan = self._plan((), self._grouping.groups_so_far, part, hashed="")
+            less = self._exclude_known(plan)
+            part = _Part(less.frame, less.rows, less.problems, less.known)
+        self._sizes.update(dict(part.frame.group_by(GROUP).len().iter_rows()))
+        kept = part.frame if self._whole else self._examples(part.frame)
+        self._parts.append(part._replace(frame=kept))
+        return part.rows
 
     def plan(self, tables: Sequence[Table]) -> Plan:
-        """The plan of all rows that were taken.
+        """The plan of all rows that were added.
 
         Args:
             tables: the files, in the order of the run.
 
         Raises:
-            TemplateError: a template that rows use is wrong whatever the row.
+            TemplateError: a template that rows use is wrong for every row.
         """
         groups = self._grouping.groups(self._sizes)
-        hashed = plan_hash(tables, groups, pl.concat(self._placed), self._settings)
-        frames, rows, problems, known = zip(*self._taken, strict=True)
-        taken = _Taken(pl.concat(frames), pl.concat(rows), joined(problems), pl.concat(known))
-        return self._plan(tables, groups, taken, hashed)
+        hashed = hash_plan(tables, groups, pl.concat(self._placed), self._settings)
+        frames, rows, problems, known = zip(*self._parts, strict=True)
+        part = _Part(pl.concat(frames), pl.concat(rows), joined(problems), pl.concat(known))
+        return self._plan(tables, groups, part, hashed)
 
     def _plan(
-        self, tables: Sequence[Table], groups: tuple[Group, ...], taken: _Taken, hashed: str
+        self, tables: Sequence[Table], groups: tuple[Group, ...], part: _Part, hashed: str
     ) -> Plan:
         return Plan(
             tables=tuple(tables),
             groups=groups,
-            frame=taken.frame,
-            rows=taken.rows,
-            problems=taken.problems,
-            counts=counts(taken.rows, taken.problems),
+            frame=part.frame,
+            rows=part.rows,
+            problems=part.problems,
+            counts=count_rows(part.rows, part.problems),
             hash=hashed,
-            known=taken.known,
+            known=part.known,
             whole=self._whole,
         )
 
-    def _first(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The first row of each group that is shown and has not come before."""
+    def _examples(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The first row of each group to show, unless an earlier part had it."""
         new = pl.col(GROUP) < SHOWN, ~pl.col(GROUP).is_in(sorted(self._shown))
         first = frame.filter(*new).unique(GROUP, keep="first", maintain_order=True)
         self._shown.update(first[GROUP])
         return first
 
 
-def _rejected(rows: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, with those rejected that are ready and in no group."""
+def _reject_ungrouped(rows: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
+    """The status of each row; ready rows without a group become rejected."""
     return rows.join(
         grouped.select(SOURCE, ROW, pl.lit(value=True).alias("grouped")),
         on=[SOURCE, ROW],
@@ -148,8 +149,8 @@ def _rejected(rows: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def counts(rows: pl.DataFrame, problems: pl.DataFrame) -> Counts:
-    """How many rows have each status, and how many warnings there are."""
+def count_rows(rows: pl.DataFrame, problems: pl.DataFrame) -> Counts:
+    """Count the rows of each status, and the warnings."""
     by_status = dict(rows.group_by("status").len().iter_rows())
     return Counts(
         read=rows.height,
@@ -161,13 +162,13 @@ def counts(rows: pl.DataFrame, problems: pl.DataFrame) -> Counts:
     )
 
 
-def without(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
-    """The same plan with some of its ready rows taken out; its hash stays.
+def exclude_rows(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
+    """The plan without some of its ready rows; its hash stays the same.
 
     Args:
         plan: the plan.
-        statuses: `#source`, `#row`, the `status` that each of these rows has instead of ready, and
-            the `key` of the submission that there is already, or null.
+        statuses: `#source`, `#row`, the new `status` of each of these rows, and the `key` of the
+            submission that the ledger has for it, or null.
         problems: why, as a problem frame.
     """
     if not statuses.height and not problems.height:
@@ -194,15 +195,15 @@ def without(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
         frame=frame,
         rows=rows,
         problems=all_problems,
-        counts=counts(rows, all_problems),
+        counts=count_rows(rows, all_problems),
         known=pl.concat([plan.known, statuses.filter(pl.col("key").is_not_null()).select(*KNOWN)]),
     )
 
 
-def plan_hash(
+def hash_plan(
     tables: Sequence[Table], groups: Sequence[Group], ready: pl.DataFrame, settings: Settings
 ) -> str:
-    """Hex sha256 over all that decides what would be sent; where a file lies does not enter it."""
+    """Hex sha256 over everything that decides what is sent; the place of a file does not count."""
     digest = hashlib.sha256()
     digest.update(_canonical([version("importer"), settings.shaping()]))
     for table in tables:
@@ -229,7 +230,7 @@ def plan_hash(
 
 
 def _steps(numbers: pl.Series) -> pl.Series:
-    """Numbers as the runs of equal steps between them, as text: rows in order are one run."""
+    """Numbers as text, run-length encoded by their steps: rows in order are one run."""
     runs = numbers.cast(pl.Int64).diff().rle().struct.unnest()
     first = numbers.head(1).cast(pl.String).rename("step")
     steps = runs.select(pl.concat_str("len", pl.lit("x"), "value", ignore_nulls=True).alias("step"))

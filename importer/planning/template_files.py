@@ -1,8 +1,8 @@
-"""Finds, reads and checks participant and meeting templates.
+"""Find, read and check participant and meeting templates.
 
-A template is a YAML file of the user's in the API's own key names; it is sent word for word,
-placeholders aside. What is wrong whatever the row is a `TemplateError`; what depends on a row's
-values is found by `Pair.broken` once the values are filled in.
+A template is a YAML file in the API's own key names; only its placeholders are replaced before it
+is sent. A mistake that every row would have raises `TemplateError`; a mistake that depends on the
+values of a row is found by `Pair.find_broken_rule` once they are filled in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pydantic import ValidationError
 
 from importer.errors import TemplateError
-from importer.planning.placeholders import fill, folded, misspelled_in, names_in, texts
+from importer.planning.placeholders import fill, find_misspelled, fold_name, names_in, texts
 from importer.yaml_files import Document, Mistake, Path_, found_in, near, read_yaml, spelled
 from schemas import templates as rules
 from schemas.templates import repeated, strangers
@@ -31,7 +31,7 @@ __all__ = ["Pair", "Template", "TemplateKind", "Templates", "fill"]
 
 
 class TemplateKind(StrEnum):
-    """The two kinds of templates; the value is their folder."""
+    """The two kinds of templates; the value is the name of their folder."""
 
     MEETING = "meetings"
     PARTICIPANTS = "participants"
@@ -44,7 +44,7 @@ class TemplateKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """One template, read and found without a mistake that holds whatever the row.
+    """One template, without a mistake that every row would have.
 
     Attributes:
         name: its file's name without ending.
@@ -52,7 +52,8 @@ class Template:
         path: its file.
         document: what the file says, with positions.
         placeholders: the names that it takes from a row.
-        strange: a sentence for each key that no rule knows, with its place.
+        unknown_keys: a sentence for each key that no rule knows, with its place.
+        unusual: a sentence for each value that breaks a rule that is only inferred.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Template:
     path: Path
     document: Document = field(repr=False)
     placeholders: frozenset[str]
-    strange: tuple[str, ...] = ()
+    unknown_keys: tuple[str, ...] = ()
     unusual: tuple[str, ...] = ()
 
     @property
@@ -89,7 +90,7 @@ class Templates:
         return tuple(sorted(self._files[kind]))
 
     def like(self, kind: TemplateKind, name: str) -> str:
-        """Which name was meant, or what there is, for a name that there is not."""
+        """For a name that does not exist: the name that was meant, or those that exist."""
         names = self.names(kind)
         if meant := near(name, names):
             return f"perhaps `{meant}` is meant"
@@ -101,7 +102,7 @@ class Templates:
         """Read a template.
 
         Raises:
-            TemplateError: there is none of this name, or it is wrong whatever the row; its text
+            TemplateError: it does not exist, or has a mistake that every row would have; the text
                 has a line for each mistake.
         """
         if (kind, name) not in self._read:
@@ -121,7 +122,7 @@ class Templates:
 
     @cached_property
     def _files(self) -> dict[TemplateKind, dict[str, list[Path]]]:
-        """The files of each kind by name; a name can reach nothing that is not listed here."""
+        """The files of each kind by name; no name can lead to any other file."""
         found: dict[TemplateKind, dict[str, list[Path]]] = {kind: {} for kind in TemplateKind}
         for kind in TemplateKind:
             folder = self.folder / kind
@@ -140,11 +141,11 @@ class Pair:
 
     @property
     def placeholders(self) -> frozenset[str]:
-        """The names that either takes from a row."""
+        """The names that the two take from a row."""
         return self.meeting.placeholders | self.participants.placeholders
 
-    def formal(self) -> frozenset[str]:
-        """The placeholders that rules look at: all but those in plain words for people."""
+    def checked_placeholders(self) -> frozenset[str]:
+        """The placeholders whose values are checked by rules: all but those in texts for people."""
         return frozenset(
             name
             for template in (self.meeting, self.participants)
@@ -153,14 +154,15 @@ class Pair:
             if not (path and path[-1] in _FREE)
         )
 
-    def broken(self, values: Mapping[str, str]) -> tuple[str, str] | None:
+    def find_broken_rule(self, values: Mapping[str, str]) -> tuple[str, str] | None:
         """The first rule that the pair breaks with these values, or None.
 
         Args:
             values: the placeholders that a group shares; the candidate's own stay open.
 
         Returns:
-            the placeholder whose value is at fault (empty where it is none alone), and a sentence.
+            The placeholder whose value is at fault (empty if it is not a single one), and a
+            sentence.
         """
         for template, mistake in self._mistakes(values):
             if rules.is_stated(mistake.path):
@@ -174,20 +176,20 @@ class Pair:
         return None
 
     def find_unusual(self, values: Mapping[str, str]) -> tuple[str, str] | None:
-        """The first value that makes the pair look wrong by a rule that is only inferred.
+        """The first value that breaks a rule that is only inferred.
 
-        Args and result are those of `broken`; what looks wrong without values is left out.
+        Args and result are those of `find_broken_rule`; what breaks it without values is left out.
         """
-        without = {(each.kind, mistake.path) for each, mistake in self._mistakes({})}
+        before = {(each.kind, mistake.path) for each, mistake in self._mistakes({})}
         for template, mistake in self._mistakes(values):
-            known = (template.kind, mistake.path) in without
+            known = (template.kind, mistake.path) in before
             if not known and not rules.is_stated(mistake.path):
                 return _placeholder_at(template, mistake.path), _describe(template, mistake)
         return None
 
     def _mistakes(self, values: Mapping[str, str]) -> Iterator[tuple[Template, Mistake]]:
         for template in (self.meeting, self.participants):
-            for mistake in _broken(template.kind, fill(template.value, values)):
+            for mistake in _find_broken_rules(template.kind, fill(template.value, values)):
                 yield template, mistake
 
 
@@ -205,21 +207,21 @@ def _read(kind: TemplateKind, path: Path, document: Document) -> Template:
     unquoted = dict(_unquoted(document.value))
     mistakes: list[Mistake] = []
     unusual: list[Mistake] = []
-    for each in _broken(kind, document.value):
+    for each in _find_broken_rules(kind, document.value):
         if each.path in unquoted:
             mistakes.append(Mistake(each.path, unquoted[each.path], at_key=each.at_key))
         else:
             (mistakes if rules.is_stated(each.path) else unusual).append(each)
-    mistakes += _misspelled(document.value)
+    mistakes += _find_misspelled(document.value)
     document.refuse([*mistakes, *(unusual if mistakes else ())], TemplateError)
     found = {each for _, text in texts(document.value) for each in names_in(text)}
-    strange = tuple(document.describe(each) for each in _strange(kind, document.value))
+    unknown = tuple(document.describe(each) for each in _find_unknown_keys(kind, document.value))
     odd = tuple(document.describe(each) for each in unusual)
-    return Template(path.stem, kind, path, document, frozenset(found), strange, odd)
+    return Template(path.stem, kind, path, document, frozenset(found), unknown, odd)
 
 
-def _broken(kind: TemplateKind, value: Json) -> list[Mistake]:
-    """The rules that a template breaks before it is filled in; placeholders break none."""
+def _find_broken_rules(kind: TemplateKind, value: Json) -> list[Mistake]:
+    """The rules that a template breaks; an open placeholder breaks none."""
     model = rules.Meeting if kind is TemplateKind.MEETING else rules.Participants
     mistakes: list[Mistake] = []
     try:
@@ -231,21 +233,21 @@ def _broken(kind: TemplateKind, value: Json) -> list[Mistake]:
     if kind is TemplateKind.MEETING:
         again = repeated(cast("dict[str, Any]", value), rules.Meeting)
         return mistakes + [
-            Mistake((key,), f"`{first}` has said this already", at_key=True) for key, first in again
+            Mistake((key,), f"`{first}` says this already", at_key=True) for key, first in again
         ]
     people = cast("list[dict[str, Any]]", value)
     broken = rules.participants_broken(people)
     return mistakes + [Mistake(path, words) for path, words in broken]
 
 
-def _strange(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
-    """A warning for each key, or method, that no rule knows."""
+def _find_unknown_keys(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
+    """A warning for each key and method that no rule knows."""
     if kind is TemplateKind.MEETING:
         known_as = cast("dict[str, Any]", value)
         found = list(strangers(known_as, rules.Meeting))
         if not rules.method_known(known_as):
-            said = "we do not know this method, so the organizers are not checked"
-            yield Mistake(("availabilityMethod",), said)
+            words = "this method is not known, so the organizers are not checked"
+            yield Mistake(("availabilityMethod",), words)
     else:
         people = cast("list[dict[str, Any]]", value)
         found = [
@@ -260,18 +262,18 @@ def _strange(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
         )
 
 
-def _misspelled(value: Json) -> Iterator[Mistake]:
-    """Braces that look like a placeholder and are none."""
+def _find_misspelled(value: Json) -> Iterator[Mistake]:
+    """Braces that look like a placeholder but are not one."""
     for path, text in texts(value):
-        for written, meant in misspelled_in(text):
+        for written, meant in find_misspelled(text):
             yield Mistake(path, f"`{written}` is no placeholder; write `{{{meant}}}`")
 
 
 def _unquoted(value: Json, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
-    """Where `{job_title}` stands without quotes, which YAML reads as a mapping; what to say."""
+    """The paths of placeholders without quotes, which YAML reads as a mapping, with a sentence."""
     if isinstance(value, Mapping):
         if len(value) == 1 and path and None in value.values():
-            name = folded(next(iter(value)))
+            name = fold_name(next(iter(value)))
             yield path, f'a placeholder needs quotes: "{{{name}}}"'
         for key, item in value.items():
             yield from _unquoted(item, (*path, key))

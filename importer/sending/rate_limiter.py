@@ -1,10 +1,9 @@
-"""The rate that everybody shares: smooth, held when the API says so, slower after a 429.
+"""The rate that all workers share: even, on hold if the API asks for it, slower after a 429.
 
-A permit is the right to send one request now. Departures follow the generic cell rate algorithm:
-each is due one interval after the one before. One that was late although somebody was waiting for
-it (a timer, a busy machine) is caught up, never faster than at four times the rate and never beyond
-what any second may hold: a departure comes at least a second after the one that lies a second's
-worth of departures before it. A rest saves nothing up.
+A permit is the right to send one request now. Permits follow the generic cell rate algorithm: each
+is due one interval after the one before. If a permit is late although a worker waited for it (a
+slow timer, a busy machine), the next ones come sooner: at most at four times the rate, and never
+more in any one second than the rate allows. Idle time saves no permits up.
 """
 
 from __future__ import annotations
@@ -20,34 +19,34 @@ if TYPE_CHECKING:
 
 
 SLACK_S: Final = 0.005
-"""How much longer than a second the second is that the rate is held to: requests jitter."""
+"""The rate is kept over a second and this much more, because requests arrive unevenly."""
 
 CATCH_UP_S: Final = 0.25
-"""How late a departure may be without delaying those after it, where somebody waited for it."""
+"""How late a permit may be without delaying the next ones, if a worker waited for it."""
 
 RECOVERY_S: Final = 60.0
-"""How long the rate takes to grow from nothing to what it was before it was halved."""
+"""How long the rate takes to grow from zero to what it was before it was halved."""
 
 _FLOOR: Final = 1 / 64
-"""The smallest part of the full rate that halving leads to."""
+"""Halving stops at this part of the full rate."""
 
 _OBSERVED: Final = 32
-"""Over how many departures at most the real rate is measured, for halving it."""
+"""The observed rate, which is halved, is measured over at most this many permits."""
 
 _ENOUGH: Final = 8
-"""Over how many at least."""
+"""And over at least this many."""
 
 _INSTANT_S: Final = 1e-9
-"""A wait too short for any clock."""
+"""Shorter waits are not worth a sleep."""
 
 
 class RateLimiter:
-    """Gives permits at no more than `rate_per_s`, in the order in which they were asked for.
+    """Gives at most `rate_per_s` permits a second, first come, first served.
 
     Args:
-        rate_per_s: permits a second; infinity for no limit of our own.
+        rate_per_s: permits a second; infinity for no limit.
         now: seconds on a clock that never goes back.
-        sleep: waits for that many seconds of the same clock.
+        sleep: waits for a number of seconds of the same clock.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class RateLimiter:
         self._rate = rate_per_s
         self._now = now
         self._sleep = sleep
-        self._turn = asyncio.Lock()  # first come, first served; freed by cancellation too
+        self._turn = asyncio.Lock()  # first come, first served; a cancelled waiter releases it
         self._due = -math.inf
         self._spaced = -math.inf
         self._second: deque[float] = deque(
@@ -75,18 +74,18 @@ class RateLimiter:
         self._halved_at = -math.inf
         self._grown_at = -math.inf
         self._growth_per_s2 = 0.0
-        self._left: deque[float] = deque(maxlen=_OBSERVED)
+        self._permitted: deque[float] = deque(maxlen=_OBSERVED)
 
     @property
     def rate(self) -> float:
-        """Permits a second at present."""
+        """The present number of permits a second."""
         return self._rate
 
     async def acquire(self) -> float:
-        """Wait until one request may be sent; a cancelled wait uses nothing up.
+        """Wait until one request may be sent; a cancelled wait uses no permit.
 
         Returns:
-            When it was given, for `slow_down`.
+            The time of the permit, for `slow_down`.
         """
         asked = self._now()
         async with self._turn:
@@ -97,27 +96,27 @@ class RateLimiter:
             since = now - CATCH_UP_S if asked <= self._due else asked - SLACK_S
             self._due = max(self._due, self._held_until, since) + interval_s
             self._spaced = now + interval_s / 4
-            self._left.append(now)
+            self._permitted.append(now)
             self._second.append(now)
             return now
 
     async def wait_while_held(self) -> None:
-        """Wait until everybody may go, if it has a permit but has not left."""
+        """Wait until no hold is on; for a worker that has its permit but has not sent yet."""
         while (wait_s := self._held_until - self._now()) > _INSTANT_S:
             await self._sleep(wait_s)
 
     def hold(self, seconds: float) -> None:
-        """Give no permit for that long; a shorter hold does not end a longer one."""
+        """Give no permit for this many seconds; a shorter hold does not end a longer one."""
         if seconds > 0:
             self._held_until = max(self._held_until, self._now() + seconds)
             self._grown_at = max(self._grown_at, self._held_until)
-            self._left.clear()
+            self._permitted.clear()
 
     def slow_down(self, permitted_at: float = math.inf) -> None:
-        """Halve the rate, once for all the requests that left before it was halved.
+        """Halve the rate; requests permitted before the last halving do not halve it again.
 
         Args:
-            permitted_at: when the request that met the 429 was permitted.
+            permitted_at: time of the permit of the request that got the 429.
         """
         if permitted_at <= self._halved_at:
             return
@@ -126,10 +125,10 @@ class RateLimiter:
         self._rate = max(basis / 2, self._growth_per_s2 * RECOVERY_S * _FLOOR)
         self._halved_at = self._now()
         self._grown_at = max(self._halved_at, self._held_until)
-        self._left.clear()
+        self._permitted.clear()
 
     def note_success(self) -> None:
-        """Take note of a request that went well: the rate grows with the time gone by."""
+        """Note a request that succeeded: the rate grows with the time since the last one."""
         now = self._now()
         if self._rate < self._full and now > self._grown_at:
             grown = self._rate + self._growth_per_s2 * (now - self._grown_at)
@@ -137,12 +136,12 @@ class RateLimiter:
             self._grown_at = now
 
     def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
-        """Spread what the server says is left of its window over that window.
+        """Spread the requests that are left in the server's window over that window.
 
         Args:
-            remaining: requests that it still takes.
-            reset_s: seconds until it counts anew.
-            longest_s: what it says is believed for no longer than this.
+            remaining: requests that the server still accepts.
+            reset_s: seconds until its window ends.
+            longest_s: a longer window is cut to this.
         """
         if remaining is None or reset_s is None or not reset_s > 0:
             return
@@ -161,26 +160,26 @@ class RateLimiter:
         return max(self._next() - now, 0.0) + (count - 1) * self._interval_s(now)
 
     def _next(self) -> float:
-        return max(self._due, self._spaced, self._held_until, self._after_a_second())
+        return max(self._due, self._spaced, self._held_until, self._one_second_on())
 
-    def _after_a_second(self) -> float:
-        """When the departure is a second old that lies as many back as a second may hold.
+    def _one_second_on(self) -> float:
+        """The earliest time that keeps every one-second window within the rate.
 
-        Of a rate that is no whole number, the next higher one is held to a second and a bit.
+        If the rate is not a whole number, it is rounded up and the window is longer.
         """
         if not math.isfinite(self._rate):
             return -math.inf
-        back = math.ceil(self._rate)
-        if len(self._second) < back:
+        count = math.ceil(self._rate)
+        if len(self._second) < count:
             return -math.inf
-        return self._second[-back] + back / self._rate * (1 + SLACK_S)
+        return self._second[-count] + count / self._rate * (1 + SLACK_S)
 
     def _interval_s(self, now: float) -> float:
         own = (1 + SLACK_S) / self._rate
         return max(own, self._quota_interval_s) if now < self._quota_until else own
 
     def _observed_rate(self) -> float:
-        """Permits a second since the last hold; the set rate where too few are known."""
-        if len(self._left) < _ENOUGH or self._left[-1] <= self._left[0]:
+        """Permits a second since the last hold; the set rate if there were too few."""
+        if len(self._permitted) < _ENOUGH or self._permitted[-1] <= self._permitted[0]:
             return self._rate if math.isfinite(self._rate) else 1.0
-        return (len(self._left) - 1) / (self._left[-1] - self._left[0])
+        return (len(self._permitted) - 1) / (self._permitted[-1] - self._permitted[0])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from importer.ledger import Ledger
     from importer.ledger.records import SubmissionRecord
     from importer.model import Outcome, Submission
-    from importer.planning.history import History
+    from importer.planning.history import RunHistory
     from importer.sending.campaigns import CampaignRows
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
@@ -88,7 +88,7 @@ class Sender:
     """
 
     run: str | None
-    history: History
+    history: RunHistory
     settings: Settings
     options: RunOptions
     observer: Observer
@@ -103,7 +103,7 @@ class Sender:
     async def open(
         cls,
         run: str | None,
-        history: History,
+        history: RunHistory,
         settings: Settings,
         options: RunOptions,
         observer: Observer,

@@ -73,11 +73,11 @@ def check_rows(table: Table, settings: Settings) -> Table:
 
 
 def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> CheckedRows:
-    """Take out the rows of people who came before; the first good row of a person stays.
+    """Exclude rows that repeat a person; the first good row of a person stays.
 
     Args:
         table: checked rows, in the order of the run.
-        repeats: the rows before them; it learns these.
+        repeats: knows the rows before these, and adds these.
         settings: severities.
     """
     frame, rejected = table.clean.drop(REJECTED), table.clean[REJECTED]
@@ -107,10 +107,10 @@ def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Check
 
 
 def check_structure(frame: pl.DataFrame) -> None:
-    """Make sure that a frame has the columns, types and row numbers of STRUCTURE.
+    """Check that a frame has the columns, types and row numbers of STRUCTURE.
 
     Raises:
-        AssertionError: it has not, which is a fault of the program.
+        AssertionError: it does not, which is a bug.
     """
     cases = _failure_cases(STRUCTURE, frame)
     if cases is not None:
@@ -122,10 +122,10 @@ def find_failures(frame: pl.DataFrame, allowed: Collection[Code]) -> pl.DataFram
 
     Args:
         frame: rows in the form of STRUCTURE, with EXCUSED.
-        allowed: codes that are no failure here.
+        allowed: codes that do not count as failures.
 
     Raises:
-        AssertionError: a check did not run, which is a fault of the program.
+        AssertionError: a check did not run, which is a bug.
     """
     cases = _failure_cases(CANDIDATE, frame.select(*CANDIDATE.columns))
     if cases is None:
@@ -194,13 +194,13 @@ def _refuses_file(refused: pl.DataFrame, table: Table) -> bool:
 
 
 def _place(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Put the failures of whole rows at a column that the file has.
+    """Move failures of whole rows to a column that the file has.
 
-    If the file lacks the column, that has been reported once, and is dropped at its rows.
+    A column that the file lacks was reported once for the file, so its failures are dropped.
 
     Args:
         failed: what the schema found.
-        refused: errors that were found before, including those of the file.
+        refused: errors found before, including those of the file.
         table: the file.
     """
     if not failed.height:
@@ -222,7 +222,7 @@ def _place(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.Data
 
 
 def _show_cells(found: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Give problems the cells of the file as values."""
+    """Add the cells of the file to problems, as values."""
     parts = []
     for (column,), part in found.group_by("column", maintain_order=True):
         header = next((name for name, its in table.mapping.items() if its == column), None)
@@ -243,7 +243,7 @@ def _show_cells(found: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 def _drop(frame: pl.DataFrame, out: pl.Series) -> pl.DataFrame:
-    """The other rows; the frame itself if none is out."""
+    """The rows that are not out; the frame itself if none is out."""
     return frame.filter(~out) if out.any() else frame
 
 
@@ -264,7 +264,7 @@ def _fill_defaults(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 
 def _flag(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
-    """For each row of one file whether one of the problems is at it."""
+    """For each row of one file, whether it has one of the problems."""
     if not problems.height:
         return pl.Series([False]).new_from_index(0, frame.height)
     return frame[ROW].is_in(problems[ROW].drop_nulls().unique().implode())

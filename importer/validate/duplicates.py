@@ -1,7 +1,6 @@
 """Find people who are in the files twice, and contacts or ids that two people share.
 
-The rows come part by part. Of earlier rows hashes, places and folded names are kept: enough to
-find them again and to compare them.
+Rows come part by part. Hashes, places and names of earlier rows are kept for the comparison.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ _CODES: Final = (
 _SHARED: Final = (Code.EMAIL_OF_ANOTHER, Code.CANDIDATE_ID_OF_ANOTHER)
 
 NOT_SENT: Final = frozenset({Code.DUPLICATE_IN_FILE, Code.PHONE_OF_ANOTHER_NAME})
-"""Codes of rows that are left out whatever their severity: the API would see one person twice."""
+"""Rows with these codes are left out at any severity: the API would see one person twice."""
 
 _PHONE, _MAILBOX = "#phone", "#mailbox"
 _CAMPAIGN: Final = "#campaign"
 _FIRST, _LAST = "first_name", "last_name"
-_KEYS: Final = ("#key", "#check")  # two hashes: different people do not share both
+_KEYS: Final = ("#key", "#check")  # two hashes: no two people have both in common
 _RECORD: Final = {
     SOURCE: pl.UInt16,
     ROW: pl.UInt32,
@@ -58,7 +57,7 @@ _Key: TypeAlias = tuple[int, int]
 
 
 class _Row(NamedTuple):
-    """What is known of a row; a contact is None if the row has none."""
+    """A row as it is compared; a contact is None if the row has none."""
 
     source: int
     row: int
@@ -72,14 +71,14 @@ class _Row(NamedTuple):
 class Repeats:
     """Finds repeats in rows that come part by part; the first good row of a person counts.
 
-    People are compared within a campaign. A row that is held back is not remembered.
+    People are compared within a campaign. A row that is held back is not kept for comparison.
 
     Args:
         names: of the files, in order.
         settings: severities, `allow_shared_contact`.
 
     Attributes:
-        severities: of everything that it can find.
+        severities: of the codes that it can find.
     """
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
@@ -145,7 +144,7 @@ class Repeats:
     def _compare(
         self, rows: pl.DataFrame, repeated: pl.DataFrame, kept: pl.DataFrame
     ) -> tuple[dict[int, tuple[Code, str]], list[int]]:
-        """Go through the rows that share a key, in order.
+        """Compare the rows that share a key, in order.
 
         Returns:
             Position -> code and place of the earlier row; positions of the rows that are held back.
@@ -207,7 +206,7 @@ def _fold_campaign(campaign: str) -> str:
 
 
 def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The rows with a problem by the column that shows it."""
+    """The rows with a problem, by the column that the problem is shown at."""
     if code is Code.CANDIDATE_ID_OF_ANOTHER:
         yield "candidate_id", part
     elif code in {Code.EMAIL_OF_ANOTHER, Code.EMAIL_SHARED}:
@@ -219,7 +218,7 @@ def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFra
 
 
 def _judge(row: _Row, earlier: list[_Row]) -> tuple[Code, _Row] | None:
-    """What a row is to the earlier rows that share one of its keys, and which row that is."""
+    """Compare a row with earlier rows that share a key: the code, and the row that it repeats."""
     here = [other for other in earlier if other.campaign == row.campaign]
     for other in here:
         if row.phone is not None and row.phone == other.phone:
@@ -265,7 +264,7 @@ def _with_hashes(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hash_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """The keys under which rows are found again: `#key`, `#check`, `#at` (position).
+    """The keys by which rows are found again: `#key`, `#check`, `#at` (position).
 
     A phone, a mailbox and a candidate id within a campaign; a mailbox and a candidate id alone.
     """
@@ -302,14 +301,14 @@ def _pair(keys: pl.DataFrame, rows: pl.DataFrame) -> dict[int, tuple[_Row, list[
 # ---- names ---------------------------------------------------------------------------------
 
 _ALIKE: Final = 0.8
-"""Two words are one misspelt word if more of them than this is the same (difflib's ratio)."""
+"""Above this ratio of difflib, two words count as spellings of one word."""
 
 
 def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
     """Whether two people's names are clearly different.
 
     Case, accents, initials, short forms (Jo for John), order, middle names and small misspellings
-    do not count. A name that is missing, or in another script, differs from none.
+    do not count. A name that is missing or in another script is not different.
 
     Args:
         one: first and last name.
@@ -353,7 +352,7 @@ def _latin(words: list[str]) -> bool:
 
 
 def _meet(words: list[str], others: list[str]) -> bool:
-    """Whether a word of one name is, begins or nearly is a word of the other."""
+    """Whether the names share a word, the beginning of a word, or a nearly equal word."""
     return any(
         word.startswith(other)
         or other.startswith(word)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from importer import deliver
 from importer.errors import ImporterError
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import load_settings
 
@@ -50,8 +50,8 @@ def _code(write: str, command: str, *files: str) -> int:
     options = RunOptions(command, settings.credentials())
     observer = KillAtWrite(int(write))
     if command == "run":
-        with looking(settings) as look:
-            plan = deliver.prepare(files, settings, look)
+        with open_history(settings) as history:
+            plan = deliver.prepare(files, settings, history)
         report = deliver.deliver(plan, settings, options, observer)
     else:
         report = deliver.resume(None, settings, options, observer)

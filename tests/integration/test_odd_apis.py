@@ -18,7 +18,7 @@ from importer.deliver import deliver, reconcile, refresh, resume
 from importer.errors import Exit, LedgerError, SettingsError
 from importer.ledger import Ledger
 from importer.model import State
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.sending.run_options import RunOptions, SilentObserver
 from tests.support.made import CREDENTIALS
 from tests.support.odd_api import CUT, Body, OddApi, Reply, accepts, answer, serving_odd
@@ -82,8 +82,8 @@ def beside(desk: Place) -> Place:
 def run_again(desk: Place, people: list[dict[str, str]], **choices: object) -> RunReport:
     """Plan with what the ledger knows, and send."""
     settings = desk.settings.model_copy(update=choices)
-    with looking(settings) as look:
-        plan = look.applied_to(desk.plan(people), settings)
+    with open_history(settings) as history:
+        plan = history.exclude_known(desk.plan(people), settings)
     return deliver(plan, settings, OPTIONS)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from importer.deliver import deliver, prepare
 from importer.model import State
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.sandbox.server import start_sandbox
@@ -166,8 +166,8 @@ def test_a_second_run_sends_nothing(sandbox: Sandbox, rows: list[Row], more: lis
         assert sent(desk, rows) == 0
         together = desk.plan([*rows, *more]).counts.ready
         assert sent(desk, [*rows, *more]) == together - ready
-        with looking(desk.settings) as look:
-            plan = prepare([str(desk.folder / "list-0.csv")], desk.settings, look)
+        with open_history(desk.settings) as history:
+            plan = prepare([str(desk.folder / "list-0.csv")], desk.settings, history)
         assert plan.counts.ready == 0
         here = [entry for entry in sandbox.journal if entry["campaignId"] == campaign]
         assert len(here) == together

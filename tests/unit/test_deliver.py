@@ -10,7 +10,7 @@ from importer.deliver import deliver, prepare, report_of, resume
 from importer.errors import Exit, UsageError
 from importer.ledger import Ledger
 from importer.model import Counts, Outcome, State
-from importer.planning.history import looking
+from importer.planning.history import open_history
 from importer.sending.run_options import RunOptions, SilentObserver
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, PIECE, Place, many, same
@@ -69,10 +69,10 @@ def test_a_limit_leaves_the_rest_open(desk: Place, sandbox: Sandbox) -> None:
     assert report.states == {State.CREATED: 2, State.PLANNED: 4}
     assert "limit of 2" in report.stopped
     assert report.exit_code == Exit.OK
-    with looking(desk.settings) as look:
+    with open_history(desk.settings) as history:
         assert desk.plan(ROWS).counts.ready == 6
         names = [str(desk.folder / "list-0.csv")]
-        assert prepare(names, desk.settings, look).counts.ready == 4
+        assert prepare(names, desk.settings, history).counts.ready == 4
     again = resume(report.run[:15], desk.settings, OPTIONS)
     assert again.run == report.run
     assert again.states == {State.CREATED: 6}
@@ -85,11 +85,11 @@ def test_whom_a_run_wrote_to_is_known_in_every_piece(desk: Place) -> None:
     names = desk.files(many(200))
     plan = prepare(names, desk.settings)
     deliver(plan, desk.settings, RunOptions("a test", CREDENTIALS, limit=50))
-    with looking(desk.settings) as look:
-        known = look.applied_to(plan, desk.settings)
+    with open_history(desk.settings) as history:
+        known = history.exclude_known(plan, desk.settings)
         assert known.counts.already_imported == 50
         for whole in (True, False):
-            seen = prepare(names, desk.settings, look, whole=whole, piece=PIECE)
+            seen = prepare(names, desk.settings, history, whole=whole, piece=PIECE)
             same(known, seen)
             assert seen.hash == plan.hash
 

@@ -165,7 +165,7 @@ def test_braces_in_a_value_are_refused(folder: Path, value: str) -> None:
     """A spreadsheet fills templates; it writes none, neither ours nor the API's."""
     found = grouped(folder, frame({**ADA, "job_title": value}, GRACE))
     assert placed(found) == [(3, 0)]
-    detail = "a value that fills a placeholder cannot hold `{` or `}`"
+    detail = "a value that fills a placeholder cannot contain `{` or `}`"
     assert faults(found) == [(2, "job_title", Code.TEMPLATE_INVALID, value, detail)]
 
 

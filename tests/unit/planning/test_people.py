@@ -10,7 +10,7 @@ import pytest
 from importer.errors import LedgerError, SettingsError
 from importer.ledger import Ledger
 from importer.ledger.records import NewRun
-from importer.planning.history import looking, writing
+from importer.planning.history import bind_history, open_history
 from importer.planning.identity import PREVIEW_KEY, fingerprint, hmac_key
 from tests.support.place import GOOD, Place, place
 
@@ -25,33 +25,33 @@ def desk() -> Iterator[Place]:
         yield desk
 
 
-def noted(desk: Place) -> None:
+def begin_run(desk: Place) -> None:
     """Begins a run in the ledger of the desk, which notes its key."""
     with Ledger.open(desk.settings.ledger) as ledger:
-        history = writing(ledger, desk.settings, "acme")
-        ledger.runs.begin(NewRun("0" * 64, (), history.noted(desk.settings)), [])
+        history = bind_history(ledger, desk.settings, "acme")
+        ledger.runs.begin(NewRun("0" * 64, (), history.run_settings(desk.settings)), [])
 
 
 def test_looking_writes_nothing(desk: Place) -> None:
     """Without a ledger there is none afterwards, and the key is a preview."""
     before = sorted(desk.folder.rglob("*"))
-    with looking(desk.settings) as look:
-        assert look.ledger is None
-        assert look.identity.hmac_key == PREVIEW_KEY
+    with open_history(desk.settings) as history:
+        assert history.ledger is None
+        assert history.identity.hmac_key == PREVIEW_KEY
         plan = desk.plan([GOOD])
-        assert look.applied_to(plan, desk.settings) is plan
+        assert history.exclude_known(plan, desk.settings) is plan
     assert sorted(path for path in desk.folder.rglob("*") if path.suffix != ".csv") == before
 
 
 def test_a_new_ledger_gets_a_key(desk: Place) -> None:
     """It is made once, noted by the run, and used by whoever looks."""
-    noted(desk)
+    begin_run(desk)
     key = hmac_key(desk.settings, create=False)
     assert key != PREVIEW_KEY
-    with looking(desk.settings) as look:
-        assert look.identity.hmac_key == key
-        assert look.ledger is not None
-        run = look.ledger.runs.list(limit=1)[0]
+    with open_history(desk.settings) as history:
+        assert history.identity.hmac_key == key
+        assert history.ledger is not None
+        run = history.ledger.runs.list(limit=1)[0]
     assert run.settings["hmac_key"] == fingerprint(key)
     assert key.hex() not in str(run.settings)
 
@@ -59,40 +59,40 @@ def test_a_new_ledger_gets_a_key(desk: Place) -> None:
 @pytest.mark.skipif("POPP_ORGANIZATION_ID" in os.environ, reason="the environment names one")
 def test_the_organization_is_remembered(desk: Place) -> None:
     """A check without credentials knows people as the runs did."""
-    noted(desk)
-    with looking(desk.settings) as look:
-        assert look.identity.organization == "acme"
+    begin_run(desk)
+    with open_history(desk.settings) as history:
+        assert history.identity.organization == "acme"
 
 
 def test_the_round_is_that_of_the_settings(desk: Place) -> None:
     """Not that of an earlier run."""
-    noted(desk)
+    begin_run(desk)
     second = desk.settings.model_copy(update={"round": "second"})
-    with looking(second) as look:
-        assert look.identity.round == "second"
+    with open_history(second) as history:
+        assert history.identity.round == "second"
 
 
 @pytest.mark.parametrize("text", [None, "another key of more than thirty-two characters"])
 def test_another_key_opens_nothing(desk: Place, text: str | None) -> None:
     """Under it everybody would look new and be contacted again."""
-    noted(desk)
+    begin_run(desk)
     file = desk.folder / "importer.db.key"
     if text is None:
         file.unlink()
     else:
         file.write_text(text)
-    with pytest.raises(LedgerError, match="not the one under which"), looking(desk.settings):
+    with pytest.raises(LedgerError, match="not the one under which"), open_history(desk.settings):
         pass
     with (
         Ledger.open(desk.settings.ledger) as ledger,
         pytest.raises(LedgerError, match="contacted again"),
     ):
-        writing(ledger, desk.settings, "acme")
+        bind_history(ledger, desk.settings, "acme")
 
 
 def test_a_short_key_is_no_secret(desk: Place) -> None:
     """It is refused, and not shown."""
     (desk.folder / "importer.db.key").write_text("hunter2")
-    with pytest.raises(SettingsError) as refused, looking(desk.settings):
+    with pytest.raises(SettingsError) as refused, open_history(desk.settings):
         pass
     assert "hunter2" not in str(refused.value)

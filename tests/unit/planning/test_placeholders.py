@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.planning.placeholders import compiled, fill, folded, misspelled_in, names_in
+from importer.planning.placeholders import compile_value, fill, find_misspelled, fold_name, names_in
 
 if TYPE_CHECKING:
     from importer.model import Json
@@ -85,12 +85,12 @@ def test_what_only_looks_like_a_placeholder_is_found(
     text: str, found: list[tuple[str, str]]
 ) -> None:
     """Nobody should be sent the words `{Job Title}`."""
-    assert misspelled_in(text) == found
+    assert find_misspelled(text) == found
 
 
 def test_a_header_folds_to_its_placeholder() -> None:
     """As a spreadsheet's header becomes a name, so does what somebody wrote in braces."""
-    assert folded(" Hiring Manager-Email ") == "hiring_manager_email"
+    assert fold_name(" Hiring Manager-Email ") == "hiring_manager_email"
 
 
 WORDS = st.text("ab{}_ ", max_size=12)
@@ -119,7 +119,7 @@ def test_the_compiled_way_is_the_same_as_the_plain_one(
 ) -> None:
     """A compiled template gives what `fill` gives, and leaves the template as it was."""
     before = json.dumps(value)
-    filler = compiled(value)  # type: ignore[arg-type] # any JSON
+    filler = compile_value(value)  # type: ignore[arg-type] # any JSON
     expected = fill(value, values)  # type: ignore[arg-type] # any JSON
     assert json.dumps(value if filler is None else filler(values)) == json.dumps(expected)
     assert json.dumps(value) == before

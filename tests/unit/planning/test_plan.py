@@ -7,7 +7,7 @@ import pytest
 
 from importer import problems
 from importer.model import Counts
-from importer.planning.plan import counts, without
+from importer.planning.plan import count_rows, exclude_rows
 from importer.problems import one
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
@@ -26,8 +26,8 @@ def test_rows_and_warnings_are_counted() -> None:
     """Each status by itself; of the problems only the warnings."""
     rows = statuses((0, 2, "ready"), (0, 3, "rejected"), (0, 4, "duplicate"), (0, 5, "ready"))
     found = problems.joined([one(Code.EMAIL_SHARED, row=2), one(Code.PHONE_INVALID, row=3)])
-    assert counts(rows, found) == Counts(read=4, ready=2, rejected=1, duplicates=1, warnings=1)
-    assert counts(statuses(), problems.empty()) == Counts()
+    assert count_rows(rows, found) == Counts(read=4, ready=2, rejected=1, duplicates=1, warnings=1)
+    assert count_rows(statuses(), problems.empty()) == Counts()
 
 
 def test_a_row_that_no_group_took_is_rejected() -> None:
@@ -45,7 +45,7 @@ def test_rows_are_taken_out_again() -> None:
         plan = desk.plan([GOOD, OTHER])
     assert [group.rows for group in plan.groups] == [1, 1]
     taken = statuses((0, 2, "already-imported")).with_columns(key=pl.lit("k1"))
-    less = without(plan, taken, one(Code.ALREADY_IMPORTED, row=2))
+    less = exclude_rows(plan, taken, one(Code.ALREADY_IMPORTED, row=2))
     assert less.hash == plan.hash
     assert less.rows["status"].to_list() == ["already-imported", "ready"]
     assert less.counts == Counts(read=2, ready=1, already_imported=1)
@@ -59,7 +59,7 @@ def test_nothing_taken_out_is_the_same_plan() -> None:
     """The very object."""
     with place() as desk:
         plan = desk.plan([GOOD])
-    assert without(plan, statuses().with_columns(key=pl.lit("k1")), problems.empty()) is plan
+    assert exclude_rows(plan, statuses().with_columns(key=pl.lit("k1")), problems.empty()) is plan
 
 
 def test_where_a_file_lies_does_not_enter_the_hash() -> None:

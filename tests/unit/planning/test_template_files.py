@@ -57,7 +57,7 @@ def test_what_is_only_inferred_never_blocks(tmp_path: Path, change: str) -> None
     text = "\n".join(line for line in BARE.splitlines() if line.split(":")[0] not in change)
     people = f"- {{{PERSON}}}"
     templates = Templates(write_templates(tmp_path, {"m": f"{text}\n{change}"}, {"p": people}))
-    assert Pair(templates.meeting("m"), templates.participants("p")).broken({}) is None
+    assert Pair(templates.meeting("m"), templates.participants("p")).find_broken_rule({}) is None
 
 
 def test_what_is_stated_blocks(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_placeholders_are_collected_from_everywhere(tmp_path: Path) -> None:
         ("duration: true", "duration: must be a whole number"),
         ("duration: '{minutes}'", "duration: must be a whole number"),
         ("duration: {minutes}", 'duration: a placeholder needs quotes: "{minutes}"'),
-        ("duration: 1\ndurationMinutes: 1", "6:1: durationMinutes: `duration` has said this"),
+        ("duration: 1\ndurationMinutes: 1", "6:1: durationMinutes: `duration` says this"),
         ("duration: 1\nbuffer: 7", "6:9: buffer: must be a multiple of 5"),
         ("duration: 1\nbufferMinutes: 125", "bufferMinutes: must be at most 120"),
         ("duration: 1\nbuffer: -5", "buffer: must be at least 0"),
@@ -251,13 +251,13 @@ def test_a_key_that_no_rule_knows_is_a_warning(tmp_path: Path) -> None:
     text = BARE + "duration: 45\nbuffr: 5\ncolour: red\nopenHours: [{day: 1}]\n"
     text = text.replace("openHours: [{start: 09:00}]\n", "")
     template = meeting(tmp_path, text)
-    assert template.strange == (
+    assert template.unknown_keys == (
         "templates/meetings/m.yaml:5:1: buffr: perhaps `buffer` is meant",
         "templates/meetings/m.yaml:6:1: colour: sent as it is",
         "templates/meetings/m.yaml:7:14: openHours[0].day: perhaps `days` is meant",
     )
     text = f"- {{{PERSON}, isOrganiser: true, availability: {{slots: 1}}}}"
-    assert [line.split(": ", 1)[1] for line in participants(tmp_path, text).strange] == [
+    assert [line.split(": ", 1)[1] for line in participants(tmp_path, text).unknown_keys] == [
         "[0].isOrganiser: perhaps `isOrganizer` is meant",
         "[0].availability.slots: perhaps `timeSlots` is meant",
     ]
@@ -265,9 +265,9 @@ def test_a_key_that_no_rule_knows_is_a_warning(tmp_path: Path) -> None:
 
 def test_an_availability_method_that_we_do_not_know_is_a_warning(tmp_path: Path) -> None:
     """The API may know more methods than its public pages name."""
-    (line,) = meeting(tmp_path, BARE + "duration: 45\navailabilityMethod: LOTTERY\n").strange
+    (line,) = meeting(tmp_path, BARE + "duration: 45\navailabilityMethod: LOTTERY\n").unknown_keys
     assert line.endswith(
-        "availabilityMethod: we do not know this method, so the organizers are not checked"
+        "availabilityMethod: this method is not known, so the organizers are not checked"
     )
 
 
@@ -301,7 +301,7 @@ def test_organizers_are_counted_by_the_method_of_the_meeting(
     """The rule needs both templates, so the pair is checked together."""
     people = "- {isCalendarConnected: true, isOrganizer: true}\n" * organizers
     people += "- {isCalendarConnected: true}\n" * others
-    found = pair(tmp_path, method, people).broken({})
+    found = pair(tmp_path, method, people).find_broken_rule({})
     assert found == (("", f"p with m: {broken}") if broken else None)
 
 
@@ -312,9 +312,9 @@ def test_values_are_checked_when_they_are_filled_in(tmp_path: Path) -> None:
     templates = Templates(write_templates(tmp_path, {"m": text}, {"p": people}))
     both = Pair(templates.meeting("m"), templates.participants("p"))
     good = {"tz": "Europe/Paris", "who": "max", "where": "example.org"}
-    assert both.placeholders == both.formal() == {"tz", "who", "where"}
-    assert both.broken(good) is None
-    assert both.broken({**good, "tz": "Paris"}) is None
+    assert both.placeholders == both.checked_placeholders() == {"tz", "who", "where"}
+    assert both.find_broken_rule(good) is None
+    assert both.find_broken_rule({**good, "tz": "Paris"}) is None
     assert both.find_unusual(good) is None
     assert both.find_unusual({**good, "tz": "Paris"}) == (
         "tz",
@@ -332,7 +332,7 @@ def test_plain_words_have_no_form(tmp_path: Path) -> None:
     templates = Templates(write_templates(tmp_path, {"m": MEETING}, {"p": people}))
     both = Pair(templates.meeting("m"), templates.participants("p"))
     assert both.placeholders == {"job_title", "who"}
-    assert both.formal() == frozenset()
+    assert both.checked_placeholders() == frozenset()
 
 
 def test_templates_are_found_by_name(tmp_path: Path) -> None:
@@ -377,4 +377,4 @@ def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_template_that_is_no_yaml_is_told_with_its_place(tmp_path: Path) -> None:
     """Syntax is told as for any file of ours."""
     assert refused(tmp_path, "title: [x\n").startswith("templates/meetings/m.yaml:1:8: the `[`")
-    assert participants(tmp_path, PARTICIPANTS).strange == ()
+    assert participants(tmp_path, PARTICIPANTS).unknown_keys == ()

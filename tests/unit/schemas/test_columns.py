@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importer.loader.headers import fold
-from importer.planning.placeholders import compiled
+from importer.planning.placeholders import compile_value
 from schemas.columns import (
     BY_NAME,
     COLUMNS,
@@ -32,7 +32,7 @@ def test_a_column_explains_itself(column: Column) -> None:
     assert BY_NAME[column.name] is column
     assert column.about.endswith(".")
     assert column.example
-    assert compiled(f"{{{column.name}}}")
+    assert compile_value(f"{{{column.name}}}")
 
 
 def test_what_is_personal_is_the_candidates_own() -> None:
