@@ -202,6 +202,32 @@ def test_whoever_is_cancelled_sends_nothing_and_the_ledger_knows(url: str, gate:
         assert (row.submission.state, row.submission.code) == (State.PLANNED, NOT_LEFT)
 
 
+def test_whoever_is_cancelled_just_when_told_sends_nothing(url: str, gate: Gate) -> None:
+    """The intent was granted, but its sender never went on: it is planned again."""
+
+    async def send(ledger: Ledger, run: str) -> None:
+        async with LedgerWriter(ledger, run) as journal:
+            gate.shut()
+            sender = asyncio.create_task(journal.intend(submission("k0")))
+            await asyncio.to_thread(gate.arrived.wait, 10)
+            other = journal.intend(submission("k1"))
+            other.send(None)  # its commit follows the news for the first, which waits in the loop
+            gate.arrived.clear()
+            gate.open.set()
+            assert gate.arrived.wait(10)
+            asyncio.get_running_loop().call_soon(sender.cancel)
+            assert isinstance(
+                (await asyncio.gather(sender, return_exceptions=True))[0], BaseException
+            )
+            other.close()
+
+    with gated(url, gate, 2) as (ledger, run):
+        asyncio.run(send(ledger, run))
+        first, _ = ledger.runs.rows(run)
+        assert first.submission
+        assert (first.submission.state, first.submission.code) == (State.PLANNED, NOT_LEFT)
+
+
 def test_a_closed_journal_takes_nothing(ledger: Ledger) -> None:
     """After closing, whoever asks is told."""
     run = ledger.runs.begin(new_run(), [ready("k1")])
