@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 
 DELIMITERS: Final = (",", ";", "\t", "|", "^")
+_RARE: Final = ("~", "\x1f", "\x01", "¦", "§", "#", ":", "*", "/", "!", "·")
+"""Delimiters that are tried only if none of the usual ones shows a column that is known."""
 _SAID: Final = re.compile(r'\A"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _ROWS: Final = 100
 _HEADER_ROWS: Final = 20
@@ -72,7 +74,11 @@ def detect_dialect(head: str, overrides: Mapping[str, str]) -> Dialect:
     if said is not None:
         return Dialect(said.group(1), said=True)
     fits = {delimiter: _fit(head, delimiter, overrides) for delimiter in DELIMITERS}
-    return Dialect(max(DELIMITERS, key=fits.__getitem__))
+    best = max(DELIMITERS, key=fits.__getitem__)
+    if not fits[best][0]:
+        fits |= {delimiter: _fit(head, delimiter, overrides) for delimiter in _RARE}
+        best = max((best, *_RARE), key=lambda each: fits[each][0])
+    return Dialect(best)
 
 
 def _fit(head: str, delimiter: str, overrides: Mapping[str, str]) -> tuple[int, float, int]:

@@ -48,6 +48,8 @@ def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
         detail = f"row {first.row} looks like candidate data already"
     else:
         detail = f"none of the rows {first.row} to {head[-1].row} names a known column"
+        if len(first.cells) == 1:
+            detail += f"; row {first.row} is one cell, “{first.cells[0].strip()[:60]}”"
     raise Refusal(Code.HEADER_NOT_FOUND, detail)
 
 
@@ -89,7 +91,8 @@ def drop_footers(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         filled = [cell.strip() for cell in cells if cell is not None and cell.strip()]
         if below and last - row > 1 and any(_NOTE.match(text) for _, text in below):
             rows, below = below, []
-        if _is_footer(filled) and not below:
+        alone = len(cells) > len(filled) == 1
+        if (_is_footer(filled) or (alone and _is_remark(filled[0]))) and not below:
             rows.append((row, filled[0]))
         elif (
             len(cells) > 1 and filled and filled == [(cells[0] or "").strip()] and _is_text(*filled)
@@ -107,6 +110,21 @@ def drop_footers(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return frame.head(-len(rows)), problems.joined(found)
 
 
+def _is_remark(cell: str) -> bool:
+    """Whether the only cell of a row is a remark of a program: `Filter: open`, `2 records`.
+
+    A name has no digits, colons or brackets, and an id is one word.
+    """
+    digits = sum(map(str.isdigit, _WRITTEN_DATE.sub("", cell)))
+    words = len(cell.split()) > 1 and any(map(str.isalpha, cell))
+    signs = bool(_REMARK_SIGNS.search(cell)) or any(map(str.isdigit, cell))
+    return words and signs and "@" not in cell and digits < _FEWER_THAN_A_PHONE
+
+
+_WRITTEN_DATE: Final = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[ T]\d\d?:\d\d(?::\d\d)?)?")
+_REMARK_SIGNS: Final = re.compile(r"^[-*=#_(\[{]{1,}|[:=]|\*\*|--")
+
+
 def _is_text(cell: str) -> bool:
     """Whether a cell has several words, and is neither a phone nor an e-mail."""
     digits = sum(map(str.isdigit, cell))
@@ -114,32 +132,56 @@ def _is_text(cell: str) -> bool:
 
 
 def drop_non_candidates(
-    frame: pl.DataFrame, headers: Sequence[str]
+    frame: pl.DataFrame, mapping: Mapping[str, str], header_row: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Remove repeated headers and rows of import ids, and return a problem (info) for each.
+    """Remove repeated headers, descriptions of columns and import ids, with a problem for each.
 
     Args:
         frame: `#row` and a text column for each header.
-        headers: the cells of the header row that name columns we know.
+        mapping: header -> canonical column.
+        header_row: where the header is; descriptions stand directly below it.
     """
-    known = [name for name in headers if name in frame.columns]
-    if not known or not frame.height:
+    known = {name: column for name, column in mapping.items() if name in frame.columns}
+    if len(known) < _FEW or not frame.height:  # one cell may be anything
         return frame, problems.empty()
-    cell = pl.col(ROW).is_null()
-    repeated = pl.all_horizontal(frame[name].str.strip_chars() == name.strip() for name in known)
-    ids = pl.all_horizontal(frame[name].str.starts_with(_IMPORT_ID) for name in known)
-    if len(known) < 2:  # noqa: PLR2004 (one cell may be anything)
-        repeated = cell
+    contacts = [name for name, column in known.items() if column in _LOOKS_LIKE] or list(known)
+    cells = [frame[name].fill_null("") for name in contacts]
+    nobody = pl.all_horizontal(~each.str.contains(_CONTACT) for each in cells)
     found: list[pl.DataFrame] = []
-    for rows, detail in ((repeated, "the header again"), (ids, "ids of questions")):
-        found.extend(
-            problems.one(Code.NOT_A_CANDIDATE, row=row, detail=detail)
-            for row in frame.filter(rows)[ROW]
-        )
+    for row, *texts in frame.filter(nobody).head(_LOOKED_AT).select(ROW, *known).rows():
+        some = [
+            (text.strip(), name.strip(), column)
+            for text, (name, column) in zip(texts, known.items(), strict=True)
+            if text is not None and text.strip()
+        ]
+        detail = ""
+        if len(some) < _FEW:
+            continue
+        if all(
+            text == name.strip() or columns_named([text], {}) == {it} for text, name, it in some
+        ):
+            detail = "the header again"
+        elif all(text.startswith(_IMPORT_ID) for text, *_ in some):
+            detail = "ids of questions"
+        elif row <= header_row + _FEW and all(_DESCRIPTION.fullmatch(text) for text, *_ in some):
+            detail = "a description of the columns"
+        if detail:
+            found.append(problems.one(Code.NOT_A_CANDIDATE, row=row, detail=detail))
     if not found:
         return frame, problems.empty()
     left_out = pl.concat(found)
     return frame.filter(~pl.col(ROW).is_in(left_out[ROW].implode())), left_out
+
+
+_FEW: Final = 2
+_CONTACT: Final = r"\S@\S|(?:\d[^\d@]{0,3}){7}"
+_DESCRIPTION: Final = re.compile(
+    r".*\?|(?:string|text|varchar|char|number|integer|int|phone|e-?mail)(?: ?\(\d+\))?"
+    r"|required|mandatory|optional|pflichtfeld|pflicht|obligatoire|facultatif|obligatorio|opcional"
+    r"|obbligatorio|facoltativo|verplicht|optioneel|wymagane|opcjonalne|obrigatório"
+    r"|(?:e\.? ?g\.|z\. ?b\.|p\. ?ex\.|ex\.|example|for example|beispiel|exemple|bijv\.|np\.)\W.*",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _is_footer(cells: Sequence[str]) -> bool:
@@ -183,7 +225,7 @@ def assemble(
     ignored = tuple(name for name in headers.names if name in returned(headers.names))
     mapping = {name: column for name, column in headers.mapping.items() if name not in ignored}
     extra = {name: column for name, column in headers.extra.items() if name not in ignored}
-    frame, others = drop_non_candidates(frame, tuple(mapping))
+    frame, others = drop_non_candidates(frame, mapping, source.header_row)
     totals = pl.concat([totals, others])
     frame, followed = _follow_links(frame, mapping, places, cells.links)
     of_file = list(found)

@@ -119,6 +119,12 @@ _ALIASES: Final = {
 _CALLING: Final = r"^([^0-9+]*?)[\s(,:/-]*(?:\+|00)?\s?([1-9][0-9]{0,2})[\s)]*$"
 """Pattern of a calling code, with or without a name or code before it."""
 
+_CODE_FIRST: Final = r"^[\s(]*((?:\+|00)\s?[1-9][0-9]{0,2})[\s)(,:/-]+(\pL[^0-9]*?)[\s)]*$"
+"""A calling code before the name: `+49 Germany`, `+1 (US)`."""
+
+_FLAG: Final = r"[\x{1f1e6}-\x{1f1ff}]+"
+_NUMBER_CELL: Final = r"^([1-9][0-9]{0,2})\.0+$"
+
 _UNCLEAR: Final = ("congo", "kongo", "korea", "saintmartin", "saomartinho")
 """Folded names that several countries share: they stay unknown."""
 
@@ -168,29 +174,34 @@ def read_countries(cells: pl.Series) -> pl.Series:
     distinct = cells.drop_nulls().unique()
     if distinct.is_in(CODES).all():
         return cells  # loading the names of all languages takes longer than reading most lists
+    texts = (
+        distinct.str.replace(_NUMBER_CELL, "${1}")
+        .str.replace(rf"^(.*\pL.*){_FLAG}|{_FLAG}(.*\pL.*)$", "${1}${2}")
+        .str.replace(_CODE_FIRST, "${2} ${1}")
+    )
     read = (
-        pl.DataFrame({"cell": distinct, "word": fold_words(distinct)})
+        pl.DataFrame({"cell": distinct, "word": fold_words(texts)})
         .join(_table(), on="word", how="inner")
         .select("cell", "code")
     )
-    read = pl.concat([read, _read_with_calling_codes(distinct)]).unique("cell", keep="last")
+    read = pl.concat([read, _read_with_calling_codes(distinct, texts)]).unique("cell", keep="last")
     return cells.replace_strict(
         read["cell"], read["code"], default=None, return_dtype=pl.String
     ).alias(cells.name)
 
 
-def _read_with_calling_codes(distinct: pl.Series) -> pl.DataFrame:
+def _read_with_calling_codes(distinct: pl.Series, texts: pl.Series) -> pl.DataFrame:
     """Read cells that are a calling code, or a name and a calling code, as `cell` and `code`.
 
     In `United Kingdom (+44)` the name counts. A name with the calling code of another country is
     left unread.
     """
-    cell = pl.col("cell")
-    frame = distinct.alias("cell").to_frame().filter(cell.str.contains(_CALLING))
+    text = pl.col("text")
+    frame = pl.DataFrame({"cell": distinct, "text": texts}).filter(text.str.contains(_CALLING))
     frame = frame.select(
         "cell",
-        cell.str.extract(_CALLING, 1).alias("name"),
-        cell.str.extract(_CALLING, 2).cast(pl.Int64).alias("calling"),
+        text.str.extract(_CALLING, 1).alias("name"),
+        text.str.extract(_CALLING, 2).cast(pl.Int64).alias("calling"),
     )
     words = frame.with_columns(fold_words(frame["name"]).alias("word"))
     known = words.join(_table(), on="word", how="left", maintain_order="left")

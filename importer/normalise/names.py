@@ -11,12 +11,15 @@ from urllib.parse import unquote
 
 import polars as pl
 
-_ODD: Final = r"&#?\w+;|=\?|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|[ÂÃÄÅÐÑØÙâã]\W|[ÂÃÄÅÐÑØÙ][^A-Za-z]"
+_ODD: Final = (
+    r"&#?\w+;|=\?|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
+    r"|[ÂÃÄÅÐÑØÙâã]\W|[ÂÃÄÅÐÑØÙ][^A-Za-z]"
+)
 _QUOTES: Final = "'\"`´‘’‚“”„«»‹›"
 _QUOTED: Final = rf"^\s*[{_QUOTES}]+\s*([^{_QUOTES}].*?)\s*[{_QUOTES}]+\s*$"
 _ENCODED_WORD: Final = re.compile(r"=\?[\w-]+\?[bBqQ]\?[^?\s]*\?=")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
 _PROGRAMS: Final = 3
 
 
@@ -59,7 +62,7 @@ def _decode(cell: str) -> str:
 def _decode_once(cell: str) -> str:
     text = html.unescape(cell) if re.search(r"&#?\w+;", cell) else cell
     text = _ENCODED_WORD.sub(lambda found: _decode_word(found[0]), text)
-    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    text = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
     if _SURROGATE.search(text):  # half a character
         return cell
     return _ungarble(_unquote(text) if "%" in text else text)
@@ -118,11 +121,13 @@ _FAULTS: Final = (
     ),
     (r"=\?[\w-]+\?|&#?\w+;|%[0-9A-F]{2}|\\u[0-9A-Fa-f]{4}", "it is encoded"),
     (
-        r"[ÂÃ][\x{80}-\x{bf}€‚ƒ„…†‡ˆ‰‹‘“”•–—˜™›]",
+        r"\p{Ll}[ÂÃ]|[ÂÃ][\x{80}-\x{bf}€‚ƒ„…†‡ˆ‰‹‘“”•–—˜™›]",
         "it is garbled; the file may have another encoding",
     ),
     (r"[<>]", "it contains < or >"),
     (r"^\P{L}*$", "it contains no letters"),
+    (r"\?", "it contains a question mark, perhaps instead of a letter that was lost"),
+    (r"\\", "it contains a backslash"),
 )
 """Patterns of text that is not a name, each with its message."""
 

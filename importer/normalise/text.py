@@ -221,9 +221,26 @@ _EXACT: Final = ("NULL", "null", "nan", "NaN")
 _CONTACT_WORDS: Final = """
     n.a., na, nil, null, nan, no, nd, n.d., ka, k.a., sd, s.d., nc, b.d., nk, x, xx, xxx, blank,
     empty, missing, pending, withheld, anonymous, kein, keine, leer, ohne, fehlt, nein, vide,
-    non, vacío, assente, mancante, vuoto, geen, leeg, nee, brak, nie, vazio, não
+    non, vacío, assente, mancante, vuoto, geen, leeg, nee, brak, nie, vazio, não, sans, sin, senza,
+    zonder, bez, sem, private, confidential, refused, declined, to follow, not on file, on file,
+    none given, prefer not to say, not disclosed, not shared, not supplied, does not have one,
+    leave blank, same as above, keine vorhanden, nicht erwünscht, liegt nicht vor, folgt, wird
+    nachgereicht, manquant, manquante, non fourni, non fournie, confidentiel, no tiene, no
+    facilitado, no indicado, falta, non indicato, niet opgegeven, niet ingevuld, volgt, nie ma, não
+    tem, não fornecido, em falta
 """
 """Words that can be names, initials or country codes, but neither a phone nor an e-mail."""
+
+_NONE: Final = (
+    "no kein keine keinen pas-de sans sin nessun nessuna senza geen zonder brak bez sem nenhum"
+)
+_THINGS: Final = """
+    phone telephone mobile cell number phone-number mobile-number email e-mail mail address
+    telefon telefonnummer handy handynummer mobil mobilnummer adresse téléphone portable courriel
+    teléfono móvil correo telefono cellulare numero telefoon telefoonnummer mobiel telefonu numeru
+    maila telefone telemóvel celular email-address
+"""
+"""Each of the words before each of these says that a contact is not there: "kein Handy"."""
 
 _AROUND: Final = r"[\s()\[\]<>#'\"*.-]*"
 _SIGNS: Final = r"^[\s.?*/\\_~=‐‑‒–—−-]+$"  # but not `#####`, a column too narrow for its number
@@ -248,6 +265,12 @@ def _pattern(*, contact: bool) -> str:
     """Return the regular expression of a whole cell that means "not available"."""
     listed = f"{_WORDS},{_CONTACT_WORDS}" if contact else _WORDS
     words = "|".join(_spellings(" ".join(word.split())) for word in listed.split(","))
+    if contact:
+        none, things = (
+            "|".join(_spellings(word.replace("-", " ")) for word in some.split())
+            for some in (_NONE, _THINGS)
+        )
+        words += rf"|(?:{none})[\s._-]+(?:{things})"
     return rf"^{_AROUND}(?:(?i:{words})|{'|'.join(_EXACT)}){_AROUND}$"
 
 

@@ -34,6 +34,23 @@ def people(codec: str, names: str) -> bytes:
     return ("First name,Last name,Phone,Email\r\n" + "".join(rows)).encode(codec)
 
 
+NO_PHONE: Final = (
+    *("kein Telefon", "pas de téléphone", "sin teléfono", "nessun telefono", "geen telefoon"),
+    *("brak telefonu", "sem telefone", "no mobile", "not on file", "liegt nicht vor", "nie ma"),
+    *("não tem", "prefer not to say", "to follow"),
+)
+CALLING_CODES: Final = (
+    *("+49 Germany", "+1 (US)", "61.0", "+61 AU", "GB 🇬🇧", "🇬🇧", "+7 Russia", "+44 Germany"),
+    "826",
+)
+
+
+def column_of(header: str, cells: tuple[str, ...]) -> bytes:
+    """A list of people who differ in one column."""
+    rows = (f"Ada,{cell},p{number}@example.com\n" for number, cell in enumerate(cells))
+    return (f"First name,{header},Email\n" + "".join(rows)).encode()
+
+
 TEXTS: Final[dict[str, bytes]] = {
     # encodings
     "comma-utf8.csv": PLAIN.encode(),
@@ -130,6 +147,47 @@ TEXTS: Final[dict[str, bytes]] = {
         b"Ada,+44 20 7946 0018,ada@example.com,boss@example.com,hq@example.com\n"
         b"Grace,+1 202 555 0104,grace@example.com,boss@example.com,hq@example.com\n"
     ),
+    "header-again-in-other-words.csv": (
+        b"First name;Phone;Email\nAda;+1 202 555 0104;ada@example.com\n"
+        b"FIRST NAME;PHONE;EMAIL\nBen;+1 202 555 0105;ben@example.com\n"
+        b"Vorname;Telefon;E-Mail\nCid;+1 202 555 0106;cid@example.com\n"
+    ),
+    "header-again-without-contacts.csv": (
+        b"First name,Last name,Email\nAda,Lovelace,ada@example.com\nFirst name,Last name,\n"
+        b"First,Last,last@example.com\n"
+    ),
+    "questions-below-the-header.csv": (
+        "Vorname,Telefon,E-Mail\nWie heißen Sie?,Ihre Nummer?,Ihre E-Mail?\n"
+        "Ada,+1 202 555 0104,ada@example.com\n"
+    ).encode(),
+    "types-below-the-header.csv": (
+        b"first_name,phone,email\nstring,varchar(20),string\nAda,+1 202 555 0104,ada@example.com\n"
+    ),
+    "remarks-below.csv": (
+        b"First name,Phone,Email\nAda,+1 202 555 0104,ada@example.com\nGrace Hopper,,\n"
+        b"--- End of report ---,,\nFilter: Status = Active,,\nRun by: HR Team,,\n"
+        b"(1 row affected)\n"
+    ),
+    "remarks-below-german.csv": (
+        b"Vorname;Telefon;E-Mail\nAda;+1 202 555 0104;ada@example.com\n"
+        b"Anzahl Bewerber: 1;;\nStand: 01.03.2026;;\n*** Ende der Liste ***;;\n"
+    ),
+    "tildes.txt": PLAIN.replace(",", "~").encode(),
+    "unit-separators.txt": PLAIN.replace(",", "\x1f").encode(),
+    "broken-bars.csv": PLAIN.replace(",", "¦").encode(),
+    "fixed-width.txt": PLAIN.replace(",", "    ").encode(),
+    "control-characters.csv": (
+        b"First name,Phone,Email\nA\0da\x07,+1 202\x02 555 0104,ada@example.com\n"
+        b"Grace,+44 20 7946 0018,\x1bgrace@example.com\x7f\n"
+    ),
+    "nul-between-rows.csv": PLAIN.replace("\n", "\n\0").encode(),
+    "names-encoded.csv": (
+        "First name,Last name,Phone\n"
+        "Jos\\xe9,O&rsquo;Brien,+1 202 555 0104\nBjÃ¶rn,=?iso-8859-1?Q?L=F6f?=,+1 202 555 0105\n"
+        "Jos?,Lee,+1 202 555 0106\nAda\\n,Lee,+1 202 555 0107\nAdaÂ ,Lee,+1 202 555 0108\n"
+    ).encode(),
+    "contacts-not-available.csv": column_of("Phone", NO_PHONE),
+    "calling-codes.csv": column_of("Country", CALLING_CODES),
     "headers-with-breaks.csv": (
         '"Phone\nnumber",First\u00a0name,"  LAST-NAME\r\n(family)",E_MAIL*\n'
         "1,Ada,Lovelace,ada@example.com\n"

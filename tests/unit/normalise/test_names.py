@@ -82,6 +82,9 @@ def test_a_known_last_name_says_where_to_split(name: str, last: str, first: str)
         ("<b>Ada</b>", "< or >"),
         ("12345", "no letters"),
         ("???", "no letters"),
+        ("Jos?", "question mark"),
+        ("Ada\\n", "backslash"),
+        ("AdaÂ", "garbled"),
         ("A" * 101, "101 characters"),
     ],
 )
