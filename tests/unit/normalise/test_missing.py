@@ -36,9 +36,11 @@ def test_not_available_is_empty(cell: str, *, contact: bool) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["na", "nil", "x", "xxx", "no", "kein", "geen", "brak", "nie", "0", "000", "anonymous", "n.a."]
-    + ["kein Handy", "pas de téléphone", "sin móvil", "nessuna e-mail", "geen telefoon"]
-    + ["brak numeru", "sem telefone", "no phone number", "liegt nicht vor", "to follow"],
+    [
+        *("na", "nil", "x", "xxx", "no", "kein", "geen", "brak", "nie", "0", "000", "anonymous"),
+        *("n.a.", "kein Handy", "pas de téléphone", "sin móvil", "nessuna e-mail"),
+        *("geen telefoon", "brak numeru", "no phone number", "liegt nicht vor", "to follow"),
+    ],
 )
 def test_short_words_are_no_contact(cell: str) -> None:
     """They are empty as a phone or an e-mail; elsewhere they may be a name, initials or a code."""
