@@ -69,7 +69,8 @@ def runs(*, limit: int, form: str, config: Path | None, **flags: object) -> None
     The nights of `importer nightly` follow: how each ended, its files, and what still needs a
     person.
     """
-    with open_ledger(read_settings(config, flags)) as ledger:
+    settings = read_settings(config, flags)
+    with open_ledger(settings) as ledger:
         found = ledger.runs.list(limit)
         counts = {run.id: ledger.runs.states(run.id) for run in found}
         nights = [_past_night(ledger, night) for night in ledger.nights.list(limit)]
@@ -82,7 +83,9 @@ def runs(*, limit: int, form: str, config: Path | None, **flags: object) -> None
     if found or not nights:
         console.print(runs_table(found, counts))
     if nights:
-        console.print(nights_text(nights, doubtful, several=several), crop=False)
+        given = GivenFlags.of(settings)
+        text = nights_text(nights, doubtful, several=several, given=given)
+        console.print(text, crop=False)
 
 
 def _past_night(ledger: Ledger, night: Night) -> PastNight:

@@ -22,6 +22,7 @@ from importer.nightly.doctor import (
     find_left,
     ledger_to_read,
     list_left_there,
+    release_flags,
     run_check,
 )
 from importer.nightly.inbox import OpenLedgers
@@ -148,7 +149,9 @@ def _examine_remote(inbox: str, inbox_settings: InboxSettings, clock: SystemCloc
         try:
             remote = [run_check("inbox", lambda: _try_remote(far, url))]
             if remote[0].well:
-                remote += find_left(far.name, partial(list_left_there, far.store))
+                remote += find_left(
+                    far.name, partial(list_left_there, far.store), release_flags(inbox_settings)
+                )
         finally:
             far.store.close()
         if staging.is_marked():

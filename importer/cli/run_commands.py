@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
+from rich.console import Console
 
-from importer.cli.options import json_format, messages, read_settings, settings_flags
+from importer.cli.options import is_quiet, json_format, messages, read_settings, settings_flags
 from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
@@ -57,7 +58,8 @@ _OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="text: a summary on standard error; json: everything on standard output as well.",
+    help="What standard output gets: a summary, or everything as JSON and the summary on standard "
+    "error.",
 )
 @click.option("--report", type=OUT_FILE, help="Write a report to this HTML file.")
 @click.option(
@@ -97,18 +99,20 @@ def check(
     with open_history(settings) as history:
         plan = prepare(files, settings, history, whole=payloads is not None)
     shown = view.plan_view(plan, settings, identity=history.identity, created_at=datetime.now(UTC))
-    terminal.print_plan(messages(), shown, show_values=show_values)
-    if report is not None:
-        html.write_page(shown, report)
-    if rejected is not None:
-        names = [table.source.name for table in plan.tables]
-        written = write_rejected(plan, rejected_paths(rejected, names))
-        if len(names) > 1:
-            named = ", ".join(map(str, written)) or "no file, because no row needs fixing"
-            messages().print(f"Rows to fix: {named}", markup=False, highlight=False)
-    if payloads is not None:
-        names = [table.source.name for table in plan.tables]
-        write_payloads(submissions(plan, history.identity, settings), names, payloads)
+    written: dict[str, tuple[Path, ...]] = {}
+    names = [table.source.name for table in plan.tables]
+    try:
+        if report is not None:
+            html.write_page(shown, report)
+            written["report"] = (report,)
+        if rejected is not None:
+            written["rejected"] = write_rejected(plan, rejected_paths(rejected, names))
+        if payloads is not None:
+            write_payloads(submissions(plan, history.identity, settings), names, payloads)
+            written["payloads"] = (payloads,)
+    finally:  # the summary is shown even if a file cannot be written
+        console = Console(quiet=is_quiet()) if form == "text" else messages()
+        terminal.print_plan(console, shown, show_values=show_values, written=written)
     if form == "json":
         json_report.write_plan_json(shown, sys.stdout)
     return exit_of_plan(plan)
@@ -214,7 +218,8 @@ def resume(
     credentials = settings.credentials()
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.runs.find(run_id)
-        left = sum(ledger.runs.states(run.id).get(state, 0) for state in _OPEN)
+        states = ledger.runs.states(run.id)
+        left = sum(states.get(state, 0) for state in _OPEN)
     if results is not None:
         sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
         check_outputs({"--results": results}, sources, settings)
@@ -229,7 +234,7 @@ def resume(
                 json_report.write_json(held, sys.stdout)
             return Exit.HELD
     options = RunOptions("importer resume", credentials, signals=STOPS)
-    with progress(console) as observer:
+    with progress(console, done=sum(states.values()) - left) as observer:
         report = resume_run(run_id, settings, options, observer)
     return _show_result(report, settings, results, form)
 

@@ -32,7 +32,7 @@ from importer.nightly.notifications import (
 from importer.nightly.ownership import LocalFolder, check_owner, describe_owner, short_id
 from importer.planning.history import open_history
 from importer.planning.template_files import Templates
-from importer.report.formatting import plain, quantity, release_command
+from importer.report.formatting import GivenFlags, plain, quantity, release_command
 from importer.sending.campaigns import (
     NOT_BY_EXTERNAL_ID,
     CampaignRows,
@@ -77,19 +77,20 @@ def list_left_there(store: Store, ending: str) -> list[str]:
     return sorted(_without_pages(found))
 
 
-def describe_left(inbox: str, ending: str, files: Sequence[str]) -> str:
+def describe_left(inbox: str, ending: str, files: Sequence[str], flags: str = "") -> str:
     """What a person has to do with such files, in a sentence.
 
     Args:
         inbox: folder or address.
         ending: `held` or `failed`.
         files: paths relative to the inbox; at least one.
+        flags: for the command that releases one.
     """
     first, them = files[0], "it" if len(files) == 1 else "them"
     more = "" if len(files) == 1 else " and so on"
     count = quantity(len(files), "file is", "files are")
     if ending == HELD:
-        return f"{count} held; look at {them}, then `{release_command(inbox, first)}`{more}"
+        return f"{count} held; look at {them}, then `{release_command(inbox, first, flags)}`{more}"
     where = plain(f"{inbox}/{first}", _LONGEST)
     return f"{count} in {FAILED}/; correct {them} and upload {them} again: {where}{more}"
 
@@ -152,7 +153,11 @@ def examine(
         )
     found += remote or [
         run_check("inbox", lambda: _inbox(inbox_settings.root)),
-        *find_left(str(inbox_settings.root), partial(list_left_here, inbox_settings.root)),
+        *find_left(
+            str(inbox_settings.root),
+            partial(list_left_here, inbox_settings.root),
+            release_flags(inbox_settings),
+        ),
     ]
     if not well:
         return found
@@ -237,17 +242,26 @@ def run_check(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, well=False, said=f"{exc.strerror or exc}: {exc.filename}.")
 
 
-def find_left(inbox: str, files_of: Callable[[str], list[str]]) -> list[Finding]:
+def release_flags(inbox_settings: InboxSettings) -> str:
+    """The flags that `importer release` needs for these settings; none if they are wrong."""
+    try:
+        return GivenFlags.of(inbox_settings.main()).text_for("release")
+    except ImporterError:
+        return ""
+
+
+def find_left(inbox: str, files_of: Callable[[str], list[str]], flags: str = "") -> list[Finding]:
     """Findings about files that earlier nights left for a person; none if there are none.
 
     Args:
         inbox: folder or address.
         files_of: lists the files in `held/` or `failed/`, relative to the inbox.
+        flags: for the command that releases one.
     """
 
     def said(ending: str) -> str:
         files = files_of(ending)
-        return describe_left(inbox, ending, files) if files else ""
+        return describe_left(inbox, ending, files, flags) if files else ""
 
     found = [run_check(ending, partial(said, ending)) for ending in (HELD, FAILED)]
     return [each for each in found if each.said]

@@ -19,7 +19,7 @@ from importer.nightly.context import NightContext, rows_of_run
 from importer.nightly.event_log import open_event_log
 from importer.nightly.import_file import COMMAND, TimeLimit, import_file
 from importer.nightly.remote.remote_errors import RemoteFault
-from importer.report.formatting import quantity
+from importer.report.formatting import GivenFlags, quantity
 from importer.report.night_report import FileEnding, FileReport, NightReport, worst
 from importer.sending.reconcile import ABSENT
 from importer.sending.run_options import RunOptions
@@ -342,6 +342,7 @@ def _make_report(run: _NightRun, started: datetime) -> NightReport:
         doubtful_open=doubtful,
         rate_per_s=run.settings.rate_per_s,
         last_success=ended if code in _WELL else _last_success(before),
+        given=GivenFlags.of(run.settings),
     )
 
 

@@ -7,12 +7,13 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from importer.settings import Settings
 
@@ -129,7 +130,15 @@ class GivenFlags:
         return "".join(f" {shlex.quote(plain(word, _MOST))}" for word in words)
 
 
-def release_command(inbox: str | None, place: str) -> str:
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Return a name for an output that is no input, like `to-fix-2.csv`."""
+    names = {PurePath(each).name for each in taken}
+    stem, _, ending = name.partition(".")
+    numbered = (f"{stem}-{count}.{ending}" for count in range(2, len(names) + 3))
+    return next(each for each in (name, *numbered) if each not in names)
+
+
+def release_command(inbox: str | None, place: str, flags: str = "") -> str:
     """Return the command that releases a held file.
 
     It can be pasted if the inbox is known and the file's name can be shown as it is. Otherwise
@@ -138,8 +147,9 @@ def release_command(inbox: str | None, place: str) -> str:
     Args:
         inbox: folder or address; None if it was not recorded.
         place: of the file, relative to the inbox.
+        flags: for the same settings, as `GivenFlags.text_for` gives them.
     """
     path = f"{inbox or 'INBOX'}/{place}"
     if inbox and plain(path, len(path)) == path:
-        return f"importer release {shlex.quote(path)}"
-    return f"importer release {plain(path, _MOST)}"
+        return f"importer release {shlex.quote(path)}{flags}"
+    return f"importer release {plain(path, _MOST)}{flags}"

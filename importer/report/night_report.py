@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from importer.errors import EXIT_MEANING, Exit
 from importer.masking import scrub_name
 from importer.report.atomic_file import replace_file
-from importer.report.formatting import elapsed, number, plain, quantity, release_command
+from importer.report.formatting import GivenFlags, elapsed, number, plain, quantity, release_command
 from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class NightReport:
         doubtful_open: submissions that may have been accepted, of all nights and runs.
         rate_per_s: most requests a second, as the settings have it.
         last_success: UTC; when a night last ended well, this one included; None where none did.
+        given: flags for the commands that are proposed.
     """
 
     id: str
@@ -121,6 +122,7 @@ class NightReport:
     doubtful_open: int
     rate_per_s: float
     last_success: datetime | None = None
+    given: GivenFlags = field(default_factory=GivenFlags)
 
     @property
     def rows(self) -> Counter[str]:
@@ -159,7 +161,10 @@ class NightReport:
             place = scrub_name(file.place)
             if file.ending is FileEnding.HELD:
                 whole = place == file.place  # what is scrubbed out of a name no command can say
-                release = release_command(self.inbox, place) if whole else "importer release"
+                release = "importer release"
+                if whole:
+                    flags = self.given.text_for("release")
+                    release = release_command(self.inbox, place, flags)
                 found.append(f"Look at {place}, then release it with `{release}`, or remove it.")
             elif file.ending is FileEnding.FAILED:
                 found.append(f"Correct {place} and upload it again.")
@@ -173,7 +178,8 @@ class NightReport:
         if self.doubtful_open:
             count = quantity(self.doubtful_open, "submission")
             found.append(
-                f"{count} may have been accepted: `importer reconcile`, then `importer resolve`."
+                f"{count} may have been accepted: "
+                f"`importer reconcile{self.given.text_for('reconcile')}`, then `importer resolve`."
             )
         told = " ".join(file.reason for file in self.files)
         return (*found, *(note for note in self.notes if note not in told))

@@ -31,20 +31,25 @@ _TRUSTED: Final = 10
 
 @contextmanager
 def progress(
-    console: Console, *, now: Callable[[], float] = time.monotonic, every_s: float = EVERY_S
+    console: Console,
+    *,
+    done: int = 0,
+    now: Callable[[], float] = time.monotonic,
+    every_s: float = EVERY_S,
 ) -> Iterator[Observer]:
     """Show the progress of a run: a bar if the console is a terminal, else plain lines.
 
     Args:
         console: of standard error.
+        done: submissions that an earlier part of the run settled; the bar goes on from there.
         now: monotonic clock, seconds.
         every_s: seconds between plain lines.
     """
     if console.is_terminal and not console.is_dumb_terminal:
         with _bar(console) as bar:
-            yield _Bar(bar, now)
+            yield _Bar(bar, now, done)
         return
-    lines = _Lines(console, now, every_s)
+    lines = _Lines(console, now, every_s, done)
     try:
         yield lines
     finally:
@@ -53,23 +58,31 @@ def progress(
 
 @dataclass(slots=True)
 class _Progress:
-    """What has been sent so far."""
+    """What has been sent so far; `before` was done by an earlier part of the run."""
 
     total: int = 0
+    before: int = 0
     planned_s: float = 0.0
     started: float = 0.0
     states: Counter[State] = field(default_factory=Counter)
 
     @property
     def count(self) -> int:
+        """Settled in this part."""
         return self.states.total()
+
+    @property
+    def done(self) -> int:
+        """Settled in all."""
+        return self.before + self.count
 
     def left_s(self, now: float) -> float:
         """Estimate the seconds until the rest is sent: by the plan first, then by the rate."""
-        left = max(0, self.total - self.count)
+        left = max(0, self.total - self.before - self.count)
         if self.count >= _TRUSTED:
             return left * (now - self.started) / self.count
-        return left * self.planned_s / self.total if self.total else 0.0
+        going = self.total - self.before
+        return left * self.planned_s / going if going else 0.0
 
     def tally(self) -> str:
         """Count the states: `400 created, 10 duplicate`."""
@@ -80,7 +93,7 @@ def _bar(console: Console) -> Progress:
     """Return a bar with the counts of the states beside it."""
     return Progress(
         TextColumn("Sending"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=30, complete_style="cyan", finished_style="green"),
         TaskProgressColumn(),
         TextColumn("{task.fields[summary]}", markup=False),
         console=console,
@@ -90,8 +103,8 @@ def _bar(console: Console) -> Progress:
 class _Bar(SilentObserver):
     """Progress on a terminal."""
 
-    def __init__(self, bar: Progress, now: Callable[[], float]) -> None:
-        self._bar, self._now = bar, now
+    def __init__(self, bar: Progress, now: Callable[[], float], before: int) -> None:
+        self._bar, self._now, self._before = bar, now, before
         self._done = _Progress()
         self._task: TaskID | None = None
 
@@ -100,18 +113,21 @@ class _Bar(SilentObserver):
             return
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._done = _Progress(count, seconds, self._now())
+        before, self._before = self._before, 0  # a second round is counted anew
+        self._done = _Progress(before + count, before, seconds, self._now())
         self._bar.console.print(Text(f"Run {run}"))
-        self._task = self._bar.add_task("", total=count, summary=f"{duration(seconds)} left")
+        self._task = self._bar.add_task(
+            "", total=before + count, completed=before, summary=f"{duration(seconds)} left"
+        )
 
     def on_outcome(self, outcome: Outcome) -> None:
         done = self._done
         done.states[outcome.state] += 1
         summary = done.tally()
-        if done.count < done.total:
+        if done.done < done.total:
             summary = f"{summary}; {duration(done.left_s(self._now()))} left"
         if self._task is not None:
-            self._bar.update(self._task, completed=done.count, summary=summary)
+            self._bar.update(self._task, completed=done.done, summary=summary)
 
     def on_stage(self, sentence: str) -> None:
         self._bar.console.print(Text(plain(sentence, 400)))
@@ -120,8 +136,11 @@ class _Bar(SilentObserver):
 class _Lines(SilentObserver):
     """Progress in logs and pipes."""
 
-    def __init__(self, console: Console, now: Callable[[], float], every_s: float) -> None:
+    def __init__(
+        self, console: Console, now: Callable[[], float], every_s: float, before: int
+    ) -> None:
         self._console, self._now, self._every_s = console, now, every_s
+        self._before = before
         self._done = _Progress()
         self._printed_at = now()
 
@@ -130,13 +149,14 @@ class _Lines(SilentObserver):
             return
         self.end()
         self._printed_at = self._now()
-        self._done = _Progress(count, seconds, self._printed_at)
+        before, self._before = self._before, 0
+        self._done = _Progress(before + count, before, seconds, self._printed_at)
         self._print(f"Run {run}: sending {quantity(count, 'message')}, {duration(seconds)}.")
 
     def on_outcome(self, outcome: Outcome) -> None:
         self._done.states[outcome.state] += 1
         now = self._now()
-        if now - self._printed_at < self._every_s or self._done.count >= self._done.total:
+        if now - self._printed_at < self._every_s or self._done.done >= self._done.total:
             return
         self._printed_at = now
         self._print(f"{self._summary()}; {duration(self._done.left_s(now))} left.")
@@ -150,7 +170,7 @@ class _Lines(SilentObserver):
             self._print(f"{self._summary()}.")
 
     def _summary(self) -> str:
-        done = f"{number(self._done.count)} of {number(self._done.total)} done"
+        done = f"{number(self._done.done)} of {number(self._done.total)} done"
         return f"{done}: {self._done.tally()}" if self._done.states else done
 
     def _print(self, line: str) -> None:

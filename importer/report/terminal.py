@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -14,11 +15,11 @@ from rich.text import Text
 
 from importer.masking import mask, scrub
 from importer.report.atomic_file import WORKBOOK, rejected_paths
-from importer.report.formatting import file_format, number, number_list, plain, quantity
+from importer.report.formatting import file_format, free_name, number, number_list, plain, quantity
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -38,14 +39,15 @@ def section(heading: str, style: str = "bold") -> tuple[RenderableType, Renderab
 
 
 def steps(given: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
-    """Yield what to do: each a sentence and, if there is one, its command on a line of its own."""
+    """Yield what to do: each a sentence and, if there is one, its command on a line of its own.
+
+    Print it without cropping.
+    """
     for sentence, command in given:
         grid = Table.grid(padding=(0, 1))
-        said = Text(sentence)
-        if command:
-            said.append("\n").append(command, style="cyan")
-        grid.add_row(Text("-"), said)
+        grid.add_row(Text("-"), Text(sentence))
         yield indent(grid)
+        yield from command_line(command)
 
 
 def command_line(command: str) -> Iterator[RenderableType]:
@@ -77,20 +79,32 @@ _HEADINGS: Final = (
 
 
 def print_plan(
-    console: Console, view: PlanView, *, show_values: bool = False, steps: bool = True
+    console: Console,
+    view: PlanView,
+    *,
+    show_values: bool = False,
+    steps: bool = True,
+    written: Mapping[str, Sequence[Path]] = MappingProxyType({}),
 ) -> None:
     """Print `plan_text` with an empty line before and after it."""
-    text = plan_text(view, show_values=show_values, next_steps=steps)
-    console.print(Text(), text, Text(), sep="\n")
+    text = plan_text(view, show_values=show_values, next_steps=steps, written=written)
+    console.print(Text(), text, Text(), sep="\n", crop=False)
 
 
-def plan_text(view: PlanView, *, show_values: bool = False, next_steps: bool = True) -> Group:
+def plan_text(
+    view: PlanView,
+    *,
+    show_values: bool = False,
+    next_steps: bool = True,
+    written: Mapping[str, Sequence[Path]] = MappingProxyType({}),
+) -> Group:
     """Return what a run would do, the tasks, the groups, the files, and what to do next.
 
     Args:
         view: of the plan.
         show_values: show phones, e-mails and names unmasked.
-        next_steps: add what to do next.
+        next_steps: add what to do next. Print it without cropping.
+        written: files that were made: `report`, `rejected`, `payloads`.
     """
     parts: list[RenderableType] = [
         Text(view.headline, style="bold"),
@@ -110,7 +124,13 @@ def plan_text(view: PlanView, *, show_values: bool = False, next_steps: bool = T
         parts += [*section("Groups"), _groups(view)]
     parts += [*section("Files"), _files(view)]
     if next_steps:
-        parts += [*section("What next"), *steps(_next_steps(view))]
+        if written:
+            parts += section("Written")
+            parts += [
+                indent(Text(f"{what.capitalize()}: {', '.join(map(str, paths)) or 'no file'}"))
+                for what, paths in written.items()
+            ]
+        parts += [*section("What next"), *steps(_next_steps(view, written))]
     parts += [Text(), Text(f"Plan {view.hash[:12]}", style="dim")]
     return Group(*parts)
 
@@ -206,14 +226,6 @@ def _files(view: PlanView) -> RenderableType:
     return indent(table)
 
 
-def _free(name: str, view: PlanView) -> str:
-    """Return a name for an output that is no input, like `to-fix-2.csv`."""
-    taken = {Path(file.name).name for file in view.files}
-    stem, _, ending = name.partition(".")
-    names = (name, *(f"{stem}-{number}.{ending}" for number in range(2, len(taken) + 3)))
-    return next(each for each in names if each not in taken)
-
-
 def _free_to_fix(view: PlanView) -> str:
     """Return a name for the rejected rows: a workbook for one XLSX; it leads to no input."""
     names = [file.name for file in view.files]
@@ -228,19 +240,32 @@ def _free_to_fix(view: PlanView) -> str:
     )
 
 
-def _next_steps(view: PlanView) -> Iterator[tuple[str, str]]:
+def _next_steps(view: PlanView, written: Mapping[str, Sequence[Path]]) -> Iterator[tuple[str, str]]:
     """Yield what the user can do now, as sentences and commands."""
     counts, flags = view.counts, view.given.text_for
     names = [shlex.quote(plain(file.name, 200)) for file in view.files]
     files = " ".join(names) if len(names) <= _FILES_NAMED else "FILE..."
+    taken = [
+        *(file.name for file in view.files),
+        *(path.name for each in written.values() for path in each),
+    ]
     if counts.rejected:
         rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
-        yield (
-            f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
-            f"importer check {files} --rejected {_free_to_fix(view)}{flags('check')}",
-        )
-    if view.tasks:
-        page = f"importer check {files} --report {_free('report.html', view)}{flags('check')}"
+        apart = written.get("rejected")
+        if not apart:
+            yield (
+                f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
+                f"importer check {files} --rejected {_free_to_fix(view)}{flags('check')}",
+            )
+        else:
+            named = [shlex.quote(plain(str(path), 200)) for path in apart]
+            fixed = " ".join(named) if len(named) <= _FILES_NAMED else "FILE..."
+            yield (
+                f"Fix the {rows} in the spreadsheet and check again, or in what was written:",
+                f"importer check {fixed}{flags('check')}",
+            )
+    if view.tasks and "report" not in written:
+        page = f"importer check {files} --report {free_name('report.html', taken)}{flags('check')}"
         yield "See everything in one page:", page
     if any(task.code is Code.POSSIBLY_SENT for task in view.tasks):
         yield (

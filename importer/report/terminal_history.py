@@ -19,6 +19,7 @@ from importer.model import State
 from importer.report.formatting import (
     GivenFlags,
     elapsed,
+    free_name,
     number,
     plain,
     quantity,
@@ -179,11 +180,12 @@ def run_text(
     if report.open_elsewhere:
         parts += section("Left open by an earlier run", "bold yellow")
         left = quantity(report.open_elsewhere, "row")
-        parts.append(Text(f"{left} of this file, still doubtful or unsent: importer reconcile"))
+        parts.append(Text(f"{left} of this file, still doubtful or unsent:"))
+        parts += command_line(f"importer reconcile{view.given.text_for('reconcile')}")
     if totals["rejected"] or totals["unsent"]:
         parts += section("Not sent", "bold red")
         parts.append(_places(view, view.with_status("rejected", "unsent")))
-    parts += [*section("What next"), *steps(_next_steps(view, results))]
+    parts += [*section("What next"), *steps(_next_steps(view, results, listed=bool(doubtful)))]
     meaning = EXIT_MEANING[Exit(report.exit_code)]
     parts += [Text(), Text(f"Exit code {report.exit_code}: {meaning}.", style="dim")]
     return Group(*parts)
@@ -216,13 +218,20 @@ def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
     return indent(table)
 
 
-def _next_steps(view: RunView, results: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield what the user can do now, as sentences and commands."""
+def _next_steps(view: RunView, results: Path | None, *, listed: bool) -> Iterator[tuple[str, str]]:
+    """Yield what the user can do now, as sentences and commands.
+
+    Args:
+        view: of the run.
+        results: the results file that was written, if any.
+        listed: each doubtful row is listed above with its command.
+    """
     run, totals, flags = view.report.run, view.totals, view.given.text_for
     if results is not None:
         yield f"Results: {results}", ""
     else:
-        command = f"importer results {run} --format csv{flags('results')} > results.csv"
+        file = free_name("results.csv", view.files)
+        command = f"importer results {run} --format csv{flags('results')} > {file}"
         yield "Get every row with its result:", command
     left = totals["planned"] + totals["unsent"]
     if left:
@@ -233,9 +242,10 @@ def _next_steps(view: RunView, results: Path | None) -> Iterator[tuple[str, str]
         )
     if totals["doubtful"]:
         yield (
-            "Look up the doubtful rows in the API:",
+            "Look up the doubtful rows in the API again later:",
             f"importer reconcile {run}{flags('reconcile')}",
         )
+    if totals["doubtful"] and not listed:
         yield (
             "Settle one that you looked up yourself:",
             f"importer resolve {run} ROW{flags('resolve')} --sent ID   (or --not-sent)",
@@ -317,7 +327,13 @@ class PastNight:
     rejected: Mapping[str, int] = field(default_factory=dict)
 
 
-def nights_text(nights: Sequence[PastNight], doubtful: int, *, several: bool = False) -> Group:
+def nights_text(
+    nights: Sequence[PastNight],
+    doubtful: int,
+    *,
+    several: bool = False,
+    given: GivenFlags = NO_FLAGS,
+) -> Group:
     """Return every night with its files, then what a person still has to do.
 
     A command stays on one line, however long: print it without cropping.
@@ -326,6 +342,7 @@ def nights_text(nights: Sequence[PastNight], doubtful: int, *, several: bool = F
         nights: newest first.
         doubtful: number of doubtful submissions of all runs.
         several: the ledger has nights of several inboxes, so each night names its inbox.
+        given: flags for the commands that are proposed.
     """
     parts: list[RenderableType] = [*section("Nights")]
     for position, past in enumerate(nights):
@@ -333,7 +350,7 @@ def nights_text(nights: Sequence[PastNight], doubtful: int, *, several: bool = F
         if several and past.night.inbox:
             head += f"\nin {plain(past.night.inbox, 200)}"
         parts += [Text(), Text(head), indent(_files(past))]
-    todo = list(_todo(nights, doubtful))
+    todo = list(_todo(nights, doubtful, given))
     if todo:
         parts += section("What needs a person", "bold yellow")
         for sentence, command in todo:
@@ -381,7 +398,9 @@ def _details(file: NightFile, past: PastNight) -> Iterator[str]:
         yield f"{later.ending} on {later.at:%Y-%m-%d %H:%M} UTC"
 
 
-def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str]]:
+def _todo(
+    nights: Sequence[PastNight], doubtful: int, given: GivenFlags
+) -> Iterator[tuple[str, str]]:
     """Yield what is still to do: each content once, by its newest record."""
     told: set[str] = set()
     for past in nights:
@@ -392,23 +411,29 @@ def _todo(nights: Sequence[PastNight], doubtful: int) -> Iterator[tuple[str, str
             told.add(file.sha256)
             name = plain(_called(now))
             if now.ending == FileEnding.HELD:
-                yield f"Look at {name}; then release or remove it:", _release(past.night, now)
+                yield (
+                    f"Look at {name}; then release or remove it:",
+                    _release(past.night, now, given),
+                )
             elif now.ending == FileEnding.FAILED:
                 yield f"Fix {name} and put it into the inbox again.", ""
             elif now.ending == FileEnding.WAITING:
                 yield f"{name} is {ENDING_MEANING[FileEnding.WAITING]}.", ""
     if doubtful:
         count, them = quantity(doubtful, "submission"), "it" if doubtful == 1 else "them"
-        yield f"{count} may have been accepted; look {them} up:", "importer reconcile"
+        yield (
+            f"{count} may have been accepted; look {them} up:",
+            f"importer reconcile{given.text_for('reconcile')}",
+        )
 
 
-def _release(night: Night, file: NightFile) -> str:
+def _release(night: Night, file: NightFile, given: GivenFlags) -> str:
     """Return the command that releases a file; without its name it cannot be pasted."""
-    place = f"held/{_called(file)}"
+    place, flags = f"held/{_called(file)}", given.text_for("release")
     if not file.name or night.inbox is None:
-        return release_command(None, place)
+        return release_command(None, place, flags)
     found = find_file(f"{night.inbox}/{place}", file.sha256).removeprefix(f"{night.inbox}/")
-    return release_command(None if DOTS in found else night.inbox, found)
+    return release_command(None if DOTS in found else night.inbox, found, flags)
 
 
 def _called(file: NightFile) -> str:

@@ -14,20 +14,47 @@ from tests.support.desk import Desk
 
 
 def test_a_good_list_ends_with_0(desk: Desk) -> None:
-    """The summary goes to standard error, and nothing to standard output."""
+    """The summary is what was asked for: it goes to standard output."""
     said = desk("check", "good.csv")
-    assert said.code == Exit.OK
-    assert said.out == ""
+    assert (said.code, said.err) == (Exit.OK, "")
+    assert "All 2 rows are ready" in said.out
+    assert desk("check", "good.csv", "-q").out == ""
+
+
+def test_json_leaves_the_summary_to_standard_error(desk: Desk) -> None:
+    """Standard output is for the JSON alone."""
+    said = desk("check", "good.csv", "--format", "json")
     assert "All 2 rows are ready" in said.err
+    assert json.loads(said.out)["totals"]["ready"] == 2
+
+
+def test_what_was_written_is_said_and_not_proposed_again(desk: Desk) -> None:
+    """The next step begins with the file of rejected rows, and keeps the flags."""
+    written = ("--report", "r.html", "--rejected", "r.csv")
+    said = desk("check", "mixed.csv", *written, "--campaign", "c-9")
+    assert "Report: r.html" in said.out
+    assert "Rejected: r.csv" in said.out
+    assert "--report" not in said.out
+    assert "importer check r.csv --campaign c-9\n" in said.out
+    assert "importer run mixed.csv --campaign c-9 --on-problems skip\n" in said.out
+
+
+def test_a_command_is_never_broken(desk: Desk) -> None:
+    """However narrow the terminal is: it folds a long line, and can copy it whole."""
+    name = "a list with a name that is far too long for any terminal.csv"
+    desk.write(name, (desk.folder / "mixed.csv").read_bytes())
+    narrow = Desk(desk.folder, {**desk.env, "COLUMNS": "40"})
+    (line,) = (line for line in narrow("check", name).out.splitlines() if "--report" in line)
+    assert line.strip() == f"importer check '{name}' --report report.html"
 
 
 def test_a_list_with_faults_ends_with_1(desk: Desk) -> None:
     """Each row that needs fixing is named, and the good ones are ready."""
     said = desk("check", "mixed.csv")
     assert said.code == Exit.REJECTED
-    assert "2 of 4 rows are ready" in said.err
-    assert "row 4" in said.err
-    assert "row 5" in said.err
+    assert "2 of 4 rows are ready" in said.out
+    assert "row 4" in said.out
+    assert "row 5" in said.out
 
 
 def test_nothing_is_written_but_what_was_asked_for(desk: Desk) -> None:
@@ -77,8 +104,8 @@ def test_json_is_the_published_one(desk: Desk) -> None:
 def test_values_are_masked_unless_asked_for(desk: Desk) -> None:
     """A phone stands on no terminal by itself."""
     desk.write("bad.csv", "first_name,phone_number\nAda,+1 202 155 0104\n")
-    assert "202 155 0104" not in desk("check", "bad.csv").err
-    assert "+1 202 155 0104" in desk("check", "bad.csv", "--show-values").err
+    assert "202 155 0104" not in desk("check", "bad.csv").out
+    assert "+1 202 155 0104" in desk("check", "bad.csv", "--show-values").out
 
 
 def test_rejected_rows_can_be_fixed_and_given_back(desk: Desk) -> None:
@@ -98,7 +125,7 @@ def test_rejected_rows_of_several_files_are_several_files(desk: Desk) -> None:
     desk.write("a.csv", "first_name;mobile;note\nJürgen;12;=1+1\n".encode("cp1252"))
     desk.write("b.csv", "Vorname,Handy\nJørgen,13\n".encode("cp1252"))
     said = desk("check", "a.csv", "b.csv", "--rejected", "fix.csv", "--encoding", "cp1252")
-    assert "Rows to fix: fix-a.csv, fix-b.csv" in said.err
+    assert "Rejected: fix-a.csv, fix-b.csv" in said.out
     again = desk("check", "fix-b.csv", "--encoding", "cp1252", "--rejected", "x.csv")
     assert again.code == Exit.REJECTED
     assert "Jørgen" in (desk.folder / "x.csv").read_text("utf-8-sig")

@@ -27,7 +27,7 @@ def test_check_accepts_the_starter_as_it_stands(starter: Desk) -> None:
     """All of its rows are ready, and there is nothing to fix or to look at."""
     said = starter.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")("check", "candidates.csv")
     assert said.code == Exit.OK
-    assert "All 2 rows are ready" in said.err
+    assert "All 2 rows are ready" in said.out
     assert "To fix" not in said.err
     assert "To check" not in said.err
 

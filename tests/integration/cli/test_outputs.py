@@ -69,7 +69,7 @@ def test_no_hint_leads_to_an_input(starter: Desk) -> None:
     for name in ("a.csv", "to-fix-a.csv"):
         starter.write(name, "First name,Mobile\nAda,12\n")
     said = starter("check", "a.csv", "to-fix-a.csv")
-    assert "--rejected to-fix-2.csv" in said.err
+    assert "--rejected to-fix-2.csv" in said.out
 
 
 def test_a_file_in_a_folder_is_an_input_too(starter: Desk) -> None:
@@ -103,5 +103,5 @@ def test_no_hint_proposes_an_input(starter: Desk) -> None:
     """`check to-fix.csv` does not lead to `--rejected to-fix.csv`."""
     starter.write("to-fix.csv", "First name,Mobile\nAda,12\n")
     said = starter("check", "to-fix.csv")
-    assert "--rejected to-fix-2.csv" in said.err
-    assert "--rejected to-fix.csv" not in said.err
+    assert "--rejected to-fix-2.csv" in said.out
+    assert "--rejected to-fix.csv" not in said.out

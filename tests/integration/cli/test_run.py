@@ -243,9 +243,9 @@ def test_what_to_do_next_finds_the_same_settings(near: Desk, sandbox: Sandbox) -
     (near.folder / "importer.yaml").rename(near.folder / "other settings.yaml")
     given = ("--config", "other settings.yaml")
     checked, sent = near("check", "mixed.csv", *given), near("run", "good.csv", "--yes", *given)
-    for said in (checked.err, sent.err):
+    for said in (checked.out, sent.err):
         assert "--config 'other settings.yaml'" in " ".join(said.split())
-    assert "--config" not in near("check", "good.csv").err
+    assert "--config" not in near("check", "good.csv").out
     assert sandbox.journal
 
 

@@ -78,7 +78,8 @@ def test_the_command_that_releases_can_be_pasted(bed: Bed) -> None:
     commands = [shlex.split(line) for line in lines if line.startswith("importer release ")]
     assert commands == [["importer", "release", path] for path in wanted]
     (command,) = re.findall(r"release it with `([^`]*)`", text_of(night).replace("\n  ", " "))
-    assert shlex.split(command) == commands[0]
+    flags = ["--config", str(bed.desk.folder / "importer.yaml")]
+    assert shlex.split(command) == [*commands[0], *flags]
     assert f"`{command}`" in text_of(night)  # in one line of it
     page = html.unescape((bed.inbox / "nights" / f"{night.id}.html").read_text("utf-8"))
     assert f"`{command}`" in page or f"<code>{command}</code>" in page

@@ -92,7 +92,8 @@ def test_one_message_each_way(told: Told) -> None:
         assert "acme/good.csv: imported" in said
         assert "5 created, 1 rejected, 1 duplicate in file" in said
         assert "- Look at held/held.csv, then release it with" in said
-        command = f"`importer release {told.bed.inbox}/held/held.csv`"
+        settings = told.bed.desk.folder / "importer.yaml"
+        command = f"`importer release {told.bed.inbox}/held/held.csv --config {settings}`"
         assert any(command in line for line in said.splitlines())
     assert set(post) == {"text"}
     assert json.loads(json.dumps(post)) == post

@@ -11,6 +11,7 @@ from importer.report.formatting import (
     duration,
     elapsed,
     file_format,
+    free_name,
     number,
     number_list,
     plain,
@@ -159,3 +160,16 @@ def test_a_switch_has_no_value_and_a_password_is_not_repeated() -> None:
     said = GivenFlags.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
     again = " --ledger 'postgresql://importer:***@db/importer' --retry-rejected"
     assert said.text_for("run") == again
+
+
+def test_a_released_file_needs_the_settings_of_the_night() -> None:
+    """The flags that the night was given come after the file."""
+    given = GivenFlags.of(load_settings(None, {"ledger": "sqlite:///a.db", "rate_per_s": 2.0}))
+    said = release_command("/srv/inbox", "held/a.csv", given.text_for("release"))
+    assert said == "importer release /srv/inbox/held/a.csv --ledger sqlite:///a.db"
+
+
+def test_an_output_is_no_input() -> None:
+    """Whatever folder the input is in."""
+    assert free_name("results.csv", ["a.csv"]) == "results.csv"
+    assert free_name("results.csv", ["in/results.csv", "results-2.csv"]) == "results-3.csv"

@@ -102,3 +102,37 @@ def test_a_terminal_gets_a_bar() -> None:
     assert "100%" in text
     assert "3 duplicate, 1 created" in text
     assert "[bold]waiting[/bold]" in text
+
+
+def test_a_resumed_run_goes_on_from_where_it_was() -> None:
+    """What was settled before counts as done, for the bar too; a second round begins anew."""
+    out, clock = io.StringIO(), Clock()
+    with progress(Console(file=out), now=clock, done=60) as on:
+        on.on_start("run-1", 40, 8.0)
+        clock.now += 11
+        on.on_outcome(outcome())
+        on.on_start("run-1", 1, 0.2)
+        on.on_outcome(outcome())
+    assert "61 of 100 done: 1 created; under a minute left." in out.getvalue()
+    assert "1 of 1 done: 1 created." in out.getvalue()
+    terminal = Console(
+        file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm"}
+    )
+    with progress(terminal, now=clock, done=60) as on:
+        on.on_start("run-1", 40, 8.0)
+    assert isinstance(terminal.file, io.StringIO)
+    assert " 60%" in terminal.file.getvalue()
+
+
+def test_the_bar_is_not_red() -> None:
+    """Red is for what is wrong."""
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=True, width=120, color_system="truecolor",
+        _environ={"TERM": "xterm"},
+    )  # fmt: skip
+    with progress(console) as on:
+        on.on_start("run-1", 2, 1.0)
+        on.on_outcome(outcome())
+    assert "38;2;249;38;114" not in out.getvalue()
+    assert "\x1b[36m" in out.getvalue()
