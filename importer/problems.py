@@ -89,7 +89,7 @@ def at(
     )
 
 
-def joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Put all problems into one frame, by file and row; those of a whole file come first."""
     found = [frame for frame in frames if frame.height]
     if not found:

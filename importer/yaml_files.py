@@ -107,7 +107,7 @@ class Document:
     def describe(self, mistake: Mistake) -> str:
         """`file:row:column: key: what is wrong`."""
         row, column = self.position(mistake)
-        key = spelled(mistake.path)
+        key = format_path(mistake.path)
         return f"{self.name}:{row}:{column}: {f'{key}: ' if key else ''}{mistake.message}"
 
     def refuse(self, mistakes: Sequence[Mistake], error: type[ImporterError]) -> None:
@@ -118,7 +118,7 @@ class Document:
             raise error("\n".join(dict.fromkeys(self.describe(mistake) for mistake in found)))
 
 
-def spelled(path: Sequence[Step]) -> str:
+def format_path(path: Sequence[Step]) -> str:
     """Return a path as people write it: `openHours[0].days`; list positions count from 0."""
     parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
     return "".join(parts).removeprefix(".")
@@ -236,10 +236,10 @@ class _Reading:
         if _NO_JSON.fullmatch(text):
             self.mistakes.append(Mistake(path, "JSON has no such number; put it in quotes"))
             return text
-        return resolved(text)
+        return resolve_scalar(text)
 
 
-def resolved(text: str) -> Json:
+def resolve_scalar(text: str) -> Json:
     """Read a plain scalar by the core schema of YAML 1.2; anything unknown is text."""
     if _NULL.fullmatch(text):
         return None
@@ -292,7 +292,7 @@ _KINDS: Final[Mapping[str, str]] = {
 _QUOTED: Final = re.compile("'([^']+)'")
 
 
-def found_in(error: ValidationError, known: Iterable[str] = ()) -> list[Mistake]:
+def list_mistakes(error: ValidationError, known: Iterable[str] = ()) -> list[Mistake]:
     """Return the mistakes that a validation found, in its order.
 
     Args:
@@ -303,7 +303,7 @@ def found_in(error: ValidationError, known: Iterable[str] = ()) -> list[Mistake]
     return [_mistake(details, keys) for details in error.errors(include_url=False)]
 
 
-def near(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+def closest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return the known name that is most like `name` (at least `likeness` of 1), or empty."""
     folded = {each.casefold().replace("-", "_"): each for each in known}
     close = get_close_matches(name.casefold().replace("-", "_"), folded, n=1, cutoff=likeness)
@@ -316,13 +316,13 @@ def _mistake(details: ErrorDetails, keys: list[str]) -> Mistake:
     at_key = "[key]" in details["loc"]
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        meant = near(str(path[-1]), keys) if len(path) == 1 else ""
+        meant = closest_name(str(path[-1]), keys) if len(path) == 1 else ""
         hint = f"; did you mean `{meant}`?" if meant else ""
         return Mistake(path, f"there is no such key{hint}", at_key=True)
     if kind == "value_error":
         return Mistake(path, str(context["error"]), at_key=at_key)
     if kind == "enum" and at_key:
-        meant = near(str(path[-1]), _QUOTED.findall(context["expected"]))
+        meant = closest_name(str(path[-1]), _QUOTED.findall(context["expected"]))
         hint = f"; did you mean `{meant}`?" if meant else ""
         return Mistake(path, f"there is no such key{hint}", at_key=True)
     words = _KINDS.get(kind, "is not a valid value")

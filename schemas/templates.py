@@ -61,7 +61,7 @@ class Part(BaseModel):
                 yield [str(alias)]
 
 
-def strangers(
+def unknown_keys(
     value: Mapping[str, Any], part: type[Part], path: Steps = ()
 ) -> Iterator[tuple[Steps, frozenset[str]]]:
     """Yield the path of each unknown key, with the keys that are known there."""
@@ -71,10 +71,10 @@ def strangers(
             yield (*path, key), known
     for key, inner in part.nested.items():
         for place, item in _parts(value.get(key)):
-            yield from strangers(item, inner, (*path, key, *place))
+            yield from unknown_keys(item, inner, (*path, key, *place))
 
 
-def repeated(value: Mapping[str, Any], part: type[Part]) -> Iterator[tuple[str, str]]:
+def repeated_keys(value: Mapping[str, Any], part: type[Part]) -> Iterator[tuple[str, str]]:
     """Yield keys that are another name of a key that is there too, with that key."""
     for names in part.spellings():
         used = [name for name in names if name in value]
@@ -273,7 +273,7 @@ def is_stated(path: Steps) -> bool:
     return len(path) == 1 and path[0] in _STATED
 
 
-def participants_broken(participants: Sequence[Mapping[str, Any]]) -> list[Broken]:
+def broken_participant_rules(participants: Sequence[Mapping[str, Any]]) -> list[Broken]:
     """Return the broken rules of a list of participants that do not depend on the meeting."""
     broken: list[Broken] = [
         ((place,), _NO_WAY) for place, each in enumerate(participants) if not _can_say_when(each)
@@ -298,7 +298,7 @@ def _method_of(meeting: Mapping[str, Any]) -> str:
     return str(meeting.get("availabilityMethod") or "").strip()
 
 
-def pair_broken(meeting: Mapping[str, Any], participants: Sequence[Mapping[str, Any]]) -> str:
+def broken_pair_rule(meeting: Mapping[str, Any], participants: Sequence[Mapping[str, Any]]) -> str:
     """Return the broken rule on organizers of a meeting and its participants, or an empty text.
 
     An unknown availabilityMethod has no rule, because the API may have methods that we do not know.
@@ -315,7 +315,7 @@ def pair_broken(meeting: Mapping[str, Any], participants: Sequence[Mapping[str, 
     return ""
 
 
-def method_known(meeting: Mapping[str, Any]) -> bool:
+def is_method_known(meeting: Mapping[str, Any]) -> bool:
     """Whether the rules of the meeting's availabilityMethod are known."""
     method = _method_of(meeting)
     known = not method or method.upper() == "COLLECTIVE" or bool(_ROUND_ROBIN.search(method))

@@ -62,7 +62,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),
     "completion": (
         "importer.cli.setup_commands",
-        "Print what makes a shell complete commands and flags.",
+        "Print the script that makes a shell complete commands and flags.",
     ),
 }
 """Command -> its module and summary. `--help` reads this table, so it imports nothing heavy."""

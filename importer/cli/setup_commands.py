@@ -191,7 +191,7 @@ def _find_schema(name: str) -> str:
     known = read_schemas() | editor_schemas()
     if name not in known:
         raise UsageError(
-            f"There is no JSON schema called {name}.", f"There is one of {', '.join(known)}."
+            f"There is no JSON schema called {name}.", f"There are {', '.join(known)}."
         )
     return known[name]
 
@@ -269,7 +269,7 @@ _ONLY_IN_FILE: Final = frozenset({"folders"})
 
 
 def _of_setting(name: str) -> RenderableType:
-    """Explain a setting: what it does, its values, and how and for which commands it is set."""
+    """Explain a setting: what it does, its values, its places, and the commands that use it."""
     field = Settings.model_fields[name]
     flag = f"--{name.replace('_', '-')}"
     with_flag = [command for command, names in FLAGS.items() if name in names]
@@ -414,7 +414,7 @@ def _overview() -> RenderableType:
     )
 
 
-@click.command(short_help="Print what makes a shell complete commands and flags.")
+@click.command(short_help="Print the script that makes a shell complete commands and flags.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     r"""Print the script that makes SHELL complete commands and flags of importer.

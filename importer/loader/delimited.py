@@ -387,7 +387,7 @@ def _without_doubts(cells: Cells, encoding: Encoding) -> Cells:
     )
     lost = pl.col(texts).str.replace_all(f"{DOUBT}.", "\N{REPLACEMENT CHARACTER}")
     return replace(
-        cells, frame=frame.with_columns(lost), problems=problems.joined([cells.problems, held])
+        cells, frame=frame.with_columns(lost), problems=problems.concat([cells.problems, held])
     )
 
 

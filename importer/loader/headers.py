@@ -225,7 +225,7 @@ def columns_named(headers: Iterable[str], overrides: Mapping[str, str]) -> set[s
     return {column for column in found if column is not None and column not in LEFT_ALONE}
 
 
-def resembling(headers: Iterable[str]) -> int:
+def count_near_misses(headers: Iterable[str]) -> int:
     """Count the cells of a row that are nearly the name of a column."""
     words = tuple(word for word in known() if len(word) >= _LONG_ENOUGH)
     few = [fold(header) for header in islice(headers, _SHOWN) if len(header) <= _SHORT_ENOUGH]
@@ -279,7 +279,7 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
         *_missing(mapping, names),
         *_near_misses(extra, claims, given),
     ]
-    return Headers(names, mapping, extra, fallbacks, problems.joined(problem), prefixes)
+    return Headers(names, mapping, extra, fallbacks, problems.concat(problem), prefixes)
 
 
 def _prefixes(

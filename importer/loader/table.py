@@ -13,7 +13,13 @@ from importer import problems
 from importer.loader import files, xls
 from importer.loader.delimited import open_text
 from importer.loader.files import readable_name
-from importer.loader.headers import columns_named, is_of_others, resembling, understand, unique
+from importer.loader.headers import (
+    columns_named,
+    count_near_misses,
+    is_of_others,
+    understand,
+    unique,
+)
 from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
 from importer.loader.workbook import Workbook, open_workbook
 from importer.model import Source, Table
@@ -40,7 +46,7 @@ def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
         raise Refusal(Code.FILE_EMPTY, "no rows")
     known = [len(columns_named(record.cells, overrides)) for record in head]
     if not max(known):
-        known = [resembling(record.cells) for record in head]
+        known = [count_near_misses(record.cells) for record in head]
     if max(known):
         return head[known.index(max(known))]
     first = head[0]
@@ -107,7 +113,7 @@ def drop_footers(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         problems.one(Code.TOTALS_SKIPPED, row=row, value=text, detail=text[:40])
         for row, text in rows
     ]
-    return frame.head(-len(rows)), problems.joined(found)
+    return frame.head(-len(rows)), problems.concat(found)
 
 
 def _is_remark(cell: str) -> bool:
@@ -245,7 +251,7 @@ def assemble(
         mapping=mapping,
         extra=extra,
         ignored=(*cells.ignored, *ignored),
-        problems=problems.joined(
+        problems=problems.concat(
             [
                 *of_file,
                 hints.with_columns(here),
@@ -341,7 +347,7 @@ def _follow_links(
         if now:
             cell = pl.col(ROW).replace_strict(now, default=pl.col(name), return_dtype=pl.String)
             frame = frame.with_columns(cell.alias(name))
-    return frame, problems.joined(found)
+    return frame, problems.concat(found)
 
 
 _LINKED: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {

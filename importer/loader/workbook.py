@@ -235,7 +235,7 @@ class Workbook:
         visible, filled = spread_merged(visible, self.parts.merged)
         return Cells(
             visible,
-            problems.joined(found),
+            problems.concat(found),
             ignored=tuple(filter(str.strip, hidden.headers)),
             notes=(*self.notes, filled) if filled else self.notes,
             links=self.parts.links,

@@ -102,7 +102,7 @@ _ODD_IN_LINE: Final = rf"{_ODD_IN_TEXT}|  "
 _SHOWN_CHARS: Final = 200
 _FIRST_ROWS: Final = 2_000
 _REPEATED: Final = 4
-"""A column is repetitive if its first rows are this many times as many as its distinct cells."""
+"""A column is repetitive if a distinct cell appears at least this often, on average."""
 _NOWHERE: Final = pl.Series([], dtype=pl.UInt32)
 
 

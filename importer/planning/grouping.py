@@ -12,7 +12,7 @@ from importer.errors import TemplateError
 from importer.model import Group
 from importer.planning.placeholders import compile_value, names_in, texts
 from importer.planning.template_files import Pair, TemplateKind, Templates
-from importer.yaml_files import near
+from importer.yaml_files import closest_name
 from schemas.codes import Code
 from schemas.columns import GROUP, OWN, ROW, SOURCE
 
@@ -133,7 +133,7 @@ def check_placeholders(
     for name, place in sorted(placeholders.items()):
         shown = f"`{{{name}}}`{place}"
         if name not in columns:
-            meant = near(name, columns)
+            meant = closest_name(name, columns)
             shown += f" (perhaps `{{{meant}}}` is meant)" if meant else ""
             part = part.with_columns(pl.lit(None, dtype=pl.String).alias(name))
         missing = part.filter(pl.col(name).is_null())
@@ -302,7 +302,7 @@ class Grouping:
         ready = ready.drop(_POSITION).with_columns(placed[GROUP])
         for findings, code in ((bad, Code.TEMPLATE_INVALID), (unusual, Code.TEMPLATE_UNUSUAL)):
             found.append(_problems_of_groups(frame, leading, findings, code))
-        return Grouped(ready, problems.joined(found))
+        return Grouped(ready, problems.concat(found))
 
     def _find_group(self, row: Mapping[str, str | None]) -> int | _Fault:
         """The number of a row's group, which is created if it is new; or why it cannot be."""

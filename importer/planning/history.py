@@ -63,7 +63,7 @@ def skip_known(
     return exclude_rows(
         plan,
         excluded.unique([SOURCE, ROW], keep="first", maintain_order=True),
-        problems.joined(verdict[1] for verdict in verdicts),
+        problems.concat(verdict[1] for verdict in verdicts),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from importer.model import Counts, Plan, RowStatus
-from importer.problems import joined, with_severities
+from importer.problems import concat, with_severities
 from schemas.codes import Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
@@ -82,7 +82,7 @@ class Draft:
         part = _Part(
             grouped.frame,
             _reject_ungrouped(checked.rows, grouped.frame) if some_left_out else checked.rows,
-            joined([checked.problems, with_severities(grouped.problems, self._settings.severity)]),
+            concat([checked.problems, with_severities(grouped.problems, self._settings.severity)]),
             pl.DataFrame(schema=KNOWN),
         )
         if self._exclude_known is not None:
@@ -106,7 +106,7 @@ class Draft:
         groups = self._grouping.groups(self._sizes)
         hashed = hash_plan(tables, groups, pl.concat(self._placed), self._settings)
         frames, rows, problems, known = zip(*self._parts, strict=True)
-        part = _Part(pl.concat(frames), pl.concat(rows), joined(problems), pl.concat(known))
+        part = _Part(pl.concat(frames), pl.concat(rows), concat(problems), pl.concat(known))
         return self._plan(tables, groups, part, hashed)
 
     def _plan(
@@ -184,7 +184,7 @@ def exclude_rows(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> 
         .drop("now")
     )
     frame = plan.frame.join(statuses, on=[SOURCE, ROW], how="anti", maintain_order="left")
-    all_problems = joined([plan.problems, problems])
+    all_problems = concat([plan.problems, problems])
     sizes = dict(frame.group_by(GROUP).len().iter_rows())
     return dataclasses.replace(
         plan,

@@ -17,9 +17,17 @@ from pydantic import ValidationError
 
 from importer.errors import TemplateError
 from importer.planning.placeholders import fill, find_misspelled, fold_name, names_in, texts
-from importer.yaml_files import Document, Mistake, Path_, found_in, near, read_yaml, spelled
+from importer.yaml_files import (
+    Document,
+    Mistake,
+    Path_,
+    closest_name,
+    format_path,
+    list_mistakes,
+    read_yaml,
+)
 from schemas import templates as rules
-from schemas.templates import repeated, strangers
+from schemas.templates import repeated_keys, unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +100,7 @@ class Templates:
     def like(self, kind: TemplateKind, name: str) -> str:
         """For a name that does not exist: the name that was meant, or those that exist."""
         names = self.names(kind)
-        if meant := near(name, names):
+        if meant := closest_name(name, names):
             return f"perhaps `{meant}` is meant"
         shown = ", ".join(f"`{each}`" for each in names[:_SHOWN])
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -167,7 +175,7 @@ class Pair:
         for template, mistake in self._mistakes(values):
             if rules.is_stated(mistake.path):
                 return _placeholder_at(template, mistake.path), _describe(template, mistake)
-        together = rules.pair_broken(
+        together = rules.broken_pair_rule(
             cast("Any", fill(self.meeting.value, values)),
             cast("Any", fill(self.participants.value, values)),
         )
@@ -194,7 +202,7 @@ class Pair:
 
 
 def _describe(template: Template, mistake: Mistake) -> str:
-    what = f"{spelled(mistake.path)} {mistake.message}".strip()
+    what = f"{format_path(mistake.path)} {mistake.message}".strip()
     return f"{template.kind.words} {template.name}: {what}"
 
 
@@ -227,16 +235,16 @@ def _find_broken_rules(kind: TemplateKind, value: Json) -> list[Mistake]:
     try:
         model.model_validate(value)
     except ValidationError as exc:
-        mistakes = found_in(exc)
+        mistakes = list_mistakes(exc)
     if any(rules.is_stated(mistake.path) for mistake in mistakes):
         return mistakes
     if kind is TemplateKind.MEETING:
-        again = repeated(cast("dict[str, Any]", value), rules.Meeting)
+        again = repeated_keys(cast("dict[str, Any]", value), rules.Meeting)
         return mistakes + [
             Mistake((key,), f"`{first}` says this already", at_key=True) for key, first in again
         ]
     people = cast("list[dict[str, Any]]", value)
-    broken = rules.participants_broken(people)
+    broken = rules.broken_participant_rules(people)
     return mistakes + [Mistake(path, words) for path, words in broken]
 
 
@@ -244,8 +252,8 @@ def _find_unknown_keys(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
     """A warning for each key and method that no rule knows."""
     if kind is TemplateKind.MEETING:
         known_as = cast("dict[str, Any]", value)
-        found = list(strangers(known_as, rules.Meeting))
-        if not rules.method_known(known_as):
+        found = list(unknown_keys(known_as, rules.Meeting))
+        if not rules.is_method_known(known_as):
             words = "this method is not known, so the organizers are not checked"
             yield Mistake(("availabilityMethod",), words)
     else:
@@ -253,10 +261,10 @@ def _find_unknown_keys(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
         found = [
             each
             for place, person in enumerate(people)
-            for each in strangers(person, rules.Participant, (place,))
+            for each in unknown_keys(person, rules.Participant, (place,))
         ]
     for path, known in found:
-        meant = near(str(path[-1]), known)
+        meant = closest_name(str(path[-1]), known)
         yield Mistake(
             path, f"perhaps `{meant}` is meant" if meant else "sent as it is", at_key=True
         )

@@ -117,7 +117,7 @@ TimeOfDay = Annotated[
     str, AfterValidator(_time), ValueHelp("a time of day in quotation marks", '"06:00"')
 ]
 Hours = Annotated[
-    str, AfterValidator(_hours), ValueHelp("two times of day in quotation marks", '"08:00-20:00"')
+    str, AfterValidator(_hours), ValueHelp("from-to, in quotation marks", '"08:00-20:00"')
 ]
 Zone = Annotated[str, AfterValidator(_zone), ValueHelp("an IANA time zone", "Europe/London")]
 Server = Annotated[
@@ -379,7 +379,7 @@ class Settings(NightlySettings, BaseModel):
     reconcile: bool = True
     """Look up doubtful submissions automatically, after sending and before resuming."""
     settle_s: Wait = 30.0
-    """Seconds after a doubtful request before its absence from the API's list counts."""
+    """Seconds until a doubtful request that the API's list does not show counts as absent."""
     max_pages: int = Field(default=1_000, ge=1)
     """Most pages of the list of conversations to read."""
     new_ledger: bool = False

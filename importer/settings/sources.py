@@ -30,7 +30,7 @@ from importer.errors import SettingsError
 from importer.settings.secrets import PREFIX, unknown_variables
 from importer.settings.settings import Origin, Settings
 from importer.settings.values import is_loopback
-from importer.yaml_files import Mistake, found_in, near, parse, read_yaml, spelled
+from importer.yaml_files import Mistake, closest_name, format_path, list_mistakes, parse, read_yaml
 from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class TextSource(_Source):
             name = self._whole
             if mistake.path:
                 name = _written(self._prefix, str(mistake.path[0]))
-            inner = spelled(mistake.path[1:])
+            inner = format_path(mistake.path[1:])
             lines.append(f"{name}: {f'{inner}: ' if inner else ''}{mistake.message}")
         return lines
 
@@ -323,7 +323,7 @@ def load_settings(
         origin = Origin(base, file, config, given, unused_ledger)
         settings = LoadedSettings(every, origin)
     except ValidationError as exc:
-        for mistake in found_in(exc, Settings.model_fields):
+        for mistake in list_mistakes(exc, Settings.model_fields):
             mistakes.setdefault(_source_of(mistake, sources), []).append(mistake)
     lines = [source.describe(mistakes.get(each, ())) for each, source in enumerate(sources)]
     wrong = [
@@ -404,9 +404,9 @@ def _is_rehearsal(sources: Sequence[_Source]) -> bool:
 
 
 def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
-    """What a rehearsal sets, over everything but flags: its own ledger, and an API that is here.
+    """Return the settings of a rehearsal: its own ledger and the sandbox. Only flags overrule them.
 
-    A `base_url` of this machine stays, because the sandbox may have another port.
+    A `base_url` on this machine is kept, because the sandbox may have another port.
     """
     given = next((each.given for each in reversed(sources) if "base_url" in each.given), {})
     url = str(given.get("base_url", ""))
@@ -464,7 +464,7 @@ def _wrong_folders(folders: Mapping[str, object]) -> Iterator[Mistake]:
     for folder, own in folders.items():
         for key in own if isinstance(own, dict) else ():
             if key not in known:
-                meant = near(key, known)
+                meant = closest_name(key, known)
                 hint = f"; did you mean `{meant}`?" if meant else ""
                 path = ("folders", folder, key)
                 yield Mistake(path, f"there is no such key{hint}", at_key=True)
@@ -525,7 +525,7 @@ def _written(prefix: str, key: str) -> str:
 def _misspelled_variables() -> list[str]:
     """Return a line for each `IMPORTER_*` variable that is nearly the name of a setting."""
     known = [_written(PREFIX, name) for name in Settings.model_fields]
-    close = {name: near(name, known, 0.85) for name in unknown_variables(known)}
+    close = {name: closest_name(name, known, 0.85) for name in unknown_variables(known)}
     return [
         f"{name}: there is no such setting; did you mean `{meant}`?"
         for name, meant in close.items()

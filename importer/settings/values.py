@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from importer.yaml_files import near
+from importer.yaml_files import closest_name
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME
 
@@ -132,7 +132,7 @@ def _named(value: str) -> str:
 def _column(value: str) -> str:
     """The name of a canonical column, or `ignore`."""
     if value not in BY_NAME and value != "ignore":
-        meant = near(value, BY_NAME)
+        meant = closest_name(value, BY_NAME)
         hint = f"did you mean `{meant}`?" if meant else "`importer columns` lists them"
         raise ValueError(f"must be the name of a column; {hint}")
     return value

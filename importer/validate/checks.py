@@ -9,7 +9,7 @@ import polars as pl
 from pandera.errors import SchemaErrors
 
 from importer.model import CheckedRows, RowStatus
-from importer.problems import COLUMN, at, empty, errors, joined, with_severities
+from importer.problems import COLUMN, at, concat, empty, errors, with_severities
 from importer.validate.duplicates import NOT_SENT
 from schemas.candidates import CANDIDATE, EXCUSED, STRUCTURE
 from schemas.codes import Code
@@ -98,7 +98,7 @@ def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Check
     )
     return CheckedRows(
         frame=_drop(frame, rejected | is_repeat),
-        problems=joined([table.problems, spellings, found]),
+        problems=concat([table.problems, spellings, found]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),
     )
 

@@ -9,7 +9,7 @@ import polars as pl
 from importer import problems
 from importer.model import CheckedRows, Source, Table
 from importer.normalise import normalise
-from importer.problems import joined
+from importer.problems import concat
 from importer.settings import Settings
 from importer.validate import Repeats, check_rows, exclude_repeats
 from schemas.columns import BY_NAME, ROW
@@ -66,7 +66,7 @@ def checked(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
     ]
     return CheckedRows(
         frame=pl.concat([part.frame for part in parts], how="diagonal"),
-        problems=joined([part.problems for part in parts]),
+        problems=concat([part.problems for part in parts]),
         rows=pl.concat([part.rows for part in parts]),
     )
 

@@ -38,17 +38,17 @@ def test_they_are_joined_in_order() -> None:
         one(Code.EMAIL_INVALID, row=3),
         one(Code.ENCODING_GUESSED),
     ]
-    found = problems.joined(parts).select(SOURCE, ROW, "code").rows()
+    found = problems.concat(parts).select(SOURCE, ROW, "code").rows()
     assert found == [
         *((0, None, "encoding-guessed"), (0, 3, "phone-invalid"), (0, 3, "email-invalid")),
         (1, None, "file-empty"),
     ]
-    assert problems.joined([]).equals(problems.empty())
+    assert problems.concat([]).equals(problems.empty())
 
 
 def test_the_user_says_how_much_a_problem_matters() -> None:
     """Only for the codes that are named; errors are what keeps rows out."""
-    found = problems.joined([one(Code.NAME_SPLIT, row=2), one(Code.PHONE_NOT_MOBILE, row=3)])
+    found = problems.concat([one(Code.NAME_SPLIT, row=2), one(Code.PHONE_NOT_MOBILE, row=3)])
     strict = with_severities(found, {Code.NAME_SPLIT: Severity.ERROR})
     assert strict["severity"].to_list() == ["error", "warning"]
     assert problems.errors(strict)[ROW].to_list() == [2]
@@ -57,7 +57,7 @@ def test_the_user_says_how_much_a_problem_matters() -> None:
 
 def test_words_name_the_header_and_the_detail() -> None:
     """The user's header, not our column; whether it is personal; the fix of the table."""
-    found = problems.joined(
+    found = problems.concat(
         [
             one(Code.CELL_ERROR, row=2, column="Shoe size", value="#REF!", detail="#REF!"),
             one(Code.PHONE_INVALID, row=2, column="phone_number", value="+1 202"),
@@ -76,7 +76,7 @@ def test_words_name_the_header_and_the_detail() -> None:
 
 def test_words_in_bulk_are_the_same_words() -> None:
     """Every code, with and without a column, in both ways."""
-    found = problems.joined(
+    found = problems.concat(
         one(code, row=row, column=column, value="v", detail="{detail} $1")
         for row, code in enumerate(Code, start=2)
         for column in (None, "phone_number", "Shoe size", "campaign")

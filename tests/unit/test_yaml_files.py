@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.errors import SettingsError, TemplateError
-from importer.yaml_files import MAX_BYTES, Mistake, parse, read_yaml, spelled
+from importer.yaml_files import MAX_BYTES, Mistake, format_path, parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,9 +146,9 @@ def test_positions_of_mistakes_fall_back_to_the_part_around_them() -> None:
 
 def test_a_path_is_spelled_as_people_write_it() -> None:
     """Keys are joined by dots, list positions stand in brackets."""
-    assert spelled(("openHours", 0, "days", 2)) == "openHours[0].days[2]"
-    assert spelled((0, "email")) == "[0].email"
-    assert spelled(()) == ""
+    assert format_path(("openHours", 0, "days", 2)) == "openHours[0].days[2]"
+    assert format_path((0, "email")) == "[0].email"
+    assert format_path(()) == ""
 
 
 def test_a_missing_file_is_told_by_its_name(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def statuses(*rows: tuple[int, int, str]) -> pl.DataFrame:
 def test_rows_and_warnings_are_counted() -> None:
     """Each status by itself; of the problems only the warnings."""
     rows = statuses((0, 2, "ready"), (0, 3, "rejected"), (0, 4, "duplicate"), (0, 5, "ready"))
-    found = problems.joined([one(Code.EMAIL_SHARED, row=2), one(Code.PHONE_INVALID, row=3)])
+    found = problems.concat([one(Code.EMAIL_SHARED, row=2), one(Code.PHONE_INVALID, row=3)])
     assert count_rows(rows, found) == Counts(read=4, ready=2, rejected=1, duplicates=1, warnings=1)
     assert count_rows(statuses(), problems.empty()) == Counts()
 

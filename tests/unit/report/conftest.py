@@ -118,7 +118,7 @@ def make_plan(
     tables: Sequence[Table], found: Sequence[pl.DataFrame] = (), *, groups: int = 1
 ) -> Plan:
     """A plan from tables and problems: see `MakePlan`."""
-    frame = problems.joined(found)
+    frame = problems.concat(found)
     by_row = frame.filter(pl.col(ROW).is_not_null())
     status = (
         pl.when(pl.col("severity") == Severity.ERROR)

@@ -47,7 +47,7 @@ def test_a_task_names_rows_file_by_file(make_table: MakeTable) -> None:
     """Counts are of rows, once each, however many problems a row has."""
     mapping = {"Tel": "phone_number"}
     files = [make_table(name, ["Tel"], [["x"]] * 9, mapping) for name in ("a.csv", "b.csv")]
-    found = problems.joined(
+    found = problems.concat(
         problems.one(Code.PHONE_INVALID, row=row, column="phone_number", value="x", source=source)
         for source, row in [(0, 2), (0, 3), (0, 3), (1, 7)]
     )
@@ -65,7 +65,7 @@ def test_a_fault_of_a_whole_file_names_the_file(recruiter: Table) -> None:
     one = problems.one(Code.FILE_UNREADABLE, detail="it is a picture")
     (task,) = tasks(one, [recruiter])
     assert (task.title, task.total) == ("Save the file again: recruiter.csv", 0)
-    both = problems.joined([one, problems.one(Code.FILE_UNREADABLE, detail="x", source=1)])
+    both = problems.concat([one, problems.one(Code.FILE_UNREADABLE, detail="x", source=1)])
     (task,) = tasks(both, [recruiter, recruiter])
     assert task.title == "Save the file again in 2 files"
 
@@ -74,7 +74,7 @@ def test_the_label_is_the_header_where_the_files_agree(make_table: MakeTable) ->
     """Else it is the column's own name, in words."""
     first = make_table("a.csv", ["Job"], [["x"]], {}, extra={"Job": "job_title"})
     second = make_table("b.csv", ["Role"], [["x"]], {}, extra={"Role": "job_title"})
-    found = problems.joined(
+    found = problems.concat(
         problems.one(Code.PLACEHOLDER_MISSING, row=2, column="job_title", source=source)
         for source in (0, 1)
     )
@@ -106,10 +106,10 @@ def test_a_message_is_a_task_s_own_only_where_it_is_everybody_s(recruiter: Table
         problems.one(Code.DUPLICATE_IN_FILE, row=row, detail="row 2")
         for row in range(3, 3 + EXAMPLES)
     ]
-    (task,) = tasks(problems.joined(same), [recruiter])
+    (task,) = tasks(problems.concat(same), [recruiter])
     assert task.message == "This person is already in row 2, with the same campaign."
     other = problems.one(Code.DUPLICATE_IN_FILE, row=90, detail="row 80")
-    (task,) = tasks(problems.joined([*same, other]), [recruiter])
+    (task,) = tasks(problems.concat([*same, other]), [recruiter])
     assert task.message == ""
 
 

@@ -173,7 +173,7 @@ def test_severities_of_the_user_count() -> None:
     """The same code at two severities is two counts."""
     warned = problems.one(Code.PHONE_NOT_MOBILE, row=2, column="phone_number")
     raised = problems.with_severities(warned, {Code.PHONE_NOT_MOBILE: Severity.ERROR})
-    found = problem_counts(problems.joined([warned, raised, raised]))
+    found = problem_counts(problems.concat([warned, raised, raised]))
     assert [(each.severity, each.count) for each in found] == [("error", 2), ("warning", 1)]
 
 

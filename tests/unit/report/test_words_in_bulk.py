@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("column", [None, "phone_number", "job_title", "no_such_column"])
 def test_every_code_in_every_place(recruiter: Table, column: str | None) -> None:
     """With and without a column, known to the file or not."""
-    frame = problems.joined(
+    frame = problems.concat(
         problems.one(code, row=row, column=column, value="v", detail="d {header} {detail}")
         for row, code in enumerate(Code, start=2)
     )
