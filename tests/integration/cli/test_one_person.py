@@ -1,0 +1,134 @@
+"""One person under several contacts, typed at the command line: nobody is contacted twice.
+
+The sandbox's own duplicate check is off, so nothing but the importer stands in between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from importer.sandbox.server import start_sandbox
+from tests.integration.cli.conftest import SETTINGS
+from tests.support.desk import CREDENTIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from importer.sandbox.server import Sandbox
+    from tests.support.desk import Desk
+
+HEADER = "first_name,phone_number,email,candidate_id,campaign,Job Title\n"
+ADA = "Ada,+12025550104,ada@example.org,A-1,camp-42,Chef\n"
+
+
+@pytest.fixture
+def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox that takes whatever comes, however often."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with start_sandbox(duplicate_check=False) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def near(desk: Desk, open_api: Sandbox) -> Desk:
+    """The desk, with settings that send to it."""
+    more = f"base_url: {open_api.base_url}\nrate_per_s: 500\nsettle_s: 0.1\npreflight: off\n"
+    desk.write("importer.yaml", SETTINGS + more)
+    return desk
+
+
+SECOND_LISTS = {
+    "a corrected phone, the same e-mail": (
+        ADA,
+        "Ada,+12025550105,ada@example.org,,camp-42,Chef\n",
+        "email-of-another",
+    ),
+    "the e-mail with a tag, and another phone": (
+        ADA.replace("example.org", "gmail.com"),
+        "Ada,+12025550105,A.da+jobs@gmail.com,,camp-42,Chef\n",
+        "email-of-another",
+    ),
+    "a corrected phone, the same candidate id": (
+        ADA,
+        "Ada,+12025550105,,A-1,camp-42,Chef\n",
+        "candidate-id-of-another",
+    ),
+    "first by e-mail alone, then with a phone": (
+        "Ada,,ada@example.org,,camp-42,Chef\n",
+        ADA,
+        "email-of-another",
+    ),
+    "first by phone, then by e-mail alone": (
+        ADA,
+        "Ada,,ada@example.org,,camp-42,Chef\n",
+        "email-of-another",
+    ),
+    "the campaign in capitals": (ADA, ADA.replace("camp-42", "CAMP-42"), "campaign-spelling"),
+    "the same phone under another name": (
+        ADA,
+        "Bartholomew,+12025550104,bart@example.org,B-1,camp-42,Chef\n",
+        "phone-of-another-name",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SECOND_LISTS)
+def test_a_second_list(near: Desk, open_api: Sandbox, name: str) -> None:
+    """It contacts nobody, says why, and exits with a code that is noticed."""
+    first, second, code = SECOND_LISTS[name]
+    near.write("first.csv", HEADER + first)
+    near.write("second.csv", HEADER + second)
+    assert near("run", "first.csv", "--yes").code == Exit.OK
+    said = near("run", "second.csv", "--yes", "--on-problems", "skip")
+    assert len(open_api.journal) == 1, said.err
+    if code == "phone-of-another-name":  # this very person was imported; the name is not kept
+        assert said.code in {Exit.OK, Exit.REJECTED}
+        return
+    assert said.code == Exit.REJECTED
+    assert code in near("check", "second.csv", "--format", "json").out
+
+
+def test_a_second_list_that_is_allowed(near: Desk, open_api: Sandbox) -> None:
+    """A person's decision lets a shared contact go."""
+    first, second, _ = SECOND_LISTS["a corrected phone, the same e-mail"]
+    near.write("first.csv", HEADER + first)
+    near.write("second.csv", HEADER + second)
+    assert near("run", "first.csv", "--yes").code == Exit.OK
+    assert near("run", "second.csv", "--yes", "--allow-shared-contact").code == Exit.OK
+    assert len(open_api.journal) == 2
+
+
+@pytest.mark.parametrize("name", SECOND_LISTS)
+def test_both_in_one_list(near: Desk, open_api: Sandbox, name: str) -> None:
+    """Neither is sent on a guess: at most one of them is contacted."""
+    first, second, _ = SECOND_LISTS[name]
+    near.write("both.csv", HEADER + first + second)
+    said = near("run", "both.csv", "--yes", "--on-problems", "skip")
+    assert len(open_api.journal) <= 1
+    a_repeat = name == "first by phone, then by e-mail alone"
+    assert said.code == (Exit.OK if a_repeat else Exit.REJECTED)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_blank_round(near: Desk, open_api: Sandbox, blank: str) -> None:
+    """It would make a new key for everybody, so it is refused."""
+    near.write("first.csv", HEADER + ADA)
+    assert near("run", "first.csv", "--yes").code == Exit.OK
+    said = near("run", "first.csv", "--yes", "--round", blank)
+    assert len(open_api.journal) == 1, said.err
+    assert said.code in ({Exit.OK} if not blank else {Exit.USAGE, Exit.SETUP})
+
+
+def test_one_candidate_id_everywhere(near: Desk, open_api: Sandbox) -> None:
+    """In two campaigns and two rounds there are four conversations, each with its own id."""
+    near.write("list.csv", HEADER + ADA + ADA.replace("camp-42", "camp-43"))
+    assert near("run", "list.csv", "--yes").code == Exit.OK
+    assert near("run", "list.csv", "--yes", "--round", "second").code == Exit.OK
+    ids = Counter(str(entry["externalId"]) for entry in open_api.journal)
+    assert len(ids) == len(open_api.journal) == 4
+    assert all(each.startswith("A-1-") for each in ids)
