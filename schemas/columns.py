@@ -554,6 +554,11 @@ _DOTLESS: Final = r"@g(?:oogle)?mail\.com$"  # two names of one provider, which 
 _DOTLESS_NAME: Final = "@gmail.com"
 
 
+def fold_campaign(campaign: str) -> str:
+    """Return a campaign without case and blanks: spellings of one campaign become equal."""
+    return "".join(campaign.casefold().split())
+
+
 def mailbox(address: str) -> str:
     """Return the mailbox of an address; equal for two addresses that reach the same mailbox.
 

@@ -41,6 +41,7 @@ from importer.sending.campaigns import (
 )
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
+from importer.sending.responses import is_2xx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -374,7 +375,7 @@ def _service(settings: Settings) -> str:
         raise _Wrong(f"{settings.base_url} does not answer ({exc}).") from exc
     if status in {401, 403}:
         raise _Wrong(f"{settings.base_url} refuses the credentials (HTTP {status}).")
-    if not 200 <= status < 300:  # noqa: PLR2004
+    if not is_2xx(status):
         raise _Wrong(f"{settings.base_url} answers with HTTP {status}.")
     return f"{settings.base_url} answers"
 

@@ -18,7 +18,16 @@ from importer.planning.payload import hash_people, hash_rows
 from importer.planning.plan import exclude_rows
 from importer.settings.secrets import Secrets
 from schemas.codes import Code
-from schemas.columns import BODY_HASH, CANDIDATE_HASH, EMAIL_HASH, KEY, PERSON, ROW, SOURCE
+from schemas.columns import (
+    BODY_HASH,
+    CANDIDATE_HASH,
+    EMAIL_HASH,
+    KEY,
+    PERSON,
+    ROW,
+    SOURCE,
+    fold_campaign,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -233,8 +242,8 @@ def _places_of_people(
 
 def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
     """Rows whose campaign differs only in case or blanks from one in the ledger."""
-    known = {fold_campaign(name): name for name in ledger.submissions.campaigns()}
-    spelled = set(ledger.submissions.campaigns())
+    spelled = dict.fromkeys(ledger.submissions.campaigns())
+    known = {fold_campaign(name): name for name in spelled}
     campaign = pl.coalesce("campaign", "external_campaign")
     names = frame.select(campaign.alias("#campaign"))["#campaign"].unique().drop_nulls()
     wrong = {
@@ -246,11 +255,6 @@ def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
         return []
     with_names = frame.with_columns(campaign.alias("#campaign"))
     return [_judge(with_names, "#campaign", wrong, Code.CAMPAIGN_SPELLING, RowStatus.REJECTED)]
-
-
-def fold_campaign(name: str) -> str:
-    """A campaign without case and blanks: spellings of one campaign become equal."""
-    return "".join(name.casefold().split())
 
 
 def find_no_longer_sendable(

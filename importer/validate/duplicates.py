@@ -14,7 +14,7 @@ import polars as pl
 
 from importer.problems import at, empty
 from schemas.codes import WORDS, Code, Severity
-from schemas.columns import ROW, SOURCE, mailboxes
+from schemas.columns import ROW, SOURCE, fold_campaign, mailboxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,7 +90,7 @@ class Repeats:
             code: severity for code, severity in settings.severity.items() if code in _CODES
         }
         self._spellings = {
-            (column, _fold_campaign(spelling)): spelling
+            (column, fold_campaign(spelling)): spelling
             for column, spelling in (
                 ("campaign", settings.campaign),
                 ("external_campaign", settings.external_campaign),
@@ -131,7 +131,7 @@ class Repeats:
         parts = []
         for column in ("campaign", "external_campaign"):
             first = {
-                spelling: self._spellings.setdefault((column, _fold_campaign(spelling)), spelling)
+                spelling: self._spellings.setdefault((column, fold_campaign(spelling)), spelling)
                 for spelling in frame[column].drop_nulls().unique(maintain_order=True)
             }
             other = {spelling: right for spelling, right in first.items() if spelling != right}
@@ -199,10 +199,6 @@ class Repeats:
         if row.source == other.source:
             return f"row {other.row}"
         return f"row {other.row} of {self._names[other.source]}"
-
-
-def _fold_campaign(campaign: str) -> str:
-    return "".join(campaign.casefold().split())
 
 
 def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFrame]]:
