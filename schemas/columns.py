@@ -489,7 +489,7 @@ OTHER_PEOPLE: Final = _words(
     " ansprechpartner vorgesetzter referenz notfall firma recruteur responsable entreprise"
     " reclutador empresa selezionatore azienda werkgever bedrijf rekruter firmy recrutador"
 )
-"""Words of columns that belong to somebody else than the candidate."""
+"""Words for people other than the candidate; a column with one is not about the candidate."""
 
 FIRST_USE: Final = _words("primary main default preferred 1 1st haupt principal principale")
 HOME_USE: Final = _words(

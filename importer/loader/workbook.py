@@ -322,7 +322,7 @@ def _choose(
         chosen,
         others=others,
         rivals=tuple(book.sheet for book in holders if book is not chosen),
-        notes=(f"Sheet “{chosen.sheet}” was read, not {_quoted(others)} (--sheet).",),
+        notes=(f"Sheet “{chosen.sheet}” was read, not {_quoted(others)} (choose with --sheet).",),
     )
 
 
