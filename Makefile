@@ -8,7 +8,7 @@ RIVALS_STAMP := $(RIVALS)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types shape check parity proof fuzz bench lock fmt clean
+.PHONY: help demo test lint types shape check parity proof fuzz bench compare lock fmt clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ $(RIVALS_STAMP): tests/support/bench/requirements.txt
 
 bench: $(STAMP) $(RIVALS_STAMP)  ## measure speed and memory, as ratios within one run
 	$(BIN)/python -m tests.support.bench
+
+compare: $(STAMP) $(RIVALS_STAMP)  ## read the workbooks below FOLDER=path beside other readers, cell by cell
+	$(BIN)/python -m tests.support.bench.compare "$(FOLDER)" $(CURDIR)/$(RIVALS)/bin/python
 
 fmt: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
