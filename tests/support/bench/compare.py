@@ -211,8 +211,8 @@ def main(arguments: Sequence[str]) -> int:
     }
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
     counts: Counter[str] = Counter()
-    for path in paths:
-        for line in _compare(path, pythons):
+    for book in paths:
+        for line in _compare(book, pythons):
             sys.stdout.write(f"{line}\n")
             counts["same" if line.endswith("no differences") else "other"] += line[0] != " "
     sys.stdout.write(
