@@ -44,6 +44,19 @@ EXIT_MEANING: dict[Exit, str] = {
 }
 
 
+RUN_AGAIN: dict[Exit, str] = {
+    Exit.OK: "There is nothing to do; running it again sends nothing.",
+    Exit.REJECTED: "Safe, but the same rows are rejected again: fix them first.",
+    Exit.USAGE: "No: the command is wrong.",
+    Exit.INPUT: "Once the file or template can be read.",
+    Exit.SETUP: "Safe once the cause is gone; a run is continued with `importer resume`.",
+    Exit.DOUBTFUL: "No: run `importer reconcile` first; what it cannot settle a person decides.",
+    Exit.HELD: "No: a person looks first.",
+    Exit.INTERRUPTED: "Safe: `importer resume` or the next night continues.",
+}
+"""Whether a scheduler may start the same command again after this exit code."""
+
+
 class ImporterError(Exception):
     """An error that stops the run; its text is a message for a person.
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from importer.cli.init_command import editor_schemas
 from importer.cli.options import json_format, read_settings, settings_flags
-from importer.errors import EXIT_MEANING, Exit, UsageError
+from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
 from importer.loader import expand, load
 from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.problems import errors, in_words
@@ -227,7 +227,10 @@ def _explanation(topic: str) -> RenderableType:
     if topic in set(State):
         parts.append(_of_state(State(topic)))
     if topic.isdigit():
-        parts.append(_titled(f"Exit code {topic}", EXIT_MEANING[Exit(int(topic))]))
+        code = Exit(int(topic))
+        parts.append(
+            _titled(f"Exit code {topic}", EXIT_MEANING[code], f"Run again? {RUN_AGAIN[code]}")
+        )
     if topic in Settings.model_fields:
         parts.append(_of_setting(topic))
     if topic in BY_NAME:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from importer.cli.main import COMMANDS
-from importer.errors import EXIT_MEANING
+from importer.errors import EXIT_MEANING, RUN_AGAIN
 from importer.model import STATE_MEANING
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
@@ -65,6 +65,10 @@ def made() -> dict[str, str]:
         "exit-codes": _table(
             ("code", "meaning"),
             ((f"`{code.value}`", meaning) for code, meaning in EXIT_MEANING.items()),
+        ),
+        "run-again": _table(
+            ("code", "run the same command again?"),
+            ((f"`{code.value}`", text) for code, text in RUN_AGAIN.items()),
         ),
         "codes": _table(
             ("code", "severity", "message", "what to do"),
