@@ -527,6 +527,13 @@ FORM_HEADERS: Final = frozenset(
 """Folded headers of forms, in which `ID` numbers the answers, not the people."""
 
 
+OTHER_HEADERS: Final = _words(
+    "stelle stellen phase phasen stage stages status recruiter recruiters rekruter recruteur"
+    " recrutador reclutador place places count counts party state states candidatestage"
+    " candidatestatus"
+)
+"""Folded headers that only look like the name of a column: they mean something else."""
+
 ADVERTISING: Final = frozenset({"adid", "adname", "adsetid", "adsetname", "adgroupid"})
 """Folded headers of leads from advertisements, whose campaigns are those of the advertiser."""
 

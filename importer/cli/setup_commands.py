@@ -21,6 +21,8 @@ from importer.cli.init_command import editor_schemas
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
 from importer.loader import expand, load
+from importer.loader.headers import reason_for
+from importer.masking import mask, scrub
 from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.problems import errors, in_words
 from importer.report.atomic_file import replace_file
@@ -57,19 +59,45 @@ def write_empty_csv(out: TextIO) -> None:
     csv.writer(out).writerow(column.name for column in COLUMNS)
 
 
-def mapping_table(table: Table) -> RenderableType:
-    """Return how each header of a file is read, and the headers that are left over."""
-    lines = plain_table("header", "is read as", "in templates")
-    for header, column in table.mapping.items():
-        lines.add_row(Text(header), Text(column, style="bold"), Text(f"{{{column}}}", style="dim"))
+def mapping_table(table: Table, settings: Settings) -> RenderableType:
+    """Return how each header of a file is read and why, with a few of its values, masked."""
+    lines = plain_table("header", "is read as", "why", "values", "in templates")
     second = {name: column for column, names in table.fallbacks.items() for name in names}
+    for header, column in table.mapping.items():
+        area = table.prefixes.get(header)
+        read_as = Text(column, style="bold").append(f", after “{area}”" if area else "", "not bold")
+        lines.add_row(
+            Text(header),
+            read_as,
+            Text(reason_for(header, settings.columns), style="dim"),
+            Text(_samples(table, header, personal=BY_NAME[column].personal)),
+            Text(f"{{{column}}}", style="dim"),
+        )
     for header, name in table.extra.items():
         stands_in = second.get(header)
-        read_as = f"{stands_in}, if empty above" if stands_in else "a column of your own"
-        lines.add_row(Text(header), Text(read_as), Text(f"{{{name}}}", style="dim"))
+        read_as = Text(f"{stands_in}, if empty above" if stands_in else "a column of your own")
+        why = reason_for(header, settings.columns) if stands_in else ""
+        values = _samples(table, header, personal=stands_in is not None)
+        lines.add_row(
+            Text(header), read_as, Text(why, style="dim"), Text(values), Text(f"{{{name}}}", "dim")
+        )
     for header in table.ignored:
-        lines.add_row(Text(header), Text("left out", style="dim"), Text())
+        lines.add_row(Text(header), Text("left out", style="dim"), Text(), Text(), Text())
     return Group(*section(table.source.name), lines)
+
+
+_SAMPLES = 3
+_SAMPLE_CHARS = 24
+
+
+def _samples(table: Table, header: str, *, personal: bool) -> str:
+    """Return the first few different values of a column, masked as a terminal should show them."""
+    if header not in table.frame.columns:
+        return ""
+    cells = table.frame.get_column(header).drop_nulls().unique(maintain_order=True)
+    hide = mask if personal else scrub
+    shown = [hide(" ".join(cell.split()))[:_SAMPLE_CHARS] for cell in cells.head(_SAMPLES)]
+    return ", ".join(dict.fromkeys(shown)) or "empty"
 
 
 @click.command(short_help="List the known columns, or show how the headers of FILE are read.")
@@ -101,7 +129,8 @@ def columns(
     tables = [load(name, settings) for name in expand(names)] if names else []
     if form == "text":
         console = Console()
-        console.print(*([] if names else [columns_table()]), *map(mapping_table, tables), sep="\n")
+        mappings = [mapping_table(table, settings) for table in tables]
+        console.print(*([] if names else [columns_table()]), *mappings, sep="\n")
     for table in tables:
         for problem in in_words(table.problems, [table]):
             click.echo(f"{problem.message} {problem.fix}", err=True)
@@ -125,8 +154,8 @@ def columns(
             }
             for each in COLUMNS
         ]
-        mappings: list[Json] = [_mapping_json(each) for each in tables]
-        document = {**ending_json(code), "columns": known_columns, "files": mappings}
+        of_files: list[Json] = [_mapping_json(each) for each in tables]
+        document = {**ending_json(code), "columns": known_columns, "files": of_files}
         write_json(document, sys.stdout)
     return code
 

@@ -36,6 +36,7 @@ from schemas.columns import (
     ID_OWNERS,
     LAST_USE,
     MOBILE_WORDS,
+    OTHER_HEADERS,
     OTHER_PEOPLE,
     PHONE_WORDS,
     ROW,
@@ -142,7 +143,7 @@ def _known(header: str) -> str | None:
 
 def _leads(part: str) -> bool:
     """Whether a part of a path only says whose the rest is, or what kind of thing it is."""
-    kinds = {"name", "names", "contact", "personal"} | PHONE_WORDS | EMAIL_WORDS
+    kinds = {"name", "names", "contact", "personal", "legal", "full"} | PHONE_WORDS | EMAIL_WORDS
     return set(_words_of(part)) <= kinds | CANDIDATE_WORDS | FILLER_WORDS
 
 
@@ -216,6 +217,16 @@ def known() -> Mapping[str, str]:
                 words.setdefault(fold(word), name)
     words.pop("", None)
     return MappingProxyType(words)
+
+
+def reason_for(name: str, overrides: Mapping[str, str]) -> str:
+    """Return why a header that `understand` mapped means its column, in a few words."""
+    header = re.sub(r" \(\d+\)$", "", name)
+    if _given(name, header, overrides) is not None:
+        return "your settings"
+    if fold(header) in known() or fold(_REMARK.sub("", header)) in known():
+        return "a known name"
+    return "its words" if _known(header) else "the headers beside it"
 
 
 def columns_named(headers: Iterable[str], overrides: Mapping[str, str]) -> set[str]:
@@ -492,7 +503,7 @@ def _near_misses(
     found = []
     for name, placeholder in extra.items():
         word = fold(name)
-        if given[name] is not None or name in claims or word in FORM_HEADERS:
+        if given[name] is not None or name in claims or word in FORM_HEADERS | OTHER_HEADERS:
             continue
         for close in get_close_matches(word, open_words, n=1, cutoff=_CLOSE):
             column = known()[close]

@@ -415,6 +415,11 @@ _HOLDS: Final[Mapping[str, str]] = {
     "country": r"^\s*\p{L}{2}\s*$|\p{L}{4}",
     "first_name": r"^[\p{L}'’ .-]+$",
     "last_name": r"^[\p{L}'’ .-]+$",
+    "full_name": r"\p{L}[ ,]+\p{L}",
+    "participant_template": r"^\S+$",
+    "meeting_template": r"^\S+$",
+    "campaign": r"^\S+$",
+    "external_campaign": r"\d",
 }
 """Column -> pattern that at least one of its cells must match."""
 

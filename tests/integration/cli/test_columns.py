@@ -80,3 +80,21 @@ def test_a_file_without_headers_ends_with_3(desk: Desk, content: bytes | None) -
     said = desk("columns", "list.csv")
     assert said.code == Exit.INPUT
     assert said.err.strip()
+
+
+def test_each_column_says_why_and_shows_values(desk: Desk) -> None:
+    """Settings, names, words or neighbours decide; phones, e-mails and names are masked."""
+    desk.write(
+        "list.csv",
+        "Vorname,Person : Phones: Mobile,Login,Role\n"
+        "Ada,+12025550104,ada@example.com,Chef\nGrace,+12025550105,grace@example.com,Chef\n",
+    )
+    desk.write("importer.yaml", "columns: {Login: email}\n")
+    said = desk("columns", "list.csv")
+    lines = {line.split("  ")[0].strip(): line for line in said.out.splitlines()}
+    assert "a known name" in lines["Vorname"]
+    assert "A•••" in lines["Vorname"]
+    assert "your settings" in lines["Login"]
+    assert "its words" in said.out
+    assert "Chef" in lines["Role"]
+    assert not {"Ada", "+12025550104", "ada@example.com"} & set(said.out.split())

@@ -27,7 +27,9 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 SAMPLES: Final = ROOT / "samples"
 SUFFIX: Final = ".expected.json"
 SPREADSHEETS: Final = sorted(
-    path.name for path in SAMPLES.iterdir() if path.suffix in {".csv", ".xlsx"}
+    str(path.relative_to(SAMPLES))
+    for path in (*SAMPLES.iterdir(), *(SAMPLES / "systems").iterdir())
+    if path.suffix in {".csv", ".xlsx"}
 )
 EXIT_CODES: Final = {
     "every-fault.csv": Exit.REJECTED,
@@ -69,7 +71,8 @@ FILE_CODES: Final = {
 def checked(name: str, folder: Path) -> dict[str, Any]:
     """What `importer check samples/NAME --format json` says, with a ledger of its own."""
     desk = Desk(ROOT, {"IMPORTER_LEDGER": f"sqlite:///{folder / 'importer.db'}"})
-    said = desk("check", f"samples/{name}", "--config", "samples/importer.yaml", "--format", "json")
+    settings = (Path("samples") / name).parent / "importer.yaml"
+    said = desk("check", f"samples/{name}", "--config", str(settings), "--format", "json")
     assert said.code == EXIT_CODES.get(name, Exit.OK), said.err
     report: dict[str, Any] = json.loads(said.out)
     return report
@@ -88,7 +91,8 @@ def test_a_sample_gives_what_stands_beside_it(name: str, tmp_path: Path) -> None
 
 def test_every_sample_has_its_result_and_every_result_its_sample() -> None:
     """Nothing lies beside a file that is gone, and no sample goes unchecked."""
-    results = {path.name.removesuffix(SUFFIX) for path in SAMPLES.glob(f"*{SUFFIX}")}
+    places = (*SAMPLES.glob(f"*{SUFFIX}"), *SAMPLES.glob(f"systems/*{SUFFIX}"))
+    results = {str(path.relative_to(SAMPLES)).removesuffix(SUFFIX) for path in places}
     assert results == set(SPREADSHEETS)
 
 
@@ -146,3 +150,14 @@ def test_the_nightly_list_is_what_its_generator_writes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.bench.people", "--nightly", str(again)]
     subprocess.run(command, cwd=ROOT, check=True)
     assert again.read_bytes() == (SAMPLES / "nightly-list.csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name in SPREADSHEETS if name.startswith("systems/")])
+def test_exports_of_applicant_systems_are_ready_as_they_are(name: str) -> None:
+    """Name, contact and the candidate's id of every row are read, without a setting for it."""
+    report = expected(name)
+    assert report["totals"]["ready"] == report["totals"]["read"] > 1
+    columns = set(report["sources"][0]["columns"].values())
+    assert {"candidate_id", "email", "phone_number"} <= columns
+    assert columns & {"first_name", "full_name"}
+    assert {"error"} & {problem["severity"] for problem in report["problems"]} == set()

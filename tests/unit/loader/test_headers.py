@@ -292,3 +292,22 @@ def test_campaigns_of_advertisements_are_not_ours() -> None:
     assert "campaign" not in understand(leads, {}).mapping.values()
     assert understand(leads, {"campaign_id": "campaign"}).mapping["campaign_id"] == "campaign"
     assert understand(["campaign_id", "full_name"], {}).mapping["campaign_id"] == "campaign"
+
+
+@pytest.mark.parametrize("header", ["Stelle", "Recruiter", "Phase", "Candidate Stage", "Status"])
+def test_a_word_of_its_own_is_no_near_miss(header: str) -> None:
+    """It means something else, however much it looks like the name of a column."""
+    assert "column-unknown" not in dict(codes([header, "First name", "Email"]))
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        ("Legal Name - First Name", "first_name"),
+        ("Legal Name - Last Name", "last_name"),
+        ("Country Phone Code", "country"),
+    ],
+)
+def test_workday_headers(header: str, column: str) -> None:
+    """Which part of the legal name it is stands behind the dash."""
+    assert understand([header], {}).mapping == {header: column}
