@@ -192,6 +192,7 @@ def examine(
             found += _ask_for_campaigns(inbox_settings, sorted(names))
     found.append(run_check("clock", lambda: _clock(now)))
     found.append(_sending_hours(main))
+    found += _rehearsal(main)
     return [*found, *_try_messages(main)]
 
 
@@ -434,6 +435,13 @@ def _sending_hours(settings: Settings) -> Finding:
         )
         return Finding("hours", well=True, said=said, warns=True)
     return Finding("hours", well=True, said=f"{settings.send_between} {settings.timezone}")
+
+
+def _rehearsal(settings: Settings) -> list[Finding]:
+    """A warning if a night contacts nobody."""
+    said = "nobody is contacted; delete `rehearsal: true` from importer.yaml to go live"
+    found = Finding("rehearsal", well=True, said=said, warns=True)
+    return [found] if settings.rehearsal else []
 
 
 def _clock(now: datetime) -> str:

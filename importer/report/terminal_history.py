@@ -163,6 +163,8 @@ def run_text(
         Text(f"Run {report.run}: {_headline(view)}", style="bold"),
         Text(f"It took {took}."),
     ]
+    if view.rehearsal:
+        parts.append(Text("This was a rehearsal: nobody was contacted.", style="bold"))
     if report.stopped:
         parts.append(Text(f"It stopped early: {plain(report.stopped, 400)}", style="bold yellow"))
     table = plain_table("result", "rows", "what it means", numbers=frozenset({"rows"}))

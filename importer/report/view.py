@@ -342,6 +342,7 @@ class RunView:
         outcomes: one line per row read (`importer.report.outcomes.OUTCOMES`).
         totals: number of rows for each status of `importer.report.outcomes.OUTCOME_MEANING`.
         said: what a command needs after it to find the same settings.
+        rehearsal: it sent to the sandbox, so nobody was contacted.
     """
 
     report: RunReport
@@ -349,6 +350,7 @@ class RunView:
     outcomes: pl.DataFrame = field(repr=False)
     totals: Mapping[str, int]
     given: GivenFlags = field(default_factory=GivenFlags)
+    rehearsal: bool = False
 
     def with_status(self, *statuses: str) -> pl.DataFrame:
         """Return the lines with one of these statuses, in order of file and row."""
@@ -371,4 +373,5 @@ def run_view(
     """
     frame = outcome_frame(rows, files)
     given = GivenFlags() if settings is None else GivenFlags.of(settings)
-    return RunView(report, tuple(files), frame, totals(frame), given)
+    rehearsal = settings is not None and settings.rehearsal
+    return RunView(report, tuple(files), frame, totals(frame), given, rehearsal)

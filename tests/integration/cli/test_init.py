@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,21 @@ def test_the_first_run_is_a_rehearsal(starter: Desk, sandbox: Sandbox) -> None:
     assert "rehearsal.db" in starter.files()
     assert "importer.db" not in starter.files()
     assert "2 created" in starter("runs").out
+    assert "This was a rehearsal: nobody was contacted." in said.err
+
+
+def test_a_night_that_is_a_rehearsal_says_so(starter: Desk, sandbox: Sandbox) -> None:
+    """Nobody takes its conversations for real ones; the doctor warns before."""
+    (starter.folder / "inbox").mkdir()
+    starter.write("inbox/a.csv", (starter.folder / "candidates.csv").read_bytes())
+    url = ("--base-url", sandbox.base_url)
+    assert "warn  rehearsal: nobody is contacted" in starter("doctor", "inbox", *url).out
+    text = (starter.folder / "importer.yaml").read_text()
+    starter.write("importer.yaml", re.sub("(?m)^send_between: .*$", "", text))  # at any hour
+    said = starter("nightly", "inbox", "--quiet-s", "0", *url, "-q")
+    assert said.code == Exit.OK, said.err
+    assert "This was a rehearsal: nobody was contacted." in said.out
+    assert len(sandbox.journal) == 2
 
 
 def test_a_rehearsal_asks_for_its_sandbox(starter: Desk) -> None:
@@ -95,7 +111,7 @@ def test_a_project_fits_a_list(tmp_path: Path) -> None:
     assert (settings.campaign, settings.meeting, settings.default_country) == (None, None, None)
     checked = Desk(tmp_path / "fit")("check", "../in/list.csv")
     assert checked.code == Exit.OK, checked.err
-    assert "All 2 rows are ready" in checked.err
+    assert "All 2 rows are ready" in checked.out
 
 
 def test_a_bare_list_gets_what_its_rows_lack(tmp_path: Path) -> None:
