@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from importer.atomic_file import refuse_unwritable
 from importer.errors import Exit, UsageError
 from importer.loader import load
 from importer.problems import in_words
-from importer.report.atomic_file import refuse_unwritable
 from importer.report.formatting import plain
 from importer.settings import FILE_NAME, Settings
 from importer.settings.sources import with_columns

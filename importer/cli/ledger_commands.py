@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from importer.cli.options import json_format, read_settings, settings_flags, tell
+from importer.cli.options import check_outputs, json_format, read_settings, settings_flags, tell
 from importer.deliver import report_of
 from importer.errors import Exit, LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
@@ -21,7 +21,6 @@ from importer.loader import load
 from importer.model import State
 from importer.planning.identity import key_file
 from importer.report import view
-from importer.report.atomic_file import check_outputs
 from importer.report.export import Form, reread_files, save_results, write_results
 from importer.report.formatting import GivenFlags, quantity
 from importer.report.json_report import runs_json, write_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_or
 import click
 from rich.console import Console
 
+from importer.atomic_file import refuse_unwritable
+from importer.errors import UsageError
 from importer.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _PASSWORD: Final = re.compile(r"(?<=:)[^:/@]+(?=@)")
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -142,3 +145,70 @@ def _kind(annotation: object) -> Any:
     if annotation in {int, float, bool, str}:
         return annotation
     return str
+
+
+def check_outputs(
+    outputs: Mapping[str, Path | Sequence[Path] | None],
+    inputs: Iterable[str | Path],
+    settings: Settings,
+) -> None:
+    """Check before long work that every output can be written and replaces nothing that matters.
+
+    Args:
+        outputs: flag, such as `--report`, -> the file or files to be written later; None is
+            skipped.
+        inputs: the files that are read; names that are no file, such as `-`, are skipped.
+        settings: name the settings file, the templates, the ledger and its key.
+
+    Raises:
+        UsageError: an output is an input, a settings file, a template, the ledger or a file beside
+            it, or another output, by whatever path or link; or as `replace_file` raises it.
+            Nothing is touched.
+    """
+    taken = [(f"the input {_input_file(each)}", _input_file(each)) for each in inputs]
+    taken += _files_of(settings)
+    paths = [
+        (flag, path)
+        for flag, named in outputs.items()
+        for path in ([named] if isinstance(named, Path) else named or ())
+    ]
+    for flag, path in paths:
+        for what, other in taken:
+            if _is_same_file(path, other):
+                raise UsageError(
+                    f"{flag} {path} would overwrite {what}.", "Choose another name for it."
+                )
+        taken.append((f"what {flag} writes", path))
+    refuse_unwritable(*(path for _, path in paths))
+
+
+def _input_file(name: str | Path) -> Path:
+    """Return the file of an input; for a file in an archive (`lists.zip/a.csv`) the archive."""
+    path = Path(name)
+    return next((each for each in (path, *path.parents) if each.is_file()), path)
+
+
+def _files_of(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield what the settings name and no output may replace, with a name for each."""
+    if settings.file is not None:
+        yield "the settings", settings.file
+    if settings.templates.is_dir():
+        for path in settings.templates.rglob("*"):
+            yield f"the template {path.name}", path
+    if settings.hmac_key_file is not None:
+        yield "the ledger's key", settings.hmac_key_file
+    for ledger in (settings.ledger_file, settings.unused_ledger_file):
+        if ledger is None:
+            continue
+        yield "the ledger", ledger
+        for path in ledger.parent.glob(f"{glob.escape(ledger.name)}?*"):
+            yield f"a file of the ledger, {path.name}", path
+        yield "the ledger's key", ledger.with_name(f"{ledger.name}.key")
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, by links and other spellings too."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return one.resolve() == other.resolve()

@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 import click
 from rich.console import Console
 
-from importer.cli.options import is_quiet, json_format, messages, read_settings, settings_flags
+from importer.cli.options import (
+    check_outputs,
+    is_quiet,
+    json_format,
+    messages,
+    read_settings,
+    settings_flags,
+)
 from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
@@ -26,9 +33,8 @@ from importer.planning.history import open_history
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
 from importer.report import html, json_report, terminal, view
-from importer.report.atomic_file import check_outputs, rejected_paths
 from importer.report.export import reread_files, save_results, write_payloads
-from importer.report.formatting import GivenFlags, quantity
+from importer.report.formatting import GivenFlags, quantity, rejected_paths
 from importer.report.progress import progress
 from importer.report.rejected_rows import require_writer, write_rejected
 from importer.report.terminal_history import print_run, settled_text

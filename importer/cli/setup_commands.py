@@ -17,6 +17,7 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
 
+from importer.atomic_file import replace_file
 from importer.cli.init_command import editor_schemas
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
@@ -25,7 +26,6 @@ from importer.loader.headers import reason_for
 from importer.masking import mask, scrub
 from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.problems import errors, in_words
-from importer.report.atomic_file import replace_file
 from importer.report.json_report import ending_json, read_schemas, write_json
 from importer.report.terminal import plain_table, section
 from importer.settings import FILE_NAME, Settings

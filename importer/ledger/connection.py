@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, func, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
+from importer.atomic_file import sync_folder
 from importer.errors import LedgerError
 from importer.ledger.copies import (
     copy_before_upgrade,
@@ -24,7 +25,6 @@ from importer.ledger.copies import (
     require_newest,
 )
 from importer.ledger.database import Database, prepare_sqlite
-from importer.ledger.durable_file import sync_folder
 from importer.ledger.tables import identity, metadata
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from importer.atomic_file import sync_folder, write_durably
 from importer.errors import LedgerError
-from importer.ledger.durable_file import sync_folder, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path

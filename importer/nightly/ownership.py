@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Final, Protocol
 
+from importer.atomic_file import write_durably
 from importer.errors import ConfigurationError
-from importer.ledger.durable_file import write_durably
 from importer.loader.files import readable_name
 
 if TYPE_CHECKING:

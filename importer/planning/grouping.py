@@ -12,7 +12,7 @@ from importer.errors import TemplateError
 from importer.model import Group
 from importer.planning.placeholders import compile_value, names_in, texts
 from importer.planning.template_files import Pair, TemplateKind, Templates
-from importer.yaml_files import closest_name
+from importer.settings.yaml_files import closest_name
 from schemas.codes import Code
 from schemas.columns import GROUP, OWN, ROW, SOURCE
 

@@ -226,7 +226,7 @@ def hmac_key(
     except UnicodeDecodeError as exc:
         raise SettingsError(f"{file}: the HMAC key is not text.", _PUT_BACK) from exc
     try:
-        from importer.ledger.durable_file import write_durably  # noqa: PLC0415 - not for a check
+        from importer.atomic_file import write_durably  # noqa: PLC0415 - not for a check
 
         text = f"{secrets.token_hex(32)}\n"
         if note is not None:

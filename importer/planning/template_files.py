@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from importer.errors import TemplateError
 from importer.planning.placeholders import fill, find_misspelled, fold_name, names_in, texts
-from importer.yaml_files import (
+from importer.settings.yaml_files import (
     Document,
     Mistake,
     Path_,

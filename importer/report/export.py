@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 import polars as pl
 import polars.selectors as cs
 
+from importer.atomic_file import replace_file
 from importer.ledger.runs import find_file
-from importer.report.atomic_file import replace_file
 from importer.report.json_report import write_run_json
 from importer.report.outcomes import MOMENT
 from schemas.columns import FORMULA, ROW, SOURCE, returned

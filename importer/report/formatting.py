@@ -10,10 +10,13 @@ from html import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from importer.errors import UsageError
+from importer.loader.files import readable_name
 from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from importer.settings import Settings
 
@@ -153,3 +156,37 @@ def release_command(inbox: str | None, place: str, flags: str = "") -> str:
     if inbox and plain(path, len(path)) == path:
         return f"importer release {shlex.quote(path)}{flags}"
     return f"importer release {plain(path, _MOST)}{flags}"
+
+
+WORKBOOK: Final = ".xlsx"
+"""Ending of a file of rejected rows that is a workbook; every other is a CSV."""
+
+
+def rejected_paths(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Return the files that `write_rejected` writes: `path`, or one beside it for each input.
+
+    Args:
+        path: that the user named: `to-fix.csv`.
+        names: of the inputs. Those of `a.csv` and `b.csv` become `to-fix-a.csv`, `to-fix-b.csv`.
+
+    Raises:
+        UsageError: several files would go into a device or pipe.
+    """
+    if len(names) <= 1:
+        return (path,)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{path} cannot take the rejected rows of several files.",
+            "Give the name of a file; each input gets one with its own name added.",
+        )
+    paths: list[Path] = []
+    taken: set[str] = set()
+    for name in map(readable_name, names):
+        stem = PurePath("stdin" if name == "-" else name.removesuffix(".gz")).stem
+        number, label = 1, stem
+        while label.casefold() in taken:
+            number += 1
+            label = f"{stem}-{number}"
+        taken.add(label.casefold())
+        paths.append(path.with_name(f"{path.stem}-{label}{path.suffix}"))
+    return tuple(paths)

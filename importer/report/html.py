@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from importer.report.atomic_file import replace_file
+from importer.atomic_file import replace_file
 from importer.report.formatting import file_format, html_size, number, plain, quantity, size
 from importer.report.rejected_rows import changes, rejected_tables
 from schemas.codes import Severity

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from importer.report.atomic_file import replace_file
+from importer.atomic_file import replace_file
 from importer.report.formatting import elapsed
 from importer.report.html import environment
 from importer.report.night_report import ENDING_MEANING, FileEnding, rows_in_words

@@ -9,9 +9,9 @@ from enum import StrEnum
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
+from importer.atomic_file import replace_file
 from importer.errors import EXIT_MEANING, Exit
 from importer.masking import scrub_name
-from importer.report.atomic_file import replace_file
 from importer.report.formatting import GivenFlags, elapsed, number, plain, quantity, release_command
 from importer.report.outcomes import OUTCOME_MEANING
 

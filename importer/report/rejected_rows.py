@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import polars as pl
 
+from importer.atomic_file import replace_file
 from importer.errors import UsageError
 from importer.model import RowStatus
 from importer.problems import with_words
-from importer.report.atomic_file import WORKBOOK, replace_file
 from importer.report.export import original_cells, write_csv
-from importer.report.formatting import html_size, plain
+from importer.report.formatting import WORKBOOK, html_size, plain
 from schemas.codes import Code, Severity
 from schemas.columns import FORMULA, ROW, SOURCE
 

@@ -14,8 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.masking import mask, scrub
-from importer.report.atomic_file import WORKBOOK, rejected_paths
-from importer.report.formatting import file_format, free_name, number, number_list, plain, quantity
+from importer.report.formatting import (
+    WORKBOOK,
+    file_format,
+    free_name,
+    number,
+    number_list,
+    plain,
+    quantity,
+    rejected_paths,
+)
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:

@@ -30,7 +30,14 @@ from importer.errors import SettingsError
 from importer.settings.secrets import PREFIX, unknown_variables
 from importer.settings.settings import Origin, Settings
 from importer.settings.values import is_loopback
-from importer.yaml_files import Mistake, closest_name, format_path, list_mistakes, parse, read_yaml
+from importer.settings.yaml_files import (
+    Mistake,
+    closest_name,
+    format_path,
+    list_mistakes,
+    parse,
+    read_yaml,
+)
 from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from importer.yaml_files import Document, Path_
+    from importer.settings.yaml_files import Document, Path_
 
 
 FILE_NAME: Final = "importer.yaml"

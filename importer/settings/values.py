@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from importer.yaml_files import closest_name
+from importer.settings.yaml_files import closest_name
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from importer.cli.init_command import editor_schemas
 from importer.errors import Exit, SettingsError
 from importer.settings import load_settings
-from importer.yaml_files import read_yaml
+from importer.settings.yaml_files import read_yaml
 from tests.support.desk import FAST, Desk
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from importer import problems
 from importer.errors import UsageError
 from importer.loader import load
-from importer.report.atomic_file import rejected_paths
+from importer.report.formatting import rejected_paths
 from importer.report.rejected_rows import write_rejected
 from importer.settings import Settings
 from schemas.codes import Code

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from importer.atomic_file import replace_file
 from importer.errors import Exit, ImporterError, UsageError
-from importer.report.atomic_file import replace_file
 
 
 def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.ledger.durable_file import write_durably
+from importer.atomic_file import write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path

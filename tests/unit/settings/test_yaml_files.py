@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.errors import SettingsError, TemplateError
-from importer.yaml_files import MAX_BYTES, Mistake, format_path, parse, read_yaml
+from importer.settings.yaml_files import MAX_BYTES, Mistake, format_path, parse, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
