@@ -101,6 +101,17 @@ def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     return whole.sort(place, maintain_order=True)
 
 
+def merge_missing_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the problems with one for each column that a file lacks, instead of one for each row.
+
+    Rows keep their problem in the plan, so that each has its reason; a reader needs it once.
+    """
+    of_rows = (pl.col("code") == Code.COLUMN_MISSING.value) & pl.col("column").is_not_null()
+    repeated = of_rows & ~pl.struct(SOURCE, "column").is_first_distinct().over(of_rows)
+    whole_file = pl.when(of_rows).then(None).otherwise(ROW).alias(ROW)
+    return concat([frame.filter(~repeated).with_columns(whole_file)])
+
+
 def with_severities(frame: pl.DataFrame, severities: Mapping[Code, Severity]) -> pl.DataFrame:
     """Replace default severities by the user's."""
     if not severities:

@@ -13,7 +13,8 @@ import polars as pl
 
 from importer.model import Counts, Plan, RowStatus
 from importer.problems import concat, with_severities
-from schemas.codes import Severity
+from importer.yaml_files import closest_name
+from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class Draft:
         groups = self._grouping.groups(self._sizes)
         hashed = hash_plan(tables, groups, pl.concat(self._placed), self._settings)
         frames, rows, problems, known = zip(*self._parts, strict=True)
-        part = _Part(pl.concat(frames), pl.concat(rows), concat(problems), pl.concat(known))
+        found = _name_missing_columns(concat(problems), tables)
+        part = _Part(pl.concat(frames), pl.concat(rows), found, pl.concat(known))
         return self._plan(tables, groups, part, hashed)
 
     def _plan(
@@ -130,6 +132,29 @@ class Draft:
         first = frame.filter(*new).unique(GROUP, keep="first", maintain_order=True)
         self._shown.update(first[GROUP])
         return first
+
+
+def _name_missing_columns(problems: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+    """Give placeholders that no column of the file can fill the words of the file."""
+    missing = pl.col("code") == Code.PLACEHOLDER_MISSING.value
+    pairs = problems.filter(missing).select(SOURCE, pl.col("column").cast(pl.String)).unique()
+    for source, column in pairs.sort(SOURCE, "column").iter_rows():
+        table = tables[source]
+        headers = {name: header for header, name in (*table.extra.items(), *table.mapping.items())}
+        if column is None or column in headers:
+            continue
+        meant = headers.get(closest_name(column, headers))
+        detail = f"“{column.replace('_', ' ').title()}”, which a template needs"
+        detail += f" (perhaps “{meant}” is meant)" if meant else ""
+        here = missing & (pl.col(SOURCE) == source) & (pl.col("column") == column)
+        problems = problems.with_columns(
+            pl.when(here)
+            .then(pl.lit(Code.COLUMN_MISSING.value).cast(problems.schema["code"]))
+            .otherwise("code")
+            .alias("code"),
+            pl.when(here).then(pl.lit(detail)).otherwise("detail").alias("detail"),
+        )
+    return problems
 
 
 def _reject_ungrouped(rows: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.problems import SCHEMA, in_words
+from importer.problems import SCHEMA, in_words, merge_missing_columns
 from importer.report.formatting import quantity
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
@@ -144,6 +144,8 @@ class Task:
     @property
     def title(self) -> str:
         """What to do, with the number of rows or files: `Correct the phone number in 12 rows`."""
+        if self.total and self.code is Code.COLUMN_MISSING:
+            return f"{self.do} {self.label}, which {quantity(self.total, 'row needs', 'rows need')}"
         if self.total:
             return f"{self.do} in {quantity(self.total, 'row')}"
         if len(self.where) == 1:
@@ -165,7 +167,7 @@ def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
     causes = where.group_by(_CAUSE, maintain_order=True).agg(pl.col("len").sum())
     firsts = where.select(*_CAUSE, _INDEX).explode(_INDEX).sort(_INDEX)
     firsts = firsts.group_by(_CAUSE, maintain_order=True).head(EXAMPLES)
-    examples = frame[firsts[_INDEX]]
+    examples = merge_missing_columns(frame[firsts[_INDEX]].sort(_INDEX))
     where = where.sort(SOURCE, maintain_order=True)
     rows_of: dict[_Cause, list[TaskRows]] = {}
     for source, rows, total, *cause in where.select(SOURCE, "rows", "total", *_CAUSE).iter_rows():

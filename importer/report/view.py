@@ -12,7 +12,7 @@ from importer.model import RowStatus
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.planning.plan import SHOWN
-from importer.problems import with_words
+from importer.problems import merge_missing_columns, with_words
 from importer.report.formatting import GivenFlags, duration, number, quantity
 from importer.report.outcomes import outcome_frame, totals
 from importer.report.tasks import tasks
@@ -267,7 +267,7 @@ class PlanView:
 
     def worded_problems(self, size: int = BATCH) -> Iterator[pl.DataFrame]:
         """Yield all problems in words, in order, `size` at a time, with the columns of the JSON."""
-        problems = self.plan.problems
+        problems = merge_missing_columns(self.plan.problems)
         for start in range(0, problems.height, size):
             yield with_words(problems.slice(start, size), self.plan.tables).select(
                 "source",
@@ -321,7 +321,7 @@ def plan_view(
             group_view(group, bodies.get(position)) for position, group in enumerate(plan.groups)
         ),
         tasks=tasks(plan.problems, plan.tables),
-        problem_counts=problem_counts(plan.problems),
+        problem_counts=problem_counts(merge_missing_columns(plan.problems)),
         send_s=plan.counts.ready / settings.rate_per_s,
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
         given=GivenFlags.of(settings),
