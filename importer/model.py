@@ -130,11 +130,13 @@ class CheckedRows:
             placeholder names. Empty is null.
         problems: a problem frame.
         rows: every row that was read: `#source`, `#row`, `status` (text, a `RowStatus`).
+        rejected: the rejected rows, with the columns of `frame`; they are only checked further.
     """
 
     frame: pl.DataFrame = field(repr=False)
     problems: pl.DataFrame = field(repr=False)
     rows: pl.DataFrame = field(repr=False)
+    rejected: pl.DataFrame = field(default_factory=_no_rows, repr=False)
 
 
 class RowStatus(StrEnum):

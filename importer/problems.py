@@ -106,7 +106,13 @@ def merge_missing_columns(frame: pl.DataFrame) -> pl.DataFrame:
 
     Rows keep their problem in the plan, so that each has its reason; a reader needs it once.
     """
-    of_rows = (pl.col("code") == Code.COLUMN_MISSING.value) & pl.col("column").is_not_null()
+    of_rows = (
+        (pl.col("code") == Code.COLUMN_MISSING.value)
+        & pl.col("column").is_not_null()
+        & (pl.col("value") == "")
+    )
+    if not frame.filter(of_rows).height:
+        return frame
     repeated = of_rows & ~pl.struct(SOURCE, "column").is_first_distinct().over(of_rows)
     whole_file = pl.when(of_rows).then(None).otherwise(ROW).alias(ROW)
     return concat([frame.filter(~repeated).with_columns(whole_file)])

@@ -211,30 +211,57 @@ class Grouping:
                 same columns.
         """
         frame = frame.with_row_index(_POSITION)
+        parts, found = self._check_parts(frame)
+        leading = [
+            _find_leaders(
+                good, (*_CAMPAIGN, *(self._shared_by(filling) if filling else self._fields.shared))
+            )
+            for filling, good in parts
+        ]
+        return self._number_groups(
+            frame, pl.concat(leading) if leading else _find_leaders(frame.clear(), ()), found
+        )
+
+    def check(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the problems that rows have with their templates; they join no group.
+
+        Args:
+            frame: rows that are rejected for another reason, so that all reasons come at once.
+        """
+        if not frame.height:
+            return problems.empty()
+        _, found = self._check_parts(frame.with_row_index(_POSITION), used=False)
+        return problems.concat(found)
+
+    def _check_parts(
+        self, frame: pl.DataFrame, *, used: bool = True
+    ) -> tuple[list[tuple[_Filling | None, pl.DataFrame]], list[pl.DataFrame]]:
+        """Return the rows that can be filled in, by their templates, and all problems.
+
+        Args:
+            frame: the rows.
+            used: they may be sent, so a template that is wrong stops the run.
+        """
         fields = dict.fromkeys(self._fields.placeholders, _IN_FIELDS)
         if self._without_templates:
             good, faults = check_placeholders(_narrow(frame, fields), fields, frame.columns)
-            return self._number_groups(
-                frame, _find_leaders(good, (*_CAMPAIGN, *self._fields.shared)), faults
-            )
+            return [(None, good)], faults
         usable, found = check_names(frame, self._templates)
-        self._read(usable.select(NAMED_BY.values()).unique(maintain_order=True).rows())
+        self._read(usable.select(NAMED_BY.values()).unique(maintain_order=True).rows(), used=used)
         placeholders = {name for each in self._pairs.values() for name in each.pair.placeholders}
         parts = _narrow(usable, {*placeholders, *fields}).partition_by(
             *NAMED_BY.values(), as_dict=True, maintain_order=True
         )
-        leading = []
+        checked: list[tuple[_Filling | None, pl.DataFrame]] = []
         for names, part in parts.items():
             filling = self._pairs.get(cast("_Names", names))
             if filling is None:
                 continue  # the template is wrong; `groups` raises for it
             taken = fields | dict.fromkeys(filling.pair.placeholders, "")
             good, faults = check_placeholders(part, taken, frame.columns)
-            found += [*filling.warnings(part), *faults]
-            leading.append(_find_leaders(good, (*_CAMPAIGN, *self._shared_by(filling))))
-        return self._number_groups(
-            frame, pl.concat(leading) if leading else _find_leaders(frame.clear(), ()), found
-        )
+            found += [*(filling.warnings(part) if used else ()), *faults]
+            checked.append((filling, good))
+        return checked, found
 
     @property
     def groups_so_far(self) -> tuple[Group, ...]:
@@ -257,12 +284,13 @@ class Grouping:
             replace(group, rows=sizes.get(number, 0)) for number, group in enumerate(self._groups)
         )
 
-    def _read(self, names: Iterable[_Names]) -> None:
-        """Read the templates that were not named before."""
+    def _read(self, names: Iterable[_Names], *, used: bool = True) -> None:
+        """Read the templates that were not named before; keep the mistakes of those in use."""
         new = [pair for pair in names if pair not in self._pairs]
         pairs, wrong = read_pairs(new, self._templates)
         self._pairs |= {pair: _Filling(read) for pair, read in pairs.items()}
-        self._wrong |= dict.fromkeys(wrong)
+        if used:
+            self._wrong |= dict.fromkeys(wrong)
 
     def _shared_by(self, filling: _Filling | None) -> list[str]:
         """The placeholders of templates and fields whose values define a group."""

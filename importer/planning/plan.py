@@ -78,12 +78,13 @@ class Draft:
             The status of each row: `#source`, `#row`, `status`.
         """
         grouped = self._grouping.take(checked.frame)
+        found = concat([grouped.problems, self._grouping.check(checked.rejected)])
         self._placed.append(grouped.frame.select(SOURCE, ROW, GROUP))
         some_left_out = grouped.frame.height < checked.frame.height
         part = _Part(
             grouped.frame,
             _reject_ungrouped(checked.rows, grouped.frame) if some_left_out else checked.rows,
-            concat([checked.problems, with_severities(grouped.problems, self._settings.severity)]),
+            concat([checked.problems, with_severities(found, self._settings.severity)]),
             pl.DataFrame(schema=KNOWN),
         )
         if self._exclude_known is not None:

@@ -100,6 +100,7 @@ def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Check
         frame=_drop(frame, rejected | is_repeat),
         problems=concat([table.problems, spellings, found]),
         rows=frame.select(SOURCE, ROW, status.alias("status")),
+        rejected=frame.filter(rejected),
     )
 
 

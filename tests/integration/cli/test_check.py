@@ -159,6 +159,53 @@ def test_a_corrected_workbook_keeps_everything(desk: Desk) -> None:
     assert found["sources"][0]["ignored_columns"] == ["secret", "_row", "_problems"]
 
 
+NO_TITLE = "first_name,phone_number,Job Titel\nAda,+12025550104,Chef\nBob,call me,Chef\n"
+
+
+def test_a_missing_column_is_one_problem_of_the_file(desk: Desk) -> None:
+    """In words of the file and with its own likely header; no row says it again."""
+    desk.write("list.csv", NO_TITLE)
+    said = desk("check", "list.csv", "--format", "json", "--rejected", "fix.csv")
+    found = json.loads(said.out)
+    assert found["totals"] | {"warnings": 0} == {
+        **dict.fromkeys(("ready", "duplicates", "already_imported", "warnings"), 0),
+        "read": 2,
+        "rejected": 2,
+    }
+    (missing,) = [each for each in found["problems"] if each["code"] == "column-missing"]
+    assert (missing["row"], missing["column"]) == (None, "job_title")
+    assert "no column for “Job Title”" in missing["message"]
+    assert "perhaps “Job Titel” is meant" in missing["message"]
+    assert {"code": "column-missing", "column": "job_title", "severity": "error", "count": 1} in (
+        found["problem_counts"]
+    )
+    assert "{job_title}" not in said.err
+    rows = csv.DictReader((desk.folder / "fix.csv").read_text("utf-8-sig").splitlines())
+    assert all("no column for “Job Title”" in row["_problems"] for row in rows)
+
+
+def test_two_files_lack_a_column_each_for_itself(desk: Desk) -> None:
+    """That another file has it does not make it a matter of rows."""
+    desk.write("list.csv", NO_TITLE)
+    said = desk("check", "list.csv", "good.csv", "--format", "json")
+    found = json.loads(said.out)["problems"]
+    missing = [each for each in found if each["code"] == "column-missing"]
+    assert [(each["source"], each["row"]) for each in missing] == [("list.csv", None)]
+    assert not [each for each in found if each["code"] == "placeholder-missing"]
+
+
+def test_all_problems_of_a_row_come_at_once(desk: Desk) -> None:
+    """A row with a wrong phone is checked against its template, too."""
+    desk.write(
+        "list.csv", "first_name,phone_number,Job Title\nAda,call me,\nBob,+12025550104,Chef\n"
+    )
+    found = json.loads(desk("check", "list.csv", "--format", "json").out)["problems"]
+    assert [(each["row"], each["code"]) for each in found if each["severity"] == "error"] == [
+        (2, "phone-invalid"),
+        (2, "placeholder-missing"),
+    ]
+
+
 def test_payloads_are_the_bodies_of_the_ready_rows(desk: Desk) -> None:
     """A line for each, with where it comes from, its key and its body."""
     desk("check", "mixed.csv", "--payloads", "p.jsonl")
