@@ -13,7 +13,7 @@ import polars as pl
 
 from importer.model import Counts, Plan, RowStatus
 from importer.problems import concat, with_severities
-from importer.yaml_files import closest_name
+from importer.settings.yaml_files import closest_name
 from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
