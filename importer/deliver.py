@@ -83,7 +83,7 @@ def deliver(
         )
         run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
         opening = Sender.open(run, history, settings, options, observer)
-        return _run(plan, run, ledger, opening)
+        return _finish(run, ledger, asyncio.run(_send_rounds(plan, run, opening)))
 
 
 def resume(
@@ -110,7 +110,7 @@ def resume(
         if not run.settings.get(ALLOWED):
             _reject_shared_contacts(plan, run.id, ledger, settings)
         opening = Sender.open(run.id, history, settings, options, observer)
-        return _run(plan, run.id, ledger, opening)
+        return _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
 
 
 def reconcile(
@@ -200,46 +200,42 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     )
 
 
-def _run(
-    plan: Plan, run: str, ledger: Ledger, opening: AbstractAsyncContextManager[Sender]
-) -> RunReport:
-    async def send_all() -> Ending:
-        async with opening as sender:
-            return await _send_rounds(plan, run, sender)
-
-    ending = asyncio.run(send_all())
+def _finish(run: str, ledger: Ledger, ending: Ending) -> RunReport:
     ledger.runs.finish(run, ending.reason)
     return report_of(ledger, ledger.runs.find(run), ending)
 
 
-async def _send_rounds(plan: Plan, run: str, sender: Sender) -> Ending:
+async def _send_rounds(
+    plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
+) -> Ending:
     """Look up doubts, send what is open, and send again what was proved absent."""
-    reconciles = sender.settings.reconcile
-    if reconciles:
-        await sender.reconcile()
-    if sender.history.ledger.submissions.sendable(run):
-        external = plan.frame.filter(
-            pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
-        )
-        await sender.check_campaigns(_campaign_rows(plan), by_external_id=external.height > 0)
-    absent = 0
-    while True:
-        ending = await _send_open(plan, run, sender)
-        if reconciles and ending.exit_code is Exit.HELD:
-            return await _explain_conflicts(ending, sender)
-        too_many_doubts = ending.exit_code is Exit.DOUBTFUL
-        if not reconciles or (ending and not too_many_doubts):
-            break
-        findings = await sender.reconcile()
-        if too_many_doubts:
-            if findings.settled:
-                continue
-            ending = replace(ending, reason=f"{ending.reason} {_SETTLE}")
-            break
-        absent += 1
-        if absent == _ROUNDS or not findings.absent:
-            break
-    return ending or sender.closed.ending()
+    async with opening as sender:
+        reconciles = sender.settings.reconcile
+        if reconciles:
+            await sender.reconcile()
+        if sender.history.ledger.submissions.sendable(run):
+            external = plan.frame.filter(
+                pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
+            )
+            await sender.check_campaigns(_campaign_rows(plan), by_external_id=external.height > 0)
+        absent = 0
+        while True:
+            ending = await _send_open(plan, run, sender)
+            if reconciles and ending.exit_code is Exit.HELD:
+                return await _explain_conflicts(ending, sender)
+            too_many_doubts = ending.exit_code is Exit.DOUBTFUL
+            if not reconciles or (ending and not too_many_doubts):
+                break
+            findings = await sender.reconcile()
+            if too_many_doubts:
+                if findings.settled:
+                    continue
+                ending = replace(ending, reason=f"{ending.reason} {_SETTLE}")
+                break
+            absent += 1
+            if absent == _ROUNDS or not findings.absent:
+                break
+        return ending or sender.closed.ending()
 
 
 async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:
