@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
-SUFFIXES: Final = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods")
+SUFFIXES: Final = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _CHUNK: Final = 1 << 20
 _SLICE: Final = 1 << 13
 _GZIP_WINDOW: Final = 31

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from datetime import date
+from zipfile import ZipFile
 
 import openpyxl
 
@@ -157,6 +158,17 @@ def test_a_corrected_workbook_keeps_everything(desk: Desk) -> None:
     assert found["totals"]["ready"] == 1
     assert found["sources"][0]["sheet"] == "Liste 1"
     assert found["sources"][0]["ignored_columns"] == ["secret", "_row", "_problems"]
+
+
+def test_a_binary_workbook_in_a_folder_is_named(desk: Desk) -> None:
+    """It is not passed over in silence, and the message says what to save it as."""
+    with ZipFile(desk.folder / "list.xlsb", "w") as book:
+        book.writestr("xl/workbook.bin", b"")
+    said = desk("check", ".")
+    assert said.code == Exit.INPUT
+    assert "list.xlsb" in said.out + said.err
+    assert "binary workbook (XLSB)" in said.out + said.err
+    assert "XLSX" in said.out + said.err
 
 
 NO_TITLE = "first_name,phone_number,Job Titel\nAda,+12025550104,Chef\nBob,call me,Chef\n"
