@@ -65,7 +65,7 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
 """Words of the drivers in lower case -> our words. The first match counts."""
 
 
-def explained(name: str, error: SQLAlchemyError) -> LedgerError:
+def explain_error(name: str, error: SQLAlchemyError) -> LedgerError:
     """What a database's exception means, without the values of the statement.
 
     Args:
@@ -86,7 +86,7 @@ def gate(name: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise explained(name, error) from error
+        raise explain_error(name, error) from error
 
 
 _Found = TypeVar("_Found")
@@ -146,7 +146,7 @@ class Database:
                     found = query(connection)
             except SQLAlchemyError as error:
                 if before == self._print():
-                    raise explained(self.name, error) from error
+                    raise explain_error(self.name, error) from error
             else:
                 if before == self._print():
                     return found

@@ -195,13 +195,13 @@ class Ledger:
         Raises:
             LedgerError: it is bound to another API or organization.
         """
-        if not self.is_bound_to(api, organization, folded):
+        if not self.check_binding(api, organization, folded):
             values = {"api": api, "organization": organization, "organization_folded": folded}
             change = update(identity).values(values)
             self._database.write("bind", lambda c: c.execute(change), counted=True)
 
-    def is_bound_to(self, api: str, organization: str, folded: str) -> bool:
-        """Whether the ledger is bound to an API and an organization; False if it is to none yet.
+    def check_binding(self, api: str, organization: str, folded: str) -> bool:
+        """Check that the ledger is bound to this API and organization; False if to none yet.
 
         Args and errors: as for `bind`.
         """

@@ -1,4 +1,4 @@
-"""One spreadsheet row out of lines whose quotation marks are not as they should be."""
+"""Read the spreadsheet rows of a delimited text, even if its quotation marks are wrong."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _MOST_CHARS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A row that was read in spite of its quotation marks.
+    """A row that was read despite wrong quotation marks.
 
     Attributes:
         cells: as text.
-        lines: how many of the lines given belong to it.
-        unclosed: a quotation mark was opened and never closed: it was taken as a character, and
-            the row ends with its first line.
+        lines: how many of the given lines belong to it.
+        unclosed: a quotation mark was never closed, so it counts as a character, and the row ends
+            with its first line.
     """
 
     cells: list[str]
@@ -38,12 +38,12 @@ class Mended:
 
 
 class _Style(NamedTuple):
-    """One way of reading quotation marks, spaces around quoted cells aside.
+    """One way of reading quotation marks. All of them allow spaces around quoted cells.
 
     Attributes:
-        backslashes: a backslash before a quotation mark makes it a character.
-        stray: so it is in the middle of a quoted cell anyway.
-        followed: what follows a quoted cell belongs to it.
+        backslashes: a quotation mark after a backslash is a character.
+        stray: a quotation mark in the middle of a quoted cell is a character.
+        followed: text after a quoted cell belongs to the cell.
         literal: an opening quotation mark that is never closed is a character.
     """
 
@@ -61,21 +61,21 @@ _LITERAL: Final = _Style(backslashes=True, followed=True, literal=True)
 
 
 class _Unclosed(Exception):
-    """A quoted cell does not end as it should."""
+    """A quoted cell has no proper end."""
 
 
 def mend(lines: Iterator[str], delimiter: str, width: int | None) -> Mended:
-    """Reads one row that the csv module cannot read.
+    """Read one row that the csv module cannot read.
 
-    In this order: spaces around quoted cells, then backslashed quotation marks, over as many
-    lines as it takes; then, in one line, stray quotation marks in a cell (`"Ann "Nan" Lee"`),
-    and characters after a quoted cell (`"Mary" Ann`), whichever gives the width; then an opening
-    quotation mark that is never closed.
+    These styles are tried in order: spaces around quoted cells, then backslashes before quotation
+    marks, both over any number of lines. Then, within one line, stray quotation marks in a cell
+    (`"Ann "Nan" Lee"`) and text after a quoted cell (`"Mary" Ann`), whichever gives the width.
+    Last, an opening quotation mark that is never closed.
 
     Args:
-        lines: the row's first line and all that follow, with their ends.
+        lines: the row's first line and all later lines, with their endings.
         delimiter: one character.
-        width: how many cells the row should have, if that is known.
+        width: how many cells the row should have; None if unknown.
     """
     first, *_ = taken = [next(lines)]
 
@@ -86,35 +86,38 @@ def mend(lines: Iterator[str], delimiter: str, width: int | None) -> Mended:
             yield line
 
     for style in (_SPACED, _BACKSLASHED):
-        mended = attempt(all_lines(), delimiter, style)
+        mended = read_in_style(all_lines(), delimiter, style)
         if mended is not None:
             return mended
-    stray = attempt(iter([first]), delimiter, _STRAY)
-    followed = attempt(iter([first]), delimiter, _FOLLOWED)
+    stray = read_in_style(iter([first]), delimiter, _STRAY)
+    followed = read_in_style(iter([first]), delimiter, _FOLLOWED)
     if stray is not None and (width is None or len(stray.cells) == width or followed is None):
         return stray
     if followed is not None:
         return followed
-    mended = attempt(iter([first]), delimiter, _LITERAL)
-    assert mended is not None  # noqa: S101 (it takes everything)
+    mended = read_in_style(iter([first]), delimiter, _LITERAL)
+    assert mended is not None  # noqa: S101 (this style reads every line)
     return Mended(mended.cells, 1, unclosed=True)
 
 
-def again(lines: Iterator[str], delimiter: str, width: int, *, backslashes: bool) -> Mended | None:
-    """Reads a row again that the csv module can read, but perhaps not as it was meant.
+def reread(lines: Iterator[str], delimiter: str, width: int, *, backslashes: bool) -> Mended | None:
+    """Read a row in another style, because the csv module may have misread it.
 
     Args:
-        lines: the row's first line and all that follow, with their ends.
+        lines: the row's first line and all later lines, with their endings.
         delimiter: one character.
-        width: how many cells the row has if it was meant so.
-        backslashes: whether a backslash before a quotation mark is one more way to mean it.
+        width: how many cells the row must have in that style.
+        backslashes: whether a quotation mark after a backslash is a character in that style.
+
+    Returns:
+        The row; None if that style does not fit.
     """
-    mended = attempt(lines, delimiter, _BACKSLASHED if backslashes else _SPACED)
+    mended = read_in_style(lines, delimiter, _BACKSLASHED if backslashes else _SPACED)
     return mended if mended is not None and len(mended.cells) == width else None
 
 
-def attempt(lines: Iterator[str], delimiter: str, style: _Style) -> Mended | None:
-    """The row in one way of reading quotation marks, or None where that does not fit."""
+def read_in_style(lines: Iterator[str], delimiter: str, style: _Style) -> Mended | None:
+    """Read a row in one style; None if it does not fit."""
     row = _Row(next(lines), lines, delimiter, style)
     try:
         return Mended(row.read(), row.lines)
@@ -124,7 +127,7 @@ def attempt(lines: Iterator[str], delimiter: str, style: _Style) -> Mended | Non
 
 @lru_cache(maxsize=8)
 def _patterns(delimiter: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """A plain cell; what may precede an opening and follow a closing quotation mark."""
+    """Return patterns: a plain cell, what may precede an opening mark, and follow a closing one."""
     d = re.escape(delimiter)
     space = "[ ]*" if delimiter == "\t" else "[ \t]*"
     return (
@@ -149,10 +152,10 @@ class _Row:
         self._quotes = _BACKSLASHED_QUOTES if style.backslashes else _QUOTES
 
     def read(self) -> list[str]:
-        """All cells of the row.
+        """Read all cells of the row.
 
         Raises:
-            _Unclosed: a quoted cell does not end as it should.
+            _Unclosed: a quoted cell has no proper end.
         """
         cells = []
         while True:
@@ -176,7 +179,7 @@ class _Row:
             return self._rest()
 
     def _rest(self) -> str:
-        """Everything up to the next delimiter."""
+        """Read everything up to the next delimiter."""
         plain = self._plain.match(self._text, self._place)
         assert plain is not None  # noqa: S101 (it matches the empty text, too)
         self._place = plain.end()
@@ -210,7 +213,7 @@ class _Row:
 
     def _next_line(self, parts: list[str]) -> None:
         line = next(self._more, None)
-        self._chars += len(parts[-1])  # not their sum: that would take its time at every line
+        self._chars += len(parts[-1])  # adding up all parts every time would be slow
         if line is None or self._chars > _MOST_CHARS:
             raise _Unclosed
         self._text, self._place = line, 0
@@ -221,10 +224,10 @@ class Read(NamedTuple):
     """One spreadsheet row of a text.
 
     Attributes:
-        row: 1 for the first; blank rows count.
+        row: its number, from 1; blank rows count.
         cells: as text; none for a blank row.
-        lines: physical lines from the start to the end of the row.
-        unclosed: it opens a quotation mark that is never closed.
+        lines: physical lines from the start of the text to the end of the row.
+        unclosed: the row has a quotation mark that is never closed.
     """
 
     row: int
@@ -234,7 +237,7 @@ class Read(NamedTuple):
 
 
 class Lines:
-    """Physical lines, each with its end (CR, LF or CRLF), that can be given back."""
+    """Physical lines, each with its ending (CR, LF or CRLF), that can be given back."""
 
     def __init__(self, source: Iterator[str]) -> None:
         self._source = source
@@ -250,24 +253,24 @@ class Lines:
         return line
 
     def give_back(self, keep: int) -> None:
-        """Take back all lines of the present row except the first `keep`."""
+        """Give back all lines of the present row except the first `keep`."""
         self._back.extendleft(reversed(self.taken[keep:]))
         del self.taken[keep:]
 
 
-def lines_of(data: bytes) -> Iterator[str]:
-    """The physical lines of a UTF-8 text, each with its own line ending."""
+def split_lines(data: bytes) -> Iterator[str]:
+    """Split a UTF-8 text into physical lines, each with its own ending."""
     return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
 
 
 def records(source: Iterator[str], delimiter: str, width: int | None = None) -> Iterator[Read]:
-    """Every spreadsheet row of a text, blank ones too.
+    """Yield every spreadsheet row of a text, including blank ones.
 
     Args:
-        source: physical lines with their ends.
+        source: physical lines with their endings.
         delimiter: one character.
-        width: how many cells a row should have, if that is known; a row that has another number
-            is read again with backslashed quotation marks.
+        width: how many cells a row should have; None if unknown. A row of another width is read
+            again, with backslashes before quotation marks.
     """
     lines = Lines(source)
     spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[ \t]+"')
@@ -289,21 +292,23 @@ def records(source: Iterator[str], delimiter: str, width: int | None = None) -> 
         else:
             first = lines.taken[0]
             if '"' in first and spaced.search(first):
-                cells = _again(lines, delimiter, width or len(cells), cells, backslashes=False)
+                cells = _reread_or_keep(
+                    lines, delimiter, width or len(cells), cells, backslashes=False
+                )
             if width is not None and len(cells) != width and '\\"' in first:
-                cells = _again(lines, delimiter, width, cells, backslashes=True)
+                cells = _reread_or_keep(lines, delimiter, width, cells, backslashes=True)
         row += 1
         used += len(lines.taken)
         yield Read(row, cells, used, unclosed)
 
 
-def _again(
+def _reread_or_keep(
     lines: Lines, delimiter: str, width: int, cells: list[str], *, backslashes: bool
 ) -> list[str]:
-    """The row as it may be meant, if that fits the header, else as it was read."""
+    """Return the cells in another style if they fit the header, or else as they were read."""
     keep = len(lines.taken)
     lines.give_back(0)
-    mended = again(lines, delimiter, width, backslashes=backslashes)
+    mended = reread(lines, delimiter, width, backslashes=backslashes)
     if mended is not None:
         lines.give_back(mended.lines)
         return mended.cells
@@ -317,7 +322,7 @@ _BACK: Final = 1 << 20
 
 
 def end_of_rows(text: bytes) -> int:
-    """Where the last whole row of a text ends; 0 where none does."""
+    """Return where the last complete row of a text ends; 0 if there is none."""
     end = text.rfind(b"\n")
     if b'"' not in text:
         return end + 1
@@ -331,15 +336,15 @@ def end_of_rows(text: bytes) -> int:
     return 0
 
 
-def rows_of(file: BinaryIO, size: int) -> bytes:
-    """The next rows of a text, of about that many bytes; nothing if no row ends so soon.
+def read_rows(file: BinaryIO, size: int) -> bytes:
+    """Read the next complete rows of a text; nothing if no row ends within about `size` bytes.
 
-    They are read in one piece and not copied: where they end is looked up before. Only where that
-    is inside of quotation marks they are cut once more.
+    The end of the last row is looked up first, so that the rows are read in one piece and not
+    copied. If that end is inside quotation marks, the piece is cut once more.
 
     Args:
-        file: open where a row begins; afterwards where the next one does.
-        size: bytes.
+        file: at the beginning of a row; afterwards at the beginning of the next one to read.
+        size: bytes, about.
     """
     start = file.tell()
     file.seek(start + size)
@@ -354,27 +359,29 @@ def rows_of(file: BinaryIO, size: int) -> bytes:
     return text
 
 
-def halved(text: bytes, most: int) -> Iterator[tuple[bytes, int]]:
-    """The parts of a text of whole rows, none of them with many more rows than `most`.
+def halve(text: bytes, most: int) -> Iterator[tuple[bytes, int]]:
+    """Halve a text of complete rows until no part has many more rows than `most`.
+
+    A text of short or blank lines has many rows in few bytes.
 
     Returns:
-        Each part, with its number of rows; a text of blank lines has many in few bytes.
+        Each part with its number of rows.
     """
     count = rows_in(text)
     middle = end_of_rows(text[: len(text) // 2]) if count > most else 0
     if not middle:
         yield text, count
         return
-    yield from halved(text[:middle], most)
-    yield from halved(text[middle:], most)
+    yield from halve(text[:middle], most)
+    yield from halve(text[middle:], most)
 
 
 def end_of_data(file: BinaryIO, size: int, delimiter: bytes) -> int:
-    """Where the last line ends in which a text has more than blanks and delimiters; 0 for none.
+    """Return where the last line ends that has more than blanks and delimiters; 0 if none has.
 
     Args:
-        file: open, at any place.
-        size: bytes of it.
+        file: open, at any position.
+        size: of the file, in bytes.
         delimiter: between cells.
     """
     blank, edge = b" \t\r\n" + delimiter, size
@@ -390,6 +397,6 @@ def end_of_data(file: BinaryIO, size: int, delimiter: bytes) -> int:
 
 
 def rows_in(text: bytes) -> int:
-    """How many rows a text has: its line breaks outside of quotation marks, and what follows."""
+    """Count the rows of a text: line breaks outside quotation marks, and an unfinished last row."""
     outside = text.split(b'"')[::2] if b'"' in text else [text]
     return sum(part.count(b"\n") for part in outside) + (not text.endswith(b"\n"))

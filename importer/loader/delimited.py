@@ -1,4 +1,7 @@
-"""Which delimiter a text has: the one that gives headers we know and rows of one width."""
+"""Detect the delimiter of a text, and read its rows.
+
+The right delimiter is the one that yields known headers and rows of equal width.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer import problems
-from importer.loader.csv_reader import end_of_data, lines_of, records
+from importer.loader.csv_reader import end_of_data, records, split_lines
 from importer.loader.encoding import (
     DOUBT,
     Encoding,
@@ -44,8 +47,8 @@ if TYPE_CHECKING:
 
 DELIMITERS: Final = (",", ";", "\t", "|", "^")
 _RARE: Final = ("~", "\x1f", "\x01", "¦", "§", "#", ":", "*", "/", "!", "·")
-"""Delimiters that are tried only if none of the usual ones shows a column that is known."""
-_SAID: Final = re.compile(r'\A"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+"""Delimiters that are tried only if the usual ones yield no known column."""
+_SEP_LINE: Final = re.compile(r'\A"?sep=([^\r\n"])"?[ \t,;|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _ROWS: Final = 100
 _HEADER_ROWS: Final = 20
 
@@ -56,23 +59,23 @@ class Dialect:
 
     Attributes:
         delimiter: one character.
-        said: the first line is `sep=` and the delimiter, no row.
+        declared: the first line is `sep=` with the delimiter; it is not a row.
     """
 
     delimiter: str
-    said: bool = False
+    declared: bool = False
 
 
 def detect_dialect(head: str, overrides: Mapping[str, str]) -> Dialect:
-    """Finds the delimiter.
+    """Return the dialect of a text.
 
     Args:
-        head: the first lines of the text, whole.
-        overrides: header -> column, as in the settings: these headers are known, too.
+        head: the first complete lines of the text.
+        overrides: header -> column from the settings; these headers count as known, too.
     """
-    said = _SAID.match(head)
-    if said is not None:
-        return Dialect(said.group(1), said=True)
+    declared = _SEP_LINE.match(head)
+    if declared is not None:
+        return Dialect(declared.group(1), declared=True)
     fits = {delimiter: _fit(head, delimiter, overrides) for delimiter in DELIMITERS}
     best = max(DELIMITERS, key=fits.__getitem__)
     if not fits[best][0]:
@@ -82,7 +85,7 @@ def detect_dialect(head: str, overrides: Mapping[str, str]) -> Dialect:
 
 
 def _fit(head: str, delimiter: str, overrides: Mapping[str, str]) -> tuple[int, float, int]:
-    """How well a delimiter explains the first rows: known headers, even rows, width."""
+    """Rate a delimiter by the first rows: known headers, share of rows of one width, width."""
     read = islice(records(iter(io.StringIO(head, newline="")), delimiter), _ROWS)
     rows = [record.cells for record in read if any(map(str.strip, record.cells))]
     if not rows:
@@ -101,18 +104,18 @@ _BATCH: Final = 4_000
 
 
 def read_exact(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
-    """Reads the rows below a header.
+    """Read the rows below a header.
 
-    A row with cells beyond the header, or without all of those that have one, is a problem; it
-    keeps what is under the header. Empty cells at its end are no fault.
+    A row with too many or too few cells for the header is a problem; its cells under the header
+    are kept. Empty cells at its end are allowed.
 
     Args:
-        rows: every row of the text, those above the header too.
+        rows: every row of the text, including those above the header.
         header: the header row.
-        max_rows: how many may follow.
+        max_rows: how many rows may follow it.
 
     Raises:
-        Refusal: there are more.
+        Refusal: more rows follow.
     """
     width, named = len(header.cells), named_width(header.cells)
     below = (row for row in rows if row.row > header.row)
@@ -130,13 +133,13 @@ def read_exact(rows: Iterator[Read], header: Record, max_rows: int) -> Cells:
             if len(row.cells) == width:
                 cells.append(row.cells)
             else:
-                cells.append(_fitted(row, width, named, faults))
+                cells.append(_fit_to_header(row, width, named, faults))
         frames.append(as_frame([row.row for row in batch], cells))
     return Cells(pl.concat(frames), faults.problems())
 
 
-def _fitted(row: Read, width: int, named: int, faults: _Faults) -> list[str]:
-    """The cells of a row that has another number than the header, and the fault if it is one."""
+def _fit_to_header(row: Read, width: int, named: int, faults: _Faults) -> list[str]:
+    """Cut or fill a row to the header's width; note a fault if cells are lost or missing."""
     cells, filled = row.cells, named_width(row.cells)
     if filled > width:
         detail = f"{_cells(filled)} where the header has {width}"
@@ -152,7 +155,7 @@ def _cells(count: int) -> str:
 
 
 class _Faults:
-    """What is wrong with rows, in columns: every row may have something."""
+    """Problems of rows, kept as columns because every row may have one."""
 
     def __init__(self) -> None:
         self._rows: list[int] = []
@@ -168,7 +171,7 @@ class _Faults:
         self._details.append(detail)
 
     def problems(self) -> pl.DataFrame:
-        """A problem frame of all faults, made at once."""
+        """Return all faults as one problem frame."""
         count = len(self._rows)
         severities = {code.value: words.severity.value for code, words in WORDS.items()}
         return pl.DataFrame(
@@ -190,7 +193,7 @@ _BLANK_LINE: Final = re.compile(rb"(?<=\n)\r?\n")
 
 @lru_cache(maxsize=8)
 def _well_quoted(delimiter: bytes) -> re.Pattern[bytes]:
-    """Text in which every quotation mark opens, doubles or closes a cell."""
+    """Return the pattern of text whose quotation marks open or close a cell, or are doubled."""
     d = re.escape(delimiter)
     return re.compile(
         rb'[^"]*+(?:(?<![^' + d + rb'\n])"[^"]*+(?:""[^"]*+)*+"(?=[' + d + rb'\r\n]|\Z)[^"]*+)*+\Z'
@@ -200,22 +203,22 @@ def _well_quoted(delimiter: bytes) -> re.Pattern[bytes]:
 def read_regular(
     data: bytes, start: int, delimiter: str, header: Record, before: int = 0
 ) -> pl.DataFrame | None:
-    """Reads the rows below a header, if every one of them is regular.
+    """Read the rows below a header if every one of them is regular.
 
-    Regular is: UTF-8; ends of lines LF or CRLF; quotation marks only around cells and doubled in
-    them; as many cells in every row as in the header, or none at all. Polars checks that no row
-    has more, the counts that none has less and that no line is lost.
+    Regular text is UTF-8 with lines that end in LF or CRLF. Quotation marks are only around cells,
+    and doubled inside them. Every row is blank or has as many cells as the header. Polars finds
+    rows with more cells; counting delimiters and lines finds rows with fewer, and lost lines.
 
     Args:
-        data: the text, UTF-8.
-        start: where the line after the header begins, bytes; 0 in a text without header, of which
-            the first line has a row.
+        data: the text in UTF-8.
+        start: where the line after the header begins, in bytes; 0 if the text has no header and
+            begins with a row.
         delimiter: one character.
         header: the header row.
         before: rows between the header and the first line after it in `data`.
 
     Returns:
-        `#row` and `0`, `1`, ...; None where the text is not regular.
+        Columns `#row`, `0`, `1` and so on; None if the text is not regular.
     """
     mark = delimiter.encode()
     quoted = data.find(b'"') >= 0
@@ -239,18 +242,18 @@ def read_regular(
     if frame.width != len(header.cells):
         return None
     frame.columns = [str(position) for position in range(frame.width)]
-    if not _complete(frame, data, start, mark, quoted=quoted):
+    if not _is_complete(frame, data, start, mark, quoted=quoted):
         return None
     return frame.with_row_index(ROW, offset=header.row + 1 + before)
 
 
-def nothing(header: Record) -> pl.DataFrame:
-    """What `read` returns if there are no rows below the header."""
+def no_rows(header: Record) -> pl.DataFrame:
+    """Return the frame of a text without rows below the header."""
     return pl.DataFrame(schema=schema(len(header.cells)))
 
 
 def _looks_regular(data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:
-    """Whether ends of lines and quotation marks are as they should be."""
+    """Whether line endings and quotation marks are regular."""
     if len(mark) != 1 or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return False
     if data.endswith(mark):
@@ -260,42 +263,44 @@ def _looks_regular(data: bytes, start: int, mark: bytes, *, quoted: bool) -> boo
     return data.find(b'\\"') < 0 and _well_quoted(mark).match(data, start) is not None
 
 
-def _complete(frame: pl.DataFrame, data: bytes, start: int, mark: bytes, *, quoted: bool) -> bool:
+def _is_complete(
+    frame: pl.DataFrame, data: bytes, start: int, mark: bytes, *, quoted: bool
+) -> bool:
     """Whether the cells account for every delimiter and every line of the text."""
     ends = data.count(b"\n", start) + (len(data) > start and not data.endswith(b"\n"))
-    wrapped = _inside(frame, "\n") if quoted else 0
+    wrapped = _count_inside(frame, "\n") if quoted else 0
     ends -= wrapped
     if frame.height == ends and not frame.to_series(-1).null_count():
-        return True  # a row that lacked a cell would lack its last one
-    delimiters = data.count(mark, start) - (_inside(frame, mark.decode()) if quoted else 0)
+        return True  # a row with too few cells would lack its last one
+    delimiters = data.count(mark, start) - (_count_inside(frame, mark.decode()) if quoted else 0)
     blank = 0
     if frame.select(pl.all_horizontal(pl.all().is_null()).any()).item():
         if wrapped:
-            return False  # a blank line may be one of a cell
+            return False  # a blank line may be part of a cell
         blank = sum(1 for _ in _BLANK_LINE.finditer(data, start))
     return frame.height == ends and delimiters == (ends - blank) * (frame.width - 1)
 
 
-def _inside(frame: pl.DataFrame, char: str) -> int:
-    """How often a character stands inside the cells."""
+def _count_inside(frame: pl.DataFrame, char: str) -> int:
+    """Count a character inside the cells."""
     counts = frame.select(pl.all().str.count_matches(char, literal=True).sum())
     return sum(counts.row(0))
 
 
 HEADER_ROWS: Final = 20
 _HEAD_BYTES: Final = 1 << 17
-_END_MARKS: Final = b"\0\x1a"  # padding, and the end of a file of DOS
-_FEW: Final = 2  # lines that show how all are quoted
+_END_MARKS: Final = b"\0\x1a"  # padding, and the end-of-file mark of DOS
+_FEW: Final = 2  # lines that are enough to see how all are quoted
 _QUOTED_LINE: Final = re.compile(rb'^"((?:[^"\r\n]|"")*)"(?=\r?$)', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delimited:
-    """A text that was understood, ready to be read.
+    """A text of known encoding and dialect, ready to be read.
 
     Attributes:
-        data: UTF-8, whatever the file was written in; a byte-order mark may be before it.
-        encoding: what the file was written in.
+        data: the text in UTF-8, perhaps with a byte-order mark.
+        encoding: of the original file.
         dialect: how it is delimited.
         settings: the limits.
     """
@@ -306,23 +311,23 @@ class Delimited:
     settings: Settings
 
     def head(self) -> list[Record]:
-        """The rows in which the header may be, blank ones left out."""
+        """Return the rows that may be the header, without blank ones."""
         found = []
-        before = int(self.dialect.said)
+        before = int(self.dialect.declared)
         for read in islice(self._records(), HEADER_ROWS):
             if any(map(str.strip, read.cells)):
-                end = read.lines + int(self.dialect.said)
+                end = read.lines + int(self.dialect.declared)
                 cells = [cell.replace(DOUBT, "") for cell in read.cells]
                 found.append(Record(read.row, cells, before, end))
-            before = read.lines + int(self.dialect.said)
+            before = read.lines + int(self.dialect.declared)
         return found
 
     def below(self, header: Record, *, careful: bool = False) -> Cells:
-        """Everything below the header.
+        """Read everything below the header.
 
         Args:
             header: one of `head()`.
-            careful: take the exact road even where the text is regular.
+            careful: use the slow, exact reader even if the text is regular.
         """
         if len(header.cells) > self.settings.max_columns:
             raise Refusal(
@@ -340,13 +345,13 @@ class Delimited:
         return _without_doubts(cells, self.encoding) if self.encoding.has_doubts else cells
 
     def _records(self, width: int | None = None) -> Iterator[Read]:
-        lines = lines_of(self.data)
-        if self.dialect.said:
+        lines = split_lines(self.data)
+        if self.dialect.declared:
             next(lines)
         return records(lines, self.dialect.delimiter, width)
 
     def _regular(self, header: Record) -> pl.DataFrame | None:
-        """The rows by the fast road, or None; the blank ones at the end are not looked at."""
+        """Read the rows with the fast reader, without blank ones at the end; None if it cannot."""
         delimiter = self.dialect.delimiter
         end = end_of_data(io.BytesIO(self.data), len(self.data), delimiter.encode())
         data = self.data if end == len(self.data) else self.data[:end]
@@ -361,10 +366,10 @@ class Delimited:
 
 
 def _without_doubts(cells: Cells, encoding: Encoding) -> Cells:
-    """The cells without uncertain characters, and an error for each row that had some.
+    """Replace uncertain characters, and add an error for each row that has some.
 
-    They become the replacement character, so that a file of rejected rows is no readable file of
-    garbled names.
+    They become the replacement character, so that a file of rejected rows does not pass garbled
+    names off as good ones.
     """
     frame = cells.frame
     texts = [name for name in frame.columns if name != ROW]
@@ -391,15 +396,15 @@ def _without_doubts(cells: Cells, encoding: Encoding) -> Cells:
     )
 
 
-_OF_ONE_ROW: Final = "it is not in UTF-8 as the rest of the file is"
+_OF_ONE_ROW: Final = "it is not in UTF-8, unlike the rest of the file"
 _OF_A_FILE: Final = "the encoding of the file is uncertain"
 
 
 def open_text(data: bytes, settings: Settings) -> Delimited:
-    """Finds out how a text is encoded and delimited.
+    """Detect how a text is encoded and delimited.
 
     Raises:
-        Refusal: it is no text.
+        Refusal: it is not text.
     """
     refuse_other_formats(data)
     encoding = detect_encoding(data, settings.encoding, settings.fallback_encoding)
@@ -407,12 +412,12 @@ def open_text(data: bytes, settings: Settings) -> Delimited:
     data = _without_outer_quotes(data)
     head = _head(data)
     if not is_text(head):
-        raise Refusal(Code.FILE_UNREADABLE, "it is neither text nor a workbook that we know")
+        raise Refusal(Code.FILE_UNREADABLE, "it is neither text nor a known kind of workbook")
     return Delimited(data, encoding, detect_dialect(head, settings.columns), settings)
 
 
 def _without_outer_quotes(data: bytes) -> bytes:
-    """The text without quotation marks around whole lines, if they are around every line."""
+    """Remove quotation marks around whole lines if every line has them."""
     lines = [line for line in data[:_HEAD_BYTES].splitlines()[:_HEADER_ROWS] if line.strip()]
     if len(lines) < _FEW or not all(map(_QUOTED_LINE.fullmatch, lines)):
         return data
@@ -422,7 +427,7 @@ def _without_outer_quotes(data: bytes) -> bytes:
 
 
 def _head(data: bytes) -> str:
-    """The first lines, whole."""
+    """Return the first complete lines."""
     part = data[:_HEAD_BYTES].removeprefix(codecs.BOM_UTF8)
     text = part.decode("utf-8", "ignore")
     if len(data) <= _HEAD_BYTES:

@@ -1,10 +1,10 @@
-"""Which encoding a text is in: its mark, its NULs, UTF-8, then what its words look like.
+"""Detect the encoding of a text: byte-order mark, NUL bytes, UTF-8, then how its words look.
 
-An 8-bit text says nothing of its encoding. Each encoding gives other letters, and the letters of
-a language have other neighbours: `ñ` comes before a vowel, `ń` does not. The words that Babel
-knows of each language show that. If one reading is much likelier than every other, it is taken,
-with a warning; else the characters that are uncertain are marked, and their rows are held back.
-Tried and left: charset-normalizer, which took names in French for cp775 and `Søren` for cp1250.
+An 8-bit text does not name its encoding. Each encoding reads its bytes as different letters, and
+in each language a letter has its usual neighbours: `ñ` comes before a vowel, `ń` does not. Babel's
+words of each language show which. If one reading is much likelier than all others, it is taken,
+with a warning. If none is, the uncertain characters are marked, and their rows are held back.
+Tried and rejected: charset-normalizer, which read French names as cp775 and `Søren` as cp1250.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CHUNK: Final = 1 << 16  # what is decoded stays in the processor's cache
+_CHUNK: Final = 1 << 16  # small enough for the processor's cache
 _HEAD: Final = 4096
 _MOSTLY: Final = 0.3
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
@@ -40,7 +40,7 @@ _HIGH: Final = re.compile(rb"[\x80-\xff]")
 _SAMPLE: Final = 40
 
 DOUBT: Final = "\ufdd2"
-"""Stands before every character that may be another one; no text contains it by itself."""
+"""Marks the character after it as uncertain; no real text contains this code point."""
 
 _EVERY: Final = r"[^\x00-\x7f]"
 
@@ -50,12 +50,12 @@ class Encoding:
     """How bytes become text.
 
     Attributes:
-        codec: name for Python.
-        mark: length of the byte-order mark, bytes.
-        sample: words that show how a guess reads, and the other readings if it is uncertain; None
-            if nothing was guessed.
-        doubtful: pattern of the characters that may be others; None if there are none.
-        odd: it is UTF-8, except for some rows.
+        codec: Python's name for it.
+        mark: length of the byte-order mark in bytes.
+        sample: a few words as the guessed encoding reads them, and other readings if the guess is
+            uncertain; None if nothing was guessed.
+        doubtful: pattern of the uncertain characters; None if there are none.
+        odd: whether some rows are not UTF-8, but the rest is.
     """
 
     codec: str
@@ -71,45 +71,45 @@ class Encoding:
 
 
 def detect_encoding(data: bytes, forced: str | None, fallback: str) -> Encoding:
-    """Finds the encoding of a text.
+    """Return the encoding of a text.
 
     Args:
         data: the bytes.
-        forced: the encoding that the user says it is. A byte-order mark of it is still skipped,
-            and UTF-8 with its mark is UTF-8 even so: our files of rejected rows are that.
-        fallback: what the user's text is in if it is not Unicode; `cp1252`, the default, is only
-            taken if its words look like it.
+        forced: the encoding that the user names. Its byte-order mark is skipped. Text with the
+            mark of UTF-8 is read as UTF-8 all the same, because our files of rejected rows have it.
+        fallback: the encoding of text that is not Unicode. The default, `cp1252`, is used only if
+            the words look like it.
 
     Raises:
-        Refusal: it is no text, or not in the encoding that the user says.
+        Refusal: it is not text, or not in the encoding that the user names.
     """
     if forced is not None:
-        return _forced(data, forced)
+        return _encoding_named(data, forced)
     for mark, codec in _MARKS:
         if data.startswith(mark):
             odd = codec == "utf-8" and not is_valid(data, codec, len(mark))
             found = Encoding(codec, len(mark), odd=odd)
-            return found if odd else _strict(data, found)
-    wide = _by_nuls(data[:_HEAD])
+            return found if odd else _require_valid(data, found)
+    wide = _detect_by_nuls(data[:_HEAD])
     if wide is not None:
-        return _strict(data, Encoding(wide))
+        return _require_valid(data, Encoding(wide))
     valid = is_valid(data, "utf-8")
     if valid or _is_mostly_utf8(data):
         return Encoding("utf-8", odd=not valid)
-    return _of_one_byte(data, fallback)
+    return _detect_one_byte(data, fallback)
 
 
-def _of_one_byte(data: bytes, fallback: str) -> Encoding:
-    """The encoding that the user's settings name, else the likeliest."""
+def _detect_one_byte(data: bytes, fallback: str) -> Encoding:
+    """Return the encoding that the settings name, or else the likeliest one."""
     codec = codecs.lookup(fallback).name
     if codec != _DEFAULT and is_valid(data, codec):
-        words = [word.decode(codec) for word in _odd_words(data)]
-        return Encoding(codec, sample=_shown(words))
-    return _likeliest(data, codec)
+        words = [word.decode(codec) for word in _find_odd_words(data)]
+        return Encoding(codec, sample=_sample_of(words))
+    return _choose_likeliest(data, codec)
 
 
 def is_valid(data: bytes, codec: str, start: int = 0) -> bool:
-    """Whether bytes are text in an encoding; looks at them part by part, in bounded memory."""
+    """Whether bytes are text in an encoding; they are checked in parts, to bound the memory."""
     if codec == "utf-8" and data.isascii():
         return True
     decoder = codecs.getincrementaldecoder(codec)()
@@ -124,7 +124,7 @@ def is_valid(data: bytes, codec: str, start: int = 0) -> bool:
 
 
 def as_utf8(data: bytes, encoding: Encoding) -> bytes:
-    """The same text in UTF-8, with `DOUBT` before uncertain characters; unchanged if it is that."""
+    """Return the text in UTF-8, with `DOUBT` before uncertain characters."""
     if encoding.codec in {"utf-8", "ascii"} and not encoding.odd:
         return data
     view = memoryview(data)[encoding.mark :]
@@ -143,7 +143,7 @@ _ODD: Final = "importer-odd-bytes"
 
 
 def _read_odd_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Reads bytes that are not UTF-8 as cp1252, each with `DOUBT` before it."""
+    """Decode bytes that are not UTF-8 as cp1252, each with `DOUBT` before it."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     some = error.object[error.start : error.end].decode(_DEFAULT, "replace")
@@ -153,7 +153,7 @@ def _read_odd_bytes(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ODD, _read_odd_bytes)
 
 
-def _forced(data: bytes, forced: str) -> Encoding:
+def _encoding_named(data: bytes, forced: str) -> Encoding:
     try:
         codec = codecs.lookup(forced).name
     except LookupError:
@@ -161,18 +161,18 @@ def _forced(data: bytes, forced: str) -> Encoding:
     for mark, marked in _MARKS:
         ours = mark == codecs.BOM_UTF8 and data.startswith(mark) and is_valid(data, marked)
         if ours or (data.startswith(mark) and marked.startswith(codec.removesuffix("-sig"))):
-            return _strict(data, Encoding(marked, len(mark)))
-    return _strict(data, Encoding(codec.removesuffix("-sig")))
+            return _require_valid(data, Encoding(marked, len(mark)))
+    return _require_valid(data, Encoding(codec.removesuffix("-sig")))
 
 
-def _strict(data: bytes, encoding: Encoding) -> Encoding:
+def _require_valid(data: bytes, encoding: Encoding) -> Encoding:
     if not is_valid(data, encoding.codec, encoding.mark):
         raise Refusal(Code.FILE_UNREADABLE, f"it is not valid {encoding.codec} text")
     return encoding
 
 
-def _by_nuls(head: bytes) -> str | None:
-    """UTF-16 without a mark: every other byte of mostly Latin text is NUL."""
+def _detect_by_nuls(head: bytes) -> str | None:
+    """Detect UTF-16 without a mark: in mostly Latin text, every other byte is NUL."""
     half = len(head) // 2
     if not half or b"\0" not in head:
         return None
@@ -185,9 +185,9 @@ def _by_nuls(head: bytes) -> str | None:
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Whether more lines with letters beyond ASCII are UTF-8 than are not.
+    """Whether most lines with non-ASCII letters are UTF-8.
 
-    Bytes of another encoding are hardly ever UTF-8 by chance.
+    Text in another encoding is hardly ever valid UTF-8 by chance.
     """
     lines = (line[0] for line in re.finditer(rb"[^\r\n]*[\x80-\xff][^\r\n]*", data))
     some = [is_valid(line, "utf-8") for line in islice(lines, _PLACES)]
@@ -198,8 +198,8 @@ class _Candidate(NamedTuple):
     """An encoding that a text may be in.
 
     Attributes:
-        codec: name for Python.
-        languages: those written in it, as Babel names them.
+        codec: Python's name for it.
+        languages: the languages written in it, by Babel's names.
         rarity: how much better than cp1252 it must fit.
     """
 
@@ -231,17 +231,17 @@ _CANDIDATES: Final = (
     _Candidate("cp1256", "ar fa", 1),
 )
 _DOUBLE: Final = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
-"""East Asian encodings: they look too much alike to be told apart by a few names."""
+"""East Asian encodings, which a few names cannot tell apart."""
 
-_WORDS: Final = 400  # at most so many different words are judged,
-_PLACES: Final = 20_000  # and so many places looked at
+_WORDS: Final = 400  # at most this many different words are judged,
+_PLACES: Final = 20_000  # and this many places are searched for them
 _LONGEST: Final = 60
 _NOT_WORD: Final = rb" ,;|\"\t\r\n\d.@()+\-:/&"
 _WORD_END: Final = re.compile(rb"[" + _NOT_WORD + rb"]")
 _MARGIN: Final = 6.0
-"""How much likelier the best reading must be than the next: natural logarithm."""
+"""How much likelier the best reading must be than the next one, as a natural logarithm."""
 _UNLIKELY: Final = -6.5
-"""A reading is taken if its mean word is likelier than this."""
+"""A reading is taken only if its words are likelier than this on average."""
 _IMPOSSIBLE: Final = -13.0
 _TYPOGRAPHY: Final = "’‘“”'´`"
 _LETTERS_ELSEWHERE: Final = "£¤¥¦§¨¬¯±³¶¸¹×÷"
@@ -260,13 +260,13 @@ _CAPITAL_INSIDE: Final = re.compile(
 
 
 class _Reading(NamedTuple):
-    """What an encoding makes of the words of a text.
+    """The words of a text as one encoding reads them.
 
     Attributes:
-        score: natural logarithm of how likely it is, the higher the likelier.
-        mean: of one word.
-        codec: name for Python.
-        words: as they read.
+        score: natural logarithm of the reading's likelihood; higher is likelier.
+        mean: the score for each word, on average.
+        codec: Python's name for the encoding.
+        words: as this encoding reads them.
     """
 
     score: float
@@ -275,21 +275,21 @@ class _Reading(NamedTuple):
     words: tuple[str, ...]
 
 
-def _likeliest(data: bytes, fallback: str) -> Encoding:
-    """The encoding that the words of an 8-bit text look like, with the doubts that are left.
+def _choose_likeliest(data: bytes, fallback: str) -> Encoding:
+    """Return the encoding that the words of an 8-bit text look like, with the remaining doubts.
 
     Raises:
         Refusal: no encoding fits.
     """
-    words = list(_odd_words(data))
-    readings = _readings(words)
+    words = list(_find_odd_words(data))
+    readings = _read_in_each(words)
     double = [codec for codec in _DOUBLE if _is_east_asian(data, codec)]
     best = readings[0] if readings else None
     likely = best is not None and best.mean > _UNLIKELY and not double
     if best is not None and likely and is_valid(data, best.codec):
         near = [other for other in readings[1:] if best.score - other.score < _MARGIN]
-        doubtful = _differing(data, best.codec, [other.codec for other in near])
-        return Encoding(best.codec, sample=_compared([best, *near]), doubtful=doubtful)
+        doubtful = _doubtful_pattern(data, best.codec, [other.codec for other in near])
+        return Encoding(best.codec, sample=_compare_readings([best, *near]), doubtful=doubtful)
     uncertain = [*double, *(reading.codec for reading in readings), fallback]
     codec = next((each for each in uncertain if is_valid(data, each)), None)
     if codec is None:
@@ -301,11 +301,11 @@ def _likeliest(data: bytes, fallback: str) -> Encoding:
         _Reading(0, 0, each, tuple(word.decode(each, "replace") for word in words[:_SMALL]))
         for each in (double or [codec])
     ]
-    return Encoding(codec, sample=_compared(shown), doubtful=_EVERY)
+    return Encoding(codec, sample=_compare_readings(shown), doubtful=_EVERY)
 
 
-def _odd_words(data: bytes) -> Iterator[bytes]:
-    """The first different words with bytes beyond ASCII."""
+def _find_odd_words(data: bytes) -> Iterator[bytes]:
+    """Find the first distinct words that have non-ASCII bytes."""
     seen: set[bytes] = set()
     place = 0
     for _ in range(_PLACES):
@@ -322,8 +322,8 @@ def _odd_words(data: bytes) -> Iterator[bytes]:
             yield word
 
 
-def _readings(words: Sequence[bytes]) -> list[_Reading]:
-    """What the encodings make of words, the likeliest first; none twice that read alike."""
+def _read_in_each(words: Sequence[bytes]) -> list[_Reading]:
+    """Read words in each encoding; return the distinct readings, the likeliest first."""
     found: dict[tuple[str, ...], _Reading] = {}
     for codec, languages, rarity in _CANDIDATES:
         try:
@@ -331,18 +331,18 @@ def _readings(words: Sequence[bytes]) -> list[_Reading]:
         except UnicodeDecodeError:
             continue
         if sum(map(_is_impossible, texts)) * 2 > len(texts):
-            continue  # the languages need not be loaded
+            continue  # saves loading its languages
         score = sum(_likelihood(text, languages) for text in texts)
         reading = _Reading(score - rarity, score / max(1, len(texts)), codec, texts)
         known = found.get(texts)
-        if known is not None:  # the commoner encoding gives it its name
+        if known is not None:  # of equal readings, keep the name of the commoner encoding
             reading = max(known, reading)._replace(codec=known.codec)
         found[texts] = reading
     return sorted(found.values(), key=lambda reading: -reading.score)
 
 
 def _is_impossible(text: str) -> bool:
-    """Whether a word has symbols between its letters, two scripts, or capitals inside of it."""
+    """Whether a word mixes letters with symbols, mixes scripts, or has capitals inside it."""
     word = text.strip(_TYPOGRAPHY)
     letters = [char for char in word if char.isalpha() or unicodedata.category(char) == "Mn"]
     if not letters:
@@ -356,7 +356,7 @@ def _is_impossible(text: str) -> bool:
 
 
 def _likelihood(text: str, languages: str) -> float:
-    """How likely a word is in the likeliest of some languages: natural logarithm."""
+    """Return how likely a word is in the language that it fits best, as a natural logarithm."""
     if _is_impossible(text):
         return _IMPOSSIBLE
     plain = "".join(filter(str.isalpha, text)).lower()
@@ -367,7 +367,7 @@ def _likelihood(text: str, languages: str) -> float:
 
 
 def _in_language(word: str, language: str) -> float:
-    """How likely the letters beyond ASCII of a word are in their places: mean of logarithms."""
+    """Return how likely a word's non-ASCII letters are in their places, as a mean logarithm."""
     pairs, firsts, shares = _pairs_of(language)
     scores = []
     for one, other in zip(f"^{word}", f"{word}$", strict=True):
@@ -379,10 +379,11 @@ def _in_language(word: str, language: str) -> float:
 
 @cache
 def _pairs_of(language: str) -> tuple[Counter[str], Counter[str], dict[str, float]]:
-    """How often letters follow each other in the words that Babel has of a language.
+    """Count how often letters follow each other in Babel's words of a language.
 
     Returns:
-        Pairs, first letters of pairs, and the share of each letter; `^` and `$` are the edges.
+        The pairs, the first letters of pairs, and the share of each letter. `^` and `$` stand for
+        the edges of a word.
     """
     from babel import Locale  # noqa: PLC0415 (most texts are UTF-8)
 
@@ -404,9 +405,10 @@ def _pairs_of(language: str) -> tuple[Counter[str], Counter[str], dict[str, floa
 
 
 def _is_east_asian(data: bytes, codec: str) -> bool:
-    """Whether all characters beyond ASCII are Chinese, Japanese or Korean in an encoding.
+    """Whether an encoding reads all non-ASCII characters as Chinese, Japanese or Korean.
 
-    Other texts are hardly ever: letters come in pairs then, and none is beside a Latin one.
+    That hardly ever happens to other texts: it takes non-ASCII bytes in pairs, away from Latin
+    letters.
     """
     start = _HIGH.search(data)
     line = data.rfind(b"\n", 0, start.start() if start is not None else 0) + 1
@@ -422,8 +424,11 @@ def _is_east_asian(data: bytes, codec: str) -> bool:
     return kinds <= east | {"FULLWIDTH"} and is_valid(data, codec)
 
 
-def _differing(data: bytes, codec: str, others: Sequence[str]) -> str | None:
-    """Pattern of characters that other encodings read otherwise, and of symbols in words."""
+def _doubtful_pattern(data: bytes, codec: str, others: Sequence[str]) -> str | None:
+    """Return a pattern of characters that other encodings read differently, or None.
+
+    It also matches symbols inside words.
+    """
     doubtful = set()
     for byte in set(data) - set(range(0x80)):
         char, *rest = (bytes([byte]).decode(each, "replace") for each in (codec, *others))
@@ -434,30 +439,31 @@ def _differing(data: bytes, codec: str, others: Sequence[str]) -> str | None:
     return _IN_A_WORD if re.search(_IN_A_WORD, data.decode(codec, "replace")) else None
 
 
-def _compared(readings: Sequence[_Reading]) -> str:
-    """The first different words in each reading: `cp1250, as in Jiří; or cp1252, as in Jiøí`."""
+def _compare_readings(readings: Sequence[_Reading]) -> str:
+    """Show the words that readings differ in: `cp1250, as in Jiří; or cp1252, as in Jiøí`."""
     others = readings[1:]
     places = [
         place
         for place, words in enumerate(zip(*(reading.words for reading in readings), strict=True))
         if not others or len(set(words)) > 1
     ]
-    shown = [_shown([reading.words[place] for place in places]) for reading in readings]
+    shown = [_sample_of([reading.words[place] for place in places]) for reading in readings]
     rest = zip(others, shown[1:], strict=True)
     return shown[0] + "".join(f"; or {other.codec}, as in {text}" for other, text in rest)
 
 
-def _shown(words: Sequence[str]) -> str:
-    """A few words, as many as fit into a message."""
+def _sample_of(words: Sequence[str]) -> str:
+    """Join a few words, as many as fit into a message."""
     few = list(dict.fromkeys(words))
     most = next((n for n in range(1, len(few)) if sum(map(len, few[:n])) > _SAMPLE), None)
     return ", ".join(few[:most])[: 2 * _SAMPLE]
 
 
 def is_text(text: str) -> bool:
-    """Whether decoded characters are what people write: few of them are control characters.
+    """Whether decoded characters look like text: few of them are control characters.
 
-    Some cells have a few, which are removed later and reported; of binary data a tenth is.
+    A few in some cells are removed later and reported. In binary data, a tenth of the characters
+    are control characters.
     """
     return len(_CONTROLS.findall(text)) * 20 <= len(text)
 
@@ -484,10 +490,10 @@ _KINDS: Final = (
 
 
 def refuse_other_formats(data: bytes) -> None:
-    """Refuses what is plainly no table, by its first characters.
+    """Refuse a file whose first characters show that it is not a table.
 
     Raises:
-        Refusal: it names what the file is.
+        Refusal: says what the file is.
     """
     head = data[:_FIRST_BYTES].removeprefix(codecs.BOM_UTF8).decode("latin-1")
     for pattern, said in _KINDS:

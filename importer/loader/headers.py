@@ -128,7 +128,7 @@ def _words_of(header: str) -> tuple[str, ...]:
 @lru_cache(maxsize=8192)
 def _known(header: str) -> str | None:
     """Return the canonical column that a header means, by its alias or its words, or None."""
-    words = known()
+    words = known_headers()
     for word in (fold(header), fold(_REMARK.sub("", header))):
         if word in words:
             return words[word]
@@ -163,7 +163,7 @@ def _by_words(found: tuple[str, ...]) -> str | None:
         return "candidate_id" if words & CANDIDATE_WORDS else None
     if len(core) == 2 and core[1] in {"id", "identifier"} and core[0] in ID_OWNERS:  # noqa: PLR2004
         return "candidate_id"
-    meant = known().get(_trimmed(found, around)) or known().get("".join(core))
+    meant = known_headers().get(_trimmed(found, around)) or known_headers().get("".join(core))
     if meant not in _WHOLE or (meant == "full_name" and not words & CANDIDATE_WORDS):
         return None
     return meant
@@ -205,7 +205,7 @@ def _rank(header: str, column: str) -> _Rank:
 
 
 @lru_cache(maxsize=1)
-def known() -> Mapping[str, str]:
+def known_headers() -> Mapping[str, str]:
     """Return every folded name and alias, in every language, with its canonical column."""
     words: dict[str, str] = {}
     for column in COLUMNS:
@@ -224,7 +224,7 @@ def reason_for(name: str, overrides: Mapping[str, str]) -> str:
     header = re.sub(r" \(\d+\)$", "", name)
     if _given(name, header, overrides) is not None:
         return "your settings"
-    if fold(header) in known() or fold(_REMARK.sub("", header)) in known():
+    if fold(header) in known_headers() or fold(_REMARK.sub("", header)) in known_headers():
         return "a known name"
     return "its words" if _known(header) else "the headers beside it"
 
@@ -238,12 +238,12 @@ def columns_named(headers: Iterable[str], overrides: Mapping[str, str]) -> set[s
 
 def count_near_misses(headers: Iterable[str]) -> int:
     """Count the cells of a row that are nearly the name of a column."""
-    words = tuple(word for word in known() if len(word) >= _LONG_ENOUGH)
+    words = tuple(word for word in known_headers() if len(word) >= _LONG_ENOUGH)
     few = [fold(header) for header in islice(headers, _SHOWN) if len(header) <= _SHORT_ENOUGH]
     return sum(bool(get_close_matches(word, words, n=1, cutoff=_CLOSE)) for word in few)
 
 
-def unique(headers: Iterable[str]) -> tuple[str, ...]:
+def make_unique(headers: Iterable[str]) -> tuple[str, ...]:
     """Return the headers, with ` (2)`, ` (3)` after repeated ones."""
     taken = {ROW, SOURCE, GROUP}
     names: list[str] = []
@@ -265,7 +265,7 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
         overrides: header -> canonical column, stronger than the aliases. A value of `LEFT_ALONE`
             makes the header an extra column, and any other name becomes its placeholder name.
     """
-    names = unique(headers)
+    names = make_unique(headers)
     given = {
         name: _given(name, header, overrides) for name, header in zip(names, headers, strict=True)
     }
@@ -391,7 +391,7 @@ def _name_rank(header: str, column: str) -> tuple[bool, bool, int]:
     words = set(_words_of(header))
     return (
         not words & GUEST_WORDS,
-        known().get(fold(header)) != column,
+        known_headers().get(fold(header)) != column,
         int(not words & CANDIDATE_WORDS),
     )
 
@@ -497,7 +497,7 @@ def _near_misses(
     taken = set(claims.values())
     open_words = [
         word
-        for word, column in known().items()
+        for word, column in known_headers().items()
         if column not in taken and len(word) >= _LONG_ENOUGH
     ]
     found = []
@@ -506,7 +506,7 @@ def _near_misses(
         if given[name] is not None or name in claims or word in FORM_HEADERS | OTHER_HEADERS:
             continue
         for close in get_close_matches(word, open_words, n=1, cutoff=_CLOSE):
-            column = known()[close]
+            column = known_headers()[close]
             found.append(
                 problems.one(Code.COLUMN_UNKNOWN, column=placeholder, detail=f"`{column}`")
             )

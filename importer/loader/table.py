@@ -17,8 +17,8 @@ from importer.loader.headers import (
     columns_named,
     count_near_misses,
     is_of_others,
+    make_unique,
     understand,
-    unique,
 )
 from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters, without_blanks
 from importer.loader.workbook import Workbook, open_workbook
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _CANDIDATE: Final = re.compile(r"\S@\S+\.\S|\d[\d ()/.-]{6,}\d")
 
 
-def find(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
+def find_header(head: Sequence[Record], overrides: Mapping[str, str]) -> Record:
     """Return the row that names the most columns; of two equal rows, the upper one.
 
     Raises:
@@ -287,7 +287,7 @@ def _named_hidden(cells: Cells, visible: Sequence[str]) -> tuple[pl.DataFrame, d
         name if name.strip() else f"column {column_letters(place)}"
         for name, place in zip(cells.hidden_headers, places, strict=True)
     ]
-    names = unique([*visible, *headers])[len(visible) :]
+    names = make_unique([*visible, *headers])[len(visible) :]
     frame = cells.hidden.rename(dict(zip(map(str, places), names, strict=True)))
     return frame, dict(zip(names, places, strict=True))
 
@@ -485,7 +485,7 @@ def _find_header(sheet: Sheet, settings: Settings) -> Record:
         Refusal: there is none.
     """
     try:
-        return find(sheet.head(), settings.columns)
+        return find_header(sheet.head(), settings.columns)
     except Refusal as refusal:
         if not isinstance(sheet, Workbook) or not sheet.others:
             raise

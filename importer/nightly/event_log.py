@@ -28,7 +28,7 @@ def open_event_log(file: Path | None, clock: Clock, night: str) -> Iterator[Log]
         clock: the time of each event.
         night: id of the night, on every event.
     """
-    out, fault = _opened(file)
+    out, fault = _open_output(file)
     try:
         log = _log(out, clock).bind(night=night)
         if fault:
@@ -40,7 +40,7 @@ def open_event_log(file: Path | None, clock: Clock, night: str) -> Iterator[Log]
                 out.close()
 
 
-def _opened(file: Path | None) -> tuple[TextIO, str]:
+def _open_output(file: Path | None) -> tuple[TextIO, str]:
     if file is None:
         return sys.stderr, ""
     try:

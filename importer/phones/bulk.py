@@ -20,7 +20,7 @@ from importer.phones.metadata import (
     are_written_with_zero,
     length,
     rules,
-    sharing,
+    rules_sharing,
 )
 from importer.phones.reference import AT, UNKNOWN_CALLING_CODE, VERDICT, fault_verdicts
 from schemas.codes import Code
@@ -44,21 +44,21 @@ def judge_national(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Itera
         if not rows.height:
             return
         if region.leading is None:
-            typed = region.typed(rows)
+            typed = region.add_types(rows)
             rows = typed.filter(~pl.col("valid")).select(rows.columns)
             typed = typed.filter("valid")
         else:
             leads = region.leading.matches(rows["number"])
             if not leads.any():
                 continue
-            typed = region.typed(rows.filter(leads))
+            typed = region.add_types(rows.filter(leads))
             rows = rows.filter(~leads)
         if typed.height:
             yield from _verdicts(typed, region, main)
     if not rows.height:
         return
     last = sharing_code[-1]
-    typed = last.typed(rows)
+    typed = last.add_types(rows)
     if last.leading is not None and len(sharing_code) > 1:
         typed = typed.with_columns(pl.col("valid") & last.leading.begins(_NUMBER))
     yield from _verdicts(typed, last, main)
@@ -170,10 +170,10 @@ def _decide_in_bulk(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]
     for (code,), group in coded.partition_by("code", as_dict=True).items():
         if group.height >= few:
             with suppress(UnreadablePattern):
-                national.setdefault(code, []).append(_from_abroad(group, sharing(code)[0]))
+                national.setdefault(code, []).append(_from_abroad(group, rules_sharing(code)[0]))
     for code, groups in national.items():
         with suppress(UnreadablePattern):
-            yield from judge_national(pl.concat(groups), sharing(code))
+            yield from judge_national(pl.concat(groups), rules_sharing(code))
 
 
 def _extract_digits(positions: pl.DataFrame) -> pl.DataFrame:
@@ -205,14 +205,14 @@ def _from_home(group: pl.DataFrame, here: Rules) -> Iterator[pl.DataFrame]:
     calling_code, given = str(here.calling_code), pl.col("given")
     group = group.select(AT, "number", _NUMBER.alias("given"), "bare")
     coded = group.filter(_NUMBER.str.starts_with(calling_code))
-    coded = here.without_trunk(coded.with_columns(_NUMBER.str.slice(len(calling_code))))
+    coded = here.strip_trunk(coded.with_columns(_NUMBER.str.slice(len(calling_code))))
     coded = coded.filter(
         (~here.is_general(given) & here.is_general(_NUMBER)) | here.is_too_long(given)
     )
     if coded.height:
-        yield _national(coded.with_columns(bare=False), sharing(here.calling_code)[0])
+        yield _national(coded.with_columns(bare=False), rules_sharing(here.calling_code)[0])
         group = group.join(coded, on=AT, how="anti")
-    yield here.national(group).select(AT, "number", pl.col("bare") & (given == _NUMBER))
+    yield here.make_national(group).select(AT, "number", pl.col("bare") & (given == _NUMBER))
 
 
 def _from_abroad(group: pl.DataFrame, main: Rules) -> pl.DataFrame:
@@ -227,8 +227,8 @@ def _national(rows: pl.DataFrame, main: Rules) -> pl.DataFrame:
     rows = rows.select(AT, "number", "bare")
     too_short = rows["number"].str.len_bytes() < _SHORTEST
     if not too_short.any():
-        return main.national(rows).select(AT, "number", "bare")
-    found = main.national(rows.filter(~too_short)).select(AT, "number", "bare")
+        return main.make_national(rows).select(AT, "number", "bare")
+    found = main.make_national(rows.filter(~too_short)).select(AT, "number", "bare")
     return pl.concat([found, rows.filter(too_short)])
 
 

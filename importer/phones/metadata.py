@@ -185,28 +185,28 @@ class Rules:
         digits = length(number)
         return (digits < self.lengths[0]) | digits.is_in(self.local_lengths)
 
-    def without_trunk(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def strip_trunk(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Remove the trunk prefix from `number` if the rest is as plausible."""
-        return self._stripped(rows, pl.lit(value=True))
+        return self._strip(rows, pl.lit(value=True))
 
-    def national(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def make_national(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Replace `number`, dialled at home, by the national number."""
         rest = pl.col("#rest")
-        return self._stripped(rows, self.is_possible(rest) | self.is_too_long(rest))
+        return self._strip(rows, self.is_possible(rest) | self.is_too_long(rest))
 
-    def _stripped(self, rows: pl.DataFrame, accepted: pl.Expr) -> pl.DataFrame:
+    def _strip(self, rows: pl.DataFrame, accepted: pl.Expr) -> pl.DataFrame:
         """Remove the trunk prefix from `number` if the rest is as plausible and accepted."""
         if self.trunk is None:
             return rows
         number, rest = pl.col("number"), pl.col("#rest")
         as_good = self.is_general(rest) | ~self.is_general(number)
         number = pl.when(rest.is_not_null() & as_good & accepted).then(rest).otherwise(number)
-        after = self._after(self.trunk, pl.col("number")).alias("#rest")
+        after = self._rest_after(self.trunk, pl.col("number")).alias("#rest")
         return rows.with_columns(after).select(
             pl.exclude("number", "#rest"), number.alias("number")
         )
 
-    def _after(self, trunk: Start, number: pl.Expr) -> pl.Expr:
+    def _rest_after(self, trunk: Start, number: pl.Expr) -> pl.Expr:
         """Return the digits after the trunk prefix, with its replacement; null without prefix."""
         if self.transform is None:
             return trunk.rest(number)
@@ -214,7 +214,7 @@ class Rules:
         changed = number.str.replace(trunk.pattern, self.transform)
         return pl.when(last.is_not_null()).then(changed).otherwise(trunk.rest(number))
 
-    def typed(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def add_types(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Add `valid` (`number` is one of the country) and `mobile` (it may receive a text).
 
         Raises:
@@ -299,7 +299,7 @@ def rules(region: str, calling_code: int = 0) -> Rules:
 
 
 @cache
-def sharing(calling_code: int) -> tuple[Rules, ...]:
+def rules_sharing(calling_code: int) -> tuple[Rules, ...]:
     """Return the rules of the countries that share a calling code, the main one first.
 
     Raises:

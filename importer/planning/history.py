@@ -347,7 +347,7 @@ def open_history(settings: Settings, opened: Ledger | None = None) -> Iterator[H
             organization = str(last_settings.get(ORGANIZATION, ""))
         identity = _identity(settings, organization, last_settings, None)
         if ledger is not None and ledger.key_fingerprint == fingerprint(identity.hmac_key):
-            ledger.is_bound_to(*_owner(settings, identity))
+            ledger.check_binding(*_owner(settings, identity))
         yield History(identity, ledger)
 
 

@@ -31,7 +31,7 @@ from importer.sending.responses import (
     parse_creation,
     parse_page,
     parse_single,
-    unpacked,
+    unpack,
 )
 
 if TYPE_CHECKING:
@@ -353,4 +353,4 @@ async def _content(response: httpx.Response, limit: int) -> bytes | None:
         if len(raw) > limit:
             raise ResponseTooLarge
     coding = response.headers.get("content-encoding", "").strip().lower()
-    return unpacked(bytes(raw), coding, limit)
+    return unpack(bytes(raw), coding, limit)

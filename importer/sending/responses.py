@@ -161,7 +161,7 @@ def is_redirect(status: int) -> bool:
     return 300 <= status <= 399  # noqa: PLR2004
 
 
-def unpacked(raw: bytes, coding: str, limit: int) -> bytes | None:
+def unpack(raw: bytes, coding: str, limit: int) -> bytes | None:
     """A body without its content encoding; None if that is unknown or broken.
 
     Raises:

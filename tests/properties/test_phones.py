@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.phones import bulk, read_phones, reference
-from importer.phones.metadata import UnreadablePattern, is_written_with_zero, regex, sharing
+from importer.phones.metadata import UnreadablePattern, is_written_with_zero, regex, rules_sharing
 from importer.phones.reference import AT, VERDICT
 from schemas.codes import Code
 from tests.support.bench.parity import differences
@@ -100,7 +100,7 @@ def test_what_hardly_occurs_is_left_to_phonenumbers() -> None:
 def test_every_country_compiles_or_falls_back_by_rule(code: int) -> None:
     """The installed metadata compiles; where it does not, a pattern is beyond Polars."""
     try:
-        found = sharing(code)
+        found = rules_sharing(code)
     except UnreadablePattern as beyond:
         with pytest.raises(UnreadablePattern):
             regex(str(beyond), whole=True)

@@ -16,10 +16,10 @@ API = "https://api.example.com/v1"
 
 def test_it_is_bound_once(ledger: Ledger) -> None:
     """To what it is first used with; the same again is nothing new."""
-    assert not ledger.is_bound_to(API, "h1", "f1")
+    assert not ledger.check_binding(API, "h1", "f1")
     ledger.bind(API, "h1", "f1")
     ledger.bind(API, "h1", "f1")
-    assert ledger.is_bound_to(API, "h1", "f1")
+    assert ledger.check_binding(API, "h1", "f1")
 
 
 def test_another_api_is_refused(ledger: Ledger) -> None:
@@ -27,7 +27,7 @@ def test_another_api_is_refused(ledger: Ledger) -> None:
     ledger.bind(API, "h1", "f1")
     with pytest.raises(LedgerError, match=r"belongs to the API at https://api\.example\.com/v1"):
         ledger.bind("http://127.0.0.1", "h1", "f1")
-    assert ledger.is_bound_to(API, "h1", "f1")
+    assert ledger.check_binding(API, "h1", "f1")
 
 
 @pytest.mark.parametrize(("folded", "nearly"), [("f2", False), ("f1", True)])

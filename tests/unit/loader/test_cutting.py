@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from importer.loader.csv_reader import end_of_data, end_of_rows, halved, rows_in, rows_of
+from importer.loader.csv_reader import end_of_data, end_of_rows, halve, read_rows, rows_in
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_blocks_end_where_rows_do(text: bytes, size: int, blocks: list[bytes]) -
     file = io.BytesIO(text)
     for block in blocks:
         begun = file.tell()
-        assert rows_of(file, size) == block
+        assert read_rows(file, size) == block
         assert file.tell() == begun + len(block)
 
 
 @pytest.mark.parametrize("text", [b"a,b\n" * 1_000, b"\n" * 1_000, b'"a\nb",c\n' * 1_000])
 def test_parts_have_few_rows(text: bytes) -> None:
     """None many more than wanted, and together they are the text."""
-    parts = list(halved(text, 100))
+    parts = list(halve(text, 100))
     assert b"".join(part for part, _ in parts) == text
     assert [rows for _, rows in parts] == [rows_in(part) for part, _ in parts]
     assert sum(rows for _, rows in parts) == rows_in(text)
@@ -57,7 +57,7 @@ def test_parts_have_few_rows(text: bytes) -> None:
 def test_a_row_is_never_cut() -> None:
     """Even where it has more breaks than a part should have rows."""
     text = b'"' + b"\n" * 1_000 + b'",b\nc,d\n'
-    assert [part for part, _ in halved(text, 1)] in ([text], [text[:-4], text[-4:]])
+    assert [part for part, _ in halve(text, 1)] in ([text], [text[:-4], text[-4:]])
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_delimiter(head: str, delimiter: str) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_line_that_says_it(said: str, end: str) -> None:
     """`sep=;` is believed, whatever the rest looks like."""
-    assert detect_dialect(f"{said}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", said=True)
+    assert detect_dialect(f"{said}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", declared=True)
 
 
 def test_headers_of_the_settings_are_known() -> None:

@@ -22,7 +22,7 @@ from importer.sending.responses import (
     parse_creation,
     parse_page,
     parse_single,
-    unpacked,
+    unpack,
 )
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -122,7 +122,7 @@ def test_a_packed_bomb_takes_no_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ResponseTooLarge):
-            unpacked(bomb, "gzip", 65_536)
+            unpack(bomb, "gzip", 65_536)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
