@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from importer.errors import LedgerError
 from importer.ledger.database import gate
@@ -166,6 +166,10 @@ def lock_server(
         try:
             yield
         finally:
+            # The server frees a lock some time after its session has ended. Whoever comes next
+            # need not wait for that.
+            with suppress(DBAPIError):
+                connection.scalar(text("SELECT pg_advisory_unlock(:lock)"), {"lock": what.number})
             # Not back to the pool: the end of the session is what frees the lock for certain.
             connection.invalidate()
 

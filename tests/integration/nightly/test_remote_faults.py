@@ -122,9 +122,15 @@ def test_two_nights_at_once(bed: FarBed, sandbox: Sandbox, tmp_path: Path, ledge
     first.kill()
     first.communicate()
     sandbox.set_faults("")
-    other.night()  # a dead process holds nothing; what it was about to send is doubtful
+    # A dead process holds nothing, once a server has noticed that it is dead.
+    other.settings(sandbox.base_url, f"ledger: {ledger}\n{key}ledger_wait_s: 30\n")
+    assert other.night().exit_code is Exit.DOUBTFUL  # what it was about to send
     bed.arrives("later.csv", people(20, 1))
-    assert other.night().exit_code is Exit.OK  # it is the witness that settles the others
+    night = other.night()  # its conversation is the witness that settles the others
+    assert night.exit_code is Exit.SETUP
+    assert any(
+        "were proved not to have been sent: `importer resume" in each for each in night.notes
+    )
     assert max(phones(sandbox).values()) == 1
     assert set(phones(sandbox)) <= set(everybody(21))
 
