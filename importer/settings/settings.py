@@ -262,7 +262,11 @@ class Settings(NightlySettings, BaseModel):
 
     # how files are read
     columns: Columns = {}
-    """Columns of headers, such as {Handy privat: phone_number}; overrules the automatic reading."""
+    """Columns of headers, such as {Handy privat: phone_number}; overrules the automatic reading.
+
+    `ignore` leaves a header out. Any other name is the header's name in templates, such as
+    {Hiring mgr mail: hiring_manager_email}.
+    """
     encoding: Encoding | None = None
     """Encoding of text files, such as utf-8; detected by default."""
     fallback_encoding: Encoding = "cp1252"

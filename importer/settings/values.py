@@ -129,12 +129,24 @@ def _named(value: str) -> str:
     return value.strip()
 
 
+_PLACEHOLDER: Final = re.compile(r"[^\W\d_A-Z][^\WA-Z]*")
+"""Lower case, with `_` between words."""
+
+
 def _column(value: str) -> str:
-    """The name of a canonical column, or `ignore`."""
-    if value not in BY_NAME and value != "ignore":
-        meant = closest_name(value, BY_NAME)
-        hint = f"did you mean `{meant}`?" if meant else "`importer columns` lists them"
-        raise ValueError(f"must be the name of a column; {hint}")
+    """The name of a canonical column, `ignore`, or the name that templates have for the column."""
+    if value in BY_NAME or value == "ignore":
+        return value
+    word = value.casefold().replace("_", " ").strip()
+    named = (each.name for each in BY_NAME.values() if word in map(str.casefold, each.aliases))
+    meant = next(named, "") or closest_name(value, BY_NAME, 0.8)
+    if meant:
+        raise ValueError(f"must be the name of a column; did you mean `{meant}`?")
+    if not _PLACEHOLDER.fullmatch(value):
+        raise ValueError(
+            "must be the name of a column (`importer columns` lists them), or the name that a "
+            "template has for it, such as hiring_manager_email"
+        )
     return value
 
 

@@ -98,3 +98,22 @@ def test_each_column_says_why_and_shows_values(desk: Desk) -> None:
     assert "its words" in said.out
     assert "Chef" in lines["Role"]
     assert not {"Ada", "+12025550104", "ada@example.com"} & set(said.out.split())
+
+
+def test_a_header_gets_the_name_that_a_template_uses(desk: Desk) -> None:
+    """A list that calls the hiring manager otherwise needs one line of settings, and no rename."""
+    desk.write(
+        "templates/participants/team.yaml",
+        "- {name: Sam, email: '{hiring_manager_email}', isOrganizer: true, "
+        "isCalendarConnected: true}\n",
+    )
+    desk.write(
+        "list.csv",
+        "First name,Mobile,Hiring mgr mail,Job Title\nAda,+12025550104,sam@example.com,Chef\n",
+    )
+    assert "Hiring Manager Email" in desk("check", "list.csv").out
+    text = (desk.folder / "importer.yaml").read_text()
+    desk.write("importer.yaml", text + "columns: {Hiring mgr mail: hiring_manager_email}\n")
+    said = desk("check", "list.csv", "--payloads", "bodies.jsonl")
+    assert said.code == 0, said
+    assert '"email":"sam@example.com"' in (desk.folder / "bodies.jsonl").read_text()
