@@ -1,1 +1,1 @@
-"""The nightly import: files that arrive are imported once, odd ones are held, the morning hears."""
+"""The nightly import: files are imported once, unusual ones are held, and people are told."""

@@ -1,4 +1,4 @@
-"""Anomalies: how a file differs from the last ones of its folder, a sentence for each reason."""
+"""Anomalies: how a file differs from the last files of its folder, one sentence for each."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class FileFacts(TypedDict, total=False):
-    """What the ledger keeps of a file, as JSON: numbers and names of columns, nothing of a person.
+    """What the ledger keeps of a file, as JSON: numbers and column names, no personal data.
 
     Attributes:
-        rows: that it has.
-        rejected: share of them.
-        known: share of them that contact nobody new.
+        rows: how many rows it has.
+        rejected: share of the rows that were rejected.
+        known: share of the rows that contact nobody new.
         countries: country -> share of the good rows.
         columns: sorted names, as templates know them.
-        released: a person released it; only of files that wait.
+        released: whether a person released it; only for files that wait.
     """
 
     rows: int
@@ -53,11 +53,11 @@ _Number = Literal["rows", "rejected", "known"]
 
 
 def describe_file(plan: Plan, known: Plan) -> FileFacts:
-    """The facts by which files of a folder are compared.
+    """Return the facts by which files of a folder are compared.
 
     Args:
-        plan: straight from the file.
-        known: the same plan without the people of earlier runs.
+        plan: everything in the file.
+        known: the plan without people whom earlier runs contacted.
     """
     read = plan.counts.read
     nobody_new = plan.counts.duplicates + known.counts.already_imported
@@ -80,11 +80,11 @@ def check_rejected_share(facts: FileFacts, settings: Settings) -> list[str]:
 
 
 def find_anomalies(facts: FileFacts, last: Sequence[FileFacts], settings: Settings) -> list[str]:
-    """How a file differs from the last ones of its folder, in sentences.
+    """Return how a file differs from the last ones of its folder, in sentences.
 
     Args:
         facts: of the file.
-        last: of the folder's last imported files, newest first.
+        last: facts of the folder's last imported files, newest first.
         settings: the thresholds.
     """
     if len(last) < settings.guard_after or not settings.guard_files:
@@ -146,7 +146,7 @@ def _changed_columns(facts: FileFacts, before: FileFacts) -> Iterator[str]:
 
 
 def _columns(plan: Plan) -> Iterator[str]:
-    """The columns of a file as templates name them, without those that our results files add."""
+    """Return the columns of a file as templates name them, without those of our results files."""
     for table in plan.tables:
         ours = set(returned(table.frame.columns))
         for header, name in (*table.mapping.items(), *table.extra.items()):
@@ -155,7 +155,7 @@ def _columns(plan: Plan) -> Iterator[str]:
 
 
 def _countries(plan: Plan) -> dict[str, float]:
-    """Country -> share of the good rows: by their phone, else as the row says."""
+    """Return country -> share of the good rows, by their phone or else their country column."""
     if not plan.frame.height:
         return {}
     code = pl.col("phone_number").str.extract(_CALLING)
@@ -176,7 +176,7 @@ def _number(facts: FileFacts, name: _Number) -> float:
 
 
 _CONTACT_SETTINGS: Final = ("campaign", "external_campaign", "round", "conversation")
-"""Settings with which the same list contacts people again: it is another import then."""
+"""Settings that make the same list another import, which contacts people again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +185,10 @@ class FileHistory:
 
     Attributes:
         imported: when and under which name it was imported, in a sentence; empty if it was not.
-        only_move: this very file was imported, and a night was cut off before it moved the file.
-        run: to resume, or to report on if `only_move`; None for none.
+        only_move: this very file was imported, but the night was cut off before it moved the file.
+        run: the run to resume, or to report on if `only_move`; None if there is none.
         held: why a guard stopped its run; empty if none did, or if it was released.
-        released: a person released it.
+        released: whether a person released it.
         last: facts of the folder's last imported files, newest first.
     """
 
@@ -201,11 +201,11 @@ class FileHistory:
 
 
 def find_history(ledger: Ledger, sha256: str, folder: str, settings: Settings) -> FileHistory:
-    """What the ledger knows of a content.
+    """Return what the ledger knows of a file's content.
 
     Args:
         ledger: of the folder.
-        sha256: of the file.
+        sha256: of the file's bytes.
         folder: subfolder of the inbox.
         settings: of the folder; the same list for another campaign or round is another import.
     """
@@ -235,7 +235,7 @@ def find_history(ledger: Ledger, sha256: str, folder: str, settings: Settings) -
 
 
 def _noted_run(newest: NightFile | None) -> list[str]:
-    """The run that a night noted for a content: members of an archive have hashes of their own."""
+    """Return the run that a night noted; a run has only the hashes of an archive's members."""
     return [newest.run] if newest is not None and newest.run is not None else []
 
 
@@ -249,7 +249,7 @@ def _is_complete(ledger: Ledger, run: Run) -> bool:
 
 
 def _when(done: NightFile | None, run: Run) -> str:
-    """When a content was imported: as a night recorded it, else as its run did."""
+    """Say when a content was imported, by the night's record or else by the run's."""
     if done is not None:
         return f"on {done.at:%Y-%m-%d %H:%M} UTC as {done.name}"
     names = ", ".join(source.name for source in run.sources)

@@ -21,7 +21,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Clock(Protocol):
-    """The time, as far as a night needs it."""
+    """What a night needs of a clock."""
 
     def now(self) -> datetime:
         """UTC."""
@@ -56,8 +56,8 @@ class StopSignal:
     """Tells a night to stop, and the run that is sending.
 
     Args:
-        grace_s: seconds in which requests under way may finish then; after that they are given up
-            and become doubtful.
+        grace_s: seconds in which requests under way may still finish; later ones are given up and
+            become doubtful.
     """
 
     def __init__(self, grace_s: float) -> None:
@@ -79,10 +79,10 @@ class StopSignal:
         self._requested.wait(max(0.0, seconds))
 
     def watch(self, event: asyncio.Event, until_s: float) -> None:
-        """Stop a run as well; to be called inside its event loop.
+        """Stop a run, too, when the night must stop; call this inside the run's event loop.
 
         Args:
-            event: stops the run.
+            event: set to stop the run.
             until_s: seconds from now after which the run stops anyway.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -113,34 +113,34 @@ class StopSignal:
 
 
 MAX_NIGHT: Final = timedelta(hours=12)
-"""How long a night lasts without a `deadline`."""
+"""How long a night lasts at most if `deadline` is not set."""
 
 _NEVER: Final = timedelta(days=3_650)
 
 
 def night_ends(settings: Settings, started: datetime) -> datetime:
-    """When a night that started at a time ends, UTC."""
+    """Return when a night that started at this time ends, in UTC."""
     if settings.deadline is None:
         return started + MAX_NIGHT
     return _next(settings.deadline, ZoneInfo(settings.timezone), started)
 
 
 def sending_opens(settings: Settings, now: datetime) -> datetime:
-    """The earliest time, now or later, when people may be contacted; UTC."""
+    """Return the earliest time, now or later, when people may be contacted, in UTC."""
     if settings.send_between is None or _is_open(settings, now):
         return now
     return _next(settings.send_between.split("-")[0], ZoneInfo(settings.timezone), now)
 
 
 def sending_closes(settings: Settings, now: datetime) -> datetime:
-    """When the present sending hours end; UTC."""
+    """Return when the present sending hours end, in UTC."""
     if settings.send_between is None:
         return now + _NEVER
     return _next(settings.send_between.split("-")[1], ZoneInfo(settings.timezone), now)
 
 
 def local_date(settings: Settings, now: datetime) -> str:
-    """The date in the settings' time zone, as folders are named."""
+    """Return the date in the settings' time zone; folders are named after it."""
     return f"{now.astimezone(ZoneInfo(settings.timezone)):%Y-%m-%d}"
 
 
@@ -151,7 +151,7 @@ def _is_open(settings: Settings, now: datetime) -> bool:
 
 
 def _next(clock: str, zone: ZoneInfo, after: datetime) -> datetime:
-    """The next time after `after` when a clock in the zone shows this time of day; UTC."""
+    """Return when a clock in the zone next shows this time of day after `after`, in UTC."""
     here = after.astimezone(zone)
     for days in range(3):
         day = here.date() + timedelta(days=days)

@@ -44,7 +44,7 @@ class FileDetails(TypedDict, total=False):
 
 @dataclass
 class NightContext:
-    """What every file of a night needs, and what one file teaches the next.
+    """What every file of a night needs, and what a night learns from one file for the next.
 
     Attributes:
         inbox: where files come from and go.
@@ -54,10 +54,10 @@ class NightContext:
         log: of the night.
         night: its id.
         ends: UTC; its deadline.
-        paused_until_s: the API is not asked before then, on the clock that never jumps.
-        troubled: claimed files that met an outage tonight. They go after the others, so that a
-            file that only looks like an outage delays nobody else.
-        refused: the API refuses our credentials; nothing more is sent tonight.
+        paused_until_s: no request is made before then, on the clock that never jumps.
+        troubled: claimed files that met an outage tonight. They are sent after the others, so that
+            a file that only looks like an outage delays no other file.
+        refused: whether the API refuses our credentials; if so, nothing more is sent tonight.
         refreshed: URLs of the ledgers whose conversations were read tonight.
         looked_up: URLs of the ledgers whose doubts were looked up for a list without new people.
     """
@@ -76,7 +76,7 @@ class NightContext:
     looked_up: set[str] = field(default_factory=set)
 
     def sends_from(self, settings: Settings, now: datetime) -> datetime:
-        """The earliest time, now or later, when files with these settings may be sent; UTC."""
+        """Return the earliest time, now or later, when files with these settings may be sent."""
         pause_s = max(0.0, self.paused_until_s - self.clock.elapsed_s())
         return sending_opens(settings, now + timedelta(seconds=pause_s))
 
@@ -87,7 +87,7 @@ class NightContext:
         return not over and self.sends_from(settings, now) <= now
 
     def sort(self, claimed: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
-        """Claimed files in the order in which they are imported."""
+        """Sort claimed files into the order in which they are imported."""
         return sorted(claimed, key=lambda each: each[1] in self.troubled)
 
     def pause(self, path: Path, seconds: float) -> None:
@@ -96,7 +96,7 @@ class NightContext:
         self.paused_until_s = self.clock.elapsed_s() + seconds
 
     def relative(self, path: Path) -> str:
-        """A path as the night's reports name it: relative to the inbox."""
+        """Return a path as the night's reports name it: relative to the inbox."""
         return self.inbox.folders.relative(path)
 
 
@@ -157,13 +157,13 @@ class ClaimedFile:
     def report(
         self, ending: FileEnding, reason: str, exit_code: Exit, **more: Unpack[FileDetails]
     ) -> FileReport:
-        """The file's report; a reason never quotes a phone or an e-mail."""
+        """Make the file's report; a reason never quotes a phone or an e-mail."""
         name, file_id = scrub_name(self.path.name), self.sha256[:_FILE_ID_CHARS]
         return FileReport(self.folder, name, file_id, ending, scrub_name(reason), exit_code, **more)
 
 
 def rows_of_plan(counts: Counts) -> dict[str, int]:
-    """Word of the reports -> how many rows it applies to, before anything is sent."""
+    """Return how many rows each word of the reports applies to, before anything is sent."""
     return {
         "planned": counts.ready,
         "rejected": counts.rejected,
@@ -173,7 +173,7 @@ def rows_of_plan(counts: Counts) -> dict[str, int]:
 
 
 def rows_of_run(report: RunReport) -> dict[str, int]:
-    """Word of the reports -> how many rows it applies to, after a run."""
+    """Return how many rows each word of the reports applies to, after a run."""
     states = {state.value: count for state, count in report.states.items()}
     rejected = report.states.get(State.REJECTED, 0) + report.counts.rejected
     return {**rows_of_plan(report.counts), "planned": 0, **states, "rejected": rejected}

@@ -56,7 +56,7 @@ _LONGEST = 200
 
 
 def list_left_here(root: Path, ending: str) -> list[str]:
-    """Files in `held/` or `failed/` of a local inbox, by path relative to it; raises OSError."""
+    """List the files in `held/` or `failed/` of a local inbox, by relative path; raise OSError."""
     place = root / ending
     if not place.is_dir():
         return []
@@ -67,7 +67,7 @@ def list_left_here(root: Path, ending: str) -> list[str]:
 
 
 def list_left_there(store: Store, ending: str) -> list[str]:
-    """The same for a remote inbox; raises RemoteFault."""
+    """List the files in `held/` or `failed/` of a remote inbox; raise RemoteFault."""
     found = []
     for each in store.list_folder(ending):
         if each.folder:
@@ -79,7 +79,7 @@ def list_left_there(store: Store, ending: str) -> list[str]:
 
 
 def describe_left(inbox: str, ending: str, files: Sequence[str], flags: str = "") -> str:
-    """What a person has to do with such files, in a sentence.
+    """Say in a sentence what a person has to do with these files.
 
     Args:
         inbox: folder or address.
@@ -97,7 +97,7 @@ def describe_left(inbox: str, ending: str, files: Sequence[str], flags: str = ""
 
 
 def _without_pages(paths: Iterable[str]) -> Iterator[str]:
-    """The paths without those of pages about other files."""
+    """Yield the paths that are not pages about other files."""
     for path in paths:
         name = path.rpartition("/")[2]
         if is_importable(name) and not name.endswith(PAGE_SUFFIXES):
@@ -106,7 +106,7 @@ def _without_pages(paths: Iterable[str]) -> Iterator[str]:
 
 _MIN_FREE_BYTES: Final = 500_000_000
 _WRITTEN_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""A clock that shows an earlier time is wrong: this program did not exist yet."""
+"""A clock that shows an earlier time is wrong: this program did not exist then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,10 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        what: was checked.
+        what: the thing that was checked.
         well: whether it works.
-        said: how it is, or what is wrong and what to do.
-        warns: it works, but a person should know this.
+        said: its state, or what is wrong and what to do.
+        warns: whether it works, but in a way that a person should know of.
     """
 
     what: str
@@ -197,7 +197,7 @@ def examine(
 
 
 def _try_messages(settings: Settings) -> list[Finding]:
-    """The findings about everything that tells people and programs of a night."""
+    """Check every way in which a night informs people and programs."""
     found = []
     if settings.log_file is not None:
         found.append(run_check("log file", partial(_appendable, settings.log_file)))
@@ -210,7 +210,7 @@ def _try_messages(settings: Settings) -> list[Finding]:
 
 
 def _message(attempt: Callable[[], str]) -> str:
-    """Try the way of a message."""
+    """Check that a message can be sent."""
     try:
         return attempt()
     except (NotDelivered, MessageRefused) as exc:
@@ -218,7 +218,7 @@ def _message(attempt: Callable[[], str]) -> str:
 
 
 def _appendable(path: Path) -> str:
-    """Check that a file can be appended to; it stays as it is."""
+    """Check that a file can be appended to, without changing it."""
     if not path.exists():
         return _writable(path)
     with path.open("ab"):
@@ -245,7 +245,7 @@ def run_check(what: str, check: Callable[[], str]) -> Finding:
 
 
 def release_flags(inbox_settings: InboxSettings) -> str:
-    """The flags that `importer release` needs for these settings; none if they are wrong."""
+    """Return the flags that `importer release` needs for these settings; none if they are wrong."""
     try:
         return GivenFlags.of(inbox_settings.main()).text_for("release")
     except ImporterError:
@@ -253,7 +253,7 @@ def release_flags(inbox_settings: InboxSettings) -> str:
 
 
 def find_left(inbox: str, files_of: Callable[[str], list[str]], flags: str = "") -> list[Finding]:
-    """Findings about files that earlier nights left for a person; none if there are none.
+    """Report files that earlier nights left for a person; empty if there are none.
 
     Args:
         inbox: folder or address.
@@ -270,7 +270,7 @@ def find_left(inbox: str, files_of: Callable[[str], list[str]], flags: str = "")
 
 
 def describe_ownership(place: LocalFolder, ledger_url: str) -> str:
-    """To which ledger a folder belongs; raises ConfigurationError if that is another one."""
+    """Say which ledger a folder belongs to; raise ConfigurationError if it is not ours."""
     if not place.is_marked():
         return describe_owner(None)
     with ledger_to_read(ledger_url) as ledger:
@@ -279,7 +279,7 @@ def describe_ownership(place: LocalFolder, ledger_url: str) -> str:
 
 @contextmanager
 def ledger_to_read(url: str) -> Iterator[Ledger | None]:
-    """A ledger open for reading, None if it does not exist yet; raises LedgerError."""
+    """Open a ledger for reading; None if it does not exist yet. Raise LedgerError."""
     ledger = Ledger.open_existing(url)
     with ledger or nullcontext():
         yield ledger
@@ -309,7 +309,7 @@ def _inbox(root: Path) -> str:
     devices = {path.stat().st_dev for path in (root, working) if path.exists()}
     devices |= {(root / folder).stat().st_dev for folder in _subfolders(root)}
     if len(devices) > 1:
-        raise _Wrong(f"{root} spans several file systems, so files cannot be claimed at once.")
+        raise _Wrong(f"{root} spans several file systems, so files cannot be claimed in one step.")
     for folder in ("", *_subfolders(root)):
         _writable(root / folder / ".doctor")
     passed_over = InboxFolders(root).explain_skipped()
@@ -354,7 +354,7 @@ def _ledger(settings: Settings, now: datetime) -> str:
         newest = ledger.runs.list(limit=1)
         doubtful, own = len(ledger.doubts.list()), short_id(ledger.id)
     if newest and newest[0].started > now:
-        raise _Wrong("Its newest run began later than now: the clock is slow.")
+        raise _Wrong("Its newest run began in the future, so the clock is slow; set it.")
     with open_history(settings):
         pass
     return f"whole; {doubtful} doubtful; its id is {own}"
@@ -382,7 +382,7 @@ def _service(settings: Settings) -> str:
 
 
 def _ask_for_campaigns(inbox_settings: InboxSettings, folders: Iterable[str]) -> list[Finding]:
-    """The findings about each campaign that the settings of these subfolders name."""
+    """Check each campaign that the settings of these subfolders name."""
     named: dict[tuple[str, str], Settings] = {}
     found: list[Finding] = []
     for folder in folders:
@@ -402,7 +402,7 @@ def _ask_for_campaigns(inbox_settings: InboxSettings, folders: Iterable[str]) ->
 
 
 def _ask_for_campaign(campaign: str, settings: Settings) -> Finding:
-    """The finding about one campaign: what the API says of it."""
+    """Ask the API about one campaign."""
     what = f"campaign {campaign}"
 
     async def ask() -> CampaignVerdict:
@@ -431,7 +431,7 @@ def _sending_hours(settings: Settings) -> Finding:
     """A warning if people would be contacted at any hour."""
     if settings.send_between is None:
         said = (
-            "people are contacted at any hour, also at night; set `send_between:` and `timezone:`"
+            "people are contacted at any hour, even at night; set `send_between:` and `timezone:`"
         )
         return Finding("hours", well=True, said=said, warns=True)
     return Finding("hours", well=True, said=f"{settings.send_between} {settings.timezone}")

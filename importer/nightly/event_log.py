@@ -1,4 +1,4 @@
-"""The night's event log: JSON lines of ids, numbers and words, nothing of a person."""
+"""The night's event log: JSON lines of ids, numbers and fixed words, no personal data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_event_log(file: Path | None, clock: Clock, night: str) -> Iterator[Log]
         yield log
     finally:
         if out is not sys.stderr:
-            with suppress(OSError):  # what it could not write before, it cannot now
+            with suppress(OSError):  # what could not be written before cannot be written now
                 out.close()
 
 

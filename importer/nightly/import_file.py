@@ -58,17 +58,17 @@ COMMAND: Final = "importer nightly"
 _NOT_BELIEVED: Final = frozenset(
     {"no-id", "refused-with-2xx", "another-conversation", "conversation-of-another"}
 )
-"""Codes of answers that do not improve by waiting: a person has to look."""
+"""Codes of answers that will not improve with time: a person has to look."""
 _NO_ACCESS: Final = frozenset({"http-401", "http-403"})
 
 
 def import_file(context: NightContext, folder: str, path: Path, position: int) -> FileReport:
-    """Do with a claimed file whatever can be done now; one file's fault never raises.
+    """Do whatever can be done with a claimed file now; a fault of the file never raises.
 
     Args:
         context: of the night.
         folder: subfolder that it came from.
-        path: where it is, claimed.
+        path: where it is, after it was claimed.
         position: of the file in the night.
     """
     place = str(path.relative_to(context.inbox.folders.root))
@@ -76,7 +76,7 @@ def import_file(context: NightContext, folder: str, path: Path, position: int) -
     try:
         return _import(context, folder, path, position)
     except FileNotFoundError:
-        reason = "It was taken away while it was read."
+        reason = "It was moved or deleted while it was read."
         report = replace(report, ending=FileEnding.GONE, reason=reason)
     except ImporterError as error:  # of settings, templates, ledger or folders, not of the file
         report = replace(report, reason=scrub(str(error)), exit_code=error.exit_code)
@@ -85,10 +85,10 @@ def import_file(context: NightContext, folder: str, path: Path, position: int) -
         report = replace(report, reason=reason, exit_code=Exit.SETUP)
     except asyncio.CancelledError:
         reason = (
-            "grace_s was over before the API answered; the next night looks up what was under way."
+            "The API did not answer within grace_s; the next night looks up what was under way."
         )
         report = replace(report, reason=reason, exit_code=Exit.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - one file, whatever is in it, never stops the others
+    except Exception as error:  # noqa: BLE001 - no file may stop the others
         report = _set_aside(context, report, path, error)
     context.log.warning(
         "file.left", folder=folder, ending=report.ending.value, exit_code=int(report.exit_code)
@@ -166,7 +166,7 @@ def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
 
 
 def _reasons_to_hold(history: FileHistory, facts: FileFacts, settings: Settings) -> str:
-    """Why a person should look first; empty if one did, or if sending has begun."""
+    """Say why a person should look first; empty if somebody did, or if sending has begun."""
     if history.released:
         return ""
     if history.run is not None:
@@ -193,11 +193,11 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
     context, settings, now = file.context, file.settings, file.context.clock.now()
     rows, place = rows_of_plan(plan.counts), context.relative(file.path)
     if context.stop.requested() or context.refused or now >= context.ends:
-        reason = "Nothing more is sent in this night."
+        reason = "Nothing more is sent tonight."
         return file.report(FileEnding.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
     opens = context.sends_from(settings, now)
     if opens > now:
-        reason = f"It is checked; sending goes on at {opens:%H:%M} UTC."
+        reason = f"It was checked; sending goes on at {opens:%H:%M} UTC."
         return file.report(FileEnding.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
     until_s = (min(context.ends, sending_closes(settings, now)) - now).total_seconds()
     options = RunOptions(COMMAND, settings.credentials(), ledger=file.ledger)
@@ -213,7 +213,7 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
     outage = observer.is_outage(report, troubled=file.path in context.troubled)
     if report.exit_code == Exit.INTERRUPTED or (outage and context.stop.requested()):
         stopped = context.stop.requested()
-        reason = "The night was told to stop." if stopped else "The night's time was over."
+        reason = "The night was told to stop." if stopped else "The night reached its deadline."
         return _leave(file, report, reason, Exit.INTERRUPTED)
     if outage:
         context.refused = bool(observer.codes & _NO_ACCESS)
@@ -230,7 +230,7 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
 
 
 def _look_up_earlier(file: ClaimedFile) -> bool:
-    """Look up, once a night for each ledger, what earlier runs left doubtful; sends nothing.
+    """Look up doubts of earlier runs, once a night for each ledger; send nothing.
 
     Returns:
         Whether that settled anything.
@@ -251,9 +251,9 @@ def _look_up_earlier(file: ClaimedFile) -> bool:
 
 
 def _refresh_statuses(file: ClaimedFile, options: RunOptions) -> None:
-    """Read the conversations' statuses, once a night for each ledger: recent opt-outs are in them.
+    """Read the statuses of conversations, once a night for each ledger, to learn recent opt-outs.
 
-    Sending goes on without them if the list cannot be read in time; the log says so.
+    If the list cannot be read in time, sending goes on without them, and the log says so.
     """
     context, settings = file.context, file.settings
     if not settings.refresh_before or settings.ledger in context.refreshed:
@@ -270,7 +270,7 @@ def _refresh_statuses(file: ClaimedFile, options: RunOptions) -> None:
 
 @dataclass
 class TimeLimit(SilentObserver):
-    """Stops what it observes after some seconds, or with the night.
+    """Stops what it observes after some seconds, or when the night stops.
 
     Attributes:
         context: of the night.
@@ -281,16 +281,16 @@ class TimeLimit(SilentObserver):
     seconds: float
 
     def on_stop_event(self, stop: asyncio.Event) -> None:
-        """Arm the limit."""
+        """Start the time limit."""
         self.context.stop.watch(stop, self.seconds)
 
 
 @dataclass
 class _FileObserver(SilentObserver):
-    """Logs the start of a file's run, stops it in time, and notes what an outage looks like.
+    """Logs the start of a file's run, stops it in time, and detects an outage.
 
     Attributes:
-        file: that is sent.
+        file: the file that is sent.
         until_s: seconds until sending must stop.
         codes: of the outcomes so far.
         list_unreadable: why the API's list could not be read; empty if it could.
@@ -327,8 +327,8 @@ class _FileObserver(SilentObserver):
 
         Args:
             report: of the run.
-            troubled: the file met an outage before. Then doubts that are left because the list
-                could not be read wait for the service too.
+            troubled: whether the file met an outage before. If so, doubts that remain because the
+                list could not be read count as an outage, too.
         """
         if report.exit_code == Exit.SETUP:
             return True
@@ -341,7 +341,7 @@ class _FileObserver(SilentObserver):
 def _deliver_or_resume(
     file: ClaimedFile, plan: Plan, options: RunOptions, observer: SilentObserver
 ) -> RunReport:
-    """Resume the run that the file has, or start one."""
+    """Resume the file's run, or start one."""
     settings, run = file.settings, file.history.run
     if run is None:
         return deliver(plan, settings, options, observer)
@@ -369,7 +369,7 @@ def _leave(file: ClaimedFile, report: RunReport, reason: str, exit_code: Exit) -
 
 
 def _conclude_run(file: ClaimedFile, plan: Plan, report: RunReport, facts: FileFacts) -> FileReport:
-    """Conclude a file whose run is complete."""
+    """Conclude a file after its run is complete."""
     code = Exit(report.exit_code)
     return _conclude(file, FileEnding.DONE, "", code, plan=plan, report=report, facts=facts)
 
@@ -384,7 +384,7 @@ def _conclude(
     report: RunReport | None = None,
     facts: FileFacts | None = None,
 ) -> FileReport:
-    """Write a file's pages, move it to the folder of its ending, and record that."""
+    """Write a file's pages, move it to the folder for its ending, and record that."""
     context, inbox = file.context, file.context.inbox
     run = None if report is None else report.run
     date = local_date(file.settings, context.clock.now())
@@ -425,16 +425,16 @@ def _count_problems(plan: Plan | None) -> dict[str, int]:
 def _write_pages(
     file: ClaimedFile, plan: Plan | None, run: str | None, target: Path
 ) -> tuple[list[Page], list[str]]:
-    """Write the pages beside a file. Failures are returned as messages and never fail the import.
+    """Write the pages about a file. Failures are returned as messages and never fail the import.
 
     Args:
-        file: that they are about.
+        file: the file.
         plan: of the file, without the people of earlier runs; None if there is none.
-        run: that imported it, or None.
-        target: where the file itself will be; the pages are beside it.
+        run: the run that imported it, or None.
+        target: where the file itself will be; the pages are written beside it.
 
     Returns:
-        Label and path of each page, and a sentence for each that could not be written.
+        The label and path of each page, and a sentence for each that could not be written.
     """
     pages: list[Page] = []
     faults: list[str] = []

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 SETTINGS: Final = "importer.yaml"
 DONE_SUFFIX: Final = ".done"
 PAGE_SUFFIXES: Final = (".check.html", ".rejected.csv", ".results.csv")
-"""Ends of the names of the pages that a night writes beside a file."""
+"""Suffixes of the pages that a night writes beside a file."""
 WORKING, DONE, HELD, FAILED, NIGHTS = "working", "done", "held", "failed", "nights"
 RESERVED: Final = frozenset({WORKING, DONE, HELD, FAILED, NIGHTS})
-"""Folders of the importer in an inbox; every other folder is a subfolder with files to import."""
+"""The importer's own folders in an inbox; any other folder has files to import."""
 _UNFINISHED: Final = (".part", ".filepart", ".partial", ".tmp", ".crdownload", ".swp")
 _HIDDEN: Final = (".", "~$")
 _MAX_NAME_BYTES: Final = 200
@@ -51,7 +51,7 @@ Fingerprint = tuple[int | str, ...]
 
 
 def is_importable(name: str) -> bool:
-    """Whether a file of this name can be imported: not hidden, unfinished or one of ours."""
+    """Whether a file of this name can be imported: it is not hidden, unfinished or ours."""
     lower = name.lower()
     return not (
         lower.startswith(_HIDDEN)
@@ -61,7 +61,7 @@ def is_importable(name: str) -> bool:
 
 
 def safe_name(name: str) -> str:
-    """The name that a claimed file gets: valid text, short enough for its pages' suffixes."""
+    """Return the name for a claimed file: valid text, with room for the suffixes of its pages."""
     text = readable_name(name).replace("\N{REPLACEMENT CHARACTER}", "_")
     path = PurePath(text)
     stem, suffix = path.stem, path.suffix[:_MAX_SUFFIX_CHARS]
@@ -71,7 +71,7 @@ def safe_name(name: str) -> str:
 
 
 def numbered_names(name: str) -> Iterator[str]:
-    """`list.csv`, `list-2.csv`, `list-3.csv` and so on, to find one that is free."""
+    """Yield `list.csv`, `list-2.csv`, `list-3.csv` and so on, to find a free one."""
     yield name
     path, number = PurePath(name), 1
     while True:
@@ -80,24 +80,24 @@ def numbered_names(name: str) -> Iterator[str]:
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """The first numbered path in a folder that does not exist."""
+    """Return the first numbered path in a folder that is free."""
     return next(path for each in numbered_names(name) if not os.path.lexists(path := folder / each))
 
 
 def fingerprint_of(path: Path) -> Fingerprint:
-    """The fingerprint of a file as it is now; raises OSError."""
+    """Return the fingerprint of a file as it is now; raise OSError."""
     return _fingerprint(path.lstat())
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file; raises OSError."""
+    """Return the hex sha256 of a file; raise OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def lock_inbox(root: Path, now: datetime) -> Iterator[None]:
-    """Lock an inbox, so that no second night works in it meanwhile.
+    """Lock an inbox, so that no second night works in it at the same time.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -117,7 +117,7 @@ class OpenLedgers:
 
     Args:
         main_url: of the inbox's ledger.
-        new: accept a ledger that is not the one that was here before, as `--new-ledger` says.
+        new: accept a new ledger in place of the one used here before, as `--new-ledger` does.
     """
 
     def __init__(self, main_url: str, *, new: bool = False) -> None:
@@ -139,7 +139,7 @@ class OpenLedgers:
     def refuse_stranger(self, *places: MarkedPlace) -> None:
         """Raise ConfigurationError if a place belongs to a ledger and ours does not exist yet.
 
-        Asked first, so that no new ledger is made only to be refused.
+        This comes first, so that no new ledger is made only to be refused.
         """
         if self.main_url in self._open or ledger_is_there(self.main_url):
             return
@@ -156,8 +156,8 @@ class OpenLedgers:
             now: UTC.
 
         Raises:
-            ConfigurationError: it belongs to another ledger, or a new one would not know whom the
-                main one reached; then no new one is made.
+            ConfigurationError: the subfolder belongs to another ledger. Or its ledger would be new
+                and not know whom the main one contacted; it is not made.
             LedgerError: a ledger cannot be opened.
         """
         if not ledger_is_there(url) and not place.is_marked():
@@ -167,11 +167,11 @@ class OpenLedgers:
         return own
 
     def all(self) -> list[Ledger]:
-        """Those that were used."""
+        """Return the ledgers that were used."""
         return list(self._open.values())
 
     def close(self) -> None:
-        """Close all of them; one that is asked for afterwards is opened again."""
+        """Close all of them; a later `get` opens one again."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -184,15 +184,15 @@ class OpenLedgers:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file in an inbox that nobody has claimed.
+    """An unclaimed file in an inbox.
 
     Attributes:
         folder: subfolder of the inbox; empty for the inbox itself.
-        path: where it is, or where it will be once it is fetched.
-        fingerprint: of it.
-        changed_s: seconds since 1970 of its last change, by a clock that uploaders cannot set;
-            infinite if there is none.
-        has_done_marker: FILE.done is beside it.
+        path: where it is, or where it will be after it is fetched.
+        fingerprint: of the file.
+        changed_s: when it last changed, in seconds since 1970, by a clock that uploaders cannot
+            set; infinite if there is no clock of that kind.
+        has_done_marker: whether FILE.done is beside it.
     """
 
     folder: str
@@ -213,7 +213,7 @@ class InboxFolders:
     root: Path
 
     def list_arrivals(self) -> list[Arrival]:
-        """Files that have arrived, in order of subfolder and name, without unfinished ones.
+        """Return the files that have arrived, by subfolder and name, without unfinished ones.
 
         Raises:
             ConfigurationError: the inbox cannot be read.
@@ -227,11 +227,11 @@ class InboxFolders:
         return found
 
     def list_subfolders(self) -> list[Path]:
-        """Its subfolders in order of name, without those that are skipped."""
+        """Return its subfolders by name, without those that are skipped."""
         return [path for path in self._possible_subfolders() if not _reason_to_skip(path)]
 
     def explain_skipped(self) -> list[str]:
-        """A sentence for each subfolder or claimed file that no night looks at."""
+        """Return a sentence for each subfolder or claimed file that nights skip."""
         reasons = {path.name: _reason_to_skip(path) for path in self._possible_subfolders()}
         found = [
             f"{readable_name(name)} {why}, so no night looks into it; "
@@ -250,7 +250,7 @@ class InboxFolders:
         return found
 
     def list_claimed(self) -> list[tuple[str, Path]]:
-        """Subfolder and path of every claimed file, in order; links are not followed."""
+        """Return the subfolder and path of every claimed file, in order; skip links."""
         root = self.root / WORKING
         if root.is_symlink() or not root.is_dir():
             return []
@@ -262,7 +262,7 @@ class InboxFolders:
         return found
 
     def make_folder(self, ending: str, folder: str, date: str = "") -> Path:
-        """Create the folder for files that ended in some way; return it.
+        """Create and return the folder for files with this ending.
 
         Raises:
             ConfigurationError: the system refuses.
@@ -291,7 +291,7 @@ class InboxFolders:
         return target
 
     def relative(self, path: Path) -> str:
-        """A path as reports and the ledger name it: relative to the inbox."""
+        """Return a path as reports and the ledger name it: relative to the inbox."""
         return path.relative_to(self.root).as_posix()
 
     def _possible_subfolders(self) -> list[Path]:
@@ -309,7 +309,7 @@ class InboxFolders:
                 facts = path.lstat()
             except FileNotFoundError:
                 continue
-            if stat.S_ISREG(facts.st_mode):  # neither folders nor links to files elsewhere
+            if stat.S_ISREG(facts.st_mode):  # no folders, no links to files elsewhere
                 changed_s = max(facts.st_mtime, facts.st_ctime)
                 marked = _has_done_marker(path)
                 yield Arrival(folder, path, _fingerprint(facts), changed_s, marked)
@@ -339,10 +339,10 @@ class Inbox(Protocol):
         ...
 
     def lock(self, now: datetime) -> AbstractContextManager[None]:
-        """Lock it, so that no second night works in it meanwhile.
+        """Lock it, so that no second night works in it at the same time.
 
         Raises:
-            ImporterError: on entering: another night works there, or it cannot be written to.
+            ImporterError: another night works there, or it cannot be written to.
         """
         ...
 
@@ -355,7 +355,7 @@ class Inbox(Protocol):
         ...
 
     def note_night(self, night: str) -> None:
-        """Note in the ownership marker which night works here: older copies of the ledger lack it.
+        """Note the night in the ownership marker, so that older ledger copies are refused.
 
         Raises:
             ConfigurationError: the marker cannot be written.
@@ -363,7 +363,7 @@ class Inbox(Protocol):
         ...
 
     def list_arrivals(self) -> list[Arrival]:
-        """Files that have arrived and are not claimed, in order of subfolder and name.
+        """Return files that have arrived and are not claimed, by subfolder and name.
 
         Raises:
             ConfigurationError: the inbox cannot be read.
@@ -371,23 +371,23 @@ class Inbox(Protocol):
         ...
 
     def claim(self, arrival: Arrival) -> Path | None:
-        """Claim a file and bring it into `working/`; None if it is gone or somebody else's.
+        """Claim a file and move it into `working/`; None if it is gone or claimed by others.
 
         Raises:
-            ConfigurationError: it cannot be brought now.
+            ConfigurationError: it cannot be moved or fetched now.
         """
         ...
 
     def unclaim(self, path: Path, folder: str) -> None:
-        """Leave a claimed file to a later night."""
+        """Give a claimed file back, for a later night."""
         ...
 
     def free_path(self, folder: Path, name: str) -> Path:
-        """A path that is free here and, as far as it can be reached, in a remote inbox."""
+        """Return a path that is free here and, if it can be reached, in the remote inbox."""
         ...
 
     def upload_results(self) -> None:
-        """Upload what was made of files to a remote inbox; raises RemoteFault."""
+        """Upload files and their pages to a remote inbox; raise RemoteFault."""
         ...
 
 
@@ -409,11 +409,11 @@ class LocalInbox:
         return False
 
     def lock(self, now: datetime) -> AbstractContextManager[None]:
-        """Lock the folder, so that no second night works in it meanwhile."""
+        """Lock the folder, so that no second night works in it at the same time."""
         return lock_inbox(self.folders.root, now)
 
     def start(self, now: datetime) -> list[ImporterError]:
-        """Check to which ledger it belongs; claim it for ours if it belongs to none."""
+        """Check which ledger it belongs to; claim it for ours if it belongs to none."""
         root = self.folders.root
         place = LocalFolder(root)
         self.ledgers.refuse_stranger(place if place.is_marked() else LocalFolder(root.parent))
@@ -428,7 +428,7 @@ class LocalInbox:
         note_night(LocalFolder(self.folders.root), self.ledgers.main, night)
 
     def list_arrivals(self) -> list[Arrival]:
-        """The files in the folder and its subfolders."""
+        """Return the files in the folder and its subfolders."""
         return self.folders.list_arrivals()
 
     def claim(self, arrival: Arrival) -> Path | None:
@@ -446,7 +446,7 @@ class LocalInbox:
         self.folders.move(path, self.folders.root / folder, path.name)
 
     def free_path(self, folder: Path, name: str) -> Path:
-        """A path in the folder that does not exist."""
+        """Return a free path in the folder."""
         return free_path(folder, name)
 
     def upload_results(self) -> None:
@@ -454,7 +454,7 @@ class LocalInbox:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a path is a file itself: no link, folder, pipe or device."""
+    """Whether a path is a regular file, not a link, folder, pipe or device."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:
@@ -462,7 +462,7 @@ def is_regular(path: Path) -> bool:
 
 
 def _reason_to_skip(path: Path) -> str:
-    """Why a folder is no subfolder of an inbox; a link may lead to where the ledger is."""
+    """Say why a folder is not a subfolder of the inbox: a link may lead to the ledger's folder."""
     if path.is_symlink():
         return "is a link"
     return "has a name that is not UTF-8" if readable_name(path.name) != path.name else ""

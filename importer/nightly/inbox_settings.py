@@ -1,7 +1,7 @@
 """The settings of an inbox and its subfolders.
 
-For one subfolder the main importer.yaml may say anything, under `folders:`. A settings file in
-the inbox itself comes from the people who upload lists, and may say little.
+The main importer.yaml may set anything for a subfolder, under `folders:`. A settings file inside
+the inbox comes from the people who upload lists, and may set only a few things.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InboxSettings:
-    """Reads the settings for an inbox, anew each time: files may change during a night.
+    """Reads the settings for an inbox each time they are needed: files may change during a night.
 
     Attributes:
         root: the inbox, or the staging folder of a remote one.
         config: the main settings file, or None for importer.yaml of the current folder.
-        flags: what the command line says; over everything.
-        remote: the inbox is on another machine. All its claims are in one ledger.
+        flags: of the command line; they take precedence.
+        remote: whether the inbox is on another machine. If so, all its claims are in one ledger.
     """
 
     root: Path
@@ -37,17 +37,17 @@ class InboxSettings:
     remote: bool = False
 
     def main(self) -> Settings:
-        """The main settings, whatever the inbox says; raises SettingsError."""
+        """Return the main settings, without those of the inbox; raise SettingsError."""
         return load_settings(self.config, self.flags)
 
     def ledger(self) -> str:
-        """URL of the main ledger, which no file in an inbox can name; raises SettingsError."""
+        """Return the main ledger's URL, which no file in an inbox can set; raise SettingsError."""
         main = self.main()
         self._refuse_own_files(main)
         return main.ledger
 
     def load(self, folder: str = "") -> Settings:
-        """The settings for files of a subfolder; of the inbox itself by default.
+        """Return the settings for files of a subfolder; of the inbox itself by default.
 
         Raises:
             SettingsError: something in one of the files is unknown or wrong, an inbox's file sets
@@ -68,7 +68,7 @@ class InboxSettings:
         if self.remote and found.ledger != main.ledger:
             raise SettingsError(
                 f"folders.{folder}.ledger: a remote inbox has one ledger for all its folders.",
-                "Take it out, or give that folder an inbox of its own.",
+                "Remove it, or make that folder an inbox of its own.",
             )
         self._refuse_own_files(found)
         return found
@@ -90,7 +90,7 @@ class InboxSettings:
 
 
 def _refuse_irregular(file: Path) -> None:
-    """Raises for what is no file of the inbox itself: a link may lead anywhere."""
+    """Raise unless it is a regular file of the inbox: a link may lead anywhere."""
     if file.is_symlink() or not file.is_file():
         raise SettingsError(
             f"{file}: settings in an inbox must be a plain file, not a link or a folder.",

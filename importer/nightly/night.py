@@ -47,7 +47,7 @@ _WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
 
 @dataclass
 class UploadWatch:
-    """Finds out which uploads are complete: unchanged for long enough.
+    """Watches uploads: one is complete when it has not changed for long enough.
 
     Attributes:
         quiet_s: how long a file must not have changed.
@@ -93,12 +93,12 @@ def run_night(
     with ExitStack() as stack:
         stack.enter_context(inbox.lock(started))
         faults = inbox.start(started)
-        settings = inbox_settings.load()  # by now a remote inbox's own settings are here
+        settings = inbox_settings.load()  # the settings of a remote inbox were fetched by now
         log = stack.enter_context(open_event_log(settings.log_file, clock, night))
         inbox.ledgers.main.nights.begin(night, started, _recordable_name(inbox))
         try:
             inbox.note_night(night)
-        except ImporterError as refused:  # the marker stays that of an earlier night
+        except ImporterError as refused:  # the marker keeps naming an earlier night
             faults.append(refused)
         log.info("night.started")
         ends = night_ends(settings, started)
@@ -125,7 +125,7 @@ def run_night(
 
 
 def _recordable_name(inbox: Inbox) -> str | None:
-    """The inbox's name for the ledger; None if it is not text that a database can hold."""
+    """Return the inbox's name for the ledger; None if a database cannot store it."""
     return inbox.name if readable_name(inbox.name) == inbox.name else None
 
 
@@ -174,10 +174,10 @@ class _NightRun:
             self.note(error)
 
     def resume_absent(self) -> None:
-        """Send the rows of concluded files that were proved not to have been sent, if that is safe.
+        """Send rows of concluded files that were proved not to have been sent, if that is safe.
 
         It is safe if nothing else of their run is open; `resume` checks that the file and the
-        settings are the same. Otherwise a person is told the command.
+        settings have not changed. If it is not safe, a person is told the command.
         """
         for ledger in self.context.inbox.ledgers.all():
             try:
@@ -201,12 +201,13 @@ class _NightRun:
             if alone and ledger is context.inbox.ledgers.get(settings.ledger):
                 report = self._resume(ledger, run, settings)
                 if report is not None:
-                    self.notes.append(f"{rows} of run {run}, proved not to have been sent, went.")
+                    self.notes.append(
+                        f"{rows} of run {run}, proved not to have been sent before, went out now."
+                    )
                     self.fault = worst(self.fault, Exit(report.exit_code))
                     return
         self.notes.append(
-            f"{rows} of run {run} were proved not to have been sent: `importer resume {run}` sends "
-            "them."
+            f"Run {run} has {rows} proved not to have been sent; send with `importer resume {run}`."
         )
         self.fault = worst(self.fault, Exit.SETUP)
 
@@ -225,7 +226,7 @@ class _NightRun:
         return report
 
     def note(self, error: ImporterError) -> None:
-        """Note something that is not one file's fault."""
+        """Note an error that is not a single file's fault."""
         message = scrub(str(error))
         if message not in self.notes:
             self.notes.append(message)
@@ -233,7 +234,7 @@ class _NightRun:
         self.context.log.error("inbox.fault", exit_code=int(error.exit_code))
 
     def _list_arrivals(self) -> list[Arrival]:
-        """The arrivals; none if a remote inbox does not answer, which stops no claimed file."""
+        """List arrivals; none if a remote inbox does not answer: claimed files go on without it."""
         try:
             return self.context.inbox.list_arrivals()
         except RemoteFault as fault:
@@ -241,7 +242,7 @@ class _NightRun:
             return []
 
     def _import_arrivals(self) -> float | None:
-        """Claim and import every complete upload; seconds until there is more to do, or None."""
+        """Import every complete upload; return seconds until there is more to do, or None."""
         context, waits = self.context, []
         for arrival in self._list_arrivals():
             if context.stop.requested():
@@ -265,7 +266,7 @@ class _NightRun:
         return min([*waits, *self._opening_waits_s()], default=None)
 
     def _opening_waits_s(self) -> Iterator[float]:
-        """Seconds until each file that waits for its sending hours may be sent."""
+        """Yield the seconds until each file that waits for sending hours may be sent."""
         context, now = self.context, self.context.clock.now()
         if context.refused:
             return
@@ -279,7 +280,7 @@ class _NightRun:
                     yield (opens - now).total_seconds()
 
     def _remaining_s(self, arrival: Arrival) -> float | None:
-        """Seconds until an arrival can be claimed; None if this night does not wait for it."""
+        """Return seconds until an arrival can be claimed; None if this night does not wait."""
         clock, settings = self.context.clock, self.settings
         if settings.done_marker and not arrival.has_done_marker:
             return None
@@ -291,7 +292,7 @@ class _NightRun:
         return remaining_s if elapsed_s - self.started_s + remaining_s <= patience_s else None
 
     def _report_not_fetched(self, arrival: Arrival, fault: RemoteFault) -> None:
-        """Report a claimed file that a remote inbox does not give us now."""
+        """Report a claimed file that cannot be fetched from a remote inbox now."""
         self.reports[self._count] = FileReport(
             arrival.folder,
             scrub_name(arrival.path.name),
@@ -305,7 +306,7 @@ class _NightRun:
         self.context.log.warning("file.not-fetched", folder=arrival.folder)
 
     def _import(self, folder: str, path: Path) -> None:
-        """Import a claimed file; its report replaces an earlier one of this night."""
+        """Import a claimed file; its report replaces its earlier one of this night."""
         if path not in self._positions:
             self._positions[path], self._count = self._count, self._count + 1
         position = self._positions[path]
@@ -315,7 +316,7 @@ class _NightRun:
 
 
 def _make_report(run: _NightRun, started: datetime) -> NightReport:
-    """The night as a whole, with what is still open in its ledgers."""
+    """Report the whole night, with what is still open in its ledgers."""
     context, notes = run.context, run.notes
     files = tuple(_as_it_stands(context, report) for _, report in sorted(run.reports.items()))
     code = worst(run.fault, *(report.exit_code for report in files))
@@ -348,7 +349,7 @@ def _make_report(run: _NightRun, started: datetime) -> NightReport:
 
 
 def _as_it_stands(context: NightContext, file: FileReport) -> FileReport:
-    """A file's report at the end of the night: a later run may have settled its doubts."""
+    """Update a file's report at the end of the night: a later run may have settled its doubts."""
     if file.exit_code is not Exit.DOUBTFUL:
         return file
     with suppress(ImporterError):  # the report as it was is the cautious one

@@ -1,7 +1,7 @@
 """The night's page, metrics and message: a mail by SMTP and a post to a webhook.
 
-A message says how many files there were and how they ended, and nothing of a person. The import is
-over by then; nothing here can change it.
+A message says how many files there were and how they ended. It has no personal data. The import is
+over by then, and nothing here can change it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 _TRIES: Final = 4
 _TIMEOUT_S: Final = 20.0
 _FOR_GOOD: Final = 500
-"""SMTP codes from here on are permanent."""
+"""SMTP codes from here on mean a permanent refusal."""
 _AGAIN: Final = frozenset({408, 425, 429, 503})
-"""HTTP statuses of a webhook that did not take the message and may later."""
+"""HTTP statuses of a webhook that did not take the message, but may take it later."""
 
 
 class NotDelivered(Exception):
@@ -74,9 +74,9 @@ def send_message(
     stopped: Callable[[], bool] = _never,
     timeout_s: float = _TIMEOUT_S,
 ) -> dict[str, str]:
-    """Send the message through every channel of the settings; nothing is raised.
+    """Send the message through every channel of the settings; never raise.
 
-    Only what certainly did not arrive is tried again.
+    A message is sent again only if it certainly did not arrive.
 
     Args:
         settings: recipients and mail server; the webhook's address is among the secrets.
@@ -85,8 +85,8 @@ def send_message(
         post: the JSON for the webhook.
         now: the date of the mail.
         sleep: waits between attempts, in seconds.
-        stopped: whether the process was told to end; then nothing is tried again.
-        timeout_s: to wait for a server, seconds.
+        stopped: whether the process was told to end; if so, nothing is tried again.
+        timeout_s: seconds to wait for a server.
 
     Returns:
         Channel (`mail`, `webhook`) -> `sent`, or why it was not; only channels that are set.
@@ -151,7 +151,7 @@ def _mail(settings: Settings, subject: str, text: str, now: datetime) -> EmailMe
 
 
 def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s: float) -> None:
-    """Give a mail to the server, once; raises NotDelivered, MessageRefused or MaybeDelivered."""
+    """Send a mail to the server, once; raise NotDelivered, MessageRefused or MaybeDelivered."""
     said = False
     refused: Mapping[str, tuple[int, bytes]] = {}
     try:
@@ -175,13 +175,13 @@ def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s:
 
 
 def try_mail(settings: Settings, timeout_s: float = _TIMEOUT_S) -> str:
-    """Connect to the mail server, encrypt, log in and leave; no mail is sent.
+    """Connect to the mail server, encrypt, log in and quit, without sending a mail.
 
     Returns:
         What works, in a sentence.
 
     Raises:
-        NotDelivered: it does not answer, or not as it should.
+        NotDelivered: it does not answer, or not properly.
         MessageRefused: it refuses the login, or does not encrypt.
     """
     secret = Secrets.read().importer_smtp_password
@@ -201,17 +201,16 @@ def try_mail(settings: Settings, timeout_s: float = _TIMEOUT_S) -> str:
 
 
 def try_webhook(timeout_s: float = _TIMEOUT_S) -> str:
-    """Connect to the server of the webhook and encrypt; nothing is posted, and no request is made.
+    """Connect to the webhook's server and encrypt, without making a request.
 
-    A request of any kind could be taken for a message. The address is a secret, so only its host
-    is shown.
+    Any request could be taken for a message. The address is a secret, so only its host is shown.
 
     Returns:
         What works, in a sentence; empty if there is no webhook.
 
     Raises:
         NotDelivered: it does not answer, or its certificate is not trusted.
-        MessageRefused: the address is no URL.
+        MessageRefused: the address is not an https URL.
     """
     secret = Secrets.read().importer_webhook_url
     if secret is None:
@@ -219,7 +218,7 @@ def try_webhook(timeout_s: float = _TIMEOUT_S) -> str:
     try:
         url = httpx.URL(secret.get_secret_value())
     except httpx.InvalidURL as exc:
-        raise MessageRefused("IMPORTER_WEBHOOK_URL is no URL") from exc
+        raise MessageRefused("IMPORTER_WEBHOOK_URL is not a URL") from exc
     if url.scheme not in {"http", "https"} or not url.host:
         raise MessageRefused("IMPORTER_WEBHOOK_URL must begin with https://")
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -230,12 +229,12 @@ def try_webhook(timeout_s: float = _TIMEOUT_S) -> str:
                 context.wrap_socket(connection, server_hostname=url.host).close()
     except OSError as exc:
         raise NotDelivered(type(exc).__name__) from exc
-    return f"{url.host} answers; a night will post its message there, nothing was posted now"
+    return f"{url.host} answers; a night will post its message there, but nothing was posted now"
 
 
 @contextmanager
 def _mail_server(settings: Settings, password: str, timeout_s: float) -> Iterator[smtplib.SMTP]:
-    """A session with the mail server: encrypted and logged in as the settings say."""
+    """Open a session with the mail server, encrypted and logged in as the settings say."""
     host, _, port = settings.smtp.partition(":")
     if settings.smtp_security == "tls":
         server: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -253,7 +252,7 @@ def _mail_server(settings: Settings, password: str, timeout_s: float) -> Iterato
 
 @contextmanager
 def _quit_after(server: smtplib.SMTP) -> Iterator[None]:
-    """End the session whatever happens; the server's answer to that no longer matters."""
+    """End the session in any case; the server's answer to that does not matter."""
     try:
         yield
         with suppress(smtplib.SMTPException, OSError):
@@ -263,7 +262,7 @@ def _quit_after(server: smtplib.SMTP) -> Iterator[None]:
 
 
 def _refusal(code: int) -> Exception:
-    """The exception for an SMTP code: 5xx is permanent."""
+    """Return the exception for an SMTP code: 5xx is permanent."""
     return (MessageRefused if code >= _FOR_GOOD else NotDelivered)(f"SMTP {code}")
 
 
@@ -272,7 +271,7 @@ def _codes(refused: Mapping[str, tuple[int, bytes]]) -> str:
 
 
 def _post(address: str, post: Mapping[str, Any], timeout_s: float) -> None:
-    """Post to a webhook, once; raises NotDelivered, MessageRefused or MaybeDelivered."""
+    """Post to a webhook, once; raise NotDelivered, MessageRefused or MaybeDelivered."""
     try:
         with httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False) as http:
             status = http.post(address, json=dict(post)).status_code
@@ -302,7 +301,7 @@ def notify(
         settings: the main ones.
         root: the inbox.
         sleep: waits between attempts to send a message, in seconds.
-        stopped: whether the process was told to end; then nothing is tried again.
+        stopped: whether the process was told to end; if so, nothing is tried again.
     """
     faults = []
     if night.files or night.exit_code is not Exit.OK:

@@ -1,8 +1,8 @@
 """The ownership marker of an inbox: it names the ledger that knows who was contacted from there.
 
-Two ledgers know nothing of each other, so a list that is uploaded again would reach people twice if
-another ledger were used. The first night puts a marker into the inbox, and later nights go on only
-with the ledger that it names.
+Two ledgers know nothing of each other. If a list were uploaded again and imported with another
+ledger, people would be contacted twice. So the first night puts a marker into the inbox, and later
+nights work only with the ledger that it names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MARKER_NAME: Final = ".importer-ledger"
 MAX_MARKER_BYTES: Final = 4096
 
-_MODE: Final = 0o644  # not secret, and a doctor may run as another user
+_MODE: Final = 0o644  # not secret; `importer doctor` may run as another user
 _SHORT: Final = 8
 _WORDS: Final = """\
 # The importer wrote this file. One ledger records who was contacted from this folder, and files may
@@ -57,13 +57,13 @@ class Marker:
 
 
 def render_marker(marker: Marker) -> bytes:
-    """The marker as a file."""
+    """Return the marker as the content of a file."""
     night = f"night: {marker.night}\n" if marker.night else ""
     return f"{_WORDS}ledger: {marker.ledger}\nsince: {marker.since:%Y-%m-%d}\n{night}".encode()
 
 
 def parse_marker(raw: bytes) -> Marker | None:
-    """The marker that a file holds; None if it is damaged."""
+    """Parse the content of a marker; None if it is damaged."""
     try:
         lines = raw.decode("ascii").splitlines()
         found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
@@ -75,28 +75,28 @@ def parse_marker(raw: bytes) -> Marker | None:
 
 
 def short_id(ledger: str) -> str:
-    """As much of a ledger's id as a person needs to tell two apart."""
+    """Shorten a ledger's id to what a person needs to tell two apart."""
     return ledger[:_SHORT]
 
 
 def describe_owner(marker: Marker | None) -> str:
-    """What a checked marker says, as part of a sentence."""
+    """Say what a checked marker means, as part of a sentence."""
     if marker is None:
-        return "it belongs to no ledger yet, and the first night marks it"
+        return "it belongs to no ledger yet; the first night marks it"
     return f"it belongs to this ledger, {short_id(marker.ledger)}, since {marker.since:%Y-%m-%d}"
 
 
 def check_marker(
     raw: bytes | None, ledger: str, called: str, place: str, knows: Callable[[str], bool]
 ) -> Marker | None:
-    """Check that files of a folder may be imported with a ledger.
+    """Check that files of a folder may be imported with this ledger.
 
     Args:
         raw: content of its marker; None if there is none.
-        ledger: id; empty for a ledger that does not exist yet.
-        called: the ledger, for a person.
-        place: the folder, for a person.
-        knows: whether the ledger has a night of this id.
+        ledger: its id; empty for a ledger that does not exist yet.
+        called: what a person calls the ledger.
+        place: what a person calls the folder.
+        knows: returns whether the ledger has a night with this id.
 
     Returns:
         The marker; None if the folder belongs to no ledger yet.
@@ -113,25 +113,25 @@ def check_marker(
             f"Nobody can tell which ledger {place} belongs to: its marker {place}/{MARKER_NAME} is "
             "damaged.",
             "Restore it from a backup. If `ledger:` names the ledger that was always used here, "
-            "remove it: the next night writes it again.",
+            "remove the marker: the next night writes it again.",
         )
     if marker.ledger != ledger:
         other = f"which is ledger {short_id(ledger)}" if ledger else "which does not exist yet"
         raise ConfigurationError(
             f"{place} belongs to ledger {short_id(marker.ledger)} since {marker.since:%Y-%m-%d}, "
-            f"and not to {called}, {other}.",
-            "Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go before it); `importer "
-            "doctor` shows a ledger's id. If it is lost for good: no other ledger knows who was "
-            "contacted from here, and those people would be contacted again if their list comes "
-            f"again; removing {place}/{MARKER_NAME} lets this ledger take over.",
+            f"not to {called}, {other}.",
+            "Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger override it); `importer "
+            "doctor` shows a ledger's id. If it is lost for good, no other ledger knows who was "
+            "contacted from here, and those people would be contacted again if their list is "
+            f"uploaded again. To let this ledger take over, remove {place}/{MARKER_NAME}.",
         )
     if marker.night and not knows(marker.night):
         raise ConfigurationError(
-            f"{called} is an older copy: it knows nothing of {marker.night}, which worked on "
-            f"{place} with this ledger, nor of the people who were contacted then.",
-            "Use only the newest copy, wherever it is. If there is no other one: people contacted "
-            "since would be contacted again if their list comes again; removing "
-            f"{place}/{MARKER_NAME} lets this copy go on.",
+            f"{called} is an older copy: it does not know {marker.night}, which worked on "
+            f"{place} with this ledger, or the people who were contacted then.",
+            "Use only the newest copy, wherever it is. If this is the newest, people contacted "
+            "since would be contacted again if their list is uploaded again. To use this copy, "
+            f"remove {place}/{MARKER_NAME}.",
         )
     return marker
 
@@ -145,7 +145,7 @@ class MarkedPlace(Protocol):
         ...
 
     def read(self) -> bytes | None:
-        """Its marker, or whatever has that name; None if there is nothing.
+        """Read its marker, or whatever has that name; None if nothing has.
 
         Raises:
             ConfigurationError: it cannot be read.
@@ -153,7 +153,7 @@ class MarkedPlace(Protocol):
         ...
 
     def create(self, marker: bytes) -> None:
-        """Write its marker, complete or not at all; an existing one stays.
+        """Write its marker, completely or not at all; an existing one stays.
 
         Raises:
             ConfigurationError: it cannot be written.
@@ -170,11 +170,11 @@ class MarkedPlace(Protocol):
 
 
 def check_owner(place: MarkedPlace, ledger: Ledger | None) -> Marker | None:
-    """Check that a ledger may work on a folder; write nothing.
+    """Check that a ledger may work on a folder, without writing anything.
 
     Args:
         place: the folder.
-        ledger: that is to work on it; None for one that does not exist yet.
+        ledger: the ledger; None if it does not exist yet.
 
     Returns:
         The folder's marker, or None.
@@ -188,9 +188,10 @@ def check_owner(place: MarkedPlace, ledger: Ledger | None) -> Marker | None:
 
 
 def claim_folder(place: MarkedPlace, ledger: Ledger, now: datetime) -> None:
-    """Mark a folder as a ledger's, or check that it is.
+    """Mark a folder as a ledger's own, or check that it is marked.
 
-    It is checked once more after writing: if two ledgers claim it at once, one is refused.
+    The marker is checked again after it is written: if two ledgers claim a folder at the same
+    time, one is refused.
 
     Raises:
         ConfigurationError: it belongs to another ledger, or cannot be marked.
@@ -201,16 +202,16 @@ def claim_folder(place: MarkedPlace, ledger: Ledger, now: datetime) -> None:
     if check_owner(place, ledger) is None:
         raise ConfigurationError(
             f"{place.name} does not keep {MARKER_NAME}, which says which ledger it belongs to.",
-            "Let no other program remove hidden files there.",
+            "Make sure that no other program removes hidden files there.",
         )
 
 
 def note_night(place: MarkedPlace, ledger: Ledger, night: str) -> None:
-    """Note in a folder's marker which night works there, so that older ledger copies are refused.
+    """Note the night in a folder's marker, so that older copies of the ledger are refused.
 
     Args:
         place: a folder that belongs to the ledger.
-        ledger: that has the night already.
+        ledger: the ledger, which already has the night.
         night: its id.
 
     Raises:
@@ -224,7 +225,7 @@ def note_night(place: MarkedPlace, ledger: Ledger, night: str) -> None:
 def claim_subfolder(
     place: LocalFolder, inbox: str, own: Ledger, main: Ledger, now: datetime
 ) -> None:
-    """Mark a subfolder as its own ledger's, or check that it is.
+    """Mark a subfolder as its own ledger's, or check that it is marked.
 
     A subfolder that uses the main ledger needs no marker.
 
@@ -248,7 +249,7 @@ def claim_subfolder(
 
 
 def refuse_new_ledger(place: LocalFolder, inbox: str, own_name: str, main: Ledger) -> None:
-    """Raise if the main ledger knows imports of a subfolder, which an empty ledger does not.
+    """Refuse an empty ledger for a subfolder whose imports are in the main ledger.
 
     Args:
         place: the subfolder.
@@ -257,14 +258,14 @@ def refuse_new_ledger(place: LocalFolder, inbox: str, own_name: str, main: Ledge
         main: the inbox's ledger.
 
     Raises:
-        ConfigurationError: it does.
+        ConfigurationError: the main ledger has imports of this subfolder.
     """
     last_run = main.nights.last_run_of(place.path.name, inbox)
     if last_run is not None:
         raise ConfigurationError(
-            f"Files of {place.name} were imported with {main.name} until {last_run:%Y-%m-%d}, and "
-            f"its new ledger {own_name} does not know who was contacted.",
-            "Take its `ledger:` out of `folders:`, or start the new ledger as a copy of that one, "
+            f"Files of {place.name} were imported with {main.name} until {last_run:%Y-%m-%d}. "
+            f"Its new ledger {own_name} does not know who was contacted.",
+            "Remove its `ledger:` from `folders:`, or start the new ledger as a copy of that one, "
             "with a copy of its key.",
         )
 
@@ -289,7 +290,7 @@ class LocalFolder:
         return self.shown or readable_name(str(self.path))
 
     def read(self) -> bytes | None:
-        """Its marker; anything but a regular file counts as damaged, and is not opened."""
+        """Read its marker; anything but a regular file counts as damaged and is not opened."""
         path = self.path / MARKER_NAME
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
@@ -302,7 +303,7 @@ class LocalFolder:
             raise ConfigurationError(
                 f"Nobody can tell which ledger {self.name} belongs to: its marker {MARKER_NAME} "
                 f"cannot be read: {exc.strerror or exc}.",
-                "Let the importer read it.",
+                "Give the importer read access to it.",
             ) from exc
 
     def is_marked(self) -> bool:

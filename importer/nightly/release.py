@@ -1,4 +1,4 @@
-"""Release a held file: the next night begins with it, and no guard holds it again."""
+"""Release a held file: the next night starts with it, and no guard holds it again."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def find_inbox(file: Path) -> tuple[Path, str]:
-    """The inbox and the subfolder of a file that is in `held/` or `failed/`.
+    """Return the inbox and the subfolder of a file in `held/` or `failed/`.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: it is not in one of them.
     """
     if not is_regular(file):
         raise UsageError(f"There is no file {file}.", "Name a file in held/ of the inbox.")
@@ -45,18 +45,18 @@ def find_inbox(file: Path) -> tuple[Path, str]:
 
 
 def refuse_page(file: str) -> None:
-    """Raises UsageError for a page that a night wrote beside a file."""
+    """Raise UsageError for a page that a night wrote beside a file."""
     if file.endswith(PAGE_SUFFIXES):
         raise UsageError(f"{file} is a report about a file.", "Name the file itself.")
 
 
 def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Path:
-    """Move a held file to where the next night begins; return its new path.
+    """Move a held file to where the next night starts; return its new path.
 
     Raises:
         UsageError: it is not held, or is one of our pages.
-        ConfigurationError: a night works in the inbox, it cannot be written to, or it or the
-            subfolder belongs to another ledger.
+        ConfigurationError: a night works in the inbox, the inbox cannot be written to, or it or
+            the subfolder belongs to another ledger.
     """
     root, folder = find_inbox(file)
     refuse_page(file.name)
@@ -71,7 +71,7 @@ def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Pa
         if moved is None:
             raise UsageError(
                 f"{file} was moved or deleted while it was being released.",
-                "Nothing else needs to be done if a night has taken it.",
+                "If a night took it, there is nothing more to do.",
             )
         for suffix in PAGE_SUFFIXES:  # the next night writes them again
             file.with_name(file.name + suffix).unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Pa
 
 
 def record_release(ledger: Ledger, folder: str, name: str, sha256: str, now: datetime) -> None:
-    """Record that a person looked at a content and released it."""
+    """Record that a person looked at a file and released its content."""
     before = ledger.nights.last(sha256)
     ledger.nights.write(
         NightFile(

@@ -71,8 +71,8 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
     asked = sandbox.requests
     for command in (NIGHTLY, ("release", "inbox/held/odd.csv"), ("doctor", "inbox")):
         said = refused(bed, *command)
-        assert f"{bed.inbox} belongs to ledger {first[:8]} since {day:%Y-%m-%d}, and not" in said
-        assert f"removing {bed.inbox}/{MARKER_NAME} lets this ledger take over" in said
+        assert f"{bed.inbox} belongs to ledger {first[:8]} since {day:%Y-%m-%d}, not" in said
+        assert f"To let this ledger take over, remove {bed.inbox}/{MARKER_NAME}." in said
     assert sandbox.requests <= asked + 1  # the doctor asks
     assert phones(sandbox) == everybody(5)
     with Ledger.open(bed.places.ledger()) as ledger:

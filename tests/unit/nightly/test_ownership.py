@@ -92,7 +92,7 @@ def test_an_older_copy_of_the_ledger() -> None:
     nights = {"night-20261122-020000-0001"}
     mark = check_marker(text, OURS.ledger, "importer.db", "/srv/inbox", nights.__contains__)
     assert mark == replace(OURS, night="night-20261122-020000-0001")
-    with pytest.raises(ConfigurationError, match=r"older copy: it knows nothing of night-2026"):
+    with pytest.raises(ConfigurationError, match=r"older copy: it does not know night-2026"):
         check_marker(text, OURS.ledger, "importer.db", "/srv/inbox", set().__contains__)
 
 
@@ -103,11 +103,12 @@ def test_another_ledger() -> None:
             render_marker(OTHER), OURS.ledger, "/srv/importer.db", "/srv/inbox", every_night
         )
     assert str(raised.value) == (
-        "/srv/inbox belongs to ledger ffffffff since 2026-01-01, and not to /srv/importer.db, "
-        "which is ledger 01234567. Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger go "
-        "before it); `importer doctor` shows a ledger's id. If it is lost for good: no other "
+        "/srv/inbox belongs to ledger ffffffff since 2026-01-01, not to /srv/importer.db, "
+        "which is ledger 01234567. Name that ledger in `ledger:` (IMPORTER_LEDGER and --ledger "
+        "override it); `importer doctor` shows a ledger's id. If it is lost for good, no other "
         "ledger knows who was contacted from here, and those people would be contacted again if "
-        "their list comes again; removing /srv/inbox/.importer-ledger lets this ledger take over."
+        "their list is uploaded again. To let this ledger take over, remove "
+        "/srv/inbox/.importer-ledger."
     )
     with pytest.raises(ConfigurationError, match="which does not exist yet"):
         check_marker(render_marker(OTHER), "", "/srv/importer.db", "/srv/inbox", every_night)
@@ -227,6 +228,6 @@ def test_subfolders(root: Path, ledger: Ledger, tmp_path: Path) -> None:
         claim("acme", own)
         claim("acme", own)
         assert [path.parent.name for path in root.rglob(MARKER_NAME)] == ["acme"]
-        said = f"and not to .*ours.db, which is ledger {ledger.id[:8]}"
+        said = f"not to .*ours.db, which is ledger {ledger.id[:8]}"
         with pytest.raises(ConfigurationError, match=said):
             claim("acme", ledger)
