@@ -422,6 +422,9 @@ def _target(column: str) -> str:
     return "" if column.strip() in LEFT_ALONE else column.strip()
 
 
+_NAMES: Final = frozenset({"first_name", "last_name", "full_name"})
+
+
 def _whole_names(
     claims: Mapping[str, str],
     headers: Sequence[str],
@@ -440,15 +443,12 @@ def _whole_names(
         if name not in claims or given[name] is not None or bare not in _WHOLE_NAMES:
             continue
         others = columns - {claims[name]}
-        if any(claims.get(other) in others and _whose(other) < _whose(name) for other in names):
+        of_names = others & _NAMES
+        if any(claims.get(other) in of_names and _whose(other) < _whose(name) for other in names):
             continue  # `Name` beside `Your first name` is the person who sent the form
         if claims[name] == "full_name" and "first_name" in others and "last_name" not in others:
             changed[name] = "last_name"
-        elif claims[name] in {"first_name", "last_name"} and not others & {
-            "first_name",
-            "last_name",
-            "full_name",
-        }:
+        elif claims[name] in {"first_name", "last_name"} and not of_names:
             changed[name] = "full_name"
     return changed
 

@@ -311,3 +311,14 @@ def test_a_word_of_its_own_is_no_near_miss(header: str) -> None:
 def test_workday_headers(header: str, column: str) -> None:
     """Which part of the legal name it is stands behind the dash."""
     assert understand([header], {}).mapping == {header: column}
+
+
+@pytest.mark.parametrize("phone", ["Mobile", "Candidate > Mobile", "Candidate Phone"])
+def test_whose_phone_it_is_says_nothing_of_a_name(phone: str) -> None:
+    """`Name` beside `First name` is the family name, whatever the phone's header says."""
+    found = understand(["Name", "First name", phone], {})
+    assert found.mapping == {
+        "Name": "last_name",
+        "First name": "first_name",
+        phone: "phone_number",
+    }
