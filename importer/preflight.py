@@ -1,4 +1,4 @@
-"""What is checked before a plan is sent, and the exit codes of a plan and a run."""
+"""Check a plan before it is sent, and choose the exit codes of plans and runs."""
 
 from __future__ import annotations
 

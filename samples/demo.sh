@@ -1,6 +1,6 @@
 #!/bin/sh
-# Imports the samples into the sandbox, over real HTTP on this machine; contacts nobody.
-# `make demo` calls it; `importer` must be in PATH. Everything it writes lies under .demo/.
+# Import the samples into the sandbox, over real HTTP on this machine. It contacts nobody.
+# `make demo` runs this script; `importer` must be in PATH. Everything it writes is in .demo/.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
@@ -47,6 +47,6 @@ echo
 echo "Results of every row:        .demo/results.csv"
 echo "What the sandbox accepted:   .demo/journal.jsonl ($(wc -l <.demo/journal.jsonl | tr -d ' ') conversations)"
 if [ "$status" -eq 1 ]; then
-    echo "Exit code 1 of the run: some rows were rejected, as the samples want it."
+    echo "Exit code 1 of the run: some rows were rejected, as the samples intend."
 fi
 echo "Run it again: nobody is contacted twice."

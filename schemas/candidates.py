@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pandera.api.polars.types import PolarsData
 
 EXCUSED: Final = "#excused"
-"""Frame column (bool): the phone or e-mail was rejected already; do not call it missing, too."""
+"""Frame column (bool): the phone or e-mail was rejected already, so it is not missing, too."""
 
 _E164: Final = r"^\+[1-9]\d{1,14}$"
 _ADDRESS: Final = r"^[^@\s]+@[^@\s]+$"
@@ -42,7 +42,7 @@ def _text(*checks: pa.Check) -> pa.Column:
 
 
 def _once(data: PolarsData) -> bool:
-    """Whether no row of a file appears twice."""
+    """Whether each row of a file appears only once."""
     place = pl.col(SOURCE).cast(pl.UInt64) * 2**32 + pl.col(ROW)
     places = data.lazyframe.select(place.alias("place")).collect().to_series()
     in_order = (places.slice(1) > places.head(-1)).all() if places.len() else True

@@ -1,4 +1,4 @@
-"""Opening a ledger: from its URL to a database of the current schema."""
+"""Open a ledger: from its URL to a database with the current schema."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK: Final = 0x696D706F72746572
-"""Among PostgreSQL's advisory locks: "importer" in ASCII."""
+"""The number of a PostgreSQL advisory lock: "importer" in ASCII."""
 
 
 def upgrade(database: Database, now: datetime) -> None:
@@ -51,10 +51,10 @@ def upgrade(database: Database, now: datetime) -> None:
         now: UTC; names the backup.
 
     Raises:
-        LedgerError: it is not ours, or newer than this program.
+        LedgerError: it is not a ledger, or is newer than this program.
     """
     version = database.read(lambda connection: _version(connection, database))
-    database.log_ahead()  # only now that the file is known to be ours
+    database.log_ahead()  # not before the file is known to be a ledger
     if version == VERSIONS[-1]:
         return
 
@@ -75,7 +75,7 @@ def require_current(database: Database) -> bool:
     """Whether a database that is open for reading holds a ledger.
 
     Raises:
-        LedgerError: it has one that is older or newer than this program, or is not ours.
+        LedgerError: the ledger is older or newer than this program, or it is not a ledger.
     """
     version = database.read(lambda connection: _version(connection, database))
     if version is not None and version != VERSIONS[-1]:
@@ -87,7 +87,7 @@ def require_current(database: Database) -> bool:
 
 
 def _version(connection: Connection, database: Database) -> str | None:
-    """The version of the schema, or None for an empty database."""
+    """Return the version of the schema, or None for an empty database."""
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in names:
         ours = names & set(metadata.tables)
@@ -126,10 +126,10 @@ def open_writable(
     now: Callable[[], datetime],
     on_commit: Callable[[str], None] | None,
 ) -> Database:
-    """The database at a URL, made or upgraded if needed.
+    """Open the database at a URL; make or upgrade it if needed.
 
     Raises:
-        LedgerError: it cannot be opened, is no ledger, or is not the newest copy of one.
+        LedgerError: it cannot be opened, is not a ledger, or is not the newest copy of one.
     """
     parsed = _parsed(url)
     path = _file(parsed)
@@ -177,10 +177,10 @@ def shown_name(url: str) -> str:
 
 
 def open_readonly(url: str) -> Database | None:
-    """The database at a URL as it is, or None if there is none yet; nothing is written.
+    """Open the database at a URL without writing anything; None if there is none yet.
 
     Raises:
-        LedgerError: it cannot be read, is no ledger, or is of another version.
+        LedgerError: it cannot be read, is not a ledger, or is of another version.
     """
     parsed = _parsed(url)
     path = _file(parsed)
@@ -209,11 +209,11 @@ def open_readonly(url: str) -> Database | None:
 
 
 def _look_at(path: Path) -> sqlite3.Connection:
-    """A connection that leaves nothing behind.
+    """Connect to a file without leaving other files behind.
 
-    A file in WAL mode would get `-wal` and `-shm` files beside it even from a reader. If there is
-    no `-wal` with something in it, the file alone is complete and is read as it is;
-    `Database.read` notices if a writer comes in between.
+    Even a reader makes `-wal` and `-shm` files beside a file in WAL mode. If no `-wal` file has
+    content, the file is complete by itself and is read without them; `Database.read` notices if a
+    writer changes it meanwhile.
     """
     wal = path.with_name(path.name + "-wal")
     try:
@@ -246,18 +246,20 @@ def _file(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite":
         return None
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise LedgerError("A ledger must be a file, or it forgets who was contacted.", _FIX_URL)
+        raise LedgerError(
+            "A ledger must be a file; in memory it would forget who was contacted.", _FIX_URL
+        )
     path = Path(url.database)
     if path.is_dir():
         raise LedgerError(f"The ledger {path} is a folder.", "Name a file in it.")
-    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+    if path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise LedgerError(f"The ledger {path} is a pipe or a device, not a file.", _FIX_URL)
     if path.is_symlink() and not path.exists():
         raise LedgerError(
             f"The ledger {path} is a link to {path.readlink()}, which does not exist.",
-            "Put the ledger back there, or remove the link to begin a new one.",
+            "Put the ledger back there, or remove the link to start a new one.",
         )
-    if path.is_symlink():  # its lock, `-wal` and last-write file are beside the file itself
+    if path.is_symlink():  # its lock, `-wal` and last-write file are beside the real file
         path = path.resolve()
     return path
 
@@ -268,7 +270,7 @@ def _shown(url: URL) -> str:
 
 def _server(url: URL) -> Engine:
     try:
-        # paramstyle: rows in bulk go to the driver as tuples, as they do on SQLite
+        # paramstyle: bulk rows go to the driver as tuples, as on SQLite
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, paramstyle="format")
     except ImportError as error:
         raise LedgerError(
@@ -278,7 +280,7 @@ def _server(url: URL) -> Engine:
 
 
 def _make_private(path: Path, *, create: bool) -> None:
-    """Make a file that only its owner can read, from its first byte on.
+    """Make a file that only its owner can ever read.
 
     SQLite gives the `-wal` and `-shm` files the mode of the file itself. An existing file is
     never opened here: closing it would drop the locks that SQLite holds in this process.
@@ -295,12 +297,12 @@ def _make_private(path: Path, *, create: bool) -> None:
             "Create it, or correct `ledger:` in importer.yaml.",
         )
     if not create:
-        raise LedgerError(f"There is no ledger {path} yet.", "A first `importer run` makes it.")
+        raise LedgerError(f"There is no ledger {path} yet.", "The first `importer run` makes it.")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
         sync_folder(path.parent)
     except FileExistsError:
-        return  # another process was faster, and made it as we would
+        return  # another process has made it in the same way
     except OSError as error:
         raise LedgerError(
             f"The ledger {path} cannot be created: {error.strerror}.",

@@ -1,8 +1,8 @@
 """Conversations in the ledger: their ids and statuses, and when the API's list showed them.
 
-The list of an API may lag behind. A conversation that it already shows, although we created it
-later than a doubtful one, is a witness that the list has caught up; the longest lag measured so
-far says the same if enough of them were measured.
+The list of an API may lag behind. If it already shows a conversation that we created later than a
+doubtful one, that conversation is a witness: the list has caught up. If enough lags were measured,
+the longest of them also shows when the list has caught up.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class KnownConversations:
-    """The conversations. Each method is one transaction and raises LedgerError on failure.
+    """Read and note conversations. Each method is one transaction and raises LedgerError.
 
     Args:
         database: open.
@@ -39,7 +39,7 @@ class KnownConversations:
         self._now = now
 
     def ids(self, run: str | None = None) -> tuple[str, ...]:
-        """Ids of conversations, newest first.
+        """Return ids of conversations, newest first.
 
         Args:
             run: None for those of every run.
@@ -53,7 +53,7 @@ class KnownConversations:
         return self._database.read(lambda c: tuple(c.scalars(wanted)))
 
     def write_statuses(self, statuses: Mapping[str, str]) -> int:
-        """Write the present statuses of conversations; the number that the ledger knows.
+        """Write the present statuses of conversations; return how many of them the ledger knows.
 
         Args:
             statuses: conversation id -> status as the API spells it.
@@ -71,14 +71,14 @@ class KnownConversations:
         )
 
     def witnesses(self, campaign: str, kind: str, since: datetime) -> tuple[Witness, ...]:
-        """Conversations that the API created after a time, oldest first.
+        """Return conversations that the API created after a time, oldest first.
 
-        Those that only a person's word says were created are not among them.
+        Those that only a person has reported as created are left out.
 
         Args:
             campaign: of the submissions.
             kind: setting `conversation` of the run, such as `auto-schedule`.
-            since: UTC; their requests left later than this.
+            since: UTC; only requests that left later count.
         """
         s = submissions.c
         wanted = (
@@ -97,11 +97,11 @@ class KnownConversations:
         return self._database.read(lambda c: tuple(Witness(*row) for row in c.execute(wanted)))
 
     def note_listed(self, external_ids: Iterable[str], at: datetime) -> int:
-        """Note when the API's list first showed conversations of ours; the number newly noted.
+        """Note when the API's list first showed our conversations; return how many were new.
 
         Args:
-            external_ids: that the list showed; unknown ones are ignored.
-            at: UTC; when it showed them.
+            external_ids: those that the list showed; unknown ones are ignored.
+            at: UTC; when the list showed them.
         """
         s = submissions.c
         unnoted = select(s.key, s.sent_at).where(
@@ -130,7 +130,7 @@ class KnownConversations:
         return self._database.write("listed", write)
 
     def list_lag(self) -> ListLag:
-        """How long our conversations took, at most, to appear in the API's list."""
+        """Return how long our conversations took, at most, to appear in the API's list."""
         listed_s = submissions.c.listed_s
         wanted = select(func.count(), func.max(listed_s)).where(listed_s.is_not(None))
         count, longest_s = self._database.read(lambda c: c.execute(wanted).one())

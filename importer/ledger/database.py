@@ -1,4 +1,4 @@
-"""A ledger's database: transactions, and one gate that turns its exceptions into sentences."""
+"""A ledger's database: transactions, and one place that turns its exceptions into sentences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
-_BUSY = ("is busy", "Another process is writing to it; try again when that has ended.")
+_BUSY = ("is busy", "Another process is writing to it; try again when it has ended.")
 _FULL = ("cannot be written: the disk is full", "Make room, then run `importer resume`.")
 _READONLY = ("cannot be written", "Give yourself write access to the file and its folder.")
 _BROKEN = (
@@ -33,10 +33,10 @@ _DISK = (
     "Make room, or mend the disk. If the file is lost, restore a backup; never start an empty one.",
 )
 _NONE = (
-    "is no ledger: the file is not a SQLite database",
+    "is not a ledger: the file is not a SQLite database",
     "Correct `ledger:` in importer.yaml, or restore the file from a backup.",
 )
-_CLOSED = ("cannot be opened", "Check that the path exists and that you may write there.")
+_CLOSED = ("cannot be opened", "Check that the path exists and that you can write there.")
 _AWAY = (
     "cannot be reached",
     "Check the URL under `ledger:`, and that the database server is running.",
@@ -46,7 +46,7 @@ _OTHER = ("refused a statement", "This is a fault of importer; please report it.
 _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("file is not a database", _NONE),
     ("malformed", _BROKEN),
-    ("ioerr_shmsize", _FULL),  # what SQLite says if there is no room for shared memory
+    ("ioerr_shmsize", _FULL),  # SQLite's words if there is no room for shared memory
     ("disk i/o error", _DISK),
     ("database or disk is full", _FULL),
     ("no space left", _FULL),
@@ -66,10 +66,10 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
 
 
 def explain_error(name: str, error: SQLAlchemyError) -> LedgerError:
-    """What a database's exception means, without the values of the statement.
+    """Return the error that a database's exception means, without the values of the statement.
 
     Args:
-        name: the ledger for a person: its file, or its URL without the password.
+        name: what a person calls the ledger: its file, or its URL without the password.
         error: as SQLAlchemy raised it.
     """
     original = getattr(error, "orig", None) or error
@@ -111,9 +111,9 @@ class Database:
 
     Args:
         engine: made by `importer.ledger.connection`.
-        name: for a person: the file, or the URL without the password.
+        name: what a person calls it: the file, or the URL without the password.
         path: the file of a SQLite ledger, None for a server.
-        readonly: nothing may be written, not even a file beside it.
+        readonly: whether nothing may be written, not even a file beside it.
         on_commit: called with a write's name after it is durable.
     """
 
@@ -134,10 +134,10 @@ class Database:
         self._writer = engine.execution_options(**{WRITES: True})
 
     def read(self, query: Callable[[Connection], _Found]) -> _Found:
-        """The result of a query in one transaction.
+        """Return the result of a query in one transaction.
 
-        A read-only SQLite file is read as it is, without locks; if a writer changes it meanwhile,
-        the result is discarded and read again.
+        A read-only SQLite file is read without locks. If a writer changes it meanwhile, the result
+        is discarded and the file is read again.
         """
         for _ in range(_TRIES):
             before = self._print()
@@ -166,8 +166,8 @@ class Database:
 
         Args:
             what: name of the write, for `on_commit`.
-            query: given the connection; whatever it raises undoes everything.
-            counted: note the write in the last-write file, so that an older copy is noticed.
+            query: takes the connection; if it raises, everything is undone.
+            counted: note the write in the last-write file, so that older copies are noticed.
             lightly: as for `save_last_write`.
         """
         if self.readonly:
@@ -203,16 +203,16 @@ class Database:
             cursor.close()
 
     def checkpoint(self) -> bool:
-        """Move everything from the `-wal` into a SQLite file that is open for writing.
+        """Move everything from the `-wal` file into a SQLite file that is open for writing.
 
         Returns:
-            Whether the file alone is complete now; False while another process uses it, too.
+            Whether the file is complete without its `-wal`; False if another process uses it, too.
         """
         if self.path is None or self.readonly:
             return False
         with suppress(SQLAlchemyError, sqlite3.Error), self.engine.connect() as connection:
             cursor = connection.connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 0")  # to close is not to wait for readers
+            cursor.execute("PRAGMA busy_timeout = 0")  # closing must not wait for readers
             busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             cursor.close()
@@ -224,7 +224,7 @@ class Database:
         self.engine.dispose()
 
     def _print(self) -> _Print:
-        """What changes whenever somebody changes a file that is read without locks."""
+        """Return facts that differ after any change to a file that is read without locks."""
         if not self.readonly or self.path is None:
             return None
         try:
@@ -237,8 +237,8 @@ class Database:
 def prepare_sqlite(engine: Engine) -> None:
     """Make every connection of a SQLite engine durable and patient.
 
-    The driver's own transactions are off: a write takes the lock with its BEGIN, so that what it
-    reads first cannot change before it writes.
+    The driver's own transactions are off. A write takes the lock at its BEGIN, so that nothing it
+    reads can change before it writes.
     """
 
     @event.listens_for(engine, "connect")

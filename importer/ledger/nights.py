@@ -35,13 +35,13 @@ class NightFile:
 
     Attributes:
         night: its id.
-        position: of the file in the night; night and position name the record.
+        position: of the file in the night; night and position identify the record.
         folder: subfolder of the inbox; empty for the inbox itself.
-        name: of the file; the ledger masks it if it may be a person's.
+        name: of the file; the ledger masks it if it may contain a person's name.
         sha256: hex digest of its bytes.
         at: UTC; when this was written.
-        ending: how it ended, a word of `importer.report.night_report.FileEnding`.
-        run: that imported it, or None.
+        ending: how it ended; a value of `importer.report.night_report.FileEnding`.
+        run: the run that imported it, or None.
         reason: one sentence for a person; no personal data.
         facts: what later files of the folder are compared with.
     """
@@ -67,7 +67,7 @@ class Night:
         started: UTC.
         ended: UTC; None while it runs, or if it was interrupted.
         exit_code: how its process ended; None until then.
-        inbox: folder or address that its files came from; None if that was not written.
+        inbox: folder or address that its files came from; None if not recorded.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Night:
 
 
 class Nights:
-    """The nights. Each method is one transaction and raises LedgerError on failure.
+    """Read and write nights. Each method is one transaction and raises LedgerError on failure.
 
     Args:
         database: open.
@@ -88,7 +88,7 @@ class Nights:
         self._database = database
 
     def begin(self, night: str, now: datetime, inbox: str | None = None) -> None:
-        """Write that a night started, and where; a night that starts again continues."""
+        """Write that a night started, and where; a known night continues."""
 
         def write(connection: Connection) -> None:
             connection.execute(delete(nights).where(nights.c.id == night))
@@ -109,22 +109,22 @@ class Nights:
         return self._database.read(lambda c: c.scalar(wanted) is not None)
 
     def list(self, limit: int | None = None) -> tuple[Night, ...]:
-        """The nights, newest first."""
+        """Return the nights, newest first."""
         wanted = select(nights).order_by(nights.c.started_at.desc(), nights.c.id.desc())
         return self._database.read(
             lambda c: tuple(Night(*row) for row in c.execute(wanted.limit(limit)))
         )
 
     def inboxes(self) -> tuple[str, ...]:
-        """Every inbox that a night has used, in order."""
+        """Return every inbox that a night has used, sorted."""
         wanted = select(nights.c.inbox).where(nights.c.inbox.is_not(None)).distinct()
         return self._database.read(lambda c: tuple(sorted(c.scalars(wanted))))
 
     def write(self, file: NightFile) -> None:
-        """Write how a file ended, replacing the record of it in this night.
+        """Write how a file ended, replacing its earlier record of this night.
 
-        Its time is later than that of any other record of the same content, even if the clock was
-        set back: the newest record is always the one written last.
+        Its time is made later than that of every other record of this content, so that the newest
+        record is always the one written last, even if the clock was set back.
         """
         of_file = and_(night_files.c.night == file.night, night_files.c.position == file.position)
         same = select(night_files.c.at).where(night_files.c.sha256 == file.sha256)
@@ -144,7 +144,7 @@ class Nights:
     def last(
         self, sha256: str, endings: Collection[str] = (), run: str | None = None
     ) -> NightFile | None:
-        """The newest record of a content, whatever its name was.
+        """Return the newest record of a content, under any name.
 
         Args:
             sha256: of the content.
@@ -160,16 +160,16 @@ class Nights:
         return found[0] if found else None
 
     def of_folder(self, folder: str, endings: Collection[str], limit: int) -> tuple[NightFile, ...]:
-        """The newest records of a folder that ended in one of these ways, newest first."""
+        """Return the newest records of a folder with one of these endings, newest first."""
         f = night_files.c
         return self._files(
             select(night_files).where(f.folder == folder, f.ending.in_(list(endings))), limit
         )
 
     def last_run_of(self, folder: str, inbox: str) -> datetime | None:
-        """When a file of an inbox's subfolder was last sent; None if none was.
+        """Return when a file of an inbox's subfolder was last sent; None if none was.
 
-        A night without a written inbox may have been there.
+        A night without a recorded inbox counts, because it may have worked there.
         """
         f, n = night_files.c, nights.c
         there = or_(n.inbox == inbox, n.inbox.is_(None))
@@ -182,11 +182,11 @@ class Nights:
         return newest
 
     def of_night(self, night: str) -> tuple[NightFile, ...]:
-        """The records of one night, the newest first."""
+        """Return the records of one night, newest first."""
         return self._files(select(night_files).where(night_files.c.night == night), None)
 
     def runs_of(self, sha256: str) -> tuple[str, ...]:
-        """The runs that had a file of this content, newest first."""
+        """Return the runs that had a file with this content, newest first."""
         wanted = (
             select(runs.c.id)
             .join_from(run_sources, runs, run_sources.c.run == runs.c.id)
@@ -213,7 +213,7 @@ def _file(row: Row[Any]) -> NightFile:
 
 
 def forget_nights(connection: Connection, before: datetime) -> None:
-    """Remove the names of files, and why they were held, from old nights."""
+    """Remove file names, and why files were held, from old nights."""
     connection.execute(
         update(night_files).where(night_files.c.at < before).values(name="", reason="")
     )
@@ -229,7 +229,7 @@ class Claim:
         version: distinguishes it from other files at the same path.
         claimed_at: UTC.
         holder: host and process that took it last.
-        place: where it is in the staging folder, relative to that; empty before it is fetched.
+        place: its path in the staging folder; empty before it is fetched.
         sha256: hex digest of its bytes; empty before it is fetched.
         returned_at: UTC; when all results were back in the inbox; None until then.
     """
@@ -245,7 +245,7 @@ class Claim:
 
 
 class Claims:
-    """The claims. Each method is one transaction and raises LedgerError on failure.
+    """Read and write claims. Each method is one transaction and raises LedgerError on failure.
 
     Args:
         database: open.
@@ -255,7 +255,7 @@ class Claims:
         self._database = database
 
     def open(self, inbox: str) -> tuple[Claim, ...]:
-        """The unfinished claims of an inbox, in order of path."""
+        """Return the unfinished claims of an inbox, by path."""
         c = claims.c
         wanted = (
             select(claims)
@@ -267,9 +267,9 @@ class Claims:
         )
 
     def take(self, claim: Claim) -> bool:
-        """Write a claim before its file is fetched; False if that version is claimed already.
+        """Write a claim before its file is fetched; False if this version is claimed already.
 
-        A finished claim may be taken again: the same file was put there once more.
+        A finished claim may be taken again, because the same file was uploaded again.
         """
         values = {name: getattr(claim, name) for name in Claim.__slots__}
 
@@ -290,7 +290,7 @@ class Claims:
     def note_returned(self, claim: Claim, now: datetime) -> None:
         """Write that all results of a claimed file are back in the inbox.
 
-        A claim whose file may be called after a person ends with it.
+        If the file's name may be a person's, its claim is removed.
         """
         if mask_file_name(claim.path) == claim.path:
             self._change(claim, returned_at=now)

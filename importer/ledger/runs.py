@@ -53,12 +53,12 @@ _NEWEST: Final = (runs.c.started_at.desc(), runs.c.id.desc())
 
 
 def random_suffix() -> str:
-    """The random end of a run's id."""
+    """Return the random end of a run's id."""
     return secrets.token_hex(2)
 
 
 class Runs:
-    """The runs. Each method is one transaction and raises LedgerError if the database fails.
+    """Read and write runs. Each method is one transaction and raises LedgerError on failure.
 
     Args:
         database: open.
@@ -76,15 +76,15 @@ class Runs:
     # ---- looking -----------------------------------------------------------------------------
 
     def list(self, limit: int | None = None) -> tuple[Run, ...]:
-        """The runs, newest first."""
+        """Return the runs, newest first."""
         wanted = select(runs).order_by(*_NEWEST).limit(limit)
         return self._database.read(lambda c: tuple(_run(c, row) for row in c.execute(wanted).all()))
 
     def find(self, name: str | None = None) -> Run:
-        """The run with this id or beginning of an id; the newest run if None.
+        """Return the run whose id is or begins with `name`; the newest run if None.
 
         Raises:
-            UsageError: there is none, or several.
+            UsageError: no run fits, or several do.
         """
         wanted = select(runs).order_by(*_NEWEST)
         if name is not None:
@@ -108,14 +108,14 @@ class Runs:
         return self._database.read(query)
 
     def rows(self, run: str) -> Iterator[RowOutcome]:
-        """Every row of a run in its present state, in order of file and row."""
+        """Yield every row of a run in its present state, by file and row."""
         after: tuple[int, int] | None = None
         while page := self._page(run, after):
             yield from page
             after = page[-1].source, page[-1].row
 
     def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
-        """The next `PAGE` rows."""
+        """Return the next `PAGE` rows."""
         r = run_rows.c
         wanted = (
             select(r.source, r.row, r.status, r.codes, *RECORD)
@@ -130,7 +130,7 @@ class Runs:
         return self._database.read(lambda c: tuple(map(_row_outcome, c.execute(wanted))))
 
     def states(self, run: str) -> dict[State, int]:
-        """How many of a run's ready rows are in each state now; empty states are left out."""
+        """Count a run's ready rows by their present state; empty states are left out."""
         wanted = (
             select(submissions.c.state, func.count())
             .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
@@ -144,7 +144,7 @@ class Runs:
         return numbers
 
     def open_elsewhere(self, run: str) -> dict[State, int]:
-        """How many of a run's already imported rows are doubtful, unsent or planned, by state.
+        """Count a run's already imported rows that are doubtful, unsent or planned, by state.
 
         They belong to another run, which did not finish them.
         """
@@ -162,7 +162,7 @@ class Runs:
         return {State(state): number for state, number in found}
 
     def counts(self, run: str) -> Counts:
-        """How many rows a run read, by decision; warnings are not stored."""
+        """Count the rows that a run read, by decision; warnings are not stored."""
         wanted = (
             select(run_rows.c.status, func.count())
             .where(run_rows.c.run == run)
@@ -225,7 +225,7 @@ class Runs:
                     ],
                 )
             if connection.dialect.name == "sqlite":
-                # Keys are written all over their index, so it should fit into memory.
+                # Keys are written in random order, so their index should fit into memory.
                 connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
             _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
             return run
@@ -260,14 +260,14 @@ class Runs:
 
 
 def find_file(path: str, sha256: str) -> str:
-    """Where a file is whose path the ledger keeps: the name may be masked there.
+    """Find the file of a path in the ledger, where its name may be masked.
 
     Args:
-        path: as the ledger has it.
-        sha256: of its content; decides between several files whose masked name is this one.
+        path: as in the ledger.
+        sha256: of its content; decides between files with the same masked name.
 
     Returns:
-        The path of the file; the given one if it is not there.
+        The path of the file; `path` if there is no such file.
     """
     kept = Path(path)
     if DOTS not in kept.name or kept.exists():
@@ -288,7 +288,7 @@ def _has_content(path: Path, sha256: str) -> bool:
 
 
 def _names(sources: Iterable[SourceFile]) -> Iterator[str]:
-    """The masked names of a run's files; of those that look alike, the later get a number."""
+    """Yield the masked names of a run's files; a repeated one gets a number."""
     seen: dict[str, int] = {}
     for source in sources:
         name = mask_file_name(source.name)
@@ -338,7 +338,7 @@ _SUBMISSION: Final = (
     "key", "run", "source", "row", "campaign", "external_id", "person", "masked", "body_hash",
     "state", "code", "message", "attempts", "planned_at", "email", "candidate",
 )  # fmt: skip
-"""The columns of a submission that was just planned, in the order of the table."""
+"""The columns of a newly planned submission, in the order of the table."""
 
 _CLEARED: Final = ("conversation_id", "status", "sent_at", "settled_at", "listed_s")
 """The columns that are emptied when another run takes a submission over."""
@@ -348,7 +348,7 @@ _CAMPAIGN: Final = _SUBMISSION.index("campaign")
 
 
 class _Bulk:
-    """Writes rows and submissions as tuples for the driver: a third of the time of `execute`.
+    """Writes rows and submissions as tuples for the driver, in a third of the time of `execute`.
 
     Args:
         connection: in the run's transaction.
@@ -370,7 +370,7 @@ class _Bulk:
         )
 
     def write(self, rows: Iterable[PlannedRow]) -> None:
-        """Write all of them, in chunks."""
+        """Write all rows, in chunks."""
         run = self._run
         rest = iter(rows)
         spelled = set[str]()
@@ -398,20 +398,20 @@ class _Bulk:
 
 
 def _sql(statement: Insert, columns: tuple[str, ...], connection: Connection) -> str:
-    """The SQL of an insert for the driver, which takes the values of these columns in order."""
+    """Return the driver's SQL for an insert that takes the values of these columns in order."""
     compiled = statement.compile(dialect=connection.dialect, column_keys=list(columns))
     if tuple(compiled.positiontup or ()) != columns:
-        raise LedgerError("The ledger's insert expects other values than it is given.")
+        raise LedgerError("The ledger's insert expects other columns than it is given.")
     return str(compiled)
 
 
 def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
-    """The insert that knows `ON CONFLICT`."""
+    """Return the insert that supports `ON CONFLICT`."""
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def _take_over(connection: Connection, *, retry_rejected: bool) -> Insert:
-    """Insert a submission, or let the run take it over if nobody can be contacted twice by it."""
+    """Insert a submission, or let the run take it over if that cannot contact a person twice."""
     statement = _dialect_insert(connection)(submissions)
     given, old = statement.excluded, submissions.c
     changed = true() if retry_rejected else old.body_hash != given.body_hash
@@ -420,7 +420,7 @@ def _take_over(connection: Connection, *, retry_rejected: bool) -> Insert:
         index_elements=[old.key],
         set_={**taken, **dict.fromkeys(_CLEARED, null())},
         where=and_(
-            old.run != given.run,  # of two rows of one run the first stays
+            old.run != given.run,  # of two rows of one run, the first stays
             or_(
                 among(old.state, SENDABLE),
                 and_(among(old.state, {State.REJECTED}), changed),

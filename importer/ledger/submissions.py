@@ -57,7 +57,7 @@ def chunks(values: Iterable[str]) -> Iterator[list[str]]:
 
 
 class Submissions:
-    """The submissions. Each method is one transaction; a change is durable when it returns.
+    """Read and change submissions. Each method is one transaction, durable when it returns.
 
     Args:
         database: open.
@@ -74,25 +74,25 @@ class Submissions:
     # ---- keys and people ---------------------------------------------------------------------
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever planned."""
+        """Whether no submission was ever planned."""
         first = select(submissions.c.key).limit(1)
         return self._database.read(lambda c: c.execute(first).first() is None)
 
     def records(self, keys: Iterable[str]) -> dict[str, SubmissionRecord]:
-        """The submissions with these keys; unknown keys are left out."""
+        """Return the submissions with these keys; unknown keys are left out."""
         return {each.key: each for each in self._records(submissions.c.key, keys)}
 
     def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, SubmissionRecord]:
-        """The last submission since a time that reached each of these people (keyed hashes).
+        """Return, for each of these people (keyed hashes), the last submission since a time.
 
-        Any run counts, and so does a request that may have been accepted.
+        Submissions of any run count if they reached the person, or may have.
         """
         s = submissions.c
         sent = among(s.state, REACHED) & (s.sent_at >= since)
         return _newest(self._records(s.person, persons, sent), lambda each: each.sent_at)
 
     def opted_out(self, persons: Iterable[str]) -> dict[str, SubmissionRecord]:
-        """The submissions from which these people (keyed hashes) opted out, the last of each."""
+        """Return, for each of these people (keyed hashes), the last submission with an opt-out."""
         s = submissions.c
         out = among(s.state, REACHED) & (func.upper(s.remote_status) == OPTED_OUT)
         return _newest(self._records(s.person, persons, out), lambda each: each.remote_at)
@@ -100,7 +100,7 @@ class Submissions:
     def _records(
         self, column: ColumnElement[Any], values: Iterable[str], *narrower: ColumnElement[bool]
     ) -> list[SubmissionRecord]:
-        """The submissions that have one of these values in a column."""
+        """Return the submissions that have one of these values in a column."""
         wanted, given = select_records().where(*narrower), list(values)
         return self._database.read(
             lambda c: [
@@ -111,15 +111,15 @@ class Submissions:
         )
 
     def contacted_by_others(self, run: str, since: datetime) -> list[str]:
-        """The unsent keys of a run whose people other runs contacted since a time."""
+        """Return the unsent keys of a run whose people other runs have contacted since a time."""
         return self._unsent_to(run, _OTHER.sent_at >= since, _OTHER.run != run)
 
     def opted_out_since(self, run: str) -> list[str]:
-        """The unsent keys of a run whose people have opted out of any conversation."""
+        """Return the unsent keys of a run whose people have opted out of any conversation."""
         return self._unsent_to(run, func.upper(_OTHER.remote_status) == OPTED_OUT)
 
     def _unsent_to(self, run: str, *reached: ColumnElement[bool]) -> list[str]:
-        """The unsent keys of a run whose person has another submission like this."""
+        """Return the unsent keys of a run whose person has another submission of this kind."""
         s = submissions.c
         another = select(1).where(_OTHER.person == s.person, among(_OTHER.state, REACHED), *reached)
         wanted = _sendable(run).where(another.exists())
@@ -128,7 +128,7 @@ class Submissions:
     def related(
         self, emails: Iterable[str], candidates: Iterable[str]
     ) -> tuple[SubmissionRecord, ...]:
-        """The submissions of any run and state that have one of these keyed hashes.
+        """Return the submissions, of any run and state, that have one of these keyed hashes.
 
         Args:
             emails: hashes of normalised e-mail addresses.
@@ -139,39 +139,39 @@ class Submissions:
         return tuple({each.key: each for each in found}.values())
 
     def campaigns(self) -> tuple[str, ...]:
-        """Every campaign of a planned submission, as it was spelled, in alphabetical order."""
+        """Return every campaign of a planned submission, as it was spelled, sorted."""
         wanted = select(campaigns.c.name).order_by(campaigns.c.name)
         return self._database.read(lambda c: tuple(c.scalars(wanted)))
 
     # ---- while sending -----------------------------------------------------------------------
 
     def sendable(self, run: str) -> list[str]:
-        """The keys that a run may still send, in order of file and row."""
+        """Return the keys that a run may still send, by file and row."""
         wanted = _sendable(run).order_by(run_rows.c.source, run_rows.c.row)
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
-        """Make the intent to send durable; returns for each key whether its request may leave."""
+        """Make the intent to send durable; return for each key whether its request may leave."""
         return self.record(run, keys, ())[0]
 
     def settle(self, run: str, settlements: Sequence[Settlement]) -> tuple[State | None, ...]:
-        """Write how attempts ended; returns each written state, None if it was refused."""
+        """Write how attempts ended; return each written state, None if it was refused."""
         return self.record(run, (), settlements)[1]
 
     def record(
         self, run: str, keys: Sequence[str], settlements: Sequence[Settlement]
     ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
-        """Write the ends of attempts and then the intents of others, in one transaction.
+        """Write how attempts ended, and then the intents of others, in one transaction.
 
         Args:
-            run: whose submissions they are.
-            keys: to be sent; few thousand at most.
-            settlements: few thousand at most, each key once.
+            run: the run of these submissions.
+            keys: to send; a few thousand at most.
+            settlements: a few thousand at most, each key once.
 
         Returns:
-            For each key whether its request may leave; and for each settlement the state that was
-            written, None if it was refused. See `importer.ledger.tables.may_settle`. A `created`
-            whose conversation another submission has is written as doubtful.
+            For each key, whether its request may leave. For each settlement, the state that was
+            written, None if it was refused; see `importer.ledger.tables.may_settle`. A `created`
+            submission whose conversation belongs to another one is written as doubtful.
         """
 
         def write(
@@ -181,11 +181,11 @@ class Submissions:
             written = _settle(connection, run, settlements, now)
             return _intend(connection, run, keys, now), written
 
-        # A copy without these intents would send them again, so that it is an older one.
+        # A copy without these intents would send them again, so it must count as older.
         return self._database.write("record", write, counted=bool(keys), lightly=True)
 
     def recover(self, run: str | None = None) -> int:
-        """Make attempts doubtful that a crash left open; returns how many.
+        """Mark attempts that a crash left open as doubtful; return how many.
 
         The caller must hold the ledger's lock.
 
@@ -193,7 +193,10 @@ class Submissions:
             run: None for those of every run.
         """
         state = submissions.c.state
-        left_open = [among(state, OPEN), state == State.SENDING.value]  # the first finds the index
+        left_open = [
+            among(state, OPEN),
+            state == State.SENDING.value,
+        ]  # the first condition makes the index usable
         if run is not None:
             left_open.append(submissions.c.run == run)
         recovered = (
@@ -253,7 +256,7 @@ def read_record(values: Sequence[Any]) -> SubmissionRecord:
 def _newest(
     found: Iterable[SubmissionRecord], at: Callable[[SubmissionRecord], datetime | None]
 ) -> dict[str, SubmissionRecord]:
-    """The newest submission of each person."""
+    """Return the newest submission of each person."""
     newest: dict[str, SubmissionRecord] = {}
     for each in found:
         known = newest.get(each.person)
@@ -320,7 +323,7 @@ _END_ATTEMPT: Final = (
 def _intend(
     connection: Connection, run: str, keys: Sequence[str], now: datetime
 ) -> tuple[bool, ...]:
-    """Move submissions to `sending`: the last defence against sending twice.
+    """Move submissions to `sending`. This is the last defence against sending twice.
 
     A key is refused if it is neither planned nor unsent, belongs to another run, or repeats.
     """
@@ -383,11 +386,11 @@ def _settle(
 def conversation_owners(
     connection: Connection, claimed: Sequence[tuple[str, str]]
 ) -> dict[str, str]:
-    """Find submissions that claim another one's conversation: key -> a sentence about it.
+    """Find submissions that claim another one's conversation; return key -> a sentence about it.
 
     Args:
         connection: in a transaction.
-        claimed: key and conversation id, in the order of writing.
+        claimed: key and conversation id, in the order in which they are written.
     """
     if not claimed:
         return {}

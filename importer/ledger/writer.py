@@ -1,7 +1,7 @@
 """The ledger for the workers that send: async, with many writes in each commit.
 
-One thread writes. What arrives during a commit shares the next one, so the disk limits the number
-of commits, not of submissions. Commits start a moment apart: each then holds more at the same cost.
+One thread writes. What arrives during a commit goes into the next one, so the disk limits the
+number of commits, not of submissions. Commits start a moment apart, so that each holds more.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ NOT_LEFT: Final = "not-left"
 """The code of a submission whose intent was written after its sender was cancelled."""
 
 _GROUP: Final = 1_000
-_APART_S: Final = 0.01  # after a longer rest a request is written at once
+_APART_S: Final = 0.01  # after a longer pause, a request is written at once
 
 
 _Answer = bool | State | None
-"""To an intent, whether the request may leave; to a settlement, the state that was written."""
+"""For an intent, whether the request may leave; for a settlement, the state that was written."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """One write, and who waits for it; None if the writer itself asked for it."""
+    """One write, and who waits for it; None if only the writer itself needs it."""
 
     key: str
     settlement: Settlement | None
@@ -49,8 +49,7 @@ class _Request:
 class LedgerWriter:
     """Intents and ends of attempts of one run, committed in groups.
 
-    Made inside a running event loop and used from it alone; close it with `aclose` or `async
-    with`.
+    Make and use it only inside one running event loop; close it with `aclose` or `async with`.
 
     Args:
         ledger: open for writing.
@@ -83,7 +82,7 @@ class LedgerWriter:
     async def intend(self, submission: Submission) -> None:
         """Return when the intent to send this submission is durable.
 
-        If the caller is cancelled before it knows, no request leaves, and the ledger notes that.
+        If the caller is cancelled while it waits, no request leaves, and the ledger notes that.
 
         Raises:
             LedgerError: the submission must not be sent (it was already, or is no longer this
@@ -95,7 +94,7 @@ class LedgerWriter:
         try:
             granted = await waiter
         except asyncio.CancelledError:
-            # Durable already, and the cancellation came before we could say so?
+            # Was it durable already when the cancellation came?
             told = waiter.done() and not waiter.cancelled() and waiter.exception() is None
             if told and waiter.result():
                 self._take_back(submission.key)
@@ -107,13 +106,13 @@ class LedgerWriter:
             )
 
     async def settle(self, settlement: Settlement) -> State:
-        """Return the state that was written, when the end of an attempt is durable.
+        """Return the written state, when the end of an attempt is durable.
 
         It is doubtful instead of created if another submission has that conversation.
 
         Raises:
-            LedgerError: the state that the submission is in cannot be followed by this one, or
-                the ledger failed.
+            LedgerError: this state cannot follow the submission's present one, or the ledger
+                failed.
         """
         written = await self._ask(settlement.key, settlement)
         if not isinstance(written, State):
@@ -129,7 +128,7 @@ class LedgerWriter:
             self._closed = True
             self._news.notify()
         await asyncio.to_thread(self._writer.join)
-        if self._requests:  # intents of the last group that nobody waited for
+        if self._requests:  # left by intents of the last group whose callers had gone
             await asyncio.to_thread(self._write)
 
     def _ask(self, key: str, settlement: Settlement | None) -> asyncio.Future[_Answer]:
@@ -140,7 +139,7 @@ class LedgerWriter:
         return waiter
 
     def _take_back(self, key: str) -> None:
-        """Write that nothing left, after an intent whose caller has gone."""
+        """Write that nothing was sent, after an intent whose caller has gone."""
         self._put(_Request(key, Settlement(key, State.PLANNED, code=NOT_LEFT), None))
 
     def _put(self, request: _Request) -> None:
@@ -156,7 +155,7 @@ class LedgerWriter:
             self._commit(group)
 
     def _next_group(self) -> list[_Request]:
-        """What waits now, in order, up to the second one for the same submission."""
+        """Return the waiting requests in order, up to the second one for a submission."""
         with self._news:
             self._news.wait_for(lambda: self._requests or self._closed)
             soon_s = self._started_s + _APART_S - time.monotonic()
@@ -172,8 +171,8 @@ class LedgerWriter:
     def _commit(self, group: list[_Request]) -> None:
         """Write a group in one transaction, and tell everybody who waits for it.
 
-        If that fails, no intent is tried again, now or later. Ends of attempts are, by themselves:
-        how a request ended is worth a second try.
+        If that fails, no intent is tried again, now or later. Ends of attempts are written once
+        more, without the intents: how a request ended is worth a second try.
         """
         intents = [request for request in group if request.settlement is None]
         ends = [request for request in group if request.settlement is not None]
@@ -189,7 +188,7 @@ class LedgerWriter:
             return
         try:
             self._record([], ends)
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:  # noqa: BLE001 - as above
             self._later(_fail, ends, error)
 
     def _record(self, intents: list[_Request], ends: list[_Request]) -> None:
@@ -202,7 +201,7 @@ class LedgerWriter:
         self._later(self._tell, done)
 
     def _later(self, tell: Callable[..., None], *what: object) -> None:
-        """Tell the event loop, unless it is gone together with those who waited."""
+        """Call this in the event loop, unless the loop is gone with those who waited."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(tell, *what)
 

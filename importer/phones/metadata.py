@@ -142,7 +142,7 @@ _PECULIAR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the numbers of one country are written and told apart.
+    """How the numbers of one country are written and recognised.
 
     Attributes:
         region: ISO alpha-2, or "001" for numbers of no country.
@@ -181,7 +181,10 @@ class Rules:
         return digits.is_in(self.lengths) & ~digits.is_in(self.local_lengths)
 
     def is_too_short(self, number: pl.Expr) -> pl.Expr:
-        """Whether there are fewer digits than any number has, or the area code is missing."""
+        """Whether a number is shorter than any valid one, or has only a local part.
+
+        A local part is a number without its area code.
+        """
         digits = length(number)
         return (digits < self.lengths[0]) | digits.is_in(self.local_lengths)
 
@@ -190,7 +193,7 @@ class Rules:
         return self._strip(rows, pl.lit(value=True))
 
     def make_national(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Replace `number`, dialled at home, by the national number."""
+        """Replace `number`, as dialled at home, with the national number."""
         rest = pl.col("#rest")
         return self._strip(rows, self.is_possible(rest) | self.is_too_long(rest))
 
@@ -253,7 +256,7 @@ class _Types:
 
 @cache
 def _types(region: str, calling_code: int) -> _Types:
-    """Compile the types of a country, when they are first needed."""
+    """Return the types of a country, compiled when they are first needed."""
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(calling_code, region)
     if metadata is None:
         raise UnreadablePattern(region)

@@ -44,7 +44,7 @@ class HttpError(Exception):
 
 
 def authenticate(request: Request) -> str:
-    """The organization that sent a request.
+    """Return the organization that sent a request.
 
     Raises:
         HttpError: 401 if a header is missing or the key is `INVALID`.
@@ -78,7 +78,7 @@ async def read_json(request: Request) -> Json:
 
 
 def read_limit(request: Request) -> int:
-    """The requested page size.
+    """Return the requested page size.
 
     Raises:
         HttpError: 400 if it is not a number from 1 to `MAX_PAGE`.
@@ -100,12 +100,12 @@ def json_response(content: Mapping[str, Json], status: int = 200) -> Response:
 
 
 def encode_token(position: int) -> str:
-    """A position in the list as an opaque token."""
+    """Encode a position in the list as an opaque token."""
     return base64.urlsafe_b64encode(f"v1:{position}".encode()).decode()
 
 
 def decode_token(token: str) -> int:
-    """The position in a token.
+    """Return the position in a token.
 
     Raises:
         HttpError: 400 if the token is not valid.
@@ -193,7 +193,7 @@ class Endpoints:
         return _response(*self._behaviour.answer(body, self._show(entry), first))
 
     async def list_conversations(self, request: Request) -> Response:
-        """A page of the organization's conversations, newest first."""
+        """Answer a page of the organization's conversations, newest first."""
         organization, limit = authenticate(request), read_limit(request)
         token = request.query_params.get("nextToken")
         before = None if token is None else decode_token(token)
@@ -206,14 +206,14 @@ class Endpoints:
         return json_response(content, status)
 
     async def get_conversation(self, request: Request) -> Response:
-        """One conversation of the organization."""
+        """Answer one conversation of the organization."""
         entry = self._conversations.get(authenticate(request), request.path_params["id"])
         if entry is None:
             raise HttpError(404, "conversation not found")
         return json_response(self._show(entry))
 
     async def list_campaigns(self, request: Request) -> Response:
-        """The campaigns of the organization's conversations."""
+        """Answer the campaigns of the organization's conversations."""
         organization = authenticate(request)
         names = self._conversations.campaigns(organization)
         found = [self._campaign(organization, name) for name in names]
@@ -221,14 +221,14 @@ class Endpoints:
         return json_response({"data": data, "nextToken": None})
 
     async def get_campaign(self, request: Request) -> Response:
-        """A campaign; words in its id set status and channel: draft, archived, email, whatsapp."""
+        """Answer a campaign; words such as draft or email in its id set status and channel."""
         campaign = self._campaign(authenticate(request), request.path_params["id"])
         if campaign is None:
             raise HttpError(404, "campaign not found")
         return json_response(campaign)
 
     async def get_description(self, request: Request) -> Response:
-        """The OpenAPI description of this sandbox."""
+        """Answer the OpenAPI description of this sandbox."""
         return json_response(describe(str(request.base_url).rstrip("/")))
 
     def _campaign(self, organization: str, name: str) -> dict[str, Json] | None:
@@ -264,7 +264,7 @@ class Endpoints:
             raise HttpError(400, f"phoneNumber is required for channel {channel}")
 
     def _find_existing(self, organization: str, body: Mapping[str, Json]) -> JournalEntry | None:
-        """The conversation for which the API calls a body a duplicate, or None."""
+        """Return the conversation that makes a body a duplicate, or None."""
         if "strict-external-id" in self._behaviour:
             used = self._conversations.find_external_id(organization, body.get("externalId"))
             if used is not None:
@@ -288,7 +288,7 @@ class Endpoints:
         return self._behaviour.show(self._conversations.view(entry))
 
     async def get_counts(self, _request: Request) -> Response:
-        """Counts of requests, conversations and answers."""
+        """Answer the counts of requests, conversations and answers."""
         return json_response(self._counts())
 
     async def set_status(self, request: Request) -> Response:
@@ -314,5 +314,5 @@ def _error_response(_request: Request, error: Exception) -> Response:
 
 
 def _word_in(name: str, words: tuple[str, ...], other: str) -> str:
-    """The first of the words that a name contains, else the other."""
+    """Return the first of the words that a name contains, or else `other`."""
     return next((word for word in words if word.lower() in name.lower()), other)

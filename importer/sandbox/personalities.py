@@ -74,7 +74,7 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
         ),
         Personality(
             "clock-behind",
-            "The Date header and all times are SECONDS behind ours.",
+            "The Date header and all times are SECONDS behind our clock.",
             "seconds",
             "600",
         ),
@@ -198,7 +198,7 @@ class Behaviour:
         return -self._number("clock-behind") if "clock-behind" in self else 0.0
 
     def page_size(self, limit: int) -> int:
-        """Number of conversations of a page, given the requested one."""
+        """Return how many conversations a page has, given the requested number."""
         return 50 if "page-size-50" in self else limit
 
     def lists(self, entry: JournalEntry, *, age_s: float, requests: float) -> bool:
@@ -219,7 +219,7 @@ class Behaviour:
         return not (partial and zlib.crc32(entry["id"].encode()) % HIDDEN_HALF)
 
     def list_answer(self, data: list[Json], token: str | None) -> tuple[int, dict[str, Json]]:
-        """Status and content of a page of the list."""
+        """Return status and content of a page of the list."""
         content: dict[str, Json] = {"data": data, "nextToken": token}
         if "partial-list-error" in self:
             content["error"] = "some conversations could not be loaded"
@@ -230,7 +230,7 @@ class Behaviour:
         return 200, content
 
     def show(self, conversation: dict[str, Json]) -> dict[str, Json]:
-        """A conversation as this API shows it."""
+        """Return a conversation as this API shows it."""
         shown = dict(conversation)
         if "no-external-id" in self:
             del shown["externalId"]
@@ -253,7 +253,7 @@ class Behaviour:
         return time.isoformat(timespec="microseconds")
 
     def campaign(self, name: str, fields: dict[str, Json]) -> dict[str, Json] | None:
-        """A campaign as this API shows it; None if there is no such campaign.
+        """Return a campaign as this API shows it; None if it does not exist.
 
         Args:
             name: its id.
@@ -267,7 +267,7 @@ class Behaviour:
         return {**fields, "emailChannelFallbackEnabled": "no-email-fallback" not in self}
 
     def refuse(self, body: Mapping[str, Json]) -> Answer | None:
-        """The answer to a valid body that this API refuses; None if it accepts it."""
+        """Return the answer to a valid body that this API refuses; None if it accepts it."""
         if self._meets("refuses-with-200", body):
             return _json_answer(200, _variant(_REFUSALS_WITH_200, body))
         if self._meets("duplicate-words", body):
@@ -278,7 +278,7 @@ class Behaviour:
         return None
 
     def answer(self, body: Mapping[str, Json], conversation: dict[str, Json], first: str) -> Answer:
-        """The answer to a body that was accepted.
+        """Return the answer to an accepted body.
 
         Args:
             body: of the request.

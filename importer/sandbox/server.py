@@ -61,7 +61,7 @@ class Quota:
         self._taken = 0
 
     def take(self) -> int:
-        """Count one request; returns how many remain, or -1 if the quota is exhausted."""
+        """Count one request; return how many remain, or -1 if the quota is exhausted."""
         now_s = self._now()
         if now_s >= self._ends_s:
             self._ends_s, self._taken = now_s + WINDOW_S, 0
@@ -159,7 +159,7 @@ class Sandbox:
 
     @property
     def journal(self) -> list[JournalEntry]:
-        """Every accepted conversation, oldest first, as in the journal file."""
+        """Return every accepted conversation, oldest first, as in the journal file."""
         return list(self.conversations.entries)
 
     @property

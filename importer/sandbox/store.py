@@ -205,18 +205,18 @@ class Conversations:
         return list(dict.fromkeys(found))
 
     def age_s(self, entry: JournalEntry) -> float:
-        """Seconds since a conversation was accepted."""
+        """Return the seconds since a conversation was accepted."""
         return self._now() - entry["received_s"]
 
     def get(self, organization: str, conversation_id: str) -> JournalEntry | None:
-        """One conversation of the organization; None if there is none, or it is another's."""
+        """Return a conversation of the organization; None if it has none with this id."""
         entry = self._by_id.get(conversation_id)
         return entry if entry is not None and entry["organizationId"] == organization else None
 
     def page(
         self, organization: str, before: int | None, limit: int
     ) -> tuple[list[JournalEntry], int]:
-        """A page of an organization's conversations, newest first.
+        """Return a page of an organization's conversations, newest first.
 
         Args:
             organization: owner of the conversations.
@@ -233,7 +233,7 @@ class Conversations:
         return own[start:end][::-1], start
 
     def view(self, entry: JournalEntry) -> dict[str, Json]:
-        """A conversation as the API shows it."""
+        """Return a conversation as the API shows it."""
         return {
             "id": entry["id"],
             "organizationId": entry["organizationId"],
@@ -252,7 +252,7 @@ class Conversations:
         }
 
     def status(self, entry: JournalEntry) -> str:
-        """Current status: the one set by hand, else by age and drawn status change."""
+        """Return the present status: set by hand, or else by age and the drawn status change."""
         forced = self._forced.get(entry["id"])
         if forced is not None:
             return forced
@@ -285,7 +285,7 @@ class Conversations:
 
 
 def _person(organization: str, body: Mapping[str, Json]) -> tuple[str, ...]:
-    """What the duplicate check compares: organization, campaign, and phone or else e-mail."""
+    """Return what the duplicate check compares: organization, campaign, phone or else e-mail."""
     campaign = body.get("campaignId") or body.get("externalCampaignId") or ""
     contact = body.get("phoneNumber") or str(body.get("emailAddress") or "").lower()
     return organization, str(campaign), str(contact)

@@ -124,7 +124,7 @@ def _place_error(configuration: Mapping[str, Json]) -> str:
     if not isinstance(video, bool):
         return "videoConferencing must be true or false"
     if video and configuration.get("location"):
-        return "location cannot stand together with videoConferencing"
+        return "location cannot be combined with videoConferencing"
     if video and not configuration.get("videoConferencingProvider"):
         return "videoConferencingProvider is required with videoConferencing"
     return ""

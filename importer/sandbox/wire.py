@@ -1,4 +1,4 @@
-"""Faults on the wire: what a broken server, proxy or network sends."""
+"""Act out faults on the wire: send what a broken server, proxy or network sends."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def inject_faults(app: ASGIApp, draw: Callable[[Target], Fault | None]) -> ASGIA
 
 
 def _target(scope: Scope) -> Target | None:
-    """Kind of a request; None for calls that never fail, such as the sandbox's own."""
+    """Return the kind of a request; None for calls that never fail, such as the sandbox's own."""
     if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
         return None
     if scope["method"] == "POST":

@@ -1,4 +1,4 @@
-"""When a run stops early: too many failures or doubts, a refusal, or because it is told to."""
+"""Stop a run early: after too many failures or doubts, after a refusal, or on request."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
 
 @dataclass(frozen=True, slots=True)
 class FailureLimits:
-    """How many failures (rejected, doubtful, unsent) a run bears.
+    """How many failures (rejected, doubtful, unsent) a run may have.
 
     Attributes:
-        max_failures: one more stops it; None for no bound.
-        max_failures_in_a_row: this many without a success between them stop it.
-        max_doubtful: this many open doubts stop it, to be looked up; None for no bound.
+        max_failures: one more stops the run; None for no limit.
+        max_failures_in_a_row: this many without a success between them stop the run.
+        max_doubtful: this many open doubts stop the run, to be looked up; None for no limit.
     """
 
     max_failures: int | None = None
@@ -47,12 +47,12 @@ class FailureLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a run of submissions ended; false if simply all was done.
+    """Why sending ended; false if everything was done.
 
     Attributes:
-        reason: one sentence for a person; empty if all was done.
-        exit_code: OK, SETUP (the API refuses us, or is not there), HELD (a limit of failures),
-            DOUBTFUL (too many doubts) or INTERRUPTED.
+        reason: one sentence for a person; empty if everything was done.
+        exit_code: OK, SETUP (the API refuses access or cannot be reached), HELD (too many
+            failures), DOUBTFUL (too many doubts) or INTERRUPTED.
     """
 
     reason: str = ""
@@ -70,11 +70,11 @@ INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTE
 
 
 class StoppedWaiting(Exception):
-    """The run stops, so nobody waits any longer."""
+    """The run stops, so all waiting ends."""
 
 
 class StopSwitch:
-    """Keeps new attempts from beginning and ends every wait for one; the first reason stays."""
+    """Prevents new attempts and ends every wait for one; the first reason is kept."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -83,7 +83,7 @@ class StopSwitch:
         self._waits: set[asyncio.Timeout] = set()
 
     def stop(self, ending: Ending, error: Exception | None = None) -> None:
-        """Stop, for a reason or because of an error; an error is stronger than any reason."""
+        """Stop for a reason or an error; an error replaces any reason."""
         self.error = self.error or error
         if self.stopped:
             return
@@ -115,7 +115,7 @@ class StopSwitch:
 
 @asynccontextmanager
 async def stop_switch(stop: asyncio.Event) -> AsyncIterator[StopSwitch]:
-    """A brake that is pulled as soon as the event is set."""
+    """Yield a switch that stops when the event is set."""
     switch = StopSwitch()
 
     async def watch() -> None:
@@ -133,8 +133,8 @@ class OutageDetector:
     """Tells an outage of the service from a fault of the rows, by the last outcomes of a run.
 
     Attributes:
-        outage: the last outcomes were failures, and none of them a refusal of a row: the service
-            did not work, and other rows would have fared no better.
+        outage: whether the last outcomes were failures and none of them refused a row. If so, the
+            service did not work, and other rows would have failed, too.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class OutageDetector:
         self._refused = False
 
     def note(self, outcome: Outcome) -> None:
-        """Take note of an outcome; a success begins anew."""
+        """Note an outcome; a success starts the count again."""
         failed = outcome.state in FAILURES
         self._refused = failed and (self._refused or outcome.state is State.REJECTED)
         self.outage = failed and not self._refused
@@ -150,7 +150,7 @@ class OutageDetector:
 
 @dataclass(slots=True)
 class ClosedCampaigns:
-    """Campaigns that take nobody, and how many rows were left because of that.
+    """Campaigns that accept nobody, and how many rows were left unsent because of that.
 
     Attributes:
         reasons: campaign -> a sentence for a person.
@@ -165,14 +165,14 @@ class ClosedCampaigns:
         self.reasons.setdefault(campaign, reason)
 
     def leave(self, campaign: str) -> None:
-        """Count a row that was left."""
+        """Count a row that was left unsent."""
         self.left[campaign] = self.left.get(campaign, 0) + 1
 
     def ending(self) -> Ending:
-        """The ending of a run that left rows; false if it left none."""
+        """Return the ending of a run that left rows unsent; false if it left none."""
         told = [
-            f"Campaign {campaign}: {self.reasons[campaign]} Its rows were left ({count}); a later "
-            "run or resume sends them once that is mended."
+            f"Campaign {campaign}: {self.reasons[campaign]} Its rows were not sent ({count}); "
+            "after that is fixed, a later run or resume sends them."
             for campaign, count in self.left.items()
         ]
         return Ending(" ".join(told), Exit.SETUP if told else Exit.OK)
@@ -182,9 +182,9 @@ class CircuitBreaker:
     """Counts outcomes against the limits.
 
     Args:
-        limits: how many failures a run bears.
+        limits: how many failures a run may have.
         doubtful: how many submissions of the run are doubtful already.
-        closed: campaigns that take nobody; kept over several rounds.
+        closed: campaigns that accept nobody; kept over several rounds.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class CircuitBreaker:
         self._last = ""
 
     def count(self, outcome: Outcome) -> Ending:
-        """Take note of an outcome; an ending if it is one failure too many."""
+        """Count an outcome; return an ending if it is one failure too many."""
         unreached = outcome.state is State.UNSENT and outcome.status is None
         self._unreached_in_a_row = self._unreached_in_a_row + 1 if unreached else 0
         self._reached = self._reached or not unreached
@@ -217,7 +217,7 @@ class CircuitBreaker:
         return self._too_many_in_a_row() or self._too_many() or self._too_many_doubts()
 
     def end(self) -> Ending:
-        """The ending if nothing stopped the run: that nothing was reached, perhaps."""
+        """Return the ending of a run that nothing stopped: perhaps the API could not be reached."""
         return self._unreachable() if self._failed and not self._reached else Ending()
 
     def _too_many_in_a_row(self) -> Ending:

@@ -1,7 +1,7 @@
-"""One request over httpx; the only module that imports it, and one gate for its exceptions.
+"""Make requests over httpx. Only this module imports it, and one gate maps its exceptions.
 
-What may have reached the server must never be mistaken for what did not: `MaybeSent` is what the
-gate says of everything but the few failures that come before a connection stands.
+A request that may have reached the server must never count as not sent. So the gate turns every
+exception into `MaybeSent`, except for the few that come before a connection exists.
 """
 
 from __future__ import annotations
@@ -42,22 +42,25 @@ if TYPE_CHECKING:
 
 
 ANSWER_BYTES: Final = 64 * 1024
-"""How much of the answer to a creation is read; more is no answer that we could trust."""
+"""How much of the answer to a creation is read; a longer answer cannot be trusted."""
 
 PAGE_BYTES: Final = 16 * 1024 * 1024
 """How much of one page of the list is read."""
 
 KEPT_FROM_PER_S: Final = 100.0
-"""From which rate on connections are kept and used again.
+"""The rate from which on connections are kept and used again.
 
-Below it each request has its own: what a server, or a proxy in between, sends too much on one
-connection is then never taken for the answer to the next request, and none leaves on a connection
-that the other side is just closing. At some requests a second, that certainty costs nothing.
+Below it, each request has its own connection. Then surplus data from a server or proxy is never
+taken for the answer to the next request, and no request leaves on a connection that the other side
+is about to close. At a few requests a second, that certainty costs nothing.
 """
 
 IDLE_S: Final = 2.0
-"""How long an unused connection is kept: shorter than servers do, so that none is closed by the
-other side just as a request leaves on it, which would be a doubtful one."""
+"""How long an unused connection is kept.
+
+Servers keep theirs longer. So none is closed just as a request leaves on it, which would make the
+submission doubtful.
+"""
 
 REACHED_NOBODY: Final[frozenset[type[Exception]]] = frozenset(
     {
@@ -82,13 +85,13 @@ MAY_HAVE_ARRIVED: Final[frozenset[type[Exception]]] = frozenset(
         httpx.DecodingError,
         httpx.TooManyRedirects,
         httpx.HTTPStatusError,
-        httpx.InvalidURL,  # also raised for the Location of an answer
+        httpx.InvalidURL,  # also raised for an answer's Location header
         httpx.CookieConflict,
         httpx.StreamConsumed,
         httpx.StreamClosed,
         httpx.ResponseNotRead,
         httpx.RequestNotRead,
-        # the families, for members that a later httpx may add
+        # the base classes, for exceptions that a later httpx may add
         httpx.HTTPError,
         httpx.RequestError,
         httpx.TransportError,
@@ -98,11 +101,13 @@ MAY_HAVE_ARRIVED: Final[frozenset[type[Exception]]] = frozenset(
         httpx.StreamError,
     }
 )
-"""What httpx raises when a request may have been taken."""
+"""What httpx raises when a request may have been accepted."""
 
 
 def map_exception(exc: Exception, server: str = "") -> NotSent | MaybeSent:
-    """What a failed exchange means: not sent only if that is certain. The text is the class.
+    """Return what a failed exchange means: not sent only if that is certain.
+
+    The text of the result is the exception's class.
 
     Args:
         exc: what httpx raised.
@@ -114,7 +119,7 @@ def map_exception(exc: Exception, server: str = "") -> NotSent | MaybeSent:
 
 
 def _tls_failure(exc: BaseException, server: str) -> str:
-    """What is wrong with a server's certificate; empty if that is not the cause."""
+    """Return what is wrong with a server's certificate; empty if that is not the cause."""
     cause: BaseException | None = exc
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
@@ -131,16 +136,16 @@ def _tls_failure(exc: BaseException, server: str) -> str:
 class Client:
     """Speaks to the API: one request per call, never repeated, never sent elsewhere.
 
-    It stands on httpx's transport, below the convenience that follows redirects, keeps cookies
-    and reads proxies and passwords from the environment: candidates' data goes where `base_url`
-    says and nowhere else, through a proxy only if the settings name one. `ca_file`, or else
+    It uses httpx's transport directly. The client above it follows redirects, keeps cookies, and
+    reads proxies and passwords from the environment. Candidates' data must go only where `base_url`
+    says, and through a proxy only if the settings name one. `ca_file`, or else
     `SSL_CERT_FILE` in the environment, names certificates to trust.
 
     Args:
         settings: base URL, paths, timeouts, id paths, rate, headers, proxy, certificates.
         credentials: sent with every request.
-        transport: instead of the network, for tests.
-        now: the time of day, with a zone.
+        transport: replaces the network, for tests.
+        now: returns the time of day, with a zone.
 
     Raises:
         CredentialsError: a secret cannot be put into a header.
@@ -155,7 +160,7 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        for noisy in ("httpx", "httpcore"):  # on DEBUG they write headers, the key among them
+        for noisy in ("httpx", "httpcore"):  # on DEBUG they log headers, including the key
             logging.getLogger(noisy).setLevel(logging.WARNING)
         plain = settings.conversation == "campaign"
         path = settings.campaign_path if plain else settings.create_path
@@ -174,7 +179,7 @@ class Client:
             "pool": settings.connect_timeout_s,
         }
         self._extensions = {"timeout": timeouts}
-        # A server that sends a byte now and then resets every other timeout.
+        # A server that sends a byte now and then restarts all other timeouts.
         self._longest_s = sum(timeouts.values()) + settings.read_timeout_s
         self._open = _opener(settings) if transport is None else lambda: transport
         self._lines: list[httpx.AsyncBaseTransport] = []
@@ -188,7 +193,7 @@ class Client:
             await line.aclose()
 
     async def create(self, submission: Submission, request_id: str) -> Response:
-        """Ask for the conversation, once.
+        """Ask once for the conversation to be created.
 
         Args:
             submission: what to send.
@@ -203,7 +208,7 @@ class Client:
         return parse_creation(raw, asked)
 
     async def conversations(self, token: str | None = None) -> Page:
-        """One page of the list of conversations, from the start or from a token.
+        """Get one page of the list of conversations, from the start or from a token.
 
         Raises:
             NotSent, MaybeSent: no page came; asking again is harmless.
@@ -214,7 +219,7 @@ class Client:
         return parse_page(await self._exchange("GET", url))
 
     async def conversation(self, conversation_id: str) -> Page:
-        """One conversation, as a page with it alone.
+        """Get one conversation, as a page that has only this one.
 
         Raises:
             NotSent, MaybeSent: no answer came; asking again is harmless.
@@ -223,7 +228,7 @@ class Client:
         return parse_single(await self._exchange("GET", url), "conversation")
 
     async def campaign(self, campaign_id: str) -> Page:
-        """One campaign, as a page with it alone.
+        """Get one campaign, as a page that has only this one.
 
         Raises:
             NotSent, MaybeSent: no answer came; asking again is harmless.
@@ -238,7 +243,7 @@ class Client:
         body: Mapping[str, Json] | None = None,
         request_id: str = "",
     ) -> RawResponse:
-        """One request and its whole answer; every foreign exception is map_exception here."""
+        """Make one request and read its whole answer; map every foreign exception."""
         try:
             request = httpx.Request(
                 method,
@@ -247,7 +252,7 @@ class Client:
                 content=None if body is None else _json(body),
                 extensions=self._extensions,
             )
-        except Exception as exc:  # whatever it is, nothing has left
+        except Exception as exc:  # whatever was raised, nothing has left
             raise NotSent(type(exc).__name__) from exc
         try:
             async with asyncio.timeout(self._longest_s):
@@ -264,9 +269,9 @@ class Client:
 
     @contextmanager
     def _line(self) -> Iterator[httpx.AsyncBaseTransport]:
-        """A transport of one connection for one request; as many as there are requests at once.
+        """Lend a transport with one connection to one request.
 
-        One pool for all would look through all of its connections several times a request.
+        A single pool would search all of its connections several times for each request.
         """
         if not self._idle:
             self._idle.append(self._open())
@@ -279,12 +284,12 @@ class Client:
 
 
 def new_id() -> str:
-    """A random id of one request."""
+    """Return a random id for one request."""
     return uuid4().hex
 
 
 def _opener(settings: Settings) -> Callable[[], httpx.AsyncBaseTransport]:
-    """Makes transports to the network that share their TLS settings."""
+    """Return a function that makes network transports with shared TLS settings."""
     verify = _tls_context(settings)
     limits = httpx.Limits(max_connections=1, keepalive_expiry=IDLE_S)
     url = _proxy_url(settings)
@@ -307,7 +312,7 @@ def _tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 def _proxy_url(settings: Settings) -> str | None:
-    """The proxy for the API; that of the environment only if the settings say so."""
+    """Return the proxy for the API; the environment's only if the settings say so."""
     if settings.proxy != "environment":
         return settings.proxy
     url = httpx.URL(settings.base_url)
@@ -316,7 +321,7 @@ def _proxy_url(settings: Settings) -> str | None:
 
 
 def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:
-    """The headers of every request."""
+    """Return the headers of every request."""
     secrets = {
         "x-api-key": ("POPP_API_KEY", credentials.api_key.get_secret_value()),
         "x-organization-id": ("POPP_ORGANIZATION_ID", credentials.organization_id),
@@ -331,7 +336,7 @@ def _headers(credentials: Credentials, *, kept: bool) -> dict[str, str]:
         **{header: value for header, (_, value) in secrets.items()},
         "accept": "application/json",
         "connection": "keep-alive" if kept else "close",
-        "accept-encoding": "identity",  # what is small need not be unpacked
+        "accept-encoding": "identity",  # answers are small; packing them saves nothing
         "content-type": "application/json",
         "user-agent": f"importer/{version('importer')}",
     }
@@ -342,7 +347,7 @@ def _json(body: Mapping[str, Json]) -> bytes:
 
 
 async def _content(response: httpx.Response, limit: int) -> bytes | None:
-    """The body, unpacked; None where it cannot be.
+    """Return the unpacked body; None if it cannot be unpacked.
 
     Raises:
         ResponseTooLarge: it is longer than `limit`, packed or unpacked.

@@ -1,7 +1,7 @@
 """Read leniently what the API says about a conversation: its phone, e-mail, times and campaign.
 
-What cannot be read for certain (a masked phone, a time without a zone) is never taken as proof of
-anything; it only leaves open whose conversation it is.
+Whatever cannot be read with certainty (a masked phone, a time without a zone) proves nothing. It
+only leaves open whose conversation it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from importer.model import Json
 
 ID_CHARS: Final = 200
-"""Longest id, phone or address that is read."""
+"""The longest id, phone or address that is read."""
 
 PHONES: Final = ("participantPhoneNumber", "phoneNumber", "phone")
 EMAILS: Final = ("participantEmailAddress", "emailAddress", "email")
@@ -30,13 +30,13 @@ _MIN_DIGITS, _MAX_DIGITS, _TAIL = 7, 15, 7
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """When something happened, if the zone of the clock may be unknown: between two moments."""
+    """The two times between which something happened; they differ if the zone is unknown."""
 
     earliest: datetime
     latest: datetime
 
     def moved(self, seconds: float) -> Period:
-        """The period on a clock that is `seconds` behind."""
+        """Return the period by a clock that is `seconds` behind."""
         shift = timedelta(seconds=seconds)
         return Period(self.earliest - shift, self.latest - shift)
 
@@ -46,8 +46,8 @@ class Phone:
     """A phone as the API shows it.
 
     Attributes:
-        number: E.164 if it is written with `+` or `00`, or else the digits alone.
-        international: it is written with `+` or `00`, so it is known which number it is.
+        number: in E.164 if it is written with `+` or `00`, or else only its digits.
+        international: whether it is written with `+` or `00`, so that the number is certain.
     """
 
     number: str
@@ -61,12 +61,12 @@ class Phone:
 
 
 def printable(text: str) -> str:
-    """Text on one line, without control characters, escapes or halves of characters."""
+    """Return text on one line, without control characters, escapes or half characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def text_at(value: Mapping[str, Json], path: str) -> str | None:
-    """The text or whole number at a dotted path, as printable text; None if there is none."""
+    """Return the text or whole number at a dotted path as printable text; None if there is none."""
     here: Json = value
     for step in path.split("."):
         here = here.get(step) if isinstance(here, dict) else None
@@ -77,12 +77,12 @@ def text_at(value: Mapping[str, Json], path: str) -> str | None:
 
 
 def first_text(value: Mapping[str, Json], names: tuple[str, ...]) -> str | None:
-    """The first text among some keys; None if there is none."""
+    """Return the first text under one of these keys; None if there is none."""
     return next(filter(None, (text_at(value, name) for name in names)), None)
 
 
 def objects_in(answer: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    """An answer, and the objects in it that may be the conversation."""
+    """Yield an answer, and the objects in it that may be the conversation."""
     yield answer
     for name in _CONTAINERS:
         inner = answer.get(name)
@@ -91,7 +91,7 @@ def objects_in(answer: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
 
 
 def read_phone(text: str | None) -> Phone | None:
-    """A phone; None if it is masked, too short, or not a phone at all."""
+    """Read a phone; None if it is masked, too short, or not a phone."""
     if text is None:
         return None
     bare = _SEPARATORS.sub("", text)
@@ -103,16 +103,16 @@ def read_phone(text: str | None) -> Phone | None:
 
 
 def read_email(text: str | None) -> str | None:
-    """An e-mail address in lower case; None if it is masked or not one."""
+    """Read an e-mail address, in lower case; None if it is masked or not an address."""
     if text is None or not re.fullmatch(r"[^\s@*\u2022]+@[^\s@*\u2022]+\.[^\s@*\u2022]+", text):
         return None
     return text.lower()
 
 
 def read_time(text: str | None) -> Period | None:
-    """When: an ISO 8601 time, or seconds or milliseconds since 1970; None for anything else.
+    """Read an ISO 8601 time, or seconds or milliseconds since 1970; None for anything else.
 
-    A time without a zone may be of any zone on earth.
+    A time without a zone may be in any zone on earth.
     """
     if text is None:
         return None
@@ -137,9 +137,9 @@ class Echo:
     """What an answer shows of the conversation that a request asked for.
 
     Attributes:
-        contradiction: the fields in which it is another conversation than the one asked for;
-            empty if there are none. Names only, no values.
-        existing: it is this person's, and was created before the request left.
+        contradiction: names of the fields, without values, that show another conversation than
+            the one asked for; empty if there are none.
+        existing: whether it is this person's and was created before the request left.
     """
 
     contradiction: str = ""
@@ -152,13 +152,13 @@ def compare_echo(
     organization: str,
     sent_at: datetime,
 ) -> Echo:
-    """Compare an answer of success with the request that it answers.
+    """Compare a successful answer with its request.
 
     Args:
         answer: the JSON object of the answer.
         body: of the request.
         organization: id that the request was sent for.
-        sent_at: the latest time, on the API's clock, at which the request had surely not left.
+        sent_at: the latest time, by the API's clock, at which the request had certainly not left.
     """
     contradicted: list[str] = []
     same_person = older = False
@@ -171,7 +171,9 @@ def compare_echo(
         contradicted += _differing(shown, body, organization)
     external = "externalId" in contradicted
     if older and same_person and external:
-        contradicted.remove("externalId")  # this person's, asked for by somebody else before us
+        contradicted.remove(
+            "externalId"
+        )  # it is this person's; another system asked for it earlier
         external = "externalId" in contradicted
     if older and not same_person and not contradicted:
         return Echo("createdAt")
@@ -180,7 +182,7 @@ def compare_echo(
 
 
 def _compare_person(shown: Mapping[str, Json], body: Mapping[str, Json]) -> tuple[bool, list[str]]:
-    """Whether a conversation is of the person of a body, and which fields say it is not."""
+    """Return whether a conversation is with a body's person, and which fields contradict that."""
     same, others = False, list[str]()
     phone, email = read_phone(first_text(shown, PHONES)), read_email(first_text(shown, EMAILS))
     own_phone, own_email = body.get("phoneNumber"), body.get("emailAddress")
@@ -198,7 +200,7 @@ def _compare_person(shown: Mapping[str, Json], body: Mapping[str, Json]) -> tupl
 
 
 def _differing(shown: Mapping[str, Json], body: Mapping[str, Json], organization: str) -> list[str]:
-    """The ids in which a conversation differs from the one that a body asks for."""
+    """Return the ids in which a conversation differs from the one that a body asks for."""
     wanted = {
         "externalId": body.get("externalId"),
         "campaignId": body.get("campaignId"),

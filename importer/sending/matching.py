@@ -1,9 +1,9 @@
-"""Is a conversation of the list the one that a doubtful submission asked for? Pure.
+"""Decide whether a listed conversation is the one that a doubtful submission asked for.
 
-The same externalId, in the same campaign, with nothing that contradicts it, is proof. So is the
-same person in the same campaign, created since the request left, if the list shows no externalId.
-Whatever could be the one, but is not certain to be, keeps the submission doubtful; a time alone
-never says no, because clocks differ and zones may be missing.
+The same externalId in the same campaign is proof if nothing contradicts it. So is the same person
+in the same campaign, created after the request left, if the list shows no externalId. A
+conversation that may be the right one keeps the submission doubtful. A time alone never rules one
+out, because clocks differ and zones may be missing. The functions here are pure.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
 class PersonHashes(Protocol):
-    """What matching needs of the ledger's identity: keyed hashes."""
+    """What matching needs of the ledger's identity: it makes keyed hashes."""
 
     @property
     def organization(self) -> str:
-        """The organization's id."""
+        """Return the organization's id."""
         ...
 
     def person(self, phone: str | None, email: str | None) -> str:
-        """The hash of a person, given the phone (E.164) or else the e-mail."""
+        """Return the hash of a person, from the phone (E.164) or else the e-mail."""
         ...
 
     def email(self, address: str) -> str:
-        """The hash of a normalised e-mail address."""
+        """Return the hash of a normalised e-mail address."""
         ...
 
 
@@ -59,15 +59,15 @@ class Doubt:
 
     Attributes:
         key: of the submission.
-        external_id: that the request carried.
-        campaign: campaignId, or externalCampaignId if there was no other.
+        external_id: the externalId of the request.
+        campaign: the campaignId, or the externalCampaignId if there was no campaignId.
         person: keyed hash of the person.
         sent_at: when the last request left; with a zone.
-        ended_at: when we gave it up, or found it given up after a crash; the API may have gone on
-            with it for some time after. None counts as `sent_at`.
+        ended_at: when we gave up waiting, or found it open after a crash; the API may have worked
+            on it for some time after that. None counts as `sent_at`.
         email: keyed hash of the normalised e-mail, or None.
         resends: how often it was sent again after proof that it was absent.
-        kind: setting `conversation` of its run.
+        kind: the setting `conversation` of its run.
     """
 
     key: str
@@ -82,7 +82,7 @@ class Doubt:
 
     @property
     def given_up_at(self) -> datetime:
-        """When nobody waited for an answer any longer."""
+        """Return when we gave up waiting for an answer."""
         return self.ended_at or self.sent_at
 
 
@@ -91,16 +91,16 @@ class ListedConversation:
     """What the list shows of one conversation, without personal data.
 
     Attributes:
-        conversation_id: None if it shows none.
-        external_id: None if it shows none.
+        conversation_id: None if the list shows none.
+        external_id: None if the list shows none.
         campaign: campaignId, or None.
         external_campaign: externalCampaignId, or None.
         organization: organizationId, or None.
-        persons: keyed hashes of whom its phone and its e-mail may be.
+        persons: keyed hashes of the people that its phone and e-mail may belong to.
         emails: keyed hash of its normalised e-mail.
-        known_phone: it shows for certain which number it is.
-        opaque: nothing tells for certain whose conversation it is.
-        created: on our clock; None if it shows no time that can be read.
+        known_phone: whether its phone number is certain.
+        opaque: whether nothing shows with certainty whose conversation it is.
+        created: when, by our clock; None if the list shows no readable time.
     """
 
     conversation_id: str | None
@@ -116,7 +116,7 @@ class ListedConversation:
 
 
 class Match(Enum):
-    """How sure it is that a conversation is the one asked for."""
+    """How certain it is that a conversation is the one asked for."""
 
     NO = 0
     POSSIBLE = 1
@@ -126,7 +126,7 @@ class Match(Enum):
 def read_conversation(
     conversation: Mapping[str, Json], hashes: PersonHashes, skew_s: float = 0.0
 ) -> ListedConversation:
-    """Read what counts of a conversation.
+    """Read from a conversation what matching needs.
 
     Args:
         conversation: as the API shows it.
@@ -159,7 +159,7 @@ def read_conversation(
 
 
 def id_of(conversation: Mapping[str, Json]) -> str | None:
-    """The id of a conversation as the list shows it."""
+    """Return the id of a conversation as the list shows it."""
     return text_at(conversation, "id") or text_at(conversation, "conversationId")
 
 
@@ -167,9 +167,9 @@ class Evidence:
     """Gathers, page by page, what the list says about doubtful submissions.
 
     Args:
-        doubts: all of them.
+        doubts: all doubtful submissions.
         hashes: keyed hashes of people.
-        owned: ids of conversations that other submissions have; they settle nothing.
+        owned: ids of conversations that belong to other submissions; these settle nothing.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Evidence:
         self._opaque: dict[tuple[str | None, str | None], datetime] = {}
 
     def note(self, conversations: Iterable[Mapping[str, Json]], skew_s: float = 0.0) -> None:
-        """Take in one page.
+        """Add one page.
 
         Args:
             conversations: as the API shows them.
@@ -209,7 +209,7 @@ class Evidence:
                 self.external_ids.add(seen.external_id)
             self._ids_seen |= self._campaigns & {seen.campaign}
             self._external_seen |= self._campaigns & {seen.external_campaign}
-            # If it shows the externalId of a doubt all the same, the doubt is not absent either.
+            # If it shows a doubt's externalId nevertheless, that doubt is not absent either.
             disputed = seen.external_id in self._by_external_id
             if seen.conversation_id in self._owned and not disputed:
                 continue
@@ -221,7 +221,7 @@ class Evidence:
                 self._sightings[key].append(seen)
 
     def certain(self, doubt: Doubt) -> list[ListedConversation]:
-        """The conversations that are the one asked for, the first created first."""
+        """Return the conversations that are certainly the one asked for, oldest first."""
         found = [
             seen
             for seen in self._sightings[doubt.key]
@@ -232,15 +232,15 @@ class Evidence:
         return sorted(found, key=lambda s: s.created.earliest if s.created else doubt.sent_at)
 
     def possible(self, doubt: Doubt) -> list[ListedConversation]:
-        """The conversations that may be it."""
+        """Return the conversations that may be the one asked for."""
         sightings = self._sightings[doubt.key]
         return [seen for seen in sightings if self._match(doubt, seen) is not Match.NO]
 
     def existing(self, claim: Doubt) -> list[ListedConversation]:
-        """The conversations that this person surely has in this campaign, the first created first.
+        """Return the conversations that this person surely has in the campaign, oldest first.
 
         Args:
-            claim: a request that the API refused as a conflict, so the conversation may be older.
+            claim: a request that the API refused as a conflict; it may be older.
         """
         found = [
             seen
@@ -254,7 +254,7 @@ class Evidence:
         return sorted(found, key=lambda s: s.created.earliest if s.created else claim.sent_at)
 
     def blind_for(self, doubt: Doubt) -> bool:
-        """Whether the list shows a conversation of that time without saying whose it is."""
+        """Whether the list shows a conversation of that time, but not whose it is."""
         return any(
             until >= doubt.sent_at - CLOCK_SKEW
             and self._same_campaign(doubt, campaign, external) is not False
@@ -273,7 +273,7 @@ class Evidence:
     def _same_campaign(
         self, doubt: Doubt, campaign: str | None, external: str | None
     ) -> bool | None:
-        """Whether the campaigns are the same; None if the list does not tell."""
+        """Whether the campaigns are the same; None if the list does not show it."""
         if any(each is not None and same_id(doubt.campaign, each) for each in (campaign, external)):
             return True
         if doubt.campaign in self._ids_seen and campaign is not None:
@@ -301,8 +301,8 @@ def match_conversation(
     Args:
         doubt: the submission.
         seen: the conversation.
-        same_campaign: None if the list does not tell.
-        organization: id that the request was sent for; empty to ignore it.
+        same_campaign: None if the list does not show it.
+        organization: its id in the request; empty to ignore it.
     """
     if same_campaign is False:
         return Match.NO
@@ -315,7 +315,7 @@ def match_conversation(
         return Match.CERTAIN if told and not earlier and not contradicted else Match.POSSIBLE
     if not same_person:
         return Match.NO
-    if seen.external_id is not None:  # asked for by somebody else; an old one is not ours
+    if seen.external_id is not None:  # another request asked for it; an old one is not ours
         return Match.NO if earlier else Match.POSSIBLE
     surely_since = seen.created is not None and seen.created.earliest >= created_before
     certain = same_campaign and surely_since and not contradicted
@@ -323,7 +323,7 @@ def match_conversation(
 
 
 def _contradicts(doubt: Doubt, seen: ListedConversation, organization: str) -> bool:
-    """Whether a phone, e-mail or organization says that it is another's conversation."""
+    """Whether a phone, e-mail or organization shows that the conversation is another person's."""
     other_phone = seen.known_phone and doubt.person not in seen.persons
     other_email = bool(seen.emails) and doubt.email is not None and doubt.email not in seen.emails
     other_organization = (

@@ -179,7 +179,7 @@ class RateLimiter:
         return max(own, self._quota_interval_s) if now < self._quota_until else own
 
     def _observed_rate(self) -> float:
-        """Permits a second since the last hold; the set rate if there were too few."""
+        """Return the permits per second since the last hold; the set rate if there were too few."""
         if len(self._permitted) < _ENOUGH or self._permitted[-1] <= self._permitted[0]:
             return self._rate if math.isfinite(self._rate) else 1.0
         return (len(self._permitted) - 1) / (self._permitted[-1] - self._permitted[0])

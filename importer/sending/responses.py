@@ -1,4 +1,4 @@
-"""Parse an HTTP answer: bytes and headers -> Response or Page; pure, safe with any bytes."""
+"""Parse an HTTP answer: bytes and headers -> Response or Page; pure, and safe for any bytes."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _ERRORS: Final = (
     *("error", "errors", "failed", "failure", "failures", "exception", "fault", "rejected"),
     *("refused", "denied", "declined", "invalid", "aborted", "errorMessage", "error_message"),
 )
-"""Fields that say no unless they are empty, zero or false."""
+"""Fields that mean a refusal unless they are empty, zero or false."""
 _VERDICTS: Final = (
     *("success", "succeeded", "successful", "isSuccess", "is_success", "ok", "valid", "isValid"),
     *("accepted", "created", "sent"),
 )
-"""Fields whose `false` says no."""
+"""Fields that mean a refusal if they are `false`."""
 _NO: Final = frozenset({"false", "no", "0"})
 _NOTHING: Final = frozenset({"false", "none", "null", "0", "ok", "no error", "success"})
-"""What an empty error is called."""
+"""Words that mean there is no error."""
 _OUTCOMES: Final = (
     *("status", "result", "outcome", "state", "code", "type", "message", "reason"),
     *("statusText", "status_text", "resultCode", "result_code", "errorCode", "error_code"),
@@ -63,7 +63,7 @@ _REFUSALS: Final = frozenset(
 )
 _PUNCTUATION: Final = re.compile(r"[\W_]+")
 _ABOUT_THE_REQUEST: Final = ("status", "outcome", "state", "meta", "response", "payload", "body")
-"""Objects of an answer that may say no, although they are not the conversation."""
+"""Objects of an answer that may hold a refusal, although they are not the conversation."""
 _MORE: Final = (
     *("hasMore", "has_more", "hasNext", "has_next", "hasNextPage", "more", "moreAvailable"),
     *("truncated", "isTruncated", "is_truncated", "partial", "isPartial", "incomplete"),
@@ -97,7 +97,7 @@ class RawResponse:
         status: HTTP status.
         headers: by lower-case name.
         body: decoded from its transfer and content encoding; None if that is impossible.
-        at: when it came, by our clock.
+        at: when it arrived, by our clock.
     """
 
     status: int
@@ -108,13 +108,13 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """A request to create a conversation, as far as its answer is compared with it.
+    """What an answer is compared with: the request to create a conversation.
 
     Attributes:
         body: of the request.
-        organization: id that it was sent for.
+        organization: its id in the request.
         sent_at: when it left, by our clock.
-        id_paths: where the answer may hold the conversation's id, the likeliest first.
+        id_paths: where the conversation's id may be in the answer, the likeliest first.
     """
 
     body: Mapping[str, Json] = field(repr=False)
@@ -128,11 +128,11 @@ class Page:
     """One page of the list of conversations, or a single conversation or campaign.
 
     Attributes:
-        response: the answer that it came in; its `readable` says that it is a page at all.
+        response: the answer; its `readable` says whether it is a page at all.
         conversations: as the API shows them; personal data.
-        next_token: asks for the page after it; None on the last.
-        incomplete: why the list need not end here although there is no token; empty if it does.
-        total: how many conversations the API says there are, if it does.
+        next_token: for the next page; None on the last.
+        incomplete: why the list may go on although there is no token; empty if it ends here.
+        total: how many conversations the API says there are; None if it does not say.
     """
 
     response: Response
@@ -143,7 +143,7 @@ class Page:
 
 
 class ResponseTooLarge(Exception):
-    """An answer goes on beyond what is read of it."""
+    """An answer is longer than the limit."""
 
 
 def is_2xx(status: int) -> bool:
@@ -152,17 +152,17 @@ def is_2xx(status: int) -> bool:
 
 
 def is_4xx(status: int) -> bool:
-    """Whether a status puts the fault on the request."""
+    """Whether a status blames the request."""
     return 400 <= status <= 499  # noqa: PLR2004
 
 
 def is_redirect(status: int) -> bool:
-    """Whether a status points elsewhere."""
+    """Whether a status is a redirect."""
     return 300 <= status <= 399  # noqa: PLR2004
 
 
 def unpack(raw: bytes, coding: str, limit: int) -> bytes | None:
-    """A body without its content encoding; None if that is unknown or broken.
+    """Remove a body's content encoding; None if it is unknown or broken.
 
     Raises:
         ResponseTooLarge: it is longer than `limit`, packed or unpacked.
@@ -186,7 +186,7 @@ def parse_creation(raw: RawResponse, asked: Creation) -> Response:
     readable = bool(said) or raw.body in {b"", b"{}"}
     response = _response(raw, said, readable=readable, hidden=personal_values(asked.body))
     accepted = is_2xx(raw.status)
-    # In an error a bare `id` may be anything, such as the request's.
+    # In an error, a bare `id` may be anything, such as the id of the request.
     paths = asked.id_paths if accepted else [path for path in asked.id_paths if path != "id"]
     skew = timedelta(seconds=response.skew_s or 0.0)
     slack = _DATE_SLACK_S if response.skew_s is not None else CLOCK_SKEW_S
@@ -203,7 +203,7 @@ def parse_creation(raw: RawResponse, asked: Creation) -> Response:
 
 
 def parse_page(raw: RawResponse) -> Page:
-    """Parse a page of the list; readable only as `{"data": [...], "nextToken": ...}`."""
+    """Parse a page of the list; it must be `{"data": [...], "nextToken": ...}` to be readable."""
     said = _object(raw)
     items, token = said.get("data"), said.get("nextToken")
     whole = isinstance(items, list) and all(isinstance(item, dict) for item in items)
@@ -225,11 +225,11 @@ def parse_page(raw: RawResponse) -> Page:
 
 
 def parse_single(raw: RawResponse, container: str) -> Page:
-    """Parse the answer about one conversation or campaign: a page with it alone.
+    """Parse the answer about one conversation or campaign, as a page that has only this one.
 
     Args:
         raw: the answer.
-        container: key that it may be wrapped in, besides `data`.
+        container: the key, besides `data`, that it may be under.
     """
     said = _object(raw)
     inner = said.get("data", said.get(container))
@@ -240,9 +240,9 @@ def parse_single(raw: RawResponse, container: str) -> Page:
 
 
 def personal_values(body: Mapping[str, Json]) -> list[str]:
-    """The values of a request that must not be kept from an error that repeats them.
+    """Return the values of a request that must be removed from errors that repeat them.
 
-    That is whatever comes from the row: ids of campaigns and short words of templates may stay.
+    These are all values from the row; campaign ids and short words of templates may stay.
     """
     keep = {"campaignId", "externalCampaignId", "countryCode"}
     own = [value for key, value in body.items() if isinstance(value, str) and key not in keep]
@@ -257,7 +257,7 @@ def personal_values(body: Mapping[str, Json]) -> list[str]:
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Every text in a JSON value."""
+    """Yield every text in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -271,13 +271,13 @@ def _texts(value: Json) -> Iterator[str]:
 def _response(
     raw: RawResponse, said: Mapping[str, Any], *, readable: bool, hidden: Collection[str] = ()
 ) -> Response:
-    """What every answer says.
+    """Parse what every kind of answer has in common.
 
     Args:
         raw: the answer.
-        said: the object in it.
-        readable: whether it has the shape that was expected.
-        hidden: values of the request; they are left out of errors, and are no sign of one.
+        said: its JSON object.
+        readable: whether it has the expected shape.
+        hidden: values of the request; they are removed from errors, and are no sign of one.
     """
     keys = ("error", "errors") if is_2xx(raw.status) else _WORDS
     remaining, reset_s = _quota(raw)
@@ -296,7 +296,7 @@ def _response(
 
 
 def _object(raw: RawResponse) -> dict[str, Any]:
-    """The JSON object in the body; an empty one if there is no such thing."""
+    """Return the JSON object in the body; an empty one if there is none."""
     try:
         value = json.loads(raw.body or b"null")
     except (ValueError, RecursionError):
@@ -305,14 +305,14 @@ def _object(raw: RawResponse) -> dict[str, Any]:
 
 
 def _refusal(said: Mapping[str, Any], own: Iterable[str] = ()) -> str:
-    """The part of an answer of success that says no.
+    """Return the part of a successful answer that is a refusal; empty if there is none.
 
-    Only whole values count: the status DELIVERY_FAILED, or an opening message with the word
-    "failed" in it, belongs to a conversation that exists. A warning is no refusal.
+    Only whole values count: the status DELIVERY_FAILED, or an opening message that contains
+    "failed", belongs to a conversation that exists. A warning is not a refusal.
 
     Args:
         said: the answer.
-        own: texts of the request; if a field repeats one, it says nothing.
+        own: texts of the request; a field that repeats one is ignored.
     """
     repeated = {_plain_words(text) for text in own}
     about = (each for name in _ABOUT_THE_REQUEST if isinstance(each := said.get(name), dict))
@@ -338,7 +338,7 @@ def _refusals(said: Mapping[str, Any], repeated: Container[str]) -> Iterator[str
 
 
 def _says_something(value: object, repeated: Container[str]) -> bool:
-    """Whether the value of an error's field names an error."""
+    """Whether the value of an error field names an error."""
     if isinstance(value, str):
         words = _plain_words(value)
         return bool(words) and words not in _NOTHING and words not in repeated
@@ -346,7 +346,7 @@ def _says_something(value: object, repeated: Container[str]) -> bool:
 
 
 def _plain_words(text: str) -> str:
-    """A text in lower case, without punctuation."""
+    """Return a text in lower case, without punctuation."""
     return " ".join(_PUNCTUATION.sub(" ", text).casefold().split())
 
 
@@ -356,7 +356,7 @@ def _is_failure(status: int) -> bool:
 
 
 def _pagination(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A page, and the objects in it that may say where the list goes on."""
+    """Yield a page, and the objects in it that may say where the list goes on."""
     yield said
     for name in _PAGINATION:
         inner = said.get(name)
@@ -365,7 +365,7 @@ def _pagination(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _incomplete(status: int, said: Mapping[str, Any]) -> str:
-    """Why a page without a token need not be the last; empty if it is."""
+    """Return why a page without a token may not be the last; empty if it is the last."""
     if status != 200:  # noqa: PLR2004
         return f"it comes with HTTP {status}"
     for each in _pagination(said):
@@ -379,7 +379,7 @@ def _incomplete(status: int, said: Mapping[str, Any]) -> str:
 
 
 def _words(value: object, keys: Sequence[str] = _WORDS, depth: int = 0) -> list[str]:
-    """The texts of an error, however it is wrapped, with the fields that they are about."""
+    """Return the texts of an error, however it is nested, with the fields that they are about."""
     if isinstance(value, str):
         return [value] if value.strip() else []
     if depth > _DEEPEST:
@@ -400,30 +400,30 @@ def _words(value: object, keys: Sequence[str] = _WORDS, depth: int = 0) -> list[
 
 
 def _field_name(value: object) -> str:
-    """The field that an error is about: a text, or a list of steps."""
+    """Return the field that an error is about, from a text or a list of steps."""
     if isinstance(value, list):
         return ".".join(str(each) for each in value if isinstance(each, str | int))
     return value if isinstance(value, str) else ""
 
 
 def _tidy(text: str, hidden: Iterable[str]) -> str:
-    """An error text without what it repeats of the row, on one line, cut."""
+    """Return an error text on one line, shortened, without values of the row."""
     text = printable(text)[: ERROR_CHARS * 10]
     if not text:
-        return ""  # as of most answers: no expression need be compiled for the row's values
+        return ""  # as in most answers; this saves compiling an expression for the row's values
     text = scrub(_without(text, hidden, _HIDDEN))
     return text if len(text) <= ERROR_CHARS else f"{text[: ERROR_CHARS - 1]}…"
 
 
 def _without(text: str, values: Iterable[str], instead: str) -> str:
-    """A text with some values replaced wherever they stand as whole words."""
+    """Replace values in a text wherever they are whole words."""
     for value in sorted({printable(each) for each in values} - {""}, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", instead, text, flags=re.IGNORECASE)
     return text
 
 
 def _neutral(said: Mapping[str, Any], body: Mapping[str, Json]) -> str:
-    """What an error says in words of the API's own: no value of the request, nothing quoted."""
+    """Return an error in the API's own words, without values of the request or quotations."""
     text = printable("; ".join(_words(said)))[: ERROR_CHARS * 10]
     if not text:
         return ""
@@ -433,13 +433,13 @@ def _neutral(said: Mapping[str, Any], body: Mapping[str, Json]) -> str:
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
-    """The id under which the API's support finds the request."""
+    """Return the id under which the API's support can find the request."""
     found = (printable(headers.get(name, "")) for name in _REQUEST_IDS)
     return next((text[:128] for text in found if text), "")
 
 
 def _retry_after_s(raw: RawResponse) -> float | None:
-    """Seconds from now that `Retry-After` names, as a number or a date; None for anything else.
+    """Return the seconds in `Retry-After`, a number or a date; None for anything else.
 
     A date is measured against the server's own `Date`, whose clock may not be ours.
     """
@@ -454,7 +454,7 @@ def _retry_after_s(raw: RawResponse) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """An HTTP date; None for anything else."""
+    """Parse an HTTP date; None for anything else."""
     try:
         when = parsedate_to_datetime(text.strip())
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -463,10 +463,10 @@ def _date(text: str) -> datetime | None:
 
 
 def _quota(raw: RawResponse) -> tuple[int | None, float | None]:
-    """What is left of the server's window, and the seconds until it ends.
+    """Return the requests left in the server's window, and the seconds until it ends.
 
-    Read are `RateLimit: limit=9, remaining=2, reset=5`, `RateLimit: "name";r=2;t=5`, and the
-    headers `[X-]RateLimit-Remaining` and `-Reset` (seconds, or a point in time since 1970).
+    These forms are read: `RateLimit: limit=9, remaining=2, reset=5`, `RateLimit: "name";r=2;t=5`,
+    and the headers `[X-]RateLimit-Remaining` and `-Reset` (seconds, or seconds since 1970).
     """
     both = dict(_FIELDS.findall(raw.headers.get("ratelimit", "").lower()))
     remaining = _first_number(raw, "remaining", both.get("remaining") or both.get("r"))
@@ -477,7 +477,7 @@ def _quota(raw: RawResponse) -> tuple[int | None, float | None]:
 
 
 def _first_number(raw: RawResponse, name: str, combined: str | None) -> float | None:
-    """The number at the start of the first of these headers that has one."""
+    """Return the number at the start of the first of these headers that has one."""
     headers = (f"{prefix}-{name}" for prefix in ("ratelimit", "x-ratelimit", "x-rate-limit"))
     for text in (combined, *map(raw.headers.get, headers)):
         found = _LEADING.match(text or "")

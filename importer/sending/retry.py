@@ -1,11 +1,9 @@
-"""What happened to an attempt -> what to do; pure, and the whole table.
+"""Decide what to do after an attempt. `TABLE` has all the rules; the first one that fits decides.
 
-The API has no idempotency key and every accepted request reaches a person. So a request goes again
-only if it certainly reached nobody: an answer of 429, or no connection at all. An answer of success
-is believed only if it shows the conversation that was asked for. Everything unclear is doubtful,
-and only the API's list of conversations can settle it.
-
-`TABLE` is read from the top; the first rule that fits decides.
+The API has no idempotency key, and every accepted request reaches a person. So a request is sent
+again only if it certainly reached nobody: the answer was 429, or there was no connection. A
+successful answer is believed only if it shows the conversation that was asked for. Everything else
+is doubtful, and only the API's list of conversations can settle it. The functions here are pure.
 """
 
 from __future__ import annotations
@@ -32,14 +30,15 @@ class Policy:
 
     Attributes:
         attempts: requests for one submission in one run.
-        total_s: seconds from the first attempt after which none is begun. An API that asks to
-            wait longer than this ends the run.
+        total_s: seconds after the first attempt during which another may begin. If the API asks to
+            wait longer, the run ends.
         wait_base_s: upper bound of the first wait; it doubles with each attempt.
-        max_wait_s: upper bound of every wait, also of what `Retry-After` asks for.
-        duplicate_statuses: they mean that the conversation exists, if the answer shows its id.
-        duplicate_texts: whole phrases in the error of a 4xx that mean the same.
-        created_without_id: an answer of success need not name the conversation.
-        retry_503: a 503 with `Retry-After` was surely not accepted.
+        max_wait_s: upper bound of every wait, including those that `Retry-After` asks for.
+        duplicate_statuses: statuses that mean that the conversation exists, if the answer shows
+            its id.
+        duplicate_texts: whole phrases in the error of a 4xx with that meaning.
+        created_without_id: whether a successful answer need not name the conversation.
+        retry_503: whether a 503 with `Retry-After` means that the request was not accepted.
     """
 
     attempts: int = 5
@@ -67,7 +66,7 @@ class Policy:
 
     @property
     def longest_pause_s(self) -> float:
-        """A quota that comes back later than this ends the run."""
+        """Return the longest wait for a quota; a longer one ends the run."""
         return max(self.total_s, self.max_wait_s)
 
 
@@ -77,11 +76,11 @@ class Rule:
 
     Attributes:
         when: what happened, in words.
-        fits: whether an answer is of this kind.
+        fits: returns whether an answer is of this kind.
         verb: what to do.
-        says: the reason for a person, before the API's own words.
-        hold: everybody waits and the rate halves.
-        code: machine word of the reason; the HTTP status if empty.
+        says: the reason, for a person; the API's own words follow it.
+        hold: whether all workers wait and the rate is halved.
+        code: of the reason, for machines; the HTTP status if empty.
         fix: what a person can do about it.
     """
 
@@ -95,10 +94,10 @@ class Rule:
 
 
 _UNCLEAR_4XX: Final = frozenset({408, 425, 499})
-"""A timeout on the way, too early, a closed line: whether the request was taken is not said."""
+"""Request timeout, too early, connection closed: the request may have been accepted."""
 
 _NOT_OF_THE_ROW: Final = _UNCLEAR_4XX | {401, 403, 407, 429}
-"""Whatever their text says, these are no answer about a row."""
+"""Statuses that are never about a row, whatever the text says."""
 
 _ABOUT_CAMPAIGN: Final = frozenset({400, 403, 404, 409, 410, 412, 422, 423})
 _CAMPAIGN_REFUSED: Final = re.compile(
@@ -113,7 +112,7 @@ _CAMPAIGN_REFUSED: Final = re.compile(
 """An error about the campaign itself, in words without the row's and the template's values."""
 
 UNCONFIRMED_DUPLICATE: Final = "unconfirmed-duplicate"
-"""The code of a conflict without proof; if the API's list shows the conversation, it is one."""
+"""The code of a conflict without proof; it is a duplicate if the API's list shows it."""
 
 _NOTHING_SAID: Final = re.compile(
     r"\b(?:error|http|404|not found|no such|cannot|post|path|route|resource|endpoint|url"
@@ -137,7 +136,7 @@ def _is_duplicate(response: Response, policy: Policy) -> bool:
 
 
 def _refuses_campaign(response: Response, _: Policy) -> bool:
-    """Whether an answer is about the campaign, so that each of its rows would be refused."""
+    """Whether an answer refuses the campaign, and so would refuse all of its rows."""
     if response.status not in _ABOUT_CAMPAIGN:
         return False
     if _CAMPAIGN_REFUSED.search(response.words):
@@ -147,7 +146,7 @@ def _refuses_campaign(response: Response, _: Policy) -> bool:
 
 
 def _asked_s(response: Response) -> float | None:
-    """Seconds that an answer asks to wait, however many; None if it names none."""
+    """Return the seconds that an answer asks to wait, without bound; None if it names none."""
     asked = _seconds(response.retry_after_s)
     if asked is None and response.remaining == 0:
         asked = _seconds(response.reset_s)
@@ -292,7 +291,7 @@ TABLE: Final[tuple[Rule, ...]] = (
 
 
 def _comes_back(response: Response) -> bool:
-    """Whether a 503 names a time."""
+    """Whether a 503 says when to come back."""
     unavailable = response.status == HTTPStatus.SERVICE_UNAVAILABLE
     return unavailable and _seconds(response.retry_after_s) is not None
 
@@ -304,14 +303,14 @@ def decide(
     policy: Policy,
     random: Callable[[], float],
 ) -> Decision:
-    """What to do now that an attempt has ended.
+    """Decide what to do after an attempt.
 
     Args:
         happened: the answer, or why there is none.
-        attempt: which it was for this submission in this run, from 1.
-        elapsed_s: seconds since the first of them began.
+        attempt: its number for this submission in this run, from 1.
+        elapsed_s: seconds since the first attempt began.
         policy: the bounds.
-        random: a number of [0, 1), for jitter.
+        random: returns a number from 0 up to 1, for jitter.
     """
     if isinstance(happened, NotSent):
         wait_s = backoff_s(attempt, policy, random)
@@ -345,24 +344,24 @@ def decide(
 
 
 def backoff_s(attempt: int, policy: Policy, random: Callable[[], float]) -> float:
-    """Seconds to wait after attempt number `attempt`: exponential, full jitter, bounded."""
+    """Return seconds to wait after attempt number `attempt`: exponential, full jitter, bounded."""
     bound = min(policy.max_wait_s, policy.wait_base_s * 2.0 ** min(attempt - 1, 64))
     return random() * bound
 
 
 def pause_s(response: Response, attempt: int, policy: Policy, random: Callable[[], float]) -> float:
-    """Seconds that an answer asks to wait, bounded; the backoff if it names none."""
+    """Return the seconds that an answer asks to wait, bounded; the backoff if it names none."""
     asked = _asked_s(response)
     return min(asked, policy.max_wait_s) if asked else backoff_s(attempt, policy, random)
 
 
 def _seconds(value: float | None) -> float | None:
-    """A number of seconds, at least 0; None for none and for what is no number."""
+    """Return a number of seconds, at least 0; None for None and NaN."""
     return None if value is None or math.isnan(value) else max(value, 0.0)
 
 
 def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy) -> Decision:
-    """The decision, or to give up if its next attempt would break a bound."""
+    """Return the decision, or give up if its next attempt would break a bound."""
     if decision.verb is not Verb.AGAIN:
         return decision
     if attempt >= policy.attempts:
@@ -381,7 +380,7 @@ def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy)
 
 
 def _message(rule: Rule, response: Response) -> str:
-    """The reason for a person, with what the answer shows and the API's own words."""
+    """Return the reason for a person, with what the answer shows and the API's own words."""
     if not rule.says:
         return ""
     shown = response.refusal or response.contradiction if is_2xx(response.status) else ""

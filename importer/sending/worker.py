@@ -42,10 +42,10 @@ _STATES: Final[dict[Verb, State]] = {
 }
 
 CAMPAIGN_CLOSED: Final = "campaign-closed"
-"""The code of a submission that was left because its campaign takes nobody."""
+"""The code of a submission that was left unsent because its campaign accepts nobody."""
 
 SKEW_S: Final = 60.0
-"""A difference between the API's clock and ours that a person should know of."""
+"""A person is told if the API's clock differs from ours by more than this."""
 
 
 @dataclass(slots=True)
@@ -53,12 +53,12 @@ class SubmissionProgress:
     """How far one submission has come in a run.
 
     Attributes:
-        submission: what will be sent.
-        attempts: requests that were about to leave, so far.
-        started: when the first of them was permitted, on the clock of the run.
+        submission: what to send.
+        attempts: how many requests were begun so far.
+        started: when the first of them was permitted, on the run's clock.
         status: of the last answer; None if the last attempt had none.
         conversation_id: of the last answer, if it names one.
-        request_id: that the last answer carries, else our own of that attempt.
+        request_id: of the last answer, or else our own id of that attempt.
     """
 
     submission: Submission
@@ -69,7 +69,7 @@ class SubmissionProgress:
     request_id: str = ""
 
     def begin_attempt(self, now: float) -> None:
-        """Take note of another attempt; nothing of the one before is kept."""
+        """Begin another attempt; forget what the last one left."""
         self.started = self.started if self.attempts else now
         self.attempts += 1
         self.status = self.conversation_id = None
@@ -81,10 +81,10 @@ class SubmissionProgress:
             self.status, self.conversation_id = happened.status, happened.conversation_id
             self.request_id = happened.request_id or self.request_id
         elif isinstance(happened, NotSent):
-            self.request_id = ""  # no log of the API's has it
+            self.request_id = ""  # it is in none of the API's logs
 
     def settlement(self, decision: Decision, took_s: float | None) -> Settlement:
-        """How its last attempt ended."""
+        """Return how its last attempt ended, for the ledger."""
         return Settlement(
             key=self.submission.key,
             state=_STATES[decision.verb],
@@ -97,7 +97,7 @@ class SubmissionProgress:
         )
 
     def outcome(self, decision: Decision) -> Outcome:
-        """Where it stands after that decision."""
+        """Return its state after a decision, for observers."""
         return Outcome(
             key=self.submission.key,
             state=_STATES[decision.verb],
@@ -109,7 +109,7 @@ class SubmissionProgress:
         )
 
     def _shown_id(self, decision: Decision) -> str | None:
-        """The conversation's id, only if it is this submission's."""
+        """Return the conversation's id if it is this submission's."""
         ours = decision.verb in {Verb.CREATED, Verb.DUPLICATE}
         return self.conversation_id if ours else None
 
@@ -126,22 +126,22 @@ class AttemptJournal(Protocol):
     """What a worker needs of the ledger."""
 
     async def intend(self, submission: Submission) -> None:
-        """Durable on return: a request for it may leave. Raises to refuse it."""
+        """Make durable that a request for it may leave; raise to refuse it."""
         ...
 
     async def settle(self, settlement: Settlement) -> State | None:
-        """Durable on return: how that attempt ended. Returns the state that was written."""
+        """Make durable how an attempt ended; return the state that was written."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """Time and chance, for tests to replace.
+    """Time and randomness, which tests can replace.
 
     Attributes:
         now: seconds on a clock that never goes back.
-        sleep: waits for that many seconds of it.
-        random: a number of [0, 1), for jitter.
+        sleep: waits for a number of seconds.
+        random: returns a number from 0 up to 1, for jitter.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -159,14 +159,14 @@ class Road:
 
     Attributes:
         client: makes one request.
-        journal: remembers durably.
-        limiter: gives a permit for every single request.
-        policy: bounds of attempts and time, and what to believe.
-        breaker: counts failures against the limits, and knows the campaigns that take nobody.
-        observer: is told of each finished submission, once the result is durable. One that was
-            called off while it waited is not through: it stays planned.
+        journal: records durably.
+        limiter: gives a permit for each request.
+        policy: bounds of attempts and time, and which answers to believe.
+        breaker: counts failures against the limits, and knows the campaigns that accept nobody.
+        observer: is told of each finished submission when its result is durable. A submission
+            that was stopped while it waited is not finished: it stays planned.
         concurrency: how many requests may be under way at once.
-        clock: time and chance.
+        clock: time and randomness.
     """
 
     client: ConversationCreator
@@ -180,16 +180,16 @@ class Road:
 
 
 async def submit(submissions: Iterable[Submission], road: Road, stop: asyncio.Event) -> Ending:
-    """Send submissions until there are no more, or something says stop.
+    """Send submissions until none are left or the run stops.
 
     Args:
-        submissions: drawn one by one, as a worker gets free; bodies are rendered just then.
-        road: what sending needs.
-        stop: once set, no attempt begins; those under way finish and are recorded.
+        submissions: taken one by one when a worker is free; bodies are rendered only then.
+        road: what the workers share.
+        stop: after it is set, no attempt begins; those under way finish and are recorded.
 
     Raises:
-        Exception: whatever the journal, the iterator or the observer raised first; requests under
-            way have finished and were recorded as far as the journal let them.
+        Exception: the first exception of the journal, the iterator or the observer. By then,
+            requests under way have finished and were recorded as far as the journal allowed.
     """
     lanes = _Lanes.of(road.concurrency, road.limiter.rate)
     drawn = iter(submissions)
@@ -203,16 +203,16 @@ async def submit(submissions: Iterable[Submission], road: Road, stop: asyncio.Ev
 
 @dataclass(frozen=True, slots=True)
 class _Lanes:
-    """How many may be where on the road at once.
+    """How many submissions may be at each stage at once.
 
-    A commit takes some milliseconds. To keep every lane busy in that time, some submissions get
-    their permit and intent ahead of a free lane: as many as the rate lets go in `_AHEAD_S`, since
-    each might leave that much later than permitted. At an ordinary rate that is one.
+    A commit takes some milliseconds. To keep every lane busy meanwhile, some submissions get their
+    permit and intent before a lane is free. They are as many as the rate permits in `_AHEAD_S`,
+    because each may leave that much later than permitted. At an ordinary rate that is one.
 
     Attributes:
-        ahead: those that are about to leave.
-        under_way: requests.
-        workers: enough for both, and for as many whose end is being recorded.
+        ahead: submissions that are about to leave.
+        under_way: requests under way.
+        workers: enough for both, and for as many again whose results are being recorded.
     """
 
     ahead: asyncio.Semaphore
@@ -221,7 +221,7 @@ class _Lanes:
 
     @classmethod
     def of(cls, concurrency: int, rate_per_s: float) -> _Lanes:
-        """The lanes for that many requests at once at that rate."""
+        """Make the lanes for a concurrency and a rate."""
         ahead = max(1, int(min(rate_per_s * _AHEAD_S, _MOST_AHEAD)))
         return cls(
             asyncio.Semaphore(ahead), asyncio.Semaphore(concurrency), concurrency + 2 * ahead
@@ -229,12 +229,12 @@ class _Lanes:
 
 
 class _CampaignClosed(Exception):
-    """The campaign was found to take nobody while a submission waited; its text says why."""
+    """The campaign was closed while a submission waited; the text says why."""
 
 
 @dataclass(slots=True)
 class _Worker:
-    """Takes one submission at a time down the whole road."""
+    """Sends one submission at a time, from permit to record."""
 
     road: Road
     lanes: _Lanes
@@ -259,7 +259,7 @@ class _Worker:
             self.switch.stop(Ending(), exc)
 
     async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
-        """One request from permit to record; None if the run stopped and nothing left."""
+        """Make one attempt, from permit to record; None if the run stopped and nothing left."""
         try:
             permitted_at = await self._depart(progress)
         except StoppedWaiting:
@@ -286,7 +286,7 @@ class _Worker:
             self.lanes.under_way.release()
         written = await self.road.journal.settle(progress.settlement(decision, took_s))
         if decision.verb is Verb.CREATED:
-            if written is State.DOUBTFUL:  # only the ledger knows every conversation
+            if written is State.DOUBTFUL:  # only the ledger knows all conversations
                 decision = Decision(
                     Verb.DOUBTFUL,
                     code=CONVERSATION_OF_ANOTHER,
@@ -296,14 +296,14 @@ class _Worker:
         return decision
 
     async def _depart(self, progress: SubmissionProgress) -> float:
-        """Get ready to make a request: permit, durable intent, a free lane.
+        """Prepare a request: get a permit, a durable intent and a free lane.
 
         Returns:
-            When it was permitted. The caller releases the lane.
+            When it was permitted. The caller must release the lane.
 
         Raises:
             StoppedWaiting: the run stops; the ledger knows that nothing left.
-            _CampaignClosed: the campaign takes nobody; nothing left.
+            _CampaignClosed: the campaign accepts nobody; nothing left.
         """
         road, campaign = self.road, progress.submission.campaign
         self._check_campaign(campaign)
@@ -315,9 +315,9 @@ class _Worker:
             await road.journal.intend(progress.submission)
             try:
                 await self.switch.wait_for(self.lanes.under_way.acquire)
-                # The API may have asked to wait since the permit was given.
+                # After the permit was given, the API may have asked to wait.
                 await self.switch.wait_for(road.limiter.wait_while_held)
-            except StoppedWaiting:  # all ends now: nobody misses a lane that is not given back
+            except StoppedWaiting:  # everything ends now, so the lane need not be released
                 await self._take_back(progress)
                 raise
             try:
@@ -341,7 +341,7 @@ class _Worker:
             raise _CampaignClosed(reason)
 
     async def _leave(self, progress: SubmissionProgress, reason: str) -> Decision:
-        """Leave a submission whose campaign takes nobody: it is unsent, and no failure."""
+        """Leave a submission unsent because its campaign accepts nobody; this is no failure."""
         decision = Decision(Verb.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
         self.road.breaker.closed.leave(progress.submission.campaign)
         await self.road.journal.settle(progress.settlement(decision, None))
@@ -356,7 +356,7 @@ class _Worker:
     def _learn(
         self, happened: Response | NotSent | MaybeSent, decision: Decision, permitted_at: float
     ) -> None:
-        """What the answer says about the rate, the quota and the clock."""
+        """Learn what an answer says about the rate, the quota and the clock."""
         limiter, policy = self.road.limiter, self.road.policy
         if decision.hold:
             limiter.hold(decision.wait_s)
@@ -386,7 +386,7 @@ class _Worker:
             await self.switch.wait_for(lambda: self.road.clock.sleep(seconds))
 
     def _judge(self, progress: SubmissionProgress, decision: Decision) -> None:
-        """Stop the run or the campaign if this is the end of it."""
+        """Stop the run or the campaign if the decision requires it."""
         breaker = self.road.breaker
         if decision.verb is Verb.STOP:
             self.switch.stop(Ending(f"{decision.message} {decision.fix}".strip(), Exit.SETUP))
@@ -401,16 +401,16 @@ class _Worker:
 
 
 def skew_text(skew_s: float) -> str:
-    """That the API's clock differs from ours, for a person."""
+    """Say that the API's clock differs from ours, for a person."""
     direction = "ahead of" if skew_s > 0 else "behind"
     return (
         f"The API's clock is {abs(skew_s):.0f} seconds {direction} this machine's; one of the two "
-        "is wrong. Times of conversations are corrected by that."
+        "is wrong. Times of conversations are corrected by this difference."
     )
 
 
 def _hours(seconds: float) -> str:
-    """A long time in words."""
+    """Say a long time in words."""
     minutes = round(seconds / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"  # noqa: PLR2004
 
@@ -420,7 +420,7 @@ def _is_again(decision: Decision | None) -> bool:
 
 
 def _wait_s(state: RetryCallState) -> float:
-    """The wait that the last decision asks for."""
+    """Return the wait that the last decision asks for."""
     if state.outcome is None or state.outcome.failed:
         return 0.0
     decision = state.outcome.result()

@@ -1,4 +1,4 @@
-"""A night in Airflow. It fails for good if a person is needed; Airflow never starts it again."""
+"""A night in Airflow. If a person is needed, it fails, and Airflow does not start it again."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from airflow.sdk import dag, task
 NIGHT = ["importer", "nightly", "/srv/importer/inbox", "--config", "/etc/importer/importer.yaml"]
 
 
-@task(retries=0)  # importer itself tries again what is safe to try again
+@task(retries=0)  # importer itself retries what is safe to retry
 def night() -> dict:
     done = subprocess.run([*NIGHT, "--format", "json"], stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 1):  # 1: some rows were rejected; the message says which

@@ -1,4 +1,4 @@
-"""A night in Dagster. It fails for good if a person is needed; Dagster never starts it again."""
+"""A night in Dagster. If a person is needed, it fails, and Dagster does not start it again."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ def night() -> dict:
     return json.loads(done.stdout)["rows"]
 
 
-@job(tags={"dagster/max_retries": "0"})  # importer itself tries again what is safe to try again
+@job(tags={"dagster/max_retries": "0"})  # importer itself retries what is safe to retry
 def importer_night() -> None:
     night()
 

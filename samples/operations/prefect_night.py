@@ -1,4 +1,4 @@
-"""A night in Prefect. It fails for good if a person is needed; Prefect never starts it again."""
+"""A night in Prefect. If a person is needed, it fails, and Prefect does not start it again."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from prefect.schedules import Cron
 NIGHT = ["importer", "nightly", "/srv/importer/inbox", "--config", "/etc/importer/importer.yaml"]
 
 
-@flow(retries=0)  # importer itself tries again what is safe to try again
+@flow(retries=0)  # importer itself retries what is safe to retry
 def importer_night() -> dict:
     done = subprocess.run([*NIGHT, "--format", "json"], stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 1):  # 1: some rows were rejected; the message says which

@@ -1,1 +1,1 @@
-"""How the ledger's schema came about, one step a file; run by `importer.ledger.connection`."""
+"""The steps to the present schema, one in each file; `importer.ledger.connection` runs them."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the steps on the connection, and in the transaction, that it is given."""
+"""Alembic's entry point: run the steps in the given connection and its transaction."""
 
 from __future__ import annotations
 

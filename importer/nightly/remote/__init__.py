@@ -1,1 +1,1 @@
-"""Remote inboxes: files are fetched into a staging folder, imported there, and returned."""
+"""Remote inboxes: files are fetched into a staging folder, imported there, and uploaded."""

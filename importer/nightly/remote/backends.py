@@ -1,4 +1,4 @@
-"""The files of remote inboxes, for each kind of store; one attempt each, by fsspec."""
+"""The files of remote inboxes, for each kind of store. fsspec does the work, without retries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 8 << 20
 TRIES: Final = 4
-"""Attempts for a step if no other library repeats it."""
+"""Attempts for a step that no library repeats by itself."""
 _TIMES: Final = ("LastModified", "updated", "last_modified", "mtime")
 _COMMON: Final = {"use_listings_cache": False, "skip_instance_cache": True}
 """Nothing is cached: others change the folders."""
@@ -32,13 +32,13 @@ class StoredFile:
     """An entry of a remote folder.
 
     Attributes:
-        name: its own, without the folder's.
+        name: without its folder.
         size: bytes.
         version: distinguishes it from other files at the same path: size, entity tag if the
             store has one, and time of the last change in seconds.
-        tag: the entity tag alone; empty if the store has none.
-        changed_s: seconds since 1970 of its last change, by the store's clock; infinite if the
-            uploader sets the time, so that only watching tells that an upload is complete.
+        tag: only the entity tag; empty if the store has none.
+        changed_s: when it last changed, in seconds since 1970, by the store's clock. Infinite if
+            the uploader sets the time; then only watching shows that an upload is complete.
         folder: whether it is a folder.
     """
 
@@ -51,7 +51,7 @@ class StoredFile:
 
     @classmethod
     def of(cls, facts: Any) -> StoredFile:
-        """Read fsspec's facts, whose names differ between stores."""
+        """Read an entry of fsspec, whose keys differ between stores."""
         tag = str(facts.get("ETag") or facts.get("etag") or "").strip('"')
         time = _time(next((facts[name] for name in _TIMES if facts.get(name)), None))
         size = int(facts.get("size") or 0)
@@ -67,17 +67,17 @@ class StoredFile:
 
 
 class ObjectFiles:
-    """The objects of a store with entity tags, which writes each completely or not at all.
+    """The objects of a store that has entity tags and writes each object completely or not at all.
 
     Paths are relative to the inbox. Exceptions of fsspec and its libraries pass through.
 
     Args:
         address: of the inbox.
-        timeout_s: of every step of the network, seconds.
+        timeout_s: seconds for each network step.
     """
 
     tries: int = 1
-    """Attempts for a step; one if the store's own library repeats it."""
+    """Attempts for a step; 1 if the store's own library repeats it."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
@@ -86,7 +86,7 @@ class ObjectFiles:
 
     @property
     def system(self) -> Any:
-        """Fsspec's file system, created on first use."""
+        """Return fsspec's file system, created on first use."""
         if self._system is None:
             try:
                 self._system = self.connect()
@@ -99,7 +99,7 @@ class ObjectFiles:
         return self._system
 
     def connect(self) -> Any:
-        """Create the file system; raises ImportError if its library is not installed."""
+        """Create the file system; raise ImportError if its library is not installed."""
         import fsspec  # noqa: PLC0415 - an extra
 
         return fsspec.filesystem(
@@ -114,7 +114,7 @@ class ObjectFiles:
         self._system = None
 
     def list_folder(self, path: str) -> list[StoredFile]:
-        """The entries of a folder in order of name; none if it does not exist."""
+        """Return the entries of a folder by name; none if it does not exist."""
         where = self.address.below(path)
         try:
             found = self.system.ls(where, detail=True)
@@ -131,12 +131,12 @@ class ObjectFiles:
     def is_root_missing(self, path: str, error: FileNotFoundError) -> bool:
         """Whether more than the folder is missing: object stores have no empty folders."""
         del path, error
-        with suppress(PermissionError):  # who may list the inbox may not list all of the bucket
+        with suppress(PermissionError):  # permission for the inbox need not cover the whole bucket
             self.system.ls(self.address.bucket)
         return False
 
     def entry(self, path: str) -> StoredFile | None:
-        """The file at a path, or None."""
+        """Return the file at a path, or None."""
         try:
             facts = self.system.info(self.address.below(path))
         except FileNotFoundError:
@@ -144,22 +144,22 @@ class ObjectFiles:
         return StoredFile.of(facts) if facts["type"] == "file" else None
 
     def open_file(self, path: str) -> Any:
-        """A file to read from, as a context."""
+        """Open a file for reading; use the result as a context manager."""
         return self.system.open(self.address.below(path), "rb", block_size=_BLOCK)
 
     def put(self, file: Path, path: str) -> None:
-        """Upload a file to a path, over what is there."""
+        """Upload a file to a path, replacing what is there."""
         self.system.put_file(str(file), self.address.below(path))
 
     def create(self, path: str, data: bytes) -> None:
-        """Create a small file; raises FileExistsError if something is there.
+        """Create a small file; raise FileExistsError if something is there.
 
-        Stores that cannot promise that write it anyway: read it once more.
+        A store that cannot promise this overwrites, so callers read the file again.
         """
         self.system.pipe_file(self.address.below(path), data, mode="create")
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Write a small file to a path, over what is there."""
+        """Write a small file to a path, replacing what is there."""
         self.system.pipe_file(self.address.below(path), data)
 
     def remove(self, path: str, version: str) -> bool:
@@ -170,7 +170,7 @@ class ObjectFiles:
         return found is None
 
     def remove_checked(self, path: str, entry: StoredFile) -> bool:
-        """Remove a file that was just checked; one that arrives at this very moment goes too."""
+        """Remove a file that was just checked, or whatever replaced it in this instant."""
         del entry
         self.system.rm_file(self.address.below(path))
         return True
@@ -200,7 +200,7 @@ class S3Files(ObjectFiles):
         return "NoSuchBucket" in repr(error.__cause__)
 
     def create(self, path: str, data: bytes) -> None:
-        """Create an object; the store itself checks that there is none, if it can."""
+        """Create an object; if it can, the store checks that there is none."""
         try:
             super().create(path, data)
         except OSError as error:
@@ -213,7 +213,7 @@ class S3Files(ObjectFiles):
             self.system.pipe_file(self.address.below(path), data)
 
     def remove_checked(self, path: str, entry: StoredFile) -> bool:
-        """Remove an object if it still has its tag; the store itself checks."""
+        """Remove an object if its tag is unchanged, which the store checks."""
         bucket, key, _ = self.system.split_path(self.address.below(path))
         try:
             self.system.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=f'"{entry.tag}"')
@@ -235,7 +235,7 @@ def _time(said: object) -> datetime | None:
 
 
 class SftpFiles(ObjectFiles):
-    """The files of an SFTP server, which renames atomically and keeps interrupted uploads."""
+    """The files of an SFTP server, which renames atomically but keeps unfinished uploads."""
 
     tries = TRIES
 
@@ -247,7 +247,7 @@ class SftpFiles(ObjectFiles):
         return CarefulSftp(a.host, a.user, a.port, self.timeout_s)
 
     def renew(self) -> None:
-        """Close the connection, so that another attempt makes a new one."""
+        """Close the connection, so that the next attempt makes a new one."""
         self.close()
 
     def close(self) -> None:
@@ -268,7 +268,7 @@ class SftpFiles(ObjectFiles):
         self.system.mv(draft, self.address.below(path))
 
     def create(self, path: str, data: bytes) -> None:
-        """Write a file under a hidden name, and rename it only if nothing has its name."""
+        """Write a file under a hidden name; rename it only if its name is free."""
         draft, target = self._aside(path, token_hex(8)), self.address.below(path)
         self.system.pipe_file(draft, data)
         try:
@@ -284,7 +284,7 @@ class SftpFiles(ObjectFiles):
         self.system.mv(draft, self.address.below(path))
 
     def remove(self, path: str, version: str) -> bool:
-        """Rename a file first, and only then check which version it was."""
+        """Rename a file, and only then check which version it was."""
         aside, target = self._aside(path, version), self.address.below(path)
         if not self.system.exists(aside):  # from a night that was cut off here
             try:
@@ -300,7 +300,7 @@ class SftpFiles(ObjectFiles):
         return False
 
     def _aside(self, path: str, what: str) -> str:
-        """A hidden path beside another one, always the same one."""
+        """Return a hidden path beside another one, always the same one."""
         folder, _, name = self.address.below(path).rpartition("/")
         mark = hashlib.sha256(f"{name}\n{what}".encode()).hexdigest()[:12]
         return f"{folder}/.importer-{mark}"

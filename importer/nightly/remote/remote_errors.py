@@ -1,4 +1,4 @@
-"""The gate for exceptions of remote stores: each becomes a sentence, perhaps worth a retry."""
+"""Turn exceptions of remote stores into sentences, and say which are worth a retry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class RemoteFault(ConfigurationError):
-    """A remote inbox cannot do what was asked; the text names no file's content and no person.
+    """A remote inbox failed; the text has no personal data and no content of files.
 
     Args:
         message: what is wrong.
         fix: what to do about it.
-        passing: another attempt may help.
+        passing: whether another attempt may help.
     """
 
     def __init__(self, message: str, fix: str = "", *, passing: bool = False) -> None:
@@ -50,7 +50,7 @@ _WORDS: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
     ),
     (
         frozenset({"UnknownHostKey"}),
-        "The host key of {place} is unknown.",
+        "The host key of {place} is not in known_hosts.",
         "Get the key from the server's owner, and put it into ~/.ssh/known_hosts.",
     ),
     (
@@ -67,12 +67,12 @@ _WORDS: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
             "AuthenticationException", "PasswordRequiredException", "ClientAuthenticationError",
             "PermissionError",
         }),
-        "{place} refuses us: wrong credentials, or they may not do this.",
-        "{way} They need to list, read, write and delete there.",
+        "{place} refuses access: the credentials are wrong or lack permission.",
+        "{way} They must allow listing, reading, writing and deleting there.",
     ),
     (
         frozenset({"FileNotFoundError", "ResourceNotFoundError"}),
-        "{address} is not there: the bucket, or the folder.",
+        "{address} does not exist: the bucket or the folder is missing.",
         "Make it, or correct its name.",
     ),
 )  # fmt: skip
@@ -87,7 +87,7 @@ _PASSING: Final = frozenset({
 
 
 def explain(address: Address, error: Exception) -> RemoteFault:
-    """The fault that an exception of a remote store means, without anything that it quotes."""
+    """Return the fault that an exception of a remote store means, without quoting the exception."""
     if isinstance(error, RemoteFault):
         return error
     names, kind = _names(error), type(error).__name__
@@ -102,7 +102,7 @@ def explain(address: Address, error: Exception) -> RemoteFault:
     if names & _PASSING or "Timeout" in kind:
         return RemoteFault(
             f"{words['place']} does not answer properly ({kind}).",
-            "The next night does the rest.",
+            "The next night continues.",
             passing=True,
         )
     return RemoteFault(
@@ -120,7 +120,7 @@ def gate(address: Address) -> Iterator[None]:
 
 
 def _names(error: BaseException) -> set[str]:
-    """The classes of an exception, and of the one that it was raised for."""
+    """Return the class names of an exception and of its cause."""
     raised = [error, *([error.__cause__] if error.__cause__ is not None else [])]
     names = {each.__name__ for one in raised for each in type(one).__mro__}
     if "SSHException" in names and "known_hosts" in str(error):

@@ -1,6 +1,6 @@
 """A remote inbox: its files are claimed in the ledger and imported from a staging folder.
 
-Results, and the files themselves, are uploaded to the inbox's `done/`, `held/` and `failed/`.
+Files and their results are uploaded to the inbox's `done/`, `held/` and `failed/`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """The root of a remote inbox as a folder with an ownership marker.
+    """The root of a remote inbox, which can have an ownership marker.
 
     Methods raise RemoteFault if the inbox does not answer.
 
@@ -77,7 +77,7 @@ class RemoteFolder:
         return str(self.store.address)
 
     def read(self) -> bytes | None:
-        """Its marker, or whatever has that name; None if there is nothing."""
+        """Read its marker, or whatever has that name; None if nothing has."""
         return self.store.read(MARKER_NAME, MAX_MARKER_BYTES)
 
     def create(self, marker: bytes) -> None:
@@ -94,8 +94,8 @@ class _State:
     """What a night learns of the inbox.
 
     Attributes:
-        away: it does not answer; nothing more is fetched tonight.
-        ours: its marker names our ledger; nothing is written there before that is known.
+        away: whether it has stopped answering; if so, nothing more is fetched tonight.
+        ours: whether its marker names our ledger; nothing is written there before that is known.
     """
 
     away: bool = False
@@ -109,7 +109,7 @@ class RemoteInbox:
     Args:
         folders: the staging folder; created if it does not exist.
         store: the files of the inbox.
-        ledgers: the main one has the claims, the same for every machine.
+        ledgers: the main one has the claims of every machine.
         clock: the time of claims.
     """
 
@@ -135,7 +135,7 @@ class RemoteInbox:
 
     @contextmanager
     def lock(self, now: datetime) -> Iterator[None]:
-        """Keep every other night out of the staging folder and, by the ledger, of the inbox."""
+        """Lock the staging folder and, through the ledger, the inbox for this night."""
         root = self.folders.root
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -148,7 +148,7 @@ class RemoteInbox:
                 lock_inbox(root, now),
                 self.ledgers.main.lock("importer nightly", inbox=self.name),
             ):
-                (root / DRAFT).unlink(missing_ok=True)  # half a file of a night that was cut off
+                (root / DRAFT).unlink(missing_ok=True)  # from a night that was cut off
                 yield
         finally:
             self.store.close()
@@ -156,10 +156,10 @@ class RemoteInbox:
     def start(self, now: datetime) -> list[ImporterError]:
         """Upload what the last night left, read the settings, and fetch what was claimed.
 
-        First, the inbox and the staging folder must be our ledger's.
+        First, check that the inbox and the staging folder belong to our ledger.
         """
         del now
-        # also if the inbox is away: files may be in the staging folder
+        # even if the inbox does not answer: files may be in the staging folder
         check_owner(LocalFolder(self.folders.root), self.ledgers.main)
         faults: list[ImporterError] = []
         for step in (
@@ -174,12 +174,14 @@ class RemoteInbox:
                 faults.append(fault)
                 vital = step in (self._claim_ownership, self.fetch_settings)
                 if vital or not self.store.answers():
-                    self._state.away = True  # without settings nothing is sent: campaigns are there
+                    self._state.away = (
+                        True  # without its settings nothing may be sent: they name the campaigns
+                    )
                     break
         return faults
 
     def check_owner(self, ledger: Ledger | None) -> Marker | None:
-        """Check that our ledger may work on it; write nothing.
+        """Check that our ledger may work on it, without writing anything.
 
         Args:
             ledger: ours; None if it does not exist yet.
@@ -195,7 +197,7 @@ class RemoteInbox:
         return check_owner(RemoteFolder(self.store), ledger)
 
     def _claim_ownership(self) -> None:
-        """Mark inbox and staging folder as our ledger's; once a night is enough."""
+        """Mark inbox and staging folder as our ledger's, once a night."""
         if self._state.ours:
             return
         claim_folder(RemoteFolder(self.store), self.ledgers.main, self.clock.now())
@@ -203,7 +205,7 @@ class RemoteInbox:
         self._state.ours = True
 
     def note_night(self, night: str) -> None:
-        """Note the night in the inbox's own marker, if it answers; raises RemoteFault, too."""
+        """Note the night in the inbox's marker if the inbox answers; raise RemoteFault."""
         if not self._state.away:
             note_night(RemoteFolder(self.store), self.ledgers.main, night)
 
@@ -214,11 +216,11 @@ class RemoteInbox:
         )
 
     def fetch_settings(self) -> None:
-        """Fetch every `importer.yaml` of the inbox; raises RemoteFault."""
+        """Fetch every `importer.yaml` of the inbox; raise RemoteFault."""
         self._listing.list_folders()
 
     def list_arrivals(self) -> list[Arrival]:
-        """Files that have arrived and are not claimed, by the rules of a local inbox.
+        """Return the files that have arrived and are not claimed, as a local inbox does.
 
         Raises:
             RemoteFault: the inbox cannot be listed; this night does not list it again.
@@ -242,7 +244,7 @@ class RemoteInbox:
         """Claim an arrival and fetch it; None if it is gone, or claimed by somebody else.
 
         Raises:
-            RemoteFault: it cannot be fetched now; the claim stays, and the next night goes on.
+            RemoteFault: it cannot be fetched now; the claim stays for the next night.
         """
         if self._state.away:
             return None
@@ -260,7 +262,7 @@ class RemoteInbox:
         """Leave the file in the staging folder: its original can be fetched again."""
 
     def free_path(self, folder: Path, name: str) -> Path:
-        """A path that is free here and, as far as the inbox answers, there."""
+        """Return a path that is free here and, if the inbox answers, there."""
         path = free_path(folder, name)
         with suppress(RemoteFault):
             for each in numbered_names(name):
@@ -274,21 +276,21 @@ class RemoteInbox:
     # ---- claims ------------------------------------------------------------------------------
 
     def make_claim(self, path: str, version: str) -> Claim:
-        """A claim by this process, now."""
+        """Make a claim by this process, now."""
         holder = f"{socket.gethostname()} (process {os.getpid()})"
         return Claim(self.name, path, version, self.clock.now(), holder)
 
     def fetch(self, claim: Claim, on_hash: Callable[[str], None] | None = None) -> Path | None:
-        """Fetch a claimed file into `working/`; None, and the claim is dropped, if it is gone.
+        """Fetch a claimed file into `working/`; if it is gone, drop the claim and return None.
 
         Args:
-            claim: in the ledger already.
-            on_hash: told the file's hash before the file is in its place.
+            claim: already in the ledger.
+            on_hash: called with the file's hash before the file is in its place.
         """
         root, claims = self.folders.root, self.ledgers.main.claims
         draft = root / DRAFT
         sha256 = self.store.fetch(claim.path, claim.version, draft)
-        if sha256 is None:  # whatever is there now is an arrival of its own
+        if sha256 is None:  # another version is there: a new arrival
             claims.drop(claim)
             return None
         try:
@@ -306,7 +308,7 @@ class RemoteInbox:
         return target
 
     def _fetch_claimed(self) -> None:
-        """Fetch again what an earlier night claimed and this staging folder does not have."""
+        """Fetch files that an earlier night claimed and that are not in this staging folder."""
         open_claims = self.ledgers.main.claims.open(self.name)
         here = staged_hashes(self.folders.root) if open_claims else frozenset()
         faults = []
@@ -323,7 +325,7 @@ class RemoteInbox:
             raise RemoteFault(f"{files} not fetched: {faults[0].message}", faults[0].fix)
 
     def _note_whether_away(self, fault: RemoteFault) -> None:
-        """Find out whether one file could not be fetched, or nothing can be tonight."""
+        """Find out whether only one file failed, or the whole inbox does not answer."""
         self._state.away = fault.passing and not self.store.answers()
 
     def _is_staged(self, claim: Claim) -> bool:
@@ -343,20 +345,20 @@ class RemoteInbox:
 
 
 def subfolder_of(path: str) -> str:
-    """The subfolder of a path in an inbox, also if the file is in `held/` or `failed/`."""
+    """Return the subfolder of a path in an inbox, even if the file is in `held/` or `failed/`."""
     parts = path.split("/")[:-1]
     return "/".join(parts[1:] if parts and parts[0] in {HELD, FAILED} else parts)
 
 
 def locate(inbox: str, settings: InboxSettings) -> InboxSettings:
-    """The settings of an inbox, whose root is the staging folder if it is remote.
+    """Return the settings of an inbox; for a remote one, their root is the staging folder.
 
     Args:
         inbox: a folder, or an address.
         settings: with config and flags; the root is not used.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is not valid.
         SettingsError: something in the main settings is unknown or wrong.
     """
     if not is_remote(inbox):
@@ -368,11 +370,11 @@ def locate(inbox: str, settings: InboxSettings) -> InboxSettings:
 def open_inbox(
     inbox: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
 ) -> Inbox:
-    """The inbox itself; nothing is connected to yet.
+    """Make the inbox, without connecting to anything yet.
 
     Args:
         inbox: a folder, or an address.
-        settings: as `locate` gives them.
+        settings: as `locate` returns them.
         ledgers: of the inbox.
         clock: the time.
         stop: ends long transfers.
@@ -385,7 +387,7 @@ def open_inbox(
 def open_remote(
     inbox: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
 ) -> RemoteInbox:
-    """As `open_inbox`, for an address."""
+    """Make a remote inbox, as `open_inbox` does."""
     main = settings.main()
     store = Store(
         Address.parse(inbox),
@@ -399,7 +401,7 @@ def open_remote(
 
 
 def probe(inbox: RemoteInbox) -> None:
-    """List, write, read and delete, and fetch the settings.
+    """Test a remote inbox: list, write, read, delete, and fetch its settings.
 
     Raises:
         RemoteFault: something does not work.
@@ -417,9 +419,9 @@ def probe(inbox: RemoteInbox) -> None:
 def release_remote_file(
     file: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
 ) -> Path:
-    """Fetch a held file to where the next night begins; return its path in the staging folder.
+    """Fetch a held file to where the next night starts; return its path in the staging folder.
 
-    Its original stays in `held/` until that night is done with it.
+    The original stays in `held/` until that night has concluded it.
 
     Args:
         file: its address.
@@ -429,7 +431,7 @@ def release_remote_file(
         stop: ends long transfers.
 
     Raises:
-        UsageError: it is not held, is released already, or is one of our pages.
+        UsageError: it is not held, was released already, or is one of our pages.
         ConfigurationError: a night works in the inbox, or it does not answer, or belongs to
             another ledger.
     """
@@ -456,7 +458,7 @@ def release_remote_file(
             ledger = ledgers.get(url)
         claim = inbox.make_claim(path, entry.version)
         if not ledgers.main.claims.take(claim) and inbox.has_staged(path):
-            raise UsageError(f"{file} is released already.", "The next night begins with it.")
+            raise UsageError(f"{file} was released already.", "The next night starts with it.")
         moved = inbox.fetch(
             claim, lambda sha256: record_release(ledger, folder, entry.name, sha256, now)
         )

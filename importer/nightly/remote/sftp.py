@@ -1,7 +1,8 @@
 """SFTP by fsspec, with known hosts only and the keys that SSH itself would use.
 
-Host keys come from known_hosts alone, never from the server's first word; user, port, host name
-and key file from the address, else from ~/.ssh/config; keys from there, ~/.ssh/id_* or an agent.
+Host keys come only from known_hosts; a key that the server shows at first contact is not trusted.
+User, port, host name and key file come from the address or else from ~/.ssh/config. Keys come from
+there, from ~/.ssh/id_* or from an agent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
 
-logging.getLogger("paramiko").addHandler(logging.NullHandler())  # it would print every fault
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # otherwise it prints every error
 
 _SYSTEM: Final = Path("/etc/ssh/ssh_known_hosts")
 
@@ -22,13 +23,13 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
     """A connection, made when the object is created.
 
     Args:
-        host: as the address has it.
-        user: None for SSH's own.
-        port: None for SSH's own.
-        timeout_s: of every step, seconds.
+        host: as in the address.
+        user: None for the one in SSH's settings.
+        port: None for the one in SSH's settings.
+        timeout_s: seconds for each step.
     """
 
-    cachable = False  # a connection that was ended is not to come back
+    cachable = False  # fsspec must not reuse a closed connection
 
     def __init__(self, host: str, user: str | None, port: int | None, timeout_s: float) -> None:
         self._user, self._port, self._timeout_s = user, port, timeout_s
@@ -60,7 +61,7 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             raise
 
     def mv(self, old: str, new: str) -> None:
-        """Rename a file, over what is there, even if the server knows only the plain rename."""
+        """Rename a file, replacing what is there, even if the server has only the plain rename."""
         try:
             self.ftp.posix_rename(old, new)
         except OSError as exc:
@@ -71,7 +72,7 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             self.ftp.rename(old, new)
 
     def rename_new(self, old: str, new: str) -> None:
-        """Rename a file; raises FileExistsError if something has the new name."""
+        """Rename a file; raise FileExistsError if something has the new name."""
         try:
             self.ftp.rename(old, new)
         except OSError as exc:
@@ -85,7 +86,7 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 
 def _own_settings(host: str) -> dict[str, Any]:
-    """The host's options in ~/.ssh/config."""
+    """Read the host's options in ~/.ssh/config."""
     file = Path("~/.ssh/config").expanduser()
     if not file.is_file():
         return {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def open_files(address: Address, timeout_s: float) -> ObjectFiles:
-    """The files at an address; nothing is connected to yet."""
+    """Return the files at an address, without connecting to it yet."""
     kind = {"s3": S3Files, "sftp": SftpFiles}.get(address.scheme, ObjectFiles)
     return kind(address, timeout_s)
 
@@ -37,15 +37,15 @@ _DISK_ERRORS: Final = frozenset(
 class Store:
     """The files of a remote inbox, by paths relative to it.
 
-    Every method raises RemoteFault, after a few attempts if another attempt may help.
+    Every method raises RemoteFault. Before that, it tries a few times if that may help.
 
     Args:
         address: of the inbox.
-        timeout_s: for every step of the network, seconds.
-        file_s: for one whole file, seconds, even if data keep coming.
+        timeout_s: seconds for each network step.
+        file_s: seconds for one whole file, even if data keep coming.
         elapsed_s: a clock that never jumps.
         sleep: waits between attempts, in seconds.
-        goes_on: whether the night goes on; otherwise nothing long is started or continued.
+        goes_on: returns whether the night goes on; if not, no long transfer starts or continues.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Store:
         self._files = open_files(address, timeout_s)
 
     def list_folder(self, path: str = "") -> list[StoredFile]:
-        """The entries of a folder in order of name; none if it does not exist."""
+        """Return the entries of a folder by name; none if it does not exist."""
         return self._with_retries(lambda: self._files.list_folder(path))
 
     def entry(self, path: str) -> StoredFile | None:
-        """The file at a path, or None."""
+        """Return the file at a path, or None."""
         return self._with_retries(lambda: self._files.entry(path))
 
     def fetch(self, path: str, wanted: str, into: Path) -> str | None:
@@ -79,23 +79,23 @@ class Store:
         Args:
             path: of the file.
             wanted: its version.
-            into: file of this machine; overwritten if it exists.
+            into: a file on this machine; overwritten if it exists.
 
         Returns:
-            Hex sha256 of its bytes.
+            The hex sha256 of its bytes.
         """
         return self._with_retries(lambda: self._fetch_version(path, wanted, into))
 
     def sha256_of(self, path: str) -> str:
-        """Hex sha256 of the file at a path."""
+        """Return the hex sha256 of the file at a path."""
         return self._with_retries(lambda: self._read(path, lambda _: None))
 
     def put(self, file: Path, path: str) -> None:
-        """Upload a file to a path, completely or not at all, over what is there."""
+        """Upload a file to a path, completely or not at all, replacing what is there."""
         self._with_retries(lambda: self._put(file, path))
 
     def read(self, path: str, most: int) -> bytes | None:
-        """At most that many bytes from the start of a file; None if there is no file."""
+        """Read up to `most` bytes from the start of a file; None if there is no file."""
         return self._with_retries(lambda: self._read_start(path, most))
 
     def create(self, path: str, data: bytes) -> None:
@@ -103,15 +103,15 @@ class Store:
         self._with_retries(lambda: self._create(path, data))
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Write a small file, completely or not at all, over what is there."""
+        """Write a small file, completely or not at all, replacing what is there."""
         self._with_retries(lambda: self._files.rewrite(path, data))
 
     def remove(self, path: str, version: str) -> bool:
-        """Remove that version of a file; False if another version is there, which stays."""
+        """Remove this version of a file; if another version is there, keep it and return False."""
         return self._with_retries(lambda: self._files.remove(path, version))
 
     def answers(self) -> bool:
-        """Whether the inbox can be listed: then a fault is not of the whole inbox."""
+        """Whether the inbox can be listed: if so, a fault is not one of the whole inbox."""
         try:
             self.list_folder()
         except RemoteFault:
@@ -146,7 +146,7 @@ class Store:
                     raise RemoteStopped("The night ended before the whole file was fetched.")
                 if self._elapsed_s() - began_s > self._file_s:
                     raise RemoteFault(
-                        f"It came too slowly: more than {self._file_s:g} seconds.",
+                        f"The file took too long: more than {self._file_s:g} seconds.",
                         "The next night tries again; remote_file_s allows more.",
                     )
         return digest.hexdigest()
@@ -166,7 +166,9 @@ class Store:
         self._files.put(file, path)
         found = self._files.entry(path)
         if found is None or found.size != file.stat().st_size:
-            raise RemoteFault(f"{self.address} keeps another size than it got.", passing=True)
+            raise RemoteFault(
+                f"{self.address} stored a file of another size than was uploaded.", passing=True
+            )
 
     def _with_retries(self, attempt: Callable[[], _Found]) -> _Found:
         def once() -> _Found:
@@ -198,10 +200,10 @@ def _passing(error: BaseException) -> bool:
 
 @contextmanager
 def _durable_writer(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """A function that writes to a file of this machine; it is on disk when the context ends.
+    """Yield a function that writes to a local file, which is on disk when the context ends.
 
     Raises:
-        RemoteFault: this machine refuses; another attempt does not help.
+        RemoteFault: the file cannot be written; another attempt does not help.
     """
     with _staging_gate(path):
         opened = path.open("wb")

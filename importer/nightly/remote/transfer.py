@@ -44,7 +44,7 @@ class RemoteListing:
     """The folders of a remote inbox and the files in them.
 
     Attributes:
-        staging: settings files are fetched to here; arrivals have the path that they will get here.
+        staging: the folder to fetch settings into; paths of arrivals are in it, too.
         store: the files of the inbox.
     """
 
@@ -53,7 +53,7 @@ class RemoteListing:
     _fetched: dict[str, str] = field(default_factory=dict)
 
     def list_arrivals(self) -> list[Arrival]:
-        """The files in the inbox and its subfolders that can be imported; raises RemoteFault."""
+        """Return the importable files in the inbox and its subfolders; raise RemoteFault."""
         return [
             arrival
             for folder, entries in self.list_folders()
@@ -61,9 +61,9 @@ class RemoteListing:
         ]
 
     def list_folders(self) -> list[tuple[str, Sequence[StoredFile]]]:
-        """The inbox and each subfolder with its files; their settings are fetched first.
+        """Return the inbox and each subfolder with its files.
 
-        So is the ownership marker of a subfolder that has one.
+        Their settings are fetched first, and the ownership markers of subfolders.
 
         Raises:
             RemoteFault: the inbox cannot be read, or the staging folder cannot be written to.
@@ -109,7 +109,7 @@ class RemoteListing:
 
 
 def staging_refusal(staging: Path, exc: OSError) -> RemoteFault:
-    """The fault that the system does not let us work in the staging folder."""
+    """Return the fault of a staging folder that cannot be used."""
     return RemoteFault(
         f"The staging folder {staging} cannot be used: {exc.strerror}.",
         "Make room, and give the importer write access, or name another folder in `desk:`.",
@@ -123,17 +123,17 @@ def upload_results(
     clock: Clock,
     before_first: Callable[[], None],
 ) -> None:
-    """Upload every file that was concluded, with its pages; end its claim, and remove it here.
+    """Upload every concluded file with its pages; end its claim, and remove it here.
 
     Args:
         folders: the staging folder.
         store: the files of the inbox.
-        ledger: has the claims.
-        clock: the time of their end.
-        before_first: called before anything is uploaded; what it raises prevents that.
+        ledger: the one that has the claims.
+        clock: the time when claims end.
+        before_first: called before the first upload; it may raise to prevent it.
 
     Raises:
-        RemoteFault: something stays in the staging folder for the next night; the rest was
+        RemoteFault: some files stay in the staging folder for the next night; the others were
             uploaded.
     """
     fault: RemoteFault | None = None
@@ -153,18 +153,18 @@ def upload_results(
         kind = RemoteStopped if isinstance(fault, RemoteStopped) else RemoteFault
         raise kind(
             f"{files} not uploaded to {store.address} yet: {fault.message}",
-            f"{fault.fix} The next night begins with what is in {folders.root}.",
+            f"{fault.fix} The next night starts with what is in {folders.root}.",
             passing=fault.passing,
         )
 
 
 def hashes_to_upload(staging: Path) -> frozenset[str]:
-    """Hex sha256 of every file that was concluded and not uploaded."""
+    """Return the hex sha256 of every concluded file that is not uploaded yet."""
     return frozenset(sha256_of(file) for file in _files_to_upload(staging))
 
 
 def _files_to_upload(staging: Path) -> list[Path]:
-    """The concluded files, and pages whose file is not there; other pages go with their file."""
+    """Return concluded files and pages without a file; other pages are uploaded with theirs."""
     found = [
         path
         for place in (DONE, HELD, FAILED, NIGHTS)
@@ -197,18 +197,18 @@ def _upload(file: Path, folders: InboxFolders, store: Store, ledger: Ledger, clo
         ledger.nights.note_path(known.run, sha256, f"{store.address}/{path}")
     for each in (*pages, file):
         each.unlink(missing_ok=True)
-    with suppress(OSError):  # the first folder that is not empty
+    with suppress(OSError):  # stops at the first folder that is not empty
         for folder in file.relative_to(folders.root).parents[:-1]:
             (folders.root / folder).rmdir()
 
 
 def _is_in_work(path: Path, sha256: str) -> bool:
-    """Whether another claimed file of this content is still to be concluded."""
+    """Whether another claimed file with this content is not concluded yet."""
     return path.is_file() and sha256_of(path) == sha256
 
 
 def _free_remote_path(file: Path, folders: InboxFolders, store: Store, sha256: str) -> str:
-    """The file's path in the inbox, numbered if another file has it."""
+    """Return the file's path in the inbox, numbered if another file has it."""
     folder = folders.relative(file.parent)
     for name in numbered_names(file.name):
         path = f"{folder}/{name}"
@@ -217,4 +217,4 @@ def _free_remote_path(file: Path, folders: InboxFolders, store: Store, sha256: s
             return path
         if found.size == file.stat().st_size and store.sha256_of(path) == sha256:
             return path  # ours, from a night that was cut off
-    raise AssertionError("names never end")
+    raise AssertionError("numbered names never end")

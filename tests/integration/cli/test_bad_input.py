@@ -147,7 +147,7 @@ WHOLE: Final = {
     "a ledger that is no database": Bad(
         {"notes.db": b"no database, really" * 99},
         Exit.SETUP,
-        "notes.db is no ledger",
+        "notes.db is not a ledger",
         (*RUN, "--ledger", "sqlite:///notes.db"),
     ),
     "a ledger of another kind": Bad(

@@ -271,7 +271,9 @@ def test_an_inbox_that_cannot_be_written_to(bed: FarBed, sandbox: Sandbox) -> No
     for _ in range(2):
         night = bed.night()
         assert night.exit_code is Exit.SETUP
-        assert any("refuses us" in note and "list, read, write" in note for note in night.notes)
+        assert any(
+            "refuses access" in note and "listing, reading, writing" in note for note in night.notes
+        )
         assert bed.lies_there() == {"list.csv"}
         assert bed.faults != []
     assert phones(sandbox) == everybody(2)
@@ -356,11 +358,14 @@ def test_the_doctor_finds_all_well(bed: FarBed) -> None:
 def test_the_doctor_names_what_is_wrong(bed: FarBed) -> None:
     """An inbox that refuses, and one that is not there."""
     bed.far.refuse_writing(refused=True)
-    assert "refuses us: wrong credentials, or they may not do this" in wrong(bed, bed.far.address)
+    assert "refuses access: the credentials are wrong or lack permission" in wrong(
+        bed, bed.far.address
+    )
     bed.far.refuse_writing(refused=False)
     place = bed.far.address.replace("bucket-", "none-") + "-none"
-    assert "is not there: the bucket, or the folder. Make it, or correct its name." in wrong(
-        bed, place
+    assert (
+        "does not exist: the bucket or the folder is missing. Make it, or correct its name."
+        in wrong(bed, place)
     )
 
 
@@ -377,7 +382,7 @@ def test_the_doctor_and_hosts(far_sftp: FarSftp, tmp_path: Path, sandbox: Sandbo
     assert "shows another host key than known_hosts has" in wrong(bed, far_sftp.address)
     known.write_text(line)
     (tmp_path / "sshd/authorized").write_text("")
-    assert "refuses us" in wrong(bed, far_sftp.address)
+    assert "refuses access" in wrong(bed, far_sftp.address)
 
 
 def test_the_doctor_and_credentials(

@@ -194,7 +194,7 @@ def make_cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (make_text, "is no ledger: the file is not a SQLite database"),
+        (make_text, "is not a ledger: the file is not a SQLite database"),
         (make_other, "holds something other than a ledger"),
         (make_newer, "made by a newer version"),
         (make_damaged, "is damaged"),

@@ -13,7 +13,7 @@ _REACHED = sa.text("state IN ('created', 'doubtful', 'duplicate', 'sending')")
 
 
 def upgrade() -> None:
-    """Makes the tables."""
+    """Make the tables."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "runs",

@@ -12,7 +12,7 @@ _KNOWN = sa.text("conversation_id IS NOT NULL")
 
 
 def upgrade() -> None:
-    """Adds the columns, and finds submissions by their conversation."""
+    """Add the columns, and an index to find submissions by their conversation."""
     moment = sa.DateTime(timezone=True)
     op.add_column("submissions", sa.Column("remote_status", sa.Text))
     op.add_column("submissions", sa.Column("remote_at", moment))

@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Makes the tables."""
+    """Make the tables."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "nights",

@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Makes the table."""
+    """Make the table."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "claims",

@@ -1,4 +1,4 @@
-"""A ledger's own id, which its inboxes are marked with, and in which inbox each night was."""
+"""A ledger's own id, which is in its inboxes' markers, and the inbox of each night."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Makes the table with its one row, and adds the column."""
+    """Make the table with its single row, and add the column."""
     identity = op.create_table(
         "ledger_identity",
         sa.Column("id", sa.String(32), nullable=False),

@@ -1,4 +1,4 @@
-"""Whose the ledger is, what recognises a person besides the phone, and how late the list was."""
+"""The ledger's API and organization, hashes of e-mail and candidate id, and the list's lag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INDEXES = (
 
 
 def upgrade() -> None:
-    """Adds columns that are null in every row, so that a million rows are not rewritten."""
+    """Add columns that are null in every row, so that a million rows are not rewritten."""
     for column in (
         sa.Column("email", sa.String(64)),
         sa.Column("candidate", sa.String(64)),

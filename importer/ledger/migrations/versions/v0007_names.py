@@ -1,4 +1,4 @@
-"""Mask the names of files that may be people's, as they are written since."""
+"""Mask old file names that may contain a person's name, as new ones are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MASKED = (("run_sources", "name"), ("run_sources", "path"), ("night_files", "na
 
 
 def upgrade() -> None:
-    """Changes no column. A few thousand names at most: one for each file of a run or night."""
+    """Mask the names, without changing columns: one for each file of a run or night."""
     connection = op.get_bind()
     for table, column in _MASKED:
         name = sa.column(column, sa.Text)
