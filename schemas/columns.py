@@ -222,7 +222,7 @@ cell with an apostrophe already gets another, so that reading can take exactly o
 """
 
 
-def returned(headers: Collection[str]) -> frozenset[str]:
+def find_result_headers(headers: Collection[str]) -> frozenset[str]:
     """Return the headers of a file that one of our output files added, compared exactly.
 
     The first three of `RETURNED_COLUMNS` are always ours. The others are ours only in a file with

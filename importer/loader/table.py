@@ -24,7 +24,7 @@ from importer.loader.sheet import ERROR_CELL, NOT_SAVED, Refusal, column_letters
 from importer.loader.workbook import Workbook, open_workbook
 from importer.model import Source, Table
 from schemas.codes import Code
-from schemas.columns import FORMULA, ROW, SOURCE, returned
+from schemas.columns import FORMULA, ROW, SOURCE, find_result_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -224,11 +224,11 @@ def assemble(
         last: these cells are the end of the file, so that totals may follow them.
     """
     frame = without_blanks(cells.frame)
-    if returned(header.cells):
+    if find_result_headers(header.cells):
         header, frame = _without_guards(header, frame)
     frame, totals = drop_footers(frame) if last else (frame, problems.empty())
     headers, frame, places = _named(header, frame, overrides)
-    ignored = tuple(name for name in headers.names if name in returned(headers.names))
+    ignored = tuple(name for name in headers.names if name in find_result_headers(headers.names))
     mapping = {name: column for name, column in headers.mapping.items() if name not in ignored}
     extra = {name: column for name, column in headers.extra.items() if name not in ignored}
     frame, others = drop_non_candidates(frame, mapping, source.header_row)

@@ -10,7 +10,7 @@ import phonenumbers
 import polars as pl
 
 from importer.report.night_report import FileEnding
-from schemas.columns import returned
+from schemas.columns import find_result_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,7 +148,7 @@ def _changed_columns(facts: FileFacts, before: FileFacts) -> Iterator[str]:
 def _columns(plan: Plan) -> Iterator[str]:
     """Return the columns of a file as templates name them, without those of our results files."""
     for table in plan.tables:
-        ours = set(returned(table.frame.columns))
+        ours = set(find_result_headers(table.frame.columns))
         for header, name in (*table.mapping.items(), *table.extra.items()):
             if header not in ours:
                 yield name

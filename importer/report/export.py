@@ -13,7 +13,7 @@ from importer.atomic_file import replace_file
 from importer.ledger.runs import find_file
 from importer.report.json_report import write_run_json
 from importer.report.outcomes import MOMENT
-from schemas.columns import FORMULA, ROW, SOURCE, returned
+from schemas.columns import FORMULA, ROW, SOURCE, find_result_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +36,7 @@ def delimiter_of(tables: Sequence[Table | None]) -> str:
 
 def original_cells(table: Table) -> pl.DataFrame:
     """Return `#row` and the cells as read, without the columns of an earlier results file."""
-    return table.frame.drop(returned(table.frame.columns))
+    return table.frame.drop(find_result_headers(table.frame.columns))
 
 
 def file_names(names: Sequence[str]) -> pl.Expr:

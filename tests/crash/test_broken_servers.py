@@ -19,14 +19,14 @@ from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
 from importer.sending.worker import Road, submit
 from tests.support import made
-from tests.support.misdeeds import CLEAR, DOUBTFUL, answers_on, created
+from tests.support.server_behaviours import CLEAR, DOUBTFUL, answers_on, created
 from tests.support.sockets import Peer, Seen, nobody_listens, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.misdeeds import Behaviour
+    from tests.support.server_behaviours import Behaviour
 
 
 @pytest.fixture

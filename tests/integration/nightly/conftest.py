@@ -8,15 +8,15 @@ import pytest
 
 from importer.sandbox.server import start_sandbox
 from tests.support.desk import CREDENTIALS
-from tests.support.elsewhere import FarBed, far, far_bed, far_s3, far_sftp, moto_port
 from tests.support.nights import Bed, made_bed
+from tests.support.remote_inboxes import FarBed, far, far_bed, far_s3, far_sftp, moto_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
-    from tests.support.elsewhere import Far
+    from tests.support.remote_inboxes import Far
 
 __all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
 

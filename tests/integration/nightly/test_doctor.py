@@ -12,16 +12,16 @@ import pytest
 
 from importer.errors import Exit
 from tests.support.desk import Desk
-from tests.support.elsewhere import FarBed, far_bed
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, people
 from tests.support.odd_api import OddApi, accepts, serving_odd
+from tests.support.remote_inboxes import FarBed, far_bed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
-    from tests.support.elsewhere import Far
+    from tests.support.remote_inboxes import Far
 
 ODD = people(0, 1) + "Ada,,Chef\n" * 3
 

@@ -10,14 +10,14 @@ import pytest
 
 from importer.errors import Exit
 from importer.report.night_report import FileEnding
-from tests.support.elsewhere import FarBed, date, everybody, far_bed, open_claims, phones
 from tests.support.nights import people
+from tests.support.remote_inboxes import FarBed, date, expected_phones, far_bed, open_claims, phones
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
-    from tests.support.elsewhere import FarSftp
+    from tests.support.remote_inboxes import FarSftp
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_plain_night(bed: FarBed, sandbox: Sandbox) -> None:
         ("list.csv", FileEnding.DONE),
     ]
     assert (night.inbox, bed.faults) == (bed.far.address, [])
-    assert phones(sandbox) == everybody(5)
+    assert phones(sandbox) == expected_phones(5)
     assert [entry["campaignId"] for entry in sandbox.journal] == ["camp-42"] * 3 + ["camp-acme"] * 2
     done = f"done/{date(bed)}"
     assert bed.lies_there() == {
@@ -67,7 +67,7 @@ def test_the_same_content_again(bed: FarBed, sandbox: Sandbox) -> None:
     assert [file.ending for file in night.files] == [FileEnding.SEEN, FileEnding.SEEN]
     done = f"done/{date(bed)}"
     assert bed.lies_there() == {f"{done}/{name}.csv" for name in ("list", "list-2", "renamed")}
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def test_a_marker(bed: FarBed, sandbox: Sandbox) -> None:
@@ -107,7 +107,7 @@ def test_held_and_released(bed: FarBed, sandbox: Sandbox) -> None:
     assert "held/list.csv.check.html" not in bed.far.files()
     assert bed.night().rows["created"] == 2
     assert bed.lies_there() == {f"done/{date(bed)}/list.csv"}
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def kill_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
@@ -129,7 +129,7 @@ def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
     assert bed.lies_there() == {"list.csv"}
     night = bed.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
-    assert phones(sandbox) == everybody(20)
+    assert phones(sandbox) == expected_phones(20)
     assert bed.lies_there() == {f"done/{date(bed)}/list.csv"}
 
 
@@ -139,9 +139,9 @@ def test_killed_on_a_machine_that_is_gone(bed: FarBed, sandbox: Sandbox) -> None
     kill_while_it_sends(bed, sandbox)
     bed.settings(sandbox.base_url, "desk: another\n")
     assert bed.night().exit_code is Exit.OK
-    assert phones(sandbox) == everybody(20)
+    assert phones(sandbox) == expected_phones(20)
     assert bed.lies_there() == {f"done/{date(bed)}/list.csv"}
     bed.settings(sandbox.base_url)  # the first machine comes back, with its copy
     night = bed.night()
     assert [file.ending for file in night.files] == [FileEnding.SEEN]
-    assert phones(sandbox) == everybody(20)
+    assert phones(sandbox) == expected_phones(20)

@@ -18,16 +18,16 @@ from importer.nightly.remote.remote_errors import RemoteStopped
 from importer.nightly.remote.storage import Store
 from importer.nightly.remote.transfer import DRAFT
 from importer.report.night_report import FileEnding
-from tests.support.elsewhere import FarBed, date, everybody, far_bed, open_claims, phones
 from tests.support.nights import people
 from tests.support.postgres import server_url
+from tests.support.remote_inboxes import FarBed, date, expected_phones, far_bed, open_claims, phones
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.nightly.remote.remote_inbox import RemoteInbox
     from importer.sandbox.server import Sandbox
-    from tests.support.elsewhere import FarS3, FarSftp
+    from tests.support.remote_inboxes import FarS3, FarSftp
 
 __all__ = ["server_url"]  # a fixture
 
@@ -84,7 +84,7 @@ def test_a_crash_at_any_step(bed: FarBed, sandbox: Sandbox, *, after: bool) -> N
             assert bed.faults == []
         else:
             break  # it has no more steps
-        assert phones(sandbox) == everybody(3 * lists)
+        assert phones(sandbox) == expected_phones(3 * lists)
         assert (bed.lies_on_the_desk(), open_claims(bed)) == (set(), 0)
         files = bed.far.files()
         contents = {files[path] for path in bed.lies_there()}
@@ -132,7 +132,7 @@ def test_two_nights_at_once(bed: FarBed, sandbox: Sandbox, tmp_path: Path, ledge
         "were proved not to have been sent: `importer resume" in each for each in night.notes
     )
     assert max(phones(sandbox).values()) == 1
-    assert set(phones(sandbox)) <= set(everybody(21))
+    assert set(phones(sandbox)) <= set(expected_phones(21))
 
 
 def test_two_that_meet_at_one_file(bed: FarBed) -> None:
@@ -162,7 +162,7 @@ def test_a_file_that_changes_before_it_is_fetched(bed: FarBed, sandbox: Sandbox)
     (arrival,) = inbox.list_arrivals()
     inbox.store.close()
     assert bed.night().rows["created"] == 3
-    assert phones(sandbox) == everybody(3)
+    assert phones(sandbox) == expected_phones(3)
 
 
 def test_a_file_that_changes_while_it_is_imported(bed: FarBed, sandbox: Sandbox) -> None:
@@ -182,7 +182,7 @@ def test_a_file_that_changes_while_it_is_imported(bed: FarBed, sandbox: Sandbox)
         people(2, 3).encode(),
     }
     assert bed.lies_there() == {f"{done}/list.csv", f"{done}/list-2.csv"}
-    assert phones(sandbox) == everybody(5)
+    assert phones(sandbox) == expected_phones(5)
 
 
 def test_an_upload_at_the_moment_of_a_removal(bed: FarBed) -> None:
@@ -229,7 +229,7 @@ def test_a_transfer_that_is_cut(bed: FarBed, sandbox: Sandbox) -> None:
         ("b.csv", FileEnding.DONE),
     ]
     assert "does not answer properly" in night.files[0].reason
-    assert (night.exit_code, phones(sandbox)) == (Exit.SETUP, everybody(2))
+    assert (night.exit_code, phones(sandbox)) == (Exit.SETUP, expected_phones(2))
     assert bed.lies_there() == {"a.csv", f"done/{date(bed)}/b.csv"}
     assert (bed.lies_on_the_desk(), open_claims(bed)) == (set(), 1)
     bed.arrives("c.csv", people(0, 2))  # though the first one is broken, it goes on with others
@@ -237,7 +237,7 @@ def test_a_transfer_that_is_cut(bed: FarBed, sandbox: Sandbox) -> None:
     bed.far.wire.cut_after = None
     bed.arrives("a.csv", people(0, 3))  # nothing was imported of it, so it may as well be another
     assert bed.night().exit_code is Exit.OK
-    assert phones(sandbox) == everybody(3)
+    assert phones(sandbox) == expected_phones(3)
     assert open_claims(bed) == 0
 
 
@@ -251,7 +251,7 @@ def test_an_inbox_that_is_away(bed: FarBed, sandbox: Sandbox) -> None:
     bed.far.wire.down = True
     night = bed.night()
     assert (night.files[0].ending, night.exit_code) == (FileEnding.DONE, Exit.SETUP)
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
     assert any("not uploaded" in note and "next night" in note for note in night.notes)
     assert sum(bed.clock.waits) < 1200
     bed.far.wire.down = False
@@ -260,7 +260,7 @@ def test_an_inbox_that_is_away(bed: FarBed, sandbox: Sandbox) -> None:
     assert (night.files, night.exit_code) == ((), Exit.OK)
     assert bed.lies_there() == {f"done/{date(bed)}/list.csv"}
     assert f"done/{date(bed)}/list.csv.results.csv" in bed.far.files()
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def test_an_inbox_that_cannot_be_written_to(bed: FarBed, sandbox: Sandbox) -> None:
@@ -276,12 +276,12 @@ def test_an_inbox_that_cannot_be_written_to(bed: FarBed, sandbox: Sandbox) -> No
         )
         assert bed.lies_there() == {"list.csv"}
         assert bed.faults != []
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
     bed.far.refuse_writing(refused=False)
     assert bed.night().exit_code is Exit.OK
     assert bed.lies_there() == {f"done/{date(bed)}/list.csv"}
     assert (bed.lies_on_the_desk(), open_claims(bed)) == (set(), 0)
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def test_a_file_that_comes_too_slowly(bed: FarBed, sandbox: Sandbox) -> None:
@@ -320,7 +320,7 @@ def test_told_to_stop_while_it_fetches(bed: FarBed, sandbox: Sandbox) -> None:
     assert (open_claims(bed), (bed.inbox / DRAFT).exists()) == (1, True)
     assert bed.night().rows["created"] == 2
     assert not (bed.inbox / DRAFT).exists()
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def test_settings_that_cannot_be_read(bed: FarBed, sandbox: Sandbox) -> None:

@@ -23,9 +23,9 @@ from importer.nightly.ownership import (
     render_marker,
 )
 from importer.report.night_report import FileEnding
-from tests.support.elsewhere import FarBed, everybody, far_bed, open_claims, phones
 from tests.support.nights import Bed, people
 from tests.support.postgres import server_url
+from tests.support.remote_inboxes import FarBed, expected_phones, far_bed, open_claims, phones
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -74,13 +74,13 @@ def test_a_second_ledger_reaches_nobody(bed: Bed, sandbox: Sandbox) -> None:
         assert f"{bed.inbox} belongs to ledger {first[:8]} since {day:%Y-%m-%d}, not" in said
         assert f"To let this ledger take over, remove {bed.inbox}/{MARKER_NAME}." in said
     assert sandbox.requests <= asked + 1  # the doctor asks
-    assert phones(sandbox) == everybody(5)
+    assert phones(sandbox) == expected_phones(5)
     with Ledger.open(bed.places.ledger()) as ledger:
         assert ledger.submissions.is_empty()
         assert ledger.nights.list() == ()
     bed.settings(sandbox.base_url)
     assert [file.ending for file in bed.night().files] == [FileEnding.SEEN]
-    assert phones(sandbox) == everybody(5)
+    assert phones(sandbox) == expected_phones(5)
 
 
 def test_a_ledger_that_was_lost(bed: Bed) -> None:
@@ -117,7 +117,7 @@ def test_on_a_server(bed: Bed, sandbox: Sandbox, server_url: str) -> None:
     bed.settings(sandbox.base_url)
     bed.arrive("list.csv", people(0, 2))
     refused(bed, *NIGHTLY)
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
     bed.settings(sandbox.base_url, f"ledger: {server_url}\nhmac_key_file: server.key\n")
     assert [file.ending for file in bed.night().files] == [FileEnding.SEEN]
 
@@ -282,7 +282,7 @@ def test_a_subfolders_file_from_an_earlier_night(bed: Bed, sandbox: Sandbox) -> 
     assert "working/acme/list.csv" in bed.lies()
     bed.folder_settings("acme", ledger=own_ledger(bed))
     assert ends(bed) == {"acme": FileEnding.DONE}
-    assert phones(sandbox) == everybody(21)
+    assert phones(sandbox) == expected_phones(21)
 
 
 def test_a_subfolder_that_leaves_the_main_ledger(bed: Bed, sandbox: Sandbox) -> None:
@@ -299,7 +299,7 @@ def test_a_subfolder_that_leaves_the_main_ledger(bed: Bed, sandbox: Sandbox) -> 
     for end in ("db", "db.key"):
         shutil.copy(bed.desk.folder / f"importer.{end}", bed.desk.folder / f"acme.{end}")
     assert ends(bed) == {"acme": FileEnding.SEEN}
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def test_releasing_in_a_subfolder(bed: Bed, sandbox: Sandbox) -> None:
@@ -313,7 +313,7 @@ def test_releasing_in_a_subfolder(bed: Bed, sandbox: Sandbox) -> None:
     bed.folder_settings("acme", ledger=own_ledger(bed))
     assert bed.desk("release", "inbox/held/acme/list.csv").code == Exit.OK
     assert ends(bed) == {"acme": FileEnding.DONE}
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 # ---- elsewhere -----------------------------------------------------------------------------------
@@ -348,9 +348,9 @@ def test_a_second_machine_reaches_nobody(
     assert far.files() == before
     assert open_claims(other) == 0
     assert other.lies_on_the_desk() == set()
-    assert phones(sandbox) == everybody(3)
+    assert phones(sandbox) == expected_phones(3)
     assert [file.ending for file in bed.night().files] == [FileEnding.SEEN]
-    assert phones(sandbox) == everybody(3)
+    assert phones(sandbox) == expected_phones(3)
 
 
 def test_what_lies_on_the_desk(far_away: FarBed, sandbox: Sandbox) -> None:
@@ -368,7 +368,7 @@ def test_what_lies_on_the_desk(far_away: FarBed, sandbox: Sandbox) -> None:
     assert bed.lies_on_the_desk() == {"working/list.csv"}
     bed.settings(sandbox.base_url)
     assert [file.ending for file in bed.night().files] == [FileEnding.DONE]  # by its own it is sent
-    assert phones(sandbox) == everybody(2)
+    assert phones(sandbox) == expected_phones(2)
 
 
 def test_an_inbox_that_is_away_at_first(far_away: FarBed) -> None:

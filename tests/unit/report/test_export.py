@@ -21,7 +21,7 @@ from importer.report.export import (
     write_csv,
     write_results,
 )
-from schemas.columns import returned
+from schemas.columns import find_result_headers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,9 +82,9 @@ def test_headers_are_no_formulas_either() -> None:
 
 def test_our_columns_are_recognised_and_a_user_s_are_not() -> None:
     """`reason` is ours only beside `import_status`, and not where ours is `import_reason`."""
-    assert returned(["Name", "_row", "reason"]) == {"_row"}
-    assert returned(["import_status", "reason"]) == {"import_status", "reason"}
-    assert returned(["import_status", "reason", "import_reason"]) == {
+    assert find_result_headers(["Name", "_row", "reason"]) == {"_row"}
+    assert find_result_headers(["import_status", "reason"]) == {"import_status", "reason"}
+    assert find_result_headers(["import_status", "reason", "import_reason"]) == {
         "import_status",
         "import_reason",
     }
@@ -133,8 +133,8 @@ def test_a_user_s_own_reason_stays(run_view: RunView, make_table: MakeTable) -> 
         "reason", "import_status", "conversation_id", "import_reason", "attempted_at",
     ]  # fmt: skip
     assert frame["reason"].to_list()[0] == "r0"
-    assert "reason" not in returned(frame.columns)
-    assert "import_reason" in returned(frame.columns)
+    assert "reason" not in find_result_headers(frame.columns)
+    assert "import_reason" in find_result_headers(frame.columns)
 
 
 def test_results_given_back_do_not_grow(run_view: RunView, make_table: MakeTable) -> None:

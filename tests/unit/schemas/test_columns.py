@@ -13,7 +13,7 @@ from schemas.columns import (
     PERSONAL,
     RETURNED_COLUMNS,
     Column,
-    returned,
+    find_result_headers,
     unused,
 )
 
@@ -42,9 +42,9 @@ def test_what_is_personal_is_the_candidates_own() -> None:
 
 def test_our_own_headers_come_back() -> None:
     """Those of our files are ours; a recruiter's `reason` stays theirs, beside ours."""
-    assert returned(["phone", "_row", "reason"]) == {"_row"}
+    assert find_result_headers(["phone", "_row", "reason"]) == {"_row"}
     headers = ["phone", *RETURNED_COLUMNS]
-    assert returned(headers) == set(RETURNED_COLUMNS)
+    assert find_result_headers(headers) == set(RETURNED_COLUMNS)
     both = ["reason", "import_status", "import_reason"]
-    assert returned(both) == {"import_status", "import_reason"}
+    assert find_result_headers(both) == {"import_status", "import_reason"}
     assert unused("reason", ["phone"]) == "reason"

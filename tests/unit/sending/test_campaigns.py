@@ -17,7 +17,7 @@ from importer.sending.campaigns import (
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.responses import Page
 from tests.support import made
-from tests.support.leaping import clock, run
+from tests.support.virtual_time import clock, run
 
 if TYPE_CHECKING:
     from importer.model import Json

@@ -12,8 +12,8 @@ from importer.ledger.writer import NOT_LEFT
 from importer.model import Outcome, Response, State
 from importer.sending.circuit_breaker import Ending, FailureLimits, OutageDetector
 from tests.support import made
-from tests.support.leaping import clock, run
-from tests.support.road import CREATED, LOST, REFUSED, Happened, ScriptedEnds, go, some
+from tests.support.scripted_ends import CREATED, LOST, REFUSED, Happened, ScriptedEnds, go, some
+from tests.support.virtual_time import clock, run
 
 
 @pytest.mark.parametrize("status", [401, 403])

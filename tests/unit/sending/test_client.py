@@ -25,7 +25,7 @@ from importer.sending.retry import Policy, decide
 from importer.settings import Credentials
 from tests.support.certificates import made_certificate
 from tests.support.made import BODY, CREDENTIALS, settings, submission
-from tests.support.misdeeds import (
+from tests.support.server_behaviours import (
     CLEAR,
     CREATED,
     DOUBTFUL,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.model import Json, Submission
-    from tests.support.misdeeds import Behaviour
+    from tests.support.server_behaviours import Behaviour
 
 Happened = Response | NotSent | MaybeSent
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.sending.rate_limiter import RateLimiter
-from tests.support.leaping import clock, run
+from tests.support.virtual_time import clock, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

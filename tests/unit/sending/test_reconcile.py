@@ -23,7 +23,7 @@ from importer.sending.reconcile import (
 )
 from importer.sending.responses import Page
 from tests.support import made
-from tests.support.leaping import clock, run
+from tests.support.virtual_time import clock, run
 
 if TYPE_CHECKING:
     from collections.abc import Collection

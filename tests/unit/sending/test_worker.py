@@ -20,8 +20,17 @@ from importer.model import MaybeSent, NotSent, Outcome, PlannedRow, Response, St
 from importer.sending.circuit_breaker import CircuitBreaker, FailureLimits
 from importer.sending.retry import Policy
 from tests.support import made
-from tests.support.leaping import run
-from tests.support.road import CREATED, LOST, REFUSED, Happened, ScriptedEnds, clock_end, go, some
+from tests.support.scripted_ends import (
+    CREATED,
+    LOST,
+    REFUSED,
+    Happened,
+    ScriptedEnds,
+    clock_end,
+    go,
+    some,
+)
+from tests.support.virtual_time import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
 from importer.sending.worker import Road, TimeSource, submit
 from tests.support import made
-from tests.support.leaping import clock
+from tests.support.virtual_time import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

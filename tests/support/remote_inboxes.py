@@ -354,7 +354,7 @@ def phones(sandbox: Sandbox) -> Counter[str]:
     return Counter(str(entry["phoneNumber"]) for entry in sandbox.journal)
 
 
-def everybody(count: int) -> Counter[str]:
+def expected_phones(count: int) -> Counter[str]:
     """The first so many people, once each."""
     return Counter(f"+1415555{number:04}" for number in range(count))
 
