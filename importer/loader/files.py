@@ -203,10 +203,9 @@ def is_workbook(book: zipfile.ZipFile) -> bool:
         Refusal: it is a document of another kind.
     """
     names = {plain_path(name) for name in book.namelist()}
-    if "xl/workbook.xml" in names or is_ods(book):
+    if not names.isdisjoint({"xl/workbook.xml", "xl/workbook.bin"}) or is_ods(book):
         return True
     for name, kind in (
-        ("xl/workbook.bin", "a binary workbook (XLSB)"),
         ("word/document.xml", "a Word document"),
         ("ppt/presentation.xml", "a PowerPoint presentation"),
         ("index/document.iwa", "an Apple Numbers or Pages document"),

@@ -238,7 +238,9 @@ def assemble(
     if source.header_row > 1:
         of_file.append(problems.one(Code.HEADER_MOVED, detail=str(source.header_row)))
     if last and not frame.height:
-        of_file.append(problems.one(Code.FILE_EMPTY, detail="a header and no rows below it"))
+        where = f" in sheet “{source.sheet}”" if source.sheet else ""
+        detail = f"a header and no rows below it{where}"
+        of_file.append(problems.one(Code.FILE_EMPTY, detail=detail))
     here = pl.lit(source.header_row, dtype=pl.UInt32).alias(ROW)
     hints = _fitting_hints(headers, frame)
     hidden, hidden_places = _named_hidden(cells, headers.names)
@@ -479,7 +481,7 @@ def _table(data: bytes, source: Source, settings: Settings) -> Table:
 
 
 def _find_header(sheet: Sheet, settings: Settings) -> Record:
-    """Return the header row of a sheet; if there is none, name the other sheets in the refusal.
+    """Return the header row of a sheet; if there is none, the refusal names the sheets.
 
     Raises:
         Refusal: there is none.
@@ -487,10 +489,12 @@ def _find_header(sheet: Sheet, settings: Settings) -> Record:
     try:
         return find_header(sheet.head(), settings.columns)
     except Refusal as refusal:
-        if not isinstance(sheet, Workbook) or not sheet.others:
+        if not isinstance(sheet, Workbook):
             raise
-        others = ", ".join(f"“{name}”" for name in sheet.others)
-        detail = f"{refusal.detail} in sheet “{sheet.sheet}”; --sheet can name another: {others}"
+        detail = f"{refusal.detail} in sheet “{sheet.sheet}”"
+        if sheet.others:
+            others = ", ".join(f"“{name}”" for name in sheet.others)
+            detail += f"; --sheet can name another: {others}"
         raise Refusal(refusal.code, detail) from refusal
 
 

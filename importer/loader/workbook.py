@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer import problems
-from importer.loader import files, ods, xls, xlsx
+from importer.loader import files, ods, xls, xlsb, xlsx
 from importer.loader.headers import columns_named
 from importer.loader.sheet import (
     Cells,
@@ -228,7 +228,9 @@ class Workbook:
         visible, hidden = drop_hidden(frame, names, self.parts)
         found = []
         if hidden.detail:
-            found.append(problems.one(Code.ROWS_HIDDEN, detail=hidden.detail))
+            found.append(
+                problems.one(Code.ROWS_HIDDEN, detail=f"{hidden.detail} in sheet “{self.sheet}”")
+            )
         if self.rivals:
             detail = f"sheet “{self.sheet}” was read, not {_quoted(self.rivals)}"
             found.append(problems.one(Code.SHEETS_NOT_READ, detail=detail))
@@ -251,7 +253,7 @@ def open_workbook(data: bytes, settings: Settings) -> Workbook:
     and the first does not.
 
     Args:
-        data: XLSX, XLSM, XLS or ODS, within the limit on unpacked size.
+        data: XLSX, XLSM, XLSB, XLS or ODS, within the limit on unpacked size.
         settings: sheet, limits, and the user's headers.
 
     Raises:
@@ -265,6 +267,11 @@ def open_workbook(data: bytes, settings: Settings) -> Workbook:
         sheets = ods.read_sheets(book, settings)
         names = [(sheet.name, sheet.visible) for sheet in sheets]
         return _choose(names, lambda place: sheets[place].read(), settings)
+    parts = xlsx.PartNames(book)
+    if xlsx.main_path(parts).lower().endswith(".bin"):
+        binary = xlsb.open_book(parts)
+        names = [(sheet.name, sheet.visible) for sheet in binary.sheets]
+        return _choose(names, lambda place: xlsb.read(binary, place, settings), settings)
     package = xlsx.open_package(book)
     xlsx.check_strings(package)
     names = [(sheet.name, sheet.visible) for sheet in package.sheets]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _ROOT_RELATIONS: Final = "_rels/.rels"
 _WORKBOOK: Final = "xl/workbook.xml"
+BINARY_WORKBOOK: Final = "xl/workbook.bin"
 _STRINGS: Final = "xl/sharedStrings.xml"
 _STYLES: Final = "xl/styles.xml"
 _CELL: Final = re.compile(
@@ -90,12 +91,9 @@ def open_package(book: zipfile.ZipFile) -> Package:
     Raises:
         Refusal: the workbook is damaged.
     """
-    names = _Names(book)
-    root = _relations(book, names.find(_ROOT_RELATIONS), "")
-    main = next((target for kind, target in root.values() if kind == "officeDocument"), _WORKBOOK)
-    path = PurePosixPath(main)
-    folder = "" if str(path.parent) == "." else f"{path.parent}/"
-    relations = _relations(book, names.find(f"{folder}_rels/{path.name}.rels"), folder)
+    names = PartNames(book)
+    main = main_path(names)
+    relations = relations_of(names, main)
     sheets: list[SheetName] = []
     dates: list[str] = []
 
@@ -114,10 +112,8 @@ def open_package(book: zipfile.ZipFile) -> Package:
     parse(small(member_chunks(book, names.find(main) or main)), start)
     parts = dict(relations.values())
     since_1904 = bool(dates) and dates[0] in _TRUE
-    strings, styles = (
-        names.find(parts[kind]) if kind in parts else names.find(usual)
-        for kind, usual in (("sharedStrings", _STRINGS), ("styles", _STYLES))
-    )
+    strings = names.find(parts.get("sharedStrings", _STRINGS))
+    styles = names.find(parts.get("styles", _STYLES))
     return Package(
         book,
         tuple(sheets),
@@ -132,10 +128,16 @@ def open_package(book: zipfile.ZipFile) -> Package:
     )
 
 
-class _Names:
-    """Finds members of an archive, ignoring case and the kind of slash."""
+class PartNames:
+    """Finds members of an archive, ignoring case and the kind of slash.
+
+    Attributes:
+        book: the archive.
+        odd: fastexcel would not find a member that was found here.
+    """
 
     def __init__(self, book: zipfile.ZipFile) -> None:
+        self.book = book
         self._names = {plain_path(name): name for name in book.namelist()}
         self.odd = any("\\" in name or name.startswith("/") for name in book.namelist())
 
@@ -146,14 +148,26 @@ class _Names:
         return found
 
 
-def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str, tuple[str, str]]:
+def main_path(names: PartNames) -> str:
+    """Return the path of the part that lists the sheets: `.xml`, or `.bin` in an XLSB."""
+    root = relations_of(names, "")
+    main = next((target for kind, target in root.values() if kind == "officeDocument"), "")
+    if main:
+        return main
+    only_binary = names.find(_WORKBOOK) is None and names.find(BINARY_WORKBOOK) is not None
+    return BINARY_WORKBOOK if only_binary else _WORKBOOK
+
+
+def relations_of(names: PartNames, part: str) -> dict[str, tuple[str, str]]:
     """Read the relations of a part: id -> kind and path of the target.
 
     Args:
-        book: the archive.
-        path: the file of the part's relations; None if it has none.
-        folder: the folder of the part, with `/` at its end.
+        names: of the parts of the archive.
+        part: its path; empty for the archive as a whole.
     """
+    at = PurePosixPath(part.replace("\\", "/"))
+    folder = "" if str(at.parent) == "." else f"{at.parent}/"
+    path = names.find(f"{folder}_rels/{at.name}.rels")
     found: dict[str, tuple[str, str]] = {}
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -165,7 +179,7 @@ def _relations(book: zipfile.ZipFile, path: str | None, folder: str) -> dict[str
             found[attributes.get("Id", str(len(found)))] = kind, target
 
     if path is not None:
-        parse(small(member_chunks(book, path)), start)
+        parse(small(member_chunks(names.book, path)), start)
     return found
 
 
@@ -305,15 +319,8 @@ def read_parts(
     Raises:
         Refusal: the sheet is damaged.
     """
-    path = PurePosixPath(sheet.path.replace("\\", "/"))
-    relations = _Names(package.book).find(f"{path.parent}/_rels/{path.name}.rels")
-    targets = {
-        key: target
-        for key, (kind, target) in _relations(package.book, relations, "").items()
-        if kind == "hyperlink"
-    }
     walk = _Walk(
-        targets,
+        link_targets(package.book, sheet.path),
         {
             style: partial(shown_number, number=number, code=code, since_1904=package.since_1904)
             for style, (number, code) in formats.items()
@@ -321,6 +328,12 @@ def read_parts(
     )
     parse(member_chunks(package.book, sheet.path), walk.start, walk.end, walk.text)
     return walk.found
+
+
+def link_targets(book: zipfile.ZipFile, sheet: str) -> dict[str, str]:
+    """Return the addresses that cells of a sheet link to: id -> address."""
+    relations = relations_of(PartNames(book), sheet).items()
+    return {key: unquote(target) for key, (kind, target) in relations if kind == "hyperlink"}
 
 
 class _Walk:
@@ -372,7 +385,7 @@ class _Walk:
             place = _REFERENCE.match(attributes.get("ref", ""))
             if place is not None and key in self._targets:
                 at = int(place[2]), column_place(place[1])
-                self.found.links[at] = unquote(self._targets[key])
+                self.found.links[at] = self._targets[key]
 
     def end(self, name: str) -> None:
         """An element ends."""

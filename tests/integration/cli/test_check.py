@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import openpyxl
 
 from importer.errors import Exit
+from tests.corpus.workbooks import BinarySheet, binary_workbook, inline, real, row
 from tests.integration.cli.conftest import GOOD, MIXED
 from tests.support.desk import Desk
 
@@ -160,14 +161,31 @@ def test_a_corrected_workbook_keeps_everything(desk: Desk) -> None:
     assert found["sources"][0]["ignored_columns"] == ["secret", "_row", "_problems"]
 
 
-def test_a_binary_workbook_in_a_folder_is_named(desk: Desk) -> None:
-    """It is not passed over in silence, and the message says what to save it as."""
+def test_a_binary_workbook_in_a_folder_is_read(desk: Desk) -> None:
+    """As its program shows it: the sign of a number's format counts, and a hidden row does not."""
+    header = inline(0, "Phone") + inline(1, "First name") + inline(2, "Job Title")
+    ada = real(0, 12025550104, style=1) + inline(1, "Ada") + inline(2, "Chef")
+    bob = inline(0, "+12025550107") + inline(1, "Bob")
+    rows = row(1, header) + row(2, ada) + row(3, bob, hidden=True)
+    book = binary_workbook([BinarySheet("March", rows)], codes=('"+"0',))
+    (desk.folder / "lists").mkdir()
+    (desk.folder / "lists" / "list.xlsb").write_bytes(book)
+    said = desk("check", "lists", "--format", "json")
+    found = json.loads(said.out)
+    assert said.code == Exit.OK
+    assert (found["totals"]["read"], found["totals"]["ready"]) == (1, 1)
+    assert found["sources"][0]["sheet"] == "March"
+    assert "row 3 in sheet “March”" in found["problems"][0]["message"]
+
+
+def test_a_damaged_binary_workbook_is_refused(desk: Desk) -> None:
+    """It is named, and the message says what to save it as."""
     with ZipFile(desk.folder / "list.xlsb", "w") as book:
-        book.writestr("xl/workbook.bin", b"")
-    said = desk("check", ".")
+        book.writestr("xl/workbook.bin", b"\x99")
+    said = desk("check", "list.xlsb")
     assert said.code == Exit.INPUT
     assert "list.xlsb" in said.out + said.err
-    assert "binary workbook (XLSB)" in said.out + said.err
+    assert "a part of the workbook is damaged" in said.out + said.err
     assert "XLSX" in said.out + said.err
 
 
