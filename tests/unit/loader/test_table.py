@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
 
 from importer.loader import load
@@ -15,8 +16,10 @@ from importer.loader.table import drop_footers
 from importer.settings import Settings
 from schemas.codes import Code
 from tests.corpus.text_files import PLAIN
+from tests.corpus.workbooks import BinarySheet, binary_workbook, inline, row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -48,6 +51,32 @@ def test_what_cannot_be_opened(tmp_path: Path, name: str, code: Code, words: str
     [(found, detail)] = said(f"{tmp_path}/{name}")
     assert found == code
     assert words in detail
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "words"),
+    [
+        ((), Code.FILE_EMPTY, "no rows in sheet “March”"),
+        ((("Phone", "Name"),), Code.FILE_EMPTY, "no rows below it in sheet “March”"),
+        ((("a", "b"), ("c", "d")), Code.HEADER_NOT_FOUND, "a known column in sheet “March”"),
+    ],
+)
+def test_what_a_workbook_lacks_names_its_sheet(
+    tmp_path: Path, rows: Sequence[tuple[str, ...]], code: Code, words: str
+) -> None:
+    """In every format, even if there is only one sheet."""
+    book = openpyxl.Workbook()
+    book.active.title = "March"
+    for texts in rows:
+        book.active.append(texts)
+    book.save(tmp_path / "list.xlsx")
+    cells = (row(n, *map(inline, range(9), texts)) for n, texts in enumerate(rows, 1))
+    data = binary_workbook([BinarySheet("March", b"".join(cells))])
+    (tmp_path / "list.xlsb").write_bytes(data)
+    for name in ("list.xlsx", "list.xlsb"):
+        [(found, detail)] = said(str(tmp_path / name))
+        assert found == code
+        assert detail.endswith(words)
 
 
 def test_standard_input_is_read() -> None:
