@@ -66,9 +66,15 @@ FILES: Final = {
         run_exit=Exit.HELD,
     ),
     "a value that a template needs": Bad(
-        {"list.csv": b"first_name,phone_number\nAda,+12025550104\n"},
+        {"list.csv": b"first_name,phone_number,Job Title\nAda,+12025550104,\n"},
         Exit.REJECTED,
         "The row has no value for `{job_title}`, which the template needs.",
+        run_exit=Exit.HELD,
+    ),
+    "a column that a template needs": Bad(
+        {"list.csv": b"first_name,phone_number\nAda,+12025550104\n"},
+        Exit.REJECTED,
+        "The file has no column for “Job Title”, which a template needs",
         run_exit=Exit.HELD,
     ),
 }
