@@ -322,7 +322,7 @@ STATE_ADVICE: Final[Mapping[State, str]] = MappingProxyType(
         State.REJECTED: "Correct the row and import it again, or send it unchanged with "
         "--retry-rejected.",
         State.DOUBTFUL: "Run `importer reconcile`. If it stays doubtful, look the person up in "
-        "Popp, then run `importer resolve RUN ROW --sent ID` or `--not-sent`.",
+        "Popp, then run `importer resolve RUN ROW --sent CONVERSATION_ID` or `--not-sent`.",
         State.UNSENT: "Run `importer resume`, or import the file again.",
     }
 )

@@ -25,7 +25,7 @@ from schemas.codes import Severity
 from schemas.templates import Meeting, Participants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from importlib.resources.abc import Traversable
 
     from pydantic.fields import FieldInfo
@@ -157,6 +157,19 @@ def _write_project(project: Mapping[str, str], folder: Path) -> None:
 # ---- a project that fits a list ----------------------------------------------------------------
 
 
+def mapping_to_save(tables: Iterable[Table]) -> dict[str, str]:
+    """Return header -> column for `columns:`, so that the lists are read as they are read now.
+
+    A column with several headers is left out: naming one of them would drop the others.
+    """
+    return {
+        header: column
+        for table in tables
+        for header, column in table.mapping.items()
+        if column not in table.fallbacks
+    }
+
+
 def _fitted(project: Mapping[str, str], table: Table) -> dict[str, str]:
     """Return the example project with the columns of a list in its settings and templates."""
     fitted = {path: text for path, text in project.items() if path != _EXAMPLE}
@@ -170,7 +183,8 @@ def _fitted(project: Mapping[str, str], table: Table) -> dict[str, str]:
     settings = fitted[FILE_NAME]
     for key in (key for key, columns in named_by.items() if columns & always):
         settings = re.sub(rf"(?m)^({key}: .*)$", r"# \1  # each row names its own", settings)
-    mapping = with_columns(Path(os.devnull), dict(table.mapping)) if table.mapping else ""
+    saved = mapping_to_save([table])
+    mapping = with_columns(Path(os.devnull), saved) if saved else ""
     about = f"\n# How the headers of {plain(table.source.name)} are read.\n"
     fitted[FILE_NAME] = settings + (about + mapping if mapping else "")
     templates = (

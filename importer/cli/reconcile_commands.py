@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -69,10 +69,20 @@ def refresh(run_id: str | None, *, form: str, config: Path | None, **flags: obje
     return code
 
 
+_PLACEHOLDERS: Final = frozenset(
+    {"", "ID", "CONVERSATION_ID", "CONVERSATION ID", "CONVERSATION-ID"}
+)
+"""What somebody pastes who has not looked up the conversation yet."""
+
+
 @click.command(short_help="Settle a doubtful submission yourself.")
 @click.argument("run_id", metavar="RUN")
 @click.argument("row", type=click.IntRange(min=2))
-@click.option("--sent", metavar="ID", help="The message was sent; ID is its conversation.")
+@click.option(
+    "--sent",
+    metavar="CONVERSATION_ID",
+    help="The message was sent; CONVERSATION_ID is the id of its conversation.",
+)
 @click.option("--not-sent", is_flag=True, help="The message was not sent, and may be sent again.")
 @click.option(
     "--file", "source", help="Name of the file, if several files of the run have this row."
@@ -93,7 +103,12 @@ def resolve(
     Look the person up in Popp first: with --not-sent the next resume contacts them.
     """
     if (sent is None) is not not_sent:
-        raise UsageError("Give either --sent ID or --not-sent.")
+        raise UsageError("Give either --sent CONVERSATION_ID or --not-sent.")
+    if sent is not None and sent.strip(" <>[]{}").upper() in _PLACEHOLDERS:
+        raise UsageError(
+            f"{sent} is not the id of a conversation.",
+            "Look the person up in Popp, and give the id that the conversation has there.",
+        )
     settings = read_settings(config, flags)
     with open_and_lock(settings.ledger, "importer resolve", settings.ledger_wait_s) as ledger:
         settled = ledger.doubts.resolve(

@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from importer.atomic_file import replace_file
-from importer.cli.init_command import editor_schemas
+from importer.cli.init_command import editor_schemas, mapping_to_save
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
 from importer.loader import expand, load
@@ -136,8 +136,7 @@ def columns(
             click.echo(f"{problem.message} {problem.fix}", err=True)
     if save and names:
         file = settings.file or Path(FILE_NAME)
-        known = {header: column for table in tables for header, column in table.mapping.items()}
-        text = with_columns(file, known)
+        text = with_columns(file, mapping_to_save(tables))
         with replace_file(file) as out:
             out.write(text)
         click.echo(f"wrote {file}", err=True)

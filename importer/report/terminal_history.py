@@ -120,7 +120,7 @@ def worklist(
             indent(Text(plain(scrub(each.message), 400)), 4),
             *command_line(
                 f"importer resolve {each.run} {each.row}{file if several else ''}"
-                f"{given.text_for('resolve')} --sent ID"
+                f"{given.text_for('resolve')} --sent CONVERSATION_ID"
             ),
         ]
     return parts
@@ -250,7 +250,7 @@ def _next_steps(view: RunView, results: Path | None, *, listed: bool) -> Iterato
     if totals["doubtful"] and not listed:
         yield (
             "Settle one that you looked up yourself:",
-            f"importer resolve {run} ROW{flags('resolve')} --sent ID   (or --not-sent)",
+            f"importer resolve {run} ROW{flags('resolve')} --sent CONVERSATION_ID  (or --not-sent)",
         )
     if totals["rejected"]:
         rows = "row" if totals["rejected"] == 1 else f"{number(totals['rejected'])} rows"

@@ -134,7 +134,7 @@ def test_results_are_the_next_input(desk: Desk, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("arrived", [True, False])
 def test_resolve_settles_a_row(desk: Desk, sandbox: Sandbox, *, arrived: bool) -> None:
-    """`--sent ID` is never sent again; `--not-sent` goes with the next resume; both say who."""
+    """What was sent is never sent again; what was not goes with the next resume; both say who."""
     fault = "after" if arrived else "before"
     sandbox.set_faults(f"reset-{fault}:1,list-500:1")
     desk.write("list.csv", people(1))

@@ -168,7 +168,12 @@ WHOLE: Final = {
     "nothing to settle": Bad(
         {}, Exit.SETUP, "There is no ledger", ("resolve", "x", "2", "--not-sent")
     ),
-    "settled neither way": Bad({}, Exit.USAGE, "--sent ID or --not-sent", ("resolve", "x", "2")),
+    "settled with a placeholder": Bad(
+        {}, Exit.USAGE, "is not the id of a conversation", ("resolve", "x", "2", "--sent", "ID")
+    ),
+    "settled neither way": Bad(
+        {}, Exit.USAGE, "--sent CONVERSATION_ID or --not-sent", ("resolve", "x", "2")
+    ),
     "an age that is none": Bad(
         {}, Exit.USAGE, "--older-than takes days", ("purge", "--older-than", "soon")
     ),

@@ -117,3 +117,19 @@ def test_a_header_gets_the_name_that_a_template_uses(desk: Desk) -> None:
     said = desk("check", "list.csv", "--payloads", "bodies.jsonl")
     assert said.code == 0, said
     assert '"email":"sam@example.com"' in (desk.folder / "bodies.jsonl").read_text()
+
+
+def test_saving_changes_nothing_that_is_read(desk: Desk) -> None:
+    """Of two columns of phones the second is still tried row by row."""
+    desk.write(
+        "list.csv",
+        "Vorname;Telefon privat;Handy;Job Title\n"
+        "Ada;;+12025550104;Chef\nBob;+12025550105;N/A;Chef\n",
+    )
+    before = desk("check", "list.csv", "--payloads", "before.jsonl")
+    assert desk("columns", "list.csv", "--save").code == 0
+    after = desk("check", "list.csv", "--payloads", "after.jsonl")
+    assert before.code == after.code == 0
+    bodies = [(desk.folder / f"{name}.jsonl").read_text() for name in ("before", "after")]
+    assert bodies[0] == bodies[1]
+    assert "+12025550105" in bodies[1]

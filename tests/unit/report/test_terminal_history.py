@@ -51,7 +51,7 @@ def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
     text = shown(terminal_history.run_text(run_view))
     assert "4     doubtful   2026-11-22 15:30:00 UTC   The server failed (500)." in text
     assert "importer reconcile 20261122-153000-3f2a" in text
-    assert "importer resolve 20261122-153000-3f2a ROW --sent ID" in text
+    assert "importer resolve 20261122-153000-3f2a ROW --sent CONVERSATION_ID" in text
 
 
 def doubtful_row(row: int = 4, source_name: str = "a.csv", **facts: Any) -> SubmissionRecord:
@@ -91,7 +91,9 @@ def test_a_doubtful_row_says_who_when_why_and_what_to_do() -> None:
     assert "a.csv row 4: +44 •••• 0018, campaign camp-42" in text
     assert "external id c-17-ab12, request id req-9" in text
     assert "The list lacks conversations that are known to exist." in text
-    command = "importer resolve 20261122-153000-3f2a 4 --ledger sqlite:///other.db --sent ID"
+    command = (
+        "importer resolve 20261122-153000-3f2a 4 --ledger sqlite:///other.db --sent CONVERSATION_ID"
+    )
     assert command in text
 
 
@@ -99,7 +101,7 @@ def test_a_row_of_several_files_names_its_file() -> None:
     """Only then; without an answer there is no request id."""
     both = [doubtful_row(), doubtful_row(source_name="b.csv")]
     text = shown(Group(*terminal_history.worklist(both)))
-    assert "importer resolve 20261122-153000-3f2a 4 --file b.csv --sent ID" in text
+    assert "importer resolve 20261122-153000-3f2a 4 --file b.csv --sent CONVERSATION_ID" in text
     assert "request id" not in text
     assert "--file" not in shown(Group(*terminal_history.worklist(both[:1])))
 
