@@ -146,8 +146,8 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         Code.COLUMN_MISSING: Words(
             _E,
             "The file has no column for {detail}.",
-            "Add the column, or name its header in importer.yaml, such as "
-            "`columns: {Hiring mgr mail: hiring_manager_email}`.",
+            "Add the column, or name its header under `columns:` in importer.yaml, such as "
+            "`Hiring mgr mail: hiring_manager_email`.",
         ),
         Code.COLUMN_DUPLICATE: Words(
             _E,

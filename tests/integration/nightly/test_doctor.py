@@ -132,8 +132,8 @@ def test_nothing_is_posted_to_the_webhook(bed: Bed) -> None:
             assert connection.recv(100) == b""
     (line,) = (line for line in said.out.splitlines() if "webhook" in line)
     assert line == (
-        "ok    webhook: 127.0.0.1 answers; a night will post its message there, nothing was posted "
-        "now"
+        "ok    webhook: 127.0.0.1 answers; a night will post its message there, but nothing was "
+        "posted now"
     )
     gone = desk("doctor", "inbox")
     assert "WRONG webhook" in gone.out
