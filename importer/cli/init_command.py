@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from importer.atomic_file import refuse_unwritable
+from importer.atomic_file import refuse_unwritable, replace_file
 from importer.errors import Exit, UsageError
 from importer.loader import load
 from importer.problems import in_words
@@ -67,7 +67,7 @@ def init(folder: Path, list_file: Path | None) -> int:
         if not table.frame.height:
             click.echo("Nothing was written.", err=True)
             return Exit.INPUT
-        project = _fitted(project, table)
+        project = _fit_project(project, table)
         checked = os.path.relpath(list_file.absolute(), folder.absolute())
     _write_project(project, folder)
     _show_next(folder, shlex.quote(checked))
@@ -75,7 +75,7 @@ def init(folder: Path, list_file: Path | None) -> int:
 
 
 def _show_next(folder: Path, name: str) -> None:
-    """Show the way to a first rehearsal, and from there to real conversations."""
+    """Show the commands of a first rehearsal, and how to go live."""
     steps = [
         (f"importer check {name}", "what would be sent"),
         ("importer sandbox", "in another terminal: a mock of the API"),
@@ -133,23 +133,27 @@ def _list_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Tr
 
 
 def _write_project(project: Mapping[str, str], folder: Path) -> None:
-    """Write every file, or none; raise UsageError if one of them is there already."""
+    """Write the files; raise UsageError before the first if one exists or cannot be written."""
     there = [folder / path for path in project if os.path.lexists(folder / path)]
     if there:
         raise UsageError(
             f"Nothing was written: {', '.join(map(str, there))} already exists.",
             "Choose another folder: `importer init FOLDER`.",
         )
-    for path, text in project.items():
-        target = folder / path
+    for path in project:
+        parent = (folder / path).parent
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"{target.parent} cannot be made: {error.strerror}.", "Choose another folder."
+                f"The folder {parent} cannot be created: {error.strerror}.",
+                "Choose another folder.",
             ) from error
-        refuse_unwritable(target)
-        target.write_text(text, "utf-8")
+        refuse_unwritable(folder / path)
+    for path, text in project.items():
+        target = folder / path
+        with replace_file(target) as out:
+            out.write(text)
         if not path.startswith("."):
             click.echo(f"wrote {target}", err=True)
 
@@ -170,7 +174,7 @@ def mapping_to_save(tables: Iterable[Table]) -> dict[str, str]:
     }
 
 
-def _fitted(project: Mapping[str, str], table: Table) -> dict[str, str]:
+def _fit_project(project: Mapping[str, str], table: Table) -> dict[str, str]:
     """Return the example project with the columns of a list in its settings and templates."""
     fitted = {path: text for path, text in project.items() if path != _EXAMPLE}
     always = {column for header, column in table.mapping.items() if _is_filled(table, header)}

@@ -108,7 +108,7 @@ def json_format(command: _F) -> _F:
 def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:
     """Load the settings from file, environment and flags, and say which file was found.
 
-    A file in the current folder or named with --config is no news.
+    A file in the current folder, or one named with --config, is not mentioned.
     """
     settings = load_settings(
         config, {name: value for name, value in flags.items() if value is not None}

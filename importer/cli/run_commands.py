@@ -246,7 +246,7 @@ def resume(
 
 
 def _look_up_earlier(settings: Settings) -> bool:
-    """Look up what earlier runs left doubtful; whether that settled anything. Nothing is sent."""
+    """Look up the doubtful rows of earlier runs; return whether any was settled. Send nothing."""
     console = messages()
     ledger = Ledger.open_existing(settings.ledger) if settings.reconcile else None
     if ledger is None:
@@ -259,7 +259,7 @@ def _look_up_earlier(settings: Settings) -> bool:
         with progress(console) as observer:
             settled = reconcile(None, settings, options, observer)
     except ImporterError as error:
-        console.print(f"What earlier runs left doubtful was not looked up: {error}")
+        console.print(f"The doubtful rows of earlier runs were not looked up: {error}")
         return False
     console.print(settled_text(settled, GivenFlags.of(settings)), crop=False)
     return settled.findings.settled > 0
@@ -315,7 +315,7 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
             save_results(
                 shown, reread_files(run.sources, partial(load, settings=settings)), results
             )
-        except ImporterError as failed:  # what was sent is shown even so
+        except ImporterError as failed:  # the result is shown all the same
             error, written = failed, None
     print_run(console, shown, doubtful=doubtful, results=written)
     if form == "json":

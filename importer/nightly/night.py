@@ -318,7 +318,7 @@ class _NightRun:
 def _make_report(run: _NightRun, started: datetime) -> NightReport:
     """Report the whole night, with what is still open in its ledgers."""
     context, notes = run.context, run.notes
-    files = tuple(_as_it_stands(context, report) for _, report in sorted(run.reports.items()))
+    files = tuple(_update_report(context, report) for _, report in sorted(run.reports.items()))
     code = worst(run.fault, *(report.exit_code for report in files))
     doubtful = 0
     before: list[Night] = []
@@ -348,7 +348,7 @@ def _make_report(run: _NightRun, started: datetime) -> NightReport:
     )
 
 
-def _as_it_stands(context: NightContext, file: FileReport) -> FileReport:
+def _update_report(context: NightContext, file: FileReport) -> FileReport:
     """Update a file's report at the end of the night: a later run may have settled its doubts."""
     if file.exit_code is not Exit.DOUBTFUL:
         return file

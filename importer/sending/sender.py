@@ -23,7 +23,7 @@ from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import AROUND, Doubt, ListFindings, Proof, look_up, read_statuses
 from importer.sending.retry import UNCONFIRMED_DUPLICATE, Policy
 from importer.sending.run_options import SilentObserver, make_stop_event
-from importer.sending.worker import SKEW_S, Road, skew_text, submit
+from importer.sending.worker import SKEW_S, SendingContext, skew_text, submit
 
 if TYPE_CHECKING:
     import asyncio
@@ -185,7 +185,7 @@ class Sender:
             FailureLimits.of(self.settings, count), len(ledger.doubts.list(self.run)), self.closed
         )
         async with LedgerWriter(ledger, self.run) as journal:
-            road = Road(
+            context = SendingContext(
                 client=self.client,
                 journal=journal,
                 limiter=self.limiter,
@@ -194,7 +194,7 @@ class Sender:
                 observer=observer,
                 concurrency=self.settings.concurrency,
             )
-            return await submit(submissions, road, self.stop)
+            return await submit(submissions, context, self.stop)
 
     async def reconcile(self) -> ListFindings:
         """Look up doubtful submissions in the API's list, and record the verdicts.
@@ -206,13 +206,13 @@ class Sender:
             return ListFindings()
         ledger, now = self.history.ledger, datetime.now(UTC)
         every = self._read_doubts(ledger.doubts.list())
-        proof = self._proof(every.values())
+        claims = list(self._read_doubts(self.claims()).values())
+        proof = self._proof([*every.values(), *claims])
         doubts = [
             doubt
             for (run, _), doubt in every.items()
             if self.run in {None, run} or proof.can_settle(doubt, now)
         ]
-        claims = list(self._read_doubts(self.claims()).values())
         if not doubts and not claims:
             return ListFindings()
         if doubts:
@@ -252,7 +252,7 @@ class Sender:
     def _tell_absent_elsewhere(
         self, every: Mapping[tuple[str, str], Doubt], found: ListFindings
     ) -> None:
-        """Say which earlier runs have rows again that must be sent: only `resume` can do that."""
+        """Name the earlier runs that have rows to send again: only `resume` can send them."""
         absent = {each.key for each in found.outcomes if each.state is State.PLANNED}
         runs = {run for run, key in every if key in absent} - {self.run}
         if self.run is None or not runs:

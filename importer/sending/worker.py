@@ -154,7 +154,7 @@ _MOST_AHEAD: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class SendingContext:
     """What all workers of a round share.
 
     Attributes:
@@ -179,35 +179,37 @@ class Road:
     clock: TimeSource = field(default_factory=TimeSource)
 
 
-async def submit(submissions: Iterable[Submission], road: Road, stop: asyncio.Event) -> Ending:
+async def submit(
+    submissions: Iterable[Submission], context: SendingContext, stop: asyncio.Event
+) -> Ending:
     """Send submissions until none are left or the run stops.
 
     Args:
         submissions: taken one by one when a worker is free; bodies are rendered only then.
-        road: what the workers share.
+        context: what the workers share.
         stop: after it is set, no attempt begins; those under way finish and are recorded.
 
     Raises:
         Exception: the first exception of the journal, the iterator or the observer. By then,
             requests under way have finished and were recorded as far as the journal allowed.
     """
-    lanes = _Lanes.of(road.concurrency, road.limiter.rate)
-    drawn = iter(submissions)
+    capacity = _Capacity.of(context.concurrency, context.limiter.rate)
+    remaining = iter(submissions)
     async with stop_switch(stop) as switch:
-        worker = _Worker(road, lanes, switch)
-        await asyncio.gather(*(worker.run(drawn) for _ in range(lanes.workers)))
+        worker = _Worker(context, capacity, switch)
+        await asyncio.gather(*(worker.run(remaining) for _ in range(capacity.workers)))
     if switch.error is not None:
         raise switch.error
-    return switch.ending or road.breaker.end()
+    return switch.ending or context.breaker.end()
 
 
 @dataclass(frozen=True, slots=True)
-class _Lanes:
+class _Capacity:
     """How many submissions may be at each stage at once.
 
-    A commit takes some milliseconds. To keep every lane busy meanwhile, some submissions get their
-    permit and intent before a lane is free. They are as many as the rate permits in `_AHEAD_S`,
-    because each may leave that much later than permitted. At an ordinary rate that is one.
+    A commit takes some milliseconds. To keep every slot busy meanwhile, some submissions get their
+    permit and intent before a slot is free: as many as the rate permits in `_AHEAD_S`, because each
+    may leave that much later than permitted. At an ordinary rate that is one.
 
     Attributes:
         ahead: submissions that are about to leave.
@@ -220,8 +222,8 @@ class _Lanes:
     workers: int
 
     @classmethod
-    def of(cls, concurrency: int, rate_per_s: float) -> _Lanes:
-        """Make the lanes for a concurrency and a rate."""
+    def of(cls, concurrency: int, rate_per_s: float) -> _Capacity:
+        """Make the capacity for a concurrency and a rate."""
         ahead = max(1, int(min(rate_per_s * _AHEAD_S, _MOST_AHEAD)))
         return cls(
             asyncio.Semaphore(ahead), asyncio.Semaphore(concurrency), concurrency + 2 * ahead
@@ -236,12 +238,12 @@ class _CampaignClosed(Exception):
 class _Worker:
     """Sends one submission at a time, from permit to record."""
 
-    road: Road
-    lanes: _Lanes
+    context: SendingContext
+    capacity: _Capacity
     switch: StopSwitch
     told_skew: bool = False
 
-    async def run(self, drawn: Iterator[Submission]) -> None:
+    async def run(self, remaining: Iterator[Submission]) -> None:
         """Work until nothing is left or the run stops; an error stops it."""
         retrying = AsyncRetrying(  # one for each worker: it keeps state between its steps
             retry=retry_if_result(_is_again),
@@ -250,23 +252,23 @@ class _Worker:
             reraise=True,
         )
         try:
-            while not self.switch.stopped and (submission := next(drawn, None)) is not None:
+            while not self.switch.stopped and (submission := next(remaining, None)) is not None:
                 progress = SubmissionProgress(submission)
                 decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
-                    self.road.observer.on_outcome(progress.outcome(decision))
+                    self.context.observer.on_outcome(progress.outcome(decision))
         except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
             self.switch.stop(Ending(), exc)
 
     async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
         """Make one attempt, from permit to record; None if the run stopped and nothing left."""
         try:
-            permitted_at = await self._depart(progress)
+            permitted_at = await self._prepare_request(progress)
         except StoppedWaiting:
             return None
         except _CampaignClosed as closed:
-            return await self._leave(progress, str(closed))
-        now = self.road.clock.now
+            return await self._leave_unsent(progress, str(closed))
+        now = self.context.clock.now
         sent_at = now()
         try:
             happened = await self._request(progress)
@@ -275,16 +277,16 @@ class _Worker:
                 happened,
                 progress.attempts,
                 now() - progress.started,
-                self.road.policy,
-                self.road.clock.random,
+                self.context.policy,
+                self.context.clock.random,
             )
             self._learn(happened, decision, permitted_at)
             progress.note_response(happened)
             if decision.verb is not Verb.CREATED:
-                self._judge(progress, decision)  # before another lane gets free
+                self._judge(progress, decision)  # before another slot gets free
         finally:
-            self.lanes.under_way.release()
-        written = await self.road.journal.settle(progress.settlement(decision, took_s))
+            self.capacity.under_way.release()
+        written = await self.context.journal.settle(progress.settlement(decision, took_s))
         if decision.verb is Verb.CREATED:
             if written is State.DOUBTFUL:  # only the ledger knows all conversations
                 decision = Decision(
@@ -295,61 +297,61 @@ class _Worker:
             self._judge(progress, decision)
         return decision
 
-    async def _depart(self, progress: SubmissionProgress) -> float:
-        """Prepare a request: get a permit, a durable intent and a free lane.
+    async def _prepare_request(self, progress: SubmissionProgress) -> float:
+        """Prepare a request: get a permit, a durable intent and a free slot.
 
         Returns:
-            When it was permitted. The caller must release the lane.
+            When it was permitted. The caller must release the slot.
 
         Raises:
             StoppedWaiting: the run stops; the ledger knows that nothing left.
             _CampaignClosed: the campaign accepts nobody; nothing left.
         """
-        road, campaign = self.road, progress.submission.campaign
+        context, campaign = self.context, progress.submission.campaign
         self._check_campaign(campaign)
-        await self.switch.wait_for(self.lanes.ahead.acquire)
+        await self.switch.wait_for(self.capacity.ahead.acquire)
         try:
-            permitted_at = await self.switch.wait_for(road.limiter.acquire)
+            permitted_at = await self.switch.wait_for(context.limiter.acquire)
             self._check_campaign(campaign)
-            progress.begin_attempt(road.clock.now())
-            await road.journal.intend(progress.submission)
+            progress.begin_attempt(context.clock.now())
+            await context.journal.intend(progress.submission)
             try:
-                await self.switch.wait_for(self.lanes.under_way.acquire)
+                await self.switch.wait_for(self.capacity.under_way.acquire)
                 # After the permit was given, the API may have asked to wait.
-                await self.switch.wait_for(road.limiter.wait_while_held)
-            except StoppedWaiting:  # everything ends now, so the lane need not be released
+                await self.switch.wait_for(context.limiter.wait_while_held)
+            except StoppedWaiting:  # everything ends now, so the slot need not be released
                 await self._take_back(progress)
                 raise
             try:
                 self._check_campaign(campaign)
             except _CampaignClosed:
-                self.lanes.under_way.release()
+                self.capacity.under_way.release()
                 await self._take_back(progress)
                 raise
         finally:
-            self.lanes.ahead.release()
+            self.capacity.ahead.release()
         return permitted_at
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
         """Record that nothing left after an intent."""
         again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Stopped before it left.")
-        await self.road.journal.settle(progress.settlement(again, 0.0))
+        await self.context.journal.settle(progress.settlement(again, 0.0))
 
     def _check_campaign(self, campaign: str) -> None:
-        reason = self.road.breaker.closed.reasons.get(campaign)
+        reason = self.context.breaker.closed.reasons.get(campaign)
         if reason is not None:
             raise _CampaignClosed(reason)
 
-    async def _leave(self, progress: SubmissionProgress, reason: str) -> Decision:
+    async def _leave_unsent(self, progress: SubmissionProgress, reason: str) -> Decision:
         """Leave a submission unsent because its campaign accepts nobody; this is no failure."""
         decision = Decision(Verb.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
-        self.road.breaker.closed.leave(progress.submission.campaign)
-        await self.road.journal.settle(progress.settlement(decision, None))
+        self.context.breaker.closed.leave(progress.submission.campaign)
+        await self.context.journal.settle(progress.settlement(decision, None))
         return decision
 
     async def _request(self, progress: SubmissionProgress) -> Response | NotSent | MaybeSent:
         try:
-            return await self.road.client.create(progress.submission, progress.request_id)
+            return await self.context.client.create(progress.submission, progress.request_id)
         except (NotSent, MaybeSent) as exc:
             return exc
 
@@ -357,7 +359,7 @@ class _Worker:
         self, happened: Response | NotSent | MaybeSent, decision: Decision, permitted_at: float
     ) -> None:
         """Learn what an answer says about the rate, the quota and the clock."""
-        limiter, policy = self.road.limiter, self.road.policy
+        limiter, policy = self.context.limiter, self.context.policy
         if decision.hold:
             limiter.hold(decision.wait_s)
             limiter.slow_down(permitted_at)
@@ -379,15 +381,15 @@ class _Worker:
     def _tell_skew(self, skew_s: float) -> None:
         if abs(skew_s) > SKEW_S and not self.told_skew:
             self.told_skew = True
-            self.road.observer.on_stage(skew_text(skew_s))
+            self.context.observer.on_stage(skew_text(skew_s))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(StoppedWaiting):
-            await self.switch.wait_for(lambda: self.road.clock.sleep(seconds))
+            await self.switch.wait_for(lambda: self.context.clock.sleep(seconds))
 
     def _judge(self, progress: SubmissionProgress, decision: Decision) -> None:
         """Stop the run or the campaign if the decision requires it."""
-        breaker = self.road.breaker
+        breaker = self.context.breaker
         if decision.verb is Verb.STOP:
             self.switch.stop(Ending(f"{decision.message} {decision.fix}".strip(), Exit.SETUP))
         elif decision.verb is Verb.STOP_CAMPAIGN:

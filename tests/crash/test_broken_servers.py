@@ -17,7 +17,7 @@ from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
-from importer.sending.worker import Road, submit
+from importer.sending.worker import SendingContext, submit
 from tests.support import made
 from tests.support.server_behaviours import CLEAR, DOUBTFUL, answers_on, created
 from tests.support.sockets import Peer, Seen, nobody_listens, serving
@@ -75,7 +75,7 @@ async def sent(
     wanted = set(ledger.submissions.sendable(run))
     observer = Collector()
     async with Client(settings, made.CREDENTIALS) as client, LedgerWriter(ledger, run) as journal:
-        road = Road(
+        context = SendingContext(
             client=client,
             journal=journal,
             limiter=RateLimiter(settings.rate_per_s),
@@ -85,12 +85,12 @@ async def sent(
             concurrency=4,
         )
         open_ = (each for each in map(made.submission, range(100)) if each.key in wanted)
-        ending = await submit(open_, road, asyncio.Event())
+        ending = await submit(open_, context, asyncio.Event())
     return ending, observer.outcomes
 
 
 def twice(ledger: Ledger, behaviour: Behaviour, **chosen: object) -> tuple[Outcome, Seen]:
-    """One submission, and then a second run of the road over what is still open."""
+    """One submission, and then a second run of the context over what is still open."""
     run = planned(ledger, 1)
 
     async def main() -> tuple[Outcome, Seen]:

@@ -451,6 +451,19 @@ def test_a_held_run_learns_which_rows_are_duplicates(open_place: Callable[..., P
     assert again.exit_code == Exit.OK
 
 
+def test_the_conversation_of_another_round_proves_no_duplicate(
+    open_place: Callable[..., Place],
+) -> None:
+    """It belongs to the first round's submission, so it is not counted as this one's."""
+    api = OddApi(accepts)
+    with serving_odd(api):
+        desk = open_place(api)
+        assert run_again(desk, rows(2)).states == {State.CREATED: 2}
+        api.on_create = always(answer(409, {"error": "Conflict"}), accepted=False)
+        report = run_again(desk, rows(2), round="second")
+    assert report.states == {State.REJECTED: 2}
+
+
 CAMPAIGN_REFUSALS: dict[str, Reply] = {
     "not found": answer(404, {"error": "Campaign not found"}),
     "not active": answer(400, {"error": "campaign is not active"}),

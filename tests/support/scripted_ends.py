@@ -1,4 +1,4 @@
-"""Both ends of the road, for tests: an API that follows a script, a journal that takes note."""
+"""An API that follows a script, and a journal that takes note, for tests of the workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importer.sending.circuit_breaker import CircuitBreaker, Ending, FailureLimi
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
-from importer.sending.worker import Road, TimeSource, submit
+from importer.sending.worker import SendingContext, TimeSource, submit
 from tests.support import made
 from tests.support.virtual_time import clock
 
@@ -31,7 +31,7 @@ LOST = MaybeSent("ReadTimeout")
 
 @dataclass
 class ScriptedEnds(SilentObserver):
-    """Both ends of the road, the API and the ledger, and what came to them, in order.
+    """The API and the ledger, and what they were asked, in order.
 
     Attributes:
         answers: what the API says to each request of a key; the last one for ever after.
@@ -124,9 +124,9 @@ async def go(
     concurrency: int = 1,
     stop: asyncio.Event | None = None,
 ) -> Ending:
-    """Send them down the road, without chance."""
+    """Send them, without chance."""
     breaker = breaker or CircuitBreaker(limits or FailureLimits())
-    ends = Road(
+    ends = SendingContext(
         client=road,
         journal=road,
         limiter=RateLimiter(rate, now=clock),

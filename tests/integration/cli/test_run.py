@@ -274,7 +274,7 @@ def test_a_run_with_nothing_ready_looks_up_doubts(desk: Desk) -> None:
         assert "1 still doubtful" in stays.err
         nobody = desk.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")("run", "good.csv")
         assert nobody.code == Exit.DOUBTFUL
-        assert "was not looked up" in nobody.err
+        assert "were not looked up" in nobody.err
         catches_up.append(True)
         settled = desk("run", "good.csv")
     assert settled.code == Exit.OK, settled.err
