@@ -539,26 +539,16 @@ ADVERTISING: Final = frozenset({"adid", "adname", "adsetid", "adsetname", "adgro
 
 
 _TAGGED: Final = (
-    "gmail.com",
-    "googlemail.com",
-    "outlook.com",
-    "hotmail.com",
-    "live.com",
-    "msn.com",
-    "icloud.com",
-    "me.com",
-    "mac.com",
-    "proton.me",
-    "protonmail.com",
-    "pm.me",
-    "fastmail.com",
-    "fastmail.fm",
+    *("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "msn.com"),
+    *("icloud.com", "me.com", "mac.com", "proton.me", "protonmail.com", "pm.me"),
+    *("fastmail.com", "fastmail.fm"),
 )
 """Providers that deliver `ada+jobs@` to `ada@`, as their help pages say."""
 
 _TAG: Final = rf"^([^@+]+)\+[^@]*@({'|'.join(map(re.escape, _TAGGED))})$"
 _DOTLESS: Final = r"@g(?:oogle)?mail\.com$"  # two names of one provider, which ignores dots
 _DOTLESS_NAME: Final = "@gmail.com"
+_DOTLESS_ENDINGS: Final = ("@gmail.com", "@googlemail.com")
 
 
 def fold_campaign(campaign: str) -> str:
@@ -584,7 +574,20 @@ def mailbox(address: str) -> str:
 
 def mailboxes(address: pl.Expr) -> pl.Expr:
     """Return `mailbox` of many clean addresses, whose domains are in Unicode; null stays null."""
-    text = address.str.to_lowercase().str.replace(_TAG, "${1}@${2}")
-    local = text.str.replace(_DOTLESS, "").str.replace_all(".", "", literal=True)
-    dotless = pl.concat_str(local, pl.lit(_DOTLESS_NAME))
-    return pl.when(text.str.contains(_DOTLESS)).then(dotless).otherwise(text)
+    return address.str.to_lowercase().map_batches(_reduce_addresses, return_dtype=pl.String)
+
+
+def _reduce_addresses(text: pl.Series) -> pl.Series:
+    """Mailboxes of lower-case addresses; the patterns meet only those that they can change."""
+    special = text.str.contains("+", literal=True)
+    for ending in _DOTLESS_ENDINGS:
+        special |= text.str.ends_with(ending)
+    special = special.fill_null(value=False)
+    if not special.any():
+        return text
+    plain = text.filter(special).str.replace(_TAG, "${1}@${2}")
+    local = plain.str.replace(_DOTLESS, "").str.replace_all(".", "", literal=True)
+    changed = (local + _DOTLESS_NAME).zip_with(plain.str.contains(_DOTLESS), plain)
+    unchanged = pl.int_range(text.len(), eager=True)
+    place = (special.cum_sum().cast(pl.Int64) + (text.len() - 1)).zip_with(special, unchanged)
+    return pl.concat([text, changed]).gather(place)

@@ -1,6 +1,7 @@
 """Find people who are in the files twice, and contacts or ids that two people share.
 
-Rows come part by part. Hashes, places and names of earlier rows are kept for the comparison.
+Rows come part by part. Hashes, places and names of earlier rows are kept for the comparison. Only
+the few rows that share a hash with another are compared in Python.
 """
 
 from __future__ import annotations
@@ -34,15 +35,22 @@ _SHARED: Final = (Code.EMAIL_OF_ANOTHER, Code.CANDIDATE_ID_OF_ANOTHER)
 NOT_SENT: Final = frozenset({Code.DUPLICATE_IN_FILE, Code.PHONE_OF_ANOTHER_NAME})
 """Rows with these codes are left out at any severity: the API would see one person twice."""
 
-_PHONE, _MAILBOX = "#phone", "#mailbox"
+_PHONE, _MAILBOX, _CANDIDATE = "#phone", "#mailbox", "#candidate"
 _CAMPAIGN: Final = "#campaign"
+_SHAREABLE: Final = (
+    pl.col(_PHONE) ^ pl.col(_CAMPAIGN),
+    pl.col(_MAILBOX),
+    pl.col(_CANDIDATE),
+)
+"""Two rows are compared if one of these hashes is equal in both; a phone counts in a campaign."""
+
 _FIRST, _LAST = "first_name", "last_name"
-_KEYS: Final = ("#key", "#check")  # two hashes: no two people have both in common
 _RECORD: Final = {
     SOURCE: pl.UInt16,
     ROW: pl.UInt32,
     _PHONE: pl.UInt64,
     _MAILBOX: pl.UInt64,
+    _CANDIDATE: pl.UInt64,
     _CAMPAIGN: pl.UInt64,
     _FIRST: pl.String,
     _LAST: pl.String,
@@ -53,7 +61,8 @@ _COLUMNS: Final = (
 )
 
 
-_Key: TypeAlias = tuple[int, int]
+_Key: TypeAlias = tuple[int | None, ...]
+"""A row is found again by it: its kind, a hash, and the campaign unless it counts in all."""
 
 
 class _Row(NamedTuple):
@@ -63,9 +72,21 @@ class _Row(NamedTuple):
     row: int
     phone: int | None
     mailbox: int | None
+    candidate: int | None
     campaign: int | None
     first: str | None
     last: str | None
+
+    def list_keys(self) -> list[_Key]:
+        """A phone counts within a campaign; a mailbox and a candidate id also in all of them."""
+        found: list[_Key] = []
+        for kind, value in enumerate((self.phone, self.mailbox, self.candidate)):
+            if value is not None and self.campaign is not None:
+                found.append((kind, value, self.campaign))
+        for kind, value in enumerate((self.mailbox, self.candidate), start=3):
+            if value is not None:
+                found.append((kind, value))
+        return found
 
 
 class Repeats:
@@ -98,7 +119,6 @@ class Repeats:
             if spelling is not None
         }
         self._rows = pl.DataFrame(schema=_RECORD)
-        self._keys = pl.DataFrame(schema=dict.fromkeys(_KEYS, pl.UInt64) | {"#at": pl.UInt32})
 
     def find(self, frame: pl.DataFrame) -> pl.DataFrame:
         """A problem for each row that repeats a person, or shares a contact or an id.
@@ -109,16 +129,25 @@ class Repeats:
         if not frame.height:
             return empty()
         rows = _with_hashes(frame.select(*_COLUMNS))
-        keys = _hash_keys(rows)
-        kept = self._keys.join(keys.select(_KEYS[0]), on=_KEYS[0], how="semi")
-        repeated = keys.filter(keys[_KEYS[0]].is_duplicated())
-        if kept.height:
-            repeated = pl.concat(
-                [repeated, keys.join(kept.select(_KEYS[0]), on=_KEYS[0], how="semi")]
-            ).unique()
-        found, held = self._compare(rows, repeated, kept)
-        self._remember(rows, keys, held, repeats=repeated.height > 0)
+        sharing, earlier = self._find_sharing(rows)
+        found, held = self._compare(rows, sharing, earlier)
+        if held:
+            rows = rows.with_row_index("#at").filter(~pl.col("#at").is_in(held))
+        self._rows = pl.concat([self._rows, rows.select(*_RECORD)])
         return self._problems(frame, found)
+
+    def _find_sharing(self, rows: pl.DataFrame) -> tuple[list[int], pl.DataFrame]:
+        """Positions of the rows that share a hash with another, and the earlier rows of those."""
+        sharing = pl.Series([False]).new_from_index(0, rows.height)
+        again = pl.Series([False]).new_from_index(0, self._rows.height)
+        for shared in _SHAREABLE:
+            here = rows.select(shared.alias("it"))["it"]
+            before = self._rows.select(shared.alias("it"))["it"]
+            known = here.is_in(before.implode()) & here.is_not_null()
+            sharing |= known | (here.is_duplicated() & here.is_not_null())
+            if known.any():
+                again |= before.is_in(here.filter(known).implode()).fill_null(value=False)
+        return sharing.arg_true().to_list(), self._rows.filter(again)
 
     def find_campaign_spellings(self, frame: pl.DataFrame) -> pl.DataFrame:
         """A problem for each row whose campaign differs only in case or blanks from an earlier one.
@@ -142,19 +171,29 @@ class Repeats:
         return pl.concat(parts) if parts else empty()
 
     def _compare(
-        self, rows: pl.DataFrame, repeated: pl.DataFrame, kept: pl.DataFrame
+        self, rows: pl.DataFrame, sharing: list[int], earlier: pl.DataFrame
     ) -> tuple[dict[int, tuple[Code, str]], list[int]]:
-        """Compare the rows that share a key, in order.
+        """Compare rows with the rows before them that have a key in common, in order.
+
+        Args:
+            rows: all of this part.
+            sharing: positions of those to compare.
+            earlier: rows of earlier parts that share something with one of them.
 
         Returns:
             Position -> code and place of the earlier row; positions of the rows that are held back.
         """
-        owners: dict[_Key, _Row] = {}
-        for row, its_keys in _pair(kept, self._rows).values():
-            owners |= {key: row for key in its_keys if key not in owners}
+        owners: dict[_Key, _Row] = {}  # the first row with a key counts
+        for record in earlier.iter_rows():
+            row = _Row(*record)
+            for key in row.list_keys():
+                owners.setdefault(key, row)
         found: dict[int, tuple[Code, str]] = {}
         held = []
-        for position, (row, its_keys) in _pair(repeated, rows).items():
+        records = rows.select(*_RECORD)[sharing].iter_rows()
+        for position, record in zip(sharing, records, strict=True):
+            row = _Row(*record)
+            its_keys = row.list_keys()
             verdict = _judge(row, [owners[key] for key in its_keys if key in owners])
             if verdict is not None:
                 code, other = verdict
@@ -165,21 +204,6 @@ class Repeats:
             for key in its_keys:
                 owners.setdefault(key, row)
         return found, held
-
-    def _remember(
-        self, rows: pl.DataFrame, keys: pl.DataFrame, held: list[int], *, repeats: bool
-    ) -> None:
-        """Keep the new keys of the rows that are not held back; the first row with a key counts."""
-        if held:
-            keys = keys.filter(~pl.col("#at").is_in(held))
-        if repeats:
-            keys = keys.unique(_KEYS, keep="first", maintain_order=True)
-            keys = keys.join(self._keys.select(_KEYS), on=_KEYS, how="anti", maintain_order="left")
-        base = self._rows.height
-        self._rows = pl.concat([self._rows, rows.select(*_RECORD)])
-        self._keys = pl.concat(
-            [self._keys, keys.with_columns((pl.col("#at") + base).cast(pl.UInt32))]
-        )
 
     def _problems(self, frame: pl.DataFrame, found: dict[int, tuple[Code, str]]) -> pl.DataFrame:
         """The problems, code by code, each at the cell that is shared."""
@@ -244,54 +268,20 @@ def _differ(row: _Row, other: _Row) -> bool:
 
 
 def _with_hashes(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add contacts and campaign as hashes; null if the row has none."""
+    """Add contacts, candidate id and campaign as hashes; null if the row has none."""
     campaign = pl.coalesce(
         pl.lit("id ") + pl.col("campaign"), pl.lit("external ") + pl.col("external_campaign")
     )
-    rows = rows.with_columns(
-        mailboxes(pl.col("email")).alias(_MAILBOX),
-        campaign.alias(_CAMPAIGN),
-        pl.col("phone_number").alias(_PHONE),
-    )
-    return rows.with_columns(
-        pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash(seed=3)).alias(name)
-        for name in (_PHONE, _MAILBOX, _CAMPAIGN)
-    )
-
-
-def _hash_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """The keys by which rows are found again: `#key`, `#check`, `#at` (position).
-
-    A phone, a mailbox and a candidate id within a campaign; a mailbox and a candidate id alone.
-    """
-    named = rows.with_row_index("#at")
-    parts = []
-    for columns in ((_PHONE, _CAMPAIGN), (_MAILBOX, _CAMPAIGN), ("candidate_id", _CAMPAIGN),
-                    (_MAILBOX,), ("candidate_id",)):  # fmt: skip
-        known = named.filter(pl.all_horizontal(pl.col(columns).is_not_null()))
-        what = known.select(pl.lit("+".join(columns)).alias("kind"), *columns)
-        parts.append(
-            pl.DataFrame(
-                [
-                    what.hash_rows(seed=1).alias(_KEYS[0]),
-                    what.hash_rows(seed=2).alias(_KEYS[1]),
-                    known["#at"],
-                ]
-            )
-        )
-    return pl.concat(parts)
-
-
-def _pair(keys: pl.DataFrame, rows: pl.DataFrame) -> dict[int, tuple[_Row, list[_Key]]]:
-    """The rows at the keys' positions with their keys, in order of position."""
-    keys_at: dict[int, list[_Key]] = {}
-    for key, check, position in keys.sort("#at", maintain_order=True).iter_rows():
-        keys_at.setdefault(position, []).append((key, check))
-    records = rows.select(*_RECORD)[list(keys_at)].iter_rows()
-    return {
-        position: (_Row(*record), its_keys)
-        for (position, its_keys), record in zip(keys_at.items(), records, strict=True)
+    hashed = {
+        _PHONE: pl.col("phone_number"),
+        _MAILBOX: mailboxes(pl.col("email")),
+        _CANDIDATE: pl.col("candidate_id"),
+        _CAMPAIGN: campaign,
     }
+    return rows.with_columns(
+        pl.when(text.is_not_null()).then(text.hash(seed=3)).alias(name)
+        for name, text in hashed.items()
+    )
 
 
 # ---- names ---------------------------------------------------------------------------------
