@@ -131,6 +131,9 @@ _FAULTS: Final = (
 )
 """Patterns of text that is not a name, each with its message."""
 
+_CERTAIN: Final = r"^[\p{L}--[ÂÃ]][[\p{L}\p{M}--[ÂÃ]]' -]*$"
+"""Letters, apostrophes, hyphens and blanks only: most names, and no fault is possible in them."""
+
 _TITLES: Final = (
     "mr|mrs|ms|miss|mx|dr|prof|professor|sir|herr|frau|mme|mlle|madame|monsieur|señor|señora|"
     "señorita|sra|srta|signor|signora|signorina|dhr|mevr|drs|senhor|senhora|dott|inż|mgr"
@@ -167,7 +170,11 @@ def find_name_faults(cells: pl.Series) -> pl.Series:
         ),
         *(pl.when(name.str.contains(pattern)).then(pl.lit(said)) for pattern, said in _FAULTS),
     ]
-    return cells.alias("name").to_frame().select(pl.coalesce(faults).alias("fault")).to_series()
+    certain = cells.str.contains(_CERTAIN) & (cells.str.len_bytes() <= LONGEST_NAME)
+    uncertain = (~certain).arg_true()
+    found = cells.gather(uncertain).alias("name").to_frame().select(pl.coalesce(faults))
+    nothing = pl.Series("fault", [None], dtype=pl.String).new_from_index(0, cells.len())
+    return nothing.scatter(uncertain, found.to_series())
 
 
 def split_names(cells: pl.Series, lasts: pl.Series) -> pl.DataFrame:

@@ -254,9 +254,7 @@ def blank_missing(cells: pl.Series, *, contact: bool) -> pl.Series:
         cells: tidy text.
         contact: the cells are phones or e-mails; short words and zeros then count, too.
     """
-    missing = cells.str.contains(_pattern(contact=contact)) | cells.str.contains(_SIGNS)
-    if contact:
-        missing |= cells.str.contains(_ZEROS)
+    missing = cells.str.contains(_pattern(contact=contact))
     return cells.set(missing.fill_null(value=False), None) if missing.any() else cells
 
 
@@ -271,7 +269,8 @@ def _pattern(*, contact: bool) -> str:
             for some in (_NONE, _THINGS)
         )
         words += rf"|(?:{none})[\s._-]+(?:{things})"
-    return rf"^{_AROUND}(?:(?i:{words})|{'|'.join(_EXACT)}){_AROUND}$"
+    said = rf"^{_AROUND}(?:(?i:{words})|{'|'.join(_EXACT)}){_AROUND}$"
+    return f"{said}|{_SIGNS}|{_ZEROS}" if contact else f"{said}|{_SIGNS}"
 
 
 def _spellings(word: str) -> str:
