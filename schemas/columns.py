@@ -211,6 +211,9 @@ RETURNED_COLUMNS: Final = (
     "conversation_id",
     "reason",
     "attempted_at",
+    "progress",
+    "progress_at",
+    "meeting_at",
 )
 """Headers that our own output files add; they are ignored if such a file is imported."""
 
@@ -227,11 +230,13 @@ def find_result_headers(headers: Collection[str]) -> frozenset[str]:
 
     The first three of `RETURNED_COLUMNS` are always ours. The others are ours only in a file with
     `import_status`, because a recruiter may have a `reason` too. In that case ours is called
-    `import_reason`.
+    `import_reason`. Results of an earlier version lack the last three.
     """
     ours = set(RETURNED_COLUMNS[:3])
     if "import_status" in headers:
-        ours |= {unused(name, headers) for name in RETURNED_COLUMNS[3:]}
+        ours |= {unused(name, headers) for name in RETURNED_COLUMNS[3:7]}
+        newer = {unused(name, headers) for name in RETURNED_COLUMNS[7:]}
+        ours |= newer if newer <= set(headers) else set()
     return frozenset(ours.intersection(headers))
 
 

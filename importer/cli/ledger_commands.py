@@ -109,7 +109,7 @@ def _past_night(ledger: Ledger, night: Night) -> PastNight:
     default="text",
     show_default=True,
     help="text: a table; the others: every row with the columns of its file, then import_status, "
-    "conversation_id, reason and attempted_at.",
+    "conversation_id, reason, attempted_at, progress, progress_at and meeting_at.",
 )
 @click.option(
     "--output",
@@ -122,7 +122,8 @@ def results(
 ) -> None:
     """Show the result of each row of RUN, or of the newest run.
 
-    The CSV can be fixed and imported: rows that are done are skipped. It has your own columns as
+    Progress says how far a conversation is, as far as the ledger knows: `importer refresh` asks
+    the API. The CSV can be fixed and imported: rows that are done are skipped. It has your own columns as
     long as the imported file is unchanged and in its place.
     """
     settings = read_settings(config, flags)

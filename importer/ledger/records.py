@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -101,8 +102,10 @@ class SubmissionRecord(NamedTuple):
         settled_at: UTC; when it was settled or given up, or found open after a crash; None until
             then.
         remote_status: the last status of the conversation; None if it was never read.
-        remote_at: UTC; when that status was read.
+        remote_at: UTC; when the conversation had that status.
         decided_by: who settled a doubt, a person or `reconciliation`; None if nobody had to.
+        meeting_state: a `MeetingState`; None if no meeting is known.
+        meeting_at: UTC; when the meeting begins; None if that is not known.
         request_id: of the response that left it doubtful, for the API's support; else empty.
     """
 
@@ -129,6 +132,8 @@ class SubmissionRecord(NamedTuple):
     remote_status: str | None
     remote_at: datetime | None
     decided_by: str | None
+    meeting_state: str | None = None
+    meeting_at: datetime | None = None
     request_id: str = ""
 
     def __repr__(self) -> str:
@@ -189,6 +194,26 @@ class RowOutcome(NamedTuple):
     status: RowStatus
     codes: str
     submission: SubmissionRecord | None
+
+
+class MeetingState(StrEnum):
+    """Whether the meeting of a conversation takes place."""
+
+    SCHEDULED = "scheduled"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """The meeting that a conversation arranged.
+
+    Attributes:
+        state: whether it takes place.
+        at: when it begins; timezone-aware. None if that is not known.
+    """
+
+    state: MeetingState
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

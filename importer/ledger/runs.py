@@ -340,7 +340,10 @@ _SUBMISSION: Final = (
 )  # fmt: skip
 """The columns of a newly planned submission, in the order of the table."""
 
-_CLEARED: Final = ("conversation_id", "status", "sent_at", "settled_at", "listed_s")
+_CLEARED: Final = (
+    *("conversation_id", "status", "sent_at", "settled_at", "listed_s"),
+    *("remote_status", "remote_at", "meeting_state", "meeting_at", "meeting_known_at"),
+)
 """The columns that are emptied when another run takes a submission over."""
 
 

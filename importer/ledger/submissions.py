@@ -233,6 +233,7 @@ RECORD: Final = (
     submissions.c.status, submissions.c.code, submissions.c.message, submissions.c.attempts,
     func.coalesce(submissions.c.resends, 0), submissions.c.sent_at, submissions.c.settled_at,
     submissions.c.remote_status, submissions.c.remote_at, submissions.c.decided_by,
+    submissions.c.meeting_state, submissions.c.meeting_at,
 )  # fmt: skip
 """The columns of a `SubmissionRecord`, in its order; `OF_FILE` joins the name of the file."""
 

@@ -189,6 +189,9 @@ submissions: Final = Table(
     Column("candidate", HASH),
     Column("resends", Integer),  # null is 0
     Column("listed_s", Float),  # seconds from the request until the API's list showed it
+    Column("meeting_state", String(20)),
+    Column("meeting_at", Moment),
+    Column("meeting_known_at", Moment),
     CheckConstraint(among(STATE, State), name="state"),
     # The indexes are partial: a planned row is in none, so a million rows are planned in seconds;
     # a sent row enters them at no cost beside its request.

@@ -99,7 +99,10 @@ def write_payloads(submissions: Iterable[Submission], files: Sequence[str], path
 
 
 Form = Literal["csv", "json", "parquet"]
-OURS: Final = ("import_status", "conversation_id", "reason", "attempted_at")
+OURS: Final = (
+    *("import_status", "conversation_id", "reason", "attempted_at"),
+    *("progress", "progress_at", "meeting_at"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +177,7 @@ def write_results(view: RunView, files: OriginalFiles, out: TextIO, form: Form) 
 
 
 def results_frame(view: RunView, files: OriginalFiles) -> pl.DataFrame:
-    """Return the rows of a run as text, and `attempted_at` as UTC.
+    """Return the rows of a run as text, and times as UTC.
 
     Their own columns come first, then `_file` and `_row` if they are needed to identify a row,
     then `OURS`; one of these is called `import_...` if the file has a column of that name.

@@ -14,7 +14,7 @@ import polars as pl
 from importer.errors import EXIT_MEANING, Exit
 from importer.masking import scrub, scrub_name
 from importer.model import State
-from importer.report.outcomes import MOMENT
+from importer.report.outcomes import MOMENT, progress_totals
 from importer.report.view import BATCH
 from schemas.columns import ROW
 
@@ -80,8 +80,8 @@ def write_plan_json(view: PlanView, out: TextIO) -> None:
 def write_run_json(view: RunView, out: TextIO) -> None:
     """Write the result of every row of a run: `run`, `totals`, `outcomes`.
 
-    An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message` and
-    `attempted_at` (ISO 8601, UTC; null if no request was made).
+    An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`, `attempted_at`,
+    `progress`, `progress_at` and `meeting_at`. Times are ISO 8601, UTC; null if there is none.
     """
     rows = view.outcomes
     batches = (
@@ -93,6 +93,8 @@ def write_run_json(view: RunView, out: TextIO) -> None:
             "code",
             "message",
             pl.col("attempted_at").dt.strftime(MOMENT),
+            "progress",
+            pl.col("progress_at", "meeting_at").dt.strftime(MOMENT),
         )
         for start in range(0, rows.height, BATCH)
     )
@@ -103,6 +105,7 @@ def write_run_json(view: RunView, out: TextIO) -> None:
             "schema_version": SCHEMA_VERSION,
             "run": view.report.run,
             "totals": {"read": rows.height, **totals},
+            "progress": progress_totals(rows),
         },
         "outcomes",
         batches,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.ledger.records import MeetingState
 from importer.model import RowStatus, State
 from importer.report.tasks import INSTRUCTIONS
 from schemas.codes import WORDS, Code, Severity
@@ -15,7 +16,7 @@ from schemas.columns import ROW, SOURCE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from importer.ledger.records import RowOutcome
+    from importer.ledger.records import RowOutcome, SubmissionRecord
 
 OUTCOME_MEANING: Final = {
     "created": "a conversation was started",
@@ -29,6 +30,33 @@ OUTCOME_MEANING: Final = {
 }
 """Status of a row of a run -> what it means, in the order of reports."""
 
+PROGRESS_MEANING: Final = {
+    "waiting": "the first message has not left yet",
+    "started": "the conversation is going on",
+    "meeting": "the meeting is arranged",
+    "meeting-cancelled": "the meeting was cancelled",
+    "completed": "the conversation is complete",
+    "closed": "the conversation was closed",
+    "opted-out": "the person wants no messages, and later runs leave them out",
+    "failed": "the message could not be delivered",
+}
+"""How far a conversation is -> what it means; a status that is not known here stands for itself."""
+
+_PROGRESS: Final = {
+    "CREATED": "waiting",
+    "QUEUED": "waiting",
+    "ONGOING": "started",
+    "COMPLETED_SCREENING_PASSED": "completed",
+    "COMPLETED_SCREENING_FAILED": "completed",
+    "CLOSED": "closed",
+    "OPTED_OUT": "opted-out",
+    "DELIVERY_FAILED": "failed",
+}
+_MEETINGS: Final = {
+    MeetingState.SCHEDULED: "meeting",
+    MeetingState.CANCELLED: "meeting-cancelled",
+}
+
 OUTCOMES: Final = pl.Schema(
     {
         SOURCE: pl.UInt16(),
@@ -39,6 +67,10 @@ OUTCOMES: Final = pl.Schema(
         "code": pl.String(),
         "message": pl.String(),
         "attempted_at": pl.Datetime("us", "UTC"),
+        "contact": pl.String(),
+        "progress": pl.String(),
+        "progress_at": pl.Datetime("us", "UTC"),
+        "meeting_at": pl.Datetime("us", "UTC"),
     }
 )
 
@@ -78,12 +110,25 @@ def _line(row: RowOutcome, file: str) -> tuple[object, ...]:
     """Return one row in the columns of `OUTCOMES`."""
     place, known = (row.source, row.row, file), row.submission
     conversation, sent_at = (known.conversation_id, known.sent_at) if known else (None, None)
+    progress = _progress(known) if known else (None, None, None, None)
     if row.status is not RowStatus.READY:
         code, reason = _why(row)
-        return (*place, _LEFT_OUT[row.status], conversation, code, reason, sent_at)
+        return (*place, _LEFT_OUT[row.status], conversation, code, reason, sent_at, *progress)
     if known is None:
-        return (*place, State.PLANNED.value, None, "", "", None)
-    return (*place, known.state.value, conversation, known.code, known.message, sent_at)
+        return (*place, State.PLANNED.value, None, "", "", None, *progress)
+    ended = (known.state.value, conversation, known.code, known.message, sent_at)
+    return (*place, *ended, *progress)
+
+
+def _progress(known: SubmissionRecord) -> tuple[object, ...]:
+    """Return the masked contact, how far the conversation is, since when, and its meeting."""
+    status = (known.remote_status or "").upper()
+    word = _PROGRESS.get(status, status.lower().replace("_", "-")) or None
+    if known.meeting_state and word not in {"opted-out", "failed"}:
+        word = _MEETINGS[MeetingState(known.meeting_state)]
+    scheduled = known.meeting_state == MeetingState.SCHEDULED
+    meeting_at = known.meeting_at if scheduled else None
+    return known.masked or None, word, known.remote_at, meeting_at
 
 
 def _why(row: RowOutcome) -> tuple[str, str]:
@@ -97,6 +142,14 @@ def _why(row: RowOutcome) -> tuple[str, str]:
             INSTRUCTIONS[code].replace("{label}", "the value") for code in codes
         ) + "."
     return first, _REASONS[row.status]
+
+
+def progress_totals(frame: pl.DataFrame) -> dict[str, int]:
+    """Count the conversations of each progress, in the order of `PROGRESS_MEANING`, then others."""
+    known = frame.filter(pl.col("progress").is_not_null())
+    found = dict(known.group_by("progress").len().sort("progress").iter_rows())
+    named = [word for word in PROGRESS_MEANING if word in found]
+    return {word: found[word] for word in dict.fromkeys([*named, *found])}
 
 
 def totals(frame: pl.DataFrame) -> dict[str, int]:

@@ -26,7 +26,7 @@ from importer.report.formatting import (
     release_command,
 )
 from importer.report.night_report import ENDING_MEANING, FileEnding
-from importer.report.outcomes import OUTCOME_MEANING
+from importer.report.outcomes import OUTCOME_MEANING, progress_totals
 from importer.report.terminal import command_line, indent, plain_table, section, steps
 from schemas.columns import ROW
 
@@ -204,16 +204,16 @@ def _headline(view: RunView) -> str:
 
 
 def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
-    """Return the first lines with file, row, time and reason."""
+    """Return the first lines with file, row, person and reason."""
     several = len(view.files) > 1
-    table = plain_table(*(["file"] if several else []), "row", "result", "attempted", "reason")
-    for source, row, status, at, message in (
-        lines.head(_LISTED).select("source", ROW, "status", "attempted_at", "message").iter_rows()
-    ):
+    table = plain_table(*(["file"] if several else []), "row", "person", "result", "reason")
+    for column in table.columns[several : several + 3]:
+        column.no_wrap = True
+    wanted = ("source", ROW, "contact", "status", "message")
+    for source, row, contact, status, message in lines.head(_LISTED).select(wanted).iter_rows():
         file = [Text(plain(source))] if several else []
-        when = f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
         reason = Text(plain(scrub(message), 200))
-        table.add_row(*file, Text(str(row)), Text(status), Text(when), reason)
+        table.add_row(*file, Text(str(row)), Text(plain(contact or "")), Text(status), reason)
     more = lines.height - _LISTED
     if more > 0:
         table.add_row(Text(f"and {quantity(more, 'more row')}"))
@@ -285,26 +285,40 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
 
 def results_table(view: RunView, *, most: int = 100) -> RenderableType:
     """Return the first `most` rows of a run with their results, and the number of the others."""
-    several = len(view.files) > 1
+    several, progress = len(view.files) > 1, progress_totals(view.outcomes)
     table = plain_table(
-        *(["file"] if several else []), "row", "result", "conversation", "attempted", "reason"
+        *(["file"] if several else []),
+        *("row", "person", "result"),
+        *(["progress"] if progress else []),
+        *("conversation", "reason"),
     )
-    wanted = ("source", ROW, "status", "conversation_id", "attempted_at", "message")
-    for source, row, status, conversation, at, message in (
+    for column in table.columns[several : several + 3]:
+        column.no_wrap = True
+    wanted = (
+        *("source", ROW, "contact", "status", "progress", "meeting_at"),
+        *("conversation_id", "message"),
+    )
+    for source, row, contact, status, word, meeting, conversation, message in (
         view.outcomes.head(most).select(wanted).iter_rows()
     ):
+        when = f" {meeting:%Y-%m-%d %H:%M} UTC" if meeting else ""
         table.add_row(
             *([Text(plain(source))] if several else []),
             Text(str(row)),
+            Text(plain(contact or "")),
             Text(status, style=_ROW_STYLES.get(status, "")),
+            *([Text(plain(word or "") + when)] if progress else []),
             Text(plain(conversation or "")),
-            Text(f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""),
             Text(plain(scrub(message or ""), 200)),
         )
+    parts: list[RenderableType] = [table]
     if view.outcomes.height > most:
         more = quantity(view.outcomes.height - most, "more row")
-        return Group(table, Text(f"and {more}; --format csv gives them all.", style="dim"))
-    return table
+        parts.append(Text(f"and {more}; --format csv gives them all.", style="dim"))
+    if progress:
+        counts = (f"{number(count)} {word}" for word, count in progress.items())
+        parts += [Text(), Text(f"As far as is known: {', '.join(counts)}.", style="bold")]
+    return Group(*parts)
 
 
 _ENDING_STYLES = {FileEnding.DONE: "green", FileEnding.HELD: "yellow", FileEnding.FAILED: "red"}

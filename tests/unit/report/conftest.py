@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from importer import problems
-from importer.ledger.records import RowOutcome, SubmissionRecord
+from importer.ledger.records import Meeting, RowOutcome, SubmissionRecord
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
 from importer.planning.plan import KNOWN
 from importer.report import view
@@ -199,6 +199,8 @@ def row_outcome(
     conversation_id: str | None = None,
     message: str = "",
     source: int = 0,
+    remote: str | None = None,
+    meeting: Meeting | None = None,
 ) -> RowOutcome:
     """What the ledger says of a row; a state other than planned comes with an attempt."""
     sent = state not in {None, State.PLANNED, State.UNSENT}
@@ -225,9 +227,11 @@ def row_outcome(
         resends=0,
         sent_at=STARTED if sent else None,
         settled_at=None,
-        remote_status=None,
-        remote_at=None,
+        remote_status=remote,
+        remote_at=STARTED if remote else None,
         decided_by=None,
+        meeting_state=meeting.state if meeting else None,
+        meeting_at=meeting.at if meeting else None,
     )
     return RowOutcome(source, row, status, codes, submission)
 

@@ -130,7 +130,8 @@ def test_a_user_s_own_reason_stays(run_view: RunView, make_table: MakeTable) -> 
     table = make_table("recruiter.csv", ["reason"], [[f"r{n}"] for n in range(6)], {})
     frame = results_frame(run_view, OriginalFiles((table,)))
     assert frame.columns == [
-        "reason", "import_status", "conversation_id", "import_reason", "attempted_at",
+        "reason", "import_status", "conversation_id", "import_reason", "attempted_at", "progress",
+        "progress_at", "meeting_at",
     ]  # fmt: skip
     assert frame["reason"].to_list()[0] == "r0"
     assert "reason" not in find_result_headers(frame.columns)
@@ -140,7 +141,9 @@ def test_a_user_s_own_reason_stays(run_view: RunView, make_table: MakeTable) -> 
 def test_results_given_back_do_not_grow(run_view: RunView, make_table: MakeTable) -> None:
     """A results file is the next run's input; its old answers are replaced."""
     headers = ["Name", *OURS]
-    table = make_table("recruiter.csv", headers, [["Ada", "unsent", "", "x", ""]] * 6, {})
+    table = make_table(
+        "recruiter.csv", headers, [["Ada", "unsent", "", "x", "", "", "", ""]] * 6, {}
+    )
     frame = results_frame(run_view, OriginalFiles((table,)))
     assert frame.columns == headers
     assert frame["import_status"][0] == "created"

@@ -120,9 +120,10 @@ def test_results_list_the_outcomes_the_same_way(run_view: view.RunView) -> None:
     out = io.StringIO()
     report_json.write_run_json(run_view, out)
     found = json.loads(out.getvalue())
-    assert list(found) == ["schema_version", "run", "totals", "outcomes"]
+    assert list(found) == ["schema_version", "run", "totals", "progress", "outcomes"]
     assert list(found["outcomes"][0]) == [
         "source", "row", "status", "conversation_id", "code", "message", "attempted_at",
+        "progress", "progress_at", "meeting_at",
     ]  # fmt: skip
     assert found["outcomes"][0]["attempted_at"] == "2026-11-22T15:30:00Z"
     assert found["outcomes"][1]["attempted_at"] is None

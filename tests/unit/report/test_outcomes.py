@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from importer.ledger.records import Meeting, MeetingState
 from importer.model import RowStatus, State
-from importer.report.outcomes import OUTCOME_MEANING, OUTCOMES, outcome_frame, totals
+from importer.report.outcomes import (
+    OUTCOME_MEANING,
+    OUTCOMES,
+    outcome_frame,
+    progress_totals,
+    totals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from importer.ledger.records import RowOutcome
+
+MEETING_AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 
 def test_each_row_has_one_word(row_outcome: Callable[..., RowOutcome]) -> None:
@@ -69,3 +79,49 @@ def test_a_run_without_rows_is_empty() -> None:
     assert frame.height == 0
     assert set(totals(frame).values()) == {0}
     assert list(totals(frame)) == list(OUTCOME_MEANING)
+
+
+@pytest.mark.parametrize(
+    ("remote", "meeting", "progress"),
+    [
+        (None, None, None),
+        ("QUEUED", None, "waiting"),
+        ("ONGOING", None, "started"),
+        ("opted_out", None, "opted-out"),
+        ("DELIVERY_FAILED", None, "failed"),
+        ("COMPLETED_SCREENING_PASSED", None, "completed"),
+        ("A_STATUS_OF_TOMORROW", None, "a-status-of-tomorrow"),
+        ("COMPLETED_SCREENING_PASSED", Meeting(MeetingState.SCHEDULED, MEETING_AT), "meeting"),
+        (None, Meeting(MeetingState.SCHEDULED, MEETING_AT), "meeting"),
+        ("ONGOING", Meeting(MeetingState.CANCELLED, MEETING_AT), "meeting-cancelled"),
+        ("OPTED_OUT", Meeting(MeetingState.SCHEDULED, MEETING_AT), "opted-out"),
+    ],
+)
+def test_progress_is_one_word(
+    row_outcome: Callable[..., RowOutcome],
+    remote: str | None,
+    meeting: Meeting | None,
+    progress: str | None,
+) -> None:
+    """From the conversation's status and its meeting; the meeting's time only if it takes place."""
+    frame = outcome_frame(
+        [row_outcome(2, State.CREATED, remote=remote, meeting=meeting)], ["a.csv"]
+    )
+    assert frame["progress"].item() == progress
+    scheduled = meeting is not None and meeting.state is MeetingState.SCHEDULED
+    assert frame["meeting_at"].item() == (MEETING_AT if scheduled else None)
+    assert frame["contact"].item() == "+44 •••• 0018"
+
+
+def test_progress_is_counted_in_the_order_of_its_words(
+    row_outcome: Callable[..., RowOutcome],
+) -> None:
+    """Unknown words come last; rows of which nothing is known do not count."""
+    remotes = ["OPTED_OUT", "ONGOING", None, "NEW_WORD", "ONGOING"]
+    rows = [row_outcome(n, State.CREATED, remote=each) for n, each in enumerate(remotes, 2)]
+    frame = outcome_frame(rows, ["a.csv"])
+    assert list(progress_totals(frame).items()) == [
+        ("started", 2),
+        ("opted-out", 1),
+        ("new-word", 1),
+    ]

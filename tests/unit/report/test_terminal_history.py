@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group
 
 from importer.ledger.nights import Night, NightFile
-from importer.ledger.records import Run, SourceFile, SubmissionRecord
+from importer.ledger.records import Meeting, MeetingState, Run, SourceFile, SubmissionRecord
 from importer.model import State
 from importer.report import terminal_history, view
 from importer.report.formatting import GivenFlags
@@ -47,9 +47,9 @@ def test_a_run_says_what_became_of_its_rows(run_view: view.RunView) -> None:
 
 
 def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
-    """Row, time and reason of each, and the commands that settle it."""
+    """Row, person and reason of each, and the commands that settle it."""
     text = shown(terminal_history.run_text(run_view))
-    assert "4     doubtful   2026-11-22 15:30:00 UTC   The server failed (500)." in text
+    assert "4     +44 •••• 0018   doubtful   The server failed (500)." in text
     assert "importer reconcile 20261122-153000-3f2a" in text
     assert "importer resolve 20261122-153000-3f2a ROW --sent CONVERSATION_ID" in text
 
@@ -158,10 +158,27 @@ def test_long_worklists_say_what_is_left_out(
 def test_results_as_a_table(run_view: view.RunView) -> None:
     """A line for each row; what is cut is said, with how to get all."""
     text = shown(terminal_history.results_table(run_view))
-    assert "2     created             conv-1         2026-11-22 15:30:00 UTC" in text
+    assert "2     +44 •••• 0018   created             conv-1" in text
+    assert "progress" not in text
     assert len([line for line in text.splitlines() if line[:1].isdigit()]) == 6
     cut = shown(terminal_history.results_table(run_view, most=2))
     assert "and 4 more rows; --format csv gives them all." in cut
+
+
+def test_results_show_how_far_conversations_are(
+    run_report: RunReport, row_outcome: Callable[..., RowOutcome]
+) -> None:
+    """Once something is known: a word for each person, the meeting, and the counts."""
+    at = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    rows = [
+        row_outcome(2, State.CREATED, remote="OPTED_OUT"),
+        row_outcome(3, State.CREATED, meeting=Meeting(MeetingState.SCHEDULED, at)),
+        row_outcome(4, State.CREATED),
+    ]
+    text = shown(terminal_history.results_table(view.run_view(run_report, rows, ["a.csv"])))
+    assert "2     +44 •••• 0018   created   opted-out" in text
+    assert "3     +44 •••• 0018   created   meeting 2026-11-24 09:00 UTC" in text
+    assert "As far as is known: 1 meeting, 1 opted-out." in text
 
 
 def test_runs_as_a_table(run_report: RunReport) -> None:

@@ -45,6 +45,8 @@ def test_our_own_headers_come_back() -> None:
     assert find_result_headers(["phone", "_row", "reason"]) == {"_row"}
     headers = ["phone", *RETURNED_COLUMNS]
     assert find_result_headers(headers) == set(RETURNED_COLUMNS)
+    theirs = ["import_status", "progress"]  # results of an earlier version, and a column of theirs
+    assert find_result_headers(theirs) == {"import_status"}
     both = ["reason", "import_status", "import_reason"]
     assert find_result_headers(both) == {"import_status", "import_reason"}
     assert unused("reason", ["phone"]) == "reason"
