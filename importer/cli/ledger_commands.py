@@ -123,8 +123,8 @@ def results(
     """Show the result of each row of RUN, or of the newest run.
 
     Progress says how far a conversation is, as far as the ledger knows: `importer refresh` asks
-    the API. The CSV can be fixed and imported: rows that are done are skipped. It has your own columns as
-    long as the imported file is unchanged and in its place.
+    the API. The CSV can be fixed and imported: rows that are done are skipped. It has your own
+    columns as long as the imported file is unchanged and in its place.
     """
     settings = read_settings(config, flags)
     with open_ledger(settings) as ledger:
