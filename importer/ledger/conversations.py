@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Update
 
     from importer.ledger.database import Database
-    from importer.ledger.records import Meeting
+    from importer.ledger.records import ArrangedMeeting
 
 
 class KnownConversations:
@@ -74,7 +74,9 @@ class KnownConversations:
         values = [{"b_id": each, "b_status": status} for each, status in statuses.items()]
         return self._write_news(changed, values)
 
-    def write_meetings(self, meetings: Mapping[str, Meeting], at: datetime | None = None) -> int:
+    def write_meetings(
+        self, meetings: Mapping[str, ArrangedMeeting], at: datetime | None = None
+    ) -> int:
         """Write the meetings of conversations; return how many submissions were changed.
 
         Args:

@@ -204,7 +204,7 @@ class MeetingState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class ArrangedMeeting:
     """The meeting that a conversation arranged.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import UsageError
-from importer.ledger.records import ListLag, Meeting, MeetingState, Settlement, Witness
+from importer.ledger.records import ArrangedMeeting, ListLag, MeetingState, Settlement, Witness
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
 from importer.model import State
 from tests.unit.ledger.made import absent, found, new_run, ready, settled, stored
@@ -195,12 +195,12 @@ def test_a_meeting_is_written_and_cancelled(ledger: Ledger, clock: Clock) -> Non
     run = sent(ledger, "k1")
     ledger.submissions.settle(run, [created("k1", "c1")])
     begins = clock.now() + timedelta(days=2)
-    scheduled = Meeting(MeetingState.SCHEDULED, begins)
+    scheduled = ArrangedMeeting(MeetingState.SCHEDULED, begins)
     assert ledger.conversations.write_meetings({"c1": scheduled, "strange": scheduled}) == 1
     known = ledger.submissions.records(["k1"])["k1"]
     assert (known.meeting_state, known.meeting_at) == ("scheduled", begins)
     clock.pass_s(60)
-    cancelled = Meeting(MeetingState.CANCELLED)
+    cancelled = ArrangedMeeting(MeetingState.CANCELLED)
     assert ledger.conversations.write_meetings({"c1": cancelled}) == 1
     late = clock.now() - timedelta(seconds=30)
     assert ledger.conversations.write_meetings({"c1": scheduled}, late) == 0

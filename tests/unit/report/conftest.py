@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from importer import problems
-from importer.ledger.records import Meeting, RowOutcome, SubmissionRecord
+from importer.ledger.records import ArrangedMeeting, RowOutcome, SubmissionRecord
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
 from importer.planning.plan import KNOWN
 from importer.report import view
@@ -200,7 +200,7 @@ def row_outcome(
     message: str = "",
     source: int = 0,
     remote: str | None = None,
-    meeting: Meeting | None = None,
+    meeting: ArrangedMeeting | None = None,
 ) -> RowOutcome:
     """What the ledger says of a row; a state other than planned comes with an attempt."""
     sent = state not in {None, State.PLANNED, State.UNSENT}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.ledger.records import Meeting, MeetingState
+from importer.ledger.records import ArrangedMeeting, MeetingState
 from importer.model import RowStatus, State
 from importer.report.outcomes import (
     OUTCOME_MEANING,
@@ -91,16 +91,20 @@ def test_a_run_without_rows_is_empty() -> None:
         ("DELIVERY_FAILED", None, "failed"),
         ("COMPLETED_SCREENING_PASSED", None, "completed"),
         ("A_STATUS_OF_TOMORROW", None, "a-status-of-tomorrow"),
-        ("COMPLETED_SCREENING_PASSED", Meeting(MeetingState.SCHEDULED, MEETING_AT), "meeting"),
-        (None, Meeting(MeetingState.SCHEDULED, MEETING_AT), "meeting"),
-        ("ONGOING", Meeting(MeetingState.CANCELLED, MEETING_AT), "meeting-cancelled"),
-        ("OPTED_OUT", Meeting(MeetingState.SCHEDULED, MEETING_AT), "opted-out"),
+        (
+            "COMPLETED_SCREENING_PASSED",
+            ArrangedMeeting(MeetingState.SCHEDULED, MEETING_AT),
+            "meeting",
+        ),
+        (None, ArrangedMeeting(MeetingState.SCHEDULED, MEETING_AT), "meeting"),
+        ("ONGOING", ArrangedMeeting(MeetingState.CANCELLED, MEETING_AT), "meeting-cancelled"),
+        ("OPTED_OUT", ArrangedMeeting(MeetingState.SCHEDULED, MEETING_AT), "opted-out"),
     ],
 )
 def test_progress_is_one_word(
     row_outcome: Callable[..., RowOutcome],
     remote: str | None,
-    meeting: Meeting | None,
+    meeting: ArrangedMeeting | None,
     progress: str | None,
 ) -> None:
     """From the conversation's status and its meeting; the meeting's time only if it takes place."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group
 
 from importer.ledger.nights import Night, NightFile
-from importer.ledger.records import Meeting, MeetingState, Run, SourceFile, SubmissionRecord
+from importer.ledger.records import ArrangedMeeting, MeetingState, Run, SourceFile, SubmissionRecord
 from importer.model import State
 from importer.report import terminal_history, view
 from importer.report.formatting import GivenFlags
@@ -172,7 +172,7 @@ def test_results_show_how_far_conversations_are(
     at = datetime(2026, 11, 24, 9, tzinfo=UTC)
     rows = [
         row_outcome(2, State.CREATED, remote="OPTED_OUT"),
-        row_outcome(3, State.CREATED, meeting=Meeting(MeetingState.SCHEDULED, at)),
+        row_outcome(3, State.CREATED, meeting=ArrangedMeeting(MeetingState.SCHEDULED, at)),
         row_outcome(4, State.CREATED),
     ]
     text = shown(terminal_history.results_table(view.run_view(run_report, rows, ["a.csv"])))
