@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("importer.cli.run_commands", "Resume an unfinished run."),
     "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
     "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
+    "serve": ("importer.cli.serve_command", "Serve the page for recruiters, in the browser."),
     "reconcile": (
         "importer.cli.reconcile_commands",
         "Look up doubtful submissions in the API.",
@@ -70,6 +71,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 READERS: dict[str, tuple[str, ...]] = {
     "If you have a list": ("init", "columns", "check", "explain"),
     "If you send it": ("run", "resume", "runs", "results"),
+    "If recruiters send it": ("serve",),
     "If something is doubtful": ("reconcile", "resolve", "refresh"),
     "If it runs every night": ("doctor", "nightly", "release", "backup", "purge"),
     "If you set it up": ("sandbox", "completion"),

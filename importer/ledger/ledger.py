@@ -14,7 +14,8 @@ from filelock import Timeout
 from sqlalchemy import func, select, update
 
 from importer.errors import LedgerError, UsageError
-from importer.ledger import nights
+from importer.ledger import audit_trail, nights
+from importer.ledger.audit_trail import AuditTrail
 from importer.ledger.connection import open_readonly, open_writable
 from importer.ledger.conversations import KnownConversations
 from importer.ledger.copies import (
@@ -27,6 +28,7 @@ from importer.ledger.copies import (
 from importer.ledger.doubts import Doubts
 from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
 from importer.ledger.nights import Claims, Nights
+from importer.ledger.page_sessions import PageSessions
 from importer.ledger.records import Purged
 from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.submissions import Submissions
@@ -66,6 +68,8 @@ class Ledger:
         conversations: ids and statuses, and when the API's list showed them.
         nights: the nightly imports.
         claims: files of remote inboxes that were claimed.
+        sessions: people who are signed in to the page.
+        audit: what people did on the page.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class Ledger:
         self.conversations = KnownConversations(database, now)
         self.nights = Nights(database)
         self.claims = Claims(database)
+        self.sessions = PageSessions(database)
+        self.audit = AuditTrail(database)
 
     @classmethod
     def open(
@@ -279,9 +285,10 @@ class Ledger:
     def purge(self, before: datetime) -> Purged:
         """Remove what only people read from everything that was settled before a time.
 
-        Removed are masked texts, messages, external ids and request ids, and the names and paths of
-        files of runs without doubtful rows. Kept is what prevents a second contact: keys, keyed
-        hashes, states, times, conversations. Doubtful submissions stay complete.
+        Removed are masked texts, messages, external ids and request ids, the names and paths of
+        files of runs without doubtful rows, and names in the audit trail. Kept is what prevents a
+        second contact: keys, keyed hashes, states, times, conversations. Doubtful submissions stay
+        complete.
         Backups made by upgrades before that time are deleted, and a SQLite file is rewritten.
 
         Args:
@@ -300,6 +307,7 @@ class Ledger:
             connection.execute(names)
             nights.forget_claims(connection, before)
             nights.forget_nights(connection, before)
+            audit_trail.forget_people(connection, before)
             return purged, runs
 
         purged, runs = self._database.write("purge", write)

@@ -299,6 +299,35 @@ claims: Final = Table(
     Column("returned_at", Moment),
 )
 
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", HASH, primary_key=True),  # a hash: who reads the ledger cannot become anybody
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
+audit_events: Final = Table(
+    "audit_events",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("session", String(16), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("list", String(64), nullable=False),
+    Column("run", RUN_ID, nullable=False),
+    Column("row", Integer),
+    Column("column", Text, nullable=False),
+    Column("plan_hash", HASH, nullable=False),
+    Index("audit_events_by_time", "at"),
+    Index("audit_events_by_list", "list"),
+)
+
 identity: Final = Table(
     "ledger_identity",
     metadata,

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from importer.settings.page_settings import PageSettings
 from importer.settings.secrets import Credentials, credentials
 from importer.settings.values import (
     Allowance,
@@ -227,7 +228,7 @@ class Origin:
     unused_ledger: str = ""
 
 
-class Settings(NightlySettings, BaseModel):
+class Settings(NightlySettings, PageSettings, BaseModel):
     """Every setting with its default; frozen. `load_settings` makes the paths absolute."""
 
     model_config = ConfigDict(
@@ -534,6 +535,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "results": ("rehearsal", "ledger"),
         "purge": ("rehearsal", "ledger"),
         "backup": ("rehearsal", "ledger"),
+        "serve": ("rehearsal", "ledger", "base_url", "listen", "page_url", "auth", "new_ledger"),
         "nightly": (
             *("rehearsal", "ledger", "base_url", "rate_per_s", "concurrency"),
             *("max_doubtful", "max_resends", "preflight", "settle_s"),
@@ -545,7 +547,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Command -> names of settings, in the order of its help."""
 
-_IMPORTS: Final = ("run", "resume", "nightly")
+_IMPORTS: Final = ("run", "resume", "serve", "nightly")
 _CHECKS: Final = ("check", *_IMPORTS)
 _CALLS: Final = (*_IMPORTS, "reconcile", "refresh")
 
@@ -561,7 +563,8 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
             " round conversation conversation_fields external_id contact_window_days"
             " allow_recent retry_rejected"
         ),
-        ("run",): "on_problems new_ledger",
+        ("run", "serve"): "on_problems new_ledger",
+        ("serve",): " ".join(PageSettings.model_fields),
         _IMPORTS: (
             "concurrency attempts attempts_total_s wait_base_s max_wait_s create_path"
             " campaign_path created_without_id duplicate_statuses duplicate_texts retry_503"

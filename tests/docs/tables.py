@@ -11,6 +11,7 @@ from importer.errors import EXIT_MEANING, RUN_AGAIN
 from importer.model import STATE_MEANING
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
+from importer.settings.page_settings import ROLE_MEANING, PageSettings
 from importer.settings.settings import NightlySettings
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
@@ -48,8 +49,19 @@ def made() -> dict[str, str]:
             (
                 (f"`{name}`", _default(name), field.description or "")
                 for name, field in Settings.model_fields.items()
-                if name not in NightlySettings.model_fields
+                if name not in {**NightlySettings.model_fields, **PageSettings.model_fields}
             ),
+        ),
+        "page-settings": _table(
+            ("setting", "default", "what it is"),
+            (
+                (f"`{name}`", _default(name), field.description or "")
+                for name, field in PageSettings.model_fields.items()
+            ),
+        ),
+        "roles": _table(
+            ("role", "may"),
+            ((f"`{role.value}`", meaning) for role, meaning in ROLE_MEANING.items()),
         ),
         "nightly-settings": _table(
             ("setting", "default", "what it is"),

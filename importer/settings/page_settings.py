@@ -1,0 +1,179 @@
+"""The settings of the recruiter's page: where it listens, who may use it, and in which role."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from importer.settings.values import ValueHelp, is_loopback
+
+
+class Role(StrEnum):
+    """What a person may do on the page."""
+
+    UPLOADER = "uploader"
+    SENDER = "sender"
+    APPROVER = "approver"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+
+
+ROLE_MEANING: Final[dict[Role, str]] = {
+    Role.UPLOADER: "upload lists, correct them, and see the results of their own lists",
+    Role.SENDER: "start the conversations of their own lists",
+    Role.APPROVER: "see the lists of others that wait for approval, and approve or decline them",
+    Role.OPERATOR: "see every list, run and night, settle doubts, release held files",
+    Role.AUDITOR: "read the audit trail",
+}
+
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HIGHEST_PORT: Final = 65_535
+
+
+def _listen(value: object) -> object:
+    """A port as text: YAML has it as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _host_and_port(value: str) -> str:
+    """`host:port`, with loopback if only the port is given."""
+    host, colon, port = value.strip().rpartition(":")
+    host = host if colon else "127.0.0.1"
+    if not _PORT.fullmatch(port) or int(port) > _HIGHEST_PORT or not host:
+        raise ValueError("must be a port such as 8766, or an address such as 127.0.0.1:8766")
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError as exc:
+            raise ValueError("must begin with an IP address such as 127.0.0.1") from exc
+    return f"{host}:{port}"
+
+
+def _page_url(value: str) -> str:
+    """Where people find the page: https, or http on this machine; without a path."""
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as exc:
+        raise ValueError("must be a web address such as https://importer.example.com") from exc
+    if parts.scheme not in {"https", "http"} or not host or parts.username is not None:
+        raise ValueError("must be a web address such as https://importer.example.com")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must have no path: the page needs a host name of its own")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("must begin with https:// (http is allowed only on this machine)")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _network(value: str) -> str:
+    """An IP address, or a network such as 10.0.0.0/8."""
+    try:
+        return str(ipaddress.ip_network(value.strip()))
+    except ValueError as exc:
+        raise ValueError("must be an IP address or a network such as 10.1.2.0/24") from exc
+
+
+def _header(value: str) -> str:
+    """The name of a header that a proxy sets."""
+    if not _HEADER.fullmatch(value):
+        raise ValueError("must be the name of a header, such as X-Forwarded-User")
+    return value
+
+
+def _member(value: str) -> str:
+    """A user name, an e-mail address, `group:NAME`, or `*` for everybody who is signed in."""
+    if not value.strip() or value.strip() == "group:":
+        raise ValueError("must be a user name, an e-mail address, group:NAME, or *")
+    return value.strip()
+
+
+Listen = Annotated[
+    str,
+    BeforeValidator(_listen),
+    AfterValidator(_host_and_port),
+    ValueHelp("a port, or address:port", "8766"),
+]
+PageUrl = Annotated[
+    str, AfterValidator(_page_url), ValueHelp("a web address", "https://importer.example.com")
+]
+Network = Annotated[
+    str, AfterValidator(_network), ValueHelp("an IP address or network", "10.1.2.3")
+]
+ProxyHeader = Annotated[
+    str, AfterValidator(_header), ValueHelp("the name of a header", "X-Forwarded-User")
+]
+Minutes = Annotated[float, Field(gt=0, le=44_640, allow_inf_nan=False)]
+Members = Annotated[
+    dict[Role, tuple[Annotated[str, AfterValidator(_member)], ...]],
+    ValueHelp(
+        "roles, each with user names, e-mail addresses, group:NAME, or * for everybody",
+        '{uploader: ["group:recruiting"]}',
+    ),
+]
+
+
+class PageSettings(BaseModel):
+    """Settings of `importer serve`: where it listens, and who may do what."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    listen: Listen = "127.0.0.1:8766"
+    """Port, or address and port, on which `importer serve` listens; this machine by default."""
+    page_url: PageUrl | None = None
+    """Address at which people open the page, such as https://importer.example.com."""
+    auth: Literal["link", "proxy-header"] = "link"
+    """Who signs people in: a one-time link in the terminal, or a proxy in front of the page."""
+    trusted_proxies: Annotated[
+        tuple[Network, ...], ValueHelp("a list of IP addresses or networks", "[10.1.2.3]")
+    ] = ()
+    """Addresses of the proxies whose headers are believed; nobody else may reach the page."""
+    user_header: ProxyHeader = "X-Forwarded-User"
+    """Header in which the proxy names the user."""
+    email_header: ProxyHeader = "X-Forwarded-Email"
+    """Header in which the proxy gives the user's e-mail address."""
+    groups_header: ProxyHeader = "X-Forwarded-Groups"
+    """Header in which the proxy lists the user's groups, separated by commas."""
+    roles: Members = {}
+    """Who has which role on the page: {uploader: ["group:recruiting"]}; nobody by default."""
+    session_idle_minutes: Minutes = 60.0
+    """Minutes without a click after which a person has to sign in again."""
+    session_minutes: Minutes = 720.0
+    """Minutes after which a person has to sign in again in any case."""
+
+    @property
+    def listen_host(self) -> str:
+        """The address on which the page listens, without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def listen_port(self) -> int:
+        """The port on which the page listens; 0 takes a free one."""
+        return int(self.listen.rpartition(":")[2])
+
+    def roles_of(self, name: str, email: str, groups: frozenset[str]) -> frozenset[Role]:
+        """Return the roles of a person; none by default.
+
+        Args:
+            name: the user name; empty if unknown.
+            email: empty if unknown.
+            groups: names of the person's groups.
+        """
+        is_known = {f"group:{group}" for group in groups} | {"*"}
+        if "@" not in name and not name.startswith("group:"):  # nobody may choose such a name
+            is_known.add(name)
+        mail = email.casefold()
+        return frozenset(
+            role
+            for role, members in self.roles.items()
+            if any(
+                each in is_known or ("@" in each and each.casefold() == mail) for each in members
+            )
+        )

@@ -1,0 +1,386 @@
+"""Access to the page: who is signed in, what they may do, and which requests are let through."""
+
+from __future__ import annotations
+
+import getpass
+import hmac
+import logging
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from importer.errors import LedgerError
+from importer.ledger.audit_trail import AuditEvent
+from importer.ledger.page_sessions import PageSession, hash_session
+from importer.settings.page_settings import Role
+from importer.web.request_checks import (
+    SAFE_METHODS,
+    STATIC,
+    USUAL_PACE,
+    Answer,
+    Origins,
+    Pace,
+    PacedBody,
+    check_host,
+    check_origin,
+    check_token,
+    find_token,
+)
+from importer.web.sign_in import SIGN_IN, SIGN_OUT, StaffIdentity, SignInLinks, read_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from importer.ledger import Ledger
+    from importer.settings.page_settings import PageSettings
+
+__all__ = [
+    "AccessControl",
+    "Forbidden",
+    "Person",
+    "Role",
+    "csrf_token",
+    "demand",
+    "record_event",
+]
+
+_LOG: Final = logging.getLogger(__name__)
+_OPEN: Final = frozenset({"/health/live", "/health/ready"})
+_SECRET: Final = re.compile(r"[\w-]{22}")
+_SEEN_S: Final = 60.0
+"""Seconds after which a session's use is written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is signed in.
+
+    Attributes:
+        name: the user name.
+        email: empty if unknown.
+        roles: what they may do.
+        session: id of the session, for the audit trail; tells nobody how to take it over.
+    """
+
+    name: str
+    email: str
+    roles: frozenset[Role]
+    session: str
+
+    def may(self, *roles: Role) -> bool:
+        """Whether the person has one of these roles."""
+        return not self.roles.isdisjoint(roles)
+
+
+class Forbidden(HTTPException):
+    """Somebody may not do what they asked for; `detail` says so in plain words."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(403, detail)
+
+
+_NEEDS: Final = {
+    Role.UPLOADER: "upload and correct lists",
+    Role.SENDER: "start conversations",
+    Role.APPROVER: "approve lists",
+    Role.OPERATOR: "look after runs and nights",
+    Role.AUDITOR: "read the audit trail",
+}
+
+
+def demand(person: Person, *roles: Role) -> None:
+    """Raise Forbidden unless a person has one of these roles."""
+    if not person.may(*roles):
+        raise Forbidden(
+            f"You are signed in as {person.name}, who may not {_NEEDS[roles[0]]}. "
+            "Ask the person who looks after this page if you need to."
+        )
+
+
+def csrf_token(request: Request) -> str:
+    """The token that a form sends as `csrf`, and a script as the header `X-CSRF`."""
+    token: str = request.state.csrf
+    return token
+
+
+def record_event(
+    ledger: Ledger,
+    person: Person,
+    action: str,
+    *,
+    list_id: str = "",
+    run: str = "",
+    row: int | None = None,
+    column: str = "",
+    plan_hash: str = "",
+) -> None:
+    """Write to the audit trail what a person did; never a value of a candidate.
+
+    Args:
+        ledger: open for writing.
+        person: who did it.
+        action: such as `list-uploaded`.
+        list_id: the list that it concerns.
+        run: the run that it concerns.
+        row: the spreadsheet row that it concerns.
+        column: the canonical column that it concerns.
+        plan_hash: of the plan that it concerns.
+    """
+    ledger.audit.append(
+        AuditEvent(
+            at=datetime.now(UTC),
+            name=person.name,
+            email=person.email,
+            session=person.session,
+            action=action,
+            list=list_id,
+            run=run,
+            row=row,
+            column=column,
+            plan_hash=plan_hash,
+        )
+    )
+
+
+class AccessControl:
+    """ASGI middleware: lets a request through once it knows who asks, and that they mean it.
+
+    Args:
+        app: the page.
+        settings: who may do what.
+        ledger: open for writing; keeps sessions and the audit trail.
+        origins: where the page may be opened.
+        links: one-time links, for `auth: link`.
+        pace: how slowly a body may arrive.
+        now: the clock; timezone-aware.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: PageSettings,
+        ledger: Ledger,
+        origins: Origins,
+        links: SignInLinks,
+        pace: Pace = USUAL_PACE,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._ledger = ledger
+        self._origins = origins
+        self._links = links
+        self._pace = pace
+        self._now = now
+        self._cookie = "__Host-importer" if origins.secure else "importer"
+        self._idle = timedelta(minutes=settings.session_idle_minutes)
+        self._lifetime = timedelta(minutes=settings.session_minutes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let it through."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        answer = Answer(send, scope["path"], secure=self._origins.secure)
+        body = PacedBody(receive, self._pace)
+        request = Request(scope, body.receive)
+        try:
+            response = await self._admit(request, answer, body.receive)
+        except ClientDisconnect:
+            response = None
+            if body.too_slow:
+                response = _refusal(
+                    request, 408, "The upload came in too slowly and was stopped. Try it again."
+                )
+        except HTTPException as refused:
+            response = _refusal(request, refused.status_code, refused.detail)
+        except LedgerError:
+            _LOG.exception("the ledger is not available")
+            response = _refusal(
+                request, 503, "The page cannot reach its records. Nothing is lost; try again soon."
+            )
+        if response is not None and not answer.started:
+            await response(scope, body.receive, answer.send)
+
+    async def _admit(self, request: Request, answer: Answer, receive: Receive) -> Response | None:
+        """Pass a request on, or return the answer to it."""
+        path = request.url.path
+        if path in _OPEN:
+            await self._app(request.scope, receive, answer.send)
+            return None
+        check_host(request, self._origins)
+        if path.startswith(STATIC):
+            await self._app(request.scope, receive, answer.send)
+            return None
+        secret = request.cookies.get(self._cookie, "")
+        session = await to_thread.run_sync(self._find, secret)
+        if path == SIGN_IN:
+            return await self._sign_in(request, session, answer)
+        if self._settings.auth == "proxy-header":
+            identity = read_proxy(request, self._settings)
+            if session is None or not _is_same(session, identity):
+                secret, session = await self._start(identity, session, answer)
+        elif session is None:
+            return _ask_to_sign_in(request)
+        else:
+            identity = StaffIdentity(session.name, session.email, session.groups)
+        csrf = _token_of(secret)
+        if request.method not in SAFE_METHODS:
+            check_origin(request, self._origins)
+            token, receive = await find_token(request, receive)
+            check_token(token, csrf)
+        person = Person(identity.name, identity.email, self._roles(identity), session.id[:16])
+        if path == SIGN_OUT and request.method == "POST":
+            return await self._sign_out(person, session, answer)
+        if not person.roles:
+            raise Forbidden(
+                f"You are signed in as {person.name}, who may not use this page yet. "
+                "Ask the person who looks after it to give you a role."
+            )
+        state = request.scope.setdefault("state", {})
+        state["person"], state["csrf"] = person, csrf
+        await self._app(request.scope, receive, answer.send)
+        return None
+
+    # ---- sessions ----------------------------------------------------------------------------
+
+    def _find(self, secret: str) -> PageSession | None:
+        """Return the session of a cookie, if it is not over."""
+        if not _SECRET.fullmatch(secret):
+            return None
+        session, now = self._ledger.sessions.find(hash_session(secret)), self._now()
+        if session is None:
+            return None
+        if now - session.seen_at > self._idle or now - session.started_at > self._lifetime:
+            self._ledger.sessions.end([session.id])
+            return None
+        if (now - session.seen_at).total_seconds() > _SEEN_S:
+            self._ledger.sessions.note_seen(session.id, now)
+        return session
+
+    async def _start(
+        self, identity: StaffIdentity, replaced: PageSession | None, answer: Answer
+    ) -> tuple[str, PageSession]:
+        """Start a session with a new secret, whatever cookie came with the request."""
+        secret, now = secrets.token_urlsafe(16), self._now()
+        session = PageSession(
+            hash_session(secret), identity.name, identity.email, identity.groups, now, now
+        )
+
+        def write() -> None:
+            self._ledger.sessions.end_expired(now, idle=self._idle, lifetime=self._lifetime)
+            self._ledger.sessions.start(session, replaces=replaced.id if replaced else "")
+            person = Person(identity.name, identity.email, frozenset(), session.id[:16])
+            record_event(self._ledger, person, "signed-in")
+
+        await to_thread.run_sync(write)
+        answer.cookie = self._set_cookie(secret)
+        return secret, session
+
+    def _set_cookie(self, secret: str) -> bytes:
+        """The Set-Cookie header of a session; an empty secret removes the cookie."""
+        parts = [f"{self._cookie}={secret}", "Path=/", "HttpOnly", "SameSite=Lax"]
+        parts += ["Secure"] if self._origins.secure else []
+        parts += [] if secret else ["Max-Age=0"]
+        return "; ".join(parts).encode()
+
+    def _roles(self, identity: StaffIdentity) -> frozenset[Role]:
+        """What somebody may do; everything on one's own machine."""
+        if self._settings.auth == "link":
+            return frozenset(Role)
+        return self._settings.roles_of(identity.name, identity.email, identity.groups)
+
+    # ---- signing in and out ------------------------------------------------------------------
+
+    async def _sign_in(
+        self, request: Request, session: PageSession | None, answer: Answer
+    ) -> Response:
+        """Use a one-time link."""
+        token = request.query_params.get("token", "")
+        if self._settings.auth != "link" or (session is not None and not token):
+            return RedirectResponse("/", 303)
+        if not token:
+            return _refusal(request, 401, f"You are not signed in. {_NEWEST_LINK}")
+        if request.method != "GET" or not self._links.use(token):
+            return _refusal(
+                request,
+                403,
+                f"This link was used already, or is not the newest one. {_NEWEST_LINK}",
+            )
+        await self._start(StaffIdentity(getpass.getuser()), session, answer)
+        return RedirectResponse("/", 303)
+
+    async def _sign_out(self, person: Person, session: PageSession, answer: Answer) -> Response:
+        """End a session."""
+
+        def write() -> None:
+            self._ledger.sessions.end([session.id])
+            record_event(self._ledger, person, "signed-out")
+
+        await to_thread.run_sync(write)
+        answer.cookie = self._set_cookie("")
+        return RedirectResponse(SIGN_IN, 303)
+
+
+_NEWEST_LINK: Final = "Open the newest link from the terminal in which the page was started."
+
+
+def _token_of(secret: str) -> str:
+    """The token of a session's forms; it tells nothing about the session's secret."""
+    return hmac.new(secret.encode(), b"csrf", sha256).hexdigest()
+
+
+def _is_same(session: PageSession, identity: StaffIdentity) -> bool:
+    return (session.name, session.email) == (identity.name, identity.email)
+
+
+def _ask_to_sign_in(request: Request) -> Response:
+    """The answer to somebody who is not signed in."""
+    if request.method == "GET" and _wants_page(request):
+        return RedirectResponse(SIGN_IN, 303)
+    return _refusal(request, 401, "You are not signed in any more. Reload the page.")
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a browser is about to show the answer as a page."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+_TITLES: Final = {
+    400: "This request cannot be read",
+    401: "Please sign in",
+    403: "This is not possible",
+    408: "The upload was too slow",
+    413: "This is too large",
+    421: "This is not the right address",
+    503: "The page is not available at the moment",
+}
+
+
+def _refusal(request: Request, status: int, words: str) -> Response:
+    """A page, or a line, that says why a request was refused."""
+    if not _wants_page(request):
+        return PlainTextResponse(f"{words}\n", status)
+    title = _TITLES.get(status, "This is not possible")
+    return HTMLResponse(
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n<link rel="stylesheet" href="/static/page.css">\n'
+        f"<title>{escape(title)}</title>\n</head>\n<body>\n"
+        f'<main id="main" class="page">\n<h1>{escape(title)}</h1>\n<p>{escape(words)}</p>\n'
+        "</main>\n</body>\n</html>\n",
+        status,
+    )

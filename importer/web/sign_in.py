@@ -1,0 +1,114 @@
+"""How people sign in: a one-time link from the terminal, or a proxy that says who they are."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from importer.settings.page_settings import PageSettings
+
+
+SIGN_IN: Final = "/sign-in"
+SIGN_OUT: Final = "/sign-out"
+_LONGEST: Final = 200
+"""Most characters of a name, an address or a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaffIdentity:
+    """Who somebody is, by what signs people in.
+
+    Attributes:
+        name: the user name.
+        email: empty if unknown.
+        groups: of the person.
+    """
+
+    name: str
+    email: str = ""
+    groups: frozenset[str] = frozenset()
+
+
+class SignInLinks:
+    """One-time links: a person who can read the terminal may sign in, once for each link.
+
+    Args:
+        on_new: called with each link's path, to print it.
+    """
+
+    def __init__(self, on_new: Callable[[str], None]) -> None:
+        self._on_new = on_new
+        self._lock = Lock()
+        self._wanted = b""
+
+    def renew(self) -> None:
+        """Make a link and print it; the one before is no longer valid."""
+        token = secrets.token_urlsafe(16)
+        with self._lock:
+            self._wanted = _hash(token)
+        self._on_new(f"{SIGN_IN}?token={token}")
+
+    def use(self, token: str) -> bool:
+        """Whether a token is the one of the link; it is used up, and a new link is printed."""
+        with self._lock:
+            if not self._wanted or not hmac.compare_digest(_hash(token), self._wanted):
+                return False
+            self._wanted = b""
+        self.renew()
+        return True
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def read_proxy(request: Request, settings: PageSettings) -> StaffIdentity:
+    """Return who somebody is, as the proxy in front of the page says.
+
+    Raises:
+        HTTPException: the request does not come from a trusted proxy, or names nobody.
+    """
+    if not _is_trusted(request, settings):
+        raise HTTPException(
+            403, "This page can be opened only through your company's sign-in. Use its address."
+        )
+    name = _one(request, settings.user_header) or _one(request, settings.email_header)
+    if not name:
+        raise HTTPException(
+            403, "Your company's sign-in did not say who you are. Ask who looks after it."
+        )
+    given = ",".join(request.headers.getlist(settings.groups_header))
+    groups = frozenset(each.strip()[:_LONGEST] for each in given.split(",") if each.strip())
+    return StaffIdentity(name, _one(request, settings.email_header), groups)
+
+
+def _is_trusted(request: Request, settings: PageSettings) -> bool:
+    """Whether a request arrives from a trusted proxy, by the address of its connection."""
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any(
+        (mapped or address) in ipaddress.ip_network(each) for each in settings.trusted_proxies
+    )
+
+
+def _one(request: Request, header: str) -> str:
+    """The value of a header; refuse several, because the proxy sent only one of them."""
+    found = request.headers.getlist(header)
+    if len(found) > 1:
+        raise HTTPException(403, "Your sign-in names two users at once. Sign in again.")
+    return found[0].strip()[:_LONGEST] if found else ""
