@@ -35,7 +35,7 @@ from importer.web.request_checks import (
     check_token,
     find_token,
 )
-from importer.web.sign_in import SIGN_IN, SIGN_OUT, StaffIdentity, SignInLinks, read_proxy
+from importer.web.sign_in import SIGN_IN, SIGN_OUT, SignInLinks, StaffIdentity, read_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

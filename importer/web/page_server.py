@@ -18,7 +18,7 @@ try:
     from starlette.middleware import Middleware
 
     from importer.web.access import AccessControl
-    from importer.web.app import create_app
+    from importer.web.page_app import create_app
     from importer.web.request_checks import USUAL_PACE, Origins, Pace
     from importer.web.sign_in import SignInLinks
 except ImportError as exc:

@@ -67,7 +67,7 @@ def test_a_setting_with_all_that_a_user_needs(tmp_path: Path) -> None:
         "importer.yaml: concurrency: 4",
         "Environment: IMPORTER_CONCURRENCY",
         "Flag: --concurrency of run, resume, nightly",
-        "Used by: run, resume, nightly",
+        "Used by: run, resume, serve, nightly",
     ):
         assert words in text
 

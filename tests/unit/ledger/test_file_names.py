@@ -133,4 +133,4 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         assert ledger.nights.of_night("n")[0].name == "S•••_J•••_2026.csv"
         assert [each.path for each in ledger.claims.open("sftp://h/in")] == ["open ada.csv"]
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
-    assert len(list(tmp_path.glob("importer.db-before-0008-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0009-*"))) == 1

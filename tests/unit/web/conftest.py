@@ -1,0 +1,85 @@
+"""A page on a real socket, and a browser's half of the talk with it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from importer.settings import Settings
+from importer.web.page_server import start_page
+from importer.web.request_checks import USUAL_PACE, Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from importer.web.page_server import PageServer
+
+
+@dataclass
+class OpenPage:
+    """A page that is served, and what it printed on its terminal."""
+
+    server: PageServer
+    terminal: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.server.url
+
+    @property
+    def link(self) -> str:
+        """The newest one-time link, without the address."""
+        found = [re.search(r"/sign-in\?token=\S+", line) for line in self.terminal]
+        return [each[0] for each in found if each][-1]
+
+    def visitor(self, **headers: str) -> httpx.Client:
+        """A browser without cookies."""
+        accept = {"accept": "text/html,*/*"}
+        return httpx.Client(base_url=self.url, headers={**accept, **headers}, trust_env=False)
+
+    def signed_in(self) -> httpx.Client:
+        """A browser that has used the newest link."""
+        visitor = self.visitor()
+        assert visitor.get(self.link).status_code == 303
+        return visitor
+
+
+PageOpener = "Callable[..., AbstractContextManager[OpenPage]]"
+
+
+@pytest.fixture
+def open_page(tmp_path: Path) -> Callable[..., AbstractContextManager[OpenPage]]:
+    """Serve a page with other settings than usual."""
+
+    @contextmanager
+    def serve(pace: Pace = USUAL_PACE, **given: Any) -> Iterator[OpenPage]:
+        settings = Settings.model_validate(
+            {
+                "ledger": f"sqlite:///{tmp_path / 'importer.db'}",
+                "rehearsal": True,
+                "base_url": "http://127.0.0.1:1/v1",
+                "listen": "127.0.0.1:0",
+                **given,
+            }
+        )
+        terminal: list[str] = []
+        with start_page(settings, settings.credentials(), say=terminal.append, pace=pace) as server:
+            server.links.renew()
+            yield OpenPage(server, terminal)
+
+    return serve
+
+
+@pytest.fixture
+def page(open_page: Callable[..., AbstractContextManager[OpenPage]]) -> Iterator[OpenPage]:
+    """A page for one person on this machine."""
+    with open_page() as served:
+        yield served
