@@ -58,7 +58,13 @@ class Pager:
         token: str | None = None
         tokens: set[str] = set()
         count, total = 0, 0
-        for _ in range(self.settings.max_pages):
+        until = self.limiter.time() + self.settings.max_list_s
+        for number in range(self.settings.max_pages):
+            if number and self.limiter.time() > until:
+                raise ListUnreadable(
+                    f"The list of conversations was not read to its end within max_list_s "
+                    f"({self.settings.max_list_s:g} s): {count} conversations."
+                )
             page = await self._page(partial(self.client.conversations, token))
             yield page
             count, total = count + len(page.conversations), max(total, page.total or 0)

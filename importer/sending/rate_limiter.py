@@ -81,6 +81,10 @@ class RateLimiter:
         """The present number of permits a second."""
         return self._rate
 
+    def time(self) -> float:
+        """Seconds on the clock of the permits."""
+        return self._now()
+
     async def acquire(self) -> float:
         """Wait until one request may be sent; a cancelled wait uses no permit.
 

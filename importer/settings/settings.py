@@ -385,8 +385,10 @@ class Settings(NightlySettings, PageSettings, BaseModel):
     """Look up doubtful submissions automatically, after sending and before resuming."""
     settle_s: Wait = 30.0
     """Seconds until a doubtful request that the API's list does not show counts as absent."""
-    max_pages: int = Field(default=1_000, ge=1)
+    max_pages: int = Field(default=20_000, ge=1)
     """Most pages of the list of conversations to read."""
+    max_list_s: Wait = 3_600.0
+    """Seconds to spend on reading the list of conversations; a part of it proves nothing."""
     new_ledger: bool = False
     """Start a new ledger although the old one is missing; can only be given as a flag."""
     ledger_wait_s: Wait = 0.0
@@ -574,7 +576,7 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         (*_IMPORTS, "reconcile"): "settle_s max_resends",
         _CALLS: (
             "base_url rate_per_s connect_timeout_s read_timeout_s write_timeout_s list_path"
-            " id_paths extra_headers proxy ca_file max_pages"
+            " id_paths extra_headers proxy ca_file max_pages max_list_s"
         ),
         tuple(FLAGS): "rehearsal ledger hmac_key_file ledger_wait_s",
         ("nightly", "doctor"): " ".join(NightlySettings.model_fields),

@@ -282,6 +282,16 @@ def test_a_list_that_is_too_long_proves_nothing() -> None:
     assert len(api.asked) == 7
 
 
+def test_a_list_that_takes_too_long_proves_nothing() -> None:
+    """A list without an end gives a new token with each page."""
+    pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(50)}
+    api = Api({"": [page(token="t0")], **pages})
+    result = judge(api, doubt(1), rate=1, max_list_s=9)
+    assert result.outcomes[0].state is State.DOUBTFUL
+    assert "max_list_s (9 s)" in result.reason
+    assert len(api.asked) < 15
+
+
 def witness(number: int, later_s: float) -> Witness:
     """A conversation that we created so long after the doubtful requests, which left at START."""
     return Witness(f"ext-{number}", f"c-{number}", START + timedelta(seconds=later_s))
