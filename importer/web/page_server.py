@@ -46,7 +46,8 @@ class PageServer:
         pace: how slowly a body may arrive.
 
     Attributes:
-        url: where the page may be opened on this machine, or where people find it.
+        url: where people find the page.
+        address: where it listens.
         links: the one-time links of `auth: link`.
     """
 
@@ -61,7 +62,8 @@ class PageServer:
         self._listener = _listen(settings)
         port = self._listener.getsockname()[1]
         origins = Origins.of(settings, port)
-        self.url = settings.page_url or f"http://{_bracketed(settings.listen_host)}:{port}"
+        self.address = f"http://{_bracketed(settings.listen_host)}:{port}"
+        self.url = settings.page_url or self.address
         self.links = SignInLinks(
             lambda path: say(f"Sign in with this link, which works once: {self.url}{path}")
         )

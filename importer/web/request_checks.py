@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from importer.settings.values import is_loopback
 
@@ -123,6 +124,7 @@ async def find_token(request: Request, receive: Receive) -> tuple[str, Receive]:
 
     Raises:
         HTTPException: the form is too large, or has too many fields.
+        ClientDisconnect: the form ends before its token.
     """
     in_header = request.headers.get(CSRF_HEADER)
     if in_header is not None:
@@ -173,7 +175,7 @@ async def _read(receive: Receive, most: int, until: bytes | None) -> _Read:
         message = await receive()
         messages.append(message)
         if message["type"] != "http.request":
-            break
+            raise ClientDisconnect
         body += message.get("body", b"")
         if not message.get("more_body") or len(body) >= most or (until and until in body):
             break

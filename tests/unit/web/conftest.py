@@ -27,12 +27,13 @@ class OpenPage:
     """A page that is served, and what it printed on its terminal."""
 
     server: PageServer
+    settings: Settings
     terminal: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return self.server.url
+        return self.server.address
 
     @property
     def link(self) -> str:
@@ -42,17 +43,17 @@ class OpenPage:
 
     def visitor(self, **headers: str) -> httpx.Client:
         """A browser without cookies."""
-        accept = {"accept": "text/html,*/*"}
-        return httpx.Client(base_url=self.url, headers={**accept, **headers}, trust_env=False)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.Client(
+            base_url=self.url, headers={"accept": "text/html,*/*", **named}, trust_env=False
+        )
 
-    def signed_in(self) -> httpx.Client:
+    @contextmanager
+    def signed_in(self) -> Iterator[httpx.Client]:
         """A browser that has used the newest link."""
-        visitor = self.visitor()
-        assert visitor.get(self.link).status_code == 303
-        return visitor
-
-
-PageOpener = "Callable[..., AbstractContextManager[OpenPage]]"
+        with self.visitor() as visitor:
+            assert visitor.get(self.link).status_code == 303
+            yield visitor
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def open_page(tmp_path: Path) -> Callable[..., AbstractContextManager[OpenPage]]
         terminal: list[str] = []
         with start_page(settings, settings.credentials(), say=terminal.append, pace=pace) as server:
             server.links.renew()
-            yield OpenPage(server, terminal)
+            yield OpenPage(server, settings, terminal)
 
     return serve
 
