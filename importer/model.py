@@ -273,6 +273,7 @@ class PlannedRow(NamedTuple):
         body_hash: keyed hash of the body.
         email: keyed hash of the normalised e-mail, or None.
         candidate: keyed hash of the candidate id, or None.
+        name: keyed signs of the person's name, or None.
     """
 
     source: int
@@ -287,6 +288,7 @@ class PlannedRow(NamedTuple):
     body_hash: str = ""
     email: str | None = None
     candidate: str | None = None
+    name: str | None = None
 
 
 class State(StrEnum):

@@ -90,6 +90,7 @@ class SubmissionRecord(NamedTuple):
         person: keyed hash of the person (phone, else e-mail).
         email: keyed hash of the normalised e-mail; None if the row has none.
         candidate: keyed hash of the candidate id; None if the row has none.
+        name: keyed signs of the person's name; None in rows from before the ledger kept them.
         masked: the person for people to read, such as `+44 •••• 0018`.
         body_hash: keyed hash of the request body.
         conversation_id: None if the API gave none.
@@ -119,6 +120,7 @@ class SubmissionRecord(NamedTuple):
     person: str
     email: str | None
     candidate: str | None
+    name: str | None
     masked: str
     body_hash: str
     conversation_id: str | None

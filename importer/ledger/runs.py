@@ -336,7 +336,7 @@ _CHUNK: Final = 20_000
 _ROW: Final = ("run", "source", "row", "status", "key", "codes")
 _SUBMISSION: Final = (
     "key", "run", "source", "row", "campaign", "external_id", "person", "masked", "body_hash",
-    "state", "code", "message", "attempts", "planned_at", "email", "candidate",
+    "state", "code", "message", "attempts", "planned_at", "email", "candidate", "name",
 )  # fmt: skip
 """The columns of a newly planned submission, in the order of the table."""
 
@@ -396,7 +396,7 @@ class _Bulk:
         return (
             row.key, self._run, row.source, row.row, row.campaign, row.external_id, row.person,
             row.masked, row.body_hash, State.PLANNED.value, "", "", 0, self._now, row.email,
-            row.candidate,
+            row.candidate, row.name,
         )  # fmt: skip
 
 

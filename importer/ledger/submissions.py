@@ -229,6 +229,7 @@ RECORD: Final = (
     submissions.c.key, submissions.c.state, submissions.c.run,
     func.coalesce(run_sources.c.name, ""), submissions.c.row, submissions.c.campaign,
     submissions.c.external_id, submissions.c.person, submissions.c.email, submissions.c.candidate,
+    submissions.c.name,
     submissions.c.masked, submissions.c.body_hash, submissions.c.conversation_id,
     submissions.c.status, submissions.c.code, submissions.c.message, submissions.c.attempts,
     func.coalesce(submissions.c.resends, 0), submissions.c.sent_at, submissions.c.settled_at,

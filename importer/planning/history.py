@@ -60,8 +60,10 @@ def skip_known(
     plan = replace(plan, frame=frame)
     known = ledger.submissions.records(frame[KEY])
     refused = _find_unchanged(plan, frame, known, identity, settings)
+    strangers = _find_strangers(frame, known, identity, settings)
     verdicts = [
-        *_find_known(frame, known, refused),
+        *_judge_strangers(frame, known, strangers),
+        *_find_known(frame, known, refused, strangers),
         *_find_unwanted(frame, known, ledger, settings, now),
         *_find_shared(frame, known, ledger, settings),
         *_find_spellings(frame, ledger),
@@ -91,15 +93,61 @@ def _judge(
     )
     return (
         hit.select(SOURCE, ROW, pl.lit(status.value).alias("status"), key.alias("key")),
-        problems.at(hit, code, detail=detail),
+        problems.at(hit, code, column=_COLUMNS.get(code), detail=detail),
     )
 
 
-def _find_known(
-    frame: pl.DataFrame, known: Mapping[str, SubmissionRecord], refused: frozenset[str]
+_COLUMNS: Final = {
+    Code.PHONE_OF_ANOTHER_NAME: "phone_number",
+    Code.EMAIL_OF_ANOTHER: "email",
+    Code.CANDIDATE_ID_OF_ANOTHER: "candidate_id",
+}
+
+
+def _find_strangers(
+    frame: pl.DataFrame,
+    known: Mapping[str, SubmissionRecord],
+    identity: Identity,
+    settings: Settings,
+) -> frozenset[str]:
+    """The keys that the ledger has for a person with a clearly different name.
+
+    The API knows people by phone, or by e-mail without a phone: it cannot contact this person, but
+    "nothing to do" would lose the row in silence.
+    """
+    if settings.allow_shared_contact:
+        return frozenset()
+    reached = {key: each.name for key, each in known.items() if each.state in _DONE | _OPEN}
+    named = [key for key, name in reached.items() if name]
+    rows = frame.filter(pl.col(KEY).is_in(named)) if named else frame.clear()
+    return frozenset(identity.find_other_names(rows, reached))
+
+
+def _judge_strangers(
+    frame: pl.DataFrame, known: Mapping[str, SubmissionRecord], strangers: frozenset[str]
 ) -> list[_Verdict]:
-    done = {key: _place(s) for key, s in known.items() if s.state in _DONE}
-    doubtful = {key: _place(s) for key, s in known.items() if s.state in _OPEN}
+    if not strangers:
+        return []
+    details = {key: _place_in_file(known[key]) for key in strangers}
+    has_phone = pl.col("phone_number").is_not_null()
+    return [
+        _judge(frame.filter(rows), KEY, details, code, RowStatus.REJECTED)
+        for rows, code in (
+            (has_phone, Code.PHONE_OF_ANOTHER_NAME),
+            (~has_phone, Code.EMAIL_OF_ANOTHER),
+        )
+    ]
+
+
+def _find_known(
+    frame: pl.DataFrame,
+    known: Mapping[str, SubmissionRecord],
+    refused: frozenset[str],
+    strangers: frozenset[str],
+) -> list[_Verdict]:
+    same = {key: each for key, each in known.items() if key not in strangers}
+    done = {key: _place(s) for key, s in same.items() if s.state in _DONE}
+    doubtful = {key: _place(s) for key, s in same.items() if s.state in _OPEN}
     again = {key: _place_and_reason(known[key]) for key in refused}
     found = (
         (done, Code.ALREADY_IMPORTED, RowStatus.ALREADY_IMPORTED),
@@ -233,7 +281,7 @@ def _places_of_people(
     for each in related:
         if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
             continue
-        where = f"run {each.run}, {each.source_name} row {each.row}"
+        where = _place_in_file(each)
         for column, value in ((EMAIL_HASH, each.email), (CANDIDATE_HASH, each.candidate)):
             if value is not None:
                 places.setdefault((column, value, each.campaign), {})[each.person] = where
@@ -284,6 +332,10 @@ def _place_and_reason(known: SubmissionRecord) -> str:
 
 def _place(known: SubmissionRecord) -> str:
     return f"run {known.run}, row {known.row}"
+
+
+def _place_in_file(known: SubmissionRecord) -> str:
+    return f"run {known.run}, {known.source_name} row {known.row}"
 
 
 ORGANIZATION, HMAC_KEY, ALLOWED = "organization", "hmac_key", "allow_shared_contact"

@@ -1,4 +1,4 @@
-"""Keyed hashes that identify a row: person, mailbox, candidate id, submission and body.
+"""Keyed hashes that identify a row: person, mailbox, candidate id, name, submission and body.
 
 All are HMAC-SHA256 under the ledger's key. The submission key is the hash of organization,
 campaign, person and round. It is the same in every run; without the HMAC key it does not reveal
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.errors import SettingsError
+from importer.namesakes import SIGN, differs_from_signs, sign_name
 from importer.settings.secrets import Secrets
-from schemas.columns import mailbox, mailboxes
+from schemas.columns import KEY, mailbox, mailboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from importer.model import Json
@@ -84,6 +85,40 @@ class Identity:
         """A hash of each row's candidate id; null if it has none."""
         message = _parts("candidate", pl.col("candidate_id").str.strip_chars())
         return self._hash_some(frame, message).alias("candidate")
+
+    def names(self, frame: pl.DataFrame) -> list[str | None]:
+        """The signs of each row's name, which only its own submission has; None without a name.
+
+        Args:
+            frame: rows with their submission keys and names.
+        """
+        return [
+            sign_name(first, last, self._sign_for(key)) or None
+            for key, first, last in frame.select(KEY, *_NAME).iter_rows()
+        ]
+
+    def find_other_names(self, frame: pl.DataFrame, signs: Mapping[str, str | None]) -> list[str]:
+        """The submission keys of the rows whose name is clearly different from the ledger's.
+
+        Args:
+            frame: rows with their submission keys and names.
+            signs: submission key -> the signs that the ledger has, or None.
+        """
+        return [
+            key
+            for key, first, last in frame.select(KEY, *_NAME).iter_rows()
+            if (kept := signs.get(key))
+            and differs_from_signs(first, last, kept, self._sign_for(key))
+        ]
+
+    def _sign_for(self, key: str) -> Callable[[str], str]:
+        """What makes the signs of a name for one submission."""
+        secret = hmac.digest(
+            self.hmac_key, f"{_netstring('name')}{_netstring(key)}".encode(), "sha256"
+        )
+        return lambda text: hashlib.blake2s(
+            text.encode(), key=secret, digest_size=SIGN // 2
+        ).hexdigest()
 
     def bodies(self, frame: pl.DataFrame, shared: pl.Series, columns: Sequence[str]) -> pl.Series:
         """A hash of the parts of each row's body, without rendering it.
@@ -151,6 +186,7 @@ class Identity:
         )
 
 
+_NAME: Final = ("first_name", "last_name")
 _PERSON: Final = pl.coalesce(pl.col("phone_number"), pl.col("email").str.to_lowercase())
 _NO_PERSON: Final = "a row with neither phone nor e-mail has no identity"
 

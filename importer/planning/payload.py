@@ -203,7 +203,8 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
     ready = _require_whole(plan).join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
     for part in ready.iter_slices(_AT_ONCE):
         found = _with_hashes(part, plan, identity, settings).with_columns(part["codes"])
-        for row in found.iter_rows(named=True):
+        names = identity.names(found)
+        for row, name in zip(found.iter_rows(named=True), names, strict=True):
             key = row[KEY]
             group = plan.groups[row[GROUP]]
             yield PlannedRow(
@@ -219,6 +220,7 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
                 row[BODY_HASH],
                 row[EMAIL_HASH],
                 row[CANDIDATE_HASH],
+                name,
             )
     others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
     for more in (codes, plan.known):

@@ -6,13 +6,11 @@ the few rows that share a hash with another are compared in Python.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
+from importer.namesakes import names_differ
 from importer.problems import at, empty
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE, fold_campaign, mailboxes
@@ -281,68 +279,4 @@ def _with_hashes(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(
         pl.when(text.is_not_null()).then(text.hash(seed=3)).alias(name)
         for name, text in hashed.items()
-    )
-
-
-# ---- names ---------------------------------------------------------------------------------
-
-_ALIKE: Final = 0.8
-"""Above this ratio of difflib, two words count as spellings of one word."""
-
-
-def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
-    """Whether two people's names are clearly different.
-
-    Case, accents, initials, short forms (Jo for John), order, middle names and small misspellings
-    do not count. A name that is missing or in another script is not different.
-
-    Args:
-        one: first and last name.
-        other: first and last name.
-    """
-    (first, last), (other_first, other_last) = _words_of(*one), _words_of(*other)
-    if not first or not other_first or _latin(first) != _latin(other_first):
-        return False
-    everything, other_everything = first + last, other_first + other_last
-    if not (_meet(first, other_everything) and _meet(other_first, everything)):
-        return True
-    if not last or not other_last or _latin(last) != _latin(other_last):
-        return False
-    return not (_meet(last, other_everything) or _meet(other_last, everything))
-
-
-def _words_of(first: str | None, last: str | None) -> tuple[list[str], list[str]]:
-    """The folded words of both names; without a last name, the last word of several is taken."""
-    words, lasts = _fold(first), _fold(last)
-    if not lasts and len(words) > 1:
-        return words[:-1], words[-1:]
-    return words, lasts
-
-
-def _fold(name: str | None) -> list[str]:
-    """The words of a name in lower case, without accents."""
-    plain = unicodedata.normalize("NFKD", (name or "").casefold())
-    plain = "".join(_LETTERS.get(sign, sign) for sign in plain if not unicodedata.combining(sign))
-    words = re.findall(r"[^\W\d_]+", re.sub(r"['’`]", "", plain))
-    return [word for word in words if word not in _TITLES] or words
-
-
-_TITLES: Final = frozenset(
-    ("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "herr", "frau", "mme", "mlle", "sra", "dhr")
-)
-_LETTERS: Final = {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"}
-
-
-def _latin(words: list[str]) -> bool:
-    return all(word.isascii() for word in words)
-
-
-def _meet(words: list[str], others: list[str]) -> bool:
-    """Whether the names share a word, the beginning of a word, or a nearly equal word."""
-    return any(
-        word.startswith(other)
-        or other.startswith(word)
-        or SequenceMatcher(None, word, other).ratio() > _ALIKE
-        for word in words
-        for other in others
     )

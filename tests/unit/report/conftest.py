@@ -217,6 +217,7 @@ def row_outcome(
         person="cd" * 32,
         email=None,
         candidate=None,
+        name=None,
         masked="+44 •••• 0018",
         body_hash="ef" * 32,
         conversation_id=conversation_id,

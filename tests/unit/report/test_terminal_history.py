@@ -67,6 +67,7 @@ def doubtful_row(row: int = 4, source_name: str = "a.csv", **facts: Any) -> Subm
         person="cd" * 32,
         email=None,
         candidate=None,
+        name=None,
         masked="+44 •••• 0018",
         body_hash="ef" * 32,
         conversation_id=None,

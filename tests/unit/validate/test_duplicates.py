@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from importer.validate.duplicates import Repeats, names_differ
+from importer.validate.duplicates import Repeats
 from schemas.codes import Code, Severity
 from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
 
@@ -259,54 +259,3 @@ def test_a_campaign_in_two_spellings_is_one() -> None:
         (3, "campaign", "campaign-spelling", "LEEDS1", "Leeds 1"),
         (4, "campaign", "campaign-spelling", "CAMP-42", "camp-42"),
     ]
-
-
-# ---- names -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (("Ada", "Lovelace"), ("ADA", "LOVELACE")),
-        (("José", "García"), ("Jose", "Garcia")),
-        (("A.", "Lovelace"), ("Ada", "Lovelace")),
-        (("Lovelace", "Ada"), ("Ada", "Lovelace")),
-        (("Ada Maria", "Lovelace"), ("Ada", "Lovelace")),
-        (("Maria Ada", "Lovelace"), ("Ada", "Lovelace")),
-        (("Jo", "Smith"), ("John", "Smith")),
-        (("Jon", "Smith"), ("John", "Smith")),
-        (("Dr. Ada", "Lovelace"), ("Ada", "Lovelace")),
-        (("Ada", "King-Lovelace"), ("Ada", "Lovelace")),
-        (("Ada", None), ("Ada", "Lovelace")),
-        (("Ada Lovelace", None), ("Ada", "Lovelace")),
-        (("Mary", "O'Brien"), ("Mary", "O’Brien")),
-        (("Иван", "Петров"), ("Ivan", "Petrov")),
-        ((None, None), ("Ada", "Lovelace")),
-        (("Łukasz", "Żak"), ("Lukasz", "Zak")),
-    ],
-)
-def test_names_that_may_be_one_persons(
-    one: tuple[str | None, str | None], other: tuple[str | None, str | None]
-) -> None:
-    """Nothing that people do to their names makes two of them."""
-    assert not names_differ(one, other)
-    assert not names_differ(other, one)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (("Ada", "Lovelace"), ("Ben", "Lovelace")),
-        (("Ada Lovelace", None), ("Ben Lovelace", None)),
-        (("Ada", "Lovelace"), ("Ada", "Nguyen")),
-        (("B", "Smith"), ("Ada", "Brown")),
-        (("小龙", "李"), ("小明", "王")),
-        (("A", None), ("B", None)),
-    ],
-)
-def test_names_that_are_clearly_different(
-    one: tuple[str | None, str | None], other: tuple[str | None, str | None]
-) -> None:
-    """Another first name, or another last name, is another person."""
-    assert names_differ(one, other)
-    assert names_differ(other, one)

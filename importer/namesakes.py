@@ -1,0 +1,201 @@
+"""Tell whether two names may be one person's, also if one of them is known only by its signs.
+
+The ledger keeps no name. It keeps signs: short keyed hashes of the words and of their beginnings.
+They tell a short form or a misspelling of a name from another name, and show neither.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Sign: TypeAlias = "Callable[[str], str]"
+"""Makes `SIGN` characters of a text, under a key that nobody else has."""
+
+SIGN: Final = 6
+"""Hex digits of a sign: three bytes."""
+
+_ALIKE: Final = 0.8
+"""Above this ratio of difflib, two words count as spellings of one word."""
+_BEGINNING: Final = 3  # letters; words with the same beginning count as forms of one word
+_WORD: Final = 2 * SIGN  # the signs of a word: of its beginning and of all of it
+_TITLES: Final = frozenset(
+    ("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "herr", "frau", "mme", "mlle", "sra", "dhr")
+)
+_LETTERS: Final = {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"}
+_IDEOGRAPHS: Final = "\u2e80"
+"""Words that sort before this are in a script with letters, in which one letter is an initial."""
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
+_PLAIN_WORDS: Final = re.compile(r"[a-z]+")
+_WORDS: Final = re.compile(r"[^\W\d_]+")
+_APOSTROPHES: Final = re.compile(r"['’`]")
+_LATIN, _OTHER_SCRIPT, _LASTS = "", "~", "/"
+
+
+class _Part(NamedTuple):
+    """The words of a first or last name, or their signs.
+
+    Attributes:
+        words: in their order.
+        latin: whether all of them are in plain Latin letters.
+    """
+
+    words: list[str]
+    latin: bool
+
+
+_Name: TypeAlias = tuple[_Part, _Part]
+
+
+def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
+    """Whether two people's names are clearly different.
+
+    Case, accents, initials, short forms (Jo for John), order, middle names and small misspellings
+    do not count. A name that is missing or in another script is not different.
+
+    Args:
+        one: first and last name.
+        other: first and last name.
+    """
+    return _differ(_split(*one), _split(*other), _meet)
+
+
+def sign_name(first: str | None, last: str | None, sign: Sign) -> str:
+    """The signs of a name, for `differs_from_signs`; empty without a name.
+
+    Args:
+        first: first name.
+        last: last name.
+        sign: differs from row to row, so that two people of one name have nothing in common.
+    """
+    firsts, lasts = (_sign_part(part, sign) for part in _split(first, last))
+    return f"{sign(_spell(first, last))}{firsts}{_LASTS}{lasts}" if firsts else ""
+
+
+def differs_from_signs(first: str | None, last: str | None, signs: str, sign: Sign) -> bool:
+    """Whether a name is clearly different from one that `sign_name` saw.
+
+    It is as `names_differ`, but more careful: words that begin with the same three letters are not
+    different either, nor is an initial from any word.
+
+    Args:
+        first: first name.
+        last: last name.
+        signs: of the other name.
+        sign: the one that made them.
+    """
+    if not signs or signs.startswith(sign(_spell(first, last))):
+        return False  # most rows; comparing words takes far longer
+    firsts, _, lasts = signs[SIGN:].partition(_LASTS)
+
+    def meet(words: list[str], signed: list[str]) -> bool:
+        return any(_has_sign(word, signed, sign) for word in words)
+
+    return _differ(_split(first, last), (_read_part(firsts), _read_part(lasts)), meet)
+
+
+def _differ(one: _Name, other: _Name, meet: Callable[[list[str], list[str]], bool]) -> bool:
+    (first, last), (other_first, other_last) = one, other
+    if not first.words or not other_first.words or first.latin != other_first.latin:
+        return False
+    everything, other_everything = first.words + last.words, other_first.words + other_last.words
+    if not (meet(first.words, other_everything) and meet(everything, other_first.words)):
+        return True
+    if not last.words or not other_last.words or last.latin != other_last.latin:
+        return False
+    return not (meet(last.words, other_everything) or meet(everything, other_last.words))
+
+
+def _meet(words: list[str], others: list[str]) -> bool:
+    """Whether the names share a word, the beginning of a word, or a nearly equal word."""
+    return any(
+        word.startswith(other)
+        or other.startswith(word)
+        or SequenceMatcher(None, word, other).ratio() > _ALIKE
+        for word in words
+        for other in others
+    )
+
+
+# ---- words ---------------------------------------------------------------------------------
+
+
+def _split(first: str | None, last: str | None) -> _Name:
+    """The folded words of both names; without a last name, the last word of several is taken."""
+    words, lasts = _fold(first), _fold(last)
+    if not lasts and len(words) > 1:
+        words, lasts = words[:-1], words[-1:]
+    return _part(words), _part(lasts)
+
+
+def _part(words: list[str]) -> _Part:
+    return _Part(words, all(word.isascii() for word in words))
+
+
+def _fold(name: str | None) -> list[str]:
+    """The words of a name in lower case, without accents."""
+    if not name:
+        return []
+    if name.isascii():
+        words = _PLAIN_WORDS.findall(_APOSTROPHES.sub("", name.lower()))
+    else:
+        plain = unicodedata.normalize("NFKD", name.casefold())
+        plain = "".join(_LETTERS.get(c, c) for c in plain if not unicodedata.combining(c))
+        words = _WORDS.findall(_APOSTROPHES.sub("", plain))
+    return [word for word in words if word not in _TITLES] or words
+
+
+# ---- signs ---------------------------------------------------------------------------------
+
+
+def _spell(first: str | None, last: str | None) -> str:
+    """The name as it was written."""
+    return f"{first or ''}{_LASTS}{last or ''}"
+
+
+def _sign_part(part: _Part, sign: Sign) -> str:
+    if not part.words:
+        return ""
+    signs = "".join(sign(word[:_BEGINNING]) + sign(word) for word in part.words)
+    return (_LATIN if part.latin else _OTHER_SCRIPT) + signs
+
+
+def _read_part(text: str) -> _Part:
+    """The signs of each word of a part."""
+    signs = text.removeprefix(_OTHER_SCRIPT)
+    words = [signs[start : start + _WORD] for start in range(0, len(signs), _WORD)]
+    return _Part(words, latin=signs == text)
+
+
+def _has_sign(word: str, signed: list[str], sign: Sign) -> bool:
+    """Whether a word may be a form of one of the words that were signed."""
+    if len(word) < _BEGINNING and word < _IDEOGRAPHS:
+        return bool(signed)  # an initial
+    if sign(word[:_BEGINNING]) in {each[:SIGN] for each in signed}:
+        return True
+    whole = {each[SIGN:] for each in signed}
+    return any(sign(each) in whole for each in (word[:1], word[:2], *_misspell(word)))
+
+
+def _misspell(word: str) -> Iterator[str]:
+    """The words that are nearly equal to a word, but do not have its beginning.
+
+    For one letter more, less or changed, the ratio of difflib depends on the length alone.
+    """
+    length = len(word)
+    may_lack, may_change = (
+        (2 * length - 2) / total > _ALIKE for total in (2 * length - 1, 2 * length)
+    )
+    for place in range(min(_BEGINNING, length)):
+        before, letter, after = word[:place], word[place], word[place + 1 :]
+        yield from (before + other + letter + after for other in _ALPHABET)
+        if may_lack:
+            yield before + after
+        if may_change:
+            yield from (before + other + after for other in _ALPHABET)
+            yield before + after[:1] + letter + after[1:]
