@@ -123,6 +123,8 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         database.execute("UPDATE run_sources SET name = 'Ada Lovelace.csv', path = '/x/ada.csv'")
         database.execute("UPDATE night_files SET name = 'Smith_John_2026.csv'")
         database.execute("UPDATE claims SET returned_at = claimed_at WHERE path = 'ada.csv'")
+        for table in ("sessions", "audit_events"):
+            database.execute(f"DROP TABLE {table}")
         for column in ("meeting_state", "meeting_at", "meeting_known_at", "name"):
             database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
         database.execute("UPDATE ledger_version SET version_num = '0006'")

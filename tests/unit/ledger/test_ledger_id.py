@@ -89,6 +89,8 @@ def test_where_nights_were(ledger: Ledger, clock: Clock) -> None:
 NEWER_THAN_0004 = """
 DROP TABLE ledger_identity;
 DROP TABLE campaigns;
+DROP TABLE sessions;
+DROP TABLE audit_events;
 DROP INDEX submissions_created;
 DROP INDEX submissions_by_external_id;
 DROP INDEX submissions_listed;
