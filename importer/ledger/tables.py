@@ -192,7 +192,7 @@ submissions: Final = Table(
     Column("meeting_state", String(20)),
     Column("meeting_at", Moment),
     Column("meeting_known_at", Moment),
-    Column("name", Text),  # keyed signs of words, see importer.namesakes
+    Column("name", Text),  # keyed signs of words, see schemas.namesakes
     CheckConstraint(among(STATE, State), name="state"),
     # The indexes are partial: a planned row is in none, so a million rows are planned in seconds;
     # a sent row enters them at no cost beside its request.

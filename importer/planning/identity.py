@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.errors import SettingsError
-from importer.namesakes import SIGN, differs_from_signs, sign_name
 from importer.settings.secrets import Secrets
 from schemas.columns import KEY, mailbox, mailboxes
+from schemas.namesakes import SIGN, differs_from_signs, sign_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

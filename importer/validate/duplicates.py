@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
-from importer.namesakes import names_differ
 from importer.problems import at, empty
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE, fold_campaign, mailboxes
+from schemas.namesakes import names_differ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from importer.namesakes import SIGN, differs_from_signs, names_differ, sign_name
+from schemas.namesakes import SIGN, differs_from_signs, names_differ, sign_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
