@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from importer.atomic_file import replace_file
+from importer.loader.sheet import column_letters
 from importer.report.formatting import file_format, html_size, number, plain, quantity, size
 from importer.report.rejected_rows import changes, rejected_tables
 from schemas.codes import Severity
@@ -61,12 +63,12 @@ def shares(counts: Counts) -> list[Share]:
 
 
 def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
-    """Return the most frequent causes as bars.
+    """Return the most frequent causes as bars, those that keep rows out first.
 
     Args:
         tasks: kind, anchor and task; the anchor is empty if the page does not show the task.
     """
-    order = sorted(tasks, key=lambda each: -each[2].count)
+    order = sorted(tasks, key=lambda each: (each[0] != "fix", -each[2].count))
     largest = max((task.count for *_, task in order), default=1)
     bars = [
         Bar(task.do, task.count, 100 * task.count / largest, anchor, kind)
@@ -267,9 +269,10 @@ def _page(view: PlanView) -> dict[str, object]:
             for anchor, task in found
         ]
     )
-    groups = _fitting((_group(group) for group in view.groups[:_GROUPS]), _GROUPS_BUDGET)
-    files = _fitting((_file(file) for file in view.files[:_FILES]), _FILES_BUDGET)
-    names = ", ".join(plain(file.name, 60) for file in view.files[:_NAMED])
+    bare = bare_names([file.name for file in view.files])
+    groups = _fitting((_group(group, bare) for group in view.groups[:_GROUPS]), _GROUPS_BUDGET)
+    files = _fitting((_file(file, bare) for file in view.files[:_FILES]), _FILES_BUDGET)
+    names = ", ".join(plain(bare[file.name], 60) for file in view.files[:_NAMED])
     more = len(view.files) - _NAMED
     return {
         "view": view,
@@ -277,6 +280,12 @@ def _page(view: PlanView) -> dict[str, object]:
         "names": f"{names} and {more} more" if more > 0 else names,
         "several": len(view.files) > 1,
         "positions": {file.name: position for position, file in enumerate(view.files)},
+        "bare": bare,
+        "cell_of": {
+            (table.source.name, header): column_letters(place)
+            for table in view.plan.tables
+            for header, place in table.places.items()
+        },
         "shares": shares(view.counts),
         "sections": sections,
         "notes": [task for task in view.tasks_of(Severity.INFO) if not task.total][:_TASKS],
@@ -295,6 +304,13 @@ def _page(view: PlanView) -> dict[str, object]:
     }
 
 
+def bare_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the names of files without their folders, unless two would then be called alike."""
+    bare = {name: re.split(r"[/\\]", name)[-1] or name for name in names}
+    alike = Counter(bare.values())
+    return {name: short if alike[short] == 1 else name for name, short in bare.items()}
+
+
 _Part = dict[str, Any]
 
 
@@ -309,8 +325,9 @@ def _fitting(parts: Iterator[_Part], budget: int) -> list[_Part]:
     return found
 
 
-def _group(group: GroupView) -> _Part:
+def _group(group: GroupView, bare: Mapping[str, str]) -> _Part:
     """Return a group in words, and its templates as JSON."""
+    row, of, file = group.example_row.partition(" of ")
     parts = (group.meeting_participants, group.meeting_configuration)
     names = (("Campaign", group.campaign), ("Meeting", group.meeting))
     return {
@@ -319,17 +336,17 @@ def _group(group: GroupView) -> _Part:
         "names": [(label, plain(name)) for label, name in (*names, ("People", group.participants))],
         "facts": [(label, plain(text, 600)) for label, text in facts(group)][:_FACTS],
         "templates": "\n".join(_cut(pretty(part)) for part in parts if part),
-        "example_row": plain(group.example_row),
+        "example_row": plain(f"{row}{of}{bare.get(file, file)}"),
         "contact": contact(group.example) if group.example is not None else [],
         "example": _cut(pretty(group.example)) if group.example is not None else "",
     }
 
 
-def _file(file: FileView) -> _Part:
+def _file(file: FileView, bare: Mapping[str, str]) -> _Part:
     """Return a file and how it was read."""
     columns = [(plain(h, 60), column.replace("_", " ")) for h, column in file.columns.items()]
     return {
-        "name": plain(file.name, 200),
+        "name": plain(bare[file.name], 200),
         "read": file.read,
         "ready": file.ready,
         "rejected": file.rejected,

@@ -34,7 +34,7 @@ _COLUMNS: Final = 60
 _CELL: Final = 120
 _BUDGET: Final = 1_300_000  # bytes of all tables, because huge cells must not make a huge page
 _CHANGES_BUDGET: Final = 400_000
-_MARKUP: Final = 50  # bytes of an empty cell
+_MARKUP: Final = 100  # bytes of an empty cell and the name of its column
 _BECAME: Final = re.compile(r"`(.*)` -> `(.*)`", re.DOTALL)
 _CHANGED: Final = (Code.VALUE_CHANGED.value, Code.NAME_SPLIT.value)
 
@@ -200,7 +200,7 @@ def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
     spelled = _BECAME.fullmatch(detail)
     before, after = spelled.groups() if spelled else (value, detail)
     named = plain(header or column or "", 60)
-    return Change(plain(file, 60), row, named, plain(before, _CELL), plain(after, _CELL))
+    return Change(file, row, named, plain(before, _CELL), plain(after, _CELL))
 
 
 _OURS: Final = ["_row", "_problems"]

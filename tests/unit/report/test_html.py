@@ -21,6 +21,7 @@ from importer.report import html, view
 from importer.report.html import (
     BARS,
     Share,
+    bare_names,
     causes,
     contact,
     facts,
@@ -344,14 +345,26 @@ def test_shares_leave_out_what_there_is_none_of() -> None:
     assert shares(Counts()) == []
 
 
-def test_causes_are_by_frequency_and_to_scale() -> None:
+def test_causes_are_errors_first_then_by_frequency_and_to_scale() -> None:
     """The largest is the whole width; a bar leads to its task where that is shown."""
-    bars = causes([("fix", "task-0", task(5)), ("check", "", task(20))])
+    bars = causes([("check", "", task(20)), ("fix", "task-1", task(2)), ("fix", "task-0", task(5))])
     assert [(bar.count, bar.percent, bar.kind, bar.anchor) for bar in bars] == [
-        (20, 100.0, "check", ""),
         (5, 25.0, "fix", "task-0"),
+        (2, 10.0, "fix", "task-1"),
+        (20, 100.0, "check", ""),
     ]
     assert causes([]) == []
+
+
+def test_files_are_called_without_their_folders() -> None:
+    """Unless two of them would be called alike."""
+    assert bare_names(["lists/a.csv", "lists/b.csv", "more/b.csv", "c.zip/d.csv", "-"]) == {
+        "lists/a.csv": "a.csv",
+        "lists/b.csv": "lists/b.csv",
+        "more/b.csv": "more/b.csv",
+        "c.zip/d.csv": "d.csv",
+        "-": "-",
+    }
 
 
 def test_what_is_left_is_a_number_and_no_bar() -> None:
