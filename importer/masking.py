@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from contextlib import suppress
+from pathlib import Path
 from string import ascii_lowercase
 from typing import Final
 
@@ -182,3 +185,31 @@ def _replace(found: re.Match[str]) -> str:
 def _initial(word: str) -> str:
     """The first letter of a word of more than two."""
     return f"{word[0]}{DOTS}" if len(word) > 2 else DOTS  # noqa: PLR2004 (the sentence above)
+
+
+def find_file(path: str, sha256: str) -> str:
+    """Find the file of a path in the ledger, where its name may be masked.
+
+    Args:
+        path: as in the ledger.
+        sha256: of its content; decides between files with the same masked name.
+
+    Returns:
+        The path of the file; `path` if there is no such file.
+    """
+    kept = Path(path)
+    if DOTS not in kept.name or kept.exists():
+        return path
+    try:
+        found = [each for each in kept.parent.iterdir() if mask_file_name(each.name) == kept.name]
+    except OSError:
+        return path
+    of_content = (each for each in found if len(found) == 1 or _has_content(each, sha256))
+    return str(next(of_content, kept))
+
+
+def _has_content(path: Path, sha256: str) -> bool:
+    with suppress(OSError):
+        if path.is_file():
+            return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    return False

@@ -303,6 +303,13 @@ class State(StrEnum):
     UNSENT = "unsent"
 
 
+class MeetingState(StrEnum):
+    """Whether the meeting of a conversation takes place."""
+
+    SCHEDULED = "scheduled"
+    CANCELLED = "cancelled"
+
+
 STATE_MEANING: Final[Mapping[State, str]] = MappingProxyType(
     {
         State.PLANNED: "will be sent; nothing has been sent yet",

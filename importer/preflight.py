@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from importer.errors import Exit, FileUnreadable, Held, UsageError
-from importer.ledger.runs import find_file
+from importer.masking import find_file
 from importer.model import State
 from importer.problems import errors
 from schemas.codes import Code

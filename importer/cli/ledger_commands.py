@@ -16,8 +16,8 @@ from importer.cli.options import check_outputs, json_format, read_settings, sett
 from importer.deliver import report_of
 from importer.errors import Exit, LedgerError, UsageError
 from importer.ledger import Ledger, open_and_lock
-from importer.ledger.runs import find_file
 from importer.loader import load
+from importer.masking import find_file
 from importer.model import State
 from importer.planning.identity import key_file
 from importer.report import view

@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importer.cli.setup_commands",
         "List the known columns, or show how the headers of FILE are read.",
     ),
-    "check": ("importer.cli.run_commands", "Check spreadsheets without sending anything."),
+    "check": ("importer.cli.check_command", "Check spreadsheets without sending anything."),
     "explain": (
         "importer.cli.setup_commands",
         "Explain a code, setting, column, state, exit code or document.",

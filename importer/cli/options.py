@@ -19,6 +19,9 @@ from importer.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+OUT_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+"""The type of a flag that names a file to write."""
+
 _PASSWORD: Final = re.compile(r"(?<=:)[^:/@]+(?=@)")
 _F = TypeVar("_F", bound="Callable[..., Any]")
 

@@ -1,22 +1,19 @@
-"""`importer check`, `run` and `resume`: show what would be sent, ask, send, and show the result."""
+"""`importer run` and `resume`: show what would be sent, ask, send, and show the result."""
 
 from __future__ import annotations
 
 import signal
 import socket
 import sys
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
 
 from importer.cli.options import (
+    OUT_FILE,
     check_outputs,
-    is_quiet,
     json_format,
     messages,
     read_settings,
@@ -26,17 +23,15 @@ from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
 from importer.ledger import Ledger
-from importer.ledger.runs import find_file
 from importer.loader import expand, load
+from importer.masking import find_file
 from importer.model import State
 from importer.planning.history import open_history
-from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
-from importer.report import html, json_report, terminal, view
-from importer.report.export import reread_files, save_results, write_payloads
-from importer.report.formatting import GivenFlags, quantity, rejected_paths
+from importer.report import json_report, terminal, view
+from importer.report.export import reread_files, save_results
+from importer.report.formatting import GivenFlags, quantity
 from importer.report.progress import progress
-from importer.report.rejected_rows import require_writer, write_rejected
 from importer.report.terminal_history import print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
@@ -44,84 +39,17 @@ from importer.settings.sources import SANDBOX_URL
 from importer.settings.values import is_loopback
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from importer.model import RunReport
     from importer.settings import Credentials, Settings
 
 
-OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 STOPS = (signal.SIGINT, signal.SIGTERM)
 """Signals that end a run early: requests under way finish, and the ledger stays whole."""
 
 _OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
 """States of submissions that `resume` may send."""
-
-
-@click.command(short_help="Check spreadsheets without sending anything.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What standard output gets: a summary, or everything as JSON and the summary on standard "
-    "error.",
-)
-@click.option("--report", type=OUT_FILE, help="Write a report to this HTML file.")
-@click.option(
-    "--rejected",
-    type=OUT_FILE,
-    help="Write the rejected rows to this CSV or XLSX file; of several inputs, to one file each.",
-)
-@click.option(
-    "--payloads", type=OUT_FILE, help="Write the request body of each ready row, as JSON lines."
-)
-@click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
-@settings_flags(*FLAGS["check"])
-def check(
-    files: tuple[str, ...],
-    *,
-    form: str,
-    report: Path | None,
-    rejected: Path | None,
-    payloads: Path | None,
-    show_values: bool,
-    config: Path | None,
-    **flags: object,
-) -> int:
-    """Check spreadsheets: show what would be sent, what would not, and how to fix it.
-
-    FILE is a spreadsheet, a folder or a pattern; - is standard input. Nothing is sent, and only
-    the files that you name are written.
-    """
-    settings = read_settings(config, flags)
-    if report or rejected or payloads:
-        names = expand(files)
-        to_fix = rejected_paths(rejected, names) if rejected else None
-        if rejected is not None:
-            require_writer(rejected)
-        outputs = {"--report": report, "--rejected": to_fix, "--payloads": payloads}
-        check_outputs(outputs, names, settings)
-    with open_history(settings) as history:
-        plan = prepare(files, settings, history, whole=payloads is not None)
-    shown = view.plan_view(plan, settings, identity=history.identity, created_at=datetime.now(UTC))
-    written: dict[str, tuple[Path, ...]] = {}
-    names = [table.source.name for table in plan.tables]
-    try:
-        if report is not None:
-            html.write_page(shown, report)
-            written["report"] = (report,)
-        if rejected is not None:
-            written["rejected"] = write_rejected(plan, rejected_paths(rejected, names))
-        if payloads is not None:
-            write_payloads(submissions(plan, history.identity, settings), names, payloads)
-            written["payloads"] = (payloads,)
-    finally:  # the summary is shown even if a file cannot be written
-        console = Console(quiet=is_quiet()) if form == "text" else messages()
-        terminal.print_plan(console, shown, show_values=show_values, written=written)
-    if form == "json":
-        json_report.write_plan_json(shown, sys.stdout)
-    return exit_of_plan(plan)
 
 
 @click.command(short_help="Check spreadsheets, ask, and create the conversations.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from importer.model import Json, RowStatus, State
+    from importer.model import Json, MeetingState, RowStatus, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +195,6 @@ class RowOutcome(NamedTuple):
     status: RowStatus
     codes: str
     submission: SubmissionRecord | None
-
-
-class MeetingState(StrEnum):
-    """Whether the meeting of a conversation takes place."""
-
-    SCHEDULED = "scheduled"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
 import socket
-from contextlib import suppress
 from datetime import UTC
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, func, insert, null, or_, select, true, tuple_, update
@@ -30,7 +27,7 @@ from importer.ledger.tables import (
     runs,
     submissions,
 )
-from importer.masking import DOTS, mask_file_name
+from importer.masking import mask_file_name
 from importer.model import Counts, RowStatus, State
 
 if TYPE_CHECKING:
@@ -257,34 +254,6 @@ class Runs:
             update(runs).where(runs.c.id == run).values(finished_at=self._now(), stopped=stopped)
         )
         self._database.write("finish", lambda c: c.execute(ended), counted=True)
-
-
-def find_file(path: str, sha256: str) -> str:
-    """Find the file of a path in the ledger, where its name may be masked.
-
-    Args:
-        path: as in the ledger.
-        sha256: of its content; decides between files with the same masked name.
-
-    Returns:
-        The path of the file; `path` if there is no such file.
-    """
-    kept = Path(path)
-    if DOTS not in kept.name or kept.exists():
-        return path
-    try:
-        found = [each for each in kept.parent.iterdir() if mask_file_name(each.name) == kept.name]
-    except OSError:
-        return path
-    of_content = (each for each in found if len(found) == 1 or _has_content(each, sha256))
-    return str(next(of_content, kept))
-
-
-def _has_content(path: Path, sha256: str) -> bool:
-    with suppress(OSError):
-        if path.is_file():
-            return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    return False
 
 
 def _names(sources: Iterable[SourceFile]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from importer.atomic_file import replace_file
-from importer.ledger.runs import find_file
+from importer.masking import find_file
 from importer.report.json_report import write_run_json
 from importer.report.outcomes import MOMENT
 from schemas.columns import FORMULA, ROW, SOURCE, find_result_headers

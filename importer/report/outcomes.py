@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.ledger.records import MeetingState
-from importer.model import RowStatus, State
+from importer.model import MeetingState, RowStatus, State
 from importer.report.tasks import INSTRUCTIONS
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE

@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.errors import EXIT_MEANING, Exit
-from importer.ledger.runs import find_file
-from importer.masking import DOTS, scrub
+from importer.masking import DOTS, find_file, scrub
 from importer.model import State
 from importer.report.formatting import (
     GivenFlags,

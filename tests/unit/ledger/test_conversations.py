@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import UsageError
-from importer.ledger.records import ArrangedMeeting, ListLag, MeetingState, Settlement, Witness
+from importer.ledger.records import ArrangedMeeting, ListLag, Settlement, Witness
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
-from importer.model import State
+from importer.model import MeetingState, State
 from tests.unit.ledger.made import absent, found, new_run, ready, settled, stored
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.ledger.nights import Claim, NightFile
 from importer.ledger.records import SourceFile
-from importer.ledger.runs import find_file
+from importer.masking import find_file
 from importer.model import State
 from tests.unit.ledger.made import Clock, new_run, ready, settled
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.ledger.records import ArrangedMeeting, MeetingState
-from importer.model import RowStatus, State
+from importer.ledger.records import ArrangedMeeting
+from importer.model import MeetingState, RowStatus, State
 from importer.report.outcomes import (
     OUTCOME_MEANING,
     OUTCOMES,

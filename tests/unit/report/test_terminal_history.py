@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group
 
 from importer.ledger.nights import Night, NightFile
-from importer.ledger.records import ArrangedMeeting, MeetingState, Run, SourceFile, SubmissionRecord
-from importer.model import State
+from importer.ledger.records import ArrangedMeeting, Run, SourceFile, SubmissionRecord
+from importer.model import MeetingState, State
 from importer.report import terminal_history, view
 from importer.report.formatting import GivenFlags
 from importer.report.terminal_history import PastNight, nights_text
