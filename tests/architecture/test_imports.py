@@ -47,7 +47,8 @@ def test_a_check_imports_no_ledger_and_no_client(tmp_path: Path) -> None:
     settings.write_text(f"templates: {SAMPLES / 'templates'}\nparticipants: panel\n", "utf-8")
     file = tmp_path / "one.csv"
     file.write_text(
-        "First Name,Mobile,Country,Campaign,Meeting Template\nAda,07700900001,GB,camp-1,video-30\n",
+        "First Name,Mobile,Country,Campaign,Meeting Template,Job Title\n"
+        "Ada,020 7946 0001,GB,camp-1,video-30,Nurse\n",
         "utf-8",
     )
     found = imported("check", "--config", str(settings), str(file))
