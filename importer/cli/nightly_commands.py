@@ -96,11 +96,11 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
     if is_remote(file):
         stop = StopSignal(0.0)
         with stop.on_signals(), OpenLedgers(inbox_settings.main().ledger) as ledgers:
-            moved = release_remote_file(file, inbox_settings, ledgers, clock, stop)
+            released = release_remote_file(file, inbox_settings, ledgers, clock, stop)
     else:
         root, _ = find_inbox(Path(file))
-        moved = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
-    tell(f"{file} is released; the next night begins with {moved}.")
+        released = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
+    tell(f"{file} is released; the next night begins with {released.path}. {released.note}".strip())
 
 
 @click.command(short_help="Check the setup of nightly imports.")

@@ -32,6 +32,7 @@ class FileFacts(TypedDict, total=False):
         countries: country -> share of the good rows.
         columns: sorted names, as templates know them.
         released: whether a person released it; only for files that wait.
+        pages: suffix of a page beside the file -> its sha256 as the night wrote it.
     """
 
     rows: int
@@ -40,6 +41,7 @@ class FileFacts(TypedDict, total=False):
     countries: dict[str, float]
     columns: list[str]
     released: bool
+    pages: dict[str, str]
 
 
 _CALLING: Final = r"^\+(" + "|".join(

@@ -6,6 +6,7 @@ find its history -> prepare -> hold or send -> write pages -> move to done/, hel
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -400,7 +401,11 @@ def _conclude(
         faults.append(f"`importer results {run}` shows how its rows ended.")
     reason = " ".join([reason, *faults]).strip()
     name = place.name if ending is FileEnding.HELD else None  # `importer release` needs it
-    file.record(ending, reason=reason, run=run, facts=facts or {}, name=name)
+    noted = facts or FileFacts()
+    with suppress(OSError):  # whoever has taken a page away keeps it
+        ends = {path.name.removeprefix(target.name): path for _, path in pages}
+        noted["pages"] = {end: sha256_of(path) for end, path in ends.items()}
+    file.record(ending, reason=reason, run=run, facts=noted, name=name)
     file.log.info("file.concluded", ending=ending.value, exit_code=int(exit_code), run=run)
     rows = rows_of_run(report) if report else rows_of_plan(plan.counts) if plan else {}
     return file.report(

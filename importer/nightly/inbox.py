@@ -25,7 +25,7 @@ from importer.nightly.ownership import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -79,9 +79,20 @@ def numbered_names(name: str) -> Iterator[str]:
         yield f"{path.stem}-{number}{path.suffix}"
 
 
-def free_path(folder: Path, name: str) -> Path:
-    """Return the first numbered path in a folder that is free."""
-    return next(path for each in numbered_names(name) if not os.path.lexists(path := folder / each))
+def free_path(folder: Path, name: str, suffixes: Iterable[str] = ()) -> Path:
+    """Return the first numbered path in a folder that is free.
+
+    Args:
+        folder: that it is in.
+        name: that is wanted.
+        suffixes: of pages beside it; their places must be free, too.
+    """
+    ends = ("", *suffixes)
+    return next(
+        folder / each
+        for each in numbered_names(name)
+        if not any(os.path.lexists(folder / f"{each}{end}") for end in ends)
+    )
 
 
 def fingerprint_of(path: Path) -> Fingerprint:
@@ -446,8 +457,8 @@ class LocalInbox:
         self.folders.move(path, self.folders.root / folder, path.name)
 
     def free_path(self, folder: Path, name: str) -> Path:
-        """Return a free path in the folder."""
-        return free_path(folder, name)
+        """Return a free path in the folder for a file and its pages."""
+        return free_path(folder, name, PAGE_SUFFIXES)
 
     def upload_results(self) -> None:
         """Nothing to do: results are where they belong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from importer.nightly.ownership import LocalFolder, check_owner
 from importer.report.night_report import FileEnding
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -50,8 +52,36 @@ def refuse_page(file: str) -> None:
         raise UsageError(f"{file} is a report about a file.", "Name the file itself.")
 
 
-def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Path:
-    """Move a held file to where the next night starts; return its new path.
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A file that was released.
+
+    Attributes:
+        path: where the next night starts with it.
+        changed: names of its pages that a person has changed since the night wrote them; they
+            stay where they are.
+    """
+
+    path: Path
+    changed: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """A sentence about the changed pages; empty if there are none."""
+        if not self.changed:
+            return ""
+        verb = "was" if len(self.changed) == 1 else "were"
+        return (
+            f"{', '.join(self.changed)} {verb} changed since the night, so nothing was deleted "
+            "there. To import a corrected list, put it into the inbox under another name."
+        )
+
+
+def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Released:
+    """Move a held file to where the next night starts.
+
+    The pages about it are deleted, because the next night writes them again; those that a person
+    has changed stay.
 
     Raises:
         UsageError: it is not held, or is one of our pages.
@@ -66,16 +96,32 @@ def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Pa
         ledger = ledgers.get(settings.ledger)
         check_owner(LocalFolder(root), ledgers.main)
         check_owner(LocalFolder(root / folder), ledger)
-        record_release(ledger, folder, file.name, sha256_of(file), now)
+        sha256 = sha256_of(file)
+        written = written_pages(ledger, sha256)
+        record_release(ledger, folder, file.name, sha256, now)
         moved = folders.move(file, root / WORKING / folder, file.name)
         if moved is None:
             raise UsageError(
                 f"{file} was moved or deleted while it was being released.",
                 "If a night took it, there is nothing more to do.",
             )
-        for suffix in PAGE_SUFFIXES:  # the next night writes them again
-            file.with_name(file.name + suffix).unlink(missing_ok=True)
-        return moved
+        changed = []
+        for suffix in PAGE_SUFFIXES:
+            page = file.with_name(file.name + suffix)
+            if not is_regular(page):
+                continue
+            if sha256_of(page) == written.get(suffix):
+                page.unlink(missing_ok=True)
+            else:
+                changed.append(page.name)
+        return Released(moved, tuple(changed))
+
+
+def written_pages(ledger: Ledger, sha256: str) -> Mapping[str, str]:
+    """Return the hashes of a file's pages as the last night wrote them, by suffix."""
+    known = ledger.nights.last(sha256)
+    pages = known.facts.get("pages") if known is not None else None
+    return pages if isinstance(pages, dict) else {}
 
 
 def record_release(ledger: Ledger, folder: str, name: str, sha256: str, now: datetime) -> None:

@@ -39,7 +39,7 @@ from importer.nightly.ownership import (
     claim_folder,
     note_night,
 )
-from importer.nightly.release import record_release, refuse_page
+from importer.nightly.release import Released, record_release, refuse_page, written_pages
 from importer.nightly.remote.address import Address, is_remote
 from importer.nightly.remote.remote_errors import RemoteFault
 from importer.nightly.remote.storage import Store
@@ -48,7 +48,7 @@ from importer.nightly.remote.transfer import hashes_to_upload as staged_hashes
 from importer.report.formatting import quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from importer.errors import ImporterError
@@ -263,15 +263,20 @@ class RemoteInbox:
 
     def free_path(self, folder: Path, name: str) -> Path:
         """Return a path that is free here and, if the inbox answers, there."""
-        path = free_path(folder, name)
+        path = free_path(folder, name, PAGE_SUFFIXES)
         with suppress(RemoteFault):
             for each in numbered_names(name):
                 path = folder / each
-                if os.path.lexists(path):
+                beside = [folder / f"{each}{end}" for end in ("", *PAGE_SUFFIXES)]
+                if any(os.path.lexists(one) for one in beside):
                     continue
-                if self._state.away or self.store.entry(self.folders.relative(path)) is None:
+                if self._state.away or not any(map(self._is_taken, beside)):
                     return path
         return path
+
+    def _is_taken(self, path: Path) -> bool:
+        """Whether the remote inbox has a file at the place of a path of the staging folder."""
+        return self.store.entry(self.folders.relative(path)) is not None
 
     # ---- claims ------------------------------------------------------------------------------
 
@@ -418,7 +423,7 @@ def probe(inbox: RemoteInbox) -> None:
 
 def release_remote_file(
     file: str, settings: InboxSettings, ledgers: OpenLedgers, clock: Clock, stop: StopSignal
-) -> Path:
+) -> Released:
     """Fetch a held file to where the next night starts; return its path in the staging folder.
 
     The original stays in `held/` until that night has concluded it.
@@ -459,12 +464,26 @@ def release_remote_file(
         claim = inbox.make_claim(path, entry.version)
         if not ledgers.main.claims.take(claim) and inbox.has_staged(path):
             raise UsageError(f"{file} was released already.", "The next night starts with it.")
-        moved = inbox.fetch(
-            claim, lambda sha256: record_release(ledger, folder, entry.name, sha256, now)
-        )
+        written: dict[str, str] = {}
+
+        def record(sha256: str) -> None:
+            written.update(written_pages(ledger, sha256))
+            record_release(ledger, folder, entry.name, sha256, now)
+
+        moved = inbox.fetch(claim, record)
         if moved is None:
             raise UsageError(f"{file} is gone.")
-        for suffix in PAGE_SUFFIXES:  # the next night writes them again
-            with suppress(RemoteFault):
-                inbox.remove(path + suffix)
-        return moved
+        return Released(moved, tuple(_remove_pages(inbox, path, written)))
+
+
+def _remove_pages(inbox: RemoteInbox, path: str, written: Mapping[str, str]) -> Iterator[str]:
+    """Remove the pages about a file that are as the night wrote them; yield the changed ones."""
+    for suffix in PAGE_SUFFIXES:
+        with suppress(RemoteFault):
+            page = inbox.store.entry(path + suffix)
+            if page is None:
+                continue
+            if inbox.store.sha256_of(path + suffix) == written.get(suffix):
+                inbox.store.remove(path + suffix, page.version)
+            else:
+                yield page.name

@@ -209,12 +209,29 @@ def _is_in_work(path: Path, sha256: str) -> bool:
 
 def _free_remote_path(file: Path, folders: InboxFolders, store: Store, sha256: str) -> str:
     """Return the file's path in the inbox, numbered if another file has it."""
-    folder = folders.relative(file.parent)
+    folder, pages = folders.relative(file.parent), _pages_of(file)
     for name in numbered_names(file.name):
         path = f"{folder}/{name}"
-        found = store.entry(path)
-        if found is None:
+        ours = {f"{path}{page.name.removeprefix(file.name)}": page for page in pages}
+        beside = [f"{path}{suffix}" for suffix in PAGE_SUFFIXES]
+        if all(_is_free(each, ours.get(each), store) for each in beside) and _is_free(
+            path, file, store, sha256
+        ):
             return path
-        if found.size == file.stat().st_size and store.sha256_of(path) == sha256:
-            return path  # ours, from a night that was cut off
     raise AssertionError("numbered names never end")
+
+
+def _is_free(path: str, file: Path | None, store: Store, sha256: str = "") -> bool:
+    """Whether a remote path is free, or has this very file from a night that was cut off.
+
+    Args:
+        path: in the inbox.
+        file: that is to be there; None if nothing is.
+        store: the files of the inbox.
+        sha256: of the file; empty to calculate it if it is needed.
+    """
+    found = store.entry(path)
+    if found is None or file is None:
+        return found is None
+    same_size = found.size == file.stat().st_size
+    return same_size and store.sha256_of(path) == (sha256 or sha256_of(file))

@@ -185,6 +185,28 @@ def test_only_held_files_are_released(bed: Bed) -> None:
         release_file(path, bed.places, bed.clock.now())
 
 
+def test_release_keeps_what_a_person_has_changed(bed: Bed) -> None:
+    """Unchanged pages go; a corrected list stays, and no later night overwrites it."""
+    broken = people(0, 2) + "Ada,,Chef\n" * 3
+    bed.arrive("list.csv", broken)
+    assert bed.night().exit_code is Exit.HELD
+    corrected = bed.inbox / "held/list.csv.rejected.csv"
+    corrected.write_text("a person's work")
+    said = bed.desk("release", "inbox/held/list.csv")
+    assert said.code == Exit.OK
+    assert "list.csv.rejected.csv was changed since the night" in said.err
+    assert corrected.read_text() == "a person's work"
+    assert not (bed.inbox / "held/list.csv.check.html").exists()
+    assert bed.night().rows["created"] == 2
+    bed.arrive("list.csv", people(2, 2) + "Grace,,Chef\n" * 3)
+    assert bed.night().exit_code is Exit.HELD
+    assert corrected.read_text() == "a person's work"
+    assert (bed.inbox / "held/list-2.csv").exists()
+    said = bed.desk("release", "inbox/held/list-2.csv")
+    assert "was changed" not in said.err
+    assert not (bed.inbox / "held/list-2.csv.rejected.csv").exists()
+
+
 def test_the_doctor_finds_what_is_wrong(bed: Bed, sandbox: Sandbox) -> None:
     """Each thing by itself, all of them at once."""
     assert all(finding.well for finding in examine(bed.places, bed.clock.now()))
