@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -28,7 +29,7 @@ from importer.planning.history import (
     find_shared_contacts,
 )
 from importer.planning.payload import identify, planned_rows, submissions
-from importer.preflight import exit_of_run, same_plan
+from importer.preflight import exit_of_run, refuse_made_up, same_plan
 from importer.prepare import prepare
 from importer.sending.campaigns import CampaignRows
 from importer.sending.circuit_breaker import Ending
@@ -72,8 +73,11 @@ def deliver(
         observer: is told what happens.
 
     Raises:
+        Held: a template has example values, and the API contacts people.
         LedgerError: another process holds the ledger, or it fails; nothing more is sent then.
     """
+    refuse_made_up(plan, settings)
+    started_s = monotonic()
     with _locked_ledger(settings, options, observer, create=True) as ledger:
         history = bind_history(ledger, settings, options.credentials.organization_id)
         plan = history.exclude_known(plan, settings)  # again: another run may have ended since
@@ -83,7 +87,8 @@ def deliver(
         )
         run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
         opening = Sender.open(run, history, settings, options, observer)
-        return _finish(run, ledger, asyncio.run(_send_rounds(plan, run, opening)))
+        report = _finish(run, ledger, asyncio.run(_send_rounds(plan, run, opening)))
+        return replace(report, took_s=monotonic() - started_s)
 
 
 def resume(
@@ -99,18 +104,22 @@ def resume(
 
     Raises:
         UsageError: there is no such run, or its files or settings have changed.
+        Held: a template has example values, and the API contacts people.
         LedgerError: another process holds the ledger, or it fails.
     """
+    started_s = monotonic()
     with _locked_ledger(settings, options, observer) as ledger:
         run = ledger.runs.find(run_id)
         history = bind_history(ledger, settings, options.credentials.organization_id)
         plan = same_plan(run, lambda files: prepare(files, settings))
+        refuse_made_up(plan, settings)
         plan = identify(plan, history.identity, settings)
         ledger.runs.reopen(run.id)
         if not run.settings.get(ALLOWED):
             _reject_shared_contacts(plan, run.id, ledger, settings)
         opening = Sender.open(run.id, history, settings, options, observer)
-        return _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
+        report = _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
+        return replace(report, took_s=monotonic() - started_s)
 
 
 def reconcile(

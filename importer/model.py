@@ -462,6 +462,7 @@ class RunReport:
         exit_code: of the process.
         plan_hash: of its plan.
         open_elsewhere: rows that another run holds and left doubtful, unsent or planned.
+        took_s: seconds that the command which sent or resumed it took; None if none did just now.
     """
 
     run: str
@@ -473,3 +474,4 @@ class RunReport:
     exit_code: int = 0
     plan_hash: str = ""
     open_elsewhere: int = 0
+    took_s: float | None = field(default=None, compare=False)

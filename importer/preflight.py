@@ -12,6 +12,7 @@ import polars as pl
 from importer.errors import Exit, FileUnreadable, Held, UsageError
 from importer.masking import find_file
 from importer.model import State
+from importer.planning.plan import find_made_up
 from importer.problems import errors
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from importer.ledger.records import Run
     from importer.model import Plan
     from importer.sending.circuit_breaker import Ending
+    from importer.settings import Settings
 
 
 def unusable(plan: Plan) -> pl.DataFrame:
@@ -41,6 +43,16 @@ def refuse_unreadable(plan: Plan) -> None:
         raise FileUnreadable(
             f"{', '.join(sorted(names))} cannot be used, so nothing is sent.",
             "Correct the file as the summary says, or leave it out of the command.",
+        )
+
+
+def refuse_made_up(plan: Plan, settings: Settings) -> None:
+    """Raise Held if a template has example values and the API contacts people."""
+    made_up = find_made_up(plan) if settings.contacts_people else []
+    if made_up:
+        raise Held(
+            f"Nothing is sent: {' '.join(made_up)} Such examples reach nobody.",
+            f"Enter your own in {settings.templates}, or in the columns that fill the templates.",
         )
 
 

@@ -126,6 +126,22 @@ def is_timezone(name: str) -> bool:
     return True
 
 
+SAMPLE_LOCATION: Final = "1 High Street, Leeds"
+"""The made-up location of the project that `importer init` writes."""
+
+_EXAMPLE: Final = re.compile(
+    r"(?:(?<![\w-])example\.(?:com|net|org)|@[\w.-]+\.(?:example|invalid|test|localhost))"
+    r"(?![\w-])(?!\.\w)",
+    re.IGNORECASE,
+)
+"""A domain that is kept for examples (RFC 2606), so that nobody is reached there."""
+
+
+def is_example(text: str) -> bool:
+    """Whether a text of a template has an address of an example, at which nobody is reached."""
+    return text.strip() == SAMPLE_LOCATION or _EXAMPLE.search(text) is not None
+
+
 Text = Annotated[str, AfterValidator(_said)]
 Timezone = Annotated[Text, AfterValidator(_timezone)]
 Email = Annotated[Text, AfterValidator(_email)]

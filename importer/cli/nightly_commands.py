@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from importer.cli.options import is_quiet, json_format, settings_flags, tell
+from importer.cli.options import (
+    is_quiet,
+    json_format,
+    naming_settings,
+    settings_flags,
+    tell,
+    tell_settings,
+)
 from importer.errors import Exit
 from importer.nightly.clock import StopSignal, SystemClock
 from importer.nightly.doctor import (
@@ -67,13 +74,15 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     """
     inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
     main, clock = inbox_settings.load(), SystemClock()
+    tell_settings(main, config)
     stop = StopSignal(main.grace_s)
     with (
+        naming_settings(main),
         stop.on_signals(),
         OpenLedgers(inbox_settings.ledger(), new=main.new_ledger) as ledgers,
     ):
         place = open_inbox(inbox, inbox_settings, ledgers, clock, stop)
-        night = run_night(place, inbox_settings, clock, stop)
+        night = run_night(place, inbox_settings, clock, stop, tell)
         settings = inbox_settings.load()
         faults = notify(night, settings, inbox_settings.root, stop.wait, stop.requested)
         faults += upload_page(place, clock.now())
@@ -93,13 +102,16 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
     No guard holds it again. People whom the ledger knows as contacted are left out as always.
     """
     inbox_settings, clock = InboxSettings(Path(), config, _given(flags)), SystemClock()
-    if is_remote(file):
-        stop = StopSignal(0.0)
-        with stop.on_signals(), OpenLedgers(inbox_settings.main().ledger) as ledgers:
-            released = release_remote_file(file, inbox_settings, ledgers, clock, stop)
-    else:
-        root, _ = find_inbox(Path(file))
-        released = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
+    main = inbox_settings.main()
+    tell_settings(main, config)
+    with naming_settings(main):
+        if is_remote(file):
+            stop = StopSignal(0.0)
+            with stop.on_signals(), OpenLedgers(main.ledger) as ledgers:
+                released = release_remote_file(file, inbox_settings, ledgers, clock, stop)
+        else:
+            root, _ = find_inbox(Path(file))
+            released = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
     tell(f"{file} is released; the next night begins with {released.path}. {released.note}".strip())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin
@@ -13,7 +14,7 @@ import click
 from rich.console import Console
 
 from importer.atomic_file import refuse_unwritable
-from importer.errors import UsageError
+from importer.errors import ConfigurationError, UsageError
 from importer.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -116,6 +117,12 @@ def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:
     settings = load_settings(
         config, {name: value for name, value in flags.items() if value is not None}
     )
+    tell_settings(settings, config)
+    return settings
+
+
+def tell_settings(settings: Settings, config: Path | None) -> None:
+    """Say which settings file was found, unless that is plain."""
     file = settings.file
     if _loudness() == "verbose":
         api = f"{settings.base_url}{' (rehearsal)' if settings.rehearsal else ''}"
@@ -126,7 +133,21 @@ def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:
             tell("No importer.yaml was found here or above; defaults apply.")
     elif config is None and file.parent != Path.cwd():
         tell(f"Settings: {file}")
-    return settings
+
+
+@contextmanager
+def naming_settings(settings: Settings) -> Iterator[None]:
+    """Add to an error about ledger or settings that there was no settings file."""
+    try:
+        yield
+    except ConfigurationError as error:
+        named = any(name.startswith("IMPORTER_") for name in os.environ)
+        if settings.file is None and not named:
+            error.fix = (
+                f"{error.fix} Or is the settings file missing? There is no importer.yaml in "
+                f"{Path.cwd()} or above it, so defaults apply; name yours with --config."
+            ).strip()
+        raise
 
 
 def _flag(name: str) -> Callable[[_F], _F]:

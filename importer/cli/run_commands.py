@@ -27,7 +27,13 @@ from importer.loader import expand, load
 from importer.masking import find_file
 from importer.model import State
 from importer.planning.history import open_history
-from importer.preflight import exit_of_plan, exit_without_sending, expect, refuse_unreadable
+from importer.preflight import (
+    exit_of_plan,
+    exit_without_sending,
+    expect,
+    refuse_made_up,
+    refuse_unreadable,
+)
 from importer.report import json_report, terminal, view
 from importer.report.export import reread_files, save_results
 from importer.report.formatting import GivenFlags, quantity
@@ -116,6 +122,7 @@ def run(
     if not plan.counts.ready:
         console.print("Nothing to send.")
         return _end_unsent(shown, "nothing-to-send", exit_without_sending(plan), form)
+    refuse_made_up(plan, settings)
     credentials = settings.credentials()
     _require_sandbox(settings)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)

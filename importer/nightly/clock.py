@@ -126,15 +126,18 @@ def night_ends(settings: Settings, started: datetime) -> datetime:
 
 
 def sending_opens(settings: Settings, now: datetime) -> datetime:
-    """Return the earliest time, now or later, when people may be contacted, in UTC."""
-    if settings.send_between is None or _is_open(settings, now):
+    """Return the earliest time, now or later, when people may be contacted, in UTC.
+
+    A rehearsal contacts nobody, so it waits for no hour.
+    """
+    if settings.send_between is None or settings.rehearsal or _is_open(settings, now):
         return now
     return _next(settings.send_between.split("-")[0], ZoneInfo(settings.timezone), now)
 
 
 def sending_closes(settings: Settings, now: datetime) -> datetime:
-    """Return when the present sending hours end, in UTC."""
-    if settings.send_between is None:
+    """Return when the present sending hours end, in UTC; a rehearsal has none."""
+    if settings.send_between is None or settings.rehearsal:
         return now + _NEVER
     return _next(settings.send_between.split("-")[1], ZoneInfo(settings.timezone), now)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -31,6 +31,7 @@ from importer.nightly.notifications import (
 )
 from importer.nightly.ownership import LocalFolder, check_owner, describe_owner, short_id
 from importer.planning.history import open_history
+from importer.planning.placeholders import texts
 from importer.planning.template_files import Templates
 from importer.report.formatting import GivenFlags, plain, quantity, release_command
 from importer.sending.campaigns import (
@@ -42,6 +43,8 @@ from importer.sending.campaigns import (
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.responses import is_2xx
+from importer.settings.yaml_files import format_path
+from schemas.templates import is_example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -266,7 +269,7 @@ def find_left(inbox: str, files_of: Callable[[str], list[str]], flags: str = "")
         return describe_left(inbox, ending, files, flags) if files else ""
 
     found = [run_check(ending, partial(said, ending)) for ending in (HELD, FAILED)]
-    return [each for each in found if each.said]
+    return [replace(each, warns=True) for each in found if each.said]
 
 
 def describe_ownership(place: LocalFolder, ledger_url: str) -> str:
@@ -334,13 +337,19 @@ def _templates(settings: Settings) -> str:
     participants = {path.stem for path in settings.templates.glob("participants/*.y*ml")}
     if not meetings and settings.conversation == "auto-schedule":
         raise _Wrong(f"There is no meeting template in {settings.templates}.")
-    for name in sorted(meetings):
-        templates.meeting(name)
-    for name in sorted(participants):
-        templates.participants(name)
+    read = [templates.meeting(name) for name in sorted(meetings)]
+    read += [templates.participants(name) for name in sorted(participants)]
     for wanted, known in ((settings.meeting, meetings), (settings.participants, participants)):
         if wanted is not None and wanted not in known:
             raise _Wrong(f"There is no template {wanted}, which the settings name.")
+    made_up = [
+        f"{template.path}: {format_path(path)} is {text}"
+        for template in read
+        for path, text in texts(template.value)
+        if is_example(text)
+    ]
+    if made_up and settings.contacts_people:
+        raise _Wrong(f"{'; '.join(made_up)}. That is an example; enter your own.")
     return f"{len(meetings)} for meetings, {len(participants)} for participants"
 
 
@@ -362,6 +371,8 @@ def _ledger(settings: Settings, now: datetime) -> str:
 
 def _credentials(settings: Settings) -> str:
     settings.credentials()
+    if settings.rehearsal:
+        return "a rehearsal needs none, and those that are set were not tried"
     return "are set"
 
 

@@ -417,7 +417,7 @@ def _conclude(
         problems=_count_problems(plan),
         place=context.relative(place),
         pages=tuple((label, context.relative(path)) for label, path in pages),
-        send_s=(report.finished - report.started).total_seconds() if report else 0.0,
+        send_s=(report.took_s or 0.0) if report else 0.0,
     )
 
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from math import inf
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from importer.deliver import report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
@@ -25,7 +28,7 @@ from importer.sending.reconcile import ABSENT
 from importer.sending.run_options import RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -73,8 +76,16 @@ class UploadWatch:
         return max(0.0, self.quiet_s - quiet)
 
 
+def keep_silent(sentence: str) -> None:
+    """Tell nobody."""
+
+
 def run_night(
-    inbox: Inbox, inbox_settings: InboxSettings, clock: Clock, stop: StopSignal
+    inbox: Inbox,
+    inbox_settings: InboxSettings,
+    clock: Clock,
+    stop: StopSignal,
+    tell: Callable[[str], object] = keep_silent,
 ) -> NightReport:
     """Import what has arrived in an inbox, and report.
 
@@ -83,6 +94,7 @@ def run_night(
         inbox_settings: of its subfolders.
         clock: the time.
         stop: whether to end early.
+        tell: told in a sentence, before each wait, until when the night waits and why.
 
     Raises:
         ConfigurationError: another night works there, or the main settings, the inbox or its
@@ -103,7 +115,8 @@ def run_night(
         log.info("night.started")
         ends = night_ends(settings, started)
         context = NightContext(inbox, inbox_settings, clock, stop, log, night, ends)
-        run = _NightRun(context, settings, UploadWatch(settings.quiet_s), clock.elapsed_s())
+        watch = UploadWatch(settings.quiet_s)
+        run = _NightRun(context, settings, watch, clock.elapsed_s(), tell)
         try:
             settings.credentials()
         except ImporterError as missing:  # reported even if no file needs them
@@ -146,6 +159,7 @@ class _NightRun:
     settings: Settings
     watch: UploadWatch
     started_s: float
+    tell: Callable[[str], object]
     reports: dict[int, FileReport] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     fault: Exit = Exit.OK
@@ -167,11 +181,29 @@ class _NightRun:
                     break
                 if wait_s >= (context.ends - context.clock.now()).total_seconds():
                     break
-                context.log.info("night.waits", wait_s=round(max(wait_s, _MIN_WAIT_S), 1))
-                context.clock.wait(max(wait_s, _MIN_WAIT_S), context.stop)
+                self._wait(max(wait_s, _MIN_WAIT_S))
             inbox.upload_results()
         except ImporterError as error:
             self.note(error)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until there is more to do, and say until when and why."""
+        context, settings = self.context, self.settings
+        until = context.clock.now() + timedelta(seconds=seconds)
+        context.log.info("night.waits", wait_s=round(seconds, 1))
+        hours = min(self._opening_waits_s(), default=inf)
+        if seconds < hours:
+            why = "a file may still be uploaded (quiet_s)"
+        elif context.paused_until_s > context.clock.elapsed_s():
+            why = "the API had an outage (outage_wait_s)"
+        else:
+            why = f"people are contacted only from {settings.send_between} (send_between)"
+        local = until.astimezone(ZoneInfo(settings.timezone))
+        self.tell(
+            f"Waiting until {local:%H:%M:%S} ({settings.timezone}): {why}. Ctrl-C ends the night, "
+            "and the next one goes on from here."
+        )
+        context.clock.wait(seconds, context.stop)
 
     def resume_absent(self) -> None:
         """Send rows of concluded files that were proved not to have been sent, if that is safe.

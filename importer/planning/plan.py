@@ -7,15 +7,17 @@ import hashlib
 import json
 from collections import Counter
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import polars as pl
 
 from importer.model import Counts, Plan, RowStatus
+from importer.planning.placeholders import texts
 from importer.problems import concat, with_severities
-from importer.settings.yaml_files import closest_name
+from importer.settings.yaml_files import closest_name, format_path
 from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW, SOURCE
+from schemas.templates import is_example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -265,3 +267,32 @@ def _steps(numbers: pl.Series) -> pl.Series:
 
 def _canonical(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+_EXAMPLES_NAMED: Final = 5
+
+
+def find_made_up(plan: Plan) -> list[str]:
+    """Return a sentence for each value of an example that is left in a template.
+
+    Args:
+        plan: with its templates filled in; at most `_EXAMPLES_NAMED` values are named.
+    """
+    found: dict[str, None] = {}
+    kept: set[str] = set()
+    for group in plan.groups:
+        parts = (
+            ("participant template", group.participants, group.meeting_participants),
+            ("meeting template", group.meeting, group.meeting_configuration),
+        )
+        for kind, name, value in parts:
+            for path, text in texts(cast("Json", value)):
+                if text in kept:
+                    continue
+                if not is_example(text):
+                    kept.add(text)
+                    continue
+                found[f"{kind} {name}: {format_path(path)} is {text}."] = None
+        if len(found) >= _EXAMPLES_NAMED:
+            break
+    return list(found)[:_EXAMPLES_NAMED]

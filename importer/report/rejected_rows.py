@@ -45,6 +45,7 @@ class Note:
 
     message: str
     error: bool
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +133,13 @@ def _notes(plan: Plan, rows: pl.DataFrame) -> _Notes:
         rows, on=[SOURCE, ROW], how="semi", maintain_order="left"
     )
     found: _Notes = {}
-    for source, row, header, message, severity in (
+    for source, row, header, message, fix, severity in (
         with_words(wanted, plan.tables)
         .sort("severity", maintain_order=True)  # "error" comes before "warning"
-        .select(SOURCE, ROW, "header", "message", "severity")
+        .select(SOURCE, ROW, "header", "message", "fix", "severity")
         .iter_rows()
     ):
-        note = Note(plain(message, 300), severity == Severity.ERROR.value)
+        note = Note(plain(message, 300), severity == Severity.ERROR.value, plain(fix, 300))
         found.setdefault((source, row), {}).setdefault(header, []).append(note)
     return found
 
@@ -216,11 +217,11 @@ _LONGEST_SHEET_NAME: Final = 31
 def write_rejected(plan: Plan, paths: Sequence[Path]) -> tuple[Path, ...]:
     """Write the rejected rows of each file as they were read, then `_row` and `_problems`.
 
-    A path that ends in `.xlsx` becomes a workbook of text cells, with the messages as comments at
-    their cells and the hidden columns hidden again. Every other becomes a CSV with the delimiter
-    of its input (a comma for workbooks). It is UTF-8 with a byte-order mark whatever the input
-    was: nobody has to guess, and Excel opens it correctly. A cell that a spreadsheet program would
-    take for a formula gets an apostrophe in front, which reading takes away again.
+    A path that ends in `.xlsx` becomes a workbook of text cells. What is wrong and what to do are
+    comments at the cells, and the hidden columns are hidden again. Every other becomes a CSV with
+    the delimiter of its input (a comma for workbooks). It is UTF-8 with a byte-order mark whatever
+    the input was: nobody has to guess, and Excel opens it correctly. A cell that a spreadsheet
+    program would take for a formula gets an apostrophe in front, which reading takes away again.
 
     Args:
         plan: with the rows.
@@ -347,7 +348,8 @@ def _write_workbook(
                 sheet.write_string(line, column, _guarded(value or "")[:_LONGEST], style)
                 if found and comments < _COMMENTS:
                     comments += 1
-                    sheet.write_comment(line, column, "\n".join(note.message for note in found))
+                    texts = (f"{note.message} {note.fix}".rstrip() for note in found)
+                    sheet.write_comment(line, column, "\n".join(texts))
     book.close()
 
 

@@ -128,8 +128,12 @@ def plan_text(
             parts += _task(task, several=several, show_values=show_values)
         if len(found) > _LISTED:
             parts.append(indent(Text(f"and {quantity(len(found) - _LISTED, 'more cause')}.")))
+    if view.made_up:
+        parts += _made_up(view)
     if view.groups:
-        parts += [*section("Groups"), _groups(view)]
+        parts += section("Groups")
+        about = "A group is the rows with the same campaign, templates and values for them."
+        parts += [indent(Text(about, style="dim")), _groups(view)]
     parts += [*section("Files"), _files(view)]
     if next_steps:
         if written:
@@ -141,6 +145,18 @@ def plan_text(
         parts += [*section("What next"), *steps(_next_steps(view, written))]
     parts += [Text(), Text(f"Plan {view.hash[:12]}", style="dim")]
     return Group(*parts)
+
+
+def _made_up(view: PlanView) -> Iterator[RenderableType]:
+    """Yield the example values of the templates, and what they mean for a run."""
+    if view.contacts_people:
+        yield from section("Examples are left, so nothing will be sent", "bold red")
+    else:
+        yield from section("Before you go live", "bold yellow")
+    for sentence in view.made_up:
+        yield indent(Text(plain(sentence, 200)))
+    about = "These are examples and reach nobody. Enter your own in the templates, or in the"
+    yield indent(Text(f"{about} columns that fill them.", style="dim"), 4)
 
 
 def _task(task: Task, *, several: bool, show_values: bool) -> Iterator[RenderableType]:

@@ -101,21 +101,26 @@ def worklist(
     Print it without cropping.
     """
     parts: list[RenderableType] = [
-        Text("Look each person up in Popp. If the message is there, give its conversation's ID;"),
-        Text("if it is certainly not, give --not-sent, and the next resume sends it."),
+        Text(
+            "Look each person up in Popp. If the message is there, give the id of its "
+            "conversation. If it is certainly not there, give --not-sent instead: then the next "
+            "resume sends it."
+        ),
     ]
     rows = Counter((each.run, each.row) for each in doubtful)
     for each in doubtful:
         who = f"{plain(each.source_name)} row {each.row}: {each.masked}"
-        ids = f"external id {plain(each.external_id)}"
+        facts = Table.grid(padding=(0, 1))
+        facts.add_row("sent", Text(f"{each.requested_at:%Y-%m-%d %H:%M:%S} UTC"))
+        facts.add_row("external id", Text(plain(each.external_id)))
         if each.request_id:
-            ids += f", request id {plain(each.request_id)}"
+            facts.add_row("request id", Text(plain(each.request_id)))
         file = f" --file {shlex.quote(plain(each.source_name, 300))}"
         several = rows[each.run, each.row] > 1
         parts += [
             Text(),
             indent(Text(f"{who}, campaign {plain(each.campaign)}", style="bold")),
-            indent(Text(f"sent {each.requested_at:%Y-%m-%d %H:%M:%S} UTC, {ids}"), 4),
+            indent(facts, 4),
             indent(Text(plain(scrub(each.message), 400)), 4),
             *command_line(
                 f"importer resolve {each.run} {each.row}{file if several else ''}"
@@ -157,7 +162,8 @@ def run_text(
         results: the results file that was written, if any.
     """
     report, totals = view.report, view.totals
-    took = elapsed((report.finished - report.started).total_seconds())
+    whole_s = (report.finished - report.started).total_seconds()
+    took = elapsed(whole_s if report.took_s is None else report.took_s)
     parts: list[RenderableType] = [
         Text(f"Run {report.run}: {_headline(view)}", style="bold"),
         Text(f"It took {took}."),
@@ -252,8 +258,9 @@ def _next_steps(view: RunView, results: Path | None, *, listed: bool) -> Iterato
             f"importer resolve {run} ROW{flags('resolve')} --sent CONVERSATION_ID  (or --not-sent)",
         )
     if totals["rejected"]:
-        rows = "row" if totals["rejected"] == 1 else f"{number(totals['rejected'])} rows"
-        yield f"Fix the rejected {rows} and run the file again; rows that are done are skipped.", ""
+        count = totals["rejected"]
+        rows = "rejected row" if count == 1 else f"{number(count)} rejected rows"
+        yield f"Fix the {rows} and run the file again; rows that are done are skipped.", ""
 
 
 def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -> RenderableType:

@@ -11,12 +11,12 @@ import polars as pl
 from importer.model import RowStatus
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
-from importer.planning.plan import SHOWN
+from importer.planning.plan import SHOWN, find_made_up
 from importer.problems import merge_missing_columns, with_words
 from importer.report.formatting import GivenFlags, duration, number, quantity
 from importer.report.outcomes import outcome_frame, totals
 from importer.report.tasks import tasks
-from schemas.codes import Severity
+from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
@@ -173,25 +173,36 @@ def examples(
     return found
 
 
-def headline(counts: Counts, groups: int) -> str:
-    """Sum up a plan: `312 of 340 rows are ready for 4 groups; 28 need fixing.`."""
+def headline(counts: Counts, doubtful: int = 0) -> str:
+    """Sum up a plan: `312 of 340 rows are ready to send; 28 need fixing.`.
+
+    Args:
+        counts: of the plan.
+        doubtful: rows that an earlier run may have sent.
+    """
     if not counts.read:
         return "There are no rows to import."
-    fixing = f"{number(counts.rejected)} {'needs' if counts.rejected == 1 else 'need'} fixing"
-    return f"{_ready(counts, groups)}; {fixing if counts.rejected else 'nothing needs fixing'}."
+    open_ones = []
+    if counts.rejected:
+        open_ones.append(
+            f"{number(counts.rejected)} {'needs' if counts.rejected == 1 else 'need'} fixing"
+        )
+    if doubtful:
+        open_ones.append(f"{number(doubtful)} may have been sent before and must be looked up")
+    return f"{_ready(counts)}; {' and '.join(open_ones) or 'nothing needs fixing'}."
 
 
-def _ready(counts: Counts, groups: int) -> str:
+def _ready(counts: Counts) -> str:
     one = counts.read == 1
     if not counts.ready:
         return (
             "The only row is not ready" if one else f"None of {number(counts.read)} rows is ready"
         )
-    for_groups = f"ready for {quantity(groups, 'group')}"
     if counts.ready == counts.read:
-        return f"{'The only row is' if one else f'All {number(counts.read)} rows are'} {for_groups}"
+        rows = "The only row is" if one else f"All {number(counts.read)} rows are"
+        return f"{rows} ready to send"
     verb = "is" if counts.ready == 1 else "are"
-    return f"{number(counts.ready)} of {number(counts.read)} rows {verb} {for_groups}"
+    return f"{number(counts.ready)} of {number(counts.read)} rows {verb} ready to send"
 
 
 def asides(counts: Counts, unusable: int, send_s: float) -> Iterator[str]:
@@ -239,6 +250,8 @@ class PlanView:
         blocked: a run would send nothing, because a row is rejected (`on_problems: block`).
         given: flags that a proposed command needs to find the same settings.
         created_at: UTC, or None if the report does not show it.
+        made_up: a sentence for each example value that is left in a template.
+        contacts_people: the API is a real one, so such values hold the run back.
     """
 
     plan: Plan = field(repr=False)
@@ -250,6 +263,8 @@ class PlanView:
     blocked: bool
     given: GivenFlags = field(default_factory=GivenFlags)
     created_at: datetime | None = None
+    made_up: tuple[str, ...] = ()
+    contacts_people: bool = False
 
     @property
     def hash(self) -> str:
@@ -284,7 +299,8 @@ class PlanView:
     @property
     def headline(self) -> str:
         """What a run would do, in one sentence."""
-        return headline(self.counts, len(self.groups))
+        code = pl.col("code") == Code.POSSIBLY_SENT.value
+        return headline(self.counts, self.plan.problems.filter(code).height)
 
     @property
     def asides(self) -> tuple[str, ...]:
@@ -326,6 +342,8 @@ def plan_view(
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
         given=GivenFlags.of(settings),
         created_at=created_at,
+        made_up=tuple(find_made_up(plan)),
+        contacts_people=settings.contacts_people,
     )
 
 

@@ -440,6 +440,11 @@ class Settings(NightlySettings, PageSettings, BaseModel):
         """The file of the ledger of real conversations, which a rehearsal must not touch."""
         return self._file_of(self._origin.unused_ledger)
 
+    @property
+    def contacts_people(self) -> bool:
+        """Whether the API is on another machine, so that real people are contacted."""
+        return not is_loopback(urlsplit(self.base_url).hostname or "")
+
     def _file_of(self, ledger: str) -> Path | None:
         scheme, _, rest = ledger.partition(":///")
         if not scheme.startswith("sqlite") or not rest or rest.startswith(":memory:"):

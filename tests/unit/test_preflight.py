@@ -16,6 +16,7 @@ from importer.preflight import (
     exit_of_plan,
     exit_of_run,
     expect,
+    refuse_made_up,
     refuse_unreadable,
     same_plan,
     unusable,
@@ -25,6 +26,7 @@ from importer.report import view
 from importer.report.json_report import write_plan_json
 from importer.sending.circuit_breaker import INTERRUPTED, Ending
 from schemas.codes import Code
+from schemas.templates import is_example
 from tests.support.place import GOOD, Place, place
 
 if TYPE_CHECKING:
@@ -201,3 +203,34 @@ def test_what_is_no_longer_the_same_cannot_go_on(desk: Place, plan: Plan) -> Non
     run = run_of(plan)
     with pytest.raises(UsageError, match="its content changed"):
         same_plan(run, lambda _: desk.plan([GOOD, GOOD]))
+
+
+def test_examples_in_templates_never_go_live(desk: Place) -> None:
+    """The file, the key and the value are named; the sandbox may have them."""
+    plan = desk.plan([GOOD])
+    live = desk.settings.model_copy(update={"base_url": "https://api.joinpopp.com/v1"})
+    with pytest.raises(Held) as held:
+        refuse_made_up(plan, live)
+    assert "manager: [0].email is max@example.org" in held.value.message
+    assert str(live.templates) in held.value.fix
+    refuse_made_up(plan, live.model_copy(update={"base_url": "http://127.0.0.1:8765/v1"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("recruiting@example.com", True),
+        ("Write to A.B@mail.Example.org, please", True),
+        ("https://example.net/room", True),
+        ("x@desk.test", True),
+        ("1 High Street, Leeds", True),
+        ("11 High Street, Leeds", False),
+        ("desk@myexample.com", False),
+        ("desk@example.com.au", False),
+        ("for example, come early", False),
+        ("{{MEETING_URL}} {first_name}", False),
+    ],
+)
+def test_an_example_is_a_reserved_domain(text: str, *, example: bool) -> None:
+    """Or the location of the project that init writes; nothing that could be real."""
+    assert is_example(text) is example

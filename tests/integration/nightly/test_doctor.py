@@ -30,8 +30,8 @@ def lines(bed: Bed, inbox: str, about: str) -> list[str]:
     """What the doctor says about one thing."""
     said = bed.desk("doctor", inbox)
     assert said.code == Exit.OK, said.out
-    start = f"ok    {about}: "
-    return [line.removeprefix(start) for line in said.out.splitlines() if line.startswith(start)]
+    found = (line.partition(f" {about}: ") for line in said.out.splitlines())
+    return [what for label, mark, what in found if mark and label.strip() in {"ok", "warn"}]
 
 
 def test_nothing_is_left(bed: Bed) -> None:

@@ -40,6 +40,15 @@ def test_hours_over_midnight(now: str, is_open: bool) -> None:  # noqa: FBT001
     assert (sending_opens(settings, at(now)) == at(now)) is is_open
 
 
+def test_a_rehearsal_waits_for_no_hour() -> None:
+    """It contacts nobody, and a night that waits until the morning looks like one that hangs."""
+    settings = Settings.model_validate(
+        {**LONDON, "rehearsal": True, "base_url": "http://127.0.0.1:8765/v1"}
+    )
+    assert sending_opens(settings, at("10 23:30")) == at("10 23:30")
+    assert sending_closes(settings, at("10 12:00")) > at("11 12:00")
+
+
 def test_without_hours_it_is_always_open() -> None:
     """Nothing closes within a year."""
     assert sending_opens(Settings(), at("10 03:00")) == at("10 03:00")

@@ -98,7 +98,7 @@ def test_everything_is_on_the_page(recruiter_plan: Plan, tmp_path: Path) -> None
     text = squeezed(page.text)
     for expected in (
         "Check of recruiter.csv 22 November 2026, 15:30 UTC",
-        "2 of 6 rows are ready for 1 group; 3 need fixing.",
+        "2 of 6 rows are ready to send; 3 need fixing.",
         "Nothing has been sent. 1 row repeats the person of an earlier row: skipped.",
         "2 ready",
         "3 to fix",
@@ -269,7 +269,7 @@ def test_a_clean_file_says_so(make_plan: MakePlan, make_table: MakeTable, tmp_pa
     table = make_table("a.csv", ["Name"], [["Ada"]], {"Name": "first_name"})
     page = Page(written(make_plan([table]), tmp_path))
     text = squeezed(page.text)
-    assert "The only row is ready for 1 group; nothing needs fixing." in text
+    assert "The only row is ready to send; nothing needs fixing." in text
     assert "Every row that can be sent is ready." in text
     assert "To fix" not in text
     assert "Rows to fix" not in text

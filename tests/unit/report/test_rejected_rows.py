@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from importer import problems
-from importer.report.rejected_rows import CHANGES, ROWS, Change, Note, changes, rejected_tables
-from schemas.codes import Code
+from importer.report.rejected_rows import CHANGES, ROWS, Change, changes, rejected_tables
+from schemas.codes import WORDS, Code
 from schemas.columns import ROW, SOURCE
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def test_messages_stand_at_their_cells(recruiter_plan: Plan) -> None:
     assert [row.row for row in table.rows] == [3, 4, 5]
     first = table.rows[0]
     assert [cell.value for cell in first.cells[:3]] == ["Jürgen", "Müller", "0207 94"]
-    assert first.cells[2].notes == (Note("The phone number has too few digits.", error=True),)
+    (note,) = first.cells[2].notes
+    assert (note.message, note.error) == ("The phone number has too few digits.", True)
+    assert note.fix == WORDS[Code.PHONE_TOO_SHORT].fix
     assert not first.cells[0].notes
     assert (table.total, table.hidden) == (3, 0)
 
@@ -43,7 +45,8 @@ def test_a_message_about_the_row_stands_at_the_row(
         "The candidate has neither a phone number nor an e-mail address.",
         "The row names no campaign.",
     ]
-    assert row.cells[0].notes == (Note("The full name was split: x.", error=False),)
+    (note,) = row.cells[0].notes
+    assert (note.message, note.error) == ("The full name was split: x.", False)
 
 
 def test_rows_are_bounded_over_all_files(make_plan: MakePlan, make_table: MakeTable) -> None:

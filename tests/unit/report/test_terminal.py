@@ -30,7 +30,7 @@ def test_the_summary_of_a_messy_file(recruiter_plan: Plan) -> None:
     """Headline, tasks with rows, groups, files, next steps, plan: the whole, as it stands."""
     text = shown(recruiter_plan)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    assert lines[0] == "2 of 6 rows are ready for 1 group; 3 need fixing."
+    assert lines[0] == "2 of 6 rows are ready to send; 3 need fixing."
     assert "Correct the phone number in 1 row: 5" in lines
     assert "row 5  Mobile “c•••” This is not a valid phone number." in lines
     assert "Remove repeats of the same person in 1 row: 6" in lines

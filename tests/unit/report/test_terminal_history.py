@@ -90,7 +90,7 @@ def test_a_doubtful_row_says_who_when_why_and_what_to_do() -> None:
     given = GivenFlags("", {"ledger": "sqlite:///other.db"})
     text = shown(Group(*terminal_history.worklist([doubtful_row(request_id="req-9")], given)))
     assert "a.csv row 4: +44 •••• 0018, campaign camp-42" in text
-    assert "external id c-17-ab12, request id req-9" in text
+    assert "external id c-17-ab12\n    request id  req-9" in text
     assert "The list lacks conversations that are known to exist." in text
     command = (
         "importer resolve 20261122-153000-3f2a 4 --ledger sqlite:///other.db --sent CONVERSATION_ID"

@@ -19,7 +19,7 @@ from importer.loader import load
 from importer.report.formatting import rejected_paths
 from importer.report.rejected_rows import write_rejected
 from importer.settings import Settings
-from schemas.codes import Code
+from schemas.codes import WORDS, Code
 from tests.unit.report.conftest import make_plan as plan_of
 from tests.unit.report.conftest import table as table_of
 
@@ -188,7 +188,8 @@ def test_a_workbook_has_comments_at_its_cells(recruiter_plan: Plan, tmp_path: Pa
     ]
     mobile = sheet.cell(2, 3)
     assert (mobile.value, mobile.data_type, mobile.number_format) == ("0207 94", "s", "@")
-    assert mobile.comment.text == "The phone number has too few digits."
+    fix = WORDS[Code.PHONE_TOO_SHORT].fix
+    assert mobile.comment.text == f"The phone number has too few digits. {fix}"
     assert sheet.cell(2, 1).comment is None
     assert sheet.column_dimensions["C"].hidden is False
 

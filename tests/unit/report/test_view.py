@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_the_view_repeats_the_plan(recruiter_plan: Plan) -> None:
     """Nothing is counted a second way."""
     seen = view.plan_view(recruiter_plan, Settings())
-    assert seen.headline == "2 of 6 rows are ready for 1 group; 3 need fixing."
+    assert seen.headline == "2 of 6 rows are ready to send; 3 need fixing."
     assert seen.hash == recruiter_plan.hash
     (file,) = seen.files
     assert (file.read, file.ready, file.rejected) == (6, 2, 3)
@@ -97,33 +97,37 @@ def test_personal_values_are_not_in_the_repr(recruiter_plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "groups", "said"),
+    ("counts", "doubtful", "said"),
     [
         (
             Counts(read=340, ready=312, rejected=28),
-            4,
-            "312 of 340 rows are ready for 4 groups; 28 need fixing.",
+            0,
+            "312 of 340 rows are ready to send; 28 need fixing.",
         ),
-        (
-            Counts(read=2, ready=1, rejected=1),
-            1,
-            "1 of 2 rows is ready for 1 group; 1 needs fixing.",
-        ),
-        (Counts(read=5, ready=5), 1, "All 5 rows are ready for 1 group; nothing needs fixing."),
-        (Counts(read=1, ready=1), 1, "The only row is ready for 1 group; nothing needs fixing."),
+        (Counts(read=2, ready=1, rejected=1), 0, "1 of 2 rows is ready to send; 1 needs fixing."),
+        (Counts(read=5, ready=5), 0, "All 5 rows are ready to send; nothing needs fixing."),
+        (Counts(read=1, ready=1), 0, "The only row is ready to send; nothing needs fixing."),
         (Counts(read=1, rejected=1), 0, "The only row is not ready; 1 needs fixing."),
         (Counts(read=9, rejected=9), 0, "None of 9 rows is ready; 9 need fixing."),
         (Counts(), 0, "There are no rows to import."),
         (
-            Counts(read=4000, ready=2000, duplicates=2000),
-            1000,
-            "2,000 of 4,000 rows are ready for 1,000 groups; nothing needs fixing.",
+            Counts(read=4, ready=2, already_imported=2),
+            2,
+            "2 of 4 rows are ready to send; 2 may have been sent before and must be looked up.",
+        ),
+        (
+            Counts(read=4, ready=1, rejected=2, already_imported=1),
+            1,
+            (
+                "1 of 4 rows is ready to send; 2 need fixing and 1 may have been sent before and "
+                "must be looked up."
+            ),
         ),
     ],
 )
-def test_the_headline_agrees_with_its_numbers(counts: Counts, groups: int, said: str) -> None:
-    """Singular, plural, all, none."""
-    assert headline(counts, groups) == said
+def test_the_headline_agrees_with_its_numbers(counts: Counts, doubtful: int, said: str) -> None:
+    """Singular, plural, all, none; a doubtful row is never "nothing"."""
+    assert headline(counts, doubtful) == said
 
 
 def test_what_else_happens_is_said() -> None:
