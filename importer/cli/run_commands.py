@@ -122,8 +122,8 @@ def run(
     if not plan.counts.ready:
         console.print("Nothing to send.")
         return _end_unsent(shown, "nothing-to-send", exit_without_sending(plan), form)
-    refuse_made_up(plan, settings)
     credentials = settings.credentials()
+    refuse_made_up(plan, settings)
     _require_sandbox(settings)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
     if not yes and not _ask(quantity(count, "person", "people"), settings, credentials):

@@ -226,7 +226,7 @@ def _is_free(path: str, file: Path | None, store: Store, sha256: str = "") -> bo
 
     Args:
         path: in the inbox.
-        file: that is to be there; None if nothing is.
+        file: the one to put there; None for none.
         store: the files of the inbox.
         sha256: of the file; empty to calculate it if it is needed.
     """

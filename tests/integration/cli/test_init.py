@@ -82,6 +82,11 @@ def test_one_line_leads_to_real_conversations(starter: Desk) -> None:
     said = starter.without("POPP_API_KEY")("run", "candidates.csv", "--yes")
     assert said.code == Exit.SETUP
     assert "POPP_API_KEY" in said.error
+    said = starter("run", "candidates.csv", "--yes")
+    assert said.code == Exit.HELD
+    assert "meeting template onsite-45: location is 1 High Street, Leeds." in said.error
+    assert "morgan@example.com" in said.error
+    assert "Examples are left, so nothing will be sent" in starter("check", "candidates.csv").out
     settings = load_settings(starter.folder / "importer.yaml")
     assert settings.base_url == "https://api.joinpopp.com/v1"
     assert settings.ledger_file == starter.folder / "importer.db"
