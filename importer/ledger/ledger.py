@@ -33,6 +33,7 @@ from importer.ledger.records import Purged
 from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.submissions import Submissions
 from importer.ledger.tables import OPEN, among, identity, run_sources, runs, submissions
+from importer.ledger.uploaded_lists import UploadedLists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +71,7 @@ class Ledger:
         claims: files of remote inboxes that were claimed.
         sessions: people who are signed in to the page.
         audit: what people did on the page.
+        lists: uploaded on the recruiter's page.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Ledger:
         self.claims = Claims(database)
         self.sessions = PageSessions(database)
         self.audit = AuditTrail(database)
+        self.lists = UploadedLists(database, now)
 
     @classmethod
     def open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -251,3 +252,88 @@ class Purged:
     submissions: int
     runs: int
     backups: tuple[str, ...]
+
+
+class ListState(StrEnum):
+    """The state of a list that a person uploaded on the recruiter's page."""
+
+    UPLOADING = "uploading"
+    UPLOADED = "uploaded"
+    CHECKING = "checking"
+    OPEN = "open"
+    WAITING = "waiting"
+    QUEUED = "queued"
+    SENDING = "sending"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DONE = "done"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedList:
+    """A list that a person uploaded on the recruiter's page.
+
+    Attributes:
+        id: 32 random hex characters.
+        owner: who uploaded it.
+        name: of the file, masked; empty as soon as the list is deleted.
+        sha256: hex digest of its bytes.
+        size: bytes.
+        uploaded_at: UTC.
+        changed_at: UTC; when its state changed.
+        state: where it is on its way.
+        version: grows with every change; a change names the version that it is made on.
+        choices: campaign, meeting, participants and columns that the person chose.
+        counts: of its last check.
+        plan_hash: of its last check; empty before.
+        run: the newest run that sends it.
+        wish: `pause` or `stop`, as long as a run has not obeyed it.
+        start_at: UTC; not before this time; None for now.
+        message: why it waits or failed, without personal data.
+    """
+
+    id: str
+    owner: str
+    name: str
+    sha256: str
+    size: int
+    uploaded_at: datetime
+    changed_at: datetime
+    state: ListState
+    version: int
+    choices: Mapping[str, Json]
+    counts: Mapping[str, int]
+    plan_hash: str
+    run: str | None
+    wish: str
+    start_at: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A second person's word on a list: asked for, given or refused.
+
+    Attributes:
+        id: 32 random hex characters.
+        list: id of the list.
+        plan_hash: of the plan that was shown; a change of the list voids the approval.
+        asked_by: who wants to send it.
+        asked_at: UTC.
+        decided_by: None until somebody has decided.
+        decided_at: UTC; None until then.
+        agreed: None until then.
+        reason: of the decision; may be empty.
+    """
+
+    id: str
+    list: str
+    plan_hash: str
+    asked_by: str
+    asked_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    agreed: bool | None
+    reason: str

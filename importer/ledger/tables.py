@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -327,6 +328,53 @@ audit_events: Final = Table(
     Column("plan_hash", HASH, nullable=False),
     Index("audit_events_by_time", "at"),
     Index("audit_events_by_list", "list"),
+)
+
+lists: Final = Table(
+    "lists",
+    metadata,
+    Column("id", RUN_ID, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", HASH, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("uploaded_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("choices", JSON, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("plan_hash", HASH, nullable=False),
+    Column("run", RUN_ID),
+    Column("wish", String(10), nullable=False),
+    Column("start_at", Moment),
+    Column("message", Text, nullable=False),
+    Index("lists_by_state", "state"),
+    Index("lists_by_content", "sha256"),
+)
+
+approvals: Final = Table(
+    "approvals",
+    metadata,
+    Column("id", RUN_ID, primary_key=True),
+    Column("list", RUN_ID, nullable=False),
+    Column("plan_hash", HASH, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", Moment),
+    Column("agreed", Boolean),
+    Column("reason", Text, nullable=False),
+    Index("approvals_by_list", "list"),
+)
+
+column_choices: Final = Table(
+    "column_choices",
+    metadata,
+    Column("headers", HASH, primary_key=True),
+    Column("columns", JSON, nullable=False),
+    Column("chosen_by", Text, nullable=False),
+    Column("chosen_at", Moment, nullable=False),
 )
 
 identity: Final = Table(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from importer import problems
 from importer.loader import delimited, table
+from importer.loader.corrections import corrections_file
 from importer.loader.csv_reader import end_of_data, halve, read_rows
 from importer.loader.delimited import open_text
 from importer.loader.files import readable_name
@@ -190,6 +191,8 @@ def _open_long(name: str, settings: Settings, size: int) -> _Long | None:
     try:
         facts = Path(name).stat()
         if not stat.S_ISREG(facts.st_mode) or not 2 * size <= facts.st_size <= settings.max_bytes:
+            return None
+        if corrections_file(Path(name)).exists():
             return None
         with _open_source(source) as file:
             head = file.read(_HEAD)

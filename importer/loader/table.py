@@ -11,6 +11,7 @@ import polars as pl
 
 from importer import problems
 from importer.loader import files, xls
+from importer.loader.corrections import correct
 from importer.loader.delimited import open_text
 from importer.loader.files import readable_name
 from importer.loader.headers import (
@@ -466,7 +467,11 @@ def load(name: str, settings: Settings) -> Table:
         return _refused(source, refusal)
     source = replace(source, path=held.path, size=len(held.data))
     table = _table(held.data, source, settings)
-    return replace(table, source=replace(table.source, sha256=held.sha256()))
+    table = replace(table, source=replace(table.source, sha256=held.sha256()))
+    try:
+        return correct(table)
+    except Refusal as refusal:
+        return _refused(table.source, refusal)
 
 
 def _table(data: bytes, source: Source, settings: Settings) -> Table:

@@ -10,6 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from importer.atomic_file import replace_file
+from importer.errors import UsageError
 from importer.masking import find_file
 from importer.report.json_report import write_run_json
 from importer.report.outcomes import MOMENT
@@ -75,6 +76,43 @@ def _without_formula(name: str) -> pl.Expr:
     cell = pl.col(name)
     risky = cell.str.contains(FORMULA) & ~cell.str.contains(_E164)
     return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
+
+
+def write_workbook(frame: pl.DataFrame, out: BinaryIO) -> None:
+    """Write text columns as a workbook of text cells, which holds no formulas.
+
+    Args:
+        frame: text; a null is an empty cell.
+        out: the file.
+
+    Raises:
+        UsageError: a workbook cannot hold this many rows or columns.
+    """
+    import xlsxwriter  # noqa: PLC0415 (optional; a CSV does not need it)
+
+    if frame.height > MOST_ROWS or frame.width > MOST_COLUMNS:
+        raise UsageError(
+            f"A workbook has at most {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns.",
+            "Take the CSV file instead.",
+        )
+    book = xlsxwriter.Workbook(out, {"constant_memory": True})
+    sheet = book.add_worksheet()
+    text = book.add_format({"num_format": "@"})
+    head = book.add_format({"num_format": "@", "bold": True})
+    sheet.set_column(0, max(frame.width - 1, 0), 18, text)
+    sheet.freeze_panes(1, 0)
+    for number, line in enumerate([frame.columns, *frame.iter_rows()]):
+        for column, value in enumerate(line):
+            if value is not None:
+                style = text if number else head
+                sheet.write_string(number, column, str(value)[:LONGEST_CELL], style)
+    book.close()
+
+
+MOST_ROWS: Final = 1_048_575
+MOST_COLUMNS: Final = 16_384
+LONGEST_CELL: Final = 32_767
+"""What a workbook can hold: rows below the header, columns, characters of a cell."""
 
 
 def write_payloads(submissions: Iterable[Submission], files: Sequence[str], path: Path) -> None:

@@ -12,7 +12,13 @@ from importer.atomic_file import replace_file
 from importer.errors import UsageError
 from importer.model import RowStatus
 from importer.problems import with_words
-from importer.report.export import original_cells, write_csv
+from importer.report.export import (
+    LONGEST_CELL,
+    MOST_COLUMNS,
+    MOST_ROWS,
+    original_cells,
+    write_csv,
+)
 from importer.report.formatting import WORKBOOK, html_size, plain
 from schemas.codes import Code, Severity
 from schemas.columns import FORMULA, ROW, SOURCE
@@ -207,9 +213,6 @@ def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
 _OURS: Final = ["_row", "_problems"]
 _AT_ONCE: Final = 100_000
 _COMMENTS: Final = 20_000  # a spreadsheet program takes long to open more
-_LONGEST: Final = 32_767  # characters of a cell of a workbook
-_MOST_ROWS: Final = 1_048_575
-_MOST_COLUMNS: Final = 16_384
 _NO_SHEET_NAME: Final = re.compile(r"[\[\]:*?/\\\\]|^'|'$")
 _LONGEST_SHEET_NAME: Final = 31
 
@@ -345,7 +348,7 @@ def _write_workbook(
             for column, (name, value) in enumerate(zip(headers, values, strict=True)):
                 found = at_cells.get(name, [])
                 style = for_style[any(note.error for note in found)] if found else text
-                sheet.write_string(line, column, _guarded(value or "")[:_LONGEST], style)
+                sheet.write_string(line, column, _guarded(value or "")[:LONGEST_CELL], style)
                 if found and comments < _COMMENTS:
                     comments += 1
                     texts = (f"{note.message} {note.fix}".rstrip() for note in found)
@@ -366,9 +369,9 @@ def _sheet_name(name: str | None) -> str:
 def _refuse_too_large(path: Path, rows: int, columns: int, longest: int | None) -> None:
     """Raise UsageError for what no workbook can hold."""
     for found, most, what in (
-        (rows, _MOST_ROWS, "rows"),
-        (columns + len(_OURS), _MOST_COLUMNS, "columns"),
-        ((longest or 0) + 1, _LONGEST, "characters in one cell"),
+        (rows, MOST_ROWS, "rows"),
+        (columns + len(_OURS), MOST_COLUMNS, "columns"),
+        ((longest or 0) + 1, LONGEST_CELL, "characters in one cell"),
     ):
         if found > most:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -147,6 +148,13 @@ class PageSettings(BaseModel):
     """Minutes without a click after which a person has to sign in again."""
     session_minutes: Minutes = 720.0
     """Minutes after which a person has to sign in again in any case."""
+
+    uploads: Path = Path("uploads")
+    """Folder in which the page keeps uploaded lists, readable only for the account it runs as."""
+    keep_uploads_days: Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)] = 7.0
+    """Days after which an uploaded list is deleted, counted from its last change."""
+    approval: Literal["off", "required"] = "off"
+    """Whether a second person must agree before a list of the page is sent."""
 
     @property
     def listen_host(self) -> str:

@@ -128,6 +128,8 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
             database.execute(f"DROP TABLE {table}")
         for column in ("meeting_state", "meeting_at", "meeting_known_at", "name"):
             database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
+        for table in ("sessions", "audit_events", "lists", "approvals", "column_choices"):
+            database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE ledger_version SET version_num = '0006'")
     database.close()
     with Ledger.open(url) as ledger:
@@ -136,4 +138,4 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         assert ledger.nights.of_night("n")[0].name == "S•••_J•••_2026.csv"
         assert [each.path for each in ledger.claims.open("sftp://h/in")] == ["open ada.csv"]
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
-    assert len(list(tmp_path.glob("importer.db-before-0010-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0011-*"))) == 1

@@ -106,6 +106,11 @@ ALTER TABLE submissions DROP COLUMN meeting_state;
 ALTER TABLE submissions DROP COLUMN meeting_at;
 ALTER TABLE submissions DROP COLUMN meeting_known_at;
 ALTER TABLE submissions DROP COLUMN name;
+DROP TABLE sessions;
+DROP TABLE audit_events;
+DROP TABLE lists;
+DROP TABLE approvals;
+DROP TABLE column_choices;
 """
 
 
@@ -126,4 +131,4 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0010-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0011-*"))) == 1

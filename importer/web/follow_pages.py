@@ -1,0 +1,378 @@
+"""The pages of a run: live progress, pause, stop and go on; then the results, and doubtful rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import polars.selectors as cs
+from starlette.exceptions import HTTPException
+
+from importer.deliver import report_of
+from importer.errors import UsageError
+from importer.ledger.records import ListState
+from importer.loader import load
+from importer.model import State
+from importer.report.export import (
+    delimiter_of,
+    reread_files,
+    results_frame,
+    write_csv,
+    write_workbook,
+)
+from importer.report.formatting import duration
+from importer.report.outcomes import MOMENT
+from importer.report.view import run_view
+from importer.web.access import Role, demand, record_event
+from importer.web.list_files import ending_of, send_file
+from importer.web.pages import (
+    find_own_list,
+    may_see,
+    name_of,
+    person_of,
+    refuse,
+    render,
+    render_fragment,
+    see_other,
+    site_of,
+    text_of,
+    with_form,
+    words_of,
+)
+from schemas.columns import ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from starlette.datastructures import FormData
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from importer.ledger.records import Run, SubmissionRecord, UploadedList
+    from importer.report.view import RunView
+
+
+PAGE: Final = 100
+_LIVE: Final = frozenset({ListState.QUEUED, ListState.SENDING})
+_HALTED: Final = frozenset({ListState.PAUSED, ListState.STOPPED})
+
+MEANING: Final[Mapping[str, tuple[str, str]]] = {
+    "created": ("conversations started", "good"),
+    "duplicate": ("had this conversation already", "done"),
+    "rejected": ("refused, nobody was contacted", "fix"),
+    "doubtful": ("perhaps sent: a person has to find out", "check"),
+    "unsent": ("could not be sent, nobody was contacted", "rest"),
+    "planned": ("not sent yet", "rest"),
+    "duplicate-in-file": ("the same person as an earlier row", "rest"),
+    "already-imported": ("contacted before, not contacted again", "done"),
+}
+"""Status of a row -> what it means to a recruiter, and its colour."""
+
+
+def _find(request: Request) -> tuple[Run, UploadedList | None]:
+    """Return the run of a page's address, and its list; 404 if this person may not see it."""
+    site, person = site_of(request), person_of(request)
+    try:
+        run = site.ledger.runs.find(str(request.path_params["run"]))
+    except UsageError:
+        raise HTTPException(404) from None
+    if run.id != request.path_params["run"]:
+        raise HTTPException(404)
+    list_id = site.workbench.list_of(run)
+    known = None if list_id is None else site.ledger.lists.find(list_id)
+    if not person.may(Role.OPERATOR) and (known is None or not may_see(person, known)):
+        raise HTTPException(404)
+    return run, known
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a run is.
+
+    Attributes:
+        parts: what, how many and colour of each state.
+        done: how many are through.
+        total: how many there are to send.
+        left: how long the rest takes, in words; empty if nobody knows.
+        stage: what else takes time.
+        newest: the last that ended: who, masked, and how.
+    """
+
+    parts: list[tuple[str, int, str]]
+    done: int
+    total: int
+    left: str
+    stage: str
+    newest: list[tuple[str, str]]
+
+
+def _standing(request: Request, run: Run, known: UploadedList | None) -> Standing:
+    site, words = site_of(request), words_of(request)
+    states, counts = site.ledger.runs.states(run.id), site.ledger.runs.counts(run.id)
+    parts = [
+        (words(MEANING[state.value][0]), states[state], MEANING[state.value][1])
+        for state in State
+        if states.get(state) and state.value in MEANING
+    ]
+    for number, status in (
+        (counts.already_imported, "already-imported"),
+        (counts.duplicates, "duplicate-in-file"),
+    ):
+        parts.append((words(MEANING[status][0]), number, MEANING[status][1]))
+    parts.append((words("left behind: to fix"), counts.rejected, "fix"))
+    total = sum(states.values())
+    waiting = sum(states.get(state, 0) for state in (State.PLANNED, State.UNSENT))
+    progress = site.jobs.progress.get(known.id) if known is not None else None
+    live = known is not None and known.state in _LIVE and progress is not None
+    rate = site.settings.rate_per_s
+    newest = []
+    if live and progress is not None:
+        ended = site.ledger.submissions.records([each.key for each in progress.newest])
+        newest = [
+            (ended[each.key].masked, words(MEANING[each.state.value][0]))
+            for each in reversed(progress.newest)
+            if each.key in ended and each.state.value in MEANING
+        ]
+    return Standing(
+        parts=[each for each in parts if each[1]],
+        done=total - waiting,
+        total=total,
+        left=words(duration(waiting / rate)) if live and waiting else "",
+        stage=words(progress.stage) if live and progress is not None else "",
+        newest=newest,
+    )
+
+
+def run_page(request: Request) -> Response:
+    """A run: live while it is being sent, with its results afterwards."""
+    run, known = _find(request)
+    site, person = site_of(request), person_of(request)
+    rejected_by_api = site.ledger.runs.states(run.id).get(State.REJECTED, 0)
+    mine = known is not None and (known.owner == name_of(person) or person.may(Role.OPERATOR))
+    return render(
+        request,
+        "run.html.j2",
+        run=run,
+        known=known,
+        name=site.workbench.name_of(known) if known is not None else _names(run),
+        standing=_standing(request, run, known),
+        live=known is not None and known.state in _LIVE,
+        halted=known is not None and known.state in _HALTED,
+        may_change=mine and person.may(Role.SENDER),
+        refused=rejected_by_api,
+        kept=site.workbench.has_file(known.id) if known is not None else False,
+    )
+
+
+def _names(run: Run) -> str:
+    return ", ".join(source.name for source in run.sources) or run.id
+
+
+def run_status(request: Request) -> Response:
+    """The part of a run's page that is polled."""
+    run, known = _find(request)
+    live = known is not None and known.state in _LIVE
+    answer = render_fragment(
+        request,
+        "progress.html.j2",
+        run=run,
+        known=known,
+        standing=_standing(request, run, known),
+        live=live,
+    )
+    if not live:
+        answer.headers["x-reload"] = "1"
+    return answer
+
+
+# ---- results -------------------------------------------------------------------------------------
+
+
+def _view(request: Request, run: Run) -> RunView:
+    site = site_of(request)
+    return run_view(
+        report_of(site.ledger, run),
+        site.ledger.runs.rows(run.id),
+        [each.name for each in run.sources],
+    )
+
+
+def results_page(request: Request) -> Response:
+    """The result of each row, with filters."""
+    run, known = _find(request)
+    view, words = _view(request, run), words_of(request)
+    query = request.query_params
+    state = query.get("state", "") if query.get("state") in MEANING else ""
+    lines = view.with_status(state) if state else view.outcomes
+    asked = query.get("page", "1")
+    pages = max(1, math.ceil(lines.height / PAGE))
+    page = min(max(int(asked) if asked.isdecimal() and len(asked) < 9 else 1, 1), pages)  # noqa: PLR2004
+    here = lines.slice((page - 1) * PAGE, PAGE)
+    return render(
+        request,
+        "results.html.j2",
+        run=run,
+        known=known,
+        name=site_of(request).workbench.name_of(known) if known is not None else _names(run),
+        states=[
+            (key, words(MEANING[key][0]), count) for key, count in view.totals.items() if count
+        ],
+        meaning={key: words(text) for key, (text, _) in MEANING.items()},
+        colours={key: colour for key, (_, colour) in MEANING.items()},
+        rows=here.rename({ROW: "row"}).to_dicts(),
+        state=state,
+        page=page,
+        pages=pages,
+        total=lines.height,
+    )
+
+
+def results_file(request: Request) -> Response:
+    """The results as a spreadsheet: the columns of the list, then ours."""
+    run, known = _find(request)
+    ending, site = ending_of(request), site_of(request)
+    settings = site.settings if known is None else site.workbench.settings_for(known)
+    files = reread_files(run.sources, partial(load, settings=settings))
+    frame = results_frame(_view(request, run), files)
+    frame = frame.with_columns(cs.datetime().dt.strftime(MOMENT))
+
+    def write(path: Path) -> None:
+        with path.open("wb") as out:
+            if ending == "csv":
+                write_csv(frame, out, delimiter_of(files.tables))
+            else:
+                write_workbook(frame, out)
+
+    return send_file(f"results-{run.id}", ending, write)
+
+
+# ---- pause, stop, go on --------------------------------------------------------------------------
+
+
+def halt(request: Request, form: FormData) -> Response:
+    """Pause or stop a list; requests under way finish."""
+    known, site = find_own_list(request), site_of(request)
+    demand(person_of(request), Role.SENDER, Role.OPERATOR)
+    wish = "pause" if text_of(form, "wish") == "pause" else "stop"
+    wished = site.ledger.lists.change(known.id, _LIVE, wish=wish, start_at=None)
+    if wished is not None:
+        record_event(
+            site.ledger,
+            person_of(request),
+            f"sending-{wish}",
+            list_id=known.id,
+            run=known.run or "",
+        )
+        site.jobs.halt(known.id)
+        site.jobs.wake()
+    return see_other(f"/runs/{known.run}" if known.run else f"/lists/{known.id}")
+
+
+def go_on(request: Request, form: FormData) -> Response:
+    """Go on with a list that was paused or stopped, or send again what the API refused."""
+    known, site, person = find_own_list(request), site_of(request), person_of(request)
+    demand(person, Role.SENDER)
+    retry = text_of(form, "retry") == "1"
+    if not site.workbench.has_file(known.id):
+        refuse(request, "The file of this list was deleted.", "Upload the list again.", 410)
+    states = {*_HALTED, ListState.DONE} if retry else _HALTED
+    values: dict[str, object] = {"choices": {**known.choices, "retry": True}} if retry else {}
+    begun = site.ledger.lists.change(
+        known.id,
+        states,
+        known.version,
+        state=ListState.QUEUED.value,
+        wish="",
+        message="",
+        start_at=None,
+        run=None if retry else known.run,
+        **values,
+    )
+    if begun is not None:
+        action = "refused-sent-again" if retry else "sending-continued"
+        record_event(site.ledger, person, action, list_id=known.id, run=known.run or "")
+        site.jobs.wake()
+    return see_other(f"/runs/{known.run}" if known.run and not retry else f"/lists/{known.id}")
+
+
+# ---- doubtful rows -------------------------------------------------------------------------------
+
+
+def _doubts(request: Request) -> list[SubmissionRecord]:
+    """Return the doubtful rows that this person may settle: of their lists, or all as operator."""
+    site, person = site_of(request), person_of(request)
+    found = site.ledger.doubts.list()
+    if person.may(Role.OPERATOR):
+        return list(found)
+    mine = set()
+    for run_id in {each.run for each in found}:
+        list_id = site.workbench.list_of(site.ledger.runs.find(run_id))
+        known = None if list_id is None else site.ledger.lists.find(list_id)
+        if known is not None and known.owner == name_of(person):
+            mine.add(run_id)
+    return [each for each in found if each.run in mine]
+
+
+def doubts_page(request: Request) -> Response:
+    """Rows of which nobody knows whether they were sent, with what is known of each."""
+    return render(
+        request,
+        "doubts.html.j2",
+        doubts=_doubts(request)[:200],
+        looking=site_of(request).jobs.is_looking_up,
+    )
+
+
+def look_up(request: Request, form: FormData) -> Response:
+    """Look the doubtful rows up in the list of the service again."""
+    del form
+    demand(person_of(request), Role.SENDER, Role.OPERATOR)
+    site_of(request).jobs.look_up()
+    return see_other("/doubts")
+
+
+def settle(request: Request, form: FormData) -> Response:
+    """Settle a doubtful row on a person's word."""
+    site, person = site_of(request), person_of(request)
+    key = str(request.path_params["key"])
+    found = next((each for each in _doubts(request) if each.key == key), None)
+    if found is None:
+        return see_other("/doubts")  # it was settled meanwhile
+    answer, reason = text_of(form, "answer"), text_of(form, "reason", 200)
+    conversation = text_of(form, "conversation", 200)
+    if answer not in {"sent", "not-sent"} or not reason:
+        refuse(request, "Say how you know.", "Go back and fill in the reason.")
+    if site.settings.approval == "required" and _started(request, found) == name_of(person):
+        refuse(request, "A second person has to settle this row.", "Ask a colleague.", 403)
+    with site.ledger.lock("importer serve", site.settings.ledger_wait_s):
+        site.ledger.doubts.resolve(
+            found.run,
+            found.row,
+            sent=answer == "sent",
+            by=f"{name_of(person)}: {reason}",
+            conversation_id=conversation or None,
+            source=found.source_name or None,
+        )
+    record_event(
+        site.ledger,
+        person,
+        "doubt-sent" if answer == "sent" else "doubt-not-sent",
+        run=found.run,
+        row=found.row,
+    )
+    return see_other("/doubts")
+
+
+def _started(request: Request, doubt: SubmissionRecord) -> str:
+    """Return who owns the list of a doubtful row; empty if nobody does."""
+    site = site_of(request)
+    list_id = site.workbench.list_of(site.ledger.runs.find(doubt.run))
+    known = None if list_id is None else site.ledger.lists.find(list_id)
+    return "" if known is None else known.owner
+
+
+halt_form, go_on_form = with_form(halt), with_form(go_on)
+settle_form, look_up_form = with_form(settle), with_form(look_up)

@@ -1,0 +1,352 @@
+"""The page on which a list is started: its button is a promise, and it sends just what it shows.
+
+With `approval: required`, the page asks for a second person's word; that person sees the same page,
+and starts the list by agreeing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import polars as pl
+from starlette.exceptions import HTTPException
+
+from importer.ledger.records import ListState
+from importer.report.formatting import duration
+from importer.web.access import Role, demand, record_event
+from importer.web.check_pages import note_correction
+from importer.web.hours import count_zones, find_start, is_quiet, local_times
+from importer.web.pages import (
+    find_list,
+    find_own_list,
+    name_of,
+    person_of,
+    refuse,
+    render,
+    see_other,
+    site_of,
+    text_of,
+    with_form,
+    words_of,
+)
+from importer.web.workbench import new_id
+from schemas.codes import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.datastructures import FormData
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from importer.ledger.records import Approval, UploadedList
+    from importer.model import Plan
+    from importer.web.access import Person
+    from importer.web.hours import LocalTimes
+    from importer.web.pages import Site
+
+
+EXPIRES: Final = timedelta(hours=24)
+"""How long a request for approval waits."""
+
+_OPEN: Final = frozenset({ListState.OPEN, ListState.WAITING})
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the page promises to do.
+
+    Attributes:
+        plan: what is sent.
+        known: the list.
+        behind: rows that stay behind: how many, and why.
+        takes: how long it takes, in words.
+        times: when people are written to, by their own clocks.
+        quiet: how many people would be written to too early or too late.
+        opens: when sending can start, if not now; None if it can start now, or never.
+        never: there is no hour that suits everybody.
+    """
+
+    plan: Plan
+    known: UploadedList
+    behind: list[tuple[int, str]]
+    takes: str
+    times: Sequence[LocalTimes]
+    quiet: int
+    opens: datetime | None
+    never: bool
+
+
+def _offer(request: Request, known: UploadedList) -> Offer:
+    """Return what would be sent now."""
+    site, now = site_of(request), datetime.now(UTC)
+    plan = site.workbench.plan(known, fresh=True)
+    if plan.hash != known.plan_hash or plan.counts.ready != known.counts.get("ready"):
+        known = note_correction(request, known)
+    people = site.workbench.people(known)
+    settings = site.workbench.settings_for(known)
+    times: Sequence[LocalTimes] = ()
+    quiet, opens, never = 0, None, False
+    if people is not None:
+        zones = count_zones(people)
+        start = find_start(zones, now, settings)
+        never = start is None
+        opens = start if start is not None and start > now else None
+        times = local_times(people, now, settings.rate_per_s)
+        quiet = sum(each.quiet for each in times)
+        if opens is None and not never and not is_quiet(zones, now):
+            quiet = 0  # it pauses by itself in the evening
+    return Offer(
+        plan=plan,
+        known=known,
+        behind=list(_behind(request, plan, known)),
+        takes=duration(plan.counts.ready / settings.rate_per_s),
+        times=times,
+        quiet=quiet,
+        opens=opens,
+        never=never,
+    )
+
+
+def _behind(request: Request, plan: Plan, known: UploadedList) -> list[tuple[int, str]]:
+    """Return the rows that stay behind: how many, and why."""
+    words = words_of(request)
+    known_codes = plan.problems.filter(
+        pl.col("code").is_in([Code.OPTED_OUT.value, Code.CONTACTED_RECENTLY.value])
+    )
+    unwanted = known_codes.height
+    counts = plan.counts
+    found = [
+        (counts.already_imported, words("contacted before for this campaign")),
+        (unwanted, words("people who want no messages, or were contacted recently")),
+        (counts.rejected - min(unwanted, counts.rejected), words("to fix")),
+        (counts.duplicates, words("the same person as an earlier row")),
+        (known.counts.get("left_out", 0), words("left out by hand")),
+    ]
+    return [(number, why) for number, why in found if number]
+
+
+def send_page(request: Request) -> Response:
+    """What would be sent, to whom it would go and when, and the button that starts it."""
+    known = find_list(request)
+    if known.state not in _OPEN:
+        return see_other(f"/lists/{known.id}")
+    if not known.counts.get("ready") or known.counts.get("unusable"):
+        return see_other(f"/lists/{known.id}")
+    return _show(request, known)
+
+
+def _show(request: Request, known: UploadedList, said: str = "", status: int = 200) -> Response:
+    site, person = site_of(request), person_of(request)
+    offer = _offer(request, known)
+    known = offer.known
+    corrections = site.workbench.corrections(known)
+    asked = _asked(site, known)
+    return render(
+        request,
+        "send.html.j2",
+        status,
+        known=known,
+        name=site.workbench.name_of(known),
+        offer=offer,
+        organization=site.credentials.organization_id,
+        api=urlsplit(site.settings.base_url).netloc,
+        campaigns=sorted({each.campaign or each.external_campaign for each in offer.plan.groups}),
+        canary=site.workbench.settings_for(known).canary,
+        elsewhere=site.workbench.elsewhere(known),
+        contacted=site.workbench.contacted_before(known),
+        corrections=corrections,
+        needs_approval=site.settings.approval == "required",
+        asked=asked,
+        may_start=person.may(Role.SENDER)
+        and (known.owner == name_of(person) or person.may(Role.OPERATOR)),
+        may_agree=asked is not None and _may_agree(person, known, asked, corrections.lines),
+        may_any_hour=person.may(Role.OPERATOR),
+        said=said,
+    )
+
+
+def _asked(site: Site, known: UploadedList) -> Approval | None:
+    """Return the request for approval that is open for a list as it is now."""
+    for approval in site.ledger.lists.approvals(known.id):
+        fresh = datetime.now(UTC) - approval.asked_at < EXPIRES
+        if approval.agreed is None and approval.plan_hash == known.plan_hash and fresh:
+            return approval
+    return None
+
+
+def _may_agree(
+    person: Person, known: UploadedList, asked: Approval, lines: Sequence[object]
+) -> bool:
+    """Whether a person may approve: never who uploaded, asked or corrected."""
+    me = name_of(person)
+    hands = {known.owner, asked.asked_by, *(getattr(line, "by", "") for line in lines)}
+    return person.may(Role.APPROVER) and me not in hands
+
+
+def start(request: Request, form: FormData) -> Response:
+    """Start a list, or ask for approval, if it is still what the person saw."""
+    known, site, person = find_own_list(request), site_of(request), person_of(request)
+    demand(person, Role.SENDER)
+    if known.state not in _OPEN:
+        return see_other(f"/lists/{known.id}")  # a second click, or a colleague was faster
+    offer = _offer(request, known)
+    changed = _changed(request, offer, form)
+    if changed:
+        return _show(request, offer.known, changed, 409)
+    choices, start_at = _when(request, offer, form)
+    if site.settings.approval == "required":
+        return _ask(request, offer, choices, start_at)
+    begun = site.ledger.lists.change(
+        known.id,
+        {ListState.OPEN},
+        int(text_of(form, "version", 12) or 0),
+        state=ListState.QUEUED.value,
+        choices=choices,
+        start_at=start_at,
+        run=None,
+        wish="",
+        message="",
+    )
+    if begun is not None:
+        _note_start(request, offer)
+    return see_other(f"/lists/{known.id}")
+
+
+def _note_start(request: Request, offer: Offer) -> None:
+    site = site_of(request)
+    record_event(
+        site.ledger,
+        person_of(request),
+        "sending-started",
+        list_id=offer.known.id,
+        plan_hash=offer.plan.hash,
+    )
+    site.jobs.wake()
+
+
+def _changed(request: Request, offer: Offer, form: FormData) -> str:
+    """Return what is not as the person saw it; empty if all is."""
+    words, now = words_of(request), offer.plan.counts.ready
+    seen = text_of(form, "ready", 12)
+    then = int(seen) if seen.isdecimal() else 0
+    if text_of(form, "plan", 64) == offer.plan.hash and then == now:
+        return ""
+    if then == now:
+        return words("The list, the meeting or a setting changed since you looked. Look again.")
+    return words(
+        "The list changed since you looked: {then} rows were ready then, {now} are now.",
+        then=words.number(then),
+        now=words.number(now),
+    )
+
+
+def _when(
+    request: Request, offer: Offer, form: FormData
+) -> tuple[dict[str, object], datetime | None]:
+    """Return the choices of a list that starts, and the time from which it may be sent."""
+    site, person = site_of(request), person_of(request)
+    kept = {key: value for key, value in offer.known.choices.items() if key != "any_hour"}
+    choices: dict[str, object] = dict(kept)
+    if site.is_rehearsal:
+        return choices, None
+    if text_of(form, "any_hour") and person.may(Role.OPERATOR):
+        return {**choices, "any_hour": True}, None
+    if offer.never:
+        refuse(
+            request,
+            "There is no hour at which it is day for everybody of this list.",
+            "Split the list by country, or ask the person who runs this page to allow it.",
+        )
+    return choices, offer.opens
+
+
+def _ask(
+    request: Request, offer: Offer, choices: dict[str, object], start_at: datetime | None
+) -> Response:
+    """Ask for a second person's word."""
+    site, person, known = site_of(request), person_of(request), offer.known
+    waiting = site.ledger.lists.change(
+        known.id,
+        {ListState.OPEN},
+        state=ListState.WAITING.value,
+        choices=choices,
+        start_at=start_at,
+    )
+    if waiting is not None:
+        site.ledger.lists.ask_approval(new_id(), known.id, offer.plan.hash, name_of(person))
+        record_event(
+            site.ledger, person, "approval-asked", list_id=known.id, plan_hash=offer.plan.hash
+        )
+    return see_other(f"/lists/{known.id}/send")
+
+
+def decide(request: Request, form: FormData) -> Response:
+    """Agree to a list, which starts it, or decline it with a reason."""
+    known, site, person = find_list(request), site_of(request), person_of(request)
+    demand(person, Role.APPROVER)
+    offer = _offer(request, known)
+    known = offer.known
+    asked = _asked(site, known)
+    if known.state is not ListState.WAITING or asked is None:
+        refuse(
+            request,
+            "This list does not wait for approval any more.",
+            "It was changed, decided or withdrawn meanwhile.",
+            409,
+        )
+    if not _may_agree(person, known, asked, site.workbench.corrections(known).lines):
+        raise HTTPException(
+            403, "You uploaded, started or corrected this list. Somebody else has to approve it."
+        )
+    changed = _changed(request, offer, form)
+    if changed:
+        return _show(request, known, changed, 409)
+    agreed = text_of(form, "decision") == "agree"
+    reason = text_of(form, "reason", 500)
+    if not agreed and not reason:
+        refuse(request, "Say why you decline.", "Go back and fill in the reason.")
+    if not site.ledger.lists.decide_approval(
+        asked.id, name_of(person), agreed=agreed, reason=reason
+    ):
+        return see_other(f"/lists/{known.id}/send")
+    record_event(
+        site.ledger,
+        person,
+        "approval-given" if agreed else "approval-declined",
+        list_id=known.id,
+        plan_hash=offer.plan.hash,
+    )
+    if not agreed:
+        site.ledger.lists.change(known.id, {ListState.WAITING}, state=ListState.OPEN.value)
+        return see_other("/")
+    begun = site.ledger.lists.change(
+        known.id,
+        {ListState.WAITING},
+        known.version,
+        state=ListState.QUEUED.value,
+        run=None,
+        wish="",
+        message="",
+    )
+    if begun is not None:
+        _note_start(request, offer)
+    return see_other("/")
+
+
+def withdraw(request: Request, form: FormData) -> Response:
+    """Take a request for approval back."""
+    del form
+    known, site = find_own_list(request), site_of(request)
+    site.ledger.lists.change(known.id, {ListState.WAITING}, state=ListState.OPEN.value)
+    for approval in site.ledger.lists.approvals(known.id):
+        if approval.agreed is None:
+            me = name_of(person_of(request))
+            site.ledger.lists.decide_approval(approval.id, me, agreed=False, reason="withdrawn")
+    return see_other(f"/lists/{known.id}")
+
+
+start_form, decide_form, withdraw_form = map(with_form, (start, decide, withdraw))

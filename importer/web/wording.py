@@ -1,0 +1,253 @@
+"""The texts of the page in the reader's language, and problems in a recruiter's words.
+
+Every text that a recruiter reads goes through `Wording`: the English text is the key, and
+`languages/<language>.json` holds the translations. Messages about problems come from
+`schemas.codes`; those that speak of settings, flags or templates have plainer words here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from functools import cache
+from operator import itemgetter
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from babel import Locale
+
+from importer.normalise.countries import CODES
+from importer.report.tasks import INSTRUCTIONS
+from schemas.codes import WORDS, Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, tzinfo
+
+
+LANGUAGES: Final = Path(__file__).parent / "languages"
+ENGLISH: Final = "en"
+
+RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
+    {
+        Code.FILE_TOO_LARGE: (
+            "The file is too large: {detail}.",
+            "Split the list, and upload the parts one by one.",
+        ),
+        Code.ENCODING_GUESSED: (
+            "Some letters may read wrong: {detail}.",
+            "Check the example. If it looks wrong, save the file as XLSX or as CSV (UTF-8).",
+        ),
+        Code.ENCODING_DOUBTFUL: (
+            "Some letters of this row may read wrong: {detail}.",
+            "Enter them again, or save the file as XLSX or as CSV (UTF-8) and upload it again.",
+        ),
+        Code.HEADER_NOT_FOUND: (
+            "There is no row with the names of the columns: {detail}.",
+            "Put the names of the columns into the first row.",
+        ),
+        Code.SHEETS_NOT_READ: (
+            "More than one sheet holds candidates: {detail}.",
+            "Save each sheet as a file of its own, and upload them one by one.",
+        ),
+        Code.COLUMN_MISSING: (
+            "The list has no column for {detail}.",
+            "Add the column, or say under “Columns” which of your columns it is.",
+        ),
+        Code.COLUMN_DUPLICATE: (
+            "Several columns mean the same thing: {detail}.",
+            "Say under “Columns” which of them counts.",
+        ),
+        Code.COLUMN_UNKNOWN: (
+            "The name of this column is not known, but looks like {detail}.",
+            "If that is what it is, say so under “Columns”.",
+        ),
+        Code.COLUMNS_RANKED: (
+            "Several columns mean the same thing: {detail}.",
+            "If the order is wrong, change it under “Columns”.",
+        ),
+        Code.COLUMN_UNUSED: (
+            "This column is not used, but it looks like contact details.",
+            "If they are the candidates’, say so under “Columns”.",
+        ),
+        Code.VALUE_TOO_LONG: ("The value is too long: it has {detail}.", "Shorten it."),
+        Code.PHONE_COUNTRY_NEEDED: (
+            "The country of the phone number is unknown.",
+            "Begin the number with + and the country code, or fill in the country.",
+        ),
+        Code.EMAIL_OF_ANOTHER: (
+            "The same e-mail address is in {detail}, with another phone number or none.",
+            "If it is one person, leave one of the two rows out. If not, correct the address.",
+        ),
+        Code.CANDIDATE_ID_OF_ANOTHER: (
+            "The same candidate id is in {detail}, for another person.",
+            "If it is one person, leave one of the two rows out. If not, correct the id.",
+        ),
+        Code.PHONE_OF_ANOTHER_NAME: (
+            "The same phone number is in {detail} under another name.",
+            "Correct the number, or leave the row out.",
+        ),
+        Code.BRACES_IN_VALUE: ("The value has double braces.", "Remove the braces."),
+        Code.CAMPAIGN_MISSING: ("The row names no campaign.", "Choose a campaign for the list."),
+        Code.CAMPAIGN_SPELLING: (
+            "The campaign is also spelled “{detail}”.",
+            "Spell it in one way.",
+        ),
+        Code.SKIP_CHECK_NOT_ALLOWED: (
+            "The row asks for a second conversation with the same person.",
+            "Leave the row out, or ask the person who runs this page.",
+        ),
+        Code.TEMPLATE_MISSING: (
+            "It is not said which meeting or which people to meet this row is for.",
+            "Choose them for the list, or fill in the column.",
+        ),
+        Code.TEMPLATE_UNKNOWN: (
+            "There is no meeting, and there are no people to meet, with this name.",
+            "Correct the name.",
+        ),
+        Code.TEMPLATE_INVALID: (
+            "With the values of this row, the meeting cannot be arranged: {detail}.",
+            "Correct the values.",
+        ),
+        Code.TEMPLATE_KEY_UNKNOWN: (
+            "The meeting is described in an unusual way.",
+            "Ask the person who runs this page.",
+        ),
+        Code.TEMPLATE_UNUSUAL: (
+            "The meeting is described in an unusual way.",
+            "Ask the person who runs this page.",
+        ),
+        Code.PLACEHOLDER_MISSING: (
+            "The row has no value for {detail}, which the meeting needs.",
+            "Fill in the value.",
+        ),
+        Code.ALREADY_IMPORTED: (
+            "This person was contacted for this campaign before.",
+            "Nothing to do: the person is not contacted again.",
+        ),
+        Code.POSSIBLY_SENT: (
+            "A message to this person may have gone out before.",
+            "Nothing to do here: it is on the page “Doubtful rows”.",
+        ),
+        Code.REJECTED_BEFORE: (
+            "The service refused this row before, and the row has not changed.",
+            "Correct what the service refused.",
+        ),
+        Code.CONTACTED_RECENTLY: (
+            "This person was contacted recently.",
+            "Wait, or leave the row out.",
+        ),
+        Code.OPTED_OUT: ("This person does not want to be contacted.", "Leave the row out."),
+    }
+)
+"""Code -> message and fix, instead of those that speak to the person who runs the importer."""
+
+_TASKS: Final[Mapping[Code, str]] = MappingProxyType(
+    {
+        Code.ENCODING_DOUBTFUL: "Check letters that may read wrong",
+        Code.HEADER_NOT_FOUND: "Add a row with the names of the columns",
+        Code.TEMPLATE_MISSING: "Say which meeting it is",
+        Code.TEMPLATE_UNKNOWN: "Correct the name of the meeting or of the people to meet",
+        Code.TEMPLATE_INVALID: "Correct what the meeting is filled with",
+        Code.TEMPLATE_KEY_UNKNOWN: "Have a look at how the meeting is described",
+        Code.TEMPLATE_UNUSUAL: "Have a look at how the meeting is described",
+        Code.SHEETS_NOT_READ: "Upload each sheet by itself",
+    }
+)
+"""Code -> the task in a recruiter's words, where `INSTRUCTIONS` has others."""
+
+_SETTING: Final = re.compile(r" \((?:max_\w+(?: x max_\w+)?)\)")
+_PLACE: Final = re.compile(r"\{([a-z0-9_]+)\}")
+_MACHINE: Final = re.compile(r"; --?\w+[^;.]*|`columns: [^`]*`")
+
+
+def _plain_detail(detail: str) -> str:
+    """Return the detail of a problem without the names of settings and flags."""
+    text = _MACHINE.sub("", _SETTING.sub("", detail)).replace("`", "")
+    text = _PLACE.sub(lambda found: f"“{found[1].replace('_', ' ')}”", text)
+    for technical, plain in (
+        ("which a template needs", "which the meeting needs"),
+        ("which the template needs", "which the meeting needs"),
+        ("participant template", "list of people to meet"),
+        ("meeting template", "meeting"),
+        ("template", "meeting"),
+    ):
+        text = text.replace(technical, plain)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The texts of one language; in a page it is called `_`.
+
+    Attributes:
+        language: its code, such as `en`.
+        texts: English -> this language; a text that is missing stays English.
+    """
+
+    language: str
+    texts: Mapping[str, str]
+
+    def __call__(self, text: str, /, **values: object) -> str:
+        """Return a text with its values filled in; `_("{n} rows", n=3)`."""
+        found = self.texts.get(text, text)
+        for name, value in values.items():
+            found = found.replace(f"{{{name}}}", str(value))
+        return found
+
+    def count(self, number: int, one: str, many: str, /, **values: object) -> str:
+        """Return the text for one or for many, with `{n}` as the number in it."""
+        return self(one if number == 1 else many, n=self.number(number), **values)
+
+    def number(self, number: int) -> str:
+        """Return a whole number with the language's separators."""
+        return f"{number:,}".replace(",", self.texts.get(",", ","))
+
+    def moment(self, at: datetime, zone: tzinfo = UTC) -> str:
+        """Return date and time: `3 Nov 2026, 14:05`."""
+        local = at.astimezone(zone)
+        return f"{local.day} {self(f'{local:%b}')} {local:%Y, %H:%M}"
+
+    def countries(self) -> list[tuple[str, str]]:
+        """Return the countries as codes and names, in order of their names."""
+        names = Locale.parse(self.language).territories
+        return sorted(((code, names[code]) for code in CODES if code in names), key=itemgetter(1))
+
+    def problem(self, code: Code, header: str, detail: str) -> tuple[str, str]:
+        """Return what is wrong and what to do, in a recruiter's words."""
+        message, fix = RECRUITER.get(code) or (WORDS[code].message, WORDS[code].fix)
+        plain = _plain_detail(detail)
+        return self(message, header=header, detail=plain), self(fix)
+
+    def task(self, code: Code, label: str) -> str:
+        """Return what to do about a kind of problem: `Correct the phone number`."""
+        return self(_TASKS.get(code) or INSTRUCTIONS[code], label=label or self("the value"))
+
+
+@cache
+def wording(language: str) -> Wording:
+    """Return the texts of a language; those of an unknown one are English."""
+    path = LANGUAGES / f"{language}.json"
+    if language == ENGLISH or not path.is_file():
+        return Wording(ENGLISH, {})
+    return Wording(language, json.loads(path.read_text("utf-8")))
+
+
+@cache
+def _languages() -> frozenset[str]:
+    return frozenset({ENGLISH, *(path.stem for path in LANGUAGES.glob("*.json"))})
+
+
+def choose_language(accepted: str) -> str:
+    """Return the first language of an `Accept-Language` header that the page has."""
+    offers = []
+    for part in accepted.lower().split(",")[:20]:
+        name, _, quality = part.partition(";")
+        weight = quality.strip().removeprefix("q=") or "1"
+        with_weight = float(weight) if re.fullmatch(r"[01](\.\d{0,3})?", weight) else 0.0
+        offers.append((-with_weight, name.strip().partition("-")[0]))
+    wanted = (name for weight, name in sorted(offers, key=lambda each: each[0]) if weight)
+    return next((name for name in wanted if name in _languages()), ENGLISH)

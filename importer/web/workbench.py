@@ -1,0 +1,428 @@
+"""The workbench: uploaded lists on disk, checked with their corrections, and their newest plans.
+
+uploads/<id>/list/<name as the person knows it>          the file, mode 0600, never changed
+uploads/<id>/list/<name>.corrections.jsonl               the corrections, which are people's data
+uploads/<id>/people.parquet                              keyed hashes of the people who are ready
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import threading
+import time
+import unicodedata
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from importer.atomic_file import sync_folder
+from importer.errors import InputError
+from importer.ledger.records import ListState
+from importer.ledger.uploaded_lists import UNSENT
+from importer.loader import expand
+from importer.loader.corrections import (
+    ENDING,
+    Correction,
+    append_corrections,
+    read_corrections,
+)
+from importer.planning.history import bind_history, open_history
+from importer.planning.payload import hash_people
+from importer.planning.template_files import TemplateKind, Templates
+from importer.preflight import unusable
+from importer.prepare import prepare
+from importer.web.hours import local_zones
+from schemas.columns import KEY, PERSON, ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from importer.ledger import Ledger
+    from importer.ledger.records import Run, UploadedList
+    from importer.loader.corrections import Corrections
+    from importer.model import Plan
+    from importer.settings import Credentials, Settings
+
+
+ID: Final = re.compile(r"[0-9a-f]{32}")
+_KEPT: Final = 8
+"""Plans that are kept in memory."""
+
+_FRESH_S: Final = 600.0
+"""Seconds after which a plan is made again, because the ledger or the templates may differ."""
+
+_CANARY: Final = 3
+_LONGEST_NAME: Final = 120
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
+
+
+def new_id() -> str:
+    """Return an id that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def file_name(given: str) -> str:
+    """Return the name of an uploaded file as its person knows it, fit for a folder."""
+    name = unicodedata.normalize("NFC", given.replace("\\", "/").rpartition("/")[2])
+    name = _UNSEEN.sub(" ", name).strip().lstrip(".") or "list"
+    if name.endswith(ENDING):
+        name = f"{name}.txt"
+    stem, dot, ending = name.rpartition(".")
+    while len(name.encode()) > _LONGEST_NAME and stem:
+        stem = stem[:-1]
+        name = f"{stem}{dot}{ending}"
+    return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class ListSummary:
+    """What the ledger keeps of a check: numbers, and the hash of the plan."""
+
+    counts: dict[str, int]
+    plan_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """People of a list who are also in a list of somebody that is not sent yet."""
+
+    list: UploadedList
+    people: int
+
+
+class Workbench:
+    """Checks uploaded lists, corrects them, and keeps their newest plans at hand.
+
+    Args:
+        settings: of the server.
+        credentials: of the API.
+        ledger: open for writing.
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials, ledger: Ledger) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._ledger = ledger
+        self._plans: OrderedDict[str, tuple[object, float, Plan]] = OrderedDict()
+        self._busy: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self.folder: Path = settings.folder / settings.uploads
+
+    def templates(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of the meetings, and of the people to meet."""
+        known = Templates(self._settings.templates)
+        return known.names(TemplateKind.MEETING), known.names(TemplateKind.PARTICIPANTS)
+
+    # ---- files -------------------------------------------------------------------------------
+
+    def folder_of(self, list_id: str) -> Path:
+        """Return the folder of a list."""
+        if not ID.fullmatch(list_id):
+            raise InputError("This is no list.")
+        return self.folder / list_id
+
+    def path_of(self, list_id: str) -> Path:
+        """Return the file of a list.
+
+        Raises:
+            InputError: it is gone.
+        """
+        found = self._file(list_id)
+        if found is None:
+            raise InputError("The file of this list was deleted.", "Upload it again.")
+        return found
+
+    def name_of(self, known: UploadedList) -> str:
+        """Return the name of a list's file as its person knows it, masked if the file is gone."""
+        found = self._file(known.id)
+        return known.name if found is None else found.name
+
+    def _file(self, list_id: str) -> Path | None:
+        with suppress(OSError):
+            for path in (self.folder_of(list_id) / "list").iterdir():
+                if not path.name.endswith((ENDING, ".part")):
+                    return path
+        return None
+
+    def has_file(self, list_id: str) -> bool:
+        """Whether the file of a list is still here."""
+        return self._file(list_id) is not None
+
+    def list_of(self, run: Run) -> str | None:
+        """Return the id of the list that a run sends; None if it came another way."""
+        for source in run.sources:
+            parts = Path(source.path or "").parts
+            if source.path and Path(source.path).is_relative_to(self.folder.absolute()):
+                return parts[len(self.folder.absolute().parts)]
+        return None
+
+    def place_for(self, list_id: str) -> Path:
+        """Make the folder for a list's file, only for us, and return it."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.folder_of(list_id) / "list"
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def keep(self, part: Path, name: str) -> Path:
+        """Give an upload that is complete its name; an earlier one under this id is gone."""
+        folder = part.parent
+        for path in folder.iterdir():
+            if path != part:
+                path.unlink()
+        path = part.rename(folder / file_name(name))
+        sync_folder(folder)
+        return path
+
+    def delete(self, list_id: str) -> None:
+        """Delete a list's file, its corrections and the hashes of its people."""
+        with self._lock:
+            self._plans.pop(list_id, None)
+        shutil.rmtree(self.folder_of(list_id), ignore_errors=True)
+
+    def delete_old(self) -> list[str]:
+        """Delete the files of lists that are old or unfinished; return the ids of the lists."""
+        keep = timedelta(days=self._settings.keep_uploads_days)
+        now, gone = datetime.now(UTC), []
+        hopeless = (ListState.UPLOADING, ListState.UPLOADED)
+        for known in self._ledger.lists.list(limit=10_000):
+            age = now - known.changed_at
+            busy = known.state in {ListState.QUEUED, ListState.SENDING}
+            if busy or age < (timedelta(days=1) if known.state in hopeless else keep):
+                continue
+            states = set(ListState) - {ListState.QUEUED, ListState.SENDING}
+            if self._ledger.lists.change(
+                known.id, states, known.version, state=ListState.DELETED.value, name=""
+            ):
+                self.delete(known.id)
+                gone.append(known.id)
+        return gone
+
+    # ---- checking ----------------------------------------------------------------------------
+
+    def settings_for(self, known: UploadedList) -> Settings:
+        """Return the settings of a list: the server's, with what its person chose."""
+        choices = known.choices
+        chosen: dict[str, object] = {
+            name: choices[name]
+            for name in ("campaign", "meeting", "participants")
+            if choices.get(name)
+        }
+        if choices.get("country"):
+            chosen["default_country"] = choices["country"]
+        if "campaign" in chosen:
+            chosen["external_campaign"] = None
+        columns = choices.get("columns")
+        if isinstance(columns, dict) and columns:
+            chosen["columns"] = {**self._settings.columns, **columns}
+        if choices.get("retry"):
+            chosen["retry_rejected"] = True
+        chosen["canary"] = self._settings.canary or _CANARY
+        return self._settings.model_copy(update=chosen)
+
+    def plan(self, known: UploadedList, *, fresh: bool = False) -> Plan:
+        """Return what a list would send now, with its corrections.
+
+        Args:
+            known: the list.
+            fresh: make it again, even if nothing of the list has changed.
+
+        Raises:
+            ImporterError: it cannot be made.
+        """
+        path = self.path_of(known.id)
+        with self._busy_with(known.id):
+            corrections = read_corrections(path)
+            seen = (json.dumps(known.choices, sort_keys=True), corrections.digest)
+            with self._lock:
+                kept = self._plans.get(known.id)
+            if kept and not fresh and kept[0] == seen and time.monotonic() - kept[1] < _FRESH_S:
+                return kept[2]
+            settings = self.settings_for(known)
+            names = expand([str(path)])
+            if len(names) > 1:
+                raise InputError(
+                    "The file is an archive of several lists.", "Upload the lists one by one."
+                )
+            with open_history(settings, self._ledger) as history:
+                plan = prepare(names, settings, history)
+            table = plan.tables[0]
+            plan = replace(
+                plan, tables=(replace(table, source=replace(table.source, name=path.name)),)
+            )
+            with self._lock:
+                self._plans[known.id] = (seen, time.monotonic(), plan)
+                self._plans.move_to_end(known.id)
+                while len(self._plans) > _KEPT:
+                    self._plans.popitem(last=False)
+            return plan
+
+    def _busy_with(self, list_id: str) -> threading.Lock:
+        with self._lock:
+            return self._busy.setdefault(list_id, threading.Lock())
+
+    def summary(self, plan: Plan, corrections: Corrections) -> ListSummary:
+        """Return what the ledger keeps of a check."""
+        counts = plan.counts
+        return ListSummary(
+            {
+                "read": counts.read + len(corrections.out),
+                "ready": counts.ready,
+                "rejected": counts.rejected,
+                "duplicates": counts.duplicates,
+                "already_imported": counts.already_imported,
+                "left_out": len(corrections.out),
+                "unusable": unusable(plan).height,
+            },
+            plan.hash,
+        )
+
+    def check(self, known: UploadedList) -> ListSummary:
+        """Check a list from scratch, and keep the hashes of its people.
+
+        Raises:
+            ImporterError: it cannot be checked.
+        """
+        plan = self.plan(known, fresh=True)
+        if "columns" not in known.choices:
+            columns, by = self._ledger.lists.columns_for(self.headers_hash(plan))
+            if columns:
+                choices = {**known.choices, "columns": columns, "columns_by": by}
+                changed = self._ledger.lists.change(
+                    known.id, {ListState.CHECKING}, known.version, choices=choices
+                )
+                if changed is not None:
+                    return self.check(changed)
+        self.keep_people(known, plan)
+        return self.summary(plan, read_corrections(self.path_of(known.id)))
+
+    # ---- people ------------------------------------------------------------------------------
+
+    def ensure_key(self) -> None:
+        """Make the key of the ledger's hashes, if there is none yet.
+
+        Raises:
+            LedgerError: another process holds the ledger, or it belongs to somebody else.
+        """
+        if self._ledger.key_fingerprint is not None:
+            return
+        with self._ledger.lock("importer serve", self._settings.ledger_wait_s):
+            bind_history(self._ledger, self._settings, self._credentials.organization_id)
+
+    def keep_people(self, known: UploadedList, plan: Plan) -> None:
+        """Keep the keyed hashes of the people of a list, to find them in other lists."""
+        with open_history(self.settings_for(known), self._ledger) as history:
+            people = hash_people(plan.frame, history.identity)
+        kept = people.select(ROW, KEY, PERSON)
+        zones = local_zones(plan, self._settings).select("west", "east")
+        pl.concat([kept, zones], how="horizontal").write_parquet(self._people_file(known.id))
+
+    def _people_file(self, list_id: str) -> Path:
+        return self.folder_of(list_id) / "people.parquet"
+
+    def people(self, known: UploadedList) -> pl.DataFrame | None:
+        """Return row, keyed hashes and time zones of the people who are ready; None if gone."""
+        try:
+            return pl.read_parquet(self._people_file(known.id))
+        except (OSError, pl.exceptions.PolarsError):
+            return None
+
+    def elsewhere(self, known: UploadedList) -> list[Elsewhere]:
+        """Return the other unsent lists that hold people of this one, with their number."""
+        mine = self.people(known)
+        found = []
+        for other in self._ledger.lists.list(states=UNSENT, limit=1_000):
+            if other.id == known.id or mine is None:
+                continue
+            theirs = self.people(other)
+            if theirs is not None and (shared := mine.join(theirs, on=PERSON, how="semi").height):
+                found.append(Elsewhere(other, shared))
+        return found
+
+    def contacted_before(self, known: UploadedList, days: int = 90) -> int:
+        """Count people of a list who were contacted in the last days, for any campaign."""
+        mine = self.people(known)
+        if mine is None:
+            return 0
+        since = datetime.now(UTC) - timedelta(days=days)
+        return len(self._ledger.submissions.contacted(mine[PERSON].unique(), since))
+
+    # ---- corrections -------------------------------------------------------------------------
+
+    def corrections(self, known: UploadedList) -> Corrections:
+        """Return the corrections of a list."""
+        return read_corrections(self.path_of(known.id))
+
+    def correct(
+        self,
+        known: UploadedList,
+        row: int,
+        by: str,
+        *,
+        seen: int,
+        header: str = "",
+        value: str | None = None,
+        out: bool = False,
+    ) -> bool:
+        """Correct a cell, or leave a row out; it is on disk when this returns.
+
+        Args:
+            known: the list.
+            row: spreadsheet row.
+            by: who corrects it.
+            seen: number of the row's newest correction that this person saw.
+            header: of the cell; empty for the whole row.
+            value: of the cell; None takes the correction back.
+            out: leave the row out.
+
+        Returns:
+            False if a colleague has changed the row meanwhile; then nothing is written.
+        """
+        path = self.path_of(known.id)
+        with self._busy_with(known.id):
+            corrections = read_corrections(path)
+            if corrections.seqs.get(row, 0) != seen:
+                return False
+            at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            number = len(corrections.lines) + 1
+            append_corrections(path, [Correction(number, row, header, value, out, by, at)])
+        return True
+
+    def correct_cells(
+        self, known: UploadedList, cells: Mapping[tuple[int, str], str], by: str
+    ) -> None:
+        """Correct many cells at once, whatever they were before.
+
+        Args:
+            known: the list.
+            cells: row and header -> the value from now on.
+            by: who corrects them.
+        """
+        path = self.path_of(known.id)
+        with self._busy_with(known.id):
+            first = len(read_corrections(path).lines) + 1
+            at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            append_corrections(
+                path,
+                [
+                    Correction(number, row, header, value, out=False, by=by, at=at)
+                    for number, ((row, header), value) in enumerate(cells.items(), first)
+                ],
+            )
+
+    # ---- columns -----------------------------------------------------------------------------
+
+    def headers_hash(self, plan: Plan) -> str:
+        """Return a hash of the set of headers of a list."""
+        table = plan.tables[0]
+        headers = sorted({*table.mapping, *table.extra, *table.ignored} - {ROW})
+        return hashlib.sha256(json.dumps(headers).encode("utf-8", "surrogatepass")).hexdigest()
