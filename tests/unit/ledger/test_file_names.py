@@ -128,7 +128,7 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
             database.execute(f"DROP TABLE {table}")
         for column in ("meeting_state", "meeting_at", "meeting_known_at", "name"):
             database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
-        for table in ("sessions", "audit_events", "lists", "approvals", "column_choices"):
+        for table in ("lists", "approvals", "column_choices"):
             database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE ledger_version SET version_num = '0006'")
     database.close()

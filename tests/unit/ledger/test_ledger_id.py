@@ -106,8 +106,6 @@ ALTER TABLE submissions DROP COLUMN meeting_state;
 ALTER TABLE submissions DROP COLUMN meeting_at;
 ALTER TABLE submissions DROP COLUMN meeting_known_at;
 ALTER TABLE submissions DROP COLUMN name;
-DROP TABLE sessions;
-DROP TABLE audit_events;
 DROP TABLE lists;
 DROP TABLE approvals;
 DROP TABLE column_choices;
