@@ -80,6 +80,12 @@ class AuditTrail:
             wanted = wanted.where(audit_events.c.number < before)
         return self._read(wanted)
 
+    def of_person(self, name: str, email: str, limit: int) -> tuple[AuditEvent, ...]:
+        """Return the newest events of a person, newest first."""
+        e = audit_events.c
+        wanted = select(audit_events).where(e.name == name, e.email == email)
+        return self._read(wanted.order_by(e.number.desc()).limit(limit))
+
     def of_list(self, list_id: str) -> tuple[AuditEvent, ...]:
         """Return the events that concern a list, oldest first."""
         e = audit_events.c

@@ -78,6 +78,13 @@ class Submissions:
         first = select(submissions.c.key).limit(1)
         return self._database.read(lambda c: c.execute(first).first() is None)
 
+    def count_states(self) -> dict[State, int]:
+        """Return the number of submissions in each state."""
+        s = submissions.c
+        wanted = select(s.state, func.count()).group_by(s.state)
+        rows = self._database.read(lambda c: c.execute(wanted).all())
+        return {State(state): count for state, count in rows}
+
     def records(self, keys: Iterable[str]) -> dict[str, SubmissionRecord]:
         """Return the submissions with these keys; unknown keys are left out."""
         return {each.key: each for each in self._records(submissions.c.key, keys)}

@@ -140,6 +140,12 @@ class UploadedLists:
         )
         return self._database.read(lambda c: c.scalar(wanted) or 0)
 
+    def count_states(self) -> dict[ListState, int]:
+        """Return the number of lists in each state."""
+        wanted = select(lists.c.state, func.count()).group_by(lists.c.state)
+        rows = self._database.read(lambda c: c.execute(wanted).all())
+        return {ListState(state): count for state, count in rows}
+
     def next_job(self) -> UploadedList | None:
         """Return the list to work on now: what was being sent first, then the oldest one."""
         now = self._now()

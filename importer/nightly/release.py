@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -25,10 +28,43 @@ from importer.report.night_report import FileEnding
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from importer.ledger import Ledger
     from importer.nightly.inbox_settings import InboxSettings
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that a night put aside until a person looks at it.
+
+    Attributes:
+        id: names it in an address without its name, 32 hex characters.
+        root: its inbox.
+        path: of the file.
+        folder: subfolder of the inbox; empty for the inbox itself.
+        ending: `held` or `failed`.
+        sha256: hex digest of its bytes.
+    """
+
+    id: str
+    root: Path
+    path: Path
+    folder: str
+    ending: str
+    sha256: str
+
+
+def find_held(inbox: str | Path) -> list[HeldFile]:
+    """Return the files in `held/` and `failed/` of an inbox on this machine, by path."""
+    root, found = Path(inbox), []
+    for ending in (HELD, FAILED):
+        for path in sorted((*(root / ending).glob("*"), *(root / ending).glob("*/*"))):
+            if path.name.endswith(PAGE_SUFFIXES) or not is_regular(path):
+                continue
+            folder = "" if path.parent.name == ending else path.parent.name
+            named = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+            found.append(HeldFile(named, root, path, folder, ending, sha256_of(path)))
+    return found
 
 
 def find_inbox(file: Path) -> tuple[Path, str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "IMPORTER_"
 SECRETS_DIR: Final = "IMPORTER_SECRETS_DIR"
 _ELSEWHERE: Final = frozenset(
-    f"{PREFIX}{name}" for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD")
+    f"{PREFIX}{name}" for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD", "METRICS_TOKEN")
 )
 """Variables that hold secrets, not settings."""
 _FOR_HEADERS: Final = re.compile(r"[!-~]+")
@@ -51,6 +51,7 @@ class Secrets(BaseSettings):
     importer_hmac_key: SecretStr | None = None
     importer_webhook_url: SecretStr | None = None
     importer_smtp_password: SecretStr | None = None
+    importer_metrics_token: SecretStr | None = None
 
     @field_validator("*", mode="before")
     @classmethod

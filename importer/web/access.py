@@ -35,7 +35,14 @@ from importer.web.request_checks import (
     check_token,
     find_token,
 )
-from importer.web.sign_in import SIGN_IN, SIGN_OUT, SignInLinks, StaffIdentity, read_proxy
+from importer.web.sign_in import (
+    SIGN_IN,
+    SIGN_OUT,
+    SignInLinks,
+    StaffIdentity,
+    is_scraper,
+    read_proxy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +104,9 @@ _NEEDS: Final = {
     Role.OPERATOR: "look after runs and nights",
     Role.AUDITOR: "read the audit trail",
 }
+
+
+_SCRAPER: Final = Person("metrics", "", frozenset({Role.AUDITOR}), "")
 
 
 def demand(person: Person, *roles: Role) -> None:
@@ -218,12 +228,14 @@ class AccessControl:
     async def _admit(self, request: Request, answer: Answer, receive: Receive) -> Response | None:
         """Pass a request on, or return the answer to it."""
         path = request.url.path
-        if path in _OPEN:
+        if path not in _OPEN:
+            check_host(request, self._origins)
+        if path in _OPEN or path.startswith(STATIC):
             await self._app(request.scope, receive, answer.send)
             return None
-        check_host(request, self._origins)
-        if path.startswith(STATIC):
-            await self._app(request.scope, receive, answer.send)
+        if is_scraper(request):
+            request.state.csrf = ""
+            await self._pass_on(request, _SCRAPER, receive, answer)
             return None
         secret = request.cookies.get(self._cookie, "")
         session = await to_thread.run_sync(self._find, secret)
@@ -237,23 +249,39 @@ class AccessControl:
             return _ask_to_sign_in(request)
         else:
             identity = StaffIdentity(session.name, session.email, session.groups)
-        csrf = _token_of(secret)
+        person = Person(identity.name, identity.email, self._roles(identity), session.id[:16])
+        request.state.csrf = _token_of(secret)
+        return await self._serve(request, person, session, receive, answer)
+
+    async def _serve(
+        self,
+        request: Request,
+        person: Person,
+        session: PageSession,
+        receive: Receive,
+        answer: Answer,
+    ) -> Response | None:
+        """Pass on a request of somebody who is signed in, if they mean it and have a role."""
         if request.method not in SAFE_METHODS:
             check_origin(request, self._origins)
             token, receive = await find_token(request, receive)
-            check_token(token, csrf)
-        person = Person(identity.name, identity.email, self._roles(identity), session.id[:16])
-        if path == SIGN_OUT and request.method == "POST":
+            check_token(token, request.state.csrf)
+        if request.url.path == SIGN_OUT and request.method == "POST":
             return await self._sign_out(person, session, answer)
         if not person.roles:
             raise Forbidden(
                 f"You are signed in as {person.name}, who may not use this page yet. "
                 "Ask the person who looks after it to give you a role."
             )
-        state = request.scope.setdefault("state", {})
-        state["person"], state["csrf"] = person, csrf
-        await self._app(request.scope, receive, answer.send)
+        await self._pass_on(request, person, receive, answer)
         return None
+
+    async def _pass_on(
+        self, request: Request, person: Person, receive: Receive, answer: Answer
+    ) -> None:
+        """Let a request through, with who asks."""
+        request.state.person = person
+        await self._app(request.scope, receive, answer.send)
 
     # ---- sessions ----------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ try:
     from starlette.middleware import Middleware
 
     from importer.web.access import AccessControl
+    from importer.web.operations import ROUTES
     from importer.web.page_app import create_app
     from importer.web.request_checks import USUAL_PACE, Origins, Pace
     from importer.web.sign_in import SignInLinks
@@ -75,7 +76,9 @@ class PageServer:
             links=self.links,
             pace=pace,
         )
-        app = create_app(settings, credentials, ledger=ledger, middleware=[access])
+        app = create_app(
+            settings, credentials, ledger=ledger, middleware=[access], more_routes=ROUTES
+        )
         self._ready = threading.Event()
         self._server = _Server(
             uvicorn.Config(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 
+from importer.settings.secrets import Secrets
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 SIGN_IN: Final = "/sign-in"
 SIGN_OUT: Final = "/sign-out"
+METRICS: Final = "/metrics"
 _LONGEST: Final = 200
 """Most characters of a name, an address or a group."""
 
@@ -72,6 +75,17 @@ class SignInLinks:
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def is_scraper(request: Request) -> bool:
+    """Whether a request for the metrics carries the token IMPORTER_METRICS_TOKEN."""
+    if (request.method, request.url.path) != ("GET", METRICS):
+        return False
+    token = Secrets.read().importer_metrics_token
+    given = request.headers.get("authorization", "").encode()
+    return token is not None and hmac.compare_digest(
+        given, f"Bearer {token.get_secret_value()}".encode()
+    )
 
 
 def read_proxy(request: Request, settings: PageSettings) -> StaffIdentity:
