@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.errors import Exit
+from importer.errors import CredentialsError, Exit
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.model import RunReport, State
@@ -33,8 +33,16 @@ from importer.preflight import exit_of_run, refuse_made_up, same_plan
 from importer.prepare import prepare
 from importer.sending.campaigns import CampaignRows
 from importer.sending.circuit_breaker import Ending
+from importer.sending.client import Client
+from importer.sending.reconcile import Sighting, see_conversation
 from importer.sending.run_options import SILENT
-from importer.sending.sender import ReconcileReport, RefreshReport, Sender, refresh_statuses
+from importer.sending.sender import (
+    ReconcileReport,
+    RefreshReport,
+    Sender,
+    doubt_of,
+    refresh_statuses,
+)
 from schemas.codes import WORDS
 from schemas.columns import KEY
 
@@ -43,7 +51,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from importer.ledger import Ledger
-    from importer.ledger.records import Run
+    from importer.ledger.records import Run, SubmissionRecord
     from importer.model import Plan
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
@@ -162,6 +170,33 @@ def refresh(
         )  # refuses another's ledger
         ids = ledger.conversations.ids(run)
         return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
+
+
+def look_at(
+    record: SubmissionRecord, conversation_id: str, ledger: Ledger, settings: Settings
+) -> Sighting:
+    """Ask the API whether a conversation that a person names is that of a row.
+
+    Args:
+        record: the row's submission; a request for it has left.
+        conversation_id: that the person names.
+        ledger: open, that has the record.
+        settings: where the API is.
+
+    Raises:
+        LedgerError: the ledger belongs to another API or organization.
+    """
+    try:
+        credentials = settings.credentials()
+    except CredentialsError as missing:
+        return Sighting(None, missing.message)
+    identity = bind_history(ledger, settings, credentials.organization_id).identity
+
+    async def see() -> Sighting:
+        async with Client(settings, credentials) as client:
+            return await see_conversation(conversation_id, doubt_of(record), client, identity)
+
+    return asyncio.run(see())
 
 
 @contextmanager

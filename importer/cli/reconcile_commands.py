@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from importer import deliver
-from importer.cli.options import json_format, messages, read_settings, settings_flags
+from importer.cli.options import json_format, messages, read_settings, settings_flags, tell
 from importer.errors import Exit, UsageError
 from importer.ledger import open_and_lock
+from importer.ledger.doubts import RESOLVED
 from importer.report.formatting import GivenFlags
 from importer.report.json_report import reconcile_json, refresh_json, write_json
 from importer.report.progress import progress
@@ -22,6 +23,10 @@ from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from importer.ledger import Ledger
+    from importer.ledger.records import SubmissionRecord
+    from importer.settings import Settings
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -85,6 +90,9 @@ _PLACEHOLDERS: Final = frozenset(
 )
 @click.option("--not-sent", is_flag=True, help="The message was not sent, and may be sent again.")
 @click.option(
+    "--unchecked", is_flag=True, help="Take the CONVERSATION_ID without asking the API for it."
+)
+@click.option(
     "--file", "source", help="Name of the file, if several files of the run have this row."
 )
 @settings_flags(*FLAGS["resolve"])
@@ -94,13 +102,15 @@ def resolve(
     *,
     sent: str | None,
     not_sent: bool,
+    unchecked: bool,
     source: str | None,
     config: Path | None,
     **flags: object,
 ) -> None:
     """Settle a doubtful ROW of RUN yourself; the ledger records who decided.
 
-    Look the person up in Popp first: with --not-sent the next resume contacts them.
+    Look the person up in Popp first: with --not-sent the next resume contacts them. If you gave a
+    wrong answer, give the right one: that is possible until something else happens to the row.
     """
     if (sent is None) is not not_sent:
         raise UsageError("Give either --sent CONVERSATION_ID or --not-sent.")
@@ -111,8 +121,12 @@ def resolve(
         )
     settings = read_settings(config, flags)
     with open_and_lock(settings.ledger, "importer resolve", settings.ledger_wait_s) as ledger:
+        run = ledger.runs.find(run_id).id
+        found = ledger.doubts.find(run, row, conversation_id=sent, source=source)
+        if sent is not None and not unchecked:
+            _check_conversation(sent, found, ledger, settings)
         settled = ledger.doubts.resolve(
-            ledger.runs.find(run_id).id,
+            run,
             row,
             sent=sent is not None,
             conversation_id=sent,
@@ -120,4 +134,28 @@ def resolve(
             source=source,
         )
     now = f"is conversation {sent}" if sent is not None else "was not sent, and may be sent again"
-    click.echo(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.", err=True)
+    tell(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.")
+    if settled.code == RESOLVED:
+        before = (
+            f"conversation {settled.conversation_id}" if settled.conversation_id else "not sent"
+        )
+        tell(f"Before, {settled.decided_by} had answered: {before}. The ledger keeps both answers.")
+
+
+def _check_conversation(
+    conversation_id: str, record: SubmissionRecord, ledger: Ledger, settings: Settings
+) -> None:
+    """Raise UsageError if the API shows that a conversation is not that of a row; else warn."""
+    sighting = deliver.look_at(record, conversation_id, ledger, settings)
+    if sighting.fits is False:
+        raise UsageError(
+            f"{conversation_id} is not the conversation of row {record.row} "
+            f"({record.masked}): {sighting.reason}.",
+            "Look the person up again; if you are sure, give --unchecked.",
+        )
+    if sighting.fits is None:
+        click.echo(
+            f"Warning: {conversation_id} was not checked: {sighting.reason.rstrip('.')}. If it is "
+            "wrong, give `importer resolve` again with the right one.",
+            err=True,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, insert, literal, select, update
 
 from importer.errors import UsageError
 from importer.ledger.runs import is_masked_name
@@ -14,7 +14,15 @@ from importer.ledger.submissions import (
     read_record,
     select_records,
 )
-from importer.ledger.tables import OPEN, among, attempts, run_rows, run_sources, submissions
+from importer.ledger.tables import (
+    OPEN,
+    among,
+    attempts,
+    decisions,
+    run_rows,
+    run_sources,
+    submissions,
+)
 from importer.masking import mask_file_name
 from importer.model import State
 
@@ -122,6 +130,26 @@ class Doubts:
 
         return self._database.write("reconciled", write, counted=True)
 
+    def find(
+        self,
+        run: str,
+        row: int,
+        *,
+        conversation_id: str | None = None,
+        source: str | None = None,
+    ) -> SubmissionRecord:
+        """Return a row that a person may settle: it is doubtful, or settled by a person's word.
+
+        Args and exceptions are those of `resolve`.
+        """
+
+        def read(connection: Connection) -> SubmissionRecord:
+            found = _settleable(connection, run, row, source)
+            _refuse_owned(connection, found.key, conversation_id)
+            return found
+
+        return self._database.read(read)
+
     def resolve(
         self,
         run: str,
@@ -132,7 +160,9 @@ class Doubts:
         conversation_id: str | None = None,
         source: str | None = None,
     ) -> SubmissionRecord:
-        """Settle a doubtful row on a person's word, and return it as it was.
+        """Settle a row on a person's word, or correct such a word; return the row as it was.
+
+        A word can be corrected until something else happens to the row. Every word is kept.
 
         Args:
             run: id of a run that contains the row.
@@ -146,37 +176,77 @@ class Doubts:
             UsageError: there is no such row, or several, or it is not doubtful, or another
                 submission has that conversation.
         """
-        now = self._now()
-        values = {
+        now, s = self._now(), submissions.c
+        word = {
             "state": State.CREATED.value if sent else State.PLANNED.value,
             "conversation_id": conversation_id if sent else None,
-            "code": RESOLVED,
-            "message": "Settled by a person: " + ("it was sent." if sent else "it was not sent."),
-            "settled_at": now if sent else None,
             "decided_by": by,
             "decided_at": now,
         }
+        values = {
+            **word,
+            "code": RESOLVED,
+            "message": "Settled by a person: " + ("it was sent." if sent else "it was not sent."),
+            "settled_at": now if sent else None,
+            **dict.fromkeys(_OF_A_CONVERSATION),
+        }
 
         def write(connection: Connection) -> SubmissionRecord:
-            key = _key(connection, run, row, source)
-            found = _doubtful(connection, submissions.c.key == key)
-            if not found:
-                raise _not_doubtful(connection, run, row, key)
-            if sent and conversation_id:
-                owners = conversation_owners(connection, [(found[0].key, conversation_id)])
-                if owners:
-                    raise UsageError(
-                        f"Conversation {conversation_id} belongs to another row already.",
-                        "Look up this row's own conversation, or leave --conversation-id out.",
-                    )
-            connection.execute(
-                update(submissions)
-                .where(submissions.c.key == key, among(submissions.c.state, OPEN))
-                .values(**values)
-            )
-            return found[0]
+            before = _settleable(connection, run, row, source)
+            _refuse_owned(connection, before.key, word["conversation_id"])
+            unchanged = [among(s.state, OPEN)]
+            if before.code == RESOLVED:
+                unchanged = [s.code == RESOLVED, s.state == before.state.value]
+            number = _keep_earlier_word(connection, before) + 1
+            settled = update(submissions).where(s.key == before.key, *unchanged).values(**values)
+            if not connection.execute(settled).rowcount:
+                raise _not_doubtful(connection, run, row, before.key)
+            connection.execute(insert(decisions), {"key": before.key, "number": number, **word})
+            return before
 
         return self._database.write("resolve", write, counted=True)
+
+
+_OF_A_CONVERSATION: Final = (
+    *("remote_status", "remote_at", "listed_s"),
+    *("meeting_state", "meeting_at", "meeting_known_at"),
+)
+"""What is known of a conversation; a corrected id may be another one."""
+
+
+def _settleable(connection: Connection, run: str, row: int, source: str | None) -> SubmissionRecord:
+    """Find the row of a run that is doubtful, or that a person settled with nothing sent since."""
+    key, s = _key(connection, run, row, source), submissions.c
+    found = _doubtful(connection, s.key == key) or _doubtful(
+        connection, s.key == key, s.code == RESOLVED, states=(State.CREATED, State.PLANNED)
+    )
+    if not found:
+        raise _not_doubtful(connection, run, row, key)
+    return found[0]
+
+
+def _refuse_owned(connection: Connection, key: str, conversation_id: object) -> None:
+    """Raise UsageError if another submission has this conversation."""
+    named = str(conversation_id or "")
+    if named and conversation_owners(connection, [(key, named)]):
+        raise UsageError(
+            f"Conversation {named} belongs to another row already.",
+            "Look up this row's own conversation in Popp.",
+        )
+
+
+def _keep_earlier_word(connection: Connection, before: SubmissionRecord) -> int:
+    """Return how many words on a row are kept; keep one that an older version has not."""
+    kept = connection.scalar(
+        select(func.count()).select_from(decisions).where(decisions.c.key == before.key)
+    )
+    if kept or before.code != RESOLVED:
+        return kept or 0
+    s = submissions.c
+    names = ("key", "number", "decided_at", "decided_by", "state", "conversation_id")
+    old = select(s.key, literal(1), s.decided_at, s.decided_by, s.state, s.conversation_id)
+    connection.execute(insert(decisions).from_select(names, old.where(s.key == before.key)))
+    return 1
 
 
 def _doubtful(

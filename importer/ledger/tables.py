@@ -2,9 +2,10 @@
 
     planned -> sending -> created | duplicate | rejected | doubtful | unsent | planned again
     doubtful -> created (found)  | planned (proved absent, or a person says so)
+    created <-> planned, if a person corrects their own word before anything else was sent
     planned | unsent | rejected (with another body, or told to retry) -> planned, by a later run
 
-Created and duplicate are final.
+Created and duplicate are final, but for a person's own word.
 """
 
 from __future__ import annotations
@@ -258,6 +259,18 @@ attempts: Final = Table(
     Column("request_id", Text),
     sqlite_with_rowid=False,
 )
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    Column("key", HASH, ForeignKey("submissions.key"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("decided_at", Moment),
+    Column("decided_by", Text),
+    Column("state", String(20), nullable=False),
+    Column("conversation_id", Text),
+)
+"""What people decided about doubtful submissions; the newest decision counts."""
 
 campaigns: Final = Table("campaigns", metadata, Column("name", Text, primary_key=True))
 

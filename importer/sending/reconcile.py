@@ -20,10 +20,11 @@ import asyncio
 import random as random_source
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from importer.ledger.records import ListLag, Witness
-from importer.model import Outcome, State
+from importer.model import MaybeSent, NotSent, Outcome, State
 from importer.sending.circuit_breaker import stop_switch
 from importer.sending.echo import text_at
 from importer.sending.matching import Doubt, Evidence, id_of
@@ -38,7 +39,16 @@ if TYPE_CHECKING:
     from importer.sending.rate_limiter import RateLimiter
     from importer.settings import Settings
 
-__all__ = ["ConversationStatuses", "Doubt", "ListFindings", "Proof", "look_up", "read_statuses"]
+__all__ = [
+    "ConversationStatuses",
+    "Doubt",
+    "ListFindings",
+    "Proof",
+    "Sighting",
+    "look_up",
+    "read_statuses",
+    "see_conversation",
+]
 
 
 ABSENT: Final = "absent"
@@ -189,6 +199,43 @@ async def look_up(
         pages,
         frozenset(evidence.external_ids),
         skew_s,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the API shows of a conversation that a person names as that of a row.
+
+    Attributes:
+        fits: whether it is the row's conversation; None if the API does not say.
+        reason: why it is not, or why nothing is known; empty if it fits.
+    """
+
+    fits: bool | None
+    reason: str = ""
+
+
+async def see_conversation(
+    conversation_id: str, doubt: Doubt, client: ConversationSource, hashes: PersonHashes
+) -> Sighting:
+    """Ask the API once for a conversation, and compare it with the row that it is named for."""
+    try:
+        page = await client.conversation(conversation_id)
+    except (NotSent, MaybeSent) as exc:
+        return Sighting(None, f"the API does not answer ({exc})")
+    if page.response.status == HTTPStatus.NOT_FOUND:
+        return Sighting(fits=False, reason="the API knows no such conversation")
+    shown = page.conversations[0] if page.conversations else {}
+    if id_of(shown) != conversation_id:
+        return Sighting(None, f"the API does not show it (HTTP {page.response.status})")
+    evidence = Evidence([doubt], hashes)
+    evidence.note([shown], page.response.skew_s or 0.0)
+    if evidence.possible(doubt):
+        return Sighting(fits=True)
+    if evidence.blind_for(doubt):
+        return Sighting(None, "the API does not show whose it is")
+    return Sighting(
+        fits=False, reason="it is of another person or campaign, or older than the request"
     )
 
 

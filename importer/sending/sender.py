@@ -270,20 +270,7 @@ class Sender:
             run: str(ledger.runs.find(run).settings.get("conversation", "auto-schedule"))
             for run in {each.run for each in listed}
         }
-        return {
-            (each.run, each.key): Doubt(
-                key=each.key,
-                external_id=each.external_id,
-                campaign=each.campaign,
-                person=each.person,
-                sent_at=each.requested_at,
-                ended_at=each.settled_at,
-                email=each.email,
-                resends=each.resends,
-                kind=kinds[each.run],
-            )
-            for each in listed
-        }
+        return {(each.run, each.key): doubt_of(each, kinds[each.run]) for each in listed}
 
     def _proof(self, doubts: Iterable[Doubt]) -> Proof:
         """What the ledger knows that may prove the absence of these."""
@@ -299,6 +286,26 @@ class Sender:
             known.list_lag(),
             frozenset(known.ids()),
         )
+
+
+def doubt_of(record: SubmissionRecord, kind: str = "auto-schedule") -> Doubt:
+    """Return what matching needs of a submission of the ledger.
+
+    Args:
+        record: a request for it has left.
+        kind: the setting `conversation` of its run.
+    """
+    return Doubt(
+        key=record.key,
+        external_id=record.external_id,
+        campaign=record.campaign,
+        person=record.person,
+        sent_at=record.requested_at,
+        ended_at=record.settled_at,
+        email=record.email,
+        resends=record.resends,
+        kind=kind,
+    )
 
 
 def _recent(proof: Proof, found: ListFindings) -> frozenset[str]:

@@ -537,7 +537,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "resume": (*_READING, *_SENDING),
         "reconcile": ("rehearsal", "ledger", "base_url", "rate_per_s", "settle_s", "max_resends"),
         "refresh": ("rehearsal", "ledger", "base_url", "rate_per_s"),
-        "resolve": ("rehearsal", "ledger"),
+        "resolve": ("rehearsal", "ledger", "base_url"),
         "runs": ("rehearsal", "ledger"),
         "results": ("rehearsal", "ledger"),
         "purge": ("rehearsal", "ledger"),

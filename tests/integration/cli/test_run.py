@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -223,11 +224,54 @@ def test_doubt_remains_where_the_api_cannot_tell(near: Desk, sandbox: Sandbox) -
     assert "importer reconcile" in said.err
     run = said.err.partition("importer reconcile ")[2].split()[0]
     assert near("resolve", run, "2").code == Exit.USAGE
-    settled = near("resolve", run, "2", "--sent", "c-1")
+    wrong = near("resolve", run, "2", "--sent", "c-1")
+    assert (wrong.code, "the API knows no such conversation" in wrong.error) == (Exit.USAGE, True)
+    settled = near("resolve", run, "2", "--sent", "c-1", "--unchecked")
     assert settled.code == Exit.OK, settled.err
     assert "c-1" in settled.err
     sandbox.set_faults("")
     assert near("reconcile").code == Exit.OK
+
+
+def test_a_person_corrects_an_answer(near: Desk, sandbox: Sandbox) -> None:
+    """The API shows whose conversation it is; all answers are kept, and nobody is sent it twice."""
+    sandbox.set_faults("reset-after:1,list-500:1")
+    said = near("run", "good.csv", "--yes", "--attempts", "1")
+    assert said.code == Exit.DOUBTFUL, said.err
+    run = said.err.partition("importer reconcile ")[2].split()[0]
+    ada, bob = (entry["id"] for entry in sandbox.journal)
+    wrong = near("resolve", run, "2", "--sent", bob)
+    assert (wrong.code, "of another person" in wrong.error) == (Exit.USAGE, True)
+    assert near("resolve", run, "2", "--sent", bob, "--unchecked").code == Exit.OK
+    taken = near("resolve", run, "3", "--sent", bob)
+    assert (taken.code, "belongs to another row" in taken.error) == (Exit.USAGE, True)
+    corrected = near("resolve", run, "2", "--sent", ada)
+    assert corrected.code == Exit.OK, corrected.error
+    assert f"had answered: conversation {bob}" in corrected.err
+    assert near("resolve", run, "3", "--not-sent").code == Exit.OK
+    assert near("resolve", run, "3", "--sent", bob).code == Exit.OK
+    sandbox.set_faults("")
+    assert near("resume", run).code == Exit.OK
+    assert names(sandbox) == ["Ada", "Bob"]
+    with sqlite3.connect(near.folder / "importer.db") as ledger:
+        rows = ledger.execute('SELECT number, state FROM decisions ORDER BY "key", number')
+        assert sorted(rows) == [(1, "created"), (1, "planned"), (2, "created"), (2, "created")]
+    ledger.close()
+
+
+def test_an_api_that_is_silent_does_not_stop_a_person(near: Desk, sandbox: Sandbox) -> None:
+    """The answer is taken, with a warning that it was not checked."""
+    sandbox.set_faults("reset-after:1,list-500:1")
+    said = near("run", "good.csv", "--yes", "--limit", "1", "--attempts", "1")
+    run = said.err.partition("importer reconcile ")[2].split()[0]
+    away = ("--base-url", "http://127.0.0.1:9/v1")
+    said = near("resolve", run, "2", "--sent", "c-1", *away)
+    assert said.code == Exit.OK
+    assert "c-1 was not checked: the API does not answer (ConnectError)" in said.err
+    sandbox.set_faults("get-500:1")
+    said = near("resolve", run, "2", "--sent", sandbox.journal[0]["id"])
+    assert said.code == Exit.OK
+    assert "was not checked: the API does not show it (HTTP 500)" in said.err
 
 
 def test_doubt_is_settled_by_the_list(near: Desk, sandbox: Sandbox) -> None:

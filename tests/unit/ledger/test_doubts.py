@@ -179,3 +179,20 @@ def test_rows_that_cannot_be_resolved(ledger: Ledger) -> None:
         ledger.doubts.resolve(run, 99, sent=True, by="ops")
     with pytest.raises(UsageError, match="not a submission"):
         ledger.doubts.resolve(run, 3, sent=True, by="ops")
+
+
+def test_a_word_is_corrected_until_something_else_happens(ledger: Ledger, clock: Clock) -> None:
+    """What was known of the wrong conversation goes; once it is sent again, only the API counts."""
+    run = settled(ledger, "k1", State.DOUBTFUL)
+    ledger.doubts.resolve(run, 2, sent=True, by="ops", conversation_id="conv-1")
+    ledger.conversations.write_statuses({"conv-1": "OPTED_OUT"})
+    clock.pass_s(60)
+    before = ledger.doubts.resolve(run, 2, sent=False, by="another")
+    assert (before.conversation_id, before.decided_by) == ("conv-1", "ops")
+    known = ledger.submissions.records(["k1"])["k1"]
+    assert (known.state, known.conversation_id) == (State.PLANNED, None)
+    assert (known.remote_status, known.decided_by) == (None, "another")
+    assert ledger.submissions.intend(run, ["k1"]) == (True,)
+    ledger.submissions.settle(run, [Settlement("k1", State.CREATED, 201, "conv-2")])
+    with pytest.raises(UsageError, match="not doubtful: it is created"):
+        ledger.doubts.resolve(run, 2, sent=False, by="ops")

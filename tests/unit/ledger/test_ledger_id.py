@@ -91,6 +91,7 @@ DROP TABLE ledger_identity;
 DROP TABLE campaigns;
 DROP TABLE sessions;
 DROP TABLE audit_events;
+DROP TABLE decisions;
 DROP INDEX submissions_created;
 DROP INDEX submissions_by_external_id;
 DROP INDEX submissions_listed;
@@ -129,4 +130,4 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0011-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0012-*"))) == 1
