@@ -50,6 +50,7 @@ class PageServer:
         url: where people find the page.
         address: where it listens.
         links: the one-time links of `auth: link`.
+        routes: what is served.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class PageServer:
         app = create_app(
             settings, credentials, ledger=ledger, middleware=[access], more_routes=ROUTES
         )
+        self.routes = app.routes
         self._ready = threading.Event()
         self._server = _Server(
             uvicorn.Config(

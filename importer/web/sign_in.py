@@ -103,9 +103,16 @@ def read_proxy(request: Request, settings: PageSettings) -> StaffIdentity:
         raise HTTPException(
             403, "Your company's sign-in did not say who you are. Ask who looks after it."
         )
+    email = _one(request, settings.email_header)
+    if "@" in name and not email:  # it could be the address of somebody else
+        raise HTTPException(
+            403,
+            "Your company's sign-in gives an e-mail address as your user name. Ask the person who "
+            "looks after this page to set `email_header`.",
+        )
     given = ",".join(request.headers.getlist(settings.groups_header))
     groups = frozenset(each.strip()[:_LONGEST] for each in given.split(",") if each.strip())
-    return StaffIdentity(name, _one(request, settings.email_header), groups)
+    return StaffIdentity(name, email, groups)
 
 
 def _is_trusted(request: Request, settings: PageSettings) -> bool:

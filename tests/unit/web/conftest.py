@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -56,27 +57,29 @@ class OpenPage:
             yield visitor
 
 
+@contextmanager
+def serve_page(folder: Path, pace: Pace = USUAL_PACE, **given: Any) -> Iterator[OpenPage]:
+    """Serve a page that keeps everything in a folder."""
+    settings = Settings.model_validate(
+        {
+            "ledger": f"sqlite:///{folder / 'importer.db'}",
+            "uploads": folder / "uploads",
+            "rehearsal": True,
+            "base_url": "http://127.0.0.1:1/v1",
+            "listen": "127.0.0.1:0",
+            **given,
+        }
+    )
+    terminal: list[str] = []
+    with start_page(settings, settings.credentials(), say=terminal.append, pace=pace) as server:
+        server.links.renew()
+        yield OpenPage(server, settings, terminal)
+
+
 @pytest.fixture
 def open_page(tmp_path: Path) -> Callable[..., AbstractContextManager[OpenPage]]:
     """Serve a page with other settings than usual."""
-
-    @contextmanager
-    def serve(pace: Pace = USUAL_PACE, **given: Any) -> Iterator[OpenPage]:
-        settings = Settings.model_validate(
-            {
-                "ledger": f"sqlite:///{tmp_path / 'importer.db'}",
-                "rehearsal": True,
-                "base_url": "http://127.0.0.1:1/v1",
-                "listen": "127.0.0.1:0",
-                **given,
-            }
-        )
-        terminal: list[str] = []
-        with start_page(settings, settings.credentials(), say=terminal.append, pace=pace) as server:
-            server.links.renew()
-            yield OpenPage(server, settings, terminal)
-
-    return serve
+    return partial(serve_page, tmp_path)
 
 
 @pytest.fixture

@@ -298,7 +298,11 @@ def test_a_proxy_says_who_somebody_is(
         ([("x-forwarded-user", "")], "did not say who you are"),
         ([("x-forwarded-user", "kim")], "may not use this page yet"),
         ([("x-forwarded-user", "recruiting")], "may not use this page yet"),
-        ([("x-forwarded-user", "ops@example.com")], "may not use this page yet"),
+        ([("x-forwarded-user", "ops@example.com")], "gives an e-mail address"),
+        (
+            [("x-forwarded-user", "ops@example.com"), ("x-forwarded-email", "kim@example.com")],
+            "may not use this page yet",
+        ),
         ([("x-forwarded-user", "a"), ("x-forwarded-user", "b")], "two users"),
         ([("remote-user", "ada"), ("x-forwarded-groups", "recruiting")], "did not say who"),
     ],
