@@ -270,6 +270,7 @@ def assemble(
         prefixes=headers.prefixes,
         hidden=hidden,
         places=places | hidden_places,
+        returned=frame.select(ROW, *ignored),
     )
 
 

@@ -93,6 +93,7 @@ _DEFAULT_PLACES: Final = {
     "ledger": "sqlite:///importer.db",
     "templates": "templates",
     "desk": "desk",
+    "uploads": "uploads",
 }
 """Defaults that are paths, relative to the folder of importer.yaml."""
 _STRICTNESS: Final = (Severity.INFO, Severity.WARNING, Severity.ERROR)

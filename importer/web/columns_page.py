@@ -103,7 +103,7 @@ def choose_columns(request: Request, form: FormData) -> Response:
     chosen = dict(before) if isinstance(before, dict) else {}
     for number, view in enumerate(_views(request, plan)):
         said = text_of(form, f"c{number}", 100)
-        if text_of(form, f"h{number}", 500) != view.header.strip() or said == view.taken_for:
+        if text_of(form, f"h{number}", 500) != view.header.strip() or said in {"", view.taken_for}:
             continue
         if said not in {_TEXT, _IGNORE, *BY_NAME} or said == _NEVER:
             refuse(request, "There is no such column.", "Go back and choose another one.")

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from importer.ledger.records import Run, SubmissionRecord, UploadedList
     from importer.report.view import RunView
+    from importer.web.wording import Wording
 
 
 PAGE: Final = 100
@@ -62,7 +63,7 @@ _HALTED: Final = frozenset({ListState.PAUSED, ListState.STOPPED})
 MEANING: Final[Mapping[str, tuple[str, str]]] = {
     "created": ("conversations started", "good"),
     "duplicate": ("had this conversation already", "done"),
-    "rejected": ("refused, nobody was contacted", "fix"),
+    "rejected": ("refused or to fix, nobody was contacted", "fix"),
     "doubtful": ("perhaps sent: a person has to find out", "check"),
     "unsent": ("could not be sent, nobody was contacted", "rest"),
     "planned": ("not sent yet", "rest"),
@@ -113,7 +114,7 @@ def _standing(request: Request, run: Run, known: UploadedList | None) -> Standin
     site, words = site_of(request), words_of(request)
     states, counts = site.ledger.runs.states(run.id), site.ledger.runs.counts(run.id)
     parts = [
-        (words(MEANING[state.value][0]), states[state], MEANING[state.value][1])
+        (_meaning(words, state), states[state], MEANING[state.value][1])
         for state in State
         if states.get(state) and state.value in MEANING
     ]
@@ -132,7 +133,7 @@ def _standing(request: Request, run: Run, known: UploadedList | None) -> Standin
     if live and progress is not None:
         ended = site.ledger.submissions.records([each.key for each in progress.newest])
         newest = [
-            (ended[each.key].masked, words(MEANING[each.state.value][0]))
+            (ended[each.key].masked, _meaning(words, each.state))
             for each in reversed(progress.newest)
             if each.key in ended and each.state.value in MEANING
         ]
@@ -144,6 +145,13 @@ def _standing(request: Request, run: Run, known: UploadedList | None) -> Standin
         stage=words(progress.stage) if live and progress is not None else "",
         newest=newest,
     )
+
+
+def _meaning(words: Wording, state: State) -> str:
+    """Return what a state of something that was sent means."""
+    if state is State.REJECTED:
+        return words("refused by the service, nobody was contacted")
+    return words(MEANING[state.value][0])
 
 
 def run_page(request: Request) -> Response:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from importer.ledger.records import UploadedList
+    from importer.model import Table
 
 
 TYPES: Final = {
@@ -113,6 +114,7 @@ def _stem(request: Request, known: UploadedList) -> str:
 
 async def take_fixed(request: Request) -> Response:
     """Take the corrected rows back: their cells replace those of the list."""
+    await run_in_threadpool(find_own_list, request)
     async with request.form(max_files=1, max_fields=10, max_part_size=64_000) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile) or not file.filename:
@@ -129,7 +131,7 @@ def _take(request: Request, file: UploadFile) -> Response:
         with path.open("wb") as out:
             while chunk := file.file.read(1 << 20):
                 out.write(chunk)
-        fixed = load(str(path), site.workbench.settings_for(known)).frame
+        fixed = load(str(path), site.workbench.settings_for(known))
     cells = _differences(request, known, fixed)
     if not cells:
         refuse(request, "This file corrects nothing.", "Correct its cells, save it, and try again.")
@@ -139,11 +141,9 @@ def _take(request: Request, file: UploadFile) -> Response:
     return see_other(f"/lists/{known.id}")
 
 
-def _differences(
-    request: Request, known: UploadedList, fixed: pl.DataFrame
-) -> dict[tuple[int, str], str]:
+def _differences(request: Request, known: UploadedList, fixed: Table) -> dict[tuple[int, str], str]:
     """Return the cells of a fixed file that differ from those of the list."""
-    if _ROW_HEADER not in fixed.columns:
+    if _ROW_HEADER not in fixed.returned.columns:
         refuse(
             request,
             "This file has no column “_row”, so nobody knows which rows it corrects.",
@@ -151,8 +151,9 @@ def _differences(
         )
     table = site_of(request).workbench.plan(known).tables[0]
     now = table.frame
-    headers = [name for name in fixed.columns if name in now.columns and name != ROW]
-    both = fixed.select(
+    headers = [name for name in fixed.frame.columns if name in now.columns and name != ROW]
+    with_rows = fixed.frame.join(fixed.returned, on=ROW, how="left", maintain_order="left")
+    both = with_rows.select(
         pl.col(_ROW_HEADER).str.strip_chars().cast(pl.UInt32, strict=False).alias(ROW),
         *(pl.col(name).alias(f"new {name}") for name in headers),
     ).join(now.select(ROW, *headers), on=ROW, how="inner")

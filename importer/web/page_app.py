@@ -77,7 +77,7 @@ def create_app(
         await run_in_threadpool(jobs.close)
 
     app = Starlette(
-        routes=[*_routes(settings), *more_routes],
+        routes=[*list_routes(settings.max_bytes), *more_routes],
         middleware=list(middleware),
         lifespan=lifespan,
         exception_handlers={
@@ -91,9 +91,9 @@ def create_app(
     return app
 
 
-def _routes(settings: Settings) -> list[BaseRoute]:
-    """Return the pages of lists and runs."""
-    most = settings.max_bytes + _FORM_BYTES
+def list_routes(max_bytes: int) -> list[BaseRoute]:
+    """Return the pages of lists and runs; the largest file has `max_bytes`."""
+    most = max_bytes + _FORM_BYTES
     one = "/lists/{id}"
     return [
         Mount("/static", StaticFiles(directory=STATIC), name="static"),

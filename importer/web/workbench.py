@@ -8,6 +8,7 @@ uploads/<id>/people.parquet                              keyed hashes of the peo
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import secrets
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.atomic_file import sync_folder
+from importer.atomic_file import sync_folder, write_durably
 from importer.errors import InputError
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import UNSENT
@@ -324,7 +325,9 @@ class Workbench:
             people = hash_people(plan.frame, history.identity)
         kept = people.select(ROW, KEY, PERSON)
         zones = local_zones(plan, self._settings).select("west", "east")
-        pl.concat([kept, zones], how="horizontal").write_parquet(self._people_file(known.id))
+        out = io.BytesIO()
+        pl.concat([kept, zones], how="horizontal").write_parquet(out)
+        write_durably(self._people_file(known.id), out.getvalue())
 
     def _people_file(self, list_id: str) -> Path:
         return self.folder_of(list_id) / "people.parquet"
