@@ -58,9 +58,10 @@ class Team:
     run: str
 
     @contextmanager
-    def colleague(self, name: str) -> Iterator[Colleague]:
+    def colleague(self, name: str, groups: str = "senders") -> Iterator[Colleague]:
         """Let somebody sign in."""
         given = {"x-forwarded-user": name, "x-forwarded-email": f"{name}@example.com"}
+        given["x-forwarded-groups"] = groups
         with self.page.visitor(**HOST, **given) as browser:
             answer = browser.get("/")
             cookie = answer.headers["set-cookie"].partition(";")[0]
@@ -124,7 +125,7 @@ def _serve_team(folder: Path, base_url: str) -> Iterator[Team]:
         "max_bytes": 1_000_000,
         "roles": {
             "uploader": ["sam", "kim"],
-            "sender": ["sam", "kim"],
+            "sender": ["group:senders"],
             "operator": ["olga"],
         },
     }
@@ -192,7 +193,8 @@ def test_a_list_of_a_colleague_does_not_exist(team: Team) -> None:
                 continue
             for each in sorted({method, "GET", "POST"}):
                 answer, ghost = kim.ask(each, path), kim.ask(each, team.of_nobody(path))
-                assert answer.status_code in {400, 403, 404, 405}, (each, path)
+                refused = {400, 403, 404, 405} if "{key}" not in route else {303, 404, 405}
+                assert answer.status_code in refused, (each, path)
                 assert answer.status_code == ghost.status_code, (each, path)
                 assert answer.text == ghost.text, (each, path)
                 tried.add((each, route))
@@ -201,6 +203,17 @@ def test_a_list_of_a_colleague_does_not_exist(team: Team) -> None:
         assert kim.ask("PUT", f"/lists/{LIST}/file", content=b"mine").status_code == 404
         assert LIST not in kim.ask("GET", "/").text
     assert len(tried) > 30
+    assert team.state() == before
+
+
+def test_uploading_is_not_sending(team: Team) -> None:
+    """Without that role, not even with one's own list."""
+    before = team.state()
+    with team.colleague("sam", groups="") as sam:
+        for path in ("send", "halt", "go-on", "decision"):
+            assert sam.ask("POST", f"/lists/{LIST}/{path}").status_code == 403, path
+        assert sam.ask("POST", "/doubts/look-up").status_code == 403
+        assert sam.ask("POST", f"/doubts/{'0' * 64}").status_code == 403
     assert team.state() == before
 
 
