@@ -19,7 +19,9 @@ from importer.cli.options import (
     messages,
     read_settings,
     settings_flags,
+    tell,
 )
+from importer.errors import Exit
 from importer.loader import expand
 from importer.planning.history import open_history
 from importer.planning.payload import submissions
@@ -32,7 +34,17 @@ from importer.report.rejected_rows import require_writer, write_rejected
 from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+
+def _may_replace(paths: Iterable[Path]) -> bool:
+    """Ask before a file in which somebody may have corrected rows is replaced; scripts may."""
+    there = [str(path) for path in paths if path.exists()]
+    if not there or not sys.stdin.isatty():
+        return True
+    question = f"Replace {', '.join(there)}, with whatever was corrected there?"
+    return click.confirm(question, err=True)
 
 
 @click.command(short_help="Check spreadsheets without sending anything.")
@@ -81,6 +93,9 @@ def check(
             require_writer(rejected)
         outputs = {"--report": report, "--rejected": to_fix, "--payloads": payloads}
         check_outputs(outputs, names, settings)
+        if not _may_replace(to_fix or ()):
+            tell("Nothing was checked or written.")
+            return Exit.HELD
     with open_history(settings) as history:
         plan = prepare(files, settings, history, whole=payloads is not None)
     shown = view.plan_view(plan, settings, identity=history.identity, created_at=datetime.now(UTC))

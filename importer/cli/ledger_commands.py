@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from importer.ledger.nights import Night
     from importer.ledger.records import Purged
     from importer.settings import Settings
+
+
+_WIDE: Final = 110
+"""Columns of a terminal that can show the ids of conversations beside the rest."""
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -137,7 +141,7 @@ def results(
         check_outputs({"--output": output}, sources, settings)
     if form == "text":
         console = Console()
-        console.print(results_table(shown))
+        console.print(results_table(shown, ids=console.width >= _WIDE))
         given = GivenFlags.of(settings)
         if doubtful:
             parts = (*section("To settle by hand", "bold yellow"), *worklist(doubtful, given))

@@ -88,7 +88,7 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
         faults += upload_page(place, clock.now())
     if form == "json":
         click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
-    elif not is_quiet() or night.exit_code or night.todo or faults:
+    elif not is_quiet() or night.exit_code or night.todo or faults or night.rehearsal:
         click.echo(text_of(night, faults), nl=False)
     return night.exit_code
 

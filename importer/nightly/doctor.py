@@ -445,7 +445,10 @@ def _sending_hours(settings: Settings) -> Finding:
             "people are contacted at any hour, even at night; set `send_between:` and `timezone:`"
         )
         return Finding("hours", well=True, said=said, warns=True)
-    return Finding("hours", well=True, said=f"{settings.send_between} {settings.timezone}")
+    said = f"{settings.send_between} {settings.timezone}"
+    if settings.rehearsal:
+        said += "; a rehearsal does not wait for them"
+    return Finding("hours", well=True, said=said)
 
 
 def _rehearsal(settings: Settings) -> list[Finding]:

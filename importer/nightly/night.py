@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 _MAX_NIGHTS: Final = 400
 """How many earlier nights are searched for the last one that ended well."""
 _MIN_WAIT_S: Final = 1.0
-REHEARSED: Final = "This was a rehearsal: nobody was contacted."
 _WELL: Final = frozenset({Exit.OK, Exit.REJECTED})
 
 
@@ -371,7 +370,8 @@ def _make_report(run: _NightRun, started: datetime) -> NightReport:
         ended=ended,
         took_s=context.clock.elapsed_s() - run.started_s,
         files=files,
-        notes=(*notes, REHEARSED) if run.settings.rehearsal else tuple(notes),
+        notes=tuple(notes),
+        rehearsal=run.settings.rehearsal,
         exit_code=code,
         doubtful_open=doubtful,
         rate_per_s=run.settings.rate_per_s,

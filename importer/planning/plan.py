@@ -292,7 +292,8 @@ def find_made_up(plan: Plan) -> list[str]:
                 if not is_example(text):
                     kept.add(text)
                     continue
-                found[f"{kind} {name}: {format_path(path)} is {text}."] = None
+                place = format_path(path)
+                found[f"`{place}` of the {kind} {name} is {text}."] = None
         if len(found) >= _EXAMPLES_NAMED:
             break
     return list(found)[:_EXAMPLES_NAMED]

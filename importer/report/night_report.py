@@ -92,6 +92,9 @@ class FileReport:
     send_s: float = 0.0
 
 
+REHEARSED: Final = "This was a rehearsal: nobody was contacted."
+
+
 @dataclass(frozen=True, slots=True)
 class NightReport:
     """What a night did.
@@ -104,6 +107,7 @@ class NightReport:
         took_s: seconds between the two, by a clock that never jumps.
         files: in the order in which they were taken.
         notes: what else somebody should know, in sentences.
+        rehearsal: it sent to the sandbox, so nobody was contacted.
         exit_code: the worst of the night.
         doubtful_open: submissions that may have been accepted, of all nights and runs.
         rate_per_s: most requests a second, as the settings have it.
@@ -123,6 +127,7 @@ class NightReport:
     rate_per_s: float
     last_success: datetime | None = None
     given: GivenFlags = field(default_factory=GivenFlags)
+    rehearsal: bool = False
 
     @property
     def rows(self) -> Counter[str]:
@@ -141,7 +146,11 @@ class NightReport:
 
     @property
     def headline(self) -> str:
-        """The night in one sentence."""
+        """The night in one sentence, and in a second one whether it was a rehearsal."""
+        return f"{self._summary} {REHEARSED if self.rehearsal else ''}".rstrip()
+
+    @property
+    def _summary(self) -> str:
         if not self.files:
             return "No file came." if self.exit_code is Exit.OK else "Nothing was imported."
         created = quantity(self.rows["created"], "conversation")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from itertools import chain, count
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -27,7 +29,7 @@ from importer.report.formatting import (
 from schemas.codes import Code, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -130,7 +132,7 @@ def plan_text(
             parts.append(indent(Text(f"and {quantity(len(found) - _LISTED, 'more cause')}.")))
     if view.made_up:
         parts += _made_up(view)
-    if view.groups:
+    if view.counts.ready:
         parts += section("Groups")
         about = "A group is the rows with the same campaign, templates and values for them."
         parts += [indent(Text(about, style="dim")), _groups(view)]
@@ -251,17 +253,21 @@ def _files(view: PlanView) -> RenderableType:
 
 
 def _free_to_fix(view: PlanView) -> str:
-    """Return a name for the rejected rows: a workbook for one XLSX; it leads to no input."""
+    """Return a free name for the rejected rows: that of a workbook for one XLSX."""
     names = [file.name for file in view.files]
     is_workbook = len(names) == 1 and PurePath(names[0]).suffix.lower() in {".xlsx", ".xlsm"}
     suffix = WORKBOOK if is_workbook else ".csv"
     taken = {PurePath(name).name for name in names}
-    free = (f"to-fix{mark}{suffix}" for mark in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
     return next(
         name
-        for name in free
-        if taken.isdisjoint(path.name for path in rejected_paths(Path(name), names))
+        for mark in chain([""], (f"-{n}" for n in count(2)))
+        if not _is_in_use(rejected_paths(Path(name := f"to-fix{mark}{suffix}"), names), taken)
     )
+
+
+def _is_in_use(paths: Sequence[Path], taken: Collection[str]) -> bool:
+    """Whether one of these is an input, or a file in which somebody may be correcting rows."""
+    return any(path.name in taken or os.path.lexists(path) for path in paths)
 
 
 def _next_steps(view: PlanView, written: Mapping[str, Sequence[Path]]) -> Iterator[tuple[str, str]]:

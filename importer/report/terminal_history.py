@@ -289,14 +289,21 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
     return table
 
 
-def results_table(view: RunView, *, most: int = 100) -> RenderableType:
-    """Return the first `most` rows of a run with their results, and the number of the others."""
+def results_table(view: RunView, *, most: int = 100, ids: bool = True) -> RenderableType:
+    """Return the first `most` rows of a run with their results, and the number of the others.
+
+    Args:
+        view: of the run.
+        most: rows to show.
+        ids: show the ids of the conversations, which need a wide terminal.
+    """
     several, progress = len(view.files) > 1, progress_totals(view.outcomes)
     table = plain_table(
         *(["file"] if several else []),
         *("row", "person", "result"),
         *(["progress"] if progress else []),
-        *("conversation", "reason"),
+        *(["conversation"] if ids else []),
+        "reason",
     )
     for column in table.columns[several : several + 3]:
         column.no_wrap = True
@@ -314,13 +321,15 @@ def results_table(view: RunView, *, most: int = 100) -> RenderableType:
             Text(plain(contact or "")),
             Text(status, style=_ROW_STYLES.get(status, "")),
             *([Text(plain(word or "") + when)] if progress else []),
-            Text(plain(conversation or "")),
+            *([Text(plain(conversation or ""))] if ids else []),
             Text(plain(scrub(message or ""), 200)),
         )
     parts: list[RenderableType] = [table]
     if view.outcomes.height > most:
         more = quantity(view.outcomes.height - most, "more row")
         parts.append(Text(f"and {more}; --format csv gives them all.", style="dim"))
+    if not ids:
+        parts.append(Text("--format csv also gives the ids of the conversations.", style="dim"))
     if progress:
         counts = (f"{number(count)} {word}" for word, count in progress.items())
         parts += [Text(), Text(f"As far as is known: {', '.join(counts)}.", style="bold")]

@@ -211,7 +211,7 @@ def test_examples_in_templates_never_go_live(desk: Place) -> None:
     live = desk.settings.model_copy(update={"base_url": "https://api.joinpopp.com/v1"})
     with pytest.raises(Held) as held:
         refuse_made_up(plan, live)
-    assert "manager: [0].email is max@example.org" in held.value.message
+    assert "`[0].email` of the participant template manager is max@" in held.value.message
     assert str(live.templates) in held.value.fix
     refuse_made_up(plan, live.model_copy(update={"base_url": "http://127.0.0.1:8765/v1"}))
 

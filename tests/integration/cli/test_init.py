@@ -84,7 +84,7 @@ def test_one_line_leads_to_real_conversations(starter: Desk) -> None:
     assert "POPP_API_KEY" in said.error
     said = starter("run", "candidates.csv", "--yes")
     assert said.code == Exit.HELD
-    assert "meeting template onsite-45: location is 1 High Street, Leeds." in said.error
+    assert "`location` of the meeting template onsite-45 is 1 High Street, Leeds." in said.error
     assert "morgan@example.com" in said.error
     assert "Examples are left, so nothing will be sent" in starter("check", "candidates.csv").out
     settings = load_settings(starter.folder / "importer.yaml")

@@ -9,6 +9,7 @@ import pytest
 
 from importer.errors import Exit
 from tests.support.desk import FAST
+from tests.support.terminal import at_a_terminal
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -105,3 +106,23 @@ def test_no_hint_proposes_an_input(starter: Desk) -> None:
     said = starter("check", "to-fix.csv")
     assert "--rejected to-fix-2.csv" in said.out
     assert "--rejected to-fix.csv" not in said.out
+
+
+def test_no_hint_proposes_a_file_that_exists(starter: Desk) -> None:
+    """Somebody may be correcting rows in it; the name that was asked for is another's business."""
+    starter.write("a.csv", "First name,Mobile\nAda,12\n")
+    starter.write("to-fix.csv", "a person's work")
+    assert "--rejected to-fix-2.csv" in starter("check", "a.csv").out
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_a_person_is_asked_before_their_work_is_replaced(starter: Desk, answer: str) -> None:
+    """At a terminal; a script that writes the same file every day goes on as before."""
+    starter.write("a.csv", "First name,Mobile\nAda,12\n")
+    starter.write("to-fix.csv", "a person's work")
+    words = ("check", "a.csv", "--rejected", "to-fix.csv")
+    code, said = at_a_terminal(starter, f"{answer}\n", *words)
+    assert "Replace to-fix.csv, with whatever was corrected there?" in said
+    kept = (starter.folder / "to-fix.csv").read_text() == "a person's work"
+    assert (code, kept) == ((Exit.HELD, True) if answer == "n" else (Exit.REJECTED, False))
+    assert starter(*words).code == Exit.REJECTED

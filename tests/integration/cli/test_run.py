@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import pty
-import select
 import signal
 import sqlite3
 from typing import TYPE_CHECKING
@@ -15,6 +12,7 @@ import pytest
 
 from importer.errors import Exit
 from tests.support.odd_api import CUT, Body, OddApi, Reply, answer, serving_odd
+from tests.support.terminal import at_a_terminal
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -66,46 +64,6 @@ def test_without_a_terminal_yes_must_be_said(near: Desk, sandbox: Sandbox) -> No
     assert "--yes" in said.error
     assert near.files() == before
     assert sandbox.requests == 0
-
-
-def at_a_terminal(desk: Desk, answer: str | signal.Signals, *arguments: str) -> tuple[int, str]:
-    """Starts a command at a terminal, waits for the question, and answers it.
-
-    Returns:
-        The exit code, and what the terminal showed.
-    """
-    ours, theirs = pty.openpty()
-    process = desk.process(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown, asked = b"", False
-
-    def read() -> bytes:
-        for _ in range(12):
-            if select.select([ours], [], [], 5)[0]:
-                return os.read(ours, 65536)
-            if asked and not isinstance(answer, str) and b"Interrupted" not in shown:
-                process.send_signal(answer)  # the first may have come before it began to read
-        raise TimeoutError(shown.decode())
-
-    try:
-        while b"[y/N]" not in shown:
-            shown += read()
-        asked = True
-        if isinstance(answer, str):
-            os.write(ours, answer.encode())
-        else:
-            process.send_signal(answer)
-        while more := read():
-            shown += more
-    except TimeoutError:
-        process.kill()
-        process.wait()
-        raise
-    except OSError:
-        pass  # this is how the end of a terminal reads
-    finally:
-        os.close(ours)
-    return process.wait(30), shown.decode()
 
 
 def test_a_person_is_asked(near: Desk, sandbox: Sandbox) -> None:
