@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import signal
+
     from tests.support.desk import Desk
 
 
