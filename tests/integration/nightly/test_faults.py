@@ -109,14 +109,19 @@ def test_refused_credentials_end_the_sending(bed: Bed, sandbox: Sandbox) -> None
     assert bed.night().rows["created"] == 4
 
 
-def test_a_page_that_cannot_be_written(bed: Bed) -> None:
-    """The import is done all the same; the night says so and ends with 4."""
+def test_a_folder_with_the_name_of_a_page(bed: Bed) -> None:
+    """It stays as it is; file and page get another name."""
     date = f"{bed.clock.time:%Y-%m-%d}"
-    (bed.inbox / "done" / date / "a.csv.check.html").mkdir(parents=True)
+    folder = bed.inbox / "done" / date / "a.csv.check.html"
+    folder.mkdir(parents=True)
     bed.arrive("a.csv", people(0, 2))
     (file,) = bed.night().files
-    assert (file.ending, file.rows["created"], file.exit_code) == (FileEnding.DONE, 2, Exit.SETUP)
-    assert "is a folder" in file.reason
+    assert (file.ending, file.rows["created"], file.exit_code) == (FileEnding.DONE, 2, Exit.OK)
+    assert folder.is_dir()
+    assert not list(folder.iterdir())
+    pages = [bed.inbox / page for _, page in file.pages]
+    assert pages
+    assert all(page.is_file() for page in pages)
 
 
 def test_a_crash_between_the_last_answer_and_the_move(bed: Bed, sandbox: Sandbox) -> None:
