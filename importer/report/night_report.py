@@ -147,10 +147,11 @@ class NightReport:
     @property
     def headline(self) -> str:
         """The night in one sentence, and in a second one whether it was a rehearsal."""
-        return f"{self._summary} {REHEARSED if self.rehearsal else ''}".rstrip()
+        return f"{self.summary} {REHEARSED if self.rehearsal else ''}".rstrip()
 
     @property
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """The night in one sentence."""
         if not self.files:
             return "No file came." if self.exit_code is Exit.OK else "Nothing was imported."
         created = quantity(self.rows["created"], "conversation")
@@ -217,7 +218,8 @@ def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
         faults: what could not be written or sent about it, in sentences.
     """
     took = elapsed(night.took_s)
-    lines = [night.headline, f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
+    lines = [night.summary, *([REHEARSED] if night.rehearsal else [])]
+    lines += [f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
     for file in night.files:
         lines += _file_lines(file)
     if night.todo:
