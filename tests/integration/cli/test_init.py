@@ -45,7 +45,7 @@ def test_the_first_run_is_a_rehearsal(starter: Desk, sandbox: Sandbox) -> None:
 
 
 def test_a_night_that_is_a_rehearsal_says_so(starter: Desk, sandbox: Sandbox) -> None:
-    """Nobody takes its conversations for real ones; the doctor warns before. It waits for no hour."""
+    """Nobody takes its conversations for real ones; the doctor warns. It waits for no hour."""
     (starter.folder / "inbox").mkdir()
     starter.write("inbox/a.csv", (starter.folder / "candidates.csv").read_bytes())
     url = ("--base-url", sandbox.base_url)
