@@ -8,7 +8,7 @@ RIVALS_STAMP := $(RIVALS)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types shape check parity proof fuzz bench compare lock fmt clean
+.PHONY: help demo page test lint types shape check parity proof fuzz bench compare lock fmt clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP)  ## import the samples into the bundled sandbox API, over real HTTP
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh samples/demo.sh
+
+page: $(STAMP)  ## serve the page for recruiters with what the demo did; Ctrl-C ends it
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh samples/demo.sh page
 
 test: $(STAMP)  ## run every test
 	$(BIN)/python -m pytest -n $(JOBS)

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Import the samples into the sandbox, over real HTTP on this machine. It contacts nobody.
 # `make demo` runs this script; `importer` must be in PATH. Everything it writes is in .demo/.
+# With the argument `page` it serves the page for recruiters instead, with what the demo did.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
 mkdir -p .demo
 
 export POPP_API_KEY=rehearsal POPP_ORGANIZATION_ID=acme
-export IMPORTER_LEDGER="sqlite:///$PWD/.demo/importer.db"
+export IMPORTER_LEDGER="sqlite:///$PWD/.demo/importer.db" IMPORTER_UPLOADS="$PWD/.demo/uploads"
 
 echo "Starting the sandbox: a stand-in for the API that keeps a journal of what it accepts."
 : >.demo/sandbox.txt
@@ -30,6 +31,11 @@ export IMPORTER_BASE_URL
 echo "It listens at $IMPORTER_BASE_URL"
 echo
 
+if [ "${1:-}" = page ]; then
+    importer serve --config samples/importer.yaml
+    exit
+fi
+
 status=0
 importer run --config samples/importer.yaml --rate-per-s 100 --concurrency 8 \
     --on-problems skip --yes \
@@ -50,3 +56,4 @@ if [ "$status" -eq 1 ]; then
     echo "Exit code 1 of the run: some rows were rejected, as the samples intend."
 fi
 echo "Run it again: nobody is contacted twice."
+echo "Look at it in the browser:   make page"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _NIGHTS: Final = 60
 _EVENTS: Final = 100
+_RUNS: Final = 30
 
 ACTIONS: Final = {
     "signed-in": "signed in",
@@ -109,10 +110,16 @@ def release_form(request: Request, form: FormData) -> Response:
 
 
 def show_history(request: Request) -> Response:
-    """Show somebody what they did themselves."""
-    person = person_of(request)
-    events = site_of(request).ledger.audit.of_person(person.name, person.email, _EVENTS)
-    return render(request, "events.html.j2", events=_worded(events), mine=True, before=None)
+    """Show the runs to those who look after them, and to everybody what they did themselves."""
+    person, ledger = person_of(request), site_of(request).ledger
+    events = ledger.audit.of_person(person.name, person.email, _EVENTS)
+    runs = ledger.runs.list(_RUNS) if person.may(Role.OPERATOR) else ()
+    return render(
+        request,
+        "history.html.j2",
+        events=_worded(events),
+        runs=[(run, ledger.runs.states(run.id)) for run in runs],
+    )
 
 
 def show_audit(request: Request) -> Response:
@@ -122,9 +129,7 @@ def show_audit(request: Request) -> Response:
     before = int(given) if given.isdecimal() and len(given) < 16 else None  # noqa: PLR2004 - digits
     events = site_of(request).ledger.audit.newest(_EVENTS + 1, before=before)
     older = events[_EVENTS - 1].number if len(events) > _EVENTS else None
-    return render(
-        request, "events.html.j2", events=_worded(events[:_EVENTS]), mine=False, before=older
-    )
+    return render(request, "audit.html.j2", events=_worded(events[:_EVENTS]), before=older)
 
 
 def _worded(events: tuple[AuditEvent, ...]) -> list[tuple[AuditEvent, str]]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from importer.errors import ConfigurationError, SettingsError, UsageError
 from importer.ledger import Ledger
@@ -147,8 +148,9 @@ def serve_page(settings: Settings, credentials: Credentials, *, say: Callable[[s
         _ignored_after(signal.SIGINT, signal.SIGTERM),
     ):
         server = PageServer(settings, credentials, ledger, say)
-        rehearsal = " This is a rehearsal: nobody is contacted." if settings.rehearsal else ""
-        say(f"The page is at {server.url}.{rehearsal}")
+        rehearses = settings.rehearsal or is_loopback(urlsplit(settings.base_url).hostname or "")
+        note = " This is a rehearsal: nobody is contacted." if rehearses else ""
+        say(f"The page is at {server.url}.{note}")
         if settings.auth == "link":
             server.links.renew()
         server.run()
