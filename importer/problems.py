@@ -1,7 +1,8 @@
 """Problem frames: many problems as codes, and their words when they are shown.
 
 A problem frame has the columns of `SCHEMA`. It holds codes and details. Default severities,
-messages and fixes are in `schemas.codes` and are added when the problems are shown.
+messages and fixes are in `schemas.codes` and are added when the problems are shown, in the reader's
+language.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.languages import ENGLISH, language, translate, translate_filled
 from importer.model import Problem
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import PERSONAL, ROW, SOURCE
@@ -149,8 +151,10 @@ def in_words(frame: pl.DataFrame, tables: Sequence[Table]) -> Iterator[Problem]:
             code=Code(code),
             severity=Severity(severity),
             value=value,
-            message=words.message.format(header=header or column or "", detail=detail),
-            fix=words.fix,
+            message=translate(
+                words.message, header=header or column or "", detail=translate_filled(detail)
+            ),
+            fix=translate(words.fix),
             personal=column is None or column in PERSONAL,
         )
 
@@ -169,7 +173,7 @@ def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
     for source, column, code in causes.iter_rows():
         words = WORDS[Code(code)]
         header = headers[source].get(column) if column is not None else None
-        before, detail, after = words.message.partition("{detail}")
+        before, detail, after = translate(words.message).partition("{detail}")
         named = header or column or ""
         worded.append(
             {
@@ -181,7 +185,7 @@ def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
                 "before": before.replace("{header}", named),
                 "after": after.replace("{header}", named),
                 "detailed": bool(detail),
-                "fix": words.fix,
+                "fix": translate(words.fix),
                 "personal": column is None or column in PERSONAL,
             }
         )
@@ -196,7 +200,7 @@ def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
             "personal": flag,
         },
     )
-    shown = pl.when("detailed").then("detail").otherwise(pl.lit(""))
+    shown = pl.when("detailed").then(_detail_in_words(frame)).otherwise(pl.lit(""))
     return (
         frame.join(
             words_of,
@@ -208,3 +212,11 @@ def with_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
         .with_columns(pl.concat_str("before", shown, "after").alias("message"))
         .drop("before", "after", "detailed")
     )
+
+
+def _detail_in_words(frame: pl.DataFrame) -> pl.Expr:
+    """Return the details in the reader's language; each is looked up once."""
+    if language() == ENGLISH:
+        return pl.col("detail")
+    details = frame["detail"].unique().to_list()
+    return pl.col("detail").replace(details, [translate_filled(detail) for detail in details])

@@ -15,6 +15,7 @@ from rich.console import Console
 from importer.cli.options import (
     OUT_FILE,
     check_outputs,
+    confirm,
     is_quiet,
     messages,
     read_settings,
@@ -22,6 +23,7 @@ from importer.cli.options import (
     tell,
 )
 from importer.errors import Exit
+from importer.languages import translate
 from importer.loader import expand
 from importer.planning.history import open_history
 from importer.planning.payload import submissions
@@ -43,8 +45,10 @@ def _may_replace(paths: Iterable[Path]) -> bool:
     there = [str(path) for path in paths if path.exists()]
     if not there or not sys.stdin.isatty():
         return True
-    question = f"Replace {', '.join(there)}, with whatever was corrected there?"
-    return click.confirm(question, err=True)
+    question = translate(
+        "Replace {files}, with whatever was corrected there?", files=", ".join(there)
+    )
+    return confirm(question)
 
 
 @click.command(short_help="Check spreadsheets without sending anything.")

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 
-from importer.cli.options import check_outputs, json_format, read_settings, settings_flags, tell
+from importer.cli.options import (
+    check_outputs,
+    confirm,
+    json_format,
+    read_settings,
+    settings_flags,
+    tell,
+)
 from importer.deliver import report_of
 from importer.errors import Exit, LedgerError, UsageError
+from importer.languages import ENGLISH, language, translate, translate_filled, use_language
 from importer.ledger import Ledger, open_and_lock
 from importer.loader import load
 from importer.masking import find_file
@@ -134,7 +142,8 @@ def results(
     with open_ledger(settings) as ledger:
         run = ledger.runs.find(run_id)
         names = [source.name for source in run.sources]
-        shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
+        with use_language(ENGLISH if form == "json" else language()):
+            shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
         doubtful = ledger.doubts.list(run.id)
     if output is not None:
         sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
@@ -144,12 +153,15 @@ def results(
         console.print(results_table(shown, ids=console.width >= _WIDE))
         given = GivenFlags.of(settings)
         if doubtful:
-            parts = (*section("To settle by hand", "bold yellow"), *worklist(doubtful, given))
+            parts = (
+                *section(translate("To settle by hand"), "bold yellow"),
+                *worklist(doubtful, given),
+            )
             console.print(*parts, sep="\n", crop=False)
         return
     files = reread_files(run.sources, partial(load, settings=settings))
     for sentence in files.missing:
-        tell(sentence)
+        tell(translate_filled(sentence))
     wanted: Form = form  # type: ignore[assignment]  # click has checked it
     if output is not None:
         save_results(shown, files, output, wanted)
@@ -189,7 +201,7 @@ def purge(
         if dry_run:
             click.echo(f"Would remove {_purged_text(wanted)}.")
             return Exit.OK
-        if not click.confirm(f"Remove {_purged_text(wanted)}, for good?", err=True):
+        if not confirm(f"Remove {_purged_text(wanted)}, for good?"):
             tell("Nothing was removed.")
             return Exit.HELD
     if not days and not yes:

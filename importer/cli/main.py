@@ -14,6 +14,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from importer.errors import Exit, ImporterError, UsageError
+from importer.languages import (
+    LANGUAGES,
+    language_of_terminal,
+    set_language,
+    translate,
+    translate_filled,
+    use_language,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,13 +158,20 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.option(
+    "--lang",
+    type=click.Choice(list(LANGUAGES)),
+    help="Language of messages and reports; by default that of the terminal (LANG).",
+)
 @click.version_option(package_name="importer", prog_name="importer")
-def cli() -> None:
+def cli(lang: str | None) -> None:
     """Turn candidate spreadsheets into interview-scheduling conversations.
 
     Nobody is contacted twice, no row is lost, and every problem says where it is and how to
     fix it. Start with `importer init`, then `importer check FILE`, then `importer run FILE`.
     """
+    if lang is not None:
+        set_language(lang)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -167,19 +182,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with use_language(language_of_terminal(os.environ)):
+        _run(given)
+
+
+def _run(given: Sequence[str]) -> NoReturn:
+    """Run a command and end the process."""
     try:
-        outcome = cli.main(given, prog_name="importer", standalone_mode=False)
+        outcome = cli.main(list(given), prog_name="importer", standalone_mode=False)
         sys.exit(outcome if isinstance(outcome, int) else Exit.OK)
     except ImporterError as error:
-        _say(f"Error: {error.message}")
+        _say(translate("Error: {message}", message=translate_filled(error.message)))
         if error.fix:
-            _say(f"  {error.fix}")
+            _say(f"  {translate_filled(error.fix)}")
         _end(given, error.exit_code, error.message, error.fix)
     except click.ClickException as error:
         error.show()
         _end(given, Exit.USAGE, error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        _say("Interrupted.")
+        _say(translate("Interrupted."))
         _end(given, Exit.INTERRUPTED, "Interrupted.")
     except (_ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -189,7 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         message = f"something went wrong inside importer ({type(error).__name__}{_place(error)})."
         fix = "The ledger is whole. Set IMPORTER_DEBUG=1 to see the details, and please report it."
-        _say(f"Error: {message}\n  {fix}")
+        _say(translate("Error: {message}", message=translate_filled(message)))
+        _say(f"  {translate_filled(fix)}")
         _end(given, Exit.SETUP, message, fix)
 
 

@@ -21,6 +21,7 @@ from importer.cli.options import (
     tell_settings,
 )
 from importer.errors import Exit
+from importer.languages import ENGLISH, set_language
 from importer.nightly.clock import StopSignal, SystemClock
 from importer.nightly.doctor import (
     Finding,
@@ -72,6 +73,7 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     failed/. The next night begins with what a crash or the deadline leaves. With -q the summary is
     left out if nothing needs a person.
     """
+    set_language(ENGLISH)  # of reports that a team reads, whatever the terminal's language is
     inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
     main, clock = inbox_settings.load(), SystemClock()
     tell_settings(main, config)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from importer.atomic_file import refuse_unwritable
 from importer.errors import ConfigurationError, UsageError
+from importer.languages import translate, translate_word
 from importer.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -95,6 +96,19 @@ def tell(sentence: str) -> None:
     """Print a message on standard error, unless the flag -q is given."""
     if not is_quiet():
         click.echo(sentence, err=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask a question on standard error; Enter means no."""
+    yes = translate_word("yes")
+    while True:
+        asked = f"{question} [{yes[0]}/N]"
+        answer = click.prompt(asked, default="", show_default=False, err=True).strip().lower()
+        if answer in {"y", "yes", yes, yes[0]}:
+            return True
+        if answer in {"", "n", "no", translate_word("no")}:
+            return False
+        click.echo(translate("Error: invalid input"), err=True)
 
 
 def json_format(command: _F) -> _F:

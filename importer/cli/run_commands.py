@@ -14,6 +14,7 @@ import click
 from importer.cli.options import (
     OUT_FILE,
     check_outputs,
+    confirm,
     json_format,
     messages,
     read_settings,
@@ -22,6 +23,7 @@ from importer.cli.options import (
 from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
+from importer.languages import ENGLISH, language, translate, translate_count, use_language
 from importer.ledger import Ledger
 from importer.loader import expand, load
 from importer.masking import find_file
@@ -120,14 +122,15 @@ def run(
         shown = view.plan_view(plan, settings)
         terminal.print_plan(console, shown, show_values=show_values, steps=not plan.counts.ready)
     if not plan.counts.ready:
-        console.print("Nothing to send.")
+        console.print(translate("Nothing to send."))
         return _end_unsent(shown, "nothing-to-send", exit_without_sending(plan), form)
     credentials = settings.credentials()
     refuse_made_up(plan, settings)
     _require_sandbox(settings)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
-    if not yes and not _ask(quantity(count, "person", "people"), settings, credentials):
-        console.print("Nothing was sent.")
+    people = translate_count(count, "Contact {n} person", "Contact {n} people")
+    if not yes and not _ask(people, settings, credentials):
+        console.print(translate("Nothing was sent."))
         return _end_unsent(shown, "not-confirmed", Exit.HELD, form)
     options = RunOptions("importer run", credentials, limit, STOPS)
     with progress(console) as observer:
@@ -167,9 +170,9 @@ def resume(
     _require_sandbox(settings)
     console = messages()
     if left and not yes and sys.stdin.isatty():
-        people = f"up to {quantity(left, 'person', 'people')}"
+        people = translate_count(left, "Contact up to {n} person", "Contact up to {n} people")
         if not _ask(people, settings, credentials):
-            console.print("Nothing was sent.")
+            console.print(translate("Nothing was sent."))
             if form == "json":
                 held = json_report.error_json(Exit.HELD, "Nothing was sent.")
                 json_report.write_json(held, sys.stdout)
@@ -216,17 +219,28 @@ def _require_sandbox(settings: Settings) -> None:
         ) from error
 
 
-def _ask(people: str, settings: Settings, credentials: Credentials) -> bool:
-    """Ask the person at the terminal; raise UsageError if there is no terminal."""
+def _ask(contact: str, settings: Settings, credentials: Credentials) -> bool:
+    """Ask the person at the terminal; raise UsageError if there is no terminal.
+
+    Args:
+        contact: the beginning of the question: `Contact 312 people`.
+        settings: with the address of the API.
+        credentials: with the organization.
+    """
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask on.", "Give --yes to send without asking.")
     # Polars installs a handler of its own, under which reading continues after Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     host = urlsplit(settings.base_url).hostname or ""
-    question = f"Contact {people} through {host} as organization {credentials.organization_id}?"
+    question = translate(
+        "{contact} through {host} as organization {organization}?",
+        contact=contact,
+        host=host,
+        organization=credentials.organization_id,
+    )
     if is_loopback(host):
-        question += " (rehearsal: nobody is contacted)"
-    return click.confirm(question, err=True)
+        question += f" ({translate('rehearsal: nobody is contacted')})"
+    return confirm(question)
 
 
 def _end_unsent(shown: view.PlanView, ending: str, code: Exit, form: str) -> int:
@@ -242,7 +256,8 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
     with Ledger.open(settings.ledger, create=False) as ledger:
         run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]
-        shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
+        with use_language(ENGLISH if form == "json" else language()):
+            shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
         doubtful = ledger.doubts.list(run.id)
     error, written = None, results
     if results is not None:

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import UsageError
+from importer.languages import decimal, number, translate, translate_count, translate_word
 from importer.loader.files import readable_name
 from importer.settings.settings import FLAGS
 
@@ -27,13 +28,11 @@ DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
-def number(count: int) -> str:
-    """Return a whole number with thousands separators."""
-    return f"{count:,}"
-
-
 def quantity(count: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun: `1 row`, `1,200 rows`."""
+    """Return a number with its noun, in English: `1 row`, `1,200 rows`.
+
+    Texts that are translated take `importer.languages.translate_count`.
+    """
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
@@ -41,7 +40,9 @@ def number_list(items: Sequence[int], total: int | None = None, *, most: int = 1
     """Return row numbers in a line, and how many more there are: `14, 27, 33 and 9 more`."""
     shown = ", ".join(str(item) for item in items[:most])
     more = (len(items) if total is None else total) - min(len(items), most)
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    if more <= 0:
+        return shown
+    return translate("{shown} and {n} more", shown=shown, n=number(more))
 
 
 def plain(text: str, most: int = 80) -> str:
@@ -54,11 +55,13 @@ def duration(seconds: float) -> str:
     """Return a rounded duration: `under a minute`, `about 3 hours 20 minutes`."""
     minutes = math.ceil(seconds / 60)
     if minutes <= 1:
-        return "under a minute" if seconds < 60 else "about a minute"  # noqa: PLR2004
+        under = seconds < 60  # noqa: PLR2004
+        return translate("under a minute") if under else translate("about a minute")
     if minutes < 60:  # noqa: PLR2004
-        return f"about {minutes} minutes"
+        return translate("about {n} minutes", n=minutes)
     hours, rest = divmod(minutes, 60)
-    return f"about {quantity(hours, 'hour')}" + (f" {quantity(rest, 'minute')}" if rest else "")
+    about = translate_count(hours, "about {n} hour", "about {n} hours")
+    return f"{about} {translate_count(rest, '{n} minute', '{n} minutes')}" if rest else about
 
 
 def size(count: int) -> str:
@@ -66,25 +69,29 @@ def size(count: int) -> str:
     value = float(count)
     for unit in ("bytes", "KB", "MB"):
         if value < 1000:  # noqa: PLR2004
-            return quantity(count, "byte") if unit == "bytes" else f"{value:.0f} {unit}"
+            if unit == "bytes":
+                return translate_count(count, "{n} byte", "{n} bytes")
+            return f"{value:.0f} {unit}"
         value /= 1000
-    return f"{value:.1f} GB"
+    return f"{decimal(value)} GB"
 
 
 def file_format(encoding: str, delimiter: str, sheet: str | None, header_row: int) -> str:
     """Return how a file was read: `utf-8, semicolon`, or its sheet; and an unusual header row."""
     if sheet is not None:
-        how = f"sheet {sheet}"
+        how = translate("sheet {sheet}", sheet=sheet)
     else:
-        separator = DELIMITERS.get(delimiter, delimiter)
+        separator = translate_word(DELIMITERS.get(delimiter, delimiter))
         how = ", ".join(part for part in (encoding, separator) if part)
-    return f"{how}, header in row {header_row}" if how and header_row > 1 else how
+    if not how or header_row <= 1:
+        return how
+    return translate("{how}, header in row {row}", how=how, row=header_row)
 
 
 def elapsed(seconds: float) -> str:
     """Return a measured duration: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 10:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
+        return f"{decimal(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 1:
         return f"{rest} s"

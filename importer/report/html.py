@@ -14,8 +14,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from importer.atomic_file import replace_file
+from importer.languages import (
+    language,
+    moment,
+    number,
+    translate,
+    translate_count,
+    translate_filled,
+    translate_word,
+)
 from importer.loader.sheet import column_letters
-from importer.report.formatting import file_format, html_size, number, plain, quantity, size
+from importer.report.formatting import file_format, html_size, plain, size
 from importer.report.rejected_rows import changes, rejected_tables
 from schemas.codes import Severity
 
@@ -54,10 +63,10 @@ class Share:
 def shares(counts: Counts) -> list[Share]:
     """Return the shares of the rows that were read, without the empty ones."""
     found = (
-        Share("ready", counts.ready, "good"),
-        Share("to fix", counts.rejected, "fix"),
-        Share("repeated, skipped", counts.duplicates, "rest"),
-        Share("imported before, skipped", counts.already_imported, "done"),
+        Share(translate("ready"), counts.ready, "good"),
+        Share(translate("to fix"), counts.rejected, "fix"),
+        Share(translate("repeated, skipped"), counts.duplicates, "rest"),
+        Share(translate("imported before, skipped"), counts.already_imported, "done"),
     )
     return [share for share in found if share.count]
 
@@ -74,7 +83,9 @@ def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
         Bar(task.do, task.count, 100 * task.count / largest, anchor, kind)
         for kind, anchor, task in order[:BARS]
     ]
-    return bars + _rest([task.count for *_, task in order[BARS:]], "more cause")
+    others = [task.count for *_, task in order[BARS:]]
+    label = translate_count(len(others), "and {n} more cause", "and {n} more causes")
+    return bars + _rest(others, label)
 
 
 def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
@@ -91,18 +102,20 @@ def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
         )
         for position in order[:BARS]
     ]
-    return bars + _rest([groups[position].rows for position in order[BARS:]], "more group")
+    others = [groups[position].rows for position in order[BARS:]]
+    label = translate_count(len(others), "and {n} more group", "and {n} more groups")
+    return bars + _rest(others, label)
 
 
-def _rest(counts: Sequence[int], noun: str) -> list[Bar]:
+def _rest(counts: Sequence[int], label: str) -> list[Bar]:
     """Sum up the other bars in a line without a bar, which would dwarf the others."""
-    return (
-        [Bar(f"and {quantity(len(counts), noun)}", sum(counts), 0.0, "", "rest")] if counts else []
-    )
+    return [Bar(label, sum(counts), 0.0, "", "rest")] if counts else []
 
 
 _NUMBERS: Final = re.compile(r"\[\n\s+((?:-?\d+,\n\s+)*-?\d+)\n\s+\]")
-_DAYS: Final = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # 0 and 7 are both Sunday
+DAYS: Final = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+"""Days of `openHours`; 0 and 7 are both Sunday."""
+
 _KNOWN_KEYS: Final = {
     "title", "description", "timezone", "duration", "openHours", "videoConferencing",
     "videoConferencingProvider", "location",
@@ -113,12 +126,12 @@ def facts(group: GroupView) -> list[tuple[str, str]]:
     """Return everything that a group's templates say, as labels and texts, the usual keys first."""
     meeting = group.meeting_configuration
     known = [
-        ("Meets", "; ".join(_person(person) for person in group.meeting_participants)),
-        ("Length", _minutes(meeting.get("duration"))),
-        ("Offered times", _hours(meeting.get("openHours"))),
-        ("Time zone", _text(meeting.get("timezone"))),
-        ("Where", _where(meeting)),
-        ("Text", _text(meeting.get("description"))),
+        (translate("Meets"), "; ".join(_person(person) for person in group.meeting_participants)),
+        (translate("Length"), _minutes(meeting.get("duration"))),
+        (translate("Offered times"), _hours(meeting.get("openHours"))),
+        (translate("Time zone"), _text(meeting.get("timezone"))),
+        (translate("Where"), _where(meeting)),
+        (translate("Text"), _text(meeting.get("description"))),
     ]
     others = [
         (_label(key), _text(value)) for key, value in meeting.items() if key not in _KNOWN_KEYS
@@ -141,9 +154,9 @@ def contact(body: Mapping[str, Json]) -> list[tuple[str, str]]:
     """Return the person in the request body of an example, as labels and texts."""
     name = " ".join(_text(body.get(key)) for key in ("firstName", "lastName"))
     found = [
-        ("To", name.strip()),
-        ("Phone", _text(body.get("phoneNumber"))),
-        ("E-mail", _text(body.get("emailAddress"))),
+        (translate("To"), name.strip()),
+        (translate("Phone"), _text(body.get("phoneNumber"))),
+        (translate("E-mail"), _text(body.get("emailAddress"))),
     ]
     return [(label, text) for label, text in found if text]
 
@@ -153,7 +166,7 @@ def _text(value: Json) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return translate("yes") if value else translate("no")
     if isinstance(value, str | int | float):
         return str(value)
     return json.dumps(value, ensure_ascii=False)
@@ -166,21 +179,26 @@ def _label(key: str) -> str:
 
 
 def _minutes(value: Json) -> str:
-    return f"{value} minutes" if isinstance(value, int) and value != 1 else _text(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return translate_count(value, "{n} minute", "{n} minutes")
+    return _text(value)
 
 
 def _where(meeting: Mapping[str, Json]) -> str:
     if meeting.get("videoConferencing") is True:
         provider = _text(meeting.get("videoConferencingProvider"))
-        return f"By video ({provider})" if provider else "By video"
+        by_video = translate("By video")
+        return f"{by_video} ({provider})" if provider else by_video
     return _text(meeting.get("location"))
 
 
 def _person(person: Mapping[str, Json]) -> str:
     """Return name, address and role of a participant."""
     name, email = _text(person.get("name")), _text(person.get("email"))
-    label = f"{name} ({email})" if name and email else name or email or "somebody without a name"
-    return f"{label}, organizer" if person.get("isOrganizer") is True else label
+    nameless = translate("somebody without a name")
+    label = f"{name} ({email})" if name and email else name or email or nameless
+    organizes = person.get("isOrganizer") is True
+    return translate("{person}, organizer", person=label) if organizes else label
 
 
 def _hours(value: Json) -> str:
@@ -194,14 +212,15 @@ def _opening(item: Mapping[str, Json]) -> str:
     start, end, days = _text(item.get("start")), _text(item.get("end")), item.get("days")
     if not (start and end) or not isinstance(days, Sequence) or isinstance(days, str):
         return _text(item)
-    if not all(isinstance(day, int) and 0 <= day < len(_DAYS) for day in days):
+    if not all(isinstance(day, int) and 0 <= day < len(DAYS) for day in days):
         return _text(item)
     numbers = [day for day in days if isinstance(day, int)]
     span = list(range(numbers[0], numbers[-1] + 1)) if numbers else []
     if len(numbers) > 2 and numbers == span:  # noqa: PLR2004
-        named = f"{_DAYS[numbers[0]]}\u2013{_DAYS[numbers[-1]]}"
+        first, last = (translate_word(DAYS[numbers[place]]) for place in (0, -1))
+        named = f"{first}\u2013{last}"
     else:
-        named = ", ".join(_DAYS[day] for day in numbers)
+        named = ", ".join(translate_word(DAYS[day]) for day in numbers)
     zone = _text(item.get("timezone"))
     return f"{named} {start}\u2013{end}" + (f" {zone}" if zone else "")
 
@@ -241,9 +260,22 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, counted=quantity, plain=plain, size=size, message=_message, places=_places
+        number=number, plain=plain, size=size, message=_message, places=_places, moment=moment
+    )
+    environment.globals.update(
+        _=_in_language, counted=_counted, word=translate_word, language=language
     )
     return environment
+
+
+def _in_language(text: str, /, **values: object) -> Markup:
+    """Return a text in the reader's language, escaped; values that are markup stay so."""
+    return Markup(escape(translate(text))).format(**values)  # noqa: S704 (escaped)
+
+
+def _counted(count: int, one: str, many: str) -> Markup:
+    """Return the text for one or for many, escaped."""
+    return escape(translate_count(count, one, many))
 
 
 def _message(text: str) -> Markup:
@@ -258,7 +290,10 @@ def _page(view: PlanView) -> dict[str, object]:
     fix, check = _tasks(view, Severity.ERROR), _tasks(view, Severity.WARNING)
     sections = [
         (kind, title, found[:_TASKS], max(0, len(found) - _TASKS))
-        for kind, title, found in (("fix", "To fix", fix), ("check", "To check", check))
+        for kind, title, found in (
+            ("fix", translate("To fix"), fix),
+            ("check", translate("To check"), check),
+        )
         if found
     ]
     shown = {anchor for *_, found, _ in sections for anchor, _ in found}
@@ -277,7 +312,7 @@ def _page(view: PlanView) -> dict[str, object]:
     return {
         "view": view,
         "counts": view.counts,
-        "names": f"{names} and {more} more" if more > 0 else names,
+        "names": translate("{shown} and {n} more", shown=names, n=more) if more > 0 else names,
         "several": len(view.files) > 1,
         "positions": {file.name: position for position, file in enumerate(view.files)},
         "bare": bare,
@@ -327,16 +362,24 @@ def _fitting(parts: Iterator[_Part], budget: int) -> list[_Part]:
 
 def _group(group: GroupView, bare: Mapping[str, str]) -> _Part:
     """Return a group in words, and its templates as JSON."""
-    row, of, file = group.example_row.partition(" of ")
+    example_row = group.example_row
+    for file, short in bare.items():
+        if example_row.endswith(f" {file}"):
+            example_row = f"{example_row.removesuffix(file)}{short}"
+            break
     parts = (group.meeting_participants, group.meeting_configuration)
-    names = (("Campaign", group.campaign), ("Meeting", group.meeting))
+    names = (
+        (translate("Campaign"), group.campaign),
+        (translate("Meeting"), group.meeting),
+        (translate("People"), group.participants),
+    )
     return {
         "heading": plain(heading(group), 120),
         "rows": group.rows,
-        "names": [(label, plain(name)) for label, name in (*names, ("People", group.participants))],
+        "names": [(label, plain(name)) for label, name in names],
         "facts": [(label, plain(text, 600)) for label, text in facts(group)][:_FACTS],
         "templates": "\n".join(_cut(pretty(part)) for part in parts if part),
-        "example_row": plain(f"{row}{of}{bare.get(file, file)}"),
+        "example_row": plain(example_row),
         "contact": contact(group.example) if group.example is not None else [],
         "example": _cut(pretty(group.example)) if group.example is not None else "",
     }
@@ -344,7 +387,10 @@ def _group(group: GroupView, bare: Mapping[str, str]) -> _Part:
 
 def _file(file: FileView, bare: Mapping[str, str]) -> _Part:
     """Return a file and how it was read."""
-    columns = [(plain(h, 60), column.replace("_", " ")) for h, column in file.columns.items()]
+    columns = [
+        (plain(header, 60), translate_word(column.replace("_", " ")))
+        for header, column in file.columns.items()
+    ]
     return {
         "name": plain(bare[file.name], 200),
         "read": file.read,
@@ -355,7 +401,7 @@ def _file(file: FileView, bare: Mapping[str, str]) -> _Part:
         "columns": columns[:_HEADERS],
         "extra": [plain(header, 60) for header in file.extra][:_HEADERS],
         "ignored": [plain(header, 60) for header in file.ignored][:_HEADERS],
-        "notes": [plain(note, 400) for note in file.notes][:_HEADERS],
+        "notes": [plain(translate_filled(note), 400) for note in file.notes][:_HEADERS],
         "sha256": file.sha256,
     }
 
@@ -364,7 +410,8 @@ def _cut(text: str) -> str:
     """Cut a long text, and say how much is left out."""
     if len(text) <= _TEXT:
         return text
-    return f"{text[:_TEXT]}\n… and {len(text) - _TEXT:,} more characters"
+    left = translate("… and {n} more characters", n=number(len(text) - _TEXT))
+    return f"{text[:_TEXT]}\n{left}"
 
 
 def _places(task: Task) -> tuple[list[tuple[str, int, tuple[int, ...], int]], int]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from importer.atomic_file import replace_file
 from importer.errors import EXIT_MEANING, Exit
+from importer.languages import number
 from importer.masking import scrub_name
-from importer.report.formatting import GivenFlags, elapsed, number, plain, quantity, release_command
+from importer.report.formatting import GivenFlags, elapsed, plain, quantity, release_command
 from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.languages import translate
 from importer.model import MeetingState, RowStatus, State
-from importer.report.tasks import INSTRUCTIONS
+from importer.report.tasks import instruction
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
 
@@ -83,11 +84,12 @@ _LEFT_OUT: Final = {
     RowStatus.DUPLICATE: "duplicate-in-file",
     RowStatus.ALREADY_IMPORTED: "already-imported",
 }
-_REASONS: Final = {
+REASONS: Final = {
     RowStatus.REJECTED: "The row has an error; check the file to see it.",
     RowStatus.DUPLICATE: "The person is in an earlier row.",
     RowStatus.ALREADY_IMPORTED: "The person was imported by an earlier run.",
 }
+"""Why a row was not sent, if its codes do not say it."""
 
 
 def outcome_frame(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:
@@ -137,10 +139,8 @@ def _why(row: RowOutcome) -> tuple[str, str]:
     codes = faults if row.status is RowStatus.REJECTED and faults else known
     first = codes[0].value if codes else ""
     if row.status is RowStatus.REJECTED and codes:
-        return first, "; ".join(
-            INSTRUCTIONS[code].replace("{label}", "the value") for code in codes
-        ) + "."
-    return first, _REASONS[row.status]
+        return first, "; ".join(instruction(code) for code in codes) + "."
+    return first, translate(REASONS[row.status])
 
 
 def progress_totals(frame: pl.DataFrame) -> dict[str, int]:

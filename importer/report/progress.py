@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from importer.report.formatting import duration, number, plain, quantity
+from importer.languages import number, translate, translate_count, translate_filled, translate_word
+from importer.report.formatting import duration, plain
 from importer.sending.run_options import SilentObserver
 
 if TYPE_CHECKING:
@@ -86,13 +87,15 @@ class _Progress:
 
     def tally(self) -> str:
         """Count the states: `400 created, 10 duplicate`."""
-        return ", ".join(f"{number(n)} {state.value}" for state, n in self.states.most_common())
+        return ", ".join(
+            f"{number(n)} {translate_word(state.value)}" for state, n in self.states.most_common()
+        )
 
 
 def _bar(console: Console) -> Progress:
     """Return a bar with the counts of the states beside it."""
     return Progress(
-        TextColumn("Sending"),
+        TextColumn(translate("Sending")),
         BarColumn(bar_width=30, complete_style="cyan", finished_style="green"),
         TaskProgressColumn(),
         TextColumn("{task.fields[summary]}", markup=False),
@@ -115,22 +118,22 @@ class _Bar(SilentObserver):
             self._bar.remove_task(self._task)
         before, self._before = self._before, 0  # a second round is counted anew
         self._done = _Progress(before + count, before, seconds, self._now())
-        self._bar.console.print(Text(f"Run {run}"))
-        self._task = self._bar.add_task(
-            "", total=before + count, completed=before, summary=f"{duration(seconds)} left"
-        )
+        self._bar.console.print(Text(translate("Run {run}", run=run)))
+        left = translate("{duration} left", duration=duration(seconds))
+        self._task = self._bar.add_task("", total=before + count, completed=before, summary=left)
 
     def on_outcome(self, outcome: Outcome) -> None:
         done = self._done
         done.states[outcome.state] += 1
         summary = done.tally()
         if done.done < done.total:
-            summary = f"{summary}; {duration(done.left_s(self._now()))} left"
+            left = duration(done.left_s(self._now()))
+            summary = f"{summary}; {translate('{duration} left', duration=left)}"
         if self._task is not None:
             self._bar.update(self._task, completed=done.done, summary=summary)
 
     def on_stage(self, sentence: str) -> None:
-        self._bar.console.print(Text(plain(sentence, 400)))
+        self._bar.console.print(Text(plain(translate_filled(sentence), 400)))
 
 
 class _Lines(SilentObserver):
@@ -151,7 +154,15 @@ class _Lines(SilentObserver):
         self._printed_at = self._now()
         before, self._before = self._before, 0
         self._done = _Progress(before + count, before, seconds, self._printed_at)
-        self._print(f"Run {run}: sending {quantity(count, 'message')}, {duration(seconds)}.")
+        self._print(
+            translate_count(
+                count,
+                "Run {run}: sending {n} message, {duration}.",
+                "Run {run}: sending {n} messages, {duration}.",
+                run=run,
+                duration=duration(seconds),
+            )
+        )
 
     def on_outcome(self, outcome: Outcome) -> None:
         self._done.states[outcome.state] += 1
@@ -159,10 +170,11 @@ class _Lines(SilentObserver):
         if now - self._printed_at < self._every_s or self._done.done >= self._done.total:
             return
         self._printed_at = now
-        self._print(f"{self._summary()}; {duration(self._done.left_s(now))} left.")
+        left = translate("{duration} left", duration=duration(self._done.left_s(now)))
+        self._print(f"{self._summary()}; {left}.")
 
     def on_stage(self, sentence: str) -> None:
-        self._print(plain(sentence, 400))
+        self._print(plain(translate_filled(sentence), 400))
 
     def end(self) -> None:
         """Print the last line."""
@@ -170,7 +182,11 @@ class _Lines(SilentObserver):
             self._print(f"{self._summary()}.")
 
     def _summary(self) -> str:
-        done = f"{number(self._done.done)} of {number(self._done.total)} done"
+        done = translate(
+            "{done} of {total} done",
+            done=number(self._done.done),
+            total=number(self._done.total),
+        )
         return f"{done}: {self._done.tally()}" if self._done.states else done
 
     def _print(self, line: str) -> None:

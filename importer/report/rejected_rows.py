@@ -10,6 +10,7 @@ import polars as pl
 
 from importer.atomic_file import replace_file
 from importer.errors import UsageError
+from importer.languages import translate
 from importer.model import RowStatus
 from importer.problems import with_words
 from importer.report.export import (
@@ -321,7 +322,7 @@ def _write_workbook(
     try:
         sheet = book.add_worksheet(_sheet_name(table.source.sheet))
     except xlsxwriter.exceptions.XlsxWriterException:  # such as a name that Excel keeps for itself
-        sheet = book.add_worksheet("to fix")
+        sheet = book.add_worksheet(translate("to fix"))
     text = book.add_format({"num_format": "@"})  # what is typed into the cells stays text, too
     head = book.add_format({"num_format": "@", "bold": True})
     for_style = {
@@ -363,7 +364,7 @@ def _guarded(cell: str) -> str:
 
 def _sheet_name(name: str | None) -> str:
     """Return a name that every spreadsheet program allows."""
-    return _NO_SHEET_NAME.sub("_", name or "")[:_LONGEST_SHEET_NAME] or "to fix"
+    return _NO_SHEET_NAME.sub("_", name or "")[:_LONGEST_SHEET_NAME] or translate("to fix")
 
 
 def _refuse_too_large(path: Path, rows: int, columns: int, longest: int | None) -> None:

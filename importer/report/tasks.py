@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.languages import translate, translate_count, translate_word
 from importer.problems import SCHEMA, in_words, merge_missing_columns
-from importer.report.formatting import quantity
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import ROW, SOURCE
 
@@ -90,6 +90,12 @@ INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
 )
 """Code -> what to do, the beginning of `... in 12 rows`; `{label}` names the column."""
 
+
+def instruction(code: Code, label: str = "") -> str:
+    """Return what to do about a code: `Shorten “Name”`; without a label it says `the value`."""
+    return translate(INSTRUCTIONS[code]).replace("{label}", label or translate("the value"))
+
+
 _RANK: Final = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _CAUSE: Final = ["severity", "whole", "code", "column"]
 _INDEX: Final = "#index"
@@ -145,12 +151,18 @@ class Task:
     def title(self) -> str:
         """What to do, with the number of rows or files: `Correct the phone number in 12 rows`."""
         if self.total and self.code is Code.COLUMN_MISSING:
-            return f"{self.do} {self.label}, which {quantity(self.total, 'row needs', 'rows need')}"
+            return translate_count(
+                self.total,
+                "{do} {label}, which {n} row needs",
+                "{do} {label}, which {n} rows need",
+                do=self.do,
+                label=self.label,
+            )
         if self.total:
-            return f"{self.do} in {quantity(self.total, 'row')}"
+            return translate_count(self.total, "{do} in {n} row", "{do} in {n} rows", do=self.do)
         if len(self.where) == 1:
             return f"{self.do}: {self.where[0].file}"
-        return f"{self.do} in {quantity(len(self.where), 'file')}"
+        return translate_count(len(self.where), "{do} in {n} file", "{do} in {n} files", do=self.do)
 
 
 def tasks(problems: pl.DataFrame, tables: Sequence[Table]) -> tuple[Task, ...]:
@@ -203,8 +215,8 @@ def _task(count: int, where: Sequence[TaskRows], examples: Sequence[Problem]) ->
         severity=first.severity,
         column=first.column,
         label=label,
-        do=INSTRUCTIONS[first.code].replace("{label}", label or "the value"),
-        fix=WORDS[first.code].fix,
+        do=instruction(first.code, label),
+        fix=translate(WORDS[first.code].fix),
         count=count,
         total=sum(rows.total for rows in where),
         where=tuple(where),
@@ -216,5 +228,5 @@ def _label(column: str | None, headers: Sequence[str | None]) -> str:
     """Return the header of a column if all files agree on it, else its canonical name."""
     named = {header for header in headers if header}
     if len(named) == 1:
-        return f"“{named.pop()}”"
-    return f"“{column.replace('_', ' ')}”" if column else ""
+        return translate("“{name}”", name=named.pop())
+    return translate("“{name}”", name=translate_word(column.replace("_", " "))) if column else ""

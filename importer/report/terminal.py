@@ -7,7 +7,7 @@ import shlex
 from itertools import chain, count
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich import box
 from rich.console import Group
@@ -15,15 +15,20 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from importer.languages import (
+    number,
+    translate,
+    translate_count,
+    translate_filled,
+    translate_word,
+)
 from importer.masking import mask, scrub
 from importer.report.formatting import (
     WORKBOOK,
     file_format,
     free_name,
-    number,
     number_list,
     plain,
-    quantity,
     rejected_paths,
 )
 from schemas.codes import Code, Severity
@@ -68,24 +73,29 @@ def command_line(command: str) -> Iterator[RenderableType]:
 
 
 def plain_table(*headers: str, numbers: frozenset[str] = frozenset()) -> Table:
-    """Return a table with a line under its header; the columns in `numbers` align right."""
+    """Return a table with a line under its header; the columns in `numbers` align right.
+
+    Its headers are English; they are shown in the reader's language.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)
     for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if header in numbers else "left"
+        table.add_column(translate_word(header), justify=side, overflow="fold")
     return table
 
 
 _EXAMPLES: Final = 3
 _LISTED: Final = 20
 _FILES_NAMED: Final = 3
-_QUOTING: Final = frozenset({Code.VALUE_CHANGED, Code.NAME_SPLIT})
+QUOTING: Final = frozenset({Code.VALUE_CHANGED, Code.NAME_SPLIT})
 """The message of these codes repeats the cell after its colon."""
 
-_HEADINGS: Final = (
+HEADINGS: Final = (
     (Severity.ERROR, "To fix", "bold red"),
     (Severity.WARNING, "To check", "bold yellow"),
     (Severity.INFO, "For your information", "bold"),
 )
+"""Severity, heading and style of the tasks."""
 
 
 def print_plan(
@@ -121,44 +131,58 @@ def plan_text(
         *(Text(aside) for aside in view.asides),
     ]
     several = len(view.files) > 1
-    for severity, heading, style in _HEADINGS:
+    for severity, heading, style in HEADINGS:
         found = view.tasks_of(severity)
         if not found:
             continue
-        parts += section(heading, style)
+        parts += section(translate(heading), style)
         for task in found[:_LISTED]:
             parts += _task(task, several=several, show_values=show_values)
         if len(found) > _LISTED:
-            parts.append(indent(Text(f"and {quantity(len(found) - _LISTED, 'more cause')}.")))
+            more = translate_count(
+                len(found) - _LISTED, "and {n} more cause", "and {n} more causes"
+            )
+            parts.append(indent(Text(f"{more}.")))
     if view.made_up:
         parts += _made_up(view)
     if view.counts.ready:
-        parts += section("Groups")
-        about = "A group is the rows with the same campaign, templates and values for them."
+        parts += section(translate("Groups"))
+        about = translate(
+            "A group is the rows with the same campaign, templates and values for them."
+        )
         parts += [indent(Text(about, style="dim")), _groups(view)]
-    parts += [*section("Files"), _files(view)]
+    parts += [*section(translate("Files")), _files(view)]
     if next_steps:
         if written:
-            parts += section("Written")
+            parts += section(translate("Written"))
             parts += [
-                indent(Text(f"{what.capitalize()}: {', '.join(map(str, paths)) or 'no file'}"))
+                indent(Text(f"{translate_word(what).capitalize()}: {_named(paths)}"))
                 for what, paths in written.items()
             ]
-        parts += [*section("What next"), *steps(_next_steps(view, written))]
-    parts += [Text(), Text(f"Plan {view.hash[:12]}", style="dim")]
+        parts += [*section(translate("What next")), *steps(_next_steps(view, written))]
+    plan = translate("Plan {hash}", hash=view.hash[:12])
+    parts += [Text(), Text(plan, style="dim")]
     return Group(*parts)
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths)) or translate("no file")
 
 
 def _made_up(view: PlanView) -> Iterator[RenderableType]:
     """Yield the example values of the templates, and what they mean for a run."""
     if view.contacts_people:
-        yield from section("Examples are left, so nothing will be sent", "bold red")
+        heading = translate("Examples are left, so nothing will be sent")
+        yield from section(heading, "bold red")
     else:
-        yield from section("Before you go live", "bold yellow")
+        yield from section(translate("Before you go live"), "bold yellow")
     for sentence in view.made_up:
-        yield indent(Text(plain(sentence, 200)))
-    about = "These are examples and reach nobody. Enter your own in the templates, or in the"
-    yield indent(Text(f"{about} columns that fill them.", style="dim"), 4)
+        yield indent(Text(plain(translate_filled(sentence), 200)))
+    about = translate(
+        "These are examples and reach nobody. Enter your own in the templates, or in the columns "
+        "that fill them."
+    )
+    yield indent(Text(about, style="dim"), 4)
 
 
 def _task(task: Task, *, several: bool, show_values: bool) -> Iterator[RenderableType]:
@@ -167,8 +191,9 @@ def _task(task: Task, *, several: bool, show_values: bool) -> Iterator[Renderabl
     title = Text(plain(task.title, 200), style="bold")
     if task.total and not scattered:
         rows = number_list(task.where[0].rows, task.total)
-        file = f" of {plain(task.where[0].file, 40)}" if several else ""
-        title.append(f"{file}: {rows}", style="not bold")
+        file = plain(task.where[0].file, 40)
+        of_file = translate(" of {file}", file=file) if several else ""
+        title.append(f"{of_file}: {rows}", style="not bold")
     yield indent(title)
     if task.total and scattered:
         for where in task.where[:_LISTED]:
@@ -188,7 +213,7 @@ def _place(problem: Problem, *, scattered: bool) -> Text:
     """Return where a problem is: its row, and its file if the task concerns several."""
     if problem.row is None:
         return Text(plain(problem.source, 40))
-    row = f"row {problem.row}"
+    row = translate("row {row}", row=problem.row)
     return Text(f"{plain(problem.source, 30)} {row}" if scattered else row)
 
 
@@ -210,7 +235,7 @@ def _masked_message(problem: Problem) -> str:
     """Return the message with the text of the cell masked."""
     if problem.row is None:  # it is about the file and its headers
         return problem.message
-    if problem.code in _QUOTING:
+    if problem.code in QUOTING:
         return f"{problem.message.partition(':')[0]}."
     message = problem.message
     if problem.value:
@@ -234,7 +259,7 @@ def _groups(view: PlanView) -> RenderableType:
         groups, rows = (
             sum(column) for column in zip(*(c for _, c in lines[_LISTED:]), strict=True)
         )
-        table.add_row("and more", "", "", number(groups), number(rows))
+        table.add_row(translate("and more"), "", "", number(groups), number(rows))
     return indent(table)
 
 
@@ -248,7 +273,8 @@ def _files(view: PlanView) -> RenderableType:
             Text(plain(file_format(file.encoding, file.delimiter, file.sheet, file.header_row))),
         )
     if len(view.files) > _LISTED:
-        table.add_row(Text(f"and {quantity(len(view.files) - _LISTED, 'more file')}"))
+        more = translate_count(len(view.files) - _LISTED, "and {n} more file", "and {n} more files")
+        table.add_row(Text(more))
     return indent(table)
 
 
@@ -280,34 +306,49 @@ def _next_steps(view: PlanView, written: Mapping[str, Sequence[Path]]) -> Iterat
         *(path.name for each in written.values() for path in each),
     ]
     if counts.rejected:
-        rows = "row" if counts.rejected == 1 else f"{number(counts.rejected)} rows"
         apart = written.get("rejected")
         if not apart:
             yield (
-                f"Fix the {rows} in the spreadsheet and check again, or in a file of their own:",
+                translate_count(
+                    counts.rejected,
+                    "Fix the row in the spreadsheet and check again, or in a file of its own:",
+                    "Fix the {n} rows in the spreadsheet and check again, or in a file of their "
+                    "own:",
+                ),
                 f"importer check {files} --rejected {_free_to_fix(view)}{flags('check')}",
             )
         else:
             named = [shlex.quote(plain(str(path), 200)) for path in apart]
             fixed = " ".join(named) if len(named) <= _FILES_NAMED else "FILE..."
             yield (
-                f"Fix the {rows} in the spreadsheet and check again, or in what was written:",
+                translate_count(
+                    counts.rejected,
+                    "Fix the row in the spreadsheet and check again, or in what was written:",
+                    "Fix the {n} rows in the spreadsheet and check again, or in what was written:",
+                ),
                 f"importer check {fixed}{flags('check')}",
             )
     if view.tasks and "report" not in written:
         page = f"importer check {files} --report {free_name('report.html', taken)}{flags('check')}"
-        yield "See everything in one page:", page
+        yield translate("See everything in one page:"), page
     if any(task.code is Code.POSSIBLY_SENT for task in view.tasks):
         yield (
-            "Find out whether earlier messages were sent:",
+            translate("Find out whether earlier messages were sent:"),
             f"importer reconcile{flags('reconcile')}",
         )
     if counts.ready:
-        ready = "the ready row" if counts.ready == 1 else f"the {number(counts.ready)} ready rows"
+        run = f"importer run {files}{flags('run')}"
         if view.blocked:
-            skip = f"importer run {files}{flags('run')} --on-problems skip"
-            yield f"Or send {ready} now and leave the others out:", skip
+            sentence = translate_count(
+                counts.ready,
+                "Or send the ready row now and leave the others out:",
+                "Or send the {n} ready rows now and leave the others out:",
+            )
+            yield sentence, f"{run} --on-problems skip"
         else:
-            yield f"Send {ready}:", f"importer run {files}{flags('run')}"
+            sentence = translate_count(
+                counts.ready, "Send the ready row:", "Send the {n} ready rows:"
+            )
+            yield sentence, run
     elif not counts.rejected:
-        yield "There is nothing to send.", ""
+        yield translate("There is nothing to send."), ""

@@ -13,18 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.errors import EXIT_MEANING, Exit
+from importer.languages import (
+    number,
+    translate,
+    translate_count,
+    translate_filled,
+    translate_word,
+)
 from importer.masking import DOTS, find_file, scrub
 from importer.model import State
 from importer.report.formatting import (
     GivenFlags,
     elapsed,
     free_name,
-    number,
     plain,
-    quantity,
     release_command,
 )
-from importer.report.night_report import ENDING_MEANING, FileEnding
+from importer.report.night_report import FileEnding
 from importer.report.outcomes import OUTCOME_MEANING, progress_totals
 from importer.report.terminal import command_line, indent, plain_table, section, steps
 from schemas.columns import ROW
@@ -59,26 +64,36 @@ def settled_text(
     """
     outcomes = settled.findings.outcomes
     if not outcomes and not settled.doubtful:
-        return Group(Text("Nothing is doubtful."))
+        return Group(Text(translate("Nothing is doubtful.")))
     found = sum(each.state is State.CREATED for each in outcomes)
     absent = sum(each.state is State.PLANNED for each in outcomes)
     duplicates = sum(each.state is State.DUPLICATE for each in outcomes)
     parts: list[RenderableType] = [
         Text(
-            f"{number(found)} found in the API's list, {number(absent)} proved absent, "
-            f"{number(len(settled.doubtful))} still doubtful.",
+            translate(
+                "{found} found in the API's list, {absent} proved absent, {doubtful} still "
+                "doubtful.",
+                found=number(found),
+                absent=number(absent),
+                doubtful=number(len(settled.doubtful)),
+            ),
             style="bold",
         )
     ]
     if duplicates:
-        parts.append(Text(f"{number(duplicates)} refused as duplicates, and the list shows them."))
+        refused = translate_count(
+            duplicates,
+            "{n} refused as a duplicate, and the list shows it.",
+            "{n} refused as duplicates, and the list shows them.",
+        )
+        parts.append(Text(refused))
     if settled.findings.reason:
-        parts.append(Text(settled.findings.reason))
+        parts.append(Text(translate_filled(settled.findings.reason)))
     if absent:
-        parts.append(Text("Those proved absent can be sent now:"))
+        parts.append(Text(translate("Those proved absent can be sent now:")))
         parts += command_line(f"importer resume {run or 'RUN'}{given.text_for('resume')}")
     if settled.doubtful:
-        parts += section("To settle by hand", "bold yellow")
+        parts += section(translate("To settle by hand"), "bold yellow")
         parts += worklist(settled.doubtful, given)
     return Group(*parts)
 
@@ -89,8 +104,14 @@ def refreshed_text(refreshed: RefreshReport) -> RenderableType:
     for status, count in sorted(refreshed.known.items()):
         table.add_row(Text(plain(status)), number(count))
     known = sum(refreshed.known.values())
-    summary = f"{number(known)} of {quantity(refreshed.asked, 'conversation')} read."
-    return Group(Text(f"{summary} {refreshed.reason}".rstrip(), style="bold"), indent(table))
+    summary = translate_count(
+        refreshed.asked,
+        "{known} of {n} conversation read.",
+        "{known} of {n} conversations read.",
+        known=number(known),
+    )
+    reason = translate_filled(refreshed.reason)
+    return Group(Text(f"{summary} {reason}".rstrip(), style="bold"), indent(table))
 
 
 def worklist(
@@ -102,26 +123,34 @@ def worklist(
     """
     parts: list[RenderableType] = [
         Text(
-            "Look each person up in Popp. If the message is there, give the id of its "
-            "conversation. If it is certainly not there, give --not-sent instead: then the next "
-            "resume sends it."
+            translate(
+                "Look each person up in Popp. If the message is there, give the id of its "
+                "conversation. If it is certainly not there, give --not-sent instead: then the "
+                "next resume sends it."
+            )
         ),
     ]
     rows = Counter((each.run, each.row) for each in doubtful)
     for each in doubtful:
-        who = f"{plain(each.source_name)} row {each.row}: {each.masked}"
+        who = translate(
+            "{file} row {row}: {person}, campaign {campaign}",
+            file=plain(each.source_name),
+            row=each.row,
+            person=each.masked,
+            campaign=plain(each.campaign),
+        )
         facts = Table.grid(padding=(0, 1))
-        facts.add_row("sent", Text(f"{each.requested_at:%Y-%m-%d %H:%M:%S} UTC"))
-        facts.add_row("external id", Text(plain(each.external_id)))
+        facts.add_row(translate_word("sent"), Text(f"{each.requested_at:%Y-%m-%d %H:%M:%S} UTC"))
+        facts.add_row(translate_word("external id"), Text(plain(each.external_id)))
         if each.request_id:
-            facts.add_row("request id", Text(plain(each.request_id)))
+            facts.add_row(translate_word("request id"), Text(plain(each.request_id)))
         file = f" --file {shlex.quote(plain(each.source_name, 300))}"
         several = rows[each.run, each.row] > 1
         parts += [
             Text(),
-            indent(Text(f"{who}, campaign {plain(each.campaign)}", style="bold")),
+            indent(Text(who, style="bold")),
             indent(facts, 4),
-            indent(Text(plain(scrub(each.message), 400)), 4),
+            indent(Text(plain(scrub(translate_filled(each.message)), 400)), 4),
             *command_line(
                 f"importer resolve {each.run} {each.row}{file if several else ''}"
                 f"{given.text_for('resolve')} --sent CONVERSATION_ID"
@@ -165,36 +194,51 @@ def run_text(
     whole_s = (report.finished - report.started).total_seconds()
     took = elapsed(whole_s if report.took_s is None else report.took_s)
     parts: list[RenderableType] = [
-        Text(f"Run {report.run}: {_headline(view)}", style="bold"),
-        Text(f"It took {took}."),
+        Text(
+            translate("Run {run}: {headline}", run=report.run, headline=_headline(view)),
+            style="bold",
+        ),
+        Text(translate("It took {time}.", time=took)),
     ]
     if view.rehearsal:
-        parts.append(Text("This was a rehearsal: nobody was contacted.", style="bold"))
+        rehearsal = translate("This was a rehearsal: nobody was contacted.")
+        parts.append(Text(rehearsal, style="bold"))
     if report.stopped:
-        parts.append(Text(f"It stopped early: {plain(report.stopped, 400)}", style="bold yellow"))
+        reason = plain(translate_filled(report.stopped), 400)
+        stopped = translate("It stopped early: {reason}", reason=reason)
+        parts.append(Text(stopped, style="bold yellow"))
     table = plain_table("result", "rows", "what it means", numbers=frozenset({"rows"}))
     for status, meaning in OUTCOME_MEANING.items():
         if totals[status]:
             style = _ROW_STYLES.get(status, "")
-            table.add_row(Text(status, style=style), number(totals[status]), Text(meaning))
+            name = Text(translate_word(status), style=style)
+            table.add_row(name, number(totals[status]), Text(translate(meaning)))
     parts += [Text(), indent(table)]
     if totals["doubtful"]:
-        parts += section("To settle by hand if they stay doubtful", "bold yellow")
+        parts += section(translate("To settle by hand if they stay doubtful"), "bold yellow")
         if doubtful:
             parts += worklist(doubtful, view.given)
         else:
             parts.append(_places(view, view.with_status("doubtful")))
     if report.open_elsewhere:
-        parts += section("Left open by an earlier run", "bold yellow")
-        left = quantity(report.open_elsewhere, "row")
-        parts.append(Text(f"{left} of this file, still doubtful or unsent:"))
+        parts += section(translate("Left open by an earlier run"), "bold yellow")
+        left = translate_count(
+            report.open_elsewhere,
+            "{n} row of this file, still doubtful or unsent:",
+            "{n} rows of this file, still doubtful or unsent:",
+        )
+        parts.append(Text(left))
         parts += command_line(f"importer reconcile{view.given.text_for('reconcile')}")
     if totals["rejected"] or totals["unsent"]:
-        parts += section("Not sent", "bold red")
+        parts += section(translate("Not sent"), "bold red")
         parts.append(_places(view, view.with_status("rejected", "unsent")))
-    parts += [*section("What next"), *steps(_next_steps(view, results, listed=bool(doubtful)))]
-    meaning = EXIT_MEANING[Exit(report.exit_code)]
-    parts += [Text(), Text(f"Exit code {report.exit_code}: {meaning}.", style="dim")]
+    parts += [
+        *section(translate("What next")),
+        *steps(_next_steps(view, results, listed=bool(doubtful))),
+    ]
+    meaning = translate(EXIT_MEANING[Exit(report.exit_code)])
+    code = translate("Exit code {code}: {meaning}", code=report.exit_code, meaning=meaning)
+    parts += [Text(), Text(f"{code}.", style="dim")]
     return Group(*parts)
 
 
@@ -202,10 +246,16 @@ def _headline(view: RunView) -> str:
     """Sum up a run: `312 conversations started from 340 rows.`."""
     created, read = view.totals["created"], view.outcomes.height
     if not read:
-        return "it had no rows."
+        return translate("it had no rows.")
     if not created:
-        return "no conversation was started."
-    return f"{quantity(created, 'conversation')} started from {quantity(read, 'row')}."
+        return translate("no conversation was started.")
+    rows = translate_count(read, "{n} row", "{n} rows")
+    return translate_count(
+        created,
+        "{n} conversation started from {rows}.",
+        "{n} conversations started from {rows}.",
+        rows=rows,
+    )
 
 
 def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
@@ -217,11 +267,12 @@ def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
     wanted = ("source", ROW, "contact", "status", "message")
     for source, row, contact, status, message in lines.head(_LISTED).select(wanted).iter_rows():
         file = [Text(plain(source))] if several else []
-        reason = Text(plain(scrub(message), 200))
-        table.add_row(*file, Text(str(row)), Text(plain(contact or "")), Text(status), reason)
+        reason = Text(plain(scrub(translate_filled(message)), 200))
+        result = Text(translate_word(status))
+        table.add_row(*file, Text(str(row)), Text(plain(contact or "")), result, reason)
     more = lines.height - _LISTED
     if more > 0:
-        table.add_row(Text(f"and {quantity(more, 'more row')}"))
+        table.add_row(Text(translate_count(more, "and {n} more row", "and {n} more rows")))
     return indent(table)
 
 
@@ -235,32 +286,38 @@ def _next_steps(view: RunView, results: Path | None, *, listed: bool) -> Iterato
     """
     run, totals, flags = view.report.run, view.totals, view.given.text_for
     if results is not None:
-        yield f"Results: {results}", ""
+        yield translate("Results: {file}", file=results), ""
     else:
         file = free_name("results.csv", view.files)
         command = f"importer results {run} --format csv{flags('results')} > {file}"
-        yield "Get every row with its result:", command
+        yield translate("Get every row with its result:"), command
     left = totals["planned"] + totals["unsent"]
     if left:
-        rows = quantity(left, "row")
         yield (
-            f"Send the {rows} not sent yet; nobody is contacted twice:",
+            translate_count(
+                left,
+                "Send the {n} row not sent yet; nobody is contacted twice:",
+                "Send the {n} rows not sent yet; nobody is contacted twice:",
+            ),
             f"importer resume {run}{flags('resume')}",
         )
     if totals["doubtful"]:
         yield (
-            "Look up the doubtful rows in the API again later:",
+            translate("Look up the doubtful rows in the API again later:"),
             f"importer reconcile {run}{flags('reconcile')}",
         )
     if totals["doubtful"] and not listed:
         yield (
-            "Settle one that you looked up yourself:",
-            f"importer resolve {run} ROW{flags('resolve')} --sent CONVERSATION_ID  (or --not-sent)",
+            translate("Settle one that you looked up yourself, with --sent or --not-sent:"),
+            f"importer resolve {run} ROW{flags('resolve')} --sent CONVERSATION_ID",
         )
     if totals["rejected"]:
-        count = totals["rejected"]
-        rows = "rejected row" if count == 1 else f"{number(count)} rejected rows"
-        yield f"Fix the {rows} and run the file again; rows that are done are skipped.", ""
+        sentence = translate_count(
+            totals["rejected"],
+            "Fix the rejected row and run the file again; rows that are done are skipped.",
+            "Fix the {n} rejected rows and run the file again; rows that are done are skipped.",
+        )
+        yield sentence, ""
 
 
 def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -> RenderableType:
@@ -276,9 +333,15 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
     for run in runs:
         found = Counter(counts.get(run.id, {}))
         found[State.DOUBTFUL] += found.pop(State.SENDING, 0)
-        became = [f"{number(found[state])} {state.value}" for state in State if found[state]]
-        files = ", ".join(PurePath(source.name).name or "(purged)" for source in run.sources)
-        ended = run.stopped or ("finished" if run.finished else "not finished")
+        became = [
+            f"{number(found[state])} {translate_word(state.value)}"
+            for state in State
+            if found[state]
+        ]
+        purged = translate("(purged)")
+        files = ", ".join(PurePath(source.name).name or purged for source in run.sources)
+        finished = translate("finished") if run.finished else translate("not finished")
+        ended = translate_filled(run.stopped) if run.stopped else finished
         table.add_row(
             Text(run.id),
             Text(f"{run.started:%Y-%m-%d %H:%M}"),
@@ -319,20 +382,28 @@ def results_table(view: RunView, *, most: int = 100, ids: bool = True) -> Render
             *([Text(plain(source))] if several else []),
             Text(str(row)),
             Text(plain(contact or "")),
-            Text(status, style=_ROW_STYLES.get(status, "")),
-            *([Text(plain(word or "") + when)] if progress else []),
+            Text(translate_word(status), style=_ROW_STYLES.get(status, "")),
+            *([Text(plain(translate_word(word or "")) + when)] if progress else []),
             *([Text(plain(conversation or ""))] if ids else []),
-            Text(plain(scrub(message or ""), 200)),
+            Text(plain(scrub(translate_filled(message or "")), 200)),
         )
     parts: list[RenderableType] = [table]
     if view.outcomes.height > most:
-        more = quantity(view.outcomes.height - most, "more row")
-        parts.append(Text(f"and {more}; --format csv gives them all.", style="dim"))
+        more = translate_count(
+            view.outcomes.height - most,
+            "and {n} more row; --format csv gives them all.",
+            "and {n} more rows; --format csv gives them all.",
+        )
+        parts.append(Text(more, style="dim"))
     if not ids:
-        parts.append(Text("--format csv also gives the ids of the conversations.", style="dim"))
+        about = translate("--format csv also gives the ids of the conversations.")
+        parts.append(Text(about, style="dim"))
     if progress:
-        counts = (f"{number(count)} {word}" for word, count in progress.items())
-        parts += [Text(), Text(f"As far as is known: {', '.join(counts)}.", style="bold")]
+        counts = ", ".join(
+            f"{number(count)} {translate_word(word)}" for word, count in progress.items()
+        )
+        known = translate("As far as is known: {counts}.", counts=counts)
+        parts += [Text(), Text(known, style="bold")]
     return Group(*parts)
 
 
@@ -375,15 +446,15 @@ def nights_text(
         several: the ledger has nights of several inboxes, so each night names its inbox.
         given: flags for the commands that are proposed.
     """
-    parts: list[RenderableType] = [*section("Nights")]
+    parts: list[RenderableType] = [*section(translate("Nights"))]
     for position, past in enumerate(nights):
         head = _head(past.night, newest=not position)
         if several and past.night.inbox:
-            head += f"\nin {plain(past.night.inbox, 200)}"
+            head += "\n" + translate("in {inbox}", inbox=plain(past.night.inbox, 200))
         parts += [Text(), Text(head), indent(_files(past))]
     todo = list(_todo(nights, doubtful, given))
     if todo:
-        parts += section("What needs a person", "bold yellow")
+        parts += section(translate("What needs a person"), "bold yellow")
         for sentence, command in todo:
             parts += [*steps([(sentence, "")]), *command_line(command)]
     return Group(*parts)
@@ -393,15 +464,18 @@ def _head(night: Night, *, newest: bool) -> str:
     """Return when a night was, how long it took and how it ended."""
     started = f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC"
     if night.ended is None or night.exit_code is None:
-        return f"{started}, {'running or interrupted' if newest else 'interrupted'}"
+        ending = translate("running or interrupted") if newest else translate("interrupted")
+        return f"{started}, {ending}"
     took = elapsed(max(0.0, (night.ended - night.started).total_seconds()))
-    return f"{started}, {took}\nexit code {night.exit_code}: {EXIT_MEANING[Exit(night.exit_code)]}"
+    meaning = translate(EXIT_MEANING[Exit(night.exit_code)])
+    code = translate("Exit code {code}: {meaning}", code=night.exit_code, meaning=meaning)
+    return f"{started}, {took}\n{code}"
 
 
 def _files(past: PastNight) -> RenderableType:
     """Return a line for each file: ending, name, and run or reason."""
     if not past.files:
-        return Text("no files", style="dim")
+        return Text(translate("no files"), style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", max_width=30)
@@ -409,7 +483,7 @@ def _files(past: PastNight) -> RenderableType:
     for file in past.files:
         ending = FileEnding(file.ending)
         table.add_row(
-            Text(ending.value, style=_ENDING_STYLES.get(ending, "")),
+            Text(translate_word(ending.value), style=_ENDING_STYLES.get(ending, "")),
             Text(plain(_called(file))),
             Text("\n".join(_details(file, past)), style="" if file.reason else "dim"),
         )
@@ -419,14 +493,24 @@ def _files(past: PastNight) -> RenderableType:
 def _details(file: NightFile, past: PastNight) -> Iterator[str]:
     if file.run is not None:
         rejected = past.rejected.get(file.run, 0)
-        yield f"run {file.run}" + (
-            f", {quantity(rejected, 'row')} rejected" if rejected and file.ending == "done" else ""
-        )
+        if rejected and file.ending == "done":
+            yield translate_count(
+                rejected,
+                "run {run}, {n} row rejected",
+                "run {run}, {n} rows rejected",
+                run=file.run,
+            )
+        else:
+            yield translate("run {run}", run=file.run)
     if file.reason:
-        yield plain(file.reason, 300)
+        yield plain(translate_filled(file.reason), 300)
     later = past.now.get(file.sha256, file)
     if file.ending not in _SETTLED and later.night != file.night and later.ending != file.ending:
-        yield f"{later.ending} on {later.at:%Y-%m-%d %H:%M} UTC"
+        yield translate(
+            "{ending} on {moment} UTC",
+            ending=translate_word(later.ending),
+            moment=f"{later.at:%Y-%m-%d %H:%M}",
+        )
 
 
 def _todo(
@@ -443,17 +527,25 @@ def _todo(
             name = plain(_called(now))
             if now.ending == FileEnding.HELD:
                 yield (
-                    f"Look at {name}; then release or remove it:",
+                    translate("Look at {file}; then release or remove it:", file=name),
                     _release(past.night, now, given),
                 )
             elif now.ending == FileEnding.FAILED:
-                yield f"Fix {name} and put it into the inbox again.", ""
+                yield translate("Fix {file} and put it into the inbox again.", file=name), ""
             elif now.ending == FileEnding.WAITING:
-                yield f"{name} is {ENDING_MEANING[FileEnding.WAITING]}.", ""
+                yield (
+                    translate(
+                        "{file} is left for the next night, which begins with it.", file=name
+                    ),
+                    "",
+                )
     if doubtful:
-        count, them = quantity(doubtful, "submission"), "it" if doubtful == 1 else "them"
         yield (
-            f"{count} may have been accepted; look {them} up:",
+            translate_count(
+                doubtful,
+                "{n} submission may have been accepted; look it up:",
+                "{n} submissions may have been accepted; look them up:",
+            ),
             f"importer reconcile{given.text_for('reconcile')}",
         )
 
@@ -469,5 +561,5 @@ def _release(night: Night, file: NightFile, given: GivenFlags) -> str:
 
 def _called(file: NightFile) -> str:
     """Return the path below the inbox; names of old nights are purged."""
-    name = file.name or "(name purged)"
+    name = file.name or translate("(name purged)")
     return f"{file.folder}/{name}" if file.folder else name

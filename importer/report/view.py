@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from importer.languages import ENGLISH, number, translate, translate_count, use_language
 from importer.model import RowStatus
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.planning.plan import SHOWN, find_made_up
 from importer.problems import merge_missing_columns, with_words
-from importer.report.formatting import GivenFlags, duration, number, quantity
+from importer.report.formatting import GivenFlags, duration
 from importer.report.outcomes import outcome_frame, totals
 from importer.report.tasks import tasks
 from schemas.codes import Code, Severity
@@ -168,8 +169,12 @@ def examples(
     found = {}
     groups = first[GROUP].to_list()
     for group, each in zip(groups, submissions(plan, identity, settings, first), strict=True):
-        file = f" of {plan.tables[each.source].source.name}" if several else ""
-        found[group] = (f"row {each.row}{file}", each.body)
+        if several:
+            name = plan.tables[each.source].source.name
+            place = translate("row {row} of {file}", row=each.row, file=name)
+        else:
+            place = translate("row {row}", row=each.row)
+        found[group] = (place, each.body)
     return found
 
 
@@ -181,28 +186,41 @@ def headline(counts: Counts, doubtful: int = 0) -> str:
         doubtful: rows that an earlier run may have sent.
     """
     if not counts.read:
-        return "There are no rows to import."
-    open_ones = []
-    if counts.rejected:
-        open_ones.append(
-            f"{number(counts.rejected)} {'needs' if counts.rejected == 1 else 'need'} fixing"
+        return translate("There are no rows to import.")
+    ready = _ready(counts)
+    fixing = translate_count(counts.rejected, "{n} needs fixing", "{n} need fixing")
+    looking = translate_count(
+        doubtful,
+        "{n} may have been sent before and must be looked up",
+        "{n} may have been sent before and must be looked up",
+    )
+    if counts.rejected and doubtful:
+        return translate(
+            "{ready}; {fixing} and {looking}.", ready=ready, fixing=fixing, looking=looking
         )
-    if doubtful:
-        open_ones.append(f"{number(doubtful)} may have been sent before and must be looked up")
-    return f"{_ready(counts)}; {' and '.join(open_ones) or 'nothing needs fixing'}."
+    if counts.rejected or doubtful:
+        return f"{ready}; {fixing if counts.rejected else looking}."
+    return translate("{ready}; nothing needs fixing.", ready=ready)
 
 
 def _ready(counts: Counts) -> str:
-    one = counts.read == 1
+    read = number(counts.read)
     if not counts.ready:
         return (
-            "The only row is not ready" if one else f"None of {number(counts.read)} rows is ready"
+            translate("The only row is not ready")
+            if counts.read == 1
+            else translate("None of {read} rows is ready", read=read)
         )
+    if counts.read == 1:
+        return translate("The only row is ready to send")
     if counts.ready == counts.read:
-        rows = "The only row is" if one else f"All {number(counts.read)} rows are"
-        return f"{rows} ready to send"
-    verb = "is" if counts.ready == 1 else "are"
-    return f"{number(counts.ready)} of {number(counts.read)} rows {verb} ready to send"
+        return translate("All {read} rows are ready to send", read=read)
+    return translate_count(
+        counts.ready,
+        "{n} of {read} rows is ready to send",
+        "{n} of {read} rows are ready to send",
+        read=read,
+    )
 
 
 def asides(counts: Counts, unusable: int, send_s: float) -> Iterator[str]:
@@ -214,19 +232,23 @@ def asides(counts: Counts, unusable: int, send_s: float) -> Iterator[str]:
         send_s: seconds that sending the ready rows takes.
     """
     if unusable:
-        yield f"{quantity(unusable, 'file')} could not be used."
+        yield translate_count(
+            unusable, "{n} file could not be used.", "{n} files could not be used."
+        )
     if counts.duplicates:
-        verb = "repeats" if counts.duplicates == 1 else "repeat"
-        yield f"{_rows(counts.duplicates)} {verb} the person of an earlier row: skipped."
+        yield translate_count(
+            counts.duplicates,
+            "{n} row repeats the person of an earlier row: skipped.",
+            "{n} rows repeat the person of an earlier row: skipped.",
+        )
     if counts.already_imported:
-        verb = "was" if counts.already_imported == 1 else "were"
-        yield f"{_rows(counts.already_imported)} {verb} imported by an earlier run: skipped."
+        yield translate_count(
+            counts.already_imported,
+            "{n} row was imported by an earlier run: skipped.",
+            "{n} rows were imported by an earlier run: skipped.",
+        )
     if counts.ready:
-        yield f"Sending takes {duration(send_s)}."
-
-
-def _rows(count: int) -> str:
-    return quantity(count, "row")
+        yield translate("Sending takes {duration}.", duration=duration(send_s))
 
 
 BATCH: Final = 20_000
@@ -281,10 +303,12 @@ class PlanView:
         return tuple(task for task in self.tasks if task.severity is severity)
 
     def worded_problems(self, size: int = BATCH) -> Iterator[pl.DataFrame]:
-        """Yield all problems in words, in order, `size` at a time, with the columns of the JSON."""
+        """Yield all problems in English, in order, `size` at a time, with the JSON's columns."""
         problems = merge_missing_columns(self.plan.problems)
         for start in range(0, problems.height, size):
-            yield with_words(problems.slice(start, size), self.plan.tables).select(
+            with use_language(ENGLISH):  # for machines
+                worded = with_words(problems.slice(start, size), self.plan.tables)
+            yield worded.select(
                 "source",
                 pl.col(ROW).alias("row"),
                 "column",

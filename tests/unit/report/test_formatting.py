@@ -6,13 +6,13 @@ import shlex
 
 import pytest
 
+from importer.languages import number
 from importer.report.formatting import (
     GivenFlags,
     duration,
     elapsed,
     file_format,
     free_name,
-    number,
     number_list,
     plain,
     quantity,

@@ -235,7 +235,7 @@ def test_the_worst_file_stays_under_5_mb(
     ]
     text = written(make_plan([table], found), tmp_path)
     assert len(text.encode()) < 5_000_000
-    assert "more causes left out here" in squeezed(Page(text).text)
+    assert "more causes are left out here" in squeezed(Page(text).text)
 
 
 def test_many_groups_and_files_stay_under_5_mb(
@@ -259,8 +259,8 @@ def test_many_groups_and_files_stay_under_5_mb(
     text = written(dataclasses.replace(plan, groups=groups), tmp_path)
     assert len(text.encode()) < 5_000_000
     words = squeezed(Page(text).text)
-    assert "more groups left out here" in words
-    assert "more files left out here" in words
+    assert "more groups are left out here" in words
+    assert "more files are left out here" in words
     assert "and 140 more files" in words
 
 

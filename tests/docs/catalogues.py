@@ -1,0 +1,208 @@
+"""The catalogues of the languages; `python -m tests.docs.catalogues` writes them anew.
+
+It adds new texts to each `importer.po`, drops those that are gone, keeps the translations, compiles
+the `.mo` beside it, and names what is not translated yet. A pattern of a text that the core fills
+in (`importer.languages.translate_filled`) is added to the `.po` by hand, with `msgctxt "filled"`.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+from bisect import bisect_left
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import extract_from_ast
+
+from importer.errors import EXIT_MEANING, RUN_AGAIN
+from importer.languages import ENGLISH, FILLED, LANGUAGES, WORD
+from importer.model import State
+from importer.report.formatting import DELIMITERS
+from importer.report.html import DAYS, environment
+from importer.report.night_report import ENDING_MEANING, FileEnding
+from importer.report.outcomes import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
+from importer.report.tasks import INSTRUCTIONS
+from importer.report.terminal import HEADINGS
+from schemas.codes import WORDS
+from schemas.columns import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = ROOT / "importer" / "languages"
+PLACE: Final = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Text:
+    """A text to translate: its context, the text for one, and the text for many."""
+
+    context: str
+    one: str
+    many: str = ""
+
+
+def path_of(name: str) -> Path:
+    """The catalogue of a language, as text."""
+    return FOLDER / name / "LC_MESSAGES" / "importer.po"
+
+
+def others() -> list[str]:
+    """The languages with a catalogue."""
+    return [name for name in LANGUAGES if name != ENGLISH]
+
+
+def texts() -> set[Text]:
+    """Every text that is translated, but for the patterns of filled texts."""
+    return {*_of_tables(), *_of_modules(), *_of_templates()}
+
+
+def _of_tables() -> Iterator[Text]:
+    for words in WORDS.values():
+        yield Text("", words.message)
+        yield Text("", words.fix)
+    for table in (INSTRUCTIONS, OUTCOME_MEANING, PROGRESS_MEANING, REASONS, EXIT_MEANING):
+        yield from (Text("", text) for text in table.values())
+    yield from (Text("", text) for text in (*ENDING_MEANING.values(), *RUN_AGAIN.values()))
+    yield from (Text("", heading) for _, heading, _ in HEADINGS)
+    for word in (
+        *(state.value for state in State),
+        *OUTCOME_MEANING,
+        *PROGRESS_MEANING,
+        *(ending.value for ending in FileEnding),
+        *DELIMITERS.values(),
+        *DAYS,
+        *(column.name.replace("_", " ") for column in COLUMNS),
+        *("report", "rejected", "payloads", "groups", "rows", "ready", "to fix"),
+    ):
+        yield Text(WORD, word)
+
+
+def _of_modules() -> Iterator[Text]:
+    for path in sorted((ROOT / "importer").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.id if isinstance(node.func, ast.Name) else ""
+            if called == "plain_table":
+                yield from _headers(node)
+            values = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
+            yield from _called(called, [each if isinstance(each, str) else None for each in values])
+
+
+def _headers(call: ast.Call) -> Iterator[Text]:
+    """Yield the headers of a table, which may be in a list of their own."""
+    for each in call.args:
+        for node in ast.walk(each):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield Text(WORD, node.value)
+
+
+def _of_templates() -> Iterator[Text]:
+    known = environment()
+    for path in sorted((ROOT / "importer" / "report").rglob("*.j2")):
+        tree = known.parse(path.read_text("utf-8"))
+        for _, called, found in extract_from_ast(
+            tree, gettext_functions=("_", "counted", "word"), babel_style=False
+        ):
+            yield from _called(called, list(found) if isinstance(found, tuple) else [found])
+
+
+def _called(name: str, literals: list[str | None]) -> Iterator[Text]:
+    """Yield the text of a call, if it is one that translates a literal."""
+    if name in {"translate", "_"} and literals and literals[0]:
+        yield Text("", literals[0])
+    elif name in {"translate_word", "word"} and literals and literals[0]:
+        yield Text(WORD, literals[0])
+    elif name in {"translate_count", "counted"}:
+        one, many = ([each for each in literals if each] + ["", ""])[:2]
+        if one and many:
+            yield Text("", one, many)
+
+
+def literals_of_source() -> str:
+    """All literal text of the source, in which the words of a pattern must be found."""
+    found = []
+    for package in ("importer", "schemas"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                value = node.value if isinstance(node, ast.Constant) else None
+                found += [value] if isinstance(value, str) else []
+    return "\n".join(found)
+
+
+def is_in_source(pattern: str, source: str) -> bool:
+    """Whether the text of a pattern between its placeholders is made of texts of the source."""
+    return all(_is_made_of(piece, source) for piece in PLACE.split(pattern)[::2])
+
+
+def _is_made_of(text: str, source: str) -> bool:
+    """Whether a text consists of at most four parts that are in the source."""
+    for _ in range(4):
+        longest = bisect_left(range(len(text)), x=True, key=lambda n: text[: n + 1] not in source)
+        text = text[longest:]
+    return not text
+
+
+def read(name: str) -> Catalog:
+    """The catalogue of a language; empty if there is none yet."""
+    path = path_of(name)
+    if not path.is_file():
+        return Catalog(locale=name)
+    with path.open("rb") as file:
+        return read_po(file, locale=name)
+
+
+def updated(name: str) -> Catalog:
+    """The catalogue of a language with the texts of the source, translated as it was."""
+    old, source = read(name), literals_of_source()
+    new = Catalog(locale=name, project="importer", version="1", charset="utf-8")
+    for text in sorted(texts()):
+        key = (text.one, text.many) if text.many else text.one
+        before = old.get(text.one, text.context or None)
+        kept = before.string if before is not None and before.id == key else None
+        new.add(key, kept, context=text.context or None)
+    for message in old:
+        if message.context == FILLED and is_in_source(str(message.id), source):
+            new.add(message.id, message.string, context=FILLED)
+    new.creation_date = new.revision_date = old.creation_date
+    return new
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """The `.mo` of a catalogue."""
+    out = io.BytesIO()
+    write_mo(out, catalogue)
+    return out.getvalue()
+
+
+def as_text(catalogue: Catalog) -> bytes:
+    """The `.po` of a catalogue; without places in the source, which change daily."""
+    out = io.BytesIO()
+    write_po(out, catalogue, width=100, no_location=True, sort_output=True)
+    return out.getvalue()
+
+
+def main() -> None:
+    """Write the catalogues, and name what is not translated."""
+    for name in others():
+        catalogue, path = updated(name), path_of(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(as_text(catalogue))
+        path.with_suffix(".mo").write_bytes(compiled(catalogue))
+        for message in catalogue:
+            strings = message.string if isinstance(message.string, tuple) else (message.string,)
+            if message.id and not all(strings):
+                print(f"{name}: not translated: {message.id}", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
