@@ -106,10 +106,11 @@ class Released:
         """A sentence about the changed pages; empty if there are none."""
         if not self.changed:
             return ""
-        verb = "was" if len(self.changed) == 1 else "were"
+        one = len(self.changed) == 1
         return (
-            f"{', '.join(self.changed)} {verb} changed since the night, so nothing was deleted "
-            "there. To import a corrected list, put it into the inbox under another name."
+            f"{', '.join(self.changed)} {'was' if one else 'were'} changed since the night, so "
+            f"{'it stays' if one else 'they stay'} there. To import a corrected list, put it into "
+            "the inbox under another name."
         )
 
 
