@@ -30,9 +30,14 @@ NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 @pytest.fixture
 def inbox(tmp_path: Path) -> Path:
     """An inbox with a held file, and one in a subfolder that could not be read."""
-    root = tmp_path / "inbox"
-    for folder in ("held", "failed/acme"):
-        (root / folder).mkdir(parents=True)
+    return make_inbox(tmp_path)
+
+
+def make_inbox(folder: Path) -> Path:
+    """Make an inbox below a folder."""
+    root = folder / "inbox"
+    for each in ("held", "failed/acme"):
+        (root / each).mkdir(parents=True)
     (root / "held" / "Ada <b>Lovelace.csv").write_text("first_name\nAda\n", "utf-8")
     (root / "held" / "Ada <b>Lovelace.csv.check.html").write_text("a page", "utf-8")
     (root / "failed" / "acme" / "list.csv").write_bytes(b"\x00")
