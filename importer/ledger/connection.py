@@ -19,7 +19,6 @@ from importer.atomic_file import sync_folder
 from importer.errors import LedgerError
 from importer.ledger.copies import (
     copy_before_upgrade,
-    last_write_file,
     read_last_write,
     require_file,
     require_newest,
@@ -139,9 +138,7 @@ def open_writable(
     if path is None:
         database = Database(_server(parsed), _shown(parsed), None, on_commit=on_commit)
     else:
-        if new:
-            last_write_file(path).unlink(missing_ok=True)
-        require_file(path)
+        require_file(path, new=new)
         _make_private(path, create=create)
         engine = create_engine(parsed, hide_parameters=True)
         prepare_sqlite(engine)

@@ -3,7 +3,8 @@
 A ledger that was lost, emptied or replaced by an older copy does not know who was contacted. The
 last-write file beside it names the ledger and counts its important writes, among them every group
 of intents to send; a ledger that has another name, or fewer writes, is not used. While a run
-writes, the file also says that the ledger's `-wal` file is needed.
+writes, the file also says that the ledger's `-wal` file is needed, and how many writes the ledger's
+own file has without it: SQLite would put a `-wal` upon any copy, and make a damaged ledger of both.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ _WORDS: Final = """\
 # does not know who was contacted since, and would contact them again.
 """
 _LINES: Final = re.compile(
-    r"ledger: ([0-9a-f]{32})\nwrites: (\d{1,18})\nclosed: (yes|no)", re.ASCII
+    r"ledger: ([0-9a-f]{32})\nwrites: (\d{1,18})\nclosed: (yes|no)(?:\nalone: (\d{1,18}))?",
+    re.ASCII,
 )
 
 
@@ -104,11 +106,13 @@ class LastWrite:
         ledger: its id.
         writes: how many important writes there were in its life.
         closed: the ledger's file alone is complete; otherwise its `-wal` file is needed.
+        alone: how many of the writes its file has at least without the `-wal` file.
     """
 
     ledger: str
     writes: int
     closed: bool
+    alone: int = 0
 
 
 def last_write_file(ledger: Path) -> Path:
@@ -134,7 +138,7 @@ def read_last_write(ledger: Path) -> LastWrite | None:
     found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
     if found is None:
         raise _damaged(path)
-    return LastWrite(found[1], int(found[2]), closed=found[3] == "yes")
+    return LastWrite(found[1], int(found[2]), found[3] == "yes", int(found[4] or 0))
 
 
 def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> None:
@@ -149,8 +153,8 @@ def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> 
     """
     closed = "yes" if last.closed else "no"
     # The count has a fixed width: a file that is overwritten in place is never half of each.
-    text = f"{_WORDS}ledger: {last.ledger}\nwrites: {last.writes:018}\nclosed: {closed}\n"
-    path, data = last_write_file(ledger), text.encode()
+    text = f"ledger: {last.ledger}\nwrites: {last.writes:018}\nclosed: {closed}\n"
+    path, data = last_write_file(ledger), f"{_WORDS}{text}alone: {last.alone:018}\n".encode()
     with suppress(OSError):  # the ledger itself has been written
         if not (lightly and _overwrite(path, data)):
             write_durably(path, data)
@@ -170,26 +174,138 @@ def _overwrite(path: Path, data: bytes) -> bool:
         os.close(file)
 
 
-def require_file(ledger: Path) -> None:
-    """Check, before a SQLite ledger is opened, that its files are all there.
+class CountedWrites:
+    """Notes a process's counted writes in the last-write file of a SQLite ledger.
+
+    Args:
+        ledger: its file.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+        self._last: LastWrite | None = None
+        self._wal = b""
+
+    def note(self, ledger_id: str, writes: int, *, lightly: bool) -> None:
+        """Note a write that is durable.
+
+        Args:
+            ledger_id: the ledger's id.
+            writes: how many there were with this one.
+            lightly: as for `save_last_write`.
+        """
+        before, wal = self._last, _wal_start(self._ledger)
+        alone = 0
+        if before is None:
+            with suppress(LedgerError):
+                before = read_last_write(self._ledger)
+            if before is not None:
+                alone = before.writes if before.closed else before.alone
+        elif wal == self._wal:
+            alone = before.alone
+        else:  # SQLite begins the `-wal` anew only when all of it is in the ledger's file
+            alone = before.writes
+        if before is not None and before.ledger != ledger_id:
+            alone = 0
+        self._last = LastWrite(ledger_id, writes, closed=False, alone=alone)
+        self._wal = wal
+        save_last_write(self._ledger, self._last, lightly=lightly)
+
+
+def _wal_of(ledger: Path) -> Path:
+    return ledger.with_name(f"{ledger.name}-wal")
+
+
+def _wal_start(ledger: Path) -> bytes:
+    """The header of the `-wal` file, which differs each time that SQLite begins it anew."""
+    try:
+        with _wal_of(ledger).open("rb") as file:
+            return file.read(_WAL_HEADER)
+    except OSError:
+        return b""
+
+
+_WAL_HEADER: Final = 32  # bytes
+
+
+def require_file(ledger: Path, *, new: bool = False) -> None:
+    """Check, before a SQLite ledger is opened, that its files are all there and belong together.
+
+    It is not opened for writing before that: SQLite would put the `-wal` file upon any copy.
+
+    Args:
+        ledger: its file.
+        new: accept another ledger than the one that was here before, or an older copy; the
+            last-write file is removed.
 
     Raises:
-        LedgerError: the ledger or its `-wal` file was lost.
+        LedgerError: the ledger or its `-wal` file was lost, or one of them is an older copy.
     """
-    last = read_last_write(ledger)
-    if last is None:
+    try:
+        last = read_last_write(ledger)
+    except LedgerError:
+        if not new:
+            raise
+        last = None
+    if last is not None:
+        _require_own_wal(ledger, last)
+    if new:
+        last_write_file(ledger).unlink(missing_ok=True)
+    elif last is not None:
+        _require_all(ledger, last)
+
+
+def _require_own_wal(ledger: Path, last: LastWrite) -> None:
+    """Raise if the `-wal` file belongs to a newer copy than the ledger, or to another ledger."""
+    if not last.alone or not _has_wal(ledger):
         return
+    alone = _look(ledger, "mode=ro&immutable=1")
+    if alone is not None and (alone[0] != last.ledger or alone[1] < last.alone):
+        raise LedgerError(
+            f"The ledger {ledger} is an older copy, or another ledger, and {ledger.name}-wal "
+            "belongs to the newest: the two do not fit together.",
+            f"Put the newest {ledger.name} back beside {ledger.name}-wal. If it is lost for good, "
+            f"remove {ledger.name}-wal and {ledger.name}-shm and then use `importer run "
+            "--new-ledger`; people may be contacted again who are in a list again.",
+        )
+
+
+def _require_all(ledger: Path, last: LastWrite) -> None:
+    """Raise if a file is gone, or the files together are older than the last write."""
     if not ledger.exists() or not ledger.stat().st_size:
         raise LedgerError(
             f"The ledger {ledger} is gone: it was here, and knows who was contacted.",
             f"Put it back, or restore a backup. {_way_out(ledger)}",
         )
-    if not last.closed and not ledger.with_name(f"{ledger.name}-wal").exists():
+    if not last.closed and not _wal_of(ledger).exists():
         raise LedgerError(
             f"The ledger {ledger} is not complete: {ledger.name}-wal is gone, which holds the last "
             "writes of a run that was interrupted.",
             f"Put that file back beside it. {_way_out(ledger)}",
         )
+    both = _look(ledger, "mode=ro") if _has_wal(ledger) else None
+    if both is not None:
+        require_newest(ledger, last, *both)
+
+
+def _has_wal(ledger: Path) -> bool:
+    wal = _wal_of(ledger)
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def _look(ledger: Path, mode: str) -> tuple[str, int] | None:
+    """The id and the count of writes of a ledger; None if they cannot be read."""
+    query = "SELECT id, coalesce(writes, 0) FROM ledger_identity"
+    with suppress(sqlite3.Error):
+        connection = sqlite3.connect(f"file:{quote(str(ledger.absolute()))}?{mode}", uri=True)
+        try:
+            # A kill may leave the file shorter than it says; without this it could not be read.
+            connection.execute("PRAGMA writable_schema = ON")
+            found = connection.execute(query).fetchone()
+            return None if found is None else (str(found[0]), int(found[1]))
+        finally:
+            connection.close()
+    return None
 
 
 def require_newest(ledger: Path, last: LastWrite | None, ledger_id: str, writes: int) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import event, func, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer.errors import LedgerError
-from importer.ledger.copies import LastWrite, save_last_write
+from importer.ledger.copies import CountedWrites
 from importer.ledger.tables import identity
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class Database:
         self.path = path
         self.readonly = readonly
         self._on_commit = on_commit
+        self._counted = None if path is None else CountedWrites(path)
         self._writer = engine.execution_options(**{WRITES: True})
 
     def read(self, query: Callable[[Connection], _Found]) -> _Found:
@@ -175,9 +176,8 @@ class Database:
         with gate(self.name), self._writer.connect() as connection, connection.begin():
             done = query(connection)
             number = connection.execute(_COUNT).one() if counted else None
-        if number is not None and self.path is not None:
-            last = LastWrite(number.id, number.writes, closed=False)
-            save_last_write(self.path, last, lightly=lightly)
+        if number is not None and self._counted is not None:
+            self._counted.note(number.id, number.writes, lightly=lightly)
         if self._on_commit is not None:
             self._on_commit(what)
         return done

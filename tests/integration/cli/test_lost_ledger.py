@@ -104,15 +104,40 @@ def test_another_ledger_in_its_place(near: Desk, sandbox: Sandbox) -> None:
     assert "is not the one that was here" in refused(near, sandbox).err
 
 
-def test_the_log_of_a_killed_run_is_lost(near: Desk, sandbox: Sandbox) -> None:
-    """What it had sent stands only in the `-wal` that somebody removed."""
+def kill_a_run(desk: Desk, sandbox: Sandbox) -> None:
+    """A run that waits for answers is killed, and leaves its `-wal`."""
     rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 40))
-    near.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    desk.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    before = len(sandbox.journal)
     sandbox.set_faults("slow:1:30")
-    process = near.process(*RUN)
-    until(lambda: len(sandbox.journal) >= 4)
+    process = desk.process(*RUN)
+    until(lambda: len(sandbox.journal) >= before + 4)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    sandbox.set_faults("")
+
+
+def test_an_older_copy_beside_the_log_of_a_killed_run(near: Desk, sandbox: Sandbox) -> None:
+    """The log belongs to the newest copy: with it the older one would pass for the newest."""
+    assert near(*RUN, "--limit", "1").code == Exit.OK
+    ledger, copy, newest = (near.folder / name for name in ("importer.db", "copy", "newest"))
+    shutil.copy(ledger, copy)
+    assert near("resume").code == Exit.OK
+    people = (near.folder / "good.csv").read_text()
+    kill_a_run(near, sandbox)
+    shutil.copy(ledger, newest)
+    shutil.copy(copy, ledger)
+    near.write("good.csv", people)
+    for command in (RUN, (*RUN, "--new-ledger"), ("resume",)):
+        assert "do not fit together" in refused(near, sandbox, *command).err
+    shutil.copy(newest, ledger)
+    assert near(*RUN).code == Exit.OK
+    assert set(reached(sandbox).values()) == {1}
+
+
+def test_the_log_of_a_killed_run_is_lost(near: Desk, sandbox: Sandbox) -> None:
+    """What it had sent stands only in the `-wal` that somebody removed."""
+    kill_a_run(near, sandbox)
     for end in ("-wal", "-shm"):
         (near.folder / f"importer.db{end}").unlink()
     for command in (RUN, ("resume",)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,6 +138,93 @@ def test_ends_of_attempts_do_not_count(url: str, path: Path) -> None:
         before = read_last_write(path)
         ledger.submissions.settle(run, [Settlement("k1", State.CREATED, 201, "conv-1")])
         assert read_last_write(path) == before
+
+
+# ---- a `-wal` file that a killed run left ---------------------------------------------------
+
+
+@pytest.fixture
+def killed(url: str, path: Path, tmp_path: Path) -> Killed:
+    """A run ended well; then another was killed after its second request."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    with Ledger.open(url) as ledger:
+        ledger.runs.begin(new_run(), [ready("k0")])
+    shutil.copy(path, copies / "before the last run")
+    with Ledger.open(url) as ledger:
+        run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        ledger.backup(copies / "in the middle of it")
+        ledger.submissions.intend(run, ["k1"])
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(RESTART)")
+        ledger.submissions.intend(run, ["k2"])
+        folder = tmp_path / "killed"
+        folder.mkdir()
+        for each in (path, last_write_file(path), path.with_name("importer.db-wal")):
+            shutil.copy(each, folder)
+    with Ledger.open(f"sqlite:///{copies / 'another ledger'}") as ledger:
+        settled(ledger, "k1", State.CREATED)
+        ledger.runs.begin(new_run(), [])
+    return Killed(folder / "importer.db", copies)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What a kill left: a ledger with its `-wal` file, and other copies in a folder."""
+
+    ledger: Path
+    copies: Path
+
+    @property
+    def url(self) -> str:
+        """Of the ledger."""
+        return f"sqlite:///{self.ledger}"
+
+
+def test_the_newest_copy_beside_its_wal(killed: Killed) -> None:
+    """It is whole, and knows both requests."""
+    with Ledger.open(killed.url) as ledger:
+        assert ledger.submissions.recover() == 2
+    last = read_last_write(killed.ledger)
+    assert last is not None
+    assert last.closed
+
+
+@pytest.mark.parametrize("new", [False, True])
+@pytest.mark.parametrize("copy", ["before the last run", "in the middle of it", "another ledger"])
+def test_another_copy_beside_the_wal(killed: Killed, copy: str, *, new: bool) -> None:
+    """SQLite would make a mixture of the two; it gets no chance, and neither file is touched."""
+    newest = killed.ledger.read_bytes()
+    shutil.copy(killed.copies / copy, killed.ledger)
+    files = list(killed.ledger.parent.iterdir())
+    contents = [each.read_bytes() for each in files]
+    with pytest.raises(LedgerError, match="do not fit together"):
+        Ledger.open(killed.url, new=new)
+    assert [each.read_bytes() for each in files] == contents
+    killed.ledger.write_bytes(newest)
+    with Ledger.open(killed.url) as ledger:
+        assert ledger.submissions.recover() == 2
+
+
+def test_an_older_wal_beside_the_newest_copy(killed: Killed) -> None:
+    """It would put old pages upon new ones; nothing is written."""
+    wal = killed.ledger.with_name("importer.db-wal")
+    older = wal.read_bytes()
+    with Ledger.open(killed.url) as ledger:
+        settled(ledger, "k3", State.CREATED)
+    wal.write_bytes(older)
+    newest = killed.ledger.read_bytes()
+    with pytest.raises(LedgerError, match="is an older copy"):
+        Ledger.open(killed.url)
+    assert killed.ledger.read_bytes() == newest
+
+
+def test_a_last_write_file_of_before(killed: Killed) -> None:
+    """It does not say what the ledger's file has alone; the newest copy is still accepted."""
+    file = last_write_file(killed.ledger)
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    with Ledger.open(killed.url) as ledger:
+        assert ledger.submissions.recover() == 2
 
 
 @pytest.mark.parametrize("text", ["", "writes: 1\n", "x" * 1_000])
