@@ -175,10 +175,10 @@ def _overwrite(path: Path, data: bytes) -> bool:
 
 
 class CountedWrites:
-    """Notes a process's counted writes in the last-write file of a SQLite ledger.
+    """Notes a process's counted writes in the last-write file of a ledger.
 
     Args:
-        ledger: its file.
+        ledger: its file; for one on a server, the file to put the last-write file beside.
     """
 
     def __init__(self, ledger: Path) -> None:
@@ -308,29 +308,33 @@ def _look(ledger: Path, mode: str) -> tuple[str, int] | None:
     return None
 
 
-def require_newest(ledger: Path, last: LastWrite | None, ledger_id: str, writes: int) -> None:
-    """Check that a SQLite ledger is the one that was last written to here.
+def require_newest(
+    ledger: Path, last: LastWrite | None, ledger_id: str, writes: int, name: str | None = None
+) -> None:
+    """Check that a ledger is the one that was last written to here.
 
     Args:
-        ledger: its file.
+        ledger: its file; for one on a server, the file that has its last-write file beside it.
         last: what the last-write file said before the ledger was asked; None if there is none.
         ledger_id: its id.
         writes: how many important writes there were in its life.
+        name: what a person calls it; its file by default.
 
     Raises:
         LedgerError: it is another ledger, or an older copy.
     """
     if last is None:
         return
+    name = name or str(ledger)
     if last.ledger != ledger_id:
         raise LedgerError(
-            f"The ledger {ledger} is not the one that was here before, and does not know who was "
+            f"The ledger {name} is not the one that was here before, and does not know who was "
             "contacted.",
             f"Put the other one back. {_way_out(ledger)}",
         )
     if writes < last.writes:
         raise LedgerError(
-            f"The ledger {ledger} is an older copy: it lacks the last "
+            f"The ledger {name} is an older copy: it lacks the last "
             f"{last.writes - writes} changes, and does not know who was contacted since.",
             f"Put the newest copy back. {_way_out(ledger)}",
         )

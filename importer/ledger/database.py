@@ -182,6 +182,11 @@ class Database:
             self._on_commit(what)
         return done
 
+    def note_writes(self, beside: Path) -> None:
+        """Note counted writes in a last-write file beside this file from now on."""
+        if self._counted is None:
+            self._counted = CountedWrites(beside)
+
     def log_ahead(self) -> None:
         """Put a SQLite file into WAL mode, in which readers never wait for the writer."""
         if self.path is None:

@@ -21,8 +21,10 @@ from importer.ledger.conversations import KnownConversations
 from importer.ledger.copies import (
     copy_ledger,
     is_beside,
+    last_write_file,
     list_old_copies,
     read_last_write,
+    require_newest,
     save_last_write,
 )
 from importer.ledger.doubts import Doubts
@@ -192,6 +194,30 @@ class Ledger:
         new = update(identity).values(id=secrets.token_hex(16))
         self._database.write("identity", lambda c: c.execute(new), counted=True)
         self.__dict__.pop("id", None)
+
+    def remember_writes(self, beside: Path, *, new: bool) -> None:
+        """Check that a ledger on a server is the newest copy, and note its writes from now on.
+
+        A SQLite ledger has its last-write file beside it, and is checked when it is opened. Each
+        machine notes what it wrote itself: a dump from before that was restored is refused there.
+
+        Args:
+            beside: file to put the last-write file beside.
+            new: accept an older copy.
+
+        Raises:
+            LedgerError: an older dump was restored.
+        """
+        if self._database.path is not None:
+            return
+        file = beside.with_name(f"{beside.name}-{self.id[:8]}")
+        if new:
+            last_write_file(file).unlink(missing_ok=True)
+        last = read_last_write(file)
+        written = select(func.coalesce(identity.c.writes, 0))
+        writes = self._database.read(lambda c: c.execute(written).scalar_one())
+        require_newest(file, last, self.id, writes, self.name)
+        self._database.note_writes(file)
 
     def bind(self, api: str, organization: str, folded: str) -> None:
         """Bind the ledger to an API and an organization, if it is not bound to them yet.

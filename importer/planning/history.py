@@ -425,6 +425,7 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
     if not last and not settings.new_ledger:
         _refuse_orphaned_key(ledger, settings)
     identity = _identity(settings, organization, last_settings, ledger if not last else None)
+    ledger.remember_writes(key_file(settings), new=settings.new_ledger)
     own = fingerprint(identity.hmac_key)
     if ledger.key_fingerprint != own:
         ledger.note_key(own)

@@ -6,20 +6,24 @@ import asyncio
 import subprocess
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, make_url
+from sqlalchemy import create_engine, inspect, make_url, update
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
 from importer.ledger.connection import VERSION_TABLE
 from importer.ledger.records import Settlement
-from importer.ledger.tables import metadata
+from importer.ledger.tables import identity, metadata
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
 from tests.unit.ledger.made import new_run, ready, settled, submission
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_looking_makes_nothing(server_url: str) -> None:
@@ -126,3 +130,27 @@ def test_purging(server_ledger: Ledger) -> None:
     settled(server_ledger, "k1", State.CREATED)
     clock_end = server_ledger.runs.find().started.replace(year=2030)
     assert server_ledger.purge(clock_end).submissions == 1
+
+
+def test_an_older_dump_that_was_restored(server_url: str, tmp_path: Path) -> None:
+    """A machine that has written since notices it; one that has not cannot, and says nothing."""
+    here, elsewhere = (tmp_path / name / "importer.key" for name in ("here", "elsewhere"))
+    for key in (here, elsewhere):
+        key.parent.mkdir()
+    with Ledger.open(server_url) as ledger:
+        ledger.remember_writes(elsewhere, new=False)
+        ledger.runs.begin(new_run(), [])
+    with Ledger.open(server_url) as ledger:
+        ledger.remember_writes(here, new=False)
+        run = ledger.runs.begin(new_run(), [ready("k1")])
+        ledger.submissions.intend(run, ["k1"])
+        [last] = here.parent.iterdir()
+        assert ledger.id in last.read_text()
+    with Ledger.open(server_url) as ledger:
+        ledger._database.write(
+            "restore", lambda c: c.execute(update(identity).values(writes=identity.c.writes - 1))
+        )
+        with pytest.raises(LedgerError, match="lacks the last 1 changes"):
+            ledger.remember_writes(here, new=False)
+        ledger.remember_writes(elsewhere, new=False)
+        ledger.remember_writes(here, new=True)
