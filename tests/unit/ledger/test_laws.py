@@ -127,7 +127,9 @@ class Sending(RuleBasedStateMachine):
     @rule(key=keys, there=st.booleans())
     def reconcile(self, key: str, *, there: bool) -> None:
         """The API's list shows the conversation, or proves that there is none."""
-        written = self.ledger.doubts.reconcile([found(key) if there else absent(key)])
+        written = self.ledger.doubts.reconcile(
+            [found(key, f"conv-{key}") if there else absent(key)]
+        )
         assert written == (key in self.in_doubt)
         self.decided(key, sent=there)
 
