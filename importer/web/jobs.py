@@ -14,8 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from filelock import Timeout
+
 from importer.deliver import deliver, reconcile, resume
 from importer.errors import Exit, ImporterError, LedgerError
+from importer.ledger.lock import file_lock
 from importer.ledger.records import ListState
 from importer.model import State
 from importer.nightly.clock import StopSignal
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 60.0
+_STANDBY_S: Final = 2.0
 _AGAIN: Final = timedelta(seconds=30)
 _TIDY_S: Final = 3600.0
 _LOOK_UP_S: Final = 600.0
@@ -164,6 +168,18 @@ class Jobs:
     # ---- the thread --------------------------------------------------------------------------
 
     def _work(self) -> None:
+        """Work as soon as no other server works on these lists."""
+        self._workbench.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = file_lock(self._workbench.folder / "jobs")
+        while not self._ends:
+            try:
+                with lock:
+                    self._work_alone()
+            except Timeout:
+                self._wake.clear()
+                self._wake.wait(_STANDBY_S)
+
+    def _work_alone(self) -> None:
         tidy_at = datetime.now(UTC)
         while not self._ends:
             self._wake.clear()
