@@ -34,6 +34,7 @@ from importer.prepare import prepare
 from importer.sending.campaigns import CampaignRows
 from importer.sending.circuit_breaker import Ending
 from importer.sending.client import Client
+from importer.sending.events import apply_events
 from importer.sending.reconcile import Sighting, see_conversation
 from importer.sending.run_options import SILENT
 from importer.sending.sender import (
@@ -88,6 +89,7 @@ def deliver(
     started_s = monotonic()
     with _locked_ledger(settings, options, observer, create=True) as ledger:
         history = bind_history(ledger, settings, options.credentials.organization_id)
+        apply_events(ledger, history.identity.organization)
         plan = history.exclude_known(plan, settings)  # again: another run may have ended since
         plan = identify(plan, history.identity, settings)
         new = NewRun(
@@ -168,6 +170,7 @@ def refresh(
         bind_history(
             ledger, settings, options.credentials.organization_id
         )  # refuses another's ledger
+        apply_events(ledger, options.credentials.organization_id)
         ids = ledger.conversations.ids(run)
         return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
 
@@ -296,6 +299,7 @@ async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:
 async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     """Send whatever the ledger says may be sent in this run."""
     history, settings, limit = sender.history, sender.settings, sender.options.limit
+    apply_events(history.ledger, history.identity.organization)
     _reject_no_longer_sendable(run, history.ledger, settings)
     keys = history.ledger.submissions.sendable(run)
     selected = keys if limit is None else keys[: max(limit - sender.done, 0)]

@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
     "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
     "serve": ("importer.cli.serve_command", "Serve the page for recruiters, in the browser."),
+    "webhooks": (
+        "importer.cli.webhooks_command",
+        "Receive the events that the API sends.",
+    ),
     "reconcile": (
         "importer.cli.reconcile_commands",
         "Look up doubtful submissions in the API.",
@@ -80,7 +84,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "If you have a list": ("init", "columns", "check", "explain"),
     "If you send it": ("run", "resume", "runs", "results"),
     "If recruiters send it": ("serve",),
-    "If something is doubtful": ("reconcile", "resolve", "refresh"),
+    "If something is doubtful": ("reconcile", "resolve", "refresh", "webhooks"),
     "If it runs every night": ("doctor", "nightly", "release", "backup", "purge"),
     "If you set it up": ("sandbox", "completion"),
 }

@@ -7,8 +7,11 @@ from typing import Final
 
 import click
 
+from importer.errors import CredentialsError
 from importer.sandbox.personalities import PERSONALITIES
 from importer.sandbox.server import serve
+from importer.settings.secrets import Secrets
+from importer.settings.webhook_settings import WEBHOOK_SECRET
 
 
 def _list_personalities() -> str:
@@ -54,6 +57,11 @@ _EPILOG: Final = _list_personalities()
     is_flag=True,
     help="Accept a second conversation with the same person in the same campaign.",
 )
+@click.option(
+    "--webhook",
+    metavar="URL",
+    help="Send signed events there, on this machine; the secret is POPP_WEBHOOK_SECRET.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes the faults repeatable.")
 def sandbox(
     *,
@@ -62,6 +70,7 @@ def sandbox(
     faults: str,
     behave: str,
     no_duplicate_check: bool,
+    webhook: str | None,
     seed: int,
 ) -> None:
     """Run a local mock of the API over real HTTP on this machine. It contacts nobody.
@@ -75,6 +84,12 @@ def sandbox(
     limit:NUMBER for requests per second. -before or -after: the conversation is not, or is,
     accepted; with list- or get- before the name, listing or reading fails instead of creating.
     """
+    secret = None if webhook is None else Secrets.read().popp_webhook_secret
+    if webhook is not None and secret is None:
+        raise CredentialsError(
+            f"{WEBHOOK_SECRET} is not set, so events cannot be signed.",
+            f"Type `export {WEBHOOK_SECRET}=...` with the secret that the receiver has.",
+        )
     serve(
         port=port,
         journal=journal,
@@ -82,5 +97,6 @@ def sandbox(
         behave=behave,
         duplicate_check=not no_duplicate_check,
         seed=seed,
+        webhook=(webhook, secret.get_secret_value().encode()) if webhook and secret else None,
         on_ready=lambda url: click.echo(f"Sandbox ready at {url}", err=False),
     )

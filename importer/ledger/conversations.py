@@ -7,7 +7,7 @@ the longest of them also shows when the list has caught up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, select, update
 
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Update
+    from sqlalchemy import Connection
 
     from importer.ledger.database import Database
-    from importer.ledger.records import ArrangedMeeting
 
 
 class KnownConversations:
@@ -53,57 +52,26 @@ class KnownConversations:
         wanted = wanted.order_by(s.settled_at.desc(), s.key)
         return self._database.read(lambda c: tuple(c.scalars(wanted)))
 
-    def write_statuses(self, statuses: Mapping[str, str], at: datetime | None = None) -> int:
-        """Write statuses of conversations; return how many submissions were changed.
+    def write_statuses(self, statuses: Mapping[str, str]) -> int:
+        """Write present statuses of conversations; return how many submissions were changed.
 
         An opt-out is final: what the API shows of it later may be old.
 
         Args:
             statuses: conversation id -> status as the API spells it.
-            at: when they had these statuses, so that late news does not undo what is newer; None
-                if the API shows them now.
         """
+        if not statuses:
+            return 0
         s = submissions.c
         changed = (
             update(submissions)
-            .values(remote_status=bindparam("b_status"), remote_at=at or self._now())
-            .where(s.remote_status.is_(None) | (func.upper(s.remote_status) != OPTED_OUT))
-        )
-        if at is not None:
-            changed = changed.where(s.remote_at.is_(None) | (s.remote_at <= at))
-        values = [{"b_id": each, "b_status": status} for each, status in statuses.items()]
-        return self._write_news(changed, values)
-
-    def write_meetings(
-        self, meetings: Mapping[str, ArrangedMeeting], at: datetime | None = None
-    ) -> int:
-        """Write the meetings of conversations; return how many submissions were changed.
-
-        Args:
-            meetings: conversation id -> its meeting.
-            at: when this was so; None for now. Older news than the ledger's is not written.
-        """
-        s, known_at = submissions.c, at or self._now()
-        changed = (
-            update(submissions)
-            .values(
-                meeting_state=bindparam("b_state"),
-                meeting_at=bindparam("b_at"),
-                meeting_known_at=known_at,
+            .values(remote_status=bindparam("b_status"), remote_at=self._now())
+            .where(
+                s.conversation_id == bindparam("b_id"),
+                s.remote_status.is_(None) | (func.upper(s.remote_status) != OPTED_OUT),
             )
-            .where(s.meeting_known_at.is_(None) | (s.meeting_known_at <= known_at))
         )
-        values = [
-            {"b_id": each, "b_state": meeting.state.value, "b_at": meeting.at}
-            for each, meeting in meetings.items()
-        ]
-        return self._write_news(changed, values)
-
-    def _write_news(self, changed: Update, values: list[dict[str, Any]]) -> int:
-        """Change the submissions of conversations, each given by its `b_id`."""
-        if not values:
-            return 0
-        changed = changed.where(submissions.c.conversation_id == bindparam("b_id"))
+        values = [{"b_id": each, "b_status": status} for each, status in statuses.items()]
         return self._database.write(
             "refreshed", lambda c: c.execute(changed, values).rowcount, counted=True, lightly=True
         )

@@ -209,7 +209,7 @@ class Doubts:
 
 _OF_A_CONVERSATION: Final = (
     *("remote_status", "remote_at", "listed_s"),
-    *("meeting_state", "meeting_at", "meeting_known_at"),
+    *("meeting_state", "meeting_at", "meeting_known_at", "meeting_id"),
 )
 """What is known of a conversation; a corrected id may be another one."""
 

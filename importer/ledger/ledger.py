@@ -14,7 +14,7 @@ from filelock import Timeout
 from sqlalchemy import func, select, update
 
 from importer.errors import LedgerError, UsageError
-from importer.ledger import audit_trail, nights
+from importer.ledger import audit_trail, nights, webhook_events
 from importer.ledger.audit_trail import AuditTrail
 from importer.ledger.connection import open_readonly, open_writable
 from importer.ledger.conversations import KnownConversations
@@ -36,6 +36,7 @@ from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.submissions import Submissions
 from importer.ledger.tables import OPEN, among, identity, run_sources, runs, submissions
 from importer.ledger.uploaded_lists import UploadedLists
+from importer.ledger.webhook_events import WebhookEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +75,7 @@ class Ledger:
         sessions: people who are signed in to the page.
         audit: what people did on the page.
         lists: uploaded on the recruiter's page.
+        events: that the API sent.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Ledger:
         self.sessions = PageSessions(database)
         self.audit = AuditTrail(database)
         self.lists = UploadedLists(database, now)
+        self.events = WebhookEvents(database, now)
 
     @classmethod
     def open(
@@ -315,9 +318,9 @@ class Ledger:
         """Remove what only people read from everything that was settled before a time.
 
         Removed are masked texts, messages, external ids and request ids, the names and paths of
-        files of runs without doubtful rows, and names in the audit trail. Kept is what prevents a
-        second contact: keys, keyed hashes, states, times, conversations. Doubtful submissions stay
-        complete.
+        files of runs without doubtful rows, names in the audit trail, and events that were applied.
+        Kept is what prevents a second contact: keys, keyed hashes, states, times, conversations.
+        Doubtful submissions stay complete.
         Backups made by upgrades before that time are deleted, and a SQLite file is rewritten.
 
         Args:
@@ -337,6 +340,7 @@ class Ledger:
             nights.forget_claims(connection, before)
             nights.forget_nights(connection, before)
             audit_trail.forget_people(connection, before)
+            webhook_events.forget_events(connection, before)
             return purged, runs
 
         purged, runs = self._database.write("purge", write)

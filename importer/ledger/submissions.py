@@ -23,6 +23,7 @@ from importer.ledger.tables import (
     submissions,
 )
 from importer.model import RowStatus, State
+from schemas.codes import WORDS, Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -176,7 +177,8 @@ class Submissions:
             settlements: a few thousand at most, each key once.
 
         Returns:
-            For each key, whether its request may leave. For each settlement, the state that was
+            For each key, whether its request may leave; it may not if the person has opted out,
+            and is then written as rejected. For each settlement, the state that was
             written, None if it was refused; see `importer.ledger.tables.may_settle`. A `created`
             submission whose conversation belongs to another one is written as doubtful.
         """
@@ -186,6 +188,7 @@ class Submissions:
         ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
             now = self._now()
             written = _settle(connection, run, settlements, now)
+            _reject_opted_out(connection, run, keys, now)
             return _intend(connection, run, keys, now), written
 
         # A copy without these intents would send them again, so it must count as older.
@@ -292,6 +295,27 @@ _LEAVE: Final = (
     )
     .returning(submissions.c.key, submissions.c.attempts)
 )
+_REJECT_OPTED_OUT: Final = (
+    update(submissions)
+    .where(
+        submissions.c.key.in_(bindparam("b_keys", expanding=True)),
+        submissions.c.run == bindparam("b_run"),
+        among(submissions.c.state, SENDABLE),
+        select(1)
+        .where(
+            _OTHER.person == submissions.c.person,
+            among(_OTHER.state, REACHED),
+            func.upper(_OTHER.remote_status) == OPTED_OUT,
+        )
+        .exists(),
+    )
+    .values(
+        state=State.REJECTED.value,
+        code=Code.OPTED_OUT.value,
+        message=WORDS[Code.OPTED_OUT].fix,
+        settled_at=bindparam("b_now"),
+    )
+)
 _START_ATTEMPT: Final = insert(attempts)
 _STANDING: Final = (
     select(submissions.c.key, submissions.c.state, submissions.c.attempts)
@@ -327,6 +351,12 @@ _END_ATTEMPT: Final = (
         {name: bindparam(f"b_{name}") for name in ("duration_s", "status", "code", "request_id")}
     )
 )
+
+
+def _reject_opted_out(connection: Connection, run: str, keys: Sequence[str], now: datetime) -> None:
+    """Reject submissions of people who have opted out, perhaps since the run began."""
+    if keys:
+        connection.execute(_REJECT_OPTED_OUT, {"b_keys": keys, "b_run": run, "b_now": now})
 
 
 def _intend(

@@ -4,6 +4,7 @@
     doubtful -> created (found)  | planned (proved absent, or a person says so)
     created <-> planned, if a person corrects their own word before anything else was sent
     planned | unsent | rejected (with another body, or told to retry) -> planned, by a later run
+    doubtful | planned | unsent | rejected -> created, if an event of the API shows it
 
 Created and duplicate are final, but for a person's own word.
 """
@@ -194,6 +195,7 @@ submissions: Final = Table(
     Column("meeting_state", String(20)),
     Column("meeting_at", Moment),
     Column("meeting_known_at", Moment),
+    Column("meeting_id", Text),  # of the booking
     Column("name", Text),  # keyed signs of words, see schemas.namesakes
     CheckConstraint(among(STATE, State), name="state"),
     # The indexes are partial: a planned row is in none, so a million rows are planned in seconds;
@@ -388,6 +390,26 @@ column_choices: Final = Table(
     Column("columns", JSON, nullable=False),
     Column("chosen_by", Text, nullable=False),
     Column("chosen_at", Moment, nullable=False),
+)
+
+_PENDING: Final = text("outcome IS NULL")
+_STRAY: Final = text("outcome = 'unknown-conversation'")
+
+webhook_events: Final = Table(
+    "webhook_events",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("happened_at", Moment),
+    Column("conversation_id", Text),
+    Column("external_id", Text),
+    Column("facts", JSON, nullable=False),
+    Column("outcome", String(40)),  # null until it is applied
+    Index("webhook_events_by_id", "id", unique=True),
+    Index("webhook_events_pending", "number", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    Index("webhook_events_stray", "conversation_id", sqlite_where=_STRAY, postgresql_where=_STRAY),
 )
 
 identity: Final = Table(

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Final, Self
 
 from importer.errors import LedgerError
 from importer.ledger.records import Settlement
+from importer.ledger.webhook_events import EVENT
 from importer.model import State
+from schemas.codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from importer.ledger.ledger import Ledger
+    from importer.ledger.records import SubmissionRecord
     from importer.model import Submission
 
 
@@ -31,6 +34,18 @@ NOT_LEFT: Final = "not-left"
 
 _GROUP: Final = 1_000
 _APART_S: Final = 0.01  # after a longer pause, a request is written at once
+
+
+class NoLongerToSend(Exception):
+    """A submission was settled while its run went on: its person opted out, or an event showed it.
+
+    Attributes:
+        known: as the ledger has it now.
+    """
+
+    def __init__(self, known: SubmissionRecord) -> None:
+        super().__init__(known.key)
+        self.known = known
 
 
 _Answer = bool | State | None
@@ -85,6 +100,7 @@ class LedgerWriter:
         If the caller is cancelled while it waits, no request leaves, and the ledger notes that.
 
         Raises:
+            NoLongerToSend: its person has opted out, or an event of the API shows that it exists.
             LedgerError: the submission must not be sent (it was already, or is no longer this
                 run's), or the ledger failed; after a failure no intent succeeds again.
         """
@@ -100,10 +116,20 @@ class LedgerWriter:
                 self._take_back(submission.key)
             raise
         if not granted:
+            await self._explain_refusal(submission.key)
             raise LedgerError(
                 f"The ledger refuses to send row {submission.row} again.",
                 "It was sent already, may have been, or belongs to a newer run.",
             )
+
+    async def _explain_refusal(self, key: str) -> None:
+        """Raise NoLongerToSend if that is why an intent was refused."""
+        known = (await asyncio.to_thread(self._ledger.submissions.records, [key])).get(key)
+        if known is not None and known.run == self._run:
+            opted_out = known.state is State.REJECTED and known.code == Code.OPTED_OUT.value
+            shown = known.state is State.CREATED and known.decided_by == EVENT
+            if opted_out or shown:
+                raise NoLongerToSend(known)
 
     async def settle(self, settlement: Settlement) -> State:
         """Return the written state, when the end of an attempt is durable.

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from importer.model import Json
+    from importer.sandbox.event_sender import EventSender
     from importer.sandbox.personalities import Behaviour
     from importer.sandbox.store import Conversations, Journal, JournalEntry
 
@@ -128,6 +130,7 @@ class Endpoints:
         behaviour: the personalities.
         duplicate_check: answer 409 for a second conversation with a person in a campaign.
         counts: content of `GET /sandbox`.
+        events: announces what happens to a webhook; None if there is none.
     """
 
     def __init__(
@@ -138,12 +141,14 @@ class Endpoints:
         *,
         duplicate_check: bool,
         counts: Callable[[], Mapping[str, Json]],
+        events: EventSender | None = None,
     ) -> None:
         self._conversations = conversations
         self._journal = journal
         self._behaviour = behaviour
         self._duplicate_check = duplicate_check
         self._counts = counts
+        self._events = events
         self._lists = 0
         self._lists_before: dict[str, int] = {}  # conversation id -> list requests before it
 
@@ -159,7 +164,7 @@ class Endpoints:
                 Route("/v1/campaigns/{id}", self.get_campaign, methods=["GET"]),
                 Route("/openapi.json", self.get_description, methods=["GET"]),
                 Route("/sandbox", self.get_counts, methods=["GET"]),
-                Route("/sandbox/conversations/{id}", self.set_status, methods=["PATCH"]),
+                Route("/sandbox/conversations/{id}", self.change, methods=["PATCH"]),
             ],
             exception_handlers={
                 HttpError: _error_response,
@@ -189,6 +194,8 @@ class Endpoints:
         self._lists_before[entry["id"]] = self._lists
         if self._journal is not None:
             await self._journal.append(entry)
+        if self._events is not None:
+            self._events.announce_new(entry)
         first = self._conversations.first(organization)["id"]
         return _response(*self._behaviour.answer(body, self._show(entry), first))
 
@@ -291,15 +298,41 @@ class Endpoints:
         """Answer the counts of requests, conversations and answers."""
         return json_response(self._counts())
 
-    async def set_status(self, request: Request) -> Response:
-        """Set the status of a conversation by hand."""
+    async def change(self, request: Request) -> Response:
+        """Set the status of a conversation by hand, or its meeting; a null meeting is cancelled."""
         body = await read_json(request)
-        status = body.get("status") if isinstance(body, dict) else None
-        if status not in STATUSES:
+        content = body if isinstance(body, dict) else {}
+        status, begins = content.get("status"), _read_meeting(content)
+        if status not in STATUSES and not ("meeting" in content and "status" not in content):
             raise HttpError(400, f"status must be one of {', '.join(STATUSES)}")
-        if not self._conversations.set_status(request.path_params["id"], str(status)):
+        entry = self._conversations.find(request.path_params["id"])
+        if entry is None:
             raise HttpError(404, "conversation not found")
+        if "status" in content:
+            self._conversations.set_status(entry["id"], str(status))
+            if self._events is not None:
+                self._events.announce_status(entry)
+        if "meeting" in content and self._events is not None:
+            self._events.announce_meeting(entry, begins)
         return Response(status_code=204)
+
+
+def _read_meeting(content: Mapping[str, Json]) -> datetime | None:
+    """When a meeting begins; None if there is none.
+
+    Raises:
+        HttpError: 400 if it is not a time with a zone.
+    """
+    text = content.get("meeting")
+    if text is None:
+        return None
+    try:
+        begins = datetime.fromisoformat(str(text))
+    except ValueError:
+        begins = None
+    if begins is None or begins.tzinfo is None:
+        raise HttpError(400, "meeting must be a time such as 2026-12-01T10:00:00Z, or null")
+    return begins
 
 
 def _response(status: int, content: bytes, headers: Mapping[str, str]) -> Response:

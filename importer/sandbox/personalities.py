@@ -128,6 +128,15 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             "no-email-fallback",
             "SMS and WhatsApp campaigns refuse people without a phone number.",
         ),
+        # Events that are sent to a webhook.
+        Personality("repeated-events", "Every event is sent twice."),
+        Personality(
+            "late-events",
+            "Every other event is sent SECONDS late, so that later ones overtake it.",
+            "seconds",
+            "1",
+        ),
+        Personality("base64-signatures", "Events are signed in base64, not in hex."),
     )
 }
 """Every personality by its name."""
@@ -196,6 +205,11 @@ class Behaviour:
     def clock_offset_s(self) -> float:
         """Seconds to add to every time that the API shows; 0 or negative."""
         return -self._number("clock-behind") if "clock-behind" in self else 0.0
+
+    @property
+    def event_delay_s(self) -> float:
+        """Seconds by which every other event is late."""
+        return self._number("late-events") if "late-events" in self else 0.0
 
     def page_size(self, limit: int) -> int:
         """Return how many conversations a page has, given the requested number."""

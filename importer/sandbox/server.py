@@ -18,6 +18,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import ConfigurationError, UsageError
+from importer.sandbox.event_sender import EventSender
 from importer.sandbox.faults import parse_faults
 from importer.sandbox.personalities import Behaviour
 from importer.sandbox.store import Conversations, Journal, read_journal
@@ -42,6 +43,9 @@ try:
 except ImportError as exc:
     message = f"The sandbox needs a package that is not installed ({exc.name})."
     raise ConfigurationError(message, "Install the extra: pip install '.[web]'") from exc
+
+Webhook = tuple[str, bytes]
+"""URL of a receiver of events, and the secret under which they are signed."""
 
 WINDOW_S: Final = 1.0
 
@@ -125,10 +129,18 @@ class Sandbox:
         arrivals: `time.monotonic` seconds of every request to `/v1`, in order.
         statuses: number of answers by status; 0 counts requests without a whole answer.
         routes: the served paths.
+        events: sends events to the webhook; None if there is none.
     """
 
     def __init__(
-        self, *, journal: Path | None, faults: str, behave: str, duplicate_check: bool, seed: int
+        self,
+        *,
+        journal: Path | None,
+        faults: str,
+        behave: str,
+        duplicate_check: bool,
+        seed: int,
+        webhook: Webhook | None = None,
     ) -> None:
         wall_s, started_s = time.time(), time.monotonic()
         self.base_url = ""
@@ -145,12 +157,16 @@ class Sandbox:
         )
         self._journal = None if journal is None else Journal(journal)
         self._behaviour = Behaviour(behave)
+        self.events = (
+            None if webhook is None else EventSender(*webhook, self._behaviour, self.conversations)
+        )
         endpoints = Endpoints(
             self.conversations,
             self._journal,
             self._behaviour,
             duplicate_check=duplicate_check,
             counts=self.counts,
+            events=self.events,
         )
         app = endpoints.app()
         self.routes = app.routes
@@ -180,11 +196,12 @@ class Sandbox:
 
     def counts(self) -> Mapping[str, Json]:
         """Number of requests, of conversations, and of answers by status."""
-        return {
+        counts: dict[str, Json] = {
             "requests": self.requests,
             "conversations": len(self.conversations.entries),
             "answers": {str(status): count for status, count in sorted(self.statuses.items())},
         }
+        return counts if self.events is None else {**counts, "events": self.events.counts()}
 
     def close(self) -> None:
         """Close the journal."""
@@ -280,6 +297,7 @@ def serve(
     behave: str = "",
     duplicate_check: bool,
     seed: int,
+    webhook: Webhook | None = None,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve the sandbox until the process receives SIGINT or SIGTERM.
@@ -291,16 +309,26 @@ def serve(
         behave: specification as in `importer.sandbox.personalities`.
         duplicate_check: answer 409 for a second conversation with a person in a campaign.
         seed: of the faults.
+        webhook: receives signed events; None sends none.
         on_ready: called with the base URL once the sandbox accepts connections.
 
     Raises:
-        UsageError: the port is taken, or the faults or personalities are invalid.
+        UsageError: the port is taken, or the faults, the personalities or the webhook are invalid.
         ConfigurationError: the journal cannot be read or written.
     """
     sandbox = Sandbox(
-        journal=journal, faults=faults, behave=behave, duplicate_check=duplicate_check, seed=seed
+        journal=journal,
+        faults=faults,
+        behave=behave,
+        duplicate_check=duplicate_check,
+        seed=seed,
+        webhook=webhook,
     )
-    with contextlib.closing(sandbox), _listen(port) as listener:
+    with (
+        contextlib.closing(sandbox),
+        sandbox.events or contextlib.nullcontext(),
+        _listen(port) as listener,
+    ):
         sandbox.base_url = _url(listener)
         server = _Server(sandbox, lambda: on_ready(sandbox.base_url))
         with contextlib.suppress(KeyboardInterrupt):
@@ -316,15 +344,25 @@ def start_sandbox(
     behave: str = "",
     duplicate_check: bool = True,
     seed: int = 0,
+    webhook: Webhook | None = None,
 ) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process until the context ends.
 
     Arguments and errors are those of `serve`.
     """
     sandbox = Sandbox(
-        journal=journal, faults=faults, behave=behave, duplicate_check=duplicate_check, seed=seed
+        journal=journal,
+        faults=faults,
+        behave=behave,
+        duplicate_check=duplicate_check,
+        seed=seed,
+        webhook=webhook,
     )
-    with contextlib.closing(sandbox), _listen(port) as listener:
+    with (
+        contextlib.closing(sandbox),
+        sandbox.events or contextlib.nullcontext(),
+        _listen(port) as listener,
+    ):
         sandbox.base_url = _url(listener)
         ready = threading.Event()
         server = _Server(sandbox, ready.set)

@@ -256,17 +256,26 @@ class Conversations:
         forced = self._forced.get(entry["id"])
         if forced is not None:
             return forced
-        age_s = self.age_s(entry)
+        age_s, status = self.age_s(entry), "CREATED"
+        for after_s, later in self.later_statuses(entry):
+            if age_s >= after_s:
+                status = later
+        return status
+
+    def later_statuses(self, entry: JournalEntry) -> list[tuple[float, str]]:
+        """The statuses that a conversation takes by itself: seconds after acceptance, status."""
+        usual = [(QUEUED_AFTER_S, "QUEUED"), (ONGOING_AFTER_S, "ONGOING")]
         drawn = zlib.crc32(f"{self._seed}:{entry['id']}".encode()) / 2**32
         for change in self._status_changes:
             drawn -= change.share
             if drawn < 0:
-                if age_s >= change.after_s:
-                    return change.status
-                break
-        if age_s < QUEUED_AFTER_S:
-            return "CREATED"
-        return "QUEUED" if age_s < ONGOING_AFTER_S else "ONGOING"
+                before = [each for each in usual if each[0] < change.after_s]
+                return [*before, (change.after_s, change.status)]
+        return usual
+
+    def find(self, conversation_id: str) -> JournalEntry | None:
+        """Return a conversation of any organization; None if there is none with this id."""
+        return self._by_id.get(conversation_id)
 
     def set_status(self, conversation_id: str, status: str) -> bool:
         """Fix a status until the sandbox ends; False if there is no such conversation."""

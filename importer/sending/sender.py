@@ -19,11 +19,13 @@ from importer.sending.circuit_breaker import (
     FailureLimits,
 )
 from importer.sending.client import Client
+from importer.sending.events import apply_events
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import AROUND, Doubt, ListFindings, Proof, look_up, read_statuses
 from importer.sending.retry import UNCONFIRMED_DUPLICATE, Policy
 from importer.sending.run_options import SilentObserver, make_stop_event
 from importer.sending.worker import SKEW_S, SendingContext, skew_text, submit
+from schemas.codes import Code
 
 if TYPE_CHECKING:
     import asyncio
@@ -205,6 +207,7 @@ class Sender:
         if self.stop.is_set():
             return ListFindings()
         ledger, now = self.history.ledger, datetime.now(UTC)
+        apply_events(ledger, self.history.identity.organization)
         every = self._read_doubts(ledger.doubts.list())
         claims = list(self._read_doubts(self.claims()).values())
         proof = self._proof([*every.values(), *claims])
@@ -329,7 +332,9 @@ class _CountingObserver(SilentObserver):
     def on_outcome(self, outcome: Outcome) -> None:
         """Count it, and note a failure."""
         self._sender.done += 1
-        if outcome.state not in {State.CREATED, State.DUPLICATE} and len(self.failures) < 1_000:  # noqa: PLR2004
+        well = outcome.state in {State.CREATED, State.DUPLICATE}
+        opted_out = outcome.code == Code.OPTED_OUT.value  # the person's choice, no failure
+        if not well and not opted_out and len(self.failures) < 1_000:  # noqa: PLR2004
             self.failures.append(outcome)
         self._sender.observer.on_outcome(outcome)
 

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from importer.errors import Exit
 from importer.ledger.records import Settlement
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
-from importer.ledger.writer import NOT_LEFT
+from importer.ledger.writer import NOT_LEFT, NoLongerToSend
 from importer.model import Decision, MaybeSent, NotSent, Outcome, Response, State, Verb
 from importer.sending.circuit_breaker import Ending, StoppedWaiting, stop_switch
 from importer.sending.client import new_id
@@ -23,6 +23,7 @@ from importer.sending.retry import decide
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from importer.ledger.records import SubmissionRecord
     from importer.model import Submission
     from importer.sending.circuit_breaker import CircuitBreaker, StopSwitch
     from importer.sending.rate_limiter import RateLimiter
@@ -126,7 +127,11 @@ class AttemptJournal(Protocol):
     """What a worker needs of the ledger."""
 
     async def intend(self, submission: Submission) -> None:
-        """Make durable that a request for it may leave; raise to refuse it."""
+        """Make durable that a request for it may leave; raise to refuse it.
+
+        Raises:
+            NoLongerToSend: it was settled meanwhile, and the run goes on without it.
+        """
         ...
 
     async def settle(self, settlement: Settlement) -> State | None:
@@ -268,6 +273,8 @@ class _Worker:
             return None
         except _CampaignClosed as closed:
             return await self._leave_unsent(progress, str(closed))
+        except NoLongerToSend as settled:
+            return _decision_of(progress, settled.known)
         now = self.context.clock.now
         sent_at = now()
         try:
@@ -306,6 +313,7 @@ class _Worker:
         Raises:
             StoppedWaiting: the run stops; the ledger knows that nothing left.
             _CampaignClosed: the campaign accepts nobody; nothing left.
+            NoLongerToSend: the ledger has settled it meanwhile; nothing left.
         """
         context, campaign = self.context, progress.submission.campaign
         self._check_campaign(campaign)
@@ -400,6 +408,14 @@ class _Worker:
             ending = breaker.count(progress.outcome(decision))
             if ending:
                 self.switch.stop(ending)
+
+
+def _decision_of(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:
+    """What the ledger decided of a submission that was about to leave; this is no failure."""
+    progress.attempts -= 1  # it had only begun
+    progress.conversation_id = known.conversation_id
+    verb = Verb.CREATED if known.state is State.CREATED else Verb.REJECTED
+    return Decision(verb, code=known.code, message=known.message)
 
 
 def skew_text(skew_s: float) -> str:

@@ -127,7 +127,7 @@ class PageSettings(BaseModel):
     )
 
     listen: Listen = "127.0.0.1:8766"
-    """Port, or address and port, on which `importer serve` listens; this machine by default."""
+    """Port, or address:port, on which `serve` or `webhooks` listens; this machine by default."""
     page_url: PageUrl | None = None
     """Address at which people open the page, such as https://importer.example.com."""
     auth: Literal["link", "proxy-header"] = "link"

@@ -48,6 +48,7 @@ class Secrets(BaseSettings):
 
     popp_api_key: SecretStr | None = None
     popp_organization_id: SecretStr | None = None
+    popp_webhook_secret: SecretStr | None = None
     importer_hmac_key: SecretStr | None = None
     importer_webhook_url: SecretStr | None = None
     importer_smtp_password: SecretStr | None = None

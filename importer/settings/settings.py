@@ -46,6 +46,7 @@ from importer.settings.values import (
     Wait,
     is_loopback,
 )
+from importer.settings.webhook_settings import WebhookSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,7 +229,7 @@ class Origin:
     unused_ledger: str = ""
 
 
-class Settings(NightlySettings, PageSettings, BaseModel):
+class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     """Every setting with its default; frozen. `load_settings` makes the paths absolute."""
 
     model_config = ConfigDict(
@@ -543,6 +544,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "purge": ("rehearsal", "ledger"),
         "backup": ("rehearsal", "ledger"),
         "serve": ("rehearsal", "ledger", "base_url", "listen", "page_url", "auth", "new_ledger"),
+        "webhooks": ("rehearsal", "ledger", "listen", "webhook_signature", "webhook_key_form"),
         "nightly": (
             *("rehearsal", "ledger", "base_url", "rate_per_s", "concurrency"),
             *("max_doubtful", "max_resends", "preflight", "settle_s"),
@@ -572,6 +574,7 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ),
         ("run", "serve"): "on_problems new_ledger",
         ("serve",): " ".join(PageSettings.model_fields),
+        ("serve", "webhooks", "doctor"): " ".join(WebhookSettings.model_fields),
         _IMPORTS: (
             "concurrency attempts attempts_total_s wait_base_s max_wait_s create_path"
             " campaign_path created_without_id duplicate_statuses duplicate_texts retry_503"

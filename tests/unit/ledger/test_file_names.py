@@ -124,9 +124,9 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         database.execute("UPDATE run_sources SET name = 'Ada Lovelace.csv', path = '/x/ada.csv'")
         database.execute("UPDATE night_files SET name = 'Smith_John_2026.csv'")
         database.execute("UPDATE claims SET returned_at = claimed_at WHERE path = 'ada.csv'")
-        for table in ("sessions", "audit_events", "decisions"):
+        for table in ("sessions", "audit_events", "decisions", "webhook_events"):
             database.execute(f"DROP TABLE {table}")
-        for column in ("meeting_state", "meeting_at", "meeting_known_at", "name"):
+        for column in ("meeting_state", "meeting_at", "meeting_known_at", "meeting_id", "name"):
             database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
         for table in ("lists", "approvals", "column_choices"):
             database.execute(f"DROP TABLE {table}")
@@ -138,4 +138,4 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         assert ledger.nights.of_night("n")[0].name == "S•••_J•••_2026.csv"
         assert [each.path for each in ledger.claims.open("sftp://h/in")] == ["open ada.csv"]
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
-    assert len(list(tmp_path.glob("importer.db-before-0012-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0013-*"))) == 1

@@ -92,6 +92,7 @@ DROP TABLE campaigns;
 DROP TABLE sessions;
 DROP TABLE audit_events;
 DROP TABLE decisions;
+DROP TABLE webhook_events;
 DROP INDEX submissions_created;
 DROP INDEX submissions_by_external_id;
 DROP INDEX submissions_listed;
@@ -106,6 +107,7 @@ ALTER TABLE submissions DROP COLUMN listed_s;
 ALTER TABLE submissions DROP COLUMN meeting_state;
 ALTER TABLE submissions DROP COLUMN meeting_at;
 ALTER TABLE submissions DROP COLUMN meeting_known_at;
+ALTER TABLE submissions DROP COLUMN meeting_id;
 ALTER TABLE submissions DROP COLUMN name;
 DROP TABLE lists;
 DROP TABLE approvals;
@@ -130,4 +132,4 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0012-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0013-*"))) == 1
