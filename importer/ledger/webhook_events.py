@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from importer.ledger.records import MeetingState
 from importer.ledger.submissions import (
     OPTED_OUT,
     conversation_owners,
@@ -18,7 +17,7 @@ from importer.ledger.submissions import (
     select_records,
 )
 from importer.ledger.tables import REACHED, among, submissions, webhook_events
-from importer.model import State
+from importer.model import MeetingState, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

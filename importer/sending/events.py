@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from importer.ledger.doubts import RESOLVED
-from importer.ledger.records import ArrangedMeeting, MeetingState
+from importer.ledger.records import ArrangedMeeting
 from importer.ledger.webhook_events import ConversationNews, EventOutcome, WebhookEvent
-from importer.model import State
+from importer.model import MeetingState, State
 from importer.sending.echo import Period, read_time, same_id, text_at
 from importer.sending.matching import (
     Doubt,

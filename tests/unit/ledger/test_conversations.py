@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import UsageError
-from importer.ledger.records import ArrangedMeeting, ListLag, Settlement, Witness
+from importer.ledger.records import ListLag, Settlement, Witness
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
-from importer.model import MeetingState, State
+from importer.model import State
 from tests.unit.ledger.made import absent, found, new_run, ready, settled, stored
 
 if TYPE_CHECKING:
@@ -167,19 +167,6 @@ def test_clocks_that_differ_make_no_negative_lag(ledger: Ledger, clock: Clock) -
 # ---- news of a conversation ----------------------------------------------------------------------
 
 
-def test_late_news_does_not_undo_what_is_newer(ledger: Ledger, clock: Clock) -> None:
-    """Events may come late and twice; what the API shows now is the newest."""
-    run = sent(ledger, "k1")
-    ledger.submissions.settle(run, [created("k1", "c1")])
-    early, later = clock.now(), clock.now() + timedelta(minutes=5)
-    assert ledger.conversations.write_statuses({"c1": "COMPLETED_SCREENING_PASSED"}, later) == 1
-    assert ledger.conversations.write_statuses({"c1": "ONGOING", "strange": "ONGOING"}, early) == 0
-    known = ledger.submissions.records(["k1"])["k1"]
-    assert (known.remote_status, known.remote_at) == ("COMPLETED_SCREENING_PASSED", later)
-    clock.pass_s(600)
-    assert ledger.conversations.write_statuses({"c1": "CLOSED"}) == 1
-
-
 def test_an_opt_out_is_final(ledger: Ledger, clock: Clock) -> None:
     """A list that lags behind must not make the importer contact the person again."""
     run = sent(ledger, "k1")
@@ -188,21 +175,3 @@ def test_an_opt_out_is_final(ledger: Ledger, clock: Clock) -> None:
     clock.pass_s(60)
     assert ledger.conversations.write_statuses({"c1": "ONGOING"}) == 0
     assert ledger.submissions.records(["k1"])["k1"].remote_status == "OPTED_OUT"
-
-
-def test_a_meeting_is_written_and_cancelled(ledger: Ledger, clock: Clock) -> None:
-    """By conversation; older news about it is left out."""
-    run = sent(ledger, "k1")
-    ledger.submissions.settle(run, [created("k1", "c1")])
-    begins = clock.now() + timedelta(days=2)
-    scheduled = ArrangedMeeting(MeetingState.SCHEDULED, begins)
-    assert ledger.conversations.write_meetings({"c1": scheduled, "strange": scheduled}) == 1
-    known = ledger.submissions.records(["k1"])["k1"]
-    assert (known.meeting_state, known.meeting_at) == ("scheduled", begins)
-    clock.pass_s(60)
-    cancelled = ArrangedMeeting(MeetingState.CANCELLED)
-    assert ledger.conversations.write_meetings({"c1": cancelled}) == 1
-    late = clock.now() - timedelta(seconds=30)
-    assert ledger.conversations.write_meetings({"c1": scheduled}, late) == 0
-    known = ledger.submissions.records(["k1"])["k1"]
-    assert (known.meeting_state, known.meeting_at) == ("cancelled", None)
