@@ -43,6 +43,7 @@ from importer.sending.campaigns import (
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.responses import is_2xx
+from importer.settings.webhook_settings import WEBHOOK_SECRET, WebhookSettings
 from importer.settings.yaml_files import format_path
 from schemas.templates import is_example
 
@@ -193,6 +194,8 @@ def examine(
         if found[-1].well:
             names = {*folders, *main.folders}
             found += _ask_for_campaigns(inbox_settings, sorted(names))
+    events = run_check("events", partial(_events, main))
+    found += [events] if events.said else []
     found.append(run_check("clock", lambda: _clock(now)))
     found.append(_sending_hours(main))
     found += _rehearsal(main)
@@ -367,6 +370,22 @@ def _ledger(settings: Settings, now: datetime) -> str:
     with open_history(settings):
         pass
     return f"whole; {doubtful} doubtful; its id is {own}"
+
+
+def _events(settings: Settings) -> str:
+    """Check what receiving the API's events needs; empty if nothing is set up for it."""
+    if settings.webhook_key() is None:
+        given = sorted(settings.model_fields_set & set(WebhookSettings.model_fields))
+        if given:
+            raise _Wrong(f"`{given[0]}` is set, but {WEBHOOK_SECRET} is not; set it, too.")
+        return ""
+    form = f"{WEBHOOK_SECRET} is set, signatures are in {settings.webhook_signature}"
+    with ledger_to_read(settings.ledger) as ledger:
+        counts = None if ledger is None else ledger.events.counts()
+    if counts is None or counts.newest is None:
+        return f"{form}; none was received yet"
+    waiting = f", {counts.waiting} wait to be applied" if counts.waiting else ""
+    return f"{form}; the last one came at {counts.newest:%Y-%m-%d %H:%M} UTC{waiting}"
 
 
 def _credentials(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
 from importer.settings.page_settings import ROLE_MEANING, PageSettings
 from importer.settings.settings import NightlySettings
+from importer.settings.webhook_settings import WebhookSettings
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
 
@@ -49,7 +50,12 @@ def made() -> dict[str, str]:
             (
                 (f"`{name}`", _default(name), field.description or "")
                 for name, field in Settings.model_fields.items()
-                if name not in {**NightlySettings.model_fields, **PageSettings.model_fields}
+                if name
+                not in {
+                    **NightlySettings.model_fields,
+                    **PageSettings.model_fields,
+                    **WebhookSettings.model_fields,
+                }
             ),
         ),
         "page-settings": _table(
@@ -57,6 +63,13 @@ def made() -> dict[str, str]:
             (
                 (f"`{name}`", _default(name), field.description or "")
                 for name, field in PageSettings.model_fields.items()
+            ),
+        ),
+        "webhook-settings": _table(
+            ("setting", "default", "what it is"),
+            (
+                (f"`{name}`", _default(name), field.description or "")
+                for name, field in WebhookSettings.model_fields.items()
             ),
         ),
         "roles": _table(

@@ -201,3 +201,22 @@ def test_an_api_that_does_not_show_campaigns(bed: Bed) -> None:
         assert (state, "HTTP 404" in message) == ("warning", True)
         bed.settings(api.url, "preflight: required")
         assert find(bed, "campaign camp-42")[0] == "wrong"
+
+
+def test_the_secret_of_events_is_checked(bed: Bed) -> None:
+    """Nothing is said without one; a setting without the secret, or a short secret, is wrong."""
+
+    def said(**environment: str) -> tuple[int, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            found = bed.desk("doctor", "inbox")
+            return found.code, found.out
+
+    assert lines(bed, "inbox", "events") == []
+    code, words = said(POPP_WEBHOOK_SECRET="short")
+    assert (code, "can be guessed" in words) == (Exit.SETUP, True)
+    code, words = said(IMPORTER_WEBHOOK_SIGNATURE="base64")
+    assert (code, "`webhook_signature` is set, but" in words) == (Exit.SETUP, True)
+    code, words = said(POPP_WEBHOOK_SECRET="a secret that nobody guesses")
+    assert (code, "none was received yet" in words) == (Exit.OK, True)

@@ -176,6 +176,10 @@ def test_a_status_is_set_on_demand(sandbox: Sandbox, api: httpx.Client, body: Ma
     assert api.get(f"/conversations/{created}").json()["status"] == "OPTED_OUT"
     assert api.patch(path, json={"status": "GONE"}).status_code == 400
     assert api.patch(f"{own}/conversations/x", json={"status": "CLOSED"}).status_code == 404
+    assert api.patch(path, json={"meeting": "2026-12-01T10:00:00Z"}).status_code == 204
+    assert api.patch(path, json={"meeting": None}).status_code == 204
+    for wrong in ({}, [], {"meeting": "soon"}, {"meeting": "2026-12-01T10:00:00"}):
+        assert api.patch(path, json=wrong).status_code == 400
 
 
 def test_everything_is_counted(sandbox: Sandbox, api: httpx.Client, body: Make) -> None:
