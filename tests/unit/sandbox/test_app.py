@@ -178,7 +178,8 @@ def test_a_status_is_set_on_demand(sandbox: Sandbox, api: httpx.Client, body: Ma
     assert api.patch(f"{own}/conversations/x", json={"status": "CLOSED"}).status_code == 404
     assert api.patch(path, json={"meeting": "2026-12-01T10:00:00Z"}).status_code == 204
     assert api.patch(path, json={"meeting": None}).status_code == 204
-    for wrong in ({}, [], {"meeting": "soon"}, {"meeting": "2026-12-01T10:00:00"}):
+    wrongs: list[object] = [{}, [], {"meeting": "soon"}, {"meeting": "2026-12-01T10:00:00"}]
+    for wrong in wrongs:
         assert api.patch(path, json=wrong).status_code == 400
 
 
