@@ -45,10 +45,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
     "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
     "serve": ("importer.cli.serve_command", "Serve the page for recruiters, in the browser."),
-    "webhooks": (
-        "importer.cli.webhooks_command",
-        "Receive the events that the API sends.",
-    ),
     "reconcile": (
         "importer.cli.reconcile_commands",
         "Look up doubtful submissions in the API.",
@@ -58,6 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Settle a doubtful submission yourself.",
     ),
     "refresh": ("importer.cli.reconcile_commands", "Update the status of the conversations."),
+    "webhooks": (
+        "importer.cli.webhooks_command",
+        "Receive the events that the API sends.",
+    ),
     "doctor": (
         "importer.cli.nightly_commands",
         "Check the setup of nightly imports.",
