@@ -27,17 +27,6 @@ if TYPE_CHECKING:
     from importer.model import Json
 
 
-BEGUN: Final = frozenset(
-    {
-        ListState.QUEUED,
-        ListState.SENDING,
-        ListState.PAUSED,
-        ListState.STOPPED,
-        ListState.DONE,
-    }
-)
-"""States in which a list is closed: somebody has said that it goes."""
-
 UNSENT: Final = frozenset(
     {ListState.CHECKING, ListState.OPEN, ListState.WAITING, ListState.QUEUED, ListState.PAUSED}
 )

@@ -405,6 +405,10 @@ class Jobs:
         self._end(known.id, state, "")
 
     def _end(self, list_id: str, state: ListState, message: str) -> None:
+        """Write how sending ended; a list without a run was never begun, and is open again."""
+        known = self._ledger.lists.find(list_id)
+        if known is not None and known.run is None:
+            state = ListState.OPEN
         self._ledger.lists.change(
             list_id,
             {ListState.QUEUED, ListState.SENDING},

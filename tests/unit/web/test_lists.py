@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from starlette.routing import Route
 
 from importer.ledger import Ledger
+from importer.ledger.records import ListState
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from importer.web.page_app import list_routes
@@ -22,6 +24,7 @@ from tests.support.recruiter import (
     open_site,
     write_project,
 )
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -336,6 +339,27 @@ def test_a_list_is_paused_and_goes_on(tmp_path: Path, api: Sandbox) -> None:
         ann.post(f"/lists/{list_id}/go-on")
         assert "All 300 rows are through" in ann.wait_until_sent(run)
     assert len(created(api, "camp-1")) == 300
+
+
+def test_a_list_that_waits_for_its_hour_is_taken_back(
+    settings: Settings, api: Sandbox, ann: Recruiter, campaign: str
+) -> None:
+    """It is open again, and nothing was sent."""
+    list_id = ann.upload(make_list(*GOOD), campaign=campaign)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    queued = ListState.QUEUED.value
+    with Ledger.open(settings.ledger) as ledger:
+        assert ledger.lists.change(list_id, {ListState.OPEN}, state=queued, start_at=tomorrow)
+        assert "about to start" in ann.browser.get(f"/lists/{list_id}").text
+        ann.post(f"/lists/{list_id}/halt", wish="stop")
+        until(lambda: _state(ledger, list_id) is ListState.OPEN)
+    assert "Go on with 3 rows" in ann.browser.get(f"/lists/{list_id}").text
+    assert created(api, campaign) == []
+
+
+def _state(ledger: Ledger, list_id: str) -> ListState | None:
+    known = ledger.lists.find(list_id)
+    return None if known is None else known.state
 
 
 # ---- a team --------------------------------------------------------------------------------------
