@@ -160,7 +160,10 @@ WHOLE: Final = {
         {}, Exit.SETUP, "A ledger cannot be kept in 'mysql'.", (*RUN, "--ledger", "mysql://x/y")
     ),
     "a ledger without a folder": Bad(
-        {}, Exit.SETUP, "does not exist", (*RUN, "--ledger", "sqlite:///nowhere/importer.db")
+        {},
+        Exit.SETUP,
+        "does not exist",
+        (*RUN, "--ledger", "sqlite:///nowhere/importer.db", "--base-url", "http://127.0.0.1:9/v1"),
     ),
     "no ledger yet": Bad({}, Exit.SETUP, "There is no ledger yet", ("runs",)),
     "nothing to resume": Bad({}, Exit.SETUP, "There is no ledger", ("resume",)),
