@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from importer.errors import LedgerError
+from importer.languages import language, translate, translate_filled
 from importer.ledger.audit_trail import AuditEvent
 from importer.ledger.page_sessions import PageSession, hash_session
 from importer.settings.page_settings import Role
@@ -387,7 +388,7 @@ def _wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-_TITLES: Final = {
+TITLES: Final = {
     400: "This request cannot be read",
     401: "Please sign in",
     403: "This is not possible",
@@ -400,11 +401,13 @@ _TITLES: Final = {
 
 def _refusal(request: Request, status: int, words: str) -> Response:
     """A page, or a line, that says why a request was refused."""
+    said = translate(words)
+    words = translate_filled(words) if said == words else said
     if not _wants_page(request):
         return PlainTextResponse(f"{words}\n", status)
-    title = _TITLES.get(status, "This is not possible")
+    title = translate(TITLES.get(status, TITLES[403]))
     return HTMLResponse(
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n<link rel="stylesheet" href="/static/page.css">\n'
         f"<title>{escape(title)}</title>\n</head>\n<body>\n"

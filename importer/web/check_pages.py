@@ -198,7 +198,7 @@ def _check_page(request: Request, known: UploadedList, name: str) -> Response:
     )
 
 
-_COLUMN_WORDS: Final = {
+COLUMN_WORDS: Final = {
     "phone_number": "Phone",
     "email": "E-mail",
     "first_name": "First name",
@@ -217,7 +217,7 @@ _COLUMN_WORDS: Final = {
 
 def column_words(words: Wording, column: str) -> str:
     """Return what a person calls a column."""
-    return words(_COLUMN_WORDS.get(column) or column.replace("_", " ").capitalize())
+    return words(COLUMN_WORDS.get(column) or column.replace("_", " ").capitalize())
 
 
 # ---- the rows ------------------------------------------------------------------------------------

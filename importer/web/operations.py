@@ -39,8 +39,25 @@ ACTIONS: Final = {
     "session-ended": "ended somebody's session",
     "file-released": "released a held file",
     "audit-exported": "exported the audit trail",
+    "list-uploaded": "uploaded a list",
+    "list-changed": "changed the choices of a list",
+    "list-deleted": "deleted a list",
+    "columns-chosen": "chose what the columns are",
+    "cell-corrected": "corrected a cell",
+    "row-left-out": "left a row out",
+    "rows-corrected": "took over corrected rows",
+    "approval-asked": "asked for approval",
+    "approval-given": "approved a list",
+    "approval-declined": "declined a list",
+    "sending-started": "started conversations",
+    "sending-pause": "paused sending",
+    "sending-stop": "stopped sending",
+    "sending-continued": "went on with sending",
+    "refused-sent-again": "sent refused rows again",
+    "doubt-sent": "said that a doubtful row was sent",
+    "doubt-not-sent": "said that a doubtful row was not sent",
 }
-"""Action -> what a person did, for those that have no words of their own elsewhere."""
+"""Action -> what a person did; an action that is not here stands for itself."""
 
 
 # ---- nights --------------------------------------------------------------------------------------

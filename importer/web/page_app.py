@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -25,12 +26,12 @@ from importer.web import (
 )
 from importer.web.jobs import Jobs
 from importer.web.pages import Refused, Site, render, words_of
+from importer.web.reader_language import ReaderLanguage
 from importer.web.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from starlette.middleware import Middleware
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
@@ -78,7 +79,7 @@ def create_app(
 
     app = Starlette(
         routes=[*list_routes(settings.max_bytes), *more_routes],
-        middleware=list(middleware),
+        middleware=[Middleware(ReaderLanguage), *middleware],
         lifespan=lifespan,
         exception_handlers={
             Refused: _refused,

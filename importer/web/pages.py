@@ -18,11 +18,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from importer.errors import ImporterError
+from importer.languages import LANGUAGES, number
 from importer.ledger.records import ListState
 from importer.report.formatting import plain, size
 from importer.settings.values import is_loopback
 from importer.web.access import Role, csrf_token
-from importer.web.wording import choose_language, wording
+from importer.web.wording import WORDING
 from importer.web.workbench import ID
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def person_of(request: Request) -> Person:
 
 def words_of(request: Request) -> Wording:
     """Return the texts in the reader's language."""
-    return wording(choose_language(request.headers.get("accept-language", "")))
+    del request  # its language is that of the context
+    return WORDING
 
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -111,7 +113,8 @@ def render_text(request: Request, template: str, **values: object) -> str:
     return ENVIRONMENT.get_template(template).render(
         _=words,
         counted=words.count,
-        number=words.number,
+        number=number,
+        languages=LANGUAGES,
         moment=partial(words.moment, zone=ZoneInfo(site.settings.timezone)),
         zone=site.settings.timezone.rpartition("/")[2].replace("_", " "),
         site=site,
@@ -119,6 +122,7 @@ def render_text(request: Request, template: str, **values: object) -> str:
         me="" if person is None else name_of(person),
         roles=Role,
         path=request.url.path,
+        here=f"{request.url.path}?{request.url.query}".rstrip("?"),
         csrf=Markup('<input type="hidden" name="csrf" value="{}">').format(token),
         csrf_token=token,
         **values,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import polars as pl
 from starlette.exceptions import HTTPException
 
+from importer.languages import number
 from importer.ledger.records import ListState
 from importer.report.formatting import duration
 from importer.web.access import Role, demand, record_event
@@ -239,8 +240,8 @@ def _changed(request: Request, offer: Offer, form: FormData) -> str:
         return words("The list, the meeting or a setting changed since you looked. Look again.")
     return words(
         "The list changed since you looked: {then} rows were ready then, {now} are now.",
-        then=words.number(then),
-        now=words.number(now),
+        then=number(then),
+        now=number(now),
     )
 
 

@@ -1,35 +1,30 @@
 """The texts of the page in the reader's language, and problems in a recruiter's words.
 
-Every text that a recruiter reads goes through `Wording`: the English text is the key, and
-`languages/<language>.json` holds the translations. Messages about problems come from
-`schemas.codes`; those that speak of settings, flags or templates have plainer words here.
+Every text that a recruiter reads goes through `Wording`, which asks `importer.languages`. Messages
+about problems come from `schemas.codes`; those that speak of settings, flags or templates have
+plainer words here.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
 from datetime import UTC
-from functools import cache
 from operator import itemgetter
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from babel import Locale
+from babel.dates import format_date
 
+from importer.languages import ENGLISH, language, translate, translate_count, translate_filled
 from importer.normalise.countries import CODES
-from importer.report.tasks import INSTRUCTIONS
+from importer.report.tasks import instruction
 from schemas.codes import WORDS, Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, tzinfo
 
-
-LANGUAGES: Final = Path(__file__).parent / "languages"
-ENGLISH: Final = "en"
 
 RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
     {
@@ -145,7 +140,7 @@ RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
 )
 """Code -> message and fix, instead of those that speak to the person who runs the importer."""
 
-_TASKS: Final[Mapping[Code, str]] = MappingProxyType(
+TASKS: Final[Mapping[Code, str]] = MappingProxyType(
     {
         Code.ENCODING_DOUBTFUL: "Check letters that may read wrong",
         Code.HEADER_NOT_FOUND: "Add a row with the names of the columns",
@@ -164,90 +159,81 @@ _PLACE: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _MACHINE: Final = re.compile(r"; --?\w+[^;.]*|`columns: [^`]*`")
 
 
+_PLAINER: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
+    {
+        ENGLISH: (
+            ("which a template needs", "which the meeting needs"),
+            ("which the template needs", "which the meeting needs"),
+            ("participant template", "list of people to meet"),
+            ("meeting template", "meeting"),
+            ("template", "meeting"),
+        ),
+        "de": (
+            ("was eine Vorlage braucht", "was für den Termin nötig ist"),
+            ("Teilnehmervorlage", "Liste der Gesprächspartner"),
+            ("Terminvorlage", "Beschreibung des Termins"),
+            ("Vorlage", "Beschreibung des Termins"),
+        ),
+    }
+)
+"""Language -> technical words of a detail and plain ones."""
+
+
 def _plain_detail(detail: str) -> str:
     """Return the detail of a problem without the names of settings and flags."""
-    text = _MACHINE.sub("", _SETTING.sub("", detail)).replace("`", "")
-    text = _PLACE.sub(lambda found: f"“{found[1].replace('_', ' ')}”", text)
-    for technical, plain in (
-        ("which a template needs", "which the meeting needs"),
-        ("which the template needs", "which the meeting needs"),
-        ("participant template", "list of people to meet"),
-        ("meeting template", "meeting"),
-        ("template", "meeting"),
-    ):
+    text = translate_filled(detail)
+    text = _MACHINE.sub("", _SETTING.sub("", text)).replace("`", "")
+    text = _PLACE.sub(lambda found: translate("“{name}”", name=found[1].replace("_", " ")), text)
+    for technical, plain in _PLAINER[language()]:
         text = text.replace(technical, plain)
     return text
 
 
-@dataclass(frozen=True, slots=True)
 class Wording:
-    """The texts of one language; in a page it is called `_`.
+    """The texts of a page in the reader's language; in a template it is called `_`."""
 
-    Attributes:
-        language: its code, such as `en`.
-        texts: English -> this language; a text that is missing stays English.
-    """
-
-    language: str
-    texts: Mapping[str, str]
+    @property
+    def language(self) -> str:
+        """The code of the language, such as `en`."""
+        return language()
 
     def __call__(self, text: str, /, **values: object) -> str:
-        """Return a text with its values filled in; `_("{n} rows", n=3)`."""
-        found = self.texts.get(text, text)
-        for name, value in values.items():
-            found = found.replace(f"{{{name}}}", str(value))
-        return found
+        """Return a text with its values filled in; `_("{n} rows", n=3)`.
+
+        A text that the core has put together, such as the message of an error, is found again by
+        its pattern.
+        """
+        found = translate(text, **values)
+        return translate_filled(found) if found == text else found
 
     def count(self, number: int, one: str, many: str, /, **values: object) -> str:
         """Return the text for one or for many, with `{n}` as the number in it."""
-        return self(one if number == 1 else many, n=self.number(number), **values)
-
-    def number(self, number: int) -> str:
-        """Return a whole number with the language's separators."""
-        return f"{number:,}".replace(",", self.texts.get(",", ","))
+        return translate_count(number, one, many, **values)
 
     def moment(self, at: datetime, zone: tzinfo = UTC) -> str:
-        """Return date and time: `3 Nov 2026, 14:05`."""
+        """Return date and time: `3 Nov 2026, 14:05`, or `03.11.2026, 14:05`."""
         local = at.astimezone(zone)
-        return f"{local.day} {self(f'{local:%b}')} {local:%Y, %H:%M}"
+        if language() == ENGLISH:
+            return f"{local.day} {local:%b %Y, %H:%M}"
+        return f"{format_date(local, 'medium', locale=language())}, {local:%H:%M}"
 
     def countries(self) -> list[tuple[str, str]]:
         """Return the countries as codes and names, in order of their names."""
-        names = Locale.parse(self.language).territories
+        names = Locale.parse(language()).territories
         return sorted(((code, names[code]) for code in CODES if code in names), key=itemgetter(1))
 
     def problem(self, code: Code, header: str, detail: str) -> tuple[str, str]:
         """Return what is wrong and what to do, in a recruiter's words."""
         message, fix = RECRUITER.get(code) or (WORDS[code].message, WORDS[code].fix)
         plain = _plain_detail(detail)
-        return self(message, header=header, detail=plain), self(fix)
+        return translate(message, header=header, detail=plain), translate(fix)
 
     def task(self, code: Code, label: str) -> str:
         """Return what to do about a kind of problem: `Correct the phone number`."""
-        return self(_TASKS.get(code) or INSTRUCTIONS[code], label=label or self("the value"))
+        if code not in TASKS:
+            return instruction(code, label)
+        return translate(TASKS[code])
 
 
-@cache
-def wording(language: str) -> Wording:
-    """Return the texts of a language; those of an unknown one are English."""
-    path = LANGUAGES / f"{language}.json"
-    if language == ENGLISH or not path.is_file():
-        return Wording(ENGLISH, {})
-    return Wording(language, json.loads(path.read_text("utf-8")))
-
-
-@cache
-def _languages() -> frozenset[str]:
-    return frozenset({ENGLISH, *(path.stem for path in LANGUAGES.glob("*.json"))})
-
-
-def choose_language(accepted: str) -> str:
-    """Return the first language of an `Accept-Language` header that the page has."""
-    offers = []
-    for part in accepted.lower().split(",")[:20]:
-        name, _, quality = part.partition(";")
-        weight = quality.strip().removeprefix("q=") or "1"
-        with_weight = float(weight) if re.fullmatch(r"[01](\.\d{0,3})?", weight) else 0.0
-        offers.append((-with_weight, name.strip().partition("-")[0]))
-    wanted = (name for weight, name in sorted(offers, key=lambda each: each[0]) if weight)
-    return next((name for name in wanted if name in _languages()), ENGLISH)
+WORDING: Final = Wording()
+"""The texts of the request that is being answered."""

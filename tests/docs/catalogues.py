@@ -30,6 +30,7 @@ from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.report.outcomes import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.report.tasks import INSTRUCTIONS
 from importer.report.terminal import HEADINGS
+from importer.web import access, check_pages, follow_pages, operations, wording
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
 
@@ -73,6 +74,11 @@ def _of_tables() -> Iterator[Text]:
         yield from (Text("", text) for text in table.values())
     yield from (Text("", text) for text in (*ENDING_MEANING.values(), *RUN_AGAIN.values()))
     yield from (Text("", heading) for _, heading, _ in HEADINGS)
+    for message, fix in wording.RECRUITER.values():
+        yield from (Text("", message), Text("", fix))
+    page = (*wording.TASKS.values(), *check_pages.COLUMN_WORDS.values(), *access.TITLES.values())
+    yield from (Text("", text) for text in (*page, *operations.ACTIONS.values()))
+    yield from (Text("", text) for text, _ in follow_pages.MEANING.values())
     for word in (
         *(state.value for state in State),
         *OUTCOME_MEANING,
@@ -96,6 +102,29 @@ def _of_modules() -> Iterator[Text]:
                 yield from _headers(node)
             values = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
             yield from _called(called, [each if isinstance(each, str) else None for each in values])
+            if path.parent.name == "web":
+                yield from _of_page(node)
+
+
+def _of_page(call: ast.Call) -> Iterator[Text]:
+    """Yield the texts of a call in the modules of the page."""
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    called = call.func.id if isinstance(call.func, ast.Name) else called
+    literals = [_literals(each) for each in call.args]
+    if called == "words" and literals:
+        yield from (Text("", text) for text in literals[0])
+    elif called == "count" and len(literals) > 2 and literals[1] and literals[2]:
+        yield Text("", literals[1][0], literals[2][0])
+    elif called in {"refuse", "HTTPException", "Forbidden", "Refused", "_refusal"}:
+        for each in call.args:
+            if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value:
+                yield Text("", each.value)
+
+
+def _literals(node: ast.expr) -> list[str]:
+    """Return the texts of an expression, such as both ends of a choice."""
+    values = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+    return [value for value in values if isinstance(value, str) and len(value) > 1]
 
 
 def _headers(call: ast.Call) -> Iterator[Text]:
@@ -108,7 +137,7 @@ def _headers(call: ast.Call) -> Iterator[Text]:
 
 def _of_templates() -> Iterator[Text]:
     known = environment()
-    for path in sorted((ROOT / "importer" / "report").rglob("*.j2")):
+    for path in sorted((ROOT / "importer").rglob("*.j2")):
         tree = known.parse(path.read_text("utf-8"))
         for _, called, found in extract_from_ast(
             tree, gettext_functions=("_", "counted", "word"), babel_style=False
