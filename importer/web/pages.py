@@ -86,6 +86,7 @@ def words_of(request: Request) -> Wording:
     return WORDING
 
 
+_OK: Final = 200
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
@@ -105,8 +106,15 @@ def _environment() -> Environment:
 ENVIRONMENT: Final = _environment()
 
 
-def render_text(request: Request, template: str, **values: object) -> str:
-    """Return a template of the page, filled in, as HTML."""
+def render_text(request: Request, template: str, here: str = "/", **values: object) -> str:
+    """Return a template of the page, filled in, as HTML.
+
+    Args:
+        request: for which it is.
+        template: its name.
+        here: where the reader comes back to after a change of the language.
+        values: of the template.
+    """
     site, words = site_of(request), words_of(request)
     person = getattr(request.state, "person", None)
     token = csrf_token(request) if person is not None else ""
@@ -122,7 +130,7 @@ def render_text(request: Request, template: str, **values: object) -> str:
         me="" if person is None else name_of(person),
         roles=Role,
         path=request.url.path,
-        here=f"{request.url.path}?{request.url.query}".rstrip("?"),
+        here=here,
         csrf=Markup('<input type="hidden" name="csrf" value="{}">').format(token),
         csrf_token=token,
         **values,
@@ -131,7 +139,10 @@ def render_text(request: Request, template: str, **values: object) -> str:
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> Response:
     """Return a page."""
-    return HTMLResponse(render_text(request, template, **values), status_code=status)
+    here = "/"  # a page that says no leads nowhere else, and tells nothing of its address
+    if request.method == "GET" and status == _OK:
+        here = f"{request.url.path}?{request.url.query}".rstrip("?")
+    return HTMLResponse(render_text(request, template, here, **values), status_code=status)
 
 
 def render_fragment(request: Request, template: str, **values: object) -> Response:

@@ -25,10 +25,10 @@ def preferred(accepted: str) -> list[str]:
     """Return the languages of an `Accept-Language` header, the preferred one first."""
     offers = []
     for part in accepted.lower().split(",")[:20]:
-        name, _, quality = part.partition(";")
+        name, _, quality = part.strip().partition(";")
         weight = quality.strip().removeprefix("q=") or "1"
         with_weight = float(weight) if re.fullmatch(r"[01](\.\d{0,3})?", weight) else 0.0
-        if with_weight:
+        if name and with_weight:
             offers.append((-with_weight, name))
     return [name for _, name in sorted(offers, key=lambda each: each[0])]
 
