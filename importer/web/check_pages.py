@@ -512,6 +512,7 @@ def correct_row(request: Request, form: FormData) -> Response:
     html = render_text(
         request,
         "row.html.j2",
+        "/",
         known=known,
         row=rows.views([row], headers)[0],
         headers=headers,

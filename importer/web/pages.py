@@ -106,7 +106,7 @@ def _environment() -> Environment:
 ENVIRONMENT: Final = _environment()
 
 
-def render_text(request: Request, template: str, here: str = "/", **values: object) -> str:
+def render_text(request: Request, template: str, here: str, **values: object) -> str:
     """Return a template of the page, filled in, as HTML.
 
     Args:
@@ -147,7 +147,7 @@ def render(request: Request, template: str, status: int = 200, **values: object)
 
 def render_fragment(request: Request, template: str, **values: object) -> Response:
     """Return a part of a page that is polled; 304 if the reader has it already."""
-    text = render_text(request, template, **values)
+    text = render_text(request, template, "/", **values)
     etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
     headers = {"etag": etag, "cache-control": "no-cache, private"}
     if request.headers.get("if-none-match") == etag:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.languages import use_language
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from importer.web.reader_language import preferred
-from importer.web.wording import WORDING
-from schemas.codes import Code
-from tests.docs.catalogues import others, read
+from tests.docs.catalogues import read
 from tests.support.recruiter import BAD, GOOD, Recruiter, make_list, open_site, write_project
 
 if TYPE_CHECKING:
@@ -105,13 +102,3 @@ def test_the_browser_says_what_it_prefers() -> None:
     """In the order of the weights; what has none counts as 1, and 0 means never."""
     assert preferred("en;q=0.3, de-AT, fr;q=0.8, nl;q=0") == ["de-at", "fr", "en"]
     assert preferred("") == []
-
-
-@pytest.mark.parametrize("name", others())
-def test_a_technical_detail_has_a_plain_word(name: str) -> None:
-    """A recruiter reads nothing of templates."""
-    with use_language(name):
-        for code in (Code.TEMPLATE_INVALID, Code.PLACEHOLDER_MISSING):
-            said = WORDING.problem(code, "x", "“Job Title”, which a template needs")
-            assert "emplate" not in said[0]
-            assert "orlage" not in said[0]

@@ -9,10 +9,14 @@ from typing import Final
 import pytest
 
 import importer.web
-from importer.web.wording import ENGLISH, choose_language, wording
+from importer.languages import LANGUAGES, choose_language, use_language
+from importer.web.reader_language import preferred
+from importer.web.wording import WORDING
 from schemas.codes import WORDS, Code
 
-TECHNICAL: Final = re.compile(r"--\w|`|\byaml\b|\btemplates?\b|\{|\bAPI\b|importer ", re.IGNORECASE)
+TECHNICAL: Final = re.compile(
+    r"--\w|`|\byaml\b|\btemplates?\b|\{|\bAPI\b|importer |vorlage|platzhalter", re.IGNORECASE
+)
 PAGES: Final = Path(importer.web.__file__).parent / "templates"
 DETAILS: Final = (
     "`{job_title}`",
@@ -24,12 +28,13 @@ DETAILS: Final = (
 
 
 @pytest.mark.parametrize("code", Code)
-def test_problems_are_told_in_a_recruiters_words(code: Code) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_problems_are_told_in_a_recruiters_words(language: str, code: Code) -> None:
     """Whatever the detail."""
-    words = wording(ENGLISH)
-    for detail in DETAILS if "{detail}" in WORDS[code].message else ("",):
-        said = " ".join((*words.problem(code, "Job", detail), words.task(code, "“Job”")))
-        assert not TECHNICAL.search(said), said
+    with use_language(language):
+        for detail in DETAILS if "{detail}" in WORDS[code].message else ("",):
+            said = " ".join((*WORDING.problem(code, "Job", detail), WORDING.task(code, "“Job”")))
+            assert not TECHNICAL.search(said), said
 
 
 def test_texts_of_pages_are_plain() -> None:
@@ -50,4 +55,4 @@ def test_texts_of_pages_are_plain() -> None:
 )
 def test_the_language_is_one_that_there_is(accepted: str, language: str) -> None:
     """English by default."""
-    assert choose_language(accepted) == language
+    assert choose_language(preferred(accepted)) == language
