@@ -182,12 +182,13 @@ class WebhookEvents:
     def counts(self) -> EventCounts:
         """Count the events."""
         e = webhook_events.c
-        waiting = func.coalesce(func.sum(e.outcome.is_(None).cast(e.number.type)), 0)
+        waiting = func.count() - func.count(e.outcome)  # a null is not counted
         newest = select(e.received_at).order_by(e.number.desc()).limit(1)
 
         def read(connection: Connection) -> EventCounts:
-            count, left = connection.execute(select(func.count(), waiting)).one()
-            return EventCounts(count, int(left), connection.scalar(newest))
+            counted = select(func.count(), waiting).select_from(webhook_events)
+            count, left = connection.execute(counted).one()
+            return EventCounts(count, left, connection.scalar(newest))
 
         return self._database.read(read)
 
