@@ -311,7 +311,8 @@ _SUBMISSION: Final = (
 
 _CLEARED: Final = (
     *("conversation_id", "status", "sent_at", "settled_at", "listed_s"),
-    *("remote_status", "remote_at", "meeting_state", "meeting_at", "meeting_known_at"),
+    *("remote_status", "remote_at"),
+    *("meeting_state", "meeting_at", "meeting_known_at", "meeting_id"),
 )
 """The columns that are emptied when another run takes a submission over."""
 

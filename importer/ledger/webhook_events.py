@@ -140,8 +140,8 @@ class WebhookEvents:
         self._database = database
         self._now = now
 
-    def receive(self, event: WebhookEvent) -> bool:
-        """Write an event; return whether it is new. It is durable when this returns."""
+    def receive(self, event: WebhookEvent) -> None:
+        """Write an event, unless it is known; it is durable when this returns."""
         values = {
             name: getattr(event, name)
             for name in WebhookEvent.__slots__
@@ -150,13 +150,12 @@ class WebhookEvents:
         values["facts"] = dict(event.facts)
         values["outcome"] = None if event.outcome is None else event.outcome.value
 
-        def write(connection: Connection) -> bool:
+        def write(connection: Connection) -> None:
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            new = insert(webhook_events).values(**values).on_conflict_do_nothing()
-            return connection.execute(new).rowcount > 0
+            connection.execute(insert(webhook_events).values(**values).on_conflict_do_nothing())
 
         # The API does not send again what was answered, so a copy without it must count as older.
-        return self._database.write("event", write, counted=True, lightly=True)
+        self._database.write("event", write, counted=True, lightly=True)
 
     def pending(self, after: int = 0, limit: int = 500) -> tuple[WebhookEvent, ...]:
         """Return events that are not applied yet, oldest first.
