@@ -90,6 +90,7 @@ def test_a_list_goes_its_way(ann: Recruiter, campaign: str, api: Sandbox) -> Non
     assert ann.correct(list_id, 5, "First Name", "Nan").headers["location"].endswith("#r5")
     assert "All 4 rows are ready" in ann.browser.get(f"/lists/{list_id}").text
     assert "Nan Nameless" in ann.browser.get(f"/lists/{list_id}/preview?row=5").text
+    assert "A rehearsal starts at once" in ann.browser.get(f"/lists/{list_id}/send").text
     run = ann.start(list_id)
     done = ann.wait_until_sent(run)
     assert "All 4 rows are through" in done
