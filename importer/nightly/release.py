@@ -23,6 +23,7 @@ from importer.nightly.inbox import (
     sha256_of,
 )
 from importer.nightly.ownership import LocalFolder, check_owner
+from importer.nightly.remote.address import is_remote
 from importer.report.night_report import FileEnding
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ class HeldFile:
         path: of the file.
         folder: subfolder of the inbox; empty for the inbox itself.
         ending: `held` or `failed`.
-        sha256: hex digest of its bytes.
     """
 
     id: str
@@ -51,7 +51,13 @@ class HeldFile:
     path: Path
     folder: str
     ending: str
-    sha256: str
+
+
+def find_held_everywhere(ledger: Ledger) -> tuple[list[HeldFile], list[str]]:
+    """Return the held files of every inbox on this machine, and the inboxes that are elsewhere."""
+    inboxes = ledger.nights.inboxes()
+    away = [inbox for inbox in inboxes if is_remote(inbox)]
+    return [file for inbox in inboxes if inbox not in away for file in find_held(inbox)], away
 
 
 def find_held(inbox: str | Path) -> list[HeldFile]:
@@ -63,7 +69,7 @@ def find_held(inbox: str | Path) -> list[HeldFile]:
                 continue
             folder = "" if path.parent.name == ending else path.parent.name
             named = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-            found.append(HeldFile(named, root, path, folder, ending, sha256_of(path)))
+            found.append(HeldFile(named, root, path, folder, ending))
     return found
 
 

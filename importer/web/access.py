@@ -7,10 +7,12 @@ import hmac
 import logging
 import re
 import secrets
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
@@ -218,10 +220,18 @@ class AccessControl:
                 )
         except HTTPException as refused:
             response = _refusal(request, refused.status_code, refused.detail)
-        except LedgerError:
-            _LOG.exception("the ledger is not available")
+        except LedgerError as error:
+            _LOG.error("%s", error)
             response = _refusal(
                 request, 503, "The page cannot reach its records. Nothing is lost; try again soon."
+            )
+        except Exception as error:  # noqa: BLE001 - a page for the person, a line for the operator
+            _LOG.error("unexpected %s at %s", type(error).__name__, _place(error))
+            response = _refusal(
+                request,
+                500,
+                "Something went wrong on this page. Nothing is lost; go back, and "
+                "tell the person who looks after it.",
             )
         if response is not None and not answer.started:
             await response(scope, body.receive, answer.send)
@@ -367,6 +377,12 @@ class AccessControl:
 _NEWEST_LINK: Final = "Open the newest link from the terminal in which the page was started."
 
 
+def _place(error: Exception) -> str:
+    """Where an error arose; its text may hold personal data, and is not logged."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).stem}:{last.lineno}"
+
+
 def _token_of(secret: str) -> str:
     """The token of a session's forms; it tells nothing about the session's secret."""
     return hmac.new(secret.encode(), b"csrf", sha256).hexdigest()
@@ -395,6 +411,7 @@ TITLES: Final = {
     408: "The upload was too slow",
     413: "This is too large",
     421: "This is not the right address",
+    500: "Something went wrong",
     503: "The page is not available at the moment",
 }
 

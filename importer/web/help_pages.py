@@ -13,7 +13,8 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from importer.web.pages import render
+from importer.web.pages import render, words_of
+from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +127,15 @@ def show_help(request: Request) -> Response:
     return render(request, "help.html.j2", documents=documents.values())
 
 
+def show_messages(request: Request) -> Response:
+    """Show every message about a list, in a recruiter's words and language."""
+    words = words_of(request)
+    found = [
+        (code, *words.problem(code, "…", "…"), Severity(WORDS[code].severity)) for code in Code
+    ]
+    return render(request, "messages.html.j2", messages=found, error=Severity.ERROR)
+
+
 def show_document(request: Request) -> Response:
     """Show a document."""
     documents = help_documents()
@@ -135,4 +145,8 @@ def show_document(request: Request) -> Response:
     return render(request, "document.html.j2", document=document)
 
 
-ROUTES: Final = [Route("/help", show_help), Route("/help/{name}", show_document)]
+ROUTES: Final = [
+    Route("/help", show_help),
+    Route("/help/messages", show_messages),
+    Route("/help/{name}", show_document),
+]

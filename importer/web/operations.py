@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from importer.nightly.inbox import sha256_of
 from importer.nightly.inbox_settings import InboxSettings
-from importer.nightly.release import HeldFile, find_held, release_file
+from importer.nightly.release import HeldFile, find_held_everywhere, release_file
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.web import health, help_pages
 from importer.web.access import Role, demand, record_event
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from importer.ledger import Ledger
     from importer.ledger.audit_trail import AuditEvent
-    from importer.web.pages import Site
 
 
 _NIGHTS: Final = 60
@@ -67,7 +67,7 @@ def show_nights(request: Request) -> Response:
     """List the nights, and the files that wait for a person."""
     demand(person_of(request), Role.OPERATOR)
     site = site_of(request)
-    held, away = find_held_files(site)
+    held, away = find_held_everywhere(site.ledger)
     return render(
         request,
         "nights.html.j2",
@@ -77,16 +77,13 @@ def show_nights(request: Request) -> Response:
     )
 
 
-def find_held_files(site: Site) -> tuple[list[HeldFile], list[str]]:
-    """Return the held files of all inboxes on this machine, and the inboxes that are elsewhere."""
-    inboxes = site.ledger.nights.inboxes()
-    away = [inbox for inbox in inboxes if "://" in inbox]
-    return [file for inbox in inboxes if inbox not in away for file in find_held(inbox)], away
-
-
 def _why(ledger: Ledger, held: HeldFile) -> str:
     """Why a night put a file aside, in its own words."""
-    known = ledger.nights.last(held.sha256, (FileEnding.HELD, FileEnding.FAILED))
+    try:
+        sha256 = sha256_of(held.path)
+    except OSError:  # a night or a colleague has just taken it
+        return ""
+    known = ledger.nights.last(sha256, (FileEnding.HELD, FileEnding.FAILED))
     return "" if known is None else known.reason
 
 
@@ -108,7 +105,7 @@ def release_form(request: Request, form: FormData) -> Response:
     del form
     person, site = person_of(request), site_of(request)
     demand(person, Role.OPERATOR)
-    held = {each.id: each for each in find_held_files(site)[0]}
+    held = {each.id: each for each in find_held_everywhere(site.ledger)[0]}
     file = held.get(request.path_params["id"])
     if file is None:
         refuse(

@@ -15,10 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 
-from importer.errors import TemplateError
+from importer.errors import Exit, TemplateError
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import UNSENT
 from importer.masking import mask_file_name
+from importer.nightly.release import find_held_everywhere
 from importer.normalise.countries import CODES
 from importer.planning.template_files import Templates
 from importer.report.formatting import size
@@ -59,6 +60,10 @@ _FORM_BYTES: Final = 200_000
 _CHOICES: Final = ("campaign", "meeting", "participants")
 
 
+_FAILED_NIGHT: Final = frozenset({Exit.USAGE, Exit.INPUT, Exit.SETUP, Exit.INTERRUPTED})
+"""Exit codes of a night that somebody has to look at; held files and doubts are counted apart."""
+
+
 def start_page(request: Request) -> Response:
     """What this page does, the newest lists, and what waits for a person."""
     site, person = site_of(request), person_of(request)
@@ -81,6 +86,12 @@ def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
         doubts = len(site.ledger.doubts.list())
         if doubts:
             yield doubts, words("Rows of which nobody knows whether they were sent"), "/doubts"
+        held, _ = find_held_everywhere(site.ledger)
+        if held:
+            yield len(held), words("Files that a night has put aside"), "/nights"
+        for night in site.ledger.nights.list(1):
+            if night.exit_code in _FAILED_NIGHT:
+                yield 1, words("The last night did not end well"), f"/nights/{night.id}"
     if person.may(Role.APPROVER):
         for approval in site.ledger.lists.approvals():
             known = site.ledger.lists.find(approval.list)

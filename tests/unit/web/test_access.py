@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from importer.errors import SettingsError
 from importer.ledger import Ledger
 from importer.ledger.page_sessions import hash_session
-from importer.web.access import Forbidden, Person, Role, demand
+from importer.web.access import AccessControl, Forbidden, Person, Role, demand
 from importer.web.page_server import refuse_strangers
-from importer.web.request_checks import Pace
+from importer.web.request_checks import Origins, Pace
+from importer.web.sign_in import SignInLinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    import httpx
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from tests.unit.web.conftest import OpenPage
 
@@ -365,3 +372,37 @@ def test_a_refusal_says_what_a_person_may_not_do() -> None:
     with pytest.raises(Forbidden, match="sam, who may not start conversations") as refused:
         demand(person, Role.SENDER)
     assert refused.value.status_code == 403
+
+
+def test_an_error_of_ours_says_nothing_of_anybody(
+    page: OpenPage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The person gets a page; the log has the kind of error and its place."""
+
+    async def fail(request: Request) -> Response:
+        raise ValueError(f"Ada Lovelace {request.url.path}")
+
+    paths: list[str] = []
+    links = SignInLinks(paths.append)
+    links.renew()
+    origins = Origins(frozenset({"http://page.example"}), secure=False)
+    with Ledger.open(page.settings.ledger) as ledger:
+        access = Middleware(
+            AccessControl, settings=page.settings, ledger=ledger, origins=origins, links=links
+        )
+        guarded = Starlette(routes=[Route("/fails", fail)], middleware=[access])
+
+        async def visit() -> httpx.Response:
+            transport = httpx.ASGITransport(guarded)
+            headers = {"accept": "text/html"}
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://page.example", headers=headers
+            ) as visitor:
+                await visitor.get(paths[-1])
+                return await visitor.get("/fails")
+
+        answer = asyncio.run(visit())
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "Lovelace" not in answer.text + caplog.text
+    assert "unexpected ValueError at test_access:" in caplog.text

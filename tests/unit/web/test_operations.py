@@ -68,6 +68,9 @@ def test_a_held_file_says_why_and_is_released(page: OpenPage, inbox: Path) -> No
     with Ledger.open(page.settings.ledger) as ledger:
         note_night(ledger, inbox)
     with page.signed_in() as visitor:
+        start = visitor.get("/").text
+        assert "Files that a night has put aside" in start
+        assert "The last night did not end well" not in start, "held files are counted apart"
         text = visitor.get("/nights").text
         assert "It has 4 times as many rows as usual." in text
         assert "Ada &lt;b&gt;Lovelace.csv" in text
@@ -103,6 +106,10 @@ def test_every_code_has_an_address(page: OpenPage) -> None:
             answer = visitor.get(f"/help/{name}")
             assert answer.status_code == 200
             assert escape(document.title) in answer.text
+        messages = visitor.get("/help/messages").text
+        for code in Code:
+            assert f'id="{code.value}"' in messages
+        assert "--" not in messages.split("<main")[1], "no flag is for a recruiter"
         assert visitor.get("/help/..%2f..%2fimporter.yaml").status_code == 404
         assert visitor.get("/help/no-such").status_code == 404
 
