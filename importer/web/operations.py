@@ -13,10 +13,11 @@ from starlette.routing import Route
 
 from importer.nightly.inbox import sha256_of
 from importer.nightly.inbox_settings import InboxSettings
-from importer.nightly.release import HeldFile, find_held_everywhere, release_file
+from importer.nightly.release import release_file
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.web import health, help_pages
 from importer.web.access import Role, demand, record_event
+from importer.web.held_files import HeldFile, find_held_everywhere
 from importer.web.pages import person_of, refuse, render, see_other, site_of, with_form
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from importer.errors import Exit, TemplateError
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import UNSENT
 from importer.masking import mask_file_name
-from importer.nightly.release import find_held_everywhere
 from importer.normalise.countries import CODES
 from importer.planning.template_files import Templates
 from importer.report.formatting import size
 from importer.report.html import facts
 from importer.report.view import GroupView
 from importer.web.access import Role, demand, record_event
+from importer.web.held_files import find_held_everywhere
 from importer.web.pages import (
     find_own_list,
     name_of,
