@@ -15,7 +15,7 @@ from rich.console import Console
 
 from importer.atomic_file import refuse_unwritable
 from importer.errors import ConfigurationError, UsageError
-from importer.languages import translate, translate_word
+from importer.languages import translate, translate_filled, translate_word
 from importer.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -93,9 +93,13 @@ def messages() -> Console:
 
 
 def tell(sentence: str) -> None:
-    """Print a message on standard error, unless the flag -q is given."""
+    """Print a message on standard error, unless the flag -q is given.
+
+    A message of several sentences is translated line by line.
+    """
     if not is_quiet():
-        click.echo(sentence, err=True)
+        lines = (translate_filled(line) for line in sentence.split("\n"))
+        click.echo("\n".join(lines), err=True)
 
 
 def confirm(question: str) -> bool:

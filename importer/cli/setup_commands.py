@@ -21,6 +21,7 @@ from importer.atomic_file import replace_file
 from importer.cli.init_command import editor_schemas, mapping_to_save
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
+from importer.languages import translate
 from importer.loader import expand, load
 from importer.loader.headers import reason_for
 from importer.masking import mask, scrub
@@ -178,11 +179,12 @@ def _mapping_json(table: Table) -> dict[str, Json]:
     }
 
 
-_CONSEQUENCE = {
+CONSEQUENCE = {
     Severity.ERROR: "An error: the row is not sent.",
     Severity.WARNING: "A warning: the row is sent.",
     Severity.INFO: "For information: the row is sent.",
 }
+"""Severity -> what follows for a row."""
 
 
 @click.command(
@@ -257,7 +259,11 @@ def _explanation(topic: str) -> RenderableType:
     if topic.isdigit():
         code = Exit(int(topic))
         parts.append(
-            _titled(f"Exit code {topic}", EXIT_MEANING[code], f"Run again? {RUN_AGAIN[code]}")
+            _titled(
+                translate("Exit code {code}", code=topic),
+                translate(EXIT_MEANING[code]),
+                translate("Run again? {answer}", answer=translate(RUN_AGAIN[code])),
+            )
         )
     if topic in Settings.model_fields:
         parts.append(_of_setting(topic))
@@ -278,21 +284,24 @@ def _titled(title: str, *lines: str) -> RenderableType:
 def _of_code(code: Code) -> RenderableType:
     """Explain a code: its message, what to do, what follows for the row, and how to change that."""
     words = WORDS[code]
-    message = words.message.replace("{detail}", "…").replace("{header}", "…")
+    message = translate(words.message).replace("{detail}", "…").replace("{header}", "…")
     other = Severity.WARNING if words.severity is Severity.ERROR else Severity.ERROR
     change = (
-        "It always stays an error."
+        translate("It always stays an error.")
         if code in FATAL
-        else f"To change that, in importer.yaml: severity: {{{code.value}: {other.value}}}"
+        else translate(
+            "To change that, in importer.yaml: {setting}",
+            setting=f"severity: {{{code.value}: {other.value}}}",
+        )
     )
-    return _titled(f"Code {code.value}", message, words.fix, _CONSEQUENCE[words.severity], change)
+    consequence = translate(CONSEQUENCE[words.severity])
+    return _titled(f"Code {code.value}", message, translate(words.fix), consequence, change)
 
 
 def _of_state(state: State) -> RenderableType:
-    meaning = STATE_MEANING[state]
-    return _titled(
-        f"State {state.value}", f"{meaning[:1].upper()}{meaning[1:]}.", STATE_ADVICE[state]
-    )
+    meaning = translate(STATE_MEANING[state])
+    title = translate("State {state}", state=state.value)
+    return _titled(title, f"{meaning[:1].upper()}{meaning[1:]}.", translate(STATE_ADVICE[state]))
 
 
 _ONLY_AS_FLAG: Final = frozenset({"new_ledger"})

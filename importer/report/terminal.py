@@ -227,7 +227,7 @@ def _describe(problem: Problem, *, show_values: bool) -> Text:
     else:
         value, message = mask(problem.value), _masked_message(problem)
     if value:
-        text.append(f"“{plain(value, 60)}” ", style="bold")
+        text.append(translate("“{name}”", name=plain(value, 60)), style="bold").append(" ")
     return text.append(plain(message, 400))
 
 

@@ -21,9 +21,10 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import extract_from_ast
 
+from importer.cli.setup_commands import CONSEQUENCE
 from importer.errors import EXIT_MEANING, RUN_AGAIN
 from importer.languages import ENGLISH, FILLED, LANGUAGES, WORD
-from importer.model import State
+from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.report.formatting import DELIMITERS
 from importer.report.html import DAYS, environment
 from importer.report.night_report import ENDING_MEANING, FileEnding
@@ -72,7 +73,8 @@ def _of_tables() -> Iterator[Text]:
         yield Text("", words.fix)
     for table in (INSTRUCTIONS, OUTCOME_MEANING, PROGRESS_MEANING, REASONS, EXIT_MEANING):
         yield from (Text("", text) for text in table.values())
-    yield from (Text("", text) for text in (*ENDING_MEANING.values(), *RUN_AGAIN.values()))
+    for meanings in (ENDING_MEANING, RUN_AGAIN, STATE_MEANING, STATE_ADVICE, CONSEQUENCE):
+        yield from (Text("", text) for text in meanings.values())
     yield from (Text("", heading) for _, heading, _ in HEADINGS)
     for message, fix in wording.RECRUITER.values():
         yield from (Text("", message), Text("", fix))
