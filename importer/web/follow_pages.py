@@ -58,7 +58,8 @@ if TYPE_CHECKING:
 
 PAGE: Final = 100
 _LIVE: Final = frozenset({ListState.QUEUED, ListState.SENDING})
-_HALTED: Final = frozenset({ListState.PAUSED, ListState.STOPPED})
+_ENDED: Final = frozenset({ListState.PAUSED, ListState.STOPPED, ListState.DONE})
+"""A list that is done has rows left if a person settled a doubt with "it was not sent"."""
 
 MEANING: Final[Mapping[str, tuple[str, str]]] = {
     "created": ("conversations started", "good"),
@@ -168,7 +169,7 @@ def run_page(request: Request) -> Response:
         name=site.workbench.name_of(known) if known is not None else _names(run),
         standing=_standing(request, run, known),
         live=known is not None and known.state in _LIVE,
-        halted=known is not None and known.state in _HALTED,
+        halted=known is not None and known.state in _ENDED,
         may_change=mine and person.may(Role.SENDER),
         refused=rejected_by_api,
         kept=site.workbench.has_file(known.id) if known is not None else False,
@@ -286,11 +287,10 @@ def go_on(request: Request, form: FormData) -> Response:
     retry = text_of(form, "retry") == "1"
     if not site.workbench.has_file(known.id):
         refuse(request, "The file of this list was deleted.", "Upload the list again.", 410)
-    states = {*_HALTED, ListState.DONE} if retry else _HALTED
     values: dict[str, object] = {"choices": {**known.choices, "retry": True}} if retry else {}
     begun = site.ledger.lists.change(
         known.id,
-        states,
+        _ENDED,
         known.version,
         state=ListState.QUEUED.value,
         wish="",
