@@ -47,6 +47,7 @@ class Sending(RuleBasedStateMachine):
         self.under_way: dict[str, str] = {}  # key -> run: a live sender waits for the answer
         self.in_doubt: set[str] = set()  # nobody waits any more
         self.contacted: set[str] = set()  # for certain
+        self.words: set[str] = set()  # a person's word was the last that was heard of them
         self.ledger = self.opened()
 
     def opened(self) -> Ledger:
@@ -85,6 +86,7 @@ class Sending(RuleBasedStateMachine):
             if may:
                 assert key not in self.may_have_got_it()
                 self.under_way[key] = run
+                self.words.discard(key)
         assert {key for key, may in zip(chosen, granted, strict=True) if may} == (
             sendable & set(chosen)
         )
@@ -110,6 +112,7 @@ class Sending(RuleBasedStateMachine):
             return
         self.under_way.pop(key, None)
         self.in_doubt.discard(key)
+        self.words.discard(key)
         if state in SURE:
             self.contacted.add(key)
         if state is State.DOUBTFUL:
@@ -136,16 +139,17 @@ class Sending(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), row=st.integers(2, 4), sent=st.booleans())
     def resolve(self, data: st.DataObject, row: int, *, sent: bool) -> None:
-        """A person looks into it; of an attempt without an end they may know more than we do."""
+        """A person looks into it, or corrects a word; they may know more than we do."""
         run = data.draw(st.sampled_from(self.runs))
         try:
             doubt = self.ledger.doubts.resolve(run, row, sent=sent, by="a person")
         except UsageError:
             return
-        assert doubt.key in self.in_doubt | set(self.under_way)
-        if doubt.key in self.under_way:
-            del self.under_way[doubt.key]
-            self.in_doubt.add(doubt.key)
+        assert doubt.key in self.in_doubt | set(self.under_way) | self.words
+        self.under_way.pop(doubt.key, None)
+        self.contacted.discard(doubt.key)
+        self.in_doubt.add(doubt.key)
+        self.words.add(doubt.key)
         self.decided(doubt.key, sent=sent)
 
     def decided(self, key: str, *, sent: bool) -> None:
