@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import phonenumbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DOTS: Final = "•••"
 _CALLING_CODES: Final = frozenset(str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
@@ -78,6 +84,53 @@ def mask(value: str) -> str:
 def scrub(text: str) -> str:
     """Mask phones and e-mails in free text; ids, hashes and dates stay."""
     return _PERSONAL.sub(_replace, text)
+
+
+def hide_person(text: str, names: Iterable[str], email: str = "") -> str:
+    """Hide what repeats a person in the text of somebody else, such as an error of the API.
+
+    A word is hidden if it holds a word of the person's names or mailbox, whatever its case and
+    accents, joined to others or not, also if it is encoded for a URL, HTML or JSON.
+
+    Args:
+        text: on one line.
+        names: first and last name.
+        email: the person's address; its domain may stay.
+    """
+    named = [_folded_words(name) for name in names]
+    mailbox = _folded_words(email.partition("@")[0])
+    flat = ["".join(words) for words in (*named, mailbox)]
+    joined = {a + b for a in flat for b in (*flat, "") if a != b}
+    initials = {a[:1] + b for a in flat for b in flat if b}
+    words = {word for some in (*named, mailbox) for word in some} | joined | initials
+    words = {word for word in words if len(word) > 1 or not word.isascii()}
+    parts = [word for word in words if len(word) >= (_LONG_WORD if word.isascii() else 2)]
+
+    def hide(run: re.Match[str]) -> str:
+        found = _folded_words(_decode(run.group()))
+        whole = any(word in words or word.removesuffix("s") in words for word in found)
+        joined = "".join(found)
+        return DOTS if whole or any(part in joined for part in parts) else run.group()
+
+    return _RUN.sub(hide, text) if words else text
+
+
+def _folded_words(text: str) -> list[str]:
+    """The words of a text in lower case and without accents."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    return re.findall(r"[^\W\d_]+", plain)
+
+
+def _decode(run: str) -> str:
+    """Undo the escapes of URLs, HTML and JSON."""
+    plain = unquote(html.unescape(run))
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), plain)
+
+
+_RUN: Final = re.compile(r"[^\s\"(),:<>\[\]{}]+")
+_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
+_LONG_WORD: Final = 5  # letters; a shorter name may be within any word: "art" in "participant"
 
 
 def scrub_name(text: str) -> str:

@@ -8,14 +8,15 @@ import zlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from importer.masking import scrub
+from importer.masking import hide_person, scrub
 from importer.model import Response
 from importer.sending.echo import compare_echo, objects_in, printable, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from importer.model import Json
 
@@ -28,6 +29,7 @@ CLOCK_SKEW_S: Final = 86_400.0
 
 _DATE_SLACK_S: Final = 10.0  # `Date` is in whole seconds, and may be of a gateway's clock
 _HIDDEN: Final = "•••"
+_OF_THE_PERSON: Final = ("firstName", "lastName", "emailAddress")
 _FIELD_NAMES: Final = ("field", "path", "loc", "property", "pointer", "param", "name")
 _WORDS: Final = (
     *("error", "title", "code", "message", "msg", "detail", "details", "description", "reason"),
@@ -184,7 +186,7 @@ def parse_creation(raw: RawResponse, asked: Creation) -> Response:
     """Parse the answer to a request to create a conversation."""
     said = _object(raw)
     readable = bool(said) or raw.body in {b"", b"{}"}
-    response = _response(raw, said, readable=readable, hidden=personal_values(asked.body))
+    response = _response(raw, said, readable=readable, body=asked.body)
     accepted = is_2xx(raw.status)
     # In an error, a bare `id` may be anything, such as the id of the request.
     paths = asked.id_paths if accepted else [path for path in asked.id_paths if path != "id"]
@@ -195,7 +197,8 @@ def parse_creation(raw: RawResponse, asked: Creation) -> Response:
     )
     return replace(
         response,
-        conversation_id=next(filter(None, (text_at(said, path) for path in paths)), None),
+        conversation_id=next(filter(_is_id, (text_at(said, path) for path in paths)), None),
+        request_id=_impersonal_id(response.request_id, asked.body),
         words="" if accepted else _neutral(said, asked.body),
         contradiction=echo.contradiction,
         existing=echo.existing,
@@ -269,7 +272,11 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _response(
-    raw: RawResponse, said: Mapping[str, Any], *, readable: bool, hidden: Collection[str] = ()
+    raw: RawResponse,
+    said: Mapping[str, Any],
+    *,
+    readable: bool,
+    body: Mapping[str, Json] = MappingProxyType({}),
 ) -> Response:
     """Parse what every kind of answer has in common.
 
@@ -277,14 +284,15 @@ def _response(
         raw: the answer.
         said: its JSON object.
         readable: whether it has the expected shape.
-        hidden: values of the request; they are removed from errors, and are no sign of one.
+        body: of the request; its values are removed from errors, and are no sign of one.
     """
+    hidden = personal_values(body)
     keys = ("error", "errors") if is_2xx(raw.status) else _WORDS
     remaining, reset_s = _quota(raw)
     date = _date(raw.headers.get("date", ""))
     return Response(
         status=raw.status,
-        error=_tidy("; ".join(dict.fromkeys(_words(said, keys))), hidden),
+        error=_tidy("; ".join(dict.fromkeys(_words(said, keys))), hidden, body),
         retry_after_s=_retry_after_s(raw),
         readable=readable,
         remaining=remaining,
@@ -406,12 +414,13 @@ def _field_name(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tidy(text: str, hidden: Iterable[str]) -> str:
-    """Return an error text on one line, shortened, without values of the row."""
+def _tidy(text: str, hidden: Iterable[str], body: Mapping[str, Json]) -> str:
+    """Return an error text on one line, shortened, without values of the row or parts of them."""
     text = printable(text)[: ERROR_CHARS * 10]
     if not text:
         return ""  # as in most answers; this saves compiling an expression for the row's values
-    text = scrub(_without(text, hidden, _HIDDEN))
+    first, last, email = (str(body.get(key) or "") for key in _OF_THE_PERSON)
+    text = hide_person(scrub(_without(text, hidden, _HIDDEN)), (first, last), email)
     return text if len(text) <= ERROR_CHARS else f"{text[: ERROR_CHARS - 1]}…"
 
 
@@ -430,6 +439,27 @@ def _neutral(said: Mapping[str, Any], body: Mapping[str, Json]) -> str:
     text = _without(text, _texts(dict(body)), " ")
     text = _QUOTED.sub(" ", text).replace("_", " ")
     return " ".join(text.casefold().split())
+
+
+def _is_id(text: str | None) -> bool:
+    """Whether a text may be an id: a sentence in its place is none."""
+    return bool(text) and " " not in str(text)
+
+
+def _impersonal_id(text: str, body: Mapping[str, Json]) -> str:
+    """Return a request's id for the ledger; nothing if it is a sentence or names the person."""
+    first, last, email, phone = (
+        str(body.get(key) or "") for key in (*_OF_THE_PERSON, "phoneNumber")
+    )
+    digits = _NOT_DIGITS.sub("", phone)[-_PHONE_DIGITS:]
+    names_them = bool(digits) and digits in _NOT_DIGITS.sub("", text)
+    if not _is_id(text) or names_them or hide_person(text, (first, last), email) != text:
+        return ""
+    return text
+
+
+_NOT_DIGITS: Final = re.compile(r"\D")
+_PHONE_DIGITS: Final = 7  # at its end; they name the person without the country
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import math
+import re
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -184,6 +188,72 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
         assert secret not in error
     assert "already exists" in error
     assert "Adams" in error
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "JOSE MARIA GARCIA-NUNEZ is blocked",
+        "Participant José (García)",
+        "slug josemariagarcia-nunez",
+        "conv_jose_maria_garcia",
+        "/c?name=Jos%C3%A9%20Mar%C3%ADa%20Garc%C3%ADa",
+        'name: "Jos\\u00e9 Mar\\u00eda"',
+        "Jos&eacute;&#32;Garc&iacute;a",
+        "user jose.garcia not deliverable",
+        "MAILBOX JGARCIA FULL",
+        "Garcías' phone, María's, JoséGarcía",
+        "long " * 199 + "García",
+    ],
+)
+def test_an_error_text_tells_no_part_of_a_name(said: str) -> None:
+    """However it is spelled, encoded, joined or cut."""
+    body = {"firstName": "José María", "lastName": "García-Núñez", "emailAddress": "jgarcia@x.org"}
+    told = parse_creation(answer(422, {"error": said}), replace(asked(), body=body)).error
+    plain = unquote(html.unescape(told)).casefold()
+    assert not re.search("jos|mar[ií]|garc|n[uú]ñ?n?ez", plain), told
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("1-67891233-abcdef012345678912345678", True),
+        ("7f8e-7f8e", True),
+        ("conv-ada-lovelace", False),
+        ("for +12025550104", False),
+        ("req-2025550104", False),
+        ("no id today", False),
+    ],
+)
+def test_a_request_id_tells_nothing_of_the_person(given: str, *, kept: bool) -> None:
+    """The ledger keeps it; the importer's own id takes its place."""
+    body = {"firstName": "Ada", "lastName": "Lovelace", "phoneNumber": "+12025550104"}
+    said = parse_creation(answer(504, x_request_id=given), replace(asked(), body=body))
+    assert said.request_id == (given if kept else "")
+
+
+def test_a_sentence_is_no_conversation_id() -> None:
+    """Beside a 409 it would prove a duplicate, and the row would be lost."""
+    said = {"error": "Conflict", "conversationId": "could not be made", "data": {"id": "c 1"}}
+    assert response(409, said).conversation_id is None
+    assert response(201, {"id": "see data", "data": {"id": "c-1"}}).conversation_id == "c-1"
+
+
+def test_names_in_other_scripts_are_hidden() -> None:
+    """There one sign may be a name."""
+    body = {"firstName": "小龙", "lastName": "李"}
+    response = parse_creation(
+        answer(422, {"error": "李小龙 no, 李 no"}), replace(asked(), body=body)
+    )
+    assert response.error == "••• no, ••• no"
+
+
+def test_a_short_name_hides_no_word_that_holds_it() -> None:
+    """The API's own words stay."""
+    body = {"firstName": "Art", "lastName": "Van", "emailAddress": "art.van@example.org"}
+    error = "The participant is not relevant: Art Van"
+    response = parse_creation(answer(422, {"error": error}), replace(asked(), body=body))
+    assert response.error == "The participant is not relevant: ••• •••"
 
 
 def test_names_that_are_words_do_not_hide_a_duplicate() -> None:
