@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import socket
-import subprocess
-import sys
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
-
 from importer.sandbox.server import start_sandbox
-from tests.support.recruiter import GOOD, Recruiter, make_list, write_project
+from tests.support.page_process import serve
+from tests.support.recruiter import GOOD, make_list, write_project
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def serve(settings: Path) -> Iterator[tuple[subprocess.Popen[str], Recruiter]]:
-    """Serve a page in a process of its own, and sign in."""
-    arguments = ["serve", "--config", str(settings)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "importer", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            found = None
-            while found is None:
-                line = process.stdout.readline()
-                assert line, "the server ended"
-                found = re.search(r"(http://[^/]+)(/sign-in\?token=\S+)", line)
-            with httpx.Client(
-                base_url=found[1], headers={"accept": "text/html"}, trust_env=False, timeout=30
-            ) as browser:
-                assert browser.get(found[2]).status_code == 303
-                yield process, Recruiter(browser)
-        finally:
-            process.kill()
 
 
 def test_killed_while_it_sends(tmp_path: Path) -> None:
@@ -62,6 +30,38 @@ def test_killed_while_it_sends(tmp_path: Path) -> None:
             process.kill()
             process.wait()
         assert len(entries) < 200
+        with serve(settings) as (_, ann):
+            assert "All 200 rows are through" in ann.wait_until_sent(run)
+        people = Counter(each["emailAddress"] for each in entries)
+        assert len(people) == 200
+        assert set(people.values()) == {1}
+
+
+def test_killed_after_stop_and_after_go_on(tmp_path: Path) -> None:
+    """What was stopped stays stopped, what was told to go on does, and nobody hears of it twice."""
+    rows = [f"Pia,Q,,p{n}@example.com,GB,Cook\r\n" for n in range(200)]
+    with start_sandbox() as sandbox:
+        settings = write_project(tmp_path, sandbox.base_url, "settle_s: 0.1", "max_doubtful: 50")
+        fast = settings.read_text()
+        settings.write_text(fast.replace("rate_per_s: 1000", "rate_per_s: 20"))
+        entries = sandbox.conversations.entries
+        with serve(settings) as (process, ann):
+            list_id = ann.upload(make_list(*rows))
+            run = ann.start(list_id)
+            until(lambda: len(entries) > 10)
+            assert ann.post(f"/lists/{list_id}/halt", wish="stop").status_code == 303
+            process.kill()
+            process.wait()
+        with serve(settings) as (process, ann):
+            assert "Go on with" in ann.wait_until_sent(run)
+            stopped_at = len(entries)
+            assert stopped_at < 200
+            assert ann.post(f"/lists/{list_id}/go-on").status_code == 303
+            until(lambda: len(entries) > stopped_at + 10)
+            process.kill()
+            process.wait()
+        assert len(entries) < 200
+        settings.write_text(fast)
         with serve(settings) as (_, ann):
             assert "All 200 rows are through" in ann.wait_until_sent(run)
         people = Counter(each["emailAddress"] for each in entries)
