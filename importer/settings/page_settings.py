@@ -72,6 +72,22 @@ def _page_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
+def _issuer(value: str) -> str:
+    """The address of an OpenID Connect provider: https, or http on this machine."""
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as exc:
+        raise ValueError("must be a web address such as https://login.example.com") from exc
+    if parts.scheme not in {"https", "http"} or not host or parts.username is not None:
+        raise ValueError("must be a web address such as https://login.example.com")
+    if parts.query or parts.fragment:
+        raise ValueError("must have no `?` and no `#`")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("must begin with https:// (http is allowed only on this machine)")
+    return value.strip()
+
+
 def _network(value: str) -> str:
     """An IP address, or a network such as 10.0.0.0/8."""
     try:
@@ -109,6 +125,10 @@ Network = Annotated[
 ProxyHeader = Annotated[
     str, AfterValidator(_header), ValueHelp("the name of a header", "X-Forwarded-User")
 ]
+Issuer = Annotated[
+    str, AfterValidator(_issuer), ValueHelp("a web address", "https://login.example.com")
+]
+Claim = Annotated[str, Field(min_length=1, max_length=200)]
 Minutes = Annotated[float, Field(gt=0, le=44_640, allow_inf_nan=False)]
 Members = Annotated[
     dict[Role, tuple[Annotated[str, AfterValidator(_member)], ...]],
@@ -130,8 +150,8 @@ class PageSettings(BaseModel):
     """Port, or address:port, on which `serve` or `webhooks` listens; this machine by default."""
     page_url: PageUrl | None = None
     """Address at which people open the page, such as https://importer.example.com."""
-    auth: Literal["link", "proxy-header"] = "link"
-    """Who signs people in: a one-time link in the terminal, or a proxy in front of the page."""
+    auth: Literal["link", "proxy-header", "oidc"] = "link"
+    """Who signs people in: a link in the terminal, a proxy in front, or OpenID Connect (`oidc`)."""
     trusted_proxies: Annotated[
         tuple[Network, ...], ValueHelp("a list of IP addresses or networks", "[10.1.2.3]")
     ] = ()
@@ -142,6 +162,23 @@ class PageSettings(BaseModel):
     """Header in which the proxy gives the user's e-mail address."""
     groups_header: ProxyHeader = "X-Forwarded-Groups"
     """Header in which the proxy lists the user's groups, separated by commas."""
+    oidc_issuer: Issuer | None = None
+    """Address of the provider, as its discovery document has it; https, except on this machine."""
+    oidc_client_id: str = ""
+    """Client id that the provider gave this page; the secret is IMPORTER_OIDC_CLIENT_SECRET."""
+    oidc_scopes: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")], ...],
+        ValueHelp("a list of scopes", "[profile, email, groups]"),
+    ] = ("profile", "email")
+    """What the provider is asked for beside `openid`."""
+    oidc_name_claim: Claim = "preferred_username"
+    """Claim with the user name; no two people may share one, and nobody may choose their own."""
+    oidc_email_claim: Claim = "email"
+    """Claim with the user's e-mail address."""
+    oidc_unverified_email: bool = False
+    """Believe an address that is not called verified: only if nobody can choose their own."""
+    oidc_groups_claim: Claim = "groups"
+    """Claim with the user's groups, or the path to it, such as realm_access.roles."""
     roles: Members = {}
     """Who has which role on the page: {uploader: ["group:recruiting"]}; nobody by default."""
     session_idle_minutes: Minutes = 60.0

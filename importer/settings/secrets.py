@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 PREFIX: Final = "IMPORTER_"
 SECRETS_DIR: Final = "IMPORTER_SECRETS_DIR"
 _ELSEWHERE: Final = frozenset(
-    f"{PREFIX}{name}" for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD", "METRICS_TOKEN")
+    f"{PREFIX}{name}"
+    for name in ("HMAC_KEY", "WEBHOOK_URL", "SMTP_PASSWORD", "METRICS_TOKEN", "OIDC_CLIENT_SECRET")
 )
 """Variables that hold secrets, not settings."""
-_FOR_HEADERS: Final = re.compile(r"[!-~]+")
+FOR_HEADERS: Final = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Secrets(BaseSettings):
     importer_webhook_url: SecretStr | None = None
     importer_smtp_password: SecretStr | None = None
     importer_metrics_token: SecretStr | None = None
+    importer_oidc_client_secret: SecretStr | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -95,7 +97,7 @@ def credentials() -> Credentials:
             f"that name into the folder that {SECRETS_DIR} names.",
         )
     for name, secret in (("POPP_API_KEY", key), ("POPP_ORGANIZATION_ID", organization)):
-        if not _FOR_HEADERS.fullmatch(secret.get_secret_value()):
+        if not FOR_HEADERS.fullmatch(secret.get_secret_value()):
             raise CredentialsError(
                 f"{name} contains a space, a line break or another character that cannot be sent.",
                 "Copy it again, without spaces or quotation marks around it.",

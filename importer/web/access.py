@@ -14,6 +14,7 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
 
 from anyio import to_thread
 from starlette.exceptions import HTTPException
@@ -25,6 +26,7 @@ from importer.languages import language, translate, translate_filled
 from importer.ledger.audit_trail import AuditEvent
 from importer.ledger.page_sessions import PageSession, hash_session
 from importer.settings.page_settings import Role
+from importer.web.pending_sign_in import LIFETIME_S, PendingSignIn
 from importer.web.request_checks import (
     SAFE_METHODS,
     STATIC,
@@ -37,10 +39,15 @@ from importer.web.request_checks import (
     check_origin,
     check_token,
     find_token,
+    own_path,
 )
 from importer.web.sign_in import (
+    CALLBACK,
     SIGN_IN,
     SIGN_OUT,
+    SIGNED_OUT,
+    ProviderAway,
+    SignInFailed,
     SignInLinks,
     StaffIdentity,
     is_scraper,
@@ -54,6 +61,7 @@ if TYPE_CHECKING:
 
     from importer.ledger import Ledger
     from importer.settings.page_settings import PageSettings
+    from importer.web.identity_provider import IdentityProvider
 
 __all__ = [
     "AccessControl",
@@ -175,6 +183,7 @@ class AccessControl:
         ledger: open for writing; keeps sessions and the audit trail.
         origins: where the page may be opened.
         links: one-time links, for `auth: link`.
+        provider: says who people are, for `auth: oidc`.
         pace: how slowly a body may arrive.
         now: the clock; timezone-aware.
     """
@@ -187,6 +196,7 @@ class AccessControl:
         ledger: Ledger,
         origins: Origins,
         links: SignInLinks,
+        provider: IdentityProvider | None = None,
         pace: Pace = USUAL_PACE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -195,9 +205,11 @@ class AccessControl:
         self._ledger = ledger
         self._origins = origins
         self._links = links
+        self._provider = provider
         self._pace = pace
         self._now = now
         self._cookie = "__Host-importer" if origins.secure else "importer"
+        self._pending = f"{self._cookie}-sign-in"
         self._idle = timedelta(minutes=settings.session_idle_minutes)
         self._lifetime = timedelta(minutes=settings.session_minutes)
 
@@ -250,16 +262,19 @@ class AccessControl:
             return None
         secret = request.cookies.get(self._cookie, "")
         session = await to_thread.run_sync(self._find, secret)
-        if path == SIGN_IN:
-            return await self._sign_in(request, session, answer)
+        if path in {SIGN_IN, CALLBACK, SIGNED_OUT}:
+            if self._provider is not None:
+                return await self._sign_in_by_provider(request, self._provider, session, answer)
+            if path == SIGN_IN:
+                return await self._sign_in(request, session, answer)
         if self._settings.auth == "proxy-header":
             identity = read_proxy(request, self._settings)
             if session is None or not _is_same(session, identity):
                 secret, session = await self._start(identity, session, answer)
         elif session is None:
-            return _ask_to_sign_in(request)
+            return _ask_to_sign_in(request, with_path=self._provider is not None)
         else:
-            identity = StaffIdentity(session.name, session.email, session.groups)
+            identity = _identity_of(session)
         person = Person(identity.name, identity.email, self._roles(identity), session.id[:16])
         request.state.csrf = _token_of(secret)
         return await self._serve(request, person, session, receive, answer)
@@ -280,9 +295,12 @@ class AccessControl:
         if request.url.path == SIGN_OUT and request.method == "POST":
             return await self._sign_out(person, session, answer)
         if not person.roles:
-            raise Forbidden(
+            return _refusal(
+                request,
+                403,
                 f"You are signed in as {person.name}, who may not use this page yet. "
-                "Ask the person who looks after it to give you a role."
+                "Ask the person who looks after it to give you a role.",
+                link="" if self._provider is None else translate("Sign in again"),
             )
         await self._pass_on(request, person, receive, answer)
         return None
@@ -362,6 +380,65 @@ class AccessControl:
         await self._start(StaffIdentity(getpass.getuser()), session, answer)
         return RedirectResponse("/", 303)
 
+    async def _sign_in_by_provider(
+        self,
+        request: Request,
+        provider: IdentityProvider,
+        session: PageSession | None,
+        answer: Answer,
+    ) -> Response:
+        """Send a person to the company's provider, or let in whom it sends back."""
+        path, now_s = request.url.path, self._now().timestamp()
+        again = translate("Sign in again")
+        if path == SIGNED_OUT:
+            return _refusal(
+                request,
+                200,
+                "You have signed out of this page. Your company's sign-in may still know you.",
+                link=again,
+            )
+        here = self._settings.page_url or ""
+        if path == SIGN_IN:
+            back = request.query_params.get("back", "/")
+            if session is not None and self._roles(_identity_of(session)):
+                return RedirectResponse(own_path(back), 303)
+            if request.headers.get("host", "").lower() != urlsplit(here).netloc:
+                return RedirectResponse(f"{here}{SIGN_IN}", 303)  # where the cookie will be needed
+        pending = PendingSignIn.read(request.cookies.get(self._pending, ""), now_s)
+        try:
+            if path == SIGN_IN:
+                begun = PendingSignIn.begin(back, now_s)
+                response: Response = RedirectResponse(await provider.address_of(begun), 303)
+                self._keep_pending(response, begun.cookie)
+                return response
+            identity = await _identify(request, provider, pending)
+        except ProviderAway as away:
+            _LOG.warning("the provider of sign-ins is not available: %s", away)
+            return _refusal(
+                request,
+                503,
+                "Your company's sign-in does not answer now. Nothing is lost; try again soon.",
+                link=again,
+            )
+        except HTTPException as refused:
+            response = _refusal(request, refused.status_code, refused.detail, link=again)
+        else:
+            await self._start(identity, session, answer)
+            response = RedirectResponse("/" if pending is None else pending.back, 303)
+        self._keep_pending(response, "")
+        return response
+
+    def _keep_pending(self, response: Response, cookie: str) -> None:
+        """Set the cookie of a sign-in that has begun; an empty one removes it."""
+        response.set_cookie(
+            self._pending,
+            cookie,
+            max_age=LIFETIME_S if cookie else 0,
+            secure=self._origins.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
     async def _sign_out(self, person: Person, session: PageSession, answer: Answer) -> Response:
         """End a session."""
 
@@ -371,7 +448,7 @@ class AccessControl:
 
         await to_thread.run_sync(write)
         answer.cookie = self._set_cookie("")
-        return RedirectResponse(SIGN_IN, 303)
+        return RedirectResponse(SIGN_IN if self._provider is None else SIGNED_OUT, 303)
 
 
 _NEWEST_LINK: Final = "Open the newest link from the terminal in which the page was started."
@@ -388,14 +465,59 @@ def _token_of(secret: str) -> str:
     return hmac.new(secret.encode(), b"csrf", sha256).hexdigest()
 
 
+def _identity_of(session: PageSession) -> StaffIdentity:
+    return StaffIdentity(session.name, session.email, session.groups)
+
+
 def _is_same(session: PageSession, identity: StaffIdentity) -> bool:
     return (session.name, session.email) == (identity.name, identity.email)
 
 
-def _ask_to_sign_in(request: Request) -> Response:
-    """The answer to somebody who is not signed in."""
+async def _identify(
+    request: Request, provider: IdentityProvider, pending: PendingSignIn | None
+) -> StaffIdentity:
+    """Return who comes back from the provider.
+
+    Raises:
+        HTTPException: nobody is signed in by this.
+        ProviderAway: the provider does not answer.
+    """
+    given = {name: request.query_params.getlist(name) for name in ("state", "code", "error")}
+    is_ours = (
+        request.method == "GET"
+        and pending is not None
+        and len(given["state"]) == 1
+        and pending.is_answered_by(given["state"][0])
+    )
+    if not is_ours or pending is None:
+        raise HTTPException(
+            401, "This sign-in took too long, or was begun in another browser. Sign in again."
+        )
+    if given["error"] or len(given["code"]) != 1 or not given["code"][0]:
+        raise HTTPException(
+            403,
+            "Your company's sign-in did not let you in. Try again, or ask the person who looks "
+            "after it.",
+        )
+    try:
+        return await provider.identify(given["code"][0], pending)
+    except ProviderAway:
+        raise
+    except SignInFailed as failed:
+        _LOG.warning("nobody was signed in: %s", failed)
+        raise HTTPException(
+            403,
+            "What your company's sign-in said about you is not valid, so you are not signed in. "
+            "Try again. If it happens again, tell the person who looks after this page.",
+        ) from None
+
+
+def _ask_to_sign_in(request: Request, *, with_path: bool) -> Response:
+    """The answer to somebody who is not signed in; `with_path` brings them back to their page."""
     if request.method == "GET" and _wants_page(request):
-        return RedirectResponse(SIGN_IN, 303)
+        path = request.url.path
+        back = f"?back={quote(path)}" if with_path and path != "/" else ""
+        return RedirectResponse(f"{SIGN_IN}{back}", 303)
     return _refusal(request, 401, "You are not signed in any more. Reload the page.")
 
 
@@ -405,6 +527,7 @@ def _wants_page(request: Request) -> bool:
 
 
 TITLES: Final = {
+    200: "You have signed out",
     400: "This request cannot be read",
     401: "Please sign in",
     403: "This is not possible",
@@ -416,19 +539,20 @@ TITLES: Final = {
 }
 
 
-def _refusal(request: Request, status: int, words: str) -> Response:
-    """A page, or a line, that says why a request was refused."""
+def _refusal(request: Request, status: int, words: str, *, link: str = "") -> Response:
+    """A page, or a line, that says why a request was refused; `link` leads to the sign-in."""
     said = translate(words)
     words = translate_filled(words) if said == words else said
     if not _wants_page(request):
         return PlainTextResponse(f"{words}\n", status)
+    more = f'<p><a href="{SIGN_IN}">{escape(link)}</a></p>\n' if link else ""
     title = translate(TITLES.get(status, TITLES[403]))
     return HTMLResponse(
         f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n<link rel="stylesheet" href="/static/page.css">\n'
         f"<title>{escape(title)}</title>\n</head>\n<body>\n"
-        f'<main id="main" class="page">\n<h1>{escape(title)}</h1>\n<p>{escape(words)}</p>\n'
+        f'<main id="main" class="page">\n<h1>{escape(title)}</h1>\n<p>{escape(words)}</p>\n{more}'
         "</main>\n</body>\n</html>\n",
         status,
     )

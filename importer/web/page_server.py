@@ -19,7 +19,7 @@ try:
     from importer.web.operations import ROUTES
     from importer.web.page_app import create_app
     from importer.web.request_checks import USUAL_PACE, Origins, Pace
-    from importer.web.sign_in import SignInLinks
+    from importer.web.sign_in import CALLBACK, SignInLinks
     from importer.web.webhook_receiver import PATH, make_receiver, receive_beside
 except ImportError as exc:
     message = f"The page needs a package that is not installed ({exc.name})."
@@ -59,6 +59,11 @@ class PageServer:
         pace: Pace = USUAL_PACE,
     ) -> None:
         self.receiver = make_receiver(settings, ledger, say, pace)
+        provider = None
+        if settings.auth == "oidc":
+            from importer.web.identity_provider import IdentityProvider  # noqa: PLC0415 - an extra
+
+            provider = IdentityProvider(settings, f"{settings.page_url}{CALLBACK}")
         listener = listen(settings)
         origins = Origins.of(settings, listener.getsockname()[1])
         self.address = url_of(listener)
@@ -72,6 +77,7 @@ class PageServer:
             ledger=ledger,
             origins=origins,
             links=self.links,
+            provider=provider,
             pace=pace,
         )
         page = create_app(
@@ -138,13 +144,15 @@ def refuse_strangers(settings: Settings) -> None:
         raise SettingsError(
             f"listen: {settings.listen} can be reached from other machines, and `auth: link` is "
             "for one person on this one.",
-            "Set `listen: 127.0.0.1:8766`, or `auth: proxy-header`; see `importer explain page`.",
+            "Set `listen: 127.0.0.1:8766`, or `auth: proxy-header` or `auth: oidc`; see "
+            "`importer explain page`.",
         )
     if settings.auth == "link":
         return
-    missing = [
-        name for name in ("trusted_proxies", "page_url", "roles") if not getattr(settings, name)
-    ]
+    of_method = ["trusted_proxies"]
+    if settings.auth == "oidc":
+        of_method = ["oidc_issuer", "oidc_client_id"]
+    missing = [name for name in (*of_method, "page_url", "roles") if not getattr(settings, name)]
     if missing:
         raise SettingsError(
             f"auth: {settings.auth} needs {' and '.join(f'`{name}`' for name in missing)}.",

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from importer.languages import LANGUAGES, choose_language, use_language
+from importer.web.request_checks import own_path
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 COOKIE: Final = "language"
 SWITCH: Final = "/language/"
 _YEAR_S: Final = 31_536_000
-_OWN_PATH: Final = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 
 def preferred(accepted: str) -> list[str]:
@@ -61,7 +61,7 @@ class ReaderLanguage:
 def _switch(request: Request, wanted: str) -> RedirectResponse:
     """Send the browser back to the page where it was, with a cookie that names the language."""
     back = request.query_params.get("back", "/")
-    answer = RedirectResponse(back if _OWN_PATH.fullmatch(back) else "/", status_code=303)
+    answer = RedirectResponse(own_path(back), status_code=303)
     if urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host"):
         answer.set_cookie(
             COOKIE,

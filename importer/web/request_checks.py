@@ -27,6 +27,8 @@ CSRF_HEADER: Final = "x-csrf"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 STATIC: Final = "/static/"
 
+_OWN_PATH: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,499}")
+
 _MOST_FORM_BYTES: Final = 256_000
 _MOST_FIELDS: Final = 1_000
 _FIRST_PART: Final = 8_192
@@ -83,6 +85,11 @@ class Origins:
     def hosts(self) -> frozenset[str]:
         """The values of the Host header that are ours."""
         return frozenset(urlsplit(url).netloc for url in self.urls)
+
+
+def own_path(path: str) -> str:
+    """Return a path if it leads to a page of ours, else that of the start page."""
+    return path if _OWN_PATH.fullmatch(path) else "/"
 
 
 def check_host(request: Request, origins: Origins) -> None:

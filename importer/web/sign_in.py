@@ -1,4 +1,4 @@
-"""How people sign in: a one-time link from the terminal, or a proxy that says who they are."""
+"""How people sign in: by a one-time link, or by a proxy or a provider that says who they are."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 SIGN_IN: Final = "/sign-in"
 SIGN_OUT: Final = "/sign-out"
+CALLBACK: Final = "/sign-in/callback"
+"""To which the company's provider sends people back."""
+SIGNED_OUT: Final = "/sign-in/ended"
 METRICS: Final = "/metrics"
-_LONGEST: Final = 200
+LONGEST: Final = 200
 """Most characters of a name, an address or a group."""
 
 
@@ -42,6 +45,14 @@ class StaffIdentity:
     name: str
     email: str = ""
     groups: frozenset[str] = frozenset()
+
+
+class SignInFailed(Exception):
+    """Nobody was signed in; the text says why, for a log, and holds nothing of a person."""
+
+
+class ProviderAway(SignInFailed):
+    """The provider cannot be reached, or does not answer as one."""
 
 
 class SignInLinks:
@@ -111,7 +122,7 @@ def read_proxy(request: Request, settings: PageSettings) -> StaffIdentity:
             "looks after this page to set `email_header`.",
         )
     given = ",".join(request.headers.getlist(settings.groups_header))
-    groups = frozenset(each.strip()[:_LONGEST] for each in given.split(",") if each.strip())
+    groups = frozenset(each.strip()[:LONGEST] for each in given.split(",") if each.strip())
     return StaffIdentity(name, email, groups)
 
 
@@ -132,4 +143,4 @@ def _one(request: Request, header: str) -> str:
     found = request.headers.getlist(header)
     if len(found) > 1:
         raise HTTPException(403, "Your sign-in names two users at once. Sign in again.")
-    return found[0].strip()[:_LONGEST] if found else ""
+    return found[0].strip()[:LONGEST] if found else ""

@@ -88,6 +88,7 @@ def test_it_finishes_what_it_has_begun(tmp_path: Path, how: signal.Signals) -> N
     [
         (("--listen", "0.0.0.0:0"), Exit.SETUP, "can be reached from other machines"),
         (("--auth", "proxy-header"), Exit.SETUP, "`trusted_proxies`"),
+        (("--auth", "oidc"), Exit.SETUP, "`oidc_issuer`"),
         (("--listen", "example.com:1"), Exit.SETUP, "must begin with an IP address"),
         (("--listen", "1"), Exit.USAGE, "not available"),
     ],
