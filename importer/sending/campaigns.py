@@ -1,18 +1,20 @@
 """Ask for each campaign before anything is sent: does it exist, is it live, can it reach people?
 
-Every field of `GET /campaigns/{id}` is only inferred. An answer that is not understood means that
-the API does not answer the question, never that the campaign is wrong.
+`list_campaigns` asks which ones there are, to propose them to a person. Every field of both answers
+is only inferred. An answer that is not understood means that the API does not answer the question,
+never that the campaign is wrong.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from importer.errors import SettingsError
 from importer.model import MaybeSent, NotSent
 from importer.sending.echo import first_text, text_at
+from importer.sending.responses import is_2xx
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +46,7 @@ _OTHER_TYPES: Final = frozenset(
 _SCHEDULES: Final = "CALENDAR_MEETING_INTEGRATION"
 _ATTEMPTS: Final = 2
 _MANY: Final = 50
+_PAGES: Final = 5
 
 
 class CampaignSource(Protocol):
@@ -52,6 +55,27 @@ class CampaignSource(Protocol):
     async def campaign(self, campaign_id: str) -> Page:
         """One campaign; raises NotSent or MaybeSent."""
         ...
+
+
+class CampaignListSource(Protocol):
+    """What asking for the list of campaigns needs of the client."""
+
+    async def campaigns(self, token: str | None = None) -> Page:
+        """One page of the list; raises NotSent or MaybeSent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignList:
+    """The campaigns that rows can be sent to, as the API says.
+
+    Attributes:
+        titles: campaignId -> title, or the id if it has none.
+        unknown: why the API does not say; empty if it does.
+    """
+
+    titles: Mapping[str, str] = field(default_factory=dict)
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +146,33 @@ async def check_campaigns(
         if len(found) >= _MANY:
             break
     return found
+
+
+async def list_campaigns(client: CampaignListSource, kind: str) -> CampaignList:
+    """Return the campaigns that can be sent to; those that are known to refuse rows are left out.
+
+    Args:
+        client: asks; each page once.
+        kind: setting `conversation`.
+    """
+    titles: dict[str, str] = {}
+    token: str | None = None
+    for _ in range(_PAGES):
+        try:
+            page = await client.campaigns(token)
+        except (NotSent, MaybeSent) as exc:
+            return CampaignList(unknown=str(exc))
+        response = page.response
+        if not is_2xx(response.status) or not response.readable:
+            return CampaignList(unknown=f"HTTP {response.status}")
+        for each in page.conversations:
+            name = text_at(each, "id")
+            if name and not judge_campaign(each, CampaignRows(name, 0, 0, 0), kind).refused:
+                titles[name] = first_text(each, ("campaignTitle", "title", "name")) or name
+        token = page.next_token
+        if token is None:
+            break
+    return CampaignList(titles)
 
 
 async def _ask(

@@ -227,6 +227,17 @@ class Client:
         url = httpx.URL(f"{self._list_url}/{quote(conversation_id, safe='')}")
         return parse_single(await self._exchange("GET", url), "conversation")
 
+    async def campaigns(self, token: str | None = None) -> Page:
+        """Get one page of the list of campaigns, from the start or from a token.
+
+        Raises:
+            NotSent, MaybeSent: no page came; asking again is harmless.
+        """
+        url = self._campaigns_url
+        if token is not None:
+            url = url.copy_merge_params({"nextToken": token})
+        return parse_page(await self._exchange("GET", url))
+
     async def campaign(self, campaign_id: str) -> Page:
         """Get one campaign, as a page that has only this one.
 

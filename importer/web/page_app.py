@@ -25,6 +25,7 @@ from importer.web import (
     uploads,
 )
 from importer.web.jobs import Jobs
+from importer.web.known_campaigns import KnownCampaigns
 from importer.web.pages import Refused, Site, render, words_of
 from importer.web.reader_language import ReaderLanguage
 from importer.web.workbench import Workbench
@@ -88,7 +89,9 @@ def create_app(
             HTTPException: _not_possible,
         },
     )
-    app.state.site = Site(settings, credentials, ledger, workbench, jobs)
+    app.state.site = Site(
+        settings, credentials, ledger, workbench, jobs, KnownCampaigns(settings, credentials)
+    )
     return app
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from importer.settings import Credentials, Settings
     from importer.web.access import Person
     from importer.web.jobs import Jobs
+    from importer.web.known_campaigns import KnownCampaigns
     from importer.web.wording import Wording
     from importer.web.workbench import Workbench
 
@@ -51,6 +52,7 @@ class Site:
         ledger: open for writing, as long as the server runs.
         workbench: has the lists.
         jobs: checks and sends them.
+        campaigns: those that the API knows.
     """
 
     settings: Settings
@@ -58,6 +60,7 @@ class Site:
     ledger: Ledger
     workbench: Workbench
     jobs: Jobs
+    campaigns: KnownCampaigns
 
     @property
     def host(self) -> str:

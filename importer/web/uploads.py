@@ -56,6 +56,7 @@ MOST_OPEN: Final = 100
 """Lists that a person may have open at once."""
 
 _CHUNK: Final = 1 << 20
+_MOST_CAMPAIGNS: Final = 500
 _FORM_BYTES: Final = 200_000
 _CHOICES: Final = ("campaign", "meeting", "participants")
 
@@ -114,14 +115,16 @@ def new_list_page(request: Request) -> Response:
     site = site_of(request)
     meetings, participants = site.workbench.templates()
     settings = site.settings
-    campaigns = {*site.ledger.submissions.campaigns(), *filter(None, [settings.campaign])}
+    said = site.campaigns.look()
+    names = {*site.ledger.submissions.campaigns(), *filter(None, [settings.campaign]), *said.titles}
     return render(
         request,
         "upload.html.j2",
         id=new_id(),
         meetings=[(name, list(_facts(site, name, ""))) for name in meetings],
         participants=[(name, list(_facts(site, "", name))) for name in participants],
-        campaigns=sorted(campaigns)[:200],
+        campaigns=[(name, said.titles.get(name, "")) for name in sorted(names)[:_MOST_CAMPAIGNS]],
+        campaigns_unknown=bool(said.unknown),
         chosen={
             "campaign": settings.campaign or "",
             "meeting": settings.meeting or _only(meetings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,13 +10,15 @@ import pytest
 from importer.errors import SettingsError
 from importer.model import NotSent, Response
 from importer.sending.campaigns import (
+    CampaignList,
     CampaignRows,
     CampaignVerdict,
     check_campaigns,
     judge_campaign,
+    list_campaigns,
 )
 from importer.sending.rate_limiter import RateLimiter
-from importer.sending.responses import Page
+from importer.sending.responses import Page, RawResponse, parse_page
 from tests.support import made
 from tests.support.virtual_time import clock, run
 
@@ -129,3 +132,53 @@ def test_each_campaign_is_asked_for_once() -> None:
     source = Source(NotSent("ConnectError"), Page(Response(200), (LIVE,)))
     assert check(source, 3) == {f"camp-{n}": CampaignVerdict() for n in range(3)}
     assert source.asked == ["camp-0", "camp-0", "camp-1", "camp-2"]
+
+
+class Pages:
+    """A client that has these answers to the question which campaigns there are."""
+
+    def __init__(self, *answers: bytes | NotSent, status: int = 200) -> None:
+        self.tokens: list[str | None] = []
+        self._answers = list(answers)
+        self._status = status
+
+    async def campaigns(self, token: str | None = None) -> Page:
+        """The next answer."""
+        self.tokens.append(token)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, NotSent):
+            raise answer
+        return parse_page(RawResponse(self._status, {}, answer, datetime.now(UTC)))
+
+
+def test_campaigns_that_can_be_sent_to_are_listed() -> None:
+    """Over several pages; drafts and campaigns without an id are left out."""
+    pages = Pages(
+        b'{"data": [{"id": "a", "campaignTitle": "Cooks", "campaignStatus": "LIVE"},'
+        b' {"id": "b", "campaignStatus": "DRAFT"}, {"name": "?"}], "nextToken": "t"}',
+        b'{"data": [{"id": "c"}], "nextToken": null}',
+    )
+    assert run(list_campaigns(pages, "auto-schedule")) == CampaignList({"a": "Cooks", "c": "c"})
+    assert pages.tokens == [None, "t"]
+
+
+def test_a_list_of_campaigns_that_never_ends_is_left() -> None:
+    """After a few pages, with what they have."""
+    pages = Pages(b'{"data": [{"id": "a"}], "nextToken": "t"}')
+    assert run(list_campaigns(pages, "auto-schedule")).titles == {"a": "a"}
+    assert len(pages.tokens) == 5
+
+
+@pytest.mark.parametrize(
+    ("pages", "unknown"),
+    [
+        (Pages(NotSent("ConnectError")), "ConnectError"),
+        (Pages(b'{"error": "no"}', status=404), "HTTP 404"),
+        (Pages(b"<html>"), "HTTP 200"),
+        (Pages(b'{"campaigns": []}'), "HTTP 200"),
+        (Pages(b'{"data": "all"}'), "HTTP 200"),
+    ],
+)
+def test_an_odd_list_of_campaigns_says_nothing(pages: Pages, unknown: str) -> None:
+    """No campaign is made up."""
+    assert run(list_campaigns(pages, "auto-schedule")) == CampaignList(unknown=unknown)

@@ -319,6 +319,29 @@ def test_html_in_names_and_cells_stays_text(ann: Recruiter, campaign: str) -> No
     assert "&lt;img" in ann.browser.get(f"/lists/{list_id}/fix").text
 
 
+# ---- campaigns -----------------------------------------------------------------------------------
+
+
+def test_the_campaigns_of_the_api_are_proposed(tmp_path: Path, campaign: str) -> None:
+    """By their titles; if the API does not answer, the form says so and works as before."""
+    with start_sandbox() as api:
+        known = load_settings(write_project(tmp_path / "known", api.base_url))
+        with open_site(known) as site, site.sign_in() as ann:
+            ann.wait_until_sent(ann.start(ann.upload(make_list(*GOOD), campaign=campaign)))
+        with open_site(known) as site, site.sign_in() as ann:
+            page = ann.browser.get("/lists/new").text
+            assert f'<option value="{campaign}">Sandbox campaign {campaign}</option>' in page
+            assert "does not say which campaigns" not in page
+    with open_site(known) as site, site.sign_in() as ann:
+        page = ann.browser.get("/lists/new").text
+        assert f'<option value="{campaign}"></option>' in page
+        assert "does not say which campaigns" in page
+        assert (
+            "All 3 rows are ready"
+            in ann.browser.get(f"/lists/{ann.upload(make_list(*GOOD), campaign='another')}").text
+        )
+
+
 # ---- pause, stop and go on -----------------------------------------------------------------------
 
 
