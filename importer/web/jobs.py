@@ -69,6 +69,10 @@ class Progress:
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class _Watcher(SilentObserver):
     """Notes the progress of a run, and stops it on request or in the evening.
 
@@ -119,15 +123,22 @@ class Jobs:
         settings: of the server.
         credentials: of the API.
         ledger: open for writing.
+        now: the clock, which says whether people may be written to.
     """
 
     def __init__(
-        self, workbench: Workbench, settings: Settings, credentials: Credentials, ledger: Ledger
+        self,
+        workbench: Workbench,
+        settings: Settings,
+        credentials: Credentials,
+        ledger: Ledger,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._workbench = workbench
         self._settings = settings
         self._credentials = credentials
         self._ledger = ledger
+        self._now = now
         self._wake = threading.Event()
         self._ends = False
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -180,12 +191,12 @@ class Jobs:
                 self._wake.wait(_STANDBY_S)
 
     def _work_alone(self) -> None:
-        tidy_at = datetime.now(UTC)
+        tidy_at = self._now()
         while not self._ends:
             self._wake.clear()
             try:
-                if datetime.now(UTC) >= tidy_at:
-                    tidy_at = datetime.now(UTC) + timedelta(seconds=_TIDY_S)
+                if self._now() >= tidy_at:
+                    tidy_at = self._now() + timedelta(seconds=_TIDY_S)
                     self._workbench.delete_old()
                 known = self._ledger.lists.next_job()
                 if known is not None:
@@ -216,7 +227,7 @@ class Jobs:
         start = self._ledger.lists.next_start()
         if start is None:
             return _IDLE_S
-        return min(max((start - datetime.now(UTC)).total_seconds(), 0.05), _IDLE_S)
+        return min(max((start - self._now()).total_seconds(), 0.05), _IDLE_S)
 
     def _do(self, known: UploadedList) -> None:
         if known.state is ListState.CHECKING:
@@ -263,7 +274,7 @@ class Jobs:
 
     def _wait(self, known: UploadedList, message: str) -> None:
         """Try again in a while; meanwhile the page says why it waits."""
-        again = datetime.now(UTC) + _AGAIN
+        again = self._now() + _AGAIN
         if known.state is ListState.CHECKING:
             self._ledger.lists.change(known.id, {known.state}, message=message)
             self._wake.wait(_AGAIN.total_seconds())
@@ -366,7 +377,7 @@ class Jobs:
 
     def _opens(self, known: UploadedList) -> datetime | None:
         """Return when people may be written to again; None if they may be now."""
-        zones, now = self._zones(known), datetime.now(UTC)
+        zones, now = self._zones(known), self._now()
         if not zones:
             return None
         start = find_start(zones, now, self._settings)
@@ -376,7 +387,7 @@ class Jobs:
 
     def _closes_s(self, known: UploadedList) -> float:
         """Return the seconds until the first people may not be written to any more."""
-        zones, now = self._zones(known), datetime.now(UTC)
+        zones, now = self._zones(known), self._now()
         if not zones:
             return timedelta(days=365).total_seconds()
         return (find_end(zones, now, self._settings) - now).total_seconds()
