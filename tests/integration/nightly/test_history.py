@@ -41,7 +41,7 @@ def test_nights_with_their_files(bed: Bed) -> None:
     run = next(file.run for file in night.files if file.run)
     said = shown(bed)
     text = " ".join(said.out.split())
-    assert f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC, 0.0 s exit code 3: a file" in text
+    assert f"{night.id}: {night.started:%Y-%m-%d %H:%M} UTC, 0.0 s Exit code 3: a file" in text
     assert f"done acme/good.csv run {run}, 1 row rejected" in text
     assert "held held.csv 100% of its rows are rejected" in text
     assert "failed letter.txt No header row was found" in text
@@ -128,7 +128,7 @@ def test_a_subfolder_with_a_ledger_of_its_own(bed: Bed) -> None:
     night = bed.night()
     said = shown(bed, "--ledger", f"sqlite:///{bed.desk.folder}/acme.db")
     assert f"{night.id}: " in said.out
-    assert "exit code 0" in said.out
+    assert "Exit code 0" in said.out
     assert "acme/a.csv" in said.out
     assert "b.csv" not in said.out.replace("acme/a.csv", "")
     assert "b.csv" in shown(bed).out
