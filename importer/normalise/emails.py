@@ -98,6 +98,17 @@ def find_typos(emails: pl.Series) -> pl.Series:
     return domains.replace_strict(meant, default=None, return_dtype=pl.String)
 
 
+def correct_typo(email: str) -> str:
+    """Return an address with the domain that is probably meant; empty if none is."""
+    name, _, domain = email.strip().rpartition("@")
+    meant = _meant_domain(domain.lower()) if name else None
+    if meant is None:
+        return ""
+    return (
+        f"{name}{meant}" if meant.startswith("@") else f"{name}@{domain.rpartition('.')[0]}{meant}"
+    )
+
+
 def _meant_domain(domain: str) -> str | None:
     """Return the well-known domain or ending that a domain is a likely misspelling of, or None."""
     if domain in _WELL_KNOWN or domain in _NO_SLIPS:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from importer.errors import ImporterError
 from importer.ledger.records import ListState
 from importer.loader.sheet import Refusal, column_letters
+from importer.normalise.emails import correct_typo
 from importer.report.tasks import tasks
 from importer.web.access import record_event
 from importer.web.pages import (
@@ -235,6 +236,7 @@ class CellView:
         editable: it is an input.
         options: the values that are possible; empty for any.
         original: what the file has, if it was corrected; None if it was not.
+        proposal: what is probably meant; empty if nobody can say.
     """
 
     header: str
@@ -244,6 +246,7 @@ class CellView:
     editable: bool
     options: tuple[str, ...]
     original: str | None
+    proposal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +372,7 @@ class _Rows:
             corrected = (row, header) in self.corrections.cells
             editable = not out and column not in _NEVER and (column in wrong or corrected)
             here = tuple((error, text) for _, at, error, text in notes if at == header)
+            typo = any(at == header and code is Code.EMAIL_TYPO for code, at, _, _ in notes)
             cells.append(
                 CellView(
                     header=header,
@@ -380,6 +384,7 @@ class _Rows:
                     editable=editable and column is not None,
                     options=self._options(column),
                     original=str(original.get(header) or "") if corrected else None,
+                    proposal=correct_typo(str(line.get(header) or "")) if typo else "",
                 )
             )
         whole = tuple((error, text) for _, at, error, text in notes if at not in headers)

@@ -185,6 +185,24 @@ def test_corrections_can_be_taken_back(ann: Recruiter, campaign: str, settings: 
     assert "2 corrections" in ann.browser.get(f"/lists/{list_id}/corrections").text
 
 
+def test_a_mistyped_address_is_changed_with_one_click(ann: Recruiter, campaign: str) -> None:
+    """What is meant is only proposed; nothing changes without the click."""
+    rows = (
+        "Ada,Lovelace,+1 202 555 0104,Ada.L@gmial.com,US,Cook\r\n",
+        "Ed,Edit,+61 491 570 006,ed@example.con,AU,Cook\r\n",
+    )
+    list_id = ann.upload(make_list(*rows), campaign=campaign)
+    page = ann.browser.get(f"/lists/{list_id}/fix?show=all").text
+    for row, address in ((2, "Ada.L@gmail.com"), (3, "ed@example.com")):
+        assert f"Change to {address}" in page
+        ann.correct(list_id, row, "Email", address)
+    page = ann.browser.get(f"/lists/{list_id}/fix?show=all").text
+    assert "Change to" not in page
+    corrected = ann.browser.get(f"/lists/{list_id}/corrected.csv").text
+    assert ",Ada.L@gmail.com," in corrected
+    assert ",ed@example.com," in corrected
+
+
 def test_two_people_correct_one_row(ann: Recruiter, campaign: str) -> None:
     """The second is told, and nothing of the first is lost."""
     list_id = ann.upload(make_list(*GOOD, BAD[0]), campaign=campaign)
