@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from importer.ledger.database import Database
 
 
-def hash_session(secret: str) -> str:
-    """Return the id of a session: a hash of the secret in its cookie."""
-    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+def hash_session(secret: str, auth: str) -> str:
+    """Return the id of a session: a hash of the secret in its cookie.
+
+    Args:
+        secret: in the cookie.
+        auth: the setting of that name. Under another one the session is unknown, because roles
+            depend on how a person signed in.
+    """
+    return sha256(f"{auth}:{secret}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

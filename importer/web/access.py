@@ -318,7 +318,7 @@ class AccessControl:
         """Return the session of a cookie, if it is not over."""
         if not _SECRET.fullmatch(secret):
             return None
-        session, now = self._ledger.sessions.find(hash_session(secret)), self._now()
+        session, now = self._ledger.sessions.find(self._hash(secret)), self._now()
         if session is None:
             return None
         if now - session.seen_at > self._idle or now - session.started_at > self._lifetime:
@@ -328,13 +328,16 @@ class AccessControl:
             self._ledger.sessions.note_seen(session.id, now)
         return session
 
+    def _hash(self, secret: str) -> str:
+        return hash_session(secret, self._settings.auth)
+
     async def _start(
         self, identity: StaffIdentity, replaced: PageSession | None, answer: Answer
     ) -> tuple[str, PageSession]:
         """Start a session with a new secret, whatever cookie came with the request."""
         secret, now = secrets.token_urlsafe(16), self._now()
         session = PageSession(
-            hash_session(secret), identity.name, identity.email, identity.groups, now, now
+            self._hash(secret), identity.name, identity.email, identity.groups, now, now
         )
 
         def write() -> None:

@@ -99,7 +99,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(page: OpenPage) -> None
     assert parts[1:] == ["Path=/", "HttpOnly", "SameSite=Lax"]
     with Ledger.open(page.settings.ledger) as ledger:
         (session,) = ledger.sessions.list()
-    assert session.id == hash_session(cookie(answer))
+    assert session.id == hash_session(cookie(answer), "link")
     assert cookie(answer) not in repr(session)
 
 
@@ -276,6 +276,20 @@ def test_an_upload_that_trickles_in_is_stopped(
 
 
 # ---- a team, behind a proxy ----------------------------------------------------------------------
+
+
+def test_a_session_counts_only_for_the_way_in_that_began_it(
+    open_page: Callable[..., AbstractContextManager[OpenPage]],
+) -> None:
+    """Whoever a proxy let in has every role with a link, so they have to sign in again."""
+    ada = {"x-forwarded-user": "ada", "x-forwarded-groups": "recruiting"}
+    with open_page(**TEAM) as page, page.visitor(**HOST) as visitor:
+        answer = visitor.get("/no-such-page", headers=ada)
+        secret = answer.headers["set-cookie"].partition(";")[0].partition("=")[2]
+    with open_page() as page, page.visitor() as visitor:
+        answer = visitor.get("/", headers={"cookie": f"importer={secret}"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert visitor.get(page.link).status_code == 303
 
 
 def test_a_proxy_says_who_somebody_is(
