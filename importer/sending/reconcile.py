@@ -372,10 +372,9 @@ class _Judge:
             if doubt.sent_at - AROUND <= each.sent_at <= due and each.external_id not in shown
         ]
         if missing:
-            return (
-                f"The list lacks {len(missing)} conversations that are known to exist, so it "
-                "proves nothing."
-            )
+            lacked = f"{len(missing)} conversations that are"
+            lacked = lacked if len(missing) > 1 else "a conversation that is"
+            return f"The list lacks {lacked} known to exist, so it proves nothing."
         if any(each.sent_at > doubt.sent_at and each.external_id in shown for each in known):
             return ""
         if self.proof.lag_passed(doubt, self.now):
