@@ -129,6 +129,27 @@ def local_time(text: str) -> str:
 EMPTY = answer(200, {"data": [], "nextToken": None})
 TITLE = "the title 'Interview for Chef' must not be repeated, it is a duplicate"
 
+
+def some_of_the_list(api: OddApi, part: slice) -> Reply:
+    """A list that ends too early, newest first, and does not say so."""
+    return answer(200, {"data": api.conversations[part][::-1], "nextToken": None})
+
+
+def nested_list(api: OddApi) -> Reply:
+    """A list of objects that have the conversations."""
+    data = [{"conversation": each} for each in api.conversations]
+    return answer(200, {"data": data, "nextToken": None})
+
+
+def forgets(own_id: str) -> Callable[[OddApi, Body], Body]:
+    """Shows one conversation without its person, as after a request to be forgotten."""
+    personal = ("externalId", "participantPhoneNumber", "participantEmailAddress")
+    return lambda _, each: {
+        name: None if each["id"] == own_id and name in personal else value
+        for name, value in each.items()
+    }
+
+
 LOST_ANSWERS: dict[str, OddApi] = {
     "504 to every POST, and an empty list": OddApi(
         always(answer(504), accepted=True), on_list=lambda _: EMPTY
@@ -175,6 +196,20 @@ LOST_ANSWERS: dict[str, OddApi] = {
     ),
     "one lost, our clock ahead, and no Date": OddApi(
         first_fails(CUT), hides("externalId"), ahead=-timedelta(minutes=10), shows_date=False
+    ),
+    "one lost, and a list of the newest five": OddApi(
+        first_fails(CUT), on_list=lambda api: some_of_the_list(api, slice(-5, None))
+    ),
+    "one lost, and a list of the oldest five, without it": OddApi(
+        first_fails(CUT), on_list=lambda api: some_of_the_list(api, slice(1, 6))
+    ),
+    "one lost, and its conversation is anonymous now": OddApi(first_fails(CUT), forgets("c-1")),
+    "one lost, and a list of nested conversations": OddApi(first_fails(CUT), on_list=nested_list),
+    "one lost, and externalIds in capitals": OddApi(
+        first_fails(CUT), changes(externalId=lambda text: str(text).upper())
+    ),
+    "one lost, and externalIds that are cut": OddApi(
+        first_fails(CUT), changes(externalId=lambda text: str(text)[:8])
     ),
     "503 with Retry-After to one": OddApi(first_fails(answer(503, {}, retry_after="0"))),
 }
