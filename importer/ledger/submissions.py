@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, bindparam, func, insert, select, update
@@ -26,7 +27,7 @@ from importer.model import RowStatus, State
 from schemas.codes import WORDS, Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -180,7 +181,8 @@ class Submissions:
             For each key, whether its request may leave; it may not if the person has opted out,
             and is then written as rejected. For each settlement, the state that was
             written, None if it was refused; see `importer.ledger.tables.may_settle`. A `created`
-            submission whose conversation belongs to another one is written as doubtful.
+            submission whose conversation belongs to another one is written as doubtful; so is a
+            `duplicate` of another person's, or as rejected if an error named the conversation.
         """
 
         def write(
@@ -318,7 +320,7 @@ _REJECT_OPTED_OUT: Final = (
 )
 _START_ATTEMPT: Final = insert(attempts)
 _STANDING: Final = (
-    select(submissions.c.key, submissions.c.state, submissions.c.attempts)
+    select(submissions.c.key, submissions.c.state, submissions.c.attempts, submissions.c.person)
     .where(
         submissions.c.key.in_(bindparam("b_keys", expanding=True)),
         submissions.c.run == bindparam("b_run"),
@@ -326,7 +328,11 @@ _STANDING: Final = (
     .with_for_update()
 )
 _OWNERS: Final = select(
-    submissions.c.conversation_id, submissions.c.key, submissions.c.run, submissions.c.row
+    submissions.c.conversation_id,
+    submissions.c.key,
+    submissions.c.run,
+    submissions.c.row,
+    submissions.c.person,
 ).where(submissions.c.conversation_id.in_(bindparam("b_ids", expanding=True)))
 _SETTLE: Final = (
     update(submissions)
@@ -391,25 +397,29 @@ def _settle(
     if not settlements:
         return ()
     keys = [each.key for each in settlements]
-    found = connection.execute(_STANDING, {"b_keys": keys, "b_run": run})
-    standing = {key: (State(state), number) for key, state, number in found}
+    found = connection.execute(_STANDING, {"b_keys": keys, "b_run": run}).all()
+    standing = {key: (State(state), number) for key, state, number, _ in found}
+    duplicates = {each.key for each in settlements if each.state is State.DUPLICATE}
     owners = conversation_owners(
         connection,
         [
             (each.key, each.conversation_id)
             for each in settlements
-            if each.state is State.CREATED and each.conversation_id
+            if each.state in _CLAIMING and each.conversation_id
         ],
+        {key: person for key, _, _, person in found if key in duplicates},
     )
     values, written = [], list[State | None]()
     for each in settlements:
         if each.key not in standing or not may_settle(standing[each.key][0], each.state):
             written.append(None)
             continue
-        value = _values(run, each, standing[each.key][1], now)
+        before, number = standing[each.key]
+        value = _values(run, each, number, now)
         if each.key in owners:
+            refused = before is State.SENDING and _is_refused(each)
             value |= {
-                "b_state": State.DOUBTFUL.value,
+                "b_state": (State.REJECTED if refused else State.DOUBTFUL).value,
                 "b_conversation_id": None,
                 "b_code": CONVERSATION_OF_ANOTHER,
                 "b_message": owners[each.key],
@@ -422,26 +432,45 @@ def _settle(
     return tuple(written)
 
 
+_CLAIMING: Final = frozenset({State.CREATED, State.DUPLICATE})
+
+
+def _is_refused(end: Settlement) -> bool:
+    """Whether a duplicate was told by an error, so that the request made no conversation."""
+    return end.state is State.DUPLICATE and end.status is not None and end.status >= _ERRORS_FROM
+
+
+_ERRORS_FROM: Final = 400  # HTTP
+
+
 def conversation_owners(
-    connection: Connection, claimed: Sequence[tuple[str, str]]
+    connection: Connection,
+    claimed: Sequence[tuple[str, str]],
+    persons: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Find submissions that claim another one's conversation; return key -> a sentence about it.
 
     Args:
         connection: in a transaction.
         claimed: key and conversation id, in the order in which they are written.
+        persons: of the keys that may have a conversation of the same person's other submissions.
     """
     if not claimed:
         return {}
     owned: dict[str, set[str]] = {}
     where: dict[tuple[str, str], str] = {}
+    whose = dict(persons)
     for chunk in chunks(each for _, each in claimed):
-        for conversation, key, run, row in connection.execute(_OWNERS, {"b_ids": chunk}):
+        for conversation, key, run, row, person in connection.execute(_OWNERS, {"b_ids": chunk}):
             owned.setdefault(conversation, set()).add(key)
             where[conversation, key] = f"row {row} of run {run}"
+            whose[key] = person
     found: dict[str, str] = {}
     for key, conversation in claimed:
-        others = sorted(owned.get(conversation, set()) - {key})
+        own = (
+            {key} if key not in persons else {each for each in whose if whose[each] == persons[key]}
+        )
+        others = sorted(owned.get(conversation, set()) - own)
         if others:
             place = where.get((conversation, others[0]), "another row")
             found[key] = f"The API named the conversation that {place} already has."

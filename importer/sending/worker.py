@@ -42,6 +42,13 @@ _STATES: Final[dict[Verb, State]] = {
     Verb.STOP_CAMPAIGN: State.UNSENT,
 }
 
+_CLAIMING: Final = frozenset({Verb.CREATED, Verb.DUPLICATE})
+_UNCLAIMED: Final[dict[State | None, Verb]] = {
+    State.DOUBTFUL: Verb.DOUBTFUL,
+    State.REJECTED: Verb.REJECTED,
+}
+"""What is written instead if the conversation that an answer names is another submission's."""
+
 CAMPAIGN_CLOSED: Final = "campaign-closed"
 """The code of a submission that was left unsent because its campaign accepts nobody."""
 
@@ -289,15 +296,16 @@ class _Worker:
             )
             self._learn(happened, decision, permitted_at)
             progress.note_response(happened)
-            if decision.verb is not Verb.CREATED:
+            if decision.verb not in _CLAIMING:
                 self._judge(progress, decision)  # before another slot gets free
         finally:
             self.capacity.under_way.release()
         written = await self.context.journal.settle(progress.settlement(decision, took_s))
-        if decision.verb is Verb.CREATED:
-            if written is State.DOUBTFUL:  # only the ledger knows all conversations
+        if decision.verb in _CLAIMING:
+            unclaimed = _UNCLAIMED.get(written)  # only the ledger knows all conversations
+            if unclaimed is not None:
                 decision = Decision(
-                    Verb.DOUBTFUL,
+                    unclaimed,
                     code=CONVERSATION_OF_ANOTHER,
                     message="The API answered with the conversation of another submission.",
                 )

@@ -353,6 +353,29 @@ def test_one_id_for_every_row(open_place: Callable[..., Place]) -> None:
     assert report.exit_code == Exit.DOUBTFUL
 
 
+@pytest.mark.parametrize("status", [200, 409])
+def test_the_conversation_of_another_row_proves_no_duplicate(
+    open_place: Callable[..., Place], status: int
+) -> None:
+    """The row is not lost in silence: an error refused it, and a success may have sent it."""
+
+    def on_create(api: OddApi, body: Body) -> Reply:
+        if len(api.bodies) == 1:
+            return accepts(api, body)
+        old = {"id": "c-1", "createdAt": "2026-01-01T00:00:00Z"}
+        return answer(status, {"conversationId": "c-1", "error": "exists"} if status > 400 else old)
+
+    api = OddApi(on_create)
+    with serving_odd(api):
+        desk = open_place(api, reconcile=False, concurrency=1)
+        report = run_again(desk, rows(3))
+        run_again(desk, rows(3))
+    state = State.DOUBTFUL if status == 200 else State.REJECTED
+    assert report.states == {State.CREATED: 1, state: 2}
+    assert report.exit_code is (Exit.DOUBTFUL if status == 200 else Exit.REJECTED)
+    assert len(api.bodies) == 3
+
+
 def test_an_api_without_ids_needs_a_setting(open_place: Callable[..., Place]) -> None:
     """The doubt names it, and with it the rows are created."""
     api = OddApi(always(answer(204), accepted=True), on_list=lambda _: EMPTY)
@@ -401,6 +424,11 @@ def test_a_word_is_no_duplicate(open_place: Callable[..., Place], name: str) -> 
     assert report.exit_code == Exit.HELD
 
 
+def with_number(reply: Reply, number: int) -> Reply:
+    """The answer with another id each time."""
+    return reply[0], reply[1].replace(b"c-7", b"c-%d" % number), reply[2]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -410,7 +438,7 @@ def test_a_word_is_no_duplicate(open_place: Callable[..., Place], name: str) -> 
 )
 def test_a_proved_duplicate(open_place: Callable[..., Place], reply: Reply) -> None:
     """By its id, or by a whole phrase."""
-    api = OddApi(always(reply, accepted=False))
+    api = OddApi(lambda api, _: with_number(reply, len(api.bodies)))
     with serving_odd(api):
         report = run_again(open_place(api), rows(3))
     assert report.states == {State.DUPLICATE: 3}

@@ -59,11 +59,20 @@ def test_without_an_id_nothing_is_compared(ledger: Ledger) -> None:
 
 
 def test_a_duplicate_may_name_a_known_conversation(ledger: Ledger) -> None:
-    """That is what a duplicate is."""
-    run = sent(ledger, "k1", "k2")
+    """If it is the same person's, such as that of an earlier round."""
+    rows = [ready("k1", 2, person="p"), ready("k2", 3, person="p"), ready("k3", 4), ready("k4", 5)]
+    run = ledger.runs.begin(new_run(), rows)
+    ledger.submissions.intend(run, ["k1", "k2", "k3", "k4"])
     ledger.submissions.settle(run, [created("k1", "c1")])
-    duplicate = Settlement("k2", State.DUPLICATE, 409, "c1")
-    assert ledger.submissions.settle(run, [duplicate]) == (State.DUPLICATE,)
+    duplicates = [
+        Settlement("k2", State.DUPLICATE, 409, "c1"),
+        Settlement("k3", State.DUPLICATE, 409, "c1"),
+        Settlement("k4", State.DUPLICATE, 200, "c1"),
+    ]
+    written = ledger.submissions.settle(run, duplicates)
+    assert written == (State.DUPLICATE, State.REJECTED, State.DOUBTFUL)
+    standing = ledger.submissions.records(["k3", "k4"])
+    assert {each.code for each in standing.values()} == {CONVERSATION_OF_ANOTHER}
 
 
 def test_the_list_does_not_give_a_conversation_twice(ledger: Ledger) -> None:
