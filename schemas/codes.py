@@ -291,9 +291,9 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.PHONE_OF_ANOTHER_NAME: Words(
             _E,
-            "The same phone number is in {detail} under another name. The API tells people apart "
-            "by phone, so only one of them can be contacted in a campaign.",
-            "Correct the number, or remove the row. If an earlier run contacted this very person "
+            "The same contact is in {detail} under another name. The API tells people apart by "
+            "phone, else by e-mail, so only one of them can be contacted in a campaign.",
+            "Correct the contact, or remove the row. If an earlier run contacted this very person "
             "under another name, allow_shared_contact in importer.yaml skips the row instead.",
         ),
         Code.BRACES_IN_VALUE: Words(

@@ -108,6 +108,7 @@ class Repeats:
         self.severities |= {
             code: severity for code, severity in settings.severity.items() if code in _CODES
         }
+        self._by_mail_alone: dict[tuple[int | None, int | None], _Row] = {}
         self._spellings = {
             (column, fold_campaign(spelling)): spelling
             for column, spelling in (
@@ -192,16 +193,34 @@ class Repeats:
         for position, record in zip(sharing, records, strict=True):
             row = _Row(*record)
             its_keys = row.list_keys()
-            verdict = _judge(row, [owners[key] for key in its_keys if key in owners])
+            sharers = [owners[key] for key in its_keys if key in owners]
+            verdict = _judge(row, sharers)
+            namesake = self._find_by_mail_alone(row, sharers)
             if verdict is not None:
                 code, other = verdict
+                if code in _SHARED and namesake and self.severities[code] is not Severity.ERROR:
+                    code, other = Code.PHONE_OF_ANOTHER_NAME, namesake
                 found[position] = code, self._place(row, other)
                 if code is Code.PHONE_OF_ANOTHER_NAME or self.severities[code] is Severity.ERROR:
                     held.append(position)
                     continue
+            if row.phone is None and namesake is None:
+                self._by_mail_alone[row.mailbox, row.campaign] = row
             for key in its_keys:
                 owners.setdefault(key, row)
         return found, held
+
+    def _find_by_mail_alone(self, row: _Row, sharers: list[_Row]) -> _Row | None:
+        """An earlier row that the API could not tell from this one: both have only one e-mail."""
+        if row.phone is not None or row.mailbox is None:
+            return None
+        known = self._by_mail_alone.get((row.mailbox, row.campaign))
+        same = (
+            each
+            for each in sharers
+            if each.phone is None and (each.mailbox, each.campaign) == (row.mailbox, row.campaign)
+        )
+        return known or next(same, None)
 
     def _problems(self, frame: pl.DataFrame, found: dict[int, tuple[Code, str]]) -> pl.DataFrame:
         """The problems, code by code, each at the cell that is shared."""

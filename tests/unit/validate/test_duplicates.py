@@ -245,6 +245,20 @@ def test_one_phone_under_two_names_is_never_sent_twice() -> None:
     )
 
 
+def test_two_people_with_nothing_but_one_address_are_never_both_sent() -> None:
+    """Whatever is allowed: the API knows them by that address."""
+    ada, ben = person(email=MAIL), person("Ben", email=MAIL)
+    assert check(ada, ben) == (["ready", "rejected"], [(3, "email-of-another")])
+    phone_of_another = [(3, "phone-of-another-name")]
+    assert check(ada, ben, allow_shared_contact=True) == (["ready", "rejected"], phone_of_another)
+    mild = {Code.EMAIL_OF_ANOTHER: Severity.WARNING}
+    assert check(ada, ben, severity=mild) == (["ready", "rejected"], phone_of_another)
+    with_phone = person("Cyd", phone_number=BEN, email=MAIL)
+    three = check(with_phone, ada, ben, allow_shared_contact=True)
+    assert three[0] == ["ready", "ready", "rejected"]
+    assert (4, "phone-of-another-name") in three[1]
+
+
 def test_a_campaign_in_two_spellings_is_one() -> None:
     """The first spelling counts, and that of the settings before all; others are held back."""
     rows = [
