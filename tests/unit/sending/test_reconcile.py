@@ -318,8 +318,8 @@ def test_absence_needs_a_witness() -> None:
 
 def test_a_list_that_leaves_ours_out_proves_nothing() -> None:
     """Whether they are older or younger than the one that it shows."""
-    assert "lacks 1 conversations" in judged(witness(6, 9), witness(7, 8), shown=(6,)).message
-    assert "lacks 1 conversations" in judged(witness(6, 9), witness(7, -8), shown=(6,)).message
+    assert "lacks a conversation" in judged(witness(6, 9), witness(7, 8), shown=(6,)).message
+    assert "lacks a conversation" in judged(witness(6, 9), witness(7, -8), shown=(6,)).message
     assert judged(witness(6, 9), witness(7, -3700), shown=(6,)).state is State.PLANNED
 
 

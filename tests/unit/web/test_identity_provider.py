@@ -102,6 +102,7 @@ def test_a_person_signs_in_and_out(
 ) -> None:
     """And comes back to the page that they wanted, with a session of their own."""
     caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="httpx")  # our client silences it for the process
     provider.person |= {"email": "ada@example.com", "email_verified": True}
     with browser(page) as visitor:
         visitor.cookies.set("importer", "A" * 22, domain="127.0.0.1")  # planted by somebody
