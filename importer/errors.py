@@ -16,7 +16,9 @@ Faults of data are values, not exceptions: see `Problem`.
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
+from pathlib import Path
 
 
 class Exit(IntEnum):
@@ -116,3 +118,10 @@ class Held(ImporterError):
     """A guard refused to start the run, or stopped it."""
 
     exit_code = Exit.HELD
+
+
+def describe_fault(error: BaseException) -> str:
+    """Name an unexpected error and where it arose, for a log; its text may hold personal data."""
+    steps = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(steps[-1].filename).stem}:{steps[-1].lineno}" if steps else ""
+    return f"{type(error).__name__}{place}"

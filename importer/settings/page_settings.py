@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -58,34 +58,32 @@ def _host_and_port(value: str) -> str:
 
 def _page_url(value: str) -> str:
     """Where people find the page: https, or http on this machine; without a path."""
-    try:
-        parts = urlsplit(value.strip())
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as exc:
-        raise ValueError("must be a web address such as https://importer.example.com") from exc
-    if parts.scheme not in {"https", "http"} or not host or parts.username is not None:
-        raise ValueError("must be a web address such as https://importer.example.com")
+    parts = _split_address(value, "https://importer.example.com")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must have no path: the page needs a host name of its own")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("must begin with https:// (http is allowed only on this machine)")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def _issuer(value: str) -> str:
     """The address of an OpenID Connect provider: https, or http on this machine."""
+    parts = _split_address(value, "https://login.example.com")
+    if parts.query or parts.fragment:
+        raise ValueError("must have no `?` and no `#`")
+    return value.strip()
+
+
+def _split_address(value: str, example: str) -> SplitResult:
+    """The parts of a web address that is safe: https, or http on this machine."""
     try:
         parts = urlsplit(value.strip())
         host, _ = parts.hostname or "", parts.port
     except ValueError as exc:
-        raise ValueError("must be a web address such as https://login.example.com") from exc
+        raise ValueError(f"must be a web address such as {example}") from exc
     if parts.scheme not in {"https", "http"} or not host or parts.username is not None:
-        raise ValueError("must be a web address such as https://login.example.com")
-    if parts.query or parts.fragment:
-        raise ValueError("must have no `?` and no `#`")
+        raise ValueError(f"must be a web address such as {example}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must begin with https:// (http is allowed only on this machine)")
-    return value.strip()
+    return parts
 
 
 def _network(value: str) -> str:

@@ -7,12 +7,10 @@ import hmac
 import logging
 import re
 import secrets
-import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -21,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from importer.errors import LedgerError
+from importer.errors import LedgerError, describe_fault
 from importer.languages import language, translate, translate_filled
 from importer.ledger.audit_trail import AuditEvent
 from importer.ledger.page_sessions import PageSession, hash_session
@@ -238,7 +236,7 @@ class AccessControl:
                 request, 503, "The page cannot reach its records. Nothing is lost; try again soon."
             )
         except Exception as error:  # noqa: BLE001 - a page for the person, a line for the operator
-            _LOG.error("unexpected %s at %s", type(error).__name__, _place(error))
+            _LOG.error("unexpected %s", describe_fault(error))
             response = _refusal(
                 request,
                 500,
@@ -455,12 +453,6 @@ class AccessControl:
 
 
 _NEWEST_LINK: Final = "Open the newest link from the terminal in which the page was started."
-
-
-def _place(error: Exception) -> str:
-    """Where an error arose; its text may hold personal data, and is not logged."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).stem}:{last.lineno}"
 
 
 def _token_of(secret: str) -> str:

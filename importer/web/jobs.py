@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from filelock import Timeout
 
 from importer.deliver import deliver, reconcile, resume
-from importer.errors import Exit, ImporterError, LedgerError
+from importer.errors import Exit, ImporterError, LedgerError, describe_fault
 from importer.ledger.lock import file_lock
 from importer.ledger.records import ListState
 from importer.model import State
@@ -206,8 +206,9 @@ class Jobs:
                     self._look_up()
                     continue
                 wait_s = self._idle_s()
-            except ImporterError:
-                _LOG.exception("the jobs cannot go on; they try again")
+            except ImporterError as error:
+                told = error if isinstance(error, LedgerError) else describe_fault(error)
+                _LOG.error("the jobs cannot go on; they try again: %s", told)
                 wait_s = _AGAIN.total_seconds()
             self._wake.wait(wait_s)
 
@@ -252,8 +253,8 @@ class Jobs:
                 message=str(error),
             )
             return
-        except Exception:  # noqa: BLE001 (one list must not stop the others)
-            _LOG.exception("a list cannot be checked")
+        except Exception as error:  # noqa: BLE001 (one list must not stop the others)
+            _LOG.error("a list cannot be checked: %s", describe_fault(error))
             lists.change(
                 known.id,
                 {ListState.CHECKING},
@@ -330,8 +331,8 @@ class Jobs:
             self._end(known.id, ListState.STOPPED, str(error))
         except asyncio.CancelledError:  # requests under way took too long to end
             self._conclude(known.id, None)
-        except Exception:  # noqa: BLE001 (one list must not stop the others)
-            _LOG.exception("a list cannot be sent")
+        except Exception as error:  # noqa: BLE001 (one list must not stop the others)
+            _LOG.error("a list cannot be sent: %s", describe_fault(error))
             self._end(known.id, ListState.STOPPED, "It stopped for a reason that nobody foresaw.")
         else:
             self._conclude(known.id, report)
@@ -418,8 +419,14 @@ class Jobs:
     def _end(self, list_id: str, state: ListState, message: str) -> None:
         """Write how sending ended; a list without a run was never begun, and is open again."""
         known = self._ledger.lists.find(list_id)
-        if known is not None and known.run is None:
+        if known is None:
+            return
+        if known.run is None:
             state = ListState.OPEN
+        choices = known.choices
+        if state is ListState.DONE:
+            # It was wanted once: later corrections must not send the refused rows again.
+            choices = {name: value for name, value in choices.items() if name != "retry"}
         self._ledger.lists.change(
             list_id,
             {ListState.QUEUED, ListState.SENDING},
@@ -427,4 +434,5 @@ class Jobs:
             wish="",
             start_at=None,
             message=message,
+            choices=choices,
         )

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 from anyio import to_thread
 
-from importer.errors import ConfigurationError, ImporterError, LedgerError, SettingsError
+from importer.errors import (
+    ConfigurationError,
+    ImporterError,
+    LedgerError,
+    SettingsError,
+    describe_fault,
+)
 from importer.ledger import Ledger
 from importer.planning.history import open_history
 from importer.sending.events import apply_events, read_event
@@ -155,8 +161,8 @@ class WebhookReceiver:
             return PlainTextResponse(f"The header {_SIGNATURE} is missing or wrong.\n", 401)
         try:
             await to_thread.run_sync(self._keep, bytes(body))
-        except ImporterError:
-            _LOG.exception("an event cannot be kept")
+        except ImporterError as error:
+            _LOG.error("an event cannot be kept: %s", describe_fault(error))
             self._tell("An event could not be written to the ledger; the API has to send it again.")
             return PlainTextResponse("Please send it again.\n", 503, {"retry-after": "30"})
         self._news.set()
@@ -210,8 +216,8 @@ class WebhookReceiver:
         except LedgerError as error:
             self._tell(f"Events wait in the ledger, because it fails. {error}")
             return _SOON_S
-        except Exception:  # noqa: BLE001 - the thread must live on
-            _LOG.exception("events cannot be applied")
+        except Exception as error:  # noqa: BLE001 - the thread must live on
+            _LOG.error("events cannot be applied: %s", describe_fault(error))
             self._tell("Events wait in the ledger: something went wrong inside importer.")
             return _SELDOM_S
         return _SOON_S if waiting else _SELDOM_S

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from importer.ledger import Ledger
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from tests.support.recruiter import GOOD, make_list, open_site, write_project
@@ -76,8 +77,8 @@ def test_doubts_are_settled_on_a_persons_word(ann: Recruiter, api: Sandbox) -> N
     assert "doubt-not-sent" in events
 
 
-def test_refused_rows_are_sent_again(ann: Recruiter, api: Sandbox) -> None:
-    """Only on request, and each person once."""
+def test_refused_rows_are_sent_again(ann: Recruiter, api: Sandbox, tmp_path: Path) -> None:
+    """Only on request, and each person once; what comes later needs a request of its own."""
     api.set_faults("400:1")
     list_id = ann.upload(make_list(*GOOD))
     refused = ann.start(list_id)
@@ -89,3 +90,7 @@ def test_refused_rows_are_sent_again(ann: Recruiter, api: Sandbox) -> None:
     again = ann.wait_for_run(list_id)
     assert "All 3 rows are through" in ann.wait_until_sent(again)
     assert people(api) == ["Ada", "Cy", "Ed"]
+    with Ledger.open(load_settings(tmp_path / "importer.yaml").ledger) as ledger:
+        known = ledger.lists.find(list_id)
+    assert known is not None
+    assert "retry" not in known.choices
