@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import event, func, update
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from importer.errors import LedgerError
 from importer.ledger.copies import CountedWrites
@@ -65,12 +66,12 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
 """Words of the drivers in lower case -> our words. The first match counts."""
 
 
-def explain_error(name: str, error: SQLAlchemyError) -> LedgerError:
+def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerError:
     """Return the error that a database's exception means, without the values of the statement.
 
     Args:
         name: what a person calls the ledger: its file, or its URL without the password.
-        error: as SQLAlchemy raised it.
+        error: as SQLAlchemy or the SQLite driver raised it.
     """
     original = getattr(error, "orig", None) or error
     said = f"{original} {getattr(original, 'sqlite_errorname', '')}".casefold()
@@ -85,7 +86,7 @@ def gate(name: str) -> Iterator[None]:
     """Turn every exception of the database into a LedgerError."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise explain_error(name, error) from error
 
 
@@ -194,7 +195,15 @@ class Database:
         with gate(self.name), self.engine.connect() as connection:
             # On the driver's connection: the mode cannot change within a transaction.
             cursor = connection.connection.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
+            # SQLite does not wait here: it fails at once if another connection changes the mode.
+            for attempt in Retrying(
+                retry=retry_if_exception(_is_busy),
+                stop=stop_after_delay(BUSY_MS / 1000),
+                wait=wait_random(0.01, 0.05),
+                reraise=True,
+            ):
+                with attempt:
+                    cursor.execute("PRAGMA journal_mode = WAL")
             cursor.close()
 
     def compact(self) -> None:
@@ -237,6 +246,10 @@ class Database:
         except OSError:
             return None
         return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def prepare_sqlite(engine: Engine) -> None:

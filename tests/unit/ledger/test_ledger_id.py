@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, Timer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,3 +133,17 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
     assert len(list(tmp_path.glob("importer.db-before-0013-*"))) == 1
+
+
+def test_another_changes_the_mode(url: str, tmp_path: Path) -> None:
+    """SQLite does not wait if two connections begin to log ahead at once; the ledger does."""
+    other = sqlite3.connect(tmp_path / "importer.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite3.connect(tmp_path / "importer.db").execute("PRAGMA journal_mode = WAL")
+    release = Timer(0.1, other.execute, ["COMMIT"])
+    release.start()
+    with Ledger.open(url) as ledger:
+        assert ledger.id
+    release.join()
+    other.close()
