@@ -14,10 +14,8 @@ from filelock import Timeout
 from sqlalchemy import func, select, update
 
 from importer.errors import LedgerError, UsageError
-from importer.ledger import audit_trail, nights, webhook_events
-from importer.ledger.audit_trail import AuditTrail
+from importer.ledger import nights, page_people, webhook_events
 from importer.ledger.connection import open_readonly, open_writable
-from importer.ledger.conversations import KnownConversations
 from importer.ledger.copies import (
     copy_ledger,
     is_beside,
@@ -27,10 +25,10 @@ from importer.ledger.copies import (
     require_newest,
     save_last_write,
 )
-from importer.ledger.doubts import Doubts
+from importer.ledger.doubts import Doubts, KnownConversations
 from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
 from importer.ledger.nights import Claims, Nights
-from importer.ledger.page_sessions import PageSessions
+from importer.ledger.page_people import AuditTrail, PageSessions
 from importer.ledger.records import Purged
 from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.submissions import Submissions
@@ -339,7 +337,7 @@ class Ledger:
             connection.execute(names)
             nights.forget_claims(connection, before)
             nights.forget_nights(connection, before)
-            audit_trail.forget_people(connection, before)
+            page_people.forget_people(connection, before)
             webhook_events.forget_events(connection, before)
             return purged, runs
 

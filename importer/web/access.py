@@ -21,8 +21,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from importer.errors import LedgerError, describe_fault
 from importer.languages import language, translate, translate_filled
-from importer.ledger.audit_trail import AuditEvent
-from importer.ledger.page_sessions import PageSession, hash_session
+from importer.ledger.page_people import AuditEvent, PageSession, hash_session
 from importer.settings.page_settings import Role
 from importer.web.pending_sign_in import LIFETIME_S, PendingSignIn
 from importer.web.request_checks import (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from importer.ledger import Ledger
-    from importer.ledger.audit_trail import AuditEvent
+    from importer.ledger.page_people import AuditEvent
 
 
 _NIGHTS: Final = 60

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from importer.errors import SettingsError
 from importer.ledger import Ledger
-from importer.ledger.page_sessions import hash_session
+from importer.ledger.page_people import hash_session
 from importer.web.access import AccessControl, Forbidden, Person, Role, demand
 from importer.web.page_server import refuse_strangers
 from importer.web.request_checks import Origins, Pace
