@@ -23,7 +23,6 @@ from importer.errors import LedgerError, describe_fault
 from importer.languages import language, translate, translate_filled
 from importer.ledger.page_people import AuditEvent, PageSession, hash_session
 from importer.settings.page_settings import Role
-from importer.web.pending_sign_in import LIFETIME_S, PendingSignIn
 from importer.web.request_checks import (
     SAFE_METHODS,
     STATIC,
@@ -40,9 +39,11 @@ from importer.web.request_checks import (
 )
 from importer.web.sign_in import (
     CALLBACK,
+    LIFETIME_S,
     SIGN_IN,
     SIGN_OUT,
     SIGNED_OUT,
+    PendingSignIn,
     ProviderAway,
     SignInFailed,
     SignInLinks,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import KeySetSerialization
 
     from importer.settings.page_settings import PageSettings
-    from importer.web.pending_sign_in import PendingSignIn
+    from importer.web.sign_in import PendingSignIn
 
 
 SIGNATURES: Final = frozenset(

@@ -19,7 +19,7 @@ from importer.loader import load
 from importer.report.export import delimiter_of, original_cells, write_csv, write_workbook
 from importer.report.rejected_rows import require_writer, write_rejected
 from importer.web.access import record_event
-from importer.web.check_pages import note_correction
+from importer.web.correction_pages import note_correction
 from importer.web.pages import (
     find_list,
     find_own_list,

@@ -1,33 +1,90 @@
-"""The pages of those who look after the importer: nights, held files, who did what, sessions."""
+"""The pages beside the lists: nights, held files, who did what, sessions, help, and health."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from importer.nightly.inbox import sha256_of
+from importer.errors import ImporterError
+from importer.ledger.records import ListState
+from importer.model import State
+from importer.nightly.inbox import FAILED, HELD, PAGE_SUFFIXES, is_regular, sha256_of
 from importer.nightly.inbox_settings import InboxSettings
 from importer.nightly.release import release_file
+from importer.nightly.remote.address import is_remote
+from importer.planning.identity import key_file
 from importer.report.night_report import ENDING_MEANING, FileEnding
-from importer.web import health, help_pages
+from importer.settings.secrets import Secrets
 from importer.web.access import Role, demand, record_event
-from importer.web.held_files import HeldFile, find_held_everywhere
-from importer.web.pages import person_of, refuse, render, see_other, site_of, with_form
+from importer.web.pages import person_of, refuse, render, see_other, site_of, with_form, words_of
+from importer.web.sign_in import METRICS
+from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from markdown_it.token import Token
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
     from importer.ledger import Ledger
     from importer.ledger.page_people import AuditEvent
+    from importer.web.pages import Site
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that a night put aside until a person looks at it.
+
+    Attributes:
+        id: names it in an address without its name, 32 hex characters.
+        root: its inbox.
+        path: of the file.
+        folder: subfolder of the inbox; empty for the inbox itself.
+        ending: `held` or `failed`.
+    """
+
+    id: str
+    root: Path
+    path: Path
+    folder: str
+    ending: str
+
+
+def find_held_everywhere(ledger: Ledger) -> tuple[list[HeldFile], list[str]]:
+    """Return the held files of every inbox on this machine, and the inboxes that are elsewhere."""
+    inboxes = ledger.nights.inboxes()
+    away = [inbox for inbox in inboxes if is_remote(inbox)]
+    return [file for inbox in inboxes if inbox not in away for file in find_held(inbox)], away
+
+
+def find_held(inbox: str | Path) -> list[HeldFile]:
+    """Return the files in `held/` and `failed/` of an inbox on this machine, by path."""
+    root, found = Path(inbox), []
+    for ending in (HELD, FAILED):
+        for path in sorted((*(root / ending).glob("*"), *(root / ending).glob("*/*"))):
+            if path.name.endswith(PAGE_SUFFIXES) or not is_regular(path):
+                continue
+            folder = "" if path.parent.name == ending else path.parent.name
+            named = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+            found.append(HeldFile(named, root, path, folder, ending))
+    return found
 
 
 _NIGHTS: Final = 60
@@ -190,6 +247,198 @@ def end_session_form(request: Request, form: FormData) -> Response:
     return see_other("/sessions")
 
 
+FIRST: Final = ("page", "spreadsheets", "codes", "templates", "guarantees")
+"""The documents that recruiters need, in the order of the page; the others follow."""
+
+_NOT_ID: Final = re.compile(r"[^\w]+")
+_OURS: Final = re.compile(r"([a-z]+)\.md(#[\w-]+)?")
+_ELSEWHERE: Final = re.compile(r"https://")
+
+
+@dataclass(frozen=True, slots=True)
+class HelpDocument:
+    """A document of the importer.
+
+    Attributes:
+        name: as in its address.
+        title: its first heading.
+        summary: its first sentence, as plain text.
+        html: the rest; made from Markdown that came with the program, without any HTML of its own.
+    """
+
+    name: str
+    title: str
+    summary: str
+    html: Markup
+
+
+@cache
+def help_documents() -> dict[str, HelpDocument]:
+    """Return the documents by name, those for recruiters first."""
+    folder = files("importer") / "docs"
+    texts = {
+        each.name.removesuffix(".md"): each.read_text("utf-8")
+        for each in folder.iterdir()
+        if each.name.endswith(".md")
+    }
+    order = [*(name for name in FIRST if name in texts), *sorted(texts.keys() - set(FIRST))]
+    return {name: _document(name, texts[name], texts.keys()) for name in order}
+
+
+def _document(name: str, text: str, known: Sequence[str] | object) -> HelpDocument:
+    """Render a document."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))
+    title, summary = name, ""
+    for position, token in enumerate(tokens):
+        if token.type == "inline":
+            _mend_links(token, known)
+        if token.type == "heading_open":
+            said = tokens[position + 1].content
+            token.attrSet("id", _NOT_ID.sub("-", said.lower()).strip("-"))
+            if token.tag == "h1":
+                title = said
+        elif token.type == "tr_open":
+            _name_row(token, tokens[position + 2])
+        elif token.type == "paragraph_open" and not summary:
+            summary = _plain(tokens[position + 1])
+        elif token.type == "table_open":
+            token.attrSet("class", "rows")
+    body = tokens[3:] if tokens[:1] and tokens[0].tag == "h1" else tokens
+    html = parser.renderer.render(body, parser.options, {})
+    return HelpDocument(name, title, summary, Markup(html))  # noqa: S704 - rendered without HTML
+
+
+def _name_row(row: Token, first: Token) -> None:
+    """Give a row of a table the code or setting of its first cell as its address."""
+    parts = first.children or []
+    if len(parts) == 1 and parts[0].type == "code_inline":
+        row.attrSet("id", _NOT_ID.sub("-", parts[0].content).strip("-"))
+
+
+def _mend_links(inline: Token, known: object) -> None:
+    """Lead links to other documents to their pages; other files of the project are not here."""
+    kept = []
+    is_open = False
+    for token in inline.children or []:
+        if token.type == "image":
+            continue
+        if token.type == "link_open":
+            target = str(token.attrGet("href") or "")
+            ours = _OURS.fullmatch(target)
+            if ours is not None and ours[1] in known:  # type: ignore[operator]  # a set of names
+                token.attrSet("href", f"/help/{ours[1]}{ours[2] or ''}")
+            elif not _ELSEWHERE.match(target) and not target.startswith("#"):
+                is_open = True
+                continue
+        elif token.type == "link_close" and is_open:
+            is_open = False
+            continue
+        kept.append(token)
+    inline.children = kept
+
+
+def _plain(inline: Token) -> str:
+    """The first sentence of a paragraph, without marks."""
+    parts = [" " if each.type == "softbreak" else each.content for each in inline.children or []]
+    return re.split(r"(?<=[.:]) ", "".join(parts))[0].rstrip(":")
+
+
+def show_help(request: Request) -> Response:
+    """List the documents."""
+    documents = help_documents()
+    return render(request, "help.html.j2", documents=documents.values())
+
+
+def show_messages(request: Request) -> Response:
+    """Show every message about a list, in a recruiter's words and language."""
+    words = words_of(request)
+    found = [
+        (code, *words.problem(code, "…", "…"), Severity(WORDS[code].severity)) for code in Code
+    ]
+    return render(request, "messages.html.j2", messages=found, error=Severity.ERROR)
+
+
+def show_document(request: Request) -> Response:
+    """Show a document."""
+    documents = help_documents()
+    document = documents.get(request.path_params["name"])
+    if document is None:
+        raise HTTPException(404)
+    return render(request, "document.html.j2", document=document)
+
+
+async def show_alive(request: Request) -> Response:
+    """Answer as long as the process does."""
+    del request
+    return PlainTextResponse("ok\n")
+
+
+def show_ready(request: Request) -> Response:
+    """Say whether lists can be taken and sent; nothing that helps a stranger."""
+    found = _examine(site_of(request))
+    well = all(found.values())
+    checks = {name: "ok" if is_well else "not ok" for name, is_well in found.items()}
+    answer = {"status": "ready" if well else "not ready", "checks": checks}
+    return JSONResponse(answer, 200 if well else 503)
+
+
+def _examine(site: Site) -> Mapping[str, bool]:
+    """What must work, and whether it does."""
+    settings = site.settings
+    place = next(each for each in (settings.uploads, *settings.uploads.parents) if each.exists())
+    return {
+        "ledger": _works(lambda: site.ledger.key_fingerprint is not None or True),
+        "key": _works(lambda: _has_key(site)),
+        "uploads": place.is_dir() and os.access(place, os.W_OK | os.X_OK),
+        "disk": _works(lambda: _has_room(place, settings.max_bytes)),
+    }
+
+
+def _works(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except (ImporterError, OSError):
+        return False
+
+
+def _has_key(site: Site) -> bool:
+    """Whether the ledger's key can be read, or is made by the first list."""
+    if Secrets.read().importer_hmac_key is not None or site.ledger.key_fingerprint is None:
+        return True
+    return os.access(key_file(site.settings), os.R_OK)
+
+
+def _has_room(place: Path, needed: int) -> bool:
+    """Whether another list of the largest size fits on the disk."""
+    return shutil.disk_usage(place).free > needed
+
+
+def show_metrics(request: Request) -> Response:
+    """Return the numbers of the page in Prometheus's text format."""
+    demand(person_of(request), Role.OPERATOR, Role.AUDITOR)
+    text = render_page_metrics(site_of(request).ledger)
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def render_page_metrics(ledger: Ledger) -> bytes:
+    """The page's metrics: counts, nothing of a person."""
+    registry = CollectorRegistry()
+    submissions = Gauge(
+        "importer_submissions", "Submissions by state.", ["state"], registry=registry
+    )
+    counts = ledger.submissions.count_states()
+    for state in State:
+        submissions.labels(state.value).set(counts.get(state, 0))
+    lists = Gauge("importer_lists", "Uploaded lists by state.", ["state"], registry=registry)
+    found = ledger.lists.count_states()
+    for each in ListState:
+        lists.labels(each.value).set(found.get(each, 0))
+    sessions = Gauge("importer_page_sessions", "People who are signed in.", registry=registry)
+    sessions.set(len(ledger.sessions.list()))
+    return generate_latest(registry)
+
+
 ROUTES: Final = [
     Route("/nights", show_nights),
     Route("/nights/{id}", show_night),
@@ -199,6 +448,10 @@ ROUTES: Final = [
     Route("/audit.jsonl", export_audit),
     Route("/sessions", show_sessions),
     Route("/sessions/{id}/end", with_form(end_session_form), methods=["POST"]),
-    *help_pages.ROUTES,
-    *health.ROUTES,
+    Route("/help", show_help),
+    Route("/help/messages", show_messages),
+    Route("/help/{name}", show_document),
+    Route("/health/live", show_alive),
+    Route("/health/ready", show_ready),
+    Route(METRICS, show_metrics),
 ]

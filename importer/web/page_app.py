@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from importer.errors import ImporterError, LedgerError
+from importer.languages import LANGUAGES, choose_language, use_language
 from importer.web import (
     check_pages,
-    columns_page,
+    correction_pages,
     follow_pages,
     list_files,
-    preview,
     send_pages,
     uploads,
 )
-from importer.web.jobs import Jobs
-from importer.web.known_campaigns import KnownCampaigns
+from importer.web.jobs import Jobs, KnownCampaigns
 from importer.web.pages import Refused, Site, render, words_of
-from importer.web.reader_language import ReaderLanguage
+from importer.web.request_checks import own_path
 from importer.web.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from importer.ledger import Ledger
     from importer.settings import Credentials, Settings
@@ -110,15 +112,15 @@ def list_routes(max_bytes: int) -> list[BaseRoute]:
         Route(f"{one}/delete", uploads.delete_form, methods=["POST"]),
         Route(one, check_pages.list_page),
         Route(f"{one}/status", check_pages.list_status),
-        Route(f"{one}/fix", check_pages.rows_page),
-        Route(f"{one}/rows/{{row:int}}", check_pages.correct_form, methods=["POST"]),
-        Route(f"{one}/corrections", check_pages.corrections_page),
-        Route(f"{one}/columns", columns_page.columns_page),
-        Route(f"{one}/columns", columns_page.choose_columns_form, methods=["POST"]),
+        Route(f"{one}/fix", correction_pages.rows_page),
+        Route(f"{one}/rows/{{row:int}}", correction_pages.correct_form, methods=["POST"]),
+        Route(f"{one}/corrections", correction_pages.corrections_page),
+        Route(f"{one}/columns", check_pages.columns_page),
+        Route(f"{one}/columns", check_pages.choose_columns_form, methods=["POST"]),
         Route(f"{one}/to-fix.{{ending}}", list_files.rows_to_fix),
         Route(f"{one}/corrected.{{ending}}", list_files.corrected_list),
         Route(f"{one}/fixed", list_files.take_fixed, methods=["POST"], max_body_size=most),
-        Route(f"{one}/preview", preview.preview_page),
+        Route(f"{one}/preview", send_pages.preview_page),
         Route(f"{one}/send", send_pages.send_page),
         Route(f"{one}/send", send_pages.start_form, methods=["POST"]),
         Route(f"{one}/decision", send_pages.decide_form, methods=["POST"]),
@@ -181,3 +183,61 @@ def _say(request: Request, status: int, message: str, fix: str) -> Response:
     if "text/html" not in request.headers.get("accept", "text/html"):
         return PlainTextResponse(f"{message} {fix}".strip(), status)
     return render(request, "refusal.html.j2", status, message=message, fix=fix)
+
+
+COOKIE: Final = "language"
+SWITCH: Final = "/language/"
+_YEAR_S: Final = 31_536_000
+
+
+def preferred(accepted: str) -> list[str]:
+    """Return the languages of an `Accept-Language` header, the preferred one first."""
+    offers = []
+    for part in accepted.lower().split(",")[:20]:
+        name, _, quality = part.strip().partition(";")
+        weight = quality.strip().removeprefix("q=") or "1"
+        with_weight = float(weight) if re.fullmatch(r"[01](\.\d{0,3})?", weight) else 0.0
+        if name and with_weight:
+            offers.append((-with_weight, name))
+    return [name for _, name in sorted(offers, key=lambda each: each[0])]
+
+
+class ReaderLanguage:
+    """ASGI middleware: answers in the reader's language, and remembers the one that they chose.
+
+    It holds no secret and needs no session, so it works before anybody has signed in.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Choose the language of a request, or answer the switch itself."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        wanted = request.url.path.removeprefix(SWITCH)
+        if request.method == "POST" and request.url.path.startswith(SWITCH) and wanted in LANGUAGES:
+            await _switch(request, wanted)(scope, receive, send)
+            return
+        chosen = request.cookies.get(COOKIE, "")
+        accepted = preferred(request.headers.get("accept-language", ""))
+        with use_language(choose_language([chosen, *accepted])):
+            await self._app(scope, receive, send)
+
+
+def _switch(request: Request, wanted: str) -> RedirectResponse:
+    """Send the browser back to the page where it was, with a cookie that names the language."""
+    back = request.query_params.get("back", "/")
+    answer = RedirectResponse(own_path(back), status_code=303)
+    if urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host"):
+        answer.set_cookie(
+            COOKIE,
+            wanted,
+            max_age=_YEAR_S,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="lax",
+        )
+    return answer

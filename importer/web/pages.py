@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from importer.ledger.records import UploadedList
     from importer.settings import Credentials, Settings
     from importer.web.access import Person
-    from importer.web.jobs import Jobs
-    from importer.web.known_campaigns import KnownCampaigns
+    from importer.web.jobs import Jobs, KnownCampaigns
     from importer.web.wording import Wording
     from importer.web.workbench import Workbench
 

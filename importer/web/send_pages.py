@@ -1,4 +1,4 @@
-"""The page on which a list is started: its button is a promise, and it sends just what it shows.
+"""What candidates get, row by row; and the page that starts a list, which sends just what it shows.
 
 With `approval: required`, the page asks for a second person's word; that person sees the same page,
 and starts the list by agreeing.
@@ -16,9 +16,13 @@ from starlette.exceptions import HTTPException
 
 from importer.languages import number
 from importer.ledger.records import ListState
+from importer.planning.history import open_history
+from importer.planning.payload import submissions
 from importer.report.formatting import duration
+from importer.report.html import contact, facts, pretty
+from importer.report.view import GroupView
 from importer.web.access import Role, demand, record_event
-from importer.web.check_pages import note_correction
+from importer.web.correction_pages import note_correction
 from importer.web.hours import count_zones, find_start, is_quiet, local_times
 from importer.web.pages import (
     find_list,
@@ -33,8 +37,10 @@ from importer.web.pages import (
     with_form,
     words_of,
 )
+from importer.web.wording import in_brackets
 from importer.web.workbench import new_id
-from schemas.codes import Code
+from schemas.codes import Code, Severity
+from schemas.columns import GROUP, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,10 +50,98 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from importer.ledger.records import Approval, UploadedList
-    from importer.model import Plan
+    from importer.model import Json, Plan
     from importer.web.access import Person
     from importer.web.hours import LocalTimes
     from importer.web.pages import Site
+    from importer.web.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """What one row becomes.
+
+    Attributes:
+        contact: who is written to, as labels and texts.
+        meeting: what they are invited to, as labels and texts.
+        title: of the meeting.
+        campaign: that they are in.
+        exact: the request, word for word.
+    """
+
+    contact: list[tuple[str, str]]
+    meeting: list[tuple[str, str]]
+    title: str
+    campaign: str
+    exact: str
+
+
+def preview_page(request: Request) -> Response:
+    """What the person of one row gets, or why the row is left out; previous and next."""
+    known, site = find_list(request), site_of(request)
+    if not known.counts:
+        return see_other(f"/lists/{known.id}")
+    plan = site.workbench.plan(known)
+    rows = plan.frame[ROW]
+    asked = request.query_params.get("row", "")
+    row = int(asked) if asked.isdecimal() and len(asked) < 9 else None  # noqa: PLR2004
+    if row is None:
+        row = int(rows[0]) if rows.len() else 0
+    here = plan.frame.filter(pl.col(ROW) == row)
+    settings = site.workbench.settings_for(known)
+    seen: CandidateView | None = None
+    if here.height:
+        with open_history(settings, site.ledger) as history:
+            sent = next(iter(submissions(plan, history.identity, settings, here)))
+        seen = candidate_view(plan, sent.body, int(here[GROUP][0]))
+    return render(
+        request,
+        "preview.html.j2",
+        known=known,
+        name=site.workbench.name_of(known),
+        row=row,
+        seen=seen,
+        reasons=[] if seen else _reasons(plan, row, words_of(request)),
+        before=rows.filter(rows < row).max(),
+        after=rows.filter(rows > row).min(),
+        total=rows.len(),
+    )
+
+
+def candidate_view(plan: Plan, body: Json, number: int) -> CandidateView:
+    """Return what a request body says, in words."""
+    said = body if isinstance(body, dict) else {}
+    group = plan.groups[number]
+    meeting, people = said.get("meetingConfiguration"), said.get("meetingParticipants")
+    view = GroupView(
+        campaign=group.campaign or group.external_campaign,
+        meeting=group.meeting,
+        participants=group.participants,
+        rows=1,
+        bindings={},
+        meeting_configuration=meeting if isinstance(meeting, dict) else {},
+        meeting_participants=tuple(people) if isinstance(people, list | tuple) else (),
+    )
+    return CandidateView(
+        contact=contact(said),
+        meeting=[(label, in_brackets(text)) for label, text in facts(view)],
+        title=in_brackets(str(view.meeting_configuration.get("title") or group.meeting)),
+        campaign=view.campaign,
+        exact=pretty(said),
+    )
+
+
+def _reasons(plan: Plan, row: int, words: Wording) -> list[str]:
+    """Return why a row is not sent."""
+    here = plan.problems.filter(
+        (pl.col(ROW) == row) & (pl.col("severity") != Severity.WARNING.value)
+    )
+    table = plan.tables[0]
+    named = {column: header for header, column in {**table.extra, **table.mapping}.items()}
+    return [
+        " ".join(words.problem(Code(code), named.get(column) or "", detail))
+        for column, code, detail in here.select("column", "code", "detail").iter_rows()
+    ]
 
 
 EXPIRES: Final = timedelta(hours=24)

@@ -25,7 +25,7 @@ from importer.report.formatting import size
 from importer.report.html import facts
 from importer.report.view import GroupView
 from importer.web.access import Role, demand, record_event
-from importer.web.held_files import find_held_everywhere
+from importer.web.operations import find_held_everywhere
 from importer.web.pages import (
     find_own_list,
     name_of,
@@ -38,7 +38,7 @@ from importer.web.pages import (
     with_form,
     words_of,
 )
-from importer.web.preview import in_brackets
+from importer.web.wording import in_brackets
 from importer.web.workbench import ID, new_id
 from schemas.columns import BY_NAME
 

@@ -235,5 +235,13 @@ class Wording:
         return translate(TASKS[code])
 
 
+_FILLED_LATER: Final = re.compile(r"\{\{?\s*([A-Za-z0-9_]+)\s*\}?\}")
+
+
+def in_brackets(text: str) -> str:
+    """Return a text of a template with what is filled in later as words: `[job title]`."""
+    return _FILLED_LATER.sub(lambda found: f"[{found[1].replace('_', ' ').lower()}]", text)
+
+
 WORDING: Final = Wording()
 """The texts of the request that is being answered."""

@@ -20,9 +20,8 @@ from importer.ledger import Ledger
 from importer.settings import Settings
 from importer.web.identity_provider import read_claims
 from importer.web.page_server import refuse_strangers
-from importer.web.pending_sign_in import LIFETIME_S, PendingSignIn
 from importer.web.request_checks import own_path
-from importer.web.sign_in import SignInFailed, StaffIdentity
+from importer.web.sign_in import LIFETIME_S, PendingSignIn, SignInFailed, StaffIdentity
 from tests.support.oidc_provider import CLIENT, SECRET, Provider, served_provider
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from markupsafe import escape
 from importer.ledger import Ledger
 from importer.ledger.nights import NightFile
 from importer.nightly.inbox import sha256_of
-from importer.web.help_pages import help_documents
+from importer.web.operations import help_documents
 from schemas.codes import Code
 from tests.unit.web.test_access import HOST, TEAM, token_of
 

@@ -9,7 +9,7 @@ import pytest
 
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
-from importer.web.reader_language import preferred
+from importer.web.page_app import preferred
 from tests.docs.catalogues import read
 from tests.support.recruiter import BAD, GOOD, Recruiter, make_list, open_site, write_project
 

@@ -10,7 +10,7 @@ import pytest
 
 import importer.web
 from importer.languages import LANGUAGES, choose_language, use_language
-from importer.web.reader_language import preferred
+from importer.web.page_app import preferred
 from importer.web.wording import WORDING
 from schemas.codes import WORDS, Code
 
