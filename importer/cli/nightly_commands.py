@@ -33,8 +33,7 @@ from importer.nightly.doctor import (
     release_flags,
     run_check,
 )
-from importer.nightly.inbox import OpenLedgers
-from importer.nightly.inbox_settings import InboxSettings
+from importer.nightly.inbox import InboxSettings, OpenLedgers
 from importer.nightly.night import run_night
 from importer.nightly.notifications import notify, upload_page
 from importer.nightly.ownership import LocalFolder, describe_owner

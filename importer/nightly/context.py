@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
+import structlog
+
 from importer.ledger.nights import NightFile
 from importer.masking import scrub_name
 from importer.model import State
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
     from importer.model import Counts, RunReport
     from importer.nightly.anomalies import FileFacts, FileHistory
     from importer.nightly.clock import Clock, StopSignal
-    from importer.nightly.event_log import Log
-    from importer.nightly.inbox import Inbox
-    from importer.nightly.inbox_settings import InboxSettings
+    from importer.nightly.inbox import Inbox, InboxSettings
     from importer.settings import Settings
 
 
+Log = structlog.typing.FilteringBoundLogger
 _FILE_ID_CHARS: Final = 12
 
 

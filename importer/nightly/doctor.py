@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from importer.nightly.inbox_settings import InboxSettings
+    from importer.nightly.inbox import InboxSettings
     from importer.nightly.remote.storage import Store
     from importer.settings import Settings
 

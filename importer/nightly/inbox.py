@@ -1,4 +1,4 @@
-"""An inbox on this machine: what has arrived, what is claimed, and where files go."""
+"""An inbox on this machine: what has arrived, what is claimed, where files go, its settings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from importer.errors import ConfigurationError
+from importer.errors import ConfigurationError, SettingsError
 from importer.ledger import Ledger
 from importer.ledger.connection import ledger_is_there, shown_name
 from importer.ledger.lock import Lockable, lock_file
@@ -23,9 +23,11 @@ from importer.nightly.ownership import (
     note_night,
     refuse_new_ledger,
 )
+from importer.planning.identity import key_file
+from importer.settings import InboxFile, Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -499,3 +501,88 @@ def _refusal(path: Path, what: str, exc: OSError) -> ConfigurationError:
         f"{readable_name(str(path))} cannot be {what}: {exc.strerror or exc}.",
         "Give the importer write access to the whole inbox, on one file system.",
     )
+
+
+@dataclass(frozen=True)
+class InboxSettings:
+    """Reads the settings for an inbox each time they are needed: files may change during a night.
+
+    The main importer.yaml may set anything for a subfolder, under `folders:`. A settings file in
+    the inbox comes from the people who upload lists, and may set only a few things.
+
+    Attributes:
+        root: the inbox, or the staging folder of a remote one.
+        config: the main settings file, or None for importer.yaml of the current folder.
+        flags: of the command line; they take precedence.
+        remote: whether the inbox is on another machine. If so, all its claims are in one ledger.
+    """
+
+    root: Path
+    config: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+    remote: bool = False
+
+    def main(self) -> Settings:
+        """Return the main settings, without those of the inbox; raise SettingsError."""
+        return load_settings(self.config, self.flags)
+
+    def ledger(self) -> str:
+        """Return the main ledger's URL, which no file in an inbox can set; raise SettingsError."""
+        main = self.main()
+        self._refuse_own_files(main)
+        return main.ledger
+
+    def load(self, folder: str = "") -> Settings:
+        """Return the settings for files of a subfolder; of the inbox itself by default.
+
+        Raises:
+            SettingsError: something in one of the files is unknown or wrong, an inbox's file sets
+                what only the main one may, or a file of ours would be in the inbox.
+        """
+        main = self.main()
+        wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
+        files = [
+            InboxFile(file, main.severity)
+            for file in wanted
+            if os.path.lexists(file) and not _is_same(file, main.file)
+        ]
+        for each in files:
+            _refuse_irregular(each.path)
+        found = main
+        if files or folder in main.folders:
+            found = load_settings(self.config, self.flags, files, folder)
+        if self.remote and found.ledger != main.ledger:
+            raise SettingsError(
+                f"folders.{folder}.ledger: a remote inbox has one ledger for all its folders.",
+                "Remove it, or make that folder an inbox of its own.",
+            )
+        self._refuse_own_files(found)
+        return found
+
+    def _refuse_own_files(self, settings: Settings) -> None:
+        """Raise if a file of ours, such as the ledger, is in the inbox and would be imported."""
+        own = {
+            "ledger": settings.ledger_file,
+            "hmac_key_file": key_file(settings),
+            "log_file": settings.log_file,
+            "metrics_file": settings.metrics_file,
+        }
+        for key, file in own.items():
+            if file is not None and file.resolve().is_relative_to(self.root.resolve()):
+                raise SettingsError(
+                    f"{key}: {file} is in the inbox, and a night would take it for a list.",
+                    "Keep it in another folder.",
+                )
+
+
+def _refuse_irregular(file: Path) -> None:
+    """Raise unless it is a regular file of the inbox: a link may lead anywhere."""
+    if file.is_symlink() or not file.is_file():
+        raise SettingsError(
+            f"{file}: settings in an inbox must be a plain file, not a link or a folder.",
+            "Replace it with the file itself.",
+        )
+
+
+def _is_same(file: Path, other: Path | None) -> bool:
+    return other is not None and file.resolve() == other.resolve()

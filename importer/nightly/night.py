@@ -5,13 +5,17 @@ lock -> start -> [resume what was claimed -> claim complete uploads -> wait] -> 
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import json
+import sys
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import inf
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from importer.deliver import report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
@@ -19,9 +23,8 @@ from importer.loader.files import readable_name
 from importer.masking import scrub, scrub_name
 from importer.nightly.clock import night_ends, sending_closes
 from importer.nightly.context import NightContext, rows_of_run
-from importer.nightly.event_log import open_event_log
 from importer.nightly.import_file import COMMAND, TimeLimit, import_file
-from importer.nightly.remote.remote_errors import RemoteFault
+from importer.nightly.remote.backends import RemoteFault
 from importer.report.formatting import GivenFlags, quantity
 from importer.report.night_report import FileEnding, FileReport, NightReport, worst
 from importer.sending.reconcile import ABSENT
@@ -36,8 +39,8 @@ if TYPE_CHECKING:
     from importer.ledger.nights import Night
     from importer.model import RunReport
     from importer.nightly.clock import Clock, StopSignal
-    from importer.nightly.inbox import Arrival, Fingerprint, Inbox
-    from importer.nightly.inbox_settings import InboxSettings
+    from importer.nightly.context import Log
+    from importer.nightly.inbox import Arrival, Fingerprint, Inbox, InboxSettings
     from importer.settings import Settings
 
 
@@ -399,3 +402,81 @@ def _update_report(context: NightContext, file: FileReport) -> FileReport:
 def _last_success(nights: Sequence[Night]) -> datetime | None:
     well = (each.ended for each in nights if each.exit_code in _WELL and each.ended is not None)
     return max(well, default=None)
+
+
+# ---- the event log: JSON lines of ids, numbers and fixed words -----------------------------------
+
+
+@contextmanager
+def open_event_log(file: Path | None, clock: Clock, night: str) -> Iterator[Log]:
+    """Open a log that appends to a file, or writes to standard error if that is not possible.
+
+    Args:
+        file: created with its folder if needed; None for standard error.
+        clock: the time of each event.
+        night: id of the night, on every event.
+    """
+    out, fault = _open_output(file)
+    try:
+        log = _log(out, clock).bind(night=night)
+        if fault:
+            log.error("log.unwritable", cause=fault)
+        yield log
+    finally:
+        if out is not sys.stderr:
+            with suppress(OSError):  # what could not be written before cannot be written now
+                out.close()
+
+
+def _open_output(file: Path | None) -> tuple[TextIO, str]:
+    if file is None:
+        return sys.stderr, ""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("a", encoding="utf-8"), ""
+    except OSError as exc:
+        return sys.stderr, exc.strerror or type(exc).__name__
+
+
+class _Lines:
+    """Writes lines; if the disk is full, the import goes on and events go to standard error."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def msg(self, message: str) -> None:
+        """Write one event, to standard error if the file cannot be written."""
+        try:
+            self._write(message)
+        except OSError as exc:
+            if self._out is sys.stderr:
+                return
+            self._out = sys.stderr
+            cause = exc.strerror or type(exc).__name__
+            said = {**json.loads(message), "event": "log.unwritable", "cause": cause}
+            self.msg(json.dumps(said))
+            self.msg(message)
+
+    def _write(self, message: str) -> None:
+        self._out.write(message + "\n")
+        self._out.flush()
+
+    debug = info = warning = error = msg
+
+
+def _log(out: TextIO, clock: Clock) -> Log:
+    def stamped(_logger: object, _method: str, event: Any) -> Any:
+        event["at"] = f"{clock.now():%Y-%m-%dT%H:%M:%S.%fZ}"
+        return event
+
+    log: Log = structlog.wrap_logger(
+        _Lines(out),
+        processors=[
+            structlog.processors.add_log_level,
+            stamped,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=False,
+    )
+    return log

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.ledger import Ledger
-    from importer.nightly.inbox_settings import InboxSettings
+    from importer.nightly.inbox import InboxSettings
 
 
 def find_inbox(file: Path) -> tuple[Path, str]:

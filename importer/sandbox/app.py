@@ -13,9 +13,8 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from importer.sandbox.openapi import STATUSES, describe
+from importer.sandbox.contract import STATUSES, UNKNOWN_CAMPAIGN, body_error, describe
 from importer.sandbox.personalities import OLDER_S
-from importer.sandbox.validation import UNKNOWN_CAMPAIGN, body_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,8 +20,9 @@ from importer.sending.circuit_breaker import (
 )
 from importer.sending.client import Client
 from importer.sending.events import apply_events
+from importer.sending.matching import Doubt
 from importer.sending.rate_limiter import RateLimiter
-from importer.sending.reconcile import AROUND, Doubt, ListFindings, Proof, look_up, read_statuses
+from importer.sending.reconcile import AROUND, ListFindings, Proof, look_up, read_statuses
 from importer.sending.retry import UNCONFIRMED_DUPLICATE, Policy
 from importer.sending.run_options import SilentObserver, make_stop_event
 from importer.sending.worker import SKEW_S, SendingContext, skew_text, submit

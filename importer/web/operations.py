@@ -24,8 +24,7 @@ from starlette.routing import Route
 from importer.errors import ImporterError
 from importer.ledger.records import ListState
 from importer.model import State
-from importer.nightly.inbox import FAILED, HELD, PAGE_SUFFIXES, is_regular, sha256_of
-from importer.nightly.inbox_settings import InboxSettings
+from importer.nightly.inbox import FAILED, HELD, PAGE_SUFFIXES, InboxSettings, is_regular, sha256_of
 from importer.nightly.release import release_file
 from importer.nightly.remote.address import is_remote
 from importer.planning.identity import key_file

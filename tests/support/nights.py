@@ -11,8 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from importer.nightly.clock import StopSignal
-from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
-from importer.nightly.inbox_settings import InboxSettings
+from importer.nightly.inbox import InboxFolders, InboxSettings, LocalInbox, OpenLedgers
 from importer.nightly.night import run_night
 from importer.nightly.notifications import notify
 from tests.support.desk import Desk

@@ -20,8 +20,7 @@ import pytest
 
 from importer.ledger import Ledger
 from importer.nightly.clock import StopSignal
-from importer.nightly.inbox import OpenLedgers
-from importer.nightly.inbox_settings import InboxSettings
+from importer.nightly.inbox import InboxSettings, OpenLedgers
 from importer.nightly.night import run_night
 from importer.nightly.notifications import notify, upload_page
 from importer.nightly.ownership import MARKER_NAME

@@ -41,10 +41,15 @@ from importer.nightly.ownership import (
 )
 from importer.nightly.release import Released, record_release, refuse_page, written_pages
 from importer.nightly.remote.address import Address, is_remote
-from importer.nightly.remote.remote_errors import RemoteFault
-from importer.nightly.remote.storage import Store
-from importer.nightly.remote.transfer import DRAFT, RemoteListing, staging_refusal, upload_results
-from importer.nightly.remote.transfer import hashes_to_upload as staged_hashes
+from importer.nightly.remote.backends import RemoteFault
+from importer.nightly.remote.storage import (
+    DRAFT,
+    RemoteListing,
+    Store,
+    staging_refusal,
+    upload_results,
+)
+from importer.nightly.remote.storage import hashes_to_upload as staged_hashes
 from importer.report.formatting import quantity
 
 if TYPE_CHECKING:
@@ -54,8 +59,7 @@ if TYPE_CHECKING:
     from importer.errors import ImporterError
     from importer.ledger import Ledger
     from importer.nightly.clock import Clock, StopSignal
-    from importer.nightly.inbox import OpenLedgers
-    from importer.nightly.inbox_settings import InboxSettings
+    from importer.nightly.inbox import InboxSettings, OpenLedgers
     from importer.nightly.ownership import Marker
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from importer.errors import Exit
-from importer.sandbox.openapi import describe
+from importer.sandbox.contract import describe
 from importer.sandbox.personalities import PERSONALITIES
 from tests.crash.fork_server import ROOT
 from tests.support.desk import CREDENTIALS, Desk

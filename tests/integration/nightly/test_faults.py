@@ -13,9 +13,9 @@ from importer.ledger.nights import NightFile
 from importer.nightly.clock import StopSignal
 from importer.nightly.context import NightContext
 from importer.nightly.doctor import examine
-from importer.nightly.event_log import open_event_log
 from importer.nightly.import_file import import_file
 from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
+from importer.nightly.night import open_event_log
 from importer.nightly.release import release_file
 from importer.report.night_report import FileEnding
 from tests.support.nights import Bed, people

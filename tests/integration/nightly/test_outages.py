@@ -13,8 +13,8 @@ import pytest
 from importer.errors import Exit
 from importer.nightly.clock import StopSignal
 from importer.nightly.context import NightContext
-from importer.nightly.event_log import open_event_log
 from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
+from importer.nightly.night import open_event_log
 from importer.report.night_report import FileEnding
 from importer.sandbox.server import start_sandbox
 from tests.support.nights import Bed, people

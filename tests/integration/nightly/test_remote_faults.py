@@ -13,10 +13,8 @@ import pytest
 from importer.errors import Exit
 from importer.nightly.clock import StopSignal
 from importer.nightly.inbox import InboxFolders
-from importer.nightly.remote.backends import S3Files, SftpFiles
-from importer.nightly.remote.remote_errors import RemoteStopped
-from importer.nightly.remote.storage import Store
-from importer.nightly.remote.transfer import DRAFT
+from importer.nightly.remote.backends import RemoteStopped, S3Files, SftpFiles
+from importer.nightly.remote.storage import DRAFT, Store
 from importer.report.night_report import FileEnding
 from tests.support.nights import people
 from tests.support.postgres import server_url

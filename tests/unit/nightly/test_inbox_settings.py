@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import SettingsError
-from importer.nightly.inbox_settings import InboxSettings
+from importer.nightly.inbox import InboxSettings
 from importer.settings import Settings
 from importer.settings.sources import ALLOWED_IN_INBOX
 from schemas.codes import Code

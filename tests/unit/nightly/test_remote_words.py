@@ -17,7 +17,7 @@ from botocore.exceptions import (
 from paramiko import AuthenticationException, BadHostKeyException, RSAKey, SSHException
 
 from importer.nightly.remote.address import Address
-from importer.nightly.remote.remote_errors import RemoteFault, explain, gate
+from importer.nightly.remote.backends import RemoteFault, explain, gate
 
 SECRET: Final = "ada@example.com"
 ADDRESS: Final = Address.parse("s3://bucket/inbox")

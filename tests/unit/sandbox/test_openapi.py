@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openapi_core.exceptions import OpenAPIError
 
-from importer.sandbox.openapi import describe
+from importer.sandbox.contract import describe
 from importer.sandbox.server import start_sandbox
 from tests.support.openapi import Description
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from importer.sandbox.validation import body_error
+from importer.sandbox.contract import body_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,11 +11,11 @@ import pytest
 
 from importer.ledger.records import ListLag, Witness
 from importer.model import MaybeSent, NotSent, Outcome, Response, State
+from importer.sending.matching import Doubt
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import (
     ABSENT,
     ConversationStatuses,
-    Doubt,
     ListFindings,
     Proof,
     look_up,
