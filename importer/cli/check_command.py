@@ -29,8 +29,7 @@ from importer.planning.history import open_history
 from importer.planning.payload import submissions
 from importer.preflight import exit_of_plan
 from importer.prepare import prepare
-from importer.report import html, json_report, terminal, view
-from importer.report.export import write_payloads
+from importer.report import export, html, terminal, view
 from importer.report.formatting import rejected_paths
 from importer.report.rejected_rows import require_writer, write_rejected
 from importer.settings.settings import FLAGS
@@ -112,11 +111,11 @@ def check(
         if rejected is not None:
             written["rejected"] = write_rejected(plan, rejected_paths(rejected, names))
         if payloads is not None:
-            write_payloads(submissions(plan, history.identity, settings), names, payloads)
+            export.write_payloads(submissions(plan, history.identity, settings), names, payloads)
             written["payloads"] = (payloads,)
     finally:  # the summary is shown even if a file cannot be written
         console = Console(quiet=is_quiet()) if form == "text" else messages()
         terminal.print_plan(console, shown, show_values=show_values, written=written)
     if form == "json":
-        json_report.write_plan_json(shown, sys.stdout)
+        export.write_plan_json(shown, sys.stdout)
     return exit_of_plan(plan)

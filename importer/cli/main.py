@@ -44,18 +44,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("importer.cli.run_commands", "Resume an unfinished run."),
     "runs": ("importer.cli.ledger_commands", "List the runs and nights in the ledger."),
     "results": ("importer.cli.ledger_commands", "Show the result of each row of a run."),
-    "serve": ("importer.cli.serve_command", "Serve the page for recruiters, in the browser."),
+    "serve": ("importer.cli.server_commands", "Serve the page for recruiters, in the browser."),
     "reconcile": (
-        "importer.cli.reconcile_commands",
+        "importer.cli.ledger_commands",
         "Look up doubtful submissions in the API.",
     ),
     "resolve": (
-        "importer.cli.reconcile_commands",
+        "importer.cli.ledger_commands",
         "Settle a doubtful submission yourself.",
     ),
-    "refresh": ("importer.cli.reconcile_commands", "Update the status of the conversations."),
+    "refresh": ("importer.cli.ledger_commands", "Update the status of the conversations."),
     "webhooks": (
-        "importer.cli.webhooks_command",
+        "importer.cli.server_commands",
         "Receive the events that the API sends.",
     ),
     "doctor": (
@@ -72,7 +72,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importer.cli.ledger_commands",
         "Remove the readable text of old runs from the ledger.",
     ),
-    "sandbox": ("importer.cli.sandbox_command", "Run a local mock of the API."),
+    "sandbox": ("importer.cli.server_commands", "Run a local mock of the API."),
     "completion": (
         "importer.cli.setup_commands",
         "Print the script that makes a shell complete commands and flags.",
@@ -223,7 +223,7 @@ def _end(arguments: Sequence[str], code: Exit, message: str, fix: str = "") -> N
     """End with an error; as JSON on standard output too, if the command was to print JSON."""
     words = f"{' '.join(arguments)} ".replace("--format=", "--format ")
     if "--format json " in words:
-        from importer.report.json_report import error_json, write_json  # noqa: PLC0415 - heavy
+        from importer.report.export import error_json, write_json  # noqa: PLC0415 - heavy
 
         with suppress(BrokenPipeError):
             write_json(error_json(code, message, fix), sys.stdout)

@@ -47,7 +47,7 @@ from importer.nightly.remote.remote_inbox import (
     probe,
     release_remote_file,
 )
-from importer.report.json_report import ending_json, write_json
+from importer.report.export import ending_json, write_json
 from importer.report.night_report import json_of, text_of
 from importer.settings.settings import FLAGS
 

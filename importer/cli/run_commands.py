@@ -36,8 +36,7 @@ from importer.preflight import (
     refuse_made_up,
     refuse_unreadable,
 )
-from importer.report import json_report, terminal, view
-from importer.report.export import reread_files, save_results
+from importer.report import export, terminal, view
 from importer.report.formatting import GivenFlags, quantity
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run, settled_text
@@ -174,8 +173,8 @@ def resume(
         if not _ask(people, settings, credentials):
             console.print(translate("Nothing was sent."))
             if form == "json":
-                held = json_report.error_json(Exit.HELD, "Nothing was sent.")
-                json_report.write_json(held, sys.stdout)
+                held = export.error_json(Exit.HELD, "Nothing was sent.")
+                export.write_json(held, sys.stdout)
             return Exit.HELD
     options = RunOptions("importer resume", credentials, signals=STOPS)
     with progress(console, done=sum(states.values()) - left) as observer:
@@ -246,7 +245,7 @@ def _ask(contact: str, settings: Settings, credentials: Credentials) -> bool:
 def _end_unsent(shown: view.PlanView, ending: str, code: Exit, form: str) -> int:
     """End a run that sent nothing."""
     if form == "json":
-        json_report.write_json(json_report.unsent_json(shown, ending, code), sys.stdout)
+        export.write_json(export.unsent_json(shown, ending, code), sys.stdout)
     return code
 
 
@@ -262,15 +261,15 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
     error, written = None, results
     if results is not None:
         try:
-            save_results(
-                shown, reread_files(run.sources, partial(load, settings=settings)), results
+            export.save_results(
+                shown, export.reread_files(run.sources, partial(load, settings=settings)), results
             )
         except ImporterError as failed:  # the result is shown all the same
             error, written = failed, None
     print_run(console, shown, doubtful=doubtful, results=written)
     if form == "json":
         name = None if written is None else str(written)
-        json_report.write_json(json_report.run_json(shown, doubtful, name, error), sys.stdout)
+        export.write_json(export.run_json(shown, doubtful, name, error), sys.stdout)
         if error is not None:
             click.echo(f"Error: {error}", err=True)
             return error.exit_code

@@ -27,7 +27,7 @@ from importer.loader.headers import reason_for
 from importer.masking import mask, scrub
 from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.problems import errors, in_words
-from importer.report.json_report import ending_json, read_schemas, write_json
+from importer.report.export import ending_json, read_schemas, write_json
 from importer.report.terminal import plain_table, section
 from importer.settings import FILE_NAME, Settings
 from importer.settings.settings import FLAGS, NightlySettings, commands_of

@@ -43,7 +43,7 @@ from importer.sending.campaigns import (
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.responses import is_2xx
-from importer.settings.webhook_settings import WEBHOOK_SECRET, WebhookSettings
+from importer.settings.page_settings import WEBHOOK_SECRET, WebhookSettings
 from importer.settings.yaml_files import format_path
 from schemas.templates import is_example
 

@@ -25,7 +25,7 @@ from tenacity import (
 
 from importer.errors import Exit, ImporterError
 from importer.nightly.inbox import NIGHTS
-from importer.report.night_html import write_night
+from importer.report.html import write_night
 from importer.report.night_report import slack_of, subject_of, text_of, write_metrics
 from importer.settings.secrets import Secrets
 

@@ -1,14 +1,16 @@
-"""The HTML report of a plan: charts, tasks, rejected rows, groups and files, in one file."""
+"""HTML reports, each in one file: of a plan with its charts, tasks, rows and groups; of a night."""
 
 from __future__ import annotations
 
 import json
+import os.path
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -24,14 +26,17 @@ from importer.languages import (
     translate_word,
 )
 from importer.loader.sheet import column_letters
-from importer.report.formatting import file_format, html_size, plain, size
+from importer.report.formatting import elapsed, file_format, html_size, plain, size
+from importer.report.night_report import ENDING_MEANING, FileEnding, rows_in_words
 from importer.report.rejected_rows import changes, rejected_tables
+from importer.report.view import OUTCOME_MEANING
 from schemas.codes import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from importer.model import Counts, Json
+    from importer.report.night_report import FileReport, NightReport
     from importer.report.tasks import Task
     from importer.report.view import FileView, GroupView, PlanView
 
@@ -437,3 +442,76 @@ def _tasks(view: PlanView, severity: Severity) -> list[tuple[str, Task]]:
         for position, task in enumerate(view.tasks)
         if task.severity is severity
     ]
+
+
+# ---- a night ------------------------------------------------------------------------------------
+
+
+_NIGHT_KINDS: Final = {
+    FileEnding.FAILED: "task fix",
+    FileEnding.HELD: "task check",
+    FileEnding.WAITING: "task check",
+}
+"""How a file looks on the page: those that need a person stand out."""
+
+_NIGHT_PARTS: Final = {
+    "created": "good",
+    "rejected": "fix",
+    "doubtful": "check",
+    "unsent": "check",
+    "planned": "rest",
+}
+"""Word of `view.OUTCOME_MEANING` -> colour of its part; the others are settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightShare:
+    """A part of the night's rows."""
+
+    kind: str
+    count: int
+    label: str
+
+
+def _night_shares(night: NightReport) -> list[NightShare]:
+    rows = night.rows
+    return [
+        NightShare(_NIGHT_PARTS.get(word, "done"), rows[word], word.replace("-", " "))
+        for word in OUTCOME_MEANING
+        if rows[word]
+    ]
+
+
+def write_night(night: NightReport, path: Path, root: Path) -> None:
+    """Write the page of a night: it works offline and links what was written about each file.
+
+    Args:
+        night: what it did.
+        path: of the page.
+        root: the inbox; the places in `night` are relative to it.
+
+    Raises:
+        ImporterError: the file cannot be written.
+    """
+    way = PurePosixPath(os.path.relpath(root, path.parent))
+
+    def links(file: FileReport) -> list[tuple[str, str]]:
+        found = [("the file", file.place), *file.pages] if file.place else list(file.pages)
+        return [(label, quote(str(way / place))) for label, place in found]
+
+    took = elapsed(night.took_s)
+    with replace_file(path) as out:
+        for part in (
+            environment()
+            .get_template("night.html.j2")
+            .generate(
+                night=night,
+                endings=ENDING_MEANING,
+                kinds=_NIGHT_KINDS,
+                shares=_night_shares(night),
+                rows=rows_in_words,
+                links=links,
+                took=took,
+            )
+        ):
+            out.write(part)

@@ -30,8 +30,8 @@ from importer.report.formatting import (
     release_command,
 )
 from importer.report.night_report import FileEnding
-from importer.report.outcomes import OUTCOME_MEANING, progress_totals
 from importer.report.terminal import command_line, indent, plain_table, section, steps
+from importer.report.view import OUTCOME_MEANING, progress_totals
 from schemas.columns import ROW
 
 if TYPE_CHECKING:

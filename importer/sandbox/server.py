@@ -13,7 +13,7 @@ import time
 import uuid
 from array import array
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
@@ -120,6 +120,29 @@ def enforce_quota(app: ASGIApp, quota_of: Callable[[], Quota | None]) -> ASGIApp
 _LOG: Final = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """How a sandbox is run.
+
+    Attributes:
+        port: on 127.0.0.1; 0 takes a free one.
+        journal: file of accepted conversations; it is read at the start.
+        faults: what fails and how often, such as `422:0.5`.
+        behave: names of personalities, separated by commas.
+        duplicate_check: refuse a second conversation with a person in a campaign.
+        seed: makes the faults repeatable.
+        webhook: the receiver of events; None if there is none.
+    """
+
+    port: int = 0
+    journal: Path | None = None
+    faults: str = ""
+    behave: str = ""
+    duplicate_check: bool = True
+    seed: int = 0
+    webhook: Webhook | None = None
+
+
 class Sandbox:
     """One sandbox: its conversations, counts and faults.
 
@@ -132,39 +155,32 @@ class Sandbox:
         events: sends events to the webhook; None if there is none.
     """
 
-    def __init__(
-        self,
-        *,
-        journal: Path | None,
-        faults: str,
-        behave: str,
-        duplicate_check: bool,
-        seed: int,
-        webhook: Webhook | None = None,
-    ) -> None:
+    def __init__(self, options: SandboxOptions) -> None:
         wall_s, started_s = time.time(), time.monotonic()
         self.base_url = ""
         self.arrivals = array("d")
         self.statuses: Counter[int] = Counter()
-        self._faults = parse_faults(faults)
+        self._faults = parse_faults(options.faults)
         self._quota = self._new_quota()
-        self._random = random.Random(seed)  # noqa: S311  # faults must be repeatable, not secret
+        self._random = random.Random(options.seed)  # noqa: S311 - repeatable, not secret
         self.conversations = Conversations(
-            [] if journal is None else read_journal(journal),
+            [] if options.journal is None else read_journal(options.journal),
             now=lambda: wall_s + time.monotonic() - started_s,
             status_changes=self._faults.status_changes,
-            seed=seed,
+            seed=options.seed,
         )
-        self._journal = None if journal is None else Journal(journal)
-        self._behaviour = Behaviour(behave)
+        self._journal = None if options.journal is None else Journal(options.journal)
+        self._behaviour = Behaviour(options.behave)
         self.events = (
-            None if webhook is None else EventSender(*webhook, self._behaviour, self.conversations)
+            EventSender(*options.webhook, self._behaviour, self.conversations)
+            if options.webhook
+            else None
         )
         endpoints = Endpoints(
             self.conversations,
             self._journal,
             self._behaviour,
-            duplicate_check=duplicate_check,
+            duplicate_check=options.duplicate_check,
             counts=self.counts,
             events=self.events,
         )
@@ -289,81 +305,30 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
 
-def serve(
-    *,
-    port: int,
-    journal: Path | None,
-    faults: str,
-    behave: str = "",
-    duplicate_check: bool,
-    seed: int,
-    webhook: Webhook | None = None,
-    on_ready: Callable[[str], None],
-) -> None:
+def serve(options: SandboxOptions, on_ready: Callable[[str], None]) -> None:
     """Serve the sandbox until the process receives SIGINT or SIGTERM.
 
     Args:
-        port: TCP port on loopback; 0 takes a free one.
-        journal: JSON lines of the accepted conversations, read at start; None keeps no file.
-        faults: specification as in `importer.sandbox.faults`.
-        behave: specification as in `importer.sandbox.personalities`.
-        duplicate_check: answer 409 for a second conversation with a person in a campaign.
-        seed: of the faults.
-        webhook: receives signed events; None sends none.
+        options: how it is run.
         on_ready: called with the base URL once the sandbox accepts connections.
 
     Raises:
         UsageError: the port is taken, or the faults, the personalities or the webhook are invalid.
         ConfigurationError: the journal cannot be read or written.
     """
-    sandbox = Sandbox(
-        journal=journal,
-        faults=faults,
-        behave=behave,
-        duplicate_check=duplicate_check,
-        seed=seed,
-        webhook=webhook,
-    )
-    with (
-        contextlib.closing(sandbox),
-        sandbox.events or contextlib.nullcontext(),
-        _listen(port) as listener,
-    ):
-        sandbox.base_url = _url(listener)
+    with _listening(options) as (sandbox, listener):
         server = _Server(sandbox, lambda: on_ready(sandbox.base_url))
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
 
 
 @contextlib.contextmanager
-def start_sandbox(
-    *,
-    port: int = 0,
-    journal: Path | None = None,
-    faults: str = "",
-    behave: str = "",
-    duplicate_check: bool = True,
-    seed: int = 0,
-    webhook: Webhook | None = None,
-) -> Iterator[Sandbox]:
+def start_sandbox(options: SandboxOptions | None = None) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process until the context ends.
 
-    Arguments and errors are those of `serve`.
+    Errors are those of `serve`.
     """
-    sandbox = Sandbox(
-        journal=journal,
-        faults=faults,
-        behave=behave,
-        duplicate_check=duplicate_check,
-        seed=seed,
-        webhook=webhook,
-    )
-    with (
-        contextlib.closing(sandbox),
-        sandbox.events or contextlib.nullcontext(),
-        _listen(port) as listener,
-    ):
-        sandbox.base_url = _url(listener)
+    with _listening(options or SandboxOptions()) as (sandbox, listener):
         ready = threading.Event()
         server = _Server(sandbox, ready.set)
         thread = threading.Thread(
@@ -377,6 +342,19 @@ def start_sandbox(
         finally:
             server.should_exit = True
             thread.join(READY_S)
+
+
+@contextlib.contextmanager
+def _listening(options: SandboxOptions) -> Iterator[tuple[Sandbox, socket.socket]]:
+    """Make a sandbox and the socket that it listens on; afterwards both are closed."""
+    sandbox = Sandbox(options)
+    with (
+        contextlib.closing(sandbox),
+        sandbox.events or contextlib.nullcontext(),
+        _listen(options.port) as listener,
+    ):
+        sandbox.base_url = _url(listener)
+        yield sandbox, listener
 
 
 def _listen(port: int) -> socket.socket:

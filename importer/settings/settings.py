@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from importer.settings.page_settings import PageSettings
+from importer.settings.page_settings import PageSettings, WebhookSettings
 from importer.settings.secrets import Credentials, credentials
 from importer.settings.values import (
     Allowance,
@@ -46,7 +46,6 @@ from importer.settings.values import (
     Wait,
     is_loopback,
 )
-from importer.settings.webhook_settings import WebhookSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

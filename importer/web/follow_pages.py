@@ -23,8 +23,7 @@ from importer.report.export import (
     write_workbook,
 )
 from importer.report.formatting import duration
-from importer.report.outcomes import MOMENT
-from importer.report.view import run_view
+from importer.report.view import MOMENT, run_view
 from importer.web.access import Role, demand, record_event
 from importer.web.list_files import ending_of, send_file
 from importer.web.pages import (

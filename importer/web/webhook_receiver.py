@@ -23,7 +23,7 @@ from importer.errors import (
 from importer.ledger import Ledger
 from importer.planning.history import open_history
 from importer.sending.events import apply_events, read_event
-from importer.settings.webhook_settings import WEBHOOK_SECRET
+from importer.settings.page_settings import WEBHOOK_SECRET
 from importer.web.http_server import HttpServer, ignored_after, in_thread, listen, url_of
 
 try:

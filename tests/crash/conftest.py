@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.crash.fork_server import ROOT
 from tests.support.desk import CREDENTIALS, Desk
 
@@ -44,7 +44,7 @@ def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox without duplicate check, which would hide mistakes of the importer."""
-    with start_sandbox(duplicate_check=False) as sandbox:
+    with start_sandbox(SandboxOptions(duplicate_check=False)) as sandbox:
         yield sandbox
 
 

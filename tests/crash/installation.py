@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 from importer.sandbox.store import Conversations
 from tests.crash.fork_server import ROOT
 from tests.support.bench.people import people
@@ -145,11 +145,13 @@ class Installation:
         if self.threaded:
             self._own = self._thread.enter_context(
                 start_sandbox(
-                    journal=self.journal,
-                    faults=faults,
-                    behave=self.behave,
-                    duplicate_check=False,
-                    seed=self.seed,
+                    SandboxOptions(
+                        journal=self.journal,
+                        faults=faults,
+                        behave=self.behave,
+                        duplicate_check=False,
+                        seed=self.seed,
+                    )
                 )
             )
             self.port = urlsplit(self._own.base_url).port or 0

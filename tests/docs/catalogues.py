@@ -28,9 +28,9 @@ from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.report.formatting import DELIMITERS
 from importer.report.html import DAYS, environment
 from importer.report.night_report import ENDING_MEANING, FileEnding
-from importer.report.outcomes import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.report.tasks import INSTRUCTIONS
 from importer.report.terminal import HEADINGS
+from importer.report.view import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.web import access, check_pages, follow_pages, operations, wording
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS

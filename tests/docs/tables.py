@@ -11,9 +11,8 @@ from importer.errors import EXIT_MEANING, RUN_AGAIN
 from importer.model import STATE_MEANING
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
-from importer.settings.page_settings import ROLE_MEANING, PageSettings
+from importer.settings.page_settings import ROLE_MEANING, PageSettings, WebhookSettings
 from importer.settings.settings import NightlySettings
-from importer.settings.webhook_settings import WebhookSettings
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
 

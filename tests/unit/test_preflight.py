@@ -23,7 +23,7 @@ from importer.preflight import (
 )
 from importer.problems import one
 from importer.report import view
-from importer.report.json_report import write_plan_json
+from importer.report.export import write_plan_json
 from importer.sending.circuit_breaker import INTERRUPTED, Ending
 from schemas.codes import Code
 from schemas.templates import is_example

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 
 from importer.errors import Exit
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.integration.cli.conftest import SETTINGS
 from tests.support.sockets import nobody_listens
 
@@ -255,7 +255,7 @@ def test_a_key_that_is_refused(desk: Desk) -> None:
     """401 stops the run after one answer: exit code 4, and everybody is still to be sent."""
     rows = b"".join(b"P%d,+120255501%02d,Chef\n" % (row, row) for row in range(30))
     desk.write("list.csv", b"first_name,phone_number,Job Title\n" + rows)
-    with start_sandbox(faults="401:1") as sandbox:
+    with start_sandbox(SandboxOptions(faults="401:1")) as sandbox:
         flags = ("--base-url", sandbox.base_url, "--rate-per-s", "50", "--concurrency", "1")
         said = desk(*RUN, *flags)
         assert said.code == Exit.SETUP

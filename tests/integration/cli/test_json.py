@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from importer.cli.main import COMMANDS, cli
 from importer.errors import Exit
-from importer.report.json_report import read_schemas
+from importer.report.export import read_schemas
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.integration.cli.conftest import SETTINGS
 from tests.support.desk import CREDENTIALS
 
@@ -32,7 +32,7 @@ def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox that takes whatever comes, however often."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    with start_sandbox(duplicate_check=False) as sandbox:
+    with start_sandbox(SandboxOptions(duplicate_check=False)) as sandbox:
         yield sandbox
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from importer.ledger.records import ArrangedMeeting
 from importer.model import MeetingState, RowStatus, State
-from importer.report.outcomes import (
+from importer.report.view import (
     OUTCOME_MEANING,
     OUTCOMES,
     outcome_frame,

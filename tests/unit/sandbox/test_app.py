@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 
 if TYPE_CHECKING:
     import httpx
@@ -109,7 +109,10 @@ def test_without_duplicate_check_everything_is_accepted(
     client: Callable[..., httpx.Client], body: Make
 ) -> None:
     """Nothing hides a mistake of the importer's."""
-    with start_sandbox(duplicate_check=False) as sandbox, client(sandbox.base_url) as api:
+    with (
+        start_sandbox(SandboxOptions(duplicate_check=False)) as sandbox,
+        client(sandbox.base_url) as api,
+    ):
         assert [api.post(CREATE, json=body()).status_code for _ in range(3)] == [201] * 3
         assert len(sandbox.journal) == 3
 

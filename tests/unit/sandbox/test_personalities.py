@@ -13,7 +13,7 @@ import pytest
 
 from importer.errors import UsageError
 from importer.sandbox.personalities import PERSONALITIES, parse_personalities
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +27,10 @@ class Answers:
     """What an API of some personalities answers to some people."""
 
     def __init__(self, behave: str, connect: Connect, make: Make, **options: Any) -> None:
-        with start_sandbox(behave=behave, **options) as sandbox, connect(sandbox.base_url) as api:
+        with (
+            start_sandbox(SandboxOptions(behave=behave, **options)) as sandbox,
+            connect(sandbox.base_url) as api,
+        ):
             emails = [f"a{number}@example.org" for number in range(12)]
             bodies = [make(emailAddress=email, phoneNumber=None) for email in emails]
             self.created = [api.post(CREATE, json=each) for each in bodies]
@@ -99,7 +102,10 @@ def test_lists_that_are_half(
 
 def test_pages_of_fifty(client: Connect, body: Make) -> None:
     """Whatever the limit asks for."""
-    with start_sandbox(behave="page-size-50") as sandbox, client(sandbox.base_url) as api:
+    with (
+        start_sandbox(SandboxOptions(behave="page-size-50")) as sandbox,
+        client(sandbox.base_url) as api,
+    ):
         for number in range(51):
             sandbox.conversations.accept("acme", CREATE, body(phoneNumber=f"+4420794600{number}"))
         page = api.get("/conversations", params={"limit": 200}).json()
@@ -137,7 +143,9 @@ def test_existing_conversations_are_answered_200(
     journal = tmp_path / "journal.jsonl"
     for check, status in ((True, 200), (False, 201)):
         with (
-            start_sandbox(behave="existing-as-200", duplicate_check=check) as sandbox,
+            start_sandbox(
+                SandboxOptions(behave="existing-as-200", duplicate_check=check)
+            ) as sandbox,
             client(sandbox.base_url) as api,
         ):
             first = api.post(CREATE, json=body())
@@ -147,7 +155,9 @@ def test_existing_conversations_are_answered_200(
             old = {**sandbox.journal[0], "received_s": 0.0}
     journal.write_text(json.dumps(old) + "\n", "utf-8")
     with (
-        start_sandbox(behave="existing-as-200", duplicate_check=False, journal=journal) as sandbox,
+        start_sandbox(
+            SandboxOptions(behave="existing-as-200", duplicate_check=False, journal=journal)
+        ) as sandbox,
         client(sandbox.base_url) as api,
     ):
         assert api.post(CREATE, json=body()).status_code == 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from importer.sandbox.server import Quota, start_sandbox
+from importer.sandbox.server import Quota, SandboxOptions, start_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,10 @@ def test_what_is_left_is_said() -> None:
 
 def test_a_sandbox_keeps_its_quota(client: Callable[..., httpx.Client]) -> None:
     """What is over it is a 429 with Retry-After, counted like the rest; a fault can come too."""
-    with start_sandbox(faults="limit:3,list-500:1") as sandbox, client(sandbox.base_url) as api:
+    with (
+        start_sandbox(SandboxOptions(faults="limit:3,list-500:1")) as sandbox,
+        client(sandbox.base_url) as api,
+    ):
         answers = [api.get("/conversations") for _ in range(5)]
         assert [answer.status_code for answer in answers] == [500, 500, 500, 429, 429]
         assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == list("21000")

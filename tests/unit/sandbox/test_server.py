@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from importer.errors import UsageError
-from importer.sandbox.server import HOST, _listen, start_sandbox
+from importer.sandbox.server import HOST, SandboxOptions, _listen, start_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,8 @@ CREATE = "/scheduling/conversations"
 SERVE = """
 import sys
 from pathlib import Path
-from importer.sandbox.server import serve
-serve(port=0, journal=Path(sys.argv[1]), faults="", duplicate_check=True, seed=0,
-      on_ready=lambda url: print(url, flush=True))
+from importer.sandbox.server import SandboxOptions, serve
+serve(SandboxOptions(journal=Path(sys.argv[1])), lambda url: print(url, flush=True))
 """
 
 
@@ -46,9 +45,9 @@ def started(journal: Path) -> tuple[subprocess.Popen[str], str]:
 def test_conversations_survive_a_restart(tmp_path: Path, body: Make, client: Connect) -> None:
     """With the journal a second sandbox knows what the first accepted, duplicates too."""
     journal = tmp_path / "journal.jsonl"
-    with start_sandbox(journal=journal) as first, client(first.base_url) as api:
+    with start_sandbox(SandboxOptions(journal=journal)) as first, client(first.base_url) as api:
         created = api.post(CREATE, json=body()).json()
-    with start_sandbox(journal=journal) as second, client(second.base_url) as api:
+    with start_sandbox(SandboxOptions(journal=journal)) as second, client(second.base_url) as api:
         assert api.get(f"/conversations/{created['id']}").json()["externalId"] == "A-1"
         assert api.post(CREATE, json=body()).status_code == 409
         assert second.requests == 2
@@ -93,13 +92,16 @@ def test_a_port_that_is_taken_is_named() -> None:
         other.bind((HOST, 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(UsageError, match=str(port)), start_sandbox(port=port):
+        with pytest.raises(UsageError, match=str(port)), start_sandbox(SandboxOptions(port=port)):
             pass
 
 
 def test_a_wrong_specification_starts_nothing() -> None:
     """Faults are read before the port is taken."""
-    with pytest.raises(UsageError, match="explode"), start_sandbox(faults="explode:1"):
+    with (
+        pytest.raises(UsageError, match="explode"),
+        start_sandbox(SandboxOptions(faults="explode:1")),
+    ):
         pass
 
 
@@ -128,7 +130,10 @@ def test_faults_are_repeated_by_their_seed(body: Make, client: Connect) -> None:
     """Two sandboxes with the same seed refuse the same requests."""
     seen = []
     for _ in range(2):
-        with start_sandbox(faults="429:0.5", seed=4) as sandbox, client(sandbox.base_url) as api:
+        with (
+            start_sandbox(SandboxOptions(faults="429:0.5", seed=4)) as sandbox,
+            client(sandbox.base_url) as api,
+        ):
             seen.append([api.post(CREATE, json=body()).status_code for _ in range(20)])
     assert seen[0] == seen[1]
     assert 429 in seen[0]
@@ -138,7 +143,7 @@ def test_faults_are_repeated_by_their_seed(body: Make, client: Connect) -> None:
 def test_many_clients_are_served_at_once(tmp_path: Path, body: Make, client: Connect) -> None:
     """Requests that come together are journalled in groups, each once."""
     journal = tmp_path / "journal.jsonl"
-    with start_sandbox(journal=journal) as sandbox:
+    with start_sandbox(SandboxOptions(journal=journal)) as sandbox:
 
         def create(number: int) -> int:
             with client(sandbox.base_url) as api:
@@ -158,7 +163,7 @@ def test_a_journal_that_cannot_be_written_is_told(
 ) -> None:
     """If the journal cannot be written, the answer is a 500 and the reason is logged."""
     with (
-        start_sandbox(journal=tmp_path / "journal.jsonl") as sandbox,
+        start_sandbox(SandboxOptions(journal=tmp_path / "journal.jsonl")) as sandbox,
         client(sandbox.base_url) as api,
     ):
         sandbox.close()
@@ -171,7 +176,7 @@ def test_a_sandbox_ends_in_spite_of_silence() -> None:
     """A request that is kept waiting does not keep the sandbox: it ends in seconds."""
     request = b"GET /v1/conversations HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\n"
     with socket.socket() as silent:
-        with start_sandbox(faults="list-stall:1") as sandbox:
+        with start_sandbox(SandboxOptions(faults="list-stall:1")) as sandbox:
             silent.settimeout(0.2)
             silent.connect((HOST, urlsplit(sandbox.base_url).port or 0))
             silent.sendall(request + b"x-organization-id: acme\r\n\r\n")

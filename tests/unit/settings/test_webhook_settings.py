@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from importer.errors import SettingsError
-from importer.settings.webhook_settings import WEBHOOK_SECRET, WebhookSettings
+from importer.settings.page_settings import WEBHOOK_SECRET, WebhookSettings
 
 KEY = bytes(range(32))
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 import importer
 from importer.ledger import Ledger
 from importer.ledger.records import ListState
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.support.waiting import until
 from tests.unit.web.conftest import serve_page
 from tests.unit.web.test_attackers_tour import SAMPLES, bad_list
@@ -60,7 +60,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpenPage, s
         "participants": "panel",
     }
     with (
-        start_sandbox(faults="reset-after:0.5", seed=1) as sandbox,
+        start_sandbox(SandboxOptions(faults="reset-after:0.5", seed=1)) as sandbox,
         serve_page(folder, base_url=sandbox.base_url, reconcile=False, **given) as page,
         Ledger.open(page.settings.ledger) as ledger,
         page.signed_in() as visitor,

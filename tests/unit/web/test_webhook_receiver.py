@@ -17,10 +17,10 @@ from importer.deliver import deliver
 from importer.errors import LedgerError, SettingsError
 from importer.ledger import Ledger
 from importer.model import State
-from importer.sandbox.server import start_sandbox
+from importer.sandbox.server import SandboxOptions, start_sandbox
 from importer.sending.run_options import RunOptions
 from importer.settings import Settings
-from importer.settings.webhook_settings import WEBHOOK_SECRET
+from importer.settings.page_settings import WEBHOOK_SECRET
 from importer.web.request_checks import USUAL_PACE, Pace
 from importer.web.webhook_receiver import MAX_BODY_BYTES, PATH, start_receiver
 from tests.support.events import SECRET, event, signature
@@ -222,8 +222,10 @@ def test_events_of_the_sandbox_settle_doubts(desk: Place) -> None:
     with (
         receiving(desk.settings) as receiver,
         start_sandbox(
-            behave="accepts-then-504,repeated-events,late-events:0.05",
-            webhook=(receiver.url, SECRET.encode()),
+            SandboxOptions(
+                behave="accepts-then-504,repeated-events,late-events:0.05",
+                webhook=(receiver.url, SECRET.encode()),
+            )
         ) as sandbox,
     ):
         settings = desk.settings.model_copy(update={"base_url": sandbox.base_url})

@@ -1,17 +1,53 @@
-"""`importer sandbox`: a local mock of the API, to rehearse without contacting anybody."""
+"""`importer serve`, `webhooks` and `sandbox`: what runs until Ctrl-C.
+
+Each command imports its server when it starts: the sandbox does without the page.
+"""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Final
 
 import click
 
+from importer.cli.options import read_settings, settings_flags
 from importer.errors import CredentialsError
 from importer.sandbox.personalities import PERSONALITIES
-from importer.sandbox.server import serve
+from importer.settings.page_settings import WEBHOOK_SECRET
 from importer.settings.secrets import Secrets
-from importer.settings.webhook_settings import WEBHOOK_SECRET
+from importer.settings.settings import FLAGS
+
+
+@click.command(short_help="Serve the page for recruiters, in the browser.")
+@settings_flags(*FLAGS["serve"])
+def serve(*, config: Path | None, **flags: object) -> None:
+    """Serve the page on which recruiters upload lists, correct them, send them and watch them.
+
+    On its own it can be opened only on this machine, with a link that works once and is printed
+    here. For a team, put it behind the proxy that signs your people in; `importer explain page`
+    shows how. It stops on Ctrl-C or SIGTERM after the requests under way.
+    """
+    from importer.web.page_server import serve_page  # noqa: PLC0415 - heavy
+
+    settings = read_settings(config, flags)
+    serve_page(settings, settings.credentials(), say=click.echo)
+
+
+@click.command(short_help="Receive the events that the API sends.")
+@settings_flags(*FLAGS["webhooks"])
+def webhooks(*, config: Path | None, **flags: object) -> None:
+    """Receive the API's events, so that opt-outs, failures and meetings are known at once.
+
+    Every event is in the ledger before it is answered. `importer serve` receives events, too; this
+    command is for those who do not run the page. It needs POPP_WEBHOOK_SECRET and an existing
+    ledger, listens on this machine unless --listen says more, and stops on Ctrl-C or SIGTERM.
+    `importer explain webhooks` has the details.
+    """
+    from importer.web.webhook_receiver import receive_webhooks  # noqa: PLC0415 - heavy
+
+    settings = read_settings(config, flags)
+    receive_webhooks(settings, say=click.echo, signals=(signal.SIGINT, signal.SIGTERM))
 
 
 def _list_personalities() -> str:
@@ -84,13 +120,16 @@ def sandbox(
     limit:NUMBER for requests per second. -before or -after: the conversation is not, or is,
     accepted; with list- or get- before the name, listing or reading fails instead of creating.
     """
+    from importer.sandbox.server import SandboxOptions  # noqa: PLC0415 - heavy
+    from importer.sandbox.server import serve as serve_sandbox  # noqa: PLC0415 - heavy
+
     secret = None if webhook is None else Secrets.read().popp_webhook_secret
     if webhook is not None and secret is None:
         raise CredentialsError(
             f"{WEBHOOK_SECRET} is not set, so events cannot be signed.",
             f"Type `export {WEBHOOK_SECRET}=...` with the secret that the receiver has.",
         )
-    serve(
+    options = SandboxOptions(
         port=port,
         journal=journal,
         faults=faults,
@@ -98,5 +137,5 @@ def sandbox(
         duplicate_check=not no_duplicate_check,
         seed=seed,
         webhook=(webhook, secret.get_secret_value().encode()) if webhook and secret else None,
-        on_ready=lambda url: click.echo(f"Sandbox ready at {url}", err=False),
     )
+    serve_sandbox(options, lambda url: click.echo(f"Sandbox ready at {url}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from importer import problems
-from importer.report import json_report as report_json
+from importer.report import export as report_json
 from importer.report import view
 from importer.settings import Settings
 from schemas.codes import Code
