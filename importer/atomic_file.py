@@ -1,6 +1,6 @@
-"""Files that are written whole or not at all: reports and results, keys and marks.
+"""Files that are written completely or not at all: reports, results, keys and markers.
 
-Each is written under another name in the same folder, put on disk, and then given its name.
+Each is written under another name in the same folder, flushed to disk, and then renamed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _is_folder(path: Path) -> UsageError:
 
 @contextmanager
 def _draft_of(target: Path, mode: int) -> Iterator[tuple[Path, int]]:
-    """Create an empty file beside the target, open for writing; in the end it is gone."""
+    """Create an empty draft beside the target, open for writing; remove it at the end."""
     draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
     handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -156,7 +156,7 @@ def write_durably(
 
 
 def sync_folder(folder: Path, *, fsync: Callable[[int], None] = os.fsync) -> None:
-    """Put the names in a folder on disk: a new file may be lost without it.
+    """Flush the names in a folder to disk; without this a new file may be lost.
 
     Raises:
         OSError: the folder cannot be opened or synced.

@@ -29,7 +29,7 @@ from importer.planning.history import (
     find_shared_contacts,
 )
 from importer.planning.payload import identify, planned_rows, submissions
-from importer.preflight import exit_of_run, refuse_made_up, same_plan
+from importer.preflight import exit_of_run, prepare_again, refuse_made_up
 from importer.prepare import prepare
 from importer.sending.campaigns import CampaignRows
 from importer.sending.circuit_breaker import Ending
@@ -62,7 +62,7 @@ __all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
 
 
 _ROUNDS: Final = 3
-"""Rounds of sending in a run; what is then still proved absent waits for a resume."""
+"""Rounds of sending in a run. Rows that the last one leaves proved absent wait for a resume."""
 
 _SETTLE: Final = (
     "The API's list settles none of them now. `importer reconcile` looks again later; or look the "
@@ -108,7 +108,7 @@ def resume(
 
     Args:
         run_id: id of the run, or its beginning; None for the newest.
-        settings: those that shape bodies must be the same as then.
+        settings: those that shape bodies must be unchanged since the run began.
         options: credentials, limit and signals.
         observer: is told what happens.
 
@@ -121,7 +121,7 @@ def resume(
     with _locked_ledger(settings, options, observer) as ledger:
         run = ledger.runs.find(run_id)
         history = bind_history(ledger, settings, options.credentials.organization_id)
-        plan = same_plan(run, lambda files: prepare(files, settings))
+        plan = prepare_again(run, lambda files: prepare(files, settings))
         refuse_made_up(plan, settings)
         plan = identify(plan, history.identity, settings)
         ledger.runs.reopen(run.id)
@@ -175,14 +175,14 @@ def refresh(
         return asyncio.run(refresh_statuses(ids, ledger, settings, options, observer))
 
 
-def look_at(
+def check_conversation(
     record: SubmissionRecord, conversation_id: str, ledger: Ledger, settings: Settings
 ) -> Sighting:
-    """Ask the API whether a conversation that a person names is that of a row.
+    """Ask the API whether a conversation that a person names belongs to a row.
 
     Args:
         record: the row's submission; a request for it has left.
-        conversation_id: that the person names.
+        conversation_id: the one that the person names.
         ledger: open, that has the record.
         settings: where the API is.
 
@@ -206,7 +206,7 @@ def look_at(
 def _locked_ledger(
     settings: Settings, options: RunOptions, observer: Observer, *, create: bool = False
 ) -> Iterator[Ledger]:
-    """The ledger, locked: the caller's if it has it open, else the one that the settings name."""
+    """Lock the ledger: the caller's if it is open, else the one that the settings name."""
     if options.ledger is not None:
         with options.ledger.lock(options.command, settings.ledger_wait_s):
             options.ledger.submissions.recover()
@@ -227,7 +227,7 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     """The report of a run as the ledger knows it now.
 
     Args:
-        ledger: that holds it.
+        ledger: the one with the run.
         run: as the ledger gives it.
         ending: why it ended; what the ledger says by default.
     """

@@ -1,4 +1,4 @@
-"""Mask personal values: enough to recognise a person one knows, too little to contact them."""
+"""Mask personal values: a reader can recognise a person they know, but cannot contact them."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def scrub(text: str) -> str:
 
 
 def hide_person(text: str, names: Iterable[str], email: str = "") -> str:
-    """Hide what repeats a person in the text of somebody else, such as an error of the API.
+    """Hide a person in a text that others wrote, such as an error of the API.
 
-    A word is hidden if it holds a word of the person's names or mailbox, whatever its case and
-    accents, joined to others or not, also if it is encoded for a URL, HTML or JSON.
+    A word is hidden if it contains a word of the person's names or mailbox. Case and accents do not
+    matter, and escapes of URLs, HTML and JSON are decoded first.
 
     Args:
         text: on one line.
@@ -145,9 +145,9 @@ def scrub_name(text: str) -> str:
 def mask_file_name(path: str) -> str:
     """Mask a file's name for the ledger, which outlives the file: `CV Ada Lovelace.csv`.
 
-    A list is often called after the person in it. A word stays only if it is known to be nobody's
-    name, and a month only if nothing in the name is masked: `April Jones`. Folders stay as they
-    are, archives do not.
+    A list is often named after the person in it. A word stays only if it is certainly not a
+    person's name. A month stays only if nothing else is masked: `April Jones`. Folders are
+    unchanged, archives are not.
     """
     *folders, name = path.split("/")
     shown = [_mask_words(each) if each.lower().endswith(".zip") else each for each in folders]
@@ -222,7 +222,7 @@ mixed fix renamed missing hidden broken nothing gone every fault faults errors w
 notes recruiting everyone everybody monthend x y z
 """
 _IMPERSONAL: Final = frozenset([*_OF_LISTS.split(), *ascii_lowercase])
-"""Words in the names of lists that are nobody's name, or hardly; and single letters."""
+"""Words in the names of lists that are (almost) never a person's name; and single letters."""
 
 
 def _replace(found: re.Match[str]) -> str:
@@ -236,7 +236,7 @@ def _replace(found: re.Match[str]) -> str:
 
 
 def _initial(word: str) -> str:
-    """The first letter of a word of more than two."""
+    """The first letter of a word of three or more letters; else nothing."""
     return f"{word[0]}{DOTS}" if len(word) > 2 else DOTS  # noqa: PLR2004 (the sentence above)
 
 

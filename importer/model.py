@@ -69,7 +69,7 @@ class Table:
         problems: a problem frame (`importer.problems`); `#source` is 0 until it is normalised.
         notes: sentences about the file for the report.
         fallbacks: canonical column -> headers to take a value from if its own header has none.
-        prefixes: header of phones -> header of the area codes that stand before them.
+        prefixes: header of phones -> header of their area codes.
         hidden: `#row` and the columns that the workbook hides, as read.
         places: header -> position of its column in the file, from 0; hidden ones too.
         returned: `#row` and the columns that an output file of ours added; `frame` lacks them.
@@ -262,7 +262,7 @@ class Submission:
 class PlannedRow(NamedTuple):
     """One row of a run: the decision about it and, if it is ready, what would be sent.
 
-    A named tuple and no dataclass: a million of them are made and stored in seconds.
+    A named tuple, not a dataclass: a million of them are made and stored in seconds.
 
     Attributes:
         source: position of the file in the run.

@@ -97,7 +97,7 @@ def _report(path: Path) -> Mapping[str, Any]:
 
 
 def _changes(known: Mapping[str, Any], plan: Plan) -> list[str]:
-    """What differs between a check's report and a plan, in words."""
+    """Say what differs between a check's report and a plan."""
     found: list[str] = []
     before = [(each["name"], each["sha256"], each["columns"]) for each in known["sources"]]
     after = [(table.source.name, table.source.sha256, dict(table.mapping)) for table in plan.tables]
@@ -154,8 +154,8 @@ def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> E
     return Exit.SETUP if left else Exit.OK
 
 
-def same_plan(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
-    """Make the plan of an earlier run again from its files.
+def prepare_again(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
+    """Prepare the plan of an earlier run again from its files.
 
     Raises:
         UsageError: a file is gone, or a file, a template or a setting has changed.

@@ -381,7 +381,7 @@ def _check_conversation(
     conversation_id: str, record: SubmissionRecord, ledger: Ledger, settings: Settings
 ) -> None:
     """Raise UsageError if the API shows that a conversation is not that of a row; else warn."""
-    sighting = deliver.look_at(record, conversation_id, ledger, settings)
+    sighting = deliver.check_conversation(record, conversation_id, ledger, settings)
     if sighting.fits is False:
         raise UsageError(
             f"{conversation_id} is not the conversation of row {record.row} "

@@ -27,9 +27,9 @@ from importer.nightly.doctor import (
     Finding,
     describe_ownership,
     examine,
-    find_left,
+    find_unreleased,
     ledger_to_read,
-    list_left_there,
+    list_unreleased_remote,
     release_flags,
     run_check,
 )
@@ -131,10 +131,11 @@ def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> in
         findings = _examine_remote(inbox, inbox_settings, clock)
     else:
         findings = examine(locate(inbox, inbox_settings), clock.now())
-    code = Exit.OK if all(finding.well for finding in findings) else Exit.SETUP
+    code = Exit.OK if all(finding.ok for finding in findings) else Exit.SETUP
     if form == "json":
         found: list[Json] = [
-            {"what": each.what, "state": _state(each), "message": each.said} for each in findings
+            {"what": each.subject, "state": _state(each), "message": each.message}
+            for each in findings
         ]
         write_json({**ending_json(code), "inbox": inbox, "findings": found}, sys.stdout)
         return code
@@ -142,14 +143,14 @@ def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> in
         if is_quiet() and _state(finding) == "ok":
             continue
         label = {"wrong": "WRONG", "warning": "warn ", "ok": "ok   "}[_state(finding)]
-        click.echo(f"{label} {finding.what}: {finding.said}")
+        click.echo(f"{label} {finding.subject}: {finding.message}")
     return code
 
 
 def _state(finding: Finding) -> str:
-    if not finding.well:
+    if not finding.ok:
         return "wrong"
-    return "warning" if finding.warns else "ok"
+    return "warning" if finding.warning else "ok"
 
 
 def _examine_remote(inbox: str, inbox_settings: InboxSettings, clock: SystemClock) -> list[Finding]:
@@ -161,9 +162,11 @@ def _examine_remote(inbox: str, inbox_settings: InboxSettings, clock: SystemCloc
         far = open_remote(inbox, settings, OpenLedgers(url), clock, StopSignal(0.0))
         try:
             remote = [run_check("inbox", lambda: _try_remote(far, url))]
-            if remote[0].well:
-                remote += find_left(
-                    far.name, partial(list_left_there, far.store), release_flags(inbox_settings)
+            if remote[0].ok:
+                remote += find_unreleased(
+                    far.name,
+                    partial(list_unreleased_remote, far.store),
+                    release_flags(inbox_settings),
                 )
         finally:
             far.store.close()

@@ -231,8 +231,8 @@ def find_history(ledger: Ledger, sha256: str, folder: str, settings: Settings) -
         run = runs[0]
         only_move = newest is not None and (waiting or released) and newest.run == run.id
         done = ledger.nights.last(sha256, [FileEnding.DONE], run.id)
-        said = f"The same content was imported {_when(done, run)}."
-        return FileHistory(said, only_move, run.id, released=released, last=last)
+        sentence = f"The same content was imported {_when(done, run)}."
+        return FileHistory(sentence, only_move, run.id, released=released, last=last)
     return FileHistory(released=released, last=last)
 
 

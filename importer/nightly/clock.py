@@ -53,7 +53,7 @@ class SystemClock:
 
 
 class StopSignal:
-    """Tells a night to stop, and the run that is sending.
+    """Stops a night, and the run that is sending.
 
     Args:
         grace_s: seconds in which requests under way may still finish; later ones are given up and
@@ -79,7 +79,7 @@ class StopSignal:
         self._requested.wait(max(0.0, seconds))
 
     def watch(self, event: asyncio.Event, until_s: float) -> None:
-        """Stop a run, too, when the night must stop; call this inside the run's event loop.
+        """Also stop a run when the night must stop; call this in the run's event loop.
 
         Args:
             event: set to stop the run.
@@ -118,14 +118,14 @@ MAX_NIGHT: Final = timedelta(hours=12)
 _NEVER: Final = timedelta(days=3_650)
 
 
-def night_ends(settings: Settings, started: datetime) -> datetime:
+def night_end(settings: Settings, started: datetime) -> datetime:
     """Return when a night that started at this time ends, in UTC."""
     if settings.deadline is None:
         return started + MAX_NIGHT
     return _next(settings.deadline, ZoneInfo(settings.timezone), started)
 
 
-def sending_opens(settings: Settings, now: datetime) -> datetime:
+def sending_start(settings: Settings, now: datetime) -> datetime:
     """Return the earliest time, now or later, when people may be contacted, in UTC.
 
     A rehearsal contacts nobody, so it waits for no hour.
@@ -135,7 +135,7 @@ def sending_opens(settings: Settings, now: datetime) -> datetime:
     return _next(settings.send_between.split("-")[0], ZoneInfo(settings.timezone), now)
 
 
-def sending_closes(settings: Settings, now: datetime) -> datetime:
+def sending_end(settings: Settings, now: datetime) -> datetime:
     """Return when the present sending hours end, in UTC; a rehearsal has none."""
     if settings.send_between is None or settings.rehearsal:
         return now + _NEVER

@@ -1,4 +1,4 @@
-"""What a night knows, and a claimed file on its way through it."""
+"""The state of a night, and a claimed file in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from importer.ledger.nights import NightFile
 from importer.masking import scrub_name
 from importer.model import State
-from importer.nightly.clock import sending_opens
+from importer.nightly.clock import sending_start
 from importer.report.night_report import FileEnding, FileReport
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FileDetails(TypedDict, total=False):
 
 @dataclass
 class NightContext:
-    """What every file of a night needs, and what a night learns from one file for the next.
+    """The state that all files of a night share.
 
     Attributes:
         inbox: where files come from and go.
@@ -76,16 +76,16 @@ class NightContext:
     refreshed: set[str] = field(default_factory=set)
     looked_up: set[str] = field(default_factory=set)
 
-    def sends_from(self, settings: Settings, now: datetime) -> datetime:
+    def earliest_sending(self, settings: Settings, now: datetime) -> datetime:
         """Return the earliest time, now or later, when files with these settings may be sent."""
         pause_s = max(0.0, self.paused_until_s - self.clock.elapsed_s())
-        return sending_opens(settings, now + timedelta(seconds=pause_s))
+        return sending_start(settings, now + timedelta(seconds=pause_s))
 
     def may_send(self, settings: Settings) -> bool:
         """Whether files with these settings may be sent now."""
         now = self.clock.now()
         over = self.stop.requested() or self.refused or now >= self.ends
-        return not over and self.sends_from(settings, now) <= now
+        return not over and self.earliest_sending(settings, now) <= now
 
     def sort(self, claimed: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
         """Sort claimed files into the order in which they are imported."""
@@ -103,7 +103,7 @@ class NightContext:
 
 @dataclass(frozen=True)
 class ClaimedFile:
-    """A claimed file on its way through the night.
+    """A claimed file, its settings and its ledger.
 
     Attributes:
         context: of the night.
@@ -164,7 +164,7 @@ class ClaimedFile:
 
 
 def rows_of_plan(counts: Counts) -> dict[str, int]:
-    """Return how many rows each word of the reports applies to, before anything is sent."""
+    """Count the rows for each word of the reports, before anything is sent."""
     return {
         "planned": counts.ready,
         "rejected": counts.rejected,
@@ -174,7 +174,7 @@ def rows_of_plan(counts: Counts) -> dict[str, int]:
 
 
 def rows_of_run(report: RunReport) -> dict[str, int]:
-    """Return how many rows each word of the reports applies to, after a run."""
+    """Count the rows for each word of the reports, after a run."""
     states = {state.value: count for state, count in report.states.items()}
     rejected = report.states.get(State.REJECTED, 0) + report.counts.rejected
     return {**rows_of_plan(report.counts), "planned": 0, **states, "rejected": rejected}

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _LONGEST = 200
 
 
-def list_left_here(root: Path, ending: str) -> list[str]:
+def list_unreleased(root: Path, ending: str) -> list[str]:
     """List the files in `held/` or `failed/` of a local inbox, by relative path; raise OSError."""
     place = root / ending
     if not place.is_dir():
@@ -70,7 +70,7 @@ def list_left_here(root: Path, ending: str) -> list[str]:
     )
 
 
-def list_left_there(store: Store, ending: str) -> list[str]:
+def list_unreleased_remote(store: Store, ending: str) -> list[str]:
     """List the files in `held/` or `failed/` of a remote inbox; raise RemoteFault."""
     found = []
     for each in store.list_folder(ending):
@@ -82,7 +82,7 @@ def list_left_there(store: Store, ending: str) -> list[str]:
     return sorted(_without_pages(found))
 
 
-def describe_left(inbox: str, ending: str, files: Sequence[str], flags: str = "") -> str:
+def describe_unreleased(inbox: str, ending: str, files: Sequence[str], flags: str = "") -> str:
     """Say in a sentence what a person has to do with these files.
 
     Args:
@@ -118,26 +118,26 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        what: the thing that was checked.
-        well: whether it works.
-        said: its state, or what is wrong and what to do.
-        warns: whether it works, but in a way that a person should know of.
+        subject: the thing that was checked.
+        ok: whether it works.
+        message: its state, or what is wrong and what to do.
+        warning: whether it works, but a person should know something about it.
     """
 
-    what: str
-    well: bool
-    said: str
-    warns: bool = False
+    subject: str
+    ok: bool
+    message: str
+    warning: bool = False
 
 
-class _Wrong(Exception):
+class _CheckFailed(Exception):
     """A check failed; the text says what is wrong and what to do."""
 
 
 def examine(
     inbox_settings: InboxSettings, now: datetime, remote: Sequence[Finding] = (), address: str = ""
 ) -> list[Finding]:
-    """Check everything; one failure hides no other.
+    """Run every check; a failed check does not stop the others.
 
     Args:
         inbox_settings: the inbox and its settings.
@@ -146,8 +146,8 @@ def examine(
         address: of that inbox.
     """
     found = [run_check("settings", lambda: _settings(inbox_settings))]
-    well = found[0].well
-    if well and not remote and inbox_settings.root.is_dir():
+    ok = found[0].ok
+    if ok and not remote and inbox_settings.root.is_dir():
         found.append(
             run_check(
                 "ownership",
@@ -158,13 +158,13 @@ def examine(
         )
     found += remote or [
         run_check("inbox", lambda: _inbox(inbox_settings.root)),
-        *find_left(
+        *find_unreleased(
             str(inbox_settings.root),
-            partial(list_left_here, inbox_settings.root),
+            partial(list_unreleased, inbox_settings.root),
             release_flags(inbox_settings),
         ),
     ]
-    if not well:
+    if not ok:
         return found
     folders = [""] + [folder for folder in _subfolders(inbox_settings.root) if folder]
     for folder in folders:
@@ -172,7 +172,7 @@ def examine(
         settings_found = run_check(f"settings{at}", partial(_campaign, inbox_settings, folder))
         if folder:
             found.append(settings_found)
-        if not settings_found.well:
+        if not settings_found.ok:
             continue
         settings = inbox_settings.load(folder)
         found.append(run_check(f"templates{at}", partial(_templates, settings)))
@@ -189,13 +189,13 @@ def examine(
         desk = main.desk / ".importer-doctor" if main.desk.is_dir() else main.desk
         found.append(run_check("staging folder", lambda: _writable(desk)))
     found.append(run_check("credentials", lambda: _credentials(main)))
-    if found[-1].well:
+    if found[-1].ok:
         found.append(run_check("service", lambda: _service(main)))
-        if found[-1].well:
+        if found[-1].ok:
             names = {*folders, *main.folders}
             found += _ask_for_campaigns(inbox_settings, sorted(names))
     events = run_check("events", partial(_events, main))
-    found += [events] if events.said else []
+    found += [events] if events.message else []
     found.append(run_check("clock", lambda: _clock(now)))
     found.append(_sending_hours(main))
     found += _rehearsal(main)
@@ -203,7 +203,7 @@ def examine(
 
 
 def _try_messages(settings: Settings) -> list[Finding]:
-    """Check every way in which a night informs people and programs."""
+    """Check mail, webhook, log file and metrics file."""
     found = []
     if settings.log_file is not None:
         found.append(run_check("log file", partial(_appendable, settings.log_file)))
@@ -212,7 +212,7 @@ def _try_messages(settings: Settings) -> list[Finding]:
     if settings.mail_to:
         found.append(run_check("mail", partial(_message, lambda: try_mail(settings))))
     webhook = run_check("webhook", partial(_message, try_webhook))
-    return [*found, webhook] if webhook.said else found
+    return [*found, webhook] if webhook.message else found
 
 
 def _message(attempt: Callable[[], str]) -> str:
@@ -220,7 +220,7 @@ def _message(attempt: Callable[[], str]) -> str:
     try:
         return attempt()
     except (NotDelivered, MessageRefused) as exc:
-        raise _Wrong(f"The night's message cannot be sent ({exc}).") from exc
+        raise _CheckFailed(f"The night's message cannot be sent ({exc}).") from exc
 
 
 def _appendable(path: Path) -> str:
@@ -234,20 +234,20 @@ def _appendable(path: Path) -> str:
 def _replaceable(path: Path) -> str:
     """Check that a file can be replaced."""
     if path.is_dir():
-        raise _Wrong(f"{path} is a folder; name a file in it.")
+        raise _CheckFailed(f"{path} is a folder; name a file in it.")
     return _writable(path)
 
 
-def run_check(what: str, check: Callable[[], str]) -> Finding:
+def run_check(subject: str, check: Callable[[], str]) -> Finding:
     """Make one check; a failure becomes a finding."""
     try:
-        return Finding(what, well=True, said=check())
+        return Finding(subject, ok=True, message=check())
     except ImporterError as exc:
-        return Finding(what, well=False, said=str(exc))
-    except _Wrong as exc:
-        return Finding(what, well=False, said=str(exc))
+        return Finding(subject, ok=False, message=str(exc))
+    except _CheckFailed as exc:
+        return Finding(subject, ok=False, message=str(exc))
     except OSError as exc:
-        return Finding(what, well=False, said=f"{exc.strerror or exc}: {exc.filename}.")
+        return Finding(subject, ok=False, message=f"{exc.strerror or exc}: {exc.filename}.")
 
 
 def release_flags(inbox_settings: InboxSettings) -> str:
@@ -258,7 +258,9 @@ def release_flags(inbox_settings: InboxSettings) -> str:
         return ""
 
 
-def find_left(inbox: str, files_of: Callable[[str], list[str]], flags: str = "") -> list[Finding]:
+def find_unreleased(
+    inbox: str, files_of: Callable[[str], list[str]], flags: str = ""
+) -> list[Finding]:
     """Report files that earlier nights left for a person; empty if there are none.
 
     Args:
@@ -267,12 +269,12 @@ def find_left(inbox: str, files_of: Callable[[str], list[str]], flags: str = "")
         flags: for the command that releases one.
     """
 
-    def said(ending: str) -> str:
+    def message(ending: str) -> str:
         files = files_of(ending)
-        return describe_left(inbox, ending, files, flags) if files else ""
+        return describe_unreleased(inbox, ending, files, flags) if files else ""
 
-    found = [run_check(ending, partial(said, ending)) for ending in (HELD, FAILED)]
-    return [replace(each, warns=True) for each in found if each.said]
+    found = [run_check(ending, partial(message, ending)) for ending in (HELD, FAILED)]
+    return [replace(each, warning=True) for each in found if each.message]
 
 
 def describe_ownership(place: LocalFolder, ledger_url: str) -> str:
@@ -308,22 +310,24 @@ def _campaign(inbox_settings: InboxSettings, folder: str) -> str:
 
 def _inbox(root: Path) -> str:
     if root.is_file():
-        raise _Wrong(f"{root} is a file; name its folder.")
+        raise _CheckFailed(f"{root} is a file; name its folder.")
     if not root.is_dir():
-        raise _Wrong(f"There is no folder {root}; make it.")
+        raise _CheckFailed(f"There is no folder {root}; make it.")
     working = root / WORKING
     devices = {path.stat().st_dev for path in (root, working) if path.exists()}
     devices |= {(root / folder).stat().st_dev for folder in _subfolders(root)}
     if len(devices) > 1:
-        raise _Wrong(f"{root} spans several file systems, so files cannot be claimed in one step.")
+        raise _CheckFailed(
+            f"{root} spans several file systems, so files cannot be claimed in one step."
+        )
     for folder in ("", *_subfolders(root)):
         _writable(root / folder / ".doctor")
     passed_over = InboxFolders(root).explain_skipped()
     if passed_over:
-        raise _Wrong(" ".join(passed_over))
+        raise _CheckFailed(" ".join(passed_over))
     free = shutil.disk_usage(root).free
     if free < _MIN_FREE_BYTES:
-        raise _Wrong(f"Only {free // 1_000_000} MB are free at {root}; make room.")
+        raise _CheckFailed(f"Only {free // 1_000_000} MB are free at {root}; make room.")
     return f"{root} can be written to"
 
 
@@ -339,12 +343,12 @@ def _templates(settings: Settings) -> str:
     meetings = {path.stem for path in settings.templates.glob("meetings/*.y*ml")}
     participants = {path.stem for path in settings.templates.glob("participants/*.y*ml")}
     if not meetings and settings.conversation == "auto-schedule":
-        raise _Wrong(f"There is no meeting template in {settings.templates}.")
+        raise _CheckFailed(f"There is no meeting template in {settings.templates}.")
     read = [templates.meeting(name) for name in sorted(meetings)]
     read += [templates.participants(name) for name in sorted(participants)]
     for wanted, known in ((settings.meeting, meetings), (settings.participants, participants)):
         if wanted is not None and wanted not in known:
-            raise _Wrong(f"There is no template {wanted}, which the settings name.")
+            raise _CheckFailed(f"There is no template {wanted}, which the settings name.")
     made_up = [
         f"{template.path}: {format_path(path)} is {text}"
         for template in read
@@ -352,7 +356,7 @@ def _templates(settings: Settings) -> str:
         if is_example(text)
     ]
     if made_up and settings.contacts_people:
-        raise _Wrong(f"{'; '.join(made_up)}. That is an example; enter your own.")
+        raise _CheckFailed(f"{'; '.join(made_up)}. That is an example; enter your own.")
     return f"{len(meetings)} for meetings, {len(participants)} for participants"
 
 
@@ -366,7 +370,7 @@ def _ledger(settings: Settings, now: datetime) -> str:
         newest = ledger.runs.list(limit=1)
         doubtful, own = len(ledger.doubts.list()), short_id(ledger.id)
     if newest and newest[0].started > now:
-        raise _Wrong("Its newest run began in the future, so the clock is slow; set it.")
+        raise _CheckFailed("Its newest run began in the future, so the clock is slow; set it.")
     with open_history(settings):
         pass
     return f"whole; {doubtful} doubtful; its id is {own}"
@@ -377,7 +381,7 @@ def _events(settings: Settings) -> str:
     if settings.webhook_key() is None:
         given = sorted(settings.model_fields_set & set(WebhookSettings.model_fields))
         if given:
-            raise _Wrong(f"`{given[0]}` is set, but {WEBHOOK_SECRET} is not; set it, too.")
+            raise _CheckFailed(f"`{given[0]}` is set, but {WEBHOOK_SECRET} is not; set it, too.")
         return ""
     form = f"{WEBHOOK_SECRET} is set, signatures are in {settings.webhook_signature}"
     with ledger_to_read(settings.ledger) as ledger:
@@ -403,11 +407,11 @@ def _service(settings: Settings) -> str:
     try:
         status = asyncio.run(ask())
     except (NotSent, MaybeSent) as exc:
-        raise _Wrong(f"{settings.base_url} does not answer ({exc}).") from exc
+        raise _CheckFailed(f"{settings.base_url} does not answer ({exc}).") from exc
     if status in {401, 403}:
-        raise _Wrong(f"{settings.base_url} refuses the credentials (HTTP {status}).")
+        raise _CheckFailed(f"{settings.base_url} refuses the credentials (HTTP {status}).")
     if not is_2xx(status):
-        raise _Wrong(f"{settings.base_url} answers with HTTP {status}.")
+        raise _CheckFailed(f"{settings.base_url} answers with HTTP {status}.")
     return f"{settings.base_url} answers"
 
 
@@ -423,9 +427,9 @@ def _ask_for_campaigns(inbox_settings: InboxSettings, folders: Iterable[str]) ->
             if settings.campaign is not None:
                 named.setdefault((settings.campaign, settings.conversation), settings)
             elif settings.external_campaign is not None:
-                what = f"campaign {settings.external_campaign}"
-                well = settings.preflight != "required"
-                found.append(Finding(what, well=well, said=NOT_BY_EXTERNAL_ID, warns=True))
+                subject = f"campaign {settings.external_campaign}"
+                ok = settings.preflight != "required"
+                found.append(Finding(subject, ok=ok, message=NOT_BY_EXTERNAL_ID, warning=True))
     for (campaign, _), settings in named.items():
         found.append(_ask_for_campaign(campaign, settings))
     return list(dict.fromkeys(found))
@@ -433,7 +437,7 @@ def _ask_for_campaigns(inbox_settings: InboxSettings, folders: Iterable[str]) ->
 
 def _ask_for_campaign(campaign: str, settings: Settings) -> Finding:
     """Ask the API about one campaign."""
-    what = f"campaign {campaign}"
+    subject = f"campaign {campaign}"
 
     async def ask() -> CampaignVerdict:
         async with Client(settings, settings.credentials()) as client:
@@ -448,36 +452,36 @@ def _ask_for_campaign(campaign: str, settings: Settings) -> Finding:
     try:
         verdict = asyncio.run(ask())
     except ImporterError as error:
-        return Finding(what, well=False, said=str(error))
+        return Finding(subject, ok=False, message=str(error))
     if verdict.refused:
-        return Finding(what, well=False, said=f"Nothing can be sent to it. {verdict.refused}")
+        return Finding(subject, ok=False, message=f"Nothing can be sent to it. {verdict.refused}")
     if verdict.unknown:
-        said = f"the API does not say whether it can be sent to ({verdict.unknown})"
-        return Finding(what, well=True, said=said, warns=True)
-    return Finding(what, well=True, said="the API takes it")
+        message = f"the API does not say whether it can be sent to ({verdict.unknown})"
+        return Finding(subject, ok=True, message=message, warning=True)
+    return Finding(subject, ok=True, message="the API takes it")
 
 
 def _sending_hours(settings: Settings) -> Finding:
     """A warning if people would be contacted at any hour."""
     if settings.send_between is None:
-        said = (
+        message = (
             "people are contacted at any hour, even at night; set `send_between:` and `timezone:`"
         )
-        return Finding("hours", well=True, said=said, warns=True)
-    said = f"{settings.send_between} {settings.timezone}"
+        return Finding("hours", ok=True, message=message, warning=True)
+    message = f"{settings.send_between} {settings.timezone}"
     if settings.rehearsal:
-        said += "; a rehearsal does not wait for them"
-    return Finding("hours", well=True, said=said)
+        message += "; a rehearsal does not wait for them"
+    return Finding("hours", ok=True, message=message)
 
 
 def _rehearsal(settings: Settings) -> list[Finding]:
     """A warning if a night contacts nobody."""
-    said = "nobody is contacted; delete `rehearsal: true` from importer.yaml to go live"
-    found = Finding("rehearsal", well=True, said=said, warns=True)
+    message = "nobody is contacted; delete `rehearsal: true` from importer.yaml to go live"
+    found = Finding("rehearsal", ok=True, message=message, warning=True)
     return [found] if settings.rehearsal else []
 
 
 def _clock(now: datetime) -> str:
     if now < _WRITTEN_AT:
-        raise _Wrong(f"It shows {now:%Y-%m-%d}, which is in the past; set it.")
+        raise _CheckFailed(f"It shows {now:%Y-%m-%d}, which is in the past; set it.")
     return f"{now:%Y-%m-%d %H:%M} UTC"

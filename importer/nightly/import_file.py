@@ -22,7 +22,7 @@ from importer.nightly.anomalies import (
     find_anomalies,
     find_history,
 )
-from importer.nightly.clock import local_date, sending_closes
+from importer.nightly.clock import local_date, sending_end
 from importer.nightly.context import ClaimedFile, NightContext, rows_of_plan, rows_of_run
 from importer.nightly.inbox import DONE, FAILED, HELD, fingerprint_of, is_regular, sha256_of
 from importer.nightly.ownership import LocalFolder
@@ -54,22 +54,22 @@ _ENDING_FOLDERS: Final = {
     FileEnding.FAILED: FAILED,
 }
 COMMAND: Final = "importer nightly"
-"""What holds the ledger while a night uses it."""
+"""The command that a locked ledger names while a night uses it."""
 
 _NOT_BELIEVED: Final = frozenset(
     {"no-id", "refused-with-2xx", "another-conversation", "conversation-of-another"}
 )
-"""Codes of answers that will not improve with time: a person has to look."""
+"""Codes of responses that a retry does not improve: a person has to look."""
 _NO_ACCESS: Final = frozenset({"http-401", "http-403"})
 
 
 def import_file(context: NightContext, folder: str, path: Path, position: int) -> FileReport:
-    """Do whatever can be done with a claimed file now; a fault of the file never raises.
+    """Import a claimed file as far as possible now; a fault of the file never raises.
 
     Args:
         context: of the night.
         folder: subfolder that it came from.
-        path: where it is, after it was claimed.
+        path: where it is since it was claimed.
         position: of the file in the night.
     """
     place = str(path.relative_to(context.inbox.folders.root))
@@ -196,11 +196,11 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
     if context.stop.requested() or context.refused or now >= context.ends:
         reason = "Nothing more is sent tonight."
         return file.report(FileEnding.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
-    opens = context.sends_from(settings, now)
+    opens = context.earliest_sending(settings, now)
     if opens > now:
         reason = f"It was checked; sending goes on at {opens:%H:%M} UTC."
         return file.report(FileEnding.WAITING, reason, Exit.INTERRUPTED, rows=rows, place=place)
-    until_s = (min(context.ends, sending_closes(settings, now)) - now).total_seconds()
+    until_s = (min(context.ends, sending_end(settings, now)) - now).total_seconds()
     options = RunOptions(COMMAND, settings.credentials(), ledger=file.ledger)
     _refresh_statuses(file, options)
     observer = _FileObserver(file, until_s)
@@ -402,7 +402,7 @@ def _conclude(
     reason = " ".join([reason, *faults]).strip()
     name = place.name if ending is FileEnding.HELD else None  # `importer release` needs it
     noted = facts or FileFacts()
-    with suppress(OSError):  # whoever has taken a page away keeps it
+    with suppress(OSError):  # a person may have removed a page
         ends = {path.name.removeprefix(target.name): path for _, path in pages}
         noted["pages"] = {end: sha256_of(path) for end, path in ends.items()}
     file.record(ending, reason=reason, run=run, facts=noted, name=name)

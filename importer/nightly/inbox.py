@@ -152,7 +152,7 @@ class OpenLedgers:
     def refuse_stranger(self, *places: MarkedPlace) -> None:
         """Raise ConfigurationError if a place belongs to a ledger and ours does not exist yet.
 
-        This comes first, so that no new ledger is made only to be refused.
+        Call this first, so that no new ledger is created and then refused.
         """
         if self.main_url in self._open or ledger_is_there(self.main_url):
             return
@@ -360,7 +360,7 @@ class Inbox(Protocol):
         ...
 
     def start(self, now: datetime) -> list[ImporterError]:
-        """Do what comes before the first file; return what did not work.
+        """Prepare the inbox before the first file; return what did not work.
 
         Raises:
             ConfigurationError: it belongs to another ledger, or cannot be marked as this one's.
@@ -418,7 +418,7 @@ class LocalInbox:
 
     @property
     def is_remote(self) -> bool:
-        """Never."""
+        """False."""
         return False
 
     def lock(self, now: datetime) -> AbstractContextManager[None]:
@@ -463,7 +463,7 @@ class LocalInbox:
         return free_path(folder, name, PAGE_SUFFIXES)
 
     def upload_results(self) -> None:
-        """Nothing to do: results are where they belong."""
+        """Do nothing: the results are in place already."""
 
 
 def is_regular(path: Path) -> bool:

@@ -21,7 +21,7 @@ from importer.deliver import report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
 from importer.loader.files import readable_name
 from importer.masking import scrub, scrub_name
-from importer.nightly.clock import night_ends, sending_closes
+from importer.nightly.clock import night_end, sending_end
 from importer.nightly.context import NightContext, rows_of_run
 from importer.nightly.import_file import COMMAND, TimeLimit, import_file
 from importer.nightly.remote.backends import RemoteFault
@@ -79,7 +79,7 @@ class UploadWatch:
 
 
 def keep_silent(sentence: str) -> None:
-    """Tell nobody."""
+    """Ignore a message."""
 
 
 def run_night(
@@ -96,7 +96,7 @@ def run_night(
         inbox_settings: of its subfolders.
         clock: the time.
         stop: whether to end early.
-        tell: told in a sentence, before each wait, until when the night waits and why.
+        tell: called before each wait with a sentence that says until when the night waits, and why.
 
     Raises:
         ConfigurationError: another night works there, or the main settings, the inbox or its
@@ -115,7 +115,7 @@ def run_night(
         except ImporterError as refused:  # the marker keeps naming an earlier night
             faults.append(refused)
         log.info("night.started")
-        ends = night_ends(settings, started)
+        ends = night_end(settings, started)
         context = NightContext(inbox, inbox_settings, clock, stop, log, night, ends)
         watch = UploadWatch(settings.quiet_s)
         run = _NightRun(context, settings, watch, clock.elapsed_s(), tell)
@@ -250,7 +250,7 @@ class _NightRun:
         context, now = self.context, self.context.clock.now()
         if not context.may_send(settings):
             return None
-        until_s = (min(context.ends, sending_closes(settings, now)) - now).total_seconds()
+        until_s = (min(context.ends, sending_end(settings, now)) - now).total_seconds()
         try:
             options = RunOptions(COMMAND, settings.credentials(), ledger=ledger)
             report = resume(run, settings, options, TimeLimit(context, until_s))
@@ -309,7 +309,7 @@ class _NightRun:
         }
         for folder in waiting:
             with suppress(ImporterError):  # the file's report says what is wrong
-                opens = context.sends_from(context.settings.load(folder), now)
+                opens = context.earliest_sending(context.settings.load(folder), now)
                 if opens > now:
                     yield (opens - now).total_seconds()
 
@@ -387,7 +387,7 @@ def _update_report(context: NightContext, file: FileReport) -> FileReport:
     """Update a file's report at the end of the night: a later run may have settled its doubts."""
     if file.exit_code is not Exit.DOUBTFUL:
         return file
-    with suppress(ImporterError):  # the report as it was is the cautious one
+    with suppress(ImporterError):  # the unchanged report is the cautious one
         ledger = context.inbox.ledgers.get(context.settings.load(file.folder).ledger)
         if file.run is not None:
             now = report_of(ledger, ledger.runs.find(file.run))
@@ -453,8 +453,8 @@ class _Lines:
                 return
             self._out = sys.stderr
             cause = exc.strerror or type(exc).__name__
-            said = {**json.loads(message), "event": "log.unwritable", "cause": cause}
-            self.msg(json.dumps(said))
+            event = {**json.loads(message), "event": "log.unwritable", "cause": cause}
+            self.msg(json.dumps(event))
             self.msg(message)
 
     def _write(self, message: str) -> None:

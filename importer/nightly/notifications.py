@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 4
 _TIMEOUT_S: Final = 20.0
-_FOR_GOOD: Final = 500
+_PERMANENT: Final = 500
 """SMTP codes from here on mean a permanent refusal."""
-_AGAIN: Final = frozenset({408, 425, 429, 503})
+_TEMPORARY: Final = frozenset({408, 425, 429, 503})
 """HTTP statuses of a webhook that did not take the message, but may take it later."""
 
 
@@ -52,7 +52,7 @@ class NotDelivered(Exception):
 
 
 class MessageRefused(Exception):
-    """A message did not arrive, and another attempt would end the same way."""
+    """A message did not arrive, and another attempt would not help."""
 
 
 class MaybeDelivered(Exception):
@@ -99,8 +99,8 @@ def send_message(
     if settings.mail_to:
         mail = _mail(settings, subject, text, now)
         password = secrets.importer_smtp_password
-        said = "" if password is None else password.get_secret_value()
-        channels["mail"] = lambda: _send_mail(settings, mail, said, timeout_s)
+        secret = "" if password is None else password.get_secret_value()
+        channels["mail"] = lambda: _send_mail(settings, mail, secret, timeout_s)
     if secrets.importer_webhook_url is not None:
         address = secrets.importer_webhook_url.get_secret_value()
         channels["webhook"] = lambda: _post(address, post, timeout_s)
@@ -152,11 +152,11 @@ def _mail(settings: Settings, subject: str, text: str, now: datetime) -> EmailMe
 
 def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s: float) -> None:
     """Send a mail to the server, once; raise NotDelivered, MessageRefused or MaybeDelivered."""
-    said = False
+    delivered = False
     refused: Mapping[str, tuple[int, bytes]] = {}
     try:
         with _mail_server(settings, password, timeout_s) as server:
-            said = True
+            delivered = True
             refused = server.send_message(mail)
     except smtplib.SMTPResponseException as exc:  # a definite answer
         raise _refusal(exc.smtp_code) from exc
@@ -165,7 +165,7 @@ def _send_mail(settings: Settings, mail: EmailMessage, password: str, timeout_s:
     except smtplib.SMTPNotSupportedError as exc:
         raise MessageRefused(f"the server has no {settings.smtp_security}, or no login") from exc
     except (smtplib.SMTPException, OSError) as exc:
-        if said:
+        if delivered:
             raise MaybeDelivered(type(exc).__name__) from exc
         raise NotDelivered(type(exc).__name__) from exc
     if refused:
@@ -263,7 +263,7 @@ def _quit_after(server: smtplib.SMTP) -> Iterator[None]:
 
 def _refusal(code: int) -> Exception:
     """Return the exception for an SMTP code: 5xx is permanent."""
-    return (MessageRefused if code >= _FOR_GOOD else NotDelivered)(f"SMTP {code}")
+    return (MessageRefused if code >= _PERMANENT else NotDelivered)(f"SMTP {code}")
 
 
 def _codes(refused: Mapping[str, tuple[int, bytes]]) -> str:
@@ -279,7 +279,7 @@ def _post(address: str, post: Mapping[str, Any], timeout_s: float) -> None:
         raise NotDelivered(type(exc).__name__) from exc
     except httpx.HTTPError as exc:
         raise MaybeDelivered(type(exc).__name__) from exc
-    if status in _AGAIN:
+    if status in _TEMPORARY:
         raise NotDelivered(f"HTTP {status}")
     if httpx.codes.is_redirect(status) or httpx.codes.is_client_error(status):
         raise MessageRefused(f"HTTP {status}")

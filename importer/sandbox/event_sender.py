@@ -69,8 +69,8 @@ class EventSender:
     Use it as a context manager: it sends as long as the context lasts.
 
     Args:
-        url: of the receiver, on loopback: what happens here concerns nobody elsewhere.
-        secret: under which events are signed.
+        url: of the receiver, which must be on this machine.
+        secret: signs the events.
         behaviour: the personalities.
         conversations: whose statuses change with time.
         retries_s: seconds between the attempts.

@@ -191,18 +191,18 @@ def _fault(part: str, name: str, share: float, number: float | None) -> Fault:
     for prefix, meant in _PREFIXES:
         if name.startswith(prefix):
             name, target = name.removeprefix(prefix), meant
-    said: bool | None = None
+    chosen: bool | None = None
     for suffix, after in (("-before", False), ("-after", True)):
         if name.endswith(suffix):
-            name, said = name.removesuffix(suffix), after
+            name, chosen = name.removesuffix(suffix), after
     if name not in _AFTER and not _STATUS.fullmatch(name):
         known = ", ".join(("429", "500", *_AFTER, "limit", *_STATUS_CHANGES))
         raise _wrong(part, f"unknown fault; the faults are {known}")
     if name in _ONLY_LIST and target != "list":
         raise _wrong(part, f"only listing can fail this way: list-{name}")
-    if (name in _ONLY_AFTER and said is False) or (name in _ONLY_BEFORE and said):
+    if (name in _ONLY_AFTER and chosen is False) or (name in _ONLY_BEFORE and chosen):
         raise _wrong(part, "this fault cannot happen on that side of the acceptance")
-    return Fault(name, target, _AFTER.get(name, False) if said is None else said, share, number)
+    return Fault(name, target, _AFTER.get(name, False) if chosen is None else chosen, share, number)
 
 
 def _check_sum(shares: Sequence[float], what: str) -> None:

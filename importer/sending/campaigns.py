@@ -1,8 +1,7 @@
-"""Ask for each campaign before anything is sent: does it exist, is it live, can it reach people?
+"""Check each campaign before anything is sent: does it exist, is it live, can it reach people?
 
-`list_campaigns` asks which ones there are, to propose them to a person. Every field of both answers
-is only inferred. An answer that is not understood means that the API does not answer the question,
-never that the campaign is wrong.
+`list_campaigns` lists the campaigns, so that a person can choose one. The fields of both responses
+are only inferred: a response that is not understood proves nothing about a campaign.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _PAGES: Final = 5
 
 
 class CampaignSource(Protocol):
-    """What asking needs of the client."""
+    """The part of the client that `check_campaigns` needs."""
 
     async def campaign(self, campaign_id: str) -> Page:
         """One campaign; raises NotSent or MaybeSent."""
@@ -58,7 +57,7 @@ class CampaignSource(Protocol):
 
 
 class CampaignListSource(Protocol):
-    """What asking for the list of campaigns needs of the client."""
+    """The part of the client that `list_campaigns` needs."""
 
     async def campaigns(self, token: str | None = None) -> Page:
         """One page of the list; raises NotSent or MaybeSent."""
@@ -126,7 +125,7 @@ async def check_campaigns(
     limiter: RateLimiter,
     settings: Settings,
 ) -> dict[str, CampaignVerdict]:
-    """Ask for each campaign; after the first that the API does not answer, for no other.
+    """Check each campaign; stop at the first one for which the API gives no answer.
 
     Raises:
         SettingsError: the API does not answer, and `preflight: required` demands that.
@@ -152,7 +151,7 @@ async def list_campaigns(client: CampaignListSource, kind: str) -> CampaignList:
     """Return the campaigns that can be sent to; those that are known to refuse rows are left out.
 
     Args:
-        client: asks; each page once.
+        client: asks for each page once.
         kind: setting `conversation`.
     """
     titles: dict[str, str] = {}
@@ -178,13 +177,13 @@ async def list_campaigns(client: CampaignListSource, kind: str) -> CampaignList:
 async def _ask(
     rows: CampaignRows, client: CampaignSource, limiter: RateLimiter, settings: Settings
 ) -> CampaignVerdict:
-    said = ""
+    reason = ""
     for _ in range(_ATTEMPTS):
         await limiter.acquire()
         try:
             page = await client.campaign(rows.campaign)
         except (NotSent, MaybeSent) as exc:
-            said = str(exc)
+            reason = str(exc)
             continue
         response = page.response
         if response.status == HTTPStatus.NOT_FOUND and "campaign" in response.error.casefold():
@@ -192,15 +191,15 @@ async def _ask(
         if page.conversations and response.readable:
             return judge_campaign(page.conversations[0], rows, settings.conversation)
         return CampaignVerdict(unknown=f"HTTP {response.status}")
-    return CampaignVerdict(unknown=said)
+    return CampaignVerdict(unknown=reason)
 
 
 def judge_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) -> CampaignVerdict:
-    """What the fields of a campaign mean for its rows; pure.
+    """Return what the fields of a campaign mean for its rows; pure.
 
     Args:
         fields: as the API shows them.
-        rows: that are to go to it.
+        rows: those that would be sent to it.
         kind: setting `conversation`.
     """
     status = first_text(fields, ("campaignStatus", "status"))

@@ -66,7 +66,7 @@ class Ending:
 
 
 INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTERRUPTED)
-"""The ending of a run that is told to stop."""
+"""The ending of a run that was asked to stop."""
 
 
 class StoppedWaiting(Exception):
@@ -74,7 +74,7 @@ class StoppedWaiting(Exception):
 
 
 class StopSwitch:
-    """Prevents new attempts and ends every wait for one; the first reason is kept."""
+    """Prevents new attempts and ends every wait for one; keeps the first reason."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -130,7 +130,7 @@ async def stop_switch(stop: asyncio.Event) -> AsyncIterator[StopSwitch]:
 
 
 class OutageDetector:
-    """Tells an outage of the service from a fault of the rows, by the last outcomes of a run.
+    """Distinguishes an outage of the service from faults of rows, by the last outcomes of a run.
 
     Attributes:
         outage: whether the last outcomes were failures and none of them refused a row. If so, the
@@ -170,12 +170,12 @@ class ClosedCampaigns:
 
     def ending(self) -> Ending:
         """Return the ending of a run that left rows unsent; false if it left none."""
-        told = [
+        sentences = [
             f"Campaign {campaign}: {self.reasons[campaign]} Its rows were not sent ({count}); "
             "after that is fixed, a later run or resume sends them."
             for campaign, count in self.left.items()
         ]
-        return Ending(" ".join(told), Exit.SETUP if told else Exit.OK)
+        return Ending(" ".join(sentences), Exit.SETUP if sentences else Exit.OK)
 
 
 class CircuitBreaker:

@@ -48,18 +48,18 @@ PAGE_BYTES: Final = 16 * 1024 * 1024
 """How much of one page of the list is read."""
 
 KEPT_FROM_PER_S: Final = 100.0
-"""The rate from which on connections are kept and used again.
+"""From this rate on, connections are reused.
 
-Below it, each request has its own connection. Then surplus data from a server or proxy is never
-taken for the answer to the next request, and no request leaves on a connection that the other side
-is about to close. At a few requests a second, that certainty costs nothing.
+Below it, each request has its own connection. So surplus data from a server or proxy is never taken
+for the answer to the next request, and no request is sent on a connection that the other side is
+about to close. At a few requests a second, this costs nothing.
 """
 
 IDLE_S: Final = 2.0
 """How long an unused connection is kept.
 
-Servers keep theirs longer. So none is closed just as a request leaves on it, which would make the
-submission doubtful.
+Servers keep theirs longer, so they do not close one just as a request is sent on it. That would
+make the submission doubtful.
 """
 
 REACHED_NOBODY: Final[frozenset[type[Exception]]] = frozenset(
@@ -134,7 +134,7 @@ def _tls_failure(exc: BaseException, server: str) -> str:
 
 
 class Client:
-    """Speaks to the API: one request per call, never repeated, never sent elsewhere.
+    """Makes requests to the API: one per call, never repeated, never sent elsewhere.
 
     It uses httpx's transport directly. The client above it follows redirects, keeps cookies, and
     reads proxies and passwords from the environment. Candidates' data must go only where `base_url`
@@ -193,7 +193,7 @@ class Client:
             await line.aclose()
 
     async def create(self, submission: Submission, request_id: str) -> Response:
-        """Ask once for the conversation to be created.
+        """Send one request to create the conversation.
 
         Args:
             submission: what to send.

@@ -1,7 +1,6 @@
 """Read leniently what the API says about a conversation: its phone, e-mail, times and campaign.
 
-Whatever cannot be read with certainty (a masked phone, a time without a zone) proves nothing. It
-only leaves open whose conversation it is.
+A value that cannot be read with certainty (a masked phone, a time without a zone) proves nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _MIN_DIGITS, _MAX_DIGITS, _TAIL = 7, 15, 7
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The two times between which something happened; they differ if the zone is unknown."""
+    """The earliest and latest time of an event; they differ if the zone is unknown."""
 
     earliest: datetime
     latest: datetime
 
-    def moved(self, seconds: float) -> Period:
+    def shift(self, seconds: float) -> Period:
         """Return the period by a clock that is `seconds` behind."""
         shift = timedelta(seconds=seconds)
         return Period(self.earliest - shift, self.latest - shift)
@@ -54,7 +53,7 @@ class Phone:
     international: bool
 
     def could_be(self, e164: str) -> bool:
-        """Whether it may be this number, however it is written."""
+        """Whether this may be a number, given in E.164."""
         if self.international:
             return self.number == e164
         return self.number[-_TAIL:] == e164[-_TAIL:]
@@ -216,5 +215,5 @@ def _differing(shown: Mapping[str, Json], body: Mapping[str, Json], organization
 
 
 def same_id(one: str, other: str) -> bool:
-    """Whether two ids are the same but for case and surrounding blanks."""
+    """Whether two ids are equal, ignoring case and surrounding blanks."""
     return printable(one).casefold() == printable(other).casefold()

@@ -93,7 +93,7 @@ class _NoHashes:
 
 
 def read_event(body: bytes, received_at: datetime, hashes: PersonHashes | None) -> WebhookEvent:
-    """Read an event; whatever it is, there is one to keep.
+    """Read an event; an unreadable body becomes an event, too, so that it is kept.
 
     Args:
         body: of the request, whose signature is right.
@@ -161,7 +161,7 @@ def _person_facts(seen: ListedConversation, *, known: bool) -> dict[str, Json]:
 
 
 def _status_facts(name: str, data: Mapping[str, Json]) -> dict[str, Json]:
-    """The later one of the status that an event shows and the one that it implies."""
+    """Return the status that the event shows or implies, whichever is later."""
     implied, shown = _CONVERSATION_EVENTS[name], text_at(data, "conversationStatus")
     if shown is None or len(shown) > _MOST_STATUS_CHARS:
         return {"status": implied}
@@ -188,7 +188,7 @@ def _meeting_facts(name: str, data: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _read_moment(text: str | None, zone: str | None = None) -> datetime | None:
-    """A point in time; without a zone of its own it is in `zone`, or else UTC."""
+    """Parse a time; one without a zone is in `zone`, or else in UTC."""
     period = read_time(text)
     if period is None:
         return None
@@ -243,7 +243,7 @@ def apply_events(ledger: Ledger, organization: str) -> AppliedEvents:
 def _judge(
     event: WebhookEvent, found: tuple[SubmissionRecord, ...], organization: str
 ) -> tuple[EventOutcome, list[ConversationNews]]:
-    """What an event leads to, and what is news about each submission."""
+    """Decide the outcome of an event and the news about each submission."""
     whose = event.facts.get("organization")
     if organization and isinstance(whose, str) and not same_id(organization, whose):
         return EventOutcome.CONTRADICTION, []
@@ -296,14 +296,14 @@ def _confirms_refusal(event: WebhookEvent, known: SubmissionRecord) -> bool:
 
 
 def _news(event: WebhookEvent, known: SubmissionRecord) -> ConversationNews:
-    """What an event says about the conversation of a submission."""
+    """Return what an event says about the conversation of a submission."""
     facts, meeting = event.facts, _text(event.facts, "meeting")
     begins = _text(facts, "begins")
     on_a_word = known.code == RESOLVED and known.external_id == event.external_id
     return ConversationNews(
         key=known.key,
         state=known.state,
-        settles=known.state not in _DONE or on_a_word,  # an event is better than a person's word
+        settles=known.state not in _DONE or on_a_word,  # an event is stronger than a person's word
         conversation_id=event.conversation_id,
         status=_text(facts, "status"),
         meeting=None

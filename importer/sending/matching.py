@@ -154,7 +154,7 @@ def read_conversation(
         emails=frozenset() if email is None else frozenset({hashes.email(email)}),
         known_phone=phone is not None and phone.international,
         opaque=external_id is None and (unreadable or not persons),
-        created=None if created is None else created.moved(skew_s),
+        created=None if created is None else created.shift(skew_s),
     )
 
 
@@ -220,7 +220,7 @@ class Evidence:
             for key in {doubt.key for doubt in self._candidates(seen)}:
                 self._sightings[key].append(seen)
 
-    def certain(self, doubt: Doubt) -> list[ListedConversation]:
+    def find_certain(self, doubt: Doubt) -> list[ListedConversation]:
         """Return the conversations that are certainly the one asked for, oldest first."""
         found = [
             seen
@@ -231,13 +231,13 @@ class Evidence:
         ]
         return sorted(found, key=lambda s: s.created.earliest if s.created else doubt.sent_at)
 
-    def possible(self, doubt: Doubt) -> list[ListedConversation]:
+    def find_possible(self, doubt: Doubt) -> list[ListedConversation]:
         """Return the conversations that may be the one asked for."""
         sightings = self._sightings[doubt.key]
         return [seen for seen in sightings if self._match(doubt, seen) is not Match.NO]
 
-    def existing(self, claim: Doubt) -> list[ListedConversation]:
-        """Return the conversations that this person surely has in the campaign, oldest first.
+    def find_existing(self, claim: Doubt) -> list[ListedConversation]:
+        """Return the conversations that this person certainly has in the campaign, oldest first.
 
         Args:
             claim: a request that the API refused as a conflict; it may be older.
@@ -253,7 +253,7 @@ class Evidence:
         ]
         return sorted(found, key=lambda s: s.created.earliest if s.created else claim.sent_at)
 
-    def blind_for(self, doubt: Doubt) -> bool:
+    def is_blind_for(self, doubt: Doubt) -> bool:
         """Whether the list shows a conversation of that time, but not whose it is."""
         return any(
             until >= doubt.sent_at - CLOCK_SKEW
@@ -283,7 +283,7 @@ class Evidence:
         return False if campaign is not None and external is not None else None
 
     def _claimed(self, doubt: Doubt, seen: ListedConversation) -> bool:
-        """Whether another doubtful submission has as good a claim to a conversation."""
+        """Whether another doubtful submission matches a conversation equally well."""
         return any(
             other.key != doubt.key and self._match(other, seen) is Match.CERTAIN
             for other in self._candidates(seen)
@@ -311,8 +311,10 @@ def match_conversation(
     earlier = seen.created is not None and seen.created.latest < created_before
     contradicted = _contradicts(doubt, seen, organization)
     if seen.external_id == doubt.external_id:
-        told = same_campaign or (seen.campaign is None and seen.external_campaign is None)
-        return Match.CERTAIN if told and not earlier and not contradicted else Match.POSSIBLE
+        campaign_fits = same_campaign or (seen.campaign is None and seen.external_campaign is None)
+        return (
+            Match.CERTAIN if campaign_fits and not earlier and not contradicted else Match.POSSIBLE
+        )
     if not same_person:
         return Match.NO
     if seen.external_id is not None:  # another request asked for it; an old one is not ours

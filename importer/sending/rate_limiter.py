@@ -3,7 +3,7 @@
 A permit is the right to send one request now. Permits follow the generic cell rate algorithm: each
 is due one interval after the one before. If a permit is late although a worker waited for it (a
 slow timer, a busy machine), the next ones come sooner: at most at four times the rate, and never
-more in any one second than the rate allows. Idle time saves no permits up.
+more in any one second than the rate allows. Idle time does not save up permits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OBSERVED: Final = 32
 """The observed rate, which is halved, is measured over at most this many permits."""
 
 _ENOUGH: Final = 8
-"""And over at least this many."""
+"""The observed rate is measured over at least this many permits."""
 
 _INSTANT_S: Final = 1e-9
 """Shorter waits are not worth a sleep."""
@@ -105,7 +105,7 @@ class RateLimiter:
             return now
 
     async def wait_while_held(self) -> None:
-        """Wait until no hold is on; for a worker that has its permit but has not sent yet."""
+        """Wait until a hold ends; for a worker that has its permit but has not sent yet."""
         while (wait_s := self._held_until - self._now()) > _INSTANT_S:
             await self._sleep(wait_s)
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class ConversationSource(Protocol):
-    """What reading needs of the client."""
+    """The part of the client that reads conversations."""
 
     async def conversations(self, token: str | None = None) -> Page:
         """One page of the list; raises NotSent or MaybeSent."""
@@ -73,7 +73,7 @@ class ListUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """Reads pages, each as often as it takes within the bounds of the policy."""
+    """Reads pages, and retries each one within the bounds of the policy."""
 
     client: ConversationSource
     limiter: RateLimiter
@@ -83,10 +83,11 @@ class Pager:
     random: Callable[[], float]
 
     async def pages(self) -> AsyncIterator[Page]:
-        """The list from its start to its end.
+        """Yield the pages of the list from start to end.
 
         Raises:
-            ListUnreadable: it was not read to an end that the API states. Pages come before that.
+            ListUnreadable: the API did not confirm that the list ended; the pages read so far were
+                yielded.
         """
         token: str | None = None
         tokens: set[str] = set()
@@ -120,7 +121,7 @@ class Pager:
         )
 
     async def each(self, conversation_ids: Sequence[str]) -> AsyncIterator[Page]:
-        """Conversations one by one; those that the API does not have are left out."""
+        """Yield conversations one by one; skip those that the API does not have."""
         for conversation_id in conversation_ids:
             ask = partial(self.client.conversation, conversation_id)
             yield await self._page(ask, HTTPStatus.NOT_FOUND)
@@ -133,21 +134,21 @@ class Pager:
             raise ListUnreadable("Interrupted before the list of conversations was read.") from exc
 
     async def _page(self, ask: Callable[[], Awaitable[Page]], *known: int) -> Page:
-        """One page; reading is harmless, so whatever may pass is tried again."""
+        """Read one page; reading is harmless, so every temporary failure is retried."""
         policy = Policy.of(self.settings)
-        said = ""
+        reason = ""
         for attempt in range(1, policy.attempts + 1):
             permitted_at = await self._permit()
             wait_s = backoff_s(attempt, policy, self.random)
             try:
                 page = await ask()
             except (NotSent, MaybeSent) as exc:
-                said = str(exc)
+                reason = str(exc)
             else:
                 response = page.response
-                said = f"HTTP {response.status}"
+                reason = f"HTTP {response.status}"
                 if response.refusal:
-                    said = f"{said}, {response.refusal}"
+                    reason = f"{reason}, {response.refusal}"
                 self.limiter.apply_quota(response.remaining, response.reset_s, policy.max_wait_s)
                 if _is_good(response) or response.status in known:
                     self.limiter.note_success()
@@ -160,7 +161,7 @@ class Pager:
                     self.limiter.slow_down(permitted_at)
             if attempt < policy.attempts:
                 await self.pause(wait_s)
-        raise ListUnreadable(f"The list of conversations cannot be read ({said}).")
+        raise ListUnreadable(f"The list of conversations cannot be read ({reason}).")
 
     async def _permit(self) -> float:
         try:
@@ -178,7 +179,7 @@ def _is_busy(response: Response) -> bool:
 
 
 def _is_final(response: Response) -> bool:
-    """Whether asking again would bring the same: a redirect, or a no that does not mean "later"."""
+    """Whether a retry would not help: a redirect, or a refusal that is not temporary."""
     no = is_redirect(response.status) or is_4xx(response.status)
     return no and response.status not in {408, 425, 429}
 
@@ -196,10 +197,10 @@ AROUND: Final = timedelta(hours=1)
 """Conversations that we created up to this long before a doubtful request must be listed, too."""
 
 _MEASURED: Final = 20
-"""Conversations of which the list's lag must be known."""
+"""The list's lag must be known for at least this many conversations."""
 
 _LAGS: Final = 10
-"""After this many times the longest lag a conversation would be listed."""
+"""A conversation that exists is listed after this many times the longest lag."""
 
 _ASKED_ONE_BY_ONE: Final = 20
 """Up to this many conversations are asked for by id; for more the list is read."""
@@ -213,7 +214,7 @@ class Proof:
         witnesses: (campaign, kind) -> conversations that we created there, also a while before
             the first doubtful request.
         lag: how late the list showed conversations of ours so far.
-        owned: ids of conversations that submissions have: they are not those asked for.
+        owned: ids of conversations that already belong to other submissions.
     """
 
     witnesses: Mapping[tuple[str, str], Sequence[Witness]] = field(default_factory=dict)
@@ -240,9 +241,10 @@ class ListFindings:
         outcomes: one for each, in their order: `created` with the conversation's id, `planned`
             with the code `absent` (may be sent again), or still `doubtful` with the reason. After
             them `duplicate` for each conflict whose conversation the list shows.
-        reason: why the list was not read to its end; empty if it was, or nothing was left to find.
+        reason: why the list was not read to its end; empty if it was, or if nothing more had to be
+            found.
         pages: how many were read.
-        external_ids: that the list showed.
+        external_ids: those that the list showed.
         skew_s: seconds that the API's clock is ahead of ours; None if it shows no time.
     """
 
@@ -322,7 +324,9 @@ async def look_up(
                 pages += 1
                 skew_s = page.response.skew_s if skew_s is None else skew_s
                 evidence.note(page.conversations, page.response.skew_s or 0.0)
-                if all(map(evidence.certain, doubts)) and all(map(evidence.existing, claims)):
+                if all(map(evidence.find_certain, doubts)) and all(
+                    map(evidence.find_existing, claims)
+                ):
                     break
         except ListUnreadable as exc:
             reason = str(exc)
@@ -339,7 +343,7 @@ async def look_up(
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What the API shows of a conversation that a person names as that of a row.
+    """What the API shows of the conversation that a person names for a row.
 
     Attributes:
         fits: whether it is the row's conversation; None if the API does not say.
@@ -353,7 +357,7 @@ class Sighting:
 async def see_conversation(
     conversation_id: str, doubt: Doubt, client: ConversationSource, hashes: PersonHashes
 ) -> Sighting:
-    """Ask the API once for a conversation, and compare it with the row that it is named for."""
+    """Ask the API once for a conversation, and compare it with the row."""
     try:
         page = await client.conversation(conversation_id)
     except (NotSent, MaybeSent) as exc:
@@ -365,9 +369,9 @@ async def see_conversation(
         return Sighting(None, f"the API does not show it (HTTP {page.response.status})")
     evidence = Evidence([doubt], hashes)
     evidence.note([shown], page.response.skew_s or 0.0)
-    if evidence.possible(doubt):
+    if evidence.find_possible(doubt):
         return Sighting(fits=True)
-    if evidence.blind_for(doubt):
+    if evidence.is_blind_for(doubt):
         return Sighting(None, "the API does not show whose it is")
     return Sighting(
         fits=False, reason="it is of another person or campaign, or older than the request"
@@ -411,7 +415,7 @@ def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> floa
 
 def _confirmed(claim: Doubt, evidence: Evidence) -> Outcome | None:
     """The duplicate that the list proves; None if it does not."""
-    found = evidence.existing(claim)
+    found = evidence.find_existing(claim)
     if not found:
         return None
     return Outcome(
@@ -429,7 +433,7 @@ class _Judge:
     """Says what the list, as it was read, proves about each doubt.
 
     Attributes:
-        evidence: of all that was read.
+        evidence: everything that was read.
         proof: what the ledger knows.
         settings: max_resends, settle_s, skip_duplication_check.
         now: when the reading ended.
@@ -443,8 +447,8 @@ class _Judge:
     unread: str
 
     def verdict(self, doubt: Doubt) -> Outcome:
-        """What is known of one of them now."""
-        certain = self.evidence.certain(doubt)
+        """Return what is known now about one doubt."""
+        certain = self.evidence.find_certain(doubt)
         if certain:
             many = f" {len(certain)} conversations match." if len(certain) > 1 else ""
             return Outcome(
@@ -466,8 +470,8 @@ class _Judge:
         )
 
     def _objections(self, doubt: Doubt) -> Iterator[str]:
-        """Why it need not be absent although it was not found; empty texts do not count."""
-        possible = self.evidence.possible(doubt)
+        """Return why a conversation may exist although it was not found; ignore empty texts."""
+        possible = self.evidence.find_possible(doubt)
         if possible:
             ids = sorted({seen.conversation_id or "one without an id" for seen in possible})
             yield (
@@ -477,7 +481,7 @@ class _Judge:
         yield self.unread
         if self.settings.skip_duplication_check:
             yield "The API was told not to check for duplicates, so it cannot be sent again."
-        if self.evidence.blind_for(doubt):
+        if self.evidence.is_blind_for(doubt):
             yield (
                 "The list shows conversations of that time without saying whose they are: no "
                 "externalId, and no readable phone or e-mail."

@@ -110,7 +110,7 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What an answer is compared with: the request to create a conversation.
+    """The request to create a conversation, which its answer is compared with.
 
     Attributes:
         body: of the request.
@@ -133,7 +133,8 @@ class Page:
         response: the answer; its `readable` says whether it is a page at all.
         conversations: as the API shows them; personal data.
         next_token: for the next page; None on the last.
-        incomplete: why the list may go on although there is no token; empty if it ends here.
+        incomplete: why more pages may follow although there is no token; empty if this is the last
+            page.
         total: how many conversations the API says there are; None if it does not say.
     """
 
@@ -184,22 +185,22 @@ def unpack(raw: bytes, coding: str, limit: int) -> bytes | None:
 
 def parse_creation(raw: RawResponse, asked: Creation) -> Response:
     """Parse the answer to a request to create a conversation."""
-    said = _object(raw)
-    readable = bool(said) or raw.body in {b"", b"{}"}
-    response = _response(raw, said, readable=readable, body=asked.body)
+    content = _object(raw)
+    readable = bool(content) or raw.body in {b"", b"{}"}
+    response = _response(raw, content, readable=readable, body=asked.body)
     accepted = is_2xx(raw.status)
     # In an error, a bare `id` may be anything, such as the id of the request.
     paths = asked.id_paths if accepted else [path for path in asked.id_paths if path != "id"]
     skew = timedelta(seconds=response.skew_s or 0.0)
     slack = _DATE_SLACK_S if response.skew_s is not None else CLOCK_SKEW_S
     echo = compare_echo(
-        said, asked.body, asked.organization, asked.sent_at + skew - timedelta(seconds=slack)
+        content, asked.body, asked.organization, asked.sent_at + skew - timedelta(seconds=slack)
     )
     return replace(
         response,
-        conversation_id=next(filter(_is_id, (text_at(said, path) for path in paths)), None),
+        conversation_id=next(filter(_is_id, (text_at(content, path) for path in paths)), None),
         request_id=_impersonal_id(response.request_id, asked.body),
-        words="" if accepted else _neutral(said, asked.body),
+        words="" if accepted else _neutral(content, asked.body),
         contradiction=echo.contradiction,
         existing=echo.existing,
     )
@@ -207,22 +208,22 @@ def parse_creation(raw: RawResponse, asked: Creation) -> Response:
 
 def parse_page(raw: RawResponse) -> Page:
     """Parse a page of the list; it must be `{"data": [...], "nextToken": ...}` to be readable."""
-    said = _object(raw)
-    items, token = said.get("data"), said.get("nextToken")
+    content = _object(raw)
+    items, token = content.get("data"), content.get("nextToken")
     whole = isinstance(items, list) and all(isinstance(item, dict) for item in items)
     if not isinstance(items, list) or not whole or not isinstance(token, str | None):
-        return Page(_response(raw, said, readable=False))
+        return Page(_response(raw, content, readable=False))
     totals = [
         value
-        for each in _pagination(said)
+        for each in _pagination(content)
         for name in _TOTALS
         if isinstance(value := each.get(name), int) and not isinstance(value, bool)
     ]
     return Page(
-        _response(raw, said, readable=True),
+        _response(raw, content, readable=True),
         tuple(items),
         token or None,
-        "" if token else _incomplete(raw.status, said),
+        "" if token else _incomplete(raw.status, content),
         max(totals, default=None),
     )
 
@@ -234,11 +235,11 @@ def parse_single(raw: RawResponse, container: str) -> Page:
         raw: the answer.
         container: the key, besides `data`, that it may be under.
     """
-    said = _object(raw)
-    inner = said.get("data", said.get(container))
-    one = inner if isinstance(inner, dict) else said
+    content = _object(raw)
+    inner = content.get("data", content.get(container))
+    one = inner if isinstance(inner, dict) else content
     # Its `status` is that of the conversation or campaign, not of the request.
-    response = replace(_response(raw, said, readable=bool(one)), refusal="")
+    response = replace(_response(raw, content, readable=bool(one)), refusal="")
     return Page(response, (one,) if one and is_2xx(response.status) else ())
 
 
@@ -273,7 +274,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 def _response(
     raw: RawResponse,
-    said: Mapping[str, Any],
+    content: Mapping[str, Any],
     *,
     readable: bool,
     body: Mapping[str, Json] = MappingProxyType({}),
@@ -282,7 +283,7 @@ def _response(
 
     Args:
         raw: the answer.
-        said: its JSON object.
+        content: its JSON object.
         readable: whether it has the expected shape.
         body: of the request; its values are removed from errors, and are no sign of one.
     """
@@ -292,13 +293,13 @@ def _response(
     date = _date(raw.headers.get("date", ""))
     return Response(
         status=raw.status,
-        error=_tidy("; ".join(dict.fromkeys(_words(said, keys))), hidden, body),
+        error=_tidy("; ".join(dict.fromkeys(_words(content, keys))), hidden, body),
         retry_after_s=_retry_after_s(raw),
         readable=readable,
         remaining=remaining,
         reset_s=reset_s,
         request_id=_request_id(raw.headers),
-        refusal=_refusal(said, hidden) if is_2xx(raw.status) else "",
+        refusal=_refusal(content, hidden) if is_2xx(raw.status) else "",
         skew_s=None if date is None else (date - raw.at).total_seconds(),
     )
 
@@ -312,30 +313,30 @@ def _object(raw: RawResponse) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _refusal(said: Mapping[str, Any], own: Iterable[str] = ()) -> str:
+def _refusal(content: Mapping[str, Any], own: Iterable[str] = ()) -> str:
     """Return the part of a successful answer that is a refusal; empty if there is none.
 
     Only whole values count: the status DELIVERY_FAILED, or an opening message that contains
     "failed", belongs to a conversation that exists. A warning is not a refusal.
 
     Args:
-        said: the answer.
+        content: the answer.
         own: texts of the request; a field that repeats one is ignored.
     """
     repeated = {_plain_words(text) for text in own}
-    about = (each for name in _ABOUT_THE_REQUEST if isinstance(each := said.get(name), dict))
-    signs = (sign for each in (*objects_in(said), *about) for sign in _refusals(each, repeated))
+    about = (each for name in _ABOUT_THE_REQUEST if isinstance(each := content.get(name), dict))
+    signs = (sign for each in (*objects_in(content), *about) for sign in _refusals(each, repeated))
     return next(signs, "")
 
 
-def _refusals(said: Mapping[str, Any], repeated: Container[str]) -> Iterator[str]:
-    yield from (name for name in _ERRORS if _says_something(said.get(name), repeated))
+def _refusals(content: Mapping[str, Any], repeated: Container[str]) -> Iterator[str]:
+    yield from (name for name in _ERRORS if _says_something(content.get(name), repeated))
     for name in _VERDICTS:
-        value = said.get(name)
+        value = content.get(name)
         if value is not None and str(value).casefold() in _NO:
             yield f"{name}: false"
     for name in (*_OUTCOMES, "statusCode", "status_code"):
-        value = said.get(name)
+        value = content.get(name)
         if isinstance(value, str):
             words = _plain_words(value)
             number = int(words) if re.fullmatch("[0-9]{3}", words) else 0
@@ -346,7 +347,7 @@ def _refusals(said: Mapping[str, Any], repeated: Container[str]) -> Iterator[str
 
 
 def _says_something(value: object, repeated: Container[str]) -> bool:
-    """Whether the value of an error field names an error."""
+    """Whether the value of an error field is an error."""
     if isinstance(value, str):
         words = _plain_words(value)
         return bool(words) and words not in _NOTHING and words not in repeated
@@ -363,25 +364,25 @@ def _is_failure(status: int) -> bool:
     return 400 <= status < 600  # noqa: PLR2004
 
 
-def _pagination(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a page, and the objects in it that may say where the list goes on."""
-    yield said
+def _pagination(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a page, and the objects in it that may have the token of the next page."""
+    yield content
     for name in _PAGINATION:
-        inner = said.get(name)
+        inner = content.get(name)
         if isinstance(inner, dict):
             yield inner
 
 
-def _incomplete(status: int, said: Mapping[str, Any]) -> str:
+def _incomplete(status: int, content: Mapping[str, Any]) -> str:
     """Return why a page without a token may not be the last; empty if it is the last."""
     if status != 200:  # noqa: PLR2004
         return f"it comes with HTTP {status}"
-    for each in _pagination(said):
+    for each in _pagination(content):
         for name in _MORE:
             if each.get(name):
                 return f"it says {name}"
-    ends = "nextToken" in said or any(
-        each.get(name, True) is False for each in _pagination(said) for name in _MORE[:6]
+    ends = "nextToken" in content or any(
+        each.get(name, True) is False for each in _pagination(content) for name in _MORE[:6]
     )
     return "" if ends else "it does not say where it ends"
 
@@ -431,9 +432,9 @@ def _without(text: str, values: Iterable[str], instead: str) -> str:
     return text
 
 
-def _neutral(said: Mapping[str, Any], body: Mapping[str, Json]) -> str:
+def _neutral(content: Mapping[str, Any], body: Mapping[str, Json]) -> str:
     """Return an error in the API's own words, without values of the request or quotations."""
-    text = printable("; ".join(_words(said)))[: ERROR_CHARS * 10]
+    text = printable("; ".join(_words(content)))[: ERROR_CHARS * 10]
     if not text:
         return ""
     text = _without(text, _texts(dict(body)), " ")
@@ -442,7 +443,7 @@ def _neutral(said: Mapping[str, Any], body: Mapping[str, Json]) -> str:
 
 
 def _is_id(text: str | None) -> bool:
-    """Whether a text may be an id: a sentence in its place is none."""
+    """Whether a text may be an id; a sentence is not one."""
     return bool(text) and " " not in str(text)
 
 

@@ -1,4 +1,4 @@
-"""How a run is told to send, and who hears what happens while it does."""
+"""The options of a run, and the observer that is told what happens in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunOptions:
 
 
 class Observer(Protocol):
-    """Hears what happens while a run sends, reconciles or refreshes.
+    """Is told what happens while a run sends, reconciles or refreshes.
 
     Subclass `SilentObserver` and override what you need. An exception raised in here stops the run
     after the requests under way have finished.
@@ -64,7 +64,7 @@ class Observer(Protocol):
         ...
 
     def on_stop_event(self, stop: asyncio.Event) -> None:
-        """The event loop runs; setting `stop` in it stops the run like a signal does."""
+        """The event loop is running; setting `stop` in it stops the run, as a signal does."""
         ...
 
 
@@ -94,7 +94,7 @@ SILENT: Final = SilentObserver()
 
 
 def make_stop_event(options: RunOptions, observer: Observer) -> asyncio.Event:
-    """An event that the signals of the options set; needs a running event loop."""
+    """Make an event that the signals of the options set; needs a running event loop."""
     stop = asyncio.Event()
     for number in options.signals:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

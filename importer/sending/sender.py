@@ -1,4 +1,4 @@
-"""One run at work: its client, its writer to the ledger and its rate, while it sends."""
+"""The sender of a run: its client, its ledger writer and its rate limiter."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class Sender:
         history: the ledger and the identity of its people.
         settings: of the run.
         options: credentials, limit and signals.
-        observer: hears what happens.
+        observer: is told what happens.
         client: one request a call.
         limiter: the rate that all requests share.
         stop: stops everything once it is set.
-        closed: campaigns that take nobody.
-        done: submissions that are through, in all rounds.
+        closed: campaigns that accept nobody.
+        done: how many submissions have ended, in all rounds.
     """
 
     run: str | None
@@ -111,7 +111,7 @@ class Sender:
         options: RunOptions,
         observer: Observer,
     ) -> AsyncIterator[Self]:
-        """Open the client, and close it in the end."""
+        """Open the client, and close it at the end."""
         stop = make_stop_event(options, observer)
         async with Client(settings, options.credentials) as client:
             limiter = RateLimiter(settings.rate_per_s)
@@ -155,7 +155,7 @@ class Sender:
         """Send submissions, the canary first.
 
         Args:
-            submissions: in the order in which they go.
+            submissions: in the order of sending.
             count: how many there are.
         """
         rest = iter(submissions)
@@ -202,8 +202,8 @@ class Sender:
     async def reconcile(self) -> ListFindings:
         """Look up doubtful submissions in the API's list, and record the verdicts.
 
-        Those of this run are always looked up; those of other runs as soon as something, such as a
-        conversation created since, can prove that they are absent.
+        Those of this run are always looked up; those of other runs only if something, such as a
+        later conversation, can prove that they are absent.
         """
         if self.stop.is_set():
             return ListFindings()
@@ -268,7 +268,7 @@ class Sender:
             )
 
     def _read_doubts(self, listed: Sequence[SubmissionRecord]) -> dict[tuple[str, str], Doubt]:
-        """What matching needs of submissions of the ledger: (run, key) -> doubt."""
+        """Return (run, key) -> doubt for submissions of the ledger."""
         ledger = self.history.ledger
         kinds = {
             run: str(ledger.runs.find(run).settings.get("conversation", "auto-schedule"))
@@ -277,7 +277,7 @@ class Sender:
         return {(each.run, each.key): doubt_of(each, kinds[each.run]) for each in listed}
 
     def _proof(self, doubts: Iterable[Doubt]) -> Proof:
-        """What the ledger knows that may prove the absence of these."""
+        """Return what the ledger knows that may prove that these are absent."""
         since: dict[tuple[str, str], datetime] = {}
         for doubt in doubts:
             place, start = (doubt.campaign, doubt.kind), doubt.sent_at - AROUND
@@ -293,10 +293,10 @@ class Sender:
 
 
 def doubt_of(record: SubmissionRecord, kind: str = "auto-schedule") -> Doubt:
-    """Return what matching needs of a submission of the ledger.
+    """Return a submission of the ledger as a doubt.
 
     Args:
-        record: a request for it has left.
+        record: a request for it was sent.
         kind: the setting `conversation` of its run.
     """
     return Doubt(
@@ -320,7 +320,7 @@ def _recent(proof: Proof, found: ListFindings) -> frozenset[str]:
 
 
 class _CountingObserver(SilentObserver):
-    """Counts the outcomes of a sender, notes failures of a canary, and passes all of them on."""
+    """Counts the outcomes of a sender, notes failures of a canary, and passes every outcome on."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender

@@ -1,4 +1,4 @@
-"""Send submissions: for each a permit, a durable intent, one request, a decision, a record."""
+"""Send submissions. Each gets a permit, a durable intent, one request, a decision and a record."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _UNCLAIMED: Final[dict[State | None, Verb]] = {
     State.DOUBTFUL: Verb.DOUBTFUL,
     State.REJECTED: Verb.REJECTED,
 }
-"""What is written instead if the conversation that an answer names is another submission's."""
+"""The verb if the ledger knows the conversation of the response as that of another submission."""
 
 CAMPAIGN_CLOSED: Final = "campaign-closed"
 """The code of a submission that was left unsent because its campaign accepts nobody."""
@@ -62,8 +62,8 @@ class SubmissionProgress:
 
     Attributes:
         submission: what to send.
-        attempts: how many requests were begun so far.
-        started: when the first of them was permitted, on the run's clock.
+        attempts: how many requests have begun so far.
+        started: when the first one was permitted, on the run's clock.
         status: of the last answer; None if the last attempt had none.
         conversation_id: of the last answer, if it names one.
         request_id: of the last answer, or else our own id of that attempt.
@@ -77,19 +77,19 @@ class SubmissionProgress:
     request_id: str = ""
 
     def begin_attempt(self, now: float) -> None:
-        """Begin another attempt; forget what the last one left."""
+        """Begin another attempt; clear the result of the last one."""
         self.started = self.started if self.attempts else now
         self.attempts += 1
         self.status = self.conversation_id = None
         self.request_id = new_id()
 
     def note_response(self, happened: Response | NotSent | MaybeSent) -> None:
-        """Keep what an answer says."""
+        """Note what a response says."""
         if isinstance(happened, Response):
             self.status, self.conversation_id = happened.status, happened.conversation_id
             self.request_id = happened.request_id or self.request_id
         elif isinstance(happened, NotSent):
-            self.request_id = ""  # it is in none of the API's logs
+            self.request_id = ""  # the API has not seen it
 
     def settlement(self, decision: Decision, took_s: float | None) -> Settlement:
         """Return how its last attempt ended, for the ledger."""
@@ -117,7 +117,7 @@ class SubmissionProgress:
         )
 
     def _shown_id(self, decision: Decision) -> str | None:
-        """Return the conversation's id if it is this submission's."""
+        """Return the conversation's id if the conversation belongs to this submission."""
         ours = decision.verb in {Verb.CREATED, Verb.DUPLICATE}
         return self.conversation_id if ours else None
 
@@ -202,8 +202,9 @@ async def submit(
         stop: after it is set, no attempt begins; those under way finish and are recorded.
 
     Raises:
-        Exception: the first exception of the journal, the iterator or the observer. By then,
-            requests under way have finished and were recorded as far as the journal allowed.
+        Exception: the first exception of the journal, the iterator or the observer. It is raised
+            after the requests under way have finished and were recorded, if the journal still
+            works.
     """
     capacity = _Capacity.of(context.concurrency, context.limiter.rate)
     remaining = iter(submissions)
@@ -219,14 +220,14 @@ async def submit(
 class _Capacity:
     """How many submissions may be at each stage at once.
 
-    A commit takes some milliseconds. To keep every slot busy meanwhile, some submissions get their
-    permit and intent before a slot is free: as many as the rate permits in `_AHEAD_S`, because each
-    may leave that much later than permitted. At an ordinary rate that is one.
+    A commit takes a few milliseconds. To keep every slot busy, some submissions get their permit
+    and intent before a slot is free: as many as the rate permits in `_AHEAD_S`, the longest time
+    between a permit and its request. At usual rates this is one.
 
     Attributes:
-        ahead: submissions that are about to leave.
+        ahead: submissions that are about to be sent.
         under_way: requests under way.
-        workers: enough for both, and for as many again whose results are being recorded.
+        workers: enough for both, and for as many more whose results are being recorded.
     """
 
     ahead: asyncio.Semaphore
@@ -269,11 +270,11 @@ class _Worker:
                 decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
                     self.context.observer.on_outcome(progress.outcome(decision))
-        except Exception as exc:  # noqa: BLE001  (the others finish first, then it is raised)
+        except Exception as exc:  # noqa: BLE001  (raised after the others have finished)
             self.switch.stop(Ending(), exc)
 
     async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
-        """Make one attempt, from permit to record; None if the run stopped and nothing left."""
+        """Make one attempt, from permit to record; None if the run stopped before the request."""
         try:
             permitted_at = await self._prepare_request(progress)
         except StoppedWaiting:
@@ -297,12 +298,12 @@ class _Worker:
             self._learn(happened, decision, permitted_at)
             progress.note_response(happened)
             if decision.verb not in _CLAIMING:
-                self._judge(progress, decision)  # before another slot gets free
+                self._judge(progress, decision)  # before another slot becomes free
         finally:
             self.capacity.under_way.release()
         written = await self.context.journal.settle(progress.settlement(decision, took_s))
         if decision.verb in _CLAIMING:
-            unclaimed = _UNCLAIMED.get(written)  # only the ledger knows all conversations
+            unclaimed = _UNCLAIMED.get(written)  # only the ledger knows every conversation
             if unclaimed is not None:
                 decision = Decision(
                     unclaimed,
@@ -319,9 +320,9 @@ class _Worker:
             When it was permitted. The caller must release the slot.
 
         Raises:
-            StoppedWaiting: the run stops; the ledger knows that nothing left.
-            _CampaignClosed: the campaign accepts nobody; nothing left.
-            NoLongerToSend: the ledger has settled it meanwhile; nothing left.
+            StoppedWaiting: the run stops; the ledger knows that nothing was sent.
+            _CampaignClosed: the campaign accepts nobody; nothing was sent.
+            NoLongerToSend: the ledger has settled it meanwhile; nothing was sent.
         """
         context, campaign = self.context, progress.submission.campaign
         self._check_campaign(campaign)
@@ -335,7 +336,7 @@ class _Worker:
                 await self.switch.wait_for(self.capacity.under_way.acquire)
                 # After the permit was given, the API may have asked to wait.
                 await self.switch.wait_for(context.limiter.wait_while_held)
-            except StoppedWaiting:  # everything ends now, so the slot need not be released
+            except StoppedWaiting:  # the run ends, so the slot need not be released
                 await self._take_back(progress)
                 raise
             try:
@@ -349,7 +350,7 @@ class _Worker:
         return permitted_at
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
-        """Record that nothing left after an intent."""
+        """Record that nothing was sent after an intent."""
         again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Stopped before it left.")
         await self.context.journal.settle(progress.settlement(again, 0.0))
 
@@ -359,7 +360,7 @@ class _Worker:
             raise _CampaignClosed(reason)
 
     async def _leave_unsent(self, progress: SubmissionProgress, reason: str) -> Decision:
-        """Leave a submission unsent because its campaign accepts nobody; this is no failure."""
+        """Leave a submission unsent because its campaign accepts nobody; not a failure."""
         decision = Decision(Verb.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
         self.context.breaker.closed.leave(progress.submission.campaign)
         await self.context.journal.settle(progress.settlement(decision, None))
@@ -374,7 +375,7 @@ class _Worker:
     def _learn(
         self, happened: Response | NotSent | MaybeSent, decision: Decision, permitted_at: float
     ) -> None:
-        """Learn what an answer says about the rate, the quota and the clock."""
+        """Adapt to what a response says about the rate, the quota and the clock."""
         limiter, policy = self.context.limiter, self.context.policy
         if decision.hold:
             limiter.hold(decision.wait_s)
@@ -419,15 +420,15 @@ class _Worker:
 
 
 def _decision_of(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:
-    """What the ledger decided of a submission that was about to leave; this is no failure."""
-    progress.attempts -= 1  # it had only begun
+    """Return the decision for a submission that the ledger settled meanwhile; not a failure."""
+    progress.attempts -= 1  # the attempt had only begun
     progress.conversation_id = known.conversation_id
     verb = Verb.CREATED if known.state is State.CREATED else Verb.REJECTED
     return Decision(verb, code=known.code, message=known.message)
 
 
 def skew_text(skew_s: float) -> str:
-    """Say that the API's clock differs from ours, for a person."""
+    """Return a sentence about the difference between the API's clock and ours."""
     direction = "ahead of" if skew_s > 0 else "behind"
     return (
         f"The API's clock is {abs(skew_s):.0f} seconds {direction} this machine's; one of the two "

@@ -15,7 +15,7 @@ import phonenumbers
 import polars as pl
 from phonenumbers.timezone import time_zones_for_number
 
-from importer.nightly.clock import sending_closes, sending_opens
+from importer.nightly.clock import sending_end, sending_start
 from schemas.columns import GROUP, ROW
 
 if TYPE_CHECKING:
@@ -111,17 +111,17 @@ def find_start(zones: Zones, now: datetime, settings: Settings) -> datetime | No
         now: UTC.
         settings: `send_between`.
     """
-    at = sending_opens(settings, now)
+    at = sending_start(settings, now)
     while at <= now + _AHEAD:
         if not is_quiet(zones, at):
             return at
-        at = sending_opens(settings, _next_step(at))
+        at = sending_start(settings, _next_step(at))
     return None
 
 
 def find_end(zones: Zones, now: datetime, settings: Settings) -> datetime:
     """Return when sending must end: when it is too late for the first people."""
-    closes = sending_closes(settings, now)
+    closes = sending_end(settings, now)
     at = now
     while at < min(closes, now + _AHEAD) and not is_quiet(zones, at):
         at = _next_step(at)

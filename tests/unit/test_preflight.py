@@ -16,9 +16,9 @@ from importer.preflight import (
     exit_of_plan,
     exit_of_run,
     expect,
+    prepare_again,
     refuse_made_up,
     refuse_unreadable,
-    same_plan,
     unusable,
 )
 from importer.problems import one
@@ -186,7 +186,7 @@ def test_an_earlier_plan_is_made_again(desk: Place, plan: Plan) -> None:
         asked.append(files)
         return desk.plan([GOOD])
 
-    assert same_plan(run_of(plan), prepared).hash == plan.hash
+    assert prepare_again(run_of(plan), prepared).hash == plan.hash
     assert asked == [[str(plan.tables[0].source.path)]]
 
 
@@ -194,15 +194,15 @@ def test_what_is_no_longer_the_same_cannot_go_on(desk: Place, plan: Plan) -> Non
     """Standard input, a file that is gone or changed, other settings: each is named."""
     gone = SourceFile("list.csv", None, "", 0)
     with pytest.raises(UsageError, match="standard input"):
-        same_plan(run_of(plan, sources=(gone,)), lambda _: plan)
+        prepare_again(run_of(plan, sources=(gone,)), lambda _: plan)
     gone = SourceFile("list.csv", "/nowhere/list.csv", "", 0)
     with pytest.raises(UsageError, match="which is gone"):
-        same_plan(run_of(plan, sources=(gone,)), lambda _: plan)
+        prepare_again(run_of(plan, sources=(gone,)), lambda _: plan)
     with pytest.raises(UsageError, match="Templates, settings or the importer changed"):
-        same_plan(run_of(plan, plan_hash="0" * 64), lambda _: plan)
+        prepare_again(run_of(plan, plan_hash="0" * 64), lambda _: plan)
     run = run_of(plan)
     with pytest.raises(UsageError, match="its content changed"):
-        same_plan(run, lambda _: desk.plan([GOOD, GOOD]))
+        prepare_again(run, lambda _: desk.plan([GOOD, GOOD]))
 
 
 def test_examples_in_templates_never_go_live(desk: Place) -> None:

@@ -292,7 +292,7 @@ class ObjectFiles:
         return found is None
 
     def remove_checked(self, path: str, entry: StoredFile) -> bool:
-        """Remove a file that was just checked, or whatever replaced it in this instant."""
+        """Remove a file that was just checked, or a file that has replaced it since."""
         del entry
         self.system.rm_file(self.address.below(path))
         return True
@@ -348,12 +348,12 @@ class S3Files(ObjectFiles):
         return True
 
 
-def _time(said: object) -> datetime | None:
-    if isinstance(said, str):
-        said = datetime.fromisoformat(said)
-    if not isinstance(said, datetime):
+def _time(value: object) -> datetime | None:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
         return None
-    return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class SftpFiles(ObjectFiles):

@@ -312,7 +312,7 @@ class RemoteInbox:
             draft.rename(target)
         except OSError as exc:
             raise staging_refusal(root, exc) from exc
-        with suppress(RemoteFault):  # a marker without its file means nothing
+        with suppress(RemoteFault):  # without its file, the marker means nothing
             self.remove(claim.path + DONE_SUFFIX)
         return target
 

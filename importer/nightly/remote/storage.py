@@ -137,7 +137,7 @@ class Store:
         return self._with_retries(lambda: self._files.remove(path, version))
 
     def answers(self) -> bool:
-        """Whether the inbox can be listed: if so, a fault is not one of the whole inbox."""
+        """Whether the inbox can be listed; if so, a fault concerns a single file."""
         try:
             self.list_folder()
         except RemoteFault:

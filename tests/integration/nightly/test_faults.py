@@ -214,8 +214,8 @@ def test_release_keeps_what_a_person_has_changed(bed: Bed) -> None:
 
 def test_the_doctor_finds_what_is_wrong(bed: Bed, sandbox: Sandbox) -> None:
     """Each thing by itself, all of them at once."""
-    assert all(finding.well for finding in examine(bed.places, bed.clock.now()))
+    assert all(finding.ok for finding in examine(bed.places, bed.clock.now()))
     bed.desk.write("templates/participants/team.yaml", "- {name: x}\n")
     sandbox.set_faults("list-401:1")
-    wrong = [each.what for each in examine(bed.places, bed.clock.now()) if not each.well]
+    wrong = [each.subject for each in examine(bed.places, bed.clock.now()) if not each.ok]
     assert wrong == ["templates", "service"]

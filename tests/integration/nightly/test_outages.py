@@ -146,6 +146,6 @@ def test_who_met_an_outage_goes_after_the_others(bed: Bed, tmp_path: Path) -> No
     work.pause(first[1], 600)
     assert work.sort([first, second]) == [second, first]
     now = bed.clock.now()
-    assert work.sends_from(bed.places.load(), now) == now + timedelta(minutes=10)
+    assert work.earliest_sending(bed.places.load(), now) == now + timedelta(minutes=10)
     bed.clock.seconds += 600
-    assert work.sends_from(bed.places.load(), now) == now
+    assert work.earliest_sending(bed.places.load(), now) == now

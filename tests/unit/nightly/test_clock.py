@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from importer.nightly.clock import MAX_NIGHT, local_date, night_ends, sending_closes, sending_opens
+from importer.nightly.clock import MAX_NIGHT, local_date, night_end, sending_end, sending_start
 from importer.settings import Settings
 
 LONDON = {"timezone": "Europe/London", "send_between": "08:00-20:00"}
@@ -24,12 +24,12 @@ def at(text: str) -> datetime:
 )  # fmt: skip
 def test_it_opens_by_the_clock_of_the_zone(now: str, opening: str) -> None:
     """Within the hours at once, else at the next opening."""
-    assert sending_opens(Settings.model_validate(LONDON), at(now)) == at(opening)
+    assert sending_start(Settings.model_validate(LONDON), at(now)) == at(opening)
 
 
 def test_it_closes_by_the_clock_of_the_zone() -> None:
     """Eight in the evening in London is seven in UTC."""
-    assert sending_closes(Settings.model_validate(LONDON), at("10 12:00")) == at("10 19:00")
+    assert sending_end(Settings.model_validate(LONDON), at("10 12:00")) == at("10 19:00")
 
 
 @pytest.mark.parametrize(("now", "is_open"), [("10 23:00", True), ("10 02:00", True),
@@ -37,7 +37,7 @@ def test_it_closes_by_the_clock_of_the_zone() -> None:
 def test_hours_over_midnight(now: str, is_open: bool) -> None:  # noqa: FBT001
     """They are open late and early."""
     settings = Settings(send_between="22:00-06:00")
-    assert (sending_opens(settings, at(now)) == at(now)) is is_open
+    assert (sending_start(settings, at(now)) == at(now)) is is_open
 
 
 def test_a_rehearsal_waits_for_no_hour() -> None:
@@ -45,21 +45,21 @@ def test_a_rehearsal_waits_for_no_hour() -> None:
     settings = Settings.model_validate(
         {**LONDON, "rehearsal": True, "base_url": "http://127.0.0.1:8765/v1"}
     )
-    assert sending_opens(settings, at("10 23:30")) == at("10 23:30")
-    assert sending_closes(settings, at("10 12:00")) > at("11 12:00")
+    assert sending_start(settings, at("10 23:30")) == at("10 23:30")
+    assert sending_end(settings, at("10 12:00")) > at("11 12:00")
 
 
 def test_without_hours_it_is_always_open() -> None:
     """Nothing closes within a year."""
-    assert sending_opens(Settings(), at("10 03:00")) == at("10 03:00")
-    assert sending_closes(Settings(), at("10 03:00")) > at("10 03:00") + timedelta(days=365)
+    assert sending_start(Settings(), at("10 03:00")) == at("10 03:00")
+    assert sending_end(Settings(), at("10 03:00")) > at("10 03:00") + timedelta(days=365)
 
 
 def test_the_deadline() -> None:
     """It is the next such time, or twelve hours after the start."""
-    assert night_ends(Settings(), at("10 02:00")) == at("10 02:00") + MAX_NIGHT
-    assert night_ends(Settings(deadline="06:00"), at("10 02:00")) == at("10 06:00")
-    assert night_ends(Settings(deadline="06:00"), at("10 06:00")) == at("11 06:00")
+    assert night_end(Settings(), at("10 02:00")) == at("10 02:00") + MAX_NIGHT
+    assert night_end(Settings(deadline="06:00"), at("10 02:00")) == at("10 06:00")
+    assert night_end(Settings(deadline="06:00"), at("10 06:00")) == at("11 06:00")
 
 
 def test_the_date_is_that_of_the_zone() -> None:

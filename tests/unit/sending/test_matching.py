@@ -41,9 +41,9 @@ def seen_as(*conversations: dict[str, Json], doubts: tuple[Doubt, ...] = (DOUBT,
     """What the list says of the first doubtful submission."""
     evidence = Evidence(doubts, HASHES)
     evidence.note(conversations)
-    if evidence.certain(doubts[0]):
+    if evidence.find_certain(doubts[0]):
         return Match.CERTAIN
-    return Match.POSSIBLE if evidence.possible(doubts[0]) else Match.NO
+    return Match.POSSIBLE if evidence.find_possible(doubts[0]) else Match.NO
 
 
 EARLIER = "2026-11-22T09:54:59Z"
@@ -136,7 +136,7 @@ def test_of_several_conversations_the_first_counts() -> None:
     """And all are known."""
     evidence = Evidence([DOUBT], HASHES)
     evidence.note([conversation(id="late", createdAt="2026-11-22T11:00:00Z"), conversation()])
-    assert [each.conversation_id for each in evidence.certain(DOUBT)] == ["c-1", "late"]
+    assert [each.conversation_id for each in evidence.find_certain(DOUBT)] == ["c-1", "late"]
 
 
 def test_the_order_and_cut_of_pages_does_not_matter() -> None:
@@ -147,7 +147,9 @@ def test_the_order_and_cut_of_pages_does_not_matter() -> None:
         evidence = Evidence([DOUBT], HASHES)
         for one in order:
             evidence.note([one])
-        results.add(tuple(sorted(str(each.conversation_id) for each in evidence.certain(DOUBT))))
+        results.add(
+            tuple(sorted(str(each.conversation_id) for each in evidence.find_certain(DOUBT)))
+        )
     assert results == {("c-1", "z")}
 
 
@@ -163,19 +165,19 @@ def test_a_conversation_that_shows_nobody_blinds_the_list(
         evidence = Evidence([DOUBT], HASHES)
         one = {"id": "c-9", "campaignId": "camp-42", "createdAt": created_at}
         evidence.note([{**one, "participantPhoneNumber": phone}])
-        assert evidence.blind_for(DOUBT) is blind
+        assert evidence.is_blind_for(DOUBT) is blind
 
 
 def test_a_conversation_of_another_submission_settles_nothing() -> None:
     """With our externalId it keeps the row doubtful, for one id may have been told to many."""
     evidence = Evidence([DOUBT], HASHES, owned={"c-1"})
     evidence.note([conversation(participantPhoneNumber=None)])
-    assert not evidence.certain(DOUBT)
-    assert evidence.possible(DOUBT)
+    assert not evidence.find_certain(DOUBT)
+    assert evidence.find_possible(DOUBT)
     evidence = Evidence([DOUBT], HASHES, owned={"c-1"})
     evidence.note([conversation(externalId="ext-2")])
-    assert not evidence.certain(DOUBT)
-    assert not evidence.possible(DOUBT)
+    assert not evidence.find_certain(DOUBT)
+    assert not evidence.find_possible(DOUBT)
 
 
 def test_an_e_mail_is_evidence_as_well() -> None:
@@ -192,7 +194,7 @@ def test_the_clock_of_the_api_is_corrected() -> None:
     """Ten minutes behind are no earlier time."""
     evidence = Evidence([DOUBT], HASHES)
     evidence.note([conversation(externalId=None, createdAt="2026-11-22T09:50:01Z")], skew_s=-600)
-    assert evidence.certain(DOUBT)
+    assert evidence.find_certain(DOUBT)
 
 
 def test_nothing_readable_is_kept_of_a_person() -> None:
