@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 import polars as pl
 
@@ -25,11 +26,14 @@ from schemas.codes import Code, Severity
 from schemas.columns import FORMULA, ROW, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from importer.model import Plan, Table
 
+
+InWords: TypeAlias = Callable[[pl.DataFrame, "Sequence[Table]"], pl.DataFrame]
+"""Adds `header`, `message` and `fix` to problems, in the words of its reader."""
 
 ROWS: Final = 500
 """Most rejected rows that a page shows."""
@@ -134,14 +138,14 @@ def rejected_tables(plan: Plan) -> tuple[RejectedTable, ...]:
 _Notes = dict[tuple[int, int], dict[str | None, list[Note]]]
 
 
-def _notes(plan: Plan, rows: pl.DataFrame) -> _Notes:
+def _notes(plan: Plan, rows: pl.DataFrame, words: InWords = with_words) -> _Notes:
     """Return errors and warnings by file and row, then by header; None is the whole row."""
     wanted = plan.problems.filter(pl.col("severity") != Severity.INFO.value).join(
         rows, on=[SOURCE, ROW], how="semi", maintain_order="left"
     )
     found: _Notes = {}
     for source, row, header, message, fix, severity in (
-        with_words(wanted, plan.tables)
+        words(wanted, plan.tables)
         .sort("severity", maintain_order=True)  # "error" comes before "warning"
         .select(SOURCE, ROW, "header", "message", "fix", "severity")
         .iter_rows()
@@ -218,7 +222,9 @@ _NO_SHEET_NAME: Final = re.compile(r"[\[\]:*?/\\\\]|^'|'$")
 _LONGEST_SHEET_NAME: Final = 31
 
 
-def write_rejected(plan: Plan, paths: Sequence[Path]) -> tuple[Path, ...]:
+def write_rejected(
+    plan: Plan, paths: Sequence[Path], words: InWords = with_words
+) -> tuple[Path, ...]:
     """Write the rejected rows of each file as they were read, then `_row` and `_problems`.
 
     A path that ends in `.xlsx` becomes a workbook of text cells. What is wrong and what to do are
@@ -230,6 +236,7 @@ def write_rejected(plan: Plan, paths: Sequence[Path]) -> tuple[Path, ...]:
     Args:
         plan: with the rows.
         paths: one for each file of the plan.
+        words: puts the problems into words.
 
     Returns:
         The files that were written. Of several, one without rejected rows is only written if it
@@ -246,27 +253,27 @@ def write_rejected(plan: Plan, paths: Sequence[Path]) -> tuple[Path, ...]:
             continue
         with replace_file(path) as out:
             if path.suffix.lower() == WORKBOOK:
-                _write_workbook(plan, position, rows, path, out.buffer)
+                _write_workbook(plan, position, rows, path, out.buffer, words=words)
             else:
                 headers = [name for name in original_cells(table).columns if name != ROW]
                 delimiter = table.source.delimiter or ","
                 empty = pl.DataFrame(schema=dict.fromkeys([*headers, *_OURS], pl.String))
                 write_csv(empty, out.buffer, delimiter)
-                for frame in _with_problems(plan, position, rows, original_cells(table)):
+                for frame in _with_problems(plan, position, rows, original_cells(table), words):
                     write_csv(frame, out.buffer, delimiter, begins=False)
         written.append(path)
     return tuple(written)
 
 
 def _with_problems(
-    plan: Plan, position: int, rejected: pl.DataFrame, cells: pl.DataFrame
+    plan: Plan, position: int, rejected: pl.DataFrame, cells: pl.DataFrame, words: InWords
 ) -> Iterator[pl.DataFrame]:
     """Yield the rejected rows of a file in batches: their cells, `_row` and `_problems`."""
     wanted = (pl.col(SOURCE) == position) & (pl.col("severity") != Severity.INFO.value)
     problems = plan.problems.filter(wanted)
     for rows in rejected.select(SOURCE, ROW).iter_slices(_AT_ONCE):
         near = pl.col(ROW).is_between(rows[ROW].min(), rows[ROW].max())
-        reasons = _reasons(problems.filter(near), plan.tables)
+        reasons = _reasons(problems.filter(near), plan.tables, words)
         yield (
             rows.join(cells.filter(near), on=ROW, how="left", maintain_order="left")
             .join(reasons, on=[SOURCE, ROW], how="left", maintain_order="left")
@@ -275,12 +282,12 @@ def _with_problems(
         )
 
 
-def _reasons(wrong: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+def _reasons(wrong: pl.DataFrame, tables: Sequence[Table], words: InWords) -> pl.DataFrame:
     """Return `#source`, `#row` and `_problems`: what is wrong with a row and how to fix it."""
     place = pl.concat_str(pl.col("header"), pl.lit(": ")).fill_null("")
     text = pl.concat_str(place, "message", pl.lit(" "), "fix").alias("_problems")
     return (
-        with_words(wrong, tables)
+        words(wrong, tables)
         .sort(SOURCE, ROW, "severity", maintain_order=True)  # "error" comes before "warning"
         .select(SOURCE, ROW, text)
         .group_by(SOURCE, ROW, maintain_order=True)
@@ -304,7 +311,13 @@ def require_writer(path: Path) -> None:
 
 
 def _write_workbook(
-    plan: Plan, position: int, rejected: pl.DataFrame, path: Path, out: BinaryIO
+    plan: Plan,
+    position: int,
+    rejected: pl.DataFrame,
+    path: Path,
+    out: BinaryIO,
+    *,
+    words: InWords,
 ) -> None:
     """Write the rejected rows of a file as a workbook with a sheet of the same name."""
     import xlsxwriter  # noqa: PLC0415 (optional; a CSV does not need it)
@@ -317,7 +330,7 @@ def _write_workbook(
     names = sorted(every, key=lambda each: table.places.get(each, len(every)))
     longest = cells.select(pl.max_horizontal(pl.all().cast(pl.String).str.len_chars().max()))
     _refuse_too_large(path, rejected.height, len(names), longest.item() if names else None)
-    notes = _notes(plan, rejected.head(_COMMENTS))
+    notes = _notes(plan, rejected.head(_COMMENTS), words)
     book = xlsxwriter.Workbook(out, {"constant_memory": True, "tmpdir": str(path.parent.resolve())})
     try:
         sheet = book.add_worksheet(_sheet_name(table.source.sheet))
@@ -338,7 +351,7 @@ def _write_workbook(
         sheet.write_string(0, column, _guarded(name), head)
     sheet.freeze_panes(1, 0)
     line, comments = 0, 0
-    for frame in _with_problems(plan, position, rejected, cells.select(ROW, *names)):
+    for frame in _with_problems(plan, position, rejected, cells.select(ROW, *names), words):
         for values in frame.iter_rows():
             line += 1
             noted = notes.get((position, int(values[-2])), {})

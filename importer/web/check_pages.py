@@ -100,6 +100,7 @@ class TaskLine:
         rows: how many rows it concerns; 0 for the whole list.
         first: the first row.
         of_columns: it is put right on the page of the columns.
+        code: of its paragraph in the help.
     """
 
     key: str
@@ -109,6 +110,7 @@ class TaskLine:
     rows: int
     first: int | None
     of_columns: bool
+    code: str
 
 
 def task_lines(plan: Plan, words: Wording) -> list[TaskLine]:
@@ -123,17 +125,20 @@ def _task_line(task: Task, plan: Plan, words: Wording) -> TaskLine:
         here = here.filter(pl.col("column") == task.column)
     details = here["detail"].head(100).unique(maintain_order=True)
     header = task.examples[0].header or task.label.strip("“”")
-    message, fix = words.problem(task.code, header, details[0] if details.len() == 1 else "…")
+    message, fix = words.problem(
+        task.code, header, details[0] if details.len() == 1 else "…", task.column or ""
+    )
     varies = details.len() > 1 and "…" in message
     rows = task.where[0].rows
     return TaskLine(
         key=f"{task.code.value}.{task.column or ''}",
         kind="fix" if task.severity is Severity.ERROR else "check",
-        title=words.task(task.code, task.label),
+        title=words.task(task.code, task.label, task.column or ""),
         how=fix if varies else f"{message} {fix}",
         rows=task.total,
         first=rows[0] if rows else None,
         of_columns=task.code in COLUMN_CODES,
+        code=task.code.value,
     )
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from starlette.responses import JSONResponse, Response
 
 from importer.errors import ImporterError
 from importer.ledger.records import ListState
-from importer.loader.sheet import Refusal, column_letters
-from importer.normalise.emails import correct_typo
+from importer.loader.sheet import Refusal
 from importer.web.access import record_event
 from importer.web.check_pages import task_lines
 from importer.web.pages import (
     find_list,
     find_own_list,
     name_of,
+    number_of,
     person_of,
     refuse,
     render,
@@ -29,17 +31,16 @@ from importer.web.pages import (
     with_form,
     words_of,
 )
-from schemas.codes import Code, Severity
+from importer.web.rows_table import NEVER, RowsTable
+from importer.web.suggestions import Suggestions
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
     from importer.ledger.records import UploadedList
-    from importer.loader.corrections import Corrections
+    from importer.loader.corrections import Correction, Corrections
     from importer.model import Plan
     from importer.web.wording import Wording
 
@@ -47,206 +48,21 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 """Rows on one page of the table."""
 
-_MOST_COLUMNS: Final = 10
-_NEVER: Final = frozenset({"skip_duplication_check"})
-"""Columns that nobody may correct here."""
-
-_ALSO: Final[Mapping[Code, tuple[str, ...]]] = {
-    Code.CONTACT_MISSING: ("phone_number", "email"),
-    Code.PHONE_COUNTRY_NEEDED: ("country",),
-    Code.COUNTRY_DIFFERS: ("country", "phone_number"),
-    Code.NAME_SPLIT: ("first_name", "last_name"),
-    Code.FIRST_NAME_MISSING: ("first_name", "full_name"),
-    Code.EMAIL_OF_ANOTHER: ("email",),
-    Code.PHONE_OF_ANOTHER_NAME: ("phone_number",),
-    Code.CANDIDATE_ID_OF_ANOTHER: ("candidate_id",),
-}
-"""Code -> more columns whose cells may be what is wrong."""
+_SHOWN_TOGETHER: Final = 100
+_MOST_BATCHES: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class CellView:
-    """A cell of the table of rows.
-
-    Attributes:
-        header: of its column.
-        value: as it counts now.
-        place: as a spreadsheet program calls it: `B14`.
-        notes: what is wrong with it; whether it is an error, and the message.
-        editable: it is an input.
-        options: the values that are possible; empty for any.
-        original: what the file has, if it was corrected; None if it was not.
-        proposal: what is probably meant; empty if nobody can say.
-    """
-
-    header: str
-    value: str
-    place: str
-    notes: tuple[tuple[bool, str], ...]
-    editable: bool
-    options: tuple[str, ...]
-    original: str | None
-    proposal: str
-
-
-@dataclass(frozen=True, slots=True)
-class RowView:
-    """A row of the table of rows.
-
-    Attributes:
-        row: spreadsheet row.
-        cells: in the order of the file.
-        notes: what is wrong with the whole row.
-        state: `fix`, `check`, `out` (left out) or `good`.
-        seen: number of its newest correction.
-    """
-
-    row: int
-    cells: tuple[CellView, ...]
-    notes: tuple[tuple[bool, str], ...]
-    state: str
-    seen: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What the table of rows needs: the plan, the corrections and the words."""
-
-    plan: Plan
-    corrections: Corrections
-    words: Wording
-    templates: tuple[tuple[str, ...], tuple[str, ...]]
-
-    @property
-    def original(self) -> pl.DataFrame:
-        """The rows that were corrected or left out, as the file has them."""
-        kept = self.plan.tables[0].original
-        return kept if kept.width else self.plan.tables[0].frame.clear()
-
-    def has(self, row: int) -> bool:
-        """Whether the file has a row, left out or not."""
-        return any(row in frame[ROW] for frame in (self.plan.tables[0].frame, self.original))
-
-    def select(self, show: str, task: str) -> list[int]:
-        """Return the rows to show: those with errors, of a task, corrected, or left out."""
-        if show == "out":
-            return sorted(self.corrections.out)
-        if show == "corrected":
-            return sorted(self.corrections.rows)
-        problems = self.plan.problems.filter(
-            pl.col(ROW).is_not_null() & (pl.col("severity") != Severity.INFO.value)
-        )
-        if task:
-            code, _, column = task.partition(".")
-            problems = problems.filter(pl.col("code").cast(pl.String) == code)
-            if column:
-                problems = problems.filter(pl.col("column").cast(pl.String) == column)
-        elif show != "all":
-            problems = problems.filter(pl.col("severity") == Severity.ERROR.value)
-        return problems[ROW].unique().sort().to_list()
-
-    def headers(self, rows: Sequence[int]) -> list[str]:
-        """Return the headers to show for rows: those that matter, in the order of the file."""
-        table = self.plan.tables[0]
-        every = [name for name in table.frame.columns if name != ROW]
-        if len(every) <= _MOST_COLUMNS:
-            return every
-        of = {column: header for header, column in {**table.mapping, **table.extra}.items()}
-        here = self.plan.problems.filter(pl.col(ROW).is_in(list(rows)))
-        named = {of.get(column) for column in here["column"].drop_nulls().unique()}
-        named |= {header for _, header in self.corrections.cells}
-        known = [name for name in every if name in table.mapping]
-        chosen = {*named, *known[:_MOST_COLUMNS]}
-        return [name for name in every if name in chosen]
-
-    def views(self, rows: Sequence[int], headers: Sequence[str]) -> list[RowView]:
-        """Return rows with the messages at their cells."""
-        table = self.plan.tables[0]
-        cells = table.frame.filter(pl.col(ROW).is_in(list(rows)))
-        missing = [row for row in rows if row not in set(cells[ROW])]
-        if missing:  # left out: the file has them
-            kept = self.original.filter(pl.col(ROW).is_in(missing))
-            cells = pl.concat([cells, kept.select(cells.columns)])
-        by_row = {int(line[ROW]): line for line in cells.iter_rows(named=True)}
-        first = self.original.filter(pl.col(ROW).is_in(list(rows)))
-        original = {int(line[ROW]): line for line in first.iter_rows(named=True)}
-        notes = self._notes(rows)
-        return [
-            self._view(row, by_row[row], original.get(row, {}), headers, notes.get(row, []))
-            for row in rows
-            if row in by_row
-        ]
-
-    def _notes(self, rows: Sequence[int]) -> dict[int, list[tuple[Code, str | None, bool, str]]]:
-        table = self.plan.tables[0]
-        of = {column: header for header, column in {**table.extra, **table.mapping}.items()}
-        here = self.plan.problems.filter(
-            pl.col(ROW).is_in(list(rows)) & (pl.col("severity") != Severity.INFO.value)
-        ).sort("severity", maintain_order=True)
-        found: dict[int, list[tuple[Code, str | None, bool, str]]] = {}
-        for row, column, code, severity, detail in here.select(
-            ROW, "column", "code", "severity", "detail"
-        ).iter_rows():
-            header = of.get(column) if column is not None else None
-            said = self.words.problem(Code(code), header or column or "", detail)
-            note = (Code(code), header, severity == Severity.ERROR.value, " ".join(said))
-            found.setdefault(row, []).append(note)
-        return found
-
-    def _view(
-        self,
-        row: int,
-        line: Mapping[str, Any],
-        original: Mapping[str, Any],
-        headers: Sequence[str],
-        notes: Sequence[tuple[Code, str | None, bool, str]],
-    ) -> RowView:
-        table = self.plan.tables[0]
-        columns = {**table.extra, **table.mapping}
-        out = row in self.corrections.out
-        wrong = {columns.get(header) for _, header, _, _ in notes if header is not None}
-        wrong |= {column for code, *_ in notes for column in _ALSO.get(code, ())}
-        cells = []
-        for header in headers:
-            column = columns.get(header)
-            corrected = (row, header) in self.corrections.cells
-            editable = not out and column not in _NEVER and (column in wrong or corrected)
-            here = tuple((error, text) for _, at, error, text in notes if at == header)
-            typo = any(at == header and code is Code.EMAIL_TYPO for code, at, _, _ in notes)
-            cells.append(
-                CellView(
-                    header=header,
-                    value=str(line.get(header) or ""),
-                    place=f"{column_letters(table.places[header])}{row}"
-                    if header in table.places
-                    else "",
-                    notes=() if out else here,
-                    editable=editable and column is not None,
-                    options=self._options(column),
-                    original=str(original.get(header) or "") if corrected else None,
-                    proposal=correct_typo(str(line.get(header) or "")) if typo else "",
-                )
-            )
-        whole = tuple((error, text) for _, at, error, text in notes if at not in headers)
-        errors = any(error for _, _, error, _ in notes)
-        state = "out" if out else "fix" if errors else "check" if notes else "good"
-        return RowView(row, tuple(cells), whole, state, self.corrections.seqs.get(row, 0))
-
-    def _options(self, column: str | None) -> tuple[str, ...]:
-        if column == "meeting_template":
-            return self.templates[0]
-        return self.templates[1] if column == "participant_template" else ()
-
-
-def _rows_of(request: Request, known: UploadedList) -> _Rows:
+def _rows_of(request: Request, known: UploadedList) -> RowsTable:
     site = site_of(request)
     try:
-        plan = site.workbench.plan(known)
-        return _Rows(
+        plan, names = site.workbench.plan(known), site.workbench.templates()
+        country = site.workbench.settings_for(known).default_country
+        return RowsTable(
             plan,
             site.workbench.corrections(known),
             words_of(request),
-            site.workbench.templates(),
+            names,
+            Suggestions(plan, names, country),
         )
     except Refusal as refusal:
         raise ImporterError(f"The list cannot be read: {refusal.detail}.") from refusal
@@ -263,31 +79,53 @@ def rows_page(request: Request) -> Response:
     query = request.query_params
     show = query.get("show", "errors") if query.get("show") in _SHOWN else "errors"
     task = query.get("task", "")[:200]
-    rows = _rows_of(request, known)
-    numbers = rows.select(show, task)
+    rows, words = _rows_of(request, known), words_of(request)
+    wanted = number_of(query.get("row", ""))
+    if wanted is not None:
+        numbers = [wanted] if rows.has(wanted) else []
+    else:
+        numbers = rows.select(show, task)
     pages = max(1, math.ceil(len(numbers) / PAGE))
-    asked = query.get("page", "1")
-    page = min(max(int(asked) if asked.isdecimal() and len(asked) < 9 else 1, 1), pages)  # noqa: PLR2004
+    page = min(max(number_of(query.get("page", "")) or 1, 1), pages)
     here = numbers[(page - 1) * PAGE : page * PAGE]
     headers = rows.headers(here)
-    lines = [line for line in task_lines(rows.plan, words_of(request)) if line.rows]
+    lines = [line for line in task_lines(rows.plan, words) if line.rows]
     return render(
         request,
         "rows.html.j2",
         known=known,
         name=site_of(request).workbench.name_of(known),
         headers=headers,
-        rows=rows.views(here, headers),
+        rows=rows.views(here, headers, every=wanted is not None),
         total=len(numbers),
         page=page,
         pages=pages,
         show=show,
         task=task,
+        wanted=wanted,
         tasks=lines,
-        left=_left(rows.plan, words_of(request)),
-        corrections=rows.corrections,
-        shown=",".join(headers),
+        together=_together(rows, words, task) if task and len(numbers) > 1 else [],
+        left=_left(rows.plan, words),
     )
+
+
+def _together(
+    rows: RowsTable, words: Wording, task: str
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the columns in which one value can solve a task, each with the values to choose from.
+
+    A column without such values takes any text. The countries of the list come first.
+    """
+    table, found = rows.plan.tables[0], []
+    for header in rows.headers_for(task):
+        column = {**table.extra, **table.mapping}[header]
+        options = [(name, name) for name in rows.options(column)]
+        if column == "country":
+            names = dict(words.countries())
+            order = dict.fromkeys([*rows.suggestions.countries, *names])
+            options = [(code, names[code]) for code in order if code in names]
+        found.append((header, options))
+    return found
 
 
 def _left(plan: Plan, words: Wording) -> str:
@@ -303,8 +141,7 @@ def correct_row(request: Request, form: FormData) -> Response:
     known, site = find_own_list(request), site_of(request)
     person, words = person_of(request), words_of(request)
     row = int(request.path_params["row"])
-    if known.state not in {ListState.OPEN, ListState.WAITING}:
-        refuse(request, "This list cannot be corrected any more.", "Sending has begun.", 423)
+    refuse_if_sent(request, known)
     rows = _rows_of(request, known)
     header, action = text_of(form, "header", 500), text_of(form, "action") or "save"
     column = {**rows.plan.tables[0].extra, **rows.plan.tables[0].mapping}.get(header)
@@ -312,7 +149,7 @@ def correct_row(request: Request, form: FormData) -> Response:
         refuse(request, "The list has no row {row}.", "Reload the page.", 404, row=row)
     value: str | None = None
     if action in {"save", "undo"}:
-        if column is None or column in _NEVER:
+        if column is None or column in NEVER:
             refuse(request, "This column cannot be corrected here.", "Correct it in the file.")
         value = _clean_value(request, form) if action == "save" else None
     seen = text_of(form, "seen", 12)
@@ -354,12 +191,14 @@ def correct_row(request: Request, form: FormData) -> Response:
     rows = _rows_of(request, known)
     headers = [name for name in text_of(form, "headers").split("\x1f") if name]
     headers = [name for name in rows.plan.tables[0].frame.columns if name in headers]
+    every = bool(text_of(form, "every"))
     html = render_text(
         request,
         "row.html.j2",
         "/",
         known=known,
-        row=rows.views([row], headers)[0],
+        row=rows.views([row], headers, every=every)[0],
+        every=every,
         headers=headers,
         back="",
     )
@@ -408,6 +247,90 @@ def note_correction(request: Request, known: UploadedList) -> UploadedList:
     return changed or known
 
 
+def refuse_if_sent(request: Request, known: UploadedList) -> None:
+    """Refuse a correction of a list that is on its way."""
+    if known.state not in {ListState.OPEN, ListState.WAITING}:
+        refuse(request, "This list cannot be corrected any more.", "Sending has begun.", 423)
+
+
+# ---- many rows at once ---------------------------------------------------------------------------
+
+
+def correct_together(request: Request, form: FormData) -> Response:
+    """Give a column one value in many rows: show them first, and change them on the second word."""
+    known, site, person = find_own_list(request), site_of(request), person_of(request)
+    refuse_if_sent(request, known)
+    rows = _rows_of(request, known)
+    header, value = text_of(form, "header", 500), _clean_value(request, form)
+    if not rows.can_change_together(header):
+        refuse(request, "This column cannot be corrected here.", "Correct it in the file.")
+    task, like = text_of(form, "task", 200), text_of(form, "like", 100_000)
+    numbers = rows.select("errors", task) if task else rows.alike(header, like)
+    if not numbers or not value:
+        refuse(request, "There is nothing to change.", "Go back, and reload the page.")
+    seen = f"{rows.corrections.digest} {len(numbers)}"
+    if text_of(form, "seen", 100) != seen:
+        frame = rows.plan.tables[0].frame
+        first = frame.filter(pl.col(ROW).is_in(numbers[:_SHOWN_TOGETHER]))
+        shown = [header, *(each for each in rows.headers(numbers[:1])[:3] if each != header)]
+        return render(
+            request,
+            "together.html.j2",
+            known=known,
+            name=site.workbench.name_of(known),
+            header=header,
+            value=value,
+            task=task,
+            like=like,
+            seen=seen,
+            total=len(numbers),
+            headers=shown,
+            rows=first.select(ROW, *shown).rows(),
+        )
+    site.workbench.correct_cells(known, {(n, header): value for n in numbers}, name_of(person))
+    column = {**rows.plan.tables[0].extra, **rows.plan.tables[0].mapping}.get(header, "")
+    record_event(site.ledger, person, "rows-corrected", list_id=known.id, column=column)
+    note_correction(request, known)
+    return see_other(f"/lists/{known.id}")
+
+
+# ---- what was corrected --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionBatch:
+    """Corrections that one click made.
+
+    Attributes:
+        first: the first of them.
+        at: UTC.
+        count: how many there are.
+        counts: whether some of them still count, so that they can be taken back.
+    """
+
+    first: Correction
+    at: datetime
+    count: int
+    counts: bool
+
+
+def _batches(corrections: Corrections) -> list[CorrectionBatch]:
+    """Return the corrections as they were made, the newest first."""
+    found = []
+    for _, lines in groupby(corrections.lines, key=lambda line: (line.by, line.at)):
+        same = list(lines)
+        counts = any(
+            line.value is not None and corrections.cells.get((line.row, line.header)) == line.value
+            for line in same
+        )
+        found.append(
+            CorrectionBatch(
+                same[0], datetime.fromisoformat(same[0].at), len(same), counts and len(same) > 1
+            )
+        )
+    return found[::-1]
+
+
 def corrections_page(request: Request) -> Response:
     """Every correction of a list, with who made it and when."""
     known, site = find_list(request), site_of(request)
@@ -420,9 +343,31 @@ def corrections_page(request: Request) -> Response:
         "corrections.html.j2",
         known=known,
         name=site.workbench.name_of(known),
-        lines=list(reversed(corrections.lines))[:1_000],
+        batches=_batches(corrections)[:_MOST_BATCHES],
         total=len(corrections.lines),
     )
 
 
-correct_form = with_form(correct_row)
+def take_back(request: Request, form: FormData) -> Response:
+    """Take many corrections back that were made at once."""
+    known, site, person = find_own_list(request), site_of(request), person_of(request)
+    refuse_if_sent(request, known)
+    corrections = site.workbench.corrections(known)
+    seq = number_of(text_of(form, "seq", 12)) or 0
+    batch = next((each for each in _batches(corrections) if each.first.seq == seq), None)
+    if batch is None or not batch.counts:
+        refuse(request, "There is nothing to change.", "Go back, and reload the page.")
+    lines = corrections.lines[seq - 1 : seq - 1 + batch.count]
+    cells = {
+        (line.row, line.header): None
+        for line in lines
+        if corrections.cells.get((line.row, line.header)) == line.value
+    }
+    site.workbench.correct_cells(known, cells, name_of(person))
+    record_event(site.ledger, person, "rows-corrected", list_id=known.id)
+    note_correction(request, known)
+    return see_other(f"/lists/{known.id}/corrections")
+
+
+correct_form, together_form = with_form(correct_row), with_form(correct_together)
+take_back_form = with_form(take_back)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
 import polars.selectors as cs
 from starlette.exceptions import HTTPException
 
@@ -23,13 +24,15 @@ from importer.report.export import (
     write_workbook,
 )
 from importer.report.formatting import duration
-from importer.report.view import MOMENT, run_view
+from importer.report.tasks import instruction
+from importer.report.view import MOMENT, PROGRESS_MEANING, progress_totals, run_view
 from importer.web.access import Role, demand, record_event
 from importer.web.list_files import ending_of, send_file
 from importer.web.pages import (
     find_own_list,
     may_see,
     name_of,
+    number_of,
     person_of,
     refuse,
     render,
@@ -40,6 +43,8 @@ from importer.web.pages import (
     with_form,
     words_of,
 )
+from importer.web.wording import TASKS
+from schemas.codes import Code
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
 
 
 PAGE: Final = 100
+_CODES: Final = frozenset(each.value for each in Code)
 _LIVE: Final = frozenset({ListState.QUEUED, ListState.SENDING})
 _ENDED: Final = frozenset({ListState.PAUSED, ListState.STOPPED, ListState.DONE})
 """A list that is done has rows left if a person settled a doubt with "it was not sent"."""
@@ -214,10 +220,15 @@ def results_page(request: Request) -> Response:
     view, words = _view(request, run), words_of(request)
     query = request.query_params
     state = query.get("state", "") if query.get("state") in MEANING else ""
+    progress = query.get("progress", "") if query.get("progress") in PROGRESS_MEANING else ""
+    wanted = number_of(query.get("row", ""))
     lines = view.with_status(state) if state else view.outcomes
-    asked = query.get("page", "1")
+    if progress:
+        lines = lines.filter(pl.col("progress") == progress)
+    if wanted is not None:
+        lines = lines.filter(pl.col(ROW) == wanted)
     pages = max(1, math.ceil(lines.height / PAGE))
-    page = min(max(int(asked) if asked.isdecimal() and len(asked) < 9 else 1, 1), pages)  # noqa: PLR2004
+    page = min(max(number_of(query.get("page", "")) or 1, 1), pages)
     here = lines.slice((page - 1) * PAGE, PAGE)
     return render(
         request,
@@ -228,14 +239,28 @@ def results_page(request: Request) -> Response:
         states=[
             (key, words(MEANING[key][0]), count) for key, count in view.totals.items() if count
         ],
+        progresses=list(progress_totals(view.outcomes).items()),
+        progress_meaning=PROGRESS_MEANING,
         meaning={key: words(text) for key, (text, _) in MEANING.items()},
         colours={key: colour for key, (_, colour) in MEANING.items()},
-        rows=here.rename({ROW: "row"}).to_dicts(),
+        rows=[_worded(line, words) for line in here.rename({ROW: "row"}).to_dicts()],
         state=state,
+        progress=progress,
+        wanted=wanted,
+        several=len(run.sources) > 1,
         page=page,
         pages=pages,
         total=lines.height,
     )
+
+
+def _worded(line: dict[str, Any], words: Wording) -> dict[str, Any]:
+    """Return a result with its reason in a recruiter's words, and `help` for its paragraph."""
+    code, said = str(line["code"] or ""), str(line["message"] or "")
+    text = words(said)
+    for each in TASKS:
+        text = text.replace(instruction(each), words.task(each, ""))
+    return {**line, "message": text, "help": code if code in _CODES else ""}
 
 
 def results_file(request: Request) -> Response:

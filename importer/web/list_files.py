@@ -29,6 +29,7 @@ from importer.web.pages import (
     see_other,
     site_of,
 )
+from importer.web.wording import with_plain_words
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def rows_to_fix(request: Request) -> Response:
     known, ending = find_list(request), ending_of(request)
     plan = site_of(request).workbench.plan(known)
     name = f"{_stem(request, known)}-to-fix"
-    return send_file(name, ending, lambda path: write_rejected(plan, (path,)))
+    return send_file(name, ending, lambda path: write_rejected(plan, (path,), with_plain_words))
 
 
 def corrected_list(request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -215,6 +216,15 @@ def find_own_list(request: Request) -> UploadedList:
     if known.owner != name_of(person) and not person.may(Role.OPERATOR):
         raise HTTPException(404)
     return known
+
+
+_LONGEST_NUMBER: Final = 8
+
+
+def number_of(text: str) -> int | None:
+    """Return a number that somebody typed or an address names; None if it is none."""
+    text = text.strip()
+    return int(text) if re.fullmatch(rf"[0-9]{{1,{_LONGEST_NUMBER}}}", text) else None
 
 
 _FORM: Final = {"max_files": 0, "max_fields": 500, "max_part_size": 64_000}

@@ -13,17 +13,21 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
 from babel import Locale
 from babel.dates import format_date
 
 from importer.languages import ENGLISH, language, translate, translate_count, translate_filled
 from importer.normalise.countries import CODES
+from importer.problems import with_words
 from importer.report.tasks import instruction
 from schemas.codes import WORDS, Code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, tzinfo
+
+    from importer.model import Table
 
 
 RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
@@ -140,6 +144,16 @@ RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
 )
 """Code -> message and fix, instead of those that speak to the person who runs the importer."""
 
+AT_COLUMN: Final[Mapping[tuple[Code, str], tuple[str, str]]] = MappingProxyType(
+    {
+        (Code.PHONE_OF_ANOTHER_NAME, "email"): (
+            "The same e-mail address is in {detail} under another name.",
+            "Correct the address, add a phone number, or leave the row out.",
+        ),
+    }
+)
+"""Code and column -> message and fix, if it depends on the column."""
+
 TASKS: Final[Mapping[Code, str]] = MappingProxyType(
     {
         Code.ENCODING_DOUBTFUL: "Check letters that may read wrong",
@@ -222,17 +236,39 @@ class Wording:
         names = Locale.parse(language()).territories
         return sorted(((code, names[code]) for code in CODES if code in names), key=itemgetter(1))
 
-    def problem(self, code: Code, header: str, detail: str) -> tuple[str, str]:
+    def problem(self, code: Code, header: str, detail: str, column: str = "") -> tuple[str, str]:
         """Return what is wrong and what to do, in a recruiter's words."""
-        message, fix = RECRUITER.get(code) or (WORDS[code].message, WORDS[code].fix)
+        plainest = AT_COLUMN.get((code, column)) or RECRUITER.get(code)
+        message, fix = plainest or (WORDS[code].message, WORDS[code].fix)
         plain = _plain_detail(detail)
         return translate(message, header=header, detail=plain), translate(fix)
 
-    def task(self, code: Code, label: str) -> str:
+    def task(self, code: Code, label: str, column: str = "") -> str:
         """Return what to do about a kind of problem: `Correct the phone number`."""
+        if (code, column) == (Code.PHONE_OF_ANOTHER_NAME, "email"):
+            return translate("Correct the e-mail address that two people have")
         if code not in TASKS:
             return instruction(code, label)
         return translate(TASKS[code])
+
+
+def with_plain_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:
+    """Add `header`, `message` and `fix` to a problem frame, in a recruiter's words."""
+    worded = with_words(frame, tables)
+    causes = worded.select("column", "code", "header", "detail").unique(maintain_order=True)
+    said = [
+        WORDING.problem(Code(code), header or column or "", detail, column or "")
+        for column, code, header, detail in causes.iter_rows()
+    ]
+    plain = causes.with_columns(
+        pl.Series("#message", [message for message, _ in said], dtype=pl.String),
+        pl.Series("#fix", [fix for _, fix in said], dtype=pl.String),
+    )
+    return (
+        worded.join(plain, on=causes.columns, how="left", nulls_equal=True, maintain_order="left")
+        .with_columns(pl.col("#message").alias("message"), pl.col("#fix").alias("fix"))
+        .drop("#message", "#fix")
+    )
 
 
 _FILLED_LATER: Final = re.compile(r"\{\{?\s*([A-Za-z0-9_]+)\s*\}?\}")

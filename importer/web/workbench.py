@@ -395,25 +395,25 @@ class Workbench:
             corrections = read_corrections(path)
             if corrections.seqs.get(row, 0) != seen:
                 return False
-            at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
             number = len(corrections.lines) + 1
             append_corrections(path, [Correction(number, row, header, value, out, by, at)])
         return True
 
     def correct_cells(
-        self, known: UploadedList, cells: Mapping[tuple[int, str], str], by: str
+        self, known: UploadedList, cells: Mapping[tuple[int, str], str | None], by: str
     ) -> None:
         """Correct many cells at once, whatever they were before.
 
         Args:
             known: the list.
-            cells: row and header -> the value from now on.
+            cells: row and header -> the value from now on; None takes a correction back.
             by: who corrects them.
         """
         path = self.path_of(known.id)
         with self._busy_with(known.id):
             first = len(read_corrections(path).lines) + 1
-            at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
             append_corrections(
                 path,
                 [

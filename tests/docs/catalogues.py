@@ -76,7 +76,7 @@ def _of_tables() -> Iterator[Text]:
     for meanings in (ENDING_MEANING, RUN_AGAIN, STATE_MEANING, STATE_ADVICE, CONSEQUENCE):
         yield from (Text("", text) for text in meanings.values())
     yield from (Text("", heading) for _, heading, _ in HEADINGS)
-    for message, fix in wording.RECRUITER.values():
+    for message, fix in (*wording.RECRUITER.values(), *wording.AT_COLUMN.values()):
         yield from (Text("", message), Text("", fix))
     page = (*wording.TASKS.values(), *check_pages.COLUMN_WORDS.values(), *access.TITLES.values())
     yield from (Text("", text) for text in (*page, *operations.ACTIONS.values()))

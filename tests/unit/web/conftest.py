@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from importer.settings import Settings
+from importer.sandbox.server import start_sandbox
+from importer.settings import Settings, load_settings
 from importer.web.page_server import start_page
 from importer.web.request_checks import USUAL_PACE, Pace
+from tests.support.recruiter import Recruiter, open_site, write_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from importer.sandbox.server import Sandbox
     from importer.web.page_server import PageServer
 
 
@@ -87,3 +90,32 @@ def page(open_page: Callable[..., AbstractContextManager[OpenPage]]) -> Iterator
     """A page for one person on this machine."""
     with open_page() as served:
         yield served
+
+
+# ---- a recruiter's page with an API -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Sandbox]:
+    """A stand-in for the API, for all tests of this file."""
+    with start_sandbox() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def settings(api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a page whose API is the sandbox."""
+    return load_settings(write_project(tmp_path_factory.mktemp("page"), api.base_url))
+
+
+@pytest.fixture(scope="module")
+def ann(settings: Settings) -> Iterator[Recruiter]:
+    """Somebody who may do everything on their own machine."""
+    with open_site(settings) as site, site.sign_in() as ann:
+        yield ann
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest) -> str:
+    """A campaign for one test: nobody is in it yet."""
+    return str(request.node.name)

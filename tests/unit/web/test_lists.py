@@ -45,32 +45,6 @@ roles:
 """
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[Sandbox]:
-    """A stand-in for the API, for all tests of this file."""
-    with start_sandbox() as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def settings(api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a page whose API is the sandbox."""
-    return load_settings(write_project(tmp_path_factory.mktemp("page"), api.base_url))
-
-
-@pytest.fixture(scope="module")
-def ann(settings: Settings) -> Iterator[Recruiter]:
-    """Somebody who may do everything on their own machine."""
-    with open_site(settings) as site, site.sign_in() as ann:
-        yield ann
-
-
-@pytest.fixture
-def campaign(request: pytest.FixtureRequest) -> str:
-    """A campaign for one test: nobody is in it yet."""
-    return str(request.node.name)
-
-
 def created(api: Sandbox, campaign: str) -> list[str]:
     """The first names of the people whom the API has conversations with."""
     return [
