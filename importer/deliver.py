@@ -28,7 +28,7 @@ from importer.planning.history import (
     find_no_longer_sendable,
     find_shared_contacts,
 )
-from importer.planning.payload import identify, planned_rows, submissions
+from importer.planning.payload import hash_keys, hash_people, identify, planned_rows, submissions
 from importer.preflight import exit_of_run, prepare_again, refuse_made_up
 from importer.prepare import prepare
 from importer.sending.campaigns import CampaignRows
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from importer.ledger import Ledger
     from importer.ledger.records import Run, SubmissionRecord
     from importer.model import Plan
+    from importer.planning.history import RunHistory
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
     from schemas.codes import Code
@@ -91,11 +92,12 @@ def deliver(
         history = bind_history(ledger, settings, options.credentials.organization_id)
         apply_events(ledger, history.identity.organization)
         plan = history.exclude_known(plan, settings)  # again: another run may have ended since
-        plan = identify(plan, history.identity, settings)
         new = NewRun(
             plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
         )
+        plan = replace(plan, frame=hash_keys(plan.frame, history.identity))
         run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
+        plan = identify(plan, history.identity)
         opening = Sender.open(run, history, settings, options, observer)
         report = _finish(run, ledger, asyncio.run(_send_rounds(plan, run, opening)))
         return replace(report, took_s=monotonic() - started_s)
@@ -123,10 +125,10 @@ def resume(
         history = bind_history(ledger, settings, options.credentials.organization_id)
         plan = prepare_again(run, lambda files: prepare(files, settings))
         refuse_made_up(plan, settings)
-        plan = identify(plan, history.identity, settings)
+        plan = identify(plan, history.identity)
         ledger.runs.reopen(run.id)
         if not run.settings.get(ALLOWED):
-            _reject_shared_contacts(plan, run.id, ledger, settings)
+            _reject_shared_contacts(plan, run.id, history, settings)
         opening = Sender.open(run.id, history, settings, options, observer)
         report = _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
         return replace(report, took_s=monotonic() - started_s)
@@ -330,10 +332,11 @@ def _reject_no_longer_sendable(run: str, ledger: Ledger, settings: Settings) -> 
     _reject(find_no_longer_sendable(ledger, run, settings, now=datetime.now(UTC)), run, ledger)
 
 
-def _reject_shared_contacts(plan: Plan, run: str, ledger: Ledger, settings: Settings) -> None:
+def _reject_shared_contacts(plan: Plan, run: str, history: RunHistory, settings: Settings) -> None:
     """Reject rows of people that another run has meanwhile planned under another contact."""
+    ledger, identity = history.ledger, history.identity
     open_rows = plan.frame.filter(pl.col(KEY).is_in(ledger.submissions.sendable(run)))
-    found = find_shared_contacts(open_rows, ledger, settings, run)
+    found = find_shared_contacts(hash_people(open_rows, identity), ledger, settings, run)
     _reject({key: code for code, keys in found.items() for key in keys}, run, ledger)
 
 

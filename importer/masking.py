@@ -7,6 +7,7 @@ import html
 import re
 import unicodedata
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Final
@@ -50,14 +51,23 @@ _STAMP: Final = re.compile(
 
 def mask_phone(e164: str) -> str:
     """`+442079460018` as `+44 •••• 0018`; a short number shows fewer digits, or none."""
-    digits = re.sub(r"\D", "", e164)
-    code = next((digits[:size] for size in (1, 2, 3) if digits[:size] in _CALLING_CODES), "")
-    if not e164.startswith("+"):
-        code = ""
-    national = digits.removeprefix(code)
-    shown = max(0, min(_SHOWN_DIGITS, len(national) - _HIDDEN_DIGITS))
-    parts = (f"+{code}" if code else "", f"{DOTS}•", national[len(national) - shown :])
-    return " ".join(part for part in parts if part)
+    digits = e164[1:] if e164[:1] == "+" and e164[1:].isdecimal() else re.sub(r"\D", "", e164)
+    start, shown = _mask_digits(digits[:3] if e164.startswith("+") else "", len(digits))
+    return f"{start} {digits[-shown:]}" if shown else start
+
+
+@lru_cache
+def _mask_digits(begin: str, length: int) -> tuple[str, int]:
+    """What stands before the last digits of a masked phone, and how many of them are shown.
+
+    Args:
+        begin: its first three digits if it begins with a plus sign; else empty.
+        length: how many digits it has.
+    """
+    code = next((begin[:size] for size in (1, 2, 3) if begin[:size] in _CALLING_CODES), "")
+    national = length - len(code)
+    shown = max(0, min(_SHOWN_DIGITS, national - _HIDDEN_DIGITS))
+    return f"+{code} {DOTS}•" if code else f"{DOTS}•", shown
 
 
 def mask_email(address: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 Sign: TypeAlias = "Callable[[str], str]"
 """Makes `SIGN` characters of a text, under a key that nobody else has."""
@@ -45,7 +46,7 @@ class _Part(NamedTuple):
         latin: whether all of them are in plain Latin letters.
     """
 
-    words: list[str]
+    words: Sequence[str]
     latin: bool
 
 
@@ -93,17 +94,18 @@ def differs_from_signs(first: str | None, last: str | None, signs: str, sign: Si
         return False  # most rows; comparing words takes far longer
     firsts, _, lasts = signs[SIGN:].partition(_LASTS)
 
-    def meet(words: list[str], signed: list[str]) -> bool:
+    def meet(words: Sequence[str], signed: Sequence[str]) -> bool:
         return any(_has_sign(word, signed, sign) for word in words)
 
     return _differ(_split(first, last), (_read_part(firsts), _read_part(lasts)), meet)
 
 
-def _differ(one: _Name, other: _Name, meet: Callable[[list[str], list[str]], bool]) -> bool:
+def _differ(one: _Name, other: _Name, meet: Callable[[Sequence[str], Sequence[str]], bool]) -> bool:
     (first, last), (other_first, other_last) = one, other
     if not first.words or not other_first.words or first.latin != other_first.latin:
         return False
-    everything, other_everything = first.words + last.words, other_first.words + other_last.words
+    everything = (*first.words, *last.words)
+    other_everything = (*other_first.words, *other_last.words)
     if not (meet(first.words, other_everything) and meet(everything, other_first.words)):
         return True
     if not last.words or not other_last.words or last.latin != other_last.latin:
@@ -111,7 +113,7 @@ def _differ(one: _Name, other: _Name, meet: Callable[[list[str], list[str]], boo
     return not (meet(last.words, other_everything) or meet(everything, other_last.words))
 
 
-def _meet(words: list[str], others: list[str]) -> bool:
+def _meet(words: Sequence[str], others: Sequence[str]) -> bool:
     """Whether the names share a word, the beginning of a word, or a nearly equal word."""
     return any(
         word.startswith(other)
@@ -133,21 +135,22 @@ def _split(first: str | None, last: str | None) -> _Name:
     return _part(words), _part(lasts)
 
 
-def _part(words: list[str]) -> _Part:
+def _part(words: tuple[str, ...]) -> _Part:
     return _Part(words, all(word.isascii() for word in words))
 
 
-def _fold(name: str | None) -> list[str]:
+@lru_cache(maxsize=4_096)
+def _fold(name: str | None) -> tuple[str, ...]:
     """The words of a name in lower case, without accents."""
     if not name:
-        return []
+        return ()
     if name.isascii():
         words = _PLAIN_WORDS.findall(_APOSTROPHES.sub("", name.lower()))
     else:
         plain = unicodedata.normalize("NFKD", name.casefold())
         plain = "".join(_LETTERS.get(c, c) for c in plain if not unicodedata.combining(c))
         words = _WORDS.findall(_APOSTROPHES.sub("", plain))
-    return [word for word in words if word not in _TITLES] or words
+    return tuple([word for word in words if word not in _TITLES] or words)
 
 
 # ---- signs ---------------------------------------------------------------------------------
@@ -161,8 +164,8 @@ def _spell(first: str | None, last: str | None) -> str:
 def _sign_part(part: _Part, sign: Sign) -> str:
     if not part.words:
         return ""
-    signs = "".join(sign(word[:_BEGINNING]) + sign(word) for word in part.words)
-    return (_LATIN if part.latin else _OTHER_SCRIPT) + signs
+    signs = [sign(text) for word in part.words for text in (word[:_BEGINNING], word)]
+    return (_LATIN if part.latin else _OTHER_SCRIPT) + "".join(signs)
 
 
 def _read_part(text: str) -> _Part:
@@ -172,7 +175,7 @@ def _read_part(text: str) -> _Part:
     return _Part(words, latin=signs == text)
 
 
-def _has_sign(word: str, signed: list[str], sign: Sign) -> bool:
+def _has_sign(word: str, signed: Sequence[str], sign: Sign) -> bool:
     """Whether a word may be a form of one of the words that were signed."""
     if len(word) < _BEGINNING and word < _IDEOGRAPHS:
         return bool(signed)  # an initial

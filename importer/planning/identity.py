@@ -92,8 +92,9 @@ class Identity:
         Args:
             frame: rows with their submission keys and names.
         """
+        sign_for = self._signs()
         return [
-            sign_name(first, last, self._sign_for(key)) or None
+            sign_name(first, last, sign_for(key)) or None
             for key, first, last in frame.select(KEY, *_NAME).iter_rows()
         ]
 
@@ -104,21 +105,29 @@ class Identity:
             frame: rows with their submission keys and names.
             signs: submission key -> the signs that the ledger has, or None.
         """
+        sign_for = self._signs()
         return [
             key
             for key, first, last in frame.select(KEY, *_NAME).iter_rows()
-            if (kept := signs.get(key))
-            and differs_from_signs(first, last, kept, self._sign_for(key))
+            if (kept := signs.get(key)) and differs_from_signs(first, last, kept, sign_for(key))
         ]
 
-    def _sign_for(self, key: str) -> Callable[[str], str]:
-        """What makes the signs of a name for one submission."""
-        secret = hmac.digest(
-            self.hmac_key, f"{_netstring('name')}{_netstring(key)}".encode(), "sha256"
-        )
-        return lambda text: hashlib.blake2s(
-            text.encode(), key=secret, digest_size=SIGN // 2
-        ).hexdigest()
+    def _signs(self) -> Callable[[str], Callable[[str], str]]:
+        """What makes the signs of a name, for each submission key."""
+        hashed = _keyed_sha256(self.hmac_key)
+
+        def sign_for(key: str) -> Callable[[str], str]:
+            secret = hashed(f"{_NAME_OF}{_netstring(key)}".encode()).digest()
+            copy = hashlib.blake2s(key=secret, digest_size=SIGN // 2).copy
+
+            def sign(text: str) -> str:
+                state = copy()
+                state.update(text.encode())
+                return state.hexdigest()
+
+            return sign
+
+        return sign_for
 
     def bodies(self, frame: pl.DataFrame, shared: pl.Series, columns: Sequence[str]) -> pl.Series:
         """A hash of the parts of each row's body, without rendering it.
@@ -173,19 +182,38 @@ class Identity:
         return hashed
 
     def _hash_some(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
-        """One hash for each row; null if the message is null.
-
-        `hmac.digest` takes 2.6 microseconds a row; a hand-made HMAC over two prepared hash states
-        took 1.6 to 2.4 (300,000 messages, Python 3.11): not enough to keep it.
-        """
+        """One hash for each row; null if the message is null."""
         messages = frame.select(message.cast(pl.Binary).alias("message")).to_series()
-        key, digest = self.hmac_key, hmac.digest
+        hashed = _keyed_sha256(self.hmac_key)
         return pl.Series(
-            [None if each is None else digest(key, each, "sha256").hex() for each in messages],
+            [None if each is None else hashed(each).hexdigest() for each in messages.to_list()],
             dtype=pl.String,
         )
 
 
+def _keyed_sha256(key: bytes) -> Callable[[bytes], hashlib._Hash]:
+    """What makes the HMAC-SHA256 of a message (RFC 2104), for many messages under one key.
+
+    The states after the padded key are made once: 0.5 to 0.6 microseconds a message, where
+    `hmac.digest` takes 1.4 (200,000 messages, Python 3.11, OpenSSL 3.0).
+    """
+    block = key if len(key) <= _BLOCK else hashlib.sha256(key).digest()
+    inner, outer = (
+        hashlib.sha256(bytes(byte ^ pad for byte in block.ljust(_BLOCK, b"\0"))) for pad in _PADS
+    )
+
+    def hashed(message: bytes) -> hashlib._Hash:
+        first = inner.copy()
+        first.update(message)
+        second = outer.copy()
+        second.update(first.digest())
+        return second
+
+    return hashed
+
+
+_BLOCK: Final = 64  # bytes, of SHA-256
+_PADS: Final = (0x36, 0x5C)  # RFC 2104: of the inner and of the outer hash
 _NAME: Final = ("first_name", "last_name")
 _PERSON: Final = pl.coalesce(pl.col("phone_number"), pl.col("email").str.to_lowercase())
 _NO_PERSON: Final = "a row with neither phone nor e-mail has no identity"
@@ -204,6 +232,9 @@ def _netstring(text: str) -> str:
 def _netstrings(text: pl.Expr) -> pl.Expr:
     """`_netstring` in bulk."""
     return pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text, pl.lit(","))
+
+
+_NAME_OF: Final = _netstring("name")
 
 
 def fingerprint(key: bytes) -> str:

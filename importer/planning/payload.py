@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
@@ -55,6 +56,9 @@ _NOT_DIGITS: Final = re.compile(r"[^0-9]")
 _WORD: Final = re.compile(r"[^\W_]+")
 _SHORT: Final = 3  # characters; a shorter name counts only as a word of its own
 _PHONE_DIGITS: Final = 7
+_OF_PERSON: Final = (
+    *("candidate_id", "phone_number", "email", "first_name", "last_name", "full_name"),
+)
 _PLAIN: Final = (
     ("phone_number", "phoneNumber"),
     ("email", "emailAddress"),
@@ -119,8 +123,77 @@ def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
     own = (row["candidate_id"] or "").strip()
     if not own or _is_personal(own, row):
         own = "" if pattern.replace("{candidate_id}", "").strip(_EDGES) != "{key}" else _NO_ID
+    return _fill_external_id(pattern, own, key)
+
+
+def _fill_external_id(pattern: str, own: str, key: str) -> str:
     text = pattern.replace("{candidate_id}", own).replace("{key}", key[:KEY_DIGITS])
     return text.strip(_EDGES)
+
+
+def external_ids(frame: pl.DataFrame, pattern: str) -> list[str]:
+    """`external_id` of each row; one by one only if the candidate id may name the person.
+
+    Args:
+        frame: rows with their submission keys.
+        pattern: as there.
+    """
+    doubted = frame.select(_may_be_personal().alias("doubted"))["doubted"]
+    one_by_one = iter(frame.filter(doubted).select(KEY, *_OF_PERSON).iter_rows(named=True))
+    return [
+        external_id(pattern, next(one_by_one), key)
+        if is_doubted
+        else _fill_external_id(pattern, own.strip(), key)
+        for key, own, is_doubted in zip(
+            frame[KEY].to_list(), frame["candidate_id"].to_list(), doubted.to_list(), strict=True
+        )
+    ]
+
+
+def _may_be_personal() -> pl.Expr:
+    """Whether `_is_personal` may be true of a candidate id, or there is none; in bulk.
+
+    A row is certain if its texts are plain, and the id has no `@` or `+`, and contains neither a
+    word of the names, nor the letters and digits before the `@` of the e-mail, nor the end of the
+    phone.
+    """
+    text = pl.col("candidate_id").str.to_lowercase()
+    signs = text.str.replace_all(r"[^a-z0-9]", "")
+    address = pl.col("email").fill_null("").str.to_lowercase()
+    local = address.str.splitn("@", 2).struct.field("field_0")
+    mailbox = local.str.replace_all(r"[^a-z0-9]", "")
+    phone = pl.col("phone_number").fill_null("").str.replace_all(r"[^0-9]", "")
+    words = [
+        _plain_words(name).str.splitn(" ", 2).struct.field(part).fill_null("")
+        for name in ("first_name", "last_name")
+        for part in ("field_0", "field_1")
+    ]
+    plain = (
+        text.str.contains(r"^[a-z0-9 ._/:-]*[a-z0-9][a-z0-9 ._/:-]*$")
+        & pl.all_horizontal(word.str.contains(_PLAIN_WORD) for word in words)
+        & pl.col("full_name").is_null()
+        & local.str.contains(r"^[a-z0-9._%+-]*$")
+    )
+    parts = [
+        *((text, word, 1) for word in words),
+        (signs, mailbox, _SHORT),
+        (signs.str.replace_all(r"[a-z]", ""), phone.str.tail(_PHONE_DIGITS), _PHONE_DIGITS),
+    ]
+    contains = pl.any_horizontal(
+        (part.str.len_bytes() >= shortest) & whole.str.contains(part, literal=True)
+        for whole, part, shortest in parts
+    )
+    return (~plain | contains).fill_null(value=True)
+
+
+_PLAIN_WORD: Final = "^[a-złøđæœ]*$"
+"""A word that `_fold` leaves as it is; the letters beyond ASCII are in no plain candidate id."""
+
+
+def _plain_words(name: str) -> pl.Expr:
+    """The words of a name as `_fold` gives them if they are plain, with blanks between them."""
+    folded = pl.col(name).fill_null("").str.to_lowercase().str.replace_all("ß", "ss", literal=True)
+    return folded.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.replace_all("['’ -]", " ")
 
 
 def _is_personal(text: str, row: Mapping[str, str | None]) -> bool:
@@ -166,11 +239,13 @@ def submissions(
     """
     frame = _require_whole(plan) if rows is None else rows
     renderers: dict[int, Renderer] = {}
-    for part in frame.iter_slices(_AT_ONCE):
-        for row in _with_hashes(part, plan, identity, settings).iter_rows(named=True):
+    for slice_ in frame.iter_slices(_AT_ONCE):
+        part = hash_keys(slice_, identity)
+        if only is not None:
+            part = part.filter(pl.Series([key in only for key in part[KEY]], dtype=pl.Boolean))
+        found = hash_rows(part, plan, identity, settings).select(*_WANTED, *HASHES)
+        for row in found.iter_rows(named=True):
             key = row[KEY]
-            if only is not None and key not in only:
-                continue
             number = row[GROUP]
             group = plan.groups[number]
             if number not in renderers:
@@ -183,7 +258,7 @@ def submissions(
                 row=row[ROW],
                 campaign=group.campaign or group.external_campaign,
                 person=row[PERSON],
-                masked=_masked(row),
+                masked=_mask(row["phone_number"], row["email"]),
                 body=renderers[number].body(row, own_id),
                 body_hash=row[BODY_HASH],
                 email=row[EMAIL_HASH],
@@ -200,28 +275,28 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
             pl.col("code").unique(maintain_order=True).cast(pl.String).str.join(" ").alias("codes")
         )
     )
-    ready = _require_whole(plan).join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
+    ready = _require_whole(plan)
+    if codes.height:
+        ready = ready.join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
+    campaigns = [group.campaign or group.external_campaign for group in plan.groups]
     for part in ready.iter_slices(_AT_ONCE):
-        found = _with_hashes(part, plan, identity, settings).with_columns(part["codes"])
-        names = identity.names(found)
-        for row, name in zip(found.iter_rows(named=True), names, strict=True):
-            key = row[KEY]
-            group = plan.groups[row[GROUP]]
-            yield PlannedRow(
-                row[SOURCE],
-                row[ROW],
-                RowStatus.READY.value,
-                row["codes"] or "",
-                key,
-                group.campaign or group.external_campaign,
-                external_id(settings.external_id, row, key),
-                row[PERSON],
-                _masked(row),
-                row[BODY_HASH],
-                row[EMAIL_HASH],
-                row[CANDIDATE_HASH],
-                name,
-            )
+        found = hash_rows(part, plan, identity, settings)
+        yield from map(
+            PlannedRow,
+            found[SOURCE].to_list(),
+            found[ROW].to_list(),
+            repeat(RowStatus.READY.value),
+            found["codes"].fill_null("").to_list() if codes.height else repeat(""),
+            found[KEY].to_list(),
+            [campaigns[group] for group in found[GROUP].to_list()],
+            external_ids(found, settings.external_id),
+            found[PERSON].to_list(),
+            map(_mask, found["phone_number"].to_list(), found["email"].to_list()),
+            found[BODY_HASH].to_list(),
+            found[EMAIL_HASH].to_list(),
+            found[CANDIDATE_HASH].to_list(),
+            identity.names(found),
+        )
     others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
     for more in (codes, plan.known):
         others = others.join(more, on=[SOURCE, ROW], how="left", maintain_order="left")
@@ -238,15 +313,27 @@ def _require_whole(plan: Plan) -> pl.DataFrame:
     return plan.frame
 
 
-def identify(plan: Plan, identity: Identity, settings: Settings) -> Plan:
-    """The plan with the keyed hashes of its rows as columns (`HASHES`).
+def identify(plan: Plan, identity: Identity) -> Plan:
+    """The plan with the submission keys of its rows, without other hashes.
+
+    A million rows have 300 MB of other hashes; they are made for a few rows at a time.
 
     Args:
         plan: that can be sent.
-        identity: makes the hashes; it does not make its own hashes again.
-        settings: shape the bodies.
+        identity: makes the keys; it does not make its own keys again.
     """
-    return replace(plan, frame=hash_rows(_require_whole(plan), plan, identity, settings))
+    frame = hash_keys(_require_whole(plan), identity)
+    return replace(plan, frame=frame.drop(set(HASHES) - {KEY}, strict=False))
+
+
+def hash_keys(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
+    """Add the submission keys to rows; hashes of this identity stay, those of another go."""
+    if KEY in frame.columns:
+        first = frame.head(1)
+        if first[KEY].equals(identity.keys(first)):
+            return frame
+        frame = frame.drop(HASHES, strict=False)  # made before the ledger's key was known
+    return frame.with_columns(identity.keys(frame).alias(KEY))
 
 
 def hash_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
@@ -254,13 +341,10 @@ def hash_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
 
     Hashes of this identity stay; those of another identity are replaced.
     """
-    if KEY in frame.columns:
-        first = frame.head(1)
-        if first[KEY].equals(identity.keys(first)):
-            return frame
-        frame = frame.drop(HASHES, strict=False)  # made before the ledger's key was known
+    frame = hash_keys(frame, identity)
+    if PERSON in frame.columns:
+        return frame
     return frame.with_columns(
-        identity.keys(frame).alias(KEY),
         identity.persons(frame).alias(PERSON),
         identity.emails(frame).alias(EMAIL_HASH),
         identity.candidates(frame).alias(CANDIDATE_HASH),
@@ -302,13 +386,5 @@ def _hash_shared(group: Group, identity: Identity, settings: Settings) -> str:
     )
 
 
-def _with_hashes(
-    part: pl.DataFrame, plan: Plan, identity: Identity, settings: Settings
-) -> pl.DataFrame:
-    """The columns that a submission needs, with hashes."""
-    return hash_rows(part, plan, identity, settings).select(*_WANTED, *HASHES)
-
-
-def _masked(row: Mapping[str, str | None]) -> str:
-    phone, email = row["phone_number"], row["email"]
+def _mask(phone: str | None, email: str | None) -> str:
     return mask_phone(phone) if phone else mask_email(email or "")

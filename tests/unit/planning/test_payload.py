@@ -14,10 +14,17 @@ from pydantic import ValidationError
 from importer import problems
 from importer.model import Counts, Group, Json, Plan, RowStatus
 from importer.planning.identity import Identity
-from importer.planning.payload import Renderer, external_id, planned_rows, submissions
+from importer.planning.payload import (
+    Renderer,
+    external_id,
+    external_ids,
+    planned_rows,
+    submissions,
+)
 from importer.planning.plan import KNOWN
 from importer.settings import Settings
 from schemas.columns import COLUMNS, ROW, SOURCE
+from schemas.columns import KEY as KEY_COLUMN
 from tests.support.rows import ADA, GRACE, MEETING, checked, frame, grouped, write_templates
 
 if TYPE_CHECKING:
@@ -311,3 +318,48 @@ def test_the_ledger_gets_every_row_and_no_readable_person(tmp_path: Path) -> Non
     assert problems.errors(plan.problems).height == 1
     for value in ("Ada", "Lovelace", "ada@example.com", "442079460018"):
         assert value not in repr(ready)
+
+
+_TEXTS = st.sampled_from(
+    [
+        "ada",
+        "Ada",
+        "O'Brien",
+        "Łukasz",
+        "Al",
+        "A",
+        "van Dyk",
+        "Kit",
+        "\u212aim",
+        "ed",
+        "",
+        " ",
+        "x9",
+    ]
+)
+_IDS = st.one_of(
+    st.text("adAD019-_.@+ \u212aé/", max_size=9),
+    st.sampled_from(["A-1001", "ada-1", "CAND-kit", "2079460018", "20 7946-0018", "a_d.a", "K-7"]),
+)
+
+
+@given(st.lists(st.tuples(_IDS, _TEXTS, _TEXTS, _TEXTS, st.booleans()), min_size=1, max_size=8))
+def test_external_ids_in_bulk_are_those_of_each_row(rows: list[tuple[str, ...]]) -> None:
+    """No name, mailbox or phone gets into the ledger because many rows were read at once."""
+    table = frame(
+        *(
+            {
+                **ADA,
+                "candidate_id": own or None,
+                "first_name": first or None,
+                "last_name": last or None,
+                "email": f"{box}@example.com" if box.strip() else None,
+                "full_name": first if full else None,
+            }
+            for own, first, last, box, full in rows
+        )
+    ).with_columns(pl.Series(KEY_COLUMN, [f"{number:064x}" for number in range(len(rows))]))
+    pattern = "{candidate_id}-{key}"
+    assert external_ids(table, pattern) == [
+        external_id(pattern, row, row[KEY_COLUMN]) for row in table.iter_rows(named=True)
+    ]
