@@ -46,6 +46,7 @@ def prepare(
     *,
     whole: bool = True,
     piece: int = PIECE,
+    on_rows: Callable[[int], None] | None = None,
 ) -> Plan:
     """Make a plan from spreadsheets, without network and without writing.
 
@@ -55,6 +56,7 @@ def prepare(
         history: what earlier runs did; without it every good row is ready.
         whole: keep every row, so that the plan can be sent; else only what a report shows.
         piece: bytes of a long file that are handled at once.
+        on_rows: is told how many rows were checked, after each piece.
 
     Raises:
         InputError: a template cannot be used.
@@ -65,7 +67,7 @@ def prepare(
     while True:
         try:
             opened = [open_pieces(name, settings, piece, whole=name in uneven) for name in names]
-            return _Preparation(opened, settings, history, whole=whole).plan()
+            return _Preparation(opened, settings, history, whole=whole).plan(on_rows)
         except Uneven as found:
             uneven.add(str(found))
 
@@ -98,13 +100,17 @@ class _Preparation:
             else partial(history.exclude_known, settings=settings),
         )
 
-    def plan(self) -> Plan:
+    def plan(self, on_rows: Callable[[int], None] | None) -> Plan:
         """Handle every piece in order, and return the plan."""
+        done = 0
         names = [file.source().name for file in self._files]
         repeats = Repeats(names, self._settings)
         for position, table in self._tables():
             checked = exclude_repeats(table, repeats, self._settings)
             self._kept[position].add(table, self._draft.add(checked))
+            done += table.frame.height
+            if on_rows is not None:
+                on_rows(done)
         return self._draft.plan(
             [kept.table(file.source()) for kept, file in zip(self._kept, self._files, strict=True)]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -286,7 +286,7 @@ class UploadedList:
         state: where it is on its way.
         version: grows with every change; a change names the version that it is made on.
         choices: campaign, meeting, participants and columns that the person chose.
-        counts: of its last check.
+        counts: of its last check, with `facts`, by which lists are compared.
         plan_hash: of its last check; empty before.
         run: the newest run that sends it.
         wish: `pause` or `stop`, as long as a run has not obeyed it.
@@ -304,7 +304,7 @@ class UploadedList:
     state: ListState
     version: int
     choices: Mapping[str, Json]
-    counts: Mapping[str, int]
+    counts: Mapping[str, Any]
     plan_hash: str
     run: str | None
     wish: str

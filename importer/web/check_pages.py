@@ -29,6 +29,7 @@ from importer.web.pages import (
     words_of,
 )
 from importer.web.uploads import same_content
+from importer.web.wording import plain_anomaly
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME, ROW
 
@@ -73,7 +74,8 @@ def list_page(request: Request) -> Response:
     name = site.workbench.name_of(known)
     waits = {ListState.CHECKING, ListState.UPLOADED, ListState.QUEUED, ListState.SENDING}
     if known.state in waits or known.state in {ListState.PAUSED, ListState.STOPPED}:
-        return render(request, "waiting.html.j2", known=known, name=name)
+        progress = site.workbench.checking.get(known.id)
+        return render(request, "waiting.html.j2", known=known, name=name, progress=progress)
     if known.state is ListState.FAILED:
         return render(request, "unreadable.html.j2", known=known, name=name, reason=known.message)
     return _check_page(request, known, name)
@@ -82,7 +84,8 @@ def list_page(request: Request) -> Response:
 def list_status(request: Request) -> Response:
     """The part of a list's page that is polled while it is being checked."""
     known = find_list(request)
-    answer = render_fragment(request, "status.html.j2", known=known)
+    progress = site_of(request).workbench.checking.get(known.id)
+    answer = render_fragment(request, "status.html.j2", known=known, progress=progress)
     if known.state not in {ListState.CHECKING, ListState.QUEUED} or known.run is not None:
         answer.headers["x-reload"] = "1"
     return answer
@@ -166,6 +169,7 @@ def _check_page(request: Request, known: UploadedList, name: str) -> Response:
         unclear=bool(unclear),
         corrections=corrections,
         same=same_content(request, known),
+        unusual=[plain_anomaly(each) for each in site.workbench.find_unusual(known)],
         columns=[(header, column_words(words, column)) for header, column in table.mapping.items()],
         extra=list(table.extra),
         meetings=meetings,

@@ -106,6 +106,7 @@ ACTIONS: Final = {
     "approval-asked": "asked for approval",
     "approval-given": "approved a list",
     "approval-declined": "declined a list",
+    "unusual-confirmed": "confirmed that an unusual list is right",
     "sending-started": "started conversations",
     "sending-pause": "paused sending",
     "sending-stop": "stopped sending",

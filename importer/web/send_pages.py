@@ -6,6 +6,7 @@ and starts the list by agreeing.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -37,7 +38,7 @@ from importer.web.pages import (
     with_form,
     words_of,
 )
-from importer.web.wording import in_brackets
+from importer.web.wording import in_brackets, plain_anomaly
 from importer.web.workbench import new_id
 from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW
@@ -163,6 +164,7 @@ class Offer:
         quiet: how many people would be written to too early or too late.
         opens: when sending can start, if not now; None if it can start now, or never.
         never: there is no hour that suits everybody.
+        unusual: how the list differs from the last ones of its campaign, in sentences.
     """
 
     plan: Plan
@@ -173,6 +175,12 @@ class Offer:
     quiet: int
     opens: datetime | None
     never: bool
+    unusual: Sequence[str]
+
+    @property
+    def doubt(self) -> str:
+        """Stands for what is unusual, so that a person confirms just what they saw."""
+        return hashlib.sha256("\n".join(self.unusual).encode()).hexdigest()[:32]
 
 
 def _offer(request: Request, known: UploadedList) -> Offer:
@@ -203,6 +211,7 @@ def _offer(request: Request, known: UploadedList) -> Offer:
         quiet=quiet,
         opens=opens,
         never=never,
+        unusual=site.workbench.find_unusual(known),
     )
 
 
@@ -260,6 +269,7 @@ def _show(request: Request, known: UploadedList, said: str = "", status: int = 2
         and (known.owner == name_of(person) or person.may(Role.OPERATOR)),
         may_agree=asked is not None and _may_agree(person, known, asked, corrections.lines),
         may_any_hour=person.may(Role.OPERATOR),
+        unusual=[plain_anomaly(each) for each in offer.unusual],
         said=said,
     )
 
@@ -292,6 +302,12 @@ def start(request: Request, form: FormData) -> Response:
     changed = _changed(request, offer, form)
     if changed:
         return _show(request, offer.known, changed, 409)
+    if offer.unusual:
+        if text_of(form, "unusual", 64) != offer.doubt:
+            words = words_of(request)
+            said = words("Say first that you have looked at what is unusual.")
+            return _show(request, offer.known, said, 409)
+        record_event(site.ledger, person, "unusual-confirmed", list_id=known.id)
     choices, start_at = _when(request, offer, form)
     if site.settings.approval == "required":
         return _ask(request, offer, choices, start_at)

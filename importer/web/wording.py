@@ -271,6 +271,14 @@ def with_plain_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFra
     )
 
 
+_GUARD: Final = re.compile(r"(?:, and|;) guard_\w+ (?:allows|expects)[^.]*(?=\.$)")
+
+
+def plain_anomaly(sentence: str) -> str:
+    """Return how a list differs from earlier ones, without the setting that says so."""
+    return translate_filled(_GUARD.sub("", sentence))
+
+
 _FILLED_LATER: Final = re.compile(r"\{\{?\s*([A-Za-z0-9_]+)\s*\}?\}")
 
 

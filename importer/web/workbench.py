@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -36,6 +36,7 @@ from importer.loader.corrections import (
     append_corrections,
     read_corrections,
 )
+from importer.nightly.anomalies import describe_file, find_anomalies
 from importer.planning.history import bind_history, open_history
 from importer.planning.payload import hash_people
 from importer.planning.template_files import TemplateKind, Templates
@@ -61,7 +62,11 @@ _KEPT: Final = 8
 _FRESH_S: Final = 600.0
 """Seconds after which a plan is made again, because the ledger or the templates may differ."""
 
+PIECE: Final = 4_000_000
+"""Bytes of a long list that are checked at once; a person who waits sees each step."""
+
 _CANARY: Final = 3
+_MOST_COMPARED: Final = 500
 _LONGEST_NAME: Final = 120
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
@@ -86,10 +91,34 @@ def file_name(given: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ListSummary:
-    """What the ledger keeps of a check: numbers, and the hash of the plan."""
+    """What the ledger keeps of a check: numbers and names of columns, and the hash of the plan."""
 
-    counts: dict[str, int]
+    counts: dict[str, Any]
     plan_hash: str
+
+
+@dataclass(slots=True)
+class CheckProgress:
+    """How far the check of a list is.
+
+    Attributes:
+        size: bytes of the list.
+        rows: how many were checked.
+        read: bytes that were read, about.
+    """
+
+    size: int
+    rows: int = 0
+    read: int = 0
+
+    @property
+    def percent(self) -> int | None:
+        """The share of the list that was checked; None as long as nobody can say."""
+        return min(99, 100 * self.read // max(self.size, 1)) if self.read else None
+
+    def note(self, rows: int) -> None:
+        """Note that another piece was checked, and how many rows that makes."""
+        self.rows, self.read = rows, self.read + PIECE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +145,7 @@ class Workbench:
         self._plans: OrderedDict[str, tuple[object, float, Plan]] = OrderedDict()
         self._busy: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        self.checking: dict[str, CheckProgress] = {}
         self.folder: Path = settings.folder / settings.uploads
 
     def templates(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -230,12 +260,15 @@ class Workbench:
         chosen["canary"] = self._settings.canary or _CANARY
         return self._settings.model_copy(update=chosen)
 
-    def plan(self, known: UploadedList, *, fresh: bool = False) -> Plan:
+    def plan(
+        self, known: UploadedList, *, fresh: bool = False, progress: CheckProgress | None = None
+    ) -> Plan:
         """Return what a list would send now, with its corrections.
 
         Args:
             known: the list.
             fresh: make it again, even if nothing of the list has changed.
+            progress: is kept up to date.
 
         Raises:
             ImporterError: it cannot be made.
@@ -255,7 +288,8 @@ class Workbench:
                     "The file is an archive of several lists.", "Upload the lists one by one."
                 )
             with open_history(settings, self._ledger) as history:
-                plan = prepare(names, settings, history)
+                on_rows = None if progress is None else progress.note
+                plan = prepare(names, settings, history, piece=PIECE, on_rows=on_rows)
             table = plan.tables[0]
             plan = replace(
                 plan, tables=(replace(table, source=replace(table.source, name=path.name)),)
@@ -274,6 +308,7 @@ class Workbench:
     def summary(self, plan: Plan, corrections: Corrections) -> ListSummary:
         """Return what the ledger keeps of a check."""
         counts = plan.counts
+        campaigns = sorted({each.campaign or each.external_campaign for each in plan.groups})
         return ListSummary(
             {
                 "read": counts.read + len(corrections.out),
@@ -283,6 +318,8 @@ class Workbench:
                 "already_imported": counts.already_imported,
                 "left_out": len(corrections.out),
                 "unusable": unusable(plan).height,
+                "campaigns": campaigns,
+                "facts": describe_file(plan, plan),
             },
             plan.hash,
         )
@@ -293,7 +330,14 @@ class Workbench:
         Raises:
             ImporterError: it cannot be checked.
         """
-        plan = self.plan(known, fresh=True)
+        self.checking[known.id] = progress = CheckProgress(known.size)
+        try:
+            return self._check(known, progress)
+        finally:
+            self.checking.pop(known.id, None)
+
+    def _check(self, known: UploadedList, progress: CheckProgress) -> ListSummary:
+        plan = self.plan(known, fresh=True, progress=progress)
         if "columns" not in known.choices:
             columns, by = self._ledger.lists.columns_for(self.headers_hash(plan))
             if columns:
@@ -302,9 +346,25 @@ class Workbench:
                     known.id, {ListState.CHECKING}, known.version, choices=choices
                 )
                 if changed is not None:
-                    return self.check(changed)
+                    return self._check(changed, CheckProgress(0))
         self.keep_people(known, plan)
         return self.summary(plan, read_corrections(self.path_of(known.id)))
+
+    def find_unusual(self, known: UploadedList) -> list[str]:
+        """Return how a list differs from those that were sent before it for the same campaigns."""
+        facts, campaigns = known.counts.get("facts"), known.counts.get("campaigns")
+        if not facts or not campaigns:
+            return []
+        sent = self._ledger.lists.list(states=list(ListState), limit=_MOST_COMPARED)
+        earlier = [
+            each.counts["facts"]
+            for each in sent
+            if each.run is not None
+            and each.id != known.id
+            and each.counts.get("campaigns") == campaigns
+            and each.counts.get("facts")
+        ][: self._settings.guard_files]
+        return find_anomalies(facts, earlier, self._settings)
 
     # ---- people ------------------------------------------------------------------------------
 

@@ -61,6 +61,16 @@ def test_a_list_in_pieces_is_the_same_list(desk: Place, lists: Sequence[int]) ->
         assert other.problems.equals(one.problems)
 
 
+def test_the_rows_of_each_piece_are_told(desk: Place) -> None:
+    """Whoever waits sees how far it is; the last number is that of all rows."""
+    [name] = desk.files(many(400))
+    told: list[int] = []
+    plan = prepare([name], desk.settings, piece=PIECE, on_rows=told.append)
+    assert len(told) > 1
+    assert told == sorted(told)
+    assert told[-1] == plan.counts.read == 400
+
+
 def test_an_uneven_list_is_read_whole(desk: Place) -> None:
     """One quotation mark gone astray near its end, and nothing else changes."""
     (name,) = desk.files(many(400))
