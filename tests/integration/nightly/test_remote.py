@@ -123,7 +123,7 @@ def kill_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
 
 
 def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
-    """The next night goes on from the desk, looks up what was under way, and gives it back."""
+    """The next night continues with the staged file, settles doubts, and uploads the results."""
     bed.arrives("list.csv", people(0, 20))
     kill_while_it_sends(bed, sandbox)
     assert bed.lies_there() == {"list.csv"}
@@ -134,7 +134,7 @@ def test_killed_while_it_sends(bed: FarBed, sandbox: Sandbox) -> None:
 
 
 def test_killed_on_a_machine_that_is_gone(bed: FarBed, sandbox: Sandbox) -> None:
-    """Another desk with the same ledger fetches what was claimed once more, and goes on."""
+    """Another staging folder with the same ledger fetches the claimed file again, and continues."""
     bed.arrives("list.csv", people(0, 20))
     kill_while_it_sends(bed, sandbox)
     bed.settings(sandbox.base_url, "desk: another\n")

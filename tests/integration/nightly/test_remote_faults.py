@@ -238,7 +238,7 @@ def test_a_transfer_that_is_cut(bed: FarBed, sandbox: Sandbox) -> None:
 
 
 def test_an_inbox_that_is_away(bed: FarBed, sandbox: Sandbox) -> None:
-    """What the desk has is imported; what it made is given back when the inbox answers again."""
+    """Staged files are imported; their results are uploaded when the inbox answers again."""
     bed.arrives("list.csv", people(0, 2))
     bed.settings(sandbox.base_url, "send_between: 08:00-20:00\ndeadline: '06:00'\n")
     bed.clock.time = bed.clock.time.replace(hour=2)

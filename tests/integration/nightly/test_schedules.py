@@ -117,8 +117,11 @@ def test_a_night_needs_no_system_call_that_the_service_forbids(bed: Bed, tmp_pat
     command = ("strace", "-f", "-o", str(used), sys.executable, "-m", "importer.cli.main")
     subprocess.run(
         [*command, "nightly", "inbox", "--quiet-s", "0"],
-        cwd=bed.desk.folder, env=bed.desk.environment(), capture_output=True, check=True,
-    )  # fmt: skip
+        cwd=bed.desk.folder,
+        env=bed.desk.environment(),
+        capture_output=True,
+        check=True,
+    )
     traced = used.read_text("utf-8", "replace")
     calls = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", traced, re.MULTILINE))
     unit = (SAMPLES / "importer.service").read_text("utf-8")
