@@ -75,7 +75,7 @@ def test_every_recipe_is_short_and_starts_a_night_once(recipe: Path) -> None:
     context = cli.make_context("importer", [], resilient_parsing=True)
     nightly = cli.get_command(context, command[1])
     assert nightly is not None
-    nightly.make_context("nightly", [*command[2:], "--format", "json"])
+    nightly.make_context("nightly", [*command[2:], "--format", "json"], parent=context)
     assert "returncode not in (0, 1)" in text
     assert re.search(r"retries=0|max_retries\": \"0\"", text)
     assert "allow_retries=True" not in text
@@ -107,4 +107,4 @@ def test_the_image_is_careful() -> None:
     context = cli.make_context("importer", [], resilient_parsing=True)
     doctor = cli.get_command(context, command[1])
     assert doctor is not None
-    doctor.make_context("doctor", command[2:])
+    doctor.make_context("doctor", command[2:], parent=context)

@@ -32,7 +32,7 @@ def parsed(arguments: list[str]) -> None:
     context = cli.make_context("importer", [], resilient_parsing=True)
     command = cli.get_command(context, arguments[0])
     assert command is not None
-    command.make_context(arguments[0], arguments[1:])
+    command.make_context(arguments[0], arguments[1:], parent=context)
 
 
 def test_the_crontab_line_stands_in_the_document() -> None:
