@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import polars as pl
@@ -149,6 +150,8 @@ def as_frame(rows: Sequence[int], cells: Sequence[Sequence[str | None]]) -> pl.D
     )
 
 
+_FORMATS: Final = 256  # number formats that are understood once, not at each cell
+_FIRST_PLACE: Final = 0x100000  # for private use: no format shows these signs
 _SIGNIFICANT: Final = 15  # digits that spreadsheet programs keep
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _DATE: Final = re.compile(r"[dmyhs]", re.IGNORECASE)
@@ -200,7 +203,8 @@ def shown_number(value: float, number: int, code: str | None, *, since_1904: boo
     digits = plain(value)
     if not code or not digits.isdigit():
         return digits
-    return _decorated(digits, _section(code, value))
+    shown = _place_digits(_section(code, value), len(digits))
+    return shown.translate({_FIRST_PLACE + place: digit for place, digit in enumerate(digits)})
 
 
 def adds_digits(number: int, code: str | None) -> bool:
@@ -210,6 +214,7 @@ def adds_digits(number: int, code: str | None) -> bool:
     return any(_decorated("7", section) != "7" for section in _sections(code or ""))
 
 
+@lru_cache(maxsize=_FORMATS)
 def _sections(code: str) -> list[str]:
     """Return the parts of a format: for positive and negative numbers, or for ranges."""
     sections = _SECTION.findall(code)
@@ -225,6 +230,12 @@ def _section(code: str, value: float) -> str:
         if condition is None or _COMPARE[condition["sign"]](value, float(condition["bound"])):
             return section
     return ""
+
+
+@lru_cache(maxsize=_FORMATS)
+def _place_digits(section: str, count: int) -> str:
+    """Return how a format shows so many digits, with a sign of its own for each of them."""
+    return _decorated("".join(chr(_FIRST_PLACE + place) for place in range(count)), section)
 
 
 def _decorated(digits: str, section: str) -> str:
@@ -262,6 +273,7 @@ def _decorated(digits: str, section: str) -> str:
     return "".join(reversed(parts)).strip()
 
 
+@lru_cache(maxsize=_FORMATS)
 def is_date(number: int, code: str | None) -> bool:
     """Whether a number format shows dates or times.
 
@@ -311,7 +323,7 @@ ERROR_CELL: Final = (
 """Pattern of the errors that spreadsheet programs show in a cell."""
 
 _SHOWN: Final = 10
-_BYTES_OF_CELL: Final = 32
+BYTES_OF_CELL: Final = 32
 
 
 class Merged(NamedTuple):
@@ -354,7 +366,7 @@ def check_extent(rows: int, columns: int, settings: Settings) -> None:
     if columns > settings.max_columns:
         detail = f"{columns:,} columns, and {settings.max_columns:,} are allowed (max_columns)"
         raise Refusal(Code.FILE_TOO_LARGE, detail)
-    if rows * columns * _BYTES_OF_CELL > settings.max_expanded_bytes:
+    if rows * columns * BYTES_OF_CELL > settings.max_expanded_bytes:
         detail = (
             f"{rows:,} rows by {columns:,} columns need more than "
             f"{settings.max_expanded_bytes:,} bytes (max_expanded_bytes)"

@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 from xml.sax.saxutils import quoteattr
 
+import polars as pl
+
 from importer.loader.files import member_chunks, plain_path
 from importer.loader.safe_xml import LONGEST_TEXT, parse, small
 from importer.loader.sheet import (
+    BYTES_OF_CELL,
     NOT_SAVED,
     Merged,
     Parts,
     Refusal,
     adds_digits,
     check_extent,
+    column_letters,
     column_place,
     shown_number,
 )
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from importer.settings import Settings
 
@@ -39,11 +43,20 @@ _STYLES: Final = "xl/styles.xml"
 _CELL: Final = re.compile(
     rb"<(?:\w+:)?c\s[^>]{0,200}?\br\s*=\s*[\"']([A-Z]{1,3})([0-9]{1,7})[\"'][^>]*+(?<!/)>"
 )
-_SPECIAL: Final = re.compile(
-    rb"\b(?:hidden|zeroHeight)\s*=\s*[\"'](?:1|t|on)|<(?:\w+:)?(?:mergeCell|f|hyperlink)\b"
-    rb"|\bt\s*=\s*[\"']e[\"']"
-    rb"|\b(?:ht|width)\s*=\s*[\"']0[\"']"
+_WORD: Final = r"(?-u:\b)"  # Rust's patterns are slow with \b for all letters
+_ERROR: Final = rf"{_WORD}t\s*=\s*[\"']e[\"']"
+_SPECIAL: Final = (
+    rf"{_WORD}(?:hidden|zeroHeight)\s*=\s*[\"'](?:1|t|on)"
+    rf"|<(?:\w+:)?(?:mergeCell|f|hyperlink){_WORD}|{_ERROR}|{_WORD}(?:ht|width)\s*=\s*[\"']0[\"']"
 )
+_ANY_ROW: Final = r"<(?:\w+:)?row[\s/>]"
+_ANY_CELL: Final = r"<(?:\w+:)?c[\s/>]"
+_ROW_NUMBER: Final = r"^(?:[^>]*\s)?r\s*=\s*[\"'][0-9]{1,7}[\"']"
+_CELL_PLACE: Final = r"^(?:[^>]*\s)?r\s*=\s*[\"'][A-Z]{1,3}[0-9]{1,7}[\"']"
+_MAYBE_HIDDEN: Final = rf"^[^>]*(?:hidden|{_WORD}ht\s*=\s*[\"'][^1-9\"']*[\"'])"
+_FORMULA_ALONE: Final = r"<f[\s/>](?:[^<]|<[^/v]|</[^c]|<v[^>]*/>|<v[^>]*></v>)*</c>"
+_LINK: Final = r"(?i:HYPERLINK\()"
+_WHOLE_CELL: Final = r"^(?:[^<>]*/>|(?s:.*?)</c>)"
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _LINK_FORMULA: Final = re.compile(r'\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
 _TRUE: Final = frozenset({"1", "true", "on"})
@@ -249,18 +262,66 @@ def check_sheet(package: Package, sheet: SheetName, settings: Settings) -> bool:
     Raises:
         Refusal: it is over a limit, or damaged.
     """
-    last = columns = tags = 0
+    special, columns, is_certain = _look_over(package, sheet, settings, 0)
+    if not is_certain:
+        _look_over(package, sheet, settings, columns)
+    return special
+
+
+def _look_over(
+    package: Package, sheet: SheetName, settings: Settings, columns: int
+) -> tuple[bool, int, bool]:
+    """Measure a sheet; only chunks with a cell beyond the known columns are read cell by cell.
+
+    Returns:
+        Whether it has parts, how many columns, and whether no chunk before the last columns were
+        found can have had too many rows for them.
+    """
+    last = tags = most_passed = 0
     special = False
+    most = _most_rows(columns, settings)
+    beyond = _beyond(columns, most)
     for part in _whole_tags(member_chunks(package.book, sheet.path)):
         tags += part.count(b"<row") + part.count(b":row ")
-        cells = _CELL.findall(part)
-        if cells:
+        text = pl.Series([part.decode("utf-8", "replace")])  # Rust's patterns are ten times faster
+        if text.str.contains(beyond).any():
+            cells = _CELL.findall(part)
             letters = {letter for letter, _ in cells}
-            columns = max(columns, *(column_place(letter.decode()) + 1 for letter in letters))
-            last = max(last, *(int(row) for _, row in cells))
+            columns = max(columns, 0, *(column_place(letter.decode()) + 1 for letter in letters))
+            last = max(last, 0, *(int(row) for _, row in cells))
+            most = _most_rows(columns, settings)
+            beyond = _beyond(columns, most)
+        else:
+            most_passed = max(most_passed, most)
         check_extent(max(last, tags if not last else 0), columns, settings)
-        special = special or _SPECIAL.search(part) is not None
-    return special
+        special = special or text.str.contains(_SPECIAL).any()
+    return special, columns, most_passed <= most
+
+
+def _most_rows(columns: int, settings: Settings) -> int:
+    """Return how many rows a sheet of so many columns may have."""
+    room = settings.max_expanded_bytes // (max(columns, 1) * BYTES_OF_CELL)
+    return min(settings.max_rows, room)
+
+
+def _beyond(columns: int, rows: int) -> str:
+    """Return the pattern of a cell that is not empty, outside of so many columns and rows."""
+    far = f"{_after(column_letters(columns - 1), 'A', 'Z', 3)}[0-9]{{1,7}}" if columns else "[A-Z]"
+    low = f"[A-Z]{{1,3}}{_after(str(rows), '0', '9', 7)}[\"']"
+    return rf"{_WORD}r\s*=\s*[\"'](?:{far}|{low})(?:[^>]*[^/>])?>"
+
+
+def _after(text: str, first: str, last: str, longest: int) -> str:
+    """Return the pattern of texts that are longer, or as long and later in the order of signs."""
+    anything = f"[{first}-{last}]"
+    later = [
+        f"{text[:place]}[{chr(ord(sign) + 1)}-{last}]{anything}{{{len(text) - place - 1}}}"
+        for place, sign in enumerate(text)
+        if sign < last
+    ]
+    if len(text) < longest:
+        later.append(f"{anything}{{{len(text) + 1},{longest}}}")
+    return f"(?:{'|'.join(later)})" if later else r"[^\s\S]"
 
 
 def _whole_tags(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -326,8 +387,49 @@ def read_parts(
             for style, (number, code) in formats.items()
         },
     )
-    parse(member_chunks(package.book, sheet.path), walk.start, walk.end, walk.text)
+    chunks = _special_cells(member_chunks(package.book, sheet.path), formats)
+    parse(chunks, walk.start, walk.end, walk.text)
     return walk.found
+
+
+def _special_cells(chunks: Iterator[bytes], styles: Iterable[int]) -> Iterator[bytes]:
+    """Leave out the rows and cells of a sheet that have only a value, before it is parsed.
+
+    Comments, unnumbered cells and rows hidden by default are rare; all of their sheet is parsed.
+    """
+    numbers = "|".join(map(str, styles))
+    style = rf"{_WORD}s\s*=\s*[\"'](?:{numbers})[\"']" if numbers else r"[^\s\S]"
+    usual = True
+    for part in _whole_tags(chunks):
+        usual = usual and b"<!" not in part and b"zeroHeight" not in part
+        try:
+            text = part.decode()
+        except UnicodeDecodeError:
+            usual = False
+        yield _without_plain_cells(_without_plain_rows(text, style), style) if usual else part
+
+
+def _without_plain_rows(text: str, style: str) -> str:
+    """Leave out the rows without anything special; the first and last may be cut, so they stay."""
+    rows = pl.Series([text]).str.split("<row ").explode()
+    numbered = rows[1:].str.contains(_ROW_NUMBER).sum()
+    if numbered != pl.Series([text]).str.count_matches(_ANY_ROW)[0]:
+        return text
+    special = f"{_MAYBE_HIDDEN}|{_FORMULA_ALONE}|{_LINK}|{_ERROR}|{style}"
+    ends = pl.Series([0, rows.len() - 1], dtype=pl.UInt32)
+    return "<row ".join(rows.filter(rows.str.contains(special).scatter(ends, values=True)))
+
+
+def _without_plain_cells(text: str, style: str) -> bytes:
+    """Leave out the cells without anything special."""
+    cells = pl.Series([text]).str.split("<c ").explode()
+    numbered = cells[1:].str.contains(_CELL_PLACE).sum()
+    if numbered != pl.Series([text]).str.count_matches(_ANY_CELL)[0]:
+        return text.encode()
+    around = cells.str.replace(_WHOLE_CELL, "").scatter([0], cells.head(1))
+    special = cells.str.contains(rf"^[^>]*(?:{_ERROR}|{style})|{_FORMULA_ALONE}|{_LINK}")
+    special = special.scatter([cells.len() - 1, 0], [True, False])
+    return "".join(("<c " + cells).zip_with(special, around)).encode()
 
 
 def link_targets(book: zipfile.ZipFile, sheet: str) -> dict[str, str]:
