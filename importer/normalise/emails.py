@@ -1,4 +1,4 @@
-"""Read e-mail addresses: plain ones in bulk, unusual ones by email-validator.
+"""Read e-mail addresses: most of them in bulk, unusual ones by email-validator.
 
 The verdicts are those of email-validator (strict, without the network). Text around an address is
 removed: `mailto:`, angle brackets and a display name, quotation marks, punctuation, spaces around
@@ -8,7 +8,10 @@ the @, full-width characters. A cell that may have two addresses is an error.
 from __future__ import annotations
 
 import re
-from typing import Final
+import unicodedata
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from email_validator import (
@@ -16,12 +19,20 @@ from email_validator import (
     EmailNotValidError,
     validate_email,
 )
-from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
+from email_validator.rfc_constants import (
+    CASE_INSENSITIVE_MAILBOX_NAMES,
+    EMAIL_MAX_LENGTH,
+    LOCAL_PART_MAX_LENGTH,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EMAIL: Final = "email"
 DETAIL: Final = "detail"
 
-_ATOM: Final = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]+"
+_ATOM_SIGNS: Final = r"A-Za-z0-9_!#$%&'*+/=?^`{|}~-"
+_ATOM: Final = rf"[{_ATOM_SIGNS}]+"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ADDRESS: Final = rf"^{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[A-Za-z0-9][A-Za-z0-9-]*)?[A-Za-z]$"
 _PLAIN: Final = (
@@ -231,17 +242,108 @@ def _judge(cells: pl.Series) -> pl.DataFrame:
 
 def _add_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
     """Add email-validator's verdicts on the addresses in `asked`."""
-    said = [_ask(address) for address in asked]
-    answers = pl.DataFrame(
-        {EMAIL: asked, "right": [yes for yes, _ in said], "wrong": [no for _, no in said]},
-        schema_overrides={"right": pl.String(), "wrong": pl.String()},
+    answers = judge_by_parts(asked)
+    said = [judge_one(address) for address in answers.filter(~pl.col("sure"))[EMAIL]]
+    slow = answers.filter(~pl.col("sure")).with_columns(
+        pl.Series("right", [yes for yes, _ in said], dtype=pl.String),
+        pl.Series("wrong", [no for _, no in said], dtype=pl.String),
     )
+    answers = pl.concat([answers.filter("sure"), slow])
     return frame.join(answers, on=EMAIL, how="left", maintain_order="left").select(
         pl.col("right").alias(EMAIL), pl.coalesce(DETAIL, "wrong").alias(DETAIL)
     )
 
 
-def _ask(address: str) -> tuple[str | None, str | None]:
+def judge_by_parts(asked: pl.Series) -> pl.DataFrame:
+    """Judge addresses by their parts: what precedes the @ in bulk, each domain once.
+
+    Args:
+        asked: distinct addresses with one @.
+
+    Returns:
+        `email`, and `right` and `wrong` as `judge_one` returns them; all of this is null where
+        `sure` is false, because only email-validator can judge the whole address.
+    """
+    parts = (
+        asked.alias(EMAIL)
+        .to_frame()
+        .with_columns(
+            local=pl.col(EMAIL).str.extract("^([^@]*)@", 1),
+            domain=pl.col(EMAIL).str.extract("@(.*)$", 1),
+        )
+    )
+    local, whole = pl.col("local"), pl.col("local").str.len_bytes() + 1
+    known = parts.filter(
+        local.str.contains(_usual_local()) & (local.str.len_chars() <= LOCAL_PART_MAX_LENGTH),
+        local == local.str.normalize("NFC"),
+    )
+    domains = _judge_domains(known["domain"].unique())
+    known = known.join(domains, on="domain", maintain_order="left").filter(
+        whole + pl.col("longest") <= EMAIL_MAX_LENGTH
+    )
+    is_role = local.str.to_lowercase().is_in(CASE_INSENSITIVE_MAILBOX_NAMES) & (
+        local.str.len_bytes() == local.str.len_chars()
+    )
+    written = pl.when(is_role).then(local.str.to_lowercase()).otherwise(local)
+    known = known.select(
+        EMAIL,
+        pl.concat_str(written, pl.lit("@"), "meant").alias("right"),
+        pl.when(pl.col("meant").is_null()).then("wrong").alias("wrong"),
+        sure=True,
+    )
+    return (
+        parts.select(EMAIL)
+        .join(known, on=EMAIL, how="left", maintain_order="left")
+        .with_columns(pl.col("sure").fill_null(value=False))
+    )
+
+
+def _judge_domains(domains: pl.Series) -> pl.DataFrame:
+    """Judge each domain by an address in it; leave out those that are too long for one.
+
+    Returns:
+        `domain`; `meant` (its normal form) or `wrong`; `longest` (bytes of its longest form).
+    """
+    rows = []
+    for domain in domains:
+        try:
+            checked = validate_email(f"a@{domain}", check_deliverability=False, strict=True)
+        except EmailNotValidError as exc:
+            if "too long" not in str(exc):
+                rows.append((domain, None, _reword(str(exc)), len(domain.encode())))
+            continue
+        forms = (domain, checked.domain, checked.ascii_domain)
+        rows.append((domain, checked.domain, None, max(len(form.encode()) for form in forms)))
+    return pl.DataFrame(
+        rows,
+        schema={"domain": pl.String, "meant": pl.String, "wrong": pl.String, "longest": pl.UInt32},
+        orient="row",
+    )
+
+
+@cache
+def _usual_local() -> str:
+    """Return the pattern of what may precede the @, with the letters that Python's tables know.
+
+    A mark such as an accent may not come first. Signs beyond U+FFFF are left to email-validator.
+    """
+    kinds = {sign: unicodedata.category(sign)[0] for sign in map(chr, range(0x80, 0x10000))}
+    first = _as_ranges(sign for sign, kind in kinds.items() if kind in "LNPS")
+    later = _as_ranges(sign for sign, kind in kinds.items() if kind in "LNPSM")
+    atom = rf"[{later}{_ATOM_SIGNS}]"  # its hyphen must stay the last sign
+    return rf"^[{first}{_ATOM_SIGNS}]{atom}*(?:\.{atom}+)*$"
+
+
+def _as_ranges(signs: Iterable[str]) -> str:
+    """Return sorted signs as ranges of a pattern's class."""
+    found = []
+    for _, run in groupby(enumerate(signs), lambda pair: ord(pair[1]) - pair[0]):
+        places = [ord(sign) for _, sign in run]
+        found.append(rf"\x{{{places[0]:X}}}-\x{{{places[-1]:X}}}")
+    return "".join(found)
+
+
+def judge_one(address: str) -> tuple[str | None, str | None]:
     """Ask email-validator for the normal form of an address, or for what is wrong with it."""
     try:
         checked = validate_email(address, check_deliverability=False, strict=True)

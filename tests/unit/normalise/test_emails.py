@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import unicodedata
+
 import polars as pl
 import pytest
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from importer.normalise.emails import find_typos, read_emails
+from importer.normalise.emails import find_typos, judge_by_parts, judge_one, read_emails
 
 
 def read(*cells: str | None) -> list[tuple[str | None, str | None]]:
@@ -177,3 +180,80 @@ def test_a_likely_slip_names_what_may_be_meant(address: str, meant: str) -> None
 def test_other_domains_are_no_slips(address: str | None) -> None:
     """Real providers look alike."""
     assert find_typos(pl.Series([address, None], dtype=pl.String)).to_list() == [None, None]
+
+
+_LETTERS = "äöüßéèñçøåłŁİıſÅÉ名前иванЁмариαλήםיתعربไทย한글がｶ"
+_SIGNS = (
+    "\u0301\u0338\u0327\u093f\u200d\u00ad\u00a0\u2028\u0378\ue000\ud7fc"
+    '😀€½²ª℡Å\u0344\u1100\u1161<"\\ ,.'
+)
+_DOMAINS = (
+    *(
+        "example.com",
+        "Example.COM",
+        "info.example.com",
+        "münchen.example.com",
+        "MÜNCHEN.example.com",
+    ),
+    *(
+        "xn--mnchen-3ya.example.com",
+        "straße.example.com",
+        "例え.テスト.com",
+        "example.com-",
+        "a..com",
+    ),
+    *(
+        "-example.com",
+        "exa_mple.com",
+        "ab--c.com",
+        "xn--a.com",
+        "localhost",
+        "example.123",
+        "bücher.test",
+    ),
+    *("example.com.", "a\u0301.com", "\u0301a.com", "☃.com", "ﬁ.com", "עברית.com", "1עב.com"),
+    *(
+        "ä" * 63 + ".com",
+        "a" * 64 + ".com",
+        ("ä" * 40 + ".") * 5 + "com",
+        ("a" * 60 + ".") * 4 + "com",
+    ),
+    *("ex\u200dample.com", "example\u3002com", "exam\uff0eple.com", "Ⅷ.com", "Å.com", "a@b.com"),
+)
+_BEFORE = ("ada", "info", "Sales", "o'brien+x", "a.b", ".a", "a.", "a..b", "x" * 60, "-", "SALEſ")
+
+
+def test_verdicts_in_bulk_are_those_of_the_library() -> None:
+    """On addresses of letters and signs of every kind, in every domain, long and short."""
+    chance = random.Random(5)
+    addresses = {f"{before}@{domain}" for before in _BEFORE for domain in _DOMAINS}
+    while len(addresses) < 12_000:
+        kinds = _LETTERS * 3 + _SIGNS if chance.random() < 0.3 else _LETTERS
+        before = list(
+            chance.choice(_BEFORE) + "".join(chance.choices(kinds, k=chance.choice([0, 1, 2, 9])))
+        )
+        if chance.random() < 0.2:
+            before.append(chr(chance.randrange(0x80, 0x20000) & ~0x800 or 0x80))
+        chance.shuffle(before)
+        text = "".join(before).encode("utf-8", "ignore").decode()
+        if chance.random() < 0.1:
+            text = unicodedata.normalize(chance.choice(["NFD", "NFKD", "NFKC"]), text)
+        addresses.add(f"{text}@{chance.choice(_DOMAINS)}")
+    asked = pl.Series(sorted(address for address in addresses if address.count("@") == 1))
+    verdicts = judge_by_parts(asked)
+    assert verdicts["email"].equals(asked)
+    sure = verdicts.filter("sure")
+    for address, right, wrong, _ in sure.iter_rows():
+        assert (right, wrong) == judge_one(address), address
+    assert sure.height > asked.len() / 2
+    assert sure["right"].null_count() > 1_000
+
+
+def test_every_letter_before_the_at_is_judged_as_by_the_library() -> None:
+    """Each sign of the basic plane: first, and after a letter."""
+    signs = [chr(code) for code in range(0x80, 0x10000) if not 0xD800 <= code < 0xE000]
+    for shape in ("{}@example.com", "a{}@example.com"):
+        verdicts = judge_by_parts(pl.Series([shape.format(sign) for sign in signs]))
+        sure = verdicts.filter("sure").sample(3_000, seed=2)
+        for address, right, wrong, _ in sure.iter_rows():
+            assert (right, wrong) == judge_one(address), address
