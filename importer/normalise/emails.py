@@ -304,7 +304,7 @@ def _judge_domains(domains: pl.Series) -> pl.DataFrame:
     Returns:
         `domain`; `meant` (its normal form) or `wrong`; `longest` (bytes of its longest form).
     """
-    rows = []
+    rows: list[tuple[str, str | None, str | None, int]] = []
     for domain in domains:
         try:
             checked = validate_email(f"a@{domain}", check_deliverability=False, strict=True)
