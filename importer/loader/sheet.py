@@ -234,7 +234,7 @@ def _section(code: str, value: float) -> str:
 
 @lru_cache(maxsize=_FORMATS)
 def _place_digits(section: str, count: int) -> str:
-    """Return how a format shows so many digits, with a sign of its own for each of them."""
+    """Return how a format shows this many digits, with a sign of its own for each of them."""
     return _decorated("".join(chr(_FIRST_PLACE + place) for place in range(count)), section)
 
 

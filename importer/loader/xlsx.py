@@ -299,13 +299,13 @@ def _look_over(
 
 
 def _most_rows(columns: int, settings: Settings) -> int:
-    """Return how many rows a sheet of so many columns may have."""
+    """Return how many rows a sheet of this many columns may have."""
     room = settings.max_expanded_bytes // (max(columns, 1) * BYTES_OF_CELL)
     return min(settings.max_rows, room)
 
 
 def _beyond(columns: int, rows: int) -> str:
-    """Return the pattern of a cell that is not empty, outside of so many columns and rows."""
+    """Return the pattern of a cell that is not empty, outside of this many columns and rows."""
     far = f"{_after(column_letters(columns - 1), 'A', 'Z', 3)}[0-9]{{1,7}}" if columns else "[A-Z]"
     low = f"[A-Z]{{1,3}}{_after(str(rows), '0', '9', 7)}[\"']"
     return rf"{_WORD}r\s*=\s*[\"'](?:{far}|{low})(?:[^>]*[^/>])?>"
