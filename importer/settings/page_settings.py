@@ -144,6 +144,23 @@ Members = Annotated[
 ]
 
 
+def is_address(value: object) -> bool:
+    """Whether a place of files is the address of a store, not a folder."""
+    return isinstance(value, str) and "://" in value
+
+
+def _folder_or_address(value: object) -> object:
+    """A folder as a path; an address stays text."""
+    return Path(value) if isinstance(value, str) and not is_address(value) else value
+
+
+Uploads = Annotated[
+    Path | str,
+    BeforeValidator(_folder_or_address),
+    ValueHelp("a folder, or the address of an object store", "s3://bucket/uploads"),
+]
+
+
 class PageSettings(BaseModel):
     """Settings of `importer serve`: where it listens, and who may do what."""
 
@@ -191,8 +208,8 @@ class PageSettings(BaseModel):
     session_minutes: Minutes = 720.0
     """Minutes after which a person has to sign in again in any case."""
 
-    uploads: Path = Path("uploads")
-    """Folder in which the page keeps uploaded lists, readable only for the account it runs as."""
+    uploads: Uploads = Path("uploads")
+    """Folder, or address of an object store such as s3://bucket/folder, for uploaded lists."""
     keep_uploads_days: Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)] = 7.0
     """Days after which an uploaded list is deleted, counted from its last change."""
     approval: Literal["off", "required"] = "off"

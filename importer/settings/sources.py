@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from importer.errors import SettingsError
+from importer.settings.page_settings import is_address
 from importer.settings.secrets import PREFIX, unknown_variables
 from importer.settings.settings import Origin, Settings
 from importer.settings.values import is_loopback
@@ -543,7 +544,7 @@ def _misspelled_variables() -> list[str]:
 
 def _placed(key: str, value: Any, base: Path) -> Any:
     """Return a path relative to `base`, and any other value unchanged."""
-    if key in _PATHS and isinstance(value, str | Path):
+    if key in _PATHS and isinstance(value, str | Path) and not is_address(value):
         return base / Path(value).expanduser()
     if key == "ledger" and isinstance(value, str):
         scheme, _, rest = value.partition(":///")

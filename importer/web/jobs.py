@@ -23,6 +23,7 @@ from importer.ledger.lock import file_lock
 from importer.ledger.records import ListState
 from importer.model import State
 from importer.nightly.clock import StopSignal
+from importer.nightly.remote.backends import RemoteFault
 from importer.sending.campaigns import CampaignList, list_campaigns
 from importer.sending.client import Client
 from importer.sending.run_options import RunOptions, SilentObserver
@@ -116,6 +117,14 @@ class _Watcher(SilentObserver):
     def on_outcome(self, outcome: Outcome) -> None:
         self._progress.done += 1
         self._progress.newest = [*self._progress.newest, outcome][-10:]
+
+
+def _why_it_waits(error: ImporterError) -> str:
+    """Return why a job is tried again, for the page; the address of a store is for the log."""
+    if isinstance(error, RemoteFault):
+        _LOG.error("%s", error)
+        return "The place where lists are kept cannot be reached now. It goes on by itself."
+    return str(error)
 
 
 class Jobs:
@@ -244,8 +253,8 @@ class Jobs:
         try:
             self._workbench.ensure_key()
             found = self._workbench.check(known)
-        except LedgerError as error:
-            self._wait(known, str(error))
+        except (LedgerError, RemoteFault) as error:
+            self._wait(known, _why_it_waits(error))
             return
         except ImporterError as error:
             lists.change(
@@ -328,8 +337,8 @@ class Jobs:
         )
         try:
             report = self._run(begun, watcher)
-        except LedgerError as error:
-            self._wait(begun, str(error))
+        except (LedgerError, RemoteFault) as error:
+            self._wait(begun, _why_it_waits(error))
         except ImporterError as error:
             self._end(known.id, ListState.STOPPED, str(error))
         except asyncio.CancelledError:  # requests under way took too long to end
@@ -374,10 +383,10 @@ class Jobs:
 
     def _zones(self, known: UploadedList) -> Zones:
         """Return the zones of people whose hours count; none in a rehearsal."""
-        people = self._workbench.people(known)
-        if people is None or self._reaches_nobody or known.choices.get("any_hour"):
+        if self._reaches_nobody or known.choices.get("any_hour"):
             return {}
-        return count_zones(people)
+        people = self._workbench.people_anew(known)
+        return {} if people is None else count_zones(people)
 
     def _opens(self, known: UploadedList) -> datetime | None:
         """Return when people may be written to again; None if they may be now."""

@@ -386,11 +386,14 @@ def show_ready(request: Request) -> Response:
 def _examine(site: Site) -> Mapping[str, bool]:
     """What must work, and whether it does."""
     settings = site.settings
-    place = next(each for each in (settings.uploads, *settings.uploads.parents) if each.exists())
+    folder, store = site.workbench.folder.absolute(), site.workbench.store
+    place = next(each for each in (folder, *folder.parents) if each.exists())
     return {
         "ledger": _works(lambda: site.ledger.key_fingerprint is not None or True),
         "key": _works(lambda: _has_key(site)),
-        "uploads": place.is_dir() and os.access(place, os.W_OK | os.X_OK),
+        "uploads": place.is_dir()
+        and os.access(place, os.W_OK | os.X_OK)
+        and (store is None or store.answers()),
         "disk": _works(lambda: _has_room(place, settings.max_bytes)),
     }
 

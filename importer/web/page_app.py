@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from importer.errors import ImporterError, LedgerError
 from importer.languages import LANGUAGES, choose_language, use_language
+from importer.nightly.remote.backends import RemoteFault
 from importer.web import (
     check_pages,
     correction_pages,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from importer.settings import Credentials, Settings
 
 
+_LOG: Final = logging.getLogger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
 _FORM_BYTES: Final = 200_000
 _FORBIDDEN: Final = 403
@@ -87,6 +90,7 @@ def create_app(
         exception_handlers={
             Refused: _refused,
             LedgerError: _ledger_away,
+            RemoteFault: _store_away,
             ImporterError: _failed,
             HTTPException: _not_possible,
         },
@@ -152,6 +156,17 @@ async def _ledger_away(request: Request, error: Exception) -> Response:
         503,
         words("The importer's records cannot be reached now. Nothing is lost."),
         f"{words('Try again in a minute.')} {message} {fix}",
+    )
+
+
+async def _store_away(request: Request, error: Exception) -> Response:
+    _LOG.error("%s", error)
+    words = words_of(request)
+    return _say(
+        request,
+        503,
+        words("The place where lists are kept cannot be reached now. Nothing was changed."),
+        words("Try again in a minute."),
     )
 
 

@@ -19,6 +19,7 @@ from importer.errors import Exit, TemplateError
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import UNSENT
 from importer.masking import mask_file_name
+from importer.nightly.remote.backends import RemoteFault
 from importer.normalise.countries import CODES
 from importer.planning.template_files import Templates
 from importer.report.formatting import size
@@ -358,8 +359,16 @@ def delete_list(request: Request, form: FormData) -> Response:
             "Stop it first, or wait until it is done.",
             423,
         )
-    site.workbench.delete(known.id)
     record_event(site.ledger, person_of(request), "list-deleted", list_id=known.id)
+    try:
+        site.workbench.delete(known.id)
+    except RemoteFault:
+        refuse(
+            request,
+            "The list is deleted here, but the place where lists are kept does not answer now.",
+            "It is deleted there, too, as soon as the place answers again.",
+            503,
+        )
     return see_other("/")
 
 

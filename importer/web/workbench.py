@@ -3,6 +3,8 @@
 uploads/<id>/list/<name as the person knows it>          the file, mode 0600, never changed
 uploads/<id>/list/<name>.corrections.jsonl               the corrections, which are people's data
 uploads/<id>/people.parquet                              keyed hashes of the people who are ready
+
+If `uploads` is the address of a store, the first two are there, and these are working copies.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from importer.loader.corrections import (
     ENDING,
     Correction,
     append_corrections,
+    corrections_file,
     read_corrections,
 )
 from importer.nightly.anomalies import describe_file, find_anomalies
@@ -43,10 +46,11 @@ from importer.planning.template_files import TemplateKind, Templates
 from importer.preflight import unusable
 from importer.prepare import prepare
 from importer.web.hours import local_zones
+from importer.web.upload_store import open_upload_store
 from schemas.columns import KEY, PERSON, ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from importer.ledger import Ledger
     from importer.ledger.records import Run, UploadedList
@@ -146,7 +150,10 @@ class Workbench:
         self._busy: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self.checking: dict[str, CheckProgress] = {}
-        self.folder: Path = settings.folder / settings.uploads
+        self.store = open_upload_store(settings)
+        self.folder: Path = (
+            settings.folder / settings.uploads if self.store is None else self.store.folder
+        )
 
     def templates(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the names of the meetings, and of the people to meet."""
@@ -167,6 +174,8 @@ class Workbench:
         Raises:
             InputError: it is gone.
         """
+        if self.store is not None:
+            self.store.fetch(list_id)
         found = self._file(list_id)
         if found is None:
             raise InputError("The file of this list was deleted.", "Upload it again.")
@@ -186,6 +195,8 @@ class Workbench:
 
     def has_file(self, list_id: str) -> bool:
         """Whether the file of a list is still here."""
+        if self._file(list_id) is None and self.store is not None:
+            self.store.fetch(list_id)
         return self._file(list_id) is not None
 
     def list_of(self, run: Run) -> str | None:
@@ -212,6 +223,9 @@ class Workbench:
                 path.unlink()
         path = part.rename(folder / file_name(name))
         sync_folder(folder)
+        if self.store is not None:
+            self.store.save(path)
+            self.store.delete(folder.parent.name, keep=path.name)
         return path
 
     def delete(self, list_id: str) -> None:
@@ -219,6 +233,8 @@ class Workbench:
         with self._lock:
             self._plans.pop(list_id, None)
         shutil.rmtree(self.folder_of(list_id), ignore_errors=True)
+        if self.store is not None:
+            self.store.delete(list_id)
 
     def delete_old(self) -> list[str]:
         """Delete the files of lists that are old or unfinished; return the ids of the lists."""
@@ -236,6 +252,10 @@ class Workbench:
             ):
                 self.delete(known.id)
                 gone.append(known.id)
+        for list_id in () if self.store is None else self.store.lists():
+            found = self._ledger.lists.find(list_id) if ID.fullmatch(list_id) else None
+            if found is not None and found.state is ListState.DELETED:
+                self.delete(list_id)  # the store did not answer when it was deleted
         return gone
 
     # ---- checking ----------------------------------------------------------------------------
@@ -273,8 +293,8 @@ class Workbench:
         Raises:
             ImporterError: it cannot be made.
         """
-        path = self.path_of(known.id)
         with self._busy_with(known.id):
+            path = self.path_of(known.id)
             corrections = read_corrections(path)
             seen = (json.dumps(known.choices, sort_keys=True), corrections.digest)
             with self._lock:
@@ -392,6 +412,12 @@ class Workbench:
     def _people_file(self, list_id: str) -> Path:
         return self.folder_of(list_id) / "people.parquet"
 
+    def people_anew(self, known: UploadedList) -> pl.DataFrame | None:
+        """Return the same as `people`, and find it out again if this machine never knew it."""
+        if self.people(known) is None and self.has_file(known.id):
+            self.keep_people(known, self.plan(known))
+        return self.people(known)
+
     def people(self, known: UploadedList) -> pl.DataFrame | None:
         """Return row, keyed hashes and time zones of the people who are ready; None if gone."""
         try:
@@ -450,15 +476,20 @@ class Workbench:
         Returns:
             False if a colleague has changed the row meanwhile; then nothing is written.
         """
-        path = self.path_of(known.id)
         with self._busy_with(known.id):
+            path = self.path_of(known.id)
             corrections = read_corrections(path)
             if corrections.seqs.get(row, 0) != seen:
                 return False
             at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
             number = len(corrections.lines) + 1
-            append_corrections(path, [Correction(number, row, header, value, out, by, at)])
+            self._append(path, [Correction(number, row, header, value, out, by, at)])
         return True
+
+    def _append(self, path: Path, new: Sequence[Correction]) -> None:
+        append_corrections(path, new)
+        if self.store is not None:
+            self.store.save(corrections_file(path))
 
     def correct_cells(
         self, known: UploadedList, cells: Mapping[tuple[int, str], str | None], by: str
@@ -470,11 +501,11 @@ class Workbench:
             cells: row and header -> the value from now on; None takes a correction back.
             by: who corrects them.
         """
-        path = self.path_of(known.id)
         with self._busy_with(known.id):
+            path = self.path_of(known.id)
             first = len(read_corrections(path).lines) + 1
             at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-            append_corrections(
+            self._append(
                 path,
                 [
                     Correction(number, row, header, value, out=False, by=by, at=at)

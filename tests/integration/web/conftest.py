@@ -10,6 +10,7 @@ import pytest
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from tests.support.recruiter import open_site, write_project
+from tests.support.remote_inboxes import far_s3, moto_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from importer.sandbox.server import Sandbox
     from tests.support.recruiter import Site
+
+__all__ = ["far_s3", "moto_port"]  # fixtures
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 

@@ -90,7 +90,7 @@ class Team:
         with Ledger.open(self.page.settings.ledger) as ledger:
             known = ledger.lists.find(LIST)
             events = [each.action for each in ledger.audit.of_list(LIST)]
-            folder = self.page.settings.uploads
+            folder = Path(self.page.settings.uploads)
             files = sorted((str(path), path.stat().st_size) for path in folder.rglob("*"))
             return known, events, files
 
@@ -329,7 +329,7 @@ def test_broken_and_huge_uploads_leave_nothing(team: Team) -> None:
         assert kim.ask("GET", "/").status_code == 200
     after = team.state()
     assert before[:2] == after[:2]
-    assert not list(team.page.settings.uploads.rglob("*.part"))
+    assert not list(Path(team.page.settings.uploads).rglob("*.part"))
 
 
 def test_an_upload_that_trickles_in_leaves_nothing(team: Team) -> None:
@@ -347,4 +347,4 @@ def test_an_upload_that_trickles_in_leaves_nothing(team: Team) -> None:
             connection.sendall(b"a")
             answer = connection.recv(65536)
     assert answer.split(b" ")[1] in {b"400", b"408"}
-    assert not list(team.page.settings.uploads.rglob("*.part"))
+    assert not list(Path(team.page.settings.uploads).rglob("*.part"))

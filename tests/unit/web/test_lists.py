@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,6 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from importer.sandbox.server import Sandbox
     from importer.settings import Settings
@@ -274,7 +274,7 @@ def test_an_upload_is_for_its_owner_only_and_goes_at_once(
     """Files have mode 0600, folders 0700; deleting a list removes all of it."""
     list_id = ann.upload(make_list(*GOOD, BAD[0]), campaign=campaign)
     ann.correct(list_id, 5, "First Name", "Nan")
-    folder = settings.uploads / list_id
+    folder = Path(settings.uploads) / list_id
     files = [each for each in folder.rglob("*") if each.is_file()]
     assert {each.stat().st_mode & 0o077 for each in (folder, folder / "list", *files)} == {0}
     assert not any(each.name.endswith(".part") for each in files)
@@ -292,7 +292,7 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path, api: Sandbox) -> None
         assert answer.status_code == 413
         assert "1 KB" in answer.text
         assert "2 KB" in answer.text
-        assert not list(settings.uploads.rglob("*.part"))
+        assert not list(Path(settings.uploads).rglob("*.part"))
         assert ann.browser.get(f"/lists/{list_id}").status_code == 404
 
 

@@ -1,0 +1,131 @@
+"""Uploaded lists in an object store; the machine that runs the page has working copies.
+
+A list is in the store before anybody is told that it arrived, and so is each correction. A page
+on another machine fetches what it needs. One page works with a store at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import SettingsError, UsageError
+from importer.nightly.remote.address import Address
+from importer.nightly.remote.backends import RemoteFault
+from importer.nightly.remote.storage import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from importer.settings import Settings
+
+
+_SCHEMES: Final = frozenset({"s3", "gs", "az", "abfs"})
+_DRAFT: Final = ".fetching.part"
+
+
+def open_upload_store(settings: Settings) -> UploadStore | None:
+    """Return the store that the setting `uploads` names; None if it is a folder.
+
+    Raises:
+        SettingsError: the address is not one of an object store.
+    """
+    if not isinstance(settings.uploads, str):
+        return None
+    try:
+        address = Address.parse(settings.uploads)
+    except UsageError as wrong:
+        raise SettingsError(f"uploads: {wrong.message}", wrong.fix) from wrong
+    if address.scheme not in _SCHEMES:
+        raise SettingsError(
+            f"uploads: lists cannot be kept at {address.scheme}:// addresses.",
+            "Name a folder, or an object store such as s3://bucket/folder.",
+        )
+    return UploadStore(address, settings)
+
+
+class UploadStore:
+    """The files of uploaded lists in an object store, by list.
+
+    Every method raises RemoteFault if the store does not answer.
+
+    Args:
+        address: bucket and folder.
+        settings: time limits, and the folder of working copies.
+
+    Attributes:
+        folder: where the working copies are.
+    """
+
+    def __init__(self, address: Address, settings: Settings) -> None:
+        self.folder: Path = settings.folder / settings.desk / f"uploads-{address.folder_name}"
+        self._store = Store(
+            address,
+            settings.remote_timeout_s,
+            settings.remote_file_s,
+            elapsed_s=time.monotonic,
+            sleep=time.sleep,
+            goes_on=lambda: True,
+        )
+        self._lock = threading.Lock()
+        self._versions: dict[str, str] = {}
+
+    def save(self, path: Path) -> None:
+        """Put a file of a list into the store; it is there when this returns.
+
+        If it cannot be put there, the working copy goes, too: the store has what counts.
+        """
+        place = path.relative_to(self.folder).as_posix()
+        with self._lock:
+            self._versions.pop(place, None)
+            try:
+                self._store.put(path, place)
+                found = self._store.entry(place)
+            except RemoteFault:
+                path.unlink(missing_ok=True)
+                raise
+            if found is not None:
+                self._versions[place] = found.version
+
+    def fetch(self, list_id: str) -> None:
+        """Bring the files of a list here, as far as they are not the same already."""
+        within, here = f"{list_id}/list", self.folder / list_id / "list"
+        with self._lock:
+            for each in self._store.list_folder(within):
+                place = f"{within}/{each.name}"
+                if self._versions.get(place) == each.version and (here / each.name).is_file():
+                    continue
+                here.mkdir(mode=0o700, parents=True, exist_ok=True)
+                here.parent.chmod(0o700)
+                draft = here / _DRAFT
+                os.close(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600))
+                if self._store.fetch(place, each.version, draft) is not None:
+                    draft.rename(here / each.name)
+                    self._versions[place] = each.version
+                draft.unlink(missing_ok=True)
+
+    def delete(self, list_id: str, keep: str = "") -> None:
+        """Delete the files of a list from the store, but the one that is called `keep`."""
+        within = f"{list_id}/list"
+        with self._lock:
+            for each in self._store.list_folder(within):
+                if each.name != keep:
+                    self._store.remove(f"{within}/{each.name}", each.version)
+                    self._versions.pop(f"{within}/{each.name}", None)
+
+    def lists(self) -> list[str]:
+        """Return the ids of the lists that have files in the store."""
+        with self._lock:
+            return [each.name for each in self._store.list_folder() if each.folder]
+
+    def answers(self) -> bool:
+        """Whether the store can be listed."""
+        with self._lock:
+            return self._store.answers()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._store.close()
