@@ -26,7 +26,7 @@ from importer.errors import Exit
 from importer.languages import translate
 from importer.loader import expand
 from importer.planning.history import open_history
-from importer.planning.payload import submissions
+from importer.planning.payload import payload_lines
 from importer.preflight import exit_of_plan
 from importer.prepare import prepare
 from importer.report import export, html, terminal, view
@@ -111,7 +111,8 @@ def check(
         if rejected is not None:
             written["rejected"] = write_rejected(plan, rejected_paths(rejected, names))
         if payloads is not None:
-            export.write_payloads(submissions(plan, history.identity, settings), names, payloads)
+            lines = payload_lines(plan, history.identity, settings, names)
+            export.write_payloads(lines, payloads)
             written["payloads"] = (payloads,)
     finally:  # the summary is shown even if a file cannot be written
         console = Console(quiet=is_quiet()) if form == "text" else messages()

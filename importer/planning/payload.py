@@ -5,8 +5,10 @@ A body is rendered only when it is sent.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, cast
@@ -15,7 +17,7 @@ import polars as pl
 
 from importer.masking import mask_email, mask_phone
 from importer.model import PlannedRow, RowStatus, Submission
-from importer.planning.placeholders import compile_value
+from importer.planning.placeholders import TOKEN, compile_value
 from schemas.columns import (
     BODY_HASH,
     CANDIDATE_HASH,
@@ -29,7 +31,7 @@ from schemas.columns import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator
 
     from importer.model import Group, Json, Plan
     from importer.planning.identity import Identity
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE: Final = 10_000  # rows that are made into submissions at once
+_LINES_AT_ONCE: Final = 25_000
+_FEW: Final = 50  # rows of a group that are faster rendered one by one
+_ESCAPED: Final = r'["\\\x00-\x1f]'  # what JSON does not take in a text
+_HEAD: Final = ("externalId", "skipDuplicationCheck", "shouldSendDuringBusinessHours")
 KEY_DIGITS: Final = 16
 """Hex digits of the submission's key in an externalId: 64 bits, so that no two are alike."""
 
@@ -108,6 +114,129 @@ class Renderer:
         body.update(cast("Mapping[str, Json]", filled))
         return body
 
+    def as_json(self, rows: pl.DataFrame) -> pl.Series | None:
+        """The bodies of rows as compact JSON, made in bulk; None if only `body` can make them.
+
+        Args:
+            rows: canonical columns in which `escape_texts` escaped every text, and `externalId`.
+        """
+        head = {*dict(_PLAIN).values(), *self._campaign, *_HEAD}
+        if not head.isdisjoint(self._shared):
+            return None  # a field of the settings replaces a value in its place
+        pieces: list[str | pl.Expr] = ["{"]
+        for column, key in _PLAIN:
+            text = pl.concat_str(pl.lit(f'"{key}":"'), column, pl.lit('",'))
+            pieces.append(pl.when(pl.col(column) != "").then(text).otherwise(pl.lit("")))
+        pieces += [f'"{key}":{_dump(value)},' for key, value in self._campaign.items()]
+        pieces += ['"externalId":"', pl.col("externalId"), '"']
+        if self._may_skip:
+            skip = pl.col("skip_duplication_check") == "true"
+            skipped = pl.lit(',"skipDuplicationCheck":true')
+            pieces.append(pl.when(skip).then(skipped).otherwise(pl.lit("")))
+        usual, hours = self._business_hours, pl.col("send_during_business_hours")
+        pieces.append(
+            pl.when(hours == "true")
+            .then(pl.lit(_hours(value=True)))
+            .when(hours != "")
+            .then(pl.lit(_hours(value=False)))
+            .otherwise(pl.lit("" if usual is None else _hours(value=usual)))
+        )
+        for key, value in self._shared.items():
+            pieces += [f",{_dump(key)}:", *_json_pieces(value)]
+        pieces.append("}")
+        return rows.select(
+            pl.concat_str(pl.lit(each) if isinstance(each, str) else each for each in pieces)
+        ).to_series()
+
+
+def _hours(*, value: bool) -> str:
+    return f',"shouldSendDuringBusinessHours":{_dump(value)}'
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_pieces(value: Json) -> Iterator[str | pl.Expr]:
+    """The compact JSON of a value, in which each placeholder of ours is a column."""
+    if isinstance(value, str):
+        end = 0
+        yield '"'
+        for match in TOKEN.finditer(value):
+            name = match.group("ours")
+            if name in OWN:
+                yield _dump(value[end : match.start()])[1:-1]
+                yield pl.col(name).fill_null(pl.lit(match.group()))
+                end = match.end()
+        yield _dump(value[end:])[1:]
+    elif isinstance(value, Mapping):
+        for place, (key, each) in enumerate(value.items()):
+            yield f"{',' if place else '{'}{_dump({key: 0})[1:-2]}"
+            yield from _json_pieces(each)
+        yield "}" if value else "{}"
+    elif isinstance(value, Sequence):
+        for place, each in enumerate(value):
+            yield "," if place else "["
+            yield from _json_pieces(each)
+        yield "]" if value else "[]"
+    else:
+        yield _dump(value)
+
+
+def escape_texts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Escape every text for JSON; the texts that need it are few."""
+    escaped = []
+    for column in rows.iter_columns():
+        if column.dtype == pl.String and column.str.contains(_ESCAPED).any():
+            odd = column.filter(column.str.contains(_ESCAPED).fill_null(value=False)).unique()
+            escaped.append(column.replace(odd, [_dump(text)[1:-1] for text in odd]))
+    return rows.with_columns(escaped)
+
+
+def payload_lines(
+    plan: Plan, identity: Identity, settings: Settings, files: Sequence[str]
+) -> Iterator[pl.Series]:
+    """A line `{"source", "row", "key", "body"}` of JSON for each ready row, many at once.
+
+    Args:
+        plan: that can be sent.
+        identity: makes the keys.
+        settings: shape the bodies.
+        files: names, by their position in the plan.
+    """
+    renderers = [Renderer(group, settings) for group in plan.groups]
+    for part in _require_whole(plan).iter_slices(_LINES_AT_ONCE):
+        rows = hash_keys(part, identity).select(*_WANTED, KEY)
+        own_ids = external_ids(rows, settings.external_id)
+        rows = rows.with_columns(own_ids.alias("externalId")).with_row_index("#at")
+        bodies = [
+            found.select("#at", body=_render(renderers[number], found))
+            for (number,), found in rows.partition_by(GROUP, as_dict=True).items()
+        ]
+        names = pl.col(SOURCE).replace_strict(
+            range(len(files)), [_dump(name) for name in files], return_dtype=pl.String
+        )
+        yield (
+            rows.join(pl.concat(bodies), on="#at", maintain_order="left")
+            .select(
+                pl.concat_str(
+                    *(pl.lit('{"source":'), names, pl.lit(',"row":'), pl.col(ROW)),
+                    *(pl.lit(',"key":"'), pl.col(KEY), pl.lit('","body":'), "body", pl.lit("}")),
+                )
+            )
+            .to_series()
+        )
+
+
+def _render(renderer: Renderer, rows: pl.DataFrame) -> pl.Series:
+    """The bodies of rows of one group, as compact JSON."""
+    found = renderer.as_json(escape_texts(rows)) if rows.height >= _FEW else None
+    if found is not None:
+        return found
+    return pl.Series(
+        [_dump(renderer.body(row, row["externalId"])) for row in rows.iter_rows(named=True)]
+    )
+
 
 def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
     """The externalId of a submission; part of the submission's key makes it unique.
@@ -122,32 +251,40 @@ def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
     """
     own = (row["candidate_id"] or "").strip()
     if not own or _is_personal(own, row):
-        own = "" if pattern.replace("{candidate_id}", "").strip(_EDGES) != "{key}" else _NO_ID
-    return _fill_external_id(pattern, own, key)
-
-
-def _fill_external_id(pattern: str, own: str, key: str) -> str:
+        own = _without_own_id(pattern)
     text = pattern.replace("{candidate_id}", own).replace("{key}", key[:KEY_DIGITS])
     return text.strip(_EDGES)
 
 
-def external_ids(frame: pl.DataFrame, pattern: str) -> list[str]:
+def _without_own_id(pattern: str) -> str:
+    """What an externalId has instead of a candidate id."""
+    return "" if pattern.replace("{candidate_id}", "").strip(_EDGES) != "{key}" else _NO_ID
+
+
+def external_ids(frame: pl.DataFrame, pattern: str) -> pl.Series:
     """`external_id` of each row; one by one only if the candidate id may name the person.
 
     Args:
         frame: rows with their submission keys.
         pattern: as there.
     """
-    doubted = frame.select(_may_be_personal().alias("doubted"))["doubted"]
-    one_by_one = iter(frame.filter(doubted).select(KEY, *_OF_PERSON).iter_rows(named=True))
-    return [
-        external_id(pattern, next(one_by_one), key)
-        if is_doubted
-        else _fill_external_id(pattern, own.strip(), key)
-        for key, own, is_doubted in zip(
-            frame[KEY].to_list(), frame["candidate_id"].to_list(), doubted.to_list(), strict=True
-        )
-    ]
+    own = pl.col("candidate_id").fill_null("").str.strip_chars(" ")
+    parts = {"{candidate_id}": pl.col("own"), "{key}": pl.col(KEY).str.head(KEY_DIGITS)}
+    pieces = (parts.get(piece, pl.lit(piece)) for piece in _PARTS.split(pattern))
+    rows = frame.select(
+        pl.when(own == "").then(pl.lit(_without_own_id(pattern))).otherwise(own).alias("own"),
+        KEY,
+        doubted=_may_be_personal() & (own != ""),
+    )
+    whole = rows.select(pl.concat_str(pieces).str.strip_chars(_EDGES).alias("id")).to_series()
+    if not rows["doubted"].any():
+        return whole
+    doubted = frame.filter(rows["doubted"]).select(KEY, *_OF_PERSON).iter_rows(named=True)
+    one_by_one = [external_id(pattern, row, row[KEY]) for row in doubted]
+    return whole.scatter(rows["doubted"].arg_true(), one_by_one)
+
+
+_PARTS: Final = re.compile(r"(\{candidate_id\}|\{key\})")
 
 
 def _may_be_personal() -> pl.Expr:
@@ -289,7 +426,7 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
             found["codes"].fill_null("").to_list() if codes.height else repeat(""),
             found[KEY].to_list(),
             [campaigns[group] for group in found[GROUP].to_list()],
-            external_ids(found, settings.external_id),
+            external_ids(found, settings.external_id).to_list(),
             found[PERSON].to_list(),
             map(_mask, found["phone_number"].to_list(), found["email"].to_list()),
             found[BODY_HASH].to_list(),

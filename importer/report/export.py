@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from importer.errors import ImporterError
     from importer.ledger.records import Run, SourceFile, SubmissionRecord
-    from importer.model import Json, Submission, Table
+    from importer.model import Json, Table
     from importer.report.terminal_history import PastNight
     from importer.report.view import FileView, PlanView, RunView
     from importer.sending.sender import ReconcileReport, RefreshReport
@@ -124,25 +124,18 @@ LONGEST_CELL: Final = 32_767
 """What a workbook can hold: rows below the header, columns, characters of a cell."""
 
 
-def write_payloads(submissions: Iterable[Submission], files: Sequence[str], path: Path) -> None:
-    """Write a line `{"source", "row", "key", "body"}` for each submission, in row order.
+def write_payloads(lines: Iterable[pl.Series], path: Path) -> None:
+    """Write lines of JSON for submissions, in row order.
 
     As long as there is no ledger, the keys and the external ids made from them are previews.
 
     Args:
-        submissions: an iterable; none is kept in memory.
-        files: names; `Submission.source` is a position in it.
+        lines: many at once; none is kept in memory.
         path: UTF-8 file, written atomically.
     """
     with replace_file(path) as out:
-        for each in submissions:
-            line = {
-                "source": files[each.source],
-                "row": each.row,
-                "key": each.key,
-                "body": each.body,
-            }
-            out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        for some in lines:
+            some.to_frame().write_csv(out.buffer, include_header=False, quote_style="never")
 
 
 Form = Literal["csv", "json", "parquet"]

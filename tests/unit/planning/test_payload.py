@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,6 +20,7 @@ from importer.planning.payload import (
     Renderer,
     external_id,
     external_ids,
+    payload_lines,
     planned_rows,
     submissions,
 )
@@ -292,6 +295,73 @@ def test_a_part_of_a_plan_gives_the_same_submissions(tmp_path: Path) -> None:
     assert list(submissions(plan, IDENTITY, Settings(), plan.frame.clear())) == []
 
 
+_TRICKY = (
+    *(
+        None,
+        "",
+        'Ada "A" \\ O\'Brien',
+        "Łukasz\tX\n\r\x00\x1f\x7f\u2028",
+        "{last_name}",
+        "1",
+        "true",
+    ),
+    *("false", "😀 </script>", "a/b"),
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"skip_duplication_check": True, "send_during_business_hours": True},
+        {"send_during_business_hours": False, "conversation": "campaign"},
+        {
+            "external_id": "x-{key}",
+            "conversation_fields": {"q": 'Hi "{first_name}" {{X}} {email}\n', "n": [1.5, None, {}]},
+        },
+    ],
+)
+def test_lines_made_in_bulk_are_those_made_one_by_one(
+    tmp_path: Path, said: dict[str, object]
+) -> None:
+    """Byte by byte, in groups of many rows and of few, with whatever a cell may hold."""
+    settings = Settings.model_validate(said)
+    chance = random.Random(3)
+    own = ("last_name", "email", "country", "candidate_id", "full_name")
+    yes_no = ("skip_duplication_check", "send_during_business_hours")
+    rows = [
+        {
+            **ADA,
+            **{name: chance.choice(_TRICKY) for name in own},
+            **{name: chance.choice((None, "", "true", "false")) for name in yes_no},
+            "first_name": "Ada" if number % 9 else f'"{number}\\',
+            "phone_number": f"+4420794600{number:03}",
+            "job_title": "Chef" if number % 20 else "Cook",
+        }
+        for number in range(300)
+    ]
+    plan = replace(
+        a_plan(tmp_path, frame(*rows)),
+        groups=tuple(
+            replace(group, conversation_fields=settings.conversation_fields)
+            for group in a_plan(tmp_path, frame(*rows)).groups
+        ),
+    )
+    expected = [
+        json.dumps(
+            {"source": 'a "b".csv', "row": each.row, "key": each.key, "body": each.body},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        for each in submissions(plan, IDENTITY, settings)
+    ]
+    found = [
+        line for lines in payload_lines(plan, IDENTITY, settings, ['a "b".csv']) for line in lines
+    ]
+    assert found == expected
+    assert len(found) == 300
+
+
 def test_a_body_hash_changes_when_the_body_does(tmp_path: Path) -> None:
     """The API's refusal stands until something in the body is corrected."""
     rows = frame(ADA, ADA, {**ADA, "last_name": "Byron"}, {**ADA, "job_title": "Chef"})
@@ -360,6 +430,6 @@ def test_external_ids_in_bulk_are_those_of_each_row(rows: list[tuple[str, ...]])
         )
     ).with_columns(pl.Series(KEY_COLUMN, [f"{number:064x}" for number in range(len(rows))]))
     pattern = "{candidate_id}-{key}"
-    assert external_ids(table, pattern) == [
+    assert external_ids(table, pattern).to_list() == [
         external_id(pattern, row, row[KEY_COLUMN]) for row in table.iter_rows(named=True)
     ]
