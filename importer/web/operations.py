@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -11,7 +10,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from markdown_it import MarkdownIt
@@ -24,19 +22,29 @@ from starlette.routing import Route
 from importer.errors import ImporterError
 from importer.ledger.records import ListState
 from importer.model import State
-from importer.nightly.inbox import FAILED, HELD, PAGE_SUFFIXES, InboxSettings, is_regular, sha256_of
+from importer.nightly.inbox import InboxSettings, sha256_of
 from importer.nightly.release import release_file
-from importer.nightly.remote.address import is_remote
 from importer.planning.identity import key_file
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.settings.secrets import Secrets
 from importer.web.access import Role, demand, record_event
-from importer.web.pages import person_of, refuse, render, see_other, site_of, with_form, words_of
+from importer.web.held_files import FarInbox, HeldFile, find_held_everywhere
+from importer.web.pages import (
+    person_of,
+    refuse,
+    render,
+    render_fragment,
+    see_other,
+    site_of,
+    with_form,
+    words_of,
+)
 from importer.web.sign_in import METRICS
 from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from markdown_it.token import Token
     from starlette.datastructures import FormData
@@ -45,45 +53,6 @@ if TYPE_CHECKING:
     from importer.ledger import Ledger
     from importer.ledger.page_people import AuditEvent
     from importer.web.pages import Site
-
-
-@dataclass(frozen=True, slots=True)
-class HeldFile:
-    """A file that a night put aside until a person looks at it.
-
-    Attributes:
-        id: names it in an address without its name, 32 hex characters.
-        root: its inbox.
-        path: of the file.
-        folder: subfolder of the inbox; empty for the inbox itself.
-        ending: `held` or `failed`.
-    """
-
-    id: str
-    root: Path
-    path: Path
-    folder: str
-    ending: str
-
-
-def find_held_everywhere(ledger: Ledger) -> tuple[list[HeldFile], list[str]]:
-    """Return the held files of every inbox on this machine, and the inboxes that are elsewhere."""
-    inboxes = ledger.nights.inboxes()
-    away = [inbox for inbox in inboxes if is_remote(inbox)]
-    return [file for inbox in inboxes if inbox not in away for file in find_held(inbox)], away
-
-
-def find_held(inbox: str | Path) -> list[HeldFile]:
-    """Return the files in `held/` and `failed/` of an inbox on this machine, by path."""
-    root, found = Path(inbox), []
-    for ending in (HELD, FAILED):
-        for path in sorted((*(root / ending).glob("*"), *(root / ending).glob("*/*"))):
-            if path.name.endswith(PAGE_SUFFIXES) or not is_regular(path):
-                continue
-            folder = "" if path.parent.name == ending else path.parent.name
-            named = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-            found.append(HeldFile(named, root, path, folder, ending))
-    return found
 
 
 _NIGHTS: Final = 60
@@ -131,8 +100,56 @@ def show_nights(request: Request) -> Response:
         "nights.html.j2",
         nights=site.ledger.nights.list(_NIGHTS),
         held=[(each, _why(site.ledger, each)) for each in held],
-        away=away,
+        far=[site.far.of(inbox) for inbox in away],
+        busy=site.far.is_busy,
     )
+
+
+def show_far_status(request: Request) -> Response:
+    """The part of the page that is polled while an inbox elsewhere is looked at."""
+    demand(person_of(request), Role.OPERATOR)
+    far = site_of(request).far
+    answer = render_fragment(request, "far_status.html.j2", busy=far.is_busy)
+    if not far.is_busy:
+        answer.headers["x-reload"] = "1"
+    return answer
+
+
+def look_into_form(request: Request, form: FormData) -> Response:
+    """Look which files of an inbox elsewhere are held; this takes a while, so nobody waits."""
+    del form
+    site = site_of(request)
+    demand(person_of(request), Role.OPERATOR)
+    site.far.look(_far_inbox(request).inbox)
+    return see_other("/nights")
+
+
+def _far_inbox(request: Request) -> FarInbox:
+    """Return the inbox elsewhere that an address names; 404 if there is none."""
+    site = site_of(request)
+    for inbox in find_held_everywhere(site.ledger)[1]:
+        found = site.far.of(inbox)
+        if found.id == request.path_params["inbox"]:
+            return found
+    raise HTTPException(404)
+
+
+def release_far_form(request: Request, form: FormData) -> Response:
+    """Release a held file of an inbox elsewhere."""
+    del form
+    person, site = person_of(request), site_of(request)
+    demand(person, Role.OPERATOR)
+    found = _far_inbox(request)
+    file = next((each for each in found.files if each.id == request.path_params["id"]), None)
+    if file is None:
+        refuse(
+            request,
+            "This file is not held any more.",
+            "A night or a colleague has taken it. Look at the list of nights.",
+            status=409,
+        )
+    site.far.release(found.inbox, file, lambda: record_event(site.ledger, person, "file-released"))
+    return see_other("/nights")
 
 
 def _why(ledger: Ledger, held: HeldFile) -> str:
@@ -444,6 +461,9 @@ def render_page_metrics(ledger: Ledger) -> bytes:
 
 ROUTES: Final = [
     Route("/nights", show_nights),
+    Route("/nights/far", show_far_status),
+    Route("/nights/far/{inbox}/look", with_form(look_into_form), methods=["POST"]),
+    Route("/nights/far/{inbox}/{id}/release", with_form(release_far_form), methods=["POST"]),
     Route("/nights/{id}", show_night),
     Route("/held/{id}/release", with_form(release_form), methods=["POST"]),
     Route("/history", show_history),

@@ -29,6 +29,7 @@ from importer.web import (
     send_pages,
     uploads,
 )
+from importer.web.held_files import FarInboxes
 from importer.web.jobs import Jobs, KnownCampaigns
 from importer.web.pages import Refused, Site, render, words_of
 from importer.web.request_checks import own_path
@@ -96,7 +97,13 @@ def create_app(
         },
     )
     app.state.site = Site(
-        settings, credentials, ledger, workbench, jobs, KnownCampaigns(settings, credentials)
+        settings,
+        credentials,
+        ledger,
+        workbench,
+        jobs,
+        KnownCampaigns(settings, credentials),
+        FarInboxes(settings, ledger),
     )
     return app
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from importer.ledger.records import UploadedList
     from importer.settings import Credentials, Settings
     from importer.web.access import Person
+    from importer.web.held_files import FarInboxes
     from importer.web.jobs import Jobs, KnownCampaigns
     from importer.web.wording import Wording
     from importer.web.workbench import Workbench
@@ -53,6 +54,7 @@ class Site:
         workbench: has the lists.
         jobs: checks and sends them.
         campaigns: those that the API knows.
+        far: held files of inboxes elsewhere.
     """
 
     settings: Settings
@@ -61,6 +63,7 @@ class Site:
     workbench: Workbench
     jobs: Jobs
     campaigns: KnownCampaigns
+    far: FarInboxes
 
     @property
     def host(self) -> str:

@@ -26,7 +26,7 @@ from importer.report.formatting import size
 from importer.report.html import facts
 from importer.report.view import GroupView
 from importer.web.access import Role, demand, record_event
-from importer.web.operations import find_held_everywhere
+from importer.web.held_files import find_held_everywhere
 from importer.web.pages import (
     find_own_list,
     name_of,
@@ -88,9 +88,10 @@ def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
         doubts = len(site.ledger.doubts.list())
         if doubts:
             yield doubts, words("Rows of which nobody knows whether they were sent"), "/doubts"
-        held, _ = find_held_everywhere(site.ledger)
-        if held:
-            yield len(held), words("Files that a night has put aside"), "/nights"
+        held, away = find_held_everywhere(site.ledger)
+        count = len(held) + sum(site.far.of(inbox).waiting for inbox in away)
+        if count:
+            yield count, words("Files that a night has put aside"), "/nights"
         for night in site.ledger.nights.list(1):
             if night.exit_code in _FAILED_NIGHT:
                 yield 1, words("The last night did not end well"), f"/nights/{night.id}"
