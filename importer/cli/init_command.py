@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from importer.atomic_file import refuse_unwritable, replace_file
 from importer.errors import Exit, UsageError
+from importer.languages import translate
 from importer.loader import load
 from importer.problems import in_words
 from importer.report.formatting import plain
@@ -65,7 +66,7 @@ def init(folder: Path, list_file: Path | None) -> int:
             if problem.severity is not Severity.INFO:
                 click.echo(f"{problem.message} {problem.fix}", err=True)
         if not table.frame.height:
-            click.echo("Nothing was written.", err=True)
+            click.echo(translate("Nothing was written."), err=True)
             return Exit.INPUT
         project = _fit_project(project, table)
         checked = os.path.relpath(list_file.absolute(), folder.absolute())
@@ -77,16 +78,17 @@ def init(folder: Path, list_file: Path | None) -> int:
 def _show_next(folder: Path, name: str) -> None:
     """Show the commands of a first rehearsal, and how to go live."""
     steps = [
-        (f"importer check {name}", "what would be sent"),
-        ("importer sandbox", "in another terminal: a mock of the API"),
-        (f"importer run {name}", "a rehearsal; contacts nobody"),
+        (f"importer check {name}", translate("what would be sent")),
+        ("importer sandbox", translate("in another terminal: a mock of the API")),
+        (f"importer run {name}", translate("a rehearsal; contacts nobody")),
     ]
     if folder != Path():
         steps.insert(0, (f"cd {shlex.quote(str(folder))}", ""))
     width = max(len(command) for command, _ in steps)
     lines = [f"  {command:{width}}  {about}".rstrip() for command, about in steps]
-    click.echo("\n".join(["", "Next:", *lines]), err=True)
-    click.echo(f"To go live, delete `rehearsal: true` from {FILE_NAME}.", err=True)
+    click.echo("\n".join(["", translate("Next:"), *lines]), err=True)
+    live = translate("To go live, delete `rehearsal: true` from {file}.", file=FILE_NAME)
+    click.echo(live, err=True)
 
 
 def _read_starter() -> dict[str, str]:
@@ -155,7 +157,7 @@ def _write_project(project: Mapping[str, str], folder: Path) -> None:
         with replace_file(target) as out:
             out.write(text)
         if not path.startswith("."):
-            click.echo(f"wrote {target}", err=True)
+            click.echo(translate("wrote {file}", file=target), err=True)
 
 
 # ---- a project that fits a list ----------------------------------------------------------------

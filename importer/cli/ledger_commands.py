@@ -26,7 +26,14 @@ from importer.cli.options import (
 )
 from importer.deliver import report_of
 from importer.errors import Exit, LedgerError, UsageError
-from importer.languages import ENGLISH, language, translate, translate_filled, use_language
+from importer.languages import (
+    ENGLISH,
+    language,
+    translate,
+    translate_count,
+    translate_filled,
+    use_language,
+)
 from importer.ledger import Ledger, open_and_lock
 from importer.ledger.doubts import RESOLVED
 from importer.loader import load
@@ -44,7 +51,7 @@ from importer.report.export import (
     write_json,
     write_results,
 )
-from importer.report.formatting import GivenFlags, quantity
+from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
 from importer.report.terminal import section
 from importer.report.terminal_history import (
@@ -216,9 +223,9 @@ def purge(
         with open_ledger(settings) as ledger:
             wanted = ledger.find_purgeable(before)
         if dry_run:
-            click.echo(f"Would remove {_purged_text(wanted)}.")
+            click.echo(translate("Would remove {what}.", what=_purged_text(wanted)))
             return Exit.OK
-        if not confirm(f"Remove {_purged_text(wanted)}, for good?"):
+        if not confirm(translate("Remove {what}, for good?", what=_purged_text(wanted))):
             tell("Nothing was removed.")
             return Exit.HELD
     if not days and not yes:
@@ -228,19 +235,23 @@ def purge(
         )
     with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(before)
-    tell(f"Removed {_purged_text(purged)}.")
+    tell(translate("Removed {what}.", what=_purged_text(purged)))
     return Exit.OK
 
 
 def _purged_text(purged: Purged) -> str:
     """What is removed, in words."""
     parts = [
-        f"the masked text of {quantity(purged.submissions, 'submission')}",
-        f"the file names of {quantity(purged.runs, 'run')}",
+        translate_count(
+            purged.submissions,
+            "the masked text of {n} submission",
+            "the masked text of {n} submissions",
+        ),
+        translate_count(purged.runs, "the file names of {n} run", "the file names of {n} runs"),
     ]
     if purged.backups:
-        parts.append(quantity(len(purged.backups), "backup"))
-    return ", ".join(parts[:-1]) + f" and {parts[-1]}"
+        parts.append(translate_count(len(purged.backups), "{n} backup", "{n} backups"))
+    return translate("{parts} and {last}", parts=", ".join(parts[:-1]), last=parts[-1])
 
 
 @click.command(short_help="Copy the ledger, at any moment.")
@@ -256,12 +267,19 @@ def backup(file: Path, *, config: Path | None, **flags: object) -> None:
     with open_ledger(settings) as ledger:
         ledger.backup(file)
     place = "IMPORTER_HMAC_KEY" if Secrets.read().importer_hmac_key else str(key_file(settings))
-    tell(
-        f"{file} is a complete copy of {ledger.name}. Its key {place} is not in it: keep both.\n"
-        "To restore: end every importer, put the file and the key back in their places, and remove "
-        f"{ledger.name}-wal, -shm and .last if they are there. People contacted since this copy "
-        "was made are not in it, and are contacted again if they are in a list again."
+    copied = translate(
+        "{file} is a complete copy of {ledger}. Its key {key} is not in it: keep both.",
+        file=file,
+        ledger=ledger.name,
+        key=place,
     )
+    restore = translate(
+        "To restore: end every importer, put the file and the key back in their places, and remove "
+        "{ledger}-wal, -shm and .last if they are there. People contacted since this copy "
+        "was made are not in it, and are contacted again if they are in a list again.",
+        ledger=ledger.name,
+    )
+    tell(f"{copied}\n{restore}")
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -368,13 +386,28 @@ def resolve(
             by=getpass.getuser(),
             source=source,
         )
-    now = f"is conversation {sent}" if sent is not None else "was not sent, and may be sent again"
-    tell(f"Row {settled.row} of {settled.source_name} ({settled.masked}) {now}.")
+    about = {"row": settled.row, "file": settled.source_name, "person": settled.masked}
+    if sent is not None:
+        tell(translate("Row {row} of {file} ({person}) is conversation {id}.", id=sent, **about))
+    else:
+        tell(
+            translate(
+                "Row {row} of {file} ({person}) was not sent, and may be sent again.", **about
+            )
+        )
     if settled.code == RESOLVED:
         before = (
-            f"conversation {settled.conversation_id}" if settled.conversation_id else "not sent"
+            translate("conversation {id}", id=settled.conversation_id)
+            if settled.conversation_id
+            else translate("not sent")
         )
-        tell(f"Before, {settled.decided_by} had answered: {before}. The ledger keeps both answers.")
+        tell(
+            translate(
+                "Before, {person} had answered: {before}. The ledger keeps both answers.",
+                person=settled.decided_by,
+                before=before,
+            )
+        )
 
 
 def _check_conversation(
@@ -389,8 +422,10 @@ def _check_conversation(
             "Look the person up again; if you are sure, give --unchecked.",
         )
     if sighting.fits is None:
-        click.echo(
-            f"Warning: {conversation_id} was not checked: {sighting.reason.rstrip('.')}. If it is "
-            "wrong, give `importer resolve` again with the right one.",
-            err=True,
+        warning = translate(
+            "Warning: {id} was not checked: {reason}. If it is wrong, give `importer resolve` "
+            "again with the right one.",
+            id=conversation_id,
+            reason=translate_filled(sighting.reason).rstrip("."),
         )
+        click.echo(warning, err=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import gc
+import inspect
 import os
 import sys
 from contextlib import suppress
@@ -15,16 +17,17 @@ from click.shell_completion import CompletionItem
 
 from importer.errors import Exit, ImporterError, UsageError
 from importer.languages import (
+    ENGLISH,
     LANGUAGES,
+    language,
     language_of_terminal,
-    set_language,
     translate,
     translate_filled,
-    use_language,
+    use_terminal_language,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": (
@@ -99,6 +102,29 @@ class _ReaderGone(Exception):
     """The reader of our output has closed it (`| head`)."""
 
 
+def help_paragraphs(text: str | None) -> Iterator[str]:
+    r"""Yield the paragraphs of a help text; only those after a `\b` keep their lines."""
+    for paragraph in inspect.cleandoc(text or "").split("\n\n"):
+        yield paragraph if paragraph.startswith("\b") else " ".join(paragraph.split())
+
+
+def in_language(command: click.Command) -> click.Command:
+    """Return a command whose help is in the reader's language; click translates its own texts."""
+    if language() == ENGLISH:
+        return command
+    found = copy.copy(command)
+    found._help_option = None  # click keeps it in the language of its first use
+    found.help = "\n\n".join(
+        paragraph if paragraph.startswith("\b") else translate(paragraph)
+        for paragraph in help_paragraphs(command.help)
+    )
+    found.params = [copy.copy(each) for each in command.params]
+    for each in found.params:
+        if isinstance(each, click.Option) and each.help:
+            each.help = translate(each.help)
+    return found
+
+
 class LazyGroup(click.Group):
     """A group that imports a command only when it is used."""
 
@@ -115,7 +141,7 @@ class LazyGroup(click.Group):
         gc.freeze()
         gc.enable()
         command: click.Command = getattr(module, cmd_name)
-        return command
+        return in_language(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -144,15 +170,16 @@ class LazyGroup(click.Group):
         """Write the commands by reader, from the tables alone."""
         width = max(map(len, COMMANDS))
         for heading, names in READERS.items():
-            with formatter.section(heading):
-                formatter.write_dl([(f"{name:{width}}", COMMANDS[name][1]) for name in names])
+            with formatter.section(translate(heading)):
+                lines = [(f"{name:{width}}", translate(COMMANDS[name][1])) for name in names]
+                formatter.write_dl(lines)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names from the table alone, and flags as click does."""
         if incomplete.startswith("-"):
             return click.Command.shell_complete(self, ctx, incomplete)
         return [
-            CompletionItem(name, help=summary)
+            CompletionItem(name, help=translate(summary))
             for name, (_, summary) in COMMANDS.items()
             if name.startswith(incomplete)
         ]
@@ -174,8 +201,7 @@ def cli(lang: str | None) -> None:
     Nobody is contacted twice, no row is lost, and every problem says where it is and how to
     fix it. Start with `importer init`, then `importer check FILE`, then `importer run FILE`.
     """
-    if lang is not None:
-        set_language(lang)
+    del lang  # `main` has chosen the language by then
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -186,14 +212,27 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with use_language(language_of_terminal(os.environ)):
-        _run(given)
+    lang, given = _take_language(given)
+    name = lang if lang in LANGUAGES else language_of_terminal(os.environ)
+    with use_terminal_language(name, asked=bool(lang)):
+        _run([*(["--lang", lang] if lang else []), *given])
+
+
+def _take_language(given: list[str]) -> tuple[str, list[str]]:
+    """Find --lang before or after the command; return its value and the other arguments."""
+    end = given.index("--") if "--" in given else len(given)
+    for position, word in enumerate(given[:end]):
+        if word.startswith("--lang="):
+            return word.removeprefix("--lang="), given[:position] + given[position + 1 :]
+        if word == "--lang" and position + 1 < end:
+            return given[position + 1], given[:position] + given[position + 2 :]
+    return "", given
 
 
 def _run(given: Sequence[str]) -> NoReturn:
     """Run a command and end the process."""
     try:
-        outcome = cli.main(list(given), prog_name="importer", standalone_mode=False)
+        outcome = in_language(cli).main(list(given), prog_name="importer", standalone_mode=False)
         sys.exit(outcome if isinstance(outcome, int) else Exit.OK)
     except ImporterError as error:
         _say(translate("Error: {message}", message=translate_filled(error.message)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -21,7 +21,7 @@ from importer.cli.options import (
     tell_settings,
 )
 from importer.errors import Exit
-from importer.languages import ENGLISH, set_language
+from importer.languages import translate, translate_filled, translate_word
 from importer.nightly.clock import StopSignal, SystemClock
 from importer.nightly.doctor import (
     Finding,
@@ -72,7 +72,6 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     failed/. The next night begins with what a crash or the deadline leaves. With -q the summary is
     left out if nothing needs a person.
     """
-    set_language(ENGLISH)  # of reports that a team reads, whatever the terminal's language is
     inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
     main, clock = inbox_settings.load(), SystemClock()
     tell_settings(main, config)
@@ -113,7 +112,10 @@ def release(file: str, *, config: Path | None, **flags: object) -> None:
         else:
             root, _ = find_inbox(Path(file))
             released = release_file(Path(file), replace(inbox_settings, root=root), clock.now())
-    tell(f"{file} is released; the next night begins with {released.path}. {released.note}".strip())
+    said = translate(
+        "{file} is released; the next night begins with {path}.", file=file, path=released.path
+    )
+    tell(f"{said} {translate_filled(released.note)}".rstrip())
 
 
 @click.command(short_help="Check the setup of nightly imports.")
@@ -139,12 +141,18 @@ def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> in
         ]
         write_json({**ending_json(code), "inbox": inbox, "findings": found}, sys.stdout)
         return code
+    words = {state: translate_word(word) for state, word in _STATE_WORDS.items()}
+    labels = {state: word.ljust(max(map(len, words.values()))) for state, word in words.items()}
     for finding in findings:
         if is_quiet() and _state(finding) == "ok":
             continue
-        label = {"wrong": "WRONG", "warning": "warn ", "ok": "ok   "}[_state(finding)]
-        click.echo(f"{label} {finding.subject}: {finding.message}")
+        label = labels[_state(finding)]
+        subject = translate_filled(finding.subject)
+        click.echo(f"{label} {subject}: {translate_filled(finding.message)}")
     return code
+
+
+_STATE_WORDS: Final = {"wrong": "WRONG", "warning": "warn", "ok": "ok"}
 
 
 def _state(finding: Finding) -> str:

@@ -23,7 +23,14 @@ from importer.cli.options import (
 from importer.deliver import deliver, prepare, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
-from importer.languages import ENGLISH, language, translate, translate_count, use_language
+from importer.languages import (
+    ENGLISH,
+    language,
+    translate,
+    translate_count,
+    translate_filled,
+    use_language,
+)
 from importer.ledger import Ledger
 from importer.loader import expand, load
 from importer.masking import find_file
@@ -37,7 +44,7 @@ from importer.preflight import (
     refuse_unreadable,
 )
 from importer.report import export, terminal, view
-from importer.report.formatting import GivenFlags, quantity
+from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
 from importer.report.terminal_history import print_run, settled_text
 from importer.sending.run_options import RunOptions
@@ -110,9 +117,11 @@ def run(
     if expect_plan is not None:
         expect(expect_plan, plan)
     if shown.blocked:
+        n = plan.counts.rejected
         raise Held(
-            f"Nothing is sent while {quantity(plan.counts.rejected, 'row needs', 'rows need')} "
-            "fixing.",
+            f"Nothing is sent while {n:,} rows need fixing."
+            if n > 1
+            else "Nothing is sent while 1 row needs fixing.",
             "Fix them, or leave them out with --on-problems skip.",
         )
     if not plan.counts.ready and _look_up_earlier(settings):
@@ -196,7 +205,11 @@ def _look_up_earlier(settings: Settings) -> bool:
         with progress(console) as observer:
             settled = reconcile(None, settings, options, observer)
     except ImporterError as error:
-        console.print(f"The doubtful rows of earlier runs were not looked up: {error}")
+        reason = translate_filled(str(error))
+        said = translate(
+            "The doubtful rows of earlier runs were not looked up: {reason}", reason=reason
+        )
+        console.print(said)
         return False
     console.print(settled_text(settled, GivenFlags.of(settings)), crop=False)
     return settled.findings.settled > 0
@@ -211,10 +224,11 @@ def _require_sandbox(settings: Settings) -> None:
     try:
         socket.create_connection((place.hostname or "", port), timeout=5).close()
     except OSError as error:
-        custom = "" if settings.base_url == SANDBOX_URL else f" --port {port}"
+        usual = settings.base_url == SANDBOX_URL
+        command = "importer sandbox" if usual else f"importer sandbox --port {port}"
         raise ConfigurationError(
             f"The sandbox does not answer at {settings.base_url}, so nothing was sent.",
-            f"Start it in another terminal with `importer sandbox{custom}`.",
+            f"Start it in another terminal with `{command}`.",
         ) from error
 
 
@@ -271,7 +285,9 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
         name = None if written is None else str(written)
         export.write_json(export.run_json(shown, doubtful, name, error), sys.stdout)
         if error is not None:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(
+                translate("Error: {message}", message=translate_filled(str(error))), err=True
+            )
             return error.exit_code
     if error is not None:
         raise error

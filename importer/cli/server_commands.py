@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Final
 
 import click
 
 from importer.cli.options import read_settings, settings_flags
 from importer.errors import CredentialsError
+from importer.languages import translate
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings.page_settings import WEBHOOK_SECRET
 from importer.settings.secrets import Secrets
@@ -50,20 +50,20 @@ def webhooks(*, config: Path | None, **flags: object) -> None:
     receive_webhooks(settings, say=click.echo, signals=(signal.SIGINT, signal.SIGTERM))
 
 
-def _list_personalities() -> str:
-    """The personalities for `--help`, one a line."""
-    lines = []
-    for each in PERSONALITIES.values():
-        name = each.name + (f":{each.argument.upper()}" if each.argument else "")
-        default = f" [default: {each.default}]" if each.default else ""
-        lines.append(f"{name}: {each.description}{default}")
-    return "\b\nPersonalities (--behave):\n" + "\n".join(f"  {line}" for line in lines)
+class SandboxCommand(click.Command):
+    """The command with its personalities below the options of its help, one a line."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the personalities."""
+        with formatter.section(translate("Personalities (--behave)")):
+            for each in PERSONALITIES.values():
+                name = each.name + (f":{each.argument.upper()}" if each.argument else "")
+                default = translate(" [default: {value}]", value=each.default)
+                about = translate(each.description) + (default if each.default else "")
+                formatter.write(f"{'':{formatter.current_indent}}{name}: {about}\n")
 
 
-_EPILOG: Final = _list_personalities()
-
-
-@click.command(short_help="Run a local mock of the API.", epilog=_EPILOG)
+@click.command(cls=SandboxCommand, short_help="Run a local mock of the API.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -138,4 +138,4 @@ def sandbox(
         seed=seed,
         webhook=(webhook, secret.get_secret_value().encode()) if webhook and secret else None,
     )
-    serve_sandbox(options, lambda url: click.echo(f"Sandbox ready at {url}"))
+    serve_sandbox(options, lambda url: click.echo(translate("Sandbox ready at {url}", url=url)))

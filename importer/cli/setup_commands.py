@@ -140,7 +140,7 @@ def columns(
         text = with_columns(file, mapping_to_save(tables))
         with replace_file(file) as out:
             out.write(text)
-        click.echo(f"wrote {file}", err=True)
+        click.echo(translate("wrote {file}", file=file), err=True)
     bad = any(errors(table.problems).height and not table.frame.height for table in tables)
     code = Exit.INPUT if bad else Exit.OK
     if form == "json":
@@ -457,13 +457,15 @@ def _overview() -> RenderableType:
 @click.command(short_help="Print the script that makes a shell complete commands and flags.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print the script that makes SHELL complete commands and flags of importer.
+    """Print the script that makes SHELL complete commands and flags of importer.
 
     \b
     bash: importer completion bash > ~/.local/share/bash-completion/completions/importer
-    zsh:  importer completion zsh > ~/.zfunc/_importer   (with ~/.zfunc in fpath)
+    zsh:  importer completion zsh > ~/.zfunc/_importer
     fish: importer completion fish > ~/.config/fish/completions/importer.fish
-    """
+
+    For zsh, fpath must contain ~/.zfunc.
+    """  # noqa: D301 - click wraps no line after a \b
     from importer.cli.main import cli  # noqa: PLC0415 - it imports this module for a command
 
     kind = get_completion_class(shell)

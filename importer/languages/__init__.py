@@ -11,6 +11,7 @@ The core puts English texts together and knows no language: details of problems,
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,10 +34,14 @@ FILLED: Final = "filled"
 WORD: Final = "word"
 """Context of single words that a table or a code is shown with."""
 
+_DOMAIN: Final = "importer"
 _FOLDER: Final = Path(__file__).parent
 _PLACE: Final = re.compile(r"\{(\w+)\}")
+_GROUP: Final = re.compile(r"\(\?P<\w+>\.\+\?\)")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
+_NEXT_SENTENCE: Final = re.compile(r"((?<=[.!?]) (?=[A-Z`“])|\n)")
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
+_asked: ContextVar[str] = ContextVar("asked_language", default="")
 
 
 def language() -> str:
@@ -47,6 +52,39 @@ def language() -> str:
 def set_language(name: str) -> None:
     """Choose the language of the rest of this context: a request, a command."""
     _current.set(name)
+
+
+def asked_language() -> str:
+    """Return the language of --lang; empty if the flag is not given."""
+    return _asked.get()
+
+
+@contextmanager
+def use_terminal_language(name: str, *, asked: bool) -> Iterator[None]:
+    """Choose the language of a command, and of click, which asks gettext for its own texts.
+
+    Args:
+        name: code of the language.
+        asked: it was asked for with --lang, so proposed commands repeat the flag.
+    """
+    import gettext  # noqa: PLC0415 - English does without it
+
+    token, before = _asked.set(name if asked else ""), os.environ.get("LANGUAGE")
+    domain = gettext.textdomain()
+    if name != ENGLISH:
+        gettext.bindtextdomain(_DOMAIN, str(_FOLDER))
+        gettext.textdomain(_DOMAIN)
+        os.environ["LANGUAGE"] = name
+    try:
+        with use_language(name):
+            yield
+    finally:
+        _asked.reset(token)
+        gettext.textdomain(domain)
+        if before is None:
+            os.environ.pop("LANGUAGE", None)
+        else:
+            os.environ["LANGUAGE"] = before
 
 
 @contextmanager
@@ -108,16 +146,43 @@ def translate_word(word: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def _filled(name: str, text: str) -> str:
+    if (found := _matched(name, text, across=False)) is not None:
+        return found
+    if (same := _catalogue(name).gettext(text)) != text:
+        return same
+    parts = _NEXT_SENTENCE.split(text)
+    if len(parts) == 1:
+        where, colon, what = text.partition(": ")
+        return f"{where}{colon}{_filled(name, what)}" if what else text
+    sentences = [each if place % 2 else _filled(name, each) for place, each in enumerate(parts)]
+    known = all(new != old for new, old in zip(sentences[::2], parts[::2], strict=True))
+    if not known and (found := _matched(name, text, across=True)) is not None:
+        return found
+    return "".join(sentences)
+
+
+def _matched(name: str, text: str, *, across: bool) -> str | None:
+    """Return a text by the pattern that it was made from; None if there is none.
+
+    Args:
+        name: of the language.
+        text: English.
+        across: a value may consist of several sentences, too.
+    """
     patterns = _patterns(name)
     first = text.partition(" ")[0]
     for pattern, translation in (*patterns.get(first, ()), *patterns.get("", ())):
-        if found := pattern.fullmatch(text):
+        found = pattern.fullmatch(text)
+        if found and (across or not any(map(_NEXT_SENTENCE.search, found.groups()))):
             return _fill(name, translation, found.groupdict())
-    return text
+    return None
 
 
 def translate_filled(text: str) -> str:
-    """Return an English text whose values are filled in already; an unknown one stays English."""
+    """Return an English text whose values are filled in already; an unknown one stays English.
+
+    A text that is not known as a whole is translated sentence by sentence, and after a colon.
+    """
     name = _current.get()
     return text if name == ENGLISH or not text else _filled(name, text)
 
@@ -150,7 +215,7 @@ def _patterns(name: str) -> Mapping[str, Sequence[tuple[re.Pattern[str], str]]]:
             (re.compile(pattern, re.DOTALL), translation)
         )
     for some in found.values():  # the most words first: it says the most
-        some.sort(key=lambda each: -len(_PLACE.sub("", each[0].pattern)))
+        some.sort(key=lambda each: -len(_GROUP.sub("", each[0].pattern)))
     return found
 
 
@@ -167,7 +232,7 @@ def _entries(name: str) -> Iterator[tuple[str, str]]:
 def _catalogue(name: str) -> NullTranslations:
     from gettext import translation  # noqa: PLC0415 - English does without it
 
-    return translation("importer", _FOLDER, [name])
+    return translation(_DOMAIN, _FOLDER, [name])
 
 
 def number(count: int) -> str:
@@ -195,9 +260,14 @@ def _number(name: str, count: int) -> str:
 
 def moment(at: datetime) -> str:
     """Return a date and time in words: `5 March 2026, 14:02`."""
+    return f"{day(at)}, {at:%H:%M}"
+
+
+def day(at: datetime) -> str:
+    """Return a date in words: `5 March 2026`."""
     name = _current.get()
     if name == ENGLISH:
-        return at.strftime("%-d %B %Y, %H:%M")
+        return at.strftime("%-d %B %Y")
     from babel.dates import format_date  # noqa: PLC0415 - English does without it
 
-    return f"{format_date(at, 'long', locale=name)}, {at:%H:%M}"
+    return format_date(at, "long", locale=name)

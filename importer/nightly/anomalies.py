@@ -77,8 +77,8 @@ def check_rejected_share(facts: FileFacts, settings: Settings) -> list[str]:
     share = float(_number(facts, "rejected"))
     if share <= settings.max_rejected_share:
         return []
-    allowed = f"max_rejected_share allows {settings.max_rejected_share:.0%}"
-    return [f"{share:.0%} of its rows are rejected, and {allowed}."]
+    allowed = settings.max_rejected_share
+    return [f"{share:.0%} of its rows are rejected, and max_rejected_share allows {allowed:.0%}."]
 
 
 def find_anomalies(facts: FileFacts, last: Sequence[FileFacts], settings: Settings) -> list[str]:
@@ -93,10 +93,8 @@ def find_anomalies(facts: FileFacts, last: Sequence[FileFacts], settings: Settin
         return []
     return [
         *_row_count(facts, last, settings.guard_rows),
-        *_larger_share(
-            facts, last, "rejected", settings.guard_rejected, "of its rows are rejected"
-        ),
-        *_larger_share(facts, last, "known", settings.guard_known, "of its rows bring nobody new"),
+        *_larger_share(facts, last, "rejected", settings.guard_rejected),
+        *_larger_share(facts, last, "known", settings.guard_known),
         *_new_countries(facts, last, settings.guard_countries),
         *(_changed_columns(facts, last[0]) if settings.guard_columns else ()),
     ]
@@ -116,12 +114,19 @@ def _larger_share(
     last: Sequence[FileFacts],
     name: _Number,
     allowed: float | None,
-    what: str,
 ) -> Iterator[str]:
     now, usual = _number(facts, name), median(_number(each, name) for each in last)
-    if allowed is not None and now - usual > allowed:
+    if allowed is None or now - usual <= allowed:
+        return
+    if name == "rejected":
         yield (
-            f"{now:.0%} {what}, {usual:.0%} are usual, and guard_{name} allows {allowed:.0%} more."
+            f"{now:.0%} of its rows are rejected, {usual:.0%} are usual, and guard_rejected allows "
+            f"{allowed:.0%} more."
+        )
+    else:
+        yield (
+            f"{now:.0%} of its rows bring nobody new, {usual:.0%} are usual, and guard_known "
+            f"allows {allowed:.0%} more."
         )
 
 
@@ -141,10 +146,15 @@ def _new_countries(
 
 def _changed_columns(facts: FileFacts, before: FileFacts) -> Iterator[str]:
     now, then = set(facts.get("columns", ())), set(before.get("columns", ()))
-    for verb, names in (("lacks", then - now), ("has new", now - then)):
-        if names:
-            listed = ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            yield f"It {verb} columns ({listed}); guard_columns expects those of the last file."
+    if lost := _listed(then - now):
+        yield f"It lacks columns ({lost}); guard_columns expects those of the last file."
+    if new := _listed(now - then):
+        yield f"It has new columns ({new}); guard_columns expects those of the last file."
+
+
+def _listed(names: set[str]) -> str:
+    """Return the first names, in order."""
+    return ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _columns(plan: Plan) -> Iterator[str]:

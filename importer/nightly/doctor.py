@@ -33,7 +33,7 @@ from importer.nightly.ownership import LocalFolder, check_owner, describe_owner,
 from importer.planning.history import open_history
 from importer.planning.placeholders import texts
 from importer.planning.template_files import Templates
-from importer.report.formatting import GivenFlags, plain, quantity, release_command
+from importer.report.formatting import GivenFlags, plain, release_command
 from importer.sending.campaigns import (
     NOT_BY_EXTERNAL_ID,
     CampaignRows,
@@ -91,13 +91,16 @@ def describe_unreleased(inbox: str, ending: str, files: Sequence[str], flags: st
         files: paths relative to the inbox; at least one.
         flags: for the command that releases one.
     """
-    first, them = files[0], "it" if len(files) == 1 else "them"
-    more = "" if len(files) == 1 else " and so on"
-    count = quantity(len(files), "file is", "files are")
+    n = len(files)
     if ending == HELD:
-        return f"{count} held; look at {them}, then `{release_command(inbox, first, flags)}`{more}"
-    where = plain(f"{inbox}/{first}", _LONGEST)
-    return f"{count} in {FAILED}/; correct {them} and upload {them} again: {where}{more}"
+        command = release_command(inbox, files[0], flags)
+        if n == 1:
+            return f"1 file is held; look at it, then `{command}`"
+        return f"{n:,} files are held; look at them, then `{command}` and so on"
+    where = plain(f"{inbox}/{files[0]}", _LONGEST)
+    if n == 1:
+        return f"1 file is in {FAILED}/; correct it and upload it again: {where}"
+    return f"{n:,} files are in {FAILED}/; correct them and upload them again: {where} and so on"
 
 
 def _without_pages(paths: Iterable[str]) -> Iterator[str]:
@@ -350,13 +353,13 @@ def _templates(settings: Settings) -> str:
         if wanted is not None and wanted not in known:
             raise _CheckFailed(f"There is no template {wanted}, which the settings name.")
     made_up = [
-        f"{template.path}: {format_path(path)} is {text}"
+        f"{template.path} has the example {text} at {format_path(path)}"
         for template in read
         for path, text in texts(template.value)
         if is_example(text)
     ]
     if made_up and settings.contacts_people:
-        raise _CheckFailed(f"{'; '.join(made_up)}. That is an example; enter your own.")
+        raise _CheckFailed(f"{'; '.join(made_up)}. Enter your own.")
     return f"{len(meetings)} for meetings, {len(participants)} for participants"
 
 
@@ -388,8 +391,8 @@ def _events(settings: Settings) -> str:
         counts = None if ledger is None else ledger.events.counts()
     if counts is None or counts.newest is None:
         return f"{form}; none was received yet"
-    waiting = f", {counts.waiting} wait to be applied" if counts.waiting else ""
-    return f"{form}; the last one came at {counts.newest:%Y-%m-%d %H:%M} UTC{waiting}"
+    last = f"{form}; the last one came at {counts.newest:%Y-%m-%d %H:%M} UTC"
+    return f"{last}, {counts.waiting} wait to be applied" if counts.waiting else last
 
 
 def _credentials(settings: Settings) -> str:
@@ -468,9 +471,8 @@ def _sending_hours(settings: Settings) -> Finding:
             "people are contacted at any hour, even at night; set `send_between:` and `timezone:`"
         )
         return Finding("hours", ok=True, message=message, warning=True)
-    message = f"{settings.send_between} {settings.timezone}"
-    if settings.rehearsal:
-        message += "; a rehearsal does not wait for them"
+    hours = f"{settings.send_between} {settings.timezone}"
+    message = f"{hours}; a rehearsal does not wait for them" if settings.rehearsal else hours
     return Finding("hours", ok=True, message=message)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from importer.deliver import deliver, prepare, reconcile, refresh, report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
+from importer.languages import ENGLISH, use_language
 from importer.loader import load
 from importer.masking import scrub, scrub_name
 from importer.nightly.anomalies import (
@@ -146,7 +147,8 @@ def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
     facts = describe_file(plan, known)
     file.log.info("file.checked", **_log_counts(known.counts))
     if unusable(plan).height:
-        problem = next(in_words(unusable(plan), plan.tables))
+        with use_language(ENGLISH):  # for the ledger; reports translate it
+            problem = next(in_words(unusable(plan), plan.tables))
         reason = f"{problem.message} {problem.fix}"
         return _conclude(file, FileEnding.FAILED, reason, Exit.INPUT, plan=known)
     if history.only_move:

@@ -195,9 +195,10 @@ def try_mail(settings: Settings, timeout_s: float = _TIMEOUT_S) -> str:
         raise MessageRefused(f"the server has no {settings.smtp_security}, or no login") from exc
     except (smtplib.SMTPException, OSError) as exc:
         raise NotDelivered(type(exc).__name__) from exc
-    login = "" if settings.smtp_user is None else ", takes the login"
-    to = ", ".join(settings.mail_to)
-    return f"{settings.smtp} answers ({settings.smtp_security}){login}; no mail was sent to {to}"
+    host, security, to = settings.smtp, settings.smtp_security, ", ".join(settings.mail_to)
+    if settings.smtp_user is None:
+        return f"{host} answers ({security}); no mail was sent to {to}"
+    return f"{host} answers ({security}) and takes the login; no mail was sent to {to}"
 
 
 def try_webhook(timeout_s: float = _TIMEOUT_S) -> str:

@@ -70,12 +70,13 @@ class Released:
         """A sentence about the changed pages; empty if there are none."""
         if not self.changed:
             return ""
-        one = len(self.changed) == 1
-        return (
-            f"{', '.join(self.changed)} {'was' if one else 'were'} changed since the night, so "
-            f"{'it stays' if one else 'they stay'} there. To import a corrected list, put it into "
-            "the inbox under another name."
+        names = ", ".join(self.changed)
+        stays = (
+            f"{names} was changed since the night, so it stays there."
+            if len(self.changed) == 1
+            else f"{names} were changed since the night, so they stay there."
         )
+        return f"{stays} To import a corrected list, put it into the inbox under another name."
 
 
 def release_file(file: Path, inbox_settings: InboxSettings, now: datetime) -> Released:

@@ -11,7 +11,14 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import UsageError
-from importer.languages import decimal, number, translate, translate_count, translate_word
+from importer.languages import (
+    asked_language,
+    decimal,
+    number,
+    translate,
+    translate_count,
+    translate_word,
+)
 from importer.loader.files import readable_name
 from importer.settings.settings import FLAGS
 
@@ -115,10 +122,12 @@ class GivenFlags:
     Attributes:
         config: the settings file; empty if a command finds it.
         flags: by setting, without passwords.
+        language: of --lang; empty if it was not given.
     """
 
     config: str = ""
     flags: Mapping[str, str | bool] = field(default_factory=dict)
+    language: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> GivenFlags:
@@ -128,7 +137,7 @@ class GivenFlags:
             name: value if isinstance(value, bool) else _PASSWORD.sub("***", str(value))
             for name, value in settings.flags.items()
         }
-        return cls(config, flags)
+        return cls(config, flags, asked_language())
 
     def text_for(self, command: str) -> str:
         """Return the flags that another command takes too, with a blank before each word."""
@@ -137,6 +146,7 @@ class GivenFlags:
             value = self.flags.get(name)
             if value:
                 words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        words += ["--lang", self.language] if self.language else []
         return "".join(f" {shlex.quote(plain(word, _MOST))}" for word in words)
 
 

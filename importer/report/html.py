@@ -476,7 +476,9 @@ class NightShare:
 def _night_shares(night: NightReport) -> list[NightShare]:
     rows = night.rows
     return [
-        NightShare(_NIGHT_PARTS.get(word, "done"), rows[word], word.replace("-", " "))
+        NightShare(
+            _NIGHT_PARTS.get(word, "done"), rows[word], translate_word(word).replace("-", " ")
+        )
         for word in OUTCOME_MEANING
         if rows[word]
     ]
@@ -497,7 +499,7 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
 
     def links(file: FileReport) -> list[tuple[str, str]]:
         found = [("the file", file.place), *file.pages] if file.place else list(file.pages)
-        return [(label, quote(str(way / place))) for label, place in found]
+        return [(translate_word(label), quote(str(way / place))) for label, place in found]
 
     took = elapsed(night.took_s)
     with replace_file(path) as out:
@@ -506,7 +508,9 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
             .get_template("night.html.j2")
             .generate(
                 night=night,
-                endings=ENDING_MEANING,
+                endings={ending: translate(text) for ending, text in ENDING_MEANING.items()},
+                filled=translate_filled,
+                started=moment(night.started),
                 kinds=_NIGHT_KINDS,
                 shares=_night_shares(night),
                 rows=rows_in_words,

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from importer.atomic_file import replace_file
 from importer.errors import EXIT_MEANING, Exit
-from importer.languages import number
+from importer.languages import (
+    ENGLISH,
+    day,
+    number,
+    translate,
+    translate_count,
+    translate_filled,
+    translate_word,
+    use_language,
+)
 from importer.masking import scrub_name
-from importer.report.formatting import GivenFlags, elapsed, plain, quantity, release_command
+from importer.report.formatting import GivenFlags, elapsed, plain, release_command
 from importer.report.view import OUTCOME_MEANING
 
 if TYPE_CHECKING:
@@ -148,17 +157,22 @@ class NightReport:
     @property
     def headline(self) -> str:
         """The night in one sentence, and in a second one whether it was a rehearsal."""
-        return f"{self.summary} {REHEARSED if self.rehearsal else ''}".rstrip()
+        return f"{self.summary} {translate(REHEARSED) if self.rehearsal else ''}".rstrip()
 
     @property
     def summary(self) -> str:
         """The night in one sentence."""
         if not self.files:
-            return "No file came." if self.exit_code is Exit.OK else "Nothing was imported."
-        created = quantity(self.rows["created"], "conversation")
-        said = f"{created} started from {quantity(len(self.files), 'file')}"
+            well = self.exit_code is Exit.OK
+            return translate("No file came.") if well else translate("Nothing was imported.")
+        said = translate_count(
+            self.rows["created"],
+            "{n} conversation started from {files}",
+            "{n} conversations started from {files}",
+            files=translate_count(len(self.files), "{n} file", "{n} files"),
+        )
         worries = [
-            f"{count} {ending.value}"
+            f"{number(count)} {translate_word(ending.value)}"
             for ending in (FileEnding.HELD, FileEnding.FAILED, FileEnding.WAITING)
             if (count := self.endings[ending])
         ]
@@ -176,29 +190,47 @@ class NightReport:
                 if whole:
                     flags = self.given.text_for("release")
                     release = release_command(self.inbox, place, flags)
-                found.append(f"Look at {place}, then release it with `{release}`, or remove it.")
-            elif file.ending is FileEnding.FAILED:
-                found.append(f"Correct {place} and upload it again.")
-            elif file.ending is FileEnding.DONE and file.rows.get("rejected"):
-                count = quantity(file.rows["rejected"], "row was", "rows were")
                 found.append(
-                    f"{count} rejected in {place}; the rejected rows are in a file beside it."
+                    translate(
+                        "Look at {file}, then release it with `{command}`, or remove it.",
+                        file=place,
+                        command=release,
+                    )
+                )
+            elif file.ending is FileEnding.FAILED:
+                found.append(translate("Correct {file} and upload it again.", file=place))
+            elif file.ending is FileEnding.DONE and file.rows.get("rejected"):
+                found.append(
+                    translate_count(
+                        file.rows["rejected"],
+                        "{n} row was rejected in {file}; it is in a file beside it.",
+                        "{n} rows were rejected in {file}; they are in a file beside it.",
+                        file=place,
+                    )
                 )
             elif file.ending is FileEnding.WAITING and file.exit_code in _FOR_SOMEBODY:
-                found.append(f"{place} is waiting until you act: {file.reason}")
+                reason = translate_filled(file.reason)
+                found.append(
+                    translate(
+                        "{file} is waiting until you act: {reason}", file=place, reason=reason
+                    )
+                )
         if self.doubtful_open:
-            count = quantity(self.doubtful_open, "submission")
             found.append(
-                f"{count} may have been accepted: "
-                f"`importer reconcile{self.given.text_for('reconcile')}`, then `importer resolve`."
+                translate_count(
+                    self.doubtful_open,
+                    "{n} submission may have been accepted: `{command}`, then `importer resolve`.",
+                    "{n} submissions may have been accepted: `{command}`, then `importer resolve`.",
+                    command=f"importer reconcile{self.given.text_for('reconcile')}",
+                )
             )
         told = " ".join(file.reason for file in self.files)
-        return (*found, *(note for note in self.notes if note not in told))
+        return (*found, *(translate_filled(note) for note in self.notes if note not in told))
 
     @property
     def meaning(self) -> str:
         """What the exit code says."""
-        return EXIT_MEANING[self.exit_code]
+        return translate(EXIT_MEANING[self.exit_code])
 
 
 def worst(*codes: Exit) -> Exit:
@@ -219,15 +251,23 @@ def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
         faults: what could not be written or sent about it, in sentences.
     """
     took = elapsed(night.took_s)
-    lines = [night.summary, *([REHEARSED] if night.rehearsal else [])]
-    lines += [f"Night of {night.started:%Y-%m-%d %H:%M} UTC, {took}.", ""]
+    lines = [night.summary, *([translate(REHEARSED)] if night.rehearsal else [])]
+    when = f"{night.started:%Y-%m-%d %H:%M} UTC"
+    lines += [translate("Night of {when}, {took}.", when=when, took=took), ""]
     for file in night.files:
         lines += _file_lines(file)
     if night.todo:
-        lines += ["To do:", *_points(night.todo), ""]
+        lines += [translate("To do:"), *_points(night.todo), ""]
     if faults:
-        lines += ["Also failed:", *_points(faults), ""]
-    lines.append(f"Exit code {night.exit_code.value}: {night.meaning}.")
+        lines += [
+            translate("Also failed:"),
+            *_points([translate_filled(each) for each in faults]),
+            "",
+        ]
+    code = translate(
+        "Exit code {code}: {meaning}", code=night.exit_code.value, meaning=night.meaning
+    )
+    lines.append(f"{code}.")
     return "".join(f"{line}\n" for each in lines for line in _wrapped(each))
 
 
@@ -247,8 +287,13 @@ def _wrapped(line: str) -> list[str]:
 
 def subject_of(night: NightReport) -> str:
     """The night in the line above an e-mail."""
-    state = "all well" if night.exit_code == 0 else night.meaning
-    return plain(f"Import of {night.started:%-d %B %Y}: {night.headline} ({state})", 200)
+    subject = translate(
+        "Import of {day}: {headline} ({state})",
+        day=day(night.started),
+        headline=night.headline,
+        state=night.meaning,
+    )
+    return plain(subject, 200)
 
 
 def slack_of(night: NightReport) -> dict[str, Any]:
@@ -257,7 +302,9 @@ def slack_of(night: NightReport) -> dict[str, Any]:
 
 
 def json_of(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
-    """The night as JSON, version 1; `faults` as for `text_of`."""
+    """The night as JSON, version 1, in English; `faults` as for `text_of`."""
+    with use_language(ENGLISH):
+        headline, todo = night.headline, list(night.todo)
     return {
         "schema_version": 1,
         "night": night.id,
@@ -265,11 +312,11 @@ def json_of(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
         "started": f"{night.started:%Y-%m-%dT%H:%M:%SZ}",
         "ended": f"{night.ended:%Y-%m-%dT%H:%M:%SZ}",
         "exit_code": night.exit_code.value,
-        "headline": night.headline,
+        "headline": headline,
         "rows": dict(sorted(night.rows.items())),
         "problems": dict(sorted(night.problems.items())),
         "doubtful_open": night.doubtful_open,
-        "todo": list(night.todo),
+        "todo": todo,
         "faults": list(faults),
         "files": [_file_json(file) for file in night.files],
     }
@@ -278,7 +325,7 @@ def json_of(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
 def rows_in_words(file: FileReport) -> str:
     """`312 created, 4 rejected`, in the order of reports; empty where nothing was read."""
     return ", ".join(
-        f"{number(file.rows[word])} {word.replace('-', ' ')}"
+        f"{number(file.rows[word])} {translate_word(word).replace('-', ' ')}"
         for word in OUTCOME_MEANING
         if file.rows.get(word)
     )
@@ -286,12 +333,13 @@ def rows_in_words(file: FileReport) -> str:
 
 def _file_lines(file: FileReport) -> list[str]:
     name = f"{file.folder}/{file.name}" if file.folder else file.name
-    lines = [f"{plain(name, 200)}: {ENDING_MEANING[file.ending]}"]
+    lines = [f"{plain(name, 200)}: {translate(ENDING_MEANING[file.ending])}"]
     rows = rows_in_words(file)
-    details = (rows, plain(file.reason, 500), f"run {file.run}" if file.run else "")
+    run = translate("run {run}", run=file.run) if file.run else ""
+    details = (rows, plain(translate_filled(file.reason), 500), run)
     lines += [f"  {detail}" for detail in details if detail]
     if file.place:
-        lines.append(f"  now in {plain(scrub_name(file.place), 200)}")
+        lines.append("  " + translate("now in {place}", place=plain(scrub_name(file.place), 200)))
     return [*lines, ""]
 
 

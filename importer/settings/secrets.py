@@ -92,7 +92,9 @@ def credentials() -> Credentials:
         missing = ["POPP_API_KEY"] * (key is None)
         missing += ["POPP_ORGANIZATION_ID"] * (organization is None)
         raise CredentialsError(
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+            f"{missing[0]} is not set."
+            if len(missing) == 1
+            else f"{' and '.join(missing)} are not set.",
             f"Type `{'; '.join(f'export {name}=...' for name in missing)}`, or put a file of "
             f"that name into the folder that {SECRETS_DIR} names.",
         )

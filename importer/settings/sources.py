@@ -38,6 +38,7 @@ from importer.settings.yaml_files import (
     list_mistakes,
     parse,
     read_yaml,
+    unknown_key,
 )
 from schemas.codes import WORDS, Code, Severity
 
@@ -474,9 +475,7 @@ def _wrong_folders(folders: Mapping[str, object]) -> Iterator[Mistake]:
         for key in own if isinstance(own, dict) else ():
             if key not in known:
                 meant = closest_name(key, known)
-                hint = f"; did you mean `{meant}`?" if meant else ""
-                path = ("folders", folder, key)
-                yield Mistake(path, f"there is no such key{hint}", at_key=True)
+                yield Mistake(("folders", folder, key), unknown_key(meant), at_key=True)
 
 
 def _is_laxer(code: str, severity: object, main: Mapping[Code, Severity]) -> bool:

@@ -310,6 +310,11 @@ def closest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return folded[close[0]] if close else ""
 
 
+def unknown_key(meant: str) -> str:
+    """Say that there is no such key, and which one may be meant."""
+    return f"there is no such key; did you mean `{meant}`?" if meant else "there is no such key"
+
+
 def _mistake(details: ErrorDetails, keys: list[str]) -> Mistake:
     """Put one mistake into words."""
     path = tuple(step for step in details["loc"] if step != "[key]")
@@ -317,14 +322,12 @@ def _mistake(details: ErrorDetails, keys: list[str]) -> Mistake:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
         meant = closest_name(str(path[-1]), keys) if len(path) == 1 else ""
-        hint = f"; did you mean `{meant}`?" if meant else ""
-        return Mistake(path, f"there is no such key{hint}", at_key=True)
+        return Mistake(path, unknown_key(meant), at_key=True)
     if kind == "value_error":
         return Mistake(path, str(context["error"]), at_key=at_key)
     if kind == "enum" and at_key:
         meant = closest_name(str(path[-1]), _QUOTED.findall(context["expected"]))
-        hint = f"; did you mean `{meant}`?" if meant else ""
-        return Mistake(path, f"there is no such key{hint}", at_key=True)
+        return Mistake(path, unknown_key(meant), at_key=True)
     words = _KINDS.get(kind, "is not a valid value")
     shown = {
         name: f"{each:,g}" if isinstance(each, float) else each for name, each in context.items()

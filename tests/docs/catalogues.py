@@ -8,22 +8,29 @@ in (`importer.languages.translate_filled`) is added to the `.po` by hand, with `
 from __future__ import annotations
 
 import ast
+import errno
 import io
+import os
 import re
 import sys
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import extract_from_ast
 
+from importer import errors
+from importer.cli.main import COMMANDS, READERS, cli, help_paragraphs
 from importer.cli.setup_commands import CONSEQUENCE
 from importer.errors import EXIT_MEANING, RUN_AGAIN
-from importer.languages import ENGLISH, FILLED, LANGUAGES, WORD
+from importer.languages import ENGLISH, FILLED, LANGUAGES, WORD, use_language
+from importer.ledger import database
 from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.report.formatting import DELIMITERS
 from importer.report.html import DAYS, environment
@@ -31,8 +38,9 @@ from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.report.tasks import INSTRUCTIONS
 from importer.report.terminal import HEADINGS
 from importer.report.view import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
+from importer.sandbox.personalities import PERSONALITIES
 from importer.web import access, check_pages, follow_pages, operations, wording
-from schemas.codes import WORDS
+from schemas.codes import WORDS, Severity
 from schemas.columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -63,14 +71,24 @@ def others() -> list[str]:
 
 
 def texts() -> set[Text]:
-    """Every text that is translated, but for the patterns of filled texts."""
-    return {*_of_tables(), *_of_modules(), *_of_templates()}
+    """Every text that is translated, but for the patterns of filled texts that are made by hand."""
+    return {
+        *_of_tables(),
+        *_of_modules(),
+        *_of_templates(),
+        *_of_commands(),
+        *_of_click(),
+        *_of_errors(),
+        *_of_sentences(),
+    }
 
 
 def _of_tables() -> Iterator[Text]:
     for words in WORDS.values():
         yield Text("", words.message)
         yield Text("", words.fix)
+        if words.severity is Severity.ERROR and "{detail}" in words.message:  # why a file failed
+            yield Text(FILLED, words.message.replace("{detail}", "{part}"))
     for table in (INSTRUCTIONS, OUTCOME_MEANING, PROGRESS_MEANING, REASONS, EXIT_MEANING):
         yield from (Text("", text) for text in table.values())
     for meanings in (ENDING_MEANING, RUN_AGAIN, STATE_MEANING, STATE_ADVICE, CONSEQUENCE):
@@ -90,6 +108,7 @@ def _of_tables() -> Iterator[Text]:
         *DAYS,
         *(column.name.replace("_", " ") for column in COLUMNS),
         *("report", "rejected", "payloads", "groups", "rows", "ready", "to fix"),
+        *("WRONG", "warn", "ok", "the file", "what was checked", "rejected rows", "results"),
     ):
         yield Text(WORD, word)
 
@@ -121,6 +140,148 @@ def _of_page(call: ast.Call) -> Iterator[Text]:
         for each in call.args:
             if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value:
                 yield Text("", each.value)
+
+
+def _of_commands() -> Iterator[Text]:
+    """Yield what `--help` shows: summaries, paragraphs, and the help of every option."""
+    yield from (Text("", heading) for heading in READERS)
+    context = click.Context(cli)
+    with use_language(ENGLISH):
+        commands = [cli, *filter(None, (cli.get_command(context, name) for name in COMMANDS))]
+    yield from (Text("", summary) for _, summary in COMMANDS.values())
+    for command in commands:
+        paragraphs = help_paragraphs(command.help)
+        yield from (Text("", each) for each in paragraphs if not each.startswith("\b"))
+        for each in command.params:
+            if isinstance(each, click.Option) and each.help:
+                yield Text("", each.help)
+    yield from (Text("", each.description) for each in PERSONALITIES.values())
+
+
+def _of_click() -> Iterator[Text]:
+    """Yield click's own texts, which it asks gettext for."""
+    yield Text("", "required")  # from a table of its own
+    for name in ("core", "decorators", "exceptions", "formatting", "parser", "termui", "types"):
+        for node in ast.walk(ast.parse(Path(click.__file__).with_name(f"{name}.py").read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            found = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            words = [each for each in found if isinstance(each, str)]
+            if node.func.id == "_" and words:
+                yield Text("", words[0])
+            elif node.func.id == "ngettext":
+                yield Text("", *words[:2])
+
+
+_NOT_SHOWN: Final = (
+    *("# The importer wrote", "{part}ledger:", "ledger: ", "night: ", "Mapping[", "importer "),
+    *("numbered names", "every clock", "UTC", "{now} UTC", "{name}:{row}:"),
+    *("character '", "mapping values", "unexpected end", "expected ", "could not find expected"),
+    *("undefined alias", "that cannot start", "flow ", "opens here"),  # the YAML reader's words
+)
+"""How texts begin that no reader sees, or that are commands."""
+
+
+def _of_errors() -> Iterator[Text]:
+    """Yield the patterns of the errors that end a command, and of the words that they take."""
+    kinds = {each.__name__ for each in vars(errors).values() if isinstance(each, type)}
+    kinds |= {"RemoteFault", "_CheckFailed", "MessageRefused", "NotDelivered", "_wrong"}
+    for path in sorted((ROOT / "importer").rglob("*.py")):
+        place = path.relative_to(ROOT / "importer").as_posix()
+        if place.startswith("web/"):
+            continue
+        here = {*kinds, "ValueError"} if place.startswith("settings/") else kinds
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            if getattr(node.exc.func, "id", getattr(node.exc.func, "attr", "")) in here:
+                for each in node.exc.args:
+                    ends = [each.body, each.orelse] if isinstance(each, ast.IfExp) else [each]
+                    yield from (_pattern(end) for end in ends if _is_sentence(end))
+    for _, words in (*database._WORDS, ("", database._OTHER)):
+        yield from (Text(FILLED, each) for each in words if each)
+    yield from (Text(FILLED, os.strerror(number)) for number in _OF_SYSTEM)
+
+
+_OF_SYSTEM: Final = (
+    *(errno.EACCES, errno.ENOENT, errno.ENOSPC, errno.EISDIR, errno.ENOTDIR),
+    *(errno.EROFS, errno.EEXIST, errno.EADDRINUSE),
+)
+"""Errors of the operating system that people meet."""
+
+
+def _of_sentences() -> Iterator[Text]:
+    """Yield the patterns of every text of several words where all of them are shown."""
+    settings = ROOT / "importer" / "settings"
+    night = sorted((ROOT / "importer" / "nightly").rglob("*.py"))
+    for path in (*night, settings / "yaml_files.py", settings / "sources.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                known |= {id(each) for each in ast.walk(node) if each is not node}
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "quantity":
+                words = [each.value for each in node.args[1:] if isinstance(each, ast.Constant)]
+                known |= {id(each) for each in node.args}
+                one, many = [*map(str, words), f"{words[0]!s}s"][:2]
+                yield from (Text(FILLED, f"1 {one}"), Text(FILLED, f"{{n}} {many}"))
+            if isinstance(node, ast.expr) and id(node) not in known and _is_sentence(node):
+                pattern = _pattern(node)
+                if not pattern.one.startswith(_NOT_SHOWN):
+                    yield pattern
+
+
+def _is_sentence(node: ast.expr) -> bool:
+    """Whether an expression is a text of several words."""
+    words = _literals(node) if isinstance(node, ast.JoinedStr | ast.Constant) else []
+    return any(re.search(r"[a-z)`]: | [A-Za-z]|[a-z] ", each) for each in words)
+
+
+def _pattern(node: ast.expr) -> Text:
+    """Return the pattern of a text whose values are filled in when it is made."""
+    if isinstance(node, ast.Constant):
+        return Text(FILLED, str(node.value))
+    found, names = [], Counter[str]()
+    for each in node.values if isinstance(node, ast.JoinedStr) else []:
+        if isinstance(each, ast.Constant):
+            found.append(str(each.value))
+        elif isinstance(each, ast.FormattedValue):
+            name = _name_of(each)
+            names[name] += 1
+            found.append(f"{{{name}{names[name] if names[name] > 1 else ''}}}")
+    whole = re.sub(r"^\{\w+\} ?(?=[A-Z][a-z]|`)", "", "".join(found))  # a sentence of its own
+    return Text(FILLED, re.sub(r"(?<=\.) \{\w+\}$", "", whole))
+
+
+_SAID: Final = frozenset(
+    {
+        *(
+            "what",
+            "why",
+            "reason",
+            "doubt",
+            "meant",
+            "error",
+            "strerror",
+            "value",
+            "how",
+            "message",
+        ),
+        *("called", "other", "rows", "files", "form", "last", "stays", "hours", "when", "words"),
+        *("exc", "exception", "refused", "unknown", "notbyexternalid", "quantity"),
+    }
+)
+"""Names of values that are texts of their own."""
+
+
+def _name_of(value: ast.FormattedValue) -> str:
+    """Return a name for a value, after the expression that it comes from."""
+    node = value.value.func if isinstance(value.value, ast.Call) else value.value
+    if getattr(node, "id", "") == "len":
+        return "n"
+    name = getattr(node, "id", getattr(node, "attr", "value"))
+    name = re.sub(r"[^a-z]", "", name.lower()) or "value"
+    return "part" if name in _SAID or "part" in name else name
 
 
 def _literals(node: ast.expr) -> list[str]:
@@ -196,13 +357,22 @@ def updated(name: str) -> Catalog:
     """The catalogue of a language with the texts of the source, translated as it was."""
     old, source = read(name), literals_of_source()
     new = Catalog(locale=name, project="importer", version="1", charset="utf-8")
+    shapes = {
+        PLACE.sub("7", str(each.id)): str(each.id)
+        for each in old
+        if each.context == FILLED and each.string
+    }
     for text in sorted(texts()):
-        key = (text.one, text.many) if text.many else text.one
-        before = old.get(text.one, text.context or None)
+        one = text.one
+        if text.context == FILLED:  # a pattern that was made by hand has better names
+            one = shapes.get(PLACE.sub("7", one), one)
+        key = (one, text.many) if text.many else one
+        before = old.get(one, text.context or None)
         kept = before.string if before is not None and before.id == key else None
         new.add(key, kept, context=text.context or None)
     for message in old:
-        if message.context == FILLED and is_in_source(str(message.id), source):
+        by_hand = message.context == FILLED and message.string
+        if by_hand and is_in_source(str(message.id), source):
             new.add(message.id, message.string, context=FILLED)
     new.creation_date = new.revision_date = old.creation_date
     return new

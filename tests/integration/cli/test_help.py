@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import pytest
@@ -119,3 +120,37 @@ def test_shells_complete_commands(tmp_path: Path, shell: str) -> None:
     out, err = process.communicate(timeout=60)
     assert "reconcile" in out, err
     assert "resume" not in out
+
+
+_ENGLISH: Final = re.compile(r"(?<![-`\w])(the|of|and|is|are|with|by|from|which|this)(?![-`\w])")
+"""Words that an English sentence has, and a German one has not."""
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_in_german_has_no_english_sentence(tmp_path: Path, name: str) -> None:
+    """Summary, paragraphs, options, and what click says by itself."""
+    said = Desk(tmp_path)("--lang", "de", *([name] if name else []), "--help")
+    assert said.out.startswith(f"Aufruf: importer {name}".rstrip())
+    assert "Diese Hilfe zeigen und enden." in said.out
+    assert _ENGLISH.search(said.out) is None, said.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (("chekc",), "Fehler: Es gibt keinen Befehl chekc.\n  Meinten Sie `importer check`?"),
+        (("check",), "Fehler: Es fehlt das Argument 'FILE...'."),
+        (("run", "x.csv", "--limit", "0"), "liegt nicht im Bereich x>=1."),
+        (("run", "x.csv", "--dryrun"), "diesen: '--dry-run', '--round'?"),
+        (("results", "--format", "xml"), "'xml' ist keines von 'text', 'csv', 'json', 'parquet'."),
+        (("release", "x.csv"), "Nennen Sie eine Datei in held/ des Eingangs."),
+        (("purge", "--older-than", "soon"), "--older-than nimmt Tage, zum Beispiel 90d"),
+        (("check", "x.csv", "--campaign", ""), "darf nicht leer sein"),
+    ],
+)
+def test_errors_in_german(tmp_path: Path, typed: tuple[str, ...], expected: str) -> None:
+    """Those of click and ours; `--lang` stands before the command or after it."""
+    desk = Desk(tmp_path)
+    said = desk("--lang", "de", *typed)
+    assert expected in said.err
+    assert desk(*typed, "--lang=de").err == said.err

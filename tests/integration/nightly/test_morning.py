@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from importer.errors import Exit
+from importer.languages import use_language
 from importer.report.night_report import json_of, text_of
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, listening
@@ -66,6 +67,11 @@ class Told:
 @pytest.fixture
 def told(bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
     """A night with a file of each kind, and a row of each end."""
+    return play(bed, sandbox, monkeypatch)
+
+
+def play(bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Play that night."""
     with mail_server() as post, listening() as (url, posts, _):
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
         bed.settings(
@@ -224,3 +230,29 @@ def test_no_message_can_fail_the_night(
     ]
     assert len(posts) == 1
     assert all(json.loads(line)["event"] for line in said.err.splitlines())
+
+
+def test_a_german_team_reads_german(
+    bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mail, post, page and the pages of files; what programs read stays English."""
+    with use_language("de"):
+        told = play(bed, sandbox, monkeypatch)
+        summary = json_of(told.night)
+    (mail,), (post,) = told.mails, told.posts
+    assert "5 Gespräche gestartet aus 3 Dateien; 1 zurückgehalten, 1 fehlgeschlagen." in mail
+    page = re.sub("<[^>]+>", " ", told.page.partition("<body>")[2])
+    checked = (bed.inbox / "held" / "held.csv.check.html").read_text("utf-8")
+    for said in (mail, post["text"], page):
+        assert "100% der Zeilen sind abgelehnt, und max_rejected_share erlaubt 50%." in " ".join(
+            said.split()
+        )
+        assert re.search(r"(?<!\S)(the|of|and|was|were|is|are|with|from)(?!\S)", said) is None, said
+    assert 'lang="de"' in told.page
+    assert 'lang="de"' in checked
+    assert summary["headline"] == (
+        "5 conversations started from 3 files; 1 held, 1 failed. "
+        "This was a rehearsal: nobody was contacted."
+    )
+    assert any(each.startswith("Look at held/held.csv") for each in summary["todo"])
+    assert "100% of its rows are rejected" in " ".join(f["reason"] for f in summary["files"])
