@@ -29,7 +29,7 @@ from importer.planning.history import open_history
 from importer.planning.payload import payload_lines
 from importer.preflight import exit_of_plan
 from importer.prepare import prepare
-from importer.report import export, html, terminal, view
+from importer.report import export, terminal, view
 from importer.report.formatting import rejected_paths
 from importer.report.rejected_rows import require_writer, write_rejected
 from importer.settings.settings import FLAGS
@@ -106,6 +106,8 @@ def check(
     names = [table.source.name for table in plan.tables]
     try:
         if report is not None:
+            from importer.report import html  # noqa: PLC0415 (Jinja is slow, and often not needed)
+
             html.write_page(shown, report)
             written["report"] = (report,)
         if rejected is not None:

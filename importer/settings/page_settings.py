@@ -165,7 +165,11 @@ class PageSettings(BaseModel):
     """Settings of `importer serve`: where it listens, and who may do what."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+        defer_build=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     listen: Listen = "127.0.0.1:8766"
@@ -254,7 +258,11 @@ class WebhookSettings(BaseModel):
     """Settings of the receiver of events, in `importer serve` and `importer webhooks`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+        defer_build=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     webhook_signature: Literal["hex", "base64"] = "hex"

@@ -133,7 +133,11 @@ class NightlySettings(BaseModel):
     """Settings of nightly imports: when files are taken, which are held, who is notified."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+        defer_build=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     # when a file is taken, and when its rows are sent
@@ -232,7 +236,11 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     """Every setting with its default; frozen. `load_settings` makes the paths absolute."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+        defer_build=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     # where things are

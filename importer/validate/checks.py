@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
-from pandera.errors import SchemaErrors
 
 from importer.model import CheckedRows, RowStatus
 from importer.problems import COLUMN, at, concat, empty, errors, with_severities
 from importer.validate.duplicates import NOT_SENT
-from schemas.candidates import CANDIDATE, EXCUSED, STRUCTURE
+from schemas.candidates import EXCUSED, are_candidates, candidate, is_structured, structure
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
 
@@ -108,27 +107,32 @@ def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> Check
 
 
 def check_structure(frame: pl.DataFrame) -> None:
-    """Check that a frame has the columns, types and row numbers of STRUCTURE.
+    """Check that a frame has the columns, types and row numbers of `schemas.candidates`.
 
     Raises:
         AssertionError: it does not, which is a bug.
     """
-    cases = _failure_cases(STRUCTURE, frame)
+    if is_structured(frame):
+        return
+    cases = _failure_cases(structure(), frame)
     if cases is not None:
         raise AssertionError(f"not a candidate table: {_describe(cases)}")
 
 
 def find_failures(frame: pl.DataFrame, allowed: Collection[Code]) -> pl.DataFrame:
-    """A problem for each cell that fails CANDIDATE.
+    """A problem for each cell that no candidate may have.
 
     Args:
-        frame: rows in the form of STRUCTURE, with EXCUSED.
+        frame: rows for which `is_structured` is true, with EXCUSED.
         allowed: codes that do not count as failures.
 
     Raises:
         AssertionError: a check did not run, which is a bug.
     """
-    cases = _failure_cases(CANDIDATE, frame.select(*CANDIDATE.columns))
+    if are_candidates(frame):
+        return empty()
+    schema = candidate()
+    cases = _failure_cases(schema, frame.select(*schema.columns))
     if cases is None:
         return empty()
     if cases["index"].null_count():
@@ -143,6 +147,8 @@ def find_failures(frame: pl.DataFrame, allowed: Collection[Code]) -> pl.DataFram
 
 def _failure_cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame | None:
     """Pandera's failure cases, or None if there are none."""
+    from pandera.errors import SchemaErrors  # noqa: PLC0415 (slow, and good rows do not need it)
+
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as exc:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from pandera.errors import SchemaErrors
 
-from schemas.candidates import CANDIDATE, EXCUSED
+from schemas.candidates import EXCUSED, are_candidates, candidate
 
 GOOD = {
     "phone_number": "+61491570006",
@@ -26,9 +26,11 @@ def codes(**changed: object) -> set[str]:
     types = dict.fromkeys(GOOD, pl.String()) | {EXCUSED: pl.Boolean()}
     rows = pl.DataFrame([{**GOOD, **changed}], schema=types)
     try:
-        CANDIDATE.validate(rows, lazy=True)
+        candidate().validate(rows, lazy=True)
     except SchemaErrors as exc:
+        assert not are_candidates(rows)
         return set(exc.failure_cases["check"])
+    assert are_candidates(rows)
     return set()
 
 

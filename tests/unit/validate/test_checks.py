@@ -10,7 +10,7 @@ import pytest
 from importer import problems
 from importer.normalise import normalise
 from importer.validate.checks import check_structure, find_failures
-from schemas.candidates import CANDIDATE, EXCUSED
+from schemas.candidates import EXCUSED, candidate
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
 from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
@@ -329,7 +329,7 @@ SECRET = "Ada-Personal-Name"
 
 
 def frame() -> pl.DataFrame:
-    """Two rows in the form of STRUCTURE, with EXCUSED."""
+    """Two rows in the form that is checked, with EXCUSED."""
     rows: list[Row] = [
         {"first_name": SECRET, "email": "ada@example.com", "campaign": "c"},
         {"first_name": None, "email": None, "campaign": "c"},
@@ -384,7 +384,7 @@ def test_a_check_that_cannot_run_is_a_fault_of_the_program() -> None:
 
 def test_every_check_of_a_candidate_is_named_by_a_code() -> None:
     """Name and error are the same value of Code, which is what the failure cases carry."""
-    checks = [check for column in CANDIDATE.columns.values() for check in column.checks]
+    checks = [check for column in candidate().columns.values() for check in column.checks]
     assert len(checks) >= 9
     for check in checks:
         assert check.name == check.error
