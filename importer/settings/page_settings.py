@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from importer.errors import SettingsError
 from importer.settings.secrets import Secrets
-from importer.settings.values import ValueHelp, is_loopback
+from importer.settings.values import MODEL, ValueHelp, is_loopback
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -164,13 +164,7 @@ Uploads = Annotated[
 class PageSettings(BaseModel):
     """Settings of `importer serve`: where it listens, and who may do what."""
 
-    model_config = ConfigDict(
-        defer_build=True,
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = MODEL
 
     listen: Listen = "127.0.0.1:8766"
     """Port, or address:port, on which `serve` or `webhooks` listens; this machine by default."""
@@ -257,13 +251,7 @@ _MIN_BYTES = 16
 class WebhookSettings(BaseModel):
     """Settings of the receiver of events, in `importer serve` and `importer webhooks`."""
 
-    model_config = ConfigDict(
-        defer_build=True,
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = MODEL
 
     webhook_signature: Literal["hex", "base64"] = "hex"
     """How the API writes the signature of an event in the header x-signature."""

@@ -15,7 +15,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -25,6 +24,7 @@ from pydantic import (
 from importer.settings.page_settings import PageSettings, WebhookSettings
 from importer.settings.secrets import Credentials, credentials
 from importer.settings.values import (
+    MODEL,
     Allowance,
     ApiPath,
     BaseUrl,
@@ -132,13 +132,7 @@ Address = Annotated[
 class NightlySettings(BaseModel):
     """Settings of nightly imports: when files are taken, which are held, who is notified."""
 
-    model_config = ConfigDict(
-        defer_build=True,
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = MODEL
 
     # when a file is taken, and when its rows are sent
     quiet_s: Wait = 60.0
@@ -235,13 +229,7 @@ class Origin:
 class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     """Every setting with its default; frozen. `load_settings` makes the paths absolute."""
 
-    model_config = ConfigDict(
-        defer_build=True,
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = MODEL
 
     # where things are
     rehearsal: bool = False

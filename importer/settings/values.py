@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from importer.settings.yaml_files import closest_name
 from schemas.codes import Code, Severity
@@ -17,6 +17,16 @@ from schemas.columns import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+MODEL: Final = ConfigDict(
+    frozen=True,
+    extra="forbid",
+    hide_input_in_errors=True,
+    use_attribute_docstrings=True,
+    defer_build=True,  # until it is used: every command imports the settings
+)
+"""How pydantic treats the models of settings."""
 
 
 @dataclass(frozen=True, slots=True)
