@@ -86,7 +86,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Severity, message (`{header}` and `{detail}` are filled in) and fix of a code."""
+    """The severity, message and fix of a code; `{header}` and `{detail}` are filled in."""
 
     severity: Severity
     message: str

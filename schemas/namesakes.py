@@ -1,7 +1,7 @@
-"""Tell whether two names may be one person's, also if one of them is known only by its signs.
+"""Compare names: may they belong to one person? One of them may be known only by its signs.
 
 The ledger keeps no name. It keeps signs: short keyed hashes of the words and of their beginnings.
-They tell a short form or a misspelling of a name from another name, and show neither.
+They distinguish a short form or a misspelling from another name, and reveal neither.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Sign: TypeAlias = "Callable[[str], str]"
-"""Makes `SIGN` characters of a text, under a key that nobody else has."""
+"""Turns a text into `SIGN` characters, under a secret key."""
 
 SIGN: Final = 6
 """Hex digits of a sign: three bytes."""

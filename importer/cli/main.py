@@ -99,7 +99,7 @@ _MEMORY = "dirty_decay_ms:1000,muzzy_decay_ms:0"
 
 
 class _ReaderGone(Exception):
-    """The reader of our output has closed it (`| head`)."""
+    """Another program has closed our output (`| head`)."""
 
 
 def help_paragraphs(text: str | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Copies of a SQLite ledger: how they are made, and which one is the newest.
+"""Copies of a SQLite ledger: how they are made, and how the newest is recognised.
 
 A ledger that was lost, emptied or replaced by an older copy does not know who was contacted. The
 last-write file beside it names the ledger and counts its important writes, among them every group
@@ -57,7 +57,7 @@ def copy_ledger(ledger: Path, target: Path) -> None:
 
 
 def is_beside(ledger: Path, target: Path) -> bool:
-    """Whether a path is that of a file which a ledger has beside it, now or later."""
+    """Whether a path is that of a file that a ledger keeps, or may keep, beside it."""
     there = target.parent.resolve() == ledger.parent.resolve()
     return there and target.name in {f"{ledger.name}{end}" for end in _BESIDE}
 
@@ -100,7 +100,7 @@ _LINES: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LastWrite:
-    """What a ledger held when it was last written to.
+    """The state of a ledger after its last write.
 
     Attributes:
         ledger: its id.
@@ -130,7 +130,7 @@ def read_last_write(ledger: Path) -> LastWrite | None:
     if not os.path.lexists(path):
         return None
     try:
-        if not path.is_file():  # to open a pipe would wait for ever
+        if not path.is_file():  # opening a pipe would block
             raise _damaged(path)
         lines = path.read_text("ascii").splitlines()
     except (OSError, ValueError) as error:
@@ -142,7 +142,7 @@ def read_last_write(ledger: Path) -> LastWrite | None:
 
 
 def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> None:
-    """Write the last-write file; if that fails, an older copy may later pass for the newest.
+    """Write the last-write file; if that fails, an older copy may later be taken for the newest.
 
     Args:
         ledger: its file.

@@ -253,7 +253,7 @@ def _is_busy(error: BaseException) -> bool:
 
 
 def prepare_sqlite(engine: Engine) -> None:
-    """Make every connection of a SQLite engine durable and patient.
+    """Make every connection of a SQLite engine durable, and let it wait for locks.
 
     The driver's own transactions are off. A write takes the lock at its BEGIN, so that nothing it
     reads can change before it writes.

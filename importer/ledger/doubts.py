@@ -1,4 +1,4 @@
-"""Doubtful submissions: which may have been accepted, how each doubt was settled, and the evidence.
+"""Doubtful submissions, how each doubt was settled, and the evidence for it.
 
 The evidence is what we know of the API's conversations. Its list may lag behind. If it already
 shows a conversation that we created later than a doubtful one, that conversation is a witness: the
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from importer.model import Outcome
 
 RECONCILIATION: Final = "reconciliation"
-"""Who decided, if the API's list of conversations did."""
+"""The value of `decided_by` if the API's list of conversations decided."""
 
 RESOLVED: Final = "resolved"
 """The code of a submission that a person settled."""
@@ -88,7 +88,7 @@ class Doubts:
         return self._database.read(lambda c: _doubtful(c, *narrower, states=rejected))
 
     def count_absent(self, code: str) -> dict[str, int]:
-        """Run -> how many of its submissions were proved absent, and have not gone again.
+        """Return run -> how many of its submissions were proved absent and not sent again.
 
         Args:
             code: of that proof.
@@ -149,7 +149,7 @@ class Doubts:
         conversation_id: str | None = None,
         source: str | None = None,
     ) -> SubmissionRecord:
-        """Return a row that a person may settle: it is doubtful, or settled by a person's word.
+        """Return a row that a person may settle: it is doubtful, or a person settled it.
 
         Args and exceptions are those of `resolve`.
         """
@@ -171,14 +171,15 @@ class Doubts:
         conversation_id: str | None = None,
         source: str | None = None,
     ) -> SubmissionRecord:
-        """Settle a row on a person's word, or correct such a word; return the row as it was.
+        """Settle a row as a person decides, or correct that decision; return the row as it was.
 
-        A word can be corrected until something else happens to the row. Every word is kept.
+        A decision can be corrected until something else happens to the row. Every decision is kept.
 
         Args:
             run: id of a run that contains the row.
             row: spreadsheet row.
-            sent: True: it arrived, and never goes again; False: it did not, and may go again.
+            sent: True: it arrived, and is never sent again; False: it did not arrive, and may be
+                sent again.
             by: who decided.
             conversation_id: of the conversation it became, if known.
             source: name of the file, if several files of the run have such a row.
@@ -222,7 +223,7 @@ _OF_A_CONVERSATION: Final = (
     *("remote_status", "remote_at", "listed_s"),
     *("meeting_state", "meeting_at", "meeting_known_at", "meeting_id"),
 )
-"""What is known of a conversation; a corrected id may be another one."""
+"""Facts of a conversation; a corrected id may belong to another one."""
 
 
 def _settleable(connection: Connection, run: str, row: int, source: str | None) -> SubmissionRecord:
@@ -247,7 +248,7 @@ def _refuse_owned(connection: Connection, key: str, conversation_id: object) -> 
 
 
 def _keep_earlier_word(connection: Connection, before: SubmissionRecord) -> int:
-    """Return how many words on a row are kept; keep one that an older version has not."""
+    """Return how many decisions on a row are kept; keep one that an older version did not."""
     kept = connection.scalar(
         select(func.count()).select_from(decisions).where(decisions.c.key == before.key)
     )

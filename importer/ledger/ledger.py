@@ -151,7 +151,7 @@ class Ledger:
     def lock(
         self, command: str, wait_s: float = 0.0, *, inbox: str = ""
     ) -> AbstractContextManager[None]:
-        """Lock out every other process while the context lasts.
+        """Lock the ledger against every other process while the context lasts.
 
         Args:
             command: what this process does, for those who wait.
@@ -184,7 +184,7 @@ class Ledger:
         return str(found)
 
     def is_copy_of(self, other: Ledger) -> bool:
-        """Whether one of the two files was copied from the other."""
+        """Whether one of two files is a copy of the other."""
         mine, theirs = self._database.path, other._database.path
         if mine is None or theirs is None or self.id != other.id:
             return False
@@ -313,7 +313,7 @@ class Ledger:
             ) from error
 
     def purge(self, before: datetime) -> Purged:
-        """Remove what only people read from everything that was settled before a time.
+        """Remove the texts that only people read from everything settled before a time.
 
         Removed are masked texts, messages, external ids and request ids, the names and paths of
         files of runs without doubtful rows, names in the audit trail, and events that were applied.

@@ -2,8 +2,8 @@
 
 A remote inbox has a lock of the same kind, for all nights that share the ledger.
 
-The operating system holds the lock of a file, the session that of a server: both end with the
-process. Even without the lock, the states in the tables prevent sending twice.
+The operating system holds the lock of a file, and the session that of a server. Both are released
+when the process ends. Even without the lock, the states in the tables prevent sending twice.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def lock_server(
             # need not wait for that.
             with suppress(DBAPIError):
                 connection.scalar(text("SELECT pg_advisory_unlock(:lock)"), {"lock": what.number})
-            # Not back to the pool: the end of the session is what frees the lock for certain.
+            # Not back to the pool: only the end of the session certainly releases the lock.
             connection.invalidate()
 
 

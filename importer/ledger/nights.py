@@ -88,7 +88,7 @@ class Nights:
         self._database = database
 
     def begin(self, night: str, now: datetime, inbox: str | None = None) -> None:
-        """Write that a night started, and where; a known night continues."""
+        """Write that a night started, and in which inbox; a known night continues."""
 
         def write(connection: Connection) -> None:
             connection.execute(delete(nights).where(nights.c.id == night))
@@ -213,7 +213,7 @@ def _file(row: Row[Any]) -> NightFile:
 
 
 def forget_nights(connection: Connection, before: datetime) -> None:
-    """Remove file names, and why files were held, from old nights."""
+    """Remove file names and reasons from old nights."""
     connection.execute(
         update(night_files).where(night_files.c.at < before).values(name="", reason="")
     )

@@ -1,6 +1,6 @@
-"""The people of the recruiter's page: who is signed in, and who did what, when.
+"""The people of the recruiter's page: their sessions, and the audit trail of what they did.
 
-Sessions are kept here, so that they end when we say so. The audit trail names no candidate.
+Sessions are stored here, so that they can be ended at once. The audit trail names no candidate.
 """
 
 from __future__ import annotations

@@ -75,9 +75,9 @@ class Run:
 
 
 class SubmissionRecord(NamedTuple):
-    """All that the ledger says of one submission.
+    """Everything that the ledger knows about one submission.
 
-    A named tuple and no dataclass: a million of them are read in half the time.
+    A named tuple, not a dataclass: a million of them are read in half the time.
 
     Attributes:
         key: of the submission.
@@ -314,7 +314,7 @@ class UploadedList:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A second person's word on a list: asked for, given or refused.
+    """A second person's approval of a list: requested, given or refused.
 
     Attributes:
         id: 32 random hex characters.

@@ -1,4 +1,4 @@
-"""Lists of the recruiter's page: where each is on its way, who approved it, what headers mean.
+"""Lists of the recruiter's page: the state of each, who approved it, and what its headers mean.
 
     uploading -> uploaded -> checking -> open -> (waiting ->) queued -> sending -> done
     sending -> paused | stopped -> queued again; any -> deleted
@@ -199,7 +199,7 @@ class UploadedLists:
     # ---- approvals ---------------------------------------------------------------------------
 
     def ask_approval(self, approval_id: str, list_id: str, plan_hash: str, by: str) -> None:
-        """Ask for a second person's word on a plan of a list."""
+        """Ask a second person to approve a plan of a list."""
         new = {
             "id": approval_id,
             "list": list_id,
@@ -240,7 +240,7 @@ class UploadedLists:
         Args:
             headers: hash of the set of headers.
             columns: header -> column.
-            by: who said so.
+            by: who chose this.
         """
         new = {
             "headers": headers,

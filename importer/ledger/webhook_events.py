@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 EVENT: Final = "event"
-"""Who decided, if an event of the API did."""
+"""The value of `decided_by` if an event of the API decided."""
 
 _EARLY: Final = frozenset({"CREATED", "QUEUED", "ONGOING"})
 _KEY_DIGITS: Final = 16
@@ -40,7 +40,7 @@ _SHOWN: Final = "An event of the API shows the conversation."
 
 
 class EventOutcome(StrEnum):
-    """What an event led to."""
+    """The result of an event."""
 
     APPLIED = "applied"
     """It was about conversations of this ledger, and what it says was noted if it was news."""
@@ -58,7 +58,7 @@ class EventOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """An event of the API, without anything that a person could be read from.
+    """An event of the API, without personal data.
 
     Attributes:
         id: the API's, by which repeats are known.
@@ -192,7 +192,7 @@ class WebhookEvents:
         return self._database.read(read)
 
     def reopen(self) -> int:
-        """Let events wait again whose conversation has become known since; return how many."""
+        """Reopen events whose conversation has become known since; return how many."""
         e, s = webhook_events.c, submissions.c
         by_id = select(1).where(s.conversation_id == e.conversation_id)
         by_external_id = select(1).where(s.external_id == e.external_id, among(s.state, REACHED))

@@ -1,7 +1,8 @@
 """The ledger for the workers that send: async, with many writes in each commit.
 
-One thread writes. What arrives during a commit goes into the next one, so the disk limits the
-number of commits, not of submissions. Commits start a moment apart, so that each holds more.
+One thread writes. Writes that arrive during a commit go into the next one, so the disk limits the
+number of commits, not of submissions. Commits start a moment apart, so that each one has more
+writes.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _Answer = bool | State | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """One write, and who waits for it; None if only the writer itself needs it."""
+    """One write, and the future of the caller that waits for it, if any."""
 
     key: str
     settlement: Settlement | None
@@ -154,7 +155,7 @@ class LedgerWriter:
             self._closed = True
             self._news.notify()
         await asyncio.to_thread(self._writer.join)
-        if self._requests:  # left by intents of the last group whose callers had gone
+        if self._requests:  # intents of the last group whose callers were cancelled
             await asyncio.to_thread(self._write)
 
     def _ask(self, key: str, settlement: Settlement | None) -> asyncio.Future[_Answer]:
@@ -165,7 +166,7 @@ class LedgerWriter:
         return waiter
 
     def _take_back(self, key: str) -> None:
-        """Write that nothing was sent, after an intent whose caller has gone."""
+        """Write that nothing was sent, after an intent whose caller was cancelled."""
         self._put(_Request(key, Settlement(key, State.PLANNED, code=NOT_LEFT), None))
 
     def _put(self, request: _Request) -> None:
@@ -227,7 +228,7 @@ class LedgerWriter:
         self._later(self._tell, done)
 
     def _later(self, tell: Callable[..., None], *what: object) -> None:
-        """Call this in the event loop, unless the loop is gone with those who waited."""
+        """Call a function in the event loop, unless the loop is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(tell, *what)
 

@@ -1,4 +1,4 @@
-"""Read a long list in pieces, so that it is never in memory as a whole.
+"""Read a long list in pieces, so that it is never completely in memory.
 
 Only regular UTF-8 text is cut, and only between two rows. Anything that needs the whole file
 (another encoding, wrong quotation marks, rows of another width) raises `Uneven`, and the file is

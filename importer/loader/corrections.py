@@ -1,8 +1,8 @@
 """Corrections of a list: cells that a person corrected, and rows that they left out.
 
 They are in a file beside the list, `FILE.corrections.jsonl`, one line for each; the list itself is
-never changed. Whatever reads the list reads it with its corrections, so a run that was started
-with them is resumed with them.
+never changed. Every reader of the list applies its corrections, so a run that started with them is
+resumed with them.
 """
 
 from __future__ import annotations

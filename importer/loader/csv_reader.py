@@ -253,7 +253,7 @@ class Lines:
         return line
 
     def give_back(self, keep: int) -> None:
-        """Give back all lines of the present row except the first `keep`."""
+        """Return all lines of the present row except the first `keep` to the source."""
         self._back.extendleft(reversed(self.taken[keep:]))
         del self.taken[keep:]
 

@@ -407,8 +407,8 @@ def _pairs_of(language: str) -> tuple[Counter[str], Counter[str], dict[str, floa
 def _is_east_asian(data: bytes, codec: str) -> bool:
     """Whether an encoding reads all non-ASCII characters as Chinese, Japanese or Korean.
 
-    That hardly ever happens to other texts: it takes non-ASCII bytes in pairs, away from Latin
-    letters.
+    Other texts hardly ever do this: it takes non-ASCII bytes in pairs, without Latin letters beside
+    them.
     """
     start = _HIGH.search(data)
     line = data.rfind(b"\n", 0, start.start() if start is not None else 0) + 1

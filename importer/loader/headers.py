@@ -142,7 +142,7 @@ def _known(header: str) -> str | None:
 
 
 def _leads(part: str) -> bool:
-    """Whether a part of a path only says whose the rest is, or what kind of thing it is."""
+    """Whether a part of a path only names the owner or the kind of the rest."""
     kinds = {"name", "names", "contact", "personal", "legal", "full"} | PHONE_WORDS | EMAIL_WORDS
     return set(_words_of(part)) <= kinds | CANDIDATE_WORDS | FILLER_WORDS
 
@@ -323,7 +323,7 @@ def _joined(name: str, area: str) -> pl.DataFrame:
 
 
 def is_of_others(header: str) -> bool:
-    """Whether a header says that its values belong to somebody else than the candidate."""
+    """Whether a header says that its values belong to somebody other than the candidate."""
     return bool(set(_words_of(header)) & OTHER_PEOPLE)
 
 

@@ -102,7 +102,7 @@ class _Document:
             self._note(self._walk, lambda walk: walk.end(name))
 
     def text(self, data: str) -> None:
-        """Text passes by."""
+        """Collect text."""
         if self._walk is not None:
             self._note(self._walk, lambda walk: walk.text(data))
 
@@ -181,7 +181,7 @@ class _Walk:
             self._link = attributes.get("xlink:href", "")
 
     def text(self, data: str) -> None:
-        """Text passes by."""
+        """Collect text."""
         if self._cell and not self._aside:
             self._length += len(data)
             if self._length > _LONGEST_TEXT:

@@ -1,4 +1,4 @@
-"""Sheets, rows and cells: what files of every format are read into, and why one is refused.
+"""Sheets, rows and cells: the common form of files of every format, and the refusal of a file.
 
 Numbers become text here, as the spreadsheet program shows them.
 """

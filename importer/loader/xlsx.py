@@ -497,7 +497,7 @@ class _Walk:
             self._end_cell((self._row, self._column - 1), "".join(self._value))
 
     def text(self, data: str) -> None:
-        """Text passes by."""
+        """Collect text."""
         if self._into is not None:
             self._into.append(data)
 

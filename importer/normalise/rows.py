@@ -50,7 +50,7 @@ _STEERING: Final = (*("campaign", "external_campaign", "meeting_template", "part
 
 
 _LOST: Final = "\N{REPLACEMENT CHARACTER}"
-"""A cell with it is no fault of its own in a row whose encoding is in doubt."""
+"""In a row whose encoding is in doubt, a cell with it is not a separate fault."""
 
 _NO_ERROR: Final = (
     (pl.col("code") == Code.CELL_ERROR.value)
@@ -235,7 +235,7 @@ def _first_filled(table: Table, header: str, fallbacks: Sequence[str]) -> pl.Ser
 def _with_area_code(table: Table, header: str) -> pl.Series:
     """The cells of a header, with the area codes before them if another column has those.
 
-    A number that begins with + or 0 has its area code, and so has a long one.
+    A number that begins with + or 0, or is long, already has its area code.
     """
     area = table.prefixes.get(header)
     if area is None:

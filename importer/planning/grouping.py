@@ -1,4 +1,4 @@
-"""Group rows by campaign, templates and template values, and find the rows that fit no group."""
+"""Group rows by campaign, templates and template values, and report rows that fit no group."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMED_BY: Final = {
 """Kind of template -> the column in which a row names it."""
 
 _IN_FIELDS: Final = " (in conversation_fields)"
-_HINTED: Final = 200  # unknown names that get a suggestion of their own
+_HINTED: Final = 200  # unknown names that get their own suggestion
 _BRACES: Final = "a value that fills a placeholder cannot contain `{` or `}`"
 
 

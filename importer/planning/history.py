@@ -110,7 +110,7 @@ def _find_strangers(
     identity: Identity,
     settings: Settings,
 ) -> frozenset[str]:
-    """The keys that the ledger has for a person with a clearly different name.
+    """Find the keys that the ledger has for a person with a clearly different name.
 
     The API knows people by phone, or by e-mail without a phone: it cannot contact this person, but
     "nothing to do" would lose the row in silence.
@@ -164,7 +164,7 @@ def _find_unchanged(
     identity: Identity,
     settings: Settings,
 ) -> frozenset[str]:
-    """The keys that the API rejected with the body that they still have.
+    """Find the keys that the API rejected with an unchanged body.
 
     Nobody was contacted, but the API would reject them again; `retry_rejected` sends them anyway.
     """
@@ -188,7 +188,7 @@ def _find_unwanted(
     settings: Settings,
     now: datetime,
 ) -> list[_Verdict]:
-    """People who opted out, or were contacted within the contact window in any campaign."""
+    """Find people who opted out, or were contacted within the contact window in any campaign."""
     others = _drop_imported(frame, known)
     persons = others[PERSON].unique(maintain_order=True)
     found: list[_Verdict] = []
@@ -344,7 +344,7 @@ ORGANIZATION, HMAC_KEY, ALLOWED = "organization", "hmac_key", "allow_shared_cont
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The identity and the ledger of a check, which only reads.
+    """The identity and the ledger of a check; it only reads.
 
     Attributes:
         identity: makes the keys and hashes of the ledger; a preview if there is no key yet.
@@ -434,7 +434,7 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
 
 
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise if there is a key file for an empty ledger: its own ledger is lost."""
+    """Raise if an empty ledger has a key file: the ledger of that key was lost."""
     file = key_file(settings)
     if Secrets.read().importer_hmac_key is not None or not file.exists():
         return

@@ -37,7 +37,7 @@ _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensu
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Recognises people and submissions without storing who they are.
+    """Recognises people and submissions without storing personal data.
 
     Attributes:
         hmac_key: secret; the same for the whole life of the ledger.

@@ -1,4 +1,4 @@
-"""Make submissions of the rows of a plan: keyed hashes, externalId, and the request body.
+"""Turn the rows of a plan into submissions: keyed hashes, externalId and request body.
 
 A body is rendered only when it is sent.
 """

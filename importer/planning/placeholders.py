@@ -28,7 +28,7 @@ def is_name(name: str) -> bool:
 
 
 def fold_name(text: str) -> str:
-    """The name that `Job Title` or `job.title` was meant to be."""
+    """The name that `Job Title` or `job.title` probably means."""
     return re.sub(r"[\W_]+", "_", text.lower()).strip("_")
 
 

@@ -231,7 +231,7 @@ def exclude_rows(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> 
 def hash_plan(
     tables: Sequence[Table], groups: Sequence[Group], ready: pl.DataFrame, settings: Settings
 ) -> str:
-    """Hex sha256 over everything that decides what is sent; the place of a file does not count."""
+    """Hex sha256 over everything that decides what is sent, except the paths of the files."""
     digest = hashlib.sha256()
     digest.update(_canonical([version("importer"), settings.shaping()]))
     for table in tables:

@@ -59,7 +59,7 @@ class Template:
         kind: which of the two.
         path: its file.
         document: what the file says, with positions.
-        placeholders: the names that it takes from a row.
+        placeholders: the names of the values that it takes from a row.
         unknown_keys: a sentence for each key that no rule knows, with its place.
         unusual: a sentence for each value that breaks a rule that is only inferred.
     """
@@ -74,7 +74,7 @@ class Template:
 
     @property
     def value(self) -> Json:
-        """What the file says, verbatim."""
+        """The content of the file, verbatim."""
         return self.document.value
 
 
@@ -98,7 +98,7 @@ class Templates:
         return tuple(sorted(self._files[kind]))
 
     def like(self, kind: TemplateKind, name: str) -> str:
-        """For a name that does not exist: the name that was meant, or those that exist."""
+        """Suggest what was meant by a name that does not exist, or list those that exist."""
         names = self.names(kind)
         if meant := closest_name(name, names):
             return f"perhaps `{meant}` is meant"

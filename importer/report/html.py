@@ -113,7 +113,7 @@ def group_bars(groups: Sequence[GroupView], linked: int) -> list[Bar]:
 
 
 def _rest(counts: Sequence[int], label: str) -> list[Bar]:
-    """Sum up the other bars in a line without a bar, which would dwarf the others."""
+    """Sum up the other bars in a line without a bar, because its bar would dwarf the others."""
     return [Bar(label, sum(counts), 0.0, "", "rest")] if counts else []
 
 

@@ -66,7 +66,7 @@ WORST: Final = (
 """The exit codes, from the best to the worst."""
 
 _FOR_SOMEBODY: Final = frozenset({Exit.SETUP, Exit.INPUT, Exit.USAGE})
-"""A file that waits for one of these reasons waits forever, unless somebody does something."""
+"""Exit codes of files that wait until somebody acts."""
 
 
 @dataclass(frozen=True, slots=True)

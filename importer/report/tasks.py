@@ -142,7 +142,7 @@ class Task:
 
     @property
     def message(self) -> str:
-        """The message that all rows share; empty if their messages differ."""
+        """The common message of all rows; empty if their messages differ."""
         messages = {problem.message for problem in self.examples}
         varies = "{detail}" in WORDS[self.code].message and self.count > len(self.examples)
         return "" if varies or len(messages) > 1 else messages.pop()

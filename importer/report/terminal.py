@@ -1,4 +1,4 @@
-"""The summary of a plan on a terminal, and the shapes that terminal reports are made of."""
+"""The summary of a plan on a terminal, and the parts that terminal reports share."""
 
 from __future__ import annotations
 

@@ -490,7 +490,7 @@ REASONS: Final = {
     RowStatus.DUPLICATE: "The person is in an earlier row.",
     RowStatus.ALREADY_IMPORTED: "The person was imported by an earlier run.",
 }
-"""Why a row was not sent, if its codes do not say it."""
+"""Why a row was not sent, if its codes do not say so."""
 
 
 def outcome_frame(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:

@@ -31,7 +31,7 @@ _CODES: Final = (
 _SHARED: Final = (Code.EMAIL_OF_ANOTHER, Code.CANDIDATE_ID_OF_ANOTHER)
 
 NOT_SENT: Final = frozenset({Code.DUPLICATE_IN_FILE, Code.PHONE_OF_ANOTHER_NAME})
-"""Rows with these codes are left out at any severity: the API would see one person twice."""
+"""Rows with these codes are left out at any severity: otherwise one person is sent twice."""
 
 _PHONE, _MAILBOX, _CANDIDATE = "#phone", "#mailbox", "#candidate"
 _CAMPAIGN: Final = "#campaign"
@@ -60,11 +60,11 @@ _COLUMNS: Final = (
 
 
 _Key: TypeAlias = tuple[int | None, ...]
-"""A row is found again by it: its kind, a hash, and the campaign unless it counts in all."""
+"""The key of a row: its kind, a hash, and the campaign unless it counts in every campaign."""
 
 
 class _Row(NamedTuple):
-    """A row as it is compared; a contact is None if the row has none."""
+    """The compared values of a row; a contact is None if the row has none."""
 
     source: int
     row: int

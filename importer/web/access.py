@@ -173,7 +173,7 @@ def record_event(
 
 
 class AccessControl:
-    """ASGI middleware: lets a request through once it knows who asks, and that they mean it.
+    """ASGI middleware: lets a request through if the person is signed in and meant to send it.
 
     Args:
         app: the page.
@@ -181,7 +181,7 @@ class AccessControl:
         ledger: open for writing; keeps sessions and the audit trail.
         origins: where the page may be opened.
         links: one-time links, for `auth: link`.
-        provider: says who people are, for `auth: oidc`.
+        provider: signs people in, for `auth: oidc`.
         pace: how slowly a body may arrive.
         now: the clock; timezone-aware.
     """
@@ -212,7 +212,7 @@ class AccessControl:
         self._lifetime = timedelta(minutes=settings.session_minutes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let it through."""
+        """Answer a request, or pass it on to the page."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
@@ -285,7 +285,7 @@ class AccessControl:
         receive: Receive,
         answer: Answer,
     ) -> Response | None:
-        """Pass on a request of somebody who is signed in, if they mean it and have a role."""
+        """Pass on the request of a signed-in person, if its token is valid and they have a role."""
         if request.method not in SAFE_METHODS:
             check_origin(request, self._origins)
             token, receive = await find_token(request, receive)
@@ -306,7 +306,7 @@ class AccessControl:
     async def _pass_on(
         self, request: Request, person: Person, receive: Receive, answer: Answer
     ) -> None:
-        """Let a request through, with who asks."""
+        """Pass a request on, with the person who sent it."""
         request.state.person = person
         await self._app(request.scope, receive, answer.send)
 
@@ -332,7 +332,7 @@ class AccessControl:
     async def _start(
         self, identity: StaffIdentity, replaced: PageSession | None, answer: Answer
     ) -> tuple[str, PageSession]:
-        """Start a session with a new secret, whatever cookie came with the request."""
+        """Start a session with a new secret; ignore the cookie of the request."""
         secret, now = secrets.token_urlsafe(16), self._now()
         session = PageSession(
             self._hash(secret), identity.name, identity.email, identity.groups, now, now
@@ -388,7 +388,7 @@ class AccessControl:
         session: PageSession | None,
         answer: Answer,
     ) -> Response:
-        """Send a person to the company's provider, or let in whom it sends back."""
+        """Redirect a person to the company's provider, or sign them in when they come back."""
         path, now_s = request.url.path, self._now().timestamp()
         again = translate("Sign in again")
         if path == SIGNED_OUT:
@@ -471,10 +471,10 @@ def _is_same(session: PageSession, identity: StaffIdentity) -> bool:
 async def _identify(
     request: Request, provider: IdentityProvider, pending: PendingSignIn | None
 ) -> StaffIdentity:
-    """Return who comes back from the provider.
+    """Return the person who comes back from the provider.
 
     Raises:
-        HTTPException: nobody is signed in by this.
+        HTTPException: the request signs nobody in.
         ProviderAway: the provider does not answer.
     """
     given = {name: request.query_params.getlist(name) for name in ("state", "code", "error")}

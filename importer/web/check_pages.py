@@ -1,4 +1,4 @@
-"""The page of a list wherever it is, with its tasks; and the page of its columns."""
+"""The page of a list, with its tasks; and the page of its columns."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ COLUMN_CODES: Final = (
 
 
 def list_page(request: Request) -> Response:
-    """A list wherever it is: being checked, to fix, ready, or on its way."""
+    """Show a list in any state: being checked, to fix, ready, or being sent."""
     known, site = find_list(request), site_of(request)
     if known.state is ListState.DELETED:
         words = words_of(request)
@@ -270,7 +270,7 @@ def _views(request: Request, plan: Plan) -> list[ColumnView]:
 
 
 def choose_columns(request: Request, form: FormData) -> Response:
-    """Take what a person says about the columns, and remember it for lists like this."""
+    """Save what a person says about the columns, and use it for similar lists, too."""
     known, site, person = find_own_list(request), site_of(request), person_of(request)
     if known.state not in {ListState.OPEN, ListState.WAITING}:
         refuse(request, "This list cannot be changed any more.", "Sending has begun.", 423)

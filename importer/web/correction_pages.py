@@ -1,4 +1,4 @@
-"""The pages on which a list is put right: its wrong cells as inputs, and its corrections."""
+"""The pages on which a list is corrected: its wrong cells as inputs, and its corrections."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _SHOWN: Final = ("errors", "all", "corrected", "out")
 
 
 def rows_page(request: Request) -> Response:
-    """The rows of a list that need a look, with their wrong cells as inputs."""
+    """Show the rows of a list that need attention, with their wrong cells as inputs."""
     known = find_list(request)
     if known.state not in {ListState.OPEN, ListState.WAITING}:
         return see_other(f"/lists/{known.id}")
@@ -332,7 +332,7 @@ def _batches(corrections: Corrections) -> list[CorrectionBatch]:
 
 
 def corrections_page(request: Request) -> Response:
-    """Every correction of a list, with who made it and when."""
+    """Show every correction of a list, with who made it and when."""
     known, site = find_list(request), site_of(request)
     try:
         corrections = site.workbench.corrections(known)

@@ -1,4 +1,4 @@
-"""The pages of a run: live progress, pause, stop and go on; then the results, and doubtful rows."""
+"""The pages of a run: progress, pause, stop and continue; then results and doubtful rows."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ PAGE: Final = 100
 _CODES: Final = frozenset(each.value for each in Code)
 _LIVE: Final = frozenset({ListState.QUEUED, ListState.SENDING})
 _ENDED: Final = frozenset({ListState.PAUSED, ListState.STOPPED, ListState.DONE})
-"""A list that is done has rows left if a person settled a doubt with "it was not sent"."""
+"""States of lists that can continue.
+
+A finished list has open rows if a person decided that a doubtful row was not sent.
+"""
 
 MEANING: Final[Mapping[str, tuple[str, str]]] = {
     "created": ("conversations started", "good"),
@@ -97,15 +100,15 @@ def _find(request: Request) -> tuple[Run, UploadedList | None]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         parts: what, how many and colour of each state.
-        done: how many are through.
+        done: how many have ended.
         total: how many there are to send.
-        left: how long the rest takes, in words; empty if nobody knows.
+        left: how long the rest takes, in words; empty if unknown.
         stage: what else takes time.
-        newest: the last that ended: who, masked, and how.
+        newest: the last ones that ended, each with the masked person and the state.
     """
 
     parts: list[tuple[str, int, str]]
@@ -154,14 +157,14 @@ def _standing(request: Request, run: Run, known: UploadedList | None) -> Standin
 
 
 def _meaning(words: Wording, state: State) -> str:
-    """Return what a state of something that was sent means."""
+    """Return what a state of a submission means."""
     if state is State.REJECTED:
         return words("refused by the service, nobody was contacted")
     return words(MEANING[state.value][0])
 
 
 def run_page(request: Request) -> Response:
-    """A run: live while it is being sent, with its results afterwards."""
+    """Show a run: its progress while it is being sent, and its results afterwards."""
     run, known = _find(request)
     site, person = site_of(request), person_of(request)
     rejected_by_api = site.ledger.runs.states(run.id).get(State.REJECTED, 0)
@@ -264,7 +267,7 @@ def _worded(line: dict[str, Any], words: Wording) -> dict[str, Any]:
 
 
 def results_file(request: Request) -> Response:
-    """The results as a spreadsheet: the columns of the list, then ours."""
+    """Send the results as a spreadsheet: the columns of the list, then ours."""
     run, known = _find(request)
     ending, site = ending_of(request), site_of(request)
     settings = site.settings if known is None else site.workbench.settings_for(known)
@@ -305,7 +308,7 @@ def halt(request: Request, form: FormData) -> Response:
 
 
 def go_on(request: Request, form: FormData) -> Response:
-    """Go on with a list that was paused or stopped, or send again what the API refused."""
+    """Continue a list that was paused or stopped, or send the refused rows again."""
     known, site, person = find_own_list(request), site_of(request), person_of(request)
     demand(person, Role.SENDER)
     retry = text_of(form, "retry") == "1"
@@ -349,7 +352,7 @@ def _doubts(request: Request) -> list[SubmissionRecord]:
 
 
 def doubts_page(request: Request) -> Response:
-    """Rows of which nobody knows whether they were sent, with what is known of each."""
+    """Show the doubtful rows, with what is known about each."""
     return render(
         request,
         "doubts.html.j2",
@@ -359,7 +362,7 @@ def doubts_page(request: Request) -> Response:
 
 
 def look_up(request: Request, form: FormData) -> Response:
-    """Look the doubtful rows up in the list of the service again."""
+    """Look up the doubtful rows in the list of the service again."""
     del form
     demand(person_of(request), Role.SENDER, Role.OPERATOR)
     site_of(request).jobs.look_up()
@@ -400,7 +403,7 @@ def settle(request: Request, form: FormData) -> Response:
 
 
 def _started(request: Request, doubt: SubmissionRecord) -> str:
-    """Return who owns the list of a doubtful row; empty if nobody does."""
+    """Return the owner of the list of a doubtful row; empty if there is none."""
     site = site_of(request)
     list_id = site.workbench.list_of(site.ledger.runs.find(doubt.run))
     known = None if list_id is None else site.ledger.lists.find(list_id)

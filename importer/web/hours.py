@@ -1,7 +1,7 @@
-"""The hours of the candidates: what time it is where they are, and when they may be written to.
+"""The local times of candidates, and the hours in which they may be contacted.
 
-Nobody is written to before 8 in the morning or after 8 in the evening. A phone number tells the
-time zone, or several; then both ends count, the westernmost and the easternmost.
+Nobody is contacted before 8 in the morning or after 8 in the evening. A phone number may have
+several time zones; then the westernmost and the easternmost one count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 MORNING, EVENING = 8, 20
-"""Nobody is written to before or after these hours, where they are."""
+"""Nobody is contacted before or after these hours, local time."""
 
 Zones = dict[tuple[str, str], int]
 """Westernmost and easternmost time zone of people -> how many people."""
@@ -104,7 +104,7 @@ def is_quiet(zones: Iterable[tuple[str, str]], at: datetime) -> bool:
 
 
 def find_start(zones: Zones, now: datetime, settings: Settings) -> datetime | None:
-    """Return when sending may start: now or later; None if there is no hour that suits everybody.
+    """Return when sending may start, now or later; None if no hour suits everybody.
 
     Args:
         zones: of the people.
@@ -120,7 +120,7 @@ def find_start(zones: Zones, now: datetime, settings: Settings) -> datetime | No
 
 
 def find_end(zones: Zones, now: datetime, settings: Settings) -> datetime:
-    """Return when sending must end: when it is too late for the first people."""
+    """Return when sending must end, because it becomes too late for the first people."""
     closes = sending_end(settings, now)
     at = now
     while at < min(closes, now + _AHEAD) and not is_quiet(zones, at):
@@ -136,14 +136,14 @@ def _next_step(at: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class LocalTimes:
-    """When people of some zones are written to, by their own clocks.
+    """When people of some zones are contacted, in local time.
 
     Attributes:
         zone: of their clock.
         people: how many.
         first: local time of the first of them.
         last: local time of the last of them.
-        quiet: how many of them are written to too early or too late.
+        quiet: how many of them would be contacted too early or too late.
     """
 
     zone: str
@@ -156,12 +156,12 @@ class LocalTimes:
 def local_times(
     people: pl.DataFrame, start: datetime, rate_per_s: float, most: int = 12
 ) -> Sequence[LocalTimes]:
-    """Return when people are written to by their own clocks, the largest zones first.
+    """Return when people are contacted in local time, the largest zones first.
 
     Args:
-        people: `west` and `east` of each, in the order in which they are written to.
+        people: `west` and `east` of each, in the order of sending.
         start: UTC.
-        rate_per_s: how many people are written to in a second.
+        rate_per_s: how many people are contacted in a second.
         most: zones that are returned.
     """
     if not people.height:

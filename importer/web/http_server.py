@@ -1,4 +1,4 @@
-"""An HTTP server on a socket, which finishes what it has begun."""
+"""An HTTP server on a socket; it finishes the requests under way when it stops."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class HttpServer:
     """An application on a socket.
 
     Args:
-        app: answers.
-        listener: listens already.
+        app: answers the requests.
+        listener: a socket that listens already.
         grace_s: seconds that requests under way have when it stops.
     """
 
@@ -104,7 +104,7 @@ def in_thread(server: HttpServer, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ignored_after(*signals: signal.Signals) -> Iterator[None]:
-    """Let uvicorn end in good order: it raises the signals again once it has stopped."""
+    """Ignore the signals that uvicorn raises again after it has stopped."""
     before = {each: signal.signal(each, lambda *_: None) for each in signals}
     try:
         yield

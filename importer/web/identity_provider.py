@@ -1,4 +1,4 @@
-"""The company's OpenID Connect provider: where people sign in, and who it says that they are.
+"""The company's OpenID Connect provider, which signs people in and identifies them.
 
 The authorization code flow with PKCE. Only this module talks to the provider; it sends the code,
 our client id and our secret, and nothing about candidates.
@@ -49,7 +49,7 @@ SIGNATURES: Final = frozenset(
 
 _TIMEOUT_S: Final = 10.0
 _IN_ALL_S: Final = 20.0
-"""Seconds for one request, whatever the provider trickles."""
+"""Seconds for one request, even if the provider keeps sending data."""
 _MOST_BYTES: Final = 1_000_000
 _FRESH_S: Final = 3_600.0
 """Seconds after which the provider is asked again for its addresses and keys."""
@@ -59,11 +59,11 @@ _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 class IdentityProvider:
-    """Asks the provider who somebody is.
+    """Asks the provider to identify a person.
 
     Args:
         settings: name the provider, and which claims to read.
-        callback: the address of ours to which the provider sends people back.
+        callback: our address to which the provider sends people back.
 
     Raises:
         CredentialsError: the secret IMPORTER_OIDC_CLIENT_SECRET is missing or cannot be sent.
@@ -107,7 +107,7 @@ class IdentityProvider:
         return address
 
     async def identify(self, code: str, pending: PendingSignIn) -> StaffIdentity:
-        """Return who a person is that came back with a code; each sign-in counts once.
+        """Identify a person who came back with a code; each sign-in counts once.
 
         Raises:
             SignInFailed: the code or the ID token is not valid, or names nobody.
@@ -149,7 +149,7 @@ class IdentityProvider:
         return {"keys": found["keys"]}
 
     def _is_safe(self, address: object) -> bool:
-        """Whether an address is https; on this machine http will do, if the issuer is here, too."""
+        """Whether an address is https; http is allowed if it and the issuer are on this machine."""
         try:
             parts = urlsplit(address) if isinstance(address, str) else None
             host = "" if parts is None else parts.hostname or ""
@@ -269,7 +269,7 @@ class IdentityProvider:
 
 
 def read_claims(claims: Mapping[str, Any], settings: PageSettings) -> StaffIdentity:
-    """Return who somebody is, by the claims of an ID token that was verified.
+    """Identify a person by the claims of a verified ID token.
 
     An e-mail address counts only if the provider says that it was verified, or if the settings do.
 

@@ -1,7 +1,7 @@
 """The jobs of the page: one thread checks and sends lists, one at a time.
 
-A list's state in the ledger is the job. Whatever the moment at which the server is killed, the
-next one goes on: a check is made again, and a run is resumed, which sends nothing twice.
+A list's state in the ledger is the job. If the server is killed, the next one continues: a check is
+repeated, and a run is resumed, which sends nothing twice.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ _LEFT: Final = (State.PLANNED, State.UNSENT)
 
 @dataclass(slots=True)
 class Progress:
-    """What a run does at the moment, for people who watch it.
+    """The progress of a run, for people who watch it.
 
     Attributes:
         run: its id; empty until it has one.
         stage: what else takes time, in words.
         newest: the last outcomes, newest last.
-        done: how many submissions ended since it began or went on.
-        count: how many it set out to send.
+        done: how many submissions have ended since it began or was resumed.
+        count: how many it had to send.
         began: UTC.
     """
 
@@ -135,7 +135,7 @@ class Jobs:
         settings: of the server.
         credentials: of the API.
         ledger: open for writing.
-        now: the clock, which says whether people may be written to.
+        now: the clock; it decides whether people may be contacted.
     """
 
     def __init__(
@@ -162,11 +162,11 @@ class Jobs:
         self.is_looking_up = False
 
     def start(self) -> None:
-        """Begin to work, with what an earlier server left."""
+        """Begin to work, first on the jobs that an earlier server left."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the work: requests under way finish, and the next server goes on."""
+        """End the work: requests under way finish, and the next server continues."""
         self._ends = True
         self._wake.set()
         if self._current is not None:
@@ -178,7 +178,7 @@ class Jobs:
         self._wake.set()
 
     def look_up(self) -> None:
-        """Look doubtful rows up in the API's list, once nothing else is being done."""
+        """Look up doubtful rows in the API's list when nothing else is being done."""
         self.is_looking_up = True
         self._wake.set()
 
@@ -352,7 +352,7 @@ class Jobs:
             self._current = None
 
     def _run(self, known: UploadedList, watcher: _Watcher) -> RunReport:
-        """Begin the run of a list, or go on with it."""
+        """Start the run of a list, or resume it."""
         settings = self._workbench.settings_for(known)
         options = RunOptions(COMMAND, self._credentials, ledger=self._ledger)
         run = known.run or self._find_run(known)
@@ -368,7 +368,7 @@ class Jobs:
         return deliver(plan, settings, options, watcher)
 
     def _find_run(self, known: UploadedList) -> str | None:
-        """Find the run that a killed server began for this list without noting it."""
+        """Find the run that a killed server started for this list but did not note."""
         if known.choices.get("retry"):
             return None  # a new run is wanted, and repeating it is harmless
         folder = str(self._workbench.folder_of(known.id))
@@ -389,7 +389,7 @@ class Jobs:
         return {} if people is None else count_zones(people)
 
     def _opens(self, known: UploadedList) -> datetime | None:
-        """Return when people may be written to again; None if they may be now."""
+        """Return when people may be contacted again; None if they may be contacted now."""
         zones, now = self._zones(known), self._now()
         if not zones:
             return None
@@ -399,7 +399,7 @@ class Jobs:
         return start if start > now else None
 
     def _closes_s(self, known: UploadedList) -> float:
-        """Return the seconds until the first people may not be written to any more."""
+        """Return the seconds until the first people may no longer be contacted."""
         zones, now = self._zones(known), self._now()
         if not zones:
             return timedelta(days=365).total_seconds()
@@ -500,5 +500,5 @@ class KnownCampaigns:
             if not found.unknown:
                 self._due = time.monotonic() + _FRESH_S
             if found.titles or not self._found.titles:
-                self._found = found  # an answer that fails later takes nothing away
+                self._found = found  # a later failure keeps the earlier answer
             self._answered.set()

@@ -1,4 +1,4 @@
-"""Files of a list for a spreadsheet program: the rows to fix, the corrected list, and back."""
+"""Files of a list for a spreadsheet program: rows to fix, the corrected list, and fixed rows."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _stem(request: Request, known: UploadedList) -> str:
 
 
 async def take_fixed(request: Request) -> Response:
-    """Take the corrected rows back: their cells replace those of the list."""
+    """Take the fixed rows: their cells replace those of the list."""
     await run_in_threadpool(find_own_list, request)
     async with request.form(max_files=1, max_fields=10, max_part_size=64_000) as form:
         file = form.get("file")

@@ -153,7 +153,7 @@ def release_far_form(request: Request, form: FormData) -> Response:
 
 
 def _why(ledger: Ledger, held: HeldFile) -> str:
-    """Why a night put a file aside, in its own words."""
+    """Return why a night put a file aside."""
     try:
         sha256 = sha256_of(held.path)
     except OSError:  # a night or a colleague has just taken it
@@ -392,7 +392,7 @@ async def show_alive(request: Request) -> Response:
 
 
 def show_ready(request: Request) -> Response:
-    """Say whether lists can be taken and sent; nothing that helps a stranger."""
+    """Say whether lists can be accepted and sent; reveal nothing to strangers."""
     found = _examine(site_of(request))
     well = all(found.values())
     checks = {name: "ok" if is_well else "not ok" for name, is_well in found.items()}
@@ -423,7 +423,7 @@ def _works(check: Callable[[], bool]) -> bool:
 
 
 def _has_key(site: Site) -> bool:
-    """Whether the ledger's key can be read, or is made by the first list."""
+    """Whether the ledger's key can be read, or will be made with the first list."""
     if Secrets.read().importer_hmac_key is not None or site.ledger.key_fingerprint is None:
         return True
     return os.access(key_file(site.settings), os.R_OK)
@@ -442,7 +442,7 @@ def show_metrics(request: Request) -> Response:
 
 
 def render_page_metrics(ledger: Ledger) -> bytes:
-    """The page's metrics: counts, nothing of a person."""
+    """Return the page's metrics: counts, no personal data."""
     registry = CollectorRegistry()
     submissions = Gauge(
         "importer_submissions", "Submissions by state.", ["state"], registry=registry

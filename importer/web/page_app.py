@@ -65,13 +65,13 @@ def create_app(
     middleware: Sequence[Middleware] = (),
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """Return the page, which works on its jobs as long as it runs.
+    """Return the page; while it runs, it also works on its jobs.
 
     Args:
         settings: of the server.
         credentials: of the API.
         ledger: open for writing; stays open.
-        middleware: lets people in.
+        middleware: controls access.
         more_routes: pages of operation, such as the nights.
     """
     workbench = Workbench(settings, credentials, ledger)
@@ -203,7 +203,7 @@ async def _not_possible(request: Request, error: Exception) -> Response:
 
 
 def _say(request: Request, status: int, message: str, fix: str) -> Response:
-    """Return a page, or for the script of the page a line, that says why nothing was done."""
+    """Return an error as a page, or as a line for the script of the page."""
     if "text/html" not in request.headers.get("accept", "text/html"):
         return PlainTextResponse(f"{message} {fix}".strip(), status)
     return render(request, "refusal.html.j2", status, message=message, fix=fix)

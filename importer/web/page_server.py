@@ -1,4 +1,4 @@
-"""The server of the page, which refuses to be open to strangers."""
+"""The server of the page; it does not start if strangers could use it."""
 
 from __future__ import annotations
 

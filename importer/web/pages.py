@@ -53,7 +53,7 @@ class Site:
         ledger: open for writing, as long as the server runs.
         workbench: has the lists.
         jobs: checks and sends them.
-        campaigns: those that the API knows.
+        campaigns: the known campaigns of the API.
         far: held files of inboxes elsewhere.
     """
 
@@ -82,7 +82,7 @@ def site_of(request: Request) -> Site:
 
 
 def person_of(request: Request) -> Person:
-    """Return who asks."""
+    """Return the person who sent the request."""
     return cast("Person", request.state.person)
 
 
@@ -118,7 +118,7 @@ def render_text(request: Request, template: str, here: str, **values: object) ->
     Args:
         request: for which it is.
         template: its name.
-        here: where the reader comes back to after a change of the language.
+        here: the path to return to after a change of the language.
         values: of the template.
     """
     site, words = site_of(request), words_of(request)
@@ -145,7 +145,7 @@ def render_text(request: Request, template: str, here: str, **values: object) ->
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> Response:
     """Return a page."""
-    here = "/"  # a page that says no leads nowhere else, and tells nothing of its address
+    here = "/"  # an error page does not reveal its address
     if request.method == "GET" and status == _OK:
         here = f"{request.url.path}?{request.url.query}".rstrip("?")
     return HTMLResponse(render_text(request, template, here, **values), status_code=status)
@@ -162,12 +162,12 @@ def render_fragment(request: Request, template: str, **values: object) -> Respon
 
 
 def see_other(path: str) -> Response:
-    """Send the browser on, as after every change."""
+    """Redirect the browser, as after every change."""
     return RedirectResponse(path, status_code=303)
 
 
 class Refused(ImporterError):
-    """The page does not do what was asked; its text says why, for the person who asked.
+    """A request is refused; the text tells the person why.
 
     Args:
         message: what is wrong.
@@ -189,7 +189,7 @@ def refuse(
 
 
 def name_of(person: Person) -> str:
-    """Return what a person is called in the ledger: their address, else their name."""
+    """Return a person's name in the ledger: the e-mail address, else the user name."""
     return person.email or person.name
 
 

@@ -1,4 +1,4 @@
-"""What every request is checked for before anybody is looked up: host, origin, token and pace."""
+"""Checks of every request before its session is looked up: host, origin, token and pace."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def own_path(path: str) -> str:
 
 
 def check_host(request: Request, origins: Origins) -> None:
-    """Raise HTTPException if a request names another host: a trick to read our answers."""
+    """Raise HTTPException if a request names another host, which could be DNS rebinding."""
     named = request.headers.getlist("host")
     if len(named) != 1 or named[0].lower() not in origins.hosts:
         raise HTTPException(
@@ -102,7 +102,7 @@ def check_host(request: Request, origins: Origins) -> None:
 
 
 def check_origin(request: Request, origins: Origins) -> None:
-    """Raise HTTPException if a change is asked for by a page of somebody else."""
+    """Raise HTTPException if another site's page requests a change."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin", "").lower()
     # Our own forms say `null`, because the page has `Referrer-Policy: no-referrer`.
@@ -124,7 +124,7 @@ def check_token(given: str, wanted: str) -> None:
 
 
 async def find_token(request: Request, receive: Receive) -> tuple[str, Receive]:
-    """Return the token of a request that changes something, and a `receive` that starts again.
+    """Return the token of a request that changes something, and a `receive` that replays the body.
 
     The token is the header X-CSRF, or the field `csrf` of a form; in a multipart form, which may
     carry a large file, it must be the first field.

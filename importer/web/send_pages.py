@@ -1,7 +1,7 @@
-"""What candidates get, row by row; and the page that starts a list, which sends just what it shows.
+"""Previews of what candidates receive; and the page that starts a list and sends what it shows.
 
-With `approval: required`, the page asks for a second person's word; that person sees the same page,
-and starts the list by agreeing.
+With `approval: required`, the page asks a second person for approval. That person sees the same
+page, and starts the list by approving.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CandidateView:
     """What one row becomes.
 
     Attributes:
-        contact: who is written to, as labels and texts.
+        contact: who is contacted, as labels and texts.
         meeting: what they are invited to, as labels and texts.
         title: of the meeting.
         campaign: that they are in.
@@ -78,7 +78,7 @@ class CandidateView:
 
 
 def preview_page(request: Request) -> Response:
-    """What the person of one row gets, or why the row is left out; previous and next."""
+    """Show what the person of a row receives, or why the row is left out."""
     known, site = find_list(request), site_of(request)
     if not known.counts:
         return see_other(f"/lists/{known.id}")
@@ -153,15 +153,15 @@ _OPEN: Final = frozenset({ListState.OPEN, ListState.WAITING})
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the page promises to do.
+    """What the page would send.
 
     Attributes:
         plan: what is sent.
         known: the list.
-        behind: rows that stay behind: how many, and why.
+        behind: rows that are not sent: how many, and why.
         takes: how long it takes, in words.
-        times: when people are written to, by their own clocks.
-        quiet: how many people would be written to too early or too late.
+        times: when people are contacted, in local time.
+        quiet: how many people would be contacted too early or too late.
         opens: when sending can start, if not now; None if it can start now, or never.
         never: there is no hour that suits everybody.
         unusual: how the list differs from the last ones of its campaign, in sentences.
@@ -216,7 +216,7 @@ def _offer(request: Request, known: UploadedList) -> Offer:
 
 
 def _behind(request: Request, plan: Plan, known: UploadedList) -> list[tuple[int, str]]:
-    """Return the rows that stay behind: how many, and why."""
+    """Return the rows that are not sent: how many, and why."""
     words = words_of(request)
     known_codes = plan.problems.filter(
         pl.col("code").is_in([Code.OPTED_OUT.value, Code.CONTACTED_RECENTLY.value])
@@ -234,7 +234,7 @@ def _behind(request: Request, plan: Plan, known: UploadedList) -> list[tuple[int
 
 
 def send_page(request: Request) -> Response:
-    """What would be sent, to whom it would go and when, and the button that starts it."""
+    """Show what would be sent, to whom and when, and the button that starts it."""
     known = find_list(request)
     if known.state not in _OPEN:
         return see_other(f"/lists/{known.id}")
@@ -286,7 +286,7 @@ def _asked(site: Site, known: UploadedList) -> Approval | None:
 def _may_agree(
     person: Person, known: UploadedList, asked: Approval, lines: Sequence[object]
 ) -> bool:
-    """Whether a person may approve: never who uploaded, asked or corrected."""
+    """Whether a person may approve; whoever uploaded, asked or corrected may not."""
     me = name_of(person)
     hands = {known.owner, asked.asked_by, *(getattr(line, "by", "") for line in lines)}
     return person.may(Role.APPROVER) and me not in hands
@@ -340,7 +340,7 @@ def _note_start(request: Request, offer: Offer) -> None:
 
 
 def _changed(request: Request, offer: Offer, form: FormData) -> str:
-    """Return what is not as the person saw it; empty if all is."""
+    """Return what has changed since the person saw the page; empty if nothing has."""
     words, now = words_of(request), offer.plan.counts.ready
     seen = text_of(form, "ready", 12)
     then = int(seen) if seen.isdecimal() else 0
@@ -378,7 +378,7 @@ def _when(
 def _ask(
     request: Request, offer: Offer, choices: dict[str, object], start_at: datetime | None
 ) -> Response:
-    """Ask for a second person's word."""
+    """Ask a second person for approval."""
     site, person, known = site_of(request), person_of(request), offer.known
     waiting = site.ledger.lists.change(
         known.id,

@@ -1,4 +1,4 @@
-"""How people sign in: by a one-time link, or by a proxy or a provider that says who they are."""
+"""Signing in: by a one-time link, or by a proxy or a provider that identifies people."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LONGEST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class StaffIdentity:
-    """Who somebody is, by what signs people in.
+    """A person, as identified by the link, the proxy or the provider.
 
     Attributes:
         name: the user name.
@@ -53,7 +53,7 @@ class StaffIdentity:
 
 
 class SignInFailed(Exception):
-    """Nobody was signed in; the text says why, for a log, and holds nothing of a person."""
+    """Nobody was signed in; the text says why, for a log, without personal data."""
 
 
 class ProviderAway(SignInFailed):
@@ -61,7 +61,7 @@ class ProviderAway(SignInFailed):
 
 
 class SignInLinks:
-    """One-time links: a person who can read the terminal may sign in, once for each link.
+    """One-time links: whoever can read the terminal may sign in, once for each link.
 
     Args:
         on_new: called with each link's path, to print it.
@@ -105,7 +105,7 @@ def is_scraper(request: Request) -> bool:
 
 
 def read_proxy(request: Request, settings: PageSettings) -> StaffIdentity:
-    """Return who somebody is, as the proxy in front of the page says.
+    """Identify a person by the headers of the proxy in front of the page.
 
     Raises:
         HTTPException: the request does not come from a trusted proxy, or names nobody.
@@ -159,11 +159,11 @@ _COOKIE: Final = re.compile(r"([\w-]{43})\.(\d{10,12})\.([\w-]{0,700})", re.ASCI
 
 @dataclass(frozen=True, slots=True)
 class PendingSignIn:
-    """What must be the same when a person comes back from the provider.
+    """The state of a sign-in, which must be unchanged when the person comes back from the provider.
 
     Attributes:
         cookie: the value of the cookie, from which the rest follows.
-        back: the path of ours that the person wanted.
+        back: our path that the person wanted.
     """
 
     cookie: str = field(repr=False)
@@ -171,14 +171,14 @@ class PendingSignIn:
 
     @classmethod
     def begin(cls, back: str, now_s: float) -> Self:
-        """Begin a sign-in that leads back to a path, or to the start page if it is not ours."""
+        """Begin a sign-in that leads back to a path of ours, or else to the start page."""
         back = own_path(back)
         place = base64.urlsafe_b64encode(back.encode()).decode().rstrip("=")
         return cls(f"{secrets.token_urlsafe(32)}.{int(now_s)}.{place}", back)
 
     @classmethod
     def read(cls, cookie: str, now_s: float) -> Self | None:
-        """Return the sign-in of a cookie; None if it is too old or not one of ours."""
+        """Return the sign-in of a cookie; None if it is too old or not ours."""
         parts = _COOKIE.fullmatch(cookie)
         if parts is None or not 0 <= now_s - int(parts[2]) + 1 <= LIFETIME_S:
             return None

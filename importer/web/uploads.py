@@ -1,4 +1,4 @@
-"""The start page, and the upload of a list: streamed to disk, hashed and limited while it comes."""
+"""The start page, and uploads of lists, which are streamed to disk, hashed and limited."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def start_page(request: Request) -> Response:
 
 
 def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
-    """Yield what waits for this person: how many, in words, and where."""
+    """Yield what waits for this person: the number in words, and the address."""
     site, person, words = site_of(request), person_of(request), words_of(request)
     if person.may(Role.OPERATOR):
         doubts = len(site.ledger.doubts.list())
@@ -137,7 +137,7 @@ def new_list_page(request: Request) -> Response:
 
 
 def _only(names: tuple[str, ...]) -> str:
-    """Return the name if there is just one; empty if a person has to choose."""
+    """Return the only name; empty if a person has to choose."""
     return names[0] if len(names) == 1 else ""
 
 
@@ -242,7 +242,7 @@ def _refuse_long(request: Request, site: Site, length: int) -> None:
 async def _store(
     request: Request, known: UploadedList, name: str, chunks: AsyncIterator[bytes]
 ) -> None:
-    """Write a file as it comes; it has its name only when it is whole and on disk."""
+    """Write a file while it arrives; give it its name when it is complete and on disk."""
     site = site_of(request)
     folder = await run_in_threadpool(site.workbench.place_for, known.id)
     part = folder / f"{new_id()}.part"
@@ -278,7 +278,7 @@ def _put_on_disk(file: BinaryIO) -> None:
 
 
 async def create_list(request: Request) -> Response:
-    """Take the form of a new list; its file comes with it, or came before."""
+    """Accept the form of a new list; its file comes with it, or was uploaded before."""
     site, person = site_of(request), person_of(request)
     demand(person, Role.UPLOADER)
     length = int(request.headers.get("content-length") or 0)

@@ -1,4 +1,4 @@
-"""The receiver of the API's events: checks the signature, keeps the event, answers, works later."""
+"""The receiver of the API's events: checks the signature, stores, answers, and applies later."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _LOG: Final = logging.getLogger(__name__)
 _SIGNATURE: Final = "x-signature"
 _SCHEME: Final = "sha256="
 _SOON_S: Final = 2.0
-"""Seconds until events are looked at again whose row is just being sent."""
+"""Seconds until another attempt to apply events whose row is just being sent."""
 _SELDOM_S: Final = 60.0
-"""Seconds until events are looked at again whose conversation is not known yet."""
+"""Seconds until another attempt to apply events whose conversation is not known yet."""
 
 
 def is_signed(body: bytes, signature: str, key: bytes, encoding: str) -> bool:
-    """Whether a signature is the HMAC-SHA256 of a body; takes the same time for every wrong one.
+    """Whether a signature is the HMAC-SHA256 of a body; compares in constant time.
 
     Args:
         body: as it came, byte by byte.
@@ -93,7 +93,7 @@ class WebhookReceiver:
 
     Args:
         settings: name the ledger's key and say how signatures are written.
-        key: under which events are signed.
+        key: the one that signs events.
         ledger: open for writing; another process may hold its lock.
         say: prints a line for the person at the terminal.
         pace: how slowly a body may arrive.
@@ -202,7 +202,7 @@ class WebhookReceiver:
 
     def _work(self) -> None:
         """Apply what was received, until the context ends."""
-        again_s = 0.0  # what was received before this process began
+        again_s = 0.0  # for events received before this process started
         while not self._ended:
             self._news.wait(again_s)
             self._news.clear()

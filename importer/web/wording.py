@@ -1,8 +1,8 @@
 """The texts of the page in the reader's language, and problems in a recruiter's words.
 
 Every text that a recruiter reads goes through `Wording`, which asks `importer.languages`. Messages
-about problems come from `schemas.codes`; those that speak of settings, flags or templates have
-plainer words here.
+about problems come from `schemas.codes`; those that name settings, flags or templates have plainer
+words here.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
         Code.OPTED_OUT: ("This person does not want to be contacted.", "Leave the row out."),
     }
 )
-"""Code -> message and fix, instead of those that speak to the person who runs the importer."""
+"""Code -> message and fix, instead of those for the person who runs the importer."""
 
 AT_COLUMN: Final[Mapping[tuple[Code, str], tuple[str, str]]] = MappingProxyType(
     {

@@ -81,7 +81,7 @@ def new_id() -> str:
 
 
 def file_name(given: str) -> str:
-    """Return the name of an uploaded file as its person knows it, fit for a folder."""
+    """Return the name of an uploaded file as the person knows it, valid in a folder."""
     name = unicodedata.normalize("NFC", given.replace("\\", "/").rpartition("/")[2])
     name = _UNSEEN.sub(" ", name).strip().lstrip(".") or "list"
     if name.endswith(ENDING):
@@ -127,7 +127,7 @@ class CheckProgress:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """People of a list who are also in a list of somebody that is not sent yet."""
+    """People of a list who are also in another list that is not sent yet."""
 
     list: UploadedList
     people: int
@@ -182,7 +182,7 @@ class Workbench:
         return found
 
     def name_of(self, known: UploadedList) -> str:
-        """Return the name of a list's file as its person knows it, masked if the file is gone."""
+        """Return the name of a list's file as the person knows it, masked if the file is gone."""
         found = self._file(known.id)
         return known.name if found is None else found.name
 
@@ -200,7 +200,7 @@ class Workbench:
         return self._file(list_id) is not None
 
     def list_of(self, run: Run) -> str | None:
-        """Return the id of the list that a run sends; None if it came another way."""
+        """Return the id of the list that a run sends; None if the run is not of the page."""
         for source in run.sources:
             parts = Path(source.path or "").parts
             if source.path and Path(source.path).is_relative_to(self.folder.absolute()):
@@ -216,7 +216,7 @@ class Workbench:
         return folder
 
     def keep(self, part: Path, name: str) -> Path:
-        """Give an upload that is complete its name; an earlier one under this id is gone."""
+        """Give a complete upload its name; it replaces an earlier one under this id."""
         folder = part.parent
         for path in folder.iterdir():
             if path != part:
@@ -261,7 +261,7 @@ class Workbench:
     # ---- checking ----------------------------------------------------------------------------
 
     def settings_for(self, known: UploadedList) -> Settings:
-        """Return the settings of a list: the server's, with what its person chose."""
+        """Return the settings of a list: the server's, with the choices of its owner."""
         choices = known.choices
         chosen: dict[str, object] = {
             name: choices[name]
