@@ -295,7 +295,7 @@ async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:
     if not findings.duplicates:
         return ending
     goes_on = f"The list shows that {findings.duplicates} of them are duplicates"
-    return replace(ending, reason=f"{ending.reason} {goes_on}; `importer resume` goes on.")
+    return replace(ending, reason=f"{ending.reason} {goes_on}; `importer resume` continues.")
 
 
 async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:

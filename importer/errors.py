@@ -53,7 +53,7 @@ RUN_AGAIN: dict[Exit, str] = {
     Exit.INPUT: "Once the file or template can be read.",
     Exit.SETUP: "Safe once the cause is gone; a run is continued with `importer resume`.",
     Exit.DOUBTFUL: "No: run `importer reconcile` first; what it cannot settle a person decides.",
-    Exit.HELD: "No: a person looks first.",
+    Exit.HELD: "No: a person must look first.",
     Exit.INTERRUPTED: "Safe: `importer resume` or the next night continues.",
 }
 """Whether a scheduler may start the same command again after this exit code."""

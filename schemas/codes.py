@@ -116,7 +116,7 @@ WORDS: Final[Mapping[Code, Words]] = MappingProxyType(
         ),
         Code.ENCODING_DOUBTFUL: Words(
             _E,
-            "Letters of this row may be others than they seem: {detail}.",
+            "Some letters of this row may be wrong: {detail}.",
             "Give the encoding of the file with --encoding, or enter the letters again and save "
             "the file as UTF-8.",
         ),

@@ -470,5 +470,5 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     if kind is None:  # click knows the three
-        raise UsageError(f"{shell} cannot be helped.")
+        raise UsageError(f"There is no completion for {shell}.")
     click.echo(kind(cli, {}, "importer", "_IMPORTER_COMPLETE").source())

@@ -266,7 +266,7 @@ def _require_own_wal(ledger: Path, last: LastWrite) -> None:
             "belongs to the newest: the two do not fit together.",
             f"Put the newest {ledger.name} back beside {ledger.name}-wal. If it is lost for good, "
             f"remove {ledger.name}-wal and {ledger.name}-shm and then use `importer run "
-            "--new-ledger`; people may be contacted again who are in a list again.",
+            "--new-ledger`; people whose list is imported again may be contacted again.",
         )
 
 
@@ -342,7 +342,7 @@ def require_newest(
 
 def _way_out(ledger: Path) -> str:
     return (
-        "If it is lost for good, people may be contacted again who are in a list again: "
+        "If it is lost for good, people whose list is imported again may be contacted again: "
         f"`importer run --new-ledger` accepts that, and so does removing {last_write_file(ledger)}."
     )
 

@@ -31,7 +31,7 @@ _BROKEN = (
 )
 _DISK = (
     "cannot be read or written: its disk reports an error",
-    "Make room, or mend the disk. If the file is lost, restore a backup; never start an empty one.",
+    "Make room, or repair the disk. If the file is lost, restore a backup; never use an empty one.",
 )
 _NONE = (
     "is not a ledger: the file is not a SQLite database",

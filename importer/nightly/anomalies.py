@@ -125,7 +125,7 @@ def _larger_share(
         )
     else:
         yield (
-            f"{now:.0%} of its rows bring nobody new, {usual:.0%} are usual, and guard_known "
+            f"{now:.0%} of its rows contain nobody new, {usual:.0%} are usual, and guard_known "
             f"allows {allowed:.0%} more."
         )
 

@@ -461,7 +461,7 @@ def _ask_for_campaign(campaign: str, settings: Settings) -> Finding:
     if verdict.unknown:
         message = f"the API does not say whether it can be sent to ({verdict.unknown})"
         return Finding(subject, ok=True, message=message, warning=True)
-    return Finding(subject, ok=True, message="the API takes it")
+    return Finding(subject, ok=True, message="the API accepts it")
 
 
 def _sending_hours(settings: Settings) -> Finding:

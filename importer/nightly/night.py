@@ -203,7 +203,7 @@ class _NightRun:
         local = until.astimezone(ZoneInfo(settings.timezone))
         self.tell(
             f"Waiting until {local:%H:%M:%S} ({settings.timezone}): {why}. Ctrl-C ends the night, "
-            "and the next one goes on from here."
+            "and the next one continues."
         )
         context.clock.wait(seconds, context.stop)
 
@@ -236,7 +236,7 @@ class _NightRun:
                 report = self._resume(ledger, run, settings)
                 if report is not None:
                     self.notes.append(
-                        f"{rows} of run {run}, proved not to have been sent before, went out now."
+                        f"{rows} of run {run}, proved not to have been sent before, were sent now."
                     )
                     self.fault = worst(self.fault, Exit(report.exit_code))
                     return

@@ -114,7 +114,7 @@ class Pager:
                     )
                 return
             if token in tokens:
-                raise ListUnreadable("The list of conversations goes in a circle.")
+                raise ListUnreadable("The list of conversations repeats itself and has no end.")
             tokens.add(token)
         raise ListUnreadable(
             f"The list of conversations is longer than max_pages ({self.settings.max_pages})."

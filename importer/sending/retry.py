@@ -211,7 +211,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         "4xx about the campaign (not found, not live, archived, of another type)",
         _refuses_campaign,
         Verb.STOP_CAMPAIGN,
-        "The API does not take this campaign",
+        "The API does not accept this campaign",
         code="campaign-refused",
     ),
     Rule(
@@ -230,7 +230,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         Verb.STOP,
         "The API's quota is used up",
         code="quota",
-        fix="Run `importer resume` when it is back, or raise attempts_total_s to wait for it.",
+        fix="Run `importer resume` when it is renewed, or raise attempts_total_s to wait for it.",
     ),
     Rule(
         "429",
@@ -243,14 +243,14 @@ TABLE: Final[tuple[Rule, ...]] = (
         "503 with Retry-After, with retry_503",
         lambda response, policy: policy.retry_503 and _comes_back(response),
         Verb.AGAIN,
-        "The API asks to come back later",
+        "The API asks to try again later",
         hold=True,
     ),
     Rule(
         "503 with Retry-After",
         lambda response, _: _comes_back(response),
         Verb.DOUBTFUL,
-        "The API asks to come back later, and may have accepted the request; if it never does, "
+        "The API asks to try again later, and may have accepted the request; if it never does, "
         "set `retry_503: true`",
         hold=True,
     ),

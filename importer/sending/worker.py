@@ -351,7 +351,7 @@ class _Worker:
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
         """Record that nothing was sent after an intent."""
-        again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Stopped before it left.")
+        again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Stopped before it was sent.")
         await self.context.journal.settle(progress.settlement(again, 0.0))
 
     def _check_campaign(self, campaign: str) -> None:
@@ -389,7 +389,7 @@ class _Worker:
             self.switch.stop(
                 Ending(
                     f"The API's quota is used up for {_hours(happened.reset_s or 0.0)}. Run "
-                    "`importer resume` when it is back.",
+                    "`importer resume` when it is renewed.",
                     Exit.SETUP,
                 )
             )

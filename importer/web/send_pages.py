@@ -286,7 +286,7 @@ def _asked(site: Site, known: UploadedList) -> Approval | None:
 def _may_agree(
     person: Person, known: UploadedList, asked: Approval, lines: Sequence[object]
 ) -> bool:
-    """Whether a person may approve; whoever uploaded, asked or corrected may not."""
+    """Whether a person may approve; people who uploaded, asked or corrected may not."""
     me = name_of(person)
     hands = {known.owner, asked.asked_by, *(getattr(line, "by", "") for line in lines)}
     return person.may(Role.APPROVER) and me not in hands

@@ -61,7 +61,7 @@ class ProviderAway(SignInFailed):
 
 
 class SignInLinks:
-    """One-time links: whoever can read the terminal may sign in, once for each link.
+    """One-time links: anybody who can read the terminal may sign in, once for each link.
 
     Args:
         on_new: called with each link's path, to print it.

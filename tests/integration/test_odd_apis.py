@@ -508,7 +508,7 @@ def test_a_held_run_learns_which_rows_are_duplicates(open_place: Callable[..., P
         report = run_again(desk, rows(12))
         assert report.states == {State.DUPLICATE: 10, State.PLANNED: 2}
         assert report.exit_code == Exit.HELD
-        assert "10 of them are duplicates; `importer resume` goes on" in report.stopped
+        assert "10 of them are duplicates; `importer resume` continues" in report.stopped
         again = resume(report.run, desk.settings, OPTIONS)
     assert again.states == {State.DUPLICATE: 10, State.CREATED: 2}
     assert again.exit_code == Exit.OK

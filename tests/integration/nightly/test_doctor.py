@@ -174,7 +174,7 @@ def test_each_campaign_that_the_settings_name_is_looked_up(bed: Bed, sandbox: Sa
     assert said.code == Exit.SETUP
     told = [line for line in said.out.splitlines() if " campaign camp-" in line[:24]]
     assert told == [
-        "ok    campaign camp-42: the API takes it",
+        "ok    campaign camp-42: the API accepts it",
         "WRONG campaign camp-draft: Nothing can be sent to it. It is DRAFT, not live.",
     ]
     off = bed.desk("doctor", "inbox", "--preflight", "off")

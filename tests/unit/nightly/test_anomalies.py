@@ -20,7 +20,7 @@ LAST = (USUAL, USUAL, USUAL)
         ({"rows": 151}, "It has 151 rows, 100 are usual"),
         ({"rows": 49}, "It has 49 rows, 100 are usual"),
         ({"rejected": 0.13}, "13% of its rows are rejected, 2% are usual"),
-        ({"known": 0.61}, "61% of its rows bring nobody new, 10% are usual"),
+        ({"known": 0.61}, "61% of its rows contain nobody new, 10% are usual"),
         ({"countries": {"GB": 0.7, "FR": 0.3}}, "30% of its rows are from countries"),
         ({"columns": ["first_name", "email"]}, "It lacks columns (phone_number)"),
     ],

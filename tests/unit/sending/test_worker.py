@@ -353,7 +353,7 @@ def test_a_refused_campaign_is_left_and_the_others_go_on() -> None:
     assert states == [State.UNSENT, State.CREATED] * 15
     told = breaker.closed.ending()
     assert told.exit_code is Exit.SETUP
-    assert "Campaign camp-0: The API does not take this campaign" in told.reason
+    assert "Campaign camp-0: The API does not accept this campaign" in told.reason
     assert "(15)" in told.reason
 
 

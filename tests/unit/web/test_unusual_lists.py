@@ -69,7 +69,7 @@ def _count(api: Sandbox, campaign: str) -> int:
 SENTENCES = (
     "It has 20 rows, 4 are usual, and guard_rows allows a change of 50%.",
     "40% of its rows are rejected, 5% are usual, and guard_rejected allows 10% more.",
-    "80% of its rows bring nobody new, 5% are usual, and guard_known allows 50% more.",
+    "80% of its rows contain nobody new, 5% are usual, and guard_known allows 50% more.",
     "9% of its rows are from countries that were not in the last files (F), and guard_x allows 2%.",
     "It lacks columns (email); guard_columns expects those of the last file.",
     "It has new columns (email); guard_columns expects those of the last file.",
