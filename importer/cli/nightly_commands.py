@@ -48,7 +48,7 @@ from importer.nightly.remote.remote_inbox import (
     release_remote_file,
 )
 from importer.report.export import ending_json, write_json
-from importer.report.night_report import json_of, text_of
+from importer.report.night_report import night_json, night_text
 from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
         faults = notify(night, settings, inbox_settings.root, stop.wait, stop.requested)
         faults += upload_page(place, clock.now())
     if form == "json":
-        click.echo(json.dumps(json_of(night, faults), ensure_ascii=False))
+        click.echo(json.dumps(night_json(night, faults), ensure_ascii=False))
     elif not is_quiet() or night.exit_code or night.todo or faults or night.rehearsal:
-        click.echo(text_of(night, faults), nl=False)
+        click.echo(night_text(night, faults), nl=False)
     return night.exit_code
 
 

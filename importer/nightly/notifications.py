@@ -26,7 +26,7 @@ from tenacity import (
 from importer.errors import Exit, ImporterError
 from importer.nightly.inbox import NIGHTS
 from importer.report.html import write_night
-from importer.report.night_report import slack_of, subject_of, text_of, write_metrics
+from importer.report.night_report import mail_subject, night_text, webhook_post, write_metrics
 from importer.settings.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -313,9 +313,9 @@ def notify(
     if _is_wanted(night, settings):
         outcome = send_message(
             settings,
-            subject_of(night),
-            text_of(night),
-            slack_of(night),
+            mail_subject(night),
+            night_text(night),
+            webhook_post(night),
             now=night.ended,
             sleep=sleep,
             stopped=stopped,

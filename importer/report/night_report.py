@@ -243,8 +243,8 @@ _COMMAND: Final = re.compile(r"`[^`]+`")
 _GAP: Final = "\0"
 
 
-def text_of(night: NightReport, faults: Sequence[str] = ()) -> str:
-    """The night as plain text of 79 columns, a few lines for each file.
+def night_text(night: NightReport, faults: Sequence[str] = ()) -> str:
+    """Return the text of the nightly mail and of the terminal: 79 columns, a few lines a file.
 
     Args:
         night: what it did.
@@ -285,8 +285,8 @@ def _wrapped(line: str) -> list[str]:
     return [each.replace(_GAP, " ") for each in lines] or [""]
 
 
-def subject_of(night: NightReport) -> str:
-    """The night in the line above an e-mail."""
+def mail_subject(night: NightReport) -> str:
+    """Return the subject of the nightly mail."""
     subject = translate(
         "Import of {day}: {headline} ({state})",
         day=day(night.started),
@@ -296,13 +296,13 @@ def subject_of(night: NightReport) -> str:
     return plain(subject, 200)
 
 
-def slack_of(night: NightReport) -> dict[str, Any]:
-    """The night as the JSON that Slack, Mattermost and others take at a webhook."""
-    return {"text": f"*{night.headline}*\n```\n{text_of(night)}```"}
+def webhook_post(night: NightReport) -> dict[str, Any]:
+    """Return the JSON that Slack, Mattermost and others accept at a webhook."""
+    return {"text": f"*{night.headline}*\n```\n{night_text(night)}```"}
 
 
-def json_of(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
-    """The night as JSON, version 1, in English; `faults` as for `text_of`."""
+def night_json(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
+    """The night as JSON, version 1, in English; `faults` as for `night_text`."""
     with use_language(ENGLISH):
         headline, todo = night.headline, list(night.todo)
     return {

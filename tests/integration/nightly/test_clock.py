@@ -10,7 +10,7 @@ import pytest
 from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.nightly.release import release_file
-from importer.report.night_report import FileEnding, render_metrics, text_of
+from importer.report.night_report import FileEnding, night_text, render_metrics
 from tests.support.nights import HEADER, Bed, people
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def test_within_a_night(bed: Bed, sandbox: Sandbox, sign: int) -> None:
     assert 660 - 0.01 <= bed.clock.seconds <= 661 + 0.01
     assert night.took_s == bed.clock.seconds
     assert len(sandbox.journal) == 12
-    assert "-" not in text_of(night).partition("UTC, ")[2].partition("\n")[0]
+    assert "-" not in night_text(night).partition("UTC, ")[2].partition("\n")[0]
     assert "duration_seconds -" not in render_metrics(night)
     said = bed.desk("runs")
     assert said.code == 0

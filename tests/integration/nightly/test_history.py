@@ -8,7 +8,7 @@ import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from importer.report.night_report import text_of
+from importer.report.night_report import night_text
 from tests.support.desk import Desk, Said
 from tests.support.nights import HEADER, Bed, people
 
@@ -77,10 +77,10 @@ def test_the_command_that_releases_can_be_pasted(bed: Bed) -> None:
     lines = [line.strip() for line in shown(bed).out.splitlines()]
     commands = [shlex.split(line) for line in lines if line.startswith("importer release ")]
     assert commands == [["importer", "release", path] for path in wanted]
-    (command,) = re.findall(r"release it with `([^`]*)`", text_of(night).replace("\n  ", " "))
+    (command,) = re.findall(r"release it with `([^`]*)`", night_text(night).replace("\n  ", " "))
     flags = ["--config", str(bed.desk.folder / "importer.yaml")]
     assert shlex.split(command) == [*commands[0], *flags]
-    assert f"`{command}`" in text_of(night)  # in one line of it
+    assert f"`{command}`" in night_text(night)  # in one line of it
     page = html.unescape((bed.inbox / "nights" / f"{night.id}.html").read_text("utf-8"))
     assert f"`{command}`" in page or f"<code>{command}</code>" in page
     for words in commands:

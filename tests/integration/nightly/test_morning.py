@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from importer.errors import Exit
 from importer.languages import use_language
-from importer.report.night_report import json_of, text_of
+from importer.report.night_report import night_json, night_text
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, listening
 
@@ -115,7 +115,7 @@ def test_the_metrics_say_what_happened(told: Told) -> None:
     }
     assert all(each.documentation and each.type == "gauge" for each in families.values())
     assert all(re.fullmatch("importer_[a-z_]+", name) for name in families)
-    summary = json_of(told.night)
+    summary = night_json(told.night)
     for word, count in summary["rows"].items():
         assert values["night_rows", word] == count
     assert values["night_rows", "created"] == 5
@@ -195,7 +195,7 @@ def test_nothing_of_a_person_is_told(told: Told) -> None:
         "messages": "".join(told.mails) + json.dumps(told.posts),
         "page": told.page,
         "metrics": told.metrics,
-        "summary": text_of(told.night) + json.dumps(json_of(told.night)),
+        "summary": night_text(told.night) + json.dumps(night_json(told.night)),
     }
     for first, last, phone, email, _ in (*PEOPLE, WRONG):
         for what in (first, last, phone, phone.lstrip("+1"), email):
@@ -238,7 +238,7 @@ def test_a_german_team_reads_german(
     """Mail, post, page and the pages of files; what programs read stays English."""
     with use_language("de"):
         told = play(bed, sandbox, monkeypatch)
-        summary = json_of(told.night)
+        summary = night_json(told.night)
     (mail,), (post,) = told.mails, told.posts
     assert "5 Gespräche gestartet aus 3 Dateien; 1 zurückgehalten, 1 fehlgeschlagen." in mail
     page = re.sub("<[^>]+>", " ", told.page.partition("<body>")[2])
