@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote
+
+import polars as pl
 
 from importer.loader.files import member_chunks
 from importer.loader.safe_xml import parse
@@ -14,9 +17,7 @@ from schemas.codes import Code
 
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Callable
-
-    import polars as pl
+    from collections.abc import Callable, Iterator
 
     from importer.settings import Settings
 
@@ -28,6 +29,32 @@ _ASIDE: Final = frozenset({"annotation", "shapes", "frame", "sub-table"})
 _TRUTH: Final = frozenset({"TRUE", "FALSE"})
 _HIDDEN: Final = frozenset({"collapse", "filter"})
 _MOST_COLUMNS: Final = 1 << 14
+
+
+_ROW: Final = "<table:table-row"
+_ROW_END: Final = "</table:table-row>"
+_CELL: Final = "<table:table-cell"
+_PLAIN_ROW: Final = "importer-plain-row"
+_PLAIN_TEXT: Final = r"[^<&\x00-\x1f]*"
+_ATTRIBUTE: Final = (
+    r" (?:table:(?:style-name|formula|content-validation-name|number-columns-repeated)"
+    r"|calcext:value-type|office:(?:value-type|value|currency|date-value|time-value|boolean-value))"
+    r'="[^"<>&\x00-\x1f]*"'
+)
+_PLAIN_CELLS: Final = (
+    r'^(?: table:(?:default-cell-)?style-name="[^"<>&\x00-\x1f]*")*>'
+    rf"(?:{_CELL}(?:{_ATTRIBUTE})*(?:/>|>(?:<text:p>{_PLAIN_TEXT}</text:p>)?</table:table-cell>))+"
+    rf"{_ROW_END}$"
+)
+_TEXT_CELLS: Final = (
+    ' office:value-type="string" calcext:value-type="string"><text:p>',
+    ' office:value-type="string"><text:p>',
+)
+_TEXT_END: Final = "</text:p></table:table-cell>"
+_PAIR: Final = re.compile(r' ([a-z:-]+)="([^"]*)"')
+_MOST_BYTES_OF_ROW: Final = 1 << 22
+_Row: TypeAlias = tuple[list[str | None], list[int]]
+"""Values of cells, and how often each is repeated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,17 +92,81 @@ def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
     Raises:
         Refusal: the workbook is damaged.
     """
-    document = _Document(settings)
-    parse(member_chunks(book, _CONTENT), document.start, document.end, document.text)
+    rows: deque[_Row] = deque()
+    document = _Document(settings, rows)
+    chunks = _take_plain_rows(member_chunks(book, _CONTENT), rows)
+    parse(chunks, document.start, document.end, document.text)
     return document.sheets
+
+
+def _take_plain_rows(chunks: Iterator[bytes], rows: deque[_Row]) -> Iterator[bytes]:
+    """Take the rows of which every cell has one plain text out of a document before it is parsed.
+
+    An empty element is left for each of them. Comments are rare; all after one is parsed.
+
+    Args:
+        chunks: the document.
+        rows: gets the cells of these rows.
+    """
+    rest, usual, end = b"", True, _ROW_END.encode()
+    for chunk in chunks:
+        whole, found, rest = (rest + chunk).rpartition(end)
+        whole += found
+        if len(rest) > _MOST_BYTES_OF_ROW:
+            whole, rest = whole + rest, b""
+        usual = usual and b"<!" not in whole and _PLAIN_ROW.encode() not in whole
+        try:
+            yield _without_plain_rows(whole.decode(), rows).encode() if usual else whole
+        except UnicodeDecodeError:
+            usual = False
+            yield whole
+    yield rest
+
+
+def _without_plain_rows(text: str, rows: deque[_Row]) -> str:
+    """Take the plain rows out of a part of a document."""
+    parts = pl.Series([text]).str.split(_ROW).explode()
+    plain = parts.str.contains(_PLAIN_CELLS) & (parts.str.len_bytes() < _LONGEST_TEXT)
+    plain = plain.scatter([0], values=False)
+    if not plain.any():
+        return text
+    rows.extend(_read_plain(parts.filter(plain)))
+    kept = (_ROW + parts).scatter([0], parts.head(1))
+    return "".join(kept.zip_with(~plain, pl.Series([f"<{_PLAIN_ROW}/>"])))
+
+
+def _read_plain(rows: pl.Series) -> Iterator[_Row]:
+    """Read plain rows, from the end of their tag on."""
+    lists = rows.str.strip_suffix(_ROW_END).str.split(_CELL).list.slice(1)
+    cells = lists.explode()
+    is_text = cells.str.starts_with(_TEXT_CELLS[0]) | cells.str.starts_with(_TEXT_CELLS[1])
+    values = cells
+    for before in _TEXT_CELLS:
+        values = values.str.strip_prefix(before)
+    values = values.str.strip_suffix(_TEXT_END)
+    others, places = cells.filter(~is_text), (~is_text).arg_true()
+    read = {cell: _value(dict(_PAIR.findall(cell)), _shown_in(cell)) for cell in others.unique()}
+    values = values.scatter(places, [read[cell] for cell in others])
+    repeats = pl.Series([1]).new_from_index(0, cells.len())
+    given = others.str.extract(r'number-columns-repeated="([0-9]+)"').cast(pl.Int64).fill_null(1)
+    texts = values.set(values == "", None).to_list()
+    counts, end = repeats.scatter(places, given).to_list(), 0
+    for length in lists.list.len():
+        start, end = end, end + length
+        yield texts[start:end], counts[start:end]
+
+
+def _shown_in(cell: str) -> str:
+    return cell.partition("<text:p>")[2].partition("</text:p>")[0]
 
 
 class _Document:
     """Collects the sheets of a workbook while its XML is parsed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rows: deque[_Row]) -> None:
         self.sheets: list[OdsSheet] = []
         self._settings = settings
+        self._rows = rows  # those that were taken out of the document
         self._invisible: set[str] = set()
         self._style = ""
         self._depth = 0
@@ -84,7 +175,11 @@ class _Document:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
         self._depth += name == "table"
-        if name == "style":
+        if name == _PLAIN_ROW and self._rows:
+            row = self._rows.popleft()
+            if self._walk is not None:
+                self._note(self._walk, lambda walk: walk.add(row))
+        elif name == "style":
             self._style = attributes.get("style:name", "")
         elif name == "table-properties" and attributes.get("table:display") == "false":
             self._invisible.add(self._style)
@@ -98,7 +193,7 @@ class _Document:
         self._depth -= name == "table"
         if not self._depth:
             self._walk = None
-        elif self._walk is not None:
+        elif self._walk is not None and name != _PLAIN_ROW:
             self._note(self._walk, lambda walk: walk.end(name))
 
     def text(self, data: str) -> None:
@@ -165,6 +260,24 @@ class _Walk:
             self._length, self._link = 0, ""
         elif self._cell:
             self._write(name, attributes)
+
+    def add(self, row: _Row) -> None:
+        """A whole row of plain cells."""
+        if self._aside:
+            return
+        self._line, self._repeat, self._hidden = [], 1, False
+        values, repeats = row
+        while values and values[-1] is None:
+            del values[-1]
+        if repeats[: len(values)].count(1) == len(values):
+            self._line = values
+        else:
+            for value, repeat in zip(values, repeats, strict=False):
+                check_extent(1, len(self._line) + repeat, self._settings)
+                self._line.extend([value] * max(1, repeat))
+        check_extent(1, len(self._line), self._settings)
+        self._cell = False
+        self._end_row()
 
     def _write(self, name: str, attributes: dict[str, str]) -> None:
         if name == "p" and self._text:
