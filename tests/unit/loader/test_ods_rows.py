@@ -36,7 +36,7 @@ _PLAIN: Final = (
         "</text:p></table:table-cell>"
     ),
     (
-        '<table:table-cell office:value-type="float" office:value="44207946001"><text:p>+44207946001'
+        '<table:table-cell office:value-type="float" office:value="4420794600"><text:p>+4420794600'
         "</text:p></table:table-cell>"
     ),
     (
@@ -69,7 +69,7 @@ _SPECIAL: Final = (
         "</table:table-cell>"
     ),
     (
-        '<table:table-cell office:value-type="string"><text:p>a<text:s text:c="2"/></text:p><text:p>c'
+        '<table:table-cell office:value-type="string"><text:p>a<text:s/></text:p><text:p>c'
         "</text:p></table:table-cell>"
     ),
     (
