@@ -54,8 +54,8 @@ $(RIVALS_STAMP): tests/support/bench/requirements.txt
 	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/support/bench/requirements.txt
 	@touch $@
 
-bench: $(STAMP) $(RIVALS_STAMP)  ## measure speed and memory, as ratios within one run
-	$(BIN)/python -m tests.support.bench
+bench: $(STAMP) $(if $(QUICK),,$(RIVALS_STAMP))  ## measure speed and memory, as ratios within one run; QUICK=1 takes two minutes
+	$(BIN)/python -m tests.support.bench $(if $(QUICK),--quick)
 
 compare: $(STAMP) $(RIVALS_STAMP)  ## read the workbooks below FOLDER=path beside other readers, cell by cell
 	$(BIN)/python -m tests.support.bench.compare "$(FOLDER)" $(CURDIR)/$(RIVALS)/bin/python

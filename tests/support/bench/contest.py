@@ -38,8 +38,8 @@ max_rows: 20000000
 SLICE: Final = 100_000
 """Rows that the slow ones are given; what the others get is the whole file."""
 
-_RUNS: Final = 3
-_LARGE: Final = 2_000_000  # rows from which on once is enough
+RUNS: Final = 3
+"""How often a short command is run; the best counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,12 @@ def environment() -> dict[str, str]:
     """Ours without settings of the importer, and with compiled modules kept, as users have it."""
     away = ("IMPORTER_", "POPP_", "PYTHONDONTWRITEBYTECODE")
     found = {name: value for name, value in os.environ.items() if not name.startswith(away)}
-    return found | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    return found | {
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "100",
+        "POPP_API_KEY": "rehearsal",  # for the sandbox
+        "POPP_ORGANIZATION_ID": "bench",
+    }
 
 
 def ours(*arguments: str | Path) -> list[str | Path]:
@@ -74,9 +79,11 @@ def ours(*arguments: str | Path) -> list[str | Path]:
     return [sys.executable, "-c", _AS_INSTALLED, *arguments]
 
 
-def checking(file: Path, *more: str | Path) -> list[str | Path]:
+def checking(file: Path, *more: str | Path, config: Path | None = None) -> list[str | Path]:
     """`importer check` with an HTML report."""
-    return ours("check", "--config", settings(), "--report", WORK / "report.html", *more, file)
+    return ours(
+        "check", "--config", config or settings(), "--report", WORK / "report.html", *more, file
+    )
 
 
 def settings() -> Path:
@@ -97,14 +104,6 @@ def run(command: Sequence[str | Path], rows: int) -> Cost:
     )
 
 
-def enter(name: str, file: Path, rows: int) -> Entry:
-    """Measures one of ours or the floor on a whole file; the best of a few runs."""
-    command = checking(file) if name == OURS else _rival("polars_read.py", file)
-    runs = 1 if rows >= _LARGE else _RUNS
-    cost = min((run(command, rows) for _ in range(runs)), key=lambda cost: cost.wall_s)
-    return Entry(name, cost, cost)
-
-
 def enter_slow(name: str, file: Path, rows: int) -> Entry:
     """Measures a slow one on the first rows of a file, and without any for its start-up."""
     script = {
@@ -113,12 +112,12 @@ def enter_slow(name: str, file: Path, rows: int) -> Entry:
         PANDAS: "pandas_apply.py",
     }[name]
     given = min(rows, SLICE)
-    idle = run(_rival(script, head(file, 0)), 0)
-    cost = run(_rival(script, head(file, given)), given)
+    idle = run(rival(script, head(file, 0)), 0)
+    cost = run(rival(script, head(file, given)), given)
     return Entry(name, cost, cost.grown(idle, rows))
 
 
-def _rival(script: str, file: Path) -> list[str | Path]:
+def rival(script: str, file: Path) -> list[str | Path]:
     """One of the other tools; those that only the benchmark needs live in an environment apart."""
     apart = script.startswith(("frictionless", "pandas"))
     python = WORK / "venv" / "bin" / "python" if apart else Path(sys.executable)

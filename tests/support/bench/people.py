@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+import xlsxwriter
 
 from tests.support.bench.phones import MOBILE, everywhere, numbers, words
 
@@ -167,15 +168,28 @@ def nightly(rows: int = 1_000, seed: int = 7) -> pl.DataFrame:
     return people(0, rows, phones=numbers(MOBILE), seed=seed)
 
 
+def write_workbook(frame: pl.DataFrame, path: Path) -> None:
+    """Writes a list as XLSX: text cells, in Excel's way with shared strings."""
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, frame.columns)
+        for number, row in enumerate(frame.iter_rows(), start=1):
+            for column, value in enumerate(row):
+                sheet.write_string(number, column, value)
+
+
 def main() -> None:
     """Writes the file that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("rows", type=int, nargs="?", default=1_000)
+    parser.add_argument("--workbook", type=Path, metavar="CSV", help="write this list as XLSX")
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nightly", action="store_true", help="the samples' list of 1,000 rows")
     options = parser.parse_args()
-    if options.nightly:
+    if options.workbook:
+        write_workbook(pl.read_csv(options.workbook, infer_schema=False), options.file)
+    elif options.nightly:
         nightly().write_csv(options.file)
     else:
         write(options.file, options.rows, seed=options.seed)

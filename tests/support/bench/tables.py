@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from tests.support.bench.contest import FLOOR, OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.support.bench.aims import Aim
     from tests.support.bench.contest import Entry
+    from tests.support.bench.stages import Stage
 
 
 def costs_table(entries: Sequence[Entry]) -> str:
@@ -35,6 +36,42 @@ def costs_table(entries: Sequence[Entry]) -> str:
             for each in entries
         ),
     ]
+    return _table(lines)
+
+
+def stages_table(found: Mapping[int, Sequence[Stage]]) -> str:
+    """One line for each stage at each size, and its ratios to the floor of the same run."""
+    lines = [
+        (
+            "rows",
+            "stage",
+            "clock s",
+            "CPU s",
+            "peak MB",
+            "floor",
+            "clock s",
+            "CPU s",
+            "x clock",
+            "x CPU",
+        )
+    ]
+    for rows, stages in found.items():
+        for stage in stages:
+            cost, floor = stage.cost, stage.floor
+            lines.append(
+                (
+                    f"{rows:,}",
+                    stage.name,
+                    f"{cost.wall_s:.2f}",
+                    f"{cost.cpu_s:.2f}",
+                    f"{cost.peak_mb:,.0f}",
+                    stage.floor_name,
+                    f"{floor.wall_s:.2f}",
+                    f"{floor.cpu_s:.2f}",
+                    f"{cost.wall_s / floor.wall_s:.1f}",
+                    f"{cost.cpu_s / floor.cpu_s:.1f}",
+                )
+            )
     return _table(lines)
 
 

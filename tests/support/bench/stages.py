@@ -1,0 +1,103 @@
+"""Each stage of an import on one list, beside the least that it could cost, in the same run.
+
+The stages are commands, each a process of its own: the check, the bodies, the plan of a run of
+which one message goes to the sandbox, the look at what the ledger knows when the same list comes
+again, and the results.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from shutil import rmtree
+from typing import TYPE_CHECKING, Final
+
+from tests.support.bench.contest import FLOOR, OURS, WORK, checking, ours, rival, run, settings
+from tests.support.bench.submitting import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.support.bench.measuring import Cost
+
+_WORKBOOK_ROWS: Final = 100_000  # a larger workbook takes minutes to write
+_OUTCOME: Final = ("state", "status", "sent_at", "settled_at", "attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage cost, and its floor.
+
+    Attributes:
+        name: of the stage.
+        cost: measured.
+        floor_name: what the floor does.
+        floor: measured in the same run.
+    """
+
+    name: str
+    cost: Cost = field(repr=False)
+    floor_name: str
+    floor: Cost = field(repr=False)
+
+
+def measure(file: Path, rows: int, runs: int) -> Iterator[Stage]:
+    """Measure every stage on a list; the best of a few runs where a run changes nothing."""
+
+    def best(command: Sequence[str | Path]) -> Cost:
+        return min((run(command, rows) for _ in range(runs)), key=lambda cost: cost.wall_s)
+
+    check = best(checking(file))
+    yield Stage(OURS, check, FLOOR, best(rival("polars_read.py", file)))
+    bodies = WORK / "bodies.jsonl"
+    yield Stage("... --payloads", run(checking(file, "--payloads", bodies), rows), OURS, check)
+    bodies.unlink()
+    if rows <= _WORKBOOK_ROWS:
+        book = _workbook(file, rows)
+        yield Stage(
+            "... of XLSX", best(checking(book)), "fastexcel", best(rival("fastexcel_read.py", book))
+        )
+    yield from _of_the_ledger(file, rows, check)
+
+
+def _of_the_ledger(file: Path, rows: int, check: Cost) -> Iterator[Stage]:
+    """Plan a run, look at the list again, and fetch the results."""
+    folder = WORK / "ledger"
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    database, table = folder / "importer.db", folder / "results.csv"
+    with sandbox(folder) as url:
+        config = folder / "importer.yaml"
+        more = f"base_url: {url}\nledger: sqlite:///{database}\nrate_per_s: 1000\n"
+        config.write_text(settings().read_text("utf-8") + more, "utf-8")
+        command = ours("run", "--config", config, "--yes", "--limit", "1", file)
+        yield Stage("run --limit 1", run(command, rows), OURS, check)
+    _settle(database)
+    yield Stage("the same list again", run(checking(file, config=config), rows), OURS, check)
+    raw = run(rival("sqlite_rows.py", database), rows)
+    command = ours("results", "--config", config, "--format", "csv", "--output", table)
+    yield Stage("results", run(command, rows), "rows of the ledger", raw)
+    rmtree(folder)
+
+
+def _settle(database: Path) -> None:
+    """Make every submission a created one, as the only one that was sent."""
+    with closing(sqlite3.connect(database)) as ledger, ledger:
+        there = {row[1] for row in ledger.execute("PRAGMA table_info(submissions)")}
+        names = ", ".join(name for name in _OUTCOME if name in there)
+        sent = "SELECT max(sent_at) FROM submissions"
+        ledger.execute(
+            f"UPDATE submissions SET ({names}) = (SELECT {names} FROM submissions"  # noqa: S608 (ours)
+            f" WHERE sent_at = ({sent}) LIMIT 1)"
+        )
+
+
+def _workbook(file: Path, rows: int) -> Path:
+    """The list as a workbook of text cells; it is made once and kept."""
+    path = WORK / f"{rows}.xlsx"
+    if not path.is_file():
+        run([sys.executable, "-m", "tests.support.bench.people", "--workbook", file, path], rows)
+    return path
