@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -262,7 +263,7 @@ async def _send_rounds(
         reconciles = sender.settings.reconcile
         if reconciles:
             await sender.reconcile()
-        if sender.history.ledger.submissions.sendable(run):
+        if sender.history.ledger.submissions.count_sendable(run):
             external = plan.frame.filter(
                 pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
             )
@@ -303,12 +304,16 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     history, settings, limit = sender.history, sender.settings, sender.options.limit
     apply_events(history.ledger, history.identity.organization)
     _reject_no_longer_sendable(run, history.ledger, settings)
-    keys = history.ledger.submissions.sendable(run)
-    selected = keys if limit is None else keys[: max(limit - sender.done, 0)]
-    sender.observer.on_start(run, len(selected), sender.limiter.eta_s(len(selected)))
-    bodies = submissions(plan, history.identity, settings, only=frozenset(selected))
-    ending = await sender.send(bodies, len(selected))
-    if not ending and len(selected) < len(keys):
+    left = history.ledger.submissions.count_sendable(run)
+    count = left if limit is None else min(left, max(limit - sender.done, 0))
+    # In a new run all rows of the plan are left, and no key has to be read from the ledger.
+    only = None
+    if left != plan.frame.height:
+        only = frozenset(history.ledger.submissions.sendable(run, count))
+    sender.observer.on_start(run, count, sender.limiter.eta_s(count))
+    bodies = submissions(plan, history.identity, settings, only=only)
+    ending = await sender.send(islice(bodies, count), count)
+    if not ending and count < left:
         return Ending(f"The limit of {limit} is reached.", Exit.OK)
     return ending
 

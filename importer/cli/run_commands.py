@@ -46,7 +46,7 @@ from importer.preflight import (
 from importer.report import export, terminal, view
 from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
-from importer.report.terminal_history import print_run, settled_text
+from importer.report.terminal_history import LISTED, print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
 from importer.settings.sources import SANDBOX_URL
@@ -270,7 +270,11 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
         run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]
         with use_language(ENGLISH if form == "json" else language()):
-            shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
+            if results is None:
+                named = ledger.runs.not_sent(run.id, LISTED)
+                shown = view.run_summary(report, named, names, settings)
+            else:
+                shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
         doubtful = ledger.doubts.list(run.id)
     error, written = None, results
     if results is not None:

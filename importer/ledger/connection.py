@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 VERSION_TABLE: Final = "ledger_version"
 VERSIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"),
-    *("0011", "0012", "0013"),
+    *("0011", "0012", "0013", "0014"),
 )
 """Every version of the schema, oldest first; one file under migrations/versions each."""
 

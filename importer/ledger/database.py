@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import event, func, update
@@ -163,6 +163,7 @@ class Database:
         *,
         counted: bool = False,
         lightly: bool = False,
+        trusted: bool = False,
     ) -> _Found:
         """Run a query in one transaction, durable when this returns.
 
@@ -171,10 +172,17 @@ class Database:
             query: takes the connection; if it raises, everything is undone.
             counted: note the write in the last-write file, so that older copies are noticed.
             lightly: as for `save_last_write`.
+            trusted: SQLite checks no foreign keys; for many rows that all refer to one that the
+                query has just written.
         """
         if self.readonly:
             raise LedgerError(f"The ledger {self.name} was opened for reading only.")
-        with gate(self.name), self._writer.connect() as connection, connection.begin():
+        with (
+            gate(self.name),
+            self._writer.connect() as connection,
+            self._unchecked(connection) if trusted else nullcontext(),
+            connection.begin(),
+        ):
             done = query(connection)
             number = connection.execute(_COUNT).one() if counted else None
         if number is not None and self._counted is not None:
@@ -182,6 +190,20 @@ class Database:
         if self._on_commit is not None:
             self._on_commit(what)
         return done
+
+    @contextmanager
+    def _unchecked(self, connection: Connection) -> Iterator[None]:
+        """Check no foreign keys on a connection to SQLite; not possible within a transaction."""
+        if self.path is None:
+            yield
+            return
+        cursor = connection.connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        try:
+            yield
+        finally:
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
 
     def note_writes(self, beside: Path) -> None:
         """Note counted writes in a last-write file beside this file from now on."""

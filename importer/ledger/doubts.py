@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, func, insert, literal, select, update
+from sqlalchemy import String, bindparam, func, insert, literal, literal_column, select, update
 
 from importer.errors import UsageError
 from importer.ledger.records import ListLag, Witness
@@ -25,10 +25,10 @@ from importer.ledger.submissions import (
 )
 from importer.ledger.tables import (
     OPEN,
-    REACHED,
     among,
     attempts,
     decisions,
+    reached,
     run_rows,
     run_sources,
     runs,
@@ -82,7 +82,7 @@ class Doubts:
             code: of the rejection.
             run: None for those of every run.
         """
-        narrower = [submissions.c.code == code]
+        narrower = [*_coded(code)]
         narrower += [] if run is None else [submissions.c.run == run]
         rejected = (State.REJECTED,)
         return self._database.read(lambda c: _doubtful(c, *narrower, states=rejected))
@@ -96,7 +96,7 @@ class Doubts:
         s = submissions.c
         wanted = (
             select(s.run, func.count())
-            .where(s.state == State.PLANNED.value, s.code == code)
+            .where(s.state == State.PLANNED.value, *_coded(code))
             .group_by(s.run)
             .order_by(s.run)
         )
@@ -217,6 +217,11 @@ class Doubts:
             return before
 
         return self._database.write("resolve", write, counted=True)
+
+
+def _coded(code: str) -> tuple[ColumnElement[bool], ...]:
+    """The condition that a submission has a code, in the words of its index."""
+    return submissions.c.code == code, submissions.c.code != literal_column("''", String)
 
 
 _OF_A_CONVERSATION: Final = (
@@ -418,7 +423,7 @@ class KnownConversations:
         """
         s = submissions.c
         unnoted = select(s.key, s.sent_at).where(
-            among(s.state, REACHED),
+            reached(s.state),
             s.state != State.DUPLICATE.value,  # its conversation may be older than its request
             s.listed_s.is_(None),
             s.sent_at.is_not(None),

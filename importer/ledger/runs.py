@@ -6,11 +6,24 @@ import os
 import re
 import secrets
 import socket
+from contextlib import contextmanager, nullcontext
 from datetime import UTC
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sqlalchemy import and_, func, insert, null, or_, select, true, tuple_, update
+from sqlalchemy import (
+    and_,
+    func,
+    insert,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from importer.errors import LedgerError, UsageError
@@ -22,6 +35,7 @@ from importer.ledger.tables import (
     among,
     as_seen,
     campaigns,
+    rows_elsewhere,
     run_rows,
     run_sources,
     runs,
@@ -34,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Insert, Row, Table
+    from sqlalchemy import ColumnElement, Connection, Insert, Row, Table
 
     from importer.ledger.database import Database
     from importer.ledger.records import NewRun
@@ -114,28 +128,55 @@ class Runs:
     def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
         """Return the next `PAGE` rows."""
         r = run_rows.c
-        wanted = (
-            select(r.source, r.row, r.status, r.codes, *RECORD)
-            .join_from(run_rows, submissions, r.key == submissions.c.key, isouter=True)
-            .join(run_sources, OF_FILE, isouter=True)
-            .where(r.run == run)
-            .order_by(r.source, r.row)
-            .limit(PAGE)
-        )
+        wanted = _OUTCOMES.where(r.run == run).order_by(r.source, r.row).limit(PAGE)
         if after is not None:
             wanted = wanted.where(tuple_(r.source, r.row) > tuple_(*after))
         return self._database.read(lambda c: tuple(map(_row_outcome, c.execute(wanted))))
 
+    def not_sent(self, run: str, limit: int) -> tuple[RowOutcome, ...]:
+        """Return the first rows of a run that were rejected, or given up, by file and row."""
+        r, s, e = run_rows.c, submissions.c, rows_elsewhere.c
+        ended = among(s.state, {State.REJECTED, State.UNSENT})
+        places = [
+            select(r.source, r.row).where(r.run == run, r.status == RowStatus.REJECTED.value),
+            select(s.source, s.row).where(s.run == run, ended),
+            select(e.source, e.row)
+            .join_from(rows_elsewhere, submissions, e.key == s.key)
+            .where(e.run == run, ended),
+        ]
+
+        def read(connection: Connection) -> tuple[RowOutcome, ...]:
+            found = {
+                (source, row)
+                for place in places
+                for source, row in connection.execute(
+                    place.order_by(*place.selected_columns).limit(limit)
+                )
+            }
+            if not found:
+                return ()
+            first = sorted(found)[:limit]
+            here = or_(*(and_(r.source == source, r.row == row) for source, row in first))
+            wanted = _OUTCOMES.where(r.run == run, here)
+            rows = connection.execute(wanted.order_by(r.source, r.row))
+            return tuple(map(_row_outcome, rows))
+
+        return self._database.read(read)
+
     def states(self, run: str) -> dict[State, int]:
         """Count a run's ready rows by their present state; empty states are left out."""
-        wanted = (
-            select(submissions.c.state, func.count())
-            .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
-            .where(run_rows.c.run == run, run_rows.c.status == RowStatus.READY.value)
-            .group_by(submissions.c.state)
+        s, e = submissions.c, rows_elsewhere.c
+        own = select(s.state, func.count()).where(s.run == run).group_by(s.state)
+        elsewhere = (
+            select(s.state, func.count())
+            .join_from(rows_elsewhere, submissions, e.key == s.key)
+            .where(e.run == run)
+            .group_by(s.state)
         )
         numbers: dict[State, int] = {}
-        for state, number in self._database.read(lambda c: c.execute(wanted).all()):
+        for state, number in self._database.read(
+            lambda c: [*c.execute(own), *c.execute(elsewhere)]
+        ):
             seen = as_seen(State(state))
             numbers[seen] = numbers.get(seen, 0) + number
         return numbers
@@ -221,13 +262,10 @@ class Runs:
                         )
                     ],
                 )
-            if connection.dialect.name == "sqlite":
-                # Keys are written in random order, so their index should fit into memory.
-                connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
             _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
             return run
 
-        return self._database.write("begin", write, counted=True)
+        return self._database.write("begin", write, counted=True, trusted=True)
 
     def _free_id(self, connection: Connection, now: datetime) -> str:
         for _ in range(_ID_TRIES):
@@ -274,6 +312,13 @@ def _process() -> Mapping[str, str | int]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
+_OUTCOMES: Final = (
+    select(run_rows.c.source, run_rows.c.row, run_rows.c.status, run_rows.c.codes, *RECORD)
+    .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key, isouter=True)
+    .join(run_sources, OF_FILE, isouter=True)
+)
+"""The rows of runs, each as `_row_outcome` reads it; the caller narrows it."""
+
 _STATUS: Final = {status.value: status for status in RowStatus}
 
 
@@ -302,12 +347,12 @@ def _run(connection: Connection, row: Row[Any]) -> Run:
 
 _CHUNK: Final = 20_000
 
-_ROW: Final = ("run", "source", "row", "status", "key", "codes")
+_ROW: Final = ("source", "row", "status", "key", "codes")
 _SUBMISSION: Final = (
-    "key", "run", "source", "row", "campaign", "external_id", "person", "masked", "body_hash",
-    "state", "code", "message", "attempts", "planned_at", "email", "candidate", "name",
-)  # fmt: skip
-"""The columns of a newly planned submission, in the order of the table."""
+    *("key", "source", "row", "campaign", "external_id", "person", "masked", "body_hash"),
+    *("email", "candidate", "name"),
+)
+"""The columns that differ between the newly planned submissions of a run."""
 
 _CLEARED: Final = (
     *("conversation_id", "status", "sent_at", "settled_at", "listed_s"),
@@ -316,12 +361,16 @@ _CLEARED: Final = (
 )
 """The columns that are emptied when another run takes a submission over."""
 
+_REBUILT: Final = ("submissions_by_email", "submissions_by_candidate")
+"""Indexes that are made anew after many rows, in a third of the time of entering each row."""
 
-_CAMPAIGN: Final = _SUBMISSION.index("campaign")
+
+_Fixed: TypeAlias = "Mapping[str, ColumnElement[Any]]"
+"""Columns that have one value in all rows of an insert."""
 
 
 class _Bulk:
-    """Writes rows and submissions as tuples for the driver, in a third of the time of `execute`.
+    """Writes the rows and submissions of a run as tuples for the driver.
 
     Args:
         connection: in the run's transaction.
@@ -335,47 +384,103 @@ class _Bulk:
     ) -> None:
         self._connection = connection
         self._run = run
-        bind = Moment().bind_processor(connection.dialect)
-        self._now = now if bind is None else bind(now)
-        self._row_sql = _sql(insert(run_rows), _ROW, connection)
-        self._submission_sql = _sql(
-            _take_over(connection, retry_rejected=retry_rejected), _SUBMISSION, connection
-        )
+        planned: _Fixed = {
+            "run": _text(run, connection),
+            "state": _text(State.PLANNED.value, connection),
+            "code": _text("", connection),
+            "message": _text("", connection),
+            "attempts": literal_column("0"),
+            "planned_at": _text(now, connection),
+        }
+        self._row_sql = _sql(insert(run_rows), {"run": planned["run"]}, _ROW, connection)
+        taking = _take_over(connection, planned, retry_rejected=retry_rejected)
+        self._submission_sql = _sql(taking, planned, _SUBMISSION, connection)
+        self._ready = self._written = 0
+        self._campaigns = set[str]()
 
     def write(self, rows: Iterable[PlannedRow]) -> None:
         """Write all rows, in chunks."""
-        run = self._run
         rest = iter(rows)
-        spelled = set[str]()
-        while chunk := list(islice(rest, _CHUNK)):
-            self._connection.exec_driver_sql(
-                self._row_sql,
-                [(run, each.source, each.row, each.status, each.key, each.codes) for each in chunk],
-            )
-            ready = [self._submission(each) for each in chunk if each.status == RowStatus.READY]
-            if ready:
-                self._connection.exec_driver_sql(self._submission_sql, ready)
-                spelled.update(each[_CAMPAIGN] for each in ready)
-        if spelled:
+        chunk = list(islice(rest, _CHUNK))
+        with self._indexes() if len(chunk) == _CHUNK else nullcontext():
+            while chunk:
+                self._write(chunk)
+                chunk = list(islice(rest, _CHUNK))
+        if self._written < self._ready:
+            self._connection.execute(_rows_elsewhere(self._run))
+        if self._campaigns:
             new = _dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
-            self._connection.execute(new, [{"name": each} for each in sorted(spelled)])
+            self._connection.execute(new, [{"name": each} for each in sorted(self._campaigns)])
 
-    def _submission(self, row: PlannedRow) -> tuple[Any, ...]:
-        if row.key is None:
-            raise LedgerError(f"Row {row.row} is ready but has no key.")
-        return (
-            row.key, self._run, row.source, row.row, row.campaign, row.external_id, row.person,
-            row.masked, row.body_hash, State.PLANNED.value, "", "", 0, self._now, row.email,
-            row.candidate, row.name,
-        )  # fmt: skip
+    def _write(self, chunk: list[PlannedRow]) -> None:
+        execute = self._connection.exec_driver_sql
+        execute(
+            self._row_sql,
+            [(each.source, each.row, each.status, each.key, each.codes) for each in chunk],
+        )
+        ready = [_submission(each) for each in chunk if each.status == RowStatus.READY]
+        if ready:
+            self._ready += len(ready)
+            self._written += execute(self._submission_sql, ready).rowcount
+            self._campaigns.update(each[_CAMPAIGN] for each in ready)
+
+    @contextmanager
+    def _indexes(self) -> Iterator[None]:
+        """Leave out the indexes of e-mails and candidate ids while a SQLite ledger grows much."""
+        connection = self._connection
+        if connection.dialect.name != "sqlite":
+            yield
+            return
+        # Keys are written in random order, so their index should fit into memory.
+        connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
+        last = connection.scalar(select(func.max(literal_column("rowid"))).select_from(submissions))
+        if (last or 0) > _CHUNK:  # what is there already would be sorted again
+            yield
+            return
+        indexes = [each for each in submissions.indexes if each.name in _REBUILT]
+        for index in indexes:
+            index.drop(connection)
+        yield
+        for index in indexes:
+            index.create(connection)
 
 
-def _sql(statement: Insert, columns: tuple[str, ...], connection: Connection) -> str:
-    """Return the driver's SQL for an insert that takes the values of these columns in order."""
-    compiled = statement.compile(dialect=connection.dialect, column_keys=list(columns))
+_CAMPAIGN: Final = _SUBMISSION.index("campaign")
+
+
+def _submission(row: PlannedRow) -> tuple[Any, ...]:
+    if row.key is None:
+        raise LedgerError(f"Row {row.row} is ready but has no key.")
+    return (
+        row.key, row.source, row.row, row.campaign, row.external_id, row.person, row.masked,
+        row.body_hash, row.email, row.candidate, row.name,
+    )  # fmt: skip
+
+
+def _sql(statement: Insert, fixed: _Fixed, columns: tuple[str, ...], connection: Connection) -> str:
+    """Return the driver's SQL of an insert that takes the values of these columns, in order.
+
+    Args:
+        statement: without values.
+        fixed: columns whose value is the same in each row, and written into the SQL.
+        columns: the others.
+        connection: says which dialect.
+    """
+    compiled = (
+        statement.values(fixed)
+        .inline()
+        .compile(dialect=connection.dialect, column_keys=[*fixed, *columns])
+    )
     if tuple(compiled.positiontup or ()) != columns:
         raise LedgerError("The ledger's insert expects other columns than it is given.")
     return str(compiled)
+
+
+def _text(value: str | datetime, connection: Connection) -> ColumnElement[Any]:
+    """Return a value as it is written into SQL text."""
+    bound = literal(value) if isinstance(value, str) else literal(value, Moment)
+    compiled = bound.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    return literal_column(str(compiled))
 
 
 def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
@@ -383,12 +488,33 @@ def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert |
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
-def _take_over(connection: Connection, *, retry_rejected: bool) -> Insert:
-    """Insert a submission, or let the run take it over if that cannot contact a person twice."""
+def _rows_elsewhere(run: str) -> Insert:
+    """Note the ready rows of a run whose submission is another run's, or another row's."""
+    r, s = run_rows.c, submissions.c
+    found = (
+        select(r.run, r.source, r.row, r.key)
+        .join_from(run_rows, submissions, r.key == s.key)
+        .where(
+            r.run == run,
+            r.status == RowStatus.READY.value,
+            or_(s.run != r.run, s.source != r.source, s.row != r.row),
+        )
+    )
+    return insert(rows_elsewhere).from_select(["run", "source", "row", "key"], found)
+
+
+def _take_over(connection: Connection, planned: _Fixed, *, retry_rejected: bool) -> Insert:
+    """Insert a submission, or let the run take it over if that cannot contact a person twice.
+
+    Args:
+        connection: says which dialect.
+        planned: the columns that all submissions of the run have in common.
+        retry_rejected: as in `NewRun`.
+    """
     statement = _dialect_insert(connection)(submissions)
     given, old = statement.excluded, submissions.c
     changed = true() if retry_rejected else old.body_hash != given.body_hash
-    taken = {name: given[name] for name in _SUBMISSION if name != "key"}
+    taken = {name: given[name] for name in (*planned, *_SUBMISSION) if name != "key"}
     return statement.on_conflict_do_update(
         index_elements=[old.key],
         set_={**taken, **dict.fromkeys(_CLEARED, null())},

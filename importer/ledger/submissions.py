@@ -7,29 +7,29 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, func, insert, select, update
+from sqlalchemy import String, and_, bindparam, func, insert, literal_column, select, update
 
 from importer.ledger.records import SubmissionRecord
 from importer.ledger.tables import (
     OPEN,
-    REACHED,
     SENDABLE,
     among,
     as_seen,
     attempts,
     campaigns,
     may_settle,
-    run_rows,
+    reached,
     run_sources,
     submissions,
 )
-from importer.model import RowStatus, State
+from importer.model import State
 from schemas.codes import WORDS, Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import Column, ColumnElement, Connection, Select
+    from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
     from importer.ledger.database import Database
     from importer.ledger.records import Settlement
@@ -48,7 +48,8 @@ CHUNK: Final = 5_000
 """Values in one statement."""
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_OTHER: Final = submissions.alias("other").c
+_OTHERS: Final = submissions.alias("other")
+_OTHER: Final = _OTHERS.c
 
 
 def chunks(values: Iterable[str]) -> Iterator[list[str]]:
@@ -97,13 +98,13 @@ class Submissions:
         Submissions of any run count if they reached the person, or may have.
         """
         s = submissions.c
-        sent = among(s.state, REACHED) & (s.sent_at >= since)
+        sent = reached(s.state) & (s.sent_at >= since)
         return _newest(self._records(s.person, persons, sent), lambda each: each.sent_at)
 
     def opted_out(self, persons: Iterable[str]) -> dict[str, SubmissionRecord]:
         """Return, for each of these people (keyed hashes), the last submission with an opt-out."""
         s = submissions.c
-        out = among(s.state, REACHED) & (func.upper(s.remote_status) == OPTED_OUT)
+        out = and_(reached(s.state), *_opted_out(s))
         return _newest(self._records(s.person, persons, out), lambda each: each.remote_at)
 
     def _records(
@@ -121,18 +122,27 @@ class Submissions:
 
     def contacted_by_others(self, run: str, since: datetime) -> list[str]:
         """Return the unsent keys of a run whose people other runs have contacted since a time."""
-        return self._unsent_to(run, _OTHER.sent_at >= since, _OTHER.run != run)
+        s = submissions.c
+        another = select(1).where(
+            _OTHER.person == s.person,
+            reached(_OTHER.state),
+            _OTHER.sent_at >= since,
+            _OTHER.run != run,
+        )
+        wanted = select(s.key).where(*_sendable(run), another.exists())
+        return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def opted_out_since(self, run: str) -> list[str]:
         """Return the unsent keys of a run whose people have opted out of any conversation."""
-        return self._unsent_to(run, func.upper(_OTHER.remote_status) == OPTED_OUT)
-
-    def _unsent_to(self, run: str, *reached: ColumnElement[bool]) -> list[str]:
-        """Return the unsent keys of a run whose person has another submission of this kind."""
         s = submissions.c
-        another = select(1).where(_OTHER.person == s.person, among(_OTHER.state, REACHED), *reached)
-        wanted = _sendable(run).where(another.exists())
-        return self._database.read(lambda c: list(c.scalars(wanted)))
+        wanted = select(s.key).where(*_sendable(run), s.person.in_(_WHO_OPTED_OUT))
+
+        def read(connection: Connection) -> list[str]:
+            if connection.execute(_WHO_OPTED_OUT.limit(1)).first() is None:
+                return []
+            return list(connection.scalars(wanted))
+
+        return self._database.read(read)
 
     def related(
         self, emails: Iterable[str], candidates: Iterable[str]
@@ -154,10 +164,21 @@ class Submissions:
 
     # ---- while sending -----------------------------------------------------------------------
 
-    def sendable(self, run: str) -> list[str]:
-        """Return the keys that a run may still send, by file and row."""
-        wanted = _sendable(run).order_by(run_rows.c.source, run_rows.c.row)
+    def sendable(self, run: str, limit: int | None = None) -> list[str]:
+        """Return the keys that a run may still send, by file and row.
+
+        Args:
+            run: its id.
+            limit: how many; None for all.
+        """
+        s = submissions.c
+        wanted = select(s.key).where(*_sendable(run)).order_by(s.source, s.row).limit(limit)
         return self._database.read(lambda c: list(c.scalars(wanted)))
+
+    def count_sendable(self, run: str) -> int:
+        """Return how many submissions a run may still send."""
+        wanted = select(func.count()).select_from(submissions).where(*_sendable(run))
+        return self._database.read(lambda c: c.scalar(wanted) or 0)
 
     def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
         """Make the intent to send durable; return for each key whether its request may leave."""
@@ -224,18 +245,25 @@ class Submissions:
         return self._database.write("recover", lambda c: c.execute(recovered).rowcount)
 
 
-def _sendable(run: str) -> Select[str]:
-    return (
-        select(submissions.c.key)
-        .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key)
-        .where(
-            run_rows.c.run == run,
-            run_rows.c.status == RowStatus.READY.value,
-            submissions.c.run == run,
-            among(submissions.c.state, SENDABLE),
-        )
-    )
+def _sendable(run: str) -> tuple[ColumnElement[bool], ...]:
+    """The condition that a run may send a submission."""
+    return submissions.c.run == run, among(submissions.c.state, SENDABLE)
 
+
+def _opted_out(
+    columns: ReadOnlyColumnCollection[str, Column[Any]],
+) -> tuple[ColumnElement[bool], ...]:
+    """The condition that a person opted out, in the words of its index."""
+    out = literal_column(f"'{OPTED_OUT}'", String)
+    return columns.remote_status.is_not(None), func.upper(columns.remote_status) == out
+
+
+_WHO_OPTED_OUT: Final = (
+    select(_OTHER.person)
+    .where(_OTHER.person > "", reached(_OTHER.state), *_opted_out(_OTHER))
+    .with_hint(_OTHERS, "INDEXED BY submissions_opted_out", "sqlite")
+)
+"""People who opted out; SQLite would read the index of everybody who was contacted."""
 
 RECORD: Final = (
     submissions.c.key, submissions.c.state, submissions.c.run,
@@ -306,8 +334,8 @@ _REJECT_OPTED_OUT: Final = (
         select(1)
         .where(
             _OTHER.person == submissions.c.person,
-            among(_OTHER.state, REACHED),
-            func.upper(_OTHER.remote_status) == OPTED_OUT,
+            reached(_OTHER.state),
+            *_opted_out(_OTHER),
         )
         .exists(),
     )

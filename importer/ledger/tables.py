@@ -32,6 +32,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     column,
+    event,
     literal_column,
     text,
 )
@@ -41,7 +42,7 @@ from importer.model import State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sqlalchemy.engine import Dialect
+    from sqlalchemy.engine import Connection, Dialect
 
 
 SENDABLE: Final = frozenset({State.PLANNED, State.UNSENT})
@@ -114,6 +115,11 @@ def among(column: ColumnElement[str], states: Iterable[State]) -> ColumnElement[
     return column.in_([literal_column(f"'{state.value}'", String) for state in sorted(states)])
 
 
+def reached(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """The condition that a state is one of `REACHED`; it makes the indexes of those rows usable."""
+    return among(column, REACHED) & (column != literal_column("'planned'", String))
+
+
 metadata: Final = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -125,6 +131,9 @@ metadata: Final = MetaData(
 STATE: Final[ColumnElement[str]] = column("state", String)
 RUN_ID: Final = String(32)
 HASH: Final = String(64)
+
+_NOT_PLANNED: Final = text("state <> 'planned'")
+_OPTED_OUT: Final = text("remote_status IS NOT NULL AND upper(remote_status) = 'OPTED_OUT'")
 
 runs: Final = Table(
     "runs",
@@ -198,19 +207,33 @@ submissions: Final = Table(
     Column("meeting_id", Text),  # of the booking
     Column("name", Text),  # keyed signs of words, see schemas.namesakes
     CheckConstraint(among(STATE, State), name="state"),
-    # The indexes are partial: a planned row is in none, so a million rows are planned in seconds;
-    # a sent row enters them at no cost beside its request.
+    # Most indexes are partial: a planned row is in few, so a million rows are planned in seconds;
+    # a sent row enters them at no cost beside its request. Their conditions are short: SQLite
+    # takes each of them for each row, and a list of four states takes it a microsecond.
     Index(
         "submissions_open",
         "state",
         sqlite_where=among(STATE, OPEN),
         postgresql_where=among(STATE, OPEN),
     ),
+    Index("submissions_by_run", "run", "state"),
     Index(
         "submissions_reached",
         "person",
-        sqlite_where=among(STATE, REACHED),
-        postgresql_where=among(STATE, REACHED),
+        sqlite_where=_NOT_PLANNED,
+        postgresql_where=_NOT_PLANNED,
+    ),
+    Index(
+        "submissions_opted_out",
+        "person",
+        sqlite_where=_OPTED_OUT,
+        postgresql_where=_OPTED_OUT,
+    ),
+    Index(
+        "submissions_by_code",
+        "code",
+        sqlite_where=text("code <> ''"),
+        postgresql_where=text("code <> ''"),
     ),
     Index(
         "submissions_by_conversation",
@@ -228,8 +251,8 @@ submissions: Final = Table(
     Index(
         "submissions_by_external_id",
         "external_id",
-        sqlite_where=among(STATE, REACHED),
-        postgresql_where=among(STATE, REACHED),
+        sqlite_where=_NOT_PLANNED,
+        postgresql_where=_NOT_PLANNED,
     ),
     Index(
         "submissions_listed",
@@ -247,6 +270,55 @@ submissions: Final = Table(
         for name in ("email", "candidate")
     ),
 )
+
+rows_elsewhere: Final = Table(
+    "rows_elsewhere",
+    metadata,
+    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("source", Integer, primary_key=True, autoincrement=False),
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("key", HASH, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The ready rows of a run whose submission another run holds, because it took it over or had it.
+
+With these, the index by run and state counts the rows of a run in each state. A trigger notes
+each submission that changes its run.
+"""
+
+NOTE_TAKEN: Final = {
+    "sqlite": (
+        """
+        CREATE TRIGGER submissions_taken AFTER UPDATE OF run ON submissions
+        WHEN old.run <> new.run BEGIN
+            INSERT OR IGNORE INTO rows_elsewhere (run, source, row, key)
+            VALUES (old.run, old.source, old.row, old.key);
+        END
+        """,
+    ),
+    "postgresql": (
+        """
+        CREATE FUNCTION note_taken_submission() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO rows_elsewhere (run, source, row, key)
+            VALUES (old.run, old.source, old.row, old.key) ON CONFLICT DO NOTHING;
+            RETURN NULL;
+        END $$
+        """,
+        """
+        CREATE TRIGGER submissions_taken AFTER UPDATE OF run ON submissions FOR EACH ROW
+        WHEN (old.run <> new.run) EXECUTE FUNCTION note_taken_submission()
+        """,
+    ),
+}
+"""The trigger, for each dialect."""
+
+
+@event.listens_for(submissions, "after_create")
+def _make_trigger(table: Table, connection: Connection, **_: object) -> None:
+    del table
+    for statement in NOTE_TAKEN[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+
 
 attempts: Final = Table(
     "attempts",

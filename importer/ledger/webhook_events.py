@@ -16,7 +16,7 @@ from importer.ledger.submissions import (
     read_record,
     select_records,
 )
-from importer.ledger.tables import REACHED, among, submissions, webhook_events
+from importer.ledger.tables import reached, submissions, webhook_events
 from importer.model import MeetingState, State
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class WebhookEvents:
         """Reopen events whose conversation has become known since; return how many."""
         e, s = webhook_events.c, submissions.c
         by_id = select(1).where(s.conversation_id == e.conversation_id)
-        by_external_id = select(1).where(s.external_id == e.external_id, among(s.state, REACHED))
+        by_external_id = select(1).where(s.external_id == e.external_id, reached(s.state))
         known = select(e.number).where(
             e.outcome == EventOutcome.UNKNOWN_CONVERSATION.value,
             or_(
@@ -220,7 +220,7 @@ class WebhookEvents:
         if event.conversation_id is not None:
             ways.append(s.conversation_id == event.conversation_id)
         if event.external_id is not None:
-            ways.append(and_(s.external_id == event.external_id, among(s.state, REACHED)))
+            ways.append(and_(s.external_id == event.external_id, reached(s.state)))
             ours = s.external_id.in_([event.external_id, ""])
             ways += [
                 and_(s.key >= digits, s.key < f"{digits}g", ours)

@@ -257,7 +257,11 @@ def _contacts_same_people(run: Run, settings: Settings) -> bool:
 
 
 def _is_complete(ledger: Ledger, run: Run) -> bool:
-    return run.finished is not None and not run.stopped and not ledger.submissions.sendable(run.id)
+    return (
+        run.finished is not None
+        and not run.stopped
+        and not ledger.submissions.count_sendable(run.id)
+    )
 
 
 def _when(done: NightFile | None, run: Run) -> str:

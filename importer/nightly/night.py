@@ -231,7 +231,7 @@ class _NightRun:
         done = files[0] if len(files) == 1 else None
         if done is not None and done.ending == FileEnding.DONE:
             settings = context.settings.load(done.folder)
-            alone = len(ledger.submissions.sendable(run)) == count
+            alone = ledger.submissions.count_sendable(run) == count
             if alone and ledger is context.inbox.ledgers.get(settings.ledger):
                 report = self._resume(ledger, run, settings)
                 if report is not None:

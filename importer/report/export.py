@@ -441,7 +441,7 @@ def run_json(
         "started": _moment(report.started),
         "finished": _moment(report.finished),
         "stopped": scrub(report.stopped),
-        "totals": {"read": view.outcomes.height, **totals},
+        "totals": {"read": sum(view.totals.values()), **totals},
         "open_elsewhere": report.open_elsewhere,
         "doubtful": [_doubtful(each) for each in doubtful],
         "results": results,

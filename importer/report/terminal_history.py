@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import polars as pl
     from rich.console import Console, RenderableType
 
     from importer.ledger.nights import Night, NightFile
@@ -159,7 +158,9 @@ def worklist(
     return parts
 
 
-_LISTED: Final = 20
+LISTED: Final = 20
+"""Rows that the summary of a run names for one reason."""
+
 _ROW_STYLES: Final = {
     "created": "green",
     "rejected": "red",
@@ -219,7 +220,7 @@ def run_text(
         if doubtful:
             parts += worklist(doubtful, view.given)
         else:
-            parts.append(_places(view, view.with_status("doubtful")))
+            parts.append(_places(view, "doubtful"))
     if report.open_elsewhere:
         parts += section(translate("Left open by an earlier run"), "bold yellow")
         left = translate_count(
@@ -231,7 +232,7 @@ def run_text(
         parts += command_line(f"importer reconcile{view.given.text_for('reconcile')}")
     if totals["rejected"] or totals["unsent"]:
         parts += section(translate("Not sent"), "bold red")
-        parts.append(_places(view, view.with_status("rejected", "unsent")))
+        parts.append(_places(view, "rejected", "unsent"))
     parts += [
         *section(translate("What next")),
         *steps(_next_steps(view, results, listed=bool(doubtful))),
@@ -244,7 +245,7 @@ def run_text(
 
 def _headline(view: RunView) -> str:
     """Sum up a run: `312 conversations started from 340 rows.`."""
-    created, read = view.totals["created"], view.outcomes.height
+    created, read = view.totals["created"], sum(view.totals.values())
     if not read:
         return translate("it had no rows.")
     if not created:
@@ -258,19 +259,20 @@ def _headline(view: RunView) -> str:
     )
 
 
-def _places(view: RunView, lines: pl.DataFrame) -> RenderableType:
-    """Return the first lines with file, row, person and reason."""
+def _places(view: RunView, *statuses: str) -> RenderableType:
+    """Return the first lines of some statuses with file, row, person and reason."""
+    lines = view.with_status(*statuses)
     several = len(view.files) > 1
     table = plain_table(*(["file"] if several else []), "row", "person", "result", "reason")
     for column in table.columns[several : several + 3]:
         column.no_wrap = True
     wanted = ("source", ROW, "contact", "status", "message")
-    for source, row, contact, status, message in lines.head(_LISTED).select(wanted).iter_rows():
+    for source, row, contact, status, message in lines.head(LISTED).select(wanted).iter_rows():
         file = [Text(plain(source))] if several else []
         reason = Text(plain(scrub(translate_filled(message)), 200))
         result = Text(translate_word(status))
         table.add_row(*file, Text(str(row)), Text(plain(contact or "")), result, reason)
-    more = lines.height - _LISTED
+    more = sum(view.totals[status] for status in statuses) - min(lines.height, LISTED)
     if more > 0:
         table.add_row(Text(translate_count(more, "and {n} more row", "and {n} more rows")))
     return indent(table)

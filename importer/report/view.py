@@ -419,6 +419,31 @@ def run_view(
     return RunView(report, tuple(files), frame, totals(frame), given, rehearsal)
 
 
+def run_summary(
+    report: RunReport, named: Iterable[RowOutcome], files: Sequence[str], settings: Settings
+) -> RunView:
+    """Return the view of a run without all its rows, so that none is read back for it.
+
+    Args:
+        report: what the run did; its counts become the totals.
+        named: the outcomes of the rows that the summary names.
+        files: names of the run's files, in its order.
+        settings: of the command, for the commands that the report proposes.
+    """
+    shown = run_view(report, named, files, settings)
+    counts = {state.value: count for state, count in report.states.items()}
+    waiting = report.counts.ready - sum(counts.values())  # ready rows without a submission
+    for status, count in (
+        (State.PLANNED.value, waiting),
+        (_LEFT_OUT[RowStatus.REJECTED], report.counts.rejected),
+        (_LEFT_OUT[RowStatus.DUPLICATE], report.counts.duplicates),
+        (_LEFT_OUT[RowStatus.ALREADY_IMPORTED], report.counts.already_imported),
+    ):
+        counts[status] = counts.get(status, 0) + count
+    whole = {status: counts.get(status, 0) for status in OUTCOME_MEANING}
+    return dataclasses.replace(shown, totals=whole)
+
+
 OUTCOME_MEANING: Final = {
     "created": "a conversation was started",
     "duplicate": "the API already has this conversation",

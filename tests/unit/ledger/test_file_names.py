@@ -124,7 +124,11 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         database.execute("UPDATE run_sources SET name = 'Ada Lovelace.csv', path = '/x/ada.csv'")
         database.execute("UPDATE night_files SET name = 'Smith_John_2026.csv'")
         database.execute("UPDATE claims SET returned_at = claimed_at WHERE path = 'ada.csv'")
-        for table in ("sessions", "audit_events", "decisions", "webhook_events"):
+        database.execute("DROP TRIGGER submissions_taken")
+        for index in ("run", "code"):
+            database.execute(f"DROP INDEX submissions_by_{index}")
+        database.execute("DROP INDEX submissions_opted_out")
+        for table in ("sessions", "audit_events", "decisions", "webhook_events", "rows_elsewhere"):
             database.execute(f"DROP TABLE {table}")
         for column in ("meeting_state", "meeting_at", "meeting_known_at", "meeting_id", "name"):
             database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
@@ -138,4 +142,4 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         assert ledger.nights.of_night("n")[0].name == "S•••_J•••_2026.csv"
         assert [each.path for each in ledger.claims.open("sftp://h/in")] == ["open ada.csv"]
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
-    assert len(list(tmp_path.glob("importer.db-before-0013-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0014-*"))) == 1

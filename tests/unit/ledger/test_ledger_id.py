@@ -132,7 +132,7 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0013-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0014-*"))) == 1
 
 
 def test_another_changes_the_mode(url: str, tmp_path: Path) -> None:

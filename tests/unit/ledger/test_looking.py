@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from importer.ledger.records import Settlement
-from importer.model import State
+from importer.model import PlannedRow, RowStatus, State
 from tests.unit.ledger.made import FILE, new_run, ready, settled
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
             assert driver is not None
             plans.extend(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values))
 
+    rejected = PlannedRow(0, 9, RowStatus.REJECTED.value, "phone-invalid")
+    run = file_ledger.runs.begin(new_run(), [ready("k1"), rejected])
     event.listen(file_ledger._database.engine, "before_cursor_execute", explain)
     for ask in (
         lambda: file_ledger.submissions.contacted(["p1"], clock.now()),
@@ -147,6 +149,15 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
         lambda: file_ledger.conversations.ids("run"),
         lambda: file_ledger.submissions.contacted_by_others("run", clock.now()),
         lambda: file_ledger.submissions.opted_out_since("run"),
+        lambda: file_ledger.submissions.count_sendable("run"),
+        lambda: file_ledger.submissions.records(["k1"]),
+        lambda: file_ledger.runs.states("run"),
+        lambda: file_ledger.runs.not_sent(run, 20),
+        lambda: file_ledger.runs.open_elsewhere("run"),
+        lambda: list(file_ledger.runs.rows("run")),
+        lambda: file_ledger.doubts.list("run"),
+        lambda: file_ledger.doubts.list_rejected("code"),
+        lambda: file_ledger.doubts.count_absent("code"),
     ):
         plans.clear()
         ask()
