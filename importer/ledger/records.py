@@ -155,6 +155,24 @@ class SubmissionRecord(NamedTuple):
         return self.sent_at
 
 
+class KnownSubmission(NamedTuple):
+    """What an earlier run did for a key, in short: a million of them are looked up in seconds.
+
+    Attributes:
+        key: of the submission.
+        state: an attempt without an end reads as doubtful.
+        run: that last planned it.
+        row: its spreadsheet row in that run.
+        name: keyed signs of the person's name; None in rows from before the ledger kept them.
+    """
+
+    key: str
+    state: State
+    run: str
+    row: int
+    name: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """How an attempt ended.

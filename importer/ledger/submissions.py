@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import String, and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import (
+    String,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql
 
-from importer.ledger.records import SubmissionRecord
+from importer.ledger.records import KnownSubmission, SubmissionRecord
 from importer.ledger.tables import (
     OPEN,
     SENDABLE,
@@ -28,7 +40,7 @@ from schemas.codes import WORDS, Code
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection, Select
+    from sqlalchemy import Column, ColumnElement, Connection, CursorResult, Select
     from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
     from importer.ledger.database import Database
@@ -47,16 +59,32 @@ CONVERSATION_OF_ANOTHER: Final = "conversation-of-another"
 CHUNK: Final = 5_000
 """Values in one statement."""
 
+_MANY: Final = 20_000
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _OTHERS: Final = submissions.alias("other")
 _OTHER: Final = _OTHERS.c
 
 
-def chunks(values: Iterable[str]) -> Iterator[list[str]]:
+def chunks(values: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
     """The values in lists that one statement can take."""
     rest = iter(values)
-    while chunk := list(islice(rest, CHUNK)):
+    while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def find_values(
+    connection: Connection, wanted: Select[Any], column: ColumnElement[Any], values: list[str]
+) -> CursorResult[Any]:
+    """Run a query for the rows that have one of many values in an indexed column.
+
+    The values travel as one parameter, which takes half the time of one for each; in their order
+    neighbours in the index are found on the same page.
+    """
+    if connection.dialect.name == "sqlite":
+        listed = func.json_each(json.dumps(sorted(values))).table_valued("value", name="listed")
+        return connection.execute(wanted.where(column.in_(select(listed.c.value))))
+    array = literal(sorted(values), postgresql.ARRAY(String))
+    return connection.execute(wanted.where(column == func.any(array)))
 
 
 class Submissions:
@@ -92,6 +120,17 @@ class Submissions:
         """Return the submissions with these keys; unknown keys are left out."""
         return {each.key: each for each in self._records(submissions.c.key, keys)}
 
+    def known(self, keys: Iterable[str]) -> Iterator[list[KnownSubmission]]:
+        """Yield what earlier runs did for these keys, many at a time; unknown keys are left out."""
+        s = submissions.c
+        wanted = select(s.key, s.state, s.run, s.row, s.name)
+
+        def read(chunk: list[str]) -> Callable[[Connection], list[KnownSubmission]]:
+            return lambda c: list(map(_known, find_values(c, wanted, s.key, chunk)))
+
+        for chunk in chunks(keys, _MANY):
+            yield self._database.read(read(chunk))
+
     def contacted(self, persons: Iterable[str], since: datetime) -> dict[str, SubmissionRecord]:
         """Return, for each of these people (keyed hashes), the last submission since a time.
 
@@ -105,6 +144,8 @@ class Submissions:
         """Return, for each of these people (keyed hashes), the last submission with an opt-out."""
         s = submissions.c
         out = and_(reached(s.state), *_opted_out(s))
+        if self._database.read(lambda c: c.execute(_WHO_OPTED_OUT.limit(1)).first()) is None:
+            return {}
         return _newest(self._records(s.person, persons, out), lambda each: each.remote_at)
 
     def _records(
@@ -115,8 +156,8 @@ class Submissions:
         return self._database.read(
             lambda c: [
                 read_record(row)
-                for chunk in chunks(given)
-                for row in c.execute(wanted.where(column.in_(chunk)))
+                for chunk in chunks(given, _MANY)
+                for row in find_values(c, wanted, column, chunk)
             ]
         )
 
@@ -293,6 +334,10 @@ def select_records() -> Select[Any]:
 def read_record(values: Sequence[Any]) -> SubmissionRecord:
     """The record in a row of the database, which begins with the columns of `RECORD`."""
     return SubmissionRecord(values[0], _SEEN[values[1]], *values[2:])
+
+
+def _known(values: Sequence[Any]) -> KnownSubmission:
+    return KnownSubmission(values[0], _SEEN[values[1]], *values[2:])
 
 
 def _newest(

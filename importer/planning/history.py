@@ -14,7 +14,7 @@ from importer import problems
 from importer.errors import CredentialsError, LedgerError
 from importer.model import RowStatus, State
 from importer.planning.identity import Identity, fingerprint, hmac_key, key_file
-from importer.planning.payload import hash_people, hash_rows
+from importer.planning.payload import hash_keys, hash_people, hash_rows
 from importer.planning.plan import exclude_rows
 from importer.settings.secrets import Secrets
 from schemas.codes import Code
@@ -30,7 +30,7 @@ from schemas.columns import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from importer.ledger import Ledger
     from importer.ledger.records import SubmissionRecord
@@ -56,21 +56,25 @@ def skip_known(
     """
     if not plan.frame.height or ledger.submissions.is_empty():
         return plan
-    frame = hash_people(plan.frame, identity)
-    plan = replace(plan, frame=frame)
-    known = ledger.submissions.records(frame[KEY])
-    refused = _find_unchanged(plan, frame, known, identity, settings)
-    strangers = _find_strangers(frame, known, identity, settings)
+    frame = hash_keys(plan.frame, identity)
+    known = _look_up(frame[KEY], ledger)
+    reached = known.filter(pl.col("state").is_in(_DONE | _OPEN))
+    strangers = _find_strangers(frame, reached, identity, settings)
+    others = hash_people(frame.join(reached, on=KEY, how="anti", maintain_order="left"), identity)
     verdicts = [
-        *_judge_strangers(frame, known, strangers),
-        *_find_known(frame, known, refused, strangers),
-        *_find_unwanted(frame, known, ledger, settings, now),
-        *_find_shared(frame, known, ledger, settings),
+        *_judge_strangers(frame, ledger, strangers),
+        *_find_known(
+            frame, reached.filter(~pl.col(KEY).is_in(pl.Series(strangers, dtype=pl.String)))
+        ),
+        *_find_unchanged(replace(plan, frame=others), known, ledger, identity, settings),
+        *_find_unwanted(others, ledger, settings, now),
+        *_find_shared(others, ledger, settings),
         *_find_spellings(frame, ledger),
     ]
-    excluded = pl.concat([verdict[0] for verdict in verdicts]) if verdicts else None
-    if excluded is None:
+    plan = replace(plan, frame=others)  # each of the rest has a verdict
+    if not verdicts:
         return plan
+    excluded = pl.concat([verdict[0] for verdict in verdicts])
     return exclude_rows(
         plan,
         excluded.unique([SOURCE, ROW], keep="first", maintain_order=True),
@@ -78,22 +82,54 @@ def skip_known(
     )
 
 
+def _look_up(keys: pl.Series, ledger: Ledger) -> pl.DataFrame:
+    """What the ledger has for these keys: `_KNOWN`."""
+    parts = [
+        pl.DataFrame(part, schema=_KNOWN, orient="row")
+        for part in ledger.submissions.known(keys.to_list())
+    ]
+    return pl.concat([pl.DataFrame(schema=_KNOWN), *parts])
+
+
+_KNOWN: Final = {
+    KEY: pl.String,
+    "state": pl.String,
+    "run": pl.String,
+    "row": pl.UInt32,
+    "name": pl.String,
+}
+"""Columns and types of what is known: those of `KnownSubmission`."""
+
 _Verdict = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def _judge(
-    frame: pl.DataFrame, column: str, details: Mapping[str, str], code: Code, status: RowStatus
+    frame: pl.DataFrame,
+    column: str,
+    details: Mapping[str, str] | pl.DataFrame,
+    code: Code,
+    status: RowStatus,
 ) -> _Verdict:
-    """The rows whose `column` is among the keys of `details`, with the reason for each."""
+    """The rows whose `column` is among the keys of `details`, with the reason for each.
+
+    Args:
+        frame: rows.
+        column: with texts.
+        details: text -> reason; or a frame of the column and `#detail`.
+        code: of the problem.
+        status: of the rows.
+    """
+    if not isinstance(details, pl.DataFrame):
+        details = pl.DataFrame(
+            {column: list(details), "#detail": list(details.values())},
+            schema={column: pl.String, "#detail": pl.String},
+        )
     done = column == KEY and status is RowStatus.ALREADY_IMPORTED
     key = pl.col(KEY) if done else pl.lit(None, pl.String)
-    hit = frame.filter(pl.col(column).is_in(list(details)))
-    detail = pl.col(column).replace_strict(
-        list(details), list(details.values()), default="", return_dtype=pl.String
-    )
+    hit = frame.join(details, on=column, how="inner", maintain_order="left")
     return (
         hit.select(SOURCE, ROW, pl.lit(status.value).alias("status"), key.alias("key")),
-        problems.at(hit, code, column=_COLUMNS.get(code), detail=detail),
+        problems.at(hit, code, column=_COLUMNS.get(code), detail=pl.col("#detail")),
     )
 
 
@@ -105,29 +141,26 @@ _COLUMNS: Final = {
 
 
 def _find_strangers(
-    frame: pl.DataFrame,
-    known: Mapping[str, SubmissionRecord],
-    identity: Identity,
-    settings: Settings,
-) -> frozenset[str]:
+    frame: pl.DataFrame, reached: pl.DataFrame, identity: Identity, settings: Settings
+) -> list[str]:
     """Find the keys that the ledger has for a person with a clearly different name.
 
     The API knows people by phone, or by e-mail without a phone: it cannot contact this person, but
     "nothing to do" would lose the row in silence.
     """
     if settings.allow_shared_contact:
-        return frozenset()
-    reached = {key: each.name for key, each in known.items() if each.state in _DONE | _OPEN}
-    named = [key for key, name in reached.items() if name]
-    rows = frame.filter(pl.col(KEY).is_in(named)) if named else frame.clear()
-    return frozenset(identity.find_other_names(rows, reached))
+        return []
+    named = reached.filter(pl.col("name").fill_null("") != "")
+    rows = frame.join(named.select(KEY), on=KEY, how="semi", maintain_order="left")
+    return identity.find_other_names(rows, dict(named.select(KEY, "name").iter_rows()))
 
 
 def _judge_strangers(
-    frame: pl.DataFrame, known: Mapping[str, SubmissionRecord], strangers: frozenset[str]
+    frame: pl.DataFrame, ledger: Ledger, strangers: Sequence[str]
 ) -> list[_Verdict]:
     if not strangers:
         return []
+    known = ledger.submissions.records(strangers)
     details = {key: _place_in_file(known[key]) for key in strangers}
     has_phone = pl.col("phone_number").is_not_null()
     return [
@@ -139,57 +172,53 @@ def _judge_strangers(
     ]
 
 
-def _find_known(
-    frame: pl.DataFrame,
-    known: Mapping[str, SubmissionRecord],
-    refused: frozenset[str],
-    strangers: frozenset[str],
-) -> list[_Verdict]:
-    same = {key: each for key, each in known.items() if key not in strangers}
-    done = {key: _place(s) for key, s in same.items() if s.state in _DONE}
-    doubtful = {key: _place(s) for key, s in same.items() if s.state in _OPEN}
-    again = {key: _place_and_reason(known[key]) for key in refused}
-    found = (
-        (done, Code.ALREADY_IMPORTED, RowStatus.ALREADY_IMPORTED),
-        (doubtful, Code.POSSIBLY_SENT, RowStatus.ALREADY_IMPORTED),
-        (again, Code.REJECTED_BEFORE, RowStatus.REJECTED),
-    )
-    return [_judge(frame, KEY, details, code, status) for details, code, status in found if details]
+def _find_known(frame: pl.DataFrame, same: pl.DataFrame) -> list[_Verdict]:
+    """The rows that are imported, and those that may be.
+
+    Args:
+        frame: rows.
+        same: what is known of the same people, who were contacted or may have been.
+    """
+    place = pl.format("run {}, row {}", "run", "row").alias("#detail")
+    return [
+        _judge(frame, KEY, known.select(KEY, place), code, RowStatus.ALREADY_IMPORTED)
+        for states, code in ((_DONE, Code.ALREADY_IMPORTED), (_OPEN, Code.POSSIBLY_SENT))
+        if (known := same.filter(pl.col("state").is_in(states))).height
+    ]
 
 
 def _find_unchanged(
-    plan: Plan,
-    frame: pl.DataFrame,
-    known: Mapping[str, SubmissionRecord],
-    identity: Identity,
-    settings: Settings,
-) -> frozenset[str]:
-    """Find the keys that the API rejected with an unchanged body.
+    plan: Plan, known: pl.DataFrame, ledger: Ledger, identity: Identity, settings: Settings
+) -> list[_Verdict]:
+    """Find the rows that the API rejected with an unchanged body.
 
     Nobody was contacted, but the API would reject them again; `retry_rejected` sends them anyway.
     """
-    if settings.retry_rejected:
-        return frozenset()
-    rejected = [key for key, s in known.items() if s.state is State.REJECTED]
-    if not rejected:
-        return frozenset()
-    rows = hash_rows(frame.filter(pl.col(KEY).is_in(rejected)), plan, identity, settings)
-    return frozenset(
-        key
+    rejected = known.filter(pl.col("state") == State.REJECTED.value)
+    if settings.retry_rejected or not rejected.height:
+        return []
+    refused = ledger.submissions.records(rejected[KEY])
+    frame = plan.frame.join(rejected.select(KEY), on=KEY, how="semi", maintain_order="left")
+    rows = hash_rows(frame, plan, identity, settings)
+    again = {
+        key: _place_and_reason(refused[key])
         for key, body_hash in rows.select(KEY, BODY_HASH).iter_rows()
-        if body_hash == known[key].body_hash
-    )
+        if body_hash == refused[key].body_hash
+    }
+    return [_judge(frame, KEY, again, Code.REJECTED_BEFORE, RowStatus.REJECTED)] if again else []
 
 
 def _find_unwanted(
-    frame: pl.DataFrame,
-    known: Mapping[str, SubmissionRecord],
-    ledger: Ledger,
-    settings: Settings,
-    now: datetime,
+    others: pl.DataFrame, ledger: Ledger, settings: Settings, now: datetime
 ) -> list[_Verdict]:
-    """Find people who opted out, or were contacted within the contact window in any campaign."""
-    others = _drop_imported(frame, known)
+    """Find people who opted out, or were contacted within the contact window in any campaign.
+
+    Args:
+        others: rows with `HASHES` of people whom no earlier run has reached in the campaign.
+        ledger: only read.
+        settings: `contact_window_days` and `allow_recent`.
+        now: UTC, the end of the contact window.
+    """
     persons = others[PERSON].unique(maintain_order=True)
     found: list[_Verdict] = []
     out = {
@@ -212,24 +241,12 @@ def _find_unwanted(
     return found
 
 
-def _find_shared(
-    frame: pl.DataFrame,
-    known: Mapping[str, SubmissionRecord],
-    ledger: Ledger,
-    settings: Settings,
-) -> list[_Verdict]:
+def _find_shared(others: pl.DataFrame, ledger: Ledger, settings: Settings) -> list[_Verdict]:
     """Rows that share an e-mail or a candidate id with another person in the ledger."""
-    others = _drop_imported(frame, known)
     return [
         _judge(others, KEY, details, code, RowStatus.REJECTED)
         for code, details in find_shared_contacts(others, ledger, settings).items()
     ]
-
-
-def _drop_imported(frame: pl.DataFrame, known: Mapping[str, SubmissionRecord]) -> pl.DataFrame:
-    """The rows whose submissions are neither done nor doubtful."""
-    imported = [key for key, each in known.items() if each.state in _DONE | _OPEN]
-    return frame.filter(~pl.col(KEY).is_in(imported)) if imported else frame
 
 
 def find_shared_contacts(

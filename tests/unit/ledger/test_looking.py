@@ -118,6 +118,10 @@ def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None
     assert ledger.submissions.opted_out_since(mine) == ["k5"]
 
 
+_GIVEN = {"SCAN listed VIRTUAL TABLE INDEX 1:"}
+"""The values that a query is given, as one parameter."""
+
+
 def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock: Clock) -> None:
     """The conditions of the partial indexes are repeated word for word, or SQLite would scan."""
     plans: list[str] = []
@@ -129,7 +133,8 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
         if sql.lstrip().startswith(("SELECT", "UPDATE")) and "submissions" in sql:
             driver = connection.connection.driver_connection
             assert driver is not None
-            plans.extend(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+            steps = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            plans.extend(step for step in steps if step not in _GIVEN)
 
     rejected = PlannedRow(0, 9, RowStatus.REJECTED.value, "phone-invalid")
     run = file_ledger.runs.begin(new_run(), [ready("k1"), rejected])
@@ -151,6 +156,7 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
         lambda: file_ledger.submissions.opted_out_since("run"),
         lambda: file_ledger.submissions.count_sendable("run"),
         lambda: file_ledger.submissions.records(["k1"]),
+        lambda: list(file_ledger.submissions.known(["k1"])),
         lambda: file_ledger.runs.states("run"),
         lambda: file_ledger.runs.not_sent(run, 20),
         lambda: file_ledger.runs.open_elsewhere("run"),
