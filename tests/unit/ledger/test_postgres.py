@@ -154,3 +154,16 @@ def test_an_older_dump_that_was_restored(server_url: str, tmp_path: Path) -> Non
             ledger.remember_writes(here, new=False)
         ledger.remember_writes(elsewhere, new=False)
         ledger.remember_writes(here, new=True)
+
+
+def test_counts_follow_a_row_on_a_server(server_ledger: Ledger) -> None:
+    """The trigger notes there, too, that another run took a submission over."""
+    first = server_ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    second = server_ledger.runs.begin(new_run(), [ready("k2", 9)])
+    server_ledger.submissions.settle(second, [Settlement("k2", State.REJECTED, 422)])
+    assert server_ledger.runs.states(first) == {State.PLANNED: 1, State.REJECTED: 1}
+    assert server_ledger.runs.states(second) == {State.REJECTED: 1}
+    assert [row.row for row in server_ledger.runs.not_sent(first, 20)] == [3]
+    assert {
+        each.key for part in server_ledger.submissions.known(["k2", "k9"]) for each in part
+    } == {"k2"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,24 @@ from tests.unit.ledger.made import FILE, PLAN, new_run, ready
 if TYPE_CHECKING:
     from importer.ledger import Ledger
     from tests.unit.ledger.made import Clock
+
+
+def test_counts_follow_a_row_to_the_run_that_takes_it_over(ledger: Ledger) -> None:
+    """Also a second time, and for a row that the later run could not take."""
+    first = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3), ready("k3", 4)])
+    ledger.submissions.intend(first, ["k1"])
+    second = ledger.runs.begin(new_run(), [ready("k1", 5), ready("k2", 6)])
+    third = ledger.runs.begin(new_run(), [ready("k2", 2), ready("k2", 3)])
+    ledger.submissions.intend(third, ["k2"])
+    assert ledger.runs.states(first) == {State.DOUBTFUL: 2, State.PLANNED: 1}
+    assert ledger.runs.states(second) == {State.DOUBTFUL: 2}
+    assert ledger.runs.states(third) == {State.DOUBTFUL: 2}
+    ledger.submissions.settle(third, [Settlement("k2", State.REJECTED, 422, code="http-422")])
+    for run, places in ((first, [(0, 3)]), (second, [(0, 6)]), (third, [(0, 2), (0, 3)])):
+        named = ledger.runs.not_sent(run, 20)
+        assert [(row.source, row.row) for row in named] == places
+        counted = Counter(row.submission.state for row in ledger.runs.rows(run) if row.submission)
+        assert ledger.runs.states(run) == counted
 
 
 def test_a_run_comes_back_as_it_was_begun(ledger: Ledger, clock: Clock) -> None:
