@@ -300,7 +300,7 @@ async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:
 
 
 async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
-    """Send whatever the ledger says may be sent in this run."""
+    """Send the submissions that the ledger allows to be sent in this run."""
     history, settings, limit = sender.history, sender.settings, sender.options.limit
     apply_events(history.ledger, history.identity.organization)
     _reject_no_longer_sendable(run, history.ledger, settings)

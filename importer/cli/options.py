@@ -204,7 +204,7 @@ def check_outputs(
 
     Raises:
         UsageError: an output is an input, a settings file, a template, the ledger or a file beside
-            it, or another output, by whatever path or link; or as `replace_file` raises it.
+            it, or another output, by any path or link; or as `replace_file` raises it.
             Nothing is touched.
     """
     taken = [(f"the input {_input_file(each)}", _input_file(each)) for each in inputs]

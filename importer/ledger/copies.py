@@ -4,7 +4,7 @@ A ledger that was lost, emptied or replaced by an older copy does not know who w
 last-write file beside it names the ledger and counts its important writes, among them every group
 of intents to send; a ledger that has another name, or fewer writes, is not used. While a run
 writes, the file also says that the ledger's `-wal` file is needed, and how many writes the ledger's
-own file has without it: SQLite would put a `-wal` upon any copy, and make a damaged ledger of both.
+own file has without it: SQLite would apply a `-wal` to any copy, and make a damaged ledger of both.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ _WAL_HEADER: Final = 32  # bytes
 def require_file(ledger: Path, *, new: bool = False) -> None:
     """Check, before a SQLite ledger is opened, that its files are all there and belong together.
 
-    It is not opened for writing before that: SQLite would put the `-wal` file upon any copy.
+    It is not opened for writing before that: SQLite would apply the `-wal` file to any copy.
 
     Args:
         ledger: its file.

@@ -102,7 +102,7 @@ class Moment(TypeDecorator[datetime]):
         return lambda text: None if text is None else read(text).replace(tzinfo=UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return UTC, in whatever zone the server returns it."""
+        """Return UTC; the server may return any zone."""
         del dialect
         return None if value is None else value.astimezone(UTC)
 

@@ -269,7 +269,7 @@ def member_chunks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
 
 
 def check_expansion(book: zipfile.ZipFile, data: bytes, max_bytes: int) -> None:
-    """Refuse a workbook that unpacks to more than a limit, whatever size it claims.
+    """Refuse a workbook that unpacks to more than a limit, even if it claims to be smaller.
 
     Raises:
         Refusal: it is too large, damaged or locked.

@@ -210,7 +210,7 @@ class _Document:
         self._walk = walk if (visible if wanted is None else name == wanted) else None
 
     def _note(self, walk: _Walk, act: Callable[[_Walk], None]) -> None:
-        """Stop reading a sheet that exceeds a limit, and go on with the next."""
+        """Stop reading a sheet that exceeds a limit, and continue with the next."""
         try:
             act(walk)
         except Refusal as refusal:

@@ -256,7 +256,7 @@ def _look_up_earlier(file: ClaimedFile) -> bool:
 def _refresh_statuses(file: ClaimedFile, options: RunOptions) -> None:
     """Read the statuses of conversations, once a night for each ledger, to learn recent opt-outs.
 
-    If the list cannot be read in time, sending goes on without them, and the log says so.
+    If the list cannot be read in time, sending continues without them, and the log says so.
     """
     context, settings = file.context, file.settings
     if not settings.refresh_before or settings.ledger in context.refreshed:

@@ -268,7 +268,7 @@ class _NightRun:
         self.context.log.error("inbox.fault", exit_code=int(error.exit_code))
 
     def _list_arrivals(self) -> list[Arrival]:
-        """List arrivals; none if a remote inbox does not answer: claimed files go on without it."""
+        """List arrivals; none if a remote inbox does not answer."""
         try:
             return self.context.inbox.list_arrivals()
         except RemoteFault as fault:
@@ -292,7 +292,7 @@ class _NightRun:
             except RemoteFault as fault:
                 self._report_not_fetched(arrival, fault)
                 continue
-            except ConfigurationError as error:  # of this folder; others go on
+            except ConfigurationError as error:  # of this folder; the others are imported
                 self.note(error)
                 continue
             if path is not None:
@@ -439,7 +439,7 @@ def _open_output(file: Path | None) -> tuple[TextIO, str]:
 
 
 class _Lines:
-    """Writes lines; if the disk is full, the import goes on and events go to standard error."""
+    """Writes lines; if the disk is full, the import continues and events go to standard error."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

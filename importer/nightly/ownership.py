@@ -145,7 +145,7 @@ class MarkedPlace(Protocol):
         ...
 
     def read(self) -> bytes | None:
-        """Read its marker, or whatever has that name; None if nothing has.
+        """Read its marker, or another file of that name; None if there is none.
 
         Raises:
             ConfigurationError: it cannot be read.

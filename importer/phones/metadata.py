@@ -150,7 +150,7 @@ class Rules:
         abroad: the international prefix, dialled before a calling code, or None.
         trunk: the trunk prefix, dialled before a national number, or None.
         transform: the replacement of `trunk` if its last group matched, or None.
-        general: pattern of every national number, whatever its length.
+        general: pattern of every national number, of any length.
         lengths: how many digits a national number has, in order.
         local_lengths: how many it has without the area code.
         leading: how the numbers begin if several countries share the calling code, or None.
@@ -167,7 +167,7 @@ class Rules:
     leading: Start | None
 
     def is_general(self, number: pl.Expr) -> pl.Expr:
-        """Whether the digits match the general pattern, whatever their length."""
+        """Whether the digits match the general pattern; their length does not matter."""
         return pl.lit(value=False) if self.general is None else number.str.contains(self.general)
 
     def is_too_long(self, number: pl.Expr) -> pl.Expr:

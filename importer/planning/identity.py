@@ -155,7 +155,7 @@ class Identity:
         return self._hash(_netstring("person") + _netstring(text))
 
     def email(self, address: str) -> str:
-        """The hash that `emails` gives for one address, whatever its spelling."""
+        """The hash that `emails` gives for one address, in any spelling."""
         return self._hash(_netstring("email") + _netstring(mailbox(address)))
 
     def candidate(self, candidate_id: str) -> str:
@@ -163,7 +163,7 @@ class Identity:
         return self._hash(_netstring("candidate") + _netstring(candidate_id.strip()))
 
     def digest(self, value: Json) -> str:
-        """A hash of a JSON value, whatever the order of its keys, as hex text."""
+        """A hash of a JSON value as hex text; the order of keys does not matter."""
         return self._hash(_netstring("body") + _CANONICAL.encode(value))
 
     @property

@@ -386,7 +386,7 @@ def ending_json(code: Exit) -> dict[str, Json]:
 
 
 def error_json(code: Exit, message: str, fix: str = "") -> dict[str, Json]:
-    """Return the JSON of a command that ended with an error, whatever the command."""
+    """Return the JSON of any command that ended with an error."""
     return {**ending_json(code), "error": {"message": message, "fix": fix}}
 
 

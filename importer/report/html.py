@@ -230,7 +230,7 @@ def _opening(item: Mapping[str, Json]) -> str:
     return f"{named} {start}\u2013{end}" + (f" {zone}" if zone else "")
 
 
-# Limits that keep the page under 5 MB, whatever the cells hold.
+# Limits that keep the page under 5 MB, even if cells are long.
 _TASKS: Final = 60
 _ROWS: Final = 100
 _GROUPS: Final = 60

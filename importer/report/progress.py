@@ -42,7 +42,7 @@ def progress(
 
     Args:
         console: of standard error.
-        done: submissions that an earlier part of the run settled; the bar goes on from there.
+        done: submissions that an earlier part of the run settled; the bar starts there.
         now: monotonic clock, seconds.
         every_s: seconds between plain lines.
     """

@@ -1,4 +1,4 @@
-"""Views of plans and runs: what every report shows, whatever its format."""
+"""Views of plans and runs: what a report of any format shows."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ class Client:
                 content=None if body is None else _json(body),
                 extensions=self._extensions,
             )
-        except Exception as exc:  # whatever was raised, nothing has left
+        except Exception as exc:  # nothing has been sent, so the cause does not matter
             raise NotSent(type(exc).__name__) from exc
         try:
             async with asyncio.timeout(self._longest_s):

@@ -97,7 +97,7 @@ _UNCLEAR_4XX: Final = frozenset({408, 425, 499})
 """Request timeout, too early, connection closed: the request may have been accepted."""
 
 _NOT_OF_THE_ROW: Final = _UNCLEAR_4XX | {401, 403, 407, 429}
-"""Statuses that never concern a row, whatever the text says."""
+"""Statuses that never concern a row, even if the text names one."""
 
 _ABOUT_CAMPAIGN: Final = frozenset({400, 403, 404, 409, 410, 412, 422, 423})
 _CAMPAIGN_REFUSED: Final = re.compile(

@@ -137,7 +137,7 @@ class AttemptJournal(Protocol):
         """Make durable that a request for it may leave; raise to refuse it.
 
         Raises:
-            NoLongerToSend: it was settled meanwhile, and the run goes on without it.
+            NoLongerToSend: it was settled meanwhile; the run continues without it.
         """
         ...
 
@@ -175,7 +175,7 @@ class SendingContext:
         limiter: gives a permit for each request.
         policy: bounds of attempts and time, and which answers to believe.
         breaker: counts failures against the limits, and knows the campaigns that accept nobody.
-        observer: is told of each finished submission when its result is durable. A submission
+        observer: is told about each finished submission when its result is durable. A submission
             that was stopped while it waited is not finished: it stays planned.
         concurrency: how many requests may be under way at once.
         clock: time and randomness.

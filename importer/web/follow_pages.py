@@ -370,7 +370,7 @@ def look_up(request: Request, form: FormData) -> Response:
 
 
 def settle(request: Request, form: FormData) -> Response:
-    """Settle a doubtful row on a person's word; "not sent" lets it be sent again."""
+    """Settle a doubtful row as a person decides; "not sent" lets it be sent again."""
     site, person = site_of(request), person_of(request)
     demand(person, Role.SENDER, Role.OPERATOR)
     key = str(request.path_params["key"])

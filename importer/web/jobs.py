@@ -414,7 +414,7 @@ class Jobs:
         if known.wish and left:
             self._obey(known)
         elif self._ends and left:
-            return  # the next server goes on
+            return  # the next server continues
         elif report is not None and not left:
             self._end(list_id, ListState.DONE, report.stopped)
         elif report is None or report.exit_code == Exit.INTERRUPTED:

@@ -87,7 +87,7 @@ def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
     if person.may(Role.OPERATOR):
         doubts = len(site.ledger.doubts.list())
         if doubts:
-            yield doubts, words("Rows of which nobody knows whether they were sent"), "/doubts"
+            yield doubts, words("Rows that may or may not have been sent"), "/doubts"
         held, away = find_held_everywhere(site.ledger)
         count = len(held) + sum(site.far.of(inbox).waiting for inbox in away)
         if count:

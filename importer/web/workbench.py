@@ -494,7 +494,7 @@ class Workbench:
     def correct_cells(
         self, known: UploadedList, cells: Mapping[tuple[int, str], str | None], by: str
     ) -> None:
-        """Correct many cells at once, whatever they were before.
+        """Correct many cells at once, regardless of earlier corrections.
 
         Args:
             known: the list.

@@ -32,6 +32,14 @@ PLAINER: Final = {
     r"goes? before": "is stronger than",
     r"hears? of": "is told",
     r"for ever": "forever",
+    r"what is left": "the rest",
+    r"of which nobody": "that nobody",
+    r"it is said": "name who says it",
+    r"(?:is|are) told of": "is told about",
+    r"(?:in|by) whatever": "in any, by any",
+    r"(?:person|somebody)'s word": "decision, approval",
+    r"than (?:it|they) seems?": "wrong",
+    r"(?:upon|hence|whereby|thereby|lest)": "on, so, by which",
 }
 """Phrase -> what to write instead."""
 

@@ -125,7 +125,7 @@ def gate(address: Address) -> Iterator[None]:
     """Turn every exception of a remote store into a RemoteFault."""
     try:
         yield
-    except Exception as error:  # whatever its libraries raise
+    except Exception as error:  # its libraries raise many kinds
         raise explain(address, error) from error
 
 

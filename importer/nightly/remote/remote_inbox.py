@@ -81,7 +81,7 @@ class RemoteFolder:
         return str(self.store.address)
 
     def read(self) -> bytes | None:
-        """Read its marker, or whatever has that name; None if nothing has."""
+        """Read its marker, or another file of that name; None if there is none."""
         return self.store.read(MARKER_NAME, MAX_MARKER_BYTES)
 
     def create(self, marker: bytes) -> None:

@@ -71,7 +71,7 @@ class Store:
         file_s: seconds for one whole file, even if data keep coming.
         elapsed_s: a clock that never jumps.
         sleep: waits between attempts, in seconds.
-        goes_on: returns whether the night goes on; if not, no long transfer starts or continues.
+        goes_on: returns whether the night continues; if not, long transfers end and none starts.
     """
 
     def __init__(
