@@ -237,6 +237,7 @@ def columns_page(request: Request) -> Response:
     plan = site.workbench.plan(known)
     words = words_of(request)
     choices = [(name, column_words(words, name)) for name in BY_NAME if name != _NEVER]
+    choices += [(name, _needed_words(words, name)) for name in _needed(plan)]
     return render(
         request,
         "columns.html.j2",
@@ -244,7 +245,22 @@ def columns_page(request: Request) -> Response:
         name=site.workbench.name_of(known),
         columns=_views(request, plan),
         choices=choices,
+        never=(_NEVER, column_words(words, _NEVER)),
     )
+
+
+def _needed(plan: Plan) -> list[str]:
+    """Return what the meeting is filled with and no column has by its own name."""
+    table = plan.tables[0]
+    missing = plan.problems.filter(pl.col("code") == Code.COLUMN_MISSING.value)["column"]
+    taken = [column for header, column in table.extra.items() if column != fold_name(header)]
+    names = sorted({*missing.drop_nulls().cast(pl.String).unique(), *taken})
+    return [name for name in names if name not in BY_NAME]
+
+
+def _needed_words(words: Wording, name: str) -> str:
+    text = name.replace("_", " ").capitalize()
+    return words("“{name}” for the text of the meeting", name=text)
 
 
 def _views(request: Request, plan: Plan) -> list[ColumnView]:
@@ -262,7 +278,9 @@ def _views(request: Request, plan: Plan) -> list[ColumnView]:
     found = []
     for header in [name for name in table.frame.columns if name != ROW]:
         samples = table.frame[header].drop_nulls().head(_SAMPLES).to_list()
-        taken_for = table.mapping.get(header) or (_TEXT if header in table.extra else _IGNORE)
+        own = table.extra.get(header)
+        taken_for = table.mapping.get(header) or own or _IGNORE
+        taken_for = _TEXT if own is not None and own == fold_name(header) else taken_for
         found.append(
             ColumnView(header, tuple(map(str, samples)), taken_for, doubts.get(header, ""))
         )
@@ -277,11 +295,12 @@ def choose_columns(request: Request, form: FormData) -> Response:
     plan = site.workbench.plan(known)
     before = known.choices.get("columns")
     chosen = dict(before) if isinstance(before, dict) else {}
+    possible = {_TEXT, _IGNORE, *BY_NAME, *_needed(plan)} - {_NEVER}
     for number, view in enumerate(_views(request, plan)):
         said = text_of(form, f"c{number}", 100)
         if text_of(form, f"h{number}", 500) != view.header.strip() or said in {"", view.taken_for}:
             continue
-        if said not in {_TEXT, _IGNORE, *BY_NAME} or said == _NEVER:
+        if said not in possible:
             refuse(request, "There is no such column.", "Go back and choose another one.")
         chosen[view.header] = fold_name(view.header) if said == _TEXT else said
     site.ledger.lists.remember_columns(

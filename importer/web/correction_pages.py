@@ -103,7 +103,8 @@ def rows_page(request: Request) -> Response:
         show=show,
         task=task,
         wanted=wanted,
-        tasks=lines,
+        tasks=[line for line in lines if not line.of_columns],
+        of_columns=[line for line in lines if line.of_columns],
         together=_together(rows, words, task) if task and len(numbers) > 1 else [],
         left=_left(rows.plan, words),
     )

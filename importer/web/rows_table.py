@@ -38,6 +38,10 @@ _ALSO: Final[Mapping[Code, tuple[str, ...]]] = {
 """Code -> more columns whose cells may be what is wrong."""
 
 _CODES: Final = frozenset(each.value for each in Code)
+_OF_THE_LIST: Final = (Code.COLUMN_MISSING.value,)
+"""Codes that every row has, and that no cell of a row can solve."""
+
+_NAMES: Final = ("first_name", "last_name", "full_name")
 _YES_OR_NO: Final = frozenset({"send_during_business_hours"})
 _OF_ONE_PERSON: Final = frozenset(
     {"phone_number", "email", "first_name", "last_name", "full_name", "candidate_id"}
@@ -78,6 +82,7 @@ class CellView:
         original: what the file has, if it was corrected; None if it was not.
         meant: what is probably meant, to choose from.
         alike: how many other rows have the value that was corrected here.
+        aside: it is neither wrong nor a name, so a small screen leaves it out.
     """
 
     header: str
@@ -89,6 +94,7 @@ class CellView:
     original: str | None
     meant: tuple[str, ...] = ()
     alike: int = 0
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +150,29 @@ class RowsTable:
             problems = problems.filter(pl.col("code").cast(pl.String) == code)
             if column:
                 problems = problems.filter(pl.col("column").cast(pl.String) == column)
-        elif show != "all":
+        else:
+            problems = problems.filter(~pl.col("code").is_in(_OF_THE_LIST))
+        if not task and show != "all":
             problems = problems.filter(pl.col("severity") == Severity.ERROR.value)
         return problems[ROW].unique().sort().to_list()
 
     def headers(self, rows: Sequence[int]) -> list[str]:
-        """Return the headers to show for rows: those that matter, in the order of the file."""
+        """Return the headers to show for rows: names, then what is wrong, then the others."""
         table = self.plan.tables[0]
         every = [name for name in table.frame.columns if name != ROW]
-        if len(every) <= _MOST_COLUMNS:
-            return every
         of = {column: header for header, column in {**table.mapping, **table.extra}.items()}
         here = self.plan.problems.filter(pl.col(ROW).is_in(list(rows)))
+        here = here.filter(pl.col("severity") != Severity.INFO.value)
         named = {of.get(column) for column in here["column"].drop_nulls().unique()}
-        named |= {header for _, header in self.corrections.cells}
-        known = [name for name in every if name in table.mapping]
-        chosen = {*named, *known[:_MOST_COLUMNS]}
-        return [name for name in every if name in chosen]
+        named |= {of.get(column) for column in _NAMES}
+        changed = {header for _, header in self.corrections.cells}
+        known = [name for name in every if name in table.mapping and name not in named][
+            : max(0, _MOST_COLUMNS - len(named))
+        ]
+        chosen = every if len(every) <= _MOST_COLUMNS else [*named, *changed, *known]
+        first = [name for column in _NAMES if (name := of.get(column)) in every]
+        order = [*first, *(name for name in every if name in named), *every]
+        return [name for name in dict.fromkeys(order) if name in chosen]
 
     def views(
         self, rows: Sequence[int], headers: Sequence[str], *, every: bool = False
@@ -188,7 +200,9 @@ class RowsTable:
         table = self.plan.tables[0]
         of = {column: header for header, column in {**table.extra, **table.mapping}.items()}
         here = self.plan.problems.filter(
-            pl.col(ROW).is_in(list(rows)) & (pl.col("severity") != Severity.INFO.value)
+            pl.col(ROW).is_in(list(rows))
+            & (pl.col("severity") != Severity.INFO.value)
+            & ~pl.col("code").is_in(_OF_THE_LIST)
         ).sort("severity", maintain_order=True)
         found: dict[int, list[CellNote]] = {}
         for row, column, name, severity, value, detail in here.select(
@@ -222,6 +236,7 @@ class RowsTable:
             corrected = (row, header) in self.corrections.cells
             at = tuple(note for note in notes if note.header == header)
             editable = column is not None and column not in NEVER and not out
+            editable = editable and (every or corrected or column in wrong)
             first = str(original.get(header) or "") if corrected else None
             cells.append(
                 CellView(
@@ -231,11 +246,12 @@ class RowsTable:
                     if header in table.places
                     else "",
                     notes=() if out else at,
-                    editable=editable and (every or corrected or column in wrong),
+                    editable=editable,
                     options=self.options(column),
                     original=first,
                     meant=tuple(dict.fromkeys(each for note in at for each in note.meant)),
                     alike=len(self.alike(header, first)) if first and not out else 0,
+                    aside=not at and not editable and column not in _NAMES,
                 )
             )
         whole = tuple(note for note in notes if note.header not in headers)

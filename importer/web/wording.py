@@ -54,7 +54,7 @@ RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
         ),
         Code.COLUMN_MISSING: (
             "The list has no column for {detail}.",
-            "Add the column, or say under “Columns” which of your columns it is.",
+            "Say under “Columns” which one it is, choose another meeting, or add it to the file.",
         ),
         Code.COLUMN_DUPLICATE: (
             "Several columns mean the same thing: {detail}.",
@@ -76,6 +76,10 @@ RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
         Code.PHONE_COUNTRY_NEEDED: (
             "The country of the phone number is unknown.",
             "Begin the number with + and the country code, or fill in the country.",
+        ),
+        Code.COUNTRY_UNKNOWN: (
+            "The country is unknown.",
+            "Enter its name, such as Germany, or its code, such as DE.",
         ),
         Code.EMAIL_OF_ANOTHER: (
             "The same e-mail address is in {detail}, with another phone number or none.",
@@ -156,6 +160,7 @@ AT_COLUMN: Final[Mapping[tuple[Code, str], tuple[str, str]]] = MappingProxyType(
 
 TASKS: Final[Mapping[Code, str]] = MappingProxyType(
     {
+        Code.COLUMN_MISSING: "Say which column is {label}",
         Code.ENCODING_DOUBTFUL: "Check letters that may read wrong",
         Code.HEADER_NOT_FOUND: "Add a row with the names of the columns",
         Code.TEMPLATE_MISSING: "Say which meeting it is",
@@ -169,6 +174,7 @@ TASKS: Final[Mapping[Code, str]] = MappingProxyType(
 """Code -> the task in a recruiter's words, where `INSTRUCTIONS` has others."""
 
 _SETTING: Final = re.compile(r" \((?:max_\w+(?: x max_\w+)?)\)")
+_LIMIT: Final = re.compile(r"max_\w+ \((\d[\d.,]*)\)")
 _PLACE: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _MACHINE: Final = re.compile(r"; --?\w+[^;.]*|`columns: [^`]*`")
 
@@ -196,6 +202,7 @@ _PLAINER: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
 def _plain_detail(detail: str) -> str:
     """Return the detail of a problem without the names of settings and flags."""
     text = translate_filled(detail)
+    text = _LIMIT.sub(r"\1", text)
     text = _MACHINE.sub("", _SETTING.sub("", text)).replace("`", "")
     text = _PLACE.sub(lambda found: translate("“{name}”", name=found[1].replace("_", " ")), text)
     for technical, plain in _PLAINER[language()]:
@@ -249,7 +256,7 @@ class Wording:
             return translate("Correct the e-mail address that two people have")
         if code not in TASKS:
             return instruction(code, label)
-        return translate(TASKS[code])
+        return translate(TASKS[code]).replace("{label}", label or translate("the value"))
 
 
 def with_plain_words(frame: pl.DataFrame, tables: Sequence[Table]) -> pl.DataFrame:

@@ -127,6 +127,32 @@ def test_people_are_not_made_alike(ann: Recruiter, campaign: str, header: str) -
     assert ann.post(f"/lists/{list_id}/together", **asked).status_code == 400
 
 
+# ---- columns -------------------------------------------------------------------------------------
+
+
+def test_a_column_with_another_name_fills_the_meeting(ann: Recruiter, campaign: str) -> None:
+    """The page says what is missing, and takes another column for it; nothing else changes."""
+    data = make_list(*GOOD).replace(b"Job Title", b"Skip Duplicate Check,Position")
+    data = data.replace(b",Engineer", b",no,Engineer").replace(b",Analyst", b",no,Analyst")
+    list_id = ann.upload(data, campaign=campaign)
+    page = ann.browser.get(f"/lists/{list_id}").text
+    assert "Say which column is “job title”" in page
+    rows = ann.browser.get(f"/lists/{list_id}/fix").text
+    assert rows.count("has no column for") == 1
+    columns = f"/lists/{list_id}/columns"
+    page = ann.browser.get(columns).text
+    sent = dict(re.findall(r'name="(h\d+)" value="([^"]*)"', page))
+    for number, select in re.findall(r'<select name="c(\d+)"(.*?)</select>', page, re.DOTALL):
+        chosen = re.findall(r'<option value="(\w+)" selected', select)
+        assert len(chosen) == 1, select
+        sent[f"c{number}"] = "job_title" if sent[f"h{number}"] == "Position" else chosen[0]
+    assert ann.post(columns, **sent).status_code == 303
+    ann.wait_until_checked(list_id)
+    assert "All 3 rows are ready" in ann.browser.get(f"/lists/{list_id}").text
+    assert "Interview for Engineer" in ann.browser.get(f"/lists/{list_id}/preview").text
+    assert '<option value="job_title" selected' in ann.browser.get(columns).text
+
+
 # ---- rows by their number ------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ DETAILS: Final = (
     "`{job_title}`",
     'phones: `columns: {"Handy": phone_number}`',
     "it has more than 200 bytes (max_bytes)",
+    "10,001 characters, more than max_cell_chars (10,000)",
     "“Job title”, which a template needs",
     "run 20261127-080000-abcd, row 4",
 )
