@@ -163,8 +163,13 @@ class Runs:
 
         return self._database.read(read)
 
-    def states(self, run: str) -> dict[State, int]:
-        """Count a run's ready rows by their present state; empty states are left out."""
+    def states(self, run: str, *, live: bool = False) -> dict[State, int]:
+        """Count a run's ready rows by their present state; empty states are left out.
+
+        Args:
+            run: its id.
+            live: the run is going on, so an attempt without an end is no doubt yet.
+        """
         s, e = submissions.c, rows_elsewhere.c
         own = select(s.state, func.count()).where(s.run == run).group_by(s.state)
         elsewhere = (
@@ -177,7 +182,7 @@ class Runs:
         for state, number in self._database.read(
             lambda c: [*c.execute(own), *c.execute(elsewhere)]
         ):
-            seen = as_seen(State(state))
+            seen = State(state) if live else as_seen(State(state))
             numbers[seen] = numbers.get(seen, 0) + number
         return numbers
 

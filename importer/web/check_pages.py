@@ -245,17 +245,22 @@ def columns_page(request: Request) -> Response:
         name=site.workbench.name_of(known),
         columns=_views(request, plan),
         choices=choices,
+        missing=[words("“{name}”", name=column_words(words, name)) for name in _missing(plan)],
         never=(_NEVER, column_words(words, _NEVER)),
     )
 
 
 def _needed(plan: Plan) -> list[str]:
     """Return what the meeting is filled with and no column has by its own name."""
-    table = plan.tables[0]
+    extra = plan.tables[0].extra
+    taken = [column for header, column in extra.items() if column != fold_name(header)]
+    return [name for name in sorted({*_missing(plan), *taken}) if name not in BY_NAME]
+
+
+def _missing(plan: Plan) -> list[str]:
+    """Return the columns that a list needs and does not have."""
     missing = plan.problems.filter(pl.col("code") == Code.COLUMN_MISSING.value)["column"]
-    taken = [column for header, column in table.extra.items() if column != fold_name(header)]
-    names = sorted({*missing.drop_nulls().cast(pl.String).unique(), *taken})
-    return [name for name in names if name not in BY_NAME]
+    return sorted(missing.drop_nulls().cast(pl.String).unique())
 
 
 def _needed_words(words: Wording, name: str) -> str:

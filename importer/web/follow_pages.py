@@ -76,6 +76,7 @@ MEANING: Final[Mapping[str, tuple[str, str]]] = {
     "doubtful": ("perhaps sent: a person has to find out", "check"),
     "unsent": ("could not be sent, nobody was contacted", "rest"),
     "planned": ("not sent yet", "rest"),
+    "sending": ("on the way", "done"),
     "duplicate-in-file": ("the same person as an earlier row", "rest"),
     "already-imported": ("contacted before, not contacted again", "done"),
 }
@@ -121,7 +122,10 @@ class Standing:
 
 def _standing(request: Request, run: Run, known: UploadedList | None) -> Standing:
     site, words = site_of(request), words_of(request)
-    states, counts = site.ledger.runs.states(run.id), site.ledger.runs.counts(run.id)
+    progress = site.jobs.progress.get(known.id) if known is not None else None
+    live = known is not None and known.state in _LIVE and progress is not None
+    states = site.ledger.runs.states(run.id, live=live)
+    counts = site.ledger.runs.counts(run.id)
     parts = [
         (_meaning(words, state), states[state], MEANING[state.value][1])
         for state in State
@@ -134,9 +138,7 @@ def _standing(request: Request, run: Run, known: UploadedList | None) -> Standin
         parts.append((words(MEANING[status][0]), number, MEANING[status][1]))
     parts.append((words("left behind: to fix"), counts.rejected, "fix"))
     total = sum(states.values())
-    waiting = sum(states.get(state, 0) for state in (State.PLANNED, State.UNSENT))
-    progress = site.jobs.progress.get(known.id) if known is not None else None
-    live = known is not None and known.state in _LIVE and progress is not None
+    waiting = sum(states.get(state, 0) for state in (State.PLANNED, State.UNSENT, State.SENDING))
     rate = site.settings.rate_per_s
     newest = []
     if live and progress is not None:
@@ -244,7 +246,8 @@ def results_page(request: Request) -> Response:
         ],
         progresses=list(progress_totals(view.outcomes).items()),
         progress_meaning=PROGRESS_MEANING,
-        meaning={key: words(text) for key, (text, _) in MEANING.items()},
+        meaning={key: words(text) for key, (text, _) in MEANING.items()}
+        | {"created": words("conversation started")},
         colours={key: colour for key, (_, colour) in MEANING.items()},
         rows=[_worded(line, words) for line in here.rename({ROW: "row"}).to_dicts()],
         state=state,

@@ -461,7 +461,7 @@ def render_page_metrics(ledger: Ledger) -> bytes:
 
 ROUTES: Final = [
     Route("/nights", show_nights),
-    Route("/nights/far", show_far_status),
+    Route("/nights/far/status", show_far_status),
     Route("/nights/far/{inbox}/look", with_form(look_into_form), methods=["POST"]),
     Route("/nights/far/{inbox}/{id}/release", with_form(release_far_form), methods=["POST"]),
     Route("/nights/{id}", show_night),

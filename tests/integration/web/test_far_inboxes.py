@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def nights(ann: Recruiter) -> str:
     """The page of the nights, once nothing is under way."""
-    until(lambda: "x-reload" in ann.browser.get("/nights/far").headers)
+    until(lambda: "x-reload" in ann.browser.get("/nights/far/status").headers)
     return ann.browser.get("/nights").text
 
 

@@ -109,7 +109,7 @@ def test_the_whole_way(
             page.goto(address)
         done.wait_for()
         page.get_by_role("link", name="See each row").click()
-        assert page.get_by_text("conversations started", exact=True).count() >= 4
+        assert page.get_by_text("conversation started", exact=True).count() >= 4
         if way == "telephone":
             assert_fits(page)
     assert people(api, way) == ["Ada", "Cy", "Ed", "Nan"]

@@ -73,7 +73,7 @@ class Team:
     def addresses(self) -> Iterator[tuple[str, str, str]]:
         """Yield method, route and address of everything that the page answers."""
         values = {"id": LIST, "run": self.run, "row": "2", "key": "0" * 64}
-        values |= {"ending": "csv", "name": "codes"}
+        values |= {"ending": "csv", "name": "codes", "inbox": "e" * 32}
         for route in self.page.server.routes:
             if not isinstance(route, Route):
                 continue
