@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from importlib.resources.abc import Traversable
 
+    import polars as pl
     from pydantic.fields import FieldInfo
 
-    from importer.model import Table
+    from importer.model import Problem, Table
 
 
 _EXAMPLE: Final = "candidates.csv"
@@ -40,7 +41,7 @@ _PARTICIPANTS: Final = "templates/participants"
 _MOST_TEMPLATES: Final = 50
 _TEMPLATE_NAME: Final = TypeAdapter(TemplateName)
 _JOB: Final = re.compile(r"(^|_)(job|role|position|vacancy|stelle|poste|puesto)(_|$)")
-_HOST: Final = re.compile(r"manager|interviewer|recruiter|organi[sz]er|host|owner|contact")
+_HOST: Final = re.compile(r"manager|mgr|interviewer|recruiter|organi[sz]er|host|owner|contact")
 
 
 @click.command(short_help="Write settings, templates and a spreadsheet to start from.")
@@ -64,7 +65,7 @@ def init(folder: Path, list_file: Path | None) -> int:
         table = load(str(list_file), Settings())
         for problem in in_words(table.problems, [table]):
             if problem.severity is not Severity.INFO:
-                click.echo(f"{problem.message} {problem.fix}", err=True)
+                click.echo(problem_line(problem), err=True)
         if not table.frame.height:
             click.echo(translate("Nothing was written."), err=True)
             return Exit.INPUT
@@ -73,6 +74,13 @@ def init(folder: Path, list_file: Path | None) -> int:
     _write_project(project, folder)
     _show_next(folder, shlex.quote(checked))
     return Exit.OK
+
+
+def problem_line(problem: Problem) -> str:
+    """Return where a problem is, what it is and how to fix it, in one line."""
+    row = translate("row {row}", row=problem.row) if problem.row else ""
+    place = ", ".join(filter(None, [row, problem.header]))
+    return plain(f"{place}{': ' if place else ''}{problem.message} {problem.fix}", 400)
 
 
 def _show_next(folder: Path, name: str) -> None:
@@ -229,17 +237,34 @@ def _participants(table: Table) -> dict[str, str]:
                 "{hiring_manager_name}": f"{{{names[0]}}}",
                 "{hiring_manager_email}": f"{{{email}}}",
             }
+    column = f", or a column of the list, such as {{{emails[0]}}}" if emails else ""
     return {
         "{hiring_manager_name}": "Recruiting Desk",
         "{hiring_manager_email}": "recruiting@example.com",
         "whom the candidate will meet.": "whom the candidate will meet. This one\n# is made up: "
-        "enter a person of yours, or a column of the list, such as {hiring_manager_email}.",
+        f"enter a person of yours{column}.",
     }
 
 
 def _filled(table: Table) -> dict[str, str]:
-    """Placeholder -> header of the extra columns that have a value in every row."""
-    return {name: header for header, name in table.extra.items() if _is_filled(table, header)}
+    """Placeholder -> header of the extra columns that have a value in nearly every row.
+
+    A row without one is to be fixed: better than an example for all of them.
+    """
+    return {
+        name: header
+        for header, name in table.extra.items()
+        if _is_nearly_all(table.frame[header].is_not_null())
+    }
+
+
+_NEARLY: Final = 0.9
+
+
+def _is_nearly_all(found: pl.Series) -> bool:
+    """Whether nine of ten are true; a null does not count."""
+    known = found.drop_nulls().cast(int)
+    return bool(known.len()) and known.sum() >= _NEARLY * known.len()
 
 
 def _is_filled(table: Table, header: str) -> bool:
@@ -247,7 +272,7 @@ def _is_filled(table: Table, header: str) -> bool:
 
 
 def _holds_emails(table: Table, header: str) -> bool:
-    return bool(table.frame[header].str.contains(r"^[^@\s]+@[^@\s]+\.[^@\s]+$").all())
+    return _is_nearly_all(table.frame[header].str.contains(r"^[^@\s]+@[^@\s]+\.[^@\s]+$"))
 
 
 def _names_in(table: Table, column: str) -> list[str]:

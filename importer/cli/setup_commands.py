@@ -18,10 +18,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from importer.atomic_file import replace_file
-from importer.cli.init_command import editor_schemas, mapping_to_save
+from importer.cli.init_command import editor_schemas, mapping_to_save, problem_line
 from importer.cli.options import json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
-from importer.languages import translate
+from importer.languages import translate, translate_filled
 from importer.loader import expand, load
 from importer.loader.headers import reason_for
 from importer.masking import mask, scrub
@@ -48,7 +48,7 @@ def columns_table() -> RenderableType:
     for column in COLUMNS:
         table.add_row(
             Text(column.name, style="bold"),
-            Text(column.about),
+            Text(translate(column.about)),
             Text(column.example),
             Text(", ".join(column.aliases), style="dim"),
         )
@@ -66,24 +66,32 @@ def mapping_table(table: Table, settings: Settings) -> RenderableType:
     second = {name: column for column, names in table.fallbacks.items() for name in names}
     for header, column in table.mapping.items():
         area = table.prefixes.get(header)
-        read_as = Text(column, style="bold").append(f", after “{area}”" if area else "", "not bold")
+        read_as = Text(column, style="bold").append(
+            translate(", after “{area}”", area=area) if area else "", "not bold"
+        )
         lines.add_row(
             Text(header),
             read_as,
-            Text(reason_for(header, settings.columns), style="dim"),
+            Text(translate_filled(reason_for(header, settings.columns)), style="dim"),
             Text(_samples(table, header, personal=BY_NAME[column].personal)),
             Text(f"{{{column}}}", style="dim"),
         )
     for header, name in table.extra.items():
         stands_in = second.get(header)
-        read_as = Text(f"{stands_in}, if empty above" if stands_in else "a column of your own")
-        why = reason_for(header, settings.columns) if stands_in else ""
+        read_as = Text(
+            translate("{column}, if empty above", column=stands_in)
+            if stands_in
+            else translate("a column of your own")
+        )
+        why = translate_filled(reason_for(header, settings.columns)) if stands_in else ""
         values = _samples(table, header, personal=stands_in is not None)
         lines.add_row(
             Text(header), read_as, Text(why, style="dim"), Text(values), Text(f"{{{name}}}", "dim")
         )
     for header in table.ignored:
-        lines.add_row(Text(header), Text("left out", style="dim"), Text(), Text(), Text())
+        lines.add_row(
+            Text(header), Text(translate("left out"), style="dim"), Text(), Text(), Text()
+        )
     return Group(*section(table.source.name), lines)
 
 
@@ -98,7 +106,7 @@ def _samples(table: Table, header: str, *, personal: bool) -> str:
     cells = table.frame.get_column(header).drop_nulls().unique(maintain_order=True)
     hide = mask if personal else scrub
     shown = [hide(" ".join(cell.split()))[:_SAMPLE_CHARS] for cell in cells.head(_SAMPLES)]
-    return ", ".join(dict.fromkeys(shown)) or "empty"
+    return ", ".join(dict.fromkeys(shown)) or translate("empty")
 
 
 @click.command(short_help="List the known columns, or show how the headers of FILE are read.")
@@ -134,7 +142,7 @@ def columns(
         console.print(*([] if names else [columns_table()]), *mappings, sep="\n")
     for table in tables:
         for problem in in_words(table.problems, [table]):
-            click.echo(f"{problem.message} {problem.fix}", err=True)
+            click.echo(problem_line(problem), err=True)
     if save and names:
         file = settings.file or Path(FILE_NAME)
         text = with_columns(file, mapping_to_save(tables))
@@ -245,8 +253,8 @@ def _topics() -> list[str]:
 def _did_you_mean(wanted: str) -> str:
     close = difflib.get_close_matches(wanted, _topics(), n=3, cutoff=0.6)
     if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return "`importer explain` lists what there is."
+        return translate("Did you mean {names}?", names=translate(" or ").join(close))
+    return translate("`importer explain` lists what there is.")
 
 
 def _explanation(topic: str) -> RenderableType:
@@ -295,7 +303,13 @@ def _of_code(code: Code) -> RenderableType:
         )
     )
     consequence = translate(CONSEQUENCE[words.severity])
-    return _titled(f"Code {code.value}", message, translate(words.fix), consequence, change)
+    return _titled(
+        translate("Code {code}", code=code.value),
+        message,
+        translate(words.fix),
+        consequence,
+        change,
+    )
 
 
 def _of_state(state: State) -> RenderableType:
@@ -313,22 +327,27 @@ def _of_setting(name: str) -> RenderableType:
     field = Settings.model_fields[name]
     flag = f"--{name.replace('_', '-')}"
     with_flag = [command for command, names in FLAGS.items() if name in names]
-    note = " (nightly imports)" if name in NightlySettings.model_fields else ""
     places = []
     if name not in _ONLY_AS_FLAG:
         places.append(f"importer.yaml: {example_line(name)}")
     if name not in _ONLY_AS_FLAG | _ONLY_IN_FILE:
-        places.append(f"Environment:   IMPORTER_{name.upper()}")
+        places.append(f"{translate('Environment:'):14} IMPORTER_{name.upper()}")
     if with_flag:
-        places.append(f"Flag:          {flag} of {', '.join(with_flag)}")
+        commands = ", ".join(with_flag)
+        places.append(
+            f"{translate('Flag:'):14} "
+            + translate("{flag} of {commands}", flag=flag, commands=commands)
+        )
     return _titled(
-        f"Setting {name}{note}",
-        field.description or "",
+        translate("Setting {name} (nightly imports)", name=name)
+        if name in NightlySettings.model_fields
+        else translate("Setting {name}", name=name),
+        translate(field.description or ""),
         "",
-        f"Values:        {_values(name)}",
-        f"Default:       {_default(name)}",
+        f"{translate('Values:'):14} {_values(name)}",
+        f"{translate('Default:'):14} {_default(name)}",
         *places,
-        f"Used by:       {', '.join(commands_of(name))}",
+        f"{translate('Used by:'):14} {', '.join(commands_of(name))}",
     )
 
 
@@ -337,7 +356,7 @@ def example_line(name: str) -> str:
     field = Settings.model_fields[name]
     default = field.get_default(call_default_factory=True)
     kind = _plain_type(field.annotation)
-    known = _help_of(name)
+    known = help_of(name)
     if known is not None:
         value = known.example
     elif isinstance(default, bool) or kind is bool:
@@ -369,7 +388,7 @@ _EXAMPLES: Final = {
 def _default(name: str) -> str:
     default = Settings.model_fields[name].get_default(call_default_factory=True)
     if default is None or default in ("", {}, ()):
-        return "none"
+        return translate("none")
     if isinstance(default, tuple):
         return ", ".join(map(str, default))
     return str(default).lower() if isinstance(default, bool) else str(default)
@@ -378,25 +397,27 @@ def _default(name: str) -> str:
 def _values(name: str) -> str:
     """Return which values a setting can have, in words."""
     field = Settings.model_fields[name]
-    known = _help_of(name)
+    known = help_of(name)
     kind = _plain_type(field.annotation)
     if known is not None:
-        words = known.words
+        words = translate(known.words)
     elif choices := _choices(field.annotation):
-        words = " or ".join((", ".join(choices[:-1]), choices[-1]))
+        words = translate(" or ").join((", ".join(choices[:-1]), choices[-1]))
     else:
-        words = next((words for each, words in _KINDS.items() if kind is each), "text")
+        words = next(
+            (translate(each) for key, each in KINDS.items() if kind is key), translate("text")
+        )
     if kind in {int, float} and known is None:
         words += "".join(
-            f", {text} {getattr(each, key):,g}"
+            f", {translate(text)} {getattr(each, key):,g}"
             for each in field.metadata
-            for key, text in _BOUNDS.items()
+            for key, text in BOUNDS.items()
             if getattr(each, key, None) is not None
         )
     return words
 
 
-_KINDS: Final = {
+KINDS: Final = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -404,10 +425,10 @@ _KINDS: Final = {
     tuple: "a list",
 }
 _UNIONS: Final = (Union, UnionType)
-_BOUNDS: Final = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+BOUNDS: Final = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
 
-def _help_of(name: str) -> ValueHelp | None:
+def help_of(name: str) -> ValueHelp | None:
     """Return the help in the type of a setting, if it has one."""
     field = Settings.model_fields[name]
     kinds = get_args(field.annotation) if get_origin(field.annotation) in _UNIONS else ()
@@ -431,26 +452,29 @@ def _choices(annotation: object) -> list[str]:
 
 def _of_column(name: str) -> RenderableType:
     column = BY_NAME[name]
-    sent = [f"Sent as {column.api_key}."] if column.api_key else []
+    sent = [translate("Sent as {key}.", key=column.api_key)] if column.api_key else []
     return _titled(
-        f"Column {name}",
-        column.about,
+        translate("Column {name}", name=name),
+        translate(column.about),
         *sent,
-        f"Example: {column.example}",
-        f"Also understood: {', '.join(column.aliases)}, and the like in other languages.",
+        translate("Example: {example}", example=column.example),
+        translate(
+            "Also understood: {names}, and the like in other languages.",
+            names=", ".join(column.aliases),
+        ),
     )
 
 
 def _overview() -> RenderableType:
     documents = ", ".join(_documents())
     return Group(
-        _titled("Documents", documents),
-        _titled("Codes of problems", ", ".join(code.value for code in Code)),
-        _titled("States of a submission", ", ".join(state.value for state in State)),
-        _titled("Exit codes", ", ".join(str(code.value) for code in Exit)),
-        _titled("JSON schemas (--schema)", ", ".join(read_schemas() | editor_schemas())),
-        _titled("Settings", ", ".join(Settings.model_fields)),
-        _titled("Columns", ", ".join(BY_NAME)),
+        _titled(translate("Documents"), documents),
+        _titled(translate("Codes of problems"), ", ".join(code.value for code in Code)),
+        _titled(translate("States of a submission"), ", ".join(state.value for state in State)),
+        _titled(translate("Exit codes"), ", ".join(str(code.value) for code in Exit)),
+        _titled(translate("JSON schemas (--schema)"), ", ".join(read_schemas() | editor_schemas())),
+        _titled(translate("Settings"), ", ".join(Settings.model_fields)),
+        _titled(translate("Columns"), ", ".join(BY_NAME)),
     )
 
 

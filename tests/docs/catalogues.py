@@ -27,7 +27,7 @@ from jinja2.ext import extract_from_ast
 
 from importer import errors
 from importer.cli.main import COMMANDS, READERS, cli, help_paragraphs
-from importer.cli.setup_commands import CONSEQUENCE
+from importer.cli.setup_commands import BOUNDS, CONSEQUENCE, KINDS, help_of
 from importer.errors import EXIT_MEANING, RUN_AGAIN
 from importer.languages import ENGLISH, FILLED, LANGUAGES, WORD, use_language
 from importer.ledger import database
@@ -39,6 +39,7 @@ from importer.report.tasks import INSTRUCTIONS
 from importer.report.terminal import HEADINGS
 from importer.report.view import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.sandbox.personalities import PERSONALITIES
+from importer.settings import Settings
 from importer.web import access, check_pages, follow_pages, operations, wording
 from schemas.codes import WORDS, Severity
 from schemas.columns import COLUMNS
@@ -99,6 +100,11 @@ def _of_tables() -> Iterator[Text]:
     page = (*wording.TASKS.values(), *check_pages.COLUMN_WORDS.values(), *access.TITLES.values())
     yield from (Text("", text) for text in (*page, *operations.ACTIONS.values()))
     yield from (Text("", text) for text, _ in follow_pages.MEANING.values())
+    yield from (Text("", text) for text in (*KINDS.values(), *BOUNDS.values()))
+    yield from (Text("", column.about) for column in COLUMNS)
+    for name, setting in Settings.model_fields.items():
+        known = help_of(name)
+        yield from (Text("", each) for each in (setting.description, known and known.words) if each)
     for word in (
         *(state.value for state in State),
         *OUTCOME_MEANING,

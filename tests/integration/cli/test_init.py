@@ -216,3 +216,21 @@ def test_editors_see_mistakes(name: str, wrong: object) -> None:
 def read(file: Path) -> Json:
     """What a YAML file says."""
     return read_yaml(file, SettingsError).value
+
+
+def test_a_messy_list_keeps_its_columns(tmp_path: Path) -> None:
+    """A template takes a column with a gap: its row is to be fixed, and the others are ready."""
+    desk = Desk(tmp_path)
+    rows = [f"Anna,+120255501{n},Cook,Sam,sam@example.com" for n in range(10, 30)]
+    rows[3] = "Ben,+12025550113,Cook,,not given"
+    rows[7] = "Cy,+12025550117,#REF!,Sam,sam@example.com"
+    desk.write("list.csv", "\n".join(["Name,Mobile,Role,Hiring Mgr,Hiring Mgr Email", *rows]))
+    said = desk("init", "--from", "list.csv")
+    assert said.code == Exit.OK, said.err
+    assert "row 9, Role: " in said.err
+    team = (tmp_path / "templates/participants/hiring-manager.yaml").read_text()
+    assert "{hiring_mgr}" in team
+    assert "{hiring_mgr_email}" in team
+    checked = desk("check", "list.csv")
+    assert "18 of 20 rows are ready to send; 2 need fixing." in checked.out, checked.out
+    assert "Fill in “Hiring Mgr” in 1 row: 5" in checked.out
