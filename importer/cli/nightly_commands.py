@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ import click
 
 from importer.cli.options import (
     is_quiet,
+    is_verbose,
     json_format,
     naming_settings,
     settings_flags,
@@ -69,8 +71,8 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     INBOX is a folder, or an address: s3://bucket/inbox, gs://, az:// or sftp://user@host/inbox.
 
     Imported files go to done/, unusual ones to held/ until `importer release`, unreadable ones to
-    failed/. The next night begins with what a crash or the deadline leaves. With -q the summary is
-    left out if nothing needs a person.
+    failed/. The next night begins with what a crash or the deadline leaves. With -q nothing is
+    printed if nothing needs a person.
     """
     inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
     main, clock = inbox_settings.load(), SystemClock()
@@ -82,7 +84,7 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
         OpenLedgers(inbox_settings.ledger(), new=main.new_ledger) as ledgers,
     ):
         place = open_inbox(inbox, inbox_settings, ledgers, clock, stop)
-        night = run_night(place, inbox_settings, clock, stop, tell)
+        night = run_night(place, inbox_settings, clock, stop, tell, least=_least_event())
         settings = inbox_settings.load()
         faults = notify(night, settings, inbox_settings.root, stop.wait, stop.requested)
         faults += upload_page(place, clock.now())
@@ -150,6 +152,15 @@ def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> in
         subject = translate_filled(finding.subject)
         click.echo(f"{label} {subject}: {translate_filled(finding.message)}")
     return code
+
+
+def _least_event() -> int:
+    """Return from which level on events go to standard error.
+
+    A person at a terminal reads the summary, and cron mails whatever -q leaves.
+    """
+    only_worries = is_quiet() or (sys.stderr.isatty() and not is_verbose())
+    return logging.WARNING if only_worries else logging.NOTSET
 
 
 _STATE_WORDS: Final = {"wrong": "WRONG", "warning": "warn", "ok": "ok"}

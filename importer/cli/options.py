@@ -87,6 +87,11 @@ def is_quiet() -> bool:
     return _loudness() == "quiet"
 
 
+def is_verbose() -> bool:
+    """Whether the command has the flag -v."""
+    return _loudness() == "verbose"
+
+
 def messages() -> Console:
     """Return the console of standard error; silent with the flag -q."""
     return Console(stderr=True, quiet=is_quiet())
@@ -142,7 +147,7 @@ def read_settings(config: Path | None, flags: dict[str, object]) -> Settings:
 def tell_settings(settings: Settings, config: Path | None) -> None:
     """Say which settings file was found, unless that is plain."""
     file = settings.file
-    if _loudness() == "verbose":
+    if is_verbose():
         api = f"{settings.base_url}{' (rehearsal)' if settings.rehearsal else ''}"
         tell(f"Settings: {file or 'no importer.yaml, defaults apply'}")
         tell(f"Ledger: {_PASSWORD.sub('***', settings.ledger)}\nAPI: {api}")

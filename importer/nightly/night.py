@@ -88,6 +88,8 @@ def run_night(
     clock: Clock,
     stop: StopSignal,
     tell: Callable[[str], object] = keep_silent,
+    *,
+    least: int = 0,
 ) -> NightReport:
     """Import what has arrived in an inbox, and report.
 
@@ -97,6 +99,7 @@ def run_night(
         clock: the time.
         stop: whether to end early.
         tell: called before each wait with a sentence that says until when the night waits, and why.
+        least: level of `logging` from which events go to standard error; a file gets all.
 
     Raises:
         ConfigurationError: another night works there, or the main settings, the inbox or its
@@ -108,7 +111,7 @@ def run_night(
         stack.enter_context(inbox.lock(started))
         faults = inbox.start(started)
         settings = inbox_settings.load()  # the settings of a remote inbox were fetched by now
-        log = stack.enter_context(open_event_log(settings.log_file, clock, night))
+        log = stack.enter_context(open_event_log(settings.log_file, clock, night, least))
         inbox.ledgers.main.nights.begin(night, started, _recordable_name(inbox))
         try:
             inbox.note_night(night)
@@ -408,17 +411,18 @@ def _last_success(nights: Sequence[Night]) -> datetime | None:
 
 
 @contextmanager
-def open_event_log(file: Path | None, clock: Clock, night: str) -> Iterator[Log]:
+def open_event_log(file: Path | None, clock: Clock, night: str, least: int = 0) -> Iterator[Log]:
     """Open a log that appends to a file, or writes to standard error if that is not possible.
 
     Args:
         file: created with its folder if needed; None for standard error.
         clock: the time of each event.
         night: id of the night, on every event.
+        least: level from which events go to standard error.
     """
     out, fault = _open_output(file)
     try:
-        log = _log(out, clock).bind(night=night)
+        log = _log(out, clock, least if out is sys.stderr else 0).bind(night=night)
         if fault:
             log.error("log.unwritable", cause=fault)
         yield log
@@ -464,7 +468,7 @@ class _Lines:
     debug = info = warning = error = msg
 
 
-def _log(out: TextIO, clock: Clock) -> Log:
+def _log(out: TextIO, clock: Clock, least: int) -> Log:
     def stamped(_logger: object, _method: str, event: Any) -> Any:
         event["at"] = f"{clock.now():%Y-%m-%dT%H:%M:%S.%fZ}"
         return event
@@ -476,7 +480,7 @@ def _log(out: TextIO, clock: Clock) -> Log:
             stamped,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(0),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         cache_logger_on_first_use=False,
     )
     return log

@@ -67,11 +67,12 @@ def test_quiet_nights_speak_if_a_person_is_needed(near: Desk) -> None:
     flags = ("--quiet-s", "0", "-q")
     near.write("inbox/good.csv", (near.folder / "good.csv").read_bytes())
     good = near("nightly", "inbox", *flags)
-    assert (good.code, good.out) == (Exit.OK, "")
+    assert (good.code, good.out, good.err) == (Exit.OK, "", "")
     near.write("inbox/broken.csv", b"\x00\x01")
     bad = near("nightly", "inbox", *flags)
     assert bad.code == Exit.INPUT
     assert "broken.csv" in bad.out
+    assert '"event": "night.ended"' in near("nightly", "inbox").err
     lines = near("doctor", "inbox", "-q").out.splitlines()
     assert not [line for line in lines if line.startswith("ok")]
 
