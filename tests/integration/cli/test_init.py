@@ -219,7 +219,7 @@ def read(file: Path) -> Json:
 
 
 def test_a_messy_list_keeps_its_columns(tmp_path: Path) -> None:
-    """A template takes a column with a gap: its row is to be fixed, and the others are ready."""
+    """A template takes a column with a gap: its row needs fixing, and the others are ready."""
     desk = Desk(tmp_path)
     rows = [f"Anna,+120255501{n},Cook,Sam,sam@example.com" for n in range(10, 30)]
     rows[3] = "Ben,+12025550113,Cook,,not given"
