@@ -249,7 +249,7 @@ def _participants(table: Table) -> dict[str, str]:
 def _filled(table: Table) -> dict[str, str]:
     """Placeholder -> header of the extra columns that have a value in nearly every row.
 
-    A row without one is to be fixed: better than an example for all of them.
+    A row without one needs fixing, which is better than one example for all rows.
     """
     return {
         name: header
