@@ -3,7 +3,7 @@
     deliver:  begin a run -> reconcile -> send -> reconcile -> send what was proved absent
     resume:   the same for a run that has begun; it sends nothing that may have been sent
 
-Everything holds the ledger's lock and runs in one event loop.
+Everything holds the ledger and runs in one event loop. On a server, several processes may hold it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import asyncio
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -45,16 +46,17 @@ from importer.sending.sender import (
     doubt_of,
     refresh_statuses,
 )
+from importer.sending.supply import Claimed, FirstFew, Listed
 from schemas.codes import WORDS
 from schemas.columns import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from importer.ledger import Ledger
     from importer.ledger.records import Run, SubmissionRecord
-    from importer.model import Plan
+    from importer.model import Plan, Submission
     from importer.planning.history import RunHistory
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
@@ -65,6 +67,13 @@ __all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
 
 _ROUNDS: Final = 3
 """Rounds of sending in a run. Rows that the last one leaves proved absent wait for a resume."""
+
+_PLANNING: Final = "plan"
+_PLANNING_S: Final = 300.0
+"""The turn of the one sender that plans, and how long another one waits for it, seconds."""
+
+_BATCH: Final = (8, 64)
+"""At least and at most this many submissions are claimed at a time on a server."""
 
 _SETTLE: Final = (
     "The API's list settles none of them now. `importer reconcile` looks again later; or look the "
@@ -90,15 +99,16 @@ def deliver(
     refuse_made_up(plan, settings)
     started_s = monotonic()
     with _locked_ledger(settings, options, observer, create=True) as ledger:
-        history = bind_history(ledger, settings, options.credentials.organization_id)
-        apply_events(ledger, history.identity.organization)
-        plan = history.exclude_known(plan, settings)  # again: another run may have ended since
-        new = NewRun(
-            plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
-        )
-        plan = replace(plan, frame=hash_keys(plan.frame, history.identity))
-        run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings))
-        plan = identify(plan, history.identity)
+        with ledger.turn(_PLANNING, max(settings.ledger_wait_s, _PLANNING_S)) as fence:
+            history = bind_history(ledger, settings, options.credentials.organization_id)
+            apply_events(ledger, history.identity.organization)
+            plan = history.exclude_known(plan, settings)  # again: another run may have ended since
+            new = NewRun(
+                plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
+            )
+            plan = replace(plan, frame=hash_keys(plan.frame, history.identity))
+            run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings), fence)
+            plan = identify(plan, history.identity)
         opening = Sender.open(run, history, settings, options, observer)
         report = _finish(run, ledger, asyncio.run(_send_rounds(plan, run, opening)))
         return replace(report, took_s=monotonic() - started_s)
@@ -211,8 +221,8 @@ def _locked_ledger(
 ) -> Iterator[Ledger]:
     """Lock the ledger: the caller's if it is open, else the one that the settings name."""
     if options.ledger is not None:
-        with options.ledger.lock(options.command, settings.ledger_wait_s):
-            options.ledger.submissions.recover()
+        with options.ledger.lock(options.command, settings.ledger_wait_s, lease_s=settings.lease_s):
+            options.ledger.recover()
             yield options.ledger
         return
     with open_and_lock(
@@ -222,6 +232,7 @@ def _locked_ledger(
         create=create,
         new=create and settings.new_ledger,
         on_commit=observer.on_commit,
+        lease_s=settings.lease_s,
     ) as ledger:
         yield ledger
 
@@ -306,16 +317,43 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     _reject_no_longer_sendable(run, history.ledger, settings)
     left = history.ledger.submissions.count_sendable(run)
     count = left if limit is None else min(left, max(limit - sender.done, 0))
-    # In a new run all rows of the plan are left, and no key has to be read from the ledger.
-    only = None
-    if left != plan.frame.height:
-        only = frozenset(history.ledger.submissions.sendable(run, count))
     sender.observer.on_start(run, count, sender.limiter.eta_s(count))
-    bodies = submissions(plan, history.identity, settings, only=only)
-    ending = await sender.send(islice(bodies, count), count)
+    share = history.ledger.share(run, _window(settings))
+    if share is None:
+        # In a new run all rows of the plan are left, and no key has to be read from the ledger.
+        only = None
+        if left != plan.frame.height:
+            only = frozenset(history.ledger.submissions.sendable(run, count))
+        bodies = submissions(plan, history.identity, settings, only=only)
+        ending = await sender.send(Listed(islice(bodies, count)), count)
+    else:
+        claimed = Claimed(share, partial(_render, plan, sender), _batch(settings))
+        supply = claimed if limit is None else FirstFew(claimed, count)
+        try:
+            ending = await sender.send(supply, count, share)
+        finally:
+            await claimed.close()
     if not ending and count < left:
         return Ending(f"The limit of {limit} is reached.", Exit.OK)
     return ending
+
+
+def _render(plan: Plan, sender: Sender, keys: Sequence[str]) -> list[Submission]:
+    """Make the submissions with these keys."""
+    rows = plan.frame.filter(pl.col(KEY).is_in(keys))
+    return list(submissions(plan, sender.history.identity, sender.settings, rows))
+
+
+def _window(settings: Settings) -> timedelta | None:
+    """How long people are held back after another run has contacted them; None for no time."""
+    days = 0 if settings.allow_recent else settings.contact_window_days
+    return timedelta(days=days) if days else None
+
+
+def _batch(settings: Settings) -> int:
+    """How many submissions to claim at a time: enough for all workers, few enough to share."""
+    least, most = _BATCH
+    return min(max(2 * settings.concurrency, least), most)
 
 
 def _campaign_rows(plan: Plan) -> list[CampaignRows]:
@@ -334,7 +372,7 @@ def _campaign_rows(plan: Plan) -> list[CampaignRows]:
 
 def _reject_no_longer_sendable(run: str, ledger: Ledger, settings: Settings) -> None:
     """Reject rows of people who opted out or were contacted by other runs in the meantime."""
-    _reject(find_no_longer_sendable(ledger, run, settings, now=datetime.now(UTC)), run, ledger)
+    _reject(find_no_longer_sendable(ledger, run, settings, now=ledger.now()), run, ledger)
 
 
 def _reject_shared_contacts(plan: Plan, run: str, history: RunHistory, settings: Settings) -> None:
@@ -350,8 +388,13 @@ def _reject(found: Mapping[str, Code], run: str, ledger: Ledger) -> None:
         Settlement(key, State.REJECTED, code=code.value, message=WORDS[code].fix)
         for key, code in found.items()
     ]
-    if ends:
+    if not ends:
+        return
+    share = ledger.share(run)
+    if share is None:
         ledger.submissions.settle(run, ends)
+    else:  # what another sender is sending stays as it is
+        share.record((), ends)
 
 
 def _files(plan: Plan) -> tuple[SourceFile, ...]:

@@ -9,6 +9,8 @@
     │   ├── SettingsError
     │   ├── CredentialsError
     │   └── LedgerError
+    │       ├── TurnTaken       another process does what one at a time may do
+    │       └── LedgerAway      the server is away for a moment
     └── Held                 6  a guard holds the run back
 
 Faults of data are values, not exceptions: see `Problem`.
@@ -112,6 +114,14 @@ class CredentialsError(ConfigurationError):
 
 class LedgerError(ConfigurationError):
     """The ledger cannot be opened, or another process is using it."""
+
+
+class TurnTaken(LedgerError):
+    """Another process is doing what one at a time may do."""
+
+
+class LedgerAway(LedgerError):
+    """The server of the ledger does not answer just now; the last write may have been made."""
 
 
 class Held(ImporterError):

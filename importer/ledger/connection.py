@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 VERSION_TABLE: Final = "ledger_version"
 VERSIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"),
-    *("0011", "0012", "0013", "0014"),
+    *("0011", "0012", "0013", "0014", "0015"),
 )
 """Every version of the schema, oldest first; one file under migrations/versions each."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK: Final = 0x696D706F72746572
 """The number of a PostgreSQL advisory lock: "importer" in ASCII."""
+_LOCK_OF_BEFORE: Final = 0x6C65646765720001
+"""The lock that versions before 0015 held while they sent: "ledger" in ASCII, and a number."""
 
 
 def upgrade(database: Database, now: datetime) -> None:
@@ -66,11 +68,33 @@ def upgrade(database: Database, now: datetime) -> None:
         version = _version(connection, database)  # again, now that nobody else can change it
         if version == VERSIONS[-1]:
             return
+        if version is not None and database.path is None:
+            _refuse_while_older_sends(connection, database)
         if version is not None and database.path is not None:
             copy_before_upgrade(database.path, VERSIONS[-1], now)
         _migrate(connection)
 
     database.write("upgrade", change)
+
+
+def _refuse_while_older_sends(connection: Connection, database: Database) -> None:
+    """Raise LedgerError if a process of an older version holds a server's ledger."""
+    free = text("SELECT pg_try_advisory_xact_lock(:lock)")
+    if not connection.scalar(free, {"lock": _LOCK_OF_BEFORE}):
+        raise LedgerError(
+            f"The ledger {database.name} cannot be upgraded: an older version of importer is "
+            "sending from it.",
+            "Wait until that has ended, or end it with Ctrl-C.",
+        )
+
+
+def _refuse_replica(database: Database) -> None:
+    """Raise LedgerError if a server only copies another one."""
+    if database.read(lambda connection: connection.scalar(text("SELECT pg_is_in_recovery()"))):
+        raise LedgerError(
+            f"The ledger {database.name} is on a read-only replica.",
+            "Name the primary server under `ledger:`, or promote this one.",
+        )
 
 
 def require_current(database: Database) -> bool:
@@ -144,6 +168,8 @@ def open_writable(
         prepare_sqlite(engine)
         database = Database(engine, str(path), path, on_commit=on_commit)
     try:
+        if path is None:
+            _refuse_replica(database)
         upgrade(database, now())
         if path is not None:
             wanted = select(identity.c.id, func.coalesce(identity.c.writes, 0))
@@ -271,7 +297,14 @@ def _shown(url: URL) -> str:
 def _server(url: URL) -> Engine:
     try:
         # paramstyle: bulk rows go to the driver as tuples, as on SQLite
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True, paramstyle="format")
+        return create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            paramstyle="format",
+            # PgBouncer gives each transaction another session, which knows no prepared statement.
+            connect_args={"prepare_threshold": None},
+        )
     except ImportError as error:
         raise LedgerError(
             "A ledger on PostgreSQL needs a driver that is not installed.",

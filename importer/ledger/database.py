@@ -10,7 +10,7 @@ from sqlalchemy import event, func, update
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
-from importer.errors import LedgerError
+from importer.errors import LedgerAway, LedgerError
 from importer.ledger.copies import CountedWrites
 from importer.ledger.tables import identity
 
@@ -42,6 +42,10 @@ _AWAY = (
     "cannot be reached",
     "Check the URL under `ledger:`, and that the database server is running.",
 )
+_REPLICA = (
+    "is on a read-only replica",
+    "Name the primary server under `ledger:`, or promote this one.",
+)
 _OTHER = ("refused a statement", "This is a fault of importer; please report it.")
 
 _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
@@ -51,6 +55,8 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("disk i/o error", _DISK),
     ("database or disk is full", _FULL),
     ("no space left", _FULL),
+    ("read-only transaction", _REPLICA),
+    ("in recovery", _REPLICA),
     ("locked", _BUSY),
     ("busy", _BUSY),
     ("readonly", _READONLY),
@@ -74,11 +80,27 @@ def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerEr
         error: as SQLAlchemy or the SQLite driver raised it.
     """
     original = getattr(error, "orig", None) or error
+    if _passes(original):
+        return LedgerAway(f"The ledger {name} {_AWAY[0]}.", _AWAY[1])
     said = f"{original} {getattr(original, 'sqlite_errorname', '')}".casefold()
     what, fix = next((words for mark, words in _WORDS if mark in said), _OTHER)
     if what is _OTHER[0]:
         what = f"{what} ({type(original).__name__})"
     return LedgerError(f"The ledger {name} {what}.", fix)
+
+
+_PASSING: Final = ("08", "40", "53", "55P03", "57P")
+"""Classes of SQLSTATE that pass: connection, deadlock, resources, lock, shutdown."""
+
+
+def _passes(original: BaseException) -> bool:
+    """Whether a server failed in a way that passes; the transaction may have been written."""
+    if isinstance(original, sqlite3.Error) or type(original).__module__.startswith("sqlalchemy"):
+        return False
+    state = getattr(original, "sqlstate", None)
+    if state is None:  # the driver's own: the connection is lost, or there never was one
+        return type(original).__name__ in {"OperationalError", "InterfaceError"}
+    return str(state).startswith(_PASSING)
 
 
 @contextmanager

@@ -10,11 +10,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import String, bindparam, func, insert, literal, literal_column, select, update
+from sqlalchemy import (
+    String,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from importer.errors import UsageError
 from importer.ledger.records import ListLag, Witness
 from importer.ledger.runs import is_masked_name
+from importer.ledger.senders import WITHOUT_LEASE, describe_sender, unended_attempt
 from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
     OPTED_OUT,
@@ -32,13 +43,14 @@ from importer.ledger.tables import (
     run_rows,
     run_sources,
     runs,
+    senders,
     submissions,
 )
 from importer.masking import mask_file_name
 from importer.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
@@ -49,6 +61,9 @@ if TYPE_CHECKING:
 
 RECONCILIATION: Final = "reconciliation"
 """The value of `decided_by` if the API's list of conversations decided."""
+
+SENDER_UNKNOWN: Final = "sender-unknown"
+"""The code of a doubtful submission whose sender may be frozen, and go on later."""
 
 RESOLVED: Final = "resolved"
 """The code of a submission that a person settled."""
@@ -65,6 +80,10 @@ class Doubts:
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
+        self._open: tuple[ColumnElement[bool], ...] = (among(submissions.c.state, OPEN),)
+        if database.path is None:  # others may be sending it; in a file a crash has left it
+            s = submissions.c
+            self._open += ((s.state == State.DOUBTFUL.value) | (s.sender == WITHOUT_LEASE),)
 
     def list(self, run: str | None = None) -> tuple[SubmissionRecord, ...]:
         """Every submission that may have been accepted, in order of run, file and row.
@@ -73,7 +92,7 @@ class Doubts:
             run: None for those of every run.
         """
         narrower = [] if run is None else [submissions.c.run == run]
-        return self._database.read(lambda c: _doubtful(c, *narrower))
+        return self._database.read(lambda c: _doubtful(c, *narrower, *self._open))
 
     def list_rejected(self, code: str, run: str | None = None) -> tuple[SubmissionRecord, ...]:
         """Every submission that was rejected with a code, in order of run, file and row.
@@ -102,7 +121,9 @@ class Doubts:
         )
         return self._database.read(lambda c: {run: count for run, count in c.execute(wanted)})  # noqa: C416 - a Row is no pair to mypy
 
-    def reconcile(self, outcomes: Iterable[Outcome]) -> int:
+    def reconcile(
+        self, outcomes: Iterable[Outcome], judged: Mapping[str, SubmissionRecord] | None = None
+    ) -> int:
         """Write what the API's list says of doubtful submissions; the number written.
 
         `created` is written with its conversation, unless another submission has that one.
@@ -110,7 +131,15 @@ class Doubts:
         `doubtful` keeps it so, with a newer reason. `duplicate` is written over a rejection: the
         list shows the conversation that the API only claimed. Other states are not written, nor is
         anything of a submission that is no longer doubtful, or no longer rejected.
+
+        A submission whose sender may only be frozen stays doubtful although it is absent.
+
+        Args:
+            outcomes: what the list says.
+            judged: key -> the submission as it was when the list was read; an outcome does not
+                count if it has changed since.
         """
+        seen = judged or {}
         given = list(outcomes)
         claimed = [
             (each.key, each.conversation_id)
@@ -121,11 +150,15 @@ class Doubts:
         def write(connection: Connection) -> int:
             now = self._now()
             owners = conversation_owners(connection, claimed)
+            absent = [each.key for each in given if each.state is State.PLANNED]
+            frozen = _find_frozen(connection, absent)
             written = 0
             for outcome in given:
                 owner = owners.get(outcome.key, "")
                 claimed_only = outcome.state is State.DUPLICATE
                 values = None if claimed_only and owner else _settled(outcome, owner, now)
+                if outcome.key in frozen:
+                    values = {"code": SENDER_UNKNOWN, "message": frozen[outcome.key]}
                 before = State.REJECTED if claimed_only else State.DOUBTFUL
                 if values is not None:
                     written += connection.execute(
@@ -133,6 +166,7 @@ class Doubts:
                         .where(
                             submissions.c.key == bindparam("b_key"),
                             submissions.c.state == before.value,
+                            *_unchanged(seen.get(outcome.key)),
                         )
                         .values(**values),
                         {"b_key": outcome.key},
@@ -155,7 +189,7 @@ class Doubts:
         """
 
         def read(connection: Connection) -> SubmissionRecord:
-            found = _settleable(connection, run, row, source)
+            found = _settleable(connection, run, row, source, self._open)
             _refuse_owned(connection, found.key, conversation_id)
             return found
 
@@ -200,13 +234,14 @@ class Doubts:
             "code": RESOLVED,
             "message": "Settled by a person: " + ("it was sent." if sent else "it was not sent."),
             "settled_at": now if sent else None,
+            "sender": None,
             **dict.fromkeys(_OF_A_CONVERSATION),
         }
 
         def write(connection: Connection) -> SubmissionRecord:
-            before = _settleable(connection, run, row, source)
+            before = _settleable(connection, run, row, source, self._open)
             _refuse_owned(connection, before.key, word["conversation_id"])
-            unchanged = [among(s.state, OPEN)]
+            unchanged = [*self._open]
             if before.code == RESOLVED:
                 unchanged = [s.code == RESOLVED, s.state == before.state.value]
             number = _keep_earlier_word(connection, before) + 1
@@ -231,10 +266,50 @@ _OF_A_CONVERSATION: Final = (
 """Facts of a conversation; a corrected id may belong to another one."""
 
 
-def _settleable(connection: Connection, run: str, row: int, source: str | None) -> SubmissionRecord:
+def _unchanged(judged: SubmissionRecord | None) -> tuple[ColumnElement[bool], ...]:
+    """The condition that nothing has happened to a submission since it was judged."""
+    if judged is None:
+        return ()
+    s = submissions.c
+    at = s.settled_at.is_(None) if judged.settled_at is None else s.settled_at == judged.settled_at
+    return s.run == judged.run, s.attempts == judged.attempts, at
+
+
+def _find_frozen(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    """The submissions whose sender may go on later; key -> a sentence about it.
+
+    Their last attempt has no end, and nobody knows that its process has ended.
+    """
+    if not keys or connection.dialect.name == "sqlite":
+        return {}
+    s = submissions.c
+    found = {}
+    for chunk in chunks(keys):
+        wanted = (
+            select(s.key, senders.c.command, senders.c.pid, senders.c.host)
+            .join_from(submissions, attempts, and_(*unended_attempt()))
+            .join(senders, senders.c.id == attempts.c.sender)
+            .where(s.key.in_(chunk), senders.c.ended_at.is_(None))
+        )
+        for row in connection.execute(wanted):
+            found[row.key] = (
+                "The list does not hold it, but the process that was to send it may only be "
+                f"frozen: {describe_sender(row)}. If it has ended, or its machine is off, settle "
+                "this row with `importer resolve`."
+            )
+    return found
+
+
+def _settleable(
+    connection: Connection,
+    run: str,
+    row: int,
+    source: str | None,
+    still_open: Sequence[ColumnElement[bool]],
+) -> SubmissionRecord:
     """Find the row of a run that is doubtful, or that a person settled with nothing sent since."""
     key, s = _key(connection, run, row, source), submissions.c
-    found = _doubtful(connection, s.key == key) or _doubtful(
+    found = _doubtful(connection, s.key == key, *still_open) or _doubtful(
         connection, s.key == key, s.code == RESOLVED, states=(State.CREATED, State.PLANNED)
     )
     if not found:
@@ -303,7 +378,7 @@ def _settled(outcome: Outcome, owner: str, now: datetime) -> dict[str, Any] | No
         return values | {"conversation_id": outcome.conversation_id, "settled_at": now}
     if outcome.state is State.PLANNED:
         resends = func.coalesce(submissions.c.resends, 0) + 1
-        return values | {"settled_at": None, "resends": resends}
+        return values | {"settled_at": None, "resends": resends, "sender": None}
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,11 +27,14 @@ from importer.ledger.copies import (
     save_last_write,
 )
 from importer.ledger.doubts import Doubts, KnownConversations
-from importer.ledger.lock import file_lock, lock_file, lock_server, lockable
+from importer.ledger.lease import LEASE_S, Lease, ServerClock
+from importer.ledger.lock import file_lock, lock_file, lockable
 from importer.ledger.nights import Claims, Nights
 from importer.ledger.page_people import AuditTrail, PageSessions
+from importer.ledger.rates import LedgerRates
 from importer.ledger.records import Purged
 from importer.ledger.runs import Runs, random_suffix
+from importer.ledger.shares import RunShare
 from importer.ledger.submissions import Submissions
 from importer.ledger.tables import OPEN, among, identity, run_sources, runs, submissions
 from importer.ledger.uploaded_lists import UploadedLists
@@ -39,6 +43,7 @@ from importer.ledger.webhook_events import WebhookEvents
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from datetime import timedelta
     from pathlib import Path
     from types import TracebackType
 
@@ -85,6 +90,10 @@ class Ledger:
     ) -> None:
         self._database = database
         self._now = now
+        self._clock: ServerClock | None = None
+        self._lease: Lease | None = None
+        self._holders = 0
+        self._holding = threading.Lock()
         self.submissions = Submissions(database, now)
         self.runs = Runs(database, now, suffix)
         self.doubts = Doubts(database, now)
@@ -122,7 +131,12 @@ class Ledger:
             LedgerError: it cannot be opened, or is not the newest copy; says what to do.
         """
         database = open_writable(url, create=create, new=new, now=now, on_commit=on_commit)
-        return cls(database, now=now, suffix=suffix)
+        if database.path is not None or now is not _utc_now:
+            return cls(database, now=now, suffix=suffix)
+        clock = ServerClock(database)
+        ledger = cls(database, now=clock.now, suffix=suffix)
+        ledger._clock = clock
+        return ledger
 
     @classmethod
     def open_existing(cls, url: str) -> Self | None:
@@ -148,25 +162,105 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def now(self) -> datetime:
+        """The time of day, UTC: on a server of its clock, which all machines share."""
+        return self._now()
+
     def lock(
-        self, command: str, wait_s: float = 0.0, *, inbox: str = ""
+        self, command: str, wait_s: float = 0.0, *, inbox: str = "", lease_s: float = LEASE_S
     ) -> AbstractContextManager[None]:
-        """Lock the ledger against every other process while the context lasts.
+        """Hold the ledger, as one who may send from it, while the context lasts.
+
+        A file has one holder; every other process is locked out. On a server there may be many:
+        each has a lease, and claims what it sends.
 
         Args:
             command: what this process does, for those who wait.
             wait_s: how long to wait for another process, seconds.
-            inbox: address of a remote inbox, which is locked instead, among all that share the
-                ledger.
+            inbox: address of a remote inbox, which has one holder among all that share the ledger.
+            lease_s: how long others wait for a process that is silent, on a server.
 
         Raises:
-            LedgerError: on entering: another process has locked it; names that process.
+            LedgerError: on entering: another process holds it; names that process.
         """
         what = lockable(self._database, inbox)
         path = self._database.path
         if path is None:
-            return lock_server(self._database, what, command, wait_s, self._now())
+            return self._hold_lease(command, wait_s, lease_s, inbox)
         return lock_file(path, what, command, wait_s, self._now())
+
+    @contextmanager
+    def _hold_lease(
+        self, command: str, wait_s: float, lease_s: float, inbox: str
+    ) -> Iterator[None]:
+        """Hold a lease; the threads of one process share it."""
+        with self._holding:
+            if self._lease is None:
+                lease = Lease(self._database, command, lease_s, self._clock)
+                lease.begin()
+                self._lease = lease
+            self._holders += 1
+            lease = self._lease
+        try:
+            with lease.turn(inbox, wait_s, inbox) if inbox else nullcontext():
+                yield
+        finally:
+            with self._holding:
+                self._holders -= 1
+                if not self._holders:
+                    self._lease = None
+                    lease.end()
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease of this process on a server; None for a file, or if nothing holds it."""
+        return self._lease
+
+    def recover(self) -> int:
+        """Make doubtful what senders left open that have stopped; return how many.
+
+        In a file these are all open attempts, so the caller must hold its lock.
+        """
+        return self.submissions.recover() if self._lease is None else self._lease.sweep()
+
+    @contextmanager
+    def turn(self, name: str, wait_s: float = 0.0) -> Iterator[Callable[[Connection], None]]:
+        """Do what one sender at a time may do; the holder of a file is alone anyway.
+
+        Args:
+            name: of the work.
+            wait_s: how long to wait for another sender, seconds.
+
+        Yields:
+            A fence, for `Runs.begin`.
+
+        Raises:
+            TurnTaken: on entering: another sender has the turn; names that one.
+        """
+        if self._lease is None:
+            yield _no_fence
+            return
+        with self._lease.turn(name, wait_s) as fence:
+            yield fence
+
+    def share(self, run: str, window: timedelta | None = None) -> RunShare | None:
+        """What this process sends of a run, on a server; None for a file, where it is all of it.
+
+        Args:
+            run: its id.
+            window: how long people are held back after another run contacted them; None for none.
+        """
+        if self._lease is None:
+            return None
+        return RunShare(self._database, self._lease, run, window)
+
+    def rates(self, full: float) -> LedgerRates | None:
+        """The rate of all senders, on a server; None for a file, which has one sender.
+
+        Args:
+            full: permits a second, as the settings say.
+        """
+        return None if self._lease is None else LedgerRates(self._database, full)
 
     # ---- what it is, and whose ---------------------------------------------------------------
 
@@ -359,6 +453,11 @@ class Ledger:
         return [] if path is None else list_old_copies(path, before)
 
 
+def _no_fence(connection: Connection) -> None:
+    """Nothing to check: the lock of the file lasts as long as its process."""
+    del connection
+
+
 def _old_text(before: datetime) -> tuple[ColumnElement[bool], ...]:
     """Submissions that were settled before a time and have text that people can read."""
     s = submissions.c
@@ -401,6 +500,7 @@ def open_and_lock(
     create: bool = False,
     new: bool = False,
     on_commit: Callable[[str], None] | None = None,
+    lease_s: float = LEASE_S,
 ) -> Iterator[Ledger]:
     """Open and lock the ledger; attempts that a crash left open in it become doubtful.
 
@@ -411,13 +511,14 @@ def open_and_lock(
         create: make it if there is none yet.
         new: as for `Ledger.open`.
         on_commit: as for `Ledger.open`.
+        lease_s: as for `Ledger.lock`.
 
     Raises:
         LedgerError: there is none, it cannot be opened, or another process has locked it.
     """
     with (
         Ledger.open(url, create=create, new=new, on_commit=on_commit) as ledger,
-        ledger.lock(command, wait_s),
+        ledger.lock(command, wait_s, lease_s=lease_s),
     ):
-        ledger.submissions.recover()
+        ledger.recover()
         yield ledger

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from importer.model import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from importer.model import Json, MeetingState, RowStatus, State
+    from importer.model import Json, MeetingState, RowStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Settlement:
         message: the reason for a person, without personal data.
         duration_s: of the attempt, seconds.
         request_id: of the response, for the API's support; empty if there is none.
+        counts: whether it counts for the guards of the run.
     """
 
     key: str
@@ -196,6 +199,56 @@ class Settlement:
     message: str = ""
     duration_s: float | None = None
     request_id: str = ""
+    counts: bool = False
+
+
+FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
+"""The states that count as failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCounts:
+    """Failures so far, for the guards of a run.
+
+    Attributes:
+        failed: rejected, doubtful or unsent.
+        in_a_row: failures since the last success.
+        unreached_in_a_row: submissions since the API was reached last.
+        doubtful: submissions.
+        reached: whether the API was reached at all.
+        last: the last failure, for a person.
+    """
+
+    failed: int = 0
+    in_a_row: int = 0
+    unreached_in_a_row: int = 0
+    doubtful: int = 0
+    reached: bool = False
+    last: str = ""
+
+    def after(self, state: State, status: int | None, message: str) -> FailureCounts:
+        """The counts after one more submission has come to an end.
+
+        Args:
+            state: its state now.
+            status: last HTTP status, or None if no response was read.
+            message: the reason for a person.
+        """
+        unreached = state is State.UNSENT and status is None
+        counts = replace(
+            self,
+            unreached_in_a_row=self.unreached_in_a_row + 1 if unreached else 0,
+            reached=self.reached or not unreached,
+        )
+        if state not in FAILURES:
+            return replace(counts, in_a_row=0)
+        return replace(
+            counts,
+            failed=self.failed + 1,
+            in_a_row=self.in_a_row + 1,
+            doubtful=self.doubtful + (state is State.DOUBTFUL),
+            last=f"The last: {message or state}",
+        )
 
 
 class RowOutcome(NamedTuple):

@@ -223,7 +223,12 @@ class Runs:
 
     # ---- beginning and ending ----------------------------------------------------------------
 
-    def begin(self, new: NewRun, rows: Iterable[PlannedRow]) -> str:
+    def begin(
+        self,
+        new: NewRun,
+        rows: Iterable[PlannedRow],
+        fence: Callable[[Connection], None] | None = None,
+    ) -> str:
         """Write a new run with its files, rows and submissions, and return its id.
 
         A ready row makes its submission, or takes over one that an earlier run left planned,
@@ -233,9 +238,12 @@ class Runs:
         Args:
             new: the run.
             rows: every row that was read, once.
+            fence: makes sure that no other sender plans meanwhile; raises LedgerError if one may.
         """
 
         def write(connection: Connection) -> str:
+            if fence is not None:
+                fence(connection)
             now = self._now()
             run = self._free_id(connection, now)
             connection.execute(
@@ -360,7 +368,7 @@ _SUBMISSION: Final = (
 """The columns that differ between the newly planned submissions of a run."""
 
 _CLEARED: Final = (
-    *("conversation_id", "status", "sent_at", "settled_at", "listed_s"),
+    *("conversation_id", "status", "sent_at", "settled_at", "listed_s", "sender"),
     *("remote_status", "remote_at"),
     *("meeting_state", "meeting_at", "meeting_known_at", "meeting_id"),
 )

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from importer.ledger.records import KnownSubmission, SubmissionRecord
+from importer.ledger.senders import WITHOUT_LEASE
 from importer.ledger.tables import (
     OPEN,
     SENDABLE,
@@ -252,7 +253,7 @@ class Submissions:
         ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
             now = self._now()
             written = _settle(connection, run, settlements, now)
-            _reject_opted_out(connection, run, keys, now)
+            reject_opted_out(connection, run, keys, now)
             return _intend(connection, run, keys, now), written
 
         # A copy without these intents would send them again, so it must count as older.
@@ -367,6 +368,7 @@ _LEAVE: Final = (
         code="",
         message="",
         status=None,
+        sender=WITHOUT_LEASE,
     )
     .returning(submissions.c.key, submissions.c.attempts)
 )
@@ -432,7 +434,7 @@ _END_ATTEMPT: Final = (
 )
 
 
-def _reject_opted_out(connection: Connection, run: str, keys: Sequence[str], now: datetime) -> None:
+def reject_opted_out(connection: Connection, run: str, keys: Sequence[str], now: datetime) -> None:
     """Reject submissions of people who have opted out, perhaps since the run began."""
     if keys:
         connection.execute(_REJECT_OPTED_OUT, {"b_keys": keys, "b_run": run, "b_now": now})
@@ -490,7 +492,7 @@ def _settle(
         before, number = standing[each.key]
         value = _values(run, each, number, now)
         if each.key in owners:
-            refused = before is State.SENDING and _is_refused(each)
+            refused = before is State.SENDING and is_refused(each)
             value |= {
                 "b_state": (State.REJECTED if refused else State.DOUBTFUL).value,
                 "b_conversation_id": None,
@@ -508,7 +510,7 @@ def _settle(
 _CLAIMING: Final = frozenset({State.CREATED, State.DUPLICATE})
 
 
-def _is_refused(end: Settlement) -> bool:
+def is_refused(end: Settlement) -> bool:
     """Whether a duplicate was told by an error, so that the request made no conversation."""
     return end.state is State.DUPLICATE and end.status is not None and end.status >= _ERRORS_FROM
 

@@ -206,6 +206,7 @@ submissions: Final = Table(
     Column("meeting_known_at", Moment),
     Column("meeting_id", Text),  # of the booking
     Column("name", Text),  # keyed signs of words, see schemas.namesakes
+    Column("sender", BigInteger),  # who has claimed it, or made its last attempt
     CheckConstraint(among(STATE, State), name="state"),
     # Most indexes are partial: a planned row is in few, so a million rows are planned in seconds;
     # a sent row enters them at no cost beside its request. Their conditions are short: SQLite
@@ -331,6 +332,7 @@ attempts: Final = Table(
     Column("status", Integer),
     Column("code", Text, nullable=False),
     Column("request_id", Text),
+    Column("sender", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -347,6 +349,68 @@ decisions: Final = Table(
 """What people decided about doubtful submissions; the newest decision counts."""
 
 campaigns: Final = Table("campaigns", metadata, Column("name", Text, primary_key=True))
+
+senders: Final = Table(
+    "senders",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("command", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("pid_space", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("born", BigInteger, nullable=False),  # when the process began, in ticks since the boot
+    Column("started_at", Moment, nullable=False),
+    Column("until", Moment, nullable=False),  # end of its lease, if it is not renewed
+    Column("over_at", Moment),  # its lease was ended for it
+    Column("ended_at", Moment),  # it is known to send nothing more
+    Column("ended_how", Text, nullable=False),
+    Column("run", RUN_ID),  # that it sends just now
+)
+"""Processes that send on a server's ledger; the id is the fencing token of a lease."""
+
+turns: Final = Table(
+    "turns",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sender", BigInteger, nullable=False),
+    Column("holder", String(32), nullable=False),
+    Column("taken_at", Moment, nullable=False),
+)
+"""Work that one sender at a time may do; a turn is over with its sender's lease."""
+
+run_guards: Final = Table(
+    "run_guards",
+    metadata,
+    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("failed", Integer, nullable=False),
+    Column("in_a_row", Integer, nullable=False),
+    Column("unreached_in_a_row", Integer, nullable=False),
+    Column("doubtful", Integer, nullable=False),
+    Column("reached", Boolean, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("canary", String(20), nullable=False),
+    Column("canary_by", BigInteger, nullable=False),
+    Column("stopped", Text, nullable=False),
+    Column("exit_code", Integer, nullable=False),
+)
+"""What stops a run, shared by its senders; only on a server."""
+
+rates: Final = Table(
+    "rates",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("next_at", Moment, nullable=False),
+    Column("rate", Float, nullable=False),
+    Column("grown_at", Moment, nullable=False),
+    Column("step_s", Float, nullable=False),
+    Column("held_until", Moment),
+    Column("halved_at", Moment),
+    Column("quota_s", Float),
+    Column("quota_until", Moment),
+)
+"""Permits of all senders together; only of a server."""
 
 nights: Final = Table(
     "nights",

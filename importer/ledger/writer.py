@@ -15,23 +15,32 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from importer.errors import LedgerError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
+
+from importer.errors import LedgerAway, LedgerError
 from importer.ledger.records import Settlement
 from importer.ledger.webhook_events import EVENT
 from importer.model import State
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from importer.ledger.ledger import Ledger
     from importer.ledger.records import SubmissionRecord
+    from importer.ledger.shares import RunShare
     from importer.model import Submission
 
 
 NOT_LEFT: Final = "not-left"
 """The code of a submission whose intent was written after its sender was cancelled."""
+
+_UNWANTED: Final = frozenset({Code.OPTED_OUT.value, Code.CONTACTED_RECENTLY.value})
+"""Codes of submissions that are rejected right before their request."""
+
+_AWAY_S: Final = 600.0
+"""How long answers are kept while the server is away."""
 
 _GROUP: Final = 1_000
 _APART_S: Final = 0.01  # after a longer pause, a request is written at once
@@ -47,6 +56,10 @@ class NoLongerToSend(Exception):
     def __init__(self, known: SubmissionRecord) -> None:
         super().__init__(known.key)
         self.known = known
+
+
+class ClaimLost(Exception):
+    """Another sender may send this submission by now: this one's lease was over for a moment."""
 
 
 _Answer = bool | State | None
@@ -70,11 +83,14 @@ class LedgerWriter:
     Args:
         ledger: open for writing.
         run: id of the run.
+        share: what this process sends of the run, if the ledger is on a server. Then a server that
+            is away is waited for, and answers are kept until it is back.
     """
 
-    def __init__(self, ledger: Ledger, run: str) -> None:
+    def __init__(self, ledger: Ledger, run: str, share: RunShare | None = None) -> None:
         self._ledger = ledger
         self._run = run
+        self._share = share
         self._loop = asyncio.get_running_loop()
         self._requests: deque[_Request] = deque()
         self._news = threading.Condition()
@@ -102,6 +118,7 @@ class LedgerWriter:
 
         Raises:
             NoLongerToSend: its person has opted out, or an event of the API shows that it exists.
+            ClaimLost: another sender may send it.
             LedgerError: the submission must not be sent (it was already, or is no longer this
                 run's), or the ledger failed; after a failure no intent succeeds again.
         """
@@ -118,6 +135,8 @@ class LedgerWriter:
             raise
         if not granted:
             await self._explain_refusal(submission.key)
+            if self._share is not None:
+                raise ClaimLost
             raise LedgerError(
                 f"The ledger refuses to send row {submission.row} again.",
                 "It was sent already, may have been, or belongs to a newer run.",
@@ -127,7 +146,7 @@ class LedgerWriter:
         """Raise NoLongerToSend if that is why an intent was refused."""
         known = (await asyncio.to_thread(self._ledger.submissions.records, [key])).get(key)
         if known is not None and known.run == self._run:
-            opted_out = known.state is State.REJECTED and known.code == Code.OPTED_OUT.value
+            opted_out = known.state is State.REJECTED and known.code in _UNWANTED
             shown = known.state is State.CREATED and known.decided_by == EVENT
             if opted_out or shown:
                 raise NoLongerToSend(known)
@@ -219,11 +238,12 @@ class LedgerWriter:
             self._later(_fail, ends, error)
 
     def _record(self, intents: list[_Request], ends: list[_Request]) -> None:
-        granted, settled = self._ledger.submissions.record(
-            self._run,
-            [request.key for request in intents],
-            [request.settlement for request in ends if request.settlement is not None],
-        )
+        keys = [request.key for request in intents]
+        settlements = [request.settlement for request in ends if request.settlement is not None]
+        if self._share is None:
+            granted, settled = self._ledger.submissions.record(self._run, keys, settlements)
+        else:
+            granted, settled = _record_patiently(self._share, keys, settlements)
         done = [*zip(intents, granted, strict=True), *zip(ends, settled, strict=True)]
         self._later(self._tell, done)
 
@@ -242,6 +262,22 @@ class LedgerWriter:
                 request.waiter.set_result(well)
             elif request.settlement is None and well:
                 self._take_back(request.key)
+
+
+def _record_patiently(
+    share: RunShare, keys: Sequence[str], settlements: Sequence[Settlement]
+) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
+    """Write to a server; if it is away, wait until it is back. Known answers must not be lost."""
+    for attempt in Retrying(
+        retry=retry_if_exception_type(LedgerAway),
+        stop=stop_after_delay(_AWAY_S),
+        wait=wait_random(0.1, 0.5),
+        reraise=True,
+    ):
+        with attempt:
+            again = attempt.retry_state.attempt_number > 1
+            return share.record(keys, settlements, again=again)
+    raise AssertionError("unreachable")
 
 
 def _fail(group: list[_Request], error: BaseException) -> None:

@@ -120,7 +120,7 @@ def lock_inbox(root: Path, now: datetime) -> Iterator[None]:
         raise ConfigurationError(f"{root} is a file; an inbox is a folder.", "Name the folder.")
     if not root.is_dir():
         raise ConfigurationError(f"There is no folder {root}.", "Create it, or correct its name.")
-    inbox = Lockable(f"The inbox {root}", "", 0, "Wait until it has ended.")
+    inbox = Lockable(f"The inbox {root}", "", "Wait until it has ended.")
     with lock_file(root / ".nightly", inbox, "importer nightly", 0.0, now):
         yield
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from importer.model import Json
-    from importer.sending.rate_limiter import RateLimiter
+    from importer.sending.rate_limiter import Limiter
     from importer.sending.responses import Page
     from importer.settings import Settings
 
@@ -122,7 +122,7 @@ async def check_campaigns(
     wanted: Iterable[CampaignRows],
     *,
     client: CampaignSource,
-    limiter: RateLimiter,
+    limiter: Limiter,
     settings: Settings,
 ) -> dict[str, CampaignVerdict]:
     """Check each campaign; stop at the first one for which the API gives no answer.
@@ -175,7 +175,7 @@ async def list_campaigns(client: CampaignListSource, kind: str) -> CampaignList:
 
 
 async def _ask(
-    rows: CampaignRows, client: CampaignSource, limiter: RateLimiter, settings: Settings
+    rows: CampaignRows, client: CampaignSource, limiter: Limiter, settings: Settings
 ) -> CampaignVerdict:
     reason = ""
     for _ in range(_ATTEMPTS):

@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from importer.errors import Exit
+from importer.ledger.records import FAILURES, FailureCounts
 from importer.model import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from importer.ledger.run_guards import RunGuards
     from importer.model import Outcome
     from importer.settings import Settings
 
 
 T = TypeVar("T")
-
-FAILURES: Final = frozenset({State.REJECTED, State.DOUBTFUL, State.UNSENT})
-"""The states that count as failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +184,7 @@ class CircuitBreaker:
         limits: how many failures a run may have.
         doubtful: how many submissions of the run are doubtful already.
         closed: campaigns that accept nobody; kept over several rounds.
+        guards: of the run, if several senders share them: these count then.
     """
 
     def __init__(
@@ -192,62 +192,68 @@ class CircuitBreaker:
         limits: FailureLimits,
         doubtful: int = 0,
         closed: ClosedCampaigns | None = None,
+        guards: RunGuards | None = None,
     ) -> None:
         self.closed = closed or ClosedCampaigns()
         self._limits = limits
-        self._doubtful = doubtful
-        self._failed = 0
-        self._in_a_row = 0
-        self._unreached_in_a_row = 0
-        self._reached = False
-        self._last = ""
+        self._guards = guards
+        self._counts = FailureCounts(doubtful=doubtful)
 
     def count(self, outcome: Outcome) -> Ending:
         """Count an outcome; return an ending if it is one failure too many."""
-        unreached = outcome.state is State.UNSENT and outcome.status is None
-        self._unreached_in_a_row = self._unreached_in_a_row + 1 if unreached else 0
-        self._reached = self._reached or not unreached
-        if outcome.state not in FAILURES:
-            self._in_a_row = 0
+        if self._guards is not None:
+            return Ending()  # it is counted where its end is written
+        self._counts = self._counts.after(outcome.state, outcome.status, outcome.message)
+        return self._judge() if outcome.state in FAILURES else Ending()
+
+    def catch_up(self) -> Ending:
+        """Return an ending if another sender has stopped, or all together fail too often."""
+        if self._guards is None:
             return Ending()
-        self._failed += 1
-        self._in_a_row += 1
-        self._doubtful += outcome.state is State.DOUBTFUL
-        self._last = f"The last: {outcome.message or outcome.state}"
+        if self._guards.stopped is not None:
+            reason, exit_code = self._guards.stopped
+            return Ending(reason, Exit(exit_code))
+        self._counts = self._guards.counts
+        return self._judge() if self._counts.in_a_row else Ending()
+
+    def _judge(self) -> Ending:
         return self._too_many_in_a_row() or self._too_many() or self._too_many_doubts()
 
     def end(self) -> Ending:
         """Return the ending of a run that nothing stopped: perhaps the API could not be reached."""
-        return self._unreachable() if self._failed and not self._reached else Ending()
+        return self._unreachable() if self._counts.failed and not self._counts.reached else Ending()
 
     def _too_many_in_a_row(self) -> Ending:
         most = self._limits.max_failures_in_a_row
-        if most is None or self._in_a_row < most:
+        if most is None or self._counts.in_a_row < most:
             return Ending()
-        if self._unreached_in_a_row >= most:
+        if self._counts.unreached_in_a_row >= most:
             return self._unreachable()
         if self._too_many_doubts():
             return self._too_many_doubts()
-        return Ending(f"{self._in_a_row} submissions in a row failed. {self._last}", Exit.HELD)
+        return Ending(
+            f"{self._counts.in_a_row} submissions in a row failed. {self._counts.last}", Exit.HELD
+        )
 
     def _too_many(self) -> Ending:
         most = self._limits.max_failures
-        if most is None or self._failed <= most:
+        if most is None or self._counts.failed <= most:
             return Ending()
         return Ending(
-            f"{self._failed} submissions failed; max_failures allows {most}. {self._last}",
+            f"{self._counts.failed} submissions failed; max_failures allows {most}. "
+            f"{self._counts.last}",
             Exit.HELD,
         )
 
     def _too_many_doubts(self) -> Ending:
         most = self._limits.max_doubtful
-        if most is None or self._doubtful < most:
+        if most is None or self._counts.doubtful < most:
             return Ending()
         return Ending(
-            f"{self._doubtful} submissions are doubtful (max_doubtful: {most}), so nothing more is "
-            f"sent. {self._last}",
+            f"{self._counts.doubtful} submissions are doubtful (max_doubtful: {most}), so nothing "
+            f"more is sent. {self._counts.last}",
             Exit.DOUBTFUL,
         )
 
     def _unreachable(self) -> Ending:
-        return Ending(f"The API cannot be reached. {self._last}", Exit.SETUP)
+        return Ending(f"The API cannot be reached. {self._counts.last}", Exit.SETUP)

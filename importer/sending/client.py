@@ -113,6 +113,8 @@ def map_exception(exc: Exception, server: str = "") -> NotSent | MaybeSent:
         exc: what httpx raised.
         server: host and port, for a sentence about its certificate.
     """
+    if isinstance(exc, LeaseOver):
+        return exc
     if type(exc) in REACHED_NOBODY:
         return NotSent(type(exc).__name__, _tls_failure(exc, server))
     return MaybeSent(type(exc).__name__)
@@ -133,6 +135,38 @@ def _tls_failure(exc: BaseException, server: str) -> str:
     return ""
 
 
+class LeaseOver(NotSent):
+    """The lease of this sender was over before the first byte left; another one may send it."""
+
+    def __init__(self) -> None:
+        super().__init__("LeaseOver")
+
+
+class LeaseOverMidway(Exception):
+    """The lease of this sender was over when a part of the request had left."""
+
+
+class _LeaseCheck:
+    """Asks right before bytes leave whether they still may; httpcore calls it at every step.
+
+    Args:
+        key: of the submission.
+        may_leave: whether its request may leave now.
+    """
+
+    def __init__(self, key: str, may_leave: Callable[[str], bool]) -> None:
+        self._key = key
+        self._may_leave = may_leave
+
+    async def __call__(self, step: str, info: Mapping[str, object]) -> None:
+        """Raise if the step sends bytes that must not leave any more."""
+        del info
+        if step.endswith("send_request_headers.started") and not self._may_leave(self._key):
+            raise LeaseOver
+        if step.endswith("send_request_body.started") and not self._may_leave(self._key):
+            raise LeaseOverMidway
+
+
 class Client:
     """Makes requests to the API: one per call, never repeated, never sent elsewhere.
 
@@ -146,6 +180,8 @@ class Client:
         credentials: sent with every request.
         transport: replaces the network, for tests.
         now: returns the time of day, with a zone.
+        may_leave: is asked with a submission's key right before its request leaves; None to let
+            every request leave.
 
     Raises:
         CredentialsError: a secret cannot be put into a header.
@@ -159,6 +195,7 @@ class Client:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        may_leave: Callable[[str], bool] | None = None,
     ) -> None:
         for noisy in ("httpx", "httpcore"):  # on DEBUG they log headers, including the key
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -170,6 +207,7 @@ class Client:
         self._id_paths = settings.id_paths
         self._organization = credentials.organization_id
         self._now = now
+        self._may_leave = may_leave
         ours = _headers(credentials, kept=settings.rate_per_s >= KEPT_FROM_PER_S)
         self._headers = httpx.Headers({**settings.extra_headers, **ours})
         timeouts = {
@@ -204,7 +242,8 @@ class Client:
             MaybeSent: it may have been accepted.
         """
         asked = Creation(submission.body, self._organization, self._now(), self._id_paths)
-        raw = await self._exchange("POST", self._create_url, submission.body, request_id)
+        check = None if self._may_leave is None else _LeaseCheck(submission.key, self._may_leave)
+        raw = await self._exchange("POST", self._create_url, submission.body, request_id, check)
         return parse_creation(raw, asked)
 
     async def conversations(self, token: str | None = None) -> Page:
@@ -253,6 +292,7 @@ class Client:
         url: httpx.URL,
         body: Mapping[str, Json] | None = None,
         request_id: str = "",
+        check: _LeaseCheck | None = None,
     ) -> RawResponse:
         """Make one request and read its whole answer; map every foreign exception."""
         try:
@@ -261,7 +301,9 @@ class Client:
                 url,
                 headers=[*self._headers.multi_items(), ("x-request-id", request_id or new_id())],
                 content=None if body is None else _json(body),
-                extensions=self._extensions,
+                extensions=self._extensions
+                if check is None
+                else {**self._extensions, "trace": check},
             )
         except Exception as exc:  # nothing has been sent, so the cause does not matter
             raise NotSent(type(exc).__name__) from exc

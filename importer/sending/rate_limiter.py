@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +40,54 @@ _INSTANT_S: Final = 1e-9
 """Shorter waits are not worth a sleep."""
 
 
+class Limiter(Protocol):
+    """What those who make requests need of a rate limiter; see `RateLimiter`.
+
+    Attributes:
+        one_by_one: whether only a worker with a free slot may take a permit, because it must be
+            used at its time.
+    """
+
+    one_by_one: bool
+
+    @property
+    def rate(self) -> float:
+        """The present number of permits a second."""
+        ...
+
+    def time(self) -> float:
+        """Seconds on the clock of the permits."""
+        ...
+
+    async def acquire(self, *, early: bool = False) -> float:
+        """Wait until one request may be sent; return the time of the permit."""
+        ...
+
+    async def confirm(self, permitted_at: float) -> float:
+        """Return the time of the permit that counts right before a request is sent."""
+        ...
+
+    def hold(self, seconds: float) -> None:
+        """Give no permit for this many seconds."""
+        ...
+
+    def slow_down(self, permitted_at: float) -> None:
+        """Halve the rate after a 429."""
+        ...
+
+    def note_success(self) -> None:
+        """Note a request that succeeded."""
+        ...
+
+    def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
+        """Spread the requests that the server still accepts."""
+        ...
+
+    def eta_s(self, count: int) -> float:
+        """Seconds until `count` more permits are given."""
+        ...
+
+
 class RateLimiter:
     """Gives at most `rate_per_s` permits a second, first come, first served.
 
@@ -48,6 +96,8 @@ class RateLimiter:
         now: seconds on a clock that never goes back.
         sleep: waits for a number of seconds of the same clock.
     """
+
+    one_by_one = False
 
     def __init__(
         self,
@@ -85,12 +135,16 @@ class RateLimiter:
         """Seconds on the clock of the permits."""
         return self._now()
 
-    async def acquire(self) -> float:
+    async def acquire(self, *, early: bool = False) -> float:
         """Wait until one request may be sent; a cancelled wait uses no permit.
+
+        Args:
+            early: means nothing here: a permit may be used later than at its time.
 
         Returns:
             The time of the permit, for `slow_down`.
         """
+        del early
         asked = self._now()
         async with self._turn:
             while (wait_s := self._next() - self._now()) > _INSTANT_S:
@@ -104,10 +158,18 @@ class RateLimiter:
             self._second.append(now)
             return now
 
-    async def wait_while_held(self) -> None:
-        """Wait until a hold ends; for a worker that has its permit but has not sent yet."""
+    async def confirm(self, permitted_at: float) -> float:
+        """Wait until no hold is on; for a worker that has its permit but has not sent yet.
+
+        Args:
+            permitted_at: time of the permit.
+
+        Returns:
+            The time of the permit that counts.
+        """
         while (wait_s := self._held_until - self._now()) > _INSTANT_S:
             await self._sleep(wait_s)
+        return permitted_at
 
     def hold(self, seconds: float) -> None:
         """Give no permit for this many seconds; a shorter hold does not end a longer one."""

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from importer.model import Response
     from importer.sending.circuit_breaker import StopSwitch
     from importer.sending.matching import PersonHashes
-    from importer.sending.rate_limiter import RateLimiter
+    from importer.sending.rate_limiter import Limiter
     from importer.sending.responses import Page
     from importer.settings import Settings
 
@@ -76,7 +76,7 @@ class Pager:
     """Reads pages, and retries each one within the bounds of the policy."""
 
     client: ConversationSource
-    limiter: RateLimiter
+    limiter: Limiter
     settings: Settings
     switch: StopSwitch
     sleep: Callable[[float], Awaitable[object]]
@@ -287,7 +287,7 @@ async def look_up(
     doubts: Sequence[Doubt],
     *,
     client: ConversationSource,
-    limiter: RateLimiter,
+    limiter: Limiter,
     settings: Settings,
     hashes: PersonHashes,
     now: Callable[[], datetime],
@@ -382,7 +382,7 @@ async def read_statuses(
     conversation_ids: Collection[str],
     *,
     client: ConversationSource,
-    limiter: RateLimiter,
+    limiter: Limiter,
     settings: Settings,
     stop: asyncio.Event | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,

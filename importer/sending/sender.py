@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
-from importer.errors import Exit
+from importer.errors import Exit, TurnTaken
+from importer.ledger.run_guards import Canary
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
 from importer.sending.campaigns import NOT_BY_EXTERNAL_ID, check_campaigns, require_ids
@@ -21,25 +22,37 @@ from importer.sending.circuit_breaker import (
 from importer.sending.client import Client
 from importer.sending.events import apply_events
 from importer.sending.matching import Doubt
-from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import AROUND, ListFindings, Proof, look_up, read_statuses
 from importer.sending.retry import UNCONFIRMED_DUPLICATE, Policy
 from importer.sending.run_options import SilentObserver, make_stop_event
+from importer.sending.shared_rate import open_limiter
+from importer.sending.supply import FirstFew
 from importer.sending.worker import SKEW_S, SendingContext, skew_text, submit
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from importer.ledger import Ledger
     from importer.ledger.records import SubmissionRecord
-    from importer.model import Outcome, Submission
+    from importer.ledger.shares import RunShare
+    from importer.model import Outcome
     from importer.planning.history import RunHistory
     from importer.sending.campaigns import CampaignRows
+    from importer.sending.rate_limiter import Limiter
     from importer.sending.run_options import Observer, RunOptions
+    from importer.sending.supply import Supply
     from importer.settings import Settings
 
+
+_RECONCILING: Final = "reconcile"
+"""The turn of the one sender that looks doubts up; the list shows those of all campaigns."""
+
+_ANOTHER_S: Final = 0.5
+
+_FOR_ALL: Final = frozenset({Exit.HELD, Exit.SETUP})
+"""The endings that stop every sender of a run."""
 
 MEASURABLE: Final = timedelta(minutes=15)
 """The list's lag is measured on conversations that are newer than this."""
@@ -96,7 +109,7 @@ class Sender:
     options: RunOptions
     observer: Observer
     client: Client
-    limiter: RateLimiter
+    limiter: Limiter
     stop: asyncio.Event
     closed: ClosedCampaigns = field(default_factory=ClosedCampaigns)
     done: int = 0
@@ -113,8 +126,12 @@ class Sender:
     ) -> AsyncIterator[Self]:
         """Open the client, and close it at the end."""
         stop = make_stop_event(options, observer)
-        async with Client(settings, options.credentials) as client:
-            limiter = RateLimiter(settings.rate_per_s)
+        ledger = history.ledger
+        may_leave = None if ledger.lease is None else ledger.lease.may_leave
+        async with (
+            Client(settings, options.credentials, now=ledger.now, may_leave=may_leave) as client,
+            open_limiter(ledger, settings) as limiter,
+        ):
             yield cls(run, history, settings, options, observer, client, limiter, stop)
 
     async def check_campaigns(
@@ -151,26 +168,49 @@ class Sender:
                     f"({verdict.unknown}); sending goes on without that answer."
                 )
 
-    async def send(self, submissions: Iterable[Submission], count: int) -> Ending:
+    async def send(self, supply: Supply, count: int, share: RunShare | None = None) -> Ending:
         """Send submissions, the canary first.
 
         Args:
-            submissions: in the order of sending.
+            supply: of submissions, in the order of sending.
             count: how many there are.
+            share: from which they are supplied, if the ledger is on a server.
         """
-        rest = iter(submissions)
-        if self.settings.canary and not self.done:
-            ending = await self._send_canary(islice(rest, self.settings.canary), count)
+        if share is not None:
+            await asyncio.to_thread(share.join)
+        if self.settings.canary and not self.done and await self._is_canary_due(share):
+            ending = await self._send_canary(FirstFew(supply, self.settings.canary), count, share)
             if ending:
                 return ending
-        return await self._submit(rest, count, _CountingObserver(self))
+        ending = await self._submit(supply, count, share, _CountingObserver(self))
+        if share is not None and ending.exit_code in _FOR_ALL:
+            await asyncio.to_thread(share.guards.stop, ending.reason, ending.exit_code)
+        return ending
 
-    async def _send_canary(self, first: Iterator[Submission], count: int) -> Ending:
+    async def _is_canary_due(self, share: RunShare | None) -> bool:
+        """Whether this sender sends the canary; if another one does, wait until it has passed."""
+        while share is not None and not self.stop.is_set():
+            canary = await asyncio.to_thread(share.take_canary)
+            if canary is not Canary.UNDER_WAY or share.guards.stopped:
+                return canary is Canary.OPEN
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), _ANOTHER_S)
+        return share is None
+
+    async def _send_canary(self, first: Supply, count: int, share: RunShare | None) -> Ending:
         """Send the first few; stop the run unless all of them were created."""
         canary = _CountingObserver(self)
-        ending = await self._submit(first, count, canary)
-        if ending or not canary.failures:
-            return ending
+        ending = await self._submit(first, count, share, canary)
+        if not ending and canary.failures:
+            ending = self._held_by(canary, count)
+        if share is not None and ending.exit_code in _FOR_ALL:
+            await asyncio.to_thread(share.guards.stop, ending.reason, ending.exit_code)
+        elif share is not None and not ending:
+            await asyncio.to_thread(share.guards.pass_canary)
+        return ending
+
+    def _held_by(self, canary: _CountingObserver, count: int) -> Ending:
+        """The ending of a run whose canary failed."""
         return Ending(
             f"The canary failed: {len(canary.failures)} of the first "
             f"{min(self.settings.canary, count)} were not created "
@@ -179,15 +219,20 @@ class Sender:
         )
 
     async def _submit(
-        self, submissions: Iterable[Submission], count: int, observer: Observer
+        self, supply: Supply, count: int, share: RunShare | None, observer: Observer
     ) -> Ending:
         if self.run is None:
             raise ValueError("there is no run to send for")
         ledger = self.history.ledger
         breaker = CircuitBreaker(
-            FailureLimits.of(self.settings, count), len(ledger.doubts.list(self.run)), self.closed
+            FailureLimits.of(self.settings, count),
+            len(ledger.doubts.list(self.run)),
+            self.closed,
+            None if share is None else share.guards,
         )
-        async with LedgerWriter(ledger, self.run) as journal:
+        if ending := breaker.catch_up():
+            return ending
+        async with LedgerWriter(ledger, self.run, share) as journal:
             context = SendingContext(
                 client=self.client,
                 journal=journal,
@@ -197,7 +242,7 @@ class Sender:
                 observer=observer,
                 concurrency=self.settings.concurrency,
             )
-            return await submit(submissions, context, self.stop)
+            return await submit(supply, context, self.stop)
 
     async def reconcile(self) -> ListFindings:
         """Look up doubtful submissions in the API's list, and record the verdicts.
@@ -205,11 +250,20 @@ class Sender:
         Those of this run are always looked up; those of other runs only if something, such as a
         later conversation, can prove that they are absent.
         """
-        if self.stop.is_set():
-            return ListFindings()
-        ledger, now = self.history.ledger, datetime.now(UTC)
+        while not self.stop.is_set():
+            try:
+                with self.history.ledger.turn(_RECONCILING):
+                    return await self._reconcile()
+            except TurnTaken:  # its findings are ours, too: there may be nothing left to look up
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), _ANOTHER_S)
+        return ListFindings()
+
+    async def _reconcile(self) -> ListFindings:
+        ledger, now = self.history.ledger, self.history.ledger.now()
         apply_events(ledger, self.history.identity.organization)
-        every = self._read_doubts(ledger.doubts.list())
+        listed = ledger.doubts.list()
+        every = self._read_doubts(listed)
         claims = list(self._read_doubts(self.claims()).values())
         proof = self._proof([*every.values(), *claims])
         doubts = [
@@ -235,13 +289,13 @@ class Sender:
             limiter=self.limiter,
             settings=self.settings,
             hashes=self.history.identity,
-            now=lambda: datetime.now(UTC),
+            now=ledger.now,
             proof=proof,
             claims=claims,
             stop=self.stop,
         )
-        ledger.conversations.note_listed(_recent(proof, found), datetime.now(UTC))
-        ledger.doubts.reconcile(found.outcomes)
+        ledger.conversations.note_listed(_recent(proof, found, now), ledger.now())
+        ledger.doubts.reconcile(found.outcomes, {each.key: each for each in listed})
         self._tell_absent_elsewhere(every, found)
         if found.skew_s is not None and abs(found.skew_s) > SKEW_S:
             self.observer.on_stage(skew_text(found.skew_s))
@@ -312,9 +366,9 @@ def doubt_of(record: SubmissionRecord, kind: str = "auto-schedule") -> Doubt:
     )
 
 
-def _recent(proof: Proof, found: ListFindings) -> frozenset[str]:
+def _recent(proof: Proof, found: ListFindings, now: datetime) -> frozenset[str]:
     """Our conversations that the list shows, if they are new enough to measure its lag."""
-    since = datetime.now(UTC) - MEASURABLE
+    since = now - MEASURABLE
     ours = (each for known in proof.witnesses.values() for each in known)
     return frozenset(each.external_id for each in ours if each.sent_at > since) & found.external_ids
 
@@ -349,8 +403,10 @@ async def refresh_statuses(
 ) -> RefreshReport:
     """Read the present statuses of conversations from the API into the ledger."""
     stop = make_stop_event(options, observer)
-    async with Client(settings, options.credentials) as client:
-        limiter = RateLimiter(settings.rate_per_s)
+    async with (
+        Client(settings, options.credentials) as client,
+        open_limiter(ledger, settings) as limiter,
+    ):
         statuses = await read_statuses(
             ids, client=client, limiter=limiter, settings=settings, stop=stop
         )

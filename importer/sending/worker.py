@@ -6,7 +6,8 @@ import asyncio
 import random as random_source
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -14,21 +15,22 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from importer.errors import Exit
 from importer.ledger.records import Settlement
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
-from importer.ledger.writer import NOT_LEFT, NoLongerToSend
+from importer.ledger.writer import NOT_LEFT, ClaimLost, NoLongerToSend
 from importer.model import Decision, MaybeSent, NotSent, Outcome, Response, State, Verb
 from importer.sending.circuit_breaker import Ending, StoppedWaiting, stop_switch
-from importer.sending.client import new_id
+from importer.sending.client import LeaseOver, new_id
 from importer.sending.retry import decide
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from importer.ledger.records import SubmissionRecord
     from importer.model import Submission
     from importer.sending.circuit_breaker import CircuitBreaker, StopSwitch
-    from importer.sending.rate_limiter import RateLimiter
+    from importer.sending.rate_limiter import Limiter
     from importer.sending.retry import Policy
     from importer.sending.run_options import Observer
+    from importer.sending.supply import Supply
 
 
 _STATES: Final[dict[Verb, State]] = {
@@ -41,6 +43,9 @@ _STATES: Final[dict[Verb, State]] = {
     Verb.STOP: State.UNSENT,
     Verb.STOP_CAMPAIGN: State.UNSENT,
 }
+
+_UNCOUNTED: Final = frozenset({Verb.AGAIN, Verb.STOP, Verb.STOP_CAMPAIGN})
+"""What no guard counts as the end of a submission."""
 
 _CLAIMING: Final = frozenset({Verb.CREATED, Verb.DUPLICATE})
 _UNCLAIMED: Final[dict[State | None, Verb]] = {
@@ -102,6 +107,7 @@ class SubmissionProgress:
             message=decision.message,
             duration_s=took_s,
             request_id=self.request_id,
+            counts=decision.verb not in _UNCOUNTED,
         )
 
     def outcome(self, decision: Decision) -> Outcome:
@@ -138,6 +144,7 @@ class AttemptJournal(Protocol):
 
         Raises:
             NoLongerToSend: it was settled meanwhile; the run continues without it.
+            ClaimLost: another sender may send it; the run continues without it.
         """
         ...
 
@@ -183,7 +190,7 @@ class SendingContext:
 
     client: ConversationCreator
     journal: AttemptJournal
-    limiter: RateLimiter
+    limiter: Limiter
     policy: Policy
     breaker: CircuitBreaker
     observer: Observer
@@ -191,26 +198,23 @@ class SendingContext:
     clock: TimeSource = field(default_factory=TimeSource)
 
 
-async def submit(
-    submissions: Iterable[Submission], context: SendingContext, stop: asyncio.Event
-) -> Ending:
+async def submit(supply: Supply, context: SendingContext, stop: asyncio.Event) -> Ending:
     """Send submissions until none are left or the run stops.
 
     Args:
-        submissions: taken one by one when a worker is free; bodies are rendered only then.
+        supply: of submissions, taken one by one when a worker is free.
         context: what the workers share.
         stop: after it is set, no attempt begins; those under way finish and are recorded.
 
     Raises:
-        Exception: the first exception of the journal, the iterator or the observer. It is raised
+        Exception: the first exception of the journal, the supply or the observer. It is raised
             after the requests under way have finished and were recorded, if the journal still
             works.
     """
     capacity = _Capacity.of(context.concurrency, context.limiter.rate)
-    remaining = iter(submissions)
     async with stop_switch(stop) as switch:
         worker = _Worker(context, capacity, switch)
-        await asyncio.gather(*(worker.run(remaining) for _ in range(capacity.workers)))
+        await asyncio.gather(*(worker.run(supply) for _ in range(capacity.workers)))
     if switch.error is not None:
         raise switch.error
     return switch.ending or context.breaker.end()
@@ -256,7 +260,7 @@ class _Worker:
     switch: StopSwitch
     told_skew: bool = False
 
-    async def run(self, remaining: Iterator[Submission]) -> None:
+    async def run(self, supply: Supply) -> None:
         """Work until nothing is left or the run stops; an error stops it."""
         retrying = AsyncRetrying(  # one for each worker: it keeps state between its steps
             retry=retry_if_result(_is_again),
@@ -265,7 +269,7 @@ class _Worker:
             reraise=True,
         )
         try:
-            while not self.switch.stopped and (submission := next(remaining, None)) is not None:
+            while (submission := await self._next(supply)) is not None:
                 progress = SubmissionProgress(submission)
                 decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
@@ -273,11 +277,18 @@ class _Worker:
         except Exception as exc:  # noqa: BLE001  (raised after the others have finished)
             self.switch.stop(Ending(), exc)
 
+    async def _next(self, supply: Supply) -> Submission | None:
+        """Return the next submission; None if there is none, or the run stopped."""
+        try:
+            return await self.switch.wait_for(supply.take)
+        except StoppedWaiting:
+            return None
+
     async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
         """Make one attempt, from permit to record; None if the run stopped before the request."""
         try:
             permitted_at = await self._prepare_request(progress)
-        except StoppedWaiting:
+        except (StoppedWaiting, ClaimLost):
             return None
         except _CampaignClosed as closed:
             return await self._leave_unsent(progress, str(closed))
@@ -287,6 +298,9 @@ class _Worker:
         sent_at = now()
         try:
             happened = await self._request(progress)
+            if isinstance(happened, LeaseOver):
+                await self._take_back(progress)
+                return None
             took_s = now() - sent_at
             decision = decide(
                 happened,
@@ -311,6 +325,9 @@ class _Worker:
                     message="The API answered with the conversation of another submission.",
                 )
             self._judge(progress, decision)
+        ending = self.context.breaker.catch_up()
+        if ending:
+            self.switch.stop(ending)
         return decision
 
     async def _prepare_request(self, progress: SubmissionProgress) -> float:
@@ -323,19 +340,24 @@ class _Worker:
             StoppedWaiting: the run stops; the ledger knows that nothing was sent.
             _CampaignClosed: the campaign accepts nobody; nothing was sent.
             NoLongerToSend: the ledger has settled it meanwhile; nothing was sent.
+            ClaimLost: another sender may send it; nothing was sent.
         """
         context, campaign = self.context, progress.submission.campaign
         self._check_campaign(campaign)
+        if context.limiter.one_by_one:
+            return await self._prepare_when_free(progress)
         await self.switch.wait_for(self.capacity.ahead.acquire)
         try:
-            permitted_at = await self.switch.wait_for(context.limiter.acquire)
+            permitted_at = await self._permit()
             self._check_campaign(campaign)
             progress.begin_attempt(context.clock.now())
             await context.journal.intend(progress.submission)
             try:
                 await self.switch.wait_for(self.capacity.under_way.acquire)
                 # After the permit was given, the API may have asked to wait.
-                await self.switch.wait_for(context.limiter.wait_while_held)
+                permitted_at = await self.switch.wait_for(
+                    partial(context.limiter.confirm, permitted_at)
+                )
             except StoppedWaiting:  # the run ends, so the slot need not be released
                 await self._take_back(progress)
                 raise
@@ -348,6 +370,31 @@ class _Worker:
         finally:
             self.capacity.ahead.release()
         return permitted_at
+
+    async def _prepare_when_free(self, progress: SubmissionProgress) -> float:
+        """As above, with the slot first: no permit of several machines waits for a slot of one."""
+        context, campaign = self.context, progress.submission.campaign
+        await self.switch.wait_for(self.capacity.under_way.acquire)
+        try:
+            permitted_at = await self._permit()
+            self._check_campaign(campaign)
+            progress.begin_attempt(context.clock.now())
+            await context.journal.intend(progress.submission)
+            try:
+                confirm = partial(context.limiter.confirm, permitted_at)
+                permitted_at = await self.switch.wait_for(confirm)
+                self._check_campaign(campaign)
+            except (StoppedWaiting, _CampaignClosed):
+                await self._take_back(progress)
+                raise
+        except BaseException:
+            self.capacity.under_way.release()
+            raise
+        return permitted_at
+
+    async def _permit(self) -> float:
+        """Wait for a permit; return its time."""
+        return await self.switch.wait_for(partial(self.context.limiter.acquire, early=True))
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
         """Record that nothing was sent after an intent."""
@@ -363,7 +410,8 @@ class _Worker:
         """Leave a submission unsent because its campaign accepts nobody; not a failure."""
         decision = Decision(Verb.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
         self.context.breaker.closed.leave(progress.submission.campaign)
-        await self.context.journal.settle(progress.settlement(decision, None))
+        end = replace(progress.settlement(decision, None), counts=False)
+        await self.context.journal.settle(end)
         return decision
 
     async def _request(self, progress: SubmissionProgress) -> Response | NotSent | MaybeSent:

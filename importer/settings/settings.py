@@ -389,6 +389,8 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     """Start a new ledger although the old one is missing; can only be given as a flag."""
     ledger_wait_s: Wait = 0.0
     """Seconds to wait if another importer is using the ledger."""
+    lease_s: float = Field(default=30.0, ge=1.0, le=3_600.0)
+    """Seconds without a sign of life after which others take over from an importer (PostgreSQL)."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path.cwd()))
 
@@ -503,12 +505,7 @@ _READING: Final = (
     "encoding",
     "sheet",
 )
-_KNOWN: Final = (
-    "contact_window_days",
-    "allow_recent",
-    "allow_shared_contact",
-    "retry_rejected",
-)
+_KNOWN: Final = ("contact_window_days", "allow_recent", "allow_shared_contact", "retry_rejected")
 _SENDING: Final = (
     "base_url",
     "rate_per_s",
@@ -581,7 +578,7 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
             "base_url rate_per_s connect_timeout_s read_timeout_s write_timeout_s list_path"
             " id_paths extra_headers proxy ca_file max_pages max_list_s"
         ),
-        tuple(FLAGS): "rehearsal ledger hmac_key_file ledger_wait_s",
+        tuple(FLAGS): "rehearsal ledger hmac_key_file ledger_wait_s lease_s",
         ("nightly", "doctor"): " ".join(NightlySettings.model_fields),
         ("release",): "desk remote_timeout_s remote_file_s",
     }

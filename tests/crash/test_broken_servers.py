@@ -17,6 +17,7 @@ from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
+from importer.sending.supply import Listed
 from importer.sending.worker import SendingContext, submit
 from tests.support import made
 from tests.support.server_behaviours import CLEAR, DOUBTFUL, answers_on, created
@@ -85,7 +86,7 @@ async def sent(
             concurrency=4,
         )
         open_ = (each for each in map(made.submission, range(100)) if each.key in wanted)
-        ending = await submit(open_, context, asyncio.Event())
+        ending = await submit(Listed(open_), context, asyncio.Event())
     return ending, observer.outcomes
 
 

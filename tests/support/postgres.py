@@ -1,9 +1,15 @@
-"""A PostgreSQL server to keep ledgers on, where the environment names one."""
+"""A PostgreSQL server to keep ledgers on: one that the environment names, or one of our own."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import shutil
+import socket
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import pytest
@@ -34,3 +40,79 @@ def server_url() -> Iterator[str]:
         yield server.set(database=name).render_as_string(hide_password=False)
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
+
+
+PROGRAMS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+"""The servers that Debian's package has installed, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL server of our own.
+
+    Attributes:
+        data: its folder.
+        port: on loopback.
+        user: that runs it; None for the present one.
+    """
+
+    data: Path
+    port: int
+    user: str | None
+
+    @property
+    def url(self) -> str:
+        """Of its first database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def restart(self) -> None:
+        """Restart it as after a crash: every connection is lost."""
+        self.control("stop", "-m", "immediate")
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -k {self.data} -c listen_addresses=127.0.0.1"
+        self.control("start", "-w", "-o", options, "-l", str(self.data / "log"))
+
+    def control(self, *words: str) -> None:
+        """Run `pg_ctl`."""
+        run_program(self.user, str(PROGRAMS[-1]), "-D", str(self.data), *words)
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses just now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def run_program(user: str | None, *command: str) -> None:
+    """Run a program to its end, without its output."""
+    subprocess.run(
+        command,
+        user=user,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+
+
+@contextmanager
+def own_server(folder: Path) -> Iterator[Server]:
+    """Start a server in a new folder; it ends with the context."""
+    user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
+    folder.mkdir(parents=True)
+    if user is not None:
+        shutil.chown(folder, user)
+    data = folder / "data"
+    initdb = str(PROGRAMS[-1].with_name("initdb"))
+    run_program(user, initdb, "-D", str(data), "-A", "trust", "-U", "postgres", "-N")
+    server = Server(data, free_port(), user)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.control("stop", "-m", "immediate")

@@ -12,6 +12,7 @@ from importer.sending.circuit_breaker import CircuitBreaker, Ending, FailureLimi
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
+from importer.sending.supply import Listed
 from importer.sending.worker import SendingContext, TimeSource, submit
 from tests.support import made
 from tests.support.virtual_time import clock
@@ -136,7 +137,7 @@ async def go(
         concurrency=concurrency,
         clock=TimeSource(now=clock, random=lambda: 1.0),
     )
-    return await submit(submissions, ends, stop or asyncio.Event())
+    return await submit(Listed(submissions), ends, stop or asyncio.Event())
 
 
 def clock_end(road: ScriptedEnds) -> float:

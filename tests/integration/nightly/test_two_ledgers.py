@@ -209,7 +209,7 @@ def test_a_ledger_of_an_older_version(bed: Bed) -> None:
     old.close()
     assert bed.night().rows["created"] == 2
     assert marked(bed.inbox) == id_of(bed.places.ledger())
-    assert len(list(bed.desk.folder.glob("importer.db-before-0014-*"))) == 1
+    assert len(list(bed.desk.folder.glob("importer.db-before-0015-*"))) == 1
     assert {"done/2026-01-01/old.csv", "held/odd.csv"} < bed.lies()
     assert bed.night().exit_code is Exit.OK
 

@@ -112,6 +112,10 @@ def test_a_name_of_the_disk_names_a_masked_file(url: str) -> None:
         assert resolved.key == "k0"
 
 
+MEETING = ("meeting_state", "meeting_at", "meeting_known_at", "meeting_id")
+SENDERS = ("senders", "turns", "rates", "run_guards")
+
+
 def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> None:
     """The upgrade masks them as they are written since; nothing else changes."""
     path = tmp_path / "importer.db"
@@ -128,9 +132,17 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         for index in ("run", "code"):
             database.execute(f"DROP INDEX submissions_by_{index}")
         database.execute("DROP INDEX submissions_opted_out")
-        for table in ("sessions", "audit_events", "decisions", "webhook_events", "rows_elsewhere"):
+        for table in (
+            "sessions",
+            "audit_events",
+            "decisions",
+            "webhook_events",
+            "rows_elsewhere",
+            *SENDERS,
+        ):
             database.execute(f"DROP TABLE {table}")
-        for column in ("meeting_state", "meeting_at", "meeting_known_at", "meeting_id", "name"):
+        database.execute("ALTER TABLE attempts DROP COLUMN sender")
+        for column in (*MEETING, "name", "sender"):
             database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
         for table in ("lists", "approvals", "column_choices"):
             database.execute(f"DROP TABLE {table}")
@@ -142,4 +154,4 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
         assert ledger.nights.of_night("n")[0].name == "S•••_J•••_2026.csv"
         assert [each.path for each in ledger.claims.open("sftp://h/in")] == ["open ada.csv"]
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
-    assert len(list(tmp_path.glob("importer.db-before-0014-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0015-*"))) == 1

@@ -98,6 +98,12 @@ DROP INDEX submissions_by_run;
 DROP INDEX submissions_by_code;
 DROP INDEX submissions_opted_out;
 DROP TABLE rows_elsewhere;
+DROP TABLE senders;
+DROP TABLE turns;
+DROP TABLE rates;
+DROP TABLE run_guards;
+ALTER TABLE attempts DROP COLUMN sender;
+ALTER TABLE submissions DROP COLUMN sender;
 DROP INDEX submissions_created;
 DROP INDEX submissions_by_external_id;
 DROP INDEX submissions_listed;
@@ -137,7 +143,7 @@ def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0014-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0015-*"))) == 1
 
 
 def test_another_changes_the_mode(url: str, tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -57,46 +55,6 @@ def test_the_migrations_make_the_tables_of_the_queries(
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
-
-
-def test_one_process_holds_it(server_ledger: Ledger, server_url: str) -> None:
-    """Another one waits as long as it is told to, and learns who was first."""
-    with Ledger.open(server_url) as other:
-        with server_ledger.lock("importer run"):
-            for wait_s in (0.0, 0.05):
-                with pytest.raises(LedgerError, match=r"in use by importer run since .*process"):
-                    enter(other, wait_s)
-        enter(other, 0.0)
-
-
-def enter(ledger: Ledger, wait_s: float) -> None:
-    """Holds it for a moment."""
-    with ledger.lock("importer resume", wait_s):
-        pass
-
-
-def test_a_dead_process_holds_nothing(server_ledger: Ledger, server_url: str) -> None:
-    """The session's end frees the lock."""
-    code = (
-        "import sys\n"
-        "from importer.ledger import Ledger\n"
-        "with Ledger.open(sys.argv[1]) as ledger, ledger.lock('importer run'):\n"
-        "    print('held', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, server_url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(LedgerError, match="in use"):
-            enter(server_ledger, 0.0)
-        process.kill()
-        process.wait()
-        enter(server_ledger, 10.0)
 
 
 def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_url: str) -> None:

@@ -96,7 +96,7 @@ def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> Non
         assert (
             ledger.doubts.resolve("20260101-080000-aaaa", 3, sent=False, by="a person").key == "k2"
         )
-    backup = old.with_name("importer.db-before-0014-20261122T153000Z")
+    backup = old.with_name("importer.db-before-0015-20261122T153000Z")
     assert backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(backup) as copy:
         assert copy.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0001",)]  # noqa: S608 - a constant
@@ -116,7 +116,7 @@ def test_a_new_ledger_needs_no_backup(url: str, tmp_path: Path) -> None:
 
 def test_without_a_backup_there_is_no_upgrade(old: Path, clock: Clock) -> None:
     """Where the backup cannot be made the ledger stays as it was."""
-    old.with_name("importer.db-before-0014-20261122T153000Z").mkdir()
+    old.with_name("importer.db-before-0015-20261122T153000Z").mkdir()
     with pytest.raises(LedgerError, match="no backup"):
         Ledger.open(f"sqlite:///{old}", now=clock.now)
     with sqlite3.connect(old) as database:

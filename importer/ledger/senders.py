@@ -1,0 +1,255 @@
+"""The processes that send on a server's ledger: who they are, and which have certainly ended.
+
+A sender holds a lease, which it renews. After the end of the lease nobody waits for it. But it may
+only be frozen, and go on later. So what it left without an answer is doubtful, and is sent again
+only when the process is known to have ended.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, func, or_, select, update
+
+from importer.ledger.tables import OPEN, among, attempts, senders, submissions
+from importer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from importer.ledger.database import Database
+
+
+LOST_LEASE: Final = "lost-lease"
+"""The code of a submission whose sender lost its lease before an answer came."""
+
+WITHOUT_LEASE: Final = 0
+"""The sender of an intent that was made under the lock of a whole ledger."""
+
+_FIRST_PID_SPACE: Final = "pid:[4026531836]"
+"""The first process-id namespace of every Linux; a container has another one."""
+
+_GONE: Final = frozenset("ZX")
+"""States of a process that runs no more: zombie, dead."""
+
+_BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_time_s() -> float:
+    """Seconds on a clock that never goes back, and that counts while the machine sleeps."""
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """What tells a process from every other one, on any machine.
+
+    Attributes:
+        host: name of its machine, for a person.
+        machine: id of the installed system; empty if it has none.
+        boot_id: changes with every start of the machine; empty if it is not known.
+        pid_space: in which the process id counts; empty if it is not known.
+        pid: process id.
+        born: when the process began, in ticks since the machine's start; 0 if it is not known.
+    """
+
+    host: str
+    machine: str
+    boot_id: str
+    pid_space: str
+    pid: int
+    born: int
+
+    @classmethod
+    def of_this_process(cls) -> ProcessFacts:
+        """The facts of the running process."""
+        host, machine, boot_id, pid_space = _facts_of_the_machine()
+        pid = os.getpid()
+        _, born = _state_of(pid)
+        return cls(host, machine, boot_id, pid_space, pid, born)
+
+
+@cache
+def _facts_of_the_machine() -> tuple[str, str, str, str]:
+    def read(path: str) -> str:
+        try:
+            return Path(path).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return ""
+
+    try:
+        pid_space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the text is no path
+    except OSError:
+        pid_space = ""
+    boot_id = read("/proc/sys/kernel/random/boot_id")
+    return socket.gethostname(), read("/etc/machine-id"), boot_id, pid_space
+
+
+def _state_of(pid: int) -> tuple[str, int]:
+    """Return the state of a process and when it began; empty and 0 if that cannot be read."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        fields = words.rpartition(")")[2].split()
+        return fields[0], int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return "", 0
+
+
+def has_ended(sender: ProcessFacts, seen_at: datetime, here: ProcessFacts, now: datetime) -> bool:
+    """Whether a process has certainly ended, as far as this machine can tell.
+
+    Args:
+        sender: the process.
+        seen_at: when it renewed its lease last, on the database's clock.
+        here: the facts of this process.
+        now: on the database's clock.
+    """
+    if sender.boot_id and (sender.boot_id, sender.pid_space) == (here.boot_id, here.pid_space):
+        return bool(sender.born) and _is_gone(sender)
+    # The machine has started anew since. Containers share the names of others, so they never count.
+    same = bool(here.machine) and (sender.host, sender.machine) == (here.host, here.machine)
+    outside = sender.pid_space == here.pid_space == _FIRST_PID_SPACE
+    restarted = bool(sender.boot_id and here.boot_id) and sender.boot_id != here.boot_id
+    return same and outside and restarted and seen_at < now - timedelta(seconds=boot_time_s())
+
+
+def _is_gone(sender: ProcessFacts) -> bool:
+    try:
+        os.kill(sender.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it exists, and belongs to somebody else
+        pass
+    state, born = _state_of(sender.pid)
+    return bool(state) and (born != sender.born or state in _GONE)
+
+
+# ---- in the database --------------------------------------------------------------------------
+
+_S: Final = senders.c
+
+LIVE: Final[ColumnElement[bool]] = and_(
+    _S.ended_at.is_(None), _S.over_at.is_(None), _S.until > func.clock_timestamp()
+)
+"""The condition that a sender holds its lease."""
+
+_WHO: Final = (_S.host, _S.machine, _S.boot_id, _S.pid_space, _S.pid, _S.born)
+
+
+def database_time(connection: Connection) -> datetime:
+    """The time of day on the database's clock, the only one that all machines share."""
+    found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return found
+
+
+def find_ended(connection: Connection, here: ProcessFacts, lease: timedelta) -> list[int]:
+    """Return the senders that have certainly ended, although nobody has noted it.
+
+    Args:
+        connection: in a transaction.
+        here: the facts of this process.
+        lease: how long a lease lasts.
+    """
+    now = database_time(connection)
+    open_ones = select(_S.id, _S.until, *_WHO).where(_S.ended_at.is_(None))
+    return [
+        row.id
+        for row in connection.execute(open_ones)
+        if has_ended(ProcessFacts(*row[2:]), row.until - lease, here, now)
+    ]
+
+
+def note_ended(connection: Connection, ids: Collection[int], how: str) -> None:
+    """Note that senders send nothing more; waiting for the API's list begins anew for their doubts.
+
+    Args:
+        connection: in a transaction.
+        ids: of the senders.
+        how: they ended, for a person.
+    """
+    if not ids:
+        return
+    now = func.clock_timestamp()
+    known = update(senders).where(_S.id.in_(ids), _S.ended_at.is_(None))
+    connection.execute(known.values(ended_at=now, ended_how=how))
+    s = submissions.c
+    connection.execute(
+        update(submissions)
+        .where(
+            among(s.state, OPEN),
+            s.state == State.DOUBTFUL.value,
+            s.sender.in_(ids),
+            select(1).where(*unended_attempt()).exists(),
+        )
+        .values(settled_at=now)
+    )
+
+
+def unended_attempt() -> tuple[ColumnElement[bool], ...]:
+    """The condition that a submission's last attempt has no end: its sender never said how."""
+    s, a = submissions.c, attempts.c
+    return (
+        a.key == s.key,
+        a.run == s.run,
+        a.number == s.attempts,
+        a.duration_s.is_(None),
+        a.code == "",
+    )
+
+
+def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
+    """End the leases that are over, and make what their senders left open doubtful.
+
+    Safe at any moment, on any machine: a sender that is frozen finds its lease ended, and can add
+    nothing but evidence.
+
+    Args:
+        database: of a server's ledger.
+        here: the facts of this process.
+        lease: how long a lease lasts.
+
+    Returns:
+        How many submissions became doubtful.
+    """
+    s = submissions.c
+    sending = (among(s.state, OPEN), s.state == State.SENDING.value)
+
+    def write(connection: Connection) -> int:
+        note_ended(connection, find_ended(connection, here, lease), "its process was gone")
+        past = or_(_S.ended_at.is_not(None), _S.until <= func.clock_timestamp())
+        over = select(_S.id).where(_S.over_at.is_(None), past).order_by(_S.id)
+        ids = list(connection.scalars(over.with_for_update(skip_locked=True)))
+        if ids:
+            ended = update(senders).where(_S.id.in_(ids))
+            connection.execute(ended.values(over_at=func.clock_timestamp()))
+        left = select(s.sender).where(*sending).distinct()
+        open_ids = [each for each in connection.scalars(left) if each is not None]
+        done = select(_S.id).where(_S.id.in_(open_ids), _S.over_at.is_not(None))
+        lost = [*connection.scalars(done), WITHOUT_LEASE]
+        return connection.execute(
+            update(submissions)
+            .where(*sending, s.sender.in_(lost))
+            .values(
+                state=State.DOUBTFUL.value,
+                code=LOST_LEASE,
+                message="Its sender stopped before an answer came.",
+                settled_at=func.clock_timestamp(),
+            )
+        ).rowcount
+
+    return database.write("swept", write)
+
+
+def describe_sender(row: Any) -> str:
+    """Name a sender for a person: `importer run (process 12 on host-1)`."""
+    return f"{row.command} (process {row.pid} on {row.host})"

@@ -1,0 +1,177 @@
+"""The rate that the senders of several machines share: the limiter of a ledger on a server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from importer.errors import LedgerAway
+from importer.ledger.rates import LATE_S, RESERVED
+from importer.ledger.senders import boot_time_s
+from importer.sending.rate_limiter import RateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from importer.ledger import Ledger
+    from importer.ledger.rates import LedgerRates
+    from importer.sending.rate_limiter import Limiter
+    from importer.settings import Settings
+
+
+_Found = TypeVar("_Found")
+
+_LEAST_LEAD_S: Final = 0.02
+_MOST_LEAD_S: Final = 0.5
+"""A permit is handed out at least and at most this long before its time."""
+
+_LEAD: Final = 2.0
+"""A permit is handed out this many times as early as an intent has taken lately."""
+
+_SMOOTHING: Final = 0.2
+"""How much the newest intent counts in the time that they take."""
+
+_AWAY_S: Final = 0.5
+
+
+@asynccontextmanager
+async def open_limiter(ledger: Ledger, settings: Settings) -> AsyncIterator[Limiter]:
+    """The limiter of this process, or of all senders if the ledger is on a server."""
+    rates = ledger.rates(settings.rate_per_s)
+    if rates is None:
+        yield RateLimiter(settings.rate_per_s)
+        return
+    shared = SharedRate(rates, settings.rate_per_s)
+    try:
+        yield shared
+    finally:
+        await shared.aclose()
+
+
+class SharedRate:
+    """Gives the permits of a server's ledger, one by one, to the workers of one process.
+
+    Args:
+        rates: in the ledger.
+        rate_per_s: permits a second of all senders together.
+    """
+
+    one_by_one = True
+
+    def __init__(self, rates: LedgerRates, rate_per_s: float) -> None:
+        self._rates = rates
+        self._full = rate_per_s
+        self._rate = rate_per_s
+        self._intent_s = 0.0
+        self._handed_out: dict[float, float] = {}
+        self._notes = set[asyncio.Task[None]]()
+
+    @property
+    def rate(self) -> float:
+        """The present number of permits a second."""
+        return self._rate
+
+    def time(self) -> float:
+        """Seconds on the clock of the permits."""
+        return boot_time_s()
+
+    async def acquire(self, *, early: bool = False) -> float:
+        """Wait until one request may be sent; a cancelled wait may use a permit.
+
+        Args:
+            early: return just before; `confirm` waits for the rest.
+
+        Returns:
+            The time of the permit.
+        """
+        while True:
+            permit = await self._ask(self._rates.reserve)
+            self._rate = permit.rate
+            at = boot_time_s() + permit.wait_s
+            lead_s = min(max(_LEAD * self._intent_s, _LEAST_LEAD_S), _MOST_LEAD_S)
+            await asyncio.sleep(at - (lead_s if early else _LEAST_LEAD_S) - boot_time_s())
+            if early:
+                self._handed_out[at] = boot_time_s()
+            if boot_time_s() <= at + LATE_S:
+                return at if early else await self.confirm(at)
+
+    async def confirm(self, permitted_at: float) -> float:
+        """Wait until the time of a permit; take another one if it is late or on hold.
+
+        Args:
+            permitted_at: time of a permit.
+
+        Returns:
+            The time of the permit that counts, which is now.
+        """
+        handed_out = self._handed_out.pop(permitted_at, None)
+        if handed_out is not None:
+            took_s = boot_time_s() - handed_out
+            self._intent_s += _SMOOTHING * (took_s - self._intent_s)
+        while True:
+            held_s = await self._ask(self._rates.held_s)
+            if held_s <= 0:
+                await asyncio.sleep(permitted_at - boot_time_s())
+                if boot_time_s() <= permitted_at + LATE_S:
+                    return permitted_at
+            permit = await self._ask(self._rates.reserve)
+            permitted_at = boot_time_s() + permit.wait_s
+            await asyncio.sleep(permitted_at - _LEAST_LEAD_S - boot_time_s())
+
+    def hold(self, seconds: float) -> None:
+        """Let the senders of all machines wait for this many seconds."""
+        if seconds > 0:
+            self._note(lambda: self._rates.hold(seconds))
+
+    def slow_down(self, permitted_at: float = 0.0) -> None:
+        """Halve the rate of all; requests permitted before the last halving do not halve it again.
+
+        Args:
+            permitted_at: time of the permit of the request that got the 429.
+        """
+        age_s = boot_time_s() - permitted_at if permitted_at else 0.0
+        self._note(lambda: self._rates.hold(0.0, age_s))
+
+    def note_success(self) -> None:
+        """Do nothing: the rate grows with the time that has passed."""
+
+    def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
+        """Spread the requests that are left in the server's window over that window.
+
+        Args are those of `RateLimiter.apply_quota`.
+        """
+        if remaining is None or reset_s is None or not reset_s > 0:
+            return
+        reset_s = min(reset_s, longest_s)
+        if remaining <= 0:
+            self.hold(reset_s)
+            return
+        interval_s = reset_s / remaining
+        if interval_s > 1 / (self._full * RESERVED):
+            self._note(lambda: self._rates.spread(interval_s, reset_s))
+
+    def eta_s(self, count: int) -> float:
+        """Seconds that `count` permits take at the present rate."""
+        return max(count - 1, 0) / (self._rate * RESERVED)
+
+    async def aclose(self) -> None:
+        """Wait until everything is noted."""
+        while self._notes:
+            await asyncio.gather(*self._notes)
+
+    def _note(self, write: Callable[[], None]) -> None:
+        async def note() -> None:
+            await self._ask(write)
+
+        task = asyncio.get_running_loop().create_task(note())
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _ask(self, ask: Callable[[], _Found]) -> _Found:
+        """Ask the database; if it is away, wait until it is back."""
+        while True:
+            try:
+                return await asyncio.to_thread(ask)
+            except LedgerAway:
+                await asyncio.sleep(_AWAY_S)

@@ -1,0 +1,531 @@
+"""The proof for many machines: several senders on one ledger, killed, frozen and cut off.
+
+`python -m tests.crash.machines --seed 1 --people 1500 --events 200` starts PostgreSQL, a sandbox
+without duplicate check, and workers that each seem to be a machine of their own. A seeded adversary
+kills them, freezes them beyond their lease at every point, makes their clocks wrong, cuts their
+connections to the database and restarts it. At the end the journal of the sandbox is compared with
+the ledger, person by person.
+
+An end that the adversary has seen is noted in the ledger, as a parent would do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import polars as pl
+import psycopg
+
+from tests.crash.audit import Known, entries
+from tests.crash.fork_server import ForkServer
+from tests.crash.installation import LIST, Installation, candidates
+from tests.crash.machine import MUTATIONS, POINTS
+from tests.support.bench.people import people
+from tests.support.bench.phones import everywhere
+from tests.support.postgres import PROGRAMS, Server, own_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.crash.fork_server import Child
+
+_WITNESSES: Final = "witnesses.csv"
+MACHINE: Final = "tests.crash.machine:main"
+LEASE_S: Final = 1.2
+_LONGEST_S: Final = 600.0
+_LATENCY: Final = "slow:0.9:0.1,reset-before:0.02,reset-after:0.02,500-after:0.02"
+_GOOD_ENDS: Final = frozenset({0, 1, 4, 5, 6, -signal.SIGKILL})
+_OPEN: Final = ("planned", "sending", "doubtful", "unsent")
+
+SETTINGS: Final = {
+    "IMPORTER_LEASE_S": str(LEASE_S),
+    "IMPORTER_CONCURRENCY": "4",
+    "IMPORTER_READ_TIMEOUT_S": "2",
+    "IMPORTER_SETTLE_S": "1",
+    "IMPORTER_MAX_RESENDS": "1000",
+    "IMPORTER_MAX_DOUBTFUL": "1000000",
+    "IMPORTER_MAX_FAILURES_IN_A_ROW": "10000",
+    "IMPORTER_MAX_FAILURES": "1000000",
+    "IMPORTER_CANARY": "0",
+    "IMPORTER_PREFLIGHT": "off",
+    "IMPORTER_HMAC_KEY": "c3" * 32,
+}
+
+
+@dataclass(slots=True)
+class Machine:
+    """One worker: a folder, and a server that forks its processes.
+
+    Attributes:
+        name: of the machine.
+        folder: its working folder.
+        forks: starts its processes.
+        child: the present process.
+        frozen_until: when it goes on; None if it is not frozen.
+    """
+
+    name: str
+    folder: Path
+    forks: ForkServer
+    child: Child | None = None
+    frozen_until: float | None = None
+
+    def state(self) -> str:
+        """State of the process, one letter; empty if there is none."""
+        if self.child is None:
+            return ""
+        try:
+            return Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, IndexError):
+            return ""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        if self.child is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.child.pid, number)
+
+
+@dataclass(slots=True)
+class Events:
+    """What the adversary did, and how processes ended."""
+
+    done: Counter[str] = field(default_factory=Counter)
+    exits: Counter[int] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What journal and ledger say.
+
+    Attributes:
+        people: rows of the list that can be sent.
+        conversations: in the journal.
+        twice: people with more than one conversation.
+        lost: rows without a conversation that the ledger calls created, or does not know.
+        hidden: rows with a conversation that the ledger does not know.
+        unnamed: doubtful rows without a reason.
+        states: of the rows.
+        worst: most requests in a second.
+        rate: that was allowed.
+        seconds: it took.
+        events: what was done.
+    """
+
+    people: int
+    conversations: int
+    twice: list[str]
+    lost: list[str]
+    hidden: list[str]
+    unnamed: list[str]
+    states: Counter[str]
+    worst: int
+    rate: float
+    seconds: float
+    events: Events
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that must not be."""
+        fast = [f"{self.worst} requests in a second"] if self.worst > self.rate else []
+        return [
+            *fast,
+            *self.twice,
+            *self.lost,
+            *self.hidden,
+            *self.unnamed,
+            *self.events.complaints,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an adversary works.
+
+    Attributes:
+        freezes: share of the processes that freeze.
+        points: where they do.
+        longest: the longest freeze, in leases.
+        kills: chance of a kill in each step.
+        mutation: a defence that every process lacks.
+    """
+
+    freezes: float = 0.7
+    points: Sequence[str] = POINTS
+    longest: float = 3.0
+    kills: float = 0.04
+    mutation: str = ""
+
+
+class Machines:
+    """Several machines on one ledger, and their adversary.
+
+    Args:
+        folder: for all files.
+        server: of the ledger.
+        count: of machines.
+        people: of the list.
+        rate: requests a second of all machines.
+        seed: of every choice.
+        style: of the adversary.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        *,
+        count: int,
+        people: int,
+        rate: float,
+        seed: int,
+        style: Style,
+    ) -> None:
+        self._server = server
+        self.style = style
+        self._dice = random.Random(seed)
+        self._rate = rate
+        self.installation = Installation.create(
+            folder / "shared", candidates(people, seed, flawed=False), seed
+        )
+        self._stack = ExitStack()
+        self.machines = [self._machine(folder, number) for number in range(count)]
+        self.events = Events()
+        self._run = ""
+
+    def __enter__(self) -> Self:
+        self.installation.open(_LATENCY)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for machine in self.machines:
+            machine.signal(signal.SIGKILL)
+            machine.signal(signal.SIGCONT)
+            if machine.child is not None:
+                machine.forks.wait()
+        self._stack.close()
+        self.installation.close()
+
+    def _machine(self, folder: Path, number: int) -> Machine:
+        own = folder / f"machine-{number}"
+        own.mkdir()
+        return Machine(f"machine-{number}", own, self._stack.enter_context(ForkServer()))
+
+    # ---- processes ---------------------------------------------------------------------------
+
+    def _start(self, machine: Machine, *command: str, calm: bool = False) -> None:
+        env = {
+            **self.installation.env,
+            **SETTINGS,
+            "IMPORTER_RATE_PER_S": str(self._rate),
+            "IMPORTER_LEDGER": self._server.url,
+            "MACHINE": machine.name,
+        }
+        dice = self._dice
+        if not calm and dice.random() < self.style.freezes:
+            env["MACHINE_FREEZE"] = f"{dice.choice(self.style.points)}:{dice.randint(1, 8)}"
+        if self.style.mutation:
+            env["MACHINE_MUTATION"] = self.style.mutation
+        if not calm and dice.random() < 0.2:
+            env["MACHINE_CLOCK_S"] = dice.choice(["3600", "-3600"])
+        machine.child = machine.forks.start(
+            command, folder=self.installation.folder, env=env, output=machine.folder / "output.txt",
+            main=MACHINE,
+        )  # fmt: skip
+
+    def _command(self) -> tuple[str, ...]:
+        if not self._run:
+            return "run", LIST, "--yes"
+        dice = self._dice.random()
+        if dice < 0.1:
+            return "run", LIST, "--yes"
+        return ("reconcile",) if dice < 0.2 else ("resume", self._run, "--yes")
+
+    def _note_end(self, machine: Machine, code: int) -> None:
+        """Note a process that has ended, as its parent does."""
+        self.events.exits[code] += 1
+        assert machine.child is not None
+        text = machine.child.text()
+        wrong = code not in _GOOD_ENDS or "Traceback" in text or "fault of importer" in text
+        if wrong:
+            self.events.complaints.append(f"exit code {code}: {text[-1500:]}")
+        wanted = "SELECT id FROM senders WHERE host = %s AND pid = %s AND ended_at IS NULL"
+        for _ in range(50):
+            with suppress(psycopg.Error), self.connect() as connection:
+                ids = [
+                    row[0] for row in connection.execute(wanted, [machine.name, machine.child.pid])
+                ]
+                note = (
+                    "UPDATE senders SET ended_at = clock_timestamp(), ended_how = 'killed'"
+                    " WHERE id = ANY(%s)"
+                )
+                connection.execute(note, [ids])
+                touch = (
+                    "UPDATE submissions SET settled_at = clock_timestamp()"
+                    " WHERE state = 'doubtful' AND sender = ANY(%s)"
+                )
+                connection.execute(touch, [ids])
+                break
+            time.sleep(0.1)
+        machine.child = None
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection to the database."""
+        return psycopg.connect(self._server.url, autocommit=True)
+
+    # ---- the adversary -----------------------------------------------------------------------
+
+    def disturb(self, count: int) -> None:
+        """Do something bad so many times."""
+        until = time.monotonic() + _LONGEST_S
+        if not count:
+            self._start(self.machines[0], *self._command(), calm=True)
+        while not self._run or sum(self.events.done.values()) < count:
+            if time.monotonic() > until:
+                self.events.complaints.append("it took too long")
+                return
+            self._tend()
+            time.sleep(self._dice.uniform(0.02, 0.25))
+            self._find_run()
+            dice = self._dice.random()
+            kills = self.style.kills
+            if dice < kills:
+                self._kill()
+            elif dice < kills * 1.2:
+                self._cut()
+            elif dice < kills * 1.25:
+                self._server.restart()
+                self.events.done["database restarted"] += 1
+
+    def _tend(self) -> None:
+        """Start what is not running, note what has ended, and let frozen ones go on."""
+        for machine in self.machines:
+            state = machine.state()
+            if machine.child is None:
+                if self._run or machine is self.machines[0]:
+                    self._start(machine, *self._command())
+            elif state == "T" and machine.frozen_until is None:
+                self.events.done["frozen"] += 1
+                rest = LEASE_S * self._dice.uniform(0.5, self.style.longest)
+                machine.frozen_until = time.monotonic() + rest
+            elif machine.frozen_until is not None:
+                if time.monotonic() >= machine.frozen_until:
+                    machine.frozen_until = None
+                    machine.signal(signal.SIGCONT)
+            elif (code := machine.forks.wait(0.0)) is not None:
+                self._note_end(machine, code)
+
+    def _find_run(self) -> None:
+        if not self._run:
+            with suppress(psycopg.Error), self.connect() as connection:
+                row = connection.execute(
+                    "SELECT id FROM runs ORDER BY started_at LIMIT 1"
+                ).fetchone()
+                self._run = row[0] if row else ""
+
+    def _kill(self) -> None:
+        alive = [each for each in self.machines if each.child is not None]
+        if not alive:
+            return
+        machine = self._dice.choice(alive)
+        machine.signal(signal.SIGKILL)
+        machine.signal(signal.SIGCONT)
+        machine.frozen_until = None
+        code = machine.forks.wait()
+        assert code is not None
+        self.events.done["killed"] += 1
+        self._note_end(machine, code)
+
+    def _cut(self) -> None:
+        """Cut every connection of the importers to the database."""
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = 'postgres'"
+        )
+        with suppress(psycopg.Error), self.connect() as connection:
+            connection.execute(cut)
+        self.events.done["connections cut"] += 1
+
+    def finish(self, rounds: int = 8) -> None:
+        """Let all machines finish, without faults."""
+        for machine in self.machines:
+            if machine.child is not None:
+                machine.signal(signal.SIGCONT)
+                machine.frozen_until = None
+        self.installation.restart("slow:1:0.1")
+        _write_witnesses(self.installation)
+        for number in range(rounds):
+            if not self._wait_for_all():
+                self.events.complaints.append("a machine does not end")
+                return
+            states = Counter(each.state for each in self.known())
+            if not any(states[state] for state in _OPEN) and number > 1:
+                return
+            if number % 2:
+                for machine in self.machines:
+                    self._start(machine, "resume", self._run, "--yes", calm=True)
+            else:
+                self._start(self.machines[0], "run", _WITNESSES, "--yes", calm=True)
+
+    def _wait_for_all(self, longest_s: float = 120.0) -> bool:
+        """Wait until every process has ended; what is frozen goes on."""
+        until = time.monotonic() + longest_s
+        while any(each.child is not None for each in self.machines):
+            for machine in self.machines:
+                if machine.state() == "T":
+                    machine.signal(signal.SIGCONT)
+                if machine.child is not None and (code := machine.forks.wait(0.02)) is not None:
+                    self._note_end(machine, code)
+            if time.monotonic() > until:
+                return False
+        return True
+
+    # ---- the judge ---------------------------------------------------------------------------
+
+    def known(self) -> list[Known]:
+        """The submissions of the ledger."""
+        wanted = "SELECT row, state, conversation_id, external_id, code, message FROM submissions"
+        with self.connect() as connection:
+            return [Known(*row) for row in connection.execute(wanted)]
+
+    def judge(self, seconds: float) -> Verdict:
+        """Compare the journal with the ledger."""
+        known = {each.external_id: each for each in self.known()}
+        journal = entries(self.installation.journal)
+        sent = Counter(
+            (each["emailAddress"] or each["phoneNumber"], each["campaignId"]) for each in journal
+        )
+        ids = {each["externalId"] for each in journal}
+        return Verdict(
+            people=len(known),
+            conversations=len(journal),
+            twice=[
+                f"{count} conversations with one person" for count in sent.values() if count > 1
+            ],
+            lost=[
+                f"row {each.row} is created, and has no conversation"
+                for key, each in known.items()
+                if each.state == "created" and key not in ids
+            ],
+            hidden=[
+                f"row {each.row} is {each.state}, and has a conversation"
+                for key, each in known.items()
+                if each.state in {"planned", "unsent", "rejected"} and key in ids
+            ],
+            unnamed=[
+                f"row {each.row} is doubtful without a reason"
+                for each in known.values()
+                if each.state == "doubtful" and not each.message
+            ],
+            states=Counter(each.state for each in known.values()),
+            worst=worst_second([each["received_s"] for each in journal]),
+            rate=self._rate,
+            seconds=seconds,
+            events=self.events,
+        )
+
+
+def _write_witnesses(installation: Installation) -> None:
+    """Write a list of new people, whose conversations show that the API's list is up to date."""
+    start = 1_000 + installation.rows.height
+    more = people(start, start + 4, phones=everywhere(), campaigns=4, seed=installation.seed)
+    campaigns = [f"camp-{number}" for number in (1, 2, 3, 4)]
+    more.with_columns(pl.Series("Campaign", campaigns)).write_csv(installation.folder / _WITNESSES)
+
+
+def worst_second(times: Sequence[float]) -> int:
+    """The most requests in any one second."""
+    times = sorted(times)
+    first = worst = 0
+    for last, at in enumerate(times):
+        while times[first] <= at - 1.0:
+            first += 1
+        worst = max(worst, last - first + 1)
+    return worst
+
+
+def prove(
+    folder: Path,
+    *,
+    seed: int,
+    machines: int,
+    people: int,
+    events: int,
+    rate: float,
+    style: Style | None = None,
+) -> Verdict:
+    """Disturb machines on one ledger, let them finish, and judge."""
+    started = time.monotonic()
+    with (
+        own_server(folder / "postgres") as server,
+        Machines(
+            folder,
+            server,
+            count=machines,
+            people=people,
+            rate=rate,
+            seed=seed,
+            style=style or Style(),
+        ) as all_machines,
+    ):
+        all_machines.disturb(events)
+        all_machines.finish()
+        return all_machines.judge(time.monotonic() - started)
+
+
+def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
+    done = ", ".join(f"{what} {count}" for what, count in sorted(verdict.events.done.items()))
+    states = ", ".join(f"{state} {count}" for state, count in sorted(verdict.states.items()))
+    yield f"seed {seed}: {verdict.people} people, {verdict.conversations} conversations; {done}"
+    yield f"  {states}; exit codes {dict(verdict.events.exits)}"
+    yield (
+        f"  contacted twice {len(verdict.twice)}, lost {len(verdict.lost)}, hidden"
+        f" {len(verdict.hidden)}; worst second {verdict.worst}; {verdict.seconds:.0f} s"
+    )
+    yield from (f"  {fault}" for fault in verdict.faults)
+
+
+def main() -> None:
+    """Prove it for some seeds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, nargs="+", default=[1])
+    parser.add_argument("--machines", type=int, default=4)
+    parser.add_argument("--people", type=int, default=1_500)
+    parser.add_argument("--events", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--freezes", type=float, default=Style().freezes)
+    parser.add_argument("--points", nargs="+", choices=POINTS, default=POINTS)
+    parser.add_argument("--longest", type=float, default=Style().longest)
+    parser.add_argument("--kills", type=float, default=Style().kills)
+    parser.add_argument("--mutation", choices=MUTATIONS, default="")
+    given = parser.parse_args()
+    if not PROGRAMS:
+        sys.exit("PostgreSQL is not installed; `apt-get install postgresql` brings it.")
+    style = Style(given.freezes, given.points, given.longest, given.kills, given.mutation)
+    faults = 0
+    for seed in given.seed:
+        with tempfile.TemporaryDirectory() as name:
+            Path(name).chmod(0o755)
+            verdict = prove(
+                Path(name), seed=seed, machines=given.machines, people=given.people,
+                events=given.events, rate=given.rate, style=style,
+            )  # fmt: skip
+        print(*_lines(seed, verdict), sep="\n", flush=True)  # noqa: T201
+        faults += len(verdict.faults)
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What senders on one server share: their rate, their guards, and the canary."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.errors import Exit
+from importer.ledger.rates import LATE_S, LedgerRates
+from importer.ledger.records import Settlement
+from importer.ledger.run_guards import Canary
+from importer.model import State
+from importer.sending.circuit_breaker import CircuitBreaker, FailureLimits
+from importer.sending.shared_rate import SharedRate
+from tests.unit.ledger.test_leases import lose_lease, plan, sender, share_of
+
+if TYPE_CHECKING:
+    from importer.ledger import Ledger
+    from importer.ledger.shares import RunShare
+
+
+@pytest.fixture
+def rates(server_ledger: Ledger) -> LedgerRates:
+    """Ten permits a second."""
+    return LedgerRates(server_ledger._database, 10)
+
+
+def test_permits_follow_each_other(rates: LedgerRates) -> None:
+    """Each is due an interval after the one before, a little under the rate."""
+    start = time.monotonic()
+    due = [rates.reserve().wait_s + time.monotonic() - start for _ in range(20)]
+    assert due == sorted(due)
+    assert due[-1] - due[0] == pytest.approx(19 / 9.7, abs=0.5)
+
+
+def test_any_second_is_within_the_rate(rates: LedgerRates) -> None:
+    """A second and the lateness of a permit hold fewer intervals than the rate has permits."""
+    interval_s = 1 / (rates._full * 0.97)
+    assert int((1 + LATE_S) / interval_s) + 1 <= rates._full
+
+
+def test_a_hold_is_for_all(rates: LedgerRates) -> None:
+    """The next permit of any sender is due after it."""
+    rates.reserve()
+    rates.hold(30)
+    assert rates.held_s() == pytest.approx(30, abs=5)
+    assert rates.reserve().wait_s > 20
+
+
+def test_a_429_halves_the_rate_once_for_the_requests_before_it(rates: LedgerRates) -> None:
+    """Several requests under way get a 429; the ones permitted after it halve it again."""
+    assert rates.reserve().rate == pytest.approx(10)
+    for _ in range(4):
+        rates.hold(0, permit_age_s=60)
+    assert rates.reserve().rate == pytest.approx(5, abs=1)
+    rates.hold(0, permit_age_s=0)
+    assert rates.reserve().rate == pytest.approx(2.5, abs=1)
+
+
+def test_a_quota_is_spread(rates: LedgerRates) -> None:
+    """Ten requests that must last for a hundred seconds leave ten seconds apart."""
+    rates.reserve()
+    rates.spread(10, 100)
+    first, second = rates.reserve(), rates.reserve()
+    assert second.wait_s - first.wait_s == pytest.approx(10, abs=2)
+
+
+def test_a_late_permit_is_not_used(rates: LedgerRates) -> None:
+    """Its sender takes another one, which is due later."""
+
+    async def late() -> tuple[float, float]:
+        shared = SharedRate(rates, 10)
+        first = await shared.acquire(early=True)
+        await asyncio.sleep(first + LATE_S + 0.05 - shared.time())
+        return first, await shared.confirm(first)
+
+    first, second = asyncio.run(late())
+    assert second > first + LATE_S
+
+
+def ends(share: RunShare, state: State, count: int = 1, status: int | None = 422) -> None:
+    """Let attempts of a share end in a state."""
+    for key in share.claim(count):
+        share.record([key], ())
+        share.record((), [Settlement(key, state, status, code="x", counts=True)])
+
+
+def test_failures_of_all_senders_count_together(server_url: str) -> None:
+    """Two on one machine and two on another are four in a row."""
+    with sender(server_url) as one, sender(server_url) as two:
+        run = plan(one)
+        mine, theirs = share_of(one, run), share_of(two, run)
+        mine.join()
+        ends(mine, State.REJECTED, 2)
+        theirs.join()
+        ends(theirs, State.REJECTED, 2)
+        breaker = CircuitBreaker(FailureLimits(max_failures_in_a_row=4), guards=theirs.guards)
+        assert breaker.catch_up().exit_code is Exit.HELD
+        ends(theirs, State.CREATED, 1, 201)
+        assert not breaker.catch_up()
+        assert theirs.guards.counts.failed == 4
+
+
+def test_one_sender_stops_all(server_url: str) -> None:
+    """Another one hears of it as soon as it has written something; the next run begins anew."""
+    with sender(server_url) as one, sender(server_url) as two:
+        run = plan(one)
+        mine, theirs = share_of(one, run), share_of(two, run)
+        for share in (mine, theirs):
+            share.join()
+        mine.guards.stop("The API refuses our credentials.", Exit.SETUP)
+        ends(theirs, State.CREATED, 1, 201)
+        breaker = CircuitBreaker(FailureLimits(), guards=theirs.guards)
+        assert breaker.catch_up().exit_code is Exit.SETUP
+        for share in (mine, theirs):
+            share.hand_back()
+        again = share_of(two, run)
+        again.join()
+        assert again.guards.stopped is None
+
+
+def test_the_canary_is_sent_by_one(server_url: str) -> None:
+    """The others wait until it has passed; if its sender is lost, another one sends it."""
+    with sender(server_url) as one, sender(server_url) as two:
+        run = plan(one)
+        mine, theirs = share_of(one, run), share_of(two, run)
+        mine.join()
+        assert mine.take_canary() is Canary.OPEN
+        mine.claim(1)
+        theirs.join()
+        assert theirs.take_canary() is Canary.UNDER_WAY
+        lose_lease(one)
+        assert theirs.take_canary() is Canary.OPEN
+        theirs.guards.pass_canary()
+        assert theirs.take_canary() is Canary.PASSED
+
+
+def test_what_is_no_end_does_not_count(server_url: str) -> None:
+    """An attempt that is made again is no failure."""
+    with sender(server_url) as one:
+        run = plan(one)
+        mine = share_of(one, run)
+        mine.join()
+        [key] = mine.claim(1)
+        mine.record([key], ())
+        end = Settlement(key, State.UNSENT, None, code="ConnectError", counts=True)
+        mine.record((), [replace(end, counts=False)])
+        assert mine.guards.counts.failed == 0
