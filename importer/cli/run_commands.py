@@ -36,6 +36,7 @@ from importer.loader import expand, load
 from importer.masking import find_file
 from importer.model import State
 from importer.planning.history import open_history
+from importer.planning.plan import drop_cells
 from importer.preflight import (
     exit_of_plan,
     exit_without_sending,
@@ -140,6 +141,8 @@ def run(
     if not yes and not _ask(people, settings, credentials):
         console.print(translate("Nothing was sent."))
         return _end_unsent(shown, "not-confirmed", Exit.HELD, form)
+    plan = drop_cells(plan)
+    del shown  # it holds them, too
     options = RunOptions("importer run", credentials, limit, STOPS)
     with progress(console) as observer:
         report = deliver(plan, settings, options, observer)

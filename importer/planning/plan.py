@@ -228,6 +228,15 @@ def exclude_rows(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> 
     )
 
 
+def drop_cells(plan: Plan) -> Plan:
+    """The plan without the cells of its files as read; it can be sent, but not shown any more.
+
+    A million rows have 200 MB of them.
+    """
+    tables = (dataclasses.replace(each, frame=each.frame.clear()) for each in plan.tables)
+    return dataclasses.replace(plan, tables=tuple(tables))
+
+
 def hash_plan(
     tables: Sequence[Table], groups: Sequence[Group], ready: pl.DataFrame, settings: Settings
 ) -> str:
