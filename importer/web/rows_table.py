@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -125,6 +125,7 @@ class RowsTable:
     words: Wording
     templates: tuple[tuple[str, ...], tuple[str, ...]]
     suggestions: Suggestions
+    _alike: dict[tuple[str, str], list[int]] = field(default_factory=dict, repr=False)
 
     @property
     def original(self) -> pl.DataFrame:
@@ -270,7 +271,10 @@ class RowsTable:
         frame = self.plan.tables[0].frame
         if header not in frame.columns or not self.can_change_together(header):
             return []
-        return frame.filter(pl.col(header).str.strip_chars() == value.strip())[ROW].to_list()
+        if (header, value) not in self._alike:
+            same = pl.col(header).str.strip_chars() == value.strip()
+            self._alike[header, value] = frame.filter(same)[ROW].to_list()
+        return self._alike[header, value]
 
     def headers_for(self, task: str) -> list[str]:
         """Return the columns in which one value can solve a task for all of its rows."""

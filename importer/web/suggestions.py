@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 MOST: Final = 3
 """Suggestions for a cell."""
+
+_LONGEST: Final = 80
+"""Characters of a cell; comparing longer ones takes long, and they mean something else."""
 
 _COUNTRIES: Final = 8
 _LIKE: Final = 0.8
@@ -64,7 +67,7 @@ class Suggestions:
             detail: of the problem.
         """
         find = self._finders.get(code)
-        if find is None or not value.strip():
+        if find is None or not 0 < len(value.strip()) <= _LONGEST:
             return ()
         found = dict.fromkeys(each for each in find(column, value.strip(), detail) if each)
         return tuple(each for each in found if each != value.strip())[:MOST]
@@ -133,9 +136,7 @@ class Suggestions:
 
     def _country(self, column: str, value: str, detail: str) -> Iterator[str]:
         del column, detail
-        names = _country_names()
-        for close in get_close_matches(value.casefold(), names, n=MOST, cutoff=_LIKE):
-            yield names[close]
+        yield from _like_countries(value.casefold())
 
     def _campaign(self, column: str, value: str, detail: str) -> Iterator[str]:
         """The spelling that came first, which the message names."""
@@ -184,6 +185,12 @@ def _country_names() -> dict[str, str]:
     known = pl.Series(sorted(names))
     read = known.filter(read_countries(known).is_not_null())
     return {name.casefold(): name for name in read.to_list()}
+
+
+@lru_cache(maxsize=1_000)
+def _like_countries(value: str) -> tuple[str, ...]:
+    names = _country_names()
+    return tuple(names[each] for each in get_close_matches(value, names, n=MOST, cutoff=_LIKE))
 
 
 @cache

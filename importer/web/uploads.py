@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from importer.errors import Exit, TemplateError
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import UNSENT
 from importer.masking import mask_file_name
+from importer.model import State
 from importer.nightly.remote.backends import RemoteFault
 from importer.normalise.countries import CODES
 from importer.planning.template_files import Templates
@@ -44,7 +46,8 @@ from importer.web.workbench import ID, new_id
 from schemas.columns import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
 
     from starlette.datastructures import FormData
     from starlette.requests import Request
@@ -258,18 +261,34 @@ async def _store(
             await run_in_threadpool(_put_on_disk, file)
         if not length:
             refuse(request, "The file is empty.", "Choose another file.")
-        path = await run_in_threadpool(site.workbench.keep, part, name)
-        await run_in_threadpool(
-            site.ledger.lists.change,
-            known.id,
-            {ListState.UPLOADING, ListState.UPLOADED},
-            state=ListState.UPLOADED.value,
-            name=mask_file_name(path.name),
-            sha256=digest.hexdigest(),
-            size=length,
-        )
+        values = {"sha256": digest.hexdigest(), "size": length}
+        await run_in_threadpool(_keep, request, known.id, part, name, values)
     finally:
         part.unlink(missing_ok=True)
+
+
+_COMING: Final = frozenset({ListState.UPLOADING, ListState.UPLOADED})
+
+
+def _keep(
+    request: Request, list_id: str, part: Path, name: str, values: Mapping[str, object]
+) -> None:
+    """Give a file that is whole its name, unless its list is being checked already."""
+    site = site_of(request)
+    with site.workbench.busy_with(list_id):
+        known = site.ledger.lists.find(list_id)
+        if known is None or known.state not in _COMING:
+            refuse(
+                request,
+                "This list is being checked already, with the file that came first.",
+                "Upload the other file as a new list.",
+                409,
+            )
+        path = site.workbench.keep(part, name)
+        state = ListState.UPLOADED.value
+        site.ledger.lists.change(
+            list_id, _COMING, None, state=state, name=mask_file_name(path.name), **values
+        )
 
 
 def _put_on_disk(file: BinaryIO) -> None:
@@ -305,12 +324,13 @@ def _finish(request: Request, list_id: str, form: FormData) -> Response:
         refuse(request, "No file was chosen.", "Go back and choose the list to upload.")
     choices = {name: text_of(form, name, 200) for name in _CHOICES}
     _refuse_unknown(request, choices)
-    site.ledger.lists.change(
-        list_id,
-        {ListState.UPLOADED},
-        state=ListState.CHECKING.value,
-        choices={name: value for name, value in choices.items() if value},
-    )
+    with site.workbench.busy_with(list_id):
+        site.ledger.lists.change(
+            list_id,
+            {ListState.UPLOADED},
+            state=ListState.CHECKING.value,
+            choices={name: value for name, value in choices.items() if value},
+        )
     record_event(site.ledger, person, "list-uploaded", list_id=list_id)
     site.jobs.wake()
     return see_other(f"/lists/{list_id}")
@@ -373,17 +393,43 @@ def delete_list(request: Request, form: FormData) -> Response:
     return see_other("/")
 
 
-def same_content(request: Request, known: UploadedList) -> list[tuple[UploadedList, bool]]:
-    """Return other lists with the same content, and whether this person may open them."""
+@dataclass(frozen=True, slots=True)
+class SameContent:
+    """Another list with the same content.
+
+    Attributes:
+        list: that was uploaded.
+        started: how many conversations it started; None if it was not sent.
+        may_open: this person may look at it.
+    """
+
+    list: UploadedList
+    started: int | None
+    may_open: bool
+
+
+def same_content(request: Request, known: UploadedList) -> list[SameContent]:
+    """Return other lists with the same content, newest first; deleted ones only if they went."""
     site, person = site_of(request), person_of(request)
     found = site.ledger.lists.list(
-        sha256=known.sha256, states={*UNSENT, ListState.DONE, ListState.STOPPED, ListState.SENDING}
+        sha256=known.sha256,
+        states={
+            *UNSENT,
+            ListState.DONE,
+            ListState.STOPPED,
+            ListState.SENDING,
+            ListState.DELETED,
+        },
     )
     mine = name_of(person)
     return [
-        (each, each.owner == mine or person.may(Role.OPERATOR))
+        SameContent(
+            each,
+            None if each.run is None else site.ledger.runs.states(each.run).get(State.CREATED, 0),
+            (each.owner == mine or person.may(Role.OPERATOR)) and each.state != ListState.DELETED,
+        )
         for each in found
-        if each.id != known.id
+        if each.id != known.id and (each.run is not None or each.state != ListState.DELETED)
     ][:5]
 
 

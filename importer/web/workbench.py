@@ -293,7 +293,7 @@ class Workbench:
         Raises:
             ImporterError: it cannot be made.
         """
-        with self._busy_with(known.id):
+        with self.busy_with(known.id):
             path = self.path_of(known.id)
             corrections = read_corrections(path)
             seen = (json.dumps(known.choices, sort_keys=True), corrections.digest)
@@ -321,7 +321,8 @@ class Workbench:
                     self._plans.popitem(last=False)
             return plan
 
-    def _busy_with(self, list_id: str) -> threading.Lock:
+    def busy_with(self, list_id: str) -> threading.Lock:
+        """Return the lock of a list: whoever has it may change its files."""
         with self._lock:
             return self._busy.setdefault(list_id, threading.Lock())
 
@@ -476,7 +477,7 @@ class Workbench:
         Returns:
             False if a colleague has changed the row meanwhile; then nothing is written.
         """
-        with self._busy_with(known.id):
+        with self.busy_with(known.id):
             path = self.path_of(known.id)
             corrections = read_corrections(path)
             if corrections.seqs.get(row, 0) != seen:
@@ -501,7 +502,7 @@ class Workbench:
             cells: row and header -> the value from now on; None takes a correction back.
             by: who corrects them.
         """
-        with self._busy_with(known.id):
+        with self.busy_with(known.id):
             path = self.path_of(known.id)
             first = len(read_corrections(path).lines) + 1
             at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

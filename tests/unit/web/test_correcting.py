@@ -127,6 +127,27 @@ def test_people_are_not_made_alike(ann: Recruiter, campaign: str, header: str) -
     assert ann.post(f"/lists/{list_id}/together", **asked).status_code == 400
 
 
+def test_nothing_is_corrected_after_sending(ann: Recruiter, campaign: str) -> None:
+    """From no address of the page, however old the tab is in which it is open."""
+    list_id = ann.upload(make_list(*GOOD), campaign=campaign)
+    ann.correct(list_id, 3, "First Name", "Cyril")
+    ann.wait_until_sent(ann.start(list_id))
+    before = ann.browser.get(f"/lists/{list_id}/corrected.csv").content
+    for path, fields in (
+        ("rows/3", {"header": "First Name", "value": "Cy", "seen": "1", "action": "save"}),
+        ("rows/3", {"seen": "1", "action": "leave-out"}),
+        ("together", {"header": "Country", "like": "GB", "value": "France"}),
+        ("corrections", {"seq": "1"}),
+        ("columns", {"h0": "First Name", "c0": "ignore"}),
+        ("choices", {"campaign": "another"}),
+    ):
+        assert ann.post(f"/lists/{list_id}/{path}", **fields).status_code == 423, path
+    data, files = {"csrf": ann.token}, {"file": ("fixed.csv", make_list(GOOD[0]))}
+    fixed = ann.browser.post(f"/lists/{list_id}/fixed", data=data, files=files)
+    assert fixed.status_code == 423
+    assert ann.browser.get(f"/lists/{list_id}/corrected.csv").content == before
+
+
 # ---- columns -------------------------------------------------------------------------------------
 
 

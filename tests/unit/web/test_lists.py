@@ -89,6 +89,27 @@ def test_a_list_goes_its_way_without_script(ann: Recruiter) -> None:
     assert "All 3 rows are ready" in page
 
 
+def test_a_second_file_comes_too_late(ann: Recruiter, campaign: str, settings: Settings) -> None:
+    """It is still coming when the first one is checked: the list stays what was checked."""
+    list_id = ann.new_id()
+    first, other = make_list(*GOOD), make_list(GOOD[0])
+    assert ann.put(list_id, first).status_code == 201
+
+    def slowly() -> Iterator[bytes]:
+        yield other[:20]
+        ann.post(
+            "/lists/new", id=list_id, meeting="onsite", participants="panel", campaign=campaign
+        )
+        ann.wait_until_checked(list_id)
+        yield other[20:]
+
+    headers = {"x-csrf": ann.token, "x-file-name": "other.csv"}
+    late = ann.browser.put(f"/lists/{list_id}/file", content=slowly(), headers=headers)
+    assert late.status_code == 409
+    folder = Path(settings.uploads) / list_id / "list"
+    assert [(each.name, each.read_bytes()) for each in folder.iterdir()] == [("list.csv", first)]
+
+
 def test_two_clicks_start_one_run(ann: Recruiter, campaign: str, settings: Settings) -> None:
     """The second one finds that the list is on its way."""
     list_id = ann.upload(make_list(*GOOD), campaign=campaign)
@@ -136,7 +157,14 @@ def test_the_same_content_is_recognised(ann: Recruiter, campaign: str) -> None:
     )
     page = ann.browser.get(f"/lists/{second}").text
     assert "A list with the same content was uploaded on" in page
+    assert "It is not sent yet." in page
     assert f"/lists/{first}" in page
+    ann.wait_until_sent(ann.start(first))
+    assert "It started 3 conversations." in ann.browser.get(f"/lists/{second}").text
+    ann.post(f"/lists/{first}/delete")
+    page = ann.browser.get(f"/lists/{second}").text
+    assert "It started 3 conversations." in page  # it is known after its file is gone
+    assert f"/lists/{first}" not in page
 
 
 # ---- corrections ---------------------------------------------------------------------------------
