@@ -322,7 +322,7 @@ class Workbench:
             return plan
 
     def busy_with(self, list_id: str) -> threading.Lock:
-        """Return the lock of a list: whoever has it may change its files."""
+        """Return the lock of a list, to be held while its files change."""
         with self._lock:
             return self._busy.setdefault(list_id, threading.Lock())
 
