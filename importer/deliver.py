@@ -15,14 +15,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.errors import CredentialsError, Exit
+from importer.errors import CredentialsError, Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.masking import find_file
 from importer.model import RunReport, State
 from importer.planning.history import (
     ALLOWED,
@@ -31,8 +33,9 @@ from importer.planning.history import (
     find_shared_contacts,
 )
 from importer.planning.payload import hash_keys, hash_people, identify, planned_rows, submissions
-from importer.preflight import exit_of_run, prepare_again, refuse_made_up
+from importer.preflight import refuse_made_up
 from importer.prepare import prepare
+from importer.report.exit_codes import exit_of_run
 from importer.sending.campaigns import CampaignRows
 from importer.sending.circuit_breaker import Ending
 from importer.sending.client import Client
@@ -61,9 +64,6 @@ if TYPE_CHECKING:
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
     from schemas.codes import Code
-
-__all__ = ["deliver", "prepare", "reconcile", "refresh", "report_of", "resume"]
-
 
 _ROUNDS: Final = 3
 """Rounds of sending in a run. Rows that the last one leaves proved absent wait for a resume."""
@@ -134,7 +134,7 @@ def resume(
     with _locked_ledger(settings, options, observer) as ledger:
         run = ledger.runs.find(run_id)
         history = bind_history(ledger, settings, options.credentials.organization_id)
-        plan = prepare_again(run, lambda files: prepare(files, settings))
+        plan = prepare_again(run, settings)
         refuse_made_up(plan, settings)
         plan = identify(plan, history.identity)
         ledger.runs.reopen(run.id)
@@ -143,6 +143,47 @@ def resume(
         opening = Sender.open(run.id, history, settings, options, observer)
         report = _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
         return replace(report, took_s=monotonic() - started_s)
+
+
+def prepare_again(run: Run, settings: Settings) -> Plan:
+    """Prepare the plan of an earlier run again from its files.
+
+    Raises:
+        UsageError: a file is gone, or a file, a template or a setting has changed.
+    """
+    files = []
+    for source in run.sources:
+        if not source.name:
+            raise UsageError(
+                f"The names of the files of run {run.id} were purged.",
+                "Run the file again: rows that are done are skipped.",
+            )
+        if source.path is None:
+            raise UsageError(
+                f"Run {run.id} read {source.name} from standard input, which cannot be read again.",
+                "Save it as a file and run it; rows already sent are skipped.",
+            )
+        path = find_file(source.path, source.sha256)
+        if not Path(path).is_file():
+            raise UsageError(
+                f"Run {run.id} needs {path}, which is gone.",
+                "Put the file back, or run another copy of it; rows already sent are skipped.",
+            )
+        files.append(path)
+    plan = prepare(files, settings)
+    for source, path, table in zip(run.sources, files, plan.tables, strict=True):
+        if source.sha256 != table.source.sha256:
+            raise UsageError(
+                f"{path} is not the file that run {run.id} read; its content changed.",
+                "Put the old file back, or run the new one; rows already sent are skipped.",
+            )
+    if plan.hash != run.plan_hash:
+        raise UsageError(
+            f"Templates, settings or the importer changed since run {run.id}, so its rows would "
+            "be sent differently from what was approved.",
+            "Put them back, or run the file again; rows already sent are skipped.",
+        )
+    return plan
 
 
 def reconcile(
@@ -196,7 +237,7 @@ def check_conversation(
     Args:
         record: the row's submission; a request for it has left.
         conversation_id: the one that the person names.
-        ledger: open, that has the record.
+        ledger: the open ledger that holds the record.
         settings: where the API is.
 
     Raises:

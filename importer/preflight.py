@@ -1,4 +1,4 @@
-"""Check a plan before it is sent, and choose the exit codes of plans and runs."""
+"""Check a plan before it is sent: refuse unreadable files, example values, and another plan."""
 
 from __future__ import annotations
 
@@ -7,33 +7,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from importer.errors import Exit, FileUnreadable, Held, UsageError
-from importer.masking import find_file
-from importer.model import State
+from importer.errors import FileUnreadable, Held, UsageError
 from importer.planning.plan import find_made_up
-from importer.problems import errors
-from schemas.codes import Code
-from schemas.columns import ROW, SOURCE
+from importer.problems import unusable
+from schemas.columns import SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from importer.ledger.records import Run
     from importer.model import Plan
-    from importer.sending.circuit_breaker import Ending
     from importer.settings import Settings
-
-
-def unusable(plan: Plan) -> pl.DataFrame:
-    """The errors that keep a whole file out: those without a row, and those at its header."""
-    headers = [table.source.header_row for table in plan.tables]
-    header = pl.col(SOURCE).replace_strict(
-        range(len(headers)), headers, default=0, return_dtype=pl.UInt32
-    )
-    whole = pl.col(ROW).is_null() | (pl.col(ROW) <= header)
-    return errors(plan.problems).filter(whole)
 
 
 def refuse_unreadable(plan: Plan) -> None:
@@ -120,76 +103,3 @@ def _changes(known: Mapping[str, Any], plan: Plan) -> list[str]:
     if named != named_now:
         found.append("the campaigns or templates that rows go to")
     return found or ["a template's text, a setting that shapes bodies, or the importer's version"]
-
-
-def exit_of_plan(plan: Plan) -> Exit:
-    """The exit code of a check: 3 if a file cannot be used, 1 if rows are rejected, else 0."""
-    if unusable(plan).height:
-        return Exit.INPUT
-    return Exit.REJECTED if plan.counts.rejected else Exit.OK
-
-
-def exit_without_sending(plan: Plan) -> Exit:
-    """The exit code of a run with nothing to send: as for a check, but 5 if a row is doubtful."""
-    code = exit_of_plan(plan)
-    doubtful = plan.problems.filter(pl.col("code") == Code.POSSIBLY_SENT.value).height
-    return Exit.DOUBTFUL if doubtful and code is not Exit.INPUT else code
-
-
-def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> Exit:
-    """The exit code of a run: why it stopped, else doubtful, rejected, not sent, or 0.
-
-    Args:
-        rejected: rows that were rejected before anything was sent.
-        states: how many submissions are in each state.
-        ending: of the sending.
-    """
-    if ending.exit_code is not Exit.OK:
-        return ending.exit_code
-    if states.get(State.DOUBTFUL, 0) or states.get(State.SENDING, 0):
-        return Exit.DOUBTFUL
-    if rejected or states.get(State.REJECTED, 0):
-        return Exit.REJECTED
-    left = states.get(State.UNSENT, 0) or (not ending and states.get(State.PLANNED, 0))
-    return Exit.SETUP if left else Exit.OK
-
-
-def prepare_again(run: Run, prepared: Callable[[Sequence[str]], Plan]) -> Plan:
-    """Prepare the plan of an earlier run again from its files.
-
-    Raises:
-        UsageError: a file is gone, or a file, a template or a setting has changed.
-    """
-    files = []
-    for source in run.sources:
-        if not source.name:
-            raise UsageError(
-                f"The names of the files of run {run.id} were purged.",
-                "Run the file again: rows that are done are skipped.",
-            )
-        if source.path is None:
-            raise UsageError(
-                f"Run {run.id} read {source.name} from standard input, which cannot be read again.",
-                "Save it as a file and run it; rows already sent are skipped.",
-            )
-        path = find_file(source.path, source.sha256)
-        if not Path(path).is_file():
-            raise UsageError(
-                f"Run {run.id} needs {path}, which is gone.",
-                "Put the file back, or run another copy of it; rows already sent are skipped.",
-            )
-        files.append(path)
-    plan = prepared(files)
-    for source, path, table in zip(run.sources, files, plan.tables, strict=True):
-        if source.sha256 != table.source.sha256:
-            raise UsageError(
-                f"{path} is not the file that run {run.id} read; its content changed.",
-                "Put the old file back, or run the new one; rows already sent are skipped.",
-            )
-    if plan.hash != run.plan_hash:
-        raise UsageError(
-            f"Templates, settings or the importer changed since run {run.id}, so its rows would "
-            "be sent differently from what was approved.",
-            "Put them back, or run the file again; rows already sent are skipped.",
-        )
-    return plan

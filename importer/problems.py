@@ -19,7 +19,7 @@ from schemas.columns import PERSONAL, ROW, SOURCE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from importer.model import Table
+    from importer.model import Plan, Table
 
 COLUMN: Final = pl.Categorical()
 _CODE: Final = pl.Enum([code.value for code in Code])
@@ -101,6 +101,16 @@ def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     if whole.select(place.is_sorted()).item():
         return whole
     return whole.sort(place, maintain_order=True)
+
+
+def unusable(plan: Plan) -> pl.DataFrame:
+    """The errors that keep a whole file out: those without a row, and those at its header."""
+    headers = [table.source.header_row for table in plan.tables]
+    header = pl.col(SOURCE).replace_strict(
+        range(len(headers)), headers, default=0, return_dtype=pl.UInt32
+    )
+    whole = pl.col(ROW).is_null() | (pl.col(ROW) <= header)
+    return errors(plan.problems).filter(whole)
 
 
 def merge_missing_columns(frame: pl.DataFrame) -> pl.DataFrame:

@@ -27,9 +27,9 @@ from importer.languages import translate
 from importer.loader import expand
 from importer.planning.history import open_history
 from importer.planning.payload import payload_lines
-from importer.preflight import exit_of_plan
 from importer.prepare import prepare
 from importer.report import export, terminal, view
+from importer.report.exit_codes import exit_of_plan
 from importer.report.formatting import rejected_paths
 from importer.report.rejected_rows import require_writer, write_rejected
 from importer.settings.settings import FLAGS

@@ -20,7 +20,7 @@ from importer.cli.options import (
     read_settings,
     settings_flags,
 )
-from importer.deliver import deliver, prepare, reconcile
+from importer.deliver import deliver, reconcile
 from importer.deliver import resume as resume_run
 from importer.errors import ConfigurationError, Exit, Held, ImporterError, UsageError
 from importer.languages import (
@@ -37,14 +37,10 @@ from importer.masking import find_file
 from importer.model import State
 from importer.planning.history import open_history
 from importer.planning.plan import drop_cells
-from importer.preflight import (
-    exit_of_plan,
-    exit_without_sending,
-    expect,
-    refuse_made_up,
-    refuse_unreadable,
-)
+from importer.preflight import expect, refuse_made_up, refuse_unreadable
+from importer.prepare import prepare
 from importer.report import export, terminal, view
+from importer.report.exit_codes import exit_of_plan, exit_without_sending
 from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
 from importer.report.terminal_history import LISTED, print_run, settled_text

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from importer.errors import Exit
     from importer.ledger import Ledger
     from importer.model import Counts, RunReport
-    from importer.nightly.anomalies import FileFacts, FileHistory
+    from importer.nightly.anomalies import FileFacts
     from importer.nightly.clock import Clock, StopSignal
+    from importer.nightly.file_history import FileHistory
     from importer.nightly.inbox import Inbox, InboxSettings
     from importer.settings import Settings
 

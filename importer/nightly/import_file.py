@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from importer.deliver import deliver, prepare, reconcile, refresh, report_of, resume
+from importer.deliver import deliver, reconcile, refresh, report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
 from importer.languages import ENGLISH, use_language
 from importer.loader import load
@@ -21,16 +21,17 @@ from importer.nightly.anomalies import (
     check_rejected_share,
     describe_file,
     find_anomalies,
-    find_history,
 )
 from importer.nightly.clock import local_date, sending_end
 from importer.nightly.context import ClaimedFile, NightContext, rows_of_plan, rows_of_run
+from importer.nightly.file_history import find_history
 from importer.nightly.inbox import DONE, FAILED, HELD, fingerprint_of, is_regular, sha256_of
 from importer.nightly.ownership import LocalFolder
 from importer.planning.history import open_history
-from importer.preflight import exit_without_sending, unusable
-from importer.problems import in_words
+from importer.prepare import prepare
+from importer.problems import in_words, unusable
 from importer.report import html, view
+from importer.report.exit_codes import exit_without_sending
 from importer.report.export import reread_files, save_results
 from importer.report.night_report import FileEnding, FileReport, worst
 from importer.report.rejected_rows import write_rejected
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from importer.ledger import Ledger
     from importer.model import Counts, Outcome, Plan, RunReport
-    from importer.nightly.anomalies import FileHistory
+    from importer.nightly.file_history import FileHistory
     from importer.settings import Settings
 
 

@@ -43,8 +43,8 @@ from importer.nightly.anomalies import describe_file, find_anomalies
 from importer.planning.history import bind_history, open_history
 from importer.planning.payload import hash_people
 from importer.planning.template_files import TemplateKind, Templates
-from importer.preflight import unusable
 from importer.prepare import prepare
+from importer.problems import unusable
 from importer.web.hours import local_zones
 from importer.web.upload_store import open_upload_store
 from schemas.columns import KEY, PERSON, ROW

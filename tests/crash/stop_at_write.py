@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from importer import deliver
 from importer.errors import ImporterError
 from importer.planning.history import open_history
+from importer.prepare import prepare
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import load_settings
 
@@ -51,7 +52,7 @@ def _code(write: str, command: str, *files: str) -> int:
     observer = KillAtWrite(int(write))
     if command == "run":
         with open_history(settings) as history:
-            plan = deliver.prepare(files, settings, history)
+            plan = prepare(files, settings, history)
         report = deliver.deliver(plan, settings, options, observer)
     else:
         report = deliver.resume(None, settings, options, observer)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.deliver import prepare
 from importer.errors import Exit
+from importer.prepare import prepare
 from importer.settings import load_settings
 from tests.crash.fork_server import ROOT
 from tests.unit.ledger.test_privacy import personal, told

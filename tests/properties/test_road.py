@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from importer.deliver import deliver, prepare
+from importer.deliver import deliver
 from importer.model import State
 from importer.planning.history import open_history
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
+from importer.prepare import prepare
 from importer.sandbox.server import start_sandbox
 from importer.sending.run_options import RunOptions
 from tests.support.made import CREDENTIALS

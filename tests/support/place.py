@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from importer.deliver import prepare
+from importer.prepare import prepare
 from importer.settings import Settings
 from tests.support.rows import MEETING, write_templates
 

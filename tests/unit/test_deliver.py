@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.deliver import deliver, prepare, report_of, resume
+from importer.deliver import deliver, prepare_again, report_of, resume
 from importer.errors import Exit, UsageError
 from importer.ledger import Ledger
+from importer.ledger.records import Run, SourceFile
 from importer.model import Counts, Outcome, State
 from importer.planning.history import open_history
+from importer.prepare import prepare
 from importer.sending.run_options import RunOptions, SilentObserver
 from tests.support.made import CREDENTIALS
 from tests.support.place import GOOD, PIECE, Place, many, same
 
 if TYPE_CHECKING:
+    from importer.model import Plan
     from importer.sandbox.server import Sandbox
 
 OPTIONS = RunOptions("a test", CREDENTIALS)
@@ -156,3 +161,46 @@ def test_the_ledger_tells_the_same_later(desk: Place) -> None:
     with Ledger.open(desk.settings.ledger) as ledger:
         later = report_of(ledger, ledger.runs.find(report.run))
     assert later == report
+
+
+def run_of(plan: Plan, **changes: object) -> Run:
+    """A run that sent this plan."""
+    table = plan.tables[0]
+    source = SourceFile(
+        table.source.name, str(table.source.path), table.source.sha256, table.source.size
+    )
+    run = Run(
+        id="20261122-153000-0001",
+        started=datetime(2026, 11, 22, tzinfo=UTC),
+        finished=None,
+        plan_hash=plan.hash,
+        sources=(source,),
+        settings={},
+        stopped="",
+        host="here",
+        pid=1,
+    )
+    return replace(run, **changes)  # type: ignore[arg-type]  # any fields
+
+
+def test_an_earlier_plan_is_made_again(desk: Place) -> None:
+    """From its files, by the paths that the run noted."""
+    plan = desk.plan([GOOD])
+    assert prepare_again(run_of(plan), desk.settings).hash == plan.hash
+
+
+def test_what_is_no_longer_the_same_cannot_go_on(desk: Place) -> None:
+    """Standard input, a file that is gone or changed, other settings: each is named."""
+    plan = desk.plan([GOOD])
+    gone = SourceFile("list.csv", None, "", 0)
+    with pytest.raises(UsageError, match="standard input"):
+        prepare_again(run_of(plan, sources=(gone,)), desk.settings)
+    gone = SourceFile("list.csv", "/nowhere/list.csv", "", 0)
+    with pytest.raises(UsageError, match="which is gone"):
+        prepare_again(run_of(plan, sources=(gone,)), desk.settings)
+    with pytest.raises(UsageError, match="Templates, settings or the importer changed"):
+        prepare_again(run_of(plan, plan_hash="0" * 64), desk.settings)
+    run = run_of(plan)
+    desk.plan([GOOD, GOOD])  # writes the file again
+    with pytest.raises(UsageError, match="its content changed"):
+        prepare_again(run, desk.settings)

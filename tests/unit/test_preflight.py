@@ -1,30 +1,19 @@
-"""What must hold before a plan is sent, and what the process says when it is through."""
+"""What must hold before a plan is sent."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from importer.errors import Exit, FileUnreadable, Held, UsageError
-from importer.ledger.records import Run, SourceFile
-from importer.model import State
-from importer.preflight import (
-    exit_of_plan,
-    exit_of_run,
-    expect,
-    prepare_again,
-    refuse_made_up,
-    refuse_unreadable,
-    unusable,
-)
-from importer.problems import one
+from importer.preflight import expect, refuse_made_up, refuse_unreadable
+from importer.problems import one, unusable
 from importer.report import view
+from importer.report.exit_codes import exit_of_plan
 from importer.report.export import write_plan_json
-from importer.sending.circuit_breaker import INTERRUPTED, Ending
 from schemas.codes import Code
 from schemas.templates import is_example
 from tests.support.place import GOOD, Place, place
@@ -134,75 +123,6 @@ def test_another_file_is_no_report(desk: Place, plan: Plan, text: str) -> None:
 def test_a_report_says_it_in_json(desk: Place, plan: Plan) -> None:
     """The hash of the report is the plan's."""
     assert json.loads(report_of(plan, desk).read_text())["plan"] == plan.hash
-
-
-@pytest.mark.parametrize(
-    ("rejected", "states", "ending", "exit_code"),
-    [
-        (0, {}, Ending(), Exit.OK),
-        (0, {State.CREATED: 3, State.DUPLICATE: 1}, Ending(), Exit.OK),
-        (1, {State.CREATED: 3}, Ending(), Exit.REJECTED),
-        (0, {State.REJECTED: 1}, Ending(), Exit.REJECTED),
-        (1, {State.DOUBTFUL: 1, State.REJECTED: 1}, Ending(), Exit.DOUBTFUL),
-        (0, {State.SENDING: 1}, Ending(), Exit.DOUBTFUL),
-        (0, {State.UNSENT: 1, State.CREATED: 3}, Ending(), Exit.SETUP),
-        (0, {State.PLANNED: 3}, INTERRUPTED, Exit.INTERRUPTED),
-        (1, {State.DOUBTFUL: 1}, Ending("held", Exit.HELD), Exit.HELD),
-        (0, {}, Ending("limit", Exit.OK), Exit.OK),
-    ],
-)
-def test_how_a_run_ends(
-    rejected: int, states: dict[State, int], ending: Ending, exit_code: Exit
-) -> None:
-    """Why it stopped goes first, then doubt, then rejected rows, then what was not sent."""
-    assert exit_of_run(rejected, states, ending) is exit_code
-
-
-def run_of(plan: Plan, **changes: object) -> Run:
-    """A run that sent this plan."""
-    table = plan.tables[0]
-    source = SourceFile(
-        table.source.name, str(table.source.path), table.source.sha256, table.source.size
-    )
-    run = Run(
-        id="20261122-153000-0001",
-        started=datetime(2026, 11, 22, tzinfo=UTC),
-        finished=None,
-        plan_hash=plan.hash,
-        sources=(source,),
-        settings={},
-        stopped="",
-        host="here",
-        pid=1,
-    )
-    return replace(run, **changes)  # type: ignore[arg-type]  # any fields
-
-
-def test_an_earlier_plan_is_made_again(desk: Place, plan: Plan) -> None:
-    """From the same files, by the paths that the run noted."""
-    asked: list[object] = []
-
-    def prepared(files: object) -> Plan:
-        asked.append(files)
-        return desk.plan([GOOD])
-
-    assert prepare_again(run_of(plan), prepared).hash == plan.hash
-    assert asked == [[str(plan.tables[0].source.path)]]
-
-
-def test_what_is_no_longer_the_same_cannot_go_on(desk: Place, plan: Plan) -> None:
-    """Standard input, a file that is gone or changed, other settings: each is named."""
-    gone = SourceFile("list.csv", None, "", 0)
-    with pytest.raises(UsageError, match="standard input"):
-        prepare_again(run_of(plan, sources=(gone,)), lambda _: plan)
-    gone = SourceFile("list.csv", "/nowhere/list.csv", "", 0)
-    with pytest.raises(UsageError, match="which is gone"):
-        prepare_again(run_of(plan, sources=(gone,)), lambda _: plan)
-    with pytest.raises(UsageError, match="Templates, settings or the importer changed"):
-        prepare_again(run_of(plan, plan_hash="0" * 64), lambda _: plan)
-    run = run_of(plan)
-    with pytest.raises(UsageError, match="its content changed"):
-        prepare_again(run, lambda _: desk.plan([GOOD, GOOD]))
 
 
 def test_examples_in_templates_never_go_live(desk: Place) -> None:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from pydantic import SecretStr
 
-from importer.deliver import deliver, prepare
+from importer.deliver import deliver
+from importer.prepare import prepare
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import Credentials, load_settings
 from tests.support.bench.people import write

@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from importer.deliver import prepare
 from importer.ledger import Ledger
 from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.model import State
 from importer.planning.identity import Identity
 from importer.planning.payload import planned_rows
+from importer.prepare import prepare
 from importer.settings import load_settings
 from schemas.columns import PERSONAL
 
