@@ -191,7 +191,7 @@ def correct_row(request: Request, form: FormData) -> Response:
         return see_other(f"/lists/{known.id}/fix{back if back.startswith('?') else ''}#r{row}")
     rows = _rows_of(request, known)
     headers = [name for name in text_of(form, "headers").split("\x1f") if name]
-    headers = [name for name in rows.plan.tables[0].frame.columns if name in headers]
+    headers = [name for name in headers if name in rows.plan.tables[0].frame.columns]
     every = bool(text_of(form, "every"))
     html = render_text(
         request,

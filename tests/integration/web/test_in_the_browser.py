@@ -157,3 +157,34 @@ def test_two_browsers_start_one_list(
             page.get_by_role("button", name="Start 3 conversations").click()
             page.get_by_role("heading", name="All 3 rows are through").wait_for()
     assert people(api, "two") == ["Ada", "Cy", "Ed"]
+
+
+def test_a_corrected_row_keeps_its_columns(chromium: Browser, site: Site, tmp_path: Path) -> None:
+    """Without reloading, each cell stays under its column, although wrong ones come first."""
+    file = tmp_path / "list.csv"
+    bad = "Jo,Doe,020 7946 0019,jo@example.com,Germny,Cook\r\n"
+    file.write_bytes(make_list(bad, bad.replace("jo@", "mo@").replace("Jo,Doe", "Mo,Ray")))
+    with open_browser(chromium, site) as page:
+        page.goto(f"{upload(page, file, 'columns')}/fix?task=country-unknown.country")
+
+        def columns() -> list[str]:
+            cells = page.locator("#r2 td[data-of]").all()
+            return [cell.get_attribute("data-of") or "" for cell in cells]
+
+        heads = [each.inner_text() for each in page.locator("thead th").all()[1:]]
+        assert columns() == heads
+        assert heads != make_list().decode().strip().split(",")
+        page.locator("#r2").get_by_role("button", name="Change to Germany").click()
+        page.locator("#r2").get_by_role("button", name="Undo").wait_for()
+        assert columns() == heads
+
+
+def test_the_language_is_switched(chromium: Browser, site: Site) -> None:
+    """With one click, on the page where the reader is, and for the pages after it."""
+    with open_browser(chromium, site, locale="en-GB") as page:
+        page.goto("/lists/new")
+        page.get_by_role("button", name="Deutsch").click()
+        page.get_by_role("heading", name="Liste hochladen").wait_for()
+        assert page.url.endswith("/lists/new")
+        page.goto("/")
+        assert page.locator("html").get_attribute("lang") == "de"
