@@ -307,6 +307,34 @@ class State(StrEnum):
     UNSENT = "unsent"
 
 
+class OutcomeRow(NamedTuple):
+    """A row of a run with what a report shows of it; a million of them are read in seconds.
+
+    Attributes:
+        source: position of the file in the run.
+        row: spreadsheet row.
+        status: a `RowStatus`: what was decided before anything was sent.
+        codes: the codes of its problems, with spaces between them.
+        state: a `State`, as seen; None if the row has no submission. So is all that follows, which
+            is as in `SubmissionRecord`.
+    """
+
+    source: int
+    row: int
+    status: str
+    codes: str
+    state: str | None = None
+    conversation_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+    sent_at: datetime | None = None
+    masked: str | None = None
+    remote_status: str | None = None
+    remote_at: datetime | None = None
+    meeting_state: str | None = None
+    meeting_at: datetime | None = None
+
+
 class MeetingState(StrEnum):
     """Whether the meeting of a conversation takes place."""
 

@@ -167,7 +167,7 @@ def results(
         run = ledger.runs.find(run_id)
         names = [source.name for source in run.sources]
         with use_language(ENGLISH if form == "json" else language()):
-            shown = view.run_view(report_of(ledger, run), ledger.runs.rows(run.id), names)
+            shown = view.run_view(report_of(ledger, run), ledger.runs.outcomes(run.id), names)
         doubtful = ledger.doubts.list(run.id)
     if output is not None:
         sources = [find_file(each.path or "-", each.sha256) for each in run.sources]

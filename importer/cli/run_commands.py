@@ -273,7 +273,7 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
                 named = ledger.runs.not_sent(run.id, LISTED)
                 shown = view.run_summary(report, named, names, settings)
             else:
-                shown = view.run_view(report, ledger.runs.rows(run.id), names, settings)
+                shown = view.run_view(report, ledger.runs.outcomes(run.id), names, settings)
         doubtful = ledger.doubts.list(run.id)
     error, written = None, results
     if results is not None:

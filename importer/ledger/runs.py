@@ -42,13 +42,13 @@ from importer.ledger.tables import (
     submissions,
 )
 from importer.masking import mask_file_name
-from importer.model import Counts, RowStatus, State
+from importer.model import Counts, OutcomeRow, RowStatus, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Insert, Row, Table
+    from sqlalchemy import ColumnElement, Connection, Insert, Row, Select, Table
 
     from importer.ledger.database import Database
     from importer.ledger.records import NewRun
@@ -120,18 +120,23 @@ class Runs:
 
     def rows(self, run: str) -> Iterator[RowOutcome]:
         """Yield every row of a run in its present state, by file and row."""
-        after: tuple[int, int] | None = None
-        while page := self._page(run, after):
-            yield from page
-            after = page[-1].source, page[-1].row
+        for page in self._pages(run, _OUTCOMES):
+            yield from map(_row_outcome, page)
 
-    def _page(self, run: str, after: tuple[int, int] | None) -> tuple[RowOutcome, ...]:
-        """Return the next `PAGE` rows."""
+    def outcomes(self, run: str) -> Iterator[OutcomeRow]:
+        """Yield what a report shows of every row of a run, by file and row."""
+        for page in self._pages(run, _SHOWN):
+            yield from map(_outcome_row, page)
+
+    def _pages(self, run: str, wanted: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+        """Yield the rows of a run, `PAGE` at a time; the first two columns are file and row."""
         r = run_rows.c
-        wanted = _OUTCOMES.where(r.run == run).order_by(r.source, r.row).limit(PAGE)
-        if after is not None:
-            wanted = wanted.where(tuple_(r.source, r.row) > tuple_(*after))
-        return self._database.read(lambda c: tuple(map(_row_outcome, c.execute(wanted))))
+        first = wanted.where(r.run == run).order_by(r.source, r.row).limit(PAGE)
+        page = self._database.read(lambda c: c.execute(first).all())
+        while page:
+            yield page
+            rest = first.where(tuple_(r.source, r.row) > tuple_(page[-1][0], page[-1][1]))
+            page = self._database.read(lambda c, rest=rest: c.execute(rest).all())  # type: ignore[misc] # mypy knows no default in a lambda
 
     def not_sent(self, run: str, limit: int) -> tuple[RowOutcome, ...]:
         """Return the first rows of a run that were rejected, or given up, by file and row."""
@@ -325,6 +330,8 @@ def _process() -> Mapping[str, str | int]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
+_OF_ROW: Final = OutcomeRow._fields.index("state")
+
 _OUTCOMES: Final = (
     select(run_rows.c.source, run_rows.c.row, run_rows.c.status, run_rows.c.codes, *RECORD)
     .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key, isouter=True)
@@ -332,12 +339,24 @@ _OUTCOMES: Final = (
 )
 """The rows of runs, each as `_row_outcome` reads it; the caller narrows it."""
 
+_SHOWN: Final = select(
+    *(run_rows.c[name] for name in OutcomeRow._fields[:_OF_ROW]),
+    *(submissions.c[name] for name in OutcomeRow._fields[_OF_ROW:]),
+).join_from(run_rows, submissions, run_rows.c.key == submissions.c.key, isouter=True)
+"""The rows of runs, each as `_outcome_row` reads it."""
+
 _STATUS: Final = {status.value: status for status in RowStatus}
 
 
 def _row_outcome(row: Sequence[Any]) -> RowOutcome:
     submission = None if row[4] is None else read_record(row[4:])
     return RowOutcome(row[0], row[1], _STATUS[row[2]], row[3], submission)
+
+
+def _outcome_row(row: Sequence[Any]) -> OutcomeRow:
+    if row[_OF_ROW] != State.SENDING.value:
+        return OutcomeRow(*row)
+    return OutcomeRow(*row)._replace(state=as_seen(State.SENDING).value)
 
 
 def _run(connection: Connection, row: Row[Any]) -> Run:

@@ -479,5 +479,5 @@ def _write_pages(
 def _write_results(ledger: Ledger, run: str, settings: Settings, path: Path) -> None:
     found = ledger.runs.find(run)
     names = [source.name for source in found.sources]
-    shown = view.run_view(report_of(ledger, found), ledger.runs.rows(found.id), names)
+    shown = view.run_view(report_of(ledger, found), ledger.runs.outcomes(found.id), names)
     save_results(shown, reread_files(found.sources, partial(load, settings=settings)), path)

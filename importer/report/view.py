@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer.languages import ENGLISH, number, translate, translate_count, use_language
-from importer.model import MeetingState, RowStatus, State
+from importer.model import MeetingState, OutcomeRow, RowStatus, State
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.planning.plan import SHOWN, find_made_up
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from importer.ledger.records import RowOutcome, SubmissionRecord
+    from importer.ledger.records import RowOutcome
     from importer.model import Counts, Group, Json, Plan, RunReport, Table
     from importer.report.tasks import Task
     from importer.settings import Settings
@@ -401,7 +401,7 @@ class RunView:
 
 def run_view(
     report: RunReport,
-    rows: Iterable[RowOutcome],
+    rows: Iterable[RowOutcome | OutcomeRow],
     files: Sequence[str],
     settings: Settings | None = None,
 ) -> RunView:
@@ -422,26 +422,15 @@ def run_view(
 def run_summary(
     report: RunReport, named: Iterable[RowOutcome], files: Sequence[str], settings: Settings
 ) -> RunView:
-    """Return the view of a run without all its rows, so that none is read back for it.
-
-    Args:
-        report: what the run did; its counts become the totals.
-        named: the outcomes of the rows that the summary names.
-        files: names of the run's files, in its order.
-        settings: of the command, for the commands that the report proposes.
-    """
-    shown = run_view(report, named, files, settings)
-    counts = {state.value: count for state, count in report.states.items()}
-    waiting = report.counts.ready - sum(counts.values())  # ready rows without a submission
-    for status, count in (
-        (State.PLANNED.value, waiting),
-        (_LEFT_OUT[RowStatus.REJECTED], report.counts.rejected),
-        (_LEFT_OUT[RowStatus.DUPLICATE], report.counts.duplicates),
-        (_LEFT_OUT[RowStatus.ALREADY_IMPORTED], report.counts.already_imported),
-    ):
-        counts[status] = counts.get(status, 0) + count
-    whole = {status: counts.get(status, 0) for status in OUTCOME_MEANING}
-    return dataclasses.replace(shown, totals=whole)
+    """Return the view of a run with its totals and only the lines of the rows named."""
+    shown, counts = run_view(report, named, files, settings), report.counts
+    totals = dict.fromkeys(OUTCOME_MEANING, 0)
+    totals |= {state.value: count for state, count in report.states.items()}
+    totals["planned"] += counts.ready - sum(report.states.values())  # without a submission
+    totals["rejected"] += counts.rejected
+    totals["duplicate-in-file"] += counts.duplicates
+    totals["already-imported"] += counts.already_imported
+    return dataclasses.replace(shown, totals=totals)
 
 
 OUTCOME_MEANING: Final = {
@@ -503,6 +492,11 @@ OUTCOMES: Final = pl.Schema(
 MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
 """Format of the time of an attempt: ISO 8601, UTC."""
 
+_ROWS: Final = pl.Schema(
+    dict.fromkeys(OutcomeRow._fields, pl.String())
+    | {"source": pl.UInt16(), "row": pl.UInt32()}
+    | dict.fromkeys(("sent_at", "remote_at", "meeting_at"), pl.Datetime("us", "UTC"))
+)
 _CHUNK: Final = 50_000
 _KNOWN: Final = frozenset(code.value for code in Code)
 _LEFT_OUT: Final = {
@@ -518,55 +512,76 @@ REASONS: Final = {
 """Why a row was not sent, if its codes do not say so."""
 
 
-def outcome_frame(rows: Iterable[RowOutcome], files: Sequence[str]) -> pl.DataFrame:
-    """Return the frame of `OUTCOMES`, in the order given.
-
-    Args:
-        rows: from the ledger.
-        files: names of the run's files; `RowOutcome.source` is a position in it.
-    """
-    rest = iter(rows)
+def outcome_frame(rows: Iterable[RowOutcome | OutcomeRow], files: Sequence[str]) -> pl.DataFrame:
+    """Return the frame of `OUTCOMES`, in the order given; `files` are names of the run's files."""
+    rest = (each if isinstance(each, OutcomeRow) else _shorten(each) for each in rows)
     parts = [OUTCOMES.to_frame()]
     while chunk := list(islice(rest, _CHUNK)):
-        lines = [_line(row, files[row.source]) for row in chunk]
-        parts.append(pl.DataFrame(lines, schema=OUTCOMES, orient="row"))
+        parts.append(_show_outcomes(pl.DataFrame(chunk, schema=_ROWS, orient="row"), files))
     return pl.concat(parts)
 
 
-def _line(row: RowOutcome, file: str) -> tuple[object, ...]:
-    """Return one row in the columns of `OUTCOMES`."""
-    place, known = (row.source, row.row, file), row.submission
-    conversation, sent_at = (known.conversation_id, known.sent_at) if known else (None, None)
-    progress = _progress(known) if known else (None, None, None, None)
-    if row.status is not RowStatus.READY:
-        code, reason = _why(row)
-        return (*place, _LEFT_OUT[row.status], conversation, code, reason, sent_at, *progress)
+def _shorten(row: RowOutcome) -> OutcomeRow:
+    """What a report shows of a row."""
+    place, known = (row.source, row.row, row.status.value, row.codes), row.submission
     if known is None:
-        return (*place, State.PLANNED.value, None, "", "", None, *progress)
-    ended = (known.state.value, conversation, known.code, known.message, sent_at)
-    return (*place, *ended, *progress)
+        return OutcomeRow(*place)
+    rest = (getattr(known, name) for name in OutcomeRow._fields[len(place) + 1 :])
+    return OutcomeRow(*place, known.state.value, *rest)
 
 
-def _progress(known: SubmissionRecord) -> tuple[object, ...]:
-    """Return the masked contact, how far the conversation is, since when, and its meeting."""
-    status = (known.remote_status or "").upper()
-    word = _PROGRESS.get(status, status.lower().replace("_", "-")) or None
-    if known.meeting_state and word not in {"opted-out", "failed"}:
-        word = _MEETINGS[MeetingState(known.meeting_state)]
-    scheduled = known.meeting_state == MeetingState.SCHEDULED
-    meeting_at = known.meeting_at if scheduled else None
-    return known.masked or None, word, known.remote_at, meeting_at
+def _show_outcomes(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
+    """The lines of `OUTCOMES` of some `OutcomeRow`s."""
+    ready = pl.col("status") == RowStatus.READY.value
+    left_out = rows.filter(~ready).select("status", "codes").unique()
+    reasons = pl.DataFrame(
+        [(status, codes, *_why(status, codes)) for status, codes in left_out.iter_rows()],
+        schema=dict.fromkeys(("status", "codes", "its_code", "reason"), pl.String),
+        orient="row",
+    )
+
+    def own(column: str, otherwise: str) -> pl.Expr:
+        known = pl.when(ready).then(pl.col(column).fill_null(""))
+        return known.otherwise(otherwise).alias(column)
+
+    state = pl.col("state").fill_null(State.PLANNED.value)
+    scheduled = pl.col("meeting_state") == MeetingState.SCHEDULED.value
+    name = pl.col("source").cast(pl.UInt32)
+    return rows.join(reasons, on=["status", "codes"], how="left", maintain_order="left").select(
+        pl.col("source").alias(SOURCE),
+        pl.col("row").alias(ROW),
+        name.replace_strict(dict(enumerate(files)), return_dtype=pl.String),
+        pl.when(ready).then(state).otherwise(pl.col("status").replace(_LEFT_OUT)).alias("status"),
+        "conversation_id",
+        own("code", "its_code"),
+        own("message", "reason"),
+        pl.col("sent_at").alias("attempted_at"),
+        pl.col("masked").replace("", None).alias("contact"),
+        _progress().alias("progress"),
+        pl.col("remote_at").alias("progress_at"),
+        pl.when(scheduled).then("meeting_at").alias("meeting_at"),
+    )
 
 
-def _why(row: RowOutcome) -> tuple[str, str]:
+def _progress() -> pl.Expr:
+    """How far a conversation is, in one word; null if nothing is known."""
+    status = pl.col("remote_status").str.to_uppercase()
+    spelled = status.str.to_lowercase().str.replace_all("_", "-", literal=True).replace("", None)
+    word = status.replace_strict(_PROGRESS, default=spelled)
+    ended = word.is_in(["opted-out", "failed"]).fill_null(value=False)
+    meeting = pl.col("meeting_state").replace_strict(_MEETINGS, default=None)
+    return pl.when(~ended).then(pl.coalesce(meeting, word)).otherwise(word)
+
+
+def _why(status: str, its_codes: str) -> tuple[str, str]:
     """Return the first code of a row that was not sent, and what to do about all its codes."""
-    known = [Code(code) for code in row.codes.split() if code in _KNOWN]
+    known = [Code(code) for code in its_codes.split() if code in _KNOWN]
     faults = [code for code in known if WORDS[code].severity is Severity.ERROR]
-    codes = faults if row.status is RowStatus.REJECTED and faults else known
+    codes = faults if status == RowStatus.REJECTED and faults else known
     first = codes[0].value if codes else ""
-    if row.status is RowStatus.REJECTED and codes:
+    if status == RowStatus.REJECTED and codes:
         return first, "; ".join(instruction(code) for code in codes) + "."
-    return first, translate(REASONS[row.status])
+    return first, translate(REASONS[RowStatus(status)])
 
 
 def progress_totals(frame: pl.DataFrame) -> dict[str, int]:

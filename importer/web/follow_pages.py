@@ -214,7 +214,7 @@ def _view(request: Request, run: Run) -> RunView:
     site = site_of(request)
     return run_view(
         report_of(site.ledger, run),
-        site.ledger.runs.rows(run.id),
+        site.ledger.runs.outcomes(run.id),
         [each.name for each in run.sources],
     )
 
