@@ -98,7 +98,7 @@ def find_typos(emails: pl.Series) -> pl.Series:
     Args:
         emails: as `read_emails` returns them.
     """
-    domains = emails.str.extract("@([^@]*)$", 1)
+    domains = emails.str.splitn("@", 2).struct.field("field_1")
     meant = {
         domain: f"perhaps {right} is meant"
         for domain in domains.drop_nulls().unique()

@@ -61,7 +61,9 @@ class Phone:
 
 def printable(text: str) -> str:
     """Return text on one line, without control characters, escapes or half characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
 
 
 def text_at(value: Mapping[str, Json], path: str) -> str | None:

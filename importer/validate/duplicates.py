@@ -143,7 +143,9 @@ class Repeats:
             here = rows.select(shared.alias("it"))["it"]
             before = self._rows.select(shared.alias("it"))["it"]
             known = here.is_in(before.implode()) & here.is_not_null()
-            sharing |= known | (here.is_duplicated() & here.is_not_null())
+            sharing |= known
+            if here.n_unique() + max(0, here.null_count() - 1) < here.len():
+                sharing |= here.is_duplicated() & here.is_not_null()  # this takes twice as long
             if known.any():
                 again |= before.is_in(here.filter(known).implode()).fill_null(value=False)
         return sharing.arg_true().to_list(), self._rows.filter(again)
@@ -286,16 +288,15 @@ def _differ(row: _Row, other: _Row) -> bool:
 
 def _with_hashes(rows: pl.DataFrame) -> pl.DataFrame:
     """Add contacts, candidate id and campaign as hashes; null if the row has none."""
-    campaign = pl.coalesce(
-        pl.lit("id ") + pl.col("campaign"), pl.lit("external ") + pl.col("external_campaign")
-    )
     hashed = {
-        _PHONE: pl.col("phone_number"),
-        _MAILBOX: mailboxes(pl.col("email")),
-        _CANDIDATE: pl.col("candidate_id"),
-        _CAMPAIGN: campaign,
+        _PHONE: (_hashed(pl.col("phone_number")),),
+        _MAILBOX: (_hashed(mailboxes(pl.col("email"))),),
+        _CANDIDATE: (_hashed(pl.col("candidate_id")),),
+        _CAMPAIGN: (_hashed(pl.col("campaign")), _hashed(pl.col("external_campaign"), seed=4)),
     }
-    return rows.with_columns(
-        pl.when(text.is_not_null()).then(text.hash(seed=3)).alias(name)
-        for name, text in hashed.items()
-    )
+    return rows.with_columns(pl.coalesce(found).alias(name) for name, found in hashed.items())
+
+
+def _hashed(text: pl.Expr, seed: int = 3) -> pl.Expr:
+    """Hash a text; null stays null."""
+    return pl.when(text.is_not_null()).then(text.hash(seed=seed))
