@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from importer.cli.options import (
     OUT_FILE,
+    Output,
     check_outputs,
     confirm,
     is_quiet,
@@ -117,7 +117,7 @@ def check(
             export.write_payloads(lines, payloads)
             written["payloads"] = (payloads,)
     finally:  # the summary is shown even if a file cannot be written
-        console = Console(quiet=is_quiet()) if form == "text" else messages()
+        console = Output(quiet=is_quiet()) if form == "text" else messages()
         terminal.print_plan(console, shown, show_values=show_values, written=written)
     if form == "json":
         export.write_plan_json(shown, sys.stdout)

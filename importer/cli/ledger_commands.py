@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 
 from importer import deliver
 from importer.cli.options import (
+    Output,
     check_outputs,
     confirm,
     json_format,
@@ -114,7 +114,7 @@ def runs(*, limit: int, form: str, config: Path | None, **flags: object) -> None
     if form == "json":
         write_json(runs_json(found, counts, nights, doubtful), sys.stdout)
         return
-    console = Console()
+    console = Output()
     if found or not nights:
         console.print(runs_table(found, counts))
     if nights:
@@ -173,7 +173,7 @@ def results(
         sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
         check_outputs({"--output": output}, sources, settings)
     if form == "text":
-        console = Console()
+        console = Output()
         console.print(results_table(shown, ids=console.width >= _WIDE))
         given = GivenFlags.of(settings)
         if doubtful:
@@ -222,6 +222,9 @@ def purge(
     if dry_run or (sys.stdin.isatty() and not yes and days):
         with open_ledger(settings) as ledger:
             wanted = ledger.find_purgeable(before)
+        if not (wanted.submissions or wanted.runs or wanted.backups):
+            tell(translate("There is nothing to remove."))
+            return Exit.OK
         if dry_run:
             click.echo(translate("Would remove {what}.", what=_purged_text(wanted)))
             return Exit.OK

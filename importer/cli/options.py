@@ -92,6 +92,14 @@ def is_verbose() -> bool:
     return _loudness() == "verbose"
 
 
+class Output(Console):
+    """Standard output; if its reader has closed it (`| head`), the command ends well."""
+
+    def on_broken_pipe(self) -> None:
+        """Say so to `main`; rich would end with 1, which means rejected rows."""
+        raise BrokenPipeError
+
+
 def messages() -> Console:
     """Return the console of standard error; silent with the flag -q."""
     return Console(stderr=True, quiet=is_quiet())

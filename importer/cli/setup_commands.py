@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, Union, get_
 
 import click
 from click.shell_completion import get_completion_class
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
 
 from importer.atomic_file import replace_file
 from importer.cli.init_command import editor_schemas, mapping_to_save, problem_line
-from importer.cli.options import json_format, read_settings, settings_flags
+from importer.cli.options import Output, json_format, read_settings, settings_flags
 from importer.errors import EXIT_MEANING, RUN_AGAIN, Exit, UsageError
 from importer.languages import translate, translate_filled
 from importer.loader import expand, load
@@ -137,7 +137,7 @@ def columns(
     settings = read_settings(config, flags) if names else Settings()
     tables = [load(name, settings) for name in expand(names)] if names else []
     if form == "text":
-        console = Console()
+        console = Output()
         mappings = [mapping_table(table, settings) for table in tables]
         console.print(*([] if names else [columns_table()]), *mappings, sep="\n")
     for table in tables:
@@ -213,7 +213,7 @@ def explain(topic: str | None, *, schema: str | None) -> None:
     if schema is not None:
         click.echo(_find_schema(schema), nl=False)
         return
-    console = Console()
+    console = Output()
     if topic is None:
         console.print(_overview())
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -148,7 +149,7 @@ def test_a_dry_purge_removes_nothing(near: Desk) -> None:
         "Would remove the masked text of 2 submissions and the file names of 1 run.\n"
     )
     assert near.files() == before
-    assert "0 submissions" in near("purge", "--older-than", "9d", "--dry-run").out
+    assert near("purge", "--older-than", "9d", "--dry-run").err == "There is nothing to remove.\n"
 
 
 def test_a_purged_run_says_so(near: Desk) -> None:
@@ -194,6 +195,21 @@ def test_a_closed_pipe_ends_silently(near: Desk, words: tuple[str, ...]) -> None
         assert process.stdout.buffer.read(10)  # type: ignore[attr-defined]
         process.stdout.close()
         assert process.wait(60) == Exit.OK
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("runs",), ("results",), ("check", "good.csv"), ("columns",), ("explain", "settings")]
+)
+def test_a_table_without_a_reader_is_no_fault(near: Desk, words: tuple[str, ...]) -> None:
+    """`importer runs | true`: exit code 1 would mean that rows were rejected."""
+    near("run", "good.csv", "--yes")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with near.process(*words, stdout=theirs) as process:
+        os.close(theirs)
+        assert process.wait(60) == Exit.OK
+        assert process.stderr is not None
         assert process.stderr.read() == ""
 
 
