@@ -8,7 +8,7 @@ RIVALS_STAMP := $(RIVALS)/.from-lock
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test lint types shape check parity proof fuzz bench compare lock fmt clean
+.PHONY: help demo page test lint types shape check parity proof proof-machines fuzz bench compare lock fmt clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,10 @@ proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice,
 	$(BIN)/python -m tests.crash.every_write --rows 3 --pairs
 	$(BIN)/python -m tests.crash.proof --seed 1 2 3
 	$(BIN)/python -m tests.crash.proof --personalities --submissions 400 --restarts 4
+
+proof-machines: $(STAMP)  ## the same with several machines on one PostgreSQL ledger: killed, frozen and cut off
+	$(BIN)/python -m tests.crash.machines --seed 1 2 3 --people 900 --events 200 --rate 60
+	$(BIN)/python -m tests.crash.machines --throughput 1 2 4 8
 
 $(RIVALS_STAMP): tests/support/bench/requirements.txt
 	$(PYTHON) -m venv $(RIVALS)

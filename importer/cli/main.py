@@ -71,6 +71,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "release": ("importer.cli.nightly_commands", "Release a held file for the next night."),
     "backup": ("importer.cli.ledger_commands", "Copy the ledger, at any moment."),
+    "jobs": (
+        "importer.cli.machine_commands",
+        "Show who sends on a ledger that several machines share.",
+    ),
+    "upgrade": (
+        "importer.cli.machine_commands",
+        "Bring the ledger to the version of this program.",
+    ),
     "purge": (
         "importer.cli.ledger_commands",
         "Remove the readable text of old runs from the ledger.",
@@ -89,6 +97,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "If recruiters send it": ("serve",),
     "If something is doubtful": ("reconcile", "resolve", "refresh", "webhooks"),
     "If it runs every night": ("doctor", "nightly", "release", "backup", "purge"),
+    "If several machines send": ("jobs", "upgrade"),
     "If you set it up": ("sandbox", "completion"),
 }
 """Heading of `--help` -> commands. Each command has one reader."""

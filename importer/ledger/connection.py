@@ -140,6 +140,15 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, VERSIONS[-1])
 
 
+_NOT_FOREVER: Final = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""A server that has gone silent is noticed within half a minute."""
+
 PRIVATE: Final = 0o600
 _FIX_URL: Final = "Set `ledger:` to sqlite:///importer.db or postgresql://host/name."
 
@@ -303,7 +312,7 @@ def _server(url: URL) -> Engine:
             pool_pre_ping=True,
             paramstyle="format",
             # PgBouncer gives each transaction another session, which knows no prepared statement.
-            connect_args={"prepare_threshold": None},
+            connect_args={"prepare_threshold": None, **_NOT_FOREVER},
         )
     except ImportError as error:
         raise LedgerError(

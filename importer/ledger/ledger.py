@@ -34,6 +34,7 @@ from importer.ledger.page_people import AuditTrail, PageSessions
 from importer.ledger.rates import LedgerRates
 from importer.ledger.records import Purged
 from importer.ledger.runs import Runs, random_suffix
+from importer.ledger.senders import Senders
 from importer.ledger.shares import RunShare
 from importer.ledger.submissions import Submissions
 from importer.ledger.tables import OPEN, among, identity, run_sources, runs, submissions
@@ -76,6 +77,7 @@ class Ledger:
         nights: the nightly imports.
         claims: files of remote inboxes that were claimed.
         sessions: people who are signed in to the page.
+        senders: processes that send, on a server.
         audit: what people did on the page.
         lists: uploaded on the recruiter's page.
         events: that the API sent.
@@ -101,6 +103,7 @@ class Ledger:
         self.nights = Nights(database)
         self.claims = Claims(database)
         self.sessions = PageSessions(database)
+        self.senders = Senders(database)
         self.audit = AuditTrail(database)
         self.lists = UploadedLists(database, now)
         self.events = WebhookEvents(database, now)

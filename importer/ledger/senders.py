@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, func, or_, select, update
 
-from importer.ledger.tables import OPEN, among, attempts, senders, submissions
+from importer.errors import UsageError
+from importer.ledger.tables import OPEN, among, attempts, rates, senders, submissions, turns
 from importer.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
@@ -253,3 +254,130 @@ def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
 def describe_sender(row: Any) -> str:
     """Name a sender for a person: `importer run (process 12 on host-1)`."""
     return f"{row.command} (process {row.pid} on {row.host})"
+
+
+# ---- for people ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SenderRecord:
+    """A sender as the ledger knows it.
+
+    Attributes:
+        number: of its lease.
+        name: for a person: `importer run (process 12 on host-1)`.
+        run: that it sends just now; None for none.
+        started_at: UTC.
+        until: UTC; end of its lease.
+        is_live: whether it holds its lease.
+        turns: work that only this sender does at the moment, such as `plan`.
+        doubtful: rows that it left without an answer.
+    """
+
+    number: int
+    name: str
+    run: str | None
+    started_at: datetime
+    until: datetime
+    is_live: bool
+    turns: tuple[str, ...]
+    doubtful: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendersOverview:
+    """Who sends on a ledger.
+
+    Attributes:
+        senders: those that hold a lease, and those that may only be frozen; oldest first.
+        rate: present number of requests a second of all; None before the first request.
+        held_until: UTC; nobody sends before that, because the API asked for it; None if it did not.
+    """
+
+    senders: tuple[SenderRecord, ...]
+    rate: float | None = None
+    held_until: datetime | None = None
+
+
+class Senders:
+    """Read who sends. Each method is one transaction and raises LedgerError on failure.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def overview(self) -> SendersOverview:
+        """Return who sends, and how fast; nobody for a ledger in a file."""
+        if self._database.path is not None:
+            return SendersOverview(())
+        wanted = select(rates.c.rate, rates.c.held_until)
+
+        def read(connection: Connection) -> SendersOverview:
+            found = tuple(_records(connection, _S.ended_at.is_(None)))
+            rate = connection.execute(wanted).first()
+            if rate is None:
+                return SendersOverview(found)
+            held = rate.held_until
+            on_hold = held is not None and held > database_time(connection)
+            return SendersOverview(found, rate.rate, held if on_hold else None)
+
+        return self._database.read(read)
+
+    def find(self, number: int) -> SenderRecord:
+        """Return a sender that is not known to have ended.
+
+        Raises:
+            UsageError: there is none with this number.
+        """
+        unended = (_S.id == number, _S.ended_at.is_(None))
+        found = (
+            ()
+            if self._database.path
+            else self._database.read(lambda c: tuple(_records(c, *unended)))
+        )
+        if not found:
+            raise UsageError(
+                f"There is no sender {number} that may still send.", "`importer jobs` lists them."
+            )
+        return found[0]
+
+    def note_ended(self, number: int, by: str) -> None:
+        """Note that a person says that a sender has ended.
+
+        Args:
+            number: of the sender.
+            by: who says so.
+        """
+        ended = f"{by} said so"
+        self._database.write("sender", lambda c: note_ended(c, [number], ended))
+
+
+def _records(connection: Connection, *narrower: ColumnElement[bool]) -> Iterator[SenderRecord]:
+    """Yield senders, oldest first."""
+    s = submissions.c
+    left = (
+        select(func.count())
+        .select_from(submissions)
+        .where(among(s.state, OPEN), s.state == State.DOUBTFUL.value, s.sender == _S.id)
+        .where(select(1).where(*unended_attempt()).exists())
+        .scalar_subquery()
+    )
+    wanted = select(senders, LIVE.label("is_live"), left.label("doubtful"))
+    mine = dict[int, list[str]]()
+    for name, sender in connection.execute(select(turns.c.name, turns.c.sender)):
+        mine.setdefault(sender, []).append(name)
+    for row in connection.execute(wanted.where(*narrower).order_by(_S.id)):
+        if row.is_live or row.doubtful or row.over_at is None:
+            yield SenderRecord(
+                number=row.id,
+                name=describe_sender(row),
+                run=row.run,
+                started_at=row.started_at,
+                until=row.until,
+                is_live=row.is_live,
+                turns=tuple(sorted(mine.get(row.id, ()))) if row.is_live else (),
+                doubtful=row.doubtful,
+            )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from importer.ledger.nights import Night, NightFile
     from importer.ledger.records import Run, SubmissionRecord
+    from importer.ledger.senders import SendersOverview
     from importer.report.view import RunView
     from importer.sending.sender import ReconcileReport, RefreshReport
 
@@ -111,6 +112,28 @@ def refreshed_text(refreshed: RefreshReport) -> RenderableType:
     )
     reason = translate_filled(refreshed.reason)
     return Group(Text(f"{summary} {reason}".rstrip(), style="bold"), indent(table))
+
+
+def senders_text(shown: SendersOverview) -> RenderableType:
+    """Return who sends on a ledger that several machines share, and how fast."""
+    if not shown.senders:
+        return Text(translate("Nobody is sending."))
+    numbers = frozenset({"number", "doubtful"})
+    table = plain_table("number", "sender", "run", "state", "doubtful", numbers=numbers)
+    for each in shown.senders:
+        state = translate("sending") if each.is_live else translate("no sign of life")
+        state = " ".join([state, *(f"({turn})" for turn in each.turns)])
+        table.add_row(
+            number(each.number), plain(each.name), each.run or "", state, number(each.doubtful)
+        )
+    speed = ""
+    if shown.rate is not None:
+        speed = translate("All together: {rate} requests a second.", rate=f"{shown.rate:.1f}")
+    if shown.held_until is not None:
+        time = f"{shown.held_until:%H:%M:%S} UTC"
+        held = translate("The API asked to wait until {time}.", time=time)
+        speed = f"{speed} {held}"
+    return Group(indent(table), Text(speed))
 
 
 def worklist(

@@ -535,6 +535,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "results": ("rehearsal", "ledger"),
         "purge": ("rehearsal", "ledger"),
         "backup": ("rehearsal", "ledger"),
+        **dict.fromkeys(("jobs", "upgrade"), ("rehearsal", "ledger")),
         "serve": ("rehearsal", "ledger", "base_url", "listen", "page_url", "auth", "new_ledger"),
         "webhooks": ("rehearsal", "ledger", "listen", "webhook_signature", "webhook_key_form"),
         "nightly": (

@@ -46,6 +46,9 @@ LEASE_S: Final = 1.2
 _LONGEST_S: Final = 600.0
 _LATENCY: Final = "slow:0.9:0.1,reset-before:0.02,reset-after:0.02,500-after:0.02"
 _GOOD_ENDS: Final = frozenset({0, 1, 4, 5, 6, -signal.SIGKILL})
+_OF_ONE: Final = 20.0
+"""Requests a second of a machine that has four under way, each for 0.2 s."""
+
 _OPEN: Final = ("planned", "sending", "doubtful", "unsent")
 
 SETTINGS: Final = {
@@ -288,7 +291,7 @@ class Machines:
     # ---- the adversary -----------------------------------------------------------------------
 
     def disturb(self, count: int) -> None:
-        """Do something bad so many times."""
+        """Do something bad this many times, as long as anything is open."""
         until = time.monotonic() + _LONGEST_S
         if not count:
             self._start(self.machines[0], *self._command(), calm=True)
@@ -299,6 +302,8 @@ class Machines:
             self._tend()
             time.sleep(self._dice.uniform(0.02, 0.25))
             self._find_run()
+            if self._run and self._is_done():
+                return
             dice = self._dice.random()
             kills = self.style.kills
             if dice < kills:
@@ -326,6 +331,12 @@ class Machines:
                     machine.signal(signal.SIGCONT)
             elif (code := machine.forks.wait(0.0)) is not None:
                 self._note_end(machine, code)
+
+    def _is_done(self) -> bool:
+        """Whether nothing is open any more, so that no event can do harm."""
+        with suppress(psycopg.Error):
+            return not any(each.state in _OPEN for each in self.known())
+        return False
 
     def _find_run(self) -> None:
         if not self._run:
@@ -391,6 +402,18 @@ class Machines:
             if time.monotonic() > until:
                 return False
         return True
+
+    def work_calmly(self) -> None:
+        """Let all machines send one run, undisturbed, to its end."""
+        first, *others = self.machines
+        self._start(first, "run", LIST, "--yes", calm=True)
+        while not self._run:
+            self._find_run()
+            time.sleep(0.05)
+        for machine in others:
+            self._start(machine, "resume", self._run, "--yes", calm=True)
+        if not self._wait_for_all(_LONGEST_S):
+            raise RuntimeError("the machines do not end")
 
     # ---- the judge ---------------------------------------------------------------------------
 
@@ -485,6 +508,36 @@ def prove(
         return all_machines.judge(time.monotonic() - started)
 
 
+def measure(folder: Path, *, machines: int, seconds: float, rate: float) -> float:
+    """Return the requests a second of calm machines, with answers that take 0.2 s.
+
+    Args:
+        folder: for all files.
+        machines: how many.
+        seconds: of work for them.
+        rate: of all together.
+    """
+    expected = min(machines * _OF_ONE, rate)
+    with (
+        own_server(folder / "postgres") as server,
+        Machines(
+            folder,
+            server,
+            count=machines,
+            people=int(expected * seconds),
+            rate=rate,
+            seed=1,
+            style=Style(freezes=0.0, kills=0.0),
+        ) as calm,
+    ):
+        calm.installation.restart("slow:1:0.2")
+        calm.work_calmly()
+        times = sorted(each["received_s"] for each in entries(calm.installation.journal))
+        # From when all are at work until the first has nothing more to do.
+        start, end = times[len(times) // 3], times[len(times) * 4 // 5]
+        return float(sum(start <= at < end for at in times) / (end - start))
+
+
 def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
     done = ", ".join(f"{what} {count}" for what, count in sorted(verdict.events.done.items()))
     states = ", ".join(f"{state} {count}" for state, count in sorted(verdict.states.items()))
@@ -495,6 +548,14 @@ def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
         f" {len(verdict.hidden)}; worst second {verdict.worst}; {verdict.seconds:.0f} s"
     )
     yield from (f"  {fault}" for fault in verdict.faults)
+
+
+def _measure_all(counts: Sequence[int], rate: float) -> None:
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            Path(name).chmod(0o755)
+            found = measure(Path(name), machines=count, seconds=20, rate=rate)
+        print(f"{count} machines: {found:.1f} requests a second", flush=True)  # noqa: T201
 
 
 def main() -> None:
@@ -510,9 +571,14 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=Style().longest)
     parser.add_argument("--kills", type=float, default=Style().kills)
     parser.add_argument("--mutation", choices=MUTATIONS, default="")
+    parser.add_argument("--throughput", type=int, nargs="*", metavar="MACHINES")
     given = parser.parse_args()
     if not PROGRAMS:
         sys.exit("PostgreSQL is not installed; `apt-get install postgresql` brings it.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers must not outlive us
+    if given.throughput:
+        _measure_all(given.throughput, given.rate)
+        return
     style = Style(given.freezes, given.points, given.longest, given.kills, given.mutation)
     faults = 0
     for seed in given.seed:

@@ -1,0 +1,74 @@
+"""`importer jobs` and `upgrade`: on a ledger in a file, and on a server if there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from importer.cli.main import main
+from importer.ledger import Ledger
+from importer.ledger.tables import senders
+from importer.model import Outcome, State
+from tests.support.postgres import server_url
+from tests.unit.ledger.test_leases import lose_lease, plan, pretend_elsewhere, sender, share_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["server_url"]  # a fixture
+
+
+def importer(*arguments: str) -> int:
+    """Run a command; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def test_a_ledger_in_a_file_is_upgraded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no senders."""
+    url = f"sqlite:///{tmp_path / 'importer.db'}"
+    Ledger.open(url).close()
+    assert importer("upgrade", "--ledger", url) == 0
+    assert "of this version" in capsys.readouterr().err
+    assert importer("jobs", "--ledger", url) == 0
+    assert "Nobody is sending." in capsys.readouterr().out
+
+
+def test_a_person_says_that_a_sender_has_ended(
+    server_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then its row can be sent again, once the list shows that it is absent."""
+    with sender(server_url) as here:
+        run = plan(here, 1)
+        other = Ledger.open(server_url)
+        lock = other.lock("importer resume")
+        lock.__enter__()
+        lost = other.lease.id if other.lease else 0
+        pretend_elsewhere(other)
+        share = share_of(other, run)
+        share.claim(1)
+        share.record(["k0"], ())
+        assert importer("jobs", "--ended", str(lost), "--yes", "--ledger", server_url) == 2
+        assert "renews its lease" in capsys.readouterr().err
+        lose_lease(other)
+        here.recover()
+        absent = [Outcome("k0", State.PLANNED, 0, code="absent")]
+        here.doubts.reconcile(absent)
+        assert here.submissions.records(["k0"])["k0"].state is State.DOUBTFUL
+        assert importer("jobs", "--ledger", server_url) == 0
+        shown = capsys.readouterr().out
+        assert "elsewhere" in shown
+        assert "no sign of life" in shown
+        assert importer("jobs", "--ended", str(lost), "--yes", "--ledger", server_url) == 0
+        assert importer("jobs", "--ended", str(lost), "--yes", "--ledger", server_url) == 2
+        here.doubts.reconcile(absent)
+        assert here.submissions.records(["k0"])["k0"].state is State.PLANNED
+        row = senders.c.ended_how
+        said = here._database.read(
+            lambda c: c.scalar(senders.select().with_only_columns(row).where(senders.c.id == lost))
+        )
+        assert str(said).endswith("said so")
+        lock.__exit__(None, None, None)
+        other.close()
