@@ -195,6 +195,20 @@ def test_a_row_is_found_by_its_number(ann: Recruiter, campaign: str) -> None:
     assert "There is no such row" in ann.browser.get(f"{run}/rows?row=99").text
 
 
+def test_a_row_of_a_wide_list_names_its_wrong_columns(ann: Recruiter, campaign: str) -> None:
+    """Each name leads to its cell, which may be far to the right."""
+    wide = b"Shift,Site,Team,Floor,"
+    data = make_list(*GOOD, "Jo,Doe,,jo@example.com,Germny,Cook\r\n")
+    head, *rows = data.splitlines(keepends=True)
+    list_id = ann.upload(
+        wide + head + b"".join(b"x,x,x,x," + row for row in rows), campaign=campaign
+    )
+    page = ann.browser.get(f"/lists/{list_id}/fix").text
+    link = re.search(r'<a class="where" href="#([^"]+)">Country</a>', page)
+    assert link is not None
+    assert f'id="{link[1]}"' in page
+
+
 # ---- words ---------------------------------------------------------------------------------------
 
 
