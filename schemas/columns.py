@@ -524,7 +524,7 @@ COMPANIONS: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
         "id": ("candidate_id", frozenset({"firstname", "lastname", "candidatename", "fullname"})),
     }
 )
-"""Folded header -> its column, and the headers of which one must be there for that meaning."""
+"""Folded header -> its column, and the headers, at least one of which must be present."""
 
 FORM_HEADERS: Final = frozenset(
     {"starttime", "completiontime", "startdate", "timestamp", "createdtime", "formid", "formname"}

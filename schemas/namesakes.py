@@ -42,7 +42,7 @@ class _Part(NamedTuple):
     """The words of a first or last name, or their signs.
 
     Attributes:
-        words: in their order.
+        words: the words, or their signs, in order.
         latin: whether all of them are in plain Latin letters.
     """
 
@@ -67,12 +67,12 @@ def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, st
 
 
 def sign_name(first: str | None, last: str | None, sign: Sign) -> str:
-    """The signs of a name, for `differs_from_signs`; empty without a name.
+    """Return the keyed hashes of a name's words, for `differs_from_signs`; empty if there is no name.
 
     Args:
         first: first name.
         last: last name.
-        sign: differs from row to row, so that two people of one name have nothing in common.
+        sign: the keyed hash function; different for each row, so that rows cannot be compared.
     """
     firsts, lasts = (_sign_part(part, sign) for part in _split(first, last))
     return f"{sign(_spell(first, last))}{firsts}{_LASTS}{lasts}" if firsts else ""
@@ -81,14 +81,14 @@ def sign_name(first: str | None, last: str | None, sign: Sign) -> str:
 def differs_from_signs(first: str | None, last: str | None, signs: str, sign: Sign) -> bool:
     """Whether a name is clearly different from one that `sign_name` saw.
 
-    It is as `names_differ`, but more careful: words that begin with the same three letters are not
+    It works like `names_differ`, but is more careful: words that begin with the same three letters are not
     different either, nor is an initial from any word.
 
     Args:
         first: first name.
         last: last name.
-        signs: of the other name.
-        sign: the one that made them.
+        signs: the keyed hashes of the other name.
+        sign: the keyed hash function that made them.
     """
     if not signs or signs.startswith(sign(_spell(first, last))):
         return False  # most rows; comparing words takes far longer

@@ -234,7 +234,7 @@ def purge(
     if not days and not yes:
         raise UsageError(
             "0d removes the text of every run, also of the last one.",
-            "Give --yes if you mean it, or --dry-run to see what it is.",
+            "Give --yes to confirm, or --dry-run to see what would be removed.",
         )
     with open_and_lock(settings.ledger, "importer purge", settings.ledger_wait_s) as ledger:
         purged = ledger.purge(before)
@@ -277,9 +277,9 @@ def backup(file: Path, *, config: Path | None, **flags: object) -> None:
         key=place,
     )
     restore = translate(
-        "To restore: end every importer, put the file and the key back in their places, and remove "
-        "{ledger}-wal, -shm and .last if they are there. People contacted since this copy "
-        "was made are not in it, and are contacted again if they are in a list again.",
+        "To restore: stop every importer process, put the file and the key back, and delete "
+        "{ledger}-wal, -shm and .last if they exist. People contacted after this copy was made "
+        "are not in it: they are contacted again if a later list contains them.",
         ledger=ledger.name,
     )
     tell(f"{copied}\n{restore}")

@@ -328,12 +328,12 @@ _SEEN: Final = {state.value: as_seen(state) for state in State}
 
 
 def select_records() -> Select[Any]:
-    """The query for `RECORD`; the caller narrows it."""
+    """Return the query for `RECORD`; the caller adds the conditions."""
     return select(*RECORD).join_from(submissions, run_sources, OF_FILE, isouter=True)
 
 
 def read_record(values: Sequence[Any]) -> SubmissionRecord:
-    """The record in a row of the database, which begins with the columns of `RECORD`."""
+    """Return the record in a row of the database; the row begins with the columns of `RECORD`."""
     return SubmissionRecord(values[0], _SEEN[values[1]], *values[2:])
 
 

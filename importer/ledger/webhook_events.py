@@ -84,7 +84,7 @@ class WebhookEvent:
 
     @property
     def at(self) -> datetime:
-        """When it happened, or else when it was received."""
+        """Return when the event happened, or when it was received if that is unknown."""
         return self.happened_at or self.received_at
 
 

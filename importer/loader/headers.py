@@ -1,7 +1,7 @@
 """Understand the headers of a file: canonical columns, their order, near misses, placeholders.
 
 A header is understood if it is an alias, or all its words are known: `Person : Phones: Mobile`.
-One unknown word (`Contact owner`) makes it a column of the user's own.
+A header with an unknown word (`Contact owner`) is an extra column.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 LEFT_ALONE: Final = frozenset({"", "-", "ignore"})
-"""Overrides that make a header a column of the user's own."""
+"""Overrides that make a header an extra column."""
 
 _ACCENTLESS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
 _SEPARATORS: Final = re.compile(r"[\W_]+")
@@ -80,7 +80,7 @@ class Headers:
         names: one unique name per header, in file order: the header itself; a repeated header
             gets ` (2)`, ` (3)` after it.
         mapping: name -> canonical column.
-        extra: name -> placeholder name, for headers of the user's own columns.
+        extra: name -> placeholder name, for extra columns.
         fallbacks: canonical column -> headers to try, in this order, if the cell of the header in
             `mapping` is empty; each is an extra column, too.
         prefixes: header of phones -> the header before it, which has their area codes.

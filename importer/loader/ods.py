@@ -100,7 +100,7 @@ def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
 
 
 def _take_plain_rows(chunks: Iterator[bytes], rows: deque[_Row]) -> Iterator[bytes]:
-    """Take the rows of which every cell has one plain text out of a document before it is parsed.
+    """Take the rows in which every cell has one plain text out of a document before parsing.
 
     An empty element is left for each of them. Comments are rare; all after one is parsed.
 

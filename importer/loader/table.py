@@ -381,7 +381,7 @@ def _unused(
     """A warning for each column that holds phones or e-mails while nothing else gives any.
 
     Columns of other people are left out, by their headers or because their cells repeat, and so
-    are those of which `hints` say what they may be.
+    are those that `hints` describe.
     """
     found: list[pl.DataFrame] = []
     hinted = set(hints["column"].drop_nulls())

@@ -67,9 +67,9 @@ class SheetName:
     """A sheet of a workbook.
 
     Attributes:
-        name: on its tab.
-        path: its XML in the archive.
-        visible: the spreadsheet program shows its tab.
+        name: as shown on the tab.
+        path: the path of its XML in the archive.
+        visible: whether the tab is shown.
     """
 
     name: str

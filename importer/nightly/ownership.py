@@ -264,7 +264,7 @@ def refuse_new_ledger(place: LocalFolder, inbox: str, own_name: str, main: Ledge
     if last_run is not None:
         raise ConfigurationError(
             f"Files of {place.name} were imported with {main.name} until {last_run:%Y-%m-%d}. "
-            f"Its new ledger {own_name} does not know who was contacted.",
+            f"The new ledger {own_name} does not know who was contacted.",
             "Remove its `ledger:` from `folders:`, or start the new ledger as a copy of that one, "
             "with a copy of its key.",
         )
@@ -275,8 +275,8 @@ class LocalFolder:
     """A folder of this machine that can have an ownership marker.
 
     Attributes:
-        path: where it is.
-        shown: what a person calls it; its path by default.
+        path: the path of the folder.
+        shown: the name that messages use; its path by default.
         link: gives a file a second name, atomically and only if nothing has that name.
     """
 

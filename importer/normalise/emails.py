@@ -261,7 +261,7 @@ def judge_by_parts(asked: pl.Series) -> pl.DataFrame:
         asked: distinct addresses with one @.
 
     Returns:
-        `email`, and `right` and `wrong` as `judge_one` returns them; all of this is null where
+        `email`, and `right` and `wrong` as `judge_one` returns them; all of this is null if
         `sure` is false, because only email-validator can judge the whole address.
     """
     parts = (

@@ -121,7 +121,7 @@ class NightReport:
         exit_code: the worst of the night.
         doubtful_open: submissions that may have been accepted, of all nights and runs.
         rate_per_s: most requests a second, as the settings have it.
-        last_success: UTC; when a night last ended well, this one included; None where none did.
+        last_success: UTC; when a night last ended well, this one included; None if no night did.
         given: flags for the commands that are proposed.
     """
 
@@ -323,7 +323,7 @@ def night_json(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]
 
 
 def rows_in_words(file: FileReport) -> str:
-    """`312 created, 4 rejected`, in the order of reports; empty where nothing was read."""
+    """`312 created, 4 rejected`, in the order of reports; empty if nothing was read."""
     return ", ".join(
         f"{number(file.rows[word])} {translate_word(word).replace('-', ' ')}"
         for word in OUTCOME_MEANING

@@ -199,7 +199,7 @@ class Endpoints:
         return _response(*self._behaviour.answer(body, self._show(entry), first))
 
     async def list_conversations(self, request: Request) -> Response:
-        """Answer a page of the organization's conversations, newest first."""
+        """Return a page of the organization's conversations, newest first."""
         organization, limit = authenticate(request), read_limit(request)
         token = request.query_params.get("nextToken")
         before = None if token is None else decode_token(token)
@@ -212,14 +212,14 @@ class Endpoints:
         return json_response(content, status)
 
     async def get_conversation(self, request: Request) -> Response:
-        """Answer one conversation of the organization."""
+        """Return one conversation of the organization."""
         entry = self._conversations.get(authenticate(request), request.path_params["id"])
         if entry is None:
             raise HttpError(404, "conversation not found")
         return json_response(self._show(entry))
 
     async def list_campaigns(self, request: Request) -> Response:
-        """Answer the campaigns of the organization's conversations."""
+        """Return the campaigns of the organization's conversations."""
         organization = authenticate(request)
         names = self._conversations.campaigns(organization)
         found = [self._campaign(organization, name) for name in names]
@@ -227,14 +227,14 @@ class Endpoints:
         return json_response({"data": data, "nextToken": None})
 
     async def get_campaign(self, request: Request) -> Response:
-        """Answer a campaign; words such as draft or email in its id set status and channel."""
+        """Return a campaign; words such as draft or email in its id set its status and channel."""
         campaign = self._campaign(authenticate(request), request.path_params["id"])
         if campaign is None:
             raise HttpError(404, "campaign not found")
         return json_response(campaign)
 
     async def get_description(self, request: Request) -> Response:
-        """Answer the OpenAPI description of this sandbox."""
+        """Return the OpenAPI description of this sandbox."""
         return json_response(describe(str(request.base_url).rstrip("/")))
 
     def _campaign(self, organization: str, name: str) -> dict[str, Json] | None:
@@ -294,11 +294,11 @@ class Endpoints:
         return self._behaviour.show(self._conversations.view(entry))
 
     async def get_counts(self, _request: Request) -> Response:
-        """Answer the counts of requests, conversations and answers."""
+        """Return the counts of requests, conversations and responses."""
         return json_response(self._counts())
 
     async def change(self, request: Request) -> Response:
-        """Set the status of a conversation by hand, or its meeting; a null meeting is cancelled."""
+        """Set the status or the meeting of a conversation; a null meeting is cancelled."""
         body = await read_json(request)
         content = body if isinstance(body, dict) else {}
         status, begins = content.get("status"), _read_meeting(content)
@@ -317,7 +317,7 @@ class Endpoints:
 
 
 def _read_meeting(content: Mapping[str, Json]) -> datetime | None:
-    """When a meeting begins; None if there is none.
+    """Return when a meeting begins; None if there is none.
 
     Raises:
         HttpError: 400 if it is not a time with a zone.

@@ -49,23 +49,32 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
     for each in (
         # The list of conversations.
         Personality(
-            "lagging-list", "The list shows a conversation SECONDS after it began.", "seconds", "5"
+            "lagging-list", "The list shows a conversation SECONDS after it was created.", "seconds", "5"
         ),
         Personality(
             "lagging-by-requests",
-            "The list shows a conversation after REQUESTS further requests for the list.",
+            "The list shows a conversation only after REQUESTS more requests for the list.",
             "requests",
             "3",
         ),
         Personality("empty-list", "The list leaves out conversations of the scheduling call."),
-        Personality("partial-list-error", "The list is half, with an error beside the data."),
-        Personality("partial-list-more", "The list is half, with hasMore but without a token."),
-        Personality("partial-list-206", "The list is half, with status 206."),
-        Personality("page-size-50", "A page of the list has 50 conversations, whatever the limit."),
+        Personality(
+            "partial-list-error",
+            "The list returns only half of the conversations, with an error beside the data.",
+        ),
+        Personality(
+            "partial-list-more",
+            "The list returns only half of the conversations, with hasMore but no token.",
+        ),
+        Personality(
+            "partial-list-206",
+            "The list returns only half of the conversations, with status 206.",
+        ),
+        Personality("page-size-50", "A page of the list has 50 conversations, whatever limit is asked for."),
         # What a conversation shows.
-        Personality("no-external-id", "Conversations are shown without externalId."),
-        Personality("masked-phones", "Phone numbers are shown with their last four digits only."),
-        Personality("phones-without-plus", "Phone numbers are shown without the plus."),
+        Personality("no-external-id", "Conversations come without externalId."),
+        Personality("masked-phones", "Phone numbers come with only their last four digits."),
+        Personality("phones-without-plus", "Phone numbers come without the plus."),
         Personality(
             "local-times",
             "createdAt and updatedAt are local times without a zone, HOURS behind UTC.",
@@ -78,27 +87,27 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             "seconds",
             "600",
         ),
-        # What a request to create is answered with.
+        # How a request to create a conversation is answered.
         Personality(
             "existing-as-200",
-            "A duplicate is answered 200 with the existing conversation; without the duplicate "
-            "check, only if that is older than an hour.",
+            "A duplicate gets 200 and the existing conversation; without the duplicate check, "
+            "only if that conversation is older than an hour.",
         ),
         Personality(
             "refuses-with-200",
-            "A SHARE of the people is refused with a 200: success false, errors, status error, or "
-            "an id beside an error.",
+            "A SHARE of the people gets a refusal with status 200: success false, errors, status "
+            "error, or an id beside an error.",
             "share",
             "1",
         ),
         Personality(
             "empty-2xx",
-            "A SHARE of the people is accepted with an empty 200, 202 or 204.",
+            "A SHARE of the people is accepted, but the response is an empty 200, 202 or 204.",
             "share",
             "1",
         ),
         Personality(
-            "one-id-for-all", "Every new conversation is answered with the id of the first."
+            "one-id-for-all", "The response to every new conversation has the id of the first one."
         ),
         Personality("strict-external-id", "A repeated externalId is refused as a duplicate (409)."),
         Personality(
@@ -110,13 +119,13 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
         ),
         Personality(
             "accepts-then-504",
-            "A SHARE of the people is accepted and answered 504.",
+            "A SHARE of the people is accepted, but the response is 504.",
             "share",
             "1",
         ),
         Personality(
             "accepts-then-503",
-            "A SHARE of the people is accepted and answered 503 with Retry-After.",
+            "A SHARE of the people is accepted, but the response is 503 with Retry-After.",
             "share",
             "1",
         ),
@@ -145,7 +154,7 @@ Answer = tuple[int, bytes, dict[str, str]]
 """Status, body and extra headers."""
 
 OLDER_S: Final = 3_600.0
-"""Age of a conversation that `existing-as-200` takes for an existing one in any case."""
+"""Seconds. `existing-as-200` takes an older conversation for an existing one in any case."""
 
 HIDDEN_HALF: Final = 2
 _MAX_NUMBER: Final = 86_400.0

@@ -183,7 +183,7 @@ class CircuitBreaker:
     Args:
         limits: how many failures a run may have.
         doubtful: how many submissions of the run are doubtful already.
-        closed: campaigns that accept nobody; kept over several rounds.
+        closed: campaigns that reject every row; kept across the rounds of sending.
         guards: of the run, if several senders share them: these count then.
     """
 

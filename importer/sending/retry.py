@@ -230,7 +230,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         Verb.STOP,
         "The API's quota is used up",
         code="quota",
-        fix="Run `importer resume` when it is renewed, or raise attempts_total_s to wait for it.",
+        fix="Run `importer resume` after it resets, or raise attempts_total_s to wait for it.",
     ),
     Rule(
         "429",

@@ -72,22 +72,22 @@ class SilentObserver:
     """An observer that ignores everything."""
 
     def on_start(self, run: str, count: int, seconds: float) -> None:
-        """Ignore it."""
+        """Ignore the commit."""
 
     def on_stage(self, sentence: str) -> None:
-        """Ignore it."""
+        """Ignore the commit."""
 
     def on_list_unreadable(self, reason: str) -> None:
-        """Ignore it."""
+        """Ignore the commit."""
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Ignore it."""
+        """Ignore the commit."""
 
     def on_commit(self, write: str) -> None:
-        """Ignore it."""
+        """Ignore the commit."""
 
     def on_stop_event(self, stop: asyncio.Event) -> None:
-        """Ignore it."""
+        """Ignore the commit."""
 
 
 SILENT: Final = SilentObserver()

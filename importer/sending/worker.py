@@ -437,7 +437,7 @@ class _Worker:
             self.switch.stop(
                 Ending(
                     f"The API's quota is used up for {_hours(happened.reset_s or 0.0)}. Run "
-                    "`importer resume` when it is renewed.",
+                    "`importer resume` after it resets.",
                     Exit.SETUP,
                 )
             )

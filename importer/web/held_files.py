@@ -42,9 +42,9 @@ class HeldFile:
     """A file that a night put aside until a person looks at it.
 
     Attributes:
-        id: names it in an address without its name, 32 hex characters.
-        root: its inbox.
-        path: of the file.
+        id: 32 hex characters; identifies it in URLs without revealing its name.
+        root: the inbox that it is in.
+        path: where it is on this machine.
         folder: subfolder of the inbox; empty for the inbox itself.
         ending: `held` or `failed`.
     """
@@ -79,22 +79,22 @@ def find_held(inbox: str | Path) -> list[HeldFile]:
 # ---- inboxes elsewhere ---------------------------------------------------------------------------
 
 _PATIENCE_S: Final = 1.5
-"""How long a page waits for an inbox elsewhere before it shows that it is being looked at."""
+"""Seconds that a page waits for a remote inbox before it shows that it is being read."""
 
 _MOST_REASONS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class FarFile:
-    """A held file of an inbox elsewhere.
+    """A held file in a remote inbox.
 
     Attributes:
-        id: names it in an address without its name, 32 hex characters.
-        path: in the inbox, such as `held/acme/list.csv`.
+        id: 32 hex characters; identifies it in URLs without revealing its name.
+        path: where it is in the inbox, such as `held/acme/list.csv`.
         folder: subfolder of the inbox; empty for the inbox itself.
         ending: `held` or `failed`.
-        why: a night's own words; empty if nobody noted them.
-        released: the next night starts with it.
+        why: the reason that the night recorded; empty if there is none.
+        released: whether the next night starts with it.
     """
 
     id: str

@@ -106,7 +106,7 @@ def show_nights(request: Request) -> Response:
 
 
 def show_far_status(request: Request) -> Response:
-    """The part of the page that is polled while an inbox elsewhere is looked at."""
+    """Show the fragment that the browser polls while a remote inbox is being read."""
     demand(person_of(request), Role.OPERATOR)
     far = site_of(request).far
     answer = render_fragment(request, "far_status.html.j2", busy=far.is_busy)
@@ -368,7 +368,7 @@ def show_help(request: Request) -> Response:
 
 
 def show_messages(request: Request) -> Response:
-    """Show every message about a list, in a recruiter's words and language."""
+    """Show every message about a list in plain words and the reader's language."""
     words = words_of(request)
     found = [
         (code, *words.problem(code, "…", "…"), Severity(WORDS[code].severity)) for code in Code

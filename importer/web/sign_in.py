@@ -147,7 +147,7 @@ def _one(request: Request, header: str) -> str:
     """The value of a header; refuse several, because the proxy sent only one of them."""
     found = request.headers.getlist(header)
     if len(found) > 1:
-        raise HTTPException(403, "Your sign-in names two users at once. Sign in again.")
+        raise HTTPException(403, "Your sign-in contains two users. Sign in again.")
     return found[0].strip()[:LONGEST] if found else ""
 
 

@@ -56,7 +56,7 @@ class UploadStore:
         settings: time limits, and the folder of working copies.
 
     Attributes:
-        folder: where the working copies are.
+        folder: holds the working copies.
     """
 
     def __init__(self, address: Address, settings: Settings) -> None:
@@ -73,9 +73,9 @@ class UploadStore:
         self._versions: dict[str, str] = {}
 
     def save(self, path: Path) -> None:
-        """Put a file of a list into the store; it is there when this returns.
+        """Upload a file of a list to the store, and return when the store has it.
 
-        If it cannot be put there, the working copy goes, too: the store has what counts.
+        If the upload fails, the working copy is deleted: only what the store has counts.
         """
         place = path.relative_to(self.folder).as_posix()
         with self._lock:
@@ -90,7 +90,7 @@ class UploadStore:
                 self._versions[place] = found.version
 
     def fetch(self, list_id: str) -> None:
-        """Bring the files of a list here, as far as they are not the same already."""
+        """Download the files of a list that are missing here or out of date."""
         within, here = f"{list_id}/list", self.folder / list_id / "list"
         with self._lock:
             for each in self._store.list_folder(within):
@@ -107,7 +107,7 @@ class UploadStore:
                 draft.unlink(missing_ok=True)
 
     def delete(self, list_id: str, keep: str = "") -> None:
-        """Delete the files of a list from the store, but the one that is called `keep`."""
+        """Delete the files of a list from the store, except the one named `keep`."""
         within = f"{list_id}/list"
         with self._lock:
             for each in self._store.list_folder(within):

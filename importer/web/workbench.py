@@ -117,7 +117,7 @@ class CheckProgress:
 
     @property
     def percent(self) -> int | None:
-        """The share of the list that was checked; None as long as nobody can say."""
+        """The percentage of the list that was checked; None while unknown."""
         return min(99, 100 * self.read // max(self.size, 1)) if self.read else None
 
     def note(self, rows: int) -> None:
@@ -414,7 +414,7 @@ class Workbench:
         return self.folder_of(list_id) / "people.parquet"
 
     def people_anew(self, known: UploadedList) -> pl.DataFrame | None:
-        """Return the same as `people`, and find it out again if this machine never knew it."""
+        """Like `people`, but compute it if it is not cached here."""
         if self.people(known) is None and self.has_file(known.id):
             self.keep_people(known, self.plan(known))
         return self.people(known)
