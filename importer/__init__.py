@@ -65,7 +65,10 @@ _PLACES: Final = {
     "resume": "importer.deliver:resume",
     "send": "importer.deliver:deliver",
 }
-"""Each name of the API -> the module and the name that it has there."""
+"""Each name of the API -> the module and the name that it has there.
+
+Type checkers and editors cannot follow it. For them the imports above and `__all__` say it again.
+"""
 
 
 def __getattr__(name: str) -> object:

@@ -1,9 +1,8 @@
-"""Doubtful submissions, how each doubt was settled, and the evidence for it.
+"""Store doubtful submissions, how each doubt was settled, and the evidence for it.
 
-The evidence is what we know of the API's conversations. Its list may lag behind. If it already
-shows a conversation that we created later than a doubtful one, that conversation is a witness: the
-list has caught up. If enough lags were measured, the longest of them also shows when the list has
-caught up.
+`importer.sending.reconcile` decides what a doubtful submission needs. This file only keeps what it
+needs for that: the lags of the API's list, and witnesses. A witness is a conversation that we
+created later than a doubtful one and that the list already shows: the list has caught up.
 """
 
 from __future__ import annotations
