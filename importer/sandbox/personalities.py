@@ -49,7 +49,10 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
     for each in (
         # The list of conversations.
         Personality(
-            "lagging-list", "The list shows a conversation SECONDS after it was created.", "seconds", "5"
+            "lagging-list",
+            "The list shows a conversation SECONDS after it was created.",
+            "seconds",
+            "5",
         ),
         Personality(
             "lagging-by-requests",
@@ -70,7 +73,9 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             "partial-list-206",
             "The list returns only half of the conversations, with status 206.",
         ),
-        Personality("page-size-50", "A page of the list has 50 conversations, whatever limit is asked for."),
+        Personality(
+            "page-size-50", "A page of the list has 50 conversations, whatever limit is asked for."
+        ),
         # What a conversation shows.
         Personality("no-external-id", "Conversations come without externalId."),
         Personality("masked-phones", "Phone numbers come with only their last four digits."),
