@@ -67,7 +67,7 @@ def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, st
 
 
 def sign_name(first: str | None, last: str | None, sign: Sign) -> str:
-    """Return the keyed hashes of a name's words, for `differs_from_signs`; empty if there is no name.
+    """Return the keyed hashes of a name's words, for `differs_from_signs`; empty without a name.
 
     Args:
         first: first name.
@@ -81,8 +81,8 @@ def sign_name(first: str | None, last: str | None, sign: Sign) -> str:
 def differs_from_signs(first: str | None, last: str | None, signs: str, sign: Sign) -> bool:
     """Whether a name is clearly different from one that `sign_name` saw.
 
-    It works like `names_differ`, but is more careful: words that begin with the same three letters are not
-    different either, nor is an initial from any word.
+    It works like `names_differ`, but is more careful: words that begin with the same three letters
+    are not different either, nor is an initial from any word.
 
     Args:
         first: first name.

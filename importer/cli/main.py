@@ -261,7 +261,10 @@ def _run(given: Sequence[str]) -> NoReturn:
         if os.environ.get("IMPORTER_DEBUG"):
             raise
         message = f"something went wrong inside importer ({type(error).__name__}{_place(error)})."
-        fix = "The ledger is undamaged. Set IMPORTER_DEBUG=1 to see the details, and please report it."
+        fix = (
+            "The ledger is undamaged. "
+            "Set IMPORTER_DEBUG=1 to see the details, and please report it."
+        )
         _say(translate("Error: {message}", message=translate_filled(message)))
         _say(f"  {translate_filled(fix)}")
         _end(given, Exit.SETUP, message, fix)
