@@ -153,6 +153,7 @@ def as_frame(rows: Sequence[int], cells: Sequence[Sequence[str | None]]) -> pl.D
 _FORMATS: Final = 256  # number formats that are understood once, not at each cell
 _FIRST_PLACE: Final = 0x100000  # for private use: no format shows these signs
 _SIGNIFICANT: Final = 15  # digits that spreadsheet programs keep
+_EXACT: Final = 10**_SIGNIFICANT
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 _DATE: Final = re.compile(r"[dmyhs]", re.IGNORECASE)
 _ELAPSED: Final = re.compile(r"\[[hms]+\]", re.IGNORECASE)
@@ -184,6 +185,8 @@ def plain(value: float) -> str:
     """Return a number as a person writes it: `442079460018`, `0.3`, `-5`."""
     if math.isinf(value) or math.isnan(value):
         return str(value)
+    if abs(value) < _EXACT and value == int(value):
+        return str(int(value))
     return f"{Decimal(f'{value:.{_SIGNIFICANT}g}').normalize() + 0:f}"
 
 

@@ -31,7 +31,7 @@ from importer.loader.sheet import (
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from importer.settings import Settings
 
@@ -56,6 +56,9 @@ _CELL_PLACE: Final = r"^(?:[^>]*\s)?r\s*=\s*[\"'][A-Z]{1,3}[0-9]{1,7}[\"']"
 _MAYBE_HIDDEN: Final = rf"^[^>]*(?:hidden|{_WORD}ht\s*=\s*[\"'][^1-9\"']*[\"'])"
 _FORMULA_ALONE: Final = r"<f[\s/>](?:[^<]|<[^/v]|</[^c]|<v[^>]*/>|<v[^>]*></v>)*</c>"
 _LINK: Final = r"(?i:HYPERLINK\()"
+_NUMBER_CELL: Final = (
+    r"^r=\"([A-Z]{1,3})([0-9]{1,7})\" s=\"([0-9]{1,5})\"(?: t=\"n\")?><v>([0-9]{1,15})</v></c>"
+)
 _WHOLE_CELL: Final = r"^(?:[^<>]*/>|(?s:.*?)</c>)"
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _LINK_FORMULA: Final = re.compile(r'\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
@@ -387,17 +390,19 @@ def read_parts(
             for style, (number, code) in formats.items()
         },
     )
-    chunks = _special_cells(member_chunks(package.book, sheet.path), formats)
+    chunks = _special_cells(member_chunks(package.book, sheet.path), walk)
     parse(chunks, walk.start, walk.end, walk.text)
     return walk.found
 
 
-def _special_cells(chunks: Iterator[bytes], styles: Iterable[int]) -> Iterator[bytes]:
+def _special_cells(chunks: Iterator[bytes], walk: _Walk) -> Iterator[bytes]:
     """Leave out the rows and cells of a sheet that have only a value, before it is parsed.
+
+    The walk gets plain numbers with a special format at once.
 
     Comments, unnumbered cells and rows hidden by default are rare; all of their sheet is parsed.
     """
-    numbers = "|".join(map(str, styles))
+    numbers = "|".join(map(str, walk.formats))
     style = rf"{_WORD}s\s*=\s*[\"'](?:{numbers})[\"']" if numbers else r"[^\s\S]"
     usual = True
     for part in _whole_tags(chunks):
@@ -406,7 +411,7 @@ def _special_cells(chunks: Iterator[bytes], styles: Iterable[int]) -> Iterator[b
             text = part.decode()
         except UnicodeDecodeError:
             usual = False
-        yield _without_plain_cells(_without_plain_rows(text, style), style) if usual else part
+        yield _without_plain_cells(_without_plain_rows(text, style), style, walk) if usual else part
 
 
 def _without_plain_rows(text: str, style: str) -> str:
@@ -420,8 +425,8 @@ def _without_plain_rows(text: str, style: str) -> str:
     return "<row ".join(rows.filter(rows.str.contains(special).scatter(ends, values=True)))
 
 
-def _without_plain_cells(text: str, style: str) -> bytes:
-    """Leave out the cells without anything special."""
+def _without_plain_cells(text: str, style: str, walk: _Walk) -> bytes:
+    """Leave out the cells without anything special, and those that the walk can take at once."""
     cells = pl.Series([text]).str.split("<c ").explode()
     numbered = cells[1:].str.contains(_CELL_PLACE).sum()
     if numbered != pl.Series([text]).str.count_matches(_ANY_CELL)[0]:
@@ -429,6 +434,9 @@ def _without_plain_cells(text: str, style: str) -> bytes:
     around = cells.str.replace(_WHOLE_CELL, "").scatter([0], cells.head(1))
     special = cells.str.contains(rf"^[^>]*(?:{_ERROR}|{style})|{_FORMULA_ALONE}|{_LINK}")
     special = special.scatter([cells.len() - 1, 0], [True, False])
+    places = (special & cells.str.contains(_NUMBER_CELL)).arg_true()
+    walk.take_numbers(cells.gather(places))
+    special = special.scatter(places, values=False)
     return "".join(("<c " + cells).zip_with(special, around)).encode()
 
 
@@ -446,7 +454,7 @@ class _Walk:
     ) -> None:
         self.found = Parts()
         self._targets = targets
-        self._formats = formats
+        self.formats = formats
         self._row = self._column = 0
         self._has_formula = self._is_error = self._is_text = False
         self._shown: Callable[[float], str] | None = None
@@ -454,6 +462,14 @@ class _Walk:
         self._value: list[str] = []
         self._formula: list[str] = []
         self._zero_height = False
+
+    def take_numbers(self, cells: pl.Series) -> None:
+        """Cells that match `_NUMBER_CELL`."""
+        found = cells.str.extract_groups(_NUMBER_CELL).struct.unnest()
+        columns = {letters: column_place(letters) for letters in found["1"].unique()}
+        for letters, row, style, digits in found.iter_rows():
+            shown = self.formats[int(style)](float(digits))
+            self.found.shown[int(row), columns[letters]] = shown
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -513,8 +529,8 @@ class _Walk:
         self._is_text = kind in {"str", "inlineStr", "s"}
         self._value, self._formula, self._into = [], [], None
         self._shown = None
-        if kind == "n" and self._formats:
-            self._shown = self._formats.get(int(attributes.get("s") or 0))
+        if kind == "n" and self.formats:
+            self._shown = self.formats.get(int(attributes.get("s") or 0))
 
     def _end_cell(self, place: tuple[int, int], value: str) -> None:
         if self._is_error:
