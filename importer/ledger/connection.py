@@ -296,7 +296,25 @@ def _file(url: URL) -> Path | None:
         )
     if path.is_symlink():  # its lock, `-wal` and last-write file are beside the real file
         path = path.resolve()
+    if not _is_sqlite(path):
+        raise LedgerError(
+            f"The ledger {path} is not a ledger: the file is not a SQLite database.",
+            "Correct `ledger:` in importer.yaml, or restore the file from a backup.",
+        )
     return path
+
+
+_MAGIC: Final = b"SQLite format 3\0"
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether a file begins as a SQLite database does; a missing or empty one may become one.
+
+    SQLite itself takes a short file for an empty database, and overwrites it.
+    """
+    with suppress(OSError), path.open("rb") as file:  # what cannot be read is refused later
+        return file.read(len(_MAGIC)) in {b"", _MAGIC}
+    return True
 
 
 def _shown(url: URL) -> str:

@@ -229,7 +229,9 @@ def _message(attempt: Callable[[], str]) -> str:
 def _appendable(path: Path) -> str:
     """Check that a file can be appended to, without changing it."""
     if not path.exists():
-        return _writable(path)
+        folder = next(each for each in path.absolute().parents if each.is_dir())
+        _writable(folder / path.name)  # a night makes the folders between
+        return f"{path} can be written"
     with path.open("ab"):
         return f"{path} can be appended to"
 

@@ -160,6 +160,11 @@ def make_text(path: Path) -> None:
     path.write_text("Name,Phone\n" * 500, encoding="utf-8")
 
 
+def make_note(path: Path) -> None:
+    """A text that is so short that SQLite takes it for an empty database."""
+    path.write_text("buy milk\n", encoding="utf-8")
+
+
 def make_other(path: Path) -> None:
     """Somebody else's database."""
     with sqlite3.connect(path) as other:
@@ -195,6 +200,7 @@ def make_cut(path: Path) -> None:
     ("make", "words"),
     [
         (make_text, "is not a ledger: the file is not a SQLite database"),
+        (make_note, "is not a ledger: the file is not a SQLite database"),
         (make_other, "holds something other than a ledger"),
         (make_newer, "made by a newer version"),
         (make_damaged, "is damaged"),
