@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tests.support.bench.measuring import measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.support.bench.measuring import Cost
 
@@ -91,6 +93,22 @@ def settings() -> Path:
     path = WORK / "importer.yaml"
     path.write_text(_SETTINGS.format(templates=ROOT / "samples" / "templates"), "utf-8")
     return path
+
+
+@contextmanager
+def sandbox(folder: Path) -> Iterator[str]:
+    """The base URL of a sandbox in a process of its own, with a durable journal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = str(folder / "journal.jsonl")
+    command = [sys.executable, "-m", "importer.cli.main", "sandbox", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--journal", journal], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
 
 
 def run(command: Sequence[str | Path], rows: int) -> Cost:

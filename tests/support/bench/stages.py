@@ -14,8 +14,17 @@ from dataclasses import dataclass, field
 from shutil import rmtree
 from typing import TYPE_CHECKING, Final
 
-from tests.support.bench.contest import FLOOR, OURS, WORK, checking, ours, rival, run, settings
-from tests.support.bench.submitting import sandbox
+from tests.support.bench.contest import (
+    FLOOR,
+    OURS,
+    WORK,
+    checking,
+    ours,
+    rival,
+    run,
+    sandbox,
+    settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,32 +26,15 @@ from importer.deliver import deliver
 from importer.prepare import prepare
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import Credentials, load_settings
+from tests.support.bench.contest import sandbox
 from tests.support.bench.people import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from importer.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 CREDENTIALS: Final = Credentials(api_key=SecretStr("rehearsal"), organization_id="bench")
 AIM: Final = 0.7
-
-
-@contextmanager
-def sandbox(folder: Path) -> Iterator[str]:
-    """The base URL of a sandbox in a process of its own, with a durable journal."""
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = str(folder / "journal.jsonl")
-    command = [sys.executable, "-m", "importer.cli.main", "sandbox", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--journal", journal], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
 
 
 def settings(folder: Path, base_url: str, concurrency: int) -> Settings:
