@@ -65,7 +65,7 @@ WORST: Final = (
 )
 """The exit codes, from the best to the worst."""
 
-_FOR_SOMEBODY: Final = frozenset({Exit.SETUP, Exit.INPUT, Exit.USAGE})
+_FOR_SOMEBODY: Final = frozenset({Exit.SETUP, Exit.INPUT, Exit.USAGE, Exit.HELD})
 """Exit codes of files that wait until somebody acts."""
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,12 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from importer.errors import Exit
 from importer.languages import use_language
-from importer.report.night_report import night_json, night_text
+from importer.report.night_report import (
+    FileEnding,
+    FileReport,
+    NightReport,
+)
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, listening
 
 if TYPE_CHECKING:
-    from importer.report.night_report import NightReport
     from importer.sandbox.server import Sandbox
 
 HEADER = "first_name,last_name,phone_number,email,candidate_id,Job Title"
@@ -253,3 +257,13 @@ def test_a_german_team_reads_german(
     assert summary["headline"] == "5 conversations started from 3 files; 1 held, 1 failed."
     assert any(each.startswith("Look at held/held.csv") for each in summary["todo"])
     assert "100% of its rows are rejected" in " ".join(f["reason"] for f in summary["files"])
+
+
+def test_a_file_that_waits_for_templates_is_something_to_do() -> None:
+    """Held back before sending, it would wait forever if nobody were told."""
+    waits = FileReport(
+        "", "a.csv", "", FileEnding.WAITING, "Nothing is sent.", Exit.HELD, place="working/a.csv"
+    )
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    night = NightReport("night-1", "inbox", now, now, 1.0, (waits,), (), Exit.HELD, 0, 5.0)
+    assert night.todo == ("working/a.csv is waiting until you act: Nothing is sent.",)
