@@ -20,6 +20,12 @@ from importer.report.night_report import (
     FileEnding,
     FileReport,
     NightReport,
+    night_json,
+    night_text,
+)
+    FileEnding,
+    FileReport,
+    NightReport,
 )
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, listening
