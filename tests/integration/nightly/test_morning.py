@@ -23,10 +23,6 @@ from importer.report.night_report import (
     night_json,
     night_text,
 )
-    FileEnding,
-    FileReport,
-    NightReport,
-)
 from tests.support.mail import mail_server
 from tests.support.nights import Bed, listening
 
