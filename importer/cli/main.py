@@ -71,6 +71,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "release": ("importer.cli.nightly_commands", "Release a held file for the next night."),
     "backup": ("importer.cli.ledger_commands", "Copy the ledger, at any moment."),
+    "purge": (
+        "importer.cli.ledger_commands",
+        "Remove the readable text of old runs from the ledger.",
+    ),
     "jobs": (
         "importer.cli.machine_commands",
         "Show who sends on a ledger that several machines share.",
@@ -78,10 +82,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": (
         "importer.cli.machine_commands",
         "Bring the ledger to the version of this program.",
-    ),
-    "purge": (
-        "importer.cli.ledger_commands",
-        "Remove the readable text of old runs from the ledger.",
     ),
     "sandbox": ("importer.cli.server_commands", "Run a local mock of the API."),
     "completion": (
