@@ -62,7 +62,7 @@ def refuse_unwritable(*paths: Path | None) -> None:
     """Check before long work that `replace_file` will be able to write.
 
     Args:
-        paths: of files to be written later; None is skipped.
+        paths: the paths of files to be written later; None is skipped.
 
     Raises:
         UsageError: as `replace_file` does; nothing is left behind.
@@ -128,10 +128,10 @@ def write_durably(
     """Write a file in one step; it is on disk when this returns.
 
     Args:
-        path: where; its folder exists.
-        data: its whole content.
+        path: the path of the file; its folder exists.
+        data: the whole content of the file.
         replace: False leaves an existing file as it is.
-        mode: its permissions.
+        mode: the permissions of the file.
         fsync: puts an open file or folder on disk.
         link: gives a file a second name, unless something has that name.
 

@@ -87,10 +87,10 @@ def deliver(
     """Send the ready rows of a plan, and report how each submission stands.
 
     Args:
-        plan: as `prepare` made it.
+        plan: the plan as `prepare` made it.
         settings: the ones it was made with.
         options: credentials, limit and signals.
-        observer: is told what happens.
+        observer: the observer that is told what happens.
 
     Raises:
         Held: a template has example values, and the API contacts people.
@@ -123,7 +123,7 @@ def resume(
         run_id: id of the run, or its beginning; None for the newest.
         settings: those that shape bodies must be unchanged since the run began.
         options: credentials, limit and signals.
-        observer: is told what happens.
+        observer: the observer that is told what happens.
 
     Raises:
         UsageError: there is no such run, or its files or settings have changed.
@@ -193,9 +193,9 @@ def reconcile(
 
     Args:
         run_id: id of the run, or its beginning; None for all runs.
-        settings: where the ledger and the API are.
+        settings: say where the ledger and the API are.
         options: credentials and signals.
-        observer: is told what happens.
+        observer: the observer that is told what happens.
 
     Raises:
         UsageError: there is no such run.
@@ -238,7 +238,7 @@ def check_conversation(
         record: the row's submission; a request for it has left.
         conversation_id: the one that the person names.
         ledger: the open ledger that holds the record.
-        settings: where the API is.
+        settings: say where the API is.
 
     Raises:
         LedgerError: the ledger belongs to another API or organization.
@@ -283,7 +283,7 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
 
     Args:
         ledger: the one with the run.
-        run: as the ledger gives it.
+        run: the run as the ledger gives it.
         ending: why it ended; what the ledger says by default.
     """
     states, counts = ledger.runs.states(run.id), ledger.runs.counts(run.id)

@@ -255,7 +255,7 @@ def find_file(path: str, sha256: str) -> str:
 
     Args:
         path: as in the ledger.
-        sha256: of its content; decides between files with the same masked name.
+        sha256: the SHA-256 of its content; decides between files with the same masked name.
 
     Returns:
         The path of the file; `path` if there is no such file.

@@ -28,13 +28,13 @@ class Source:
     """An input file, and how it was read.
 
     Attributes:
-        name: of the file, as the user gave it.
+        name: the name of the file, as the user gave it.
         sha256: hex digest of its bytes.
         path: absolute; None for standard input.
         size: bytes.
         encoding: codec of a text file; empty for a workbook.
-        delimiter: of a text file; empty for a workbook.
-        sheet: of a workbook; None for a text file.
+        delimiter: the delimiter of a text file; empty for a workbook.
+        sheet: the sheet of a workbook; None for a text file.
         header_row: spreadsheet row of the header.
     """
 
@@ -201,7 +201,7 @@ class Plan:
 
     Attributes:
         tables: the files as read; an unreadable file has an empty frame and a problem.
-        groups: in order of their first row.
+        groups: the groups in order of their first row.
         frame: the ready rows, as `CheckedRows.frame` plus `#group` (UInt32, position in `groups`).
         rows: every row that was read: `#source`, `#row`, `status`.
         problems: a problem frame, in order of source and row.
@@ -234,7 +234,7 @@ class Submission:
 
     Attributes:
         key: hex; organization, campaign, person and round under the ledger's HMAC key.
-        external_id: what reconciliation looks for.
+        external_id: the id that reconciliation looks for.
         source: position of the file in the run.
         row: spreadsheet row.
         campaign: campaignId, or externalCampaignId if there is none.
@@ -271,7 +271,7 @@ class PlannedRow(NamedTuple):
         codes: the codes of its problems, with spaces between them.
         key: of its submission; None if it has none. A ready row has this and all that follows.
         campaign: campaignId, or externalCampaignId.
-        external_id: what reconciliation looks for.
+        external_id: the id that reconciliation looks for.
         person: keyed hash of the person.
         masked: the person for people to read.
         body_hash: keyed hash of the body.
@@ -376,13 +376,13 @@ class Response:
 
     Attributes:
         status: HTTP status.
-        conversation_id: None if the response has none.
+        conversation_id: the id; None if the response has none.
         error: the API's own words, cut and masked; empty if there are none.
         retry_after_s: seconds, from `Retry-After` (seconds or date), or None.
         readable: the body is JSON as promised (an empty body of a 2xx counts as readable).
         remaining: requests left in the server's window, if it says so.
         reset_s: seconds until that window ends, if it says so.
-        request_id: of the response, for the API's support; empty if there is none.
+        request_id: the id of the response, for the API's support; empty if there is none.
         words: the error in lower case without quoted text and without any value of the request:
             the API's own words.
         refusal: the part of a 2xx that says no, such as `success: false`; empty if there is none.
@@ -445,7 +445,7 @@ class Decision:
         wait_s: seconds; with AGAIN, and for everybody with `hold`.
         hold: everybody waits, not only this submission, and the rate halves (429, 503).
         code: a short machine word for the ledger, such as `http-429` or `ConnectError`.
-        message: for a person; no personal data.
+        message: a sentence for a person, without personal data.
         fix: what a person can do about it; with STOP.
     """
 
@@ -462,11 +462,11 @@ class Outcome:
     """The state of a submission after its attempts.
 
     Attributes:
-        key: of the submission.
-        state: its state now.
+        key: the key of the submission.
+        state: the state that it has now.
         attempts: HTTP requests made for it in this run.
         status: last HTTP status, or None if no response was read.
-        conversation_id: None if the API gave none.
+        conversation_id: the id; None if the API gave none.
         code: machine word of the reason; empty if created.
         message: the reason for a person; no personal data.
     """
@@ -486,13 +486,13 @@ class RunReport:
 
     Attributes:
         run: its id in the ledger.
-        counts: of its plan.
+        counts: the counts of its plan.
         states: how many of its ready rows are in each state now.
         started: UTC.
         finished: UTC.
         stopped: why it ended before its work was done; empty if it did not.
-        exit_code: of the process.
-        plan_hash: of its plan.
+        exit_code: the exit code of the process.
+        plan_hash: the hash of its plan.
         open_elsewhere: rows that another run holds and left doubtful, unsent or planned.
         took_s: seconds that the command which sent or resumed it took; None if none did just now.
     """

@@ -44,7 +44,7 @@ def expect(wanted: str, plan: Plan) -> None:
 
     Args:
         wanted: its hash, or the path of the JSON that `check --format json` printed.
-        plan: as prepared now.
+        plan: the plan as prepared now.
 
     Raises:
         Held: it is another one; the text says what changed, if that is known.

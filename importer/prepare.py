@@ -52,11 +52,11 @@ def prepare(
 
     Args:
         files: paths, folders, patterns, or `-`; a file that cannot be read becomes a problem.
-        settings: what shapes rows and bodies.
+        settings: those that shape rows and bodies.
         history: what earlier runs did; without it every good row is ready.
         whole: keep every row, so that the plan can be sent; else only what a report shows.
         piece: bytes of a long file that are handled at once.
-        on_rows: is told how many rows were checked, after each piece.
+        on_rows: called with the number of checked rows, after each piece.
 
     Raises:
         InputError: a template cannot be used.
@@ -77,7 +77,7 @@ class _Preparation:
 
     Args:
         files: open, in the order of the run.
-        settings: what shapes rows and bodies.
+        settings: those that shape rows and bodies.
         history: what earlier runs did.
         whole: keep every row.
     """
@@ -155,7 +155,7 @@ class _KeptRows:
         """Add the next piece.
 
         Args:
-            table: as it was read.
+            table: the table as it was read.
             rows: the status of each of its rows: `#row` and `status`.
         """
         if not self._whole:

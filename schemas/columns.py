@@ -48,7 +48,7 @@ class Column:
     """One canonical column of a candidate spreadsheet.
 
     Attributes:
-        name: of the column, in the program and in templates.
+        name: the name of the column, in the program and in templates.
         api_key: the key of the request body that it fills, or None if it controls the import.
         about: one sentence for the person who fills in the spreadsheet.
         example: a possible value.

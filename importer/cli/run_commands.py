@@ -236,8 +236,8 @@ def _ask(contact: str, settings: Settings, credentials: Credentials) -> bool:
 
     Args:
         contact: the beginning of the question: `Contact 312 people`.
-        settings: with the address of the API.
-        credentials: with the organization.
+        settings: say the address of the API.
+        credentials: name the organization.
     """
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask on.", "Give --yes to send without asking.")

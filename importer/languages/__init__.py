@@ -65,7 +65,7 @@ def use_terminal_language(name: str, *, asked: bool) -> Iterator[None]:
 
     Args:
         name: code of the language.
-        asked: it was asked for with --lang, so proposed commands repeat the flag.
+        asked: whether it was asked for with --lang; if so, proposed commands repeat the flag.
     """
     import gettext  # noqa: PLC0415 - English does without it
 
@@ -165,7 +165,7 @@ def _matched(name: str, text: str, *, across: bool) -> str | None:
     """Return a text by the pattern that it was made from; None if there is none.
 
     Args:
-        name: of the language.
+        name: the name of the language.
         text: English.
         across: a value may consist of several sentences, too.
     """

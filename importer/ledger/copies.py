@@ -103,7 +103,7 @@ class LastWrite:
     """The state of a ledger after its last write.
 
     Attributes:
-        ledger: its id.
+        ledger: the id of the ledger.
         writes: how many important writes there were in its life.
         closed: the ledger's file alone is complete; otherwise its `-wal` file is needed.
         alone: how many of the writes its file has at least without the `-wal` file.
@@ -145,7 +145,7 @@ def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> 
     """Write the last-write file; if that fails, an older copy may later be taken for the newest.
 
     Args:
-        ledger: its file.
+        ledger: the file of the ledger.
         last: what to write, after the ledger itself is durable.
         lightly: overwrite the file in place and leave it to the system when it reaches the disk.
             That costs next to nothing and survives the death of the process. A power failure may
@@ -234,7 +234,7 @@ def require_file(ledger: Path, *, new: bool = False) -> None:
     It is not opened for writing before that: SQLite would apply the `-wal` file to any copy.
 
     Args:
-        ledger: its file.
+        ledger: the file of the ledger.
         new: accept another ledger than the one that was here before, or an older copy; the
             last-write file is removed.
 

@@ -88,7 +88,7 @@ class Doubts:
         """Every submission that may have been accepted, in order of run, file and row.
 
         Args:
-            run: None for those of every run.
+            run: the id of a run; None for every run.
         """
         narrower = [] if run is None else [submissions.c.run == run]
         return self._database.read(lambda c: _doubtful(c, *narrower, *self._open))
@@ -97,8 +97,8 @@ class Doubts:
         """Every submission that was rejected with a code, in order of run, file and row.
 
         Args:
-            code: of the rejection.
-            run: None for those of every run.
+            code: the code of the rejection.
+            run: the id of a run; None for every run.
         """
         narrower = [*_coded(code)]
         narrower += [] if run is None else [submissions.c.run == run]
@@ -214,7 +214,7 @@ class Doubts:
             sent: True: it arrived, and is never sent again; False: it did not arrive, and may be
                 sent again.
             by: who decided.
-            conversation_id: of the conversation it became, if known.
+            conversation_id: the id of the conversation it became, if known.
             source: name of the file, if several files of the run have such a row.
 
         Raises:
@@ -428,7 +428,7 @@ class KnownConversations:
         """Return ids of conversations, newest first.
 
         Args:
-            run: None for those of every run.
+            run: the id of a run; None for every run.
         """
         s = submissions.c
         wanted = select(s.conversation_id).where(s.conversation_id.is_not(None))
@@ -468,7 +468,7 @@ class KnownConversations:
         Those that only a person has reported as created are left out.
 
         Args:
-            campaign: of the submissions.
+            campaign: the campaign of the submissions.
             kind: setting `conversation` of the run, such as `auto-schedule`.
             since: UTC; only requests that left later count.
         """

@@ -71,7 +71,7 @@ class Ledger:
 
     Attributes:
         submissions: found by key and by person, and changed while sending.
-        runs: with their rows.
+        runs: the runs with their rows.
         doubts: submissions that may have been accepted.
         conversations: ids and statuses, and when the API's list showed them.
         nights: the nightly imports.
@@ -80,7 +80,7 @@ class Ledger:
         senders: processes that send, on a server.
         audit: what people did on the page.
         lists: uploaded on the recruiter's page.
-        events: that the API sent.
+        events: the events that the API sent.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Ledger:
         """Open the ledger for writing; make it, or upgrade it with a backup, if needed.
 
         Args:
-            url: of SQLAlchemy; SQLite or PostgreSQL.
+            url: the SQLAlchemy URL; SQLite or PostgreSQL.
             create: False raises LedgerError if there is no SQLite file yet.
             new: accept another ledger than the one that was here before, or an older copy.
             now: the clock.
@@ -231,7 +231,7 @@ class Ledger:
         """Do what one sender at a time may do; the holder of a file is alone anyway.
 
         Args:
-            name: of the work.
+            name: the name of the work.
             wait_s: how long to wait for another sender, seconds.
 
         Yields:
@@ -250,7 +250,7 @@ class Ledger:
         """What this process sends of a run, on a server; None for a file, where it is all of it.
 
         Args:
-            run: its id.
+            run: the id of the run.
             window: how long people are held back after another run contacted them; None for none.
         """
         if self._lease is None:
@@ -508,7 +508,7 @@ def open_and_lock(
     """Open and lock the ledger; attempts that a crash left open in it become doubtful.
 
     Args:
-        url: of SQLAlchemy.
+        url: the SQLAlchemy URL.
         command: what this process does, for those who wait.
         wait_s: how long to wait for another process, seconds.
         create: make it if there is none yet.

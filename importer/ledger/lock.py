@@ -34,8 +34,8 @@ class Lockable:
     """What can be locked: the ledger, or a remote inbox.
 
     Attributes:
-        name: for a person.
-        suffix: of the names of its files beside the ledger.
+        name: the name that a person reads.
+        suffix: the suffix of the names of its files beside the ledger.
         fix: what to do if it is locked.
     """
 
@@ -73,8 +73,8 @@ def lock_file(
     """Lock a SQLite ledger, or an inbox, while the context lasts.
 
     Args:
-        ledger: its file; the lock's files are beside it, named after it.
-        what: to lock.
+        ledger: the file of the ledger; the lock's files are beside it, named after it.
+        what: the thing to lock.
         command: what this process does, for those who wait.
         wait_s: how long to wait for another process, seconds.
         since: UTC now, for those who wait.

@@ -34,10 +34,10 @@ class NightFile:
     """How a file ended in one night.
 
     Attributes:
-        night: its id.
-        position: of the file in the night; night and position identify the record.
+        night: the id of the night.
+        position: the position of the file in the night; night and position identify the record.
         folder: subfolder of the inbox; empty for the inbox itself.
-        name: of the file; the ledger masks it if it may contain a person's name.
+        name: the name of the file; the ledger masks it if it may contain a person's name.
         sha256: hex digest of its bytes.
         at: UTC; when this was written.
         ending: how it ended; a value of `importer.report.night_report.FileEnding`.
@@ -147,7 +147,7 @@ class Nights:
         """Return the newest record of a content, under any name.
 
         Args:
-            sha256: of the content.
+            sha256: the SHA-256 of the content.
             endings: only records with these endings; any by default.
             run: only records of this run; any by default.
         """
@@ -224,8 +224,8 @@ class Claim:
     """A file of a remote inbox that a night has taken.
 
     Attributes:
-        inbox: its address, without a password.
-        path: of the file, relative to the inbox.
+        inbox: the address of the inbox, without a password.
+        path: the path of the file, relative to the inbox.
         version: distinguishes it from other files at the same path.
         claimed_at: UTC.
         holder: host and process that took it last.

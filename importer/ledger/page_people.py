@@ -41,7 +41,7 @@ class PageSession:
         id: `hash_session` of the secret in the cookie.
         name: the user name.
         email: empty if unknown.
-        groups: of the person when the session started.
+        groups: the groups of the person when the session started.
         started_at: UTC.
         seen_at: UTC; about when the session was last used.
     """
@@ -119,15 +119,15 @@ class AuditEvent:
 
     Attributes:
         at: UTC.
-        name: of the person; empty once purged.
-        email: of the person; empty if unknown or purged.
+        name: the name of the person; empty once purged.
+        email: the e-mail of the person; empty if unknown or purged.
         session: the first characters of the session's id.
         action: such as `list-uploaded`.
         list: id of the list that it concerns; empty for none.
         run: id of the run that it concerns; empty for none.
         row: spreadsheet row that it concerns, or None.
         column: canonical column that it concerns; empty for none.
-        plan_hash: of the plan that it concerns, hex; empty for none.
+        plan_hash: the hash of the plan that it concerns, hex; empty for none.
         number: position in the trail; 0 until it is written.
     """
 

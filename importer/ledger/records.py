@@ -20,7 +20,7 @@ class SourceFile:
     """A file of a run.
 
     Attributes:
-        name: as the user named it, with phones and e-mails masked.
+        name: the name as the user named it, with phones and e-mails masked.
         path: where it was, or None for standard input.
         sha256: hex digest of its bytes.
         size: bytes.
@@ -37,8 +37,8 @@ class NewRun:
     """A run that is about to start.
 
     Attributes:
-        plan_hash: of its plan.
-        sources: in the order of the run; `source` of a planned row is a position in it.
+        plan_hash: the hash of its plan.
+        sources: the sources in the order of the run; `source` of a planned row is a position in it.
         settings: those that shape bodies and rows.
         retry_rejected: send again what the API rejected before, even with the same body.
     """
@@ -57,12 +57,12 @@ class Run:
         id: such as `20261122-153000-3f2a`.
         started: UTC.
         finished: UTC; None while it runs, or if it was interrupted.
-        plan_hash: of its plan.
+        plan_hash: the hash of its plan.
         sources: its files.
         settings: those that shaped bodies and rows.
         stopped: why it ended before its work was done; empty if it did not.
         host: where it ran.
-        pid: of its process.
+        pid: the id of its process.
     """
 
     id: str
@@ -82,20 +82,20 @@ class SubmissionRecord(NamedTuple):
     A named tuple, not a dataclass: a million of them are read in half the time.
 
     Attributes:
-        key: of the submission.
+        key: the key of the submission.
         state: an attempt without an end reads as doubtful.
-        run: that last planned it.
+        run: the run that last planned it.
         source_name: name of its file in that run.
-        row: its spreadsheet row in that run.
-        campaign: that it is for.
-        external_id: that its request carries.
+        row: the spreadsheet row that it has in that run.
+        campaign: the campaign that it is for.
+        external_id: the external id that its request carries.
         person: keyed hash of the person (phone, else e-mail).
         email: keyed hash of the normalised e-mail; None if the row has none.
         candidate: keyed hash of the candidate id; None if the row has none.
         name: keyed signs of the person's name; None in rows from before the ledger kept them.
         masked: the person for people to read, such as `+44 •••• 0018`.
         body_hash: keyed hash of the request body.
-        conversation_id: None if the API gave none.
+        conversation_id: the id; None if the API gave none.
         http_status: the last one; None if no response was read.
         code: machine word of the reason.
         message: the reason for a person.
@@ -109,7 +109,7 @@ class SubmissionRecord(NamedTuple):
         decided_by: who settled a doubt, a person or `reconciliation`; None if nobody had to.
         meeting_state: a `MeetingState`; None if no meeting is known.
         meeting_at: UTC; when the meeting begins; None if that is not known.
-        request_id: of the response that left it doubtful, for the API's support; else empty.
+        request_id: the id of the response that left it doubtful, for the API's support; else empty.
     """
 
     key: str
@@ -161,10 +161,10 @@ class KnownSubmission(NamedTuple):
     """What an earlier run did for a key, in short: a million of them are looked up in seconds.
 
     Attributes:
-        key: of the submission.
+        key: the key of the submission.
         state: an attempt without an end reads as doubtful.
-        run: that last planned it.
-        row: its spreadsheet row in that run.
+        run: the run that last planned it.
+        row: the spreadsheet row that it has in that run.
         name: keyed signs of the person's name; None in rows from before the ledger kept them.
     """
 
@@ -180,14 +180,14 @@ class Settlement:
     """How an attempt ended.
 
     Attributes:
-        key: of the submission.
+        key: the key of the submission.
         state: its state now; `planned` again after an attempt that was certainly not processed.
         status: HTTP status, or None if no response was read.
-        conversation_id: None if the API gave none.
+        conversation_id: the id; None if the API gave none.
         code: machine word of the reason, such as `http-429`.
         message: the reason for a person, without personal data.
-        duration_s: of the attempt, seconds.
-        request_id: of the response, for the API's support; empty if there is none.
+        duration_s: how long the attempt took, seconds.
+        request_id: the id of the response, for the API's support; empty if there is none.
         counts: whether it counts for the guards of the run.
     """
 
@@ -230,7 +230,7 @@ class FailureCounts:
         """The counts after one more submission has come to an end.
 
         Args:
-            state: its state now.
+            state: the state that it has now.
             status: last HTTP status, or None if no response was read.
             message: the reason for a person.
         """
@@ -259,7 +259,7 @@ class RowOutcome(NamedTuple):
         row: spreadsheet row.
         status: what was decided before anything was sent.
         codes: the codes of its problems, with spaces between them.
-        submission: None if the row has none.
+        submission: the submission; None if the row has none.
     """
 
     source: int
@@ -275,7 +275,7 @@ class ArrangedMeeting:
 
     Attributes:
         state: whether it takes place.
-        at: when it begins; timezone-aware. None if that is not known.
+        at: the time when it begins, with a time zone; None if that is not known.
     """
 
     state: MeetingState
@@ -287,8 +287,8 @@ class Witness:
     """A conversation that the API created for us.
 
     Attributes:
-        external_id: that its request carried.
-        conversation_id: None if the API gave none.
+        external_id: the external id that its request carried.
+        conversation_id: the id; None if the API gave none.
         sent_at: UTC; when its request left.
     """
 
@@ -349,7 +349,7 @@ class UploadedList:
     Attributes:
         id: 32 random hex characters.
         owner: who uploaded it.
-        name: of the file, masked; empty as soon as the list is deleted.
+        name: the name of the file, masked; empty as soon as the list is deleted.
         sha256: hex digest of its bytes.
         size: bytes.
         uploaded_at: UTC.
@@ -357,8 +357,8 @@ class UploadedList:
         state: where it is on its way.
         version: grows with every change; a change names the version that it is made on.
         choices: campaign, meeting, participants and columns that the person chose.
-        counts: of its last check, with `facts`, by which lists are compared.
-        plan_hash: of its last check; empty before.
+        counts: the counts of its last check, with `facts`, by which lists are compared.
+        plan_hash: the hash of the plan of its last check; empty before.
         run: the newest run that sends it.
         wish: `pause` or `stop`, as long as a run has not obeyed it.
         start_at: UTC; not before this time; None for now.
@@ -390,13 +390,13 @@ class Approval:
     Attributes:
         id: 32 random hex characters.
         list: id of the list.
-        plan_hash: of the plan that was shown; a change of the list voids the approval.
+        plan_hash: the hash of the plan that was shown; a change of the list voids the approval.
         asked_by: who wants to send it.
         asked_at: UTC.
-        decided_by: None until somebody has decided.
+        decided_by: the person; None until somebody has decided.
         decided_at: UTC; None until then.
-        agreed: None until then.
-        reason: of the decision; may be empty.
+        agreed: the decision; None until then.
+        reason: the reason of the decision; may be empty.
     """
 
     id: str

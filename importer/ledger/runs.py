@@ -172,7 +172,7 @@ class Runs:
         """Count a run's ready rows by their present state; empty states are left out.
 
         Args:
-            run: its id.
+            run: the id of the run.
             live: the run is going on, so an attempt without an end is no doubt yet.
         """
         s, e = submissions.c, rows_elsewhere.c
@@ -303,7 +303,7 @@ class Runs:
         """Write that a run ended.
 
         Args:
-            run: its id.
+            run: the id of the run.
             stopped: why it ended before its work was done; empty if it did not.
         """
         ended = (
@@ -405,8 +405,8 @@ class _Bulk:
     """Writes the rows and submissions of a run as tuples for the driver.
 
     Args:
-        connection: in the run's transaction.
-        run: its id.
+        connection: a connection in the run's transaction.
+        run: the id of the run.
         now: UTC.
         retry_rejected: as in `NewRun`.
     """

@@ -210,7 +210,7 @@ class Submissions:
         """Return the keys that a run may still send, by file and row.
 
         Args:
-            run: its id.
+            run: the id of the run.
             limit: how many; None for all.
         """
         s = submissions.c
@@ -265,7 +265,7 @@ class Submissions:
         The caller must hold the ledger's lock.
 
         Args:
-            run: None for those of every run.
+            run: the id of a run; None for every run.
         """
         state = submissions.c.state
         left_open = [
@@ -526,7 +526,7 @@ def conversation_owners(
     """Find submissions that claim another one's conversation; return key -> a sentence about it.
 
     Args:
-        connection: in a transaction.
+        connection: a connection in a transaction.
         claimed: key and conversation id, in the order in which they are written.
         persons: of the keys that may have a conversation of the same person's other submissions.
     """

@@ -169,7 +169,7 @@ class UploadedLists:
         """Change a list if it is still as the caller saw it.
 
         Args:
-            list_id: which.
+            list_id: the id of the list.
             states: the states in which this change is allowed.
             version: the one that the caller saw; None for any.
             values: new values of its columns.

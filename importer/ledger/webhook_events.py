@@ -65,10 +65,10 @@ class WebhookEvent:
         name: such as `CONVERSATION_STARTED`; empty if it is unreadable.
         received_at: UTC.
         happened_at: UTC, never later than `received_at`; None if the event does not say.
-        conversation_id: None if it names none.
-        external_id: None if it names none.
+        conversation_id: the id; None if it names none.
+        external_id: the external id; None if it names none.
         facts: what `importer.sending.events` needs to apply it.
-        outcome: None until it is applied.
+        outcome: the outcome; None until it is applied.
         number: position in the order of receipt; 0 until it is written.
     """
 
@@ -93,13 +93,13 @@ class ConversationNews:
     """What an event says about the conversation of a submission.
 
     Attributes:
-        key: of the submission.
-        state: of the submission when the event was compared with it.
+        key: the key of the submission.
+        state: the state of the submission when the event was compared with it.
         settles: whether the event proves that the submission's conversation exists.
-        conversation_id: None if the event names none.
-        status: of the conversation; None if the event does not say.
-        meeting: that was arranged or cancelled; None for none.
-        meeting_id: of the booking; None if the event does not say.
+        conversation_id: the id; None if the event names none.
+        status: the status of the conversation; None if the event does not say.
+        meeting: the meeting that was arranged or cancelled; None for none.
+        meeting_id: the id of the booking; None if the event does not say.
     """
 
     key: str
@@ -116,8 +116,8 @@ class EventCounts:
     """How many events there are.
 
     Attributes:
-        received: all of them.
-        waiting: those that are not applied yet.
+        received: the number of all events.
+        waiting: the number of events that are not applied yet.
         newest: when the last one came, UTC; None if none did.
     """
 
@@ -246,7 +246,7 @@ class WebhookEvents:
         the event. Status and meeting are written even then, because an opt-out must count at once.
 
         Args:
-            event: that was received.
+            event: the event that was received.
             outcome: what it leads to.
             news: about each submission that it concerns.
         """

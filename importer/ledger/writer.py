@@ -50,7 +50,7 @@ class NoLongerToSend(Exception):
     """A submission was settled while its run went on: its person opted out, or an event showed it.
 
     Attributes:
-        known: as the ledger has it now.
+        known: the submission as the ledger has it now.
     """
 
     def __init__(self, known: SubmissionRecord) -> None:

@@ -74,8 +74,8 @@ def open_pieces(name: str, settings: Settings, size: int = PIECE, *, whole: bool
     """Open a file; an unreadable file is a single piece with a problem and without rows.
 
     Args:
-        name: as for `load`.
-        settings: as for `load`.
+        name: the name that `load` takes.
+        settings: the settings that `load` takes.
         size: bytes of a piece.
         whole: read the file in one piece in any case.
     """

@@ -34,10 +34,10 @@ class Correction:
     """One line of a file of corrections.
 
     Attributes:
-        seq: its number, from 1.
+        seq: the number of the correction, from 1.
         row: spreadsheet row.
-        header: of the cell; empty if the whole row is left out or taken back in.
-        value: of the cell; None takes the correction back.
+        header: the header of the cell; empty if the whole row is left out or taken back in.
+        value: the value of the cell; None takes the correction back.
         out: the row is left out.
         by: who did it.
         at: ISO 8601, UTC.
@@ -57,7 +57,7 @@ class Corrections:
     """All corrections of a list.
 
     Attributes:
-        lines: in the order in which they were made.
+        lines: the lines in the order in which they were made.
         cells: row and header -> value, as it counts now.
         out: rows that are left out.
         seqs: row -> number of its newest line; a change names the line that it follows.

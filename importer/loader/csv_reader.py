@@ -26,7 +26,7 @@ class Mended:
     """A row that was read despite wrong quotation marks.
 
     Attributes:
-        cells: as text.
+        cells: the cells as text.
         lines: how many of the given lines belong to it.
         unclosed: a quotation mark was never closed, so it counts as a character, and the row ends
             with its first line.
@@ -224,7 +224,7 @@ class Read(NamedTuple):
     """One spreadsheet row of a text.
 
     Attributes:
-        row: its number, from 1; blank rows count.
+        row: the number of the row, from 1; blank rows count.
         cells: as text; none for a blank row.
         lines: physical lines from the start of the text to the end of the row.
         unclosed: the row has a quotation mark that is never closed.
@@ -381,7 +381,7 @@ def end_of_data(file: BinaryIO, size: int, delimiter: bytes) -> int:
 
     Args:
         file: open, at any position.
-        size: of the file, in bytes.
+        size: the size of the file, in bytes.
         delimiter: between cells.
     """
     blank, edge = b" \t\r\n" + delimiter, size

@@ -300,7 +300,7 @@ class Delimited:
 
     Attributes:
         data: the text in UTF-8, perhaps with a byte-order mark.
-        encoding: of the original file.
+        encoding: the encoding of the original file.
         dialect: how it is delimited.
         settings: the limits.
     """

@@ -266,7 +266,7 @@ class _Reading(NamedTuple):
         score: natural logarithm of the reading's likelihood; higher is likelier.
         mean: the score for each word, on average.
         codec: Python's name for the encoding.
-        words: as this encoding reads them.
+        words: the words as this encoding reads them.
     """
 
     score: float

@@ -337,7 +337,7 @@ class Content:
     """A file as it is on disk.
 
     Attributes:
-        data: its bytes.
+        data: the bytes of the file.
         path: absolute; None for standard input.
     """
 

@@ -62,7 +62,7 @@ class OdsSheet:
     """One sheet.
 
     Attributes:
-        name: on its tab.
+        name: the name on its tab.
         visible: the spreadsheet program shows its tab.
         walk: its content.
     """

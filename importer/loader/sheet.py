@@ -83,7 +83,7 @@ class Cells:
         notes: sentences about the file for reports.
         links: row and position of a cell -> the address that it links to.
         hidden: `#row` and the hidden columns, named like those of `frame`.
-        hidden_headers: of these columns; blank if a column has none.
+        hidden_headers: the hidden headers of these columns; blank if a column has none.
     """
 
     frame: pl.DataFrame = field(repr=False)
@@ -281,7 +281,7 @@ def is_date(number: int, code: str | None) -> bool:
     """Whether a number format shows dates or times.
 
     Args:
-        number: of the format; the built-in ones have no code of their own.
+        number: the number of the format; the built-in ones have no code of their own.
         code: such as `dd/mm/yyyy`.
     """
     if code is None:

@@ -86,7 +86,7 @@ class Hidden:
 
     Attributes:
         detail: rows and columns in words; empty if nothing was hidden.
-        headers: those of the columns; blank if a column has none.
+        headers: the headers of the columns; blank if a column has none.
         cells: `#row` and the columns, named like those of the frame.
     """
 
@@ -103,7 +103,7 @@ def drop_hidden(
     Args:
         frame: `#row` and `0`, `1`, ... below the header, without blank rows.
         names: the cells of the header row, including hidden columns.
-        parts: those of the sheet.
+        parts: the parts of the sheet.
     """
     rows = sorted(parts.hidden_rows.intersection(frame[ROW])) if parts.hidden_rows else []
     columns = [
@@ -193,7 +193,7 @@ class Workbook:
     """The chosen sheet of a workbook.
 
     Attributes:
-        sheet: its name.
+        sheet: the name of the sheet.
         frame: `#row` and `0`, `1`, ... (text) for all columns, including hidden ones.
         parts: what it has besides values.
         others: names of the other visible sheets.

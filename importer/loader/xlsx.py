@@ -178,7 +178,7 @@ def relations_of(names: PartNames, part: str) -> dict[str, tuple[str, str]]:
     """Read the relations of a part: id -> kind and path of the target.
 
     Args:
-        names: of the parts of the archive.
+        names: the names of the parts of the archive.
         part: its path; empty for the archive as a whole.
     """
     at = PurePosixPath(part.replace("\\", "/"))

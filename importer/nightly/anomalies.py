@@ -80,7 +80,7 @@ def find_anomalies(facts: FileFacts, last: Sequence[FileFacts], settings: Settin
     """Return how a file differs from the last ones of its folder, in sentences.
 
     Args:
-        facts: of the file.
+        facts: the facts of the file.
         last: facts of the folder's last imported files, newest first.
         settings: the thresholds.
     """

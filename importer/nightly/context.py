@@ -50,11 +50,11 @@ class NightContext:
 
     Attributes:
         inbox: where files come from and go.
-        settings: of each subfolder.
+        settings: the settings of each subfolder.
         clock: the time.
         stop: whether the night was told to stop.
-        log: of the night.
-        night: its id.
+        log: the log of the night.
+        night: the id of the night.
         ends: UTC; its deadline.
         paused_until_s: no request is made before then, on the clock that never jumps.
         troubled: claimed files that met an outage tonight. They are sent after the others, so that
@@ -107,13 +107,13 @@ class ClaimedFile:
     """A claimed file, its settings and its ledger.
 
     Attributes:
-        context: of the night.
+        context: the context of the night.
         folder: subfolder that it came from.
         path: where it is, in `working/`.
-        position: of the file in the night.
-        settings: of its subfolder.
-        ledger: of its subfolder, open.
-        sha256: of its bytes.
+        position: the position of the file in the night.
+        settings: the settings of its subfolder.
+        ledger: the ledger of its subfolder, open.
+        sha256: the SHA-256 of its bytes.
         history: what the ledger knew of this content.
     """
 

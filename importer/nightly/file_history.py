@@ -43,8 +43,8 @@ def find_history(ledger: Ledger, sha256: str, folder: str, settings: Settings) -
     """Return what the ledger knows of a file's content.
 
     Args:
-        ledger: of the folder.
-        sha256: of the file's bytes.
+        ledger: the ledger of the folder.
+        sha256: the SHA-256 of the file's bytes.
         folder: subfolder of the inbox.
         settings: of the folder; the same list for another campaign or round is another import.
     """

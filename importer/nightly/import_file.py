@@ -69,10 +69,10 @@ def import_file(context: NightContext, folder: str, path: Path, position: int) -
     """Import a claimed file as far as possible now; a fault of the file never raises.
 
     Args:
-        context: of the night.
+        context: the context of the night.
         folder: subfolder that it came from.
         path: where it is since it was claimed.
-        position: of the file in the night.
+        position: the position of the file in the night.
     """
     place = str(path.relative_to(context.inbox.folders.root))
     report = FileReport(folder, scrub_name(path.name), "", FileEnding.WAITING, place=place)
@@ -277,7 +277,7 @@ class TimeLimit(SilentObserver):
     """Stops what it observes after some seconds, or when the night stops.
 
     Attributes:
-        context: of the night.
+        context: the context of the night.
         seconds: the limit.
     """
 
@@ -296,7 +296,7 @@ class _FileObserver(SilentObserver):
     Attributes:
         file: the file that is sent.
         until_s: seconds until sending must stop.
-        codes: of the outcomes so far.
+        codes: the codes of the outcomes so far.
         list_unreadable: why the API's list could not be read; empty if it could.
     """
 
@@ -330,7 +330,7 @@ class _FileObserver(SilentObserver):
         """Whether the service failed, so that the file is worth another attempt.
 
         Args:
-            report: of the run.
+            report: the report of the run.
             troubled: whether the file met an outage before. If so, doubts that remain because the
                 list could not be read count as an outage, too.
         """
@@ -437,7 +437,7 @@ def _write_pages(
 
     Args:
         file: the file.
-        plan: of the file, without the people of earlier runs; None if there is none.
+        plan: the plan of the file, without the people of earlier runs; None if there is none.
         run: the run that imported it, or None.
         target: where the file itself will be; the pages are written beside it.
 

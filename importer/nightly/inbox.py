@@ -85,9 +85,9 @@ def free_path(folder: Path, name: str, suffixes: Iterable[str] = ()) -> Path:
     """Return the first numbered path in a folder that is free.
 
     Args:
-        folder: that it is in.
-        name: that is wanted.
-        suffixes: of pages beside it; their places must be free, too.
+        folder: the folder that it is in.
+        name: the name that is wanted.
+        suffixes: the suffixes of pages beside it; their places must be free, too.
     """
     ends = ("", *suffixes)
     return next(
@@ -129,7 +129,7 @@ class OpenLedgers:
     """The ledgers of a night, each opened once, when it is first needed.
 
     Args:
-        main_url: of the inbox's ledger.
+        main_url: the URL of the inbox's ledger.
         new: accept a new ledger in place of the one used here before, as `--new-ledger` does.
     """
 
@@ -165,7 +165,7 @@ class OpenLedgers:
         Args:
             place: the subfolder.
             inbox: name of the inbox.
-            url: of the subfolder's ledger.
+            url: the URL of the subfolder's ledger.
             now: UTC.
 
         Raises:
@@ -202,7 +202,7 @@ class Arrival:
     Attributes:
         folder: subfolder of the inbox; empty for the inbox itself.
         path: where it is, or where it will be after it is fetched.
-        fingerprint: of the file.
+        fingerprint: the fingerprint of the file.
         changed_s: when it last changed, in seconds since 1970, by a clock that uploaders cannot
             set; infinite if there is no clock of that kind.
         has_done_marker: whether FILE.done is beside it.
@@ -513,7 +513,7 @@ class InboxSettings:
     Attributes:
         root: the inbox, or the staging folder of a remote one.
         config: the main settings file, or None for importer.yaml of the current folder.
-        flags: of the command line; they take precedence.
+        flags: the flags of the command line; they take precedence.
         remote: whether the inbox is on another machine. If so, all its claims are in one ledger.
     """
 

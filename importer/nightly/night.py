@@ -65,10 +65,10 @@ class UploadWatch:
         """Seconds until the upload counts as complete; 0 if it already does.
 
         Args:
-            arrival: as it is now.
+            arrival: the arrival as it is now.
             wall_s: seconds since 1970. If the file is from the future, only the time for which it
                 was watched counts, so that a clock that jumps never delays a file forever.
-            elapsed_s: of a clock that never jumps.
+            elapsed_s: the seconds of a clock that never jumps.
         """
         known, since = self._seen.get(arrival.path, (None, elapsed_s))
         if known != arrival.fingerprint:
@@ -95,7 +95,7 @@ def run_night(
 
     Args:
         inbox: where files come from; its ledgers are left open.
-        inbox_settings: of its subfolders.
+        inbox_settings: the settings of its subfolders.
         clock: the time.
         stop: whether to end early.
         tell: called before each wait with a sentence that says until when the night waits, and why.

@@ -80,8 +80,8 @@ def send_message(
 
     Args:
         settings: recipients and mail server; the webhook's address is among the secrets.
-        subject: of the mail.
-        text: of the mail.
+        subject: the subject of the mail.
+        text: the text of the mail.
         post: the JSON for the webhook.
         now: the date of the mail.
         sleep: waits between attempts, in seconds.
@@ -298,7 +298,7 @@ def notify(
     """Write the night's page and metrics, and send its message; return what did not work.
 
     Args:
-        night: its report.
+        night: the report of the night.
         settings: the main ones.
         root: the inbox.
         sleep: waits between attempts to send a message, in seconds.

@@ -93,7 +93,7 @@ def check_marker(
 
     Args:
         raw: content of its marker; None if there is none.
-        ledger: its id; empty for a ledger that does not exist yet.
+        ledger: the id of the ledger; empty for a ledger that does not exist yet.
         called: what a person calls the ledger.
         place: what a person calls the folder.
         knows: returns whether the ledger has a night with this id.
@@ -212,7 +212,7 @@ def note_night(place: MarkedPlace, ledger: Ledger, night: str) -> None:
     Args:
         place: a folder that belongs to the ledger.
         ledger: the ledger, which already has the night.
-        night: its id.
+        night: the id of the night.
 
     Raises:
         ConfigurationError: the marker cannot be written.

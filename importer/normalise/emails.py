@@ -96,7 +96,7 @@ def find_typos(emails: pl.Series) -> pl.Series:
     """Return for each address with a likely typing error in its domain a hint, else null.
 
     Args:
-        emails: as `read_emails` returns them.
+        emails: the e-mails as `read_emails` returns them.
     """
     domains = emails.str.splitn("@", 2).struct.field("field_1")
     meant = {

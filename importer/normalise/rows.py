@@ -65,7 +65,7 @@ def normalise(table: Table, position: int, settings: Settings) -> Table:
 
     Args:
         table: the file as read.
-        position: of the file among those of the run.
+        position: the position of the file among those of the run.
         settings: `default_country` and `max_cell_chars`.
 
     Returns:

@@ -90,7 +90,7 @@ class Start:
     """How digits may begin.
 
     Attributes:
-        pattern: as a regular expression.
+        pattern: the pattern as a regular expression.
         groups: how many groups it captures.
         literals: the pattern as alternatives of digits, in order; empty if it has other signs.
     """
@@ -242,7 +242,7 @@ class _Types:
     """The shapes of a country's numbers, by type.
 
     Attributes:
-        every: all numbers.
+        every: a pattern of all numbers.
         peculiar: the types that phonenumbers tries first.
         fixed: fixed lines.
         mobile: mobiles; fixed lines too, if the two look alike.

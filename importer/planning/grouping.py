@@ -125,7 +125,7 @@ def check_placeholders(
     Args:
         part: rows that use these placeholders.
         placeholders: name -> a hint for the message about where it is; empty for a template.
-        columns: of the whole table, to suggest one if a placeholder names none.
+        columns: the columns of the whole table, to suggest one if a placeholder names none.
     """
     found = []
     columns = [column for column in columns if not column.startswith("#")]
@@ -240,7 +240,7 @@ class Grouping:
 
         Args:
             frame: the rows.
-            used: they may be sent, so a template that is wrong stops the run.
+            used: whether they may be sent; if so, a template that is wrong stops the run.
         """
         fields = dict.fromkeys(self._fields.placeholders, _IN_FIELDS)
         if self._without_templates:

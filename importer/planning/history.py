@@ -49,7 +49,7 @@ def skip_known(
 
     Args:
         plan: straight from the files.
-        ledger: only read.
+        ledger: the ledger, which is only read.
         identity: makes the keys and hashes of the ledger.
         settings: `contact_window_days`, `allow_recent` and `retry_rejected`.
         now: UTC, the end of the contact window.
@@ -116,8 +116,8 @@ def _judge(
         frame: rows.
         column: with texts.
         details: text -> reason; or a frame of the column and `#detail`.
-        code: of the problem.
-        status: of the rows.
+        code: the code of the problem.
+        status: the status of the rows.
     """
     if not isinstance(details, pl.DataFrame):
         details = pl.DataFrame(
@@ -215,7 +215,7 @@ def _find_unwanted(
 
     Args:
         others: rows with `HASHES` of people whom no earlier run has reached in the campaign.
-        ledger: only read.
+        ledger: the ledger, which is only read.
         settings: `contact_window_days` and `allow_recent`.
         now: UTC, the end of the contact window.
     """
@@ -258,7 +258,7 @@ def find_shared_contacts(
 
     Args:
         frame: rows with `HASHES`.
-        ledger: only read.
+        ledger: the ledger, which is only read.
         settings: `allow_shared_contact`.
         run: its own rows do not count, because they were checked against each other.
 
@@ -328,8 +328,8 @@ def find_no_longer_sendable(
     """The open submissions of a run that must not be sent any more: key -> the reason.
 
     Args:
-        ledger: only read.
-        run: its id.
+        ledger: the ledger, which is only read.
+        run: the id of the run.
         settings: `contact_window_days` and `allow_recent`.
         now: UTC, the end of the contact window.
     """
@@ -484,8 +484,8 @@ def _identity(
 
     Args:
         settings: say where the key is.
-        organization: of the credentials.
-        last_settings: of the last run.
+        organization: the organization of the credentials.
+        last_settings: the settings of the last run.
         new: a ledger without runs, for which a key may be made.
     """
 

@@ -94,7 +94,7 @@ class Renderer:
 
         Args:
             row: canonical columns, tidy; null is left out.
-            external_id: what reconciliation looks for.
+            external_id: the id that reconciliation looks for.
         """
         body: dict[str, Json] = {}
         for column, key in _PLAIN:
@@ -199,7 +199,7 @@ def payload_lines(
     """A line `{"source", "row", "key", "body"}` of JSON for each ready row, many at once.
 
     Args:
-        plan: that can be sent.
+        plan: the plan that can be sent.
         identity: makes the keys.
         settings: shape the bodies.
         files: names, by their position in the plan.
@@ -247,7 +247,7 @@ def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
     Args:
         pattern: setting `external_id`, such as `{candidate_id}-{key}`.
         row: canonical columns, tidy.
-        key: of the submission.
+        key: the key of the submission.
     """
     own = (row["candidate_id"] or "").strip()
     if not own or _is_personal(own, row):
@@ -463,7 +463,7 @@ def identify(plan: Plan, identity: Identity) -> Plan:
     A million rows have 300 MB of other hashes; they are made for a few rows at a time.
 
     Args:
-        plan: that can be sent.
+        plan: the plan that can be sent.
         identity: makes the keys; it does not make its own keys again.
     """
     frame = hash_keys(_require_whole(plan), identity)

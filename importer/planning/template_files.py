@@ -57,7 +57,7 @@ class Template:
     Attributes:
         name: its file's name without ending.
         kind: which of the two.
-        path: its file.
+        path: the path of its file.
         document: what the file says, with positions.
         placeholders: the names of the values that it takes from a row.
         unknown_keys: a sentence for each key that no rule knows, with its place.

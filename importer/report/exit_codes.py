@@ -38,7 +38,7 @@ def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> E
     Args:
         rejected: rows that were rejected before anything was sent.
         states: how many submissions are in each state.
-        ending: of the sending.
+        ending: how the sending ended.
     """
     if ending.exit_code is not Exit.OK:
         return ending.exit_code

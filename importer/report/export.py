@@ -162,7 +162,7 @@ def reread_files(files: Sequence[SourceFile], load: Callable[[str], Table]) -> O
     """Read the files of a run again; a file whose content has changed counts as missing.
 
     Args:
-        files: of the run, from the ledger.
+        files: the files of the run, from the ledger.
         load: reads the file of a name, and never raises.
     """
     tables: list[Table | None] = []
@@ -199,7 +199,7 @@ def write_results(view: RunView, files: OriginalFiles, out: TextIO, form: Form) 
     """Write the results of a run.
 
     Args:
-        view: of the run.
+        view: the view of the run.
         files: its files; if one is missing, `_file` and `_row` replace its columns.
         out: UTF-8 text, or its `buffer` for CSV and Parquet.
         form: CSV like the original file (delimiter, byte-order mark, no formulas), the JSON of
@@ -394,7 +394,7 @@ def unsent_json(view: PlanView, ending: str, code: Exit) -> dict[str, Json]:
     """Return the JSON of a `run` that sent nothing.
 
     Args:
-        view: of its plan.
+        view: the view of its plan.
         ending: why: `dry-run`, `nothing-to-send` or `not-confirmed`.
         code: how the process ends.
     """
@@ -425,7 +425,7 @@ def run_json(
     """Return the JSON of a `run` or `resume` that sent, without anything of a person.
 
     Args:
-        view: of the run.
+        view: the view of the run.
         doubtful: its doubtful rows.
         results: the results file that was written.
         error: why the results file could not be written.

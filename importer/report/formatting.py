@@ -166,7 +166,7 @@ def release_command(inbox: str | None, place: str, flags: str = "") -> str:
 
     Args:
         inbox: folder or address; None if it was not recorded.
-        place: of the file, relative to the inbox.
+        place: the place of the file, relative to the inbox.
         flags: for the same settings, as `GivenFlags.text_for` gives them.
     """
     path = f"{inbox or 'INBOX'}/{place}"
@@ -183,7 +183,7 @@ def rejected_paths(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
     """Return the files that `write_rejected` writes: `path`, or one beside it for each input.
 
     Args:
-        path: that the user named: `to-fix.csv`.
+        path: the path that the user named: `to-fix.csv`.
         names: of the inputs. Those of `a.csv` and `b.csv` become `to-fix-a.csv`, `to-fix-b.csv`.
 
     Raises:

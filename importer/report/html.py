@@ -489,7 +489,7 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
 
     Args:
         night: what it did.
-        path: of the page.
+        path: the path of the page.
         root: the inbox; the places in `night` are relative to it.
 
     Raises:

@@ -75,12 +75,12 @@ class FileReport:
 
     Attributes:
         folder: subfolder of the inbox; empty for the inbox itself.
-        name: of the file, as it arrived.
+        name: the name of the file, as it arrived.
         file_id: the beginning of its sha256, as in the log.
         ending: its result.
         reason: why, in a sentence; empty for a file that was imported as it should be.
         exit_code: what it contributes to the night's.
-        run: that imported it, or None.
+        run: the run that imported it, or None.
         rows: word of `importer.report.view.OUTCOME_MEANING` -> how many rows ended so.
         problems: code -> how many problems.
         place: where the file lies now, relative to the inbox.
@@ -110,14 +110,14 @@ class NightReport:
     """What a night did.
 
     Attributes:
-        id: of the night, such as `night-20261122-020000`.
+        id: the id of the night, such as `night-20261122-020000`.
         inbox: the folder.
         started: UTC.
         ended: UTC; a clock that jumped may have it before `started`.
         took_s: seconds between the two, by a clock that never jumps.
-        files: in the order in which they were taken.
+        files: the files in the order in which they were taken.
         notes: what else somebody should know, in sentences.
-        rehearsal: it sent to the sandbox, so nobody was contacted.
+        rehearsal: whether it sent to the sandbox, so that nobody was contacted.
         exit_code: the worst of the night.
         doubtful_open: submissions that may have been accepted, of all nights and runs.
         rate_per_s: most requests a second, as the settings have it.

@@ -41,7 +41,7 @@ def progress(
     """Show the progress of a run: a bar if the console is a terminal, else plain lines.
 
     Args:
-        console: of standard error.
+        console: the console that writes to standard error.
         done: submissions that an earlier part of the run settled; the bar starts there.
         now: monotonic clock, seconds.
         every_s: seconds between plain lines.

@@ -81,8 +81,8 @@ class RejectedTable:
     """The first rejected rows of a file.
 
     Attributes:
-        position: of the file in the run.
-        headers: of the cells.
+        position: the position of the file in the run.
+        headers: the headers of the cells.
         hidden: number of columns without a problem that are not shown.
         total: number of rejected rows of the file.
     """

@@ -121,7 +121,7 @@ def plan_text(
     """Return what a run would do, the tasks, the groups, the files, and what to do next.
 
     Args:
-        view: of the plan.
+        view: the view of the plan.
         show_values: show phones, e-mails and names unmasked.
         next_steps: add what to do next. Print it without cropping.
         written: files that were made: `report`, `rejected`, `payloads`.

@@ -210,7 +210,7 @@ def run_text(
     """Return the results of a run, the worklist of doubtful rows, and what to do next.
 
     Args:
-        view: of the run.
+        view: the view of the run.
         doubtful: its doubtful rows, from the ledger.
         results: the results file that was written, if any.
     """
@@ -305,7 +305,7 @@ def _next_steps(view: RunView, results: Path | None, *, listed: bool) -> Iterato
     """Yield what the user can do now, as sentences and commands.
 
     Args:
-        view: of the run.
+        view: the view of the run.
         results: the results file that was written, if any.
         listed: each doubtful row is listed above with its command.
     """
@@ -381,7 +381,7 @@ def results_table(view: RunView, *, most: int = 100, ids: bool = True) -> Render
     """Return the first `most` rows of a run with their results, and the number of the others.
 
     Args:
-        view: of the run.
+        view: the view of the run.
         most: rows to show.
         ids: show the ids of the conversations, which need a wide terminal.
     """
@@ -443,7 +443,7 @@ class PastNight:
 
     Attributes:
         night: when it was, and how it ended.
-        files: in the order in which they were taken.
+        files: the files in the order in which they were taken.
         now: sha256 -> the newest record of that content, of this night or a later one.
         rejected: id of a run -> number of its rejected rows.
     """

@@ -182,7 +182,7 @@ def headline(counts: Counts, doubtful: int = 0) -> str:
     """Sum up a plan: `312 of 340 rows are ready to send; 28 need fixing.`.
 
     Args:
-        counts: of the plan.
+        counts: the counts of the plan.
         doubtful: rows that an earlier run may have sent.
     """
     if not counts.read:
@@ -227,7 +227,7 @@ def asides(counts: Counts, unusable: int, send_s: float) -> Iterator[str]:
     """Yield what else a plan does, in sentences.
 
     Args:
-        counts: of the plan.
+        counts: the counts of the plan.
         unusable: number of files that cannot be used at all.
         send_s: seconds that sending the ready rows takes.
     """
@@ -264,8 +264,8 @@ class PlanView:
 
     Attributes:
         plan: the plan itself, for reports that render its frames in bulk.
-        files: in the order given.
-        groups: in order of their first row.
+        files: the files in the order given.
+        groups: the groups in order of their first row.
         tasks: errors first.
         problem_counts: errors first, then the most frequent ones.
         send_s: seconds that sending the ready rows takes at the settings' rate.
@@ -384,7 +384,7 @@ class RunView:
         outcomes: one line per row read (`importer.report.view.OUTCOMES`).
         totals: number of rows for each status of `importer.report.view.OUTCOME_MEANING`.
         said: what a command needs after it to find the same settings.
-        rehearsal: it sent to the sandbox, so nobody was contacted.
+        rehearsal: whether it sent to the sandbox, so that nobody was contacted.
     """
 
     report: RunReport
@@ -411,7 +411,7 @@ def run_view(
         report: what the run did.
         rows: the outcome of each row, from the ledger.
         files: names of the run's files, in its order.
-        settings: of the command, for the commands that the report proposes.
+        settings: the settings of the command, for the commands that the report proposes.
     """
     frame = outcome_frame(rows, files)
     given = GivenFlags() if settings is None else GivenFlags.of(settings)

@@ -124,7 +124,7 @@ class Endpoints:
     """The API's calls under `/v1`, and the sandbox's own under `/sandbox`.
 
     Args:
-        conversations: those of earlier runs; new ones are added.
+        conversations: the conversations of earlier runs; new ones are added.
         journal: receives each conversation before it is answered; None keeps no file.
         behaviour: the personalities.
         duplicate_check: answer 409 for a second conversation with a person in a campaign.

@@ -69,7 +69,7 @@ class EventSender:
     Use it as a context manager: it sends as long as the context lasts.
 
     Args:
-        url: of the receiver, which must be on this machine.
+        url: the URL of the receiver, which must be on this machine.
         secret: signs the events.
         behaviour: the personalities.
         conversations: whose statuses change with time.

@@ -55,7 +55,7 @@ class Fault:
         name: as in the table of this module; three digits for a status.
         target: requests that meet it.
         after: the conversation is accepted before the answer goes wrong.
-        share: of the requests, 0..1.
+        share: the share of the requests, 0..1.
         number: seconds, or megabytes for `huge`; None for the default.
     """
 
@@ -72,7 +72,7 @@ class StatusChange:
 
     Attributes:
         status: the new status.
-        share: of the conversations, 0..1.
+        share: the share of the conversations, 0..1.
         after_s: seconds after acceptance.
     """
 

@@ -284,8 +284,8 @@ class Behaviour:
         """Return a campaign as this API shows it; None if it does not exist.
 
         Args:
-            name: its id.
-            fields: as an honest sandbox shows them.
+            name: the id of the campaign.
+            fields: the fields as an honest sandbox shows them.
         """
         if self._concerns("campaign-missing", name):
             return None
@@ -309,8 +309,8 @@ class Behaviour:
         """Return the answer to an accepted body.
 
         Args:
-            body: of the request.
-            conversation: as the API shows it.
+            body: the body of the request.
+            conversation: the conversation as the API shows it.
             first: id of the organization's first conversation.
         """
         if self._meets("accepts-then-504", body):

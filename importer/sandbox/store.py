@@ -136,7 +136,7 @@ class Conversations:
         entries: from earlier runs of the sandbox.
         now: Unix seconds that never go back.
         status_changes: later statuses, by share of the conversations.
-        seed: of the choice between the status changes.
+        seed: the seed of the choice between the status changes.
     """
 
     def __init__(

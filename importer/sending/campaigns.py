@@ -151,7 +151,7 @@ async def list_campaigns(client: CampaignListSource, kind: str) -> CampaignList:
     """Return the campaigns that can be sent to; those that are known to refuse rows are left out.
 
     Args:
-        client: asks for each page once.
+        client: the client that asks for each page once.
         kind: setting `conversation`.
     """
     titles: dict[str, str] = {}
@@ -198,7 +198,7 @@ def judge_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) ->
     """Return what the fields of a campaign mean for its rows; pure.
 
     Args:
-        fields: as the API shows them.
+        fields: the fields as the API shows them.
         rows: those that would be sent to it.
         kind: setting `conversation`.
     """

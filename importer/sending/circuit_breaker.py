@@ -184,7 +184,7 @@ class CircuitBreaker:
         limits: how many failures a run may have.
         doubtful: how many submissions of the run are doubtful already.
         closed: campaigns that reject every row; kept across the rounds of sending.
-        guards: of the run, if several senders share them: these count then.
+        guards: the guards of the run, if several senders share them: these count then.
     """
 
     def __init__(

@@ -150,7 +150,7 @@ class _LeaseCheck:
     """Asks right before bytes leave whether they still may; httpcore calls it at every step.
 
     Args:
-        key: of the submission.
+        key: the key of the submission.
         may_leave: whether its request may leave now.
     """
 

@@ -157,7 +157,7 @@ def compare_echo(
 
     Args:
         answer: the JSON object of the answer.
-        body: of the request.
+        body: the body of the request.
         organization: id that the request was sent for.
         sent_at: the latest time, by the API's clock, at which the request had certainly not left.
     """

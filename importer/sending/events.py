@@ -96,7 +96,7 @@ def read_event(body: bytes, received_at: datetime, hashes: PersonHashes | None) 
     """Read an event; an unreadable body becomes an event, too, so that it is kept.
 
     Args:
-        body: of the request, whose signature is right.
+        body: the body of the request, whose signature is right.
         received_at: UTC.
         hashes: keyed hashes of people; None if the ledger has no key yet.
     """

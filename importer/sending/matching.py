@@ -58,7 +58,7 @@ class Doubt:
     """A submission that may have been accepted.
 
     Attributes:
-        key: of the submission.
+        key: the key of the submission.
         external_id: the externalId of the request.
         campaign: the campaignId, or the externalCampaignId if there was no campaignId.
         person: keyed hash of the person.
@@ -91,8 +91,8 @@ class ListedConversation:
     """What the list shows of one conversation, without personal data.
 
     Attributes:
-        conversation_id: None if the list shows none.
-        external_id: None if the list shows none.
+        conversation_id: the id; None if the list shows none.
+        external_id: the external id; None if the list shows none.
         campaign: campaignId, or None.
         external_campaign: externalCampaignId, or None.
         organization: organizationId, or None.
@@ -129,7 +129,7 @@ def read_conversation(
     """Read from a conversation what matching needs.
 
     Args:
-        conversation: as the API shows it.
+        conversation: the conversation as the API shows it.
         hashes: keyed hashes of people.
         skew_s: seconds that the API's clock is ahead of ours.
     """
@@ -199,7 +199,7 @@ class Evidence:
         """Add one page.
 
         Args:
-            conversations: as the API shows them.
+            conversations: the conversations as the API shows them.
             skew_s: seconds that the API's clock is ahead of ours.
         """
         for conversation in conversations:

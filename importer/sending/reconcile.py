@@ -300,8 +300,8 @@ async def look_up(
     """Look up doubtful submissions in the list; the caller records the outcomes.
 
     Args:
-        doubts: of any number of runs.
-        client: asks; asking again is harmless.
+        doubts: the doubts of any number of runs.
+        client: the client that asks; asking again is harmless.
         limiter: shared with the workers that send.
         settings: settle_s, max_pages, max_resends, bounds of the attempts.
         hashes: keyed hashes of people.

@@ -113,7 +113,7 @@ class Creation:
     """The request to create a conversation, which its answer is compared with.
 
     Attributes:
-        body: of the request.
+        body: the body of the request.
         organization: its id in the request.
         sent_at: when it left, by our clock.
         id_paths: where the conversation's id may be in the answer, the likeliest first.
@@ -131,7 +131,7 @@ class Page:
 
     Attributes:
         response: the answer; its `readable` says whether it is a page at all.
-        conversations: as the API shows them; personal data.
+        conversations: the conversations as the API shows them; personal data.
         next_token: for the next page; None on the last.
         incomplete: why more pages may follow although there is no token; empty if this is the last
             page.
@@ -285,7 +285,7 @@ def _response(
         raw: the answer.
         content: its JSON object.
         readable: whether it has the expected shape.
-        body: of the request; its values are removed from errors, and are no sign of one.
+        body: the body of the request; its values are removed from errors, and are no sign of one.
     """
     hidden = personal_values(body)
     keys = ("error", "errors") if is_2xx(raw.status) else _WORDS

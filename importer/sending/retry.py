@@ -80,7 +80,7 @@ class Rule:
         verb: what to do.
         says: the reason, for a person; the API's own words follow it.
         hold: whether all workers wait and the rate is halved.
-        code: of the reason, for machines; the HTTP status if empty.
+        code: the code of the reason, for machines; the HTTP status if empty.
         fix: what a person can do about it.
     """
 

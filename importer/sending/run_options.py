@@ -20,7 +20,7 @@ class RunOptions:
 
     Attributes:
         command: name of the command that holds the ledger, for anybody who waits for it.
-        credentials: of the API.
+        credentials: the credentials of the API.
         limit: most submissions to send; the others stay open. None for all.
         signals: signals that stop the run; requests under way finish first.
         ledger: the settings' ledger, if the caller has it open; it stays open.

@@ -93,9 +93,9 @@ class Sender:
     Attributes:
         run: id of the run; None to look up the doubts of every run.
         history: the ledger and the identity of its people.
-        settings: of the run.
+        settings: the settings of the run.
         options: credentials, limit and signals.
-        observer: is told what happens.
+        observer: the observer that is told what happens.
         client: one request a call.
         limiter: the rate that all requests share.
         stop: stops everything once it is set.
@@ -140,7 +140,7 @@ class Sender:
         """Ask the API for each campaign; nothing is sent to one that it refuses.
 
         Args:
-            rows: of each campaign.
+            rows: the rows of each campaign.
             by_external_id: other rows name their campaign by an externalCampaignId.
 
         Raises:
@@ -172,7 +172,7 @@ class Sender:
         """Send submissions, the canary first.
 
         Args:
-            supply: of submissions, in the order of sending.
+            supply: the supply of submissions, in the order of sending.
             count: how many there are.
             share: from which they are supplied, if the ledger is on a server.
         """

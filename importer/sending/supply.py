@@ -49,7 +49,7 @@ class FirstFew:
     """The first submissions of a supply.
 
     Args:
-        supply: of all.
+        supply: the supply to take them from.
         count: how many.
     """
 

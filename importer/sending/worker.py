@@ -69,9 +69,9 @@ class SubmissionProgress:
         submission: what to send.
         attempts: how many requests have begun so far.
         started: when the first one was permitted, on the run's clock.
-        status: of the last answer; None if the last attempt had none.
-        conversation_id: of the last answer, if it names one.
-        request_id: of the last answer, or else our own id of that attempt.
+        status: the status of the last answer; None if the last attempt had none.
+        conversation_id: the id of the last answer, if it names one.
+        request_id: the id of the last answer, or else our own id of that attempt.
     """
 
     submission: Submission
@@ -202,7 +202,7 @@ async def submit(supply: Supply, context: SendingContext, stop: asyncio.Event) -
     """Send submissions until none are left or the run stops.
 
     Args:
-        supply: of submissions, taken one by one when a worker is free.
+        supply: the supply of submissions, taken one by one when a worker is free.
         context: what the workers share.
         stop: after it is set, no attempt begins; those under way finish and are recorded.
 

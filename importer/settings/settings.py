@@ -212,7 +212,7 @@ class Origin:
     """Where settings were found.
 
     Attributes:
-        folder: of importer.yaml; the current folder if there is none.
+        folder: the folder of importer.yaml; the current folder if there is none.
         file: the importer.yaml that was read, or None.
         config: the file that the caller named, or None.
         flags: what the command line said, under the settings' names.

@@ -107,7 +107,7 @@ class InboxFile:
 
     Attributes:
         path: the file.
-        severities: those of the main settings; the file can only make them stricter.
+        severities: the severities of the main settings; the file can only make them stricter.
     """
 
     path: Path
@@ -208,7 +208,7 @@ class TextSource(_Source):
 
     Args:
         given: setting -> value.
-        prefix: of the names: `IMPORTER_` or `--`.
+        prefix: the prefix of the names: `IMPORTER_` or `--`.
         whole: name of the source, for mistakes that concern no single setting.
         wrong: lines about values that could not be read.
     """
@@ -286,7 +286,7 @@ def load_settings(
 
     Args:
         config: the settings file; None takes the one that `find_settings_file` finds.
-        flags: those of the command line, by name of the setting; None counts as not given.
+        flags: the flags of the command line, by name of the setting; None counts as not given.
         inbox_files: files of an inbox, each stronger than the ones before it; they can only set
             what `ALLOWED_IN_INBOX` names.
         folder: subfolder of the inbox; takes its part of the main file's `folders:`.

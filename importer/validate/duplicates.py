@@ -93,11 +93,11 @@ class Repeats:
     People are compared within a campaign. A row that is held back is not kept for comparison.
 
     Args:
-        names: of the files, in order.
+        names: the names of the files, in order.
         settings: severities, `allow_shared_contact`.
 
     Attributes:
-        severities: of the codes that it can find.
+        severities: the severities of the codes that it can find.
     """
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:

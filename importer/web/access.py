@@ -154,7 +154,7 @@ def record_event(
         run: the run that it concerns.
         row: the spreadsheet row that it concerns.
         column: the canonical column that it concerns.
-        plan_hash: of the plan that it concerns.
+        plan_hash: the hash of the plan that it concerns.
     """
     ledger.audit.append(
         AuditEvent(
@@ -177,7 +177,7 @@ class AccessControl:
 
     Args:
         app: the page.
-        settings: who may do what.
+        settings: say who may do what.
         ledger: open for writing; keeps sessions and the audit trail.
         origins: where the page may be opened.
         links: one-time links, for `auth: link`.

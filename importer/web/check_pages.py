@@ -96,14 +96,14 @@ class TaskLine:
     """A task in a recruiter's words.
 
     Attributes:
-        key: of its rows on the page of the rows; empty if it concerns the whole list.
+        key: the key of its rows on the page of the rows; empty if it concerns the whole list.
         kind: `fix` or `check`.
         title: what to do.
         how: what is wrong and how to put it right.
         rows: how many rows it concerns; 0 for the whole list.
         first: the first row.
-        of_columns: it is put right on the page of the columns.
-        code: of its paragraph in the help.
+        of_columns: whether it is corrected on the page of the columns.
+        code: the code of its paragraph in the help.
     """
 
     key: str

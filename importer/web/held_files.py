@@ -115,8 +115,8 @@ class FarInbox:
     """What is known of the held files of an inbox elsewhere.
 
     Attributes:
-        inbox: its address.
-        files: that are held; those of the last look.
+        inbox: the address of the inbox.
+        files: the files that are held; those of the last look.
         looked_at: UTC; None if nobody has looked yet.
         fault: why it could not be looked at; empty if it could.
         done: what was released last, in a sentence; empty if nothing was.
@@ -143,8 +143,8 @@ class FarInboxes:
     """Looks into inboxes elsewhere and releases their files, one after the other.
 
     Args:
-        settings: of the server.
-        ledger: of the page, for the reasons that nights gave.
+        settings: the settings of the server.
+        ledger: the ledger of the page, for the reasons that nights gave.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:

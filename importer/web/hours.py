@@ -107,7 +107,7 @@ def find_start(zones: Zones, now: datetime, settings: Settings) -> datetime | No
     """Return when sending may start, now or later; None if no hour suits everybody.
 
     Args:
-        zones: of the people.
+        zones: the zones of the people.
         now: UTC.
         settings: `send_between`.
     """
@@ -139,7 +139,7 @@ class LocalTimes:
     """When people of some zones are contacted, in local time.
 
     Attributes:
-        zone: of their clock.
+        zone: the zone of their clock.
         people: how many.
         first: local time of the first of them.
         last: local time of the last of them.

@@ -57,7 +57,7 @@ class Progress:
     """The progress of a run, for people who watch it.
 
     Attributes:
-        run: its id; empty until it has one.
+        run: the id of the run; empty until it has one.
         stage: what else takes time, in words.
         newest: the last outcomes, newest last.
         done: how many submissions have ended since it began or was resumed.
@@ -81,8 +81,8 @@ class _Watcher(SilentObserver):
     """Notes the progress of a run, and stops it on request or in the evening.
 
     Args:
-        progress: is kept up to date.
-        on_run: is told the id of the run.
+        progress: the progress, which is kept up to date.
+        on_run: called with the id of the run.
         signal: stops the run.
         until_s: seconds after which it stops anyway.
     """
@@ -131,9 +131,9 @@ class Jobs:
     """Works on the lists of a ledger until it is closed.
 
     Args:
-        workbench: has the lists.
-        settings: of the server.
-        credentials: of the API.
+        workbench: the workbench, which has the lists.
+        settings: the settings of the server.
+        credentials: the credentials of the API.
         ledger: open for writing.
         now: the clock; it decides whether people may be contacted.
     """
@@ -462,8 +462,8 @@ class KnownCampaigns:
     """Asks the API for its campaigns in the background, and keeps the answer for a while.
 
     Args:
-        settings: of the server; with `preflight: off`, the API is not asked.
-        credentials: of the API.
+        settings: the settings of the server; with `preflight: off`, the API is not asked.
+        credentials: the credentials of the API.
     """
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:

@@ -53,7 +53,7 @@ def send_file(name: str, ending: str, write: Callable[[Path], object]) -> Respon
     """Write a file that only we can read, send it, and delete it.
 
     Args:
-        name: of the download, without its ending.
+        name: the name of the download, without its ending.
         ending: `csv` or `xlsx`.
         write: writes it to a path.
     """

@@ -68,8 +68,8 @@ def create_app(
     """Return the page; while it runs, it also works on its jobs.
 
     Args:
-        settings: of the server.
-        credentials: of the API.
+        settings: the settings of the server.
+        credentials: the credentials of the API.
         ledger: open for writing; stays open.
         middleware: controls access.
         more_routes: pages of operation, such as the nights.

@@ -35,8 +35,8 @@ class PageServer:
     """The page of one installation on a socket.
 
     Args:
-        settings: of the server.
-        credentials: of the API.
+        settings: the settings of the server.
+        credentials: the credentials of the API.
         ledger: open for writing.
         say: prints a line for the person at the terminal.
         pace: how slowly a body may arrive.
@@ -46,7 +46,7 @@ class PageServer:
         address: where it listens.
         links: the one-time links of `auth: link`.
         routes: what is served.
-        receiver: of the API's events; None if there is no secret for it.
+        receiver: the receiver of the API's events; None if there is no secret for it.
         http: the server itself.
     """
 
@@ -92,8 +92,8 @@ def serve_page(settings: Settings, credentials: Credentials, *, say: Callable[[s
     """Serve the page until SIGINT or SIGTERM, then finish the requests under way.
 
     Args:
-        settings: of the server.
-        credentials: of the API.
+        settings: the settings of the server.
+        credentials: the credentials of the API.
         say: prints a line for the person at the terminal.
 
     Raises:

@@ -48,10 +48,10 @@ class Site:
     """What every page needs; `request.app.state.site`.
 
     Attributes:
-        settings: of the server; they decide everything dangerous.
-        credentials: of the API.
+        settings: the settings of the server; they decide everything dangerous.
+        credentials: the credentials of the API.
         ledger: open for writing, as long as the server runs.
-        workbench: has the lists.
+        workbench: the workbench, which has the lists.
         jobs: checks and sends them.
         campaigns: the known campaigns of the API.
         far: held files of inboxes elsewhere.
@@ -117,9 +117,9 @@ def render_text(request: Request, template: str, here: str, **values: object) ->
 
     Args:
         request: for which it is.
-        template: its name.
+        template: the name of the template.
         here: the path to return to after a change of the language.
-        values: of the template.
+        values: the values of the template.
     """
     site, words = site_of(request), words_of(request)
     person = getattr(request.state, "person", None)

@@ -54,9 +54,9 @@ class CellNote:
     """A message at a cell or a row.
 
     Attributes:
-        code: of the problem; its paragraph in the help has this name.
-        header: of the cell; None for the whole row.
-        error: it keeps the row out.
+        code: the code of the problem; its paragraph in the help has this name.
+        header: the header of the cell; None for the whole row.
+        error: whether it keeps the row out.
         text: what is wrong, and what to do.
         meant: what the cell probably should be, to choose from.
     """
@@ -73,16 +73,16 @@ class CellView:
     """A cell of the table of rows.
 
     Attributes:
-        header: of its column.
-        value: as it counts now.
-        place: as a spreadsheet program calls it: `B14`.
+        header: the header of its column.
+        value: the value as it counts now.
+        place: the place as a spreadsheet program calls it: `B14`.
         notes: what is wrong with it.
-        editable: it is an input.
+        editable: whether it is an input.
         options: the values that are possible; empty for any.
         original: what the file has, if it was corrected; None if it was not.
         meant: what is probably meant, to choose from.
         alike: how many other rows have the value that was corrected here.
-        aside: it is neither wrong nor a name, so a small screen leaves it out.
+        aside: whether a small screen leaves it out, because it is neither wrong nor a name.
     """
 
     header: str
@@ -103,7 +103,7 @@ class RowView:
 
     Attributes:
         row: spreadsheet row.
-        cells: in the order of the file.
+        cells: the cells in the order of the file.
         notes: what is wrong with the whole row.
         state: `fix`, `check`, `out` (left out) or `good`.
         seen: number of its newest correction.

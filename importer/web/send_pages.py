@@ -65,8 +65,8 @@ class CandidateView:
     Attributes:
         contact: who is contacted, as labels and texts.
         meeting: what they are invited to, as labels and texts.
-        title: of the meeting.
-        campaign: that they are in.
+        title: the title of the meeting.
+        campaign: the campaign that they are in.
         exact: the request, word for word.
     """
 

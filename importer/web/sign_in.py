@@ -44,7 +44,7 @@ class StaffIdentity:
     Attributes:
         name: the user name.
         email: empty if unknown.
-        groups: of the person.
+        groups: the groups of the person.
     """
 
     name: str

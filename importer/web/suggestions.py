@@ -42,9 +42,9 @@ class Suggestions:
     """What the wrong cells of one list probably mean.
 
     Args:
-        plan: of the list.
-        names: of the meetings, and of the people to meet.
-        default_country: of phone numbers without one; None if unknown.
+        plan: the plan of the list.
+        names: the names of the meetings, and of the people to meet.
+        default_country: the country of phone numbers without one; None if unknown.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Suggestions:
         """Return what a cell with a problem probably means, the likeliest first.
 
         Args:
-            code: of the problem.
-            column: of the cell, canonical or as a template names it.
-            value: of the cell as it is now.
-            detail: of the problem.
+            code: the code of the problem.
+            column: the column of the cell, canonical or as a template names it.
+            value: the value of the cell as it is now.
+            detail: the detail of the problem.
         """
         find = self._finders.get(code)
         if find is None or not 0 < len(value.strip()) <= _LONGEST:

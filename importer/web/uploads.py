@@ -398,7 +398,7 @@ class SameContent:
     """Another list with the same content.
 
     Attributes:
-        list: that was uploaded.
+        list: the list that was uploaded.
         started: how many conversations it started; None if it was not sent.
         may_open: this person may look at it.
     """

@@ -67,9 +67,9 @@ def is_signed(body: bytes, signature: str, key: bytes, encoding: str) -> bool:
     """Whether a signature is the HMAC-SHA256 of a body; compares in constant time.
 
     Args:
-        body: as it came, byte by byte.
+        body: the body as it came, byte by byte.
         signature: the value of the header.
-        key: of the HMAC.
+        key: the key of the signature.
         encoding: `hex` or `base64`.
     """
     text = signature.strip().removeprefix(_SCHEME)
@@ -256,7 +256,7 @@ def receive_webhooks(
     Args:
         settings: name the ledger, and say where to listen.
         say: prints a line for the person at the terminal.
-        signals: that end it.
+        signals: the signals that end it.
 
     Raises:
         SettingsError: there is no secret, or it cannot be used.

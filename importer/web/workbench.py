@@ -137,8 +137,8 @@ class Workbench:
     """Checks uploaded lists, corrects them, and keeps their newest plans at hand.
 
     Args:
-        settings: of the server.
-        credentials: of the API.
+        settings: the settings of the server.
+        credentials: the credentials of the API.
         ledger: open for writing.
     """
 
@@ -288,7 +288,7 @@ class Workbench:
         Args:
             known: the list.
             fresh: make it again, even if nothing of the list has changed.
-            progress: is kept up to date.
+            progress: the progress, which is kept up to date.
 
         Raises:
             ImporterError: it cannot be made.
@@ -470,8 +470,8 @@ class Workbench:
             row: spreadsheet row.
             by: who corrects it.
             seen: number of the row's newest correction that this person saw.
-            header: of the cell; empty for the whole row.
-            value: of the cell; None takes the correction back.
+            header: the header of the cell; empty for the whole row.
+            value: the value of the cell; None takes the correction back.
             out: leave the row out.
 
         Returns:

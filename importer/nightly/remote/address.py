@@ -28,8 +28,8 @@ class Address:
         scheme: one of `EXTRAS`.
         host: bucket, container, or name of the server.
         path: below the host, without slashes at its ends; on a server, from its root.
-        user: of an SFTP server; None for the user in SSH's settings.
-        port: of an SFTP server; None for the port in SSH's settings.
+        user: the user of an SFTP server; None for the user in SSH's settings.
+        port: the port of an SFTP server; None for the port in SSH's settings.
     """
 
     scheme: str

@@ -194,7 +194,7 @@ class ObjectFiles:
     Paths are relative to the inbox. Exceptions of fsspec and its libraries pass through.
 
     Args:
-        address: of the inbox.
+        address: the address of the inbox.
         timeout_s: seconds for each network step.
     """
 

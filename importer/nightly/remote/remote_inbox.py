@@ -364,7 +364,7 @@ def locate(inbox: str, settings: InboxSettings) -> InboxSettings:
 
     Args:
         inbox: a folder, or an address.
-        settings: with config and flags; the root is not used.
+        settings: have the config and the flags; the root is not used.
 
     Raises:
         UsageError: the address is not valid.
@@ -383,8 +383,8 @@ def open_inbox(
 
     Args:
         inbox: a folder, or an address.
-        settings: as `locate` returns them.
-        ledgers: of the inbox.
+        settings: the settings as `locate` returns them.
+        ledgers: the ledgers of the inbox.
         clock: the time.
         stop: ends long transfers.
     """
@@ -433,9 +433,9 @@ def release_remote_file(
     The original stays in `held/` until that night has concluded it.
 
     Args:
-        file: its address.
-        settings: with config and flags.
-        ledgers: of the inbox.
+        file: the address of the file.
+        settings: have the config and the flags.
+        ledgers: the ledgers of the inbox.
         clock: the time.
         stop: ends long transfers.
 

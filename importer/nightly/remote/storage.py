@@ -66,7 +66,7 @@ class Store:
     Every method raises RemoteFault. Before that, it tries a few times if that may help.
 
     Args:
-        address: of the inbox.
+        address: the address of the inbox.
         timeout_s: seconds for each network step.
         file_s: seconds for one whole file, even if data keep coming.
         elapsed_s: a clock that never jumps.
@@ -103,7 +103,7 @@ class Store:
         """Fetch a file completely and durably; None if it is no longer the wanted version.
 
         Args:
-            path: of the file.
+            path: the path of the file.
             wanted: its version.
             into: a file on this machine; overwritten if it exists.
 
@@ -454,7 +454,7 @@ def _is_free(path: str, file: Path | None, store: Store, sha256: str = "") -> bo
         path: in the inbox.
         file: the one to put there; None for none.
         store: the files of the inbox.
-        sha256: of the file; empty to calculate it if it is needed.
+        sha256: the SHA-256 of the file; empty to calculate it if it is needed.
     """
     found = store.entry(path)
     if found is None or file is None:
