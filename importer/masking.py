@@ -61,7 +61,7 @@ def _mask_digits(begin: str, length: int) -> tuple[str, int]:
     """What stands before the last digits of a masked phone, and how many of them are shown.
 
     Args:
-        begin: its first three digits if it begins with a plus sign; else empty.
+        begin: the first three digits of a number that begins with a plus sign; else empty.
         length: how many digits it has.
     """
     code = next((begin[:size] for size in (1, 2, 3) if begin[:size] in _CALLING_CODES), "")
@@ -103,7 +103,7 @@ def hide_person(text: str, names: Iterable[str], email: str = "") -> str:
     matter, and escapes of URLs, HTML and JSON are decoded first.
 
     Args:
-        text: on one line.
+        text: a text on one line.
         names: first and last name.
         email: the person's address; its domain may stay.
     """

@@ -106,7 +106,7 @@ class Problem:
         column: canonical column or placeholder name, or None for the whole row.
         header: what the file calls the column, or None if it has no such column.
         value: the text of the cell; mask it before it is shown if `personal`.
-        personal: the value is personal data.
+        personal: whether the value is personal data.
     """
 
     source: str
@@ -269,7 +269,7 @@ class PlannedRow(NamedTuple):
         row: spreadsheet row.
         status: a `RowStatus`.
         codes: the codes of its problems, with spaces between them.
-        key: of its submission; None if it has none. A ready row has this and all that follows.
+        key: the key of its submission; None if it has none. A ready row has this and the rest.
         campaign: campaignId, or externalCampaignId.
         external_id: the id that reconciliation looks for.
         person: keyed hash of the person.
@@ -379,7 +379,7 @@ class Response:
         conversation_id: the id; None if the response has none.
         error: the API's own words, cut and masked; empty if there are none.
         retry_after_s: seconds, from `Retry-After` (seconds or date), or None.
-        readable: the body is JSON as promised (an empty body of a 2xx counts as readable).
+        readable: whether the body is JSON as promised (an empty body of a 2xx counts as readable).
         remaining: requests left in the server's window, if it says so.
         reset_s: seconds until that window ends, if it says so.
         request_id: the id of the response, for the API's support; empty if there is none.
@@ -387,7 +387,7 @@ class Response:
             the API's own words.
         refusal: the part of a 2xx that says no, such as `success: false`; empty if there is none.
         contradiction: the fields that show another conversation than the one asked for.
-        existing: the conversation is this person's and older than the request.
+        existing: whether the conversation is this person's and older than the request.
         skew_s: seconds that the API's clock is ahead of ours; None if it shows no time.
     """
 
@@ -443,7 +443,7 @@ class Decision:
     Attributes:
         verb: what to do.
         wait_s: seconds; with AGAIN, and for everybody with `hold`.
-        hold: everybody waits, not only this submission, and the rate halves (429, 503).
+        hold: whether everybody waits, not only this submission, and the rate halves (429, 503).
         code: a short machine word for the ledger, such as `http-429` or `ConnectError`.
         message: a sentence for a person, without personal data.
         fix: what a person can do about it; with STOP.
@@ -485,7 +485,7 @@ class RunReport:
     """What a run did.
 
     Attributes:
-        run: its id in the ledger.
+        run: the id of the run in the ledger.
         counts: the counts of its plan.
         states: how many of its ready rows are in each state now.
         started: UTC.

@@ -43,7 +43,7 @@ def expect(wanted: str, plan: Plan) -> None:
     """Raise Held unless the plan is the expected one.
 
     Args:
-        wanted: its hash, or the path of the JSON that `check --format json` printed.
+        wanted: the plan's hash, or the path of the JSON that `check --format json` printed.
         plan: the plan as prepared now.
 
     Raises:

@@ -53,8 +53,8 @@ class Column:
         about: one sentence for the person who fills in the spreadsheet.
         example: a possible value.
         aliases: other headers that people use, compared without case, spaces, `_`, `-` and dots.
-        own: the value belongs to the candidate, so that it never forms a group.
-        personal: the value is personal data: masked in terminals and logs.
+        own: whether the value belongs to the candidate, so that it never forms a group.
+        personal: whether the value is personal data: masked in terminals and logs.
     """
 
     name: str
@@ -565,7 +565,7 @@ def mailbox(address: str) -> str:
     """Return the mailbox of an address; equal for two addresses that reach the same mailbox.
 
     Args:
-        address: in any case; its domain may be in Unicode or in `xn--` form.
+        address: the address in any case; its domain may be in Unicode or in `xn--` form.
     """
     local, _, domain = address.strip().lower().rpartition("@")
     if "xn--" in domain:

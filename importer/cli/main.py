@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of `importer.errors.Exit`.
 
     Args:
-        arguments: without the program's name; None takes those of the process.
+        arguments: the arguments without the program's name; None takes those of the process.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -167,7 +167,7 @@ def _matched(name: str, text: str, *, across: bool) -> str | None:
     Args:
         name: the name of the language.
         text: English.
-        across: a value may consist of several sentences, too.
+        across: whether a value may consist of several sentences, too.
     """
     patterns = _patterns(name)
     first = text.partition(" ")[0]

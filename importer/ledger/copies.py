@@ -105,7 +105,7 @@ class LastWrite:
     Attributes:
         ledger: the id of the ledger.
         writes: how many important writes there were in its life.
-        closed: the ledger's file alone is complete; otherwise its `-wal` file is needed.
+        closed: whether the ledger's file alone is complete; otherwise its `-wal` file is needed.
         alone: how many of the writes its file has at least without the `-wal` file.
     """
 
@@ -316,7 +316,7 @@ def require_newest(
     Args:
         ledger: its file; for one on a server, the file that has its last-write file beside it.
         last: what the last-write file said before the ledger was asked; None if there is none.
-        ledger_id: its id.
+        ledger_id: the id of the ledger.
         writes: how many important writes there were in its life.
         name: what a person calls it; its file by default.
 

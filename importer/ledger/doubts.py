@@ -109,7 +109,7 @@ class Doubts:
         """Return run -> how many of its submissions were proved absent and not sent again.
 
         Args:
-            code: of that proof.
+            code: the code of that proof.
         """
         s = submissions.c
         wanted = (

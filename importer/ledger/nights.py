@@ -229,7 +229,7 @@ class Claim:
         version: distinguishes it from other files at the same path.
         claimed_at: UTC.
         holder: host and process that took it last.
-        place: its path in the staging folder; empty before it is fetched.
+        place: the path in the staging folder; empty before the file is fetched.
         sha256: hex digest of its bytes; empty before it is fetched.
         returned_at: UTC; when all results were back in the inbox; None until then.
     """

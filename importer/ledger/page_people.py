@@ -26,7 +26,7 @@ def hash_session(secret: str, auth: str) -> str:
     """Return the id of a session: a hash of the secret in its cookie.
 
     Args:
-        secret: in the cookie.
+        secret: the secret in the cookie.
         auth: the setting of that name. Under another one the session is unknown, because roles
             depend on how a person signed in.
     """

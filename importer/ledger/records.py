@@ -58,7 +58,7 @@ class Run:
         started: UTC.
         finished: UTC; None while it runs, or if it was interrupted.
         plan_hash: the hash of its plan.
-        sources: its files.
+        sources: the files of the run.
         settings: those that shaped bodies and rows.
         stopped: why it ended before its work was done; empty if it did not.
         host: where it ran.

@@ -173,7 +173,7 @@ class Runs:
 
         Args:
             run: the id of the run.
-            live: the run is going on, so an attempt without an end is no doubt yet.
+            live: whether the run is going on, so an attempt without an end is no doubt yet.
         """
         s, e = submissions.c, rows_elsewhere.c
         own = select(s.state, func.count()).where(s.run == run).group_by(s.state)
@@ -493,7 +493,7 @@ def _sql(statement: Insert, fixed: _Fixed, columns: tuple[str, ...], connection:
     """Return the driver's SQL of an insert that takes the values of these columns, in order.
 
     Args:
-        statement: without values.
+        statement: the statement without values.
         fixed: columns whose value is the same in each row, and written into the SQL.
         columns: the others.
         connection: says which dialect.

@@ -237,7 +237,7 @@ class Submissions:
 
         Args:
             run: the run of these submissions.
-            keys: to send; a few thousand at most.
+            keys: the keys to send, at most a few thousand.
             settlements: a few thousand at most, each key once.
 
         Returns:

@@ -38,7 +38,7 @@ class Correction:
         row: spreadsheet row.
         header: the header of the cell; empty if the whole row is left out or taken back in.
         value: the value of the cell; None takes the correction back.
-        out: the row is left out.
+        out: whether the row is left out.
         by: who did it.
         at: ISO 8601, UTC.
     """

@@ -41,10 +41,10 @@ class _Style(NamedTuple):
     """One way of reading quotation marks. All of them allow spaces around quoted cells.
 
     Attributes:
-        backslashes: a quotation mark after a backslash is a character.
-        stray: a quotation mark in the middle of a quoted cell is a character.
-        followed: text after a quoted cell belongs to the cell.
-        literal: an opening quotation mark that is never closed is a character.
+        backslashes: whether a quotation mark after a backslash is a character.
+        stray: whether a quotation mark in the middle of a quoted cell is a character.
+        followed: whether text after a quoted cell belongs to the cell.
+        literal: whether an opening quotation mark that is never closed is a character.
     """
 
     backslashes: bool = False
@@ -225,9 +225,9 @@ class Read(NamedTuple):
 
     Attributes:
         row: the number of the row, from 1; blank rows count.
-        cells: as text; none for a blank row.
+        cells: the cells as text; none for a blank row.
         lines: physical lines from the start of the text to the end of the row.
-        unclosed: the row has a quotation mark that is never closed.
+        unclosed: whether the row has a quotation mark that is never closed.
     """
 
     row: int
@@ -343,7 +343,7 @@ def read_rows(file: BinaryIO, size: int) -> bytes:
     copied. If that end is inside quotation marks, the piece is cut once more.
 
     Args:
-        file: at the beginning of a row; afterwards at the beginning of the next one to read.
+        file: must be at the beginning of a row, and is left at the beginning of the next one.
         size: bytes, about.
     """
     start = file.tell()

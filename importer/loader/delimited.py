@@ -59,7 +59,7 @@ class Dialect:
 
     Attributes:
         delimiter: one character.
-        declared: the first line is `sep=` with the delimiter; it is not a row.
+        declared: whether the first line is `sep=` with the delimiter; it is not a row.
     """
 
     delimiter: str

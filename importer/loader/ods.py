@@ -63,8 +63,8 @@ class OdsSheet:
 
     Attributes:
         name: the name on its tab.
-        visible: the spreadsheet program shows its tab.
-        walk: its content.
+        visible: whether the spreadsheet program shows its tab.
+        walk: the walk over its content.
     """
 
     name: str

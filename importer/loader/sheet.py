@@ -60,8 +60,8 @@ class Record:
     """One spreadsheet row.
 
     Attributes:
-        row: its number in the spreadsheet program.
-        cells: as text; an empty cell is an empty text.
+        row: the row number in the spreadsheet program.
+        cells: the cells as text; an empty cell is an empty text.
         first_line: how many lines of a text file come before it.
         end_line: how many lines of a text file there are up to its end.
     """
@@ -199,7 +199,7 @@ def shown_number(value: float, number: int, code: str | None, *, since_1904: boo
         value: the cell's number.
         number: the format's number; built-in formats may have no code.
         code: such as `dd/mm/yyyy`, `00000000000` or `"+1 "000-000-0000`.
-        since_1904: days are counted from 1904.
+        since_1904: whether days are counted from 1904.
     """
     if is_date(number, code):
         return moment(value, since_1904=since_1904, elapsed=is_elapsed(number, code))

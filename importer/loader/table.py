@@ -222,7 +222,7 @@ def assemble(
         cells: the cells below it.
         overrides: header -> column, from the settings.
         found: problems of the file that are known already.
-        last: these cells are the end of the file, so that totals may follow them.
+        last: whether these cells are the end of the file, so that totals may follow them.
     """
     frame = without_blanks(cells.frame)
     if find_result_headers(header.cells):

@@ -95,7 +95,7 @@ class BinaryBook:
         sheets: the worksheets, in the order of their tabs.
         texts: the shared texts.
         formats: number and code of the format of each style.
-        since_1904: days are counted from 1904.
+        since_1904: whether days are counted from 1904.
     """
 
     archive: zipfile.ZipFile

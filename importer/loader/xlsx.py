@@ -89,7 +89,7 @@ class Package:
         sheets: the worksheets, in the order of their tabs.
         strings: path of the shared strings; None if there are none.
         styles: path of the number formats; None if there are none.
-        since_1904: days are counted from 1904.
+        since_1904: whether days are counted from 1904.
         usual: fastexcel can read the workbook unchanged.
     """
 
@@ -179,7 +179,7 @@ def relations_of(names: PartNames, part: str) -> dict[str, tuple[str, str]]:
 
     Args:
         names: the names of the parts of the archive.
-        part: its path; empty for the archive as a whole.
+        part: the path of a part; empty for the archive as a whole.
     """
     at = PurePosixPath(part.replace("\\", "/"))
     folder = "" if str(at.parent) == "." else f"{at.parent}/"
@@ -378,7 +378,7 @@ def read_parts(
     Args:
         package: the workbook.
         sheet: one of its sheets.
-        formats: from `special_formats`.
+        formats: the formats from `special_formats`.
 
     Raises:
         Refusal: the sheet is damaged.

@@ -123,7 +123,7 @@ class Finding:
     Attributes:
         subject: the thing that was checked.
         ok: whether it works.
-        message: its state, or what is wrong and what to do.
+        message: the state of the check, or what is wrong and what to do.
         warning: whether it works, but a person should know something about it.
     """
 
@@ -146,7 +146,7 @@ def examine(
         inbox_settings: the inbox and its settings.
         now: UTC.
         remote: findings about a remote inbox, whose settings were fetched; empty for a local one.
-        address: of that inbox.
+        address: the address of that inbox.
     """
     found = [run_check("settings", lambda: _settings(inbox_settings))]
     ok = found[0].ok

@@ -252,7 +252,7 @@ def blank_missing(cells: pl.Series, *, contact: bool) -> pl.Series:
 
     Args:
         cells: tidy text.
-        contact: the cells are phones or e-mails; short words and zeros then count, too.
+        contact: whether the cells are phones or e-mails; short words and zeros then count, too.
     """
     missing = cells.str.contains(_pattern(contact=contact))
     return cells.set(missing.fill_null(value=False), None) if missing.any() else cells

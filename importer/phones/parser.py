@@ -223,7 +223,7 @@ def read_several(
         cells: `AT`, `text` (tidy) and `country`.
         parts: the parts of a text, as a list.
         read: reads single parts.
-        slashed: slashes separate the parts, and no part is an area code.
+        slashed: whether slashes separate the parts, and no part is an area code.
 
     Returns:
         Frames of `AT` and the columns of `VERDICT`.

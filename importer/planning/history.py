@@ -260,7 +260,7 @@ def find_shared_contacts(
         frame: rows with `HASHES`.
         ledger: the ledger, which is only read.
         settings: `allow_shared_contact`.
-        run: its own rows do not count, because they were checked against each other.
+        run: a run whose own rows do not count, because they were checked against each other.
 
     Returns:
         For each code: submission key of a row -> place of the other person.

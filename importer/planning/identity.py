@@ -135,7 +135,7 @@ class Identity:
         Args:
             frame: the rows.
             shared: for each row, a digest of the part of the body that its group adds.
-            columns: that a body can take from its row; null is not the same as empty text.
+            columns: the columns that a body can take from its row; null differs from empty text.
         """
         own = [_netstrings(pl.col(name)).fill_null("-,") for name in columns]
         parts = (pl.lit(_netstring("row")), _netstrings(pl.lit(shared)), *own)

@@ -55,8 +55,8 @@ class Template:
     """One template, without a mistake that every row would have.
 
     Attributes:
-        name: its file's name without ending.
-        kind: which of the two.
+        name: the name of its file without the ending.
+        kind: whether it is a meeting or a participant template.
         path: the path of its file.
         document: what the file says, with positions.
         placeholders: the names of the values that it takes from a row.

@@ -200,7 +200,7 @@ def write_results(view: RunView, files: OriginalFiles, out: TextIO, form: Form) 
 
     Args:
         view: the view of the run.
-        files: its files; if one is missing, `_file` and `_row` replace its columns.
+        files: the run's files; if one is missing, `_file` and `_row` replace its columns.
         out: UTF-8 text, or its `buffer` for CSV and Parquet.
         form: CSV like the original file (delimiter, byte-order mark, no formulas), the JSON of
             `importer.report.export`, or Parquet with the columns of the CSV.
@@ -426,7 +426,7 @@ def run_json(
 
     Args:
         view: the view of the run.
-        doubtful: its doubtful rows.
+        doubtful: the doubtful rows of the run.
         results: the results file that was written.
         error: why the results file could not be written.
     """

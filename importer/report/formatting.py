@@ -121,8 +121,8 @@ class GivenFlags:
 
     Attributes:
         config: the settings file; empty if a command finds it.
-        flags: by setting, without passwords.
-        language: of --lang; empty if it was not given.
+        flags: the flags by setting, without passwords.
+        language: the language that --lang gave; empty if it was not given.
     """
 
     config: str = ""

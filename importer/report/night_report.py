@@ -77,7 +77,7 @@ class FileReport:
         folder: subfolder of the inbox; empty for the inbox itself.
         name: the name of the file, as it arrived.
         file_id: the beginning of its sha256, as in the log.
-        ending: its result.
+        ending: how the file ended.
         reason: why, in a sentence; empty for a file that was imported as it should be.
         exit_code: what it contributes to the night's.
         run: the run that imported it, or None.

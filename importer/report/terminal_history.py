@@ -211,7 +211,7 @@ def run_text(
 
     Args:
         view: the view of the run.
-        doubtful: its doubtful rows, from the ledger.
+        doubtful: the doubtful rows of the run, from the ledger.
         results: the results file that was written, if any.
     """
     report, totals = view.report, view.totals
@@ -307,7 +307,7 @@ def _next_steps(view: RunView, results: Path | None, *, listed: bool) -> Iterato
     Args:
         view: the view of the run.
         results: the results file that was written, if any.
-        listed: each doubtful row is listed above with its command.
+        listed: whether each doubtful row is listed above with its command.
     """
     run, totals, flags = view.report.run, view.totals, view.given.text_for
     if results is not None:
@@ -468,7 +468,7 @@ def nights_text(
     Args:
         nights: newest first.
         doubtful: number of doubtful submissions of all runs.
-        several: the ledger has nights of several inboxes, so each night names its inbox.
+        several: whether the ledger has nights of several inboxes, so each night names its inbox.
         given: flags for the commands that are proposed.
     """
     parts: list[RenderableType] = [*section(translate("Nights"))]

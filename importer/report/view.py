@@ -269,11 +269,11 @@ class PlanView:
         tasks: errors first.
         problem_counts: errors first, then the most frequent ones.
         send_s: seconds that sending the ready rows takes at the settings' rate.
-        blocked: a run would send nothing, because a row is rejected (`on_problems: block`).
+        blocked: whether a run would send nothing, because a row is rejected (`on_problems: block`).
         given: flags that a proposed command needs to find the same settings.
         created_at: UTC, or None if the report does not show it.
         made_up: a sentence for each example value that is left in a template.
-        contacts_people: the API is a real one, so such values hold the run back.
+        contacts_people: whether the API is a real one, so such values hold the run back.
     """
 
     plan: Plan = field(repr=False)

@@ -187,7 +187,7 @@ def body_error(body: Json, *, scheduling: bool) -> str:
 
     Args:
         body: parsed request body.
-        scheduling: the call is `/scheduling/conversations`, which requires participants and
+        scheduling: whether the call is `/scheduling/conversations`, which requires participants and
             configuration; `/conversations` takes neither.
     """
     if not isinstance(body, dict):

@@ -53,7 +53,7 @@ class _Task:
     """Something to do at a time: the first due is the smallest.
 
     Attributes:
-        due_s: on the monotonic clock.
+        due_s: the time on the monotonic clock.
         number: keeps the order of tasks that are due at once.
         do: what to do.
     """

@@ -54,7 +54,7 @@ class Fault:
     Attributes:
         name: as in the table of this module; three digits for a status.
         target: requests that meet it.
-        after: the conversation is accepted before the answer goes wrong.
+        after: whether the conversation is accepted before the answer goes wrong.
         share: the share of the requests, 0..1.
         number: seconds, or megabytes for `huge`; None for the default.
     """

@@ -125,7 +125,7 @@ class SandboxOptions:
     """How a sandbox is run.
 
     Attributes:
-        port: on 127.0.0.1; 0 takes a free one.
+        port: the port on 127.0.0.1; 0 takes a free one.
         journal: file of accepted conversations; it is read at the start.
         faults: what fails and how often, such as `422:0.5`.
         behave: names of personalities, separated by commas.

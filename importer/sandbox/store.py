@@ -133,7 +133,7 @@ class Conversations:
     """Every accepted conversation, in order of acceptance.
 
     Args:
-        entries: from earlier runs of the sandbox.
+        entries: the entries of earlier runs of the sandbox.
         now: Unix seconds that never go back.
         status_changes: later statuses, by share of the conversations.
         seed: the seed of the choice between the status changes.

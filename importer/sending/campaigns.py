@@ -199,7 +199,7 @@ def judge_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) ->
 
     Args:
         fields: the fields as the API shows them.
-        rows: those that would be sent to it.
+        rows: the rows that would be sent to it.
         kind: setting `conversation`.
     """
     status = first_text(fields, ("campaignStatus", "status"))

@@ -45,7 +45,7 @@ class Phone:
     """A phone as the API shows it.
 
     Attributes:
-        number: in E.164 if it is written with `+` or `00`, or else only its digits.
+        number: the number in E.164 if it is written with `+` or `00`, or else only its digits.
         international: whether it is written with `+` or `00`, so that the number is certain.
     """
 

@@ -302,7 +302,7 @@ def match_conversation(
         doubt: the submission.
         seen: the conversation.
         same_campaign: None if the list does not show it.
-        organization: its id in the request; empty to ignore it.
+        organization: the organization's id in the request; empty to ignore it.
     """
     if same_campaign is False:
         return Match.NO

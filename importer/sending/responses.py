@@ -97,7 +97,7 @@ class RawResponse:
 
     Attributes:
         status: HTTP status.
-        headers: by lower-case name.
+        headers: the headers by lower-case name.
         body: decoded from its transfer and content encoding; None if that is impossible.
         at: when it arrived, by our clock.
     """
@@ -114,7 +114,7 @@ class Creation:
 
     Attributes:
         body: the body of the request.
-        organization: its id in the request.
+        organization: the organization's id in the request.
         sent_at: when it left, by our clock.
         id_paths: where the conversation's id may be in the answer, the likeliest first.
     """
@@ -283,7 +283,7 @@ def _response(
 
     Args:
         raw: the answer.
-        content: its JSON object.
+        content: the JSON object of the response.
         readable: whether it has the expected shape.
         body: the body of the request; its values are removed from errors, and are no sign of one.
     """

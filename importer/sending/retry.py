@@ -307,7 +307,7 @@ def decide(
 
     Args:
         happened: the answer, or why there is none.
-        attempt: its number for this submission in this run, from 1.
+        attempt: the number of the attempt for this submission in this run, from 1.
         elapsed_s: seconds since the first attempt began.
         policy: the bounds.
         random: returns a number from 0 up to 1, for jitter.

@@ -64,7 +64,7 @@ class ReconcileReport:
 
     Attributes:
         findings: the verdict on each.
-        doubtful: those that are still doubtful, with what a person needs to settle them.
+        doubtful: the rows that are still doubtful, with what a person needs to settle them.
     """
 
     findings: ListFindings
@@ -141,7 +141,7 @@ class Sender:
 
         Args:
             rows: the rows of each campaign.
-            by_external_id: other rows name their campaign by an externalCampaignId.
+            by_external_id: whether other rows name their campaign by an externalCampaignId.
 
         Raises:
             SettingsError: the API does not answer, and the settings require that.
@@ -174,7 +174,7 @@ class Sender:
         Args:
             supply: the supply of submissions, in the order of sending.
             count: how many there are.
-            share: from which they are supplied, if the ledger is on a server.
+            share: the share that supplies them, if the ledger is on a server.
         """
         if share is not None:
             await asyncio.to_thread(share.join)

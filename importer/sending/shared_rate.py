@@ -53,7 +53,7 @@ class SharedRate:
     """Gives the permits of a server's ledger, one by one, to the workers of one process.
 
     Args:
-        rates: in the ledger.
+        rates: the rates in the ledger.
         rate_per_s: permits a second of all senders together.
     """
 

@@ -34,7 +34,7 @@ class ValueHelp:
     """How a setting is written, for `importer explain`.
 
     Attributes:
-        words: which values are allowed.
+        words: say which values are allowed.
         example: a value as it is written in importer.yaml.
     """
 

@@ -67,7 +67,7 @@ class Mistake:
     Attributes:
         path: keys and list positions from the top to the value at fault.
         message: what is wrong, without personal data or secrets.
-        at_key: the key is wrong, not its value.
+        at_key: whether the key is wrong, not its value.
         position: overrides the position of the path in the document.
     """
 
@@ -296,7 +296,7 @@ def list_mistakes(error: ValidationError, known: Iterable[str] = ()) -> list[Mis
     """Return the mistakes that a validation found, in its order.
 
     Args:
-        error: as pydantic raised it.
+        error: the error that pydantic raised.
         known: the valid top-level keys, to suggest one for an unknown key.
     """
     keys = sorted(known)

@@ -177,7 +177,7 @@ class Repeats:
         """Compare rows with the rows before them that have a key in common, in order.
 
         Args:
-            rows: all of this part.
+            rows: all rows of this part.
             sharing: positions of those to compare.
             earlier: rows of earlier parts that share something with one of them.
 

@@ -278,8 +278,8 @@ class HelpDocument:
 
     Attributes:
         name: as in its address.
-        title: its first heading.
-        summary: its first sentence, as plain text.
+        title: the first heading of the page.
+        summary: the first sentence of the page, as plain text.
         html: the rest; made from Markdown that came with the program, without any HTML of its own.
     """
 

@@ -163,7 +163,7 @@ class Offer:
         times: when people are contacted, in local time.
         quiet: how many people would be contacted too early or too late.
         opens: when sending can start, if not now; None if it can start now, or never.
-        never: there is no hour that suits everybody.
+        never: whether there is no hour that suits everybody.
         unusual: how the list differs from the last ones of its campaign, in sentences.
     """
 

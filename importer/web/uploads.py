@@ -400,7 +400,7 @@ class SameContent:
     Attributes:
         list: the list that was uploaded.
         started: how many conversations it started; None if it was not sent.
-        may_open: this person may look at it.
+        may_open: whether this person may look at it.
     """
 
     list: UploadedList

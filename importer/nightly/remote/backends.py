@@ -154,7 +154,7 @@ class StoredFile:
     """An entry of a remote folder.
 
     Attributes:
-        name: without its folder.
+        name: the name without the folder.
         size: bytes.
         version: distinguishes it from other files at the same path: size, entity tag if the
             store has one, and time of the last change in seconds.

@@ -104,7 +104,7 @@ class Store:
 
         Args:
             path: the path of the file.
-            wanted: its version.
+            wanted: the version that is wanted.
             into: a file on this machine; overwritten if it exists.
 
         Returns:
@@ -451,7 +451,7 @@ def _is_free(path: str, file: Path | None, store: Store, sha256: str = "") -> bo
     """Whether a remote path is free, or has this very file from a night that was cut off.
 
     Args:
-        path: in the inbox.
+        path: the path in the inbox.
         file: the one to put there; None for none.
         store: the files of the inbox.
         sha256: the SHA-256 of the file; empty to calculate it if it is needed.
