@@ -50,7 +50,8 @@ proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice,
 	$(BIN)/python -m tests.crash.proof --personalities --submissions 400 --restarts 4
 
 proof-machines: $(STAMP)  ## the same with several machines on one PostgreSQL ledger: killed, frozen and cut off
-	$(BIN)/python -m tests.crash.machines --seed 1 2 3 --people 900 --events 200 --rate 60
+	$(BIN)/python -m tests.crash.machines --defences
+	$(BIN)/python -m tests.crash.machines --seed 1 2 3 --people 3000 --events 200 --rate 15
 	$(BIN)/python -m tests.crash.machines --throughput 1 2 4 8
 
 $(RIVALS_STAMP): tests/support/bench/requirements.txt

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import event, func, update
+from sqlalchemy import event, func, literal, update
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
@@ -15,10 +15,10 @@ from importer.ledger.copies import CountedWrites
 from importer.ledger.tables import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Executable
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
@@ -117,6 +117,9 @@ _Print = tuple[int, int, int] | None
 
 WRITES: Final = "importer_writes"
 """The execution option of a transaction that takes the write lock at once."""
+
+LET_GO: Final = func.set_config("idle_in_transaction_session_timeout", "5000", literal(value=True))
+"""Selected in a transaction on a server: a process that is frozen within it loses its locks, ms."""
 
 _TRIES: Final = 5
 BUSY_MS: Final = 10_000
@@ -226,6 +229,26 @@ class Database:
         finally:
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.close()
+
+    def write_alone(
+        self, what: str, statement: Executable, given: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        """Run one statement on a server in a transaction of its own; return its rows.
+
+        The server ends that transaction by itself. So a process that is frozen holds no lock.
+
+        Args:
+            what: name of the write, for `on_commit`.
+            statement: changes rows that all senders share.
+            given: its values.
+        """
+        with gate(self.name), self.engine.connect() as opened:
+            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+            done = connection.execute(statement, given or {})
+            rows: Sequence[Any] = done.all() if done.returns_rows else ()
+        if self._on_commit is not None:
+            self._on_commit(what)
+        return rows
 
     def note_writes(self, beside: Path) -> None:
         """Note counted writes in a last-write file beside this file from now on."""

@@ -18,6 +18,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from importer.errors import LedgerError, TurnTaken
+from importer.ledger.database import LET_GO
 from importer.ledger.senders import (
     LIVE,
     ProcessFacts,
@@ -177,6 +178,7 @@ class Lease:
         def fence(connection: Connection) -> None:
             held = select(turns.c.name).join(senders, senders.c.id == turns.c.sender)
             held = held.where(*mine, LIVE).with_for_update(of=turns)
+            connection.execute(select(LET_GO))
             if connection.execute(held).first() is None:
                 name = self._database.name
                 raise LedgerError(
@@ -190,15 +192,15 @@ class Lease:
         finally:
             with suppress(LedgerError):  # the turn ends with the lease at the latest
                 done = delete(turns).where(*mine)
-                self._database.write("turn", lambda c: c.execute(done))
+                self._database.write_alone("turn", done)
 
-    def _try_turn(self, name: str, holder: str) -> str | None:
+    def _try_turn(self, work: str, holder: str) -> str | None:
         """Take a turn; return who has it if it is another's."""
         live = select(senders.c.id).where(LIVE)
         mine = {"sender": self.id, "holder": holder, "taken_at": func.clock_timestamp()}
         take = (
             postgresql.insert(turns)
-            .values(name=name, **mine)
+            .values(name=work, **mine)
             .on_conflict_do_update(
                 index_elements=[turns.c.name], set_=mine, where=turns.c.sender.not_in(live)
             )
@@ -206,13 +208,10 @@ class Lease:
         )
         whose = select(senders).join(turns, turns.c.sender == senders.c.id)
 
-        def write(connection: Connection) -> str | None:
-            if connection.execute(take).first() is not None:
-                return None
-            other = connection.execute(whose.where(turns.c.name == name)).first()
-            return "another process" if other is None else describe_sender(other)
-
-        return self._database.write("turn", write)
+        if self._database.write_alone("turn", take):
+            return None
+        other = self._database.read(lambda c: c.execute(whose.where(turns.c.name == work)).first())
+        return "another process" if other is None else describe_sender(other)
 
     # ---- renewing ----------------------------------------------------------------------------
 
@@ -237,7 +236,7 @@ class Lease:
             .returning(senders.c.id, now)
         )
         before_s = boot_time_s()
-        row = self._database.write("sender", lambda c: c.execute(new).one())
+        [row] = self._database.write_alone("sender", new)
         self._ids.append(row[0])
         self._held = (row[0], before_s + self.lasts.total_seconds())
         self._set_clock(row[1])
@@ -252,12 +251,12 @@ class Lease:
             .returning(now)
         )
         before_s = boot_time_s()
-        row = self._database.write("lease", lambda c: c.execute(longer).first())
-        if row is None:
+        rows = self._database.write_alone("lease", longer)
+        if not rows:
             self._register()
             return
         self._held = (self.id, before_s + self.lasts.total_seconds())
-        self._set_clock(row[0])
+        self._set_clock(rows[0][0])
 
     def _renew_until_over(self) -> None:
         wait_s = self.lasts.total_seconds() / _RENEWED

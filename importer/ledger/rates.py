@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from importer.ledger.database import Database
 
 
-RESERVED: Final = 0.97
+RESERVED: Final = 0.96
 """The part of the rate that is given out."""
 
-LATE_S: Final = 0.03
+LATE_S: Final = 0.02
 """A permit that is later than this is not used."""
 
 _RECOVERY_S: Final = 60.0
@@ -113,9 +113,9 @@ class LedgerRates:
         }
         if not self._made:
             new = {"name": _ALL, "full": self._full}
-            self._database.write("rate", lambda c: c.execute(_MAKE, new))
+            self._database.write_alone("rate", _MAKE, new)
             self._made = True
-        row = self._database.write("permit", lambda c: c.execute(_RESERVE, given).one())
+        [row] = self._database.write_alone("permit", _RESERVE, given)
         return ReservedPermit(wait_s=float(row[1]), rate=float(row[0]))
 
     def held_s(self) -> float:
@@ -137,9 +137,9 @@ class LedgerRates:
             "age": permit_age_s or 0.0,
             "floor": self._full * _FLOOR,
         }
-        self._database.write("hold", lambda c: c.execute(_HOLD, given))
+        self._database.write_alone("hold", _HOLD, given)
 
     def spread(self, interval_s: float, seconds: float) -> None:
         """Give permits at most so often, for some seconds, so that a quota lasts."""
         given = {"name": _ALL, "interval": interval_s, "seconds": seconds}
-        self._database.write("quota", lambda c: c.execute(_QUOTA, given))
+        self._database.write_alone("quota", _QUOTA, given)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects import postgresql
 
+from importer.ledger.database import LET_GO
 from importer.ledger.records import FailureCounts
 from importer.ledger.senders import LIVE
 from importer.ledger.tables import OPEN, among, run_guards, senders, submissions
@@ -78,6 +79,7 @@ class RunGuards:
         mine = update(senders).where(senders.c.id == sender).values(run=self._run)
 
         def write(connection: Connection) -> None:
+            connection.execute(select(LET_GO))
             connection.execute(make.on_conflict_do_nothing())
             self.read(connection, for_update=True)  # two that join come one after the other
             anew = fresh if connection.execute(others).first() is None else {"doubtful": doubtful}
@@ -94,7 +96,7 @@ class RunGuards:
             sender: id of the lease.
         """
         mine = update(senders).where(senders.c.id == sender).values(run=None)
-        self._database.write("guards", lambda c: c.execute(mine))
+        self._database.write_alone("guards", mine)
 
     def read(self, connection: Connection, *, for_update: bool = False) -> None:
         """Read what the senders have counted, and whether one of them has stopped the run."""
@@ -122,7 +124,7 @@ class RunGuards:
         """
         first = update(run_guards).where(_G.run == self._run, _G.stopped == "")
         values = first.values(stopped=reason, exit_code=exit_code)
-        self._database.write("stopped", lambda c: c.execute(values))
+        self._database.write_alone("stopped", values)
 
     def take_canary(self, sender: int) -> Canary:
         """Take the canary if nobody has it.
@@ -138,6 +140,7 @@ class RunGuards:
         take = take.values(canary=Canary.UNDER_WAY.value, canary_by=sender)
 
         def write(connection: Connection) -> Canary:
+            connection.execute(select(LET_GO))
             if connection.execute(take).rowcount:
                 return Canary.OPEN
             self.read(connection)
@@ -149,7 +152,7 @@ class RunGuards:
     def pass_canary(self) -> None:
         """Let the other senders begin."""
         passed = update(run_guards).where(_G.run == self._run).values(canary=Canary.PASSED.value)
-        self._database.write("canary", lambda c: c.execute(passed))
+        self._database.write_alone("canary", passed)
 
     def _note(self, row: Any) -> None:
         self.counts = FailureCounts(*(getattr(row, name) for name in _COUNTED))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, func, or_, select, update
 
 from importer.errors import UsageError
+from importer.ledger.database import LET_GO
 from importer.ledger.tables import OPEN, among, attempts, rates, senders, submissions, turns
 from importer.model import State
 
@@ -226,6 +227,7 @@ def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
     sending = (among(s.state, OPEN), s.state == State.SENDING.value)
 
     def write(connection: Connection) -> int:
+        connection.execute(select(LET_GO))
         note_ended(connection, find_ended(connection, here, lease), "its process was gone")
         past = or_(_S.ended_at.is_not(None), _S.until <= func.clock_timestamp())
         over = select(_S.id).where(_S.over_at.is_(None), past).order_by(_S.id)

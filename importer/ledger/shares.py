@@ -10,8 +10,9 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import and_, func, insert, or_, select, tuple_, update
 
+from importer.ledger.database import LET_GO
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.senders import LIVE, sweep
 from importer.ledger.submissions import (
@@ -48,11 +49,6 @@ if TYPE_CHECKING:
 _LATE: Final = frozenset({State.CREATED, State.DUPLICATE})
 _LATE_FROM: Final = frozenset({State.DOUBTFUL, *SENDABLE})
 """The states that proof of a conversation ends, also if another sender brings it."""
-
-_LET_GO: Final = func.set_config(
-    "idle_in_transaction_session_timeout", "30000", literal(value=True)
-)
-"""A process that is frozen within a transaction holds its locks no longer than this, ms."""
 
 _S: Final = submissions.c
 _OTHER: Final = submissions.alias("earlier").c
@@ -204,7 +200,7 @@ class RunShare:
             free = update(submissions).where(
                 _S.key.in_(keys), _S.sender.in_(mine), among(_S.state, SENDABLE)
             )
-            self._database.write("handed-back", lambda c: c.execute(free.values(sender=None)))
+            self._database.write_alone("handed-back", free.values(sender=None))
         self._claimed.clear()
 
     # ---- while sending -----------------------------------------------------------------------
@@ -232,7 +228,7 @@ class RunShare:
             granted.clear()
             lease = self._lease.id
             now = self._hold_lease(connection, lease) if keys else None
-            time = now or connection.execute(select(func.clock_timestamp(), _LET_GO)).one()[0]
+            time = now or connection.execute(select(func.clock_timestamp(), LET_GO)).one()[0]
             written = self._settle(connection, settlements, time)
             self._count(connection, settlements, written)
             if now is not None:
@@ -272,7 +268,7 @@ class RunShare:
         """Hold the lease until the end of the transaction; None if it is over, else the time."""
         enough = func.clock_timestamp() + self._lease.margin
         held = (
-            select(func.clock_timestamp(), _LET_GO)
+            select(func.clock_timestamp(), LET_GO)
             .where(senders.c.id == lease, LIVE, senders.c.until > enough)
             .with_for_update(read=True, of=senders)
         )

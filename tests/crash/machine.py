@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-POINTS: Final = ("permit", "intent", "check", "header", "write", "settle", "claim", "renew")
-"""After the permit, the intent, the last check, the header, the whole request; before the end of
-an attempt is written; after a claim; before the lease is renewed."""
+POINTS: Final = (
+    *("permit", "intent", "check", "header", "last-check", "write", "settle", "claim", "renew"),
+)
+"""After the permit, the intent, the first check, the header, the last check, and the whole request;
+before the end of an attempt is written; after a claim; before the lease is renewed."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -98,6 +100,13 @@ def _pretend() -> None:
         senders._facts_of_the_machine = lambda: facts  # type: ignore[assignment]
 
 
+_STEPS: Final = {
+    "header": "send_request_headers.complete",
+    "last-check": "send_request_body.started",
+    "write": "send_request_body.complete",
+}
+
+
 class _Countdown:
     def __init__(self, count: int) -> None:
         self._left = count
@@ -130,8 +139,7 @@ def _freeze_at(point: str, count: int) -> None:
     elif point == "settle":
         _before(LedgerWriter, "settle", freeze)
     else:
-        step = {"header": "send_request_headers.complete", "write": "send_request_body.complete"}
-        _after_step(client._LeaseCheck, step[point], freeze)
+        _after_step(client._LeaseCheck, _STEPS[point], freeze)
 
 
 def _after(owner: Any, name: str, freeze: _Countdown) -> None:

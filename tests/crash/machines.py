@@ -46,6 +46,9 @@ LEASE_S: Final = 1.2
 _LONGEST_S: Final = 600.0
 _LATENCY: Final = "slow:0.9:0.1,reset-before:0.02,reset-after:0.02,500-after:0.02"
 _GOOD_ENDS: Final = frozenset({0, 1, 4, 5, 6, -signal.SIGKILL})
+_JITTER_S: Final = 0.02
+"""How much later than another one a request may be noted that left as late."""
+
 _OF_ONE: Final = 20.0
 """Requests a second of a machine that has four under way, each for 0.2 s."""
 
@@ -106,6 +109,7 @@ class Events:
 
     done: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
+    setups: Counter[str] = field(default_factory=Counter)
     complaints: list[str] = field(default_factory=list)
 
 
@@ -228,7 +232,7 @@ class Machines:
 
     # ---- processes ---------------------------------------------------------------------------
 
-    def _start(self, machine: Machine, *command: str, calm: bool = False) -> None:
+    def _start(self, machine: Machine, *command: str, calm: bool = False, freeze: str = "") -> None:
         env = {
             **self.installation.env,
             **SETTINGS,
@@ -239,6 +243,8 @@ class Machines:
         dice = self._dice
         if not calm and dice.random() < self.style.freezes:
             env["MACHINE_FREEZE"] = f"{dice.choice(self.style.points)}:{dice.randint(1, 8)}"
+        if freeze:
+            env["MACHINE_FREEZE"] = freeze
         if self.style.mutation:
             env["MACHINE_MUTATION"] = self.style.mutation
         if not calm and dice.random() < 0.2:
@@ -259,11 +265,20 @@ class Machines:
     def _note_end(self, machine: Machine, code: int) -> None:
         """Note a process that has ended, as its parent does."""
         self.events.exits[code] += 1
+        if code == 4:
+            assert machine.child is not None
+            self.events.setups[_last_error(machine.child.text())] += 1
         assert machine.child is not None
         text = machine.child.text()
         wrong = code not in _GOOD_ENDS or "Traceback" in text or "fault of importer" in text
         if wrong:
             self.events.complaints.append(f"exit code {code}: {text[-1500:]}")
+        self._write_end(machine)
+        machine.child = None
+
+    def _write_end(self, machine: Machine) -> None:
+        """Write into the ledger that the process of a machine has ended."""
+        assert machine.child is not None
         wanted = "SELECT id FROM senders WHERE host = %s AND pid = %s AND ended_at IS NULL"
         for _ in range(50):
             with suppress(psycopg.Error), self.connect() as connection:
@@ -282,7 +297,6 @@ class Machines:
                 connection.execute(touch, [ids])
                 break
             time.sleep(0.1)
-        machine.child = None
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection to the database."""
@@ -415,6 +429,36 @@ class Machines:
         if not self._wait_for_all(_LONGEST_S):
             raise RuntimeError("the machines do not end")
 
+    def freeze_first(self, point: str, *, said_ended: bool) -> None:
+        """Freeze one machine at a point, let the other one finish without it, and let it go on.
+
+        Args:
+            point: where it freezes, the third time that it gets there.
+            said_ended: whether a person says meanwhile, wrongly, that it has ended.
+        """
+        first, second = self.machines
+        self._start(first, "run", LIST, "--yes", calm=True, freeze=f"{point}:3")
+        while first.state() != "T":
+            time.sleep(0.02)
+        self._find_run()
+        time.sleep(LEASE_S * 1.5)
+        for _ in range(2):
+            self._start(second, "resume", self._run, "--yes", calm=True)
+            self._wait_for(second)
+            if said_ended:
+                self._write_end(first)
+                time.sleep(1.0)
+        first.signal(signal.SIGCONT)
+        self._wait_for(first)
+        self._start(second, "resume", self._run, "--yes", calm=True)
+        self._wait_for(second)
+
+    def _wait_for(self, machine: Machine) -> None:
+        code = machine.forks.wait(_LONGEST_S)
+        if code is None:
+            raise RuntimeError("a machine does not end")
+        self._note_end(machine, code)
+
     # ---- the judge ---------------------------------------------------------------------------
 
     def known(self) -> list[Known]:
@@ -468,12 +512,19 @@ def _write_witnesses(installation: Installation) -> None:
     more.with_columns(pl.Series("Campaign", campaigns)).write_csv(installation.folder / _WITNESSES)
 
 
+def _last_error(text: str) -> str:
+    """The first words of the last error in a process's output; they say why it ended with 4."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("Error", "Stopped", "The ", "x ", "!"))]
+    return " ".join((errors or lines or ["nothing"])[-1].split()[:16])
+
+
 def worst_second(times: Sequence[float]) -> int:
-    """The most requests in any one second."""
+    """The most requests in any one second, as far as the sandbox's times are exact."""
     times = sorted(times)
     first = worst = 0
     for last, at in enumerate(times):
-        while times[first] <= at - 1.0:
+        while times[first] <= at - 1.0 + _JITTER_S:
             first += 1
         worst = max(worst, last - first + 1)
     return worst
@@ -506,6 +557,28 @@ def prove(
         all_machines.disturb(events)
         all_machines.finish()
         return all_machines.judge(time.monotonic() - started)
+
+
+def freeze_one(
+    folder: Path, *, point: str, mutation: str = "", said_ended: bool = False
+) -> Verdict:
+    """Freeze one of two machines beyond its lease, and judge; the arguments are as above."""
+    started = time.monotonic()
+    with (
+        own_server(folder / "postgres") as server,
+        Machines(
+            folder,
+            server,
+            count=2,
+            people=24,
+            rate=100,
+            seed=5,
+            style=Style(freezes=0.0, kills=0.0, mutation=mutation),
+        ) as pair,
+    ):
+        pair.installation.restart("slow:1:0.1")
+        pair.freeze_first(point, said_ended=said_ended)
+        return pair.judge(time.monotonic() - started)
 
 
 def measure(folder: Path, *, machines: int, seconds: float, rate: float) -> float:
@@ -547,7 +620,30 @@ def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
         f"  contacted twice {len(verdict.twice)}, lost {len(verdict.lost)}, hidden"
         f" {len(verdict.hidden)}; worst second {verdict.worst}; {verdict.seconds:.0f} s"
     )
+    yield from (f"  {count} x {why}" for why, count in verdict.events.setups.most_common(6))
     yield from (f"  {fault}" for fault in verdict.faults)
+
+
+DEFENCES: Final = (
+    ("last-check", "resend-without-known-death", False),
+    ("intent", "no-check", True),
+)
+"""Where a machine freezes, the defence that is taken away, and whether its end is said, wrongly."""
+
+
+def _show_defences() -> None:
+    """Show that nobody is contacted twice with a defence, and somebody is without it."""
+    for point, mutation, said_ended in DEFENCES:
+        for lacks in ("", mutation):
+            with tempfile.TemporaryDirectory() as name:
+                Path(name).chmod(0o755)
+                verdict = freeze_one(Path(name), point=point, mutation=lacks, said_ended=said_ended)
+            print(  # noqa: T201
+                f"frozen after the {point}, {lacks or 'nothing'} taken away:"
+                f" contacted twice {len(verdict.twice)}, {dict(verdict.states)}",
+                *verdict.events.complaints,
+                flush=True,
+            )
 
 
 def _measure_all(counts: Sequence[int], rate: float) -> None:
@@ -571,11 +667,15 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=Style().longest)
     parser.add_argument("--kills", type=float, default=Style().kills)
     parser.add_argument("--mutation", choices=MUTATIONS, default="")
+    parser.add_argument("--defences", action="store_true")
     parser.add_argument("--throughput", type=int, nargs="*", metavar="MACHINES")
     given = parser.parse_args()
     if not PROGRAMS:
         sys.exit("PostgreSQL is not installed; `apt-get install postgresql` brings it.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers must not outlive us
+    if given.defences:
+        _show_defences()
+        return
     if given.throughput:
         _measure_all(given.throughput, given.rate)
         return

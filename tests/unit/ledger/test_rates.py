@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit
-from importer.ledger.rates import LATE_S, LedgerRates
+from importer.ledger.rates import LATE_S, RESERVED, LedgerRates
 from importer.ledger.records import Settlement
 from importer.ledger.run_guards import Canary
 from importer.model import State
@@ -34,12 +34,12 @@ def test_permits_follow_each_other(rates: LedgerRates) -> None:
     start = time.monotonic()
     due = [rates.reserve().wait_s + time.monotonic() - start for _ in range(20)]
     assert due == sorted(due)
-    assert due[-1] - due[0] == pytest.approx(19 / 9.7, abs=0.5)
+    assert due[-1] - due[0] == pytest.approx(19 / (10 * RESERVED), abs=0.5)
 
 
 def test_any_second_is_within_the_rate(rates: LedgerRates) -> None:
     """A second and the lateness of a permit hold fewer intervals than the rate has permits."""
-    interval_s = 1 / (rates._full * 0.97)
+    interval_s = 1 / (rates._full * RESERVED)
     assert int((1 + LATE_S) / interval_s) + 1 <= rates._full
 
 
