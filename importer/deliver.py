@@ -33,7 +33,7 @@ from importer.planning.history import (
     find_shared_contacts,
 )
 from importer.planning.payload import hash_keys, hash_people, identify, planned_rows, submissions
-from importer.preflight import refuse_made_up
+from importer.preflight import refuse_example_values
 from importer.prepare import prepare
 from importer.report.exit_codes import exit_of_run
 from importer.sending.campaigns import CampaignRows
@@ -96,7 +96,7 @@ def deliver(
         Held: a template has example values, and the API contacts people.
         LedgerError: another process holds the ledger, or it fails; nothing more is sent then.
     """
-    refuse_made_up(plan, settings)
+    refuse_example_values(plan, settings)
     started_s = monotonic()
     with _locked_ledger(settings, options, observer, create=True) as ledger:
         with ledger.turn(_PLANNING, max(settings.ledger_wait_s, _PLANNING_S)) as fence:
@@ -135,7 +135,7 @@ def resume(
         run = ledger.runs.find(run_id)
         history = bind_history(ledger, settings, options.credentials.organization_id)
         plan = prepare_again(run, settings)
-        refuse_made_up(plan, settings)
+        refuse_example_values(plan, settings)
         plan = identify(plan, history.identity)
         ledger.runs.reopen(run.id)
         if not run.settings.get(ALLOWED):

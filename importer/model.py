@@ -423,7 +423,7 @@ class MaybeSent(Exception):
     """The request may have been accepted: no clear response came. Its text is the cause's class."""
 
 
-class Verb(StrEnum):
+class Action(StrEnum):
     """What to do after an attempt."""
 
     CREATED = "created"
@@ -441,7 +441,7 @@ class Decision:
     """What to do after an attempt, and how long to wait before doing it.
 
     Attributes:
-        verb: what to do.
+        action: what to do.
         wait_s: seconds; with AGAIN, and for everybody with `hold`.
         hold: whether everybody waits, not only this submission, and the rate halves (429, 503).
         code: a short machine word for the ledger, such as `http-429` or `ConnectError`.
@@ -449,7 +449,7 @@ class Decision:
         fix: what a person can do about it; with STOP.
     """
 
-    verb: Verb
+    action: Action
     wait_s: float = 0.0
     hold: bool = False
     code: str = ""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from importer.errors import FileUnreadable, Held, UsageError
-from importer.planning.plan import find_made_up
-from importer.problems import unusable
+from importer.planning.plan import find_example_values
+from importer.problems import file_errors
 from schemas.columns import SOURCE
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def refuse_unreadable(plan: Plan) -> None:
     """Raise FileUnreadable if a file cannot be used: then no other file is sent either."""
-    names = {plan.tables[position].source.name for position in unusable(plan)[SOURCE]}
+    names = {plan.tables[position].source.name for position in file_errors(plan)[SOURCE]}
     if names:
         raise FileUnreadable(
             f"{', '.join(sorted(names))} cannot be used, so nothing is sent.",
@@ -29,17 +29,17 @@ def refuse_unreadable(plan: Plan) -> None:
         )
 
 
-def refuse_made_up(plan: Plan, settings: Settings) -> None:
+def refuse_example_values(plan: Plan, settings: Settings) -> None:
     """Raise Held if a template has example values and the API contacts people."""
-    made_up = find_made_up(plan) if settings.contacts_people else []
-    if made_up:
+    examples = find_example_values(plan) if settings.contacts_people else []
+    if examples:
         raise Held(
-            f"Nothing is sent: {' '.join(made_up)} Such examples reach nobody.",
+            f"Nothing is sent: {' '.join(examples)} Such examples reach nobody.",
             f"Enter your own in {settings.templates}, or in the columns that fill the templates.",
         )
 
 
-def expect(wanted: str, plan: Plan) -> None:
+def require_expected_plan(wanted: str, plan: Plan) -> None:
     """Raise Held unless the plan is the expected one.
 
     Args:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from importer.loader import PIECE, Uneven, expand, open_pieces
+from importer.loader import PIECE, NotInChunks, expand, open_pieces
 from importer.model import RowStatus
 from importer.normalise import normalise
 from importer.planning.grouping import Grouping
-from importer.planning.plan import Draft
+from importer.planning.plan import PlanBuilder
 from importer.planning.template_files import Templates
 from importer.problems import empty
-from importer.validate import Repeats, check_rows, exclude_repeats
+from importer.validate import DuplicateFinder, check_rows, exclude_repeats
 from schemas.columns import BY_NAME, ROW
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def prepare(
         try:
             opened = [open_pieces(name, settings, piece, whole=name in uneven) for name in names]
             return _Preparation(opened, settings, history, whole=whole).plan(on_rows)
-        except Uneven as found:
+        except NotInChunks as found:
             uneven.add(str(found))
 
 
@@ -91,7 +91,7 @@ class _Preparation:
             dict.fromkeys(name for file in files for name in sorted(file.extra.values()))
         )
         self._kept = [_KeptRows(whole=whole) for _ in files]
-        self._draft = Draft(
+        self._builder = PlanBuilder(
             Grouping(Templates(settings.templates), settings),
             settings,
             whole=whole,
@@ -104,14 +104,14 @@ class _Preparation:
         """Handle every piece in order, and return the plan."""
         done = 0
         names = [file.source().name for file in self._files]
-        repeats = Repeats(names, self._settings)
+        finder = DuplicateFinder(names, self._settings)
         for position, table in self._tables():
-            checked = exclude_repeats(table, repeats, self._settings)
-            self._kept[position].add(table, self._draft.add(checked))
+            checked = exclude_repeats(table, finder, self._settings)
+            self._kept[position].add(table, self._builder.add(checked))
             done += table.frame.height
             if on_rows is not None:
                 on_rows(done)
-        return self._draft.plan(
+        return self._builder.plan(
             [kept.table(file.source()) for kept, file in zip(self._kept, self._files, strict=True)]
         )
 

@@ -103,7 +103,7 @@ def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     return whole.sort(place, maintain_order=True)
 
 
-def unusable(plan: Plan) -> pl.DataFrame:
+def file_errors(plan: Plan) -> pl.DataFrame:
     """The errors that keep a whole file out: those without a row, and those at its header."""
     headers = [table.source.header_row for table in plan.tables]
     header = pl.col(SOURCE).replace_strict(

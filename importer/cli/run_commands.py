@@ -37,7 +37,7 @@ from importer.masking import find_file
 from importer.model import State
 from importer.planning.history import open_history
 from importer.planning.plan import drop_cells
-from importer.preflight import expect, refuse_made_up, refuse_unreadable
+from importer.preflight import refuse_example_values, refuse_unreadable, require_expected_plan
 from importer.prepare import prepare
 from importer.report import export, terminal, view
 from importer.report.exit_codes import exit_of_plan, exit_without_sending
@@ -112,7 +112,7 @@ def run(
         return _end_unsent(shown, "dry-run", exit_of_plan(plan), form)
     refuse_unreadable(plan)
     if expect_plan is not None:
-        expect(expect_plan, plan)
+        require_expected_plan(expect_plan, plan)
     if shown.blocked:
         n = plan.counts.rejected
         raise Held(
@@ -130,7 +130,7 @@ def run(
         console.print(translate("Nothing to send."))
         return _end_unsent(shown, "nothing-to-send", exit_without_sending(plan), form)
     credentials = settings.credentials()
-    refuse_made_up(plan, settings)
+    refuse_example_values(plan, settings)
     _require_sandbox(settings)
     count = plan.counts.ready if limit is None else min(limit, plan.counts.ready)
     people = translate_count(count, "Contact {n} person", "Contact {n} people")

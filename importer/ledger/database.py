@@ -77,7 +77,7 @@ def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerEr
 
     Args:
         name: what a person calls the ledger: its file, or its URL without the password.
-        error: as SQLAlchemy or the SQLite driver raised it.
+        error: the error that SQLAlchemy or the SQLite driver raised.
     """
     original = getattr(error, "orig", None) or error
     if _passes(original):
@@ -104,7 +104,7 @@ def _passes(original: BaseException) -> bool:
 
 
 @contextmanager
-def gate(name: str) -> Iterator[None]:
+def translate_errors(name: str) -> Iterator[None]:
     """Turn every exception of the database into a LedgerError."""
     try:
         yield
@@ -203,7 +203,7 @@ class Database:
         if self.readonly:
             raise LedgerError(f"The ledger {self.name} was opened for reading only.")
         with (
-            gate(self.name),
+            translate_errors(self.name),
             self._writer.connect() as connection,
             self._unchecked(connection) if trusted else nullcontext(),
             connection.begin(),
@@ -242,7 +242,7 @@ class Database:
             statement: changes rows that all senders share.
             given: its values.
         """
-        with gate(self.name), self.engine.connect() as opened:
+        with translate_errors(self.name), self.engine.connect() as opened:
             connection = opened.execution_options(isolation_level="AUTOCOMMIT")
             done = connection.execute(statement, given or {})
             rows: Sequence[Any] = done.all() if done.returns_rows else ()
@@ -259,7 +259,7 @@ class Database:
         """Put a SQLite file into WAL mode, in which readers never wait for the writer."""
         if self.path is None:
             return
-        with gate(self.name), self.engine.connect() as connection:
+        with translate_errors(self.name), self.engine.connect() as connection:
             # On the driver's connection: the mode cannot change within a transaction.
             cursor = connection.connection.cursor()
             # SQLite does not wait here: it fails at once if another connection changes the mode.
@@ -277,7 +277,7 @@ class Database:
         """Rewrite a SQLite file without the traces of what was removed from it."""
         if self.path is None:
             return
-        with gate(self.name), self.engine.connect() as connection:
+        with translate_errors(self.name), self.engine.connect() as connection:
             cursor = connection.connection.cursor()
             cursor.execute("VACUUM")
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -121,7 +121,7 @@ class Doubts:
         return self._database.read(lambda c: {run: count for run, count in c.execute(wanted)})  # noqa: C416 - a Row is no pair to mypy
 
     def reconcile(
-        self, outcomes: Iterable[Outcome], judged: Mapping[str, SubmissionRecord] | None = None
+        self, outcomes: Iterable[Outcome], as_read: Mapping[str, SubmissionRecord] | None = None
     ) -> int:
         """Write what the API's list says of doubtful submissions; the number written.
 
@@ -135,10 +135,10 @@ class Doubts:
 
         Args:
             outcomes: what the list says.
-            judged: key -> the submission as it was when the list was read; an outcome does not
+            as_read: key -> the submission as it was when the list was read; an outcome does not
                 count if it has changed since.
         """
-        seen = judged or {}
+        seen = as_read or {}
         given = list(outcomes)
         claimed = [
             (each.key, each.conversation_id)
@@ -265,13 +265,15 @@ _OF_A_CONVERSATION: Final = (
 """Facts of a conversation; a corrected id may belong to another one."""
 
 
-def _unchanged(judged: SubmissionRecord | None) -> tuple[ColumnElement[bool], ...]:
-    """The condition that nothing has happened to a submission since it was judged."""
-    if judged is None:
+def _unchanged(as_read: SubmissionRecord | None) -> tuple[ColumnElement[bool], ...]:
+    """The condition that nothing has happened to a submission since the list was read."""
+    if as_read is None:
         return ()
     s = submissions.c
-    at = s.settled_at.is_(None) if judged.settled_at is None else s.settled_at == judged.settled_at
-    return s.run == judged.run, s.attempts == judged.attempts, at
+    at = (
+        s.settled_at.is_(None) if as_read.settled_at is None else s.settled_at == as_read.settled_at
+    )
+    return s.run == as_read.run, s.attempts == as_read.attempts, at
 
 
 def _find_frozen(connection: Connection, keys: Sequence[str]) -> dict[str, str]:

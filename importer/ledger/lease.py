@@ -77,13 +77,13 @@ class Lease:
     """The lease of this process. A lease that was lost is followed by a new one, with another id.
 
     Args:
-        database: of a server's ledger.
+        database: the database of a server's ledger.
         command: what this process does, for others.
         lease_s: how long a lease lasts.
-        clock: is set at each renewal.
+        clock: the clock that is set at each renewal.
 
     Attributes:
-        facts: of this process.
+        facts: the facts of this process.
         lasts: how long a lease lasts.
         margin: the last part of a lease, in which nothing is sent.
         intents: key of a submission -> id of the lease under which its present intent was made.
@@ -129,7 +129,7 @@ class Lease:
         """Whether the request of a submission may still leave: asked right before its first byte.
 
         Args:
-            key: of the submission, whose intent is durable.
+            key: the key of the submission, whose intent is durable.
         """
         lease, ends_s = self._held
         return (
@@ -149,9 +149,9 @@ class Lease:
         """Do what one sender at a time may do, such as planning.
 
         Args:
-            work: its name.
+            work: the name of the work.
             wait_s: how long to wait for another sender, seconds.
-            inbox: that cannot be used meanwhile; by default it is the ledger.
+            inbox: the inbox that cannot be used meanwhile; by default it is the ledger.
 
         Yields:
             A fence. In a transaction it makes sure that the turn is still ours until the end of

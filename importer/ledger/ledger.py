@@ -365,14 +365,14 @@ class Ledger:
         return True
 
     @property
-    def key_fingerprint(self) -> str | None:
-        """Fingerprint of the ledger's HMAC key; None before its first run."""
+    def key_id(self) -> str | None:
+        """Id of the ledger's HMAC key; None before its first run."""
         found = self._database.read(lambda c: c.scalar(select(identity.c.key_fingerprint)))
         return None if found is None else str(found)
 
-    def note_key(self, fingerprint: str) -> None:
-        """Store the fingerprint of the HMAC key, before the key's file is made."""
-        change = update(identity).values(key_fingerprint=fingerprint)
+    def note_key(self, key_id: str) -> None:
+        """Store the id of the HMAC key, before the key's file is made."""
+        change = update(identity).values(key_fingerprint=key_id)
         self._database.write("key", lambda c: c.execute(change))
 
     # ---- keeping -----------------------------------------------------------------------------

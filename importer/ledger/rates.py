@@ -127,7 +127,7 @@ class LedgerRates:
         """Let all senders wait.
 
         Args:
-            seconds: for so long.
+            seconds: the time to wait.
             permit_age_s: halve the rate as well, unless it was halved after the permit of this age.
         """
         given = {

@@ -40,11 +40,11 @@ class RunGuards:
     """The guards of one run, for one of its senders.
 
     Args:
-        database: of a server's ledger.
+        database: the database of a server's ledger.
         run: id of the run.
 
     Attributes:
-        counts: as of the last end that this sender wrote.
+        counts: the counts when this sender last wrote an end.
         stopped: why another sender stopped the run, and the exit code; None if none did.
 
     Raises:
@@ -119,8 +119,8 @@ class RunGuards:
         """Stop the run for every sender; the first reason stays.
 
         Args:
-            reason: for a person.
-            exit_code: of each sender's process.
+            reason: a sentence for a person.
+            exit_code: the exit code of each sender's process.
         """
         first = update(run_guards).where(_G.run == self._run, _G.stopped == "")
         values = first.values(stopped=reason, exit_code=exit_code)

@@ -60,7 +60,7 @@ class ProcessFacts:
         host: name of its machine, for a person.
         machine: id of the installed system; empty if it has none.
         boot_id: changes with every start of the machine; empty if it is not known.
-        pid_space: in which the process id counts; empty if it is not known.
+        pid_space: the space in which the process id counts; empty if it is not known.
         pid: process id.
         born: when the process began, in ticks since the machine's start; 0 if it is not known.
     """
@@ -114,7 +114,7 @@ def has_ended(sender: ProcessFacts, seen_at: datetime, here: ProcessFacts, now: 
         sender: the process.
         seen_at: when it renewed its lease last, on the database's clock.
         here: the facts of this process.
-        now: on the database's clock.
+        now: the time on the database's clock.
     """
     if sender.boot_id and (sender.boot_id, sender.pid_space) == (here.boot_id, here.pid_space):
         return bool(sender.born) and _is_gone(sender)
@@ -158,7 +158,7 @@ def find_ended(connection: Connection, here: ProcessFacts, lease: timedelta) -> 
     """Return the senders that have certainly ended, although nobody has noted it.
 
     Args:
-        connection: in a transaction.
+        connection: a connection in a transaction.
         here: the facts of this process.
         lease: how long a lease lasts.
     """
@@ -175,9 +175,9 @@ def note_ended(connection: Connection, ids: Collection[int], how: str) -> None:
     """Note that senders send nothing more; waiting for the API's list begins anew for their doubts.
 
     Args:
-        connection: in a transaction.
-        ids: of the senders.
-        how: they ended, for a person.
+        connection: a connection in a transaction.
+        ids: the ids of the senders.
+        how: a sentence about how they ended.
     """
     if not ids:
         return
@@ -216,7 +216,7 @@ def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
     nothing but evidence.
 
     Args:
-        database: of a server's ledger.
+        database: the database of a server's ledger.
         here: the facts of this process.
         lease: how long a lease lasts.
 
@@ -266,9 +266,9 @@ class SenderRecord:
     """A sender as the ledger knows it.
 
     Attributes:
-        number: of its lease.
+        number: the number of its lease.
         name: for a person: `importer run (process 12 on host-1)`.
-        run: that it sends just now; None for none.
+        run: the run that it sends just now; None for none.
         started_at: UTC.
         until: UTC; end of its lease.
         is_live: whether it holds its lease.
@@ -350,7 +350,7 @@ class Senders:
         """Note that a person says that a sender has ended.
 
         Args:
-            number: of the sender.
+            number: the number of the sender.
             by: who says so.
         """
         ended = f"{by} said so"

@@ -61,7 +61,7 @@ class _Claimed:
 
     Attributes:
         sender: id of the lease under which it was claimed.
-        attempts: that were made for it in this run, as far as we know.
+        attempts: the number of attempts in this run, as far as we know.
     """
 
     sender: int
@@ -83,13 +83,13 @@ class RunShare:
     """What one sender sends of a run; safe to use from several threads.
 
     Args:
-        database: of a server's ledger.
-        lease: of this process.
+        database: the database of a server's ledger.
+        lease: the lease of this process.
         run: id of the run.
         window: how long people are held back after another run contacted them; None for none.
 
     Attributes:
-        guards: of the run.
+        guards: the guards of the run.
 
     Raises:
         LedgerError: from every method, if the database fails.
@@ -211,7 +211,7 @@ class RunShare:
         """Write how attempts ended, and then the intents of others, in one transaction.
 
         Args:
-            keys: to send; of this share.
+            keys: the keys to send; all of them are of this share.
             settlements: each key once.
             again: whether the same call failed before, and may have been written all the same.
 

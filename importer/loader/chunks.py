@@ -1,8 +1,8 @@
 """Read a long list in pieces, so that it is never completely in memory.
 
 Only regular UTF-8 text is cut, and only between two rows. Anything that needs the whole file
-(another encoding, wrong quotation marks, rows of another width) raises `Uneven`, and the file is
-read again in one piece. So the result never depends on how a file was read.
+(another encoding, wrong quotation marks, rows of another width) raises `NotInChunks`, and the file
+is read again in one piece. So the result never depends on how a file was read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LINES: Final = 100  # a head with fewer lines may not reach the header
 _AS_THEY_ARE: Final = frozenset({"utf-8", "ascii"})
 
 
-class Uneven(Exception):
+class NotInChunks(Exception):
     """A file cannot be read in pieces after all; the text is the file's name."""
 
 
@@ -63,7 +63,7 @@ class Pieces(Protocol):
         source has no hash yet.
 
         Raises:
-            Uneven: the file must be read whole; the calls raise it, too.
+            NotInChunks: the file must be read whole; the calls raise it, too.
         """
 
     def source(self) -> Source:
@@ -137,7 +137,7 @@ class _Long:
                 yield partial(self._table, part, before, last=ends and number == len(parts))
                 before += rows
                 if before > self.settings.max_rows:
-                    raise Uneven(self.unread.name)
+                    raise NotInChunks(self.unread.name)
 
     def _table(self, block: bytes, before: int, *, last: bool) -> Table:
         # Polars cannot see the width in a blank line, and would take a mark for part of a cell.
@@ -145,11 +145,11 @@ class _Long:
         data, start = (self.prefix + block, len(self.prefix)) if blank else (block, 0)
         frame = delimited.read_regular(data, start, self.unread.delimiter, self.header, before)
         if frame is None:
-            raise Uneven(self.unread.name)
+            raise NotInChunks(self.unread.name)
         cells = Cells(frame, problems.empty())
         table = assemble(self.unread, self.header, cells, self.settings.columns, last=last)
         if last and table.frame.height < TAIL:
-            raise Uneven(self.unread.name)  # footers may begin before this piece
+            raise NotInChunks(self.unread.name)  # footers may begin before this piece
         return table
 
     def _blocks(self) -> Iterator[tuple[bytes, bool]]:
@@ -161,20 +161,20 @@ class _Long:
                 end = end_of_data(file, facts.st_size, self.unread.delimiter.encode())
                 file.seek(0)
                 if file.read(len(self.prefix)) != self.prefix or file.tell() >= end:
-                    raise Uneven(self.unread.name)
+                    raise NotInChunks(self.unread.name)
                 while (left := end - file.tell()) > 0:
                     block = read_rows(file, self.size) if left >= 2 * self.size else file.read(left)
                     if not block:
-                        raise Uneven(self.unread.name)
+                        raise NotInChunks(self.unread.name)
                     digest.update(block)
                     yield block, file.tell() >= end
                 while chunk := file.read(self.size):  # blank rows at the end: hashed, not kept
                     digest.update(chunk)
                 self._read = file.tell()
                 if _has_changed(facts, os.fstat(file.fileno())):
-                    raise Uneven(self.unread.name)
+                    raise NotInChunks(self.unread.name)
         except OSError:
-            raise Uneven(self.unread.name) from None
+            raise NotInChunks(self.unread.name) from None
         self._digest = digest.hexdigest()
 
 

@@ -22,7 +22,7 @@ _MOST_CHARS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RepairedRow:
     """A row that was read despite wrong quotation marks.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Unclosed(Exception):
     """A quoted cell has no proper end."""
 
 
-def mend(lines: Iterator[str], delimiter: str, width: int | None) -> Mended:
+def repair(lines: Iterator[str], delimiter: str, width: int | None) -> RepairedRow:
     """Read one row that the csv module cannot read.
 
     These styles are tried in order: spaces around quoted cells, then backslashes before quotation
@@ -86,21 +86,23 @@ def mend(lines: Iterator[str], delimiter: str, width: int | None) -> Mended:
             yield line
 
     for style in (_SPACED, _BACKSLASHED):
-        mended = read_in_style(all_lines(), delimiter, style)
-        if mended is not None:
-            return mended
+        repaired = read_in_style(all_lines(), delimiter, style)
+        if repaired is not None:
+            return repaired
     stray = read_in_style(iter([first]), delimiter, _STRAY)
     followed = read_in_style(iter([first]), delimiter, _FOLLOWED)
     if stray is not None and (width is None or len(stray.cells) == width or followed is None):
         return stray
     if followed is not None:
         return followed
-    mended = read_in_style(iter([first]), delimiter, _LITERAL)
-    assert mended is not None  # noqa: S101 (this style reads every line)
-    return Mended(mended.cells, 1, unclosed=True)
+    repaired = read_in_style(iter([first]), delimiter, _LITERAL)
+    assert repaired is not None  # noqa: S101 (this style reads every line)
+    return RepairedRow(repaired.cells, 1, unclosed=True)
 
 
-def reread(lines: Iterator[str], delimiter: str, width: int, *, backslashes: bool) -> Mended | None:
+def reread(
+    lines: Iterator[str], delimiter: str, width: int, *, backslashes: bool
+) -> RepairedRow | None:
     """Read a row in another style, because the csv module may have misread it.
 
     Args:
@@ -112,15 +114,15 @@ def reread(lines: Iterator[str], delimiter: str, width: int, *, backslashes: boo
     Returns:
         The row; None if that style does not fit.
     """
-    mended = read_in_style(lines, delimiter, _BACKSLASHED if backslashes else _SPACED)
-    return mended if mended is not None and len(mended.cells) == width else None
+    repaired = read_in_style(lines, delimiter, _BACKSLASHED if backslashes else _SPACED)
+    return repaired if repaired is not None and len(repaired.cells) == width else None
 
 
-def read_in_style(lines: Iterator[str], delimiter: str, style: _Style) -> Mended | None:
+def read_in_style(lines: Iterator[str], delimiter: str, style: _Style) -> RepairedRow | None:
     """Read a row in one style; None if it does not fit."""
     row = _Row(next(lines), lines, delimiter, style)
     try:
-        return Mended(row.read(), row.lines)
+        return RepairedRow(row.read(), row.lines)
     except _Unclosed:
         return None
 
@@ -285,9 +287,9 @@ def records(source: Iterator[str], delimiter: str, width: int | None = None) -> 
             return
         except csv.Error:
             lines.give_back(0)
-            mended = mend(lines, delimiter, width)
-            lines.give_back(mended.lines)
-            cells, unclosed = mended.cells, mended.unclosed
+            repaired = repair(lines, delimiter, width)
+            lines.give_back(repaired.lines)
+            cells, unclosed = repaired.cells, repaired.unclosed
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
         else:
             first = lines.taken[0]
@@ -308,10 +310,10 @@ def _reread_or_keep(
     """Return the cells in another style if they fit the header, or else as they were read."""
     keep = len(lines.taken)
     lines.give_back(0)
-    mended = reread(lines, delimiter, width, backslashes=backslashes)
-    if mended is not None:
-        lines.give_back(mended.lines)
-        return mended.cells
+    repaired = reread(lines, delimiter, width, backslashes=backslashes)
+    if repaired is not None:
+        lines.give_back(repaired.lines)
+        return repaired.cells
     lines.give_back(0)
     for _ in range(keep):
         next(lines)

@@ -354,14 +354,14 @@ def _templates(settings: Settings) -> str:
     for wanted, known in ((settings.meeting, meetings), (settings.participants, participants)):
         if wanted is not None and wanted not in known:
             raise _CheckFailed(f"There is no template {wanted}, which the settings name.")
-    made_up = [
+    examples = [
         f"{template.path} has the example {text} at {format_path(path)}"
         for template in read
         for path, text in texts(template.value)
         if is_example(text)
     ]
-    if made_up and settings.contacts_people:
-        raise _CheckFailed(f"{'; '.join(made_up)}. Enter your own.")
+    if examples and settings.contacts_people:
+        raise _CheckFailed(f"{'; '.join(examples)}. Enter your own.")
     return f"{len(meetings)} for meetings, {len(participants)} for participants"
 
 

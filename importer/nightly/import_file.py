@@ -25,11 +25,11 @@ from importer.nightly.anomalies import (
 from importer.nightly.clock import local_date, sending_end
 from importer.nightly.context import ClaimedFile, NightContext, rows_of_plan, rows_of_run
 from importer.nightly.file_history import find_history
-from importer.nightly.inbox import DONE, FAILED, HELD, fingerprint_of, is_regular, sha256_of
+from importer.nightly.inbox import DONE, FAILED, HELD, is_regular, sha256_of, stat_file
 from importer.nightly.ownership import LocalFolder
 from importer.planning.history import open_history
 from importer.prepare import prepare
-from importer.problems import in_words, unusable
+from importer.problems import file_errors, in_words
 from importer.report import html, view
 from importer.report.exit_codes import exit_without_sending
 from importer.report.export import reread_files, save_results
@@ -125,7 +125,7 @@ def _import(context: NightContext, folder: str, path: Path, position: int) -> Fi
         ledger = ledgers.claim(place, inbox.name, settings.ledger, context.clock.now())
     else:
         ledger = ledgers.get(settings.ledger)
-    before, sha256 = fingerprint_of(path), sha256_of(path)
+    before, sha256 = stat_file(path), sha256_of(path)
     history = find_history(ledger, sha256, folder, settings)
     file = ClaimedFile(context, folder, path, position, settings, ledger, sha256, history)
     if history.imported and not history.only_move:
@@ -133,7 +133,7 @@ def _import(context: NightContext, folder: str, path: Path, position: int) -> Fi
     file.record(FileEnding.WAITING, run=history.run, facts=FileFacts(released=history.released))
     file.log.info("file.claimed", size=before[2], run=history.run)
     plan = prepare([str(path)], settings)
-    if fingerprint_of(path) != before:
+    if stat_file(path) != before:
         inbox.unclaim(path, folder)
         reason = "It changed while it was read, so it waits until it is stable."
         return file.report(FileEnding.GONE, reason, Exit.OK)
@@ -147,9 +147,9 @@ def _hold_or_send(file: ClaimedFile, plan: Plan) -> FileReport:
         known = earlier.exclude_known(plan, settings)
     facts = describe_file(plan, known)
     file.log.info("file.checked", **_log_counts(known.counts))
-    if unusable(plan).height:
+    if file_errors(plan).height:
         with use_language(ENGLISH):  # for the ledger; reports translate it
-            problem = next(in_words(unusable(plan), plan.tables))
+            problem = next(in_words(file_errors(plan), plan.tables))
         reason = f"{problem.message} {problem.fix}"
         return _conclude(file, FileEnding.FAILED, reason, Exit.INPUT, plan=known)
     if history.only_move:

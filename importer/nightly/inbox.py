@@ -48,7 +48,7 @@ _HIDDEN: Final = (".", "~$")
 _MAX_NAME_BYTES: Final = 200
 _MAX_SUFFIX_CHARS: Final = 20
 
-Fingerprint = tuple[int | str, ...]
+FileStat = tuple[int | str, ...]
 """What changes when a file does, such as its size and the time of its last change."""
 
 
@@ -97,9 +97,9 @@ def free_path(folder: Path, name: str, suffixes: Iterable[str] = ()) -> Path:
     )
 
 
-def fingerprint_of(path: Path) -> Fingerprint:
-    """Return the fingerprint of a file as it is now; raise OSError."""
-    return _fingerprint(path.lstat())
+def stat_file(path: Path) -> FileStat:
+    """Return what changes if a file changes, as it is now; raise OSError."""
+    return _file_stat(path.lstat())
 
 
 def sha256_of(path: Path) -> str:
@@ -202,7 +202,7 @@ class Arrival:
     Attributes:
         folder: subfolder of the inbox; empty for the inbox itself.
         path: where it is, or where it will be after it is fetched.
-        fingerprint: the fingerprint of the file.
+        file_stat: the fingerprint of the file.
         changed_s: when it last changed, in seconds since 1970, by a clock that uploaders cannot
             set; infinite if there is no clock of that kind.
         has_done_marker: whether FILE.done is beside it.
@@ -210,7 +210,7 @@ class Arrival:
 
     folder: str
     path: Path
-    fingerprint: Fingerprint
+    file_stat: FileStat
     changed_s: float
     has_done_marker: bool
 
@@ -325,7 +325,7 @@ class InboxFolders:
             if stat.S_ISREG(facts.st_mode):  # no folders, no links to files elsewhere
                 changed_s = max(facts.st_mtime, facts.st_ctime)
                 marked = _has_done_marker(path)
-                yield Arrival(folder, path, _fingerprint(facts), changed_s, marked)
+                yield Arrival(folder, path, _file_stat(facts), changed_s, marked)
 
 
 class Inbox(Protocol):
@@ -481,7 +481,7 @@ def _reason_to_skip(path: Path) -> str:
     return "has a name that is not UTF-8" if readable_name(path.name) != path.name else ""
 
 
-def _fingerprint(facts: os.stat_result) -> Fingerprint:
+def _file_stat(facts: os.stat_result) -> FileStat:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 

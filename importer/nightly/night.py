@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from importer.model import RunReport
     from importer.nightly.clock import Clock, StopSignal
     from importer.nightly.context import Log
-    from importer.nightly.inbox import Arrival, Fingerprint, Inbox, InboxSettings
+    from importer.nightly.inbox import Arrival, FileStat, Inbox, InboxSettings
     from importer.settings import Settings
 
 
@@ -59,7 +59,7 @@ class UploadWatch:
     """
 
     quiet_s: float
-    _seen: dict[Path, tuple[Fingerprint, float]] = field(default_factory=dict)
+    _seen: dict[Path, tuple[FileStat, float]] = field(default_factory=dict)
 
     def remaining_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
         """Seconds until the upload counts as complete; 0 if it already does.
@@ -71,9 +71,9 @@ class UploadWatch:
             elapsed_s: the seconds of a clock that never jumps.
         """
         known, since = self._seen.get(arrival.path, (None, elapsed_s))
-        if known != arrival.fingerprint:
+        if known != arrival.file_stat:
             since = elapsed_s
-            self._seen[arrival.path] = (arrival.fingerprint, since)
+            self._seen[arrival.path] = (arrival.file_stat, since)
         quiet = max(elapsed_s - since, wall_s - arrival.changed_s)
         return max(0.0, self.quiet_s - quiet)
 

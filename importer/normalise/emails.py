@@ -86,9 +86,9 @@ def read_emails(cells: pl.Series) -> pl.DataFrame:
         bare = _unwrap(cells.gather(unusual))
         right = _is_valid(bare)
         emails = emails.clone().scatter(unusual.filter(right), _normal_form(bare.filter(right)))
-        judged = _judge(bare.filter(~right))
-        emails = emails.scatter(unusual.filter(~right), judged[EMAIL])
-        details = details.scatter(unusual.filter(~right), judged[DETAIL])
+        validated = _validate(bare.filter(~right))
+        emails = emails.scatter(unusual.filter(~right), validated[EMAIL])
+        details = details.scatter(unusual.filter(~right), validated[DETAIL])
     return pl.DataFrame([emails, details])
 
 
@@ -211,8 +211,8 @@ def _open_links(cells: pl.Series) -> pl.Series:
     return frame.select(opened.alias(EMAIL)).to_series()
 
 
-def _judge(cells: pl.Series) -> pl.DataFrame:
-    """Judge doubtful addresses: plain faults in bulk, the rest by email-validator."""
+def _validate(cells: pl.Series) -> pl.DataFrame:
+    """Validate doubtful addresses: plain faults in bulk, the rest by email-validator."""
     text = pl.col(EMAIL)
     ascii_only = text.str.len_bytes() == text.str.len_chars()
     refused = (
@@ -242,8 +242,8 @@ def _judge(cells: pl.Series) -> pl.DataFrame:
 
 def _add_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
     """Add email-validator's verdicts on the addresses in `asked`."""
-    answers = judge_by_parts(asked)
-    said = [judge_one(address) for address in answers.filter(~pl.col("sure"))[EMAIL]]
+    answers = validate_by_parts(asked)
+    said = [validate_one(address) for address in answers.filter(~pl.col("sure"))[EMAIL]]
     slow = answers.filter(~pl.col("sure")).with_columns(
         pl.Series("right", [yes for yes, _ in said], dtype=pl.String),
         pl.Series("wrong", [no for _, no in said], dtype=pl.String),
@@ -254,15 +254,15 @@ def _add_answers(frame: pl.DataFrame, asked: pl.Series) -> pl.DataFrame:
     )
 
 
-def judge_by_parts(asked: pl.Series) -> pl.DataFrame:
-    """Judge addresses by their parts: what precedes the @ in bulk, each domain once.
+def validate_by_parts(asked: pl.Series) -> pl.DataFrame:
+    """Validate addresses by their parts: what precedes the @ in bulk, each domain once.
 
     Args:
         asked: distinct addresses with one @.
 
     Returns:
-        `email`, and `right` and `wrong` as `judge_one` returns them; all of this is null if
-        `sure` is false, because only email-validator can judge the whole address.
+        `email`, and `right` and `wrong` as `validate_one` returns them; all of this is null if
+        `sure` is false, because only email-validator can validate the whole address.
     """
     parts = (
         asked.alias(EMAIL)
@@ -277,7 +277,7 @@ def judge_by_parts(asked: pl.Series) -> pl.DataFrame:
         local.str.contains(_usual_local()) & (local.str.len_chars() <= LOCAL_PART_MAX_LENGTH),
         local == local.str.normalize("NFC"),
     )
-    domains = _judge_domains(known["domain"].unique())
+    domains = _validate_domains(known["domain"].unique())
     known = known.join(domains, on="domain", maintain_order="left").filter(
         whole + pl.col("longest") <= EMAIL_MAX_LENGTH
     )
@@ -298,8 +298,8 @@ def judge_by_parts(asked: pl.Series) -> pl.DataFrame:
     )
 
 
-def _judge_domains(domains: pl.Series) -> pl.DataFrame:
-    """Judge each domain by an address in it; leave out those that are too long for one.
+def _validate_domains(domains: pl.Series) -> pl.DataFrame:
+    """Validate each domain by an address in it; leave out those that are too long for one.
 
     Returns:
         `domain`; `meant` (its normal form) or `wrong`; `longest` (bytes of its longest form).
@@ -343,7 +343,7 @@ def _as_ranges(signs: Iterable[str]) -> str:
     return "".join(found)
 
 
-def judge_one(address: str) -> tuple[str | None, str | None]:
+def validate_one(address: str) -> tuple[str | None, str | None]:
     """Ask email-validator for the normal form of an address, or for what is wrong with it."""
     try:
         checked = validate_email(address, check_deliverability=False, strict=True)

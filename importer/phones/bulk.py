@@ -1,7 +1,7 @@
-"""Judge many phone numbers at once, by the rules in phonenumbers' metadata.
+"""Validate many phone numbers at once, by the rules in phonenumbers' metadata.
 
 phonenumbers reads about 30,000 numbers a second. These expressions read a million in a second and
-give the same verdicts (`make parity`). Numbers that they cannot judge are left to phonenumbers.
+give the same verdicts (`make parity`). Numbers that they cannot validate are left to phonenumbers.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ _LONGEST: Final = 17
 """Most digits that phonenumbers accepts in a national number."""
 
 
-def judge_national(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Iterator[pl.DataFrame]:
-    """Judge national numbers of one calling code; its countries are tried in turn."""
+def validate_national(
+    rows: pl.DataFrame, sharing_code: tuple[Rules, ...]
+) -> Iterator[pl.DataFrame]:
+    """Validate national numbers of one calling code; its countries are tried in turn."""
     main = sharing_code[0]
     too_long = rows["number"].str.len_bytes() > _LONGEST
     if too_long.any():
@@ -65,7 +67,7 @@ def judge_national(rows: pl.DataFrame, sharing_code: tuple[Rules, ...]) -> Itera
 
 
 def _verdicts(typed: pl.DataFrame, region: Rules, main: Rules) -> Iterator[pl.DataFrame]:
-    """Judge numbers of one country, valid or not."""
+    """Validate numbers of one country, valid or not."""
     bare = typed["bare"]
     if not bare.all():
         yield _verdict(typed.filter(~bare), region, main, pl.lit(value=False))
@@ -75,7 +77,7 @@ def _verdicts(typed: pl.DataFrame, region: Rules, main: Rules) -> Iterator[pl.Da
 
 
 def _verdict(typed: pl.DataFrame, region: Rules, main: Rules, lost: pl.Expr) -> pl.DataFrame:
-    """Judge numbers; `lost` says which valid numbers have lost their leading zero."""
+    """Validate numbers; `lost` says which valid numbers have lost their leading zero."""
     valid, e164 = pl.col("valid"), pl.lit(f"+{region.calling_code}") + _NUMBER
     too_short, too_long = main.is_too_short(_NUMBER), main.is_too_long(_NUMBER)
     under = pl.lit(f" under +{main.calling_code}")
@@ -109,11 +111,11 @@ _SHORTEST: Final = 2
 _NUMBER: Final = pl.col("number")
 
 
-def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
-    """Judge many numbers at once, as phonenumbers does.
+def validate(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
+    """Validate many numbers at once, as phonenumbers does.
 
     Args:
-        numbers: `text` and `country` as `reference.judge_one` takes them.
+        numbers: `text` and `country` as `reference.validate_one` takes them.
         few: countries with fewer numbers than this are left to phonenumbers.
 
     Returns:
@@ -121,14 +123,14 @@ def judge(numbers: pl.DataFrame, *, few: int = _FEW) -> pl.DataFrame:
     """
     found, left = decide(numbers, few=few)
     if left.height:
-        found.append(left.select(AT).hstack(reference.judge(left)))
+        found.append(left.select(AT).hstack(reference.validate(left)))
     if not found:
         return pl.DataFrame(schema=VERDICT)
     return pl.concat(found).sort(AT).drop(AT)
 
 
 def decide(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFrame], pl.DataFrame]:
-    """Judge the numbers that the rules can judge, and return the others.
+    """Validate the numbers that the rules can validate, and return the others.
 
     Returns:
         Frames of `#at` (position) and the columns of `VERDICT`; a frame of `#at`, `text`,
@@ -147,7 +149,7 @@ def decide(numbers: pl.DataFrame, *, few: int = _FEW) -> tuple[list[pl.DataFrame
 
 
 def _decide_in_bulk(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]:
-    """Judge numbers, one calling code at a time."""
+    """Validate numbers, one calling code at a time."""
     rows = _extract_digits(positions)
     national: dict[int, list[pl.DataFrame]] = {}
     abroad = [rows.filter("plus").select(AT, "country", "number", "plus")]
@@ -173,7 +175,7 @@ def _decide_in_bulk(positions: pl.DataFrame, few: int) -> Iterator[pl.DataFrame]
                 national.setdefault(code, []).append(_from_abroad(group, rules_sharing(code)[0]))
     for code, groups in national.items():
         with suppress(UnreadablePattern):
-            yield from judge_national(pl.concat(groups), rules_sharing(code))
+            yield from validate_national(pl.concat(groups), rules_sharing(code))
 
 
 def _extract_digits(positions: pl.DataFrame) -> pl.DataFrame:
@@ -275,7 +277,7 @@ def _retry_without_plus(rows: pl.DataFrame, few: int) -> tuple[pl.DataFrame, pl.
 
 
 def _unknown(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Judge international numbers without a known calling code."""
+    """Validate international numbers without a known calling code."""
     too_short = length(_NUMBER) < _LEAST_DIGITS
     yield _fault(rows.filter(too_short), Code.PHONE_TOO_SHORT)
     yield _fault(rows.filter(~too_short), Code.PHONE_INVALID, UNKNOWN_CALLING_CODE)

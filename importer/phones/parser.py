@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from importer.phones import bulk
-from importer.phones.reference import AT, VERDICT, Judge, fault_verdicts
+from importer.phones.reference import AT, VERDICT, Validator, fault_verdicts
 from schemas.codes import Code
 
 LETTERS: Final = ": it contains letters"
@@ -309,14 +309,14 @@ _LONG_ON_BOTH_SIDES: Final = r"(?:[0-9][^0-9/]*){6}/(?:.*/)?[^0-9/]*(?:[0-9][^0-
 
 
 def read_phones(
-    numbers: pl.Series, countries: pl.Series, *, judge: Judge = bulk.judge
+    numbers: pl.Series, countries: pl.Series, *, validate: Validator = bulk.validate
 ) -> pl.DataFrame:
     """Read phones in any usual spelling.
 
     Args:
         numbers: the cells, as text.
         countries: ISO alpha-2 of the country in which each is read, or null.
-        judge: judges single numbers; `reference.judge` gives the same verdicts, but slowly.
+        validate: checks single numbers; `reference.validate` gives the same verdicts, but slowly.
 
     Returns:
         One row per cell, in the same order: `e164` (text; null if there is no usable number),
@@ -330,15 +330,15 @@ def read_phones(
     ).with_row_index(AT)
     plain = is_plain(cells["text"])
     if plain.all():
-        return _restore_order(_read_numbers(cells, judge))
+        return _restore_order(_read_numbers(cells, validate))
     rough = cells.filter(~plain).with_columns(pl.col("text").fill_null(""))
     rough = rough.with_columns(tidy(rough["text"]))
     number = is_number(rough["text"])
     rest = rough.filter(~number).with_columns(classify(pl.col("text")).alias("kind"))
     more = pl.col("kind") == CellKind.SEVERAL.value
-    read = partial(read_phones, judge=judge)
+    read = partial(read_phones, validate=validate)
     found = [
-        *_read_numbers(pl.concat([cells.filter(plain), rough.filter(number)]), judge),
+        *_read_numbers(pl.concat([cells.filter(plain), rough.filter(number)]), validate),
         *read_several(rest.filter(more), split_parts(pl.col("text")), read, slashed=False),
         _faults(rest.filter(~more)),
     ]
@@ -366,28 +366,32 @@ def _faults(cells: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _read_numbers(cells: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
+def _read_numbers(cells: pl.DataFrame, validate: Validator) -> list[pl.DataFrame]:
     """Read cells with one number, or with two and a slash between them."""
     slashed = cells["text"].str.contains("/", literal=True)
     if not slashed.any():
         return [
             part.select(AT, *VERDICT)
-            for part in _retry_respelled(_judge_cells(cells, judge), judge)
+            for part in _retry_respelled(_validate_cells(cells, validate), validate)
         ]
-    one, two = _split_area_codes(cells.filter(slashed), judge)
+    one, two = _split_area_codes(cells.filter(slashed), validate)
     whole = pl.concat(
-        _retry_respelled(_judge_cells(pl.concat([cells.filter(~slashed), one]), judge), judge)
+        _retry_respelled(
+            _validate_cells(pl.concat([cells.filter(~slashed), one]), validate), validate
+        )
     )
     hopeless = whole["e164"].is_null() & whole["text"].str.contains(_LONG_ON_BOTH_SIDES)
     two = pl.concat([two, whole.filter(hopeless).select(two.columns)])
-    read = partial(read_phones, judge=judge)
+    read = partial(read_phones, validate=validate)
     return [
         whole.filter(~hopeless).select(AT, *VERDICT),
         *read_several(two, split_sides(pl.col("text")), read, slashed=True),
     ]
 
 
-def _split_area_codes(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split_area_codes(
+    cells: pl.DataFrame, validate: Validator
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Separate cells in which slashes follow area codes from cells in which they divide numbers.
 
     In the latter, the part before the first or the last slash is a valid number.
@@ -397,18 +401,18 @@ def _split_area_codes(cells: pl.DataFrame, judge: Judge) -> tuple[pl.DataFrame, 
     last = cells.filter(text.str.count_matches("/", literal=True) > 1)
     before = pl.concat([first, last.select(AT, "country", text.str.extract("^(.*)/"))])
     starts = before.select("text", "country").unique()
-    valid = starts.filter(judge(starts)["e164"].is_not_null())
+    valid = starts.filter(validate(starts)["e164"].is_not_null())
     two = before.join(valid, on=["text", "country"], how="semi", nulls_equal=True)
     return cells.join(two, on=AT, how="anti"), cells.join(two, on=AT, how="semi")
 
 
-def _judge_cells(cells: pl.DataFrame, judge: Judge) -> pl.DataFrame:
+def _validate_cells(cells: pl.DataFrame, validate: Validator) -> pl.DataFrame:
     """Add the verdicts to the cells."""
-    return cells.select(AT, "text", "country").hstack(judge(cells.select("text", "country")))
+    return cells.select(AT, "text", "country").hstack(validate(cells.select("text", "country")))
 
 
-def _retry_respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
-    """Judge faulty numbers again in another spelling, if they have one.
+def _retry_respelled(found: pl.DataFrame, validate: Validator) -> list[pl.DataFrame]:
+    """Validate faulty numbers again in another spelling, if they have one.
 
     Two leading zeros mean a plus, unless they mean something else in the country. A zero in
     brackets after the calling code is dropped if the number is invalid with it.
@@ -421,12 +425,15 @@ def _retry_respelled(found: pl.DataFrame, judge: Judge) -> list[pl.DataFrame]:
     if zeros.any():
         plus = pl.col("text").str.replace(_DOUBLE_ZERO, "+${1}")
         wrong = pl.concat(
-            [wrong.filter(~zeros), _judge_cells(wrong.filter(zeros).with_columns(plus), judge)]
+            [
+                wrong.filter(~zeros),
+                _validate_cells(wrong.filter(zeros).with_columns(plus), validate),
+            ]
         )
     bracketed = wrong["text"].str.contains(_ABROAD_WITH_TRUNK_ZERO) & wrong["e164"].is_null()
     if bracketed.any():
         bare = wrong.filter(bracketed).with_columns(pl.col("text").str.replace(_TRUNK_ZERO, ""))
-        better = _judge_cells(bare, judge)
+        better = _validate_cells(bare, validate)
         valid = better["e164"].is_not_null()
         wrong = pl.concat(
             [wrong.filter(~bracketed), wrong.filter(bracketed).filter(~valid), better.filter(valid)]

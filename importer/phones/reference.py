@@ -1,4 +1,4 @@
-"""Judge phone numbers one by one with phonenumbers, the authority for `bulk`."""
+"""Validate phone numbers one by one with phonenumbers, the authority for `bulk`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERDICT: Final = {
 AT: Final = "#at"
 """Column with the position of a number, to restore the order."""
 
-Judge: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]
+Validator: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]
 """From `text` and `country` to the columns of VERDICT, in the same order."""
 
 UNKNOWN_CALLING_CODE: Final = ": no country has its calling code"
@@ -64,8 +64,8 @@ class Verdict(NamedTuple):
     mobile: bool | None = None
 
 
-def judge_one(text: str, country: str | None) -> Verdict:
-    """Judge one number with phonenumbers.
+def validate_one(text: str, country: str | None) -> Verdict:
+    """Validate one number with phonenumbers.
 
     Args:
         text: digits and punctuation (space `( ) [ ] . / -`), a `+` only in front of the digits.
@@ -113,11 +113,11 @@ def _has_lost_zero(text: str, number: PhoneNumber) -> bool:
     )
 
 
-def judge(numbers: pl.DataFrame) -> pl.DataFrame:
-    """Judge numbers with phonenumbers, one by one, each spelling once.
+def validate(numbers: pl.DataFrame) -> pl.DataFrame:
+    """Validate numbers with phonenumbers, one by one, each spelling once.
 
     Args:
-        numbers: `text` and `country` as `judge_one` takes them.
+        numbers: `text` and `country` as `validate_one` takes them.
 
     Returns:
         The columns of `VERDICT`, in the same order.
@@ -125,6 +125,6 @@ def judge(numbers: pl.DataFrame) -> pl.DataFrame:
     known: dict[tuple[str, str | None], Verdict] = {}
     for pair in numbers.select("text", "country").iter_rows():
         if pair not in known:
-            known[pair] = judge_one(*pair)
+            known[pair] = validate_one(*pair)
     rows = [known[pair] for pair in numbers.select("text", "country").iter_rows()]
     return pl.DataFrame(rows, schema=VERDICT, orient="row")

@@ -13,7 +13,7 @@ import polars as pl
 from importer import problems
 from importer.errors import CredentialsError, LedgerError
 from importer.model import RowStatus, State
-from importer.planning.identity import Identity, fingerprint, hmac_key, key_file
+from importer.planning.identity import Identity, hmac_key, key_file, key_id
 from importer.planning.payload import hash_keys, hash_people, hash_rows
 from importer.planning.plan import exclude_rows
 from importer.settings.secrets import Secrets
@@ -62,7 +62,7 @@ def skip_known(
     strangers = _find_strangers(frame, reached, identity, settings)
     others = hash_people(frame.join(reached, on=KEY, how="anti", maintain_order="left"), identity)
     verdicts = [
-        *_judge_strangers(frame, ledger, strangers),
+        *_classify_strangers(frame, ledger, strangers),
         *_find_known(
             frame, reached.filter(~pl.col(KEY).is_in(pl.Series(strangers, dtype=pl.String)))
         ),
@@ -103,7 +103,7 @@ _KNOWN: Final = {
 _Verdict = tuple[pl.DataFrame, pl.DataFrame]
 
 
-def _judge(
+def _classify(
     frame: pl.DataFrame,
     column: str,
     details: Mapping[str, str] | pl.DataFrame,
@@ -155,7 +155,7 @@ def _find_strangers(
     return identity.find_other_names(rows, dict(named.select(KEY, "name").iter_rows()))
 
 
-def _judge_strangers(
+def _classify_strangers(
     frame: pl.DataFrame, ledger: Ledger, strangers: Sequence[str]
 ) -> list[_Verdict]:
     if not strangers:
@@ -164,7 +164,7 @@ def _judge_strangers(
     details = {key: _place_in_file(known[key]) for key in strangers}
     has_phone = pl.col("phone_number").is_not_null()
     return [
-        _judge(frame.filter(rows), KEY, details, code, RowStatus.REJECTED)
+        _classify(frame.filter(rows), KEY, details, code, RowStatus.REJECTED)
         for rows, code in (
             (has_phone, Code.PHONE_OF_ANOTHER_NAME),
             (~has_phone, Code.EMAIL_OF_ANOTHER),
@@ -181,7 +181,7 @@ def _find_known(frame: pl.DataFrame, same: pl.DataFrame) -> list[_Verdict]:
     """
     place = pl.format("run {}, row {}", "run", "row").alias("#detail")
     return [
-        _judge(frame, KEY, known.select(KEY, place), code, RowStatus.ALREADY_IMPORTED)
+        _classify(frame, KEY, known.select(KEY, place), code, RowStatus.ALREADY_IMPORTED)
         for states, code in ((_DONE, Code.ALREADY_IMPORTED), (_OPEN, Code.POSSIBLY_SENT))
         if (known := same.filter(pl.col("state").is_in(states))).height
     ]
@@ -205,7 +205,7 @@ def _find_unchanged(
         for key, body_hash in rows.select(KEY, BODY_HASH).iter_rows()
         if body_hash == refused[key].body_hash
     }
-    return [_judge(frame, KEY, again, Code.REJECTED_BEFORE, RowStatus.REJECTED)] if again else []
+    return [_classify(frame, KEY, again, Code.REJECTED_BEFORE, RowStatus.REJECTED)] if again else []
 
 
 def _find_unwanted(
@@ -226,7 +226,7 @@ def _find_unwanted(
         for person, contact in ledger.submissions.opted_out(persons).items()
     }
     if out:
-        found.append(_judge(others, PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
+        found.append(_classify(others, PERSON, out, Code.OPTED_OUT, RowStatus.REJECTED))
     if settings.contact_window_days and not settings.allow_recent:
         since = now - timedelta(days=settings.contact_window_days)
         recent = {
@@ -236,7 +236,7 @@ def _find_unwanted(
         }
         if recent:
             found.append(
-                _judge(others, PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
+                _classify(others, PERSON, recent, Code.CONTACTED_RECENTLY, RowStatus.REJECTED)
             )
     return found
 
@@ -244,7 +244,7 @@ def _find_unwanted(
 def _find_shared(others: pl.DataFrame, ledger: Ledger, settings: Settings) -> list[_Verdict]:
     """Rows that share an e-mail or a candidate id with another person in the ledger."""
     return [
-        _judge(others, KEY, details, code, RowStatus.REJECTED)
+        _classify(others, KEY, details, code, RowStatus.REJECTED)
         for code, details in find_shared_contacts(others, ledger, settings).items()
     ]
 
@@ -319,7 +319,7 @@ def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
     if not wrong:
         return []
     with_names = frame.with_columns(campaign.alias("#campaign"))
-    return [_judge(with_names, "#campaign", wrong, Code.CAMPAIGN_SPELLING, RowStatus.REJECTED)]
+    return [_classify(with_names, "#campaign", wrong, Code.CAMPAIGN_SPELLING, RowStatus.REJECTED)]
 
 
 def find_no_longer_sendable(
@@ -356,7 +356,7 @@ def _place_in_file(known: SubmissionRecord) -> str:
 
 
 ORGANIZATION, HMAC_KEY, ALLOWED = "organization", "hmac_key", "allow_shared_contact"
-"""What a run stores beside its settings: organization, key fingerprint, a permission."""
+"""What a run stores beside its settings: organization, id of the key, a permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +390,7 @@ class RunHistory(History):
             **settings.shaping(),
             ALLOWED: settings.allow_shared_contact,
             ORGANIZATION: self.identity.organization,
-            HMAC_KEY: fingerprint(self.identity.hmac_key),
+            HMAC_KEY: key_id(self.identity.hmac_key),
         }
 
 
@@ -415,7 +415,7 @@ def open_history(settings: Settings, opened: Ledger | None = None) -> Iterator[H
         except CredentialsError:
             organization = str(last_settings.get(ORGANIZATION, ""))
         identity = _identity(settings, organization, last_settings, None)
-        if ledger is not None and ledger.key_fingerprint == fingerprint(identity.hmac_key):
+        if ledger is not None and ledger.key_id == key_id(identity.hmac_key):
             ledger.check_binding(*_owner(settings, identity))
         yield History(identity, ledger)
 
@@ -443,8 +443,8 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
         _refuse_orphaned_key(ledger, settings)
     identity = _identity(settings, organization, last_settings, ledger if not last else None)
     ledger.remember_writes(key_file(settings), new=settings.new_ledger)
-    own = fingerprint(identity.hmac_key)
-    if ledger.key_fingerprint != own:
+    own = key_id(identity.hmac_key)
+    if ledger.key_id != own:
         ledger.note_key(own)
     ledger.bind(*_owner(settings, identity))
     return RunHistory(identity, ledger)
@@ -455,7 +455,7 @@ def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
     file = key_file(settings)
     if Secrets.read().importer_hmac_key is not None or not file.exists():
         return
-    if ledger.key_fingerprint != fingerprint(hmac_key(settings, create=False)):
+    if ledger.key_id != key_id(hmac_key(settings, create=False)):
         raise LedgerError(
             f"The ledger {ledger.name} is empty, but its key {file} is there: the ledger that "
             "knows who was contacted is gone.",
@@ -491,10 +491,10 @@ def _identity(
 
     def note(key: bytes) -> None:
         if new is not None:
-            new.note_key(fingerprint(key))
+            new.note_key(key_id(key))
 
     secret = hmac_key(settings, create=new is not None, note=note)
-    if last_settings.get(HMAC_KEY, fingerprint(secret)) != fingerprint(secret):
+    if last_settings.get(HMAC_KEY, key_id(secret)) != key_id(secret):
         raise LedgerError(
             "The HMAC key is not the one under which this ledger knows its people.",
             "Put the ledger's key back (IMPORTER_HMAC_KEY, or the .key file beside the ledger): "

@@ -167,7 +167,7 @@ class Identity:
         return self._hash(_netstring("body") + _CANONICAL.encode(value))
 
     @property
-    def fingerprint(self) -> str:
+    def identity_hash(self) -> str:
         """A hash that is equal for two identities that make the same keys."""
         return self.digest(["identity", self.organization, self.round])
 
@@ -237,7 +237,7 @@ def _netstrings(text: pl.Expr) -> pl.Expr:
 _NAME_OF: Final = _netstring("name")
 
 
-def fingerprint(key: bytes) -> str:
+def key_id(key: bytes) -> str:
     """What a ledger stores of its HMAC key, to notice another one."""
     return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
 

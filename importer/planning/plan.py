@@ -45,7 +45,7 @@ class _Part(NamedTuple):
     known: pl.DataFrame
 
 
-class Draft:
+class PlanBuilder:
     """Collects checked rows part by part, and makes a plan of them.
 
     Args:
@@ -281,7 +281,7 @@ def _canonical(value: Json) -> bytes:
 _EXAMPLES_NAMED: Final = 5
 
 
-def find_made_up(plan: Plan) -> list[str]:
+def find_example_values(plan: Plan) -> list[str]:
     """Return a sentence for each value of an example that is left in a template.
 
     Args:

@@ -8,7 +8,7 @@ import polars as pl
 
 from importer.errors import Exit
 from importer.model import State
-from importer.problems import unusable
+from importer.problems import file_errors
 from schemas.codes import Code
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def exit_of_plan(plan: Plan) -> Exit:
     """The exit code of a check: 3 if a file cannot be used, 1 if rows are rejected, else 0."""
-    if unusable(plan).height:
+    if file_errors(plan).height:
         return Exit.INPUT
     return Exit.REJECTED if plan.counts.rejected else Exit.OK
 

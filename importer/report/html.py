@@ -57,23 +57,23 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A share of the rows that were read."""
+class BarPart:
+    """A part of the bar of all rows that were read."""
 
     label: str
     count: int
     kind: str
 
 
-def shares(counts: Counts) -> list[Share]:
-    """Return the shares of the rows that were read, without the empty ones."""
+def bar_parts(counts: Counts) -> list[BarPart]:
+    """Return the parts of the bar, without the empty ones."""
     found = (
-        Share(translate("ready"), counts.ready, "good"),
-        Share(translate("to fix"), counts.rejected, "fix"),
-        Share(translate("repeated, skipped"), counts.duplicates, "rest"),
-        Share(translate("imported before, skipped"), counts.already_imported, "done"),
+        BarPart(translate("ready"), counts.ready, "good"),
+        BarPart(translate("to fix"), counts.rejected, "fix"),
+        BarPart(translate("repeated, skipped"), counts.duplicates, "rest"),
+        BarPart(translate("imported before, skipped"), counts.already_imported, "done"),
     )
-    return [share for share in found if share.count]
+    return [part for part in found if part.count]
 
 
 def causes(tasks: Sequence[tuple[str, str, Task]]) -> list[Bar]:
@@ -326,7 +326,7 @@ def _page(view: PlanView) -> dict[str, object]:
             for table in view.plan.tables
             for header, place in table.places.items()
         },
-        "shares": shares(view.counts),
+        "shares": bar_parts(view.counts),
         "sections": sections,
         "notes": [task for task in view.tasks_of(Severity.INFO) if not task.total][:_TASKS],
         "causes": bars,
@@ -465,7 +465,7 @@ _NIGHT_PARTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class NightShare:
+class NightBarPart:
     """A part of the night's rows."""
 
     kind: str
@@ -473,10 +473,10 @@ class NightShare:
     label: str
 
 
-def _night_shares(night: NightReport) -> list[NightShare]:
+def _night_bar_parts(night: NightReport) -> list[NightBarPart]:
     rows = night.rows
     return [
-        NightShare(
+        NightBarPart(
             _NIGHT_PARTS.get(word, "done"), rows[word], translate_word(word).replace("-", " ")
         )
         for word in OUTCOME_MEANING
@@ -512,7 +512,7 @@ def write_night(night: NightReport, path: Path, root: Path) -> None:
                 filled=translate_filled,
                 started=moment(night.started),
                 kinds=_NIGHT_KINDS,
-                shares=_night_shares(night),
+                shares=_night_bar_parts(night),
                 rows=rows_in_words,
                 links=links,
                 took=took,

@@ -143,8 +143,8 @@ def plan_text(
                 len(found) - _LISTED, "and {n} more cause", "and {n} more causes"
             )
             parts.append(indent(Text(f"{more}.")))
-    if view.made_up:
-        parts += _made_up(view)
+    if view.example_values:
+        parts += _example_values(view)
     if view.counts.ready:
         parts += section(translate("Groups"))
         about = translate(
@@ -169,14 +169,14 @@ def _named(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths)) or translate("no file")
 
 
-def _made_up(view: PlanView) -> Iterator[RenderableType]:
+def _example_values(view: PlanView) -> Iterator[RenderableType]:
     """Yield the example values of the templates, and what they mean for a run."""
     if view.contacts_people:
         heading = translate("Examples are left, so nothing will be sent")
         yield from section(heading, "bold red")
     else:
         yield from section(translate("Before you go live"), "bold yellow")
-    for sentence in view.made_up:
+    for sentence in view.example_values:
         yield indent(Text(plain(translate_filled(sentence), 200)))
     about = translate(
         "These are examples and reach nobody. Enter your own in the templates, or in the columns "

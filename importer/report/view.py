@@ -13,7 +13,7 @@ from importer.languages import ENGLISH, number, translate, translate_count, use_
 from importer.model import MeetingState, OutcomeRow, RowStatus, State
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
-from importer.planning.plan import SHOWN, find_made_up
+from importer.planning.plan import SHOWN, find_example_values
 from importer.problems import merge_missing_columns, with_words
 from importer.report.formatting import GivenFlags, duration
 from importer.report.tasks import instruction, tasks
@@ -272,7 +272,7 @@ class PlanView:
         blocked: whether a run would send nothing, because a row is rejected (`on_problems: block`).
         given: flags that a proposed command needs to find the same settings.
         created_at: UTC, or None if the report does not show it.
-        made_up: a sentence for each example value that is left in a template.
+        example_values: a sentence for each example value that is left in a template.
         contacts_people: whether the API is a real one, so such values hold the run back.
     """
 
@@ -285,7 +285,7 @@ class PlanView:
     blocked: bool
     given: GivenFlags = field(default_factory=GivenFlags)
     created_at: datetime | None = None
-    made_up: tuple[str, ...] = ()
+    example_values: tuple[str, ...] = ()
     contacts_people: bool = False
 
     @property
@@ -366,7 +366,7 @@ def plan_view(
         blocked=settings.on_problems == "block" and plan.counts.rejected > 0,
         given=GivenFlags.of(settings),
         created_at=created_at,
-        made_up=tuple(find_made_up(plan)),
+        example_values=tuple(find_example_values(plan)),
         contacts_people=settings.contacts_people,
     )
 

@@ -166,7 +166,7 @@ async def list_campaigns(client: CampaignListSource, kind: str) -> CampaignList:
             return CampaignList(unknown=f"HTTP {response.status}")
         for each in page.conversations:
             name = text_at(each, "id")
-            if name and not judge_campaign(each, CampaignRows(name, 0, 0, 0), kind).refused:
+            if name and not validate_campaign(each, CampaignRows(name, 0, 0, 0), kind).refused:
                 titles[name] = first_text(each, ("campaignTitle", "title", "name")) or name
         token = page.next_token
         if token is None:
@@ -189,12 +189,12 @@ async def _ask(
         if response.status == HTTPStatus.NOT_FOUND and "campaign" in response.error.casefold():
             return CampaignVerdict(refused="The API does not know it.")
         if page.conversations and response.readable:
-            return judge_campaign(page.conversations[0], rows, settings.conversation)
+            return validate_campaign(page.conversations[0], rows, settings.conversation)
         return CampaignVerdict(unknown=f"HTTP {response.status}")
     return CampaignVerdict(unknown=reason)
 
 
-def judge_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) -> CampaignVerdict:
+def validate_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) -> CampaignVerdict:
     """Return what the fields of a campaign mean for its rows; pure.
 
     Args:
@@ -214,10 +214,12 @@ def judge_campaign(fields: Mapping[str, Json], rows: CampaignRows, kind: str) ->
         return CampaignVerdict(
             refused=f"It is of type {type_}, and auto-schedule conversations need SCHEDULING."
         )
-    return _judge_channel((channel or "").upper(), fields, rows)
+    return _validate_channel((channel or "").upper(), fields, rows)
 
 
-def _judge_channel(channel: str, fields: Mapping[str, Json], rows: CampaignRows) -> CampaignVerdict:
+def _validate_channel(
+    channel: str, fields: Mapping[str, Json], rows: CampaignRows
+) -> CampaignVerdict:
     reachable, needs = rows.rows, ""
     if channel == "EMAIL":
         reachable, needs = rows.emails, "an e-mail"

@@ -204,7 +204,7 @@ class CircuitBreaker:
         if self._guards is not None:
             return Ending()  # it is counted where its end is written
         self._counts = self._counts.after(outcome.state, outcome.status, outcome.message)
-        return self._judge() if outcome.state in FAILURES else Ending()
+        return self._check_limits() if outcome.state in FAILURES else Ending()
 
     def catch_up(self) -> Ending:
         """Return an ending if another sender has stopped, or all together fail too often."""
@@ -214,9 +214,9 @@ class CircuitBreaker:
             reason, exit_code = self._guards.stopped
             return Ending(reason, Exit(exit_code))
         self._counts = self._guards.counts
-        return self._judge() if self._counts.in_a_row else Ending()
+        return self._check_limits() if self._counts.in_a_row else Ending()
 
-    def _judge(self) -> Ending:
+    def _check_limits(self) -> Ending:
         return self._too_many_in_a_row() or self._too_many() or self._too_many_doubts()
 
     def end(self) -> Ending:

@@ -1,6 +1,6 @@
-"""Make requests over httpx. Only this module imports it, and one gate maps its exceptions.
+"""Make requests to the API over httpx. One place translates its exceptions.
 
-A request that may have reached the server must never count as not sent. So the gate turns every
+A request that may have reached the server must never count as not sent. So it turns every
 exception into `MaybeSent`, except for the few that come before a connection exists.
 """
 

@@ -232,7 +232,7 @@ def apply_events(ledger: Ledger, organization: str) -> AppliedEvents:
     while events := ledger.events.pending(after):
         after = events[-1].number
         for event in events:
-            outcome, news = _judge(event, ledger.events.find_submissions(event), organization)
+            outcome, news = _decide(event, ledger.events.find_submissions(event), organization)
             if ledger.events.apply(event, outcome, news):
                 applied += 1
             else:
@@ -240,7 +240,7 @@ def apply_events(ledger: Ledger, organization: str) -> AppliedEvents:
     return AppliedEvents(applied, waiting)
 
 
-def _judge(
+def _decide(
     event: WebhookEvent, found: tuple[SubmissionRecord, ...], organization: str
 ) -> tuple[EventOutcome, list[ConversationNews]]:
     """Decide the outcome of an event and the news about each submission."""

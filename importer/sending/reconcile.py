@@ -184,7 +184,7 @@ def _is_final(response: Response) -> bool:
     return no and response.status not in {408, 425, 429}
 
 
-# ---- judge what it shows -------------------------------------------------------------------------
+# ---- decide what it shows ------------------------------------------------------------------------
 
 
 ABSENT: Final = "absent"
@@ -330,10 +330,10 @@ async def look_up(
                     break
         except ListUnreadable as exc:
             reason = str(exc)
-    judge = _Judge(evidence, proof, settings, now(), reason)
+    decider = _DoubtDecider(evidence, proof, settings, now(), reason)
     duplicates = filter(None, (_confirmed(claim, evidence) for claim in claims))
     return ListFindings(
-        (*map(judge.verdict, doubts), *duplicates),
+        (*map(decider.decide, doubts), *duplicates),
         reason,
         pages,
         frozenset(evidence.external_ids),
@@ -429,7 +429,7 @@ def _confirmed(claim: Doubt, evidence: Evidence) -> Outcome | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _DoubtDecider:
     """Says what the list, as it was read, proves about each doubt.
 
     Attributes:
@@ -446,7 +446,7 @@ class _Judge:
     now: datetime
     unread: str
 
-    def verdict(self, doubt: Doubt) -> Outcome:
+    def decide(self, doubt: Doubt) -> Outcome:
         """Return what is known now about one doubt."""
         certain = self.evidence.find_certain(doubt)
         if certain:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from importer.model import Decision, NotSent, Response, Verb
+from importer.model import Action, Decision, NotSent, Response
 from importer.sending.responses import is_2xx, is_4xx, is_redirect
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Rule:
     Attributes:
         when: what happened, in words.
         fits: returns whether an answer is of this kind.
-        verb: what to do.
+        action: what to do.
         says: the reason, for a person; the API's own words follow it.
         hold: whether all workers wait and the rate is halved.
         code: the code of the reason, for machines; the HTTP status if empty.
@@ -86,7 +86,7 @@ class Rule:
 
     when: str
     fits: Callable[[Response, Policy], bool]
-    verb: Verb
+    action: Action
     says: str = ""
     hold: bool = False
     code: str = ""
@@ -157,20 +157,20 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "2xx that is not JSON",
         lambda response, _: is_2xx(response.status) and not response.readable,
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API accepted, but its answer cannot be read",
     ),
     Rule(
         "2xx that says no (`error`, `success: false`, `status: error`)",
         lambda response, _: is_2xx(response.status) and bool(response.refusal),
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API answers with success, yet its answer says no",
         code="refused-with-2xx",
     ),
     Rule(
         "2xx that shows another conversation than the one asked for",
         lambda response, _: is_2xx(response.status) and bool(response.contradiction),
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API answers with another conversation",
         code="another-conversation",
     ),
@@ -179,30 +179,30 @@ TABLE: Final[tuple[Rule, ...]] = (
         lambda response, _: (
             is_2xx(response.status) and response.existing and response.conversation_id is not None
         ),
-        Verb.DUPLICATE,
+        Action.DUPLICATE,
         "This person already has this conversation",
     ),
     Rule(
         "a status of duplicate_statuses (409) with the conversation's id, or a 4xx with a phrase "
         "of duplicate_texts",
         _is_duplicate,
-        Verb.DUPLICATE,
+        Action.DUPLICATE,
         "This person already has this conversation",
     ),
     Rule(
         "2xx with an id",
         lambda response, _: is_2xx(response.status) and response.conversation_id is not None,
-        Verb.CREATED,
+        Action.CREATED,
     ),
     Rule(
         "2xx without an id, with created_without_id",
         lambda response, policy: is_2xx(response.status) and policy.created_without_id,
-        Verb.CREATED,
+        Action.CREATED,
     ),
     Rule(
         "2xx without an id",
         lambda response, _: is_2xx(response.status),
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API answers with success, but without the id of a conversation; if the id is in "
         "another place, say so in `id_paths`, and if there is none, set `created_without_id: true`",
         code="no-id",
@@ -210,14 +210,14 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "4xx about the campaign (not found, not live, archived, of another type)",
         _refuses_campaign,
-        Verb.STOP_CAMPAIGN,
+        Action.STOP_CAMPAIGN,
         "The API does not accept this campaign",
         code="campaign-refused",
     ),
     Rule(
         "401, 403, 407",
         lambda response, _: response.status in {401, 403, 407},
-        Verb.STOP,
+        Action.STOP,
         "The API refuses our credentials",
         fix="Check POPP_API_KEY and POPP_ORGANIZATION_ID.",
     ),
@@ -227,7 +227,7 @@ TABLE: Final[tuple[Rule, ...]] = (
             response.status == HTTPStatus.TOO_MANY_REQUESTS
             and (_asked_s(response) or 0.0) > policy.longest_pause_s
         ),
-        Verb.STOP,
+        Action.STOP,
         "The API's quota is used up",
         code="quota",
         fix="Run `importer resume` after it resets, or raise attempts_total_s to wait for it.",
@@ -235,21 +235,21 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "429",
         lambda response, _: response.status == HTTPStatus.TOO_MANY_REQUESTS,
-        Verb.AGAIN,
+        Action.AGAIN,
         "The API asks to go slower",
         hold=True,
     ),
     Rule(
         "503 with Retry-After, with retry_503",
         lambda response, policy: policy.retry_503 and _comes_back(response),
-        Verb.AGAIN,
+        Action.AGAIN,
         "The API asks to try again later",
         hold=True,
     ),
     Rule(
         "503 with Retry-After",
         lambda response, _: _comes_back(response),
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API asks to try again later, and may have accepted the request; if it never does, "
         "set `retry_503: true`",
         hold=True,
@@ -257,7 +257,7 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "408, 425, 499",
         lambda response, _: response.status in _UNCLEAR_4XX,
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API does not say whether it took the request",
     ),
     Rule(
@@ -265,26 +265,26 @@ TABLE: Final[tuple[Rule, ...]] = (
         lambda response, policy: (
             is_4xx(response.status) and response.status in policy.duplicate_statuses
         ),
-        Verb.REJECTED,
+        Action.REJECTED,
         "The API says that there is a conflict, but shows no conversation of this person",
         code=UNCONFIRMED_DUPLICATE,
     ),
     Rule(
         "other 4xx",
         lambda response, _: is_4xx(response.status),
-        Verb.REJECTED,
+        Action.REJECTED,
         "The API refused the row",
     ),
     Rule(
         "3xx (never followed)",
         lambda response, _: is_redirect(response.status),
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API points elsewhere; redirects are not followed",
     ),
     Rule(
         "other 5xx, and any other status",
         lambda _, __: True,
-        Verb.DOUBTFUL,
+        Action.DOUBTFUL,
         "The API failed while it had the request",
     ),
 )
@@ -316,7 +316,7 @@ def decide(
         wait_s = backoff_s(attempt, policy, random)
         cause = str(happened)
         again = Decision(
-            Verb.AGAIN,
+            Action.AGAIN,
             wait_s,
             code=cause,
             message=f"No connection to the API ({cause}). {happened.detail}".strip(),
@@ -325,18 +325,18 @@ def decide(
     if not isinstance(happened, Response):
         cause = str(happened)
         return Decision(
-            Verb.DOUBTFUL,
+            Action.DOUBTFUL,
             code=cause,
             message=f"The request left and no clear answer came ({cause}).",
         )
     rule = next(rule for rule in TABLE if rule.fits(happened, policy))
-    waits = rule.verb is Verb.AGAIN or rule.hold
+    waits = rule.action is Action.AGAIN or rule.hold
     code = rule.code or f"http-{happened.status}"
     decision = Decision(
-        rule.verb,
+        rule.action,
         pause_s(happened, attempt, policy, random) if waits else 0.0,
         hold=rule.hold,
-        code="" if rule.verb is Verb.CREATED else code,
+        code="" if rule.action is Action.CREATED else code,
         message=_message(rule, happened),
         fix=rule.fix,
     )
@@ -362,7 +362,7 @@ def _seconds(value: float | None) -> float | None:
 
 def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy) -> Decision:
     """Return the decision, or give up if its next attempt would break a bound."""
-    if decision.verb is not Verb.AGAIN:
+    if decision.action is not Action.AGAIN:
         return decision
     if attempt >= policy.attempts:
         given_up = f"Gave up after {attempt} {'attempt' if attempt == 1 else 'attempts'}."
@@ -371,7 +371,7 @@ def _bounded(decision: Decision, attempt: int, elapsed_s: float, policy: Policy)
     else:
         return decision
     return Decision(
-        Verb.UNSENT,
+        Action.UNSENT,
         decision.wait_s if decision.hold else 0.0,
         hold=decision.hold,
         code=decision.code,

@@ -16,7 +16,7 @@ from importer.errors import Exit
 from importer.ledger.records import Settlement
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
 from importer.ledger.writer import NOT_LEFT, ClaimLost, NoLongerToSend
-from importer.model import Decision, MaybeSent, NotSent, Outcome, Response, State, Verb
+from importer.model import Action, Decision, MaybeSent, NotSent, Outcome, Response, State
 from importer.sending.circuit_breaker import Ending, StoppedWaiting, stop_switch
 from importer.sending.client import LeaseOver, new_id
 from importer.sending.retry import decide
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
     from importer.sending.supply import Supply
 
 
-_STATES: Final[dict[Verb, State]] = {
-    Verb.CREATED: State.CREATED,
-    Verb.DUPLICATE: State.DUPLICATE,
-    Verb.REJECTED: State.REJECTED,
-    Verb.DOUBTFUL: State.DOUBTFUL,
-    Verb.UNSENT: State.UNSENT,
-    Verb.AGAIN: State.PLANNED,
-    Verb.STOP: State.UNSENT,
-    Verb.STOP_CAMPAIGN: State.UNSENT,
+_STATES: Final[dict[Action, State]] = {
+    Action.CREATED: State.CREATED,
+    Action.DUPLICATE: State.DUPLICATE,
+    Action.REJECTED: State.REJECTED,
+    Action.DOUBTFUL: State.DOUBTFUL,
+    Action.UNSENT: State.UNSENT,
+    Action.AGAIN: State.PLANNED,
+    Action.STOP: State.UNSENT,
+    Action.STOP_CAMPAIGN: State.UNSENT,
 }
 
-_UNCOUNTED: Final = frozenset({Verb.AGAIN, Verb.STOP, Verb.STOP_CAMPAIGN})
+_UNCOUNTED: Final = frozenset({Action.AGAIN, Action.STOP, Action.STOP_CAMPAIGN})
 """What no guard counts as the end of a submission."""
 
-_CLAIMING: Final = frozenset({Verb.CREATED, Verb.DUPLICATE})
-_UNCLAIMED: Final[dict[State | None, Verb]] = {
-    State.DOUBTFUL: Verb.DOUBTFUL,
-    State.REJECTED: Verb.REJECTED,
+_CLAIMING: Final = frozenset({Action.CREATED, Action.DUPLICATE})
+_UNCLAIMED: Final[dict[State | None, Action]] = {
+    State.DOUBTFUL: Action.DOUBTFUL,
+    State.REJECTED: Action.REJECTED,
 }
-"""The verb if the ledger knows the conversation of the response as that of another submission."""
+"""The action if the ledger knows the conversation of the response as that of another submission."""
 
 CAMPAIGN_CLOSED: Final = "campaign-closed"
 """The code of a submission that was left unsent because its campaign accepts nobody."""
@@ -100,21 +100,21 @@ class SubmissionProgress:
         """Return how its last attempt ended, for the ledger."""
         return Settlement(
             key=self.submission.key,
-            state=_STATES[decision.verb],
+            state=_STATES[decision.action],
             status=self.status,
             conversation_id=self._shown_id(decision),
             code=decision.code,
             message=decision.message,
             duration_s=took_s,
             request_id=self.request_id,
-            counts=decision.verb not in _UNCOUNTED,
+            counts=decision.action not in _UNCOUNTED,
         )
 
     def outcome(self, decision: Decision) -> Outcome:
         """Return its state after a decision, for observers."""
         return Outcome(
             key=self.submission.key,
-            state=_STATES[decision.verb],
+            state=_STATES[decision.action],
             attempts=self.attempts,
             status=self.status,
             conversation_id=self._shown_id(decision),
@@ -124,7 +124,7 @@ class SubmissionProgress:
 
     def _shown_id(self, decision: Decision) -> str | None:
         """Return the conversation's id if the conversation belongs to this submission."""
-        ours = decision.verb in {Verb.CREATED, Verb.DUPLICATE}
+        ours = decision.action in {Action.CREATED, Action.DUPLICATE}
         return self.conversation_id if ours else None
 
 
@@ -311,12 +311,12 @@ class _Worker:
             )
             self._learn(happened, decision, permitted_at)
             progress.note_response(happened)
-            if decision.verb not in _CLAIMING:
-                self._judge(progress, decision)  # before another slot becomes free
+            if decision.action not in _CLAIMING:
+                self._stop_if_required(progress, decision)  # before another slot becomes free
         finally:
             self.capacity.under_way.release()
         written = await self.context.journal.settle(progress.settlement(decision, took_s))
-        if decision.verb in _CLAIMING:
+        if decision.action in _CLAIMING:
             unclaimed = _UNCLAIMED.get(written)  # only the ledger knows every conversation
             if unclaimed is not None:
                 decision = Decision(
@@ -324,7 +324,7 @@ class _Worker:
                     code=CONVERSATION_OF_ANOTHER,
                     message="The API answered with the conversation of another submission.",
                 )
-            self._judge(progress, decision)
+            self._stop_if_required(progress, decision)
         ending = self.context.breaker.catch_up()
         if ending:
             self.switch.stop(ending)
@@ -398,7 +398,7 @@ class _Worker:
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
         """Record that nothing was sent after an intent."""
-        again = Decision(Verb.AGAIN, code=NOT_LEFT, message="Stopped before it was sent.")
+        again = Decision(Action.AGAIN, code=NOT_LEFT, message="Stopped before it was sent.")
         await self.context.journal.settle(progress.settlement(again, 0.0))
 
     def _check_campaign(self, campaign: str) -> None:
@@ -408,7 +408,7 @@ class _Worker:
 
     async def _leave_unsent(self, progress: SubmissionProgress, reason: str) -> Decision:
         """Leave a submission unsent because its campaign accepts nobody; not a failure."""
-        decision = Decision(Verb.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
+        decision = Decision(Action.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
         self.context.breaker.closed.leave(progress.submission.campaign)
         end = replace(progress.settlement(decision, None), counts=False)
         await self.context.journal.settle(end)
@@ -452,16 +452,16 @@ class _Worker:
         with suppress(StoppedWaiting):
             await self.switch.wait_for(lambda: self.context.clock.sleep(seconds))
 
-    def _judge(self, progress: SubmissionProgress, decision: Decision) -> None:
+    def _stop_if_required(self, progress: SubmissionProgress, decision: Decision) -> None:
         """Stop the run or the campaign if the decision requires it."""
         breaker = self.context.breaker
-        if decision.verb is Verb.STOP:
+        if decision.action is Action.STOP:
             self.switch.stop(Ending(f"{decision.message} {decision.fix}".strip(), Exit.SETUP))
-        elif decision.verb is Verb.STOP_CAMPAIGN:
+        elif decision.action is Action.STOP_CAMPAIGN:
             campaign = progress.submission.campaign
             breaker.closed.close(campaign, decision.message)
             breaker.closed.leave(campaign)
-        elif decision.verb is not Verb.AGAIN:
+        elif decision.action is not Action.AGAIN:
             ending = breaker.count(progress.outcome(decision))
             if ending:
                 self.switch.stop(ending)
@@ -471,8 +471,8 @@ def _decision_of(progress: SubmissionProgress, known: SubmissionRecord) -> Decis
     """Return the decision for a submission that the ledger settled meanwhile; not a failure."""
     progress.attempts -= 1  # the attempt had only begun
     progress.conversation_id = known.conversation_id
-    verb = Verb.CREATED if known.state is State.CREATED else Verb.REJECTED
-    return Decision(verb, code=known.code, message=known.message)
+    action = Action.CREATED if known.state is State.CREATED else Action.REJECTED
+    return Decision(action, code=known.code, message=known.message)
 
 
 def skew_text(skew_s: float) -> str:
@@ -491,7 +491,7 @@ def _hours(seconds: float) -> str:
 
 
 def _is_again(decision: Decision | None) -> bool:
-    return decision is not None and decision.verb is Verb.AGAIN
+    return decision is not None and decision.action is Action.AGAIN
 
 
 def _wait_s(state: RetryCallState) -> float:

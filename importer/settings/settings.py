@@ -108,7 +108,7 @@ def _round(value: str) -> str:
     return value
 
 
-Share = Annotated[
+Fraction = Annotated[
     float,
     BeforeValidator(_share),
     Field(ge=0, le=100, allow_inf_nan=False),
@@ -169,19 +169,19 @@ class NightlySettings(BaseModel):
     """Settings for subfolders of an inbox, such as {acme: {campaign: camp-7}}."""
 
     # which files are held until a person looks at them
-    max_rejected_share: Share = 0.2
+    max_rejected_share: Fraction = 0.2
     """Hold a file if more than this share of its rows is rejected, such as 20%."""
     guard_files: int = Field(default=7, ge=0, le=1_000)
     """Compare a new file with this many earlier files of its folder; 0 turns the comparison off."""
     guard_after: int = Field(default=3, ge=1, le=1_000)
     """Compare new files only after the folder has imported this many files."""
-    guard_rows: Share | None = 0.5
+    guard_rows: Fraction | None = 0.5
     """Hold a file if its number of rows differs from the usual one by more than this share."""
-    guard_rejected: Share | None = 0.1
+    guard_rejected: Fraction | None = 0.1
     """Hold a file if its share of rejected rows exceeds the usual one by more than this."""
-    guard_known: Share | None = 0.5
+    guard_known: Fraction | None = 0.5
     """Hold a file if its share of people known already exceeds the usual one by more than this."""
-    guard_countries: Share | None = 0.2
+    guard_countries: Fraction | None = 0.2
     """Hold a file if more than this share of its rows is from countries new to its folder."""
     guard_columns: bool = True
     """Hold a file if its columns differ from those of the previous file."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from importer.model import Table
     from importer.settings import Settings
-    from importer.validate.duplicates import Repeats
+    from importer.validate.duplicates import DuplicateFinder
 
 REJECTED: Final = "#rejected"
 """Column of `Table.clean` (bool), added by `check_rows`: an error keeps the row out."""
@@ -71,20 +71,20 @@ def check_rows(table: Table, settings: Settings) -> Table:
     )
 
 
-def exclude_repeats(table: Table, repeats: Repeats, settings: Settings) -> CheckedRows:
+def exclude_repeats(table: Table, finder: DuplicateFinder, settings: Settings) -> CheckedRows:
     """Exclude rows that repeat a person; the first good row of a person stays.
 
     Args:
         table: checked rows, in the order of the run.
-        repeats: knows the rows before these, and adds these.
+        finder: knows the rows before these, and adds these.
         settings: severities.
     """
     frame, rejected = table.clean.drop(REJECTED), table.clean[REJECTED]
-    spellings = _show_cells(repeats.find_campaign_spellings(_drop(frame, rejected)), table)
+    spellings = _show_cells(finder.find_campaign_spellings(_drop(frame, rejected)), table)
     spellings = with_severities(spellings, settings.severity)
     rejected |= _flag(frame, errors(spellings))
-    found = _show_cells(repeats.find(_drop(frame, rejected)), table)
-    found = with_severities(found, repeats.severities)
+    found = _show_cells(finder.find(_drop(frame, rejected)), table)
+    found = with_severities(found, finder.severities)
     left_out = pl.col("code").is_in([code.value for code in NOT_SENT])
     is_repeat = _flag(frame, found.filter(left_out))
     rejected = rejected | _flag(frame, errors(found))

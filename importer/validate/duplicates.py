@@ -87,7 +87,7 @@ class _Row(NamedTuple):
         return found
 
 
-class Repeats:
+class DuplicateFinder:
     """Finds repeats in rows that come part by part; the first good row of a person counts.
 
     People are compared within a campaign. A row that is held back is not kept for comparison.
@@ -196,7 +196,7 @@ class Repeats:
             row = _Row(*record)
             its_keys = row.list_keys()
             sharers = [owners[key] for key in its_keys if key in owners]
-            verdict = _judge(row, sharers)
+            verdict = _compare(row, sharers)
             namesake = self._find_by_mail_alone(row, sharers)
             if verdict is not None:
                 code, other = verdict
@@ -256,7 +256,7 @@ def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFra
         yield "email", part.filter(~phone)
 
 
-def _judge(row: _Row, earlier: list[_Row]) -> tuple[Code, _Row] | None:
+def _compare(row: _Row, earlier: list[_Row]) -> tuple[Code, _Row] | None:
     """Compare a row with earlier rows that share a key: the code, and the row that it repeats."""
     here = [other for other in earlier if other.campaign == row.campaign]
     for other in here:

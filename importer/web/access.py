@@ -67,8 +67,8 @@ __all__ = [
     "Person",
     "Role",
     "csrf_token",
-    "demand",
     "record_event",
+    "require_role",
 ]
 
 _LOG: Final = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ _NEEDS: Final = {
 _SCRAPER: Final = Person("metrics", "", frozenset({Role.AUDITOR}), "")
 
 
-def demand(person: Person, *roles: Role) -> None:
+def require_role(person: Person, *roles: Role) -> None:
     """Raise Forbidden unless a person has one of these roles."""
     if not person.may(*roles):
         raise Forbidden(

@@ -26,7 +26,7 @@ from importer.report.export import (
 from importer.report.formatting import duration
 from importer.report.tasks import instruction
 from importer.report.view import MOMENT, PROGRESS_MEANING, progress_totals, run_view
-from importer.web.access import Role, demand, record_event
+from importer.web.access import Role, record_event, require_role
 from importer.web.list_files import ending_of, send_file
 from importer.web.pages import (
     find_own_list,
@@ -100,7 +100,7 @@ def _find(request: Request) -> tuple[Run, UploadedList | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunProgress:
     """The progress of a run.
 
     Attributes:
@@ -120,7 +120,7 @@ class Standing:
     newest: list[tuple[str, str]]
 
 
-def _standing(request: Request, run: Run, known: UploadedList | None) -> Standing:
+def _run_progress(request: Request, run: Run, known: UploadedList | None) -> RunProgress:
     site, words = site_of(request), words_of(request)
     progress = site.jobs.progress.get(known.id) if known is not None else None
     live = known is not None and known.state in _LIVE and progress is not None
@@ -148,7 +148,7 @@ def _standing(request: Request, run: Run, known: UploadedList | None) -> Standin
             for each in reversed(progress.newest)
             if each.key in ended and each.state.value in MEANING
         ]
-    return Standing(
+    return RunProgress(
         parts=[each for each in parts if each[1]],
         done=total - waiting,
         total=total,
@@ -177,7 +177,7 @@ def run_page(request: Request) -> Response:
         run=run,
         known=known,
         name=site.workbench.name_of(known) if known is not None else _names(run),
-        standing=_standing(request, run, known),
+        run_progress=_run_progress(request, run, known),
         live=known is not None and known.state in _LIVE,
         halted=known is not None and known.state in _ENDED,
         may_change=mine and person.may(Role.SENDER),
@@ -199,7 +199,7 @@ def run_status(request: Request) -> Response:
         "progress.html.j2",
         run=run,
         known=known,
-        standing=_standing(request, run, known),
+        run_progress=_run_progress(request, run, known),
         live=live,
     )
     if not live:
@@ -294,7 +294,7 @@ def results_file(request: Request) -> Response:
 def halt(request: Request, form: FormData) -> Response:
     """Pause or stop a list; requests under way finish."""
     known, site = find_own_list(request), site_of(request)
-    demand(person_of(request), Role.SENDER, Role.OPERATOR)
+    require_role(person_of(request), Role.SENDER, Role.OPERATOR)
     wish = "pause" if text_of(form, "wish") == "pause" else "stop"
     wished = site.ledger.lists.change(known.id, _LIVE, wish=wish, start_at=None)
     if wished is not None:
@@ -313,7 +313,7 @@ def halt(request: Request, form: FormData) -> Response:
 def go_on(request: Request, form: FormData) -> Response:
     """Continue a list that was paused or stopped, or send the refused rows again."""
     known, site, person = find_own_list(request), site_of(request), person_of(request)
-    demand(person, Role.SENDER)
+    require_role(person, Role.SENDER)
     retry = text_of(form, "retry") == "1"
     if not site.workbench.has_file(known.id):
         refuse(request, "The file of this list was deleted.", "Upload the list again.", 410)
@@ -367,7 +367,7 @@ def doubts_page(request: Request) -> Response:
 def look_up(request: Request, form: FormData) -> Response:
     """Look up the doubtful rows in the list of the service again."""
     del form
-    demand(person_of(request), Role.SENDER, Role.OPERATOR)
+    require_role(person_of(request), Role.SENDER, Role.OPERATOR)
     site_of(request).jobs.look_up()
     return see_other("/doubts")
 
@@ -375,7 +375,7 @@ def look_up(request: Request, form: FormData) -> Response:
 def settle(request: Request, form: FormData) -> Response:
     """Settle a doubtful row as a person decides; "not sent" lets it be sent again."""
     site, person = site_of(request), person_of(request)
-    demand(person, Role.SENDER, Role.OPERATOR)
+    require_role(person, Role.SENDER, Role.OPERATOR)
     key = str(request.path_params["key"])
     found = next((each for each in _doubts(request) if each.key == key), None)
     if found is None:

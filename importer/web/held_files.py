@@ -85,7 +85,7 @@ _MOST_REASONS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class FarFile:
+class RemoteFile:
     """A held file in a remote inbox.
 
     Attributes:
@@ -111,7 +111,7 @@ class FarFile:
 
 
 @dataclass(frozen=True, slots=True)
-class FarInbox:
+class RemoteInboxState:
     """What is known of the held files of an inbox elsewhere.
 
     Attributes:
@@ -123,7 +123,7 @@ class FarInbox:
     """
 
     inbox: str
-    files: tuple[FarFile, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
     looked_at: datetime | None = None
     fault: str = ""
     done: str = ""
@@ -139,7 +139,7 @@ class FarInbox:
         return sum(not each.released for each in self.files)
 
 
-class FarInboxes:
+class RemoteInboxes:
     """Looks into inboxes elsewhere and releases their files, one after the other.
 
     Args:
@@ -151,7 +151,7 @@ class FarInboxes:
         self._settings = settings
         self._ledger = ledger
         self._lock = threading.Lock()
-        self._known: dict[str, FarInbox] = {}
+        self._known: dict[str, RemoteInboxState] = {}
         self._thread: threading.Thread | None = None
 
     @property
@@ -160,15 +160,15 @@ class FarInboxes:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
-    def of(self, inbox: str) -> FarInbox:
+    def of(self, inbox: str) -> RemoteInboxState:
         """Return what is known of an inbox."""
-        return self._known.get(inbox, FarInbox(inbox))
+        return self._known.get(inbox, RemoteInboxState(inbox))
 
     def look(self, inbox: str) -> bool:
         """Begin to look into an inbox; False if something else is under way."""
         return self._begin(lambda: self._look(inbox))
 
-    def release(self, inbox: str, file: FarFile, on_done: Callable[[], None]) -> bool:
+    def release(self, inbox: str, file: RemoteFile, on_done: Callable[[], None]) -> bool:
         """Begin to release a file, and call `on_done` then; False if something is under way."""
         return self._begin(lambda: self._release(inbox, file, on_done))
 
@@ -185,12 +185,12 @@ class FarInboxes:
     def _look(self, inbox: str, done: str = "") -> None:
         now = datetime.now(UTC)
         try:
-            found = FarInbox(inbox, tuple(self._find(inbox)), now, done=done)
+            found = RemoteInboxState(inbox, tuple(self._find(inbox)), now, done=done)
         except ImporterError as error:
             found = replace(self.of(inbox), looked_at=now, fault=str(error), done=done)
         self._known[inbox] = found
 
-    def _find(self, inbox: str) -> Iterator[FarFile]:
+    def _find(self, inbox: str) -> Iterator[RemoteFile]:
         settings = self._settings
         store = Store(
             Address.parse(inbox),
@@ -213,13 +213,13 @@ class FarInboxes:
                         path = f"{place}/{each.name}"
                         named = hashlib.sha256(f"{inbox}/{path}".encode()).hexdigest()[:32]
                         why = self._why(folder, each.name)
-                        yield FarFile(named, path, folder, ending, why, path in claimed)
+                        yield RemoteFile(named, path, folder, ending, why, path in claimed)
 
     def _why(self, folder: str, name: str) -> str:
         known = self._ledger.nights.of_folder(folder, [HELD, FAILED], _MOST_REASONS)
         return next((each.reason for each in known if each.name == name), "")
 
-    def _release(self, inbox: str, file: FarFile, on_done: Callable[[], None]) -> None:
+    def _release(self, inbox: str, file: RemoteFile, on_done: Callable[[], None]) -> None:
         settings, stop = self._settings, StopSignal(self._settings.grace_s)
         inbox_settings = InboxSettings(Path(), settings.file, settings.flags)
         try:

@@ -27,8 +27,8 @@ from importer.nightly.release import release_file
 from importer.planning.identity import key_file
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.settings.secrets import Secrets
-from importer.web.access import Role, demand, record_event
-from importer.web.held_files import FarInbox, HeldFile, find_held_everywhere
+from importer.web.access import Role, record_event, require_role
+from importer.web.held_files import HeldFile, RemoteInboxState, find_held_everywhere
 from importer.web.pages import (
     person_of,
     refuse,
@@ -92,7 +92,7 @@ ACTIONS: Final = {
 
 def show_nights(request: Request) -> Response:
     """List the nights, and the files that wait for a person."""
-    demand(person_of(request), Role.OPERATOR)
+    require_role(person_of(request), Role.OPERATOR)
     site = site_of(request)
     held, away = find_held_everywhere(site.ledger)
     return render(
@@ -100,17 +100,17 @@ def show_nights(request: Request) -> Response:
         "nights.html.j2",
         nights=site.ledger.nights.list(_NIGHTS),
         held=[(each, _why(site.ledger, each)) for each in held],
-        far=[site.far.of(inbox) for inbox in away],
-        busy=site.far.is_busy,
+        remote=[site.remote.of(inbox) for inbox in away],
+        busy=site.remote.is_busy,
     )
 
 
-def show_far_status(request: Request) -> Response:
+def show_remote_status(request: Request) -> Response:
     """Show the fragment that the browser polls while a remote inbox is being read."""
-    demand(person_of(request), Role.OPERATOR)
-    far = site_of(request).far
-    answer = render_fragment(request, "far_status.html.j2", busy=far.is_busy)
-    if not far.is_busy:
+    require_role(person_of(request), Role.OPERATOR)
+    remote = site_of(request).remote
+    answer = render_fragment(request, "remote_status.html.j2", busy=remote.is_busy)
+    if not remote.is_busy:
         answer.headers["x-reload"] = "1"
     return answer
 
@@ -119,27 +119,27 @@ def look_into_form(request: Request, form: FormData) -> Response:
     """Look which files of an inbox elsewhere are held; this takes a while, so nobody waits."""
     del form
     site = site_of(request)
-    demand(person_of(request), Role.OPERATOR)
-    site.far.look(_far_inbox(request).inbox)
+    require_role(person_of(request), Role.OPERATOR)
+    site.remote.look(_remote_inbox(request).inbox)
     return see_other("/nights")
 
 
-def _far_inbox(request: Request) -> FarInbox:
+def _remote_inbox(request: Request) -> RemoteInboxState:
     """Return the inbox elsewhere that an address names; 404 if there is none."""
     site = site_of(request)
     for inbox in find_held_everywhere(site.ledger)[1]:
-        found = site.far.of(inbox)
+        found = site.remote.of(inbox)
         if found.id == request.path_params["inbox"]:
             return found
     raise HTTPException(404)
 
 
-def release_far_form(request: Request, form: FormData) -> Response:
+def release_remote_form(request: Request, form: FormData) -> Response:
     """Release a held file of an inbox elsewhere."""
     del form
     person, site = person_of(request), site_of(request)
-    demand(person, Role.OPERATOR)
-    found = _far_inbox(request)
+    require_role(person, Role.OPERATOR)
+    found = _remote_inbox(request)
     file = next((each for each in found.files if each.id == request.path_params["id"]), None)
     if file is None:
         refuse(
@@ -148,7 +148,9 @@ def release_far_form(request: Request, form: FormData) -> Response:
             "A night or a colleague has taken it. Look at the list of nights.",
             status=409,
         )
-    site.far.release(found.inbox, file, lambda: record_event(site.ledger, person, "file-released"))
+    site.remote.release(
+        found.inbox, file, lambda: record_event(site.ledger, person, "file-released")
+    )
     return see_other("/nights")
 
 
@@ -164,7 +166,7 @@ def _why(ledger: Ledger, held: HeldFile) -> str:
 
 def show_night(request: Request) -> Response:
     """Show how each file of a night ended."""
-    demand(person_of(request), Role.OPERATOR)
+    require_role(person_of(request), Role.OPERATOR)
     ledger = site_of(request).ledger
     wanted = request.path_params["id"]
     night = next((each for each in ledger.nights.list() if each.id == wanted), None)
@@ -179,7 +181,7 @@ def release_form(request: Request, form: FormData) -> Response:
     """Release a held file: the next night starts with it."""
     del form
     person, site = person_of(request), site_of(request)
-    demand(person, Role.OPERATOR)
+    require_role(person, Role.OPERATOR)
     held = {each.id: each for each in find_held_everywhere(site.ledger)[0]}
     file = held.get(request.path_params["id"])
     if file is None:
@@ -213,7 +215,7 @@ def show_history(request: Request) -> Response:
 
 def show_audit(request: Request) -> Response:
     """Show what everybody did, newest first."""
-    demand(person_of(request), Role.AUDITOR, Role.OPERATOR)
+    require_role(person_of(request), Role.AUDITOR, Role.OPERATOR)
     given = request.query_params.get("before", "")
     before = int(given) if given.isdecimal() and len(given) < 16 else None  # noqa: PLR2004 - digits
     events = site_of(request).ledger.audit.newest(_EVENTS + 1, before=before)
@@ -228,7 +230,7 @@ def _worded(events: tuple[AuditEvent, ...]) -> list[tuple[AuditEvent, str]]:
 def export_audit(request: Request) -> Response:
     """Return the audit trail as JSON lines, oldest first."""
     person, ledger = person_of(request), site_of(request).ledger
-    demand(person, Role.AUDITOR, Role.OPERATOR)
+    require_role(person, Role.AUDITOR, Role.OPERATOR)
     record_event(ledger, person, "audit-exported")
 
     def lines() -> Iterator[str]:
@@ -245,7 +247,7 @@ def export_audit(request: Request) -> Response:
 
 def show_sessions(request: Request) -> Response:
     """Show who is signed in."""
-    demand(person_of(request), Role.OPERATOR)
+    require_role(person_of(request), Role.OPERATOR)
     sessions = site_of(request).ledger.sessions.list()
     return render(request, "sessions.html.j2", sessions=sessions)
 
@@ -254,7 +256,7 @@ def end_session_form(request: Request, form: FormData) -> Response:
     """End somebody's session."""
     del form
     person, ledger = person_of(request), site_of(request).ledger
-    demand(person, Role.OPERATOR)
+    require_role(person, Role.OPERATOR)
     wanted = request.path_params["id"]
     found = [each.id for each in ledger.sessions.list() if each.id[:16] == wanted]
     if not found:
@@ -406,7 +408,7 @@ def _examine(site: Site) -> Mapping[str, bool]:
     folder, store = site.workbench.folder.absolute(), site.workbench.store
     place = next(each for each in (folder, *folder.parents) if each.exists())
     return {
-        "ledger": _works(lambda: site.ledger.key_fingerprint is not None or True),
+        "ledger": _works(lambda: site.ledger.key_id is not None or True),
         "key": _works(lambda: _has_key(site)),
         "uploads": place.is_dir()
         and os.access(place, os.W_OK | os.X_OK)
@@ -424,7 +426,7 @@ def _works(check: Callable[[], bool]) -> bool:
 
 def _has_key(site: Site) -> bool:
     """Whether the ledger's key can be read, or will be made with the first list."""
-    if Secrets.read().importer_hmac_key is not None or site.ledger.key_fingerprint is None:
+    if Secrets.read().importer_hmac_key is not None or site.ledger.key_id is None:
         return True
     return os.access(key_file(site.settings), os.R_OK)
 
@@ -436,7 +438,7 @@ def _has_room(place: Path, needed: int) -> bool:
 
 def show_metrics(request: Request) -> Response:
     """Return the numbers of the page in Prometheus's text format."""
-    demand(person_of(request), Role.OPERATOR, Role.AUDITOR)
+    require_role(person_of(request), Role.OPERATOR, Role.AUDITOR)
     text = render_page_metrics(site_of(request).ledger)
     return Response(text, media_type="text/plain; version=0.0.4")
 
@@ -461,9 +463,9 @@ def render_page_metrics(ledger: Ledger) -> bytes:
 
 ROUTES: Final = [
     Route("/nights", show_nights),
-    Route("/nights/far/status", show_far_status),
+    Route("/nights/far/status", show_remote_status),
     Route("/nights/far/{inbox}/look", with_form(look_into_form), methods=["POST"]),
-    Route("/nights/far/{inbox}/{id}/release", with_form(release_far_form), methods=["POST"]),
+    Route("/nights/far/{inbox}/{id}/release", with_form(release_remote_form), methods=["POST"]),
     Route("/nights/{id}", show_night),
     Route("/held/{id}/release", with_form(release_form), methods=["POST"]),
     Route("/history", show_history),

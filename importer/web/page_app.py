@@ -29,7 +29,7 @@ from importer.web import (
     send_pages,
     uploads,
 )
-from importer.web.held_files import FarInboxes
+from importer.web.held_files import RemoteInboxes
 from importer.web.jobs import Jobs, KnownCampaigns
 from importer.web.pages import Refused, Site, render, words_of
 from importer.web.request_checks import own_path
@@ -103,7 +103,7 @@ def create_app(
         workbench,
         jobs,
         KnownCampaigns(settings, credentials),
-        FarInboxes(settings, ledger),
+        RemoteInboxes(settings, ledger),
     )
     return app
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from importer.ledger.records import UploadedList
     from importer.settings import Credentials, Settings
     from importer.web.access import Person
-    from importer.web.held_files import FarInboxes
+    from importer.web.held_files import RemoteInboxes
     from importer.web.jobs import Jobs, KnownCampaigns
     from importer.web.wording import Wording
     from importer.web.workbench import Workbench
@@ -54,7 +54,7 @@ class Site:
         workbench: the workbench, which has the lists.
         jobs: checks and sends them.
         campaigns: the known campaigns of the API.
-        far: held files of inboxes elsewhere.
+        remote: held files of inboxes elsewhere.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ class Site:
     workbench: Workbench
     jobs: Jobs
     campaigns: KnownCampaigns
-    far: FarInboxes
+    remote: RemoteInboxes
 
     @property
     def host(self) -> str:

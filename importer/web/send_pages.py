@@ -22,7 +22,7 @@ from importer.planning.payload import submissions
 from importer.report.formatting import duration
 from importer.report.html import contact, facts, pretty
 from importer.report.view import GroupView
-from importer.web.access import Role, demand, record_event
+from importer.web.access import Role, record_event, require_role
 from importer.web.correction_pages import note_correction
 from importer.web.hours import count_zones, find_start, is_quiet, local_times
 from importer.web.pages import (
@@ -152,7 +152,7 @@ _OPEN: Final = frozenset({ListState.OPEN, ListState.WAITING})
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class SendPreview:
     """What the page would send.
 
     Attributes:
@@ -183,7 +183,7 @@ class Offer:
         return hashlib.sha256("\n".join(self.unusual).encode()).hexdigest()[:32]
 
 
-def _offer(request: Request, known: UploadedList) -> Offer:
+def _preview(request: Request, known: UploadedList) -> SendPreview:
     """Return what would be sent now."""
     site, now = site_of(request), datetime.now(UTC)
     plan = site.workbench.plan(known, fresh=True)
@@ -202,7 +202,7 @@ def _offer(request: Request, known: UploadedList) -> Offer:
         quiet = sum(each.quiet for each in times)
         if opens is None and not never and not is_quiet(zones, now):
             quiet = 0  # it pauses by itself in the evening
-    return Offer(
+    return SendPreview(
         plan=plan,
         known=known,
         behind=list(_behind(request, plan, known)),
@@ -245,8 +245,8 @@ def send_page(request: Request) -> Response:
 
 def _show(request: Request, known: UploadedList, said: str = "", status: int = 200) -> Response:
     site, person = site_of(request), person_of(request)
-    offer = _offer(request, known)
-    known = offer.known
+    preview = _preview(request, known)
+    known = preview.known
     corrections = site.workbench.corrections(known)
     asked = _asked(site, known)
     return render(
@@ -255,10 +255,10 @@ def _show(request: Request, known: UploadedList, said: str = "", status: int = 2
         status,
         known=known,
         name=site.workbench.name_of(known),
-        offer=offer,
+        preview=preview,
         organization=site.credentials.organization_id,
         api=urlsplit(site.settings.base_url).netloc,
-        campaigns=sorted({each.campaign or each.external_campaign for each in offer.plan.groups}),
+        campaigns=sorted({each.campaign or each.external_campaign for each in preview.plan.groups}),
         canary=site.workbench.settings_for(known).canary,
         elsewhere=site.workbench.elsewhere(known),
         contacted=site.workbench.contacted_before(known),
@@ -269,7 +269,7 @@ def _show(request: Request, known: UploadedList, said: str = "", status: int = 2
         and (known.owner == name_of(person) or person.may(Role.OPERATOR)),
         may_agree=asked is not None and _may_agree(person, known, asked, corrections.lines),
         may_any_hour=person.may(Role.OPERATOR),
-        unusual=[plain_anomaly(each) for each in offer.unusual],
+        unusual=[plain_anomaly(each) for each in preview.unusual],
         said=said,
     )
 
@@ -295,22 +295,22 @@ def _may_agree(
 def start(request: Request, form: FormData) -> Response:
     """Start a list, or ask for approval, if it is still what the person saw."""
     known, site, person = find_own_list(request), site_of(request), person_of(request)
-    demand(person, Role.SENDER)
+    require_role(person, Role.SENDER)
     if known.state not in _OPEN:
         return see_other(f"/lists/{known.id}")  # a second click, or a colleague was faster
-    offer = _offer(request, known)
-    changed = _changed(request, offer, form)
+    preview = _preview(request, known)
+    changed = _changed(request, preview, form)
     if changed:
-        return _show(request, offer.known, changed, 409)
-    if offer.unusual:
-        if text_of(form, "unusual", 64) != offer.doubt:
+        return _show(request, preview.known, changed, 409)
+    if preview.unusual:
+        if text_of(form, "unusual", 64) != preview.doubt:
             words = words_of(request)
             said = words("Say first that you have looked at what is unusual.")
-            return _show(request, offer.known, said, 409)
+            return _show(request, preview.known, said, 409)
         record_event(site.ledger, person, "unusual-confirmed", list_id=known.id)
-    choices, start_at = _when(request, offer, form)
+    choices, start_at = _when(request, preview, form)
     if site.settings.approval == "required":
-        return _ask(request, offer, choices, start_at)
+        return _ask(request, preview, choices, start_at)
     begun = site.ledger.lists.change(
         known.id,
         {ListState.OPEN},
@@ -323,28 +323,28 @@ def start(request: Request, form: FormData) -> Response:
         message="",
     )
     if begun is not None:
-        _note_start(request, offer)
+        _note_start(request, preview)
     return see_other(f"/lists/{known.id}")
 
 
-def _note_start(request: Request, offer: Offer) -> None:
+def _note_start(request: Request, preview: SendPreview) -> None:
     site = site_of(request)
     record_event(
         site.ledger,
         person_of(request),
         "sending-started",
-        list_id=offer.known.id,
-        plan_hash=offer.plan.hash,
+        list_id=preview.known.id,
+        plan_hash=preview.plan.hash,
     )
     site.jobs.wake()
 
 
-def _changed(request: Request, offer: Offer, form: FormData) -> str:
+def _changed(request: Request, preview: SendPreview, form: FormData) -> str:
     """Return what has changed since the person saw the page; empty if nothing has."""
-    words, now = words_of(request), offer.plan.counts.ready
+    words, now = words_of(request), preview.plan.counts.ready
     seen = text_of(form, "ready", 12)
     then = int(seen) if seen.isdecimal() else 0
-    if text_of(form, "plan", 64) == offer.plan.hash and then == now:
+    if text_of(form, "plan", 64) == preview.plan.hash and then == now:
         return ""
     if then == now:
         return words("The list, the meeting or a setting changed since you looked. Look again.")
@@ -356,30 +356,30 @@ def _changed(request: Request, offer: Offer, form: FormData) -> str:
 
 
 def _when(
-    request: Request, offer: Offer, form: FormData
+    request: Request, preview: SendPreview, form: FormData
 ) -> tuple[dict[str, object], datetime | None]:
     """Return the choices of a list that starts, and the time from which it may be sent."""
     site, person = site_of(request), person_of(request)
-    kept = {key: value for key, value in offer.known.choices.items() if key != "any_hour"}
+    kept = {key: value for key, value in preview.known.choices.items() if key != "any_hour"}
     choices: dict[str, object] = dict(kept)
     if site.is_rehearsal:
         return choices, None
     if text_of(form, "any_hour") and person.may(Role.OPERATOR):
         return {**choices, "any_hour": True}, None
-    if offer.never:
+    if preview.never:
         refuse(
             request,
             "There is no hour at which it is day for everybody of this list.",
             "Split the list by country, or ask the person who runs this page to allow it.",
         )
-    return choices, offer.opens
+    return choices, preview.opens
 
 
 def _ask(
-    request: Request, offer: Offer, choices: dict[str, object], start_at: datetime | None
+    request: Request, preview: SendPreview, choices: dict[str, object], start_at: datetime | None
 ) -> Response:
     """Ask a second person for approval."""
-    site, person, known = site_of(request), person_of(request), offer.known
+    site, person, known = site_of(request), person_of(request), preview.known
     waiting = site.ledger.lists.change(
         known.id,
         {ListState.OPEN},
@@ -388,9 +388,9 @@ def _ask(
         start_at=start_at,
     )
     if waiting is not None:
-        site.ledger.lists.ask_approval(new_id(), known.id, offer.plan.hash, name_of(person))
+        site.ledger.lists.ask_approval(new_id(), known.id, preview.plan.hash, name_of(person))
         record_event(
-            site.ledger, person, "approval-asked", list_id=known.id, plan_hash=offer.plan.hash
+            site.ledger, person, "approval-asked", list_id=known.id, plan_hash=preview.plan.hash
         )
     return see_other(f"/lists/{known.id}/send")
 
@@ -398,9 +398,9 @@ def _ask(
 def decide(request: Request, form: FormData) -> Response:
     """Agree to a list, which starts it, or decline it with a reason."""
     known, site, person = find_list(request), site_of(request), person_of(request)
-    demand(person, Role.APPROVER)
-    offer = _offer(request, known)
-    known = offer.known
+    require_role(person, Role.APPROVER)
+    preview = _preview(request, known)
+    known = preview.known
     asked = _asked(site, known)
     if known.state is not ListState.WAITING or asked is None:
         refuse(
@@ -413,7 +413,7 @@ def decide(request: Request, form: FormData) -> Response:
         raise HTTPException(
             403, "You uploaded, started or corrected this list. Somebody else has to approve it."
         )
-    changed = _changed(request, offer, form)
+    changed = _changed(request, preview, form)
     if changed:
         return _show(request, known, changed, 409)
     agreed = text_of(form, "decision") == "agree"
@@ -429,7 +429,7 @@ def decide(request: Request, form: FormData) -> Response:
         person,
         "approval-given" if agreed else "approval-declined",
         list_id=known.id,
-        plan_hash=offer.plan.hash,
+        plan_hash=preview.plan.hash,
     )
     if not agreed:
         site.ledger.lists.change(known.id, {ListState.WAITING}, state=ListState.OPEN.value)
@@ -444,7 +444,7 @@ def decide(request: Request, form: FormData) -> Response:
         message="",
     )
     if begun is not None:
-        _note_start(request, offer)
+        _note_start(request, preview)
     return see_other("/")
 
 

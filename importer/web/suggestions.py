@@ -14,7 +14,7 @@ from babel.core import get_global
 
 from importer.normalise.countries import CODES, read_countries
 from importer.normalise.emails import correct_typo
-from importer.phones.reference import judge_one
+from importer.phones.reference import validate_one
 from schemas.codes import Code
 from schemas.columns import fold_campaign
 
@@ -106,8 +106,8 @@ class Suggestions:
         if column != "phone_number" or _NOT_DIALLED.search(value):
             return
         digits = _PREFIX.sub("", value)
-        with_prefix = judge_one(f"+{digits}", None).e164 if not digits.startswith("0") else None
-        for number in (with_prefix, *(judge_one(value, land).e164 for land in self.countries)):
+        with_prefix = validate_one(f"+{digits}", None).e164 if not digits.startswith("0") else None
+        for number in (with_prefix, *(validate_one(value, land).e164 for land in self.countries)):
             if number is not None:
                 yield spaced(number)
 
@@ -116,7 +116,9 @@ class Suggestions:
         del column, detail
         for part in _SEVERAL.split(value):
             lands = [None] if part.startswith("+") else [self._default, *self.countries]
-            found = (judge_one(part, land).e164 for land in lands if not _NOT_DIALLED.search(part))
+            found = (
+                validate_one(part, land).e164 for land in lands if not _NOT_DIALLED.search(part)
+            )
             number = next((each for each in found if each), None)
             if number is not None:
                 yield spaced(number)
@@ -128,11 +130,11 @@ class Suggestions:
     def _email_marks(self, column: str, value: str, detail: str) -> Iterator[str]:
         """The address without a slip of the keyboard."""
         del column, detail
-        mended = re.sub(r"\s+", "", value).replace(",", ".").replace(";", ".")
-        mended = re.sub(r"@{2,}", "@", re.sub(r"\.{2,}", ".", mended)).strip(".<>\"'")
-        mended = re.sub(r"\((?:at|ät)\)|\[(?:at|ät)\]", "@", mended, flags=re.IGNORECASE)
-        if re.fullmatch(r"[^@]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}", mended):
-            yield mended
+        repaired = re.sub(r"\s+", "", value).replace(",", ".").replace(";", ".")
+        repaired = re.sub(r"@{2,}", "@", re.sub(r"\.{2,}", ".", repaired)).strip(".<>\"'")
+        repaired = re.sub(r"\((?:at|ät)\)|\[(?:at|ät)\]", "@", repaired, flags=re.IGNORECASE)
+        if re.fullmatch(r"[^@]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}", repaired):
+            yield repaired
 
     def _country(self, column: str, value: str, detail: str) -> Iterator[str]:
         del column, detail

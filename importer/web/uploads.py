@@ -27,7 +27,7 @@ from importer.planning.template_files import Templates
 from importer.report.formatting import size
 from importer.report.html import facts
 from importer.report.view import GroupView
-from importer.web.access import Role, demand, record_event
+from importer.web.access import Role, record_event, require_role
 from importer.web.held_files import find_held_everywhere
 from importer.web.pages import (
     find_own_list,
@@ -92,7 +92,7 @@ def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
         if doubts:
             yield doubts, words("Rows that may or may not have been sent"), "/doubts"
         held, away = find_held_everywhere(site.ledger)
-        count = len(held) + sum(site.far.of(inbox).waiting for inbox in away)
+        count = len(held) + sum(site.remote.of(inbox).waiting for inbox in away)
         if count:
             yield count, words("Files that a night has put aside"), "/nights"
         for night in site.ledger.nights.list(1):
@@ -116,7 +116,7 @@ def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
 
 def new_list_page(request: Request) -> Response:
     """The form for a new list."""
-    demand(person_of(request), Role.UPLOADER)
+    require_role(person_of(request), Role.UPLOADER)
     site = site_of(request)
     meetings, participants = site.workbench.templates()
     settings = site.settings
@@ -171,7 +171,7 @@ def _facts(site: Site, meeting: str, participants: str) -> Iterator[tuple[str, s
 def example_list(request: Request) -> Response:
     """An empty list with the columns that a meeting and people to meet need."""
     site = site_of(request)
-    demand(person_of(request), Role.UPLOADER)
+    require_role(person_of(request), Role.UPLOADER)
     templates = Templates(site.settings.templates)
     needed: dict[str, None] = {}
     try:
@@ -199,7 +199,7 @@ def example_list(request: Request) -> Response:
 async def receive_file(request: Request) -> Response:
     """Take the raw bytes of a file, as the script of the page sends them."""
     site, person = site_of(request), person_of(request)
-    demand(person, Role.UPLOADER)
+    require_role(person, Role.UPLOADER)
     list_id = str(request.path_params["id"])
     _refuse_long(request, site, int(request.headers.get("content-length") or 0))
     known = await run_in_threadpool(_begin, request, list_id)
@@ -299,7 +299,7 @@ def _put_on_disk(file: BinaryIO) -> None:
 async def create_list(request: Request) -> Response:
     """Accept the form of a new list; its file comes with it, or was uploaded before."""
     site, person = site_of(request), person_of(request)
-    demand(person, Role.UPLOADER)
+    require_role(person, Role.UPLOADER)
     length = int(request.headers.get("content-length") or 0)
     _refuse_long(request, site, max(0, length - _FORM_BYTES))
     async with request.form(max_files=1, max_fields=10, max_part_size=64_000) as form:

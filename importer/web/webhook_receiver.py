@@ -177,7 +177,7 @@ class WebhookReceiver:
 
     def _hashes(self) -> Identity | None:
         """The keyed hashes of the ledger's people; None before its first run."""
-        if self._identity is None and self._ledger.key_fingerprint is not None:
+        if self._identity is None and self._ledger.key_id is not None:
             with open_history(self._settings, self._ledger) as history:
                 self._identity = history.identity
         return self._identity

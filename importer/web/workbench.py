@@ -44,7 +44,7 @@ from importer.planning.history import bind_history, open_history
 from importer.planning.payload import hash_people
 from importer.planning.template_files import TemplateKind, Templates
 from importer.prepare import prepare
-from importer.problems import unusable
+from importer.problems import file_errors
 from importer.web.hours import local_zones
 from importer.web.upload_store import open_upload_store
 from schemas.columns import KEY, PERSON, ROW
@@ -338,7 +338,7 @@ class Workbench:
                 "duplicates": counts.duplicates,
                 "already_imported": counts.already_imported,
                 "left_out": len(corrections.out),
-                "unusable": unusable(plan).height,
+                "unusable": file_errors(plan).height,
                 "campaigns": campaigns,
                 "facts": describe_file(plan, plan),
             },
@@ -395,7 +395,7 @@ class Workbench:
         Raises:
             LedgerError: another process holds the ledger, or it belongs to somebody else.
         """
-        if self._ledger.key_fingerprint is not None:
+        if self._ledger.key_id is not None:
             return
         with self._ledger.lock("importer serve", self._settings.ledger_wait_s):
             bind_history(self._ledger, self._settings, self._credentials.organization_id)

@@ -21,7 +21,7 @@ from typing import Final
 from importer.loader import load
 from importer.model import RowStatus
 from importer.settings import Settings
-from tests.support.tables import checked
+from tests.support.tables import check_tables
 
 FILES: Final = sorted((Path(__file__).parent / "files").iterdir())
 SETTINGS: Final = Settings(campaign="camp-42", max_bytes=10_000_000, max_expanded_bytes=50_000_000)
@@ -68,7 +68,7 @@ def thrown_together(rng: random.Random) -> bytes:
     return text.encode(rng.choice(("utf-8", "utf-16", "utf-16-le", "cp1252")), "replace")
 
 
-def made(rng: random.Random) -> bytes:
+def make_cases(rng: random.Random) -> bytes:
     """The next file to read."""
     if rng.random() < 0.4:
         return thrown_together(rng)
@@ -81,7 +81,7 @@ def made(rng: random.Random) -> bytes:
 def check(path: Path) -> str:
     """Reads and checks a file; says whether it had rows."""
     table = load(str(path), SETTINGS)
-    found = checked(table, settings=SETTINGS)
+    found = check_tables(table, settings=SETTINGS)
     assert found.rows.height == table.frame.height
     assert set(found.rows["status"]) <= set(RowStatus)
     return "rows" if table.frame.height else "no rows"
@@ -94,7 +94,7 @@ def main(count: int, seed: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     for number in range(count):
         path = folder / f"{number}.bin"
-        path.write_bytes(made(rng))
+        path.write_bytes(make_cases(rng))
         started = time.monotonic()
         try:
             outcome = check(path)

@@ -16,7 +16,7 @@ import pytest
 from importer.loader import load
 from importer.settings import Settings
 from schemas.columns import ROW
-from tests.support.tables import checked
+from tests.support.tables import check_tables
 
 if TYPE_CHECKING:
     from importer.model import Table
@@ -48,7 +48,7 @@ SENT = ("first_name", "last_name", "phone_number", "email", "country", "candidat
 
 def people(table: Table) -> list[str]:
     """A line for each row: its status, what is sent if it is ready, the codes of its problems."""
-    found = checked(table)
+    found = check_tables(table)
     sent = {row: cells for row, *cells in found.frame.select(ROW, *SENT).rows()}
     lines = []
     for row, status in found.rows.select(ROW, "status").sort(ROW).rows():

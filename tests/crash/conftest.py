@@ -1,4 +1,4 @@
-"""Fixtures of the safety tests: a sandbox without duplicate check, and a desk that uses it."""
+"""Fixtures of the safety tests: a sandbox without duplicate check, and a workspace that uses it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.crash.fork_server import ROOT
-from tests.support.desk import CREDENTIALS, Desk
+from tests.support.workspace import CREDENTIALS, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, sandbox: Sandbox) -> Desk:
-    """A desk that sends to the sandbox, with a list of twelve people."""
+def workspace(tmp_path: Path, sandbox: Sandbox) -> Workspace:
+    """A workspace that sends to the sandbox, with a list of twelve people."""
     env = {**CREDENTIALS, **SETTINGS, "IMPORTER_BASE_URL": sandbox.base_url}
-    desk = Desk(tmp_path, env)
-    desk.write("list.csv", people(12))
-    return desk
+    workspace = Workspace(tmp_path, env)
+    workspace.write("list.csv", people(12))
+    return workspace

@@ -21,7 +21,7 @@ from importer.sandbox.server import SandboxOptions, start_sandbox
 from importer.sandbox.store import Conversations
 from tests.crash.fork_server import ROOT
 from tests.support.bench.people import people
-from tests.support.bench.phones import everywhere
+from tests.support.bench.phones import numbers_of_all_countries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,9 @@ def candidates(
         flawed: add rows that cannot be sent; else add people who are in a second campaign.
         phoneless: one row in this many has no phone number.
     """
-    made = people(0, count, phones=everywhere(), campaigns=3, seed=seed).with_row_index("at")
+    made = people(
+        0, count, phones=numbers_of_all_countries(), campaigns=3, seed=seed
+    ).with_row_index("at")
     turn = pl.col("at") % _EVERY
     good = made.with_columns(
         pl.when(pl.col("at") % phoneless == 1).then(pl.lit("")).otherwise("Mobile").alias("Mobile"),
@@ -212,7 +214,9 @@ class Installation:
         Their conversations show the importer that the list of conversations is up to date.
         """
         start = 1_000 + self.rows.height
-        more = people(start, start + 3, phones=everywhere(), campaigns=3, seed=self.seed)
+        more = people(
+            start, start + 3, phones=numbers_of_all_countries(), campaigns=3, seed=self.seed
+        )
         more = more.with_columns(pl.Series("Campaign", ["camp-1", "camp-2", "camp-3"]))
         self.rows = pl.concat([self.rows, more])
         self.rows.write_csv(self.folder / LIST)

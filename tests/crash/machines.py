@@ -32,7 +32,7 @@ from tests.crash.fork_server import ForkServer
 from tests.crash.installation import LIST, Installation, candidates
 from tests.crash.machine import MUTATIONS, POINTS
 from tests.support.bench.people import people
-from tests.support.bench.phones import everywhere
+from tests.support.bench.phones import numbers_of_all_countries
 from tests.support.postgres import PROGRAMS, Server, own_server
 
 if TYPE_CHECKING:
@@ -507,7 +507,9 @@ class Machines:
 def _write_witnesses(installation: Installation) -> None:
     """Write a list of new people, whose conversations show that the API's list is up to date."""
     start = 1_000 + installation.rows.height
-    more = people(start, start + 4, phones=everywhere(), campaigns=4, seed=installation.seed)
+    more = people(
+        start, start + 4, phones=numbers_of_all_countries(), campaigns=4, seed=installation.seed
+    )
     campaigns = [f"camp-{number}" for number in (1, 2, 3, 4)]
     more.with_columns(pl.Series("Campaign", campaigns)).write_csv(installation.folder / _WITNESSES)
 

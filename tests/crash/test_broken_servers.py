@@ -11,7 +11,7 @@ from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.ledger.records import NewRun
 from importer.ledger.writer import LedgerWriter
-from importer.model import Outcome, PlannedRow, RowStatus, State, Verb
+from importer.model import Action, Outcome, PlannedRow, RowStatus, State
 from importer.sending.circuit_breaker import CircuitBreaker, Ending, FailureLimits
 from importer.sending.client import Client
 from importer.sending.rate_limiter import RateLimiter
@@ -19,9 +19,9 @@ from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
 from importer.sending.supply import Listed
 from importer.sending.worker import SendingContext, submit
-from tests.support import made
+from tests.support import builders
 from tests.support.server_behaviours import CLEAR, DOUBTFUL, answers_on, created
-from tests.support.sockets import Peer, Seen, nobody_listens, serving
+from tests.support.sockets import Peer, Seen, closed_port, serve_raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def planned(ledger: Ledger, count: int) -> str:
             masked=each.masked,
             body_hash=each.body_hash,
         )
-        for each in map(made.submission, range(count))
+        for each in map(builders.submission, range(count))
     ]
     return ledger.runs.begin(NewRun("a" * 64, ()), rows)
 
@@ -72,10 +72,13 @@ async def sent(
 ) -> tuple[Ending, list[Outcome]]:
     """Send what a run has open to a server, without a rate unless it is chosen."""
     quick = {"rate_per_s": 10_000, "wait_base_s": 0.001}
-    settings = made.settings(base_url=url, **{**quick, **chosen})
+    settings = builders.settings(base_url=url, **{**quick, **chosen})
     wanted = set(ledger.submissions.sendable(run))
     observer = Collector()
-    async with Client(settings, made.CREDENTIALS) as client, LedgerWriter(ledger, run) as journal:
+    async with (
+        Client(settings, builders.CREDENTIALS) as client,
+        LedgerWriter(ledger, run) as journal,
+    ):
         context = SendingContext(
             client=client,
             journal=journal,
@@ -85,7 +88,7 @@ async def sent(
             observer=observer,
             concurrency=4,
         )
-        open_ = (each for each in map(made.submission, range(100)) if each.key in wanted)
+        open_ = (each for each in map(builders.submission, range(100)) if each.key in wanted)
         ending = await submit(Listed(open_), context, asyncio.Event())
     return ending, observer.outcomes
 
@@ -95,7 +98,7 @@ def twice(ledger: Ledger, behaviour: Behaviour, **chosen: object) -> tuple[Outco
     run = planned(ledger, 1)
 
     async def main() -> tuple[Outcome, Seen]:
-        async with serving(behaviour) as seen:
+        async with serve_raw(behaviour) as seen:
             _, (outcome, *_) = await sent(ledger, run, seen.url, **chosen)
             await sent(ledger, run, seen.url, **chosen)
             return outcome, seen
@@ -112,7 +115,7 @@ def test_a_doubtful_end_is_recorded_and_never_sent_again(ledger: Ledger, name: s
     assert [each.key for each in ledger.doubts.list()] == ["key-0"]
 
 
-SETTLED = [Verb.CREATED, Verb.DUPLICATE, Verb.REJECTED]
+SETTLED = [Action.CREATED, Action.DUPLICATE, Action.REJECTED]
 
 
 @pytest.mark.parametrize("name", [name for name, (_, verb) in CLEAR.items() if verb in SETTLED])
@@ -135,7 +138,7 @@ def test_a_429_is_tried_again_until_it_is_unsent(ledger: Ledger) -> None:
     run = planned(ledger, 1)
 
     async def main() -> tuple[list[Outcome], Seen]:
-        async with serving(busy) as seen:
+        async with serve_raw(busy) as seen:
             _, outcomes = await sent(ledger, run, seen.url, attempts=3)
             return outcomes, seen
 
@@ -148,7 +151,7 @@ def test_a_429_is_tried_again_until_it_is_unsent(ledger: Ledger) -> None:
 def test_a_dead_api_leaves_everything_open(ledger: Ledger) -> None:
     """One reason, and nothing doubtful."""
     run = planned(ledger, 6)
-    with nobody_listens() as url:
+    with closed_port() as url:
         ending, outcomes = asyncio.run(sent(ledger, run, url, attempts=2))
     assert ending.exit_code is Exit.SETUP
     assert {each.state for each in outcomes} == {State.UNSENT}
@@ -169,7 +172,7 @@ def test_a_key_that_expires_amid_a_run(ledger: Ledger) -> None:
                 await peer.answer("201 Created", created(len(peer.seen.requests)))
 
     async def main() -> tuple[Ending, Seen]:
-        async with serving(expires) as seen:
+        async with serve_raw(expires) as seen:
             ending, _ = await sent(ledger, run, seen.url)
             return ending, seen
 
@@ -195,7 +198,7 @@ def test_every_request_reaches_the_server_once(ledger: Ledger, rate: float) -> N
             await peer.answer("201 Created", created(len(peer.seen.requests)))
 
     async def main() -> Seen:
-        async with serving(notes if rate < 100 else answers_on) as seen:
+        async with serve_raw(notes if rate < 100 else answers_on) as seen:
             await sent(ledger, run, seen.url, rate_per_s=rate)
             return seen
 

@@ -16,14 +16,16 @@ from tests.unit.ledger.test_privacy import personal, told
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
-    from tests.support.desk import Desk
+    from tests.support.workspace import Workspace
 
 SAMPLES = ("recruiter-export.csv", "workbook.xlsx", "every-fault.csv")
 FAULTS = "422:0.1,500-after:0.1,reset-after:0.1,429:0.05:0"
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_no_value_of_a_sample_is_written_or_said(desk: Desk, sandbox: Sandbox, sample: str) -> None:
+def test_no_value_of_a_sample_is_written_or_said(
+    workspace: Workspace, sandbox: Sandbox, sample: str
+) -> None:
     """Neither the ledger's files nor any word on either stream has a phone, e-mail or name.
 
     What is asked for as data (`check --format json`, `results --format csv`) is the user's own.
@@ -44,50 +46,52 @@ def test_no_value_of_a_sample_is_written_or_said(desk: Desk, sandbox: Sandbox, s
         ("results", "--format", "json"),
     ]
     for command in commands:
-        said = desk(*command)
-        assert said.code in {0, 1, 5, 6}, said.err
-        assert told(said.out + said.err, values) == set(), command
-    files = desk.files()
+        result = workspace(*command)
+        assert result.code in {0, 1, 5, 6}, result.err
+        assert told(result.out + result.err, values) == set(), command
+    files = workspace.files()
     for name in ("importer.db", "importer.db.key"):
         assert told(files[name].decode("utf-8", "replace"), values) == set()
     if sandbox.journal:  # the API was told, of course
         assert told(json.dumps(sandbox.journal, ensure_ascii=False), values)
 
 
-def test_only_the_owner_reads_ledger_and_key(desk: Desk) -> None:
+def test_only_the_owner_reads_ledger_and_key(workspace: Workspace) -> None:
     """Mode 0600, whatever the umask."""
-    assert desk("run", "list.csv", "--yes").code == Exit.OK
-    for file in desk.folder.glob("importer.db*"):
+    assert workspace("run", "list.csv", "--yes").code == Exit.OK
+    for file in workspace.folder.glob("importer.db*"):
         assert file.stat().st_mode & 0o777 == 0o600, file.name
 
 
 @pytest.mark.parametrize("how", ["lost", "another"])
-def test_without_its_key_a_ledger_sends_nothing(desk: Desk, sandbox: Sandbox, how: str) -> None:
+def test_without_its_key_a_ledger_sends_nothing(
+    workspace: Workspace, sandbox: Sandbox, how: str
+) -> None:
     """Everybody would look new: run, resume and check refuse, and no new key is made."""
-    assert desk("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
-    key = desk.folder / "importer.db.key"
+    assert workspace("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
+    key = workspace.folder / "importer.db.key"
     kept = key.read_text()
     if how == "lost":
         key.unlink()
     else:
         key.write_text("f" * 64)
     for command in (("run", "list.csv", "--yes"), ("resume",), ("check", "list.csv")):
-        said = desk(*command)
-        assert said.code == Exit.SETUP, said.err
-        assert "HMAC key" in said.error
+        result = workspace(*command)
+        assert result.code == Exit.SETUP, result.err
+        assert "HMAC key" in result.error
     assert key.exists() is (how == "another")
     assert len(sandbox.journal) == 4
     key.write_text(kept)
-    assert desk("resume").code == Exit.OK
+    assert workspace("resume").code == Exit.OK
     assert len(sandbox.journal) == 12
 
 
-def test_the_key_may_come_from_the_environment(desk: Desk, sandbox: Sandbox) -> None:
+def test_the_key_may_come_from_the_environment(workspace: Workspace, sandbox: Sandbox) -> None:
     """Then no key file is made, and another value is refused."""
-    own = type(desk)(desk.folder, {**desk.env, "IMPORTER_HMAC_KEY": "k" * 40})
+    own = type(workspace)(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": "k" * 40})
     assert own("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
-    assert not (desk.folder / "importer.db.key").exists()
-    other = type(desk)(desk.folder, {**desk.env, "IMPORTER_HMAC_KEY": "j" * 40})
+    assert not (workspace.folder / "importer.db.key").exists()
+    other = type(workspace)(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": "j" * 40})
     assert other("resume").code == Exit.SETUP
     assert own("resume").code == Exit.OK
     assert len(sandbox.journal) == 12

@@ -20,9 +20,9 @@ from importer.ledger import Ledger
 from importer.model import State
 from importer.planning.history import open_history
 from importer.sending.run_options import RunOptions, SilentObserver
-from tests.support.made import CREDENTIALS
-from tests.support.odd_api import CUT, Body, OddApi, Reply, accepts, answer, serving_odd
-from tests.support.place import GOOD, Place, place
+from tests.support.builders import CREDENTIALS
+from tests.support.odd_api import CUT, Body, OddApi, Reply, accepts, answer, serve_odd_api
+from tests.support.project import GOOD, Project, make_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,11 +40,11 @@ def rows(count: int, **values: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(name="open_place")
-def _open_place() -> Iterator[Callable[[OddApi], Place]]:
+def _open_place() -> Iterator[Callable[[OddApi], Project]]:
     """Makes a folder whose settings send to an API, and leave it little time."""
     places: list[Any] = []
 
-    def open_place(api: OddApi, **choices: object) -> Place:
+    def open_place(api: OddApi, **choices: object) -> Project:
         quick = {
             "preflight": "auto",
             "rate_per_s": 1_000,
@@ -52,7 +52,9 @@ def _open_place() -> Iterator[Callable[[OddApi], Place]]:
             "wait_base_s": 0.01,
             "max_wait_s": 0.05,
         }
-        opened = place(base_url=api.url, attempts=2, read_timeout_s=5, **{**quick, **choices})
+        opened = make_project(
+            base_url=api.url, attempts=2, read_timeout_s=5, **{**quick, **choices}
+        )
         places.append(opened)
         return opened.__enter__()
 
@@ -72,18 +74,18 @@ class Listener(SilentObserver):
         self.stages.append(sentence)
 
 
-def beside(desk: Place) -> Place:
-    """The desk with another folder for its lists, so that earlier runs keep theirs."""
-    folder = desk.folder / "more"
+def beside(project: Project) -> Project:
+    """The workspace with another folder for its lists, so that earlier runs keep theirs."""
+    folder = project.folder / "more"
     folder.mkdir(exist_ok=True)
-    return Place(folder, desk.settings)
+    return Project(folder, project.settings)
 
 
-def run_again(desk: Place, people: list[dict[str, str]], **choices: object) -> RunReport:
+def run_again(project: Project, people: list[dict[str, str]], **choices: object) -> RunReport:
     """Plan with what the ledger knows, and send."""
-    settings = desk.settings.model_copy(update=choices)
+    settings = project.settings.model_copy(update=choices)
     with open_history(settings) as history:
-        plan = history.exclude_known(desk.plan(people), settings)
+        plan = history.exclude_known(project.plan(people), settings)
     return deliver(plan, settings, OPTIONS)
 
 
@@ -216,7 +218,7 @@ LOST_ANSWERS: dict[str, OddApi] = {
 
 
 @pytest.mark.parametrize("name", LOST_ANSWERS)
-def test_a_lost_answer_contacts_nobody_twice(open_place: Callable[..., Place], name: str) -> None:
+def test_a_lost_answer_contacts_nobody_twice(open_place: Callable[..., Project], name: str) -> None:
     """Nor does a second run; who is not known to be there is doubtful, and the code says so."""
     template = LOST_ANSWERS[name]
     api = OddApi(
@@ -226,11 +228,11 @@ def test_a_lost_answer_contacts_nobody_twice(open_place: Callable[..., Place], n
         ahead=template.ahead,
         shows_date=template.shows_date,
     )
-    with serving_odd(api):
-        desk = open_place(api)
-        report = run_again(desk, rows(8))
-        again = resume(report.run, desk.settings, OPTIONS)
-        run_again(desk, rows(8))
+    with serve_odd_api(api):
+        project = open_place(api)
+        report = run_again(project, rows(8))
+        again = resume(report.run, project.settings, OPTIONS)
+        run_again(project, rows(8))
     assert max(Counter(api.contacted).values()) == 1
     known = again.states.get(State.CREATED, 0) + again.states.get(State.DOUBTFUL, 0)
     assert known == 8
@@ -238,10 +240,10 @@ def test_a_lost_answer_contacts_nobody_twice(open_place: Callable[..., Place], n
         assert Exit.DOUBTFUL in {report.exit_code, again.exit_code}
 
 
-def test_an_honest_list_with_a_witness_settles_absence(open_place: Callable[..., Place]) -> None:
+def test_an_honest_list_with_a_witness_settles_absence(open_place: Callable[..., Project]) -> None:
     """What never arrived goes again, once, and everybody is contacted exactly once."""
     api = OddApi(first_fails(CUT, accepted=False))
-    with serving_odd(api):
+    with serve_odd_api(api):
         # One after the other: the first row's request is the first to arrive, and has witnesses.
         report = run_again(open_place(api, concurrency=1), rows(5))
     assert report.states == {State.CREATED: 5}
@@ -249,47 +251,47 @@ def test_an_honest_list_with_a_witness_settles_absence(open_place: Callable[...,
     assert report.exit_code == Exit.OK
 
 
-def test_the_last_row_waits_for_a_witness(open_place: Callable[..., Place]) -> None:
+def test_the_last_row_waits_for_a_witness(open_place: Callable[..., Project]) -> None:
     """Without a later conversation it stays doubtful; a later run brings one, and it goes again."""
 
     def last_is_cut(api: OddApi, body: Body) -> Reply:
         return CUT if len(api.bodies) == 3 else accepts(api, body)
 
     api = OddApi(last_is_cut)
-    with serving_odd(api):
-        desk = open_place(api, concurrency=1)
-        report = run_again(desk, rows(3))
+    with serve_odd_api(api):
+        project = open_place(api, concurrency=1)
+        report = run_again(project, rows(3))
         assert report.states == {State.CREATED: 2, State.DOUBTFUL: 1}
         assert report.exit_code == Exit.DOUBTFUL
-        run_again(beside(desk), rows(4)[3:])
-        settled = resume(report.run, desk.settings, OPTIONS)
+        run_again(beside(project), rows(4)[3:])
+        settled = resume(report.run, project.settings, OPTIONS)
     assert settled.states == {State.CREATED: 3}
     assert sorted(Counter(api.contacted).values()) == [1] * 4
 
 
-def test_an_absent_row_goes_again_only_so_often(open_place: Callable[..., Place]) -> None:
+def test_an_absent_row_goes_again_only_so_often(open_place: Callable[..., Project]) -> None:
     """After that a person decides."""
 
     def eats_one(api: OddApi, body: Body) -> Reply:
         return CUT if body["phoneNumber"].endswith("100") else accepts(api, body)
 
     api = OddApi(eats_one)
-    with serving_odd(api):
-        desk = open_place(api, concurrency=1)
-        report = run_again(desk, rows(3))
-        run_again(beside(desk), rows(5)[3:])
-        resume(report.run, desk.settings, OPTIONS)
-        run_again(beside(desk), rows(7)[5:])
-        settled = reconcile(report.run, desk.settings, OPTIONS)
+    with serve_odd_api(api):
+        project = open_place(api, concurrency=1)
+        report = run_again(project, rows(3))
+        run_again(beside(project), rows(5)[3:])
+        resume(report.run, project.settings, OPTIONS)
+        run_again(beside(project), rows(7)[5:])
+        settled = reconcile(report.run, project.settings, OPTIONS)
     eaten = [body for body in api.bodies if body["phoneNumber"].endswith("100")]
     assert len(eaten) == 2
     assert "max_resends: 1" in settled.findings.outcomes[0].message
 
 
-def test_many_doubts_stop_a_run(open_place: Callable[..., Place]) -> None:
+def test_many_doubts_stop_a_run(open_place: Callable[..., Project]) -> None:
     """It looks them up, and if nothing can be settled it ends with 5 and says what to do."""
     api = OddApi(always(answer(504), accepted=True), on_list=lambda _: EMPTY)
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api, concurrency=1), rows(40))
     assert len(api.bodies) == 10
     assert report.exit_code == Exit.DOUBTFUL
@@ -297,10 +299,10 @@ def test_many_doubts_stop_a_run(open_place: Callable[..., Place]) -> None:
     assert report.states == {State.DOUBTFUL: 10, State.PLANNED: 30}
 
 
-def test_a_run_goes_on_once_doubts_are_settled(open_place: Callable[..., Place]) -> None:
+def test_a_run_goes_on_once_doubts_are_settled(open_place: Callable[..., Project]) -> None:
     """504 to everybody, but the list is honest: all are created, each contacted once."""
     api = OddApi(always(answer(504), accepted=True))
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api, concurrency=1), rows(25))
     assert report.states == {State.CREATED: 25}
     assert sorted(Counter(api.contacted).values()) == [1] * 25
@@ -328,26 +330,26 @@ UNBELIEVABLE: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("name", UNBELIEVABLE)
-def test_a_success_without_proof_is_doubtful(open_place: Callable[..., Place], name: str) -> None:
+def test_a_success_without_proof_is_doubtful(open_place: Callable[..., Project], name: str) -> None:
     """It fails the canary: of 200 rows three are sent."""
     api = OddApi(always(UNBELIEVABLE[name], accepted=False), on_list=lambda _: EMPTY)
-    with serving_odd(api):
-        desk = open_place(api, canary=3, concurrency=1)
-        report = run_again(desk, rows(200))
+    with serve_odd_api(api):
+        project = open_place(api, canary=3, concurrency=1)
+        report = run_again(project, rows(200))
     assert len(api.bodies) == 3
     assert report.states == {State.DOUBTFUL: 3, State.PLANNED: 197}
     assert report.exit_code in {Exit.HELD, Exit.DOUBTFUL}
     assert report.stopped
 
 
-def test_one_id_for_every_row(open_place: Callable[..., Place]) -> None:
+def test_one_id_for_every_row(open_place: Callable[..., Project]) -> None:
     """One conversation belongs to one submission."""
 
     def same_id(api: OddApi, body: Body) -> Reply:
         return answer(201, {**api.accept(body), "id": "c-1"})
 
     api = OddApi(same_id, hides("externalId"), lambda _: EMPTY)
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api, concurrency=1), rows(6))
     assert report.states == {State.CREATED: 1, State.DOUBTFUL: 5}
     assert report.exit_code == Exit.DOUBTFUL
@@ -355,7 +357,7 @@ def test_one_id_for_every_row(open_place: Callable[..., Place]) -> None:
 
 @pytest.mark.parametrize("status", [200, 409])
 def test_the_conversation_of_another_row_proves_no_duplicate(
-    open_place: Callable[..., Place], status: int
+    open_place: Callable[..., Project], status: int
 ) -> None:
     """The row is not lost in silence: an error refused it, and a success may have sent it."""
 
@@ -366,27 +368,27 @@ def test_the_conversation_of_another_row_proves_no_duplicate(
         return answer(status, {"conversationId": "c-1", "error": "exists"} if status > 400 else old)
 
     api = OddApi(on_create)
-    with serving_odd(api):
-        desk = open_place(api, reconcile=False, concurrency=1)
-        report = run_again(desk, rows(3))
-        run_again(desk, rows(3))
+    with serve_odd_api(api):
+        project = open_place(api, reconcile=False, concurrency=1)
+        report = run_again(project, rows(3))
+        run_again(project, rows(3))
     state = State.DOUBTFUL if status == 200 else State.REJECTED
     assert report.states == {State.CREATED: 1, state: 2}
     assert report.exit_code is (Exit.DOUBTFUL if status == 200 else Exit.REJECTED)
     assert len(api.bodies) == 3
 
 
-def test_an_api_without_ids_needs_a_setting(open_place: Callable[..., Place]) -> None:
+def test_an_api_without_ids_needs_a_setting(open_place: Callable[..., Project]) -> None:
     """The doubt names it, and with it the rows are created."""
     api = OddApi(always(answer(204), accepted=True), on_list=lambda _: EMPTY)
-    with serving_odd(api):
-        desk = open_place(api, canary=1)
-        assert "created_without_id" in run_again(desk, rows(2)).stopped
-        report = run_again(desk, rows(9)[2:], created_without_id=True)
+    with serve_odd_api(api):
+        project = open_place(api, canary=1)
+        assert "created_without_id" in run_again(project, rows(2)).stopped
+        report = run_again(project, rows(9)[2:], created_without_id=True)
     assert report.states == {State.CREATED: 7}
 
 
-def test_an_existing_conversation_is_a_duplicate(open_place: Callable[..., Place]) -> None:
+def test_an_existing_conversation_is_a_duplicate(open_place: Callable[..., Project]) -> None:
     """It is this person's and older than our request, on the API's own clock."""
 
     def existing(_: OddApi, body: Body) -> Reply:
@@ -401,7 +403,7 @@ def test_an_existing_conversation_is_a_duplicate(open_place: Callable[..., Place
         )
 
     api = OddApi(existing)
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api), rows(3))
     assert report.states == {State.DUPLICATE: 3}
 
@@ -415,10 +417,10 @@ NO_DUPLICATES: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("name", NO_DUPLICATES)
-def test_a_word_is_no_duplicate(open_place: Callable[..., Place], name: str) -> None:
+def test_a_word_is_no_duplicate(open_place: Callable[..., Project], name: str) -> None:
     """The row is rejected, counts for the guards, and the exit code says so."""
     api = OddApi(always(NO_DUPLICATES[name], accepted=False))
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api, concurrency=1), rows(30))
     assert report.states == {State.REJECTED: 10, State.PLANNED: 20}
     assert report.exit_code == Exit.HELD
@@ -436,10 +438,10 @@ def with_number(reply: Reply, number: int) -> Reply:
         answer(422, {"error": "Conversation already exists for this candidate"}),
     ],
 )
-def test_a_proved_duplicate(open_place: Callable[..., Place], reply: Reply) -> None:
+def test_a_proved_duplicate(open_place: Callable[..., Project], reply: Reply) -> None:
     """By its id, or by a whole phrase."""
     api = OddApi(lambda api, _: with_number(reply, len(api.bodies)))
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api), rows(3))
     assert report.states == {State.DUPLICATE: 3}
     assert report.exit_code == Exit.OK
@@ -461,10 +463,10 @@ def has_already(**shown: object) -> OddApi:
     return api
 
 
-def test_the_list_proves_a_duplicate(open_place: Callable[..., Place]) -> None:
+def test_the_list_proves_a_duplicate(open_place: Callable[..., Project]) -> None:
     """A bare 409 is no proof, but the list shows this person's conversation in this campaign."""
     api = has_already()
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api), rows(3))
     assert report.states == {State.DUPLICATE: 1, State.CREATED: 2}
     assert report.exit_code == Exit.OK
@@ -482,17 +484,17 @@ def test_the_list_proves_a_duplicate(open_place: Callable[..., Place]) -> None:
     ],
 )
 def test_the_list_proves_no_duplicate(
-    open_place: Callable[..., Place], shown: dict[str, object]
+    open_place: Callable[..., Project], shown: dict[str, object]
 ) -> None:
     """Another person, campaign or organization, or one that cannot be told: still rejected."""
     api = has_already(**shown)
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api), rows(3))
     assert report.states == {State.REJECTED: 1, State.CREATED: 2}
     assert report.exit_code == Exit.REJECTED
 
 
-def test_a_held_run_learns_which_rows_are_duplicates(open_place: Callable[..., Place]) -> None:
+def test_a_held_run_learns_which_rows_are_duplicates(open_place: Callable[..., Project]) -> None:
     """Ten conflicts in a row stop it; the list shows those people, and `resume` goes on."""
 
     def exists(api: OddApi, body: Body) -> Reply:
@@ -503,27 +505,27 @@ def test_a_held_run_learns_which_rows_are_duplicates(open_place: Callable[..., P
         return answer(409, {"error": "Conflict"})
 
     api = OddApi(exists)
-    with serving_odd(api):
-        desk = open_place(api, concurrency=1)
-        report = run_again(desk, rows(12))
+    with serve_odd_api(api):
+        project = open_place(api, concurrency=1)
+        report = run_again(project, rows(12))
         assert report.states == {State.DUPLICATE: 10, State.PLANNED: 2}
         assert report.exit_code == Exit.HELD
         assert "10 of them are duplicates; `importer resume` continues" in report.stopped
-        again = resume(report.run, desk.settings, OPTIONS)
+        again = resume(report.run, project.settings, OPTIONS)
     assert again.states == {State.DUPLICATE: 10, State.CREATED: 2}
     assert again.exit_code == Exit.OK
 
 
 def test_the_conversation_of_another_round_proves_no_duplicate(
-    open_place: Callable[..., Place],
+    open_place: Callable[..., Project],
 ) -> None:
     """It belongs to the first round's submission, so it is not counted as this one's."""
     api = OddApi(accepts)
-    with serving_odd(api):
-        desk = open_place(api)
-        assert run_again(desk, rows(2)).states == {State.CREATED: 2}
+    with serve_odd_api(api):
+        project = open_place(api)
+        assert run_again(project, rows(2)).states == {State.CREATED: 2}
         api.on_create = always(answer(409, {"error": "Conflict"}), accepted=False)
-        report = run_again(desk, rows(2), round="second")
+        report = run_again(project, rows(2), round="second")
     assert report.states == {State.REJECTED: 2}
 
 
@@ -537,7 +539,7 @@ CAMPAIGN_REFUSALS: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("name", CAMPAIGN_REFUSALS)
-def test_a_campaign_that_is_refused(open_place: Callable[..., Place], name: str) -> None:
+def test_a_campaign_that_is_refused(open_place: Callable[..., Project], name: str) -> None:
     """Its rows are left and need no flag; those of another campaign go on."""
     reply: list[Reply] = [CAMPAIGN_REFUSALS[name]]
 
@@ -546,20 +548,20 @@ def test_a_campaign_that_is_refused(open_place: Callable[..., Place], name: str)
 
     api = OddApi(one_is_closed)
     people = [*rows(20, campaign="closed"), *rows(5, campaign="open")]
-    with serving_odd(api):
-        desk = open_place(api, concurrency=1)
-        report = run_again(desk, people)
+    with serve_odd_api(api):
+        project = open_place(api, concurrency=1)
+        report = run_again(project, people)
         assert report.states == {State.UNSENT: 20, State.CREATED: 5}
         assert len([body for body in api.bodies if body["campaignId"] == "closed"]) <= 2
         assert report.exit_code == Exit.SETUP
         assert "Campaign closed" in report.stopped
         reply.clear()
-        mended = resume(report.run, desk.settings, OPTIONS)
+        mended = resume(report.run, project.settings, OPTIONS)
     assert mended.states == {State.CREATED: 25}
     assert mended.exit_code == Exit.OK
 
 
-def test_a_draft_is_found_before_the_first_post(open_place: Callable[..., Place]) -> None:
+def test_a_draft_is_found_before_the_first_post(open_place: Callable[..., Project]) -> None:
     """`GET /campaigns/{id}` says so; nothing is sent to it."""
     api = OddApi(
         accepts,
@@ -568,68 +570,70 @@ def test_a_draft_is_found_before_the_first_post(open_place: Callable[..., Place]
         ),
     )
     people = [*rows(3, campaign="c-draft"), *rows(3, campaign="c-live")]
-    with serving_odd(api):
-        desk = open_place(api)
-        report = run_again(desk, people)
+    with serve_odd_api(api):
+        project = open_place(api)
+        report = run_again(project, people)
         assert {body["campaignId"] for body in api.bodies} == {"c-live"}
         assert report.states == {State.UNSENT: 3, State.CREATED: 3}
-        off = run_again(desk, people, preflight="off")
+        off = run_again(project, people, preflight="off")
     assert off.states == {State.CREATED: 3}
 
 
-def test_an_api_that_does_not_answer_the_question(open_place: Callable[..., Place]) -> None:
+def test_an_api_that_does_not_answer_the_question(open_place: Callable[..., Project]) -> None:
     """`auto` says so and goes on; `required` refuses."""
     api = OddApi(accepts)
     listener = Listener()
-    with serving_odd(api):
-        desk = open_place(api)
+    with serve_odd_api(api):
+        project = open_place(api)
         with pytest.raises(Exception, match="preflight: auto"):
-            run_again(desk, rows(2), preflight="required")
+            run_again(project, rows(2), preflight="required")
         assert not api.bodies
-        plan = desk.plan(rows(2))
-        deliver(plan, desk.settings, OPTIONS, listener)
+        plan = project.plan(rows(2))
+        deliver(plan, project.settings, OPTIONS, listener)
     assert any("does not say whether campaign" in stage for stage in listener.stages)
     assert len(api.bodies) == 2
 
 
-def test_campaigns_by_an_external_id_cannot_be_looked_up(open_place: Callable[..., Place]) -> None:
+def test_campaigns_by_an_external_id_cannot_be_looked_up(
+    open_place: Callable[..., Project],
+) -> None:
     """`auto` says so once and goes on; `required` refuses, and sends nothing."""
     api, listener = OddApi(accepts), Listener()
     people = [{**each, "campaign": "", "external_campaign": "req-7"} for each in rows(3)]
-    with serving_odd(api):
-        desk = open_place(api)
+    with serve_odd_api(api):
+        project = open_place(api)
         with pytest.raises(SettingsError, match="externalCampaignId"):
-            run_again(desk, people, preflight="required")
+            run_again(project, people, preflight="required")
         assert not api.bodies
-        report = deliver(desk.plan(people), desk.settings, OPTIONS, listener)
+        report = deliver(project.plan(people), project.settings, OPTIONS, listener)
     assert report.states == {State.CREATED: 3}
     assert sum("externalCampaignId" in stage for stage in listener.stages) == 1
 
 
-def test_two_people_under_one_external_id(open_place: Callable[..., Place]) -> None:
+def test_two_people_under_one_external_id(open_place: Callable[..., Project]) -> None:
     """The conversation of the first is no proof for the second."""
 
     def second_is_cut(api: OddApi, body: Body) -> Reply:
         return CUT if len(api.bodies) == 2 else accepts(api, {**body, "externalId": "one-for-all"})
 
     api = OddApi(second_is_cut, hides("participantPhoneNumber", "externalId"))
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api, concurrency=1), rows(4))
     assert report.states.get(State.DOUBTFUL) == 1
     assert report.exit_code == Exit.DOUBTFUL
 
 
-def test_a_quota_that_will_not_come_back_today(open_place: Callable[..., Place]) -> None:
+def test_a_quota_that_will_not_come_back_today(open_place: Callable[..., Project]) -> None:
     """The run ends instead of crawling; nothing is lost."""
     api = OddApi(always(answer(429, {}, retry_after="40000"), accepted=False))
-    with serving_odd(api):
+    with serve_odd_api(api):
         report = run_again(open_place(api, concurrency=1), rows(30))
     assert len(api.bodies) == 1
     assert report.exit_code == Exit.SETUP
     assert "quota" in report.stopped
 
 
-def test_request_ids_are_kept_for_doubtful_rows(open_place: Callable[..., Place]) -> None:
+def test_request_ids_are_kept_for_doubtful_rows(open_place: Callable[..., Project]) -> None:
     """The API's own, else ours, which every request carries."""
 
     def gone(api: OddApi, body: Body) -> Reply:
@@ -637,10 +641,10 @@ def test_request_ids_are_kept_for_doubtful_rows(open_place: Callable[..., Place]
         return answer(504, None, x_amzn_requestid="amzn-7") if len(api.bodies) == 1 else CUT
 
     api = OddApi(gone, on_list=lambda _: EMPTY)
-    with serving_odd(api):
-        desk = open_place(api, concurrency=1, extra_headers={"x-tenant": "t-1"})
-        run_again(desk, rows(2))
-        with Ledger.open(desk.settings.ledger, create=False) as ledger:
+    with serve_odd_api(api):
+        project = open_place(api, concurrency=1, extra_headers={"x-tenant": "t-1"})
+        run_again(project, rows(2))
+        with Ledger.open(project.settings.ledger, create=False) as ledger:
             ids = {each.request_id for each in ledger.doubts.list()}
     posted = [each for each in api.headers if "content-length" in each]
     assert len({each["x-request-id"] for each in api.headers}) == len(api.headers)
@@ -648,28 +652,28 @@ def test_request_ids_are_kept_for_doubtful_rows(open_place: Callable[..., Place]
     assert ids == {"amzn-7", posted[1]["x-request-id"]}
 
 
-def test_a_skewed_clock_is_told(open_place: Callable[..., Place]) -> None:
+def test_a_skewed_clock_is_told(open_place: Callable[..., Project]) -> None:
     """More than a minute is worth a word; conversations are still believed."""
     api = OddApi(accepts, ahead=-timedelta(minutes=10))
     listener = Listener()
-    with serving_odd(api):
-        desk = open_place(api)
-        report = deliver(desk.plan(rows(2)), desk.settings, OPTIONS, listener)
+    with serve_odd_api(api):
+        project = open_place(api)
+        report = deliver(project.plan(rows(2)), project.settings, OPTIONS, listener)
     assert report.states == {State.CREATED: 2}
     assert any("behind this machine" in stage for stage in listener.stages)
 
 
 def test_statuses_are_read_from_the_api_of_the_ledger_alone(
-    open_place: Callable[..., Place],
+    open_place: Callable[..., Project],
 ) -> None:
     """Another API knows none of its conversations; it is not asked."""
     api, other = OddApi(accepts), OddApi(accepts)
-    with serving_odd(api), serving_odd(other):
-        desk = open_place(api)
-        run_again(desk, rows(2))
-        elsewhere = desk.settings.model_copy(update={"base_url": f"{other.url}/v2"})
+    with serve_odd_api(api), serve_odd_api(other):
+        project = open_place(api)
+        run_again(project, rows(2))
+        elsewhere = project.settings.model_copy(update={"base_url": f"{other.url}/v2"})
         with pytest.raises(LedgerError):
             refresh(None, elsewhere, OPTIONS)
-        assert refresh(None, desk.settings, OPTIONS).asked == 2
+        assert refresh(None, project.settings, OPTIONS).asked == 2
     assert not other.asked
     assert api.asked

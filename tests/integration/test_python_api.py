@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import importer
-from tests.support.desk import Desk
+from tests.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -49,7 +49,7 @@ def test_the_package_is_typed() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder that `importer init` made."""
-    assert Desk(tmp_path)("init").code == importer.Exit.OK
+    assert Workspace(tmp_path)("init").code == importer.Exit.OK
     return tmp_path
 
 

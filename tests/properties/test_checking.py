@@ -14,7 +14,7 @@ from importer.settings import Settings
 from importer.settings.values import FATAL
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME, ROW, SOURCE
-from tests.support.tables import SETTINGS, Row, checked, table
+from tests.support.tables import SETTINGS, Row, check_tables, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,8 +101,8 @@ def test_the_order_of_columns_changes_nothing(
     rows: list[Row], columns: list[str], choices: Settings
 ) -> None:
     """The same rows, statuses and problems."""
-    first = checked(table(rows, columns=tuple(CELLS)), settings=choices)
-    second = checked(table(rows, columns=columns), settings=choices)
+    first = check_tables(table(rows, columns=tuple(CELLS)), settings=choices)
+    second = check_tables(table(rows, columns=columns), settings=choices)
     assert first.frame.equals(second.frame)
     assert first.rows.equals(second.rows)
     assert first.problems.equals(second.problems)
@@ -114,7 +114,7 @@ def test_every_row_that_was_read_has_one_status(
     rows: list[Row], more: list[Row], choices: Settings
 ) -> None:
     """Read = ready + rejected + duplicate, and each status has its reason."""
-    result = checked(table(rows), table(more), settings=choices)
+    result = check_tables(table(rows), table(more), settings=choices)
     places = [(0, row + 2) for row in range(len(rows))] + [(1, row + 2) for row in range(len(more))]
     assert result.rows.select(SOURCE, ROW).rows() == places
     by_status = {
@@ -135,7 +135,7 @@ def test_every_row_that_was_read_has_one_status(
 @given(LISTS, CHOICES)
 def test_ready_rows_can_be_sent(rows: list[Row], choices: Settings) -> None:
     """A name, a way to reach the person, one campaign at least, each person and campaign once."""
-    frame = checked(table(rows, columns=tuple(CELLS)), settings=choices).frame
+    frame = check_tables(table(rows, columns=tuple(CELLS)), settings=choices).frame
     {code for code, severity in choices.severity.items() if severity is not Severity.ERROR}
     people = set()
     for row in frame.to_dicts():
@@ -156,8 +156,8 @@ def test_one_bad_row_changes_nothing_for_the_others(rows: list[Row], bad: Row, p
     bad = {**bad, "country": "Atlantis"}
     whole = [*rows[:at], bad, *rows[at:]]
     numbers = [row for row in range(len(whole)) if row != at]
-    alone = checked(table(rows, columns=tuple(CELLS)))
-    among = checked(table(whole, columns=tuple(CELLS)))
+    alone = check_tables(table(rows, columns=tuple(CELLS)))
+    among = check_tables(table(whole, columns=tuple(CELLS)))
     renumbered = {old + 2: new + 2 for old, new in zip(numbers, range(len(rows)), strict=True)}
     assert among.rows["status"].to_list()[at] == "rejected"
 

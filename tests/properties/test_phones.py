@@ -48,7 +48,7 @@ def test_every_country_is_read_in_bulk_alike() -> None:
     """Even of countries that hardly occur, and then nothing is left to phonenumbers."""
     numbers = _numbers_of_every_country()
     found, left = bulk.decide(numbers, few=1)
-    assert pl.concat(found).sort(AT).drop(AT).rows() == reference.judge(numbers).rows()
+    assert pl.concat(found).sort(AT).drop(AT).rows() == reference.validate(numbers).rows()
     assert left.height == 0
 
 
@@ -77,7 +77,7 @@ def test_the_comparison_notices_a_difference() -> None:
     """A judge that takes one digit for another is caught."""
 
     def careless(numbers: pl.DataFrame) -> pl.DataFrame:
-        found = bulk.judge(numbers)
+        found = bulk.validate(numbers)
         return found.with_columns(pl.col("e164").str.replace("^[+]4420", "+4421"))
 
     cells: list[Cell] = [("020 7946 0018", "GB"), ("+1 202 555 0104", None)]
@@ -93,7 +93,7 @@ def test_what_hardly_occurs_is_left_to_phonenumbers() -> None:
     found, left = bulk.decide(numbers, few=5)
     assert sum(frame.height for frame in found) == 10
     assert left["country"].to_list() == ["AU"] * 3
-    assert bulk.judge(numbers, few=5)["e164"].null_count() == 0
+    assert bulk.validate(numbers, few=5)["e164"].null_count() == 0
 
 
 @pytest.mark.parametrize("code", CALLING_CODES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
-from importer.loader import Uneven, load, open_pieces
+from importer.loader import NotInChunks, load, open_pieces
 from tests.support.tables import SETTINGS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_pieces_are_the_whole_or_nothing(tmp_path: Path) -> None:
         pieces = open_pieces(str(file), SETTINGS, chance.choice(SIZES))
         try:
             tables = [each() for each in pieces.tables()]
-        except Uneven:
+        except NotInChunks:
             uneven += 1
             continue
         whole = load(str(file), SETTINGS)

@@ -53,8 +53,8 @@ class Written:
     def text(self) -> str:
         """The table with delimiters, quoted where it must be or everywhere."""
         lines = [self.delimiter.join(map(self.quoted, row)) for row in self.rows]
-        said = [f"sep={self.delimiter}"] if self.said else []
-        return self.end.join([*said, *lines]) + (self.end if self.last_end else "")
+        result = [f"sep={self.delimiter}"] if self.said else []
+        return self.end.join([*result, *lines]) + (self.end if self.last_end else "")
 
     def quoted(self, cell: str) -> str:
         """A cell in quotation marks, if it needs them."""

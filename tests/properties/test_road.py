@@ -17,8 +17,8 @@ from importer.planning.payload import submissions
 from importer.prepare import prepare
 from importer.sandbox.server import start_sandbox
 from importer.sending.run_options import RunOptions
-from tests.support.made import CREDENTIALS
-from tests.support.place import GOOD, Place, place
+from tests.support.builders import CREDENTIALS
+from tests.support.project import GOOD, Project, make_project
 from tests.support.rows import PARTICIPANTS
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def bodies(plan: Plan, chosen: Settings) -> list[tuple[int, int, object]]:
 @given(LISTS, LISTS)
 def test_rows_add_up(first: list[Row], second: list[Row]) -> None:
     """Read = ready + rejected + duplicates + already imported, and groups hold the ready ones."""
-    with place() as desk:
-        plan = desk.plan(first, second)
+    with make_project() as project:
+        plan = project.plan(first, second)
         found = plan.counts
         # a row in which everything is blank is none
         rows = [row for row in (*first, *second) if any(cell.strip() for cell in row.values())]
@@ -73,17 +73,17 @@ def test_rows_add_up(first: list[Row], second: list[Row]) -> None:
             found.ready + found.rejected + found.duplicates + found.already_imported
         )
         assert found.ready == plan.frame.height == sum(group.rows for group in plan.groups)
-        assert len(bodies(plan, desk.settings)) == found.ready
+        assert len(bodies(plan, project.settings)) == found.ready
 
 
 @BRIEF
 @given(LISTS, st.permutations(tuple(CELLS)))
 def test_the_order_of_columns_changes_nothing(rows: list[Row], columns: list[str]) -> None:
     """The same rows are ready, with the same bodies, and the others for the same reasons."""
-    with place() as desk:
-        plan, moved = desk.plan(rows), desk.plan(rows, columns=columns)
+    with make_project() as project:
+        plan, moved = project.plan(rows), project.plan(rows, columns=columns)
         assert moved.rows.equals(plan.rows)
-        assert bodies(moved, desk.settings) == bodies(plan, desk.settings)
+        assert bodies(moved, project.settings) == bodies(plan, project.settings)
         assert moved.problems.sort(moved.problems.columns).equals(
             plan.problems.sort(plan.problems.columns)
         )
@@ -94,16 +94,16 @@ def test_the_order_of_columns_changes_nothing(rows: list[Row], columns: list[str
 def test_the_hash_says_what_would_be_sent(rows: list[Row], data: st.DataObject) -> None:
     """The same input has the same hash; another cell, setting or template another."""
     rows = [*rows, GOOD]
-    with place() as desk:
-        plan = desk.plan(rows)
-        assert desk.plan(rows).hash == plan.hash
-        with place() as elsewhere:
+    with make_project() as project:
+        plan = project.plan(rows)
+        assert project.plan(rows).hash == plan.hash
+        with make_project() as elsewhere:
             assert elsewhere.plan(rows).hash == plan.hash
         at = data.draw(st.integers(0, len(rows) - 1))
         column = data.draw(st.sampled_from(tuple(CELLS)))
         other = [dict(row) for row in rows]
         other[at][column] += "x"
-        assert desk.plan(other).hash != plan.hash
+        assert project.plan(other).hash != plan.hash
         choices: list[dict[str, object]] = [
             {"round": "second"},
             {"campaign": "another"},
@@ -111,11 +111,11 @@ def test_the_hash_says_what_would_be_sent(rows: list[Row], data: st.DataObject) 
             {"send_during_business_hours": True},
         ]
         setting = data.draw(st.sampled_from(choices))
-        changed = Place(desk.folder, desk.settings.model_copy(update=setting))
+        changed = Project(project.folder, project.settings.model_copy(update=setting))
         assert changed.plan(rows).hash != plan.hash
-        template = desk.folder / "templates" / "participants" / "manager.yaml"
+        template = project.folder / "templates" / "participants" / "manager.yaml"
         template.write_text(PARTICIPANTS.replace("Max", "Moritz"))
-        assert desk.plan(rows).hash != plan.hash
+        assert project.plan(rows).hash != plan.hash
 
 
 @BRIEF
@@ -125,13 +125,16 @@ def test_a_bad_row_holds_back_no_other(rows: list[Row], place_of: int, fault: st
     at = min(place_of, len(rows))
     wrong = {"first_name": "", "phone_number": "call me", "country": "Atlantis"}[fault]
     bad = {**GOOD, fault: wrong}
-    with place() as desk:
-        alone, among = desk.plan(rows, [GOOD]), desk.plan([*rows[:at], bad, *rows[at:]], [GOOD])
+    with make_project() as project:
+        alone, among = (
+            project.plan(rows, [GOOD]),
+            project.plan([*rows[:at], bad, *rows[at:]], [GOOD]),
+        )
         assert among.counts.rejected == alone.counts.rejected + 1
         rejected = among.rows.filter((among.rows["#source"] == 0) & (among.rows["#row"] == at + 2))
         assert rejected["status"].to_list() == ["rejected"]
-        assert [body for _, _, body in bodies(among, desk.settings)] == [
-            body for _, _, body in bodies(alone, desk.settings)
+        assert [body for _, _, body in bodies(among, project.settings)] == [
+            body for _, _, body in bodies(alone, project.settings)
         ]
 
 
@@ -154,21 +157,21 @@ def test_a_second_run_sends_nothing(sandbox: Sandbox, rows: list[Row], more: lis
     more = [{**row, "campaign": campaign} for row in more]
     options = RunOptions("a law", CREDENTIALS)
 
-    def sent(desk: Place, lists: Sequence[Row]) -> int:
+    def sent(project: Project, lists: Sequence[Row]) -> int:
         before = sandbox.requests
-        plan = desk.plan(lists)
-        report = deliver(plan, desk.settings, options)
+        plan = project.plan(lists)
+        report = deliver(plan, project.settings, options)
         assert report.states.get(State.DOUBTFUL, 0) == 0
         return sandbox.requests - before
 
-    with place(base_url=sandbox.base_url, rate_per_s=2_000) as desk:
-        ready = desk.plan(rows).counts.ready
-        assert sent(desk, rows) == ready
-        assert sent(desk, rows) == 0
-        together = desk.plan([*rows, *more]).counts.ready
-        assert sent(desk, [*rows, *more]) == together - ready
-        with open_history(desk.settings) as history:
-            plan = prepare([str(desk.folder / "list-0.csv")], desk.settings, history)
+    with make_project(base_url=sandbox.base_url, rate_per_s=2_000) as project:
+        ready = project.plan(rows).counts.ready
+        assert sent(project, rows) == ready
+        assert sent(project, rows) == 0
+        together = project.plan([*rows, *more]).counts.ready
+        assert sent(project, [*rows, *more]) == together - ready
+        with open_history(project.settings) as history:
+            plan = prepare([str(project.folder / "list-0.csv")], project.settings, history)
         assert plan.counts.ready == 0
         here = [entry for entry in sandbox.journal if entry["campaignId"] == campaign]
         assert len(here) == together

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from importer.loader import load
 from importer.model import RowStatus
-from tests.support.tables import SETTINGS, checked
+from tests.support.tables import SETTINGS, check_tables
 
 if TYPE_CHECKING:
     from random import Random
@@ -130,7 +130,7 @@ def test_people_of_any_system_read_back(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidates.csv"
         path.write_bytes(out.getvalue().encode(encoding))
-        found = checked(load(str(path), SETTINGS))
+        found = check_tables(load(str(path), SETTINGS))
     assert set(found.rows["status"]) == {RowStatus.READY}
     read = found.frame.select(*headers).rows(named=True)
     assert read == [{column: row[column] for column in headers} for row in rows]

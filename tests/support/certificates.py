@@ -20,7 +20,7 @@ class Certificate(NamedTuple):
     file: Path
 
 
-def made_certificate(folder: Path) -> Certificate:
+def make_certificate(folder: Path) -> Certificate:
     """A certificate for 127.0.0.1 that vouches for itself; skips where there is no openssl."""
     openssl = shutil.which("openssl")
     if openssl is None:

@@ -30,7 +30,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
         subprocess.run(("umount", "--lazy", str(folder)), check=True)
 
 
-def filled(folder: Path, free: int = 0) -> Path:
+def fill_disk(folder: Path, free: int = 0) -> Path:
     """Fills the disk of a folder up to so many free bytes; the file to remove to make room."""
     filler = folder / ".filler"
     page = bytes(4096)

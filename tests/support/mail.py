@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Post:
+class MailServer:
     """A mail server and its post.
 
     Attributes:
@@ -93,14 +93,14 @@ class Post:
 @contextmanager
 def mail_server(
     tls: ssl.SSLContext | None = None, passwords: dict[str, str] | None = None
-) -> Iterator[Post]:
+) -> Iterator[MailServer]:
     """A mail server, for as long as the context lasts.
 
     Args:
         tls: it takes mails only after STARTTLS with this.
         passwords: it takes mails only from these users.
     """
-    post = Post()
+    post = MailServer()
     loop = asyncio.new_event_loop()
 
     def connected() -> SMTP:

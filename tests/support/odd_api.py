@@ -96,7 +96,7 @@ def accepts(api: OddApi, body: Body) -> Reply:
 
 
 @contextmanager
-def serving_odd(api: OddApi) -> Iterator[OddApi]:
+def serve_odd_api(api: OddApi) -> Iterator[OddApi]:
     """Serve it on loopback while the context lasts."""
     lock = threading.Lock()
 

@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served_provider() -> Iterator[Provider]:
+def serve_provider() -> Iterator[Provider]:
     """A provider on a port of its own."""
     provider = Provider(person={"preferred_username": "ada", "groups": ["staff", "recruiting"]})
     handler = type("Handler", (_Handler,), {"provider": provider})

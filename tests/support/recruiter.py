@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from importer.web.page_server import start_page
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +149,7 @@ class Recruiter:
 
     def wait_until_checked(self, list_id: str) -> None:
         """Wait until a list is no longer being checked."""
-        until(lambda: "x-reload" in self.browser.get(f"/lists/{list_id}/status").headers)
+        wait_until(lambda: "x-reload" in self.browser.get(f"/lists/{list_id}/status").headers)
 
     def correct(
         self, list_id: str, row: int, header: str, value: str, seen: int = 0
@@ -176,10 +176,10 @@ class Recruiter:
         def path() -> str:
             return str(self.browser.get(f"/lists/{list_id}").headers.get("location", ""))
 
-        until(lambda: path().startswith("/runs/"))
+        wait_until(lambda: path().startswith("/runs/"))
         return path()
 
     def wait_until_sent(self, run: str) -> str:
         """Wait until a run has ended, and return its page."""
-        until(lambda: "x-reload" in self.browser.get(f"{run}/status").headers)
+        wait_until(lambda: "x-reload" in self.browser.get(f"{run}/status").headers)
         return self.browser.get(run).text

@@ -25,7 +25,7 @@ from importer.nightly.night import run_night
 from importer.nightly.notifications import notify, upload_page
 from importer.nightly.ownership import MARKER_NAME
 from importer.nightly.remote.remote_inbox import locate, open_remote
-from tests.support.nights import Bed, made_bed
+from tests.support.night_setup import NightSetup, make_night_setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,34 +63,39 @@ class Wire:
     refuses: tuple[bytes, ...] = ()
     connections: int = 0
 
-    def carry(self, near: socket.socket) -> None:
+    def carry(self, sandbox_workspace: socket.socket) -> None:
         """Carries one connection, both ways, until an end of it is closed."""
         self.connections += 1
-        with closing(near), socket.create_connection(("127.0.0.1", self.server)) as far:
+        with (
+            closing(sandbox_workspace),
+            socket.create_connection(("127.0.0.1", self.server)) as remote,
+        ):
             if self.down:
                 return
-            back = threading.Thread(target=self._back, args=(far, near), daemon=True)
+            back = threading.Thread(
+                target=self._back, args=(remote, sandbox_workspace), daemon=True
+            )
             back.start()
             with suppress(OSError):
-                while piece := near.recv(_PIECE):
+                while piece := sandbox_workspace.recv(_PIECE):
                     if self.refuses and piece.startswith(self.refuses):
-                        near.sendall(_FORBIDDEN)
+                        sandbox_workspace.sendall(_FORBIDDEN)
                         break
-                    far.sendall(piece)
-            for end in (near, far):
+                    remote.sendall(piece)
+            for end in (sandbox_workspace, remote):
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
             back.join()
 
-    def _back(self, far: socket.socket, near: socket.socket) -> None:
+    def _back(self, remote: socket.socket, sandbox_workspace: socket.socket) -> None:
         carried = 0
         with suppress(OSError):
-            while piece := far.recv(_PIECE):
+            while piece := remote.recv(_PIECE):
                 carried += len(piece)
                 if self.cut_after is not None and carried > self.cut_after:
                     break
-                near.sendall(piece)
-        for end in (near, far):
+                sandbox_workspace.sendall(piece)
+        for end in (sandbox_workspace, remote):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
@@ -105,8 +110,10 @@ def wire_to(server: int) -> Iterator[Wire]:
         def listen() -> None:
             with suppress(OSError):
                 while True:
-                    near, _ = listener.accept()
-                    threading.Thread(target=wire.carry, args=(near,), daemon=True).start()
+                    sandbox_workspace, _ = listener.accept()
+                    threading.Thread(
+                        target=wire.carry, args=(sandbox_workspace,), daemon=True
+                    ).start()
 
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()
@@ -115,7 +122,7 @@ def wire_to(server: int) -> Iterator[Wire]:
         thread.join()
 
 
-class Far(Protocol):
+class RemoteFiles(Protocol):
     """An inbox on a server, as its owner sees it."""
 
     wire: Wire
@@ -139,7 +146,7 @@ class Far(Protocol):
 
 
 @dataclass
-class FarS3:
+class S3Server:
     """A bucket of its own on moto's server."""
 
     wire: Wire
@@ -173,7 +180,7 @@ class FarS3:
 
 
 @dataclass
-class FarSftp:
+class SftpServer:
     """A folder that sshd serves."""
 
     wire: Wire
@@ -211,7 +218,9 @@ def moto_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def far_s3(moto_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarS3]:
+def s3_server(
+    moto_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[S3Server]:
     """An empty bucket, and credentials for it."""
     with wire_to(moto_port) as wire:
         env = {
@@ -228,12 +237,12 @@ def far_s3(moto_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         bucket = f"bucket-{uuid4().hex[:8]}"
         place = {"LocationConstraint": "eu-west-1"}
         client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
-        yield FarS3(wire, bucket, client)
+        yield S3Server(wire, bucket, client)
         client.close()
 
 
 @pytest.fixture
-def far_sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarSftp]:
+def sftp_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SftpServer]:
     """An empty folder behind sshd, and a key and known hosts for it."""
     if SSHD is None or not SFTP_SERVER.is_file():
         pytest.skip("there is no sshd here (Debian: openssh-server)")
@@ -275,77 +284,86 @@ def far_sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarSft
         monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
         folder = tmp_path / "far"
         folder.mkdir()
-        yield FarSftp(wire, folder, flags)
+        yield SftpServer(wire, folder, flags)
 
 
 @dataclass
-class FarBed(Bed):
+class RemoteNightSetup(NightSetup):
     """An inbox elsewhere with settings, where one night after the other is played.
 
     Attributes:
-        far: the inbox.
+        remote: the inbox.
         made: makes what stands between the night and the inbox; a test puts its own there.
     """
 
-    far: Far = field(kw_only=True)
+    remote: RemoteFiles = field(kw_only=True)
     made: Callable[[RemoteInbox], RemoteInbox] = field(default=lambda inbox: inbox, kw_only=True)
 
     @property
     def inbox(self) -> Path:
-        """The desk."""
-        return self.places.root
+        """The staging folder."""
+        return self.inbox_settings.root
 
     @property
-    def places(self) -> InboxSettings:
+    def inbox_settings(self) -> InboxSettings:
         """The inbox with its settings."""
-        return locate(self.far.address, InboxSettings(Path(), self.desk.folder / "importer.yaml"))
+        return locate(
+            self.remote.address, InboxSettings(Path(), self.workspace.folder / "importer.yaml")
+        )
 
     def opened(
         self, stop: StopSignal | None = None, ledgers: OpenLedgers | None = None
     ) -> RemoteInbox:
         """The inbox as a night opens it."""
-        stop, ledgers = stop or StopSignal(0.0), ledgers or OpenLedgers(self.places.ledger())
-        return open_remote(self.far.address, self.places, ledgers, self.clock, stop)
+        stop, ledgers = (
+            stop or StopSignal(0.0),
+            ledgers or OpenLedgers(self.inbox_settings.ledger()),
+        )
+        return open_remote(self.remote.address, self.inbox_settings, ledgers, self.clock, stop)
 
-    def arrives(self, name: str, text: str | bytes) -> None:
+    def add_remote_file(self, name: str, text: str | bytes) -> None:
         """Uploads a file."""
-        self.far.put(name, text)
+        self.remote.put(name, text)
 
     def night(self, stop: StopSignal | None = None) -> NightReport:
         """Plays a night, and what the morning sees of it."""
         stop = stop or StopSignal(0.0)
-        with OpenLedgers(self.places.ledger()) as ledgers:
+        with OpenLedgers(self.inbox_settings.ledger()) as ledgers:
             inbox = self.made(self.opened(stop, ledgers))
-            night = run_night(inbox, self.places, self.clock, stop)
-            self.faults = notify(night, self.places.load(), self.inbox, self.sleeps.append)
+            night = run_night(inbox, self.inbox_settings, self.clock, stop)
+            self.faults = notify(night, self.inbox_settings.load(), self.inbox, self.sleeps.append)
             self.faults += upload_page(inbox, self.clock.now())
         return night
 
-    def lies_there(self) -> set[str]:
+    def remote_spreadsheets(self) -> set[str]:
         """Every spreadsheet of the inbox, without what was written about it."""
         ours = (".check.html", ".rejected.csv", ".results.csv", ".yaml")
         return {
             path
-            for path in self.far.files()
+            for path in self.remote.files()
             if not path.endswith((*ours, MARKER_NAME)) and not path.startswith("nights/")
         }
 
-    def lies_on_the_desk(self) -> set[str]:
-        """The same of the desk."""
-        return self.lies() if self.inbox.is_dir() else set()
+    def staged_spreadsheets(self) -> set[str]:
+        """The spreadsheets of the staging folder."""
+        return self.spreadsheets() if self.inbox.is_dir() else set()
 
 
-@pytest.fixture(params=["far_s3", "far_sftp"])
-def far(request: pytest.FixtureRequest) -> Far:
+@pytest.fixture(params=["s3_server", "sftp_server"])
+def remote(request: pytest.FixtureRequest) -> RemoteFiles:
     """An inbox on each kind of server."""
-    found: Far = request.getfixturevalue(request.param)
+    found: RemoteFiles = request.getfixturevalue(request.param)
     return found
 
 
-def far_bed(folder: Path, far: Far, sandbox: Sandbox, name: str = "machine") -> FarBed:
+def make_remote_setup(
+    folder: Path, remote: RemoteFiles, sandbox: Sandbox, name: str = "machine"
+) -> RemoteNightSetup:
     """A machine with settings for an inbox elsewhere."""
     (folder / name).mkdir()
-    return FarBed(made_bed(folder / name, sandbox.base_url).desk, far=far)
+    return RemoteNightSetup(
+        make_night_setup(folder / name, sandbox.base_url).workspace, remote=remote
+    )
 
 
 def phones(sandbox: Sandbox) -> Counter[str]:
@@ -358,15 +376,15 @@ def expected_phones(count: int) -> Counter[str]:
     return Counter(f"+1415555{number:04}" for number in range(count))
 
 
-def date(bed: FarBed) -> str:
+def date(setup: RemoteNightSetup) -> str:
     """Of the night."""
-    return f"{bed.clock.time:%Y-%m-%d}"
+    return f"{setup.clock.time:%Y-%m-%d}"
 
 
-def open_claims(bed: FarBed) -> int:
+def open_claims(setup: RemoteNightSetup) -> int:
     """How many files are claimed and not given back."""
-    with Ledger.open(bed.places.main().ledger) as ledger:
-        return len(ledger.claims.open(bed.far.address))
+    with Ledger.open(setup.inbox_settings.main().ledger) as ledger:
+        return len(ledger.claims.open(setup.remote.address))
 
 
 @contextmanager

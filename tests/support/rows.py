@@ -70,7 +70,7 @@ def frame(*rows: Mapping[str, str | None]) -> pl.DataFrame:
     )
 
 
-def checked(rows: pl.DataFrame) -> CheckedRows:
+def as_checked_rows(rows: pl.DataFrame) -> CheckedRows:
     """These rows as all good ones."""
     return CheckedRows(
         rows, problems.empty(), rows.select(SOURCE, ROW, pl.lit("ready").alias("status"))
@@ -85,7 +85,7 @@ class Grouped(NamedTuple):
     problems: pl.DataFrame
 
 
-def grouped(folder: Path, rows: pl.DataFrame, settings: Settings) -> Grouped:
+def group_rows(folder: Path, rows: pl.DataFrame, settings: Settings) -> Grouped:
     """These rows grouped with the templates of a folder, in one part."""
     grouping = Grouping(Templates(folder), settings)
     found = grouping.take(rows)

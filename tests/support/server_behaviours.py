@@ -7,7 +7,7 @@ import gzip
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from importer.model import Verb
+from importer.model import Action
 from tests.support.sockets import Peer
 
 Behaviour = Callable[[Peer], Awaitable[None]]
@@ -135,27 +135,27 @@ DOUBTFUL: Final[dict[str, Behaviour]] = {
 }
 """Ends of a request that are not a clear answer."""
 
-CLEAR: Final[dict[str, tuple[Behaviour, Verb]]] = {
-    "a 201": (says("201 Created", CREATED), Verb.CREATED),
+CLEAR: Final[dict[str, tuple[Behaviour, Action]]] = {
+    "a 201": (says("201 Created", CREATED), Action.CREATED),
     "a 201 after a hint": (
         sends(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 201 Created\r\n\r\n" + CREATED),
-        Verb.CREATED,
+        Action.CREATED,
     ),
     "a packed 200": (
         says("200 OK", gzip.compress(CREATED), "Content-Encoding: gzip"),
-        Verb.CREATED,
+        Action.CREATED,
     ),
-    "a 400": (says("400 Bad Request", b'{"error": "no campaign"}'), Verb.REJECTED),
-    "a 404 of HTML": (says("404 Not Found", b"<html>"), Verb.STOP_CAMPAIGN),
-    "a 409 without proof": (says("409 Conflict", b'{"error": "exists"}'), Verb.REJECTED),
-    "a 409": (says("409 Conflict", b'{"conversationId": "c-1"}'), Verb.DUPLICATE),
+    "a 400": (says("400 Bad Request", b'{"error": "no campaign"}'), Action.REJECTED),
+    "a 404 of HTML": (says("404 Not Found", b"<html>"), Action.STOP_CAMPAIGN),
+    "a 409 without proof": (says("409 Conflict", b'{"error": "exists"}'), Action.REJECTED),
+    "a 409": (says("409 Conflict", b'{"conversationId": "c-1"}'), Action.DUPLICATE),
     "a 422 in words": (
         says("422 No", b'{"error": "Conversation Already Exists."}'),
-        Verb.DUPLICATE,
+        Action.DUPLICATE,
     ),
-    "a 401": (says("401 Unauthorized"), Verb.STOP),
-    "a 403": (says("403 Forbidden"), Verb.STOP),
-    "a 429": (says("429 Too Many Requests", b"", "Retry-After: 3"), Verb.AGAIN),
+    "a 401": (says("401 Unauthorized"), Action.STOP),
+    "a 403": (says("403 Forbidden"), Action.STOP),
+    "a 429": (says("429 Too Many Requests", b"", "Retry-After: 3"), Action.AGAIN),
 }
 """Clear answers, and the first decision on each."""
 

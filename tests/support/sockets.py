@@ -74,7 +74,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def serving(
+async def serve_raw(
     behaviour: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Seen]:
     """Serve a behaviour on loopback; each connection is closed after it."""
@@ -109,14 +109,14 @@ async def serving(
 
 
 @contextlib.contextmanager
-def nobody_answers() -> Iterator[str]:
+def silent_server() -> Iterator[str]:
     """The address of a port that takes connections, and then says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
 
 
 @contextlib.contextmanager
-def nobody_listens() -> Iterator[str]:
+def closed_port() -> Iterator[str]:
     """The address of a port that refuses connections, as long as the context is open."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

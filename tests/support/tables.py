@@ -11,7 +11,7 @@ from importer.model import CheckedRows, Source, Table
 from importer.normalise import normalise
 from importer.problems import concat
 from importer.settings import Settings
-from importer.validate import Repeats, check_rows, exclude_repeats
+from importer.validate import DuplicateFinder, check_rows, exclude_repeats
 from schemas.columns import BY_NAME, ROW
 
 if TYPE_CHECKING:
@@ -55,13 +55,11 @@ def table(
     )
 
 
-def checked(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
+def check_tables(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
     """The tables after normalising and validating, in the order of the run."""
-    repeats = Repeats([each.source.name for each in tables], settings)
+    finder = DuplicateFinder([each.source.name for each in tables], settings)
     parts = [
-        exclude_repeats(
-            check_rows(normalise(each, position, settings), settings), repeats, settings
-        )
+        exclude_repeats(check_rows(normalise(each, position, settings), settings), finder, settings)
         for position, each in enumerate(tables)
     ]
     return CheckedRows(
@@ -71,7 +69,7 @@ def checked(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
     )
 
 
-def faults(frame: pl.DataFrame) -> list[tuple[int | None, str | None, str]]:
+def problem_places(frame: pl.DataFrame) -> list[tuple[int | None, str | None, str]]:
     """Row, column and code of each problem."""
     return frame.select("#row", "column", "code").rows()
 

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import signal
 
-    from tests.support.desk import Desk
+    from tests.support.workspace import Workspace
 
 
-def at_a_terminal(desk: Desk, answer: str | signal.Signals, *arguments: str) -> tuple[int, str]:
+def answer_at_terminal(
+    workspace: Workspace, answer: str | signal.Signals, *arguments: str
+) -> tuple[int, str]:
     """Starts a command at a terminal, waits for the question, and answers it.
 
     Returns:
         The exit code, and what the terminal showed.
     """
     ours, theirs = pty.openpty()
-    process = desk.process(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = workspace.process(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown, asked = b"", False
 

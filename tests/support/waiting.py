@@ -15,7 +15,7 @@ _MOST_S: Final = 30.0
 _LOOK_S: Final = 0.002
 
 
-def until(happened: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
+def wait_until(happened: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
     """Waits until something happened; fails where that takes too long, or a process ended."""
     began = time.monotonic()
     while not happened():
@@ -26,6 +26,6 @@ def until(happened: Callable[[], bool], *processes: subprocess.Popen[str]) -> No
         time.sleep(_LOOK_S)
 
 
-def logged(log: Path, event: str) -> Callable[[], bool]:
+def has_logged(log: Path, event: str) -> Callable[[], bool]:
     """Whether a log of JSON lines has an event."""
     return lambda: log.is_file() and f'"event": "{event}"' in log.read_text("utf-8")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.place import Place, place
+from tests.support.project import Project, make_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox) -> Iterator[Place]:
+def project(sandbox: Sandbox) -> Iterator[Project]:
     """A folder whose settings send to the sandbox, quickly."""
-    with place(base_url=sandbox.base_url, rate_per_s=1_000, settle_s=0.05) as desk:
-        yield desk
+    with make_project(base_url=sandbox.base_url, rate_per_s=1_000, settle_s=0.05) as project:
+        yield project

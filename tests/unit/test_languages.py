@@ -95,5 +95,7 @@ def test_english_needs_no_catalogue() -> None:
         "translate('a'); translate_count(2, '{n} a', '{n} b'); translate_filled('a');"
         "print(sorted({'gettext', 'babel'} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert said.stdout.strip() == "[]"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert result.stdout.strip() == "[]"

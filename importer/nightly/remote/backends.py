@@ -121,7 +121,7 @@ def explain(address: Address, error: Exception) -> RemoteFault:
 
 
 @contextmanager
-def gate(address: Address) -> Iterator[None]:
+def translate_errors(address: Address) -> Iterator[None]:
     """Turn every exception of a remote store into a RemoteFault."""
     try:
         yield

@@ -241,7 +241,7 @@ class RemoteInbox:
         return [
             each
             for each in found
-            if (self.folders.relative(each.path), each.fingerprint[1]) not in claimed
+            if (self.folders.relative(each.path), each.file_stat[1]) not in claimed
         ]
 
     def claim(self, arrival: Arrival) -> Path | None:
@@ -252,7 +252,7 @@ class RemoteInbox:
         """
         if self._state.away:
             return None
-        path, version = self.folders.relative(arrival.path), str(arrival.fingerprint[1])
+        path, version = self.folders.relative(arrival.path), str(arrival.file_stat[1])
         claim = self.make_claim(path, version)
         if not self.ledgers.main.claims.take(claim):
             return None

@@ -32,7 +32,7 @@ from importer.nightly.remote.backends import (
     RemoteStopped,
     S3Files,
     SftpFiles,
-    gate,
+    translate_errors,
 )
 from importer.report.formatting import quantity
 
@@ -198,7 +198,7 @@ class Store:
 
     def _with_retries(self, attempt: Callable[[], _Found]) -> _Found:
         def once() -> _Found:
-            with gate(self.address):
+            with translate_errors(self.address):
                 try:
                     return attempt()
                 except RemoteFault:

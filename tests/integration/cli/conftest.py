@@ -1,4 +1,4 @@
-"""What the command line's tests share: a recruiter's desk, and a sandbox to send to."""
+"""What the command line's tests share: a recruiter's workspace, and a sandbox to send to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.desk import Desk
+from tests.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,15 +20,15 @@ TEAM = "- {name: Sam, email: sam@example.com, isOrganizer: true, isCalendarConne
 
 
 @pytest.fixture
-def starter(tmp_path: Path) -> Desk:
+def starter(tmp_path: Path) -> Workspace:
     """A folder with what `importer init` writes, and credentials in the environment."""
-    desk = Desk(tmp_path)
-    assert desk("init").code == 0
-    return desk
+    workspace = Workspace(tmp_path)
+    assert workspace("init").code == 0
+    return workspace
 
 
 @pytest.fixture
-def desk(starter: Desk) -> Desk:
+def workspace(starter: Workspace) -> Workspace:
     """The same with a good list, a mixed one, and a team that needs nothing of a row."""
     starter.write("good.csv", GOOD)
     starter.write("mixed.csv", MIXED)
@@ -38,10 +38,10 @@ def desk(starter: Desk) -> Desk:
 
 
 @pytest.fixture
-def near(desk: Desk, sandbox: Sandbox) -> Desk:
-    """The desk, with settings that send to the sandbox, and quickly."""
+def sandbox_workspace(workspace: Workspace, sandbox: Sandbox) -> Workspace:
+    """The workspace, with settings that send to the sandbox, and quickly."""
     text = (
         f"{SETTINGS}base_url: {sandbox.base_url}\nrate_per_s: 500\nsettle_s: 0.1\npreflight: off\n"
     )
-    desk.write("importer.yaml", text)
-    return desk
+    workspace.write("importer.yaml", text)
+    return workspace

@@ -10,12 +10,12 @@ import pytest
 from importer.errors import Exit
 from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.integration.cli.conftest import SETTINGS
-from tests.support.sockets import nobody_listens
+from tests.support.sockets import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.support.desk import Desk, Said
+    from tests.support.workspace import CommandResult, Workspace
 
 CHECK: Final = ("check", "list.csv")
 RUN: Final = ("run", "list.csv", "--yes")
@@ -184,52 +184,52 @@ WHOLE: Final = {
 """Told in one sentence after `Error:`."""
 
 
-def prepared(desk: Desk, bad: Bad) -> None:
-    """Puts the good list and settings on the desk, and then what is wrong."""
-    desk.write("list.csv", LIST)
-    desk.write("importer.yaml", SETTINGS)
+def prepared(workspace: Workspace, bad: Bad) -> None:
+    """Puts the good list and settings into the workspace, and then what is wrong."""
+    workspace.write("list.csv", LIST)
+    workspace.write("importer.yaml", SETTINGS)
     for name, content in bad.files.items():
         if content is None:
-            (desk.folder / name).unlink()
+            (workspace.folder / name).unlink()
         else:
-            desk.write(name, content)
+            workspace.write(name, content)
 
 
-def clear(said: Said) -> bool:
+def clear(result: CommandResult) -> bool:
     """Whether a person can read it: no traceback, no class of ours, nothing of Python's."""
     signs = ("Traceback", "importer.", "went wrong inside", "Errno", "<class", "None")
-    text = (said.err + said.out).replace("importer.yaml", "").replace("importer.db", "")
+    text = (result.err + result.out).replace("importer.yaml", "").replace("importer.db", "")
     return not any(sign in text for sign in signs)
 
 
 @pytest.mark.parametrize("bad", FILES.values(), ids=FILES.keys())
-def test_a_bad_file(desk: Desk, bad: Bad) -> None:
+def test_a_bad_file(workspace: Workspace, bad: Bad) -> None:
     """Check and run tell the same; run sends nothing, and neither writes anything."""
-    prepared(desk, bad)
-    before = desk.files()
-    checked, ran = desk(*CHECK), desk(*RUN)
+    prepared(workspace, bad)
+    before = workspace.files()
+    checked, ran = workspace(*CHECK), workspace(*RUN)
     assert checked.code == bad.exit, checked.err
     assert ran.code == (bad.run_exit or bad.exit)
-    for said in (checked, ran):
-        assert bad.says in said.err + said.out
-        assert clear(said), said.err + said.out
+    for result in (checked, ran):
+        assert bad.says in result.err + result.out
+        assert clear(result), result.err + result.out
     assert ran.out == ""
     assert ran.err.count("Error: ") == 1
-    assert desk.files() == before
+    assert workspace.files() == before
 
 
 @pytest.mark.parametrize("bad", WHOLE.values(), ids=WHOLE.keys())
-def test_what_stops_a_command(desk: Desk, bad: Bad) -> None:
+def test_what_stops_a_command(workspace: Workspace, bad: Bad) -> None:
     """One message after `Error:`, and every file as it was."""
-    prepared(desk, bad)
-    before = desk.files()
-    said = desk(*bad.command)
-    assert said.code == bad.exit, said.err
-    assert bad.says in said.error, said.err
-    assert said.err.count("Error: ") == 1
-    assert clear(said), said.err
-    assert said.out == ""
-    assert desk.files() == before
+    prepared(workspace, bad)
+    before = workspace.files()
+    result = workspace(*bad.command)
+    assert result.code == bad.exit, result.err
+    assert bad.says in result.error, result.err
+    assert result.err.count("Error: ") == 1
+    assert clear(result), result.err
+    assert result.out == ""
+    assert workspace.files() == before
 
 
 @pytest.mark.parametrize(
@@ -239,57 +239,57 @@ def test_what_stops_a_command(desk: Desk, bad: Bad) -> None:
         (["POPP_API_KEY", "POPP_ORGANIZATION_ID"], "POPP_ORGANIZATION_ID are not set."),
     ],
 )
-def test_no_key(desk: Desk, gone: list[str], says: str) -> None:
+def test_no_key(workspace: Workspace, gone: list[str], says: str) -> None:
     """What to export is said, and no ledger is made."""
-    prepared(desk, Bad({}, Exit.SETUP, says))
-    before = desk.files()
+    prepared(workspace, Bad({}, Exit.SETUP, says))
+    before = workspace.files()
     for command in (RUN, ("resume",), ("reconcile",), ("refresh",)):
-        said = desk.without(*gone)(*command)
-        assert said.code == Exit.SETUP
-        assert says in said.error
-        assert "export " in said.error
-    assert desk.files() == before
+        result = workspace.without(*gone)(*command)
+        assert result.code == Exit.SETUP
+        assert says in result.error
+        assert "export " in result.error
+    assert workspace.files() == before
 
 
-def test_a_key_that_is_refused(desk: Desk) -> None:
+def test_a_key_that_is_refused(workspace: Workspace) -> None:
     """401 stops the run after one answer: exit code 4, and everybody is still to be sent."""
     rows = b"".join(b"P%d,+120255501%02d,Chef\n" % (row, row) for row in range(30))
-    desk.write("list.csv", b"first_name,phone_number,Job Title\n" + rows)
+    workspace.write("list.csv", b"first_name,phone_number,Job Title\n" + rows)
     with start_sandbox(SandboxOptions(faults="401:1")) as sandbox:
         flags = ("--base-url", sandbox.base_url, "--rate-per-s", "50", "--concurrency", "1")
-        said = desk(*RUN, *flags)
-        assert said.code == Exit.SETUP
-        assert "401" in said.err
+        result = workspace(*RUN, *flags)
+        assert result.code == Exit.SETUP
+        assert "401" in result.err
         assert sandbox.requests <= 2
-        assert clear(said), said.err
+        assert clear(result), result.err
         sandbox.set_faults("")
-        assert desk("resume", *flags).code == Exit.OK
+        assert workspace("resume", *flags).code == Exit.OK
         assert len(sandbox.journal) == 30
 
 
-def test_an_api_that_is_not_there(desk: Desk) -> None:
+def test_an_api_that_is_not_there(workspace: Workspace) -> None:
     """A few rows: all unsent, exit code 4; many: it stops long before the last, with the same."""
-    desk.write("list.csv", LIST)
+    workspace.write("list.csv", LIST)
     many = b"".join(b"P%d,+120255501%02d,Chef\n" % (row, row) for row in range(60))
-    desk.write("many.csv", b"first_name,phone_number,Job Title\n" + many)
-    with nobody_listens() as address:
+    workspace.write("many.csv", b"first_name,phone_number,Job Title\n" + many)
+    with closed_port() as address:
         flags = ("--yes", "--base-url", f"{address}/v1", "--rate-per-s", "500", "--attempts", "1")
-        few = desk("run", "list.csv", *flags)
-        lots = desk("run", "many.csv", *flags)
-    for said in (few, lots):
-        assert said.code == Exit.SETUP, said.err
-        assert "No connection to the API" in said.err
-        assert "resume" in said.err
-        assert clear(said), said.err
+        few = workspace("run", "list.csv", *flags)
+        lots = workspace("run", "many.csv", *flags)
+    for result in (few, lots):
+        assert result.code == Exit.SETUP, result.err
+        assert "No connection to the API" in result.err
+        assert "resume" in result.err
+        assert clear(result), result.err
     assert "The API cannot be reached." in lots.err
     assert "planned" in lots.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are kept otherwise there")
-def test_nothing_half_written_is_left(desk: Desk) -> None:
+def test_nothing_half_written_is_left(workspace: Workspace) -> None:
     """A report that cannot be written leaves no part of it, and none of the others."""
-    prepared(desk, Bad({}, Exit.USAGE, ""))
-    before = desk.files()
-    said = desk(*CHECK, "--rejected", "fix.csv", "--report", "nowhere/report.html")
-    assert said.code == Exit.USAGE
-    assert desk.files() == before
+    prepared(workspace, Bad({}, Exit.USAGE, ""))
+    before = workspace.files()
+    result = workspace(*CHECK, "--rejected", "fix.csv", "--report", "nowhere/report.html")
+    assert result.code == Exit.USAGE
+    assert workspace.files() == before

@@ -15,16 +15,16 @@ from importer.settings import Settings, load_settings
 from importer.settings.settings import commands_of
 from schemas.codes import WORDS, Code
 from schemas.columns import BY_NAME
-from tests.support.desk import Desk
+from tests.support.workspace import Workspace
 
 DOCUMENTS: Final = sorted((Path(__file__).parents[3] / "importer" / "docs").glob("*.md"))
 
 
 def explain(tmp_path: Path, *words: str) -> str:
     """What it says, on one line."""
-    said = Desk(tmp_path)("explain", *words)
-    assert (said.code, said.err) == (Exit.OK, "")
-    return " ".join(said.out.split())
+    result = Workspace(tmp_path)("explain", *words)
+    assert (result.code, result.err) == (Exit.OK, "")
+    return " ".join(result.out.split())
 
 
 def test_codes_with_what_to_do(tmp_path: Path) -> None:
@@ -98,6 +98,6 @@ def test_documents_are_shown(tmp_path: Path, document: Path) -> None:
 
 def test_a_slip_is_named(tmp_path: Path) -> None:
     """Wrong usage, with what was perhaps meant."""
-    said = Desk(tmp_path)("explain", "phone-invalide")
-    assert said.code == Exit.USAGE
-    assert "Did you mean phone-invalid" in said.err
+    result = Workspace(tmp_path)("explain", "phone-invalide")
+    assert result.code == Exit.USAGE
+    assert "Did you mean phone-invalid" in result.err

@@ -11,7 +11,7 @@ import pytest
 
 from importer.cli.main import COMMANDS, READERS, cli
 from importer.errors import Exit
-from tests.support.desk import Desk
+from tests.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,13 +28,13 @@ def command(name: str) -> click.Command:
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_explains_itself(tmp_path: Path, name: str, flag: str) -> None:
     """Its first sentence, and each option with its words; on standard output, with 0."""
-    said = Desk(tmp_path)(name, flag)
-    assert (said.code, said.err) == (Exit.OK, "")
-    assert f"Usage: importer {name}" in said.out
+    result = Workspace(tmp_path)(name, flag)
+    assert (result.code, result.err) == (Exit.OK, "")
+    assert f"Usage: importer {name}" in result.out
     for parameter in command(name).params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
-            assert all(option in said.out for option in parameter.opts)
+            assert all(option in result.out for option in parameter.opts)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -50,25 +50,25 @@ def test_the_table_of_commands_is_true(name: str) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
 def test_the_whole_explains_itself(tmp_path: Path, arguments: list[str]) -> None:
     """Every command with its summary."""
-    said = Desk(tmp_path)(*arguments)
-    assert said.code == Exit.OK
+    result = Workspace(tmp_path)(*arguments)
+    assert result.code == Exit.OK
     for name, (_, summary) in COMMANDS.items():
-        assert f"  {name} " in said.out
-        assert summary in said.out
+        assert f"  {name} " in result.out
+        assert summary in result.out
 
 
 def test_the_version(tmp_path: Path) -> None:
     """That of the package."""
-    assert version("importer") in Desk(tmp_path)("--version").out
+    assert version("importer") in Workspace(tmp_path)("--version").out
 
 
 @pytest.mark.parametrize("arguments", [[], ["chekc"], ["check"], ["run", "--bogus", "x.csv"]])
 def test_what_cannot_be_meant(tmp_path: Path, arguments: list[str]) -> None:
     """Wrong usage ends with 2, and says where help is."""
-    said = Desk(tmp_path)(*arguments)
-    assert said.code == Exit.USAGE
-    assert "--help" in said.err
-    assert said.out == ""
+    result = Workspace(tmp_path)(*arguments)
+    assert result.code == Exit.USAGE
+    assert "--help" in result.err
+    assert result.out == ""
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_what_cannot_be_meant(tmp_path: Path, arguments: list[str]) -> None:
 )
 def test_a_misspelled_command_names_the_right_one(tmp_path: Path, typed: str, meant: str) -> None:
     """Wrong usage; one that resembles nothing leads to the list."""
-    said = Desk(tmp_path)(typed)
-    assert said.code == Exit.USAGE
-    assert f"There is no command {typed}." in said.err
-    assert f"Did you mean {meant}" in said.err
-    assert "`importer --help` lists them all." in Desk(tmp_path)("zzz").err
+    result = Workspace(tmp_path)(typed)
+    assert result.code == Exit.USAGE
+    assert f"There is no command {typed}." in result.err
+    assert f"Did you mean {meant}" in result.err
+    assert "`importer --help` lists them all." in Workspace(tmp_path)("zzz").err
 
 
 def test_every_command_has_one_reader() -> None:
@@ -100,23 +100,23 @@ def test_every_command_has_one_reader() -> None:
 )
 def test_a_flag_that_is_nearly_right(tmp_path: Path, typed: tuple[str, ...], meant: str) -> None:
     """The one that is spelled alike is named."""
-    said = Desk(tmp_path)(*typed)
-    assert said.code == Exit.USAGE
-    assert "Did you mean" in said.err
-    assert meant in said.err
+    result = Workspace(tmp_path)(*typed)
+    assert result.code == Exit.USAGE
+    assert "Did you mean" in result.err
+    assert meant in result.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands(tmp_path: Path, shell: str) -> None:
     """The script asks importer, which answers from the table of commands."""
-    desk = Desk(tmp_path)
-    assert f"_IMPORTER_COMPLETE={shell}_complete" in desk("completion", shell).out
+    workspace = Workspace(tmp_path)
+    assert f"_IMPORTER_COMPLETE={shell}_complete" in workspace("completion", shell).out
     asking = {
         "_IMPORTER_COMPLETE": f"{shell}_complete",
         "COMP_WORDS": "importer rec",
         "COMP_CWORD": "rec" if shell == "fish" else "1",
     }
-    process = Desk(tmp_path, asking).process()
+    process = Workspace(tmp_path, asking).process()
     out, err = process.communicate(timeout=60)
     assert "reconcile" in out, err
     assert "resume" not in out
@@ -129,10 +129,10 @@ _ENGLISH: Final = re.compile(r"(?<![-`\w])(the|of|and|is|are|with|by|from|which|
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_help_in_german_has_no_english_sentence(tmp_path: Path, name: str) -> None:
     """Summary, paragraphs, options, and what click says by itself."""
-    said = Desk(tmp_path)("--lang", "de", *([name] if name else []), "--help")
-    assert said.out.startswith(f"Aufruf: importer {name}".rstrip())
-    assert "Diese Hilfe zeigen und enden." in said.out
-    assert _ENGLISH.search(said.out) is None, said.out
+    result = Workspace(tmp_path)("--lang", "de", *([name] if name else []), "--help")
+    assert result.out.startswith(f"Aufruf: importer {name}".rstrip())
+    assert "Diese Hilfe zeigen und enden." in result.out
+    assert _ENGLISH.search(result.out) is None, result.out
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_help_in_german_has_no_english_sentence(tmp_path: Path, name: str) -> No
 )
 def test_errors_in_german(tmp_path: Path, typed: tuple[str, ...], expected: str) -> None:
     """Those of click and ours; `--lang` stands before the command or after it."""
-    desk = Desk(tmp_path)
-    said = desk("--lang", "de", *typed)
-    assert expected in said.err
-    assert desk(*typed, "--lang=de").err == said.err
+    workspace = Workspace(tmp_path)
+    result = workspace("--lang", "de", *typed)
+    assert expected in result.err
+    assert workspace(*typed, "--lang=de").err == result.err

@@ -14,7 +14,7 @@ from importer.cli.init_command import editor_schemas
 from importer.errors import Exit, SettingsError
 from importer.settings import load_settings
 from importer.settings.yaml_files import read_yaml
-from tests.support.desk import FAST, Desk
+from tests.support.workspace import FAST, Workspace
 
 if TYPE_CHECKING:
     from importer.model import Json
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_check_accepts_the_starter_as_it_stands(starter: Desk) -> None:
+def test_check_accepts_the_starter_as_it_stands(starter: Workspace) -> None:
     """All of its rows are ready, and there is nothing to fix or to look at."""
-    said = starter.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")("check", "candidates.csv")
-    assert said.code == Exit.OK
-    assert "All 2 rows are ready" in said.out
-    assert "To fix" not in said.err
-    assert "To check" not in said.err
+    result = starter.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")("check", "candidates.csv")
+    assert result.code == Exit.OK
+    assert "All 2 rows are ready" in result.out
+    assert "To fix" not in result.err
+    assert "To check" not in result.err
 
 
-def test_the_first_run_is_a_rehearsal(starter: Desk, sandbox: Sandbox) -> None:
+def test_the_first_run_is_a_rehearsal(starter: Workspace, sandbox: Sandbox) -> None:
     """It needs no credentials, and has a ledger of its own."""
     bare = starter.without("POPP_API_KEY", "POPP_ORGANIZATION_ID")
-    said = bare("run", "candidates.csv", "--yes", "--base-url", sandbox.base_url, *FAST)
-    assert said.code == Exit.OK, said.err
+    result = bare("run", "candidates.csv", "--yes", "--base-url", sandbox.base_url, *FAST)
+    assert result.code == Exit.OK, result.err
     assert sorted(entry["firstName"] for entry in sandbox.journal) == ["Anna", "Ben"]
     assert "rehearsal.db" in starter.files()
     assert "importer.db" not in starter.files()
     assert "2 created" in starter("runs").out
-    assert "This was a rehearsal: nobody was contacted." in said.err
+    assert "This was a rehearsal: nobody was contacted." in result.err
 
 
-def test_a_night_that_is_a_rehearsal_says_so(starter: Desk, sandbox: Sandbox) -> None:
+def test_a_night_that_is_a_rehearsal_says_so(starter: Workspace, sandbox: Sandbox) -> None:
     """Nobody takes its conversations for real ones; the doctor warns. It waits for no hour."""
     (starter.folder / "inbox").mkdir()
     starter.write("inbox/a.csv", (starter.folder / "candidates.csv").read_bytes())
     url = ("--base-url", sandbox.base_url)
     assert "warn  rehearsal: nobody is contacted" in starter("doctor", "inbox", *url).out
-    said = starter("nightly", "inbox", "--quiet-s", "0", *url, "-q")
-    assert said.code == Exit.OK, said.err
-    assert "This was a rehearsal: nobody was contacted." in " ".join(said.out.split())
+    result = starter("nightly", "inbox", "--quiet-s", "0", *url, "-q")
+    assert result.code == Exit.OK, result.err
+    assert "This was a rehearsal: nobody was contacted." in " ".join(result.out.split())
     assert len(sandbox.journal) == 2
 
 
-def test_a_rehearsal_asks_for_its_sandbox(starter: Desk) -> None:
+def test_a_rehearsal_asks_for_its_sandbox(starter: Workspace) -> None:
     """Before anything is written; the command that starts it has the port of the settings."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -65,24 +65,24 @@ def test_a_rehearsal_asks_for_its_sandbox(starter: Desk) -> None:
         "base_url: https://api.joinpopp.com/v1\n", ""
     ))  # fmt: skip
     before = starter.files()
-    said = starter("run", "candidates.csv", "--yes")
-    assert said.code == Exit.SETUP
-    assert f"importer sandbox --port {port}" in said.err
+    result = starter("run", "candidates.csv", "--yes")
+    assert result.code == Exit.SETUP
+    assert f"importer sandbox --port {port}" in result.err
     assert starter.files() == before
 
 
-def test_one_line_leads_to_real_conversations(starter: Desk) -> None:
+def test_one_line_leads_to_real_conversations(starter: Workspace) -> None:
     """Without it the settings name the real API and a new ledger, and credentials are needed."""
     text = (starter.folder / "importer.yaml").read_text()
     assert text.count("\nrehearsal: true\n") == 1
     starter.write("importer.yaml", text.replace("\nrehearsal: true\n", "\n"))
-    said = starter.without("POPP_API_KEY")("run", "candidates.csv", "--yes")
-    assert said.code == Exit.SETUP
-    assert "POPP_API_KEY" in said.error
-    said = starter("run", "candidates.csv", "--yes")
-    assert said.code == Exit.HELD
-    assert "`location` of the meeting template onsite-45 is 1 High Street, Leeds." in said.error
-    assert "morgan@example.com" in said.error
+    result = starter.without("POPP_API_KEY")("run", "candidates.csv", "--yes")
+    assert result.code == Exit.SETUP
+    assert "POPP_API_KEY" in result.error
+    result = starter("run", "candidates.csv", "--yes")
+    assert result.code == Exit.HELD
+    assert "`location` of the meeting template onsite-45 is 1 High Street, Leeds." in result.error
+    assert "morgan@example.com" in result.error
     assert "Examples are left, so nothing will be sent" in starter("check", "candidates.csv").out
     settings = load_settings(starter.folder / "importer.yaml")
     assert settings.base_url == "https://api.joinpopp.com/v1"
@@ -91,16 +91,16 @@ def test_one_line_leads_to_real_conversations(starter: Desk) -> None:
 
 def test_a_project_fits_a_list(tmp_path: Path) -> None:
     """Headers are mapped, templates are called as the rows call them, and the check passes."""
-    desk = Desk(tmp_path)
-    desk.write(
+    workspace = Workspace(tmp_path)
+    workspace.write(
         "in/list.csv",
         "Prénom,Tel (mob),Role,Boss manager,Boss manager e-mail,Pays,Campaign,Meeting template\n"
         "Anna,+12025550104,Cook,Sam Sample,sam@example.com,US,c-1,trial day\n"
         "Ben,+12025550105,Chef,Sam Sample,sam@example.com,US,c-2,call\n",
     )
-    said = desk("init", "fit", "--from", "in/list.csv")
-    assert said.code == Exit.OK, said.err
-    assert "importer check ../in/list.csv" in said.err
+    result = workspace("init", "fit", "--from", "in/list.csv")
+    assert result.code == Exit.OK, result.err
+    assert "importer check ../in/list.csv" in result.err
     assert not (tmp_path / "fit" / "candidates.csv").exists()
     meetings = sorted(path.name for path in (tmp_path / "fit/templates/meetings").iterdir())
     assert meetings == ["call.yaml", "trial day.yaml"]
@@ -111,64 +111,64 @@ def test_a_project_fits_a_list(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "fit" / "importer.yaml")
     assert settings.columns["Prénom"] == "first_name"
     assert (settings.campaign, settings.meeting, settings.default_country) == (None, None, None)
-    checked = Desk(tmp_path / "fit")("check", "../in/list.csv")
+    checked = Workspace(tmp_path / "fit")("check", "../in/list.csv")
     assert checked.code == Exit.OK, checked.err
     assert "All 2 rows are ready" in checked.out
 
 
 def test_a_bare_list_gets_what_its_rows_lack(tmp_path: Path) -> None:
     """A made-up person to meet, a campaign, and a title without a job; the check passes."""
-    desk = Desk(tmp_path)
-    desk.write("list.csv", "Name,Mobile,Remark\nAnna Example,+12025550104,\n")
-    assert desk("init", "--from", "list.csv").code == Exit.OK
-    checked = desk("check", "list.csv")
+    workspace = Workspace(tmp_path)
+    workspace.write("list.csv", "Name,Mobile,Remark\nAnna Example,+12025550104,\n")
+    assert workspace("init", "--from", "list.csv").code == Exit.OK
+    checked = workspace("check", "list.csv")
     assert checked.code == Exit.OK, checked.err
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02", b"a,b\n"])
 def test_a_list_that_cannot_be_read_makes_no_project(tmp_path: Path, content: bytes) -> None:
     """The message says what is wrong with it."""
-    desk = Desk(tmp_path)
-    desk.write("list.csv", content)
-    said = desk("init", "--from", "list.csv")
-    assert said.code == Exit.INPUT
-    assert "Nothing was written." in said.err
-    assert set(desk.files()) == {"list.csv"}
+    workspace = Workspace(tmp_path)
+    workspace.write("list.csv", content)
+    result = workspace("init", "--from", "list.csv")
+    assert result.code == Exit.INPUT
+    assert "Nothing was written." in result.err
+    assert set(workspace.files()) == {"list.csv"}
 
 
-def test_nothing_is_overwritten(starter: Desk) -> None:
+def test_nothing_is_overwritten(starter: Workspace) -> None:
     """One file that is there already keeps all from being written, and is named."""
     (starter.folder / "importer.yaml").unlink()
     starter.write("candidates.csv", "mine")
     before = starter.files()
-    said = starter("init")
-    assert said.code == Exit.USAGE
-    assert "candidates.csv" in said.error
-    assert "importer.yaml" not in said.error
+    result = starter("init")
+    assert result.code == Exit.USAGE
+    assert "candidates.csv" in result.error
+    assert "importer.yaml" not in result.error
     assert starter.files() == before
 
 
 def test_a_folder_of_its_own(tmp_path: Path) -> None:
     """The folder is made, and the next step begins by going there."""
-    desk = Desk(tmp_path)
-    said = desk("init", "new desk")
-    assert said.code == Exit.OK
-    assert "cd 'new desk'" in said.err
-    assert Desk(tmp_path / "new desk")("check", "candidates.csv").code == Exit.OK
+    workspace = Workspace(tmp_path)
+    result = workspace("init", "new desk")
+    assert result.code == Exit.OK
+    assert "cd 'new desk'" in result.err
+    assert Workspace(tmp_path / "new desk")("check", "candidates.csv").code == Exit.OK
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     """Wrong usage, and the file stays."""
-    desk = Desk(tmp_path)
-    desk.write("taken", "mine")
-    assert desk("init", "taken").code == Exit.USAGE
-    assert desk.files() == {"taken": b"mine"}
+    workspace = Workspace(tmp_path)
+    workspace.write("taken", "mine")
+    assert workspace("init", "taken").code == Exit.USAGE
+    assert workspace.files() == {"taken": b"mine"}
 
 
 # ---- schemas for editors -------------------------------------------------------------------------
 
 
-def test_the_starter_names_schemas_that_it_fits(starter: Desk) -> None:
+def test_the_starter_names_schemas_that_it_fits(starter: Workspace) -> None:
     """Each file names one in its first row, which is there and describes it."""
     for name in (
         "importer.yaml",
@@ -181,11 +181,11 @@ def test_the_starter_names_schemas_that_it_fits(starter: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(editor_schemas()))
-def test_explain_prints_the_schemas(desk: Desk, name: str) -> None:
+def test_explain_prints_the_schemas(workspace: Workspace, name: str) -> None:
     """The ones that `init` writes."""
-    said = desk("explain", "--schema", name)
-    Draft202012Validator.check_schema(json.loads(said.out))
-    assert said.out == editor_schemas()[name]
+    result = workspace("explain", "--schema", name)
+    Draft202012Validator.check_schema(json.loads(result.out))
+    assert result.out == editor_schemas()[name]
 
 
 @pytest.mark.parametrize("sample", ["importer.yaml", "nightly/importer.yaml"])
@@ -220,17 +220,17 @@ def read(file: Path) -> Json:
 
 def test_a_messy_list_keeps_its_columns(tmp_path: Path) -> None:
     """A template takes a column with a gap: its row needs fixing, and the others are ready."""
-    desk = Desk(tmp_path)
+    workspace = Workspace(tmp_path)
     rows = [f"Anna,+120255501{n},Cook,Sam,sam@example.com" for n in range(10, 30)]
     rows[3] = "Ben,+12025550113,Cook,,not given"
     rows[7] = "Cy,+12025550117,#REF!,Sam,sam@example.com"
-    desk.write("list.csv", "\n".join(["Name,Mobile,Role,Hiring Mgr,Hiring Mgr Email", *rows]))
-    said = desk("init", "--from", "list.csv")
-    assert said.code == Exit.OK, said.err
-    assert "row 9, Role: " in said.err
+    workspace.write("list.csv", "\n".join(["Name,Mobile,Role,Hiring Mgr,Hiring Mgr Email", *rows]))
+    result = workspace("init", "--from", "list.csv")
+    assert result.code == Exit.OK, result.err
+    assert "row 9, Role: " in result.err
     team = (tmp_path / "templates/participants/hiring-manager.yaml").read_text()
     assert "{hiring_mgr}" in team
     assert "{hiring_mgr_email}" in team
-    checked = desk("check", "list.csv")
+    checked = workspace("check", "list.csv")
     assert "18 of 20 rows are ready to send; 2 need fixing." in checked.out, checked.out
     assert "Fill in “Hiring Mgr” in 1 row: 5" in checked.out

@@ -11,14 +11,14 @@ import pytest
 
 from importer.errors import Exit
 from tests.integration.cli.conftest import GOOD, SETTINGS
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
-    from tests.support.desk import Desk, Said
+    from tests.support.workspace import CommandResult, Workspace
 
 RUN = ("run", "good.csv", "--yes")
 MORE = GOOD + "Cy,+12025550106,Chef\n"
@@ -29,13 +29,13 @@ def reached(sandbox: Sandbox) -> Counter[str]:
     return Counter(str(entry["phoneNumber"]) for entry in sandbox.journal)
 
 
-def refused(desk: Desk, sandbox: Sandbox, *command: str) -> Said:
+def refused(workspace: Workspace, sandbox: Sandbox, *command: str) -> CommandResult:
     """Types a command that contacts nobody and says why."""
     before = len(sandbox.journal)
-    said = desk(*(command or RUN))
-    assert said.code == Exit.SETUP, said
+    result = workspace(*(command or RUN))
+    assert result.code == Exit.SETUP, result
     assert len(sandbox.journal) == before
-    return said
+    return result
 
 
 def delete(folder: Path) -> None:
@@ -64,190 +64,208 @@ def put_a_new_one(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("lose", [delete, empty, delete_all_but_the_key])
-def test_a_lost_ledger(near: Desk, sandbox: Sandbox, lose: Callable[[Path], None]) -> None:
+def test_a_lost_ledger(
+    sandbox_workspace: Workspace, sandbox: Sandbox, lose: Callable[[Path], None]
+) -> None:
     """Nobody is contacted again, however often it is tried, until --new-ledger."""
-    assert near(*RUN).code == Exit.OK
-    lose(near.folder)
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    lose(sandbox_workspace.folder)
     for _ in range(2):
-        said = refused(near, sandbox)
-        assert "knows who was contacted" in said.err
-        assert "--new-ledger" in said.err
-    near.write("good.csv", "first_name,phone_number,Job Title\nDee,+12025550107,Chef\n")
-    assert near(*RUN, "--new-ledger").code == Exit.OK
-    assert near(*RUN).code == Exit.OK  # it is the ledger from now on
+        result = refused(sandbox_workspace, sandbox)
+        assert "knows who was contacted" in result.err
+        assert "--new-ledger" in result.err
+    sandbox_workspace.write(
+        "good.csv", "first_name,phone_number,Job Title\nDee,+12025550107,Chef\n"
+    )
+    assert sandbox_workspace(*RUN, "--new-ledger").code == Exit.OK
+    assert sandbox_workspace(*RUN).code == Exit.OK  # it is the ledger from now on
     assert set(reached(sandbox).values()) == {1}
     assert len(sandbox.journal) == 3
 
 
-def test_an_older_copy(near: Desk, sandbox: Sandbox) -> None:
+def test_an_older_copy(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """It lacks the last run; the newest copy, put back, goes on."""
-    assert near(*RUN).code == Exit.OK
-    ledger, copy, newest = (near.folder / name for name in ("importer.db", "copy", "newest"))
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    ledger, copy, newest = (
+        sandbox_workspace.folder / name for name in ("importer.db", "copy", "newest")
+    )
     shutil.copy(ledger, copy)
-    near.write("good.csv", MORE)
-    assert near(*RUN).code == Exit.OK
+    sandbox_workspace.write("good.csv", MORE)
+    assert sandbox_workspace(*RUN).code == Exit.OK
     shutil.copy(ledger, newest)
     shutil.copy(copy, ledger)
-    assert "is an older copy" in refused(near, sandbox).err
-    assert "is an older copy" in refused(near, sandbox, "resume").err
+    assert "is an older copy" in refused(sandbox_workspace, sandbox).err
+    assert "is an older copy" in refused(sandbox_workspace, sandbox, "resume").err
     shutil.copy(newest, ledger)
-    assert near(*RUN).code == Exit.OK
+    assert sandbox_workspace(*RUN).code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
 
 
-def test_another_ledger_in_its_place(near: Desk, sandbox: Sandbox) -> None:
+def test_another_ledger_in_its_place(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """It is not the one that was here."""
-    assert near(*RUN, "--ledger", "sqlite:///another.db", "--limit", "1").code == Exit.OK
-    near.write("good.csv", "first_name,phone_number,Job Title\nDee,+12025550107,Chef\n")
-    assert near(*RUN).code == Exit.OK
-    put_a_new_one(near.folder)
-    assert "is not the one that was here" in refused(near, sandbox).err
+    assert (
+        sandbox_workspace(*RUN, "--ledger", "sqlite:///another.db", "--limit", "1").code == Exit.OK
+    )
+    sandbox_workspace.write(
+        "good.csv", "first_name,phone_number,Job Title\nDee,+12025550107,Chef\n"
+    )
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    put_a_new_one(sandbox_workspace.folder)
+    assert "is not the one that was here" in refused(sandbox_workspace, sandbox).err
 
 
-def kill_a_run(desk: Desk, sandbox: Sandbox) -> None:
+def kill_a_run(workspace: Workspace, sandbox: Sandbox) -> None:
     """A run that waits for answers is killed, and leaves its `-wal`."""
     rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 40))
-    desk.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    workspace.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
     before = len(sandbox.journal)
     sandbox.set_faults("slow:1:30")
-    process = desk.process(*RUN)
-    until(lambda: len(sandbox.journal) >= before + 4)
+    process = workspace.process(*RUN)
+    wait_until(lambda: len(sandbox.journal) >= before + 4)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")
 
 
-def test_an_older_copy_beside_the_log_of_a_killed_run(near: Desk, sandbox: Sandbox) -> None:
+def test_an_older_copy_beside_the_log_of_a_killed_run(
+    sandbox_workspace: Workspace, sandbox: Sandbox
+) -> None:
     """The log belongs to the newest copy: with it the older one would pass for the newest."""
-    assert near(*RUN, "--limit", "1").code == Exit.OK
-    ledger, copy, newest = (near.folder / name for name in ("importer.db", "copy", "newest"))
+    assert sandbox_workspace(*RUN, "--limit", "1").code == Exit.OK
+    ledger, copy, newest = (
+        sandbox_workspace.folder / name for name in ("importer.db", "copy", "newest")
+    )
     shutil.copy(ledger, copy)
-    assert near("resume").code == Exit.OK
-    people = (near.folder / "good.csv").read_text()
-    kill_a_run(near, sandbox)
+    assert sandbox_workspace("resume").code == Exit.OK
+    people = (sandbox_workspace.folder / "good.csv").read_text()
+    kill_a_run(sandbox_workspace, sandbox)
     shutil.copy(ledger, newest)
     shutil.copy(copy, ledger)
-    near.write("good.csv", people)
+    sandbox_workspace.write("good.csv", people)
     for command in (RUN, (*RUN, "--new-ledger"), ("resume",)):
-        assert "do not fit together" in refused(near, sandbox, *command).err
+        assert "do not fit together" in refused(sandbox_workspace, sandbox, *command).err
     shutil.copy(newest, ledger)
-    assert near(*RUN).code == Exit.OK
+    assert sandbox_workspace(*RUN).code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
 
 
-def test_the_log_of_a_killed_run_is_lost(near: Desk, sandbox: Sandbox) -> None:
+def test_the_log_of_a_killed_run_is_lost(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """What it had sent stands only in the `-wal` that somebody removed."""
-    kill_a_run(near, sandbox)
+    kill_a_run(sandbox_workspace, sandbox)
     for end in ("-wal", "-shm"):
-        (near.folder / f"importer.db{end}").unlink()
+        (sandbox_workspace.folder / f"importer.db{end}").unlink()
     for command in (RUN, ("resume",)):
-        assert "importer.db-wal is gone" in refused(near, sandbox, *command).err
+        assert "importer.db-wal is gone" in refused(sandbox_workspace, sandbox, *command).err
 
 
-def test_a_killed_run_goes_on(near: Desk, sandbox: Sandbox) -> None:
+def test_a_killed_run_goes_on(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """Commands that only look, or open and close the ledger, do not make it look lost."""
     rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 70))
-    near.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    sandbox_workspace.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
     sandbox.set_faults("slow:1:30")
-    process = near.process(*RUN)
-    until(lambda: len(sandbox.journal) >= 4)
+    process = sandbox_workspace.process(*RUN)
+    wait_until(lambda: len(sandbox.journal) >= 4)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")
-    assert near("runs").code == Exit.OK
-    assert near("backup", "copy.db").code == Exit.OK
-    assert near("purge", "--older-than", "9d").code == Exit.OK
-    assert not (near.folder / "importer.db-wal").exists()
-    assert near("resume").code == Exit.OK
+    assert sandbox_workspace("runs").code == Exit.OK
+    assert sandbox_workspace("backup", "copy.db").code == Exit.OK
+    assert sandbox_workspace("purge", "--older-than", "9d").code == Exit.OK
+    assert not (sandbox_workspace.folder / "importer.db-wal").exists()
+    assert sandbox_workspace("resume").code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
     assert len(sandbox.journal) == 60
 
 
-def test_a_copy_taken_in_the_middle_of_a_run(near: Desk, sandbox: Sandbox) -> None:
+def test_a_copy_taken_in_the_middle_of_a_run(
+    sandbox_workspace: Workspace, sandbox: Sandbox
+) -> None:
     """It is older than each request that left since, also if the run is then killed."""
     rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 70))
-    near.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
+    sandbox_workspace.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
     sandbox.set_faults("slow:1:1.5")
-    process = near.process(*RUN)
-    until(lambda: len(sandbox.journal) >= 4)
-    assert near("backup", "copy.db").code == Exit.OK
+    process = sandbox_workspace.process(*RUN)
+    wait_until(lambda: len(sandbox.journal) >= 4)
+    assert sandbox_workspace("backup", "copy.db").code == Exit.OK
     taken_at = len(sandbox.journal)
-    until(lambda: len(sandbox.journal) >= taken_at + 6)  # four workers may have had intents
+    wait_until(lambda: len(sandbox.journal) >= taken_at + 6)  # four workers may have had intents
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")
-    assert near("purge", "--older-than", "9d").code == Exit.OK  # no `-wal` is left
-    ledger, newest = near.folder / "importer.db", near.folder / "newest"
+    assert sandbox_workspace("purge", "--older-than", "9d").code == Exit.OK  # no `-wal` is left
+    ledger, newest = sandbox_workspace.folder / "importer.db", sandbox_workspace.folder / "newest"
     shutil.copy(ledger, newest)
-    shutil.copy(near.folder / "copy.db", ledger)
+    shutil.copy(sandbox_workspace.folder / "copy.db", ledger)
     for command in (RUN, ("resume",), ("reconcile",)):
-        assert "is an older copy" in refused(near, sandbox, *command).err
+        assert "is an older copy" in refused(sandbox_workspace, sandbox, *command).err
     shutil.copy(newest, ledger)
-    assert near("resume").code == Exit.OK
+    assert sandbox_workspace("resume").code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
     assert len(sandbox.journal) == 60
 
 
-def test_a_damaged_last_write_file(near: Desk, sandbox: Sandbox) -> None:
+def test_a_damaged_last_write_file(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """Nobody can tell; removing it is the way out."""
-    assert near(*RUN).code == Exit.OK
-    near.write("importer.db.last", "ledger: 12\n")
-    assert "importer.db.last is damaged" in refused(near, sandbox).err
-    (near.folder / "importer.db.last").unlink()
-    assert near(*RUN).code == Exit.OK
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    sandbox_workspace.write("importer.db.last", "ledger: 12\n")
+    assert "importer.db.last is damaged" in refused(sandbox_workspace, sandbox).err
+    (sandbox_workspace.folder / "importer.db.last").unlink()
+    assert sandbox_workspace(*RUN).code == Exit.OK
 
 
-def test_the_flag_is_for_one_run(near: Desk) -> None:
+def test_the_flag_is_for_one_run(sandbox_workspace: Workspace) -> None:
     """Neither file nor environment may say it."""
-    near.write("importer.yaml", f"{SETTINGS}new_ledger: true\n")
-    assert "--new-ledger" in near("check", "good.csv").err
+    sandbox_workspace.write("importer.yaml", f"{SETTINGS}new_ledger: true\n")
+    assert "--new-ledger" in sandbox_workspace("check", "good.csv").err
 
 
 # ---- whose it is --------------------------------------------------------------------------------
 
 
-def test_another_api(near: Desk, sandbox: Sandbox) -> None:
+def test_another_api(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """After a rehearsal the real API is refused, for its people were not contacted."""
-    assert near(*RUN).code == Exit.OK
-    said = refused(near, sandbox, *RUN, "--base-url", "https://api.invalid/v1")
-    assert "belongs to the API at http://127.0.0.1" in said.err
-    assert "--ledger sqlite:///rehearsal.db" in said.err
-    assert near("check", "good.csv", "--config", "importer.yaml").code == Exit.OK
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    result = refused(sandbox_workspace, sandbox, *RUN, "--base-url", "https://api.invalid/v1")
+    assert "belongs to the API at http://127.0.0.1" in result.err
+    assert "--ledger sqlite:///rehearsal.db" in result.err
+    assert sandbox_workspace("check", "good.csv", "--config", "importer.yaml").code == Exit.OK
 
 
 @pytest.mark.parametrize("name", ["other", "ACME"])
-def test_another_organization(near: Desk, sandbox: Sandbox, name: str) -> None:
+def test_another_organization(sandbox_workspace: Workspace, sandbox: Sandbox, name: str) -> None:
     """Also one that differs in case alone, which may be the same to the API."""
-    assert near(*RUN).code == Exit.OK
-    other = type(near)(near.folder, {**near.env, "POPP_ORGANIZATION_ID": name})
-    said = refused(other, sandbox)
-    assert "belongs to another organization" in said.err
-    assert ("capitals or blanks" in said.err) == (name != "other")
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    other = type(sandbox_workspace)(
+        sandbox_workspace.folder, {**sandbox_workspace.env, "POPP_ORGANIZATION_ID": name}
+    )
+    result = refused(other, sandbox)
+    assert "belongs to another organization" in result.err
+    assert ("capitals or blanks" in result.err) == (name != "other")
 
 
 # ---- backups ------------------------------------------------------------------------------------
 
 
-def test_a_backup(near: Desk, sandbox: Sandbox) -> None:
+def test_a_backup(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
     """It is private, complete, and goes on where it was made once it is put back."""
-    assert near(*RUN).code == Exit.OK
-    said = near("backup", "copy.db")
-    assert said.code == Exit.OK
-    assert "importer.db.key" in said.err
-    copy = near.folder / "copy.db"
+    assert sandbox_workspace(*RUN).code == Exit.OK
+    result = sandbox_workspace("backup", "copy.db")
+    assert result.code == Exit.OK
+    assert "importer.db.key" in result.err
+    copy = sandbox_workspace.folder / "copy.db"
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert not list(near.folder.glob("copy.db?*"))
-    assert near("backup", "copy.db").code == Exit.USAGE
-    assert near("backup", "nowhere/copy.db").code == Exit.USAGE
-    delete_all_but_the_key(near.folder)
-    copy.rename(near.folder / "importer.db")
-    near.write("good.csv", MORE)
-    assert near(*RUN).code == Exit.OK
+    assert not list(sandbox_workspace.folder.glob("copy.db?*"))
+    assert sandbox_workspace("backup", "copy.db").code == Exit.USAGE
+    assert sandbox_workspace("backup", "nowhere/copy.db").code == Exit.USAGE
+    delete_all_but_the_key(sandbox_workspace.folder)
+    copy.rename(sandbox_workspace.folder / "importer.db")
+    sandbox_workspace.write("good.csv", MORE)
+    assert sandbox_workspace(*RUN).code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
     assert len(sandbox.journal) == 3
 
 
-def test_no_ledger_to_back_up(near: Desk) -> None:
+def test_no_ledger_to_back_up(sandbox_workspace: Workspace) -> None:
     """There is none yet."""
-    assert near("backup", "copy.db").code == Exit.SETUP
-    assert not (near.folder / "copy.db").exists()
+    assert sandbox_workspace("backup", "copy.db").code == Exit.SETUP
+    assert not (sandbox_workspace.folder / "copy.db").exists()

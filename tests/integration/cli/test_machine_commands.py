@@ -66,9 +66,9 @@ def test_a_person_says_that_a_sender_has_ended(
         here.doubts.reconcile(absent)
         assert here.submissions.records(["k0"])["k0"].state is State.PLANNED
         row = senders.c.ended_how
-        said = here._database.read(
+        result = here._database.read(
             lambda c: c.scalar(senders.select().with_only_columns(row).where(senders.c.id == lost))
         )
-        assert str(said).endswith("said so")
+        assert str(result).endswith("said so")
         lock.__exit__(None, None, None)
         other.close()

@@ -15,13 +15,13 @@ import pytest
 from importer.errors import Exit
 from importer.sandbox.server import SandboxOptions, start_sandbox
 from tests.integration.cli.conftest import SETTINGS
-from tests.support.desk import CREDENTIALS
+from tests.support.workspace import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from importer.sandbox.server import Sandbox
-    from tests.support.desk import Desk
+    from tests.support.workspace import Workspace
 
 HEADER = "first_name,phone_number,email,candidate_id,campaign,Job Title\n"
 ADA = "Ada,+12025550104,ada@example.org,A-1,camp-42,Chef\n"
@@ -37,11 +37,11 @@ def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def near(desk: Desk, open_api: Sandbox) -> Desk:
-    """The desk, with settings that send to it."""
+def sandbox_workspace(workspace: Workspace, open_api: Sandbox) -> Workspace:
+    """The workspace, with settings that send to it."""
     more = f"base_url: {open_api.base_url}\nrate_per_s: 500\nsettle_s: 0.1\npreflight: off\n"
-    desk.write("importer.yaml", SETTINGS + more)
-    return desk
+    workspace.write("importer.yaml", SETTINGS + more)
+    return workspace
 
 
 SECOND_LISTS = {
@@ -85,25 +85,25 @@ SECOND_LISTS = {
 
 
 @pytest.mark.parametrize("name", SECOND_LISTS)
-def test_a_second_list(near: Desk, open_api: Sandbox, name: str) -> None:
+def test_a_second_list(sandbox_workspace: Workspace, open_api: Sandbox, name: str) -> None:
     """It contacts nobody, says why, and exits with a code that is noticed."""
     first, second, code = SECOND_LISTS[name]
-    near.write("first.csv", HEADER + first)
-    near.write("second.csv", HEADER + second)
-    assert near("run", "first.csv", "--yes").code == Exit.OK
-    said = near("run", "second.csv", "--yes", "--on-problems", "skip")
-    assert len(open_api.journal) == 1, said.err
-    assert said.code == Exit.REJECTED
-    assert code in near("check", "second.csv", "--format", "json").out
+    sandbox_workspace.write("first.csv", HEADER + first)
+    sandbox_workspace.write("second.csv", HEADER + second)
+    assert sandbox_workspace("run", "first.csv", "--yes").code == Exit.OK
+    result = sandbox_workspace("run", "second.csv", "--yes", "--on-problems", "skip")
+    assert len(open_api.journal) == 1, result.err
+    assert result.code == Exit.REJECTED
+    assert code in sandbox_workspace("check", "second.csv", "--format", "json").out
 
 
-def test_a_second_list_that_is_allowed(near: Desk, open_api: Sandbox) -> None:
+def test_a_second_list_that_is_allowed(sandbox_workspace: Workspace, open_api: Sandbox) -> None:
     """A person's decision lets a shared contact go."""
     first, second, _ = SECOND_LISTS["a corrected phone, the same e-mail"]
-    near.write("first.csv", HEADER + first)
-    near.write("second.csv", HEADER + second)
-    assert near("run", "first.csv", "--yes").code == Exit.OK
-    assert near("run", "second.csv", "--yes", "--allow-shared-contact").code == Exit.OK
+    sandbox_workspace.write("first.csv", HEADER + first)
+    sandbox_workspace.write("second.csv", HEADER + second)
+    assert sandbox_workspace("run", "first.csv", "--yes").code == Exit.OK
+    assert sandbox_workspace("run", "second.csv", "--yes", "--allow-shared-contact").code == Exit.OK
     assert len(open_api.journal) == 2
 
 
@@ -111,72 +111,79 @@ NAMED = "first_name,last_name,phone_number,campaign,Job Title\n{},+12025550104,c
 
 
 @pytest.mark.parametrize("name", ["Dr. Ana,García", "A.,Garcia", "Garcia,Ana", "ANNA,GARCIA"])
-def test_a_name_in_another_spelling(near: Desk, open_api: Sandbox, name: str) -> None:
+def test_a_name_in_another_spelling(
+    sandbox_workspace: Workspace, open_api: Sandbox, name: str
+) -> None:
     """It is the same person, and there is nothing to do."""
-    near.write("first.csv", NAMED.format("Ana,García"))
-    near.write("second.csv", NAMED.format(name))
-    assert near("run", "first.csv", "--yes").code == Exit.OK
-    said = near("run", "second.csv", "--yes")
-    assert (said.code, len(open_api.journal)) == (Exit.OK, 1), said.err
+    sandbox_workspace.write("first.csv", NAMED.format("Ana,García"))
+    sandbox_workspace.write("second.csv", NAMED.format(name))
+    assert sandbox_workspace("run", "first.csv", "--yes").code == Exit.OK
+    result = sandbox_workspace("run", "second.csv", "--yes")
+    assert (result.code, len(open_api.journal)) == (Exit.OK, 1), result.err
 
 
-def test_another_person_at_a_phone_of_an_earlier_run(near: Desk, open_api: Sandbox) -> None:
+def test_another_person_at_a_phone_of_an_earlier_run(
+    sandbox_workspace: Workspace, open_api: Sandbox
+) -> None:
     """The row is not lost in silence: an error names the run, until a person says it is one."""
-    near.write("first.csv", NAMED.format("Ada,Lovelace"))
-    near.write("second.csv", NAMED.format("Ben,Lovelace"))
-    assert near("run", "first.csv", "--yes").code == Exit.OK
-    said = near("check", "second.csv", "--format", "json")
-    [problem] = json.loads(said.out)["problems"]
+    sandbox_workspace.write("first.csv", NAMED.format("Ada,Lovelace"))
+    sandbox_workspace.write("second.csv", NAMED.format("Ben,Lovelace"))
+    assert sandbox_workspace("run", "first.csv", "--yes").code == Exit.OK
+    result = sandbox_workspace("check", "second.csv", "--format", "json")
+    [problem] = json.loads(result.out)["problems"]
     assert (problem["code"], problem["column"]) == ("phone-of-another-name", "phone_number")
-    run = json.loads(near("runs", "--format", "json").out)["runs"][0]["run"]
+    run = json.loads(sandbox_workspace("runs", "--format", "json").out)["runs"][0]["run"]
     assert f"run {run}, first.csv row 2" in problem["message"]
     assert "allow_shared_contact" in problem["fix"]
-    assert near("run", "second.csv", "--yes", "--on-problems", "skip").code == Exit.REJECTED
-    assert near("run", "second.csv", "--yes", "--allow-shared-contact").code == Exit.OK
+    assert (
+        sandbox_workspace("run", "second.csv", "--yes", "--on-problems", "skip").code
+        == Exit.REJECTED
+    )
+    assert sandbox_workspace("run", "second.csv", "--yes", "--allow-shared-contact").code == Exit.OK
     assert len(open_api.journal) == 1
-    with sqlite3.connect(near.folder / "importer.db") as ledger:
+    with sqlite3.connect(sandbox_workspace.folder / "importer.db") as ledger:
         kept = "\n".join(ledger.iterdump())
     assert "Ada" not in kept
     assert "Lovelace" not in kept
 
 
-def test_a_row_from_before_names_were_kept(near: Desk, open_api: Sandbox) -> None:
+def test_a_row_from_before_names_were_kept(sandbox_workspace: Workspace, open_api: Sandbox) -> None:
     """Nothing is known about its name, so the phone alone counts, as it did then."""
-    near.write("first.csv", NAMED.format("Ada,Lovelace"))
-    near.write("second.csv", NAMED.format("Ben,Lovelace"))
-    assert near("run", "first.csv", "--yes").code == Exit.OK
-    with sqlite3.connect(near.folder / "importer.db") as ledger:
+    sandbox_workspace.write("first.csv", NAMED.format("Ada,Lovelace"))
+    sandbox_workspace.write("second.csv", NAMED.format("Ben,Lovelace"))
+    assert sandbox_workspace("run", "first.csv", "--yes").code == Exit.OK
+    with sqlite3.connect(sandbox_workspace.folder / "importer.db") as ledger:
         ledger.execute("UPDATE submissions SET name = NULL")
-    assert near("run", "second.csv", "--yes").code == Exit.OK
+    assert sandbox_workspace("run", "second.csv", "--yes").code == Exit.OK
     assert len(open_api.journal) == 1
 
 
 @pytest.mark.parametrize("name", SECOND_LISTS)
-def test_both_in_one_list(near: Desk, open_api: Sandbox, name: str) -> None:
+def test_both_in_one_list(sandbox_workspace: Workspace, open_api: Sandbox, name: str) -> None:
     """Neither is sent on a guess: at most one of them is contacted."""
     first, second, _ = SECOND_LISTS[name]
-    near.write("both.csv", HEADER + first + second)
-    said = near("run", "both.csv", "--yes", "--on-problems", "skip")
+    sandbox_workspace.write("both.csv", HEADER + first + second)
+    result = sandbox_workspace("run", "both.csv", "--yes", "--on-problems", "skip")
     assert len(open_api.journal) <= 1
     a_repeat = name == "first by phone, then by e-mail alone"
-    assert said.code == (Exit.OK if a_repeat else Exit.REJECTED)
+    assert result.code == (Exit.OK if a_repeat else Exit.REJECTED)
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
-def test_a_blank_round(near: Desk, open_api: Sandbox, blank: str) -> None:
+def test_a_blank_round(sandbox_workspace: Workspace, open_api: Sandbox, blank: str) -> None:
     """It would make a new key for everybody, so it is refused."""
-    near.write("first.csv", HEADER + ADA)
-    assert near("run", "first.csv", "--yes").code == Exit.OK
-    said = near("run", "first.csv", "--yes", "--round", blank)
-    assert len(open_api.journal) == 1, said.err
-    assert said.code in ({Exit.OK} if not blank else {Exit.USAGE, Exit.SETUP})
+    sandbox_workspace.write("first.csv", HEADER + ADA)
+    assert sandbox_workspace("run", "first.csv", "--yes").code == Exit.OK
+    result = sandbox_workspace("run", "first.csv", "--yes", "--round", blank)
+    assert len(open_api.journal) == 1, result.err
+    assert result.code in ({Exit.OK} if not blank else {Exit.USAGE, Exit.SETUP})
 
 
-def test_one_candidate_id_everywhere(near: Desk, open_api: Sandbox) -> None:
+def test_one_candidate_id_everywhere(sandbox_workspace: Workspace, open_api: Sandbox) -> None:
     """In two campaigns and two rounds there are four conversations, each with its own id."""
-    near.write("list.csv", HEADER + ADA + ADA.replace("camp-42", "camp-43"))
-    assert near("run", "list.csv", "--yes").code == Exit.OK
-    assert near("run", "list.csv", "--yes", "--round", "second").code == Exit.OK
+    sandbox_workspace.write("list.csv", HEADER + ADA + ADA.replace("camp-42", "camp-43"))
+    assert sandbox_workspace("run", "list.csv", "--yes").code == Exit.OK
+    assert sandbox_workspace("run", "list.csv", "--yes", "--round", "second").code == Exit.OK
     ids = Counter(str(entry["externalId"]) for entry in open_api.journal)
     assert len(ids) == len(open_api.journal) == 4
     assert all(each.startswith("A-1-") for each in ids)

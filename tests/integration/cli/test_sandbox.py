@@ -14,8 +14,8 @@ from importer.errors import Exit
 from importer.sandbox.contract import describe
 from importer.sandbox.personalities import PERSONALITIES
 from tests.crash.fork_server import ROOT
-from tests.support.desk import CREDENTIALS, Desk
 from tests.support.openapi import Description
+from tests.support.workspace import CREDENTIALS, Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ SAMPLES = ROOT / "samples"
 
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     """Its first line names the address; Ctrl-C ends it with 0 and not a word more."""
-    process = Desk(tmp_path).process("sandbox", "--port", "0", "--journal", "j.jsonl")
+    process = Workspace(tmp_path).process("sandbox", "--port", "0", "--journal", "j.jsonl")
     assert process.stdout is not None
     try:
         ready = process.stdout.readline()
@@ -39,18 +39,18 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_a_whole_import_between_two_processes(desk: Desk) -> None:
+def test_a_whole_import_between_two_processes(workspace: Workspace) -> None:
     """The journal holds each row once, over HTTP between processes."""
-    process = desk.process("sandbox", "--port", "0", "--journal", "j.jsonl")
+    process = workspace.process("sandbox", "--port", "0", "--journal", "j.jsonl")
     assert process.stdout is not None
     try:
         url = process.stdout.readline().split()[-1]
-        said = desk("run", "good.csv", "--yes", "--base-url", url, "--rate-per-s", "100")
-        assert said.code == Exit.OK, said.err
+        result = workspace("run", "good.csv", "--yes", "--base-url", url, "--rate-per-s", "100")
+        assert result.code == Exit.OK, result.err
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
-    journal = [json.loads(line) for line in (desk.folder / "j.jsonl").read_text().splitlines()]
+    journal = [json.loads(line) for line in (workspace.folder / "j.jsonl").read_text().splitlines()]
     assert sorted(entry["firstName"] for entry in journal) == ["Ada", "Bob"]
     description = Description(describe("http://127.0.0.1"))
     for entry in journal:
@@ -63,9 +63,9 @@ def test_what_would_be_sent_is_as_the_sandbox_describes(
     tmp_path: Path, sample: str, conversation: str
 ) -> None:
     """Each body of the samples fits `/openapi.json`, by the judgement of another program."""
-    desk = Desk(tmp_path, {**CREDENTIALS, "IMPORTER_CONVERSATION": conversation})
+    workspace = Workspace(tmp_path, {**CREDENTIALS, "IMPORTER_CONVERSATION": conversation})
     samples = ("--config", str(SAMPLES / "importer.yaml"))
-    desk("check", str(SAMPLES / sample), *samples, "--payloads", "payloads.jsonl")
+    workspace("check", str(SAMPLES / sample), *samples, "--payloads", "payloads.jsonl")
     lines = (tmp_path / "payloads.jsonl").read_text("utf-8").splitlines()
     path = "/scheduling/conversations" if conversation == "auto-schedule" else "/conversations"
     description = Description(describe("http://127.0.0.1"))
@@ -76,17 +76,17 @@ def test_what_would_be_sent_is_as_the_sandbox_describes(
 
 def test_a_personality_that_does_not_exist(tmp_path: Path) -> None:
     """Wrong usage, with the names of those that do."""
-    said = Desk(tmp_path)("sandbox", "--behave", "moody")
-    assert said.code == Exit.USAGE
-    assert "no-external-id" in said.error
+    result = Workspace(tmp_path)("sandbox", "--behave", "moody")
+    assert result.code == Exit.USAGE
+    assert "no-external-id" in result.error
 
 
 def test_the_help_lists_every_personality(tmp_path: Path) -> None:
     """With its sentence."""
-    said = Desk(tmp_path)("sandbox", "--help").out
+    result = Workspace(tmp_path)("sandbox", "--help").out
     for each in PERSONALITIES.values():
-        assert each.name in said
-        assert each.description in said
+        assert each.name in result
+        assert each.description in result
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        said = Desk(tmp_path)("sandbox", "--port", port)
-    assert said.code == Exit.USAGE
-    assert port in said.error
+        result = Workspace(tmp_path)("sandbox", "--port", port)
+    assert result.code == Exit.USAGE
+    assert port in result.error
 
 
 @pytest.mark.parametrize("faults", ["explode:1", "429", "429:2", "429:x"])
 def test_faults_that_are_none(tmp_path: Path, faults: str) -> None:
     """Wrong usage, with an example of a right one."""
-    said = Desk(tmp_path)("sandbox", "--faults", faults)
-    assert said.code == Exit.USAGE
-    assert "429:0.05" in said.error
+    result = Workspace(tmp_path)("sandbox", "--faults", faults)
+    assert result.code == Exit.USAGE
+    assert "429:0.05" in result.error

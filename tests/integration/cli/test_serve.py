@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from importer.errors import Exit
-from tests.support.desk import Desk
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
+from tests.support.workspace import Workspace
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,7 +27,7 @@ LIST = "0123456789abcdef0123456789abcdef"
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """A page in a process of its own, and a browser that has used its link."""
-    process = Desk(folder).process("serve", "--rehearsal", "--listen", "0")
+    process = Workspace(folder).process("serve", "--rehearsal", "--listen", "0")
     assert process.stdout is not None
     try:
         first = process.stdout.readline()
@@ -70,9 +70,9 @@ def test_it_finishes_what_it_has_begun(tmp_path: Path, how: signal.Signals) -> N
         uploads = tmp_path / "uploads"
         with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
             connection.sendall(f"{head}first_name,".encode())
-            until(lambda: any(uploads.rglob("*.part")), process)
+            wait_until(lambda: any(uploads.rglob("*.part")), process)
             process.send_signal(how)
-            until(lambda: is_closed(str(browser.base_url)), process)
+            wait_until(lambda: is_closed(str(browser.base_url)), process)
             connection.sendall(b"phone_number\n")
             answer = connection.recv(4096)
         assert answer.startswith(b"HTTP/1.1 201 "), answer
@@ -101,8 +101,10 @@ def test_it_is_open_to_nobody_by_mistake(
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            said = Desk(tmp_path)("serve", "--rehearsal", "--listen", str(taken.getsockname()[1]))
+            result = Workspace(tmp_path)(
+                "serve", "--rehearsal", "--listen", str(taken.getsockname()[1])
+            )
     else:
-        said = Desk(tmp_path)("serve", "--rehearsal", *flags)
-    assert said.code == code
-    assert words in said.err
+        result = Workspace(tmp_path)("serve", "--rehearsal", *flags)
+    assert result.code == code
+    assert words in result.err

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import Exit
-from tests.support.desk import CREDENTIALS, FAST, Desk
+from tests.support.workspace import CREDENTIALS, FAST, Workspace
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -45,10 +45,12 @@ class _Words(HTMLParser):
             self.lines.append(" ".join(data.split()))
 
 
-def desk(folder: Path, **env: str) -> Desk:
-    """A desk with a ledger of its own, in German."""
+def workspace(folder: Path, **env: str) -> Workspace:
+    """A workspace with a ledger of its own, in German."""
     ledger = f"sqlite:///{folder / 'importer.db'}"
-    return Desk(ROOT, {**CREDENTIALS, "IMPORTER_LEDGER": ledger, "LC_ALL": "de_DE.UTF-8", **env})
+    return Workspace(
+        ROOT, {**CREDENTIALS, "IMPORTER_LEDGER": ledger, "LC_ALL": "de_DE.UTF-8", **env}
+    )
 
 
 def compare(name: str, text: str) -> None:
@@ -61,15 +63,15 @@ def compare(name: str, text: str) -> None:
 
 def test_a_check_in_german(tmp_path: Path) -> None:
     """The summary on the terminal, of a list that has every fault of a row."""
-    said = desk(tmp_path)("check", "samples/every-fault.csv", *LIST[1:])
-    assert said.code == Exit.REJECTED
-    compare("check.txt", re.sub(r"Plan [0-9a-f]{12}", "Plan …", said.out))
+    result = workspace(tmp_path)("check", "samples/every-fault.csv", *LIST[1:])
+    assert result.code == Exit.REJECTED
+    compare("check.txt", re.sub(r"Plan [0-9a-f]{12}", "Plan …", result.out))
 
 
 def test_a_page_in_german(tmp_path: Path) -> None:
     """The words of the HTML report."""
     page = tmp_path / "report.html"
-    desk(tmp_path)("check", "samples/every-fault.csv", *LIST[1:], "--report", str(page))
+    workspace(tmp_path)("check", "samples/every-fault.csv", *LIST[1:], "--report", str(page))
     words = _Words()
     words.feed(page.read_text("utf-8"))
     text = re.sub(r"\d+\. \w+ \d{4}, \d\d:\d\d UTC", "… UTC", "\n".join(words.lines))
@@ -78,7 +80,7 @@ def test_a_page_in_german(tmp_path: Path) -> None:
 
 def test_results_in_german(tmp_path: Path, sandbox: Sandbox) -> None:
     """The end of a run and the table of its results."""
-    german = desk(tmp_path, IMPORTER_BASE_URL=sandbox.base_url)
+    german = workspace(tmp_path, IMPORTER_BASE_URL=sandbox.base_url)
     flags = ("--on-problems", "skip", "--yes", *FAST)
     run = german("run", *LIST, *flags)
     assert run.code == Exit.REJECTED, run.err
@@ -91,11 +93,11 @@ def test_results_in_german(tmp_path: Path, sandbox: Sandbox) -> None:
 
 def test_json_is_english_in_every_language(tmp_path: Path) -> None:
     """Machines read it."""
-    said = desk(tmp_path)("check", *LIST, "--format", "json")
-    problems = json.loads(said.out)["problems"]
+    result = workspace(tmp_path)("check", *LIST, "--format", "json")
+    problems = json.loads(result.out)["problems"]
     english = json.loads((ROOT / f"{LIST[0]}.expected.json").read_text("utf-8"))["problems"]
     assert problems == english
-    refused = desk(tmp_path)("check", "samples/no-such.*", "--format", "json")
+    refused = workspace(tmp_path)("check", "samples/no-such.*", "--format", "json")
     assert (
         json.loads(refused.out)["error"]["message"]
         == "There is no spreadsheet in samples/no-such.*."
@@ -104,6 +106,6 @@ def test_json_is_english_in_every_language(tmp_path: Path) -> None:
 
 def test_the_flag_is_stronger_than_the_environment(tmp_path: Path) -> None:
     """`--lang en` in a German terminal, and German messages of what is refused."""
-    assert "rows are ready" in desk(tmp_path)("--lang", "en", "check", *LIST).out
-    refused = desk(tmp_path)("check", "samples/no-such.*")
+    assert "rows are ready" in workspace(tmp_path)("--lang", "en", "check", *LIST).out
+    refused = workspace(tmp_path)("check", "samples/no-such.*")
     assert refused.err.startswith("Fehler: In samples/no-such.* ist keine Tabelle.")

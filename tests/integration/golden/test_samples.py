@@ -21,7 +21,7 @@ import pytest
 
 from importer.errors import Exit
 from schemas.codes import Code
-from tests.support.desk import Desk
+from tests.support.workspace import Workspace
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SAMPLES: Final = ROOT / "samples"
@@ -70,11 +70,11 @@ FILE_CODES: Final = {
 
 def checked(name: str, folder: Path) -> dict[str, Any]:
     """What `importer check samples/NAME --format json` says, with a ledger of its own."""
-    desk = Desk(ROOT, {"IMPORTER_LEDGER": f"sqlite:///{folder / 'importer.db'}"})
+    workspace = Workspace(ROOT, {"IMPORTER_LEDGER": f"sqlite:///{folder / 'importer.db'}"})
     settings = (Path("samples") / name).parent / "importer.yaml"
-    said = desk("check", f"samples/{name}", "--config", str(settings), "--format", "json")
-    assert said.code == EXIT_CODES.get(name, Exit.OK), said.err
-    report: dict[str, Any] = json.loads(said.out)
+    result = workspace("check", f"samples/{name}", "--config", str(settings), "--format", "json")
+    assert result.code == EXIT_CODES.get(name, Exit.OK), result.err
+    report: dict[str, Any] = json.loads(result.out)
     return report
 
 

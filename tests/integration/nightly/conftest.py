@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.sandbox.server import start_sandbox
-from tests.support.desk import CREDENTIALS
-from tests.support.nights import Bed, made_bed
-from tests.support.remote_inboxes import FarBed, far, far_bed, far_s3, far_sftp, moto_port
+from tests.support.night_setup import NightSetup, make_night_setup
+from tests.support.remote_inboxes import (
+    RemoteNightSetup,
+    make_remote_setup,
+    moto_port,
+    remote,
+    s3_server,
+    sftp_server,
+)
+from tests.support.workspace import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
-    from tests.support.remote_inboxes import Far
+    from tests.support.remote_inboxes import RemoteFiles
 
-__all__ = ["far", "far_s3", "far_sftp", "moto_port"]  # fixtures
+__all__ = ["moto_port", "remote", "s3_server", "sftp_server"]  # fixtures
 
 
 @pytest.fixture
@@ -31,12 +38,12 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def bed(tmp_path: Path, sandbox: Sandbox) -> Bed:
+def setup(tmp_path: Path, sandbox: Sandbox) -> NightSetup:
     """An empty inbox."""
-    return made_bed(tmp_path, sandbox.base_url)
+    return make_night_setup(tmp_path, sandbox.base_url)
 
 
 @pytest.fixture
-def far_away(far: Far, tmp_path: Path, sandbox: Sandbox) -> FarBed:
-    """A desk with settings for an inbox elsewhere."""
-    return far_bed(tmp_path, far, sandbox)
+def remote_setup(remote: RemoteFiles, tmp_path: Path, sandbox: Sandbox) -> RemoteNightSetup:
+    """A workspace with settings for an inbox elsewhere."""
+    return make_remote_setup(tmp_path, remote, sandbox)

@@ -10,15 +10,15 @@ import pytest
 
 from importer.errors import Exit
 from importer.report.night_report import FileEnding
-from tests.support.desk import CREDENTIALS
-from tests.support.nights import Bed, made_bed, people
-from tests.support.odd_api import CUT, Body, OddApi, Reply, accepts, answer, serving_odd
+from tests.support.night_setup import NightSetup, candidate_list, make_night_setup
+from tests.support.odd_api import CUT, Body, OddApi, Reply, accepts, answer, serve_odd_api
+from tests.support.workspace import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-Nights = tuple[Bed, OddApi]
+Nights = tuple[NightSetup, OddApi]
 
 
 def without_organization(_: OddApi, conversation: Body) -> Body:
@@ -59,8 +59,8 @@ def _nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     api = OddApi(third_is_cut(accepted=False), without_organization)
-    with serving_odd(api):
-        yield made_bed(tmp_path, api.url, "concurrency: 1\nrefresh_before: false"), api
+    with serve_odd_api(api):
+        yield make_night_setup(tmp_path, api.url, "concurrency: 1\nrefresh_before: false"), api
 
 
 def once_each(api: OddApi, count: int) -> bool:
@@ -69,54 +69,54 @@ def once_each(api: OddApi, count: int) -> bool:
     return len(contacted) == count == contacted.total()
 
 
-def a_doubtful_night(bed: Bed) -> None:
+def a_doubtful_night(setup: NightSetup) -> None:
     """The last row of a list is doubtful."""
-    bed.arrive("a.csv", people(0, 3))
-    night = bed.night()
+    setup.add_file("a.csv", candidate_list(0, 3))
+    night = setup.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.DOUBTFUL, 1)
-    bed.clock.time += timedelta(days=1)
+    setup.clock.time += timedelta(days=1)
 
 
 def test_what_was_proved_absent_goes_in_the_next_night(nights: Nights) -> None:
     """A later list brings the proof, and the night sends the row of the earlier one."""
-    bed, api = nights
-    a_doubtful_night(bed)
-    bed.arrive("b.csv", people(10, 2))
-    night = bed.night()
+    setup, api = nights
+    a_doubtful_night(setup)
+    setup.add_file("b.csv", candidate_list(10, 2))
+    night = setup.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
     assert any("went" in note for note in night.notes)
     assert once_each(api, 5)
-    bed.clock.time += timedelta(days=1)
-    assert bed.night().notes == ()
+    setup.clock.time += timedelta(days=1)
+    assert setup.night().notes == ()
 
 
 def test_what_cannot_go_is_named_with_its_command(nights: Nights) -> None:
     """The file is gone, so a person has to put it back; no night ends well until then."""
-    bed, api = nights
-    a_doubtful_night(bed)
-    (done,) = bed.inbox.glob("done/*/a.csv")
+    setup, api = nights
+    a_doubtful_night(setup)
+    (done,) = setup.inbox.glob("done/*/a.csv")
     text = done.read_text()
     done.unlink()
-    bed.arrive("b.csv", people(10, 2))
+    setup.add_file("b.csv", candidate_list(10, 2))
     for _ in range(2):
-        night = bed.night()
+        night = setup.night()
         assert night.exit_code == Exit.SETUP
         (note,) = [note for note in night.notes if "importer resume" in note]
-        bed.clock.time += timedelta(days=1)
+        setup.clock.time += timedelta(days=1)
     done.write_text(text)
-    assert bed.desk(*note.split("`")[1].split()[1:], "--yes").code == Exit.OK
-    assert bed.night().exit_code == Exit.OK
+    assert setup.workspace(*note.split("`")[1].split()[1:], "--yes").code == Exit.OK
+    assert setup.night().exit_code == Exit.OK
     assert once_each(api, 5)
 
 
 def test_a_list_without_new_people_looks_up_doubts(nights: Nights) -> None:
     """The list of the API has caught up, and shows the conversation."""
-    bed, api = nights
+    setup, api = nights
     api.on_create, api.on_list = third_is_cut(accepted=True), shows_nobody
-    a_doubtful_night(bed)
+    a_doubtful_night(setup)
     api.on_list = OddApi.whole_list
-    bed.arrive("again.csv", people(0, 3) + "\n")
-    night = bed.night()
+    setup.add_file("again.csv", candidate_list(0, 3) + "\n")
+    night = setup.night()
     assert [file.ending for file in night.files] == [FileEnding.DONE]
     assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
     assert once_each(api, 3)
@@ -124,22 +124,22 @@ def test_a_list_without_new_people_looks_up_doubts(nights: Nights) -> None:
 
 def test_a_list_without_new_people_stays_doubtful(nights: Nights) -> None:
     """If the lookup settles nothing, the exit code says so."""
-    bed, api = nights
+    setup, api = nights
     api.on_list = shows_nobody
-    a_doubtful_night(bed)
-    bed.arrive("again.csv", people(0, 3) + "\n")
-    night = bed.night()
+    a_doubtful_night(setup)
+    setup.add_file("again.csv", candidate_list(0, 3) + "\n")
+    night = setup.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.DOUBTFUL, 1)
     assert once_each(api, 2)
 
 
 def test_the_exit_code_is_that_of_the_end(nights: Nights) -> None:
     """What was doubtful after the first list was found after the second."""
-    bed, api = nights
+    setup, api = nights
     api.on_create, api.on_list = third_is_cut(accepted=True), listed_after(3)
-    bed.arrive("a.csv", people(0, 3))
-    bed.arrive("b.csv", people(10, 2))
-    night = bed.night()
+    setup.add_file("a.csv", candidate_list(0, 3))
+    setup.add_file("b.csv", candidate_list(10, 2))
+    night = setup.night()
     assert len(night.files) == 2
     assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
     assert night.rows["created"] == 5

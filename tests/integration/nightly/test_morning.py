@@ -24,7 +24,7 @@ from importer.report.night_report import (
     night_text,
 )
 from tests.support.mail import mail_server
-from tests.support.nights import Bed, listening
+from tests.support.night_setup import NightSetup, serve_webhook
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -49,7 +49,7 @@ def rows(*people: tuple[str, ...]) -> str:
 class Told:
     """What was said of a night."""
 
-    bed: Bed
+    setup: NightSetup
     night: NightReport
     mails: list[str]
     posts: list[dict[str, Any]]
@@ -57,63 +57,63 @@ class Told:
     @property
     def metrics(self) -> str:
         """The metrics file."""
-        return (self.bed.desk.folder / "night.prom").read_text("utf-8")
+        return (self.setup.workspace.folder / "night.prom").read_text("utf-8")
 
     @property
     def log(self) -> str:
         """The log file."""
-        return (self.bed.desk.folder / "log.jsonl").read_text("utf-8")
+        return (self.setup.workspace.folder / "log.jsonl").read_text("utf-8")
 
     @property
     def page(self) -> str:
         """The night's page."""
-        return (self.bed.inbox / "nights" / f"{self.night.id}.html").read_text("utf-8")
+        return (self.setup.inbox / "nights" / f"{self.night.id}.html").read_text("utf-8")
 
 
 @pytest.fixture
-def told(bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
+def told(setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
     """A night with a file of each kind, and a row of each end."""
-    return play(bed, sandbox, monkeypatch)
+    return play(setup, sandbox, monkeypatch)
 
 
-def play(bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
+def play(setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Play that night."""
-    with mail_server() as post, listening() as (url, posts, _):
+    with mail_server() as post, serve_webhook() as (url, posts, _):
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
-        bed.settings(
+        setup.settings(
             sandbox.base_url,
             "log_file: log.jsonl\nmetrics_file: night.prom\nmail_to: [ops@example.com]\n"
             f"smtp: {post.address}\nsmtp_security: none\nmax_rejected_share: 50%\n",
         )
-        bed.arrive("acme/good.csv", rows(*PEOPLE, WRONG, PEOPLE[0]))
-        bed.arrive("held.csv", rows(WRONG))
-        bed.arrive("letter.txt", "Dear {}, write to {} or ring {}!".format(*PEOPLE[0][1:4]))
-        night = bed.night()
+        setup.add_file("acme/good.csv", rows(*PEOPLE, WRONG, PEOPLE[0]))
+        setup.add_file("held.csv", rows(WRONG))
+        setup.add_file("letter.txt", "Dear {}, write to {} or ring {}!".format(*PEOPLE[0][1:4]))
+        night = setup.night()
         mails = [f"{mail['subject']}\n\n{mail.get_content()}" for mail in post.mails]
     assert len(sandbox.journal) == len(PEOPLE)
-    return Told(bed, night, mails, posts)
+    return Told(setup, night, mails, posts)
 
 
-def test_one_message_each_way(told: Told) -> None:
+def test_one_message_each_way(messages: Told) -> None:
     """With the numbers, the files and what to do; Slack takes the post."""
-    assert told.bed.faults == []
-    (mail,), (post,) = told.mails, told.posts
+    assert messages.setup.faults == []
+    (mail,), (post,) = messages.mails, messages.posts
     assert "Import of " in mail.splitlines()[0]
     assert "5 conversations started from 3 files; 1 held, 1 failed." in mail.splitlines()[0]
-    for said in (mail, post["text"]):
-        assert "acme/good.csv: imported" in said
-        assert "5 created, 1 rejected, 1 duplicate in file" in said
-        assert "- Look at held/held.csv, then release it with" in said
-        settings = told.bed.desk.folder / "importer.yaml"
-        command = f"`importer release {told.bed.inbox}/held/held.csv --config {settings}`"
-        assert any(command in line for line in said.splitlines())
+    for result in (mail, post["text"]):
+        assert "acme/good.csv: imported" in result
+        assert "5 created, 1 rejected, 1 duplicate in file" in result
+        assert "- Look at held/held.csv, then release it with" in result
+        settings = messages.setup.workspace.folder / "importer.yaml"
+        command = f"`importer release {messages.setup.inbox}/held/held.csv --config {settings}`"
+        assert any(command in line for line in result.splitlines())
     assert set(post) == {"text"}
     assert json.loads(json.dumps(post)) == post
 
 
-def test_the_metrics_say_what_happened(told: Told) -> None:
+def test_the_metrics_say_what_happened(messages: Told) -> None:
     """As Prometheus reads them: every family with help and type, every value as in the summary."""
-    families = {each.name: each for each in text_string_to_metric_families(told.metrics)}
+    families = {each.name: each for each in text_string_to_metric_families(messages.metrics)}
     values = {
         (sample.name.removeprefix("importer_"), *sample.labels.values()): sample.value
         for each in families.values()
@@ -121,7 +121,7 @@ def test_the_metrics_say_what_happened(told: Told) -> None:
     }
     assert all(each.documentation and each.type == "gauge" for each in families.values())
     assert all(re.fullmatch("importer_[a-z_]+", name) for name in families)
-    summary = night_json(told.night)
+    summary = night_json(messages.night)
     for word, count in summary["rows"].items():
         assert values["night_rows", word] == count
     assert values["night_rows", "created"] == 5
@@ -132,33 +132,33 @@ def test_the_metrics_say_what_happened(told: Told) -> None:
     assert values["night_files", "done"] == values["night_files", "held"] == 1
     assert values["night_exit_code",] == summary["exit_code"] == Exit.INPUT
     assert values["doubtful_open",] == 0
-    assert values["night_end_timestamp_seconds",] == pytest.approx(told.night.ended.timestamp())
+    assert values["night_end_timestamp_seconds",] == pytest.approx(messages.night.ended.timestamp())
     assert values["rate_limit_per_second",] == 500
     assert "last_success_timestamp_seconds" not in {name for name, *_ in values}
 
 
-def test_the_metrics_take_the_place_of_the_last_ones_at_once(told: Told) -> None:
+def test_the_metrics_take_the_place_of_the_last_ones_at_once(messages: Told) -> None:
     """A collector that reads meanwhile sees the old ones whole; a success is remembered."""
-    file, old = told.bed.desk.folder / "night.prom", told.metrics
+    file, old = messages.setup.workspace.folder / "night.prom", messages.metrics
     with file.open(encoding="utf-8") as before:
-        night = told.bed.night()
-        assert before.read() == old != told.metrics
+        night = messages.setup.night()
+        assert before.read() == old != messages.metrics
     assert night.exit_code is Exit.OK
     (family,) = (
         each
-        for each in text_string_to_metric_families(told.metrics)
+        for each in text_string_to_metric_families(messages.metrics)
         if each.name == "importer_last_success_timestamp_seconds"
     )
     assert family.samples[0].value == night.ended.timestamp()
     assert oct(file.stat().st_mode & 0o777) == "0o644"
 
 
-def test_every_line_of_the_log_is_an_event(told: Told) -> None:
+def test_every_line_of_the_log_is_an_event(messages: Told) -> None:
     """JSON with event, time and night; run and file where there is one."""
-    events = [json.loads(line) for line in told.log.splitlines()]
+    events = [json.loads(line) for line in messages.log.splitlines()]
     for event in events:
         assert {"event", "at", "level", "night"} <= set(event)
-        assert event["night"] == told.night.id
+        assert event["night"] == messages.night.id
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["at"])
         if event["event"].startswith(("file.", "run.")):
             assert re.fullmatch("[0-9a-f]{12}", event["file"])
@@ -171,19 +171,19 @@ def test_every_line_of_the_log_is_an_event(told: Told) -> None:
     assert events[-1]["rows_created"] == 5
 
 
-def test_the_page_links_what_lies_there(bed: Bed, sandbox: Sandbox) -> None:
+def test_the_page_links_what_lies_there(setup: NightSetup, sandbox: Sandbox) -> None:
     """Every link leads to a file, whatever the file is called, and nothing comes from elsewhere."""
     for folder, name in (("acme", "<b>100% #1?.csv"), ("büro", '\'"list".csv')):
-        bed.arrive(f"{folder}/{name}", rows(*PEOPLE, WRONG))
-    bed.arrive("<script>alert(1)/letter.txt", "Dear all")
-    night = bed.night()
+        setup.add_file(f"{folder}/{name}", rows(*PEOPLE, WRONG))
+    setup.add_file("<script>alert(1)/letter.txt", "Dear all")
+    night = setup.night()
     assert len(night.files) == 3
-    page = bed.inbox / "nights" / f"{night.id}.html"
+    page = setup.inbox / "nights" / f"{night.id}.html"
     text = page.read_text("utf-8")
     links = [unescape(link) for link in re.findall(r'href="([^"]*)"', text)]
-    places = {unquote(link) for link in links if not link.startswith(("data:", "#"))}
-    assert len(places) == sum(len(file.pages) + 1 for file in night.files)
-    for place in places:
+    inbox_settings = {unquote(link) for link in links if not link.startswith(("data:", "#"))}
+    assert len(inbox_settings) == sum(len(file.pages) + 1 for file in night.files)
+    for place in inbox_settings:
         assert (page.parent / place).is_file(), place
     assert "://" not in text
     assert "<b>" not in text
@@ -192,69 +192,71 @@ def test_the_page_links_what_lies_there(bed: Bed, sandbox: Sandbox) -> None:
     assert len(sandbox.journal) == len(PEOPLE)
 
 
-def test_nothing_of_a_person_is_told(told: Told) -> None:
+def test_nothing_of_a_person_is_told(messages: Told) -> None:
     """In no log, ledger, message, page or metric; only what lies beside the file says who."""
-    ledger = b"".join(path.read_bytes() for path in told.bed.desk.folder.glob("importer.db*"))
+    ledger = b"".join(
+        path.read_bytes() for path in messages.setup.workspace.folder.glob("importer.db*")
+    )
     texts = {
-        "log": told.log,
+        "log": messages.log,
         "ledger": ledger.decode("latin-1"),
-        "messages": "".join(told.mails) + json.dumps(told.posts),
-        "page": told.page,
-        "metrics": told.metrics,
-        "summary": night_text(told.night) + json.dumps(night_json(told.night)),
+        "messages": "".join(messages.mails) + json.dumps(messages.posts),
+        "page": messages.page,
+        "metrics": messages.metrics,
+        "summary": night_text(messages.night) + json.dumps(night_json(messages.night)),
     }
     for first, last, phone, email, _ in (*PEOPLE, WRONG):
         for what in (first, last, phone, phone.lstrip("+1"), email):
             found = [where for where, text in texts.items() if what.lower() in text.lower()]
             assert found == [], what
     assert "created" in texts["ledger"]
-    place = next(file.place for file in told.night.files if file.folder == "acme")
-    results = told.bed.inbox / f"{place}.results.csv"
+    place = next(file.place for file in messages.night.files if file.folder == "acme")
+    results = messages.setup.inbox / f"{place}.results.csv"
     assert PEOPLE[0][3] in results.read_text("utf-8")
 
 
 def test_no_message_can_fail_the_night(
-    bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mail server that refuses and a webhook that fails: said, and the exit code is 0."""
-    with mail_server() as post, listening() as (url, posts, answers):
+    with mail_server() as post, serve_webhook() as (url, posts, answers):
         answers.append(500)
         post.refuses = {"ops@example.com": "550 no such user"}
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
-        bed.settings(
+        setup.settings(
             sandbox.base_url,
             f"quiet_s: 0\nmail_to: [ops@example.com]\nsmtp: {post.address}\nsmtp_security: none\n",
         )
-        bed.arrive("a.csv", rows(*PEOPLE))
-        said = bed.desk("nightly", "inbox", "--format", "json")
-    assert said.code == Exit.OK
-    summary = json.loads(said.out)
+        setup.add_file("a.csv", rows(*PEOPLE))
+        result = setup.workspace("nightly", "inbox", "--format", "json")
+    assert result.code == Exit.OK
+    summary = json.loads(result.out)
     assert summary["rows"]["created"] == 5
     assert summary["faults"] == [
         "The night's message by mail was not delivered (SMTP 550).",
         "The night's message by webhook was perhaps delivered (HTTP 500).",
     ]
     assert len(posts) == 1
-    assert all(json.loads(line)["event"] for line in said.err.splitlines())
+    assert all(json.loads(line)["event"] for line in result.err.splitlines())
 
 
 def test_a_german_team_reads_german(
-    bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mail, post, page and the pages of files; what programs read stays English."""
     with use_language("de"):
-        told = play(bed, sandbox, monkeypatch)
-        summary = night_json(told.night)
-    (mail,), (post,) = told.mails, told.posts
+        messages = play(setup, sandbox, monkeypatch)
+        summary = night_json(messages.night)
+    (mail,), (post,) = messages.mails, messages.posts
     assert "5 Gespräche gestartet aus 3 Dateien; 1 zurückgehalten, 1 fehlgeschlagen." in mail
-    page = re.sub("<[^>]+>", " ", told.page.partition("<body>")[2])
-    checked = (bed.inbox / "held" / "held.csv.check.html").read_text("utf-8")
-    for said in (mail, post["text"], page):
+    page = re.sub("<[^>]+>", " ", messages.page.partition("<body>")[2])
+    checked = (setup.inbox / "held" / "held.csv.check.html").read_text("utf-8")
+    for result in (mail, post["text"], page):
         assert "100% der Zeilen sind abgelehnt, und max_rejected_share erlaubt 50%." in " ".join(
-            said.split()
+            result.split()
         )
-        assert re.search(r"(?<!\S)(the|of|and|were|is|are|with|from)(?!\S)", said) is None, said
-    assert 'lang="de"' in told.page
+        assert re.search(r"(?<!\S)(the|of|and|were|is|are|with|from)(?!\S)", result) is None, result
+    assert 'lang="de"' in messages.page
     assert 'lang="de"' in checked
     assert summary["headline"] == "5 conversations started from 3 files; 1 held, 1 failed."
     assert any(each.startswith("Look at held/held.csv") for each in summary["todo"])

@@ -8,7 +8,7 @@ from importer.errors import Exit
 from importer.nightly.clock import StopSignal
 from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers
 from importer.nightly.night import run_night
-from tests.support.nights import Bed, people
+from tests.support.night_setup import NightSetup, candidate_list
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
 
 
-def play_later(bed: Bed, sandbox: Sandbox, more: str = "") -> NightReport:
+def play_later(setup: NightSetup, sandbox: Sandbox, more: str = "") -> NightReport:
     """A night after the first person opted out: the list of another campaign has three."""
-    bed.arrive("first.csv", people(0, 2))
-    bed.night()
+    setup.add_file("first.csv", candidate_list(0, 2))
+    setup.night()
     assert sandbox.conversations.set_status(str(sandbox.journal[0]["id"]), "OPTED_OUT")
-    bed.settings(sandbox.base_url, f"campaign: camp-acme\n{more}")
-    bed.arrive("second.csv", people(0, 3))
-    return bed.night()
+    setup.settings(sandbox.base_url, f"campaign: camp-acme\n{more}")
+    setup.add_file("second.csv", candidate_list(0, 3))
+    return setup.night()
 
 
-def test_a_night_reads_opt_outs_before_it_sends(bed: Bed, sandbox: Sandbox) -> None:
+def test_a_night_reads_opt_outs_before_it_sends(setup: NightSetup, sandbox: Sandbox) -> None:
     """Without `importer refresh`: who opted out since is not contacted in another campaign."""
-    night = play_later(bed, sandbox)
+    night = play_later(setup, sandbox)
     assert night.rows["created"] == 2
     assert night.rows["rejected"] == 1
     assert night.exit_code is Exit.REJECTED
 
 
-def test_it_can_be_told_not_to(bed: Bed, sandbox: Sandbox) -> None:
+def test_it_can_be_told_not_to(setup: NightSetup, sandbox: Sandbox) -> None:
     """Then the night knows the opt-outs that `importer refresh` has read."""
-    assert play_later(bed, sandbox, "refresh_before: false\n").rows["created"] == 3
+    assert play_later(setup, sandbox, "refresh_before: false\n").rows["created"] == 3
 
 
-def test_it_opens_each_ledger_once(bed: Bed, sandbox: Sandbox) -> None:
+def test_it_opens_each_ledger_once(setup: NightSetup, sandbox: Sandbox) -> None:
     """Nothing of a night opens the ledger of the settings by itself: it is not even there."""
-    real = f"sqlite:///{bed.desk.folder}/real.db"
-    bed.settings(
+    real = f"sqlite:///{setup.workspace.folder}/real.db"
+    setup.settings(
         sandbox.base_url, "ledger: sqlite:////nowhere/importer.db\nhmac_key_file: importer.key\n"
     )
 
@@ -52,10 +52,10 @@ def test_it_opens_each_ledger_once(bed: Bed, sandbox: Sandbox) -> None:
             return super().get(real)
 
     for name, first in (("a.csv", 0), ("b.csv", 2), ("acme/c.csv", 4)):
-        bed.arrive(name, people(first, 2))
-    with Moved(bed.places.ledger()) as ledgers:
-        inbox = LocalInbox(InboxFolders(bed.inbox), ledgers)
-        night = run_night(inbox, bed.places, bed.clock, StopSignal(0.0))
+        setup.add_file(name, candidate_list(first, 2))
+    with Moved(setup.inbox_settings.ledger()) as ledgers:
+        inbox = LocalInbox(InboxFolders(setup.inbox), ledgers)
+        night = run_night(inbox, setup.inbox_settings, setup.clock, StopSignal(0.0))
         assert len(ledgers.all()) == 1
     assert night.rows["created"] == 6
     assert night.exit_code is Exit.OK

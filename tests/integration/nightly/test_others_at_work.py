@@ -12,8 +12,8 @@ import pytest
 
 from importer.errors import Exit
 from importer.report.night_report import FileEnding
-from tests.support.nights import Bed, people
-from tests.support.waiting import logged, until
+from tests.support.night_setup import NightSetup, candidate_list
+from tests.support.waiting import has_logged, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def writing(program: str, file: Path) -> Iterator[None]:
     changed = file.stat().st_mtime_ns
     with subprocess.Popen([sys.executable, "-c", program, str(file)], text=True) as process:
         try:
-            until(lambda: not file.exists() or file.stat().st_mtime_ns != changed, process)
+            wait_until(lambda: not file.exists() or file.stat().st_mtime_ns != changed, process)
             yield
         finally:
             process.kill()
@@ -73,68 +73,72 @@ def writing(program: str, file: Path) -> Iterator[None]:
 @pytest.mark.parametrize(
     "program", [APPENDS, TRUNCATES], ids=["appended to", "truncated and written again"]
 )
-def test_a_file_that_changes_while_it_is_read(bed: Bed, sandbox: Sandbox, program: str) -> None:
+def test_a_file_that_changes_while_it_is_read(
+    setup: NightSetup, sandbox: Sandbox, program: str
+) -> None:
     """It goes back, and is taken once nobody writes to it any more; nobody is asked twice."""
-    bed.settings(sandbox.base_url, "quiet_s: 0\n")
-    path = bed.arrive("a.csv", people(0, 20))
+    setup.settings(sandbox.base_url, "quiet_s: 0\n")
+    path = setup.add_file("a.csv", candidate_list(0, 20))
     with writing(program, path):
-        (file,) = bed.night().files
+        (file,) = setup.night().files
         assert file.ending is FileEnding.GONE
         assert file.reason == "It changed while it was read, so it waits until it is stable."
-        assert bed.lies() == {"a.csv"}
+        assert setup.spreadsheets() == {"a.csv"}
         assert len(sandbox.journal) == 0
-    wanted = people(0, 60) if program is APPENDS else people(0, 20)
+    wanted = candidate_list(0, 60) if program is APPENDS else candidate_list(0, 20)
     path.write_text(wanted)  # the writer may have been killed in the middle of a change
-    assert bed.night().exit_code is Exit.OK
+    assert setup.night().exit_code is Exit.OK
     assert len(sandbox.journal) == wanted.count("\n") - 1
     assert once_each(sandbox)
 
 
-def test_a_file_that_is_replaced_again_and_again(bed: Bed, sandbox: Sandbox) -> None:
+def test_a_file_that_is_replaced_again_and_again(setup: NightSetup, sandbox: Sandbox) -> None:
     """Each version is another file; whoever stands in several of them is written to once."""
-    bed.settings(sandbox.base_url, "quiet_s: 0\nguard_after: 99\n")
-    path = bed.arrive("a.csv", people(0, 20))
+    setup.settings(sandbox.base_url, "quiet_s: 0\nguard_after: 99\n")
+    path = setup.add_file("a.csv", candidate_list(0, 20))
     with writing(REPLACES, path):
         for _ in range(3):
-            bed.night()
+            setup.night()
     path.unlink(missing_ok=True)
-    bed.arrive("b.csv", people(0, 61))
-    bed.night()
+    setup.add_file("b.csv", candidate_list(0, 61))
+    setup.night()
     assert len(sandbox.journal) == 61
     assert once_each(sandbox)
-    assert not [path for path in bed.lies() if path.startswith(("held", "failed", "working"))]
+    assert not [
+        path for path in setup.spreadsheets() if path.startswith(("held", "failed", "working"))
+    ]
 
 
-def test_two_nights_at_once(bed: Bed, sandbox: Sandbox) -> None:
+def test_two_nights_at_once(setup: NightSetup, sandbox: Sandbox) -> None:
     """One works; the other ends at once and says who does, unless that was not written yet."""
-    bed.settings(sandbox.base_url, "quiet_s: 0\n")
+    setup.settings(sandbox.base_url, "quiet_s: 0\n")
     sandbox.set_faults(SLOW)
-    bed.arrive("a.csv", people(0, COUNT))
-    bed.arrive("b.csv", people(COUNT, COUNT))
-    nights = [bed.desk.process("nightly", "inbox") for _ in range(2)]
-    until(lambda: any(each.poll() is not None for each in nights))
+    setup.add_file("a.csv", candidate_list(0, COUNT))
+    setup.add_file("b.csv", candidate_list(COUNT, COUNT))
+    nights = [setup.workspace.process("nightly", "inbox") for _ in range(2)]
+    wait_until(lambda: any(each.poll() is not None for each in nights))
     assert len(sandbox.journal) < 2 * COUNT
     sandbox.set_faults("")
-    said = {night.wait(): night.communicate() for night in nights}
+    result = {night.wait(): night.communicate() for night in nights}
     worked = next(each for each in nights if each.returncode == Exit.OK)
-    assert set(said) == {Exit.OK, Exit.SETUP}
-    assert "is in use by 'importer nightly'" in said[Exit.SETUP][1]
-    named = "(process" in said[Exit.SETUP][1]
-    assert not named or f"(process {worked.pid} on " in said[Exit.SETUP][1]
-    assert "40 conversations started from 2 files." in said[Exit.OK][0]
+    assert set(result) == {Exit.OK, Exit.SETUP}
+    assert "is in use by 'importer nightly'" in result[Exit.SETUP][1]
+    named = "(process" in result[Exit.SETUP][1]
+    assert not named or f"(process {worked.pid} on " in result[Exit.SETUP][1]
+    assert "40 conversations started from 2 files." in result[Exit.OK][0]
     assert len(sandbox.journal) == 2 * COUNT
     assert once_each(sandbox)
 
 
-def test_a_night_beside_a_run(bed: Bed, sandbox: Sandbox) -> None:
+def test_a_night_beside_a_run(setup: NightSetup, sandbox: Sandbox) -> None:
     """While a run has the ledger the file waits, with who has it; the next night imports it."""
-    bed.settings(sandbox.base_url, "quiet_s: 0\n")
+    setup.settings(sandbox.base_url, "quiet_s: 0\n")
     sandbox.set_faults(SLOW)
-    both = bed.desk.write("list.csv", people(0, COUNT))
-    bed.arrive("a.csv", people(0, 2 * COUNT))
-    run = bed.desk.process("run", str(both), "--yes")
-    until(lambda: len(sandbox.journal) > 0, run)
-    night = bed.night()
+    both = setup.workspace.write("list.csv", candidate_list(0, COUNT))
+    setup.add_file("a.csv", candidate_list(0, 2 * COUNT))
+    run = setup.workspace.process("run", str(both), "--yes")
+    wait_until(lambda: len(sandbox.journal) > 0, run)
+    night = setup.night()
     assert run.poll() is None
     (file,) = night.files
     assert (file.ending, night.exit_code) == (FileEnding.WAITING, Exit.SETUP)
@@ -143,28 +147,28 @@ def test_a_night_beside_a_run(bed: Bed, sandbox: Sandbox) -> None:
     sandbox.set_faults("")
     assert run.wait() == Exit.OK, run.communicate()
     run.communicate()
-    assert bed.night().rows["created"] == COUNT
+    assert setup.night().rows["created"] == COUNT
     assert len(sandbox.journal) == 2 * COUNT
     assert once_each(sandbox)
 
 
-def test_a_run_beside_a_night(bed: Bed, sandbox: Sandbox) -> None:
+def test_a_run_beside_a_night(setup: NightSetup, sandbox: Sandbox) -> None:
     """While a night sends, a run is refused, and nobody is written to twice."""
-    log = bed.desk.folder / "log.jsonl"
-    bed.settings(sandbox.base_url, "quiet_s: 0\nlog_file: log.jsonl\n")
+    log = setup.workspace.folder / "log.jsonl"
+    setup.settings(sandbox.base_url, "quiet_s: 0\nlog_file: log.jsonl\n")
     sandbox.set_faults(SLOW)
-    bed.arrive("a.csv", people(0, COUNT))
-    path = bed.desk.write("list.csv", people(0, 2 * COUNT))
-    night = bed.desk.process("nightly", "inbox")
-    until(logged(log, "run.started"), night)
-    said = bed.desk("run", str(path), "--yes")
-    assert said.code == Exit.SETUP
-    assert "in use by 'importer nightly' since" in said.err
-    assert f"(process {night.pid} on " in said.err
+    setup.add_file("a.csv", candidate_list(0, COUNT))
+    path = setup.workspace.write("list.csv", candidate_list(0, 2 * COUNT))
+    night = setup.workspace.process("nightly", "inbox")
+    wait_until(has_logged(log, "run.started"), night)
+    result = setup.workspace("run", str(path), "--yes")
+    assert result.code == Exit.SETUP
+    assert "in use by 'importer nightly' since" in result.err
+    assert f"(process {night.pid} on " in result.err
     sandbox.set_faults("")
     night.communicate()
     assert night.returncode == Exit.OK
-    said = bed.desk("run", str(path), "--yes")
-    assert said.code == Exit.OK, said.err
+    result = setup.workspace("run", str(path), "--yes")
+    assert result.code == Exit.OK, result.err
     assert len(sandbox.journal) == 2 * COUNT
     assert once_each(sandbox)

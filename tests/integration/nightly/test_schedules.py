@@ -17,10 +17,10 @@ from ruamel.yaml import YAML
 
 from importer.cli.main import cli
 from importer.settings import load_settings
-from tests.support.nights import people
+from tests.support.night_setup import candidate_list
 
 if TYPE_CHECKING:
-    from tests.support.nights import Bed
+    from tests.support.night_setup import NightSetup
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "samples/nightly"
@@ -90,7 +90,9 @@ def test_kubernetes_takes_the_cron_job() -> None:
         kubernetes_validate.validate(job, "1.33", strict=True)
 
 
-def test_the_cron_job_finds_what_it_needs(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cron_job_finds_what_it_needs(
+    setup: NightSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its variables are settings, and lie with the inbox on the volume that is kept."""
     job: Any = YAML(typ="safe").load(SAMPLES / "cronjob.yaml")
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -100,7 +102,7 @@ def test_the_cron_job_finds_what_it_needs(bed: Bed, monkeypatch: pytest.MonkeyPa
     assert secrets in {each["mountPath"] for each in container["volumeMounts"]}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    settings = bed.places.load()
+    settings = setup.inbox_settings.load()
     assert settings.ledger == f"sqlite:///{volume}/importer.db"
     assert str(settings.templates) == f"{volume}/templates"
     assert container["args"][1] == f"{volume}/inbox"
@@ -110,15 +112,17 @@ def test_the_cron_job_finds_what_it_needs(bed: Bed, monkeypatch: pytest.MonkeyPa
     shutil.which("strace") is None or shutil.which("systemd-analyze") is None,
     reason="there is no strace or no systemd here",
 )
-def test_a_night_needs_no_system_call_that_the_service_forbids(bed: Bed, tmp_path: Path) -> None:
+def test_a_night_needs_no_system_call_that_the_service_forbids(
+    setup: NightSetup, tmp_path: Path
+) -> None:
     """What a whole night asks of the system, beside what the unit lets through."""
-    bed.arrive("a.csv", people(0, 3))
+    setup.add_file("a.csv", candidate_list(0, 3))
     used = tmp_path / "calls"
     command = ("strace", "-f", "-o", str(used), sys.executable, "-m", "importer.cli.main")
     subprocess.run(
         [*command, "nightly", "inbox", "--quiet-s", "0"],
-        cwd=bed.desk.folder,
-        env=bed.desk.environment(),
+        cwd=setup.workspace.folder,
+        env=setup.workspace.environment(),
         capture_output=True,
         check=True,
     )
@@ -137,16 +141,16 @@ def test_a_night_needs_no_system_call_that_the_service_forbids(bed: Bed, tmp_pat
 
 def _calls(group: str) -> set[str]:
     """The system calls of one of systemd's groups."""
-    said = subprocess.run(
+    result = subprocess.run(
         ["systemd-analyze", "--no-pager", "syscall-filter", group],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    lines = {line.strip() for line in said.stdout.splitlines()[1:]} - {""}
+    lines = {line.strip() for line in result.stdout.splitlines()[1:]} - {""}
     names = {line for line in lines if not line.startswith("#")}
     return set().union(*(_calls(name) if name.startswith("@") else {name} for name in names))
 
 
-def test_the_wheel_is_whole(bed: Bed, tmp_path: Path) -> None:
+def test_the_wheel_is_whole(setup: NightSetup, tmp_path: Path) -> None:
     """Installed into a clean environment, as the container does, it checks and examines."""
     clean = tmp_path / "clean"
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
@@ -157,17 +161,17 @@ def test_the_wheel_is_whole(bed: Bed, tmp_path: Path) -> None:
     run([*pip, "--python", str(clean), "install", "--no-deps", "--no-index", str(wheel)])
     (site,) = clean.glob("lib/python*/site-packages")
     (site / "others.pth").write_text(sysconfig.get_path("purelib"))  # what the lock installs
-    environment = {k: v for k, v in bed.desk.environment().items() if k != "PYTHONPATH"}
-    typed = partial(run, cwd=bed.desk.folder, env=environment)
+    environment = {k: v for k, v in setup.workspace.environment().items() if k != "PYTHONPATH"}
+    typed = partial(run, cwd=setup.workspace.folder, env=environment)
     program = str(clean / "bin/importer")
     assert typed([program, "--version"]).stdout.startswith("importer, version ")
     where = typed([str(clean / "bin/python"), "-c", "import importer; print(importer.__file__)"])
     assert where.stdout.startswith(str(clean))
     assert "WRONG" not in typed([program, "doctor", "inbox"]).stdout
-    bed.arrive("a.csv", people(0, 3))
-    said = typed([program, "nightly", "inbox", "--quiet-s", "0"])
-    assert "3 conversations started from 1 file." in said.stdout
-    assert len(list(bed.inbox.glob("done/*/a.csv.*"))) == 2
+    setup.add_file("a.csv", candidate_list(0, 3))
+    result = typed([program, "nightly", "inbox", "--quiet-s", "0"])
+    assert "3 conversations started from 1 file." in result.stdout
+    assert len(list(setup.inbox.glob("done/*/a.csv.*"))) == 2
 
 
 def test_the_container_builds_from_what_is_there() -> None:

@@ -11,8 +11,8 @@ import pytest
 from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.report.night_report import FileEnding
-from tests.support.nights import Bed, listening, people
-from tests.support.waiting import logged, until
+from tests.support.night_setup import NightSetup, candidate_list, serve_webhook
+from tests.support.waiting import has_logged, wait_until
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -68,17 +68,19 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
-def test_a_signal(bed: Bed, sandbox: Sandbox, moment: Moment) -> None:
+def test_a_signal(setup: NightSetup, sandbox: Sandbox, moment: Moment) -> None:
     """The process ends by itself, the summary says what is left, everybody is written to once."""
-    log = bed.desk.folder / "log.jsonl"
+    log = setup.workspace.folder / "log.jsonl"
     quiet = "" if "quiet_s" in moment.settings else "quiet_s: 0\n"
-    bed.settings(sandbox.base_url, f"{quiet}grace_s: 20\nlog_file: log.jsonl\n{moment.settings}\n")
+    setup.settings(
+        sandbox.base_url, f"{quiet}grace_s: 20\nlog_file: log.jsonl\n{moment.settings}\n"
+    )
     sandbox.set_faults(moment.faults)
-    header, *rows = people(0, COUNT).splitlines()
-    bed.arrive("a.csv", "\n".join([header, *rows * moment.repeated]))
-    process = bed.desk.process("nightly", "inbox")
-    until(logged(log, moment.event), process)
-    until(lambda: len(sandbox.journal) >= moment.sent, process)
+    header, *rows = candidate_list(0, COUNT).splitlines()
+    setup.add_file("a.csv", "\n".join([header, *rows * moment.repeated]))
+    process = setup.workspace.process("nightly", "inbox")
+    wait_until(has_logged(log, moment.event), process)
+    wait_until(lambda: len(sandbox.journal) >= moment.sent, process)
     process.terminate()
     began = time.monotonic()
     out, err = process.communicate()
@@ -86,57 +88,57 @@ def test_a_signal(bed: Bed, sandbox: Sandbox, moment: Moment) -> None:
     assert (process.returncode, moment.says in " ".join(out.split())) == (moment.code, True), (
         out + err
     )
-    assert logged(log, "night.ended")()
-    finished(bed, sandbox)
+    assert has_logged(log, "night.ended")()
+    finished(setup, sandbox)
 
 
-def finished(bed: Bed, sandbox: Sandbox) -> None:
+def finished(setup: NightSetup, sandbox: Sandbox) -> None:
     """The next night finishes: everybody was written to once, and nothing is open."""
     sandbox.set_faults("")
-    bed.settings(sandbox.base_url)
-    night = bed.night()
+    setup.settings(sandbox.base_url)
+    night = setup.night()
     assert all(file.ending in {FileEnding.DONE, FileEnding.SEEN} for file in night.files), (
         night.files
     )
     written_to = Counter(entry["phoneNumber"] for entry in sandbox.journal)
     assert len(written_to) == COUNT == written_to.total()
-    assert [path for path in bed.lies() if "done/" in path] == list(bed.lies())
-    with Ledger.open(bed.places.load().ledger) as ledger:
+    assert [path for path in setup.spreadsheets() if "done/" in path] == list(setup.spreadsheets())
+    with Ledger.open(setup.inbox_settings.load().ledger) as ledger:
         assert ledger.doubts.list() == ()
 
 
-def test_an_answer_that_comes_after_the_grace(bed: Bed, sandbox: Sandbox) -> None:
+def test_an_answer_that_comes_after_the_grace(setup: NightSetup, sandbox: Sandbox) -> None:
     """The process gives it up and ends; the next night finds out that the people were reached."""
-    bed.settings(sandbox.base_url, f"quiet_s: 0\ngrace_s: {GRACE_S}\nlog_file: log.jsonl\n")
+    setup.settings(sandbox.base_url, f"quiet_s: 0\ngrace_s: {GRACE_S}\nlog_file: log.jsonl\n")
     sandbox.set_faults("late:1:2")
-    bed.arrive("a.csv", people(0, COUNT))
-    process = bed.desk.process("nightly", "inbox")
-    until(lambda: sandbox.requests >= 4, process)
+    setup.add_file("a.csv", candidate_list(0, COUNT))
+    process = setup.workspace.process("nightly", "inbox")
+    wait_until(lambda: sandbox.requests >= 4, process)
     process.terminate()
     out, err = process.communicate()
     assert process.returncode == Exit.INTERRUPTED, out + err
     assert "The API did not answer within grace_s" in " ".join(out.split())
     assert "4 submissions may have been accepted" in out
     assert len(sandbox.journal) == 0
-    until(lambda: len(sandbox.journal) == 4)
-    finished(bed, sandbox)
+    wait_until(lambda: len(sandbox.journal) == 4)
+    finished(setup, sandbox)
 
 
 def test_while_it_tries_to_tell(
-    bed: Bed, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The import is over and its code stays; the message is not tried again."""
-    with listening() as (url, posts, answers):
+    with serve_webhook() as (url, posts, answers):
         answers.extend([503] * 9)
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
-        bed.settings(sandbox.base_url, "quiet_s: 0\n")
-        bed.arrive("a.csv", people(0, COUNT))
-        process = bed.desk.process("nightly", "inbox")
-        until(lambda: len(posts) == 1, process)
+        setup.settings(sandbox.base_url, "quiet_s: 0\n")
+        setup.add_file("a.csv", candidate_list(0, COUNT))
+        process = setup.workspace.process("nightly", "inbox")
+        wait_until(lambda: len(posts) == 1, process)
         process.terminate()
         out, err = process.communicate()
     assert process.returncode == Exit.OK, out + err
     assert "message by webhook was not delivered (HTTP 503)" in " ".join(out.split())
     assert len(posts) <= 2
     monkeypatch.delenv("IMPORTER_WEBHOOK_URL")
-    finished(bed, sandbox)
+    finished(setup, sandbox)

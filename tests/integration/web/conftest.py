@@ -10,7 +10,7 @@ import pytest
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from tests.support.recruiter import open_site, write_project
-from tests.support.remote_inboxes import far_s3, moto_port
+from tests.support.remote_inboxes import moto_port, s3_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
     from tests.support.recruiter import Site
 
-__all__ = ["far_s3", "moto_port"]  # fixtures
+__all__ = ["moto_port", "s3_server"]  # fixtures
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 

@@ -15,7 +15,7 @@ from importer.settings import load_settings
 from importer.web.jobs import ASLEEP, Jobs
 from importer.web.workbench import Workbench, new_id
 from tests.support.recruiter import make_list, write_project
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,13 +86,13 @@ def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.Monke
             checking = ListState.CHECKING.value
             ledger.lists.change(list_id, {ListState.UPLOADING}, state=checking, choices=choices)
             jobs.wake()
-            until(lambda: find().state is ListState.OPEN)
+            wait_until(lambda: find().state is ListState.OPEN)
             assert find().counts["ready"] == len(rows)
 
             clock.set(EVENING)
             ledger.lists.change(list_id, {ListState.OPEN}, state=ListState.QUEUED.value)
             jobs.wake()
-            until(lambda: find().start_at is not None)
+            wait_until(lambda: find().start_at is not None)
             waits = find()
             assert waits.state is ListState.QUEUED
             assert waits.message == ASLEEP
@@ -101,7 +101,7 @@ def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.Monke
             assert in_the_evening < len(rows)
             clock.set(MORNING)
             jobs.wake()
-            until(lambda: find().state is ListState.DONE)
+            wait_until(lambda: find().state is ListState.DONE)
         people = Counter(each["emailAddress"] for each in entries)
         assert len(people) == len(rows)
         assert set(people.values()) == {1}

@@ -10,19 +10,19 @@ from importer.ledger import Ledger
 from importer.nightly.inbox import FAILED, HELD, WORKING
 from importer.settings import load_settings
 from tests.support.recruiter import GOOD, make_list, open_site, write_project
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
     from tests.support.recruiter import Recruiter
-    from tests.support.remote_inboxes import FarS3
+    from tests.support.remote_inboxes import S3Server
 
 
 def nights(ann: Recruiter) -> str:
     """The page of the nights, once nothing is under way."""
-    until(lambda: "x-reload" in ann.browser.get("/nights/far/status").headers)
+    wait_until(lambda: "x-reload" in ann.browser.get("/nights/far/status").headers)
     return ann.browser.get("/nights").text
 
 
@@ -32,23 +32,25 @@ def forms(page: str) -> dict[str, str]:
     return {what: path for path, what in found}
 
 
-def test_a_held_file_elsewhere_is_released(tmp_path: Path, api: Sandbox, far_s3: FarS3) -> None:
+def test_a_held_file_elsewhere_is_released(
+    tmp_path: Path, api: Sandbox, s3_server: S3Server
+) -> None:
     """It is in the staging folder for the next night; a fault of the store is said."""
     settings = load_settings(write_project(tmp_path, api.base_url))
     with Ledger.open(settings.ledger) as ledger:
-        ledger.nights.begin("night-1", datetime.now(UTC), far_s3.address)
+        ledger.nights.begin("night-1", datetime.now(UTC), s3_server.address)
     data = make_list(*GOOD)
-    far_s3.put(f"{HELD}/acme/odd.csv", data)
-    far_s3.put(f"{HELD}/acme/odd.csv.check.html", "a page about it")
-    far_s3.put(f"{FAILED}/broken.csv", "x")
+    s3_server.put(f"{HELD}/acme/odd.csv", data)
+    s3_server.put(f"{HELD}/acme/odd.csv.check.html", "a page about it")
+    s3_server.put(f"{FAILED}/broken.csv", "x")
     with open_site(settings) as site, site.sign_in() as ann:
         page = ann.browser.get("/nights").text
-        assert far_s3.address in page
+        assert s3_server.address in page
         assert "odd.csv" not in page
-        far_s3.wire.refuses = (b"GET ",)
+        s3_server.wire.refuses = (b"GET ",)
         ann.post(forms(page)["look"])
         assert "refuses access" in nights(ann)
-        far_s3.wire.refuses = ()
+        s3_server.wire.refuses = ()
         ann.post(forms(page)["look"])
         page = nights(ann)
         assert "acme/odd.csv" in page
@@ -72,5 +74,5 @@ def test_a_held_file_elsewhere_is_released(tmp_path: Path, api: Sandbox, far_s3:
         assert ann.post(f"/nights/far/{'0' * 32}/look").status_code == 404
 
 
-def _folders(desk: Path) -> list[str]:
-    return [each.name for each in desk.iterdir() if each.is_dir()]
+def _folders(workspace: Path) -> list[str]:
+    return [each.name for each in workspace.iterdir() if each.is_dir()]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from importer.sandbox.server import start_sandbox
 from tests.support.page_process import serve
 from tests.support.recruiter import GOOD, make_list, write_project
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def test_killed_while_it_sends(tmp_path: Path) -> None:
         with serve(settings) as (process, ann):
             list_id = ann.upload(make_list(*rows))
             run = ann.start(list_id)
-            until(lambda: len(entries) > 20)
+            wait_until(lambda: len(entries) > 20)
             process.kill()
             process.wait()
         assert len(entries) < 200
@@ -48,7 +48,7 @@ def test_killed_after_stop_and_after_go_on(tmp_path: Path) -> None:
         with serve(settings) as (process, ann):
             list_id = ann.upload(make_list(*rows))
             run = ann.start(list_id)
-            until(lambda: len(entries) > 10)
+            wait_until(lambda: len(entries) > 10)
             assert ann.post(f"/lists/{list_id}/halt", wish="stop").status_code == 303
             process.kill()
             process.wait()
@@ -57,7 +57,7 @@ def test_killed_after_stop_and_after_go_on(tmp_path: Path) -> None:
             stopped_at = len(entries)
             assert stopped_at < 200
             assert ann.post(f"/lists/{list_id}/go-on").status_code == 303
-            until(lambda: len(entries) > stopped_at + 10)
+            wait_until(lambda: len(entries) > stopped_at + 10)
             process.kill()
             process.wait()
         assert len(entries) < 200
@@ -82,7 +82,7 @@ def test_killed_while_a_list_arrives(tmp_path: Path) -> None:
         )
         with socket.create_connection((place.hostname, place.port)) as connection:
             connection.sendall(head.encode() + b"First Name,Email\r\n")
-            until(lambda: any((tmp_path / "uploads").rglob("*.part")))
+            wait_until(lambda: any((tmp_path / "uploads").rglob("*.part")))
             process.kill()
             process.wait()
     with serve(settings) as (_, ann):

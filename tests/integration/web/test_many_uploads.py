@@ -18,7 +18,7 @@ from importer.settings import load_settings
 from importer.web.workbench import new_id
 from tests.support.page_process import serve
 from tests.support.recruiter import make_list, write_project
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def test_fifty_uploads_at_the_same_time(tmp_path: Path) -> None:
             assert set(people.map(upload, lists)) == {(201, 303)}
         with Ledger.open(load_settings(settings).ledger) as ledger:
             for checked in range(1, COUNT + 1):  # each has its own time, however slow the machine
-                until(partial(has_open, ledger, checked))
+                wait_until(partial(has_open, ledger, checked))
             found = {each.id: each for each in ledger.lists.list(limit=2 * COUNT)}
         assert found.keys() == lists.keys()
         for list_id, data in lists.items():

@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
     from importer.sandbox.server import Sandbox
     from tests.support.recruiter import Recruiter
-    from tests.support.remote_inboxes import FarS3
+    from tests.support.remote_inboxes import S3Server
 
 
 @contextmanager
-def machine(folder: Path, api: Sandbox, far: FarS3) -> Iterator[Recruiter]:
+def machine(folder: Path, api: Sandbox, remote: S3Server) -> Iterator[Recruiter]:
     """The page on a machine whose lists are in the store; all machines share a ledger."""
     folder.mkdir(exist_ok=True)
-    file = write_project(folder, api.base_url, f"uploads: {far.address}")
+    file = write_project(folder, api.base_url, f"uploads: {remote.address}")
     ledger = {"ledger": f"sqlite:///{folder.parent / 'shared.db'}"}
     settings = load_settings(file).model_copy(update=ledger)
     with open_site(settings) as site, site.sign_in() as ann:
         yield ann
 
 
-def test_a_list_in_a_store_goes_its_way(tmp_path: Path, api: Sandbox, far_s3: FarS3) -> None:
+def test_a_list_in_a_store_goes_its_way(tmp_path: Path, api: Sandbox, s3_server: S3Server) -> None:
     """List and corrections are there as soon as they are accepted, and gone when it is deleted."""
     data = make_list(*GOOD, BAD[0])
-    with machine(tmp_path / "one", api, far_s3) as ann:
+    with machine(tmp_path / "one", api, s3_server) as ann:
         list_id = ann.upload(data, "März.csv", campaign="in-a-store")
-        assert far_s3.files() == {f"{list_id}/list/März.csv": data}
+        assert s3_server.files() == {f"{list_id}/list/März.csv": data}
         ann.correct(list_id, 5, "First Name", "Nan")
-        corrections = far_s3.files()[f"{list_id}/list/März.csv.corrections.jsonl"]
+        corrections = s3_server.files()[f"{list_id}/list/März.csv.corrections.jsonl"]
         assert b'"Nan"' in corrections
         copies = [each for each in (tmp_path / "one/desk").rglob("*") if each.is_file()]
         assert {each.stat().st_mode & 0o077 for each in copies if list_id in str(each)} == {0}
@@ -48,16 +48,16 @@ def test_a_list_in_a_store_goes_its_way(tmp_path: Path, api: Sandbox, far_s3: Fa
         assert "All 4 rows are through" in ann.wait_until_sent(run)
         assert b"Nan,Nameless" in ann.browser.get(f"{run}/results.csv").content
         assert ann.post(f"/lists/{list_id}/delete").status_code == 303
-    assert far_s3.files() == {}
+    assert s3_server.files() == {}
     assert not [each for each in (tmp_path / "one/desk").rglob("*") if list_id in str(each)]
 
 
-def test_another_machine_goes_on(tmp_path: Path, api: Sandbox, far_s3: FarS3) -> None:
+def test_another_machine_goes_on(tmp_path: Path, api: Sandbox, s3_server: S3Server) -> None:
     """It fetches the list with its corrections, and sends each person once."""
-    with machine(tmp_path / "one", api, far_s3) as ann:
+    with machine(tmp_path / "one", api, s3_server) as ann:
         list_id = ann.upload(make_list(*GOOD, BAD[0]), campaign="two-machines")
         ann.correct(list_id, 5, "First Name", "Nan")
-    with machine(tmp_path / "two", api, far_s3) as ann:
+    with machine(tmp_path / "two", api, s3_server) as ann:
         assert "All 4 rows are ready" in ann.browser.get(f"/lists/{list_id}").text
         ann.correct(list_id, 5, "First Name", "Nancy", seen=1)
         assert "All 4 rows are through" in ann.wait_until_sent(ann.start(list_id))
@@ -69,11 +69,13 @@ def test_another_machine_goes_on(tmp_path: Path, api: Sandbox, far_s3: FarS3) ->
     assert sorted(names) == ["Ada", "Cy", "Ed", "Nancy"]
 
 
-def test_a_store_that_is_away_takes_nothing(tmp_path: Path, api: Sandbox, far_s3: FarS3) -> None:
+def test_a_store_that_is_away_takes_nothing(
+    tmp_path: Path, api: Sandbox, s3_server: S3Server
+) -> None:
     """Nothing counts that is not there: no list, and no correction; later all is well."""
-    with machine(tmp_path / "one", api, far_s3) as ann:
+    with machine(tmp_path / "one", api, s3_server) as ann:
         list_id = ann.upload(make_list(*GOOD, BAD[0]), campaign="away")
-        far_s3.refuse_writing(refused=True)
+        s3_server.refuse_writing(refused=True)
         other = ann.new_id()
         assert ann.put(other, make_list(*GOOD)).status_code == 503
         answer = ann.correct(list_id, 5, "First Name", "Nan")
@@ -81,16 +83,16 @@ def test_a_store_that_is_away_takes_nothing(tmp_path: Path, api: Sandbox, far_s3
         assert "cannot be reached now" in answer.text
         assert "1 row needs fixing" in ann.browser.get(f"/lists/{list_id}").text
         assert ann.post(f"/lists/{list_id}/delete").status_code == 503
-        far_s3.refuse_writing(refused=False)
+        s3_server.refuse_writing(refused=False)
         assert ann.put(other, make_list(*GOOD)).status_code == 201
         ann.post("/lists/new", id=other, meeting="onsite", participants="panel", campaign="away")
         ann.wait_until_checked(other)
         assert "All 3 rows are ready" in ann.browser.get(f"/lists/{other}").text
-    assert f"{list_id}/list/list.csv" in far_s3.files()
-    with machine(tmp_path / "one", api, far_s3) as ann:  # it deletes what it could not before
+    assert f"{list_id}/list/list.csv" in s3_server.files()
+    with machine(tmp_path / "one", api, s3_server) as ann:  # it deletes what it could not before
         assert ann.browser.get(f"/lists/{list_id}").status_code == 410
         ann.wait_until_checked(ann.upload(make_list(*GOOD), campaign="later"))
-    assert f"{list_id}/list/list.csv" not in far_s3.files()
+    assert f"{list_id}/list/list.csv" not in s3_server.files()
 
 
 @pytest.mark.parametrize(

@@ -57,30 +57,30 @@ def main() -> int:
     sizes = chosen.rows or (*SIZES, *((HUGE,) if os.environ.get("BENCH_HUGE") else ()))
     sizes = sizes[:2] if chosen.quick else sizes
     WORK.mkdir(exist_ok=True)
-    told = [_machine()]
-    _tell(told[0])
+    messages = [_machine()]
+    _tell(messages[0])
     stages: dict[int, list[Stage]] = {}
     for rows in sizes:
         stages[rows] = list(measure(made(rows), rows, 1 if chosen.quick or rows >= HUGE else RUNS))
         sys.stderr.write(f"{rows:,} rows are measured.\n")
-    told.append(stages_table(stages))
-    _tell(told[-1])
+    messages.append(stages_table(stages))
+    _tell(messages[-1])
     aims = _of_start_up(made(sizes[0]))
     if not chosen.quick:
         found = {rows: _contestants(its) for rows, its in stages.items()}
         found[sizes[-1]] += [
             enter_slow(name, made(sizes[-1]), sizes[-1]) for name in (LOOP, FRICTIONLESS, PANDAS)
         ]
-        told.append(f"**{sizes[-1]:,} rows**\n\n{costs_table(found[sizes[-1]])}")
-        _tell(told[-1])
+        messages.append(f"**{sizes[-1]:,} rows**\n\n{costs_table(found[sizes[-1]])}")
+        _tell(messages[-1])
         aims = [*aims_of(found), *_of_faults(min(max(sizes), SIZES[1])), *aims]
-    told.append(aims_table(aims))
-    _tell(told[-1])
+    messages.append(aims_table(aims))
+    _tell(messages[-1])
     if not chosen.rows and not chosen.quick:
-        told.append(_of_submitting())
-        _tell(told[-1])
+        messages.append(_of_submitting())
+        _tell(messages[-1])
     if chosen.out is not None:
-        chosen.out.write_text("\n\n".join(told) + "\n", "utf-8")
+        chosen.out.write_text("\n\n".join(messages) + "\n", "utf-8")
     return 0 if all(aim.held for aim in aims) else 1
 
 

@@ -183,8 +183,8 @@ def _compare(path: Path, pythons: dict[str, str]) -> Iterator[str]:
         theirs = read_apart(reader, path, pythons[reader])
         if isinstance(ours, str) or isinstance(theirs, str):
             same = isinstance(ours, str) and isinstance(theirs, str)
-            said = "neither reads it" if same else f"importer: {_short(ours)}; {_short(theirs)}"
-            yield f"{path.name:40} {reader:10} {said}"
+            result = "neither reads it" if same else f"importer: {_short(ours)}; {_short(theirs)}"
+            yield f"{path.name:40} {reader:10} {result}"
             continue
         found = list(differences(ours, theirs))
         yield f"{path.name:40} {reader:10} {len(found) or 'no'} differences"

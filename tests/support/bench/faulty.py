@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from tests.support.bench.people import people
-from tests.support.bench.phones import everywhere
+from tests.support.bench.phones import numbers_of_all_countries
 
 
 def write(path: Path, rows: int, *, seed: int = 1) -> None:
     """Writes so many rows, each wrong in phone, e-mail, country and campaign: CSV, UTF-8."""
-    frame = people(0, rows, phones=everywhere(), seed=seed)
+    frame = people(0, rows, phones=numbers_of_all_countries(), seed=seed)
     frame.with_columns(
         (pl.col("Mobile").str.slice(0, 6)).alias("Mobile"),
         pl.col("Email").str.replace("@", " at ", literal=True).alias("Email"),

@@ -83,6 +83,6 @@ def measured(
     wall_s = time.perf_counter() - started
     code = os.waitstatus_to_exitcode(status)
     if code not in _GOOD:
-        said = errors.read_text("utf-8", "replace")[-2000:]
-        raise RuntimeError(f"{' '.join(arguments)} ended with {code}: {said}")
+        result = errors.read_text("utf-8", "replace")[-2000:]
+        raise RuntimeError(f"{' '.join(arguments)} ended with {code}: {result}")
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / _KIB_PER_MB, rows)

@@ -26,7 +26,7 @@ from importer.phones.parser import read_phones
 from tests.support.bench.spellings import examples, random_inputs
 
 if TYPE_CHECKING:
-    from importer.phones.reference import Judge
+    from importer.phones.reference import Validator
     from tests.support.bench.spellings import Cell
 
 RANDOM_INPUTS: Final = 2_000_000
@@ -34,18 +34,18 @@ CHUNK: Final = 250_000
 _DECIMAL: Final = re.compile(r"[.,]0+\s*$")
 """A spreadsheet's decimal at the end of a cell, which phonenumbers takes for digits."""
 
-EVERYTHING_IN_BULK: Final = partial(bulk.judge, few=1)
+EVERYTHING_IN_BULK: Final = partial(bulk.validate, few=1)
 """The bulk judge, even for countries that hardly occur."""
 
 
 def differences(
-    cells: list[Cell], judge: Judge = EVERYTHING_IN_BULK
+    cells: list[Cell], validate: Validator = EVERYTHING_IN_BULK
 ) -> tuple[int, list[tuple[object, ...]]]:
     """The number of valid numbers, and each cell on which the judges differ, with both verdicts."""
     texts = pl.Series([text for text, _ in cells], dtype=pl.String)
     countries = pl.Series([country for _, country in cells], dtype=pl.String)
-    slow = read_phones(texts, countries, judge=reference.judge)
-    fast = read_phones(texts, countries, judge=judge)
+    slow = read_phones(texts, countries, validate=reference.validate)
+    fast = read_phones(texts, countries, validate=validate)
     found: list[tuple[object, ...]] = []
     for cell, one, other in zip(cells, slow.iter_rows(), fast.iter_rows(), strict=True):
         if one != other:

@@ -83,6 +83,6 @@ def numbers(ranges: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
-def everywhere() -> pl.DataFrame:
+def numbers_of_all_countries() -> pl.DataFrame:
     """Every number of every range."""
     return pl.concat([numbers(FIXED), numbers(MOBILE)])

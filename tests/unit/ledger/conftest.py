@@ -8,7 +8,7 @@ import pytest
 
 from importer.ledger import Ledger
 from tests.support.postgres import SERVER, server_url
-from tests.unit.ledger.made import Clock
+from tests.unit.ledger.ledger_builders import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

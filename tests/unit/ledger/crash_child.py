@@ -16,7 +16,13 @@ from importer.ledger import Ledger
 from importer.ledger.records import Settlement
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
-from tests.unit.ledger.made import absent, found, new_run, ready, submission
+from tests.unit.ledger.ledger_builders import (
+    absent_outcome,
+    found_outcome,
+    new_run,
+    planned_row,
+    submission,
+)
 
 KEYS = ("k1", "k2", "k3")
 
@@ -73,9 +79,9 @@ def main(url: str, server: str, last: str) -> None:
     with Ledger.open(url, on_commit=points.reached) as ledger, ledger.lock("a crash"):
         ledger.submissions.recover()
         ledger.doubts.reconcile(
-            found(doubt.key, f"conv-{doubt.key}")
+            found_outcome(doubt.key, f"conv-{doubt.key}")
             if doubt.key in api.accepted()
-            else absent(doubt.key)
+            else absent_outcome(doubt.key)
             for doubt in ledger.doubts.list()
         )
         runs = ledger.runs.list(1)
@@ -83,7 +89,9 @@ def main(url: str, server: str, last: str) -> None:
             ledger.runs.reopen(runs[0].id)
             run = runs[0].id
         else:
-            run = ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(KEYS)])
+            run = ledger.runs.begin(
+                new_run(), [planned_row(key, n + 2) for n, key in enumerate(KEYS)]
+            )
         asyncio.run(send(ledger, run, api, points))
         ledger.runs.finish(run)
 

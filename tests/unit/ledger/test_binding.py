@@ -41,7 +41,7 @@ def test_another_organization_is_refused(ledger: Ledger, folded: str, *, nearly:
 
 def test_the_key_is_noted(ledger: Ledger) -> None:
     """Before its file is made; the newest counts."""
-    assert ledger.key_fingerprint is None
-    for fingerprint in ("one", "two"):
-        ledger.note_key(fingerprint)
-        assert ledger.key_fingerprint == fingerprint
+    assert ledger.key_id is None
+    for key_id in ("one", "two"):
+        ledger.note_key(key_id)
+        assert ledger.key_id == key_id

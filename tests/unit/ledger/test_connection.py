@@ -17,14 +17,14 @@ from sqlalchemy import text
 from importer.errors import LedgerError, UsageError
 from importer.ledger import Ledger
 from importer.model import State
-from tests.unit.ledger.made import new_run, ready, settled
+from tests.unit.ledger.ledger_builders import new_run, planned_row, settle_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -47,7 +47,7 @@ def url_of(path: Path) -> str:
 
 def test_only_the_owner_can_read_it(file_ledger: Ledger, tmp_path: Path) -> None:
     """The file, its log and index, the lock and the files beside it are all 0600."""
-    settled(file_ledger, "k1", State.CREATED)
+    settle_submission(file_ledger, "k1", State.CREATED)
     with file_ledger.lock("a test"):
         found = modes(tmp_path)
     names = {f"importer.db{end}" for end in ("", "-wal", "-shm", "-lock", "-holder", ".last")}
@@ -92,7 +92,7 @@ def test_writes_are_durable(file_ledger: Ledger) -> None:
 def test_it_remembers(url: str, clock: Clock) -> None:
     """What one process wrote the next one reads."""
     with Ledger.open(url, now=clock.now) as ledger:
-        settled(ledger, "k1", State.CREATED)
+        settle_submission(ledger, "k1", State.CREATED)
     with Ledger.open(url, create=False) as ledger:
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
 
@@ -147,9 +147,11 @@ def test_a_missing_driver() -> None:
         "try: Ledger.open('postgresql://host/name')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert said.stdout.startswith("LedgerError")
-    assert "pip install '.[postgres]'" in said.stdout
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert result.stdout.startswith("LedgerError")
+    assert "pip install '.[postgres]'" in result.stdout
 
 
 # ---- what is no ledger --------------------------------------------------------------------------
@@ -183,7 +185,7 @@ def make_newer(path: Path) -> None:
 def make_damaged(path: Path) -> None:
     """A ledger of which pages in the middle were overwritten."""
     with Ledger.open(url_of(path)) as ledger:
-        ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(2_000)])
+        ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(2_000)])
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(4096)
@@ -262,7 +264,7 @@ def test_a_link_to_a_ledger_is_that_ledger(tmp_path: Path) -> None:
     Ledger.open(url_of(real)).close()
     link.symlink_to("real/own.db")
     crashed = Ledger.open(url_of(link))  # it is never closed
-    run = crashed.runs.begin(new_run(), [ready("k1")])
+    run = crashed.runs.begin(new_run(), [planned_row("k1")])
     crashed.submissions.intend(run, ["k1"])
     with Ledger.open(url_of(link)) as linked, Ledger.open(url_of(real)) as own:
         assert linked.doubts.list() == own.doubts.list() != ()
@@ -310,7 +312,7 @@ def test_looking_at_nothing(url: str, tmp_path: Path) -> None:
 def test_looking_leaves_no_trace(url: str, tmp_path: Path, clock: Clock) -> None:
     """Not a byte changes, not a file comes, not even for a moment of writing."""
     with Ledger.open(url, now=clock.now) as ledger:
-        run = settled(ledger, "k1", State.CREATED)
+        run = settle_submission(ledger, "k1", State.CREATED)
     before = contents(tmp_path)
     looking = Ledger.open_existing(url)
     assert looking is not None
@@ -328,9 +330,9 @@ def test_looking_after_a_crash(url: str, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from importer.ledger import Ledger\n"
-        "from tests.unit.ledger.made import new_run, ready\n"
+        "from tests.unit.ledger.ledger_builders import new_run, planned_row\n"
         "ledger = Ledger.open(sys.argv[1])\n"
-        "ledger.runs.begin(new_run(), [ready('k1')])\n"
+        "ledger.runs.begin(new_run(), [planned_row('k1')])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == -9
@@ -352,7 +354,7 @@ def test_looking_while_somebody_writes(url: str) -> None:
         assert looking.submissions.is_empty()
         with Ledger.open(url) as ledger:
             assert looking.submissions.is_empty()
-            ledger.runs.begin(new_run(), [ready("k1")])
+            ledger.runs.begin(new_run(), [planned_row("k1")])
             assert list(looking.submissions.records(["k1"])) == ["k1"]
         assert list(looking.submissions.records(["k1"])) == ["k1"]
 
@@ -360,7 +362,7 @@ def test_looking_while_somebody_writes(url: str) -> None:
 def test_a_change_during_a_look_is_noticed(url: str) -> None:
     """A file read without locks is read again when a writer changed it meanwhile."""
     with Ledger.open(url) as ledger:
-        ledger.runs.begin(new_run(), [ready("k1")])
+        ledger.runs.begin(new_run(), [planned_row("k1")])
     looking = Ledger.open_existing(url)
     assert looking is not None
     seen: list[int | None] = []
@@ -369,7 +371,7 @@ def test_a_change_during_a_look_is_noticed(url: str) -> None:
         number = connection.scalar(text("SELECT count(*) FROM submissions"))
         if not seen:
             with Ledger.open(url) as ledger:
-                ledger.runs.begin(new_run(), [ready("k2")])
+                ledger.runs.begin(new_run(), [planned_row("k2")])
         seen.append(number)
         return int(number or 0)
 

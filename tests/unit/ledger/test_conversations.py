@@ -11,18 +11,25 @@ from importer.errors import UsageError
 from importer.ledger.records import ListLag, Settlement, Witness
 from importer.ledger.submissions import CONVERSATION_OF_ANOTHER
 from importer.model import State
-from tests.unit.ledger.made import absent, found, new_run, ready, settled, stored
+from tests.unit.ledger.ledger_builders import (
+    absent_outcome,
+    found_outcome,
+    new_run,
+    planned_row,
+    read_submission,
+    settle_submission,
+)
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 CAMPAIGN = ("camp-42", "auto-schedule")
 
 
 def sent(ledger: Ledger, *keys: str) -> str:
     """Plans submissions and lets their requests leave."""
-    run = ledger.runs.begin(new_run(), [ready(key, n) for n, key in enumerate(keys, 2)])
+    run = ledger.runs.begin(new_run(), [planned_row(key, n) for n, key in enumerate(keys, 2)])
     assert all(ledger.submissions.intend(run, keys))
     return run
 
@@ -48,7 +55,7 @@ def test_a_conversation_of_another_submission_is_doubt(ledger: Ledger) -> None:
         ("k3", CONVERSATION_OF_ANOTHER),
     ]
     assert f"row 2 of run {run}" in doubts[1].message
-    assert stored(ledger, "k3")["conversation_id"] is None
+    assert read_submission(ledger, "k3")["conversation_id"] is None
 
 
 def test_without_an_id_nothing_is_compared(ledger: Ledger) -> None:
@@ -60,7 +67,12 @@ def test_without_an_id_nothing_is_compared(ledger: Ledger) -> None:
 
 def test_a_duplicate_may_name_a_known_conversation(ledger: Ledger) -> None:
     """If it is the same person's, such as that of an earlier round."""
-    rows = [ready("k1", 2, person="p"), ready("k2", 3, person="p"), ready("k3", 4), ready("k4", 5)]
+    rows = [
+        planned_row("k1", 2, person="p"),
+        planned_row("k2", 3, person="p"),
+        planned_row("k3", 4),
+        planned_row("k4", 5),
+    ]
     run = ledger.runs.begin(new_run(), rows)
     ledger.submissions.intend(run, ["k1", "k2", "k3", "k4"])
     ledger.submissions.settle(run, [created("k1", "c1")])
@@ -80,7 +92,7 @@ def test_the_list_does_not_give_a_conversation_twice(ledger: Ledger) -> None:
     run = sent(ledger, "k1", "k2", "k3")
     ledger.submissions.settle(run, [created("k1", "c1")])
     ledger.submissions.recover()
-    assert ledger.doubts.reconcile([found("k2", "c1"), found("k3", "c3")]) == 2
+    assert ledger.doubts.reconcile([found_outcome("k2", "c1"), found_outcome("k3", "c3")]) == 2
     standing = ledger.submissions.records(["k2", "k3"])
     assert (standing["k2"].state, standing["k2"].code) == (State.DOUBTFUL, CONVERSATION_OF_ANOTHER)
     assert (standing["k3"].state, standing["k3"].conversation_id) == (State.CREATED, "c3")
@@ -100,21 +112,23 @@ def test_a_person_cannot_give_it_twice_either(ledger: Ledger) -> None:
 
 def test_sending_again_is_counted_for_life(ledger: Ledger) -> None:
     """Each proof of absence counts, over runs; what a person decided does not."""
-    run = settled(ledger, "k1", State.DOUBTFUL)
+    run = settle_submission(ledger, "k1", State.DOUBTFUL)
     assert ledger.doubts.list()[0].resends == 0
     for resends in (1, 2):
-        ledger.doubts.reconcile([absent("k1")])
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        ledger.doubts.reconcile([absent_outcome("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         ledger.submissions.intend(run, ["k1"])
         ledger.submissions.settle(run, [Settlement("k1", State.DOUBTFUL)])
         assert ledger.doubts.list()[0].resends == resends
     assert ledger.doubts.resolve(run, 2, sent=False, by="ops").resends == 2
-    assert stored(ledger, "k1")["resends"] == 2
+    assert read_submission(ledger, "k1")["resends"] == 2
 
 
 def test_a_doubt_says_whom_it_is_about(ledger: Ledger) -> None:
     """The keyed hashes of its e-mail and candidate id, and the last answer's request id."""
-    run = ledger.runs.begin(new_run(), [ready("k1", email="e1", candidate="i1"), ready("k2", 3)])
+    run = ledger.runs.begin(
+        new_run(), [planned_row("k1", email="e1", candidate="i1"), planned_row("k2", 3)]
+    )
     ledger.submissions.intend(run, ["k1", "k2"])
     unclear = Settlement("k1", State.DOUBTFUL, 504, request_id="req-1")
     ledger.submissions.settle(run, [unclear, Settlement("k2", State.DOUBTFUL)])
@@ -129,7 +143,7 @@ def test_witnesses(ledger: Ledger, clock: Clock) -> None:
     ledger.submissions.settle(before, [created("k1", "c1")])
     since = clock.now()
     clock.pass_s(1)
-    other = ledger.runs.begin(new_run(), [ready("k2", campaign="camp-1")])
+    other = ledger.runs.begin(new_run(), [planned_row("k2", campaign="camp-1")])
     run = sent(ledger, "k3", "k4", "k5", "k6")
     ledger.submissions.intend(other, ["k2"])
     ledger.submissions.settle(other, [created("k2", "c2")])

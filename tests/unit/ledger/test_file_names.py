@@ -15,7 +15,7 @@ from importer.ledger.nights import Claim, NightFile
 from importer.ledger.records import SourceFile
 from importer.masking import find_file
 from importer.model import State
-from tests.unit.ledger.made import Clock, new_run, ready, settled
+from tests.unit.ledger.ledger_builders import Clock, new_run, planned_row, settle_submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_masked_file_is_found_where_it_was(tmp_path: Path) -> None:
 def test_files_that_look_alike_are_told_apart(url: str) -> None:
     """`resolve --file` takes the name that the worklist shows; a disk's name if it is clear."""
     names = ("Ada Lovelace.csv", "Alan Lee.csv", "list.csv")
-    rows = [ready(f"k{position}")._replace(source=position) for position in range(3)]
+    rows = [planned_row(f"k{position}")._replace(source=position) for position in range(3)]
     with Ledger.open(url) as ledger:
         run = ledger.runs.begin(replace(new_run(), sources=tuple(map(file, names))), rows)
         shown = [each.name for each in ledger.runs.find(run).sources]
@@ -104,7 +104,7 @@ def test_files_that_look_alike_are_told_apart(url: str) -> None:
 def test_a_name_of_the_disk_names_a_masked_file(url: str) -> None:
     """If only one file of the run can be meant."""
     sources = (file("Ada Lovelace.csv"), file("list.csv"))
-    rows = [ready(f"k{position}")._replace(source=position) for position in range(2)]
+    rows = [planned_row(f"k{position}")._replace(source=position) for position in range(2)]
     with Ledger.open(url) as ledger:
         run = ledger.runs.begin(replace(new_run(), sources=sources), rows)
         ledger.submissions.intend(run, ["k0", "k1"])
@@ -120,7 +120,7 @@ def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> Non
     """The upgrade masks them as they are written since; nothing else changes."""
     path = tmp_path / "importer.db"
     with Ledger.open(url) as ledger:
-        settled(ledger, "k1", State.CREATED)
+        settle_submission(ledger, "k1", State.CREATED)
         ledger.nights.write(NightFile("n", 0, "", "list.csv", "s", NOW, "held"))
         for each in ("ada.csv", "open ada.csv"):
             ledger.claims.take(Claim("sftp://h/in", each, "1", NOW, "me"))

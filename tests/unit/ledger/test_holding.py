@@ -7,7 +7,7 @@ import pytest
 from importer.errors import LedgerError
 from importer.ledger import Ledger, open_and_lock
 from importer.model import State
-from tests.unit.ledger.made import new_run, ready
+from tests.unit.ledger.ledger_builders import new_run, planned_row
 
 
 def test_there_must_be_one(url: str) -> None:
@@ -33,7 +33,7 @@ def test_nobody_else_holds_it(url: str) -> None:
 def test_what_a_crash_left_open_is_doubtful(url: str) -> None:
     """An intent without an end may have reached somebody."""
     with Ledger.open(url) as ledger:
-        run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        run = ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
         ledger.submissions.intend(run, ["k1"])
     with open_and_lock(url, "importer resume") as ledger:
         assert ledger.runs.states(run) == {State.DOUBTFUL: 1, State.PLANNED: 1}

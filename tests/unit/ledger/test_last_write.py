@@ -15,7 +15,7 @@ from importer.ledger import Ledger
 from importer.ledger.copies import last_write_file, read_last_write
 from importer.ledger.records import Settlement
 from importer.model import State
-from tests.unit.ledger.made import Clock, new_run, ready, settled
+from tests.unit.ledger.ledger_builders import Clock, new_run, planned_row, settle_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_it_counts_what_a_later_run_must_know(url: str, path: Path) -> None:
     with Ledger.open(url) as ledger:
         assert read_last_write(path) is None
         ledger.nights.begin("night-1", NOW)
-        run = settled(ledger, "k1", State.DOUBTFUL)
+        run = settle_submission(ledger, "k1", State.DOUBTFUL)
         counts = [read_last_write(path)]
         for write in (
             lambda: ledger.runs.finish(run),
@@ -62,7 +62,7 @@ def test_the_file_alone_is_complete_after_closing(url: str, path: Path, tmp_path
     with Ledger.open(url) as other:
         other.runs.list()
         with Ledger.open(url) as ledger:
-            settled(ledger, "k1", State.CREATED)
+            settle_submission(ledger, "k1", State.CREATED)
         shutil.copy(path, tmp_path / "copy.db")
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
         assert copy.submissions.records(["k1"])["k1"].state is State.CREATED
@@ -86,14 +86,14 @@ def test_a_last_write_file_that_cannot_be_written(url: str, path: Path) -> None:
     last_write_file(path).rmdir()
     with Ledger.open(url) as ledger:
         last_write_file(path).mkdir()
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         assert ledger.submissions.sendable(run) == ["k1"]
 
 
 def test_a_copy_that_parts_from_its_original(url: str, path: Path, clock: Clock) -> None:
     """It gets another id, and is still the newest copy of itself."""
     with Ledger.open(url, now=clock.now) as ledger:
-        settled(ledger, "k1", State.CREATED)
+        settle_submission(ledger, "k1", State.CREATED)
         ledger.part_from_original()
     with Ledger.open(url) as ledger:
         last = read_last_write(path)
@@ -104,7 +104,7 @@ def test_a_copy_that_parts_from_its_original(url: str, path: Path, clock: Clock)
 def test_a_backup_while_it_is_written_to(url: str, tmp_path: Path) -> None:
     """It holds what was committed, without the files beside it."""
     with Ledger.open(url) as ledger, ledger.lock("importer run"):
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         looking = Ledger.open_existing(url)
         assert looking is not None
         with looking:
@@ -120,7 +120,7 @@ def test_a_copy_without_the_last_intents_is_an_older_one(
     """Each group of intents counts: what may have left is known to the newest copy alone."""
     copies = [tmp_path / f"{number}.db" for number in range(3)]
     with Ledger.open(url) as ledger:
-        run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        run = ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
         for key, copy in zip(("k1", "k2", "k2"), copies, strict=True):
             ledger.backup(copy)
             ledger.submissions.intend(run, [key])
@@ -133,7 +133,7 @@ def test_a_copy_without_the_last_intents_is_an_older_one(
 def test_ends_of_attempts_do_not_count(url: str, path: Path) -> None:
     """A copy without them knows of the request: it is doubtful there, and not sent again."""
     with Ledger.open(url) as ledger:
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         ledger.submissions.intend(run, ["k1"])
         before = read_last_write(path)
         ledger.submissions.settle(run, [Settlement("k1", State.CREATED, 201, "conv-1")])
@@ -149,10 +149,10 @@ def killed(url: str, path: Path, tmp_path: Path) -> Killed:
     copies = tmp_path / "copies"
     copies.mkdir()
     with Ledger.open(url) as ledger:
-        ledger.runs.begin(new_run(), [ready("k0")])
+        ledger.runs.begin(new_run(), [planned_row("k0")])
     shutil.copy(path, copies / "before the last run")
     with Ledger.open(url) as ledger:
-        run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+        run = ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
         ledger.backup(copies / "in the middle of it")
         ledger.submissions.intend(run, ["k1"])
         with sqlite3.connect(path) as database:
@@ -163,7 +163,7 @@ def killed(url: str, path: Path, tmp_path: Path) -> Killed:
         for each in (path, last_write_file(path), path.with_name("importer.db-wal")):
             shutil.copy(each, folder)
     with Ledger.open(f"sqlite:///{copies / 'another ledger'}") as ledger:
-        settled(ledger, "k1", State.CREATED)
+        settle_submission(ledger, "k1", State.CREATED)
         ledger.runs.begin(new_run(), [])
     return Killed(folder / "importer.db", copies)
 
@@ -211,7 +211,7 @@ def test_an_older_wal_beside_the_newest_copy(killed: Killed) -> None:
     wal = killed.ledger.with_name("importer.db-wal")
     older = wal.read_bytes()
     with Ledger.open(killed.url) as ledger:
-        settled(ledger, "k3", State.CREATED)
+        settle_submission(ledger, "k3", State.CREATED)
     wal.write_bytes(older)
     newest = killed.ledger.read_bytes()
     with pytest.raises(LedgerError, match="is an older copy"):
@@ -231,7 +231,7 @@ def test_a_last_write_file_of_before(killed: Killed) -> None:
 def test_an_intent_mends_a_file_of_another_size(url: str, path: Path, text: str) -> None:
     """Only a file that we wrote while open is overwritten in place; any other is replaced."""
     with Ledger.open(url) as ledger:
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         last_write_file(path).write_text(text)
         ledger.submissions.intend(run, ["k1"])
         last = read_last_write(path)
@@ -243,7 +243,7 @@ def test_an_intent_never_writes_through_a_link(url: str, path: Path, tmp_path: P
     """Whatever it leads to stays as it is."""
     elsewhere = tmp_path / "elsewhere"
     with Ledger.open(url) as ledger:
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         content = last_write_file(path).read_bytes()
         elsewhere.write_bytes(content)
         last_write_file(path).unlink()
@@ -262,7 +262,7 @@ def test_what_is_no_last_write_file_is_refused_at_once(
 ) -> None:
     """A pipe would wait for ever, and a link to nothing would pass for no file."""
     with Ledger.open(url) as ledger:
-        settled(ledger, "k1", State.CREATED)
+        settle_submission(ledger, "k1", State.CREATED)
     last_write_file(path).unlink()
     make(last_write_file(path))
     with pytest.raises(LedgerError, match="last is damaged"):

@@ -18,7 +18,13 @@ from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.ledger.records import Settlement
 from importer.model import State
-from tests.unit.ledger.made import Clock, absent, found, new_run, ready
+from tests.unit.ledger.ledger_builders import (
+    Clock,
+    absent_outcome,
+    found_outcome,
+    new_run,
+    planned_row,
+)
 
 KEYS = [f"k{n}" for n in range(3)]
 ANSWERS = [*State, State.CREATED, State.CREATED, State.DOUBTFUL]
@@ -67,7 +73,7 @@ class Sending(RuleBasedStateMachine):
     @rule(chosen=st.dictionaries(keys, bodies, min_size=1))
     def begin(self, chosen: dict[str, str]) -> None:
         """A list comes in; whom it may have reached is not among those to send to."""
-        rows = [ready(key, n + 2, body=body) for n, (key, body) in enumerate(chosen.items())]
+        rows = [planned_row(key, n + 2, body=body) for n, (key, body) in enumerate(chosen.items())]
         run = self.ledger.runs.begin(new_run(), rows)
         self.runs.append(run)
         self.planned |= set(chosen)
@@ -131,7 +137,7 @@ class Sending(RuleBasedStateMachine):
     def reconcile(self, key: str, *, there: bool) -> None:
         """The API's list shows the conversation, or proves that there is none."""
         written = self.ledger.doubts.reconcile(
-            [found(key, f"conv-{key}") if there else absent(key)]
+            [found_outcome(key, f"conv-{key}") if there else absent_outcome(key)]
         )
         assert written == (key in self.in_doubt)
         self.decided(key, sent=there)

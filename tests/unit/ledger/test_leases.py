@@ -20,7 +20,7 @@ from importer.ledger.records import Settlement
 from importer.ledger.senders import LOST_LEASE, ProcessFacts, boot_time_s, has_ended
 from importer.ledger.tables import attempts, senders
 from importer.model import Outcome, State
-from tests.unit.ledger.made import new_run, ready
+from tests.unit.ledger.ledger_builders import new_run, planned_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def sender(url: str) -> Iterator[Ledger]:
 
 def plan(ledger: Ledger, count: int = 10) -> str:
     """A run with that many people."""
-    return ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(count)])
+    return ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(count)])
 
 
 def share_of(ledger: Ledger, run: str, window: timedelta | None = None) -> RunShare:
@@ -268,7 +268,7 @@ def test_a_turn_is_taken_by_one(server_url: str) -> None:
             with two.turn("reconcile"):
                 pass
         with two.turn("plan") as fence:
-            two.runs.begin(new_run(), [ready("k0")], fence)
+            two.runs.begin(new_run(), [planned_row("k0")], fence)
 
 
 def test_a_lost_turn_writes_nothing(server_url: str) -> None:
@@ -278,15 +278,15 @@ def test_a_lost_turn_writes_nothing(server_url: str) -> None:
         with two.turn("plan", 5):
             pass
         with pytest.raises(LedgerError, match="has lost its lease"):
-            one.runs.begin(new_run(), [ready("k0")], fence)
+            one.runs.begin(new_run(), [planned_row("k0")], fence)
         assert two.runs.list() == ()
 
 
 def test_people_whom_another_run_contacts_at_the_same_time(server_url: str) -> None:
     """The contact window counts for two runs that send side by side."""
     with sender(server_url) as one, sender(server_url) as two:
-        first = one.runs.begin(new_run(), [ready("k0", person="ada")])
-        second = one.runs.begin(new_run(), [ready("k1", person="ada", campaign="other")])
+        first = one.runs.begin(new_run(), [planned_row("k0", person="ada")])
+        second = one.runs.begin(new_run(), [planned_row("k1", person="ada", campaign="other")])
         day = timedelta(days=1)
         mine, theirs = share_of(one, first, day), share_of(two, second, day)
         assert (mine.claim(1), theirs.claim(1)) == (["k0"], ["k1"])

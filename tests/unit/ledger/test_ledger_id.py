@@ -20,7 +20,7 @@ from importer.ledger.tables import identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 
 def test_it_stays(ledger: Ledger, url: str) -> None:

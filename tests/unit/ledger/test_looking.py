@@ -10,18 +10,18 @@ from sqlalchemy import event
 
 from importer.ledger.records import Settlement
 from importer.model import PlannedRow, RowStatus, State
-from tests.unit.ledger.made import FILE, new_run, ready, settled
+from tests.unit.ledger.ledger_builders import FILE, new_run, planned_row, settle_submission
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from importer.ledger import Ledger
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 
 def test_a_record_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) -> None:
     """State, run, time, file, row, body, conversation, reason; nothing of unknown keys."""
-    run = ledger.runs.begin(new_run(), [ready("k1", 7, body="9")])
+    run = ledger.runs.begin(new_run(), [planned_row("k1", 7, body="9")])
     ledger.submissions.intend(run, ["k1"])
     clock.pass_s(1)
     ledger.submissions.settle(run, [Settlement("k1", State.REJECTED, 400, "c1", "http-400", "no")])
@@ -35,7 +35,7 @@ def test_a_record_says_all_that_a_later_run_needs(ledger: Ledger, clock: Clock) 
 def test_any_number_of_keys(ledger: Ledger) -> None:
     """More than a statement takes, and none."""
     keys = [f"k{n}" for n in range(12_345)]
-    ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(keys)])
+    ledger.runs.begin(new_run(), [planned_row(key, n + 2) for n, key in enumerate(keys)])
     assert sorted(ledger.submissions.records(iter(keys))) == sorted(keys)
     assert ledger.submissions.records([]) == {}
 
@@ -45,7 +45,7 @@ def test_an_empty_ledger(ledger: Ledger) -> None:
     assert ledger.submissions.is_empty()
     ledger.runs.begin(new_run(), [])
     assert ledger.submissions.is_empty()
-    ledger.runs.begin(new_run(), [ready("k1")])
+    ledger.runs.begin(new_run(), [planned_row("k1")])
     assert not ledger.submissions.is_empty()
 
 
@@ -62,7 +62,7 @@ def test_an_empty_ledger(ledger: Ledger) -> None:
 )
 def test_who_was_contacted(ledger: Ledger, clock: Clock, state: State, *, counts: bool) -> None:
     """Whoever got, or may have got, a message since then; not who surely got none."""
-    run = settled(ledger, "k1", state)
+    run = settle_submission(ledger, "k1", state)
     since = clock.now() - timedelta(days=1)
     expected = {"person of k1": (clock.now(), run, "camp-42")} if counts else {}
     found = ledger.submissions.contacted(["person of k1", "a stranger"], since)
@@ -74,7 +74,7 @@ def test_who_was_contacted(ledger: Ledger, clock: Clock, state: State, *, counts
 
 def test_the_latest_contact_counts(ledger: Ledger, clock: Clock) -> None:
     """Of several campaigns, and across more people than a statement takes."""
-    rows = [ready(f"k{n}", n + 2, person=f"p{n // 2}") for n in range(12_000)]
+    rows = [planned_row(f"k{n}", n + 2, person=f"p{n // 2}") for n in range(12_000)]
     run = ledger.runs.begin(new_run(), rows)
     ledger.submissions.intend(run, [f"k{n}" for n in range(0, 12_000, 2)])
     clock.pass_s(60)
@@ -88,7 +88,7 @@ def test_the_latest_contact_counts(ledger: Ledger, clock: Clock) -> None:
 
 def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
     """A status of any conversation of theirs says so."""
-    run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    run = ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
     ledger.submissions.intend(run, ["k1", "k2"])
     ledger.submissions.settle(
         run, [Settlement(k, State.CREATED, 201, f"c-{k}") for k in ("k1", "k2")]
@@ -102,11 +102,11 @@ def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
 
 def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None:
     """To whom another run wrote, within the window, or who opted out; of its own unsent rows."""
-    people = [ready(f"k{n}", n, person=f"p{n % 3}") for n in range(2, 8)]
+    people = [planned_row(f"k{n}", n, person=f"p{n % 3}") for n in range(2, 8)]
     mine = ledger.runs.begin(new_run(), people)
     ledger.submissions.intend(mine, ["k2"])
     ledger.submissions.settle(mine, [Settlement("k2", State.CREATED, 201, "c-mine")])
-    theirs = ledger.runs.begin(new_run(), [ready("k9", person="p0")])
+    theirs = ledger.runs.begin(new_run(), [planned_row("k9", person="p0")])
     ledger.submissions.intend(theirs, ["k9"])
     ledger.submissions.settle(theirs, [Settlement("k9", State.CREATED, 201, "c-theirs")])
     hour_ago = clock.now() - timedelta(hours=1)
@@ -137,7 +137,7 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
             plans.extend(step for step in steps if step not in _GIVEN)
 
     rejected = PlannedRow(0, 9, RowStatus.REJECTED.value, "phone-invalid")
-    run = file_ledger.runs.begin(new_run(), [ready("k1"), rejected])
+    run = file_ledger.runs.begin(new_run(), [planned_row("k1"), rejected])
     event.listen(file_ledger._database.engine, "before_cursor_execute", explain)
     for ask in (
         lambda: file_ledger.submissions.contacted(["p1"], clock.now()),
@@ -178,10 +178,10 @@ def test_people_and_open_attempts_are_found_by_index(file_ledger: Ledger, clock:
 def test_who_is_related(ledger: Ledger) -> None:
     """The same e-mail or candidate id, in any run, campaign and state; each submission once."""
     first = ledger.runs.begin(
-        new_run(), [ready("k1", email="e1", candidate="i1"), ready("k2", 3, email="e2")]
+        new_run(), [planned_row("k1", email="e1", candidate="i1"), planned_row("k2", 3, email="e2")]
     )
     ledger.submissions.intend(first, ["k1"])
-    second = ledger.runs.begin(new_run(), [ready("k3", 4, candidate="i1", campaign="camp-1")])
+    second = ledger.runs.begin(new_run(), [planned_row("k3", 4, candidate="i1", campaign="camp-1")])
     related = {each.key: each for each in ledger.submissions.related(["e1"], ["i1", "i9"])}
     assert set(related) == {"k1", "k3"}
     known = related["k1"]
@@ -197,14 +197,16 @@ def test_who_is_related(ledger: Ledger) -> None:
 def test_campaigns_as_they_were_spelled(ledger: Ledger) -> None:
     """Each spelling once, whatever became of the submissions."""
     assert ledger.submissions.campaigns() == ()
-    ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3, campaign="CAMP-42")])
-    ledger.runs.begin(new_run(), [ready("k3")])
+    ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3, campaign="CAMP-42")])
+    ledger.runs.begin(new_run(), [planned_row("k3")])
     assert ledger.submissions.campaigns() == ("CAMP-42", "camp-42")
 
 
 def test_a_record_shows_nothing_of_the_person(ledger: Ledger) -> None:
     """Neither the masked text nor a hash is in its repr, or in that of a row that has it."""
-    run = ledger.runs.begin(new_run(), [ready("k1", 7, email="e1", candidate="i1", body="99")])
+    run = ledger.runs.begin(
+        new_run(), [planned_row("k1", 7, email="e1", candidate="i1", body="99")]
+    )
     (row,) = ledger.runs.rows(run)
     shown = f"{row!r} {row.submission!r}"
     assert "k1" in shown
@@ -213,7 +215,7 @@ def test_a_record_shows_nothing_of_the_person(ledger: Ledger) -> None:
 
 def test_a_submission_that_was_never_sent_has_no_time(ledger: Ledger, clock: Clock) -> None:
     """Who needs the time of its request learns that there was none."""
-    run = ledger.runs.begin(new_run(), [ready("k1")])
+    run = ledger.runs.begin(new_run(), [planned_row("k1")])
     with pytest.raises(ValueError, match="k1"):
         _ = ledger.submissions.records(["k1"])["k1"].requested_at
     ledger.submissions.intend(run, ["k1"])

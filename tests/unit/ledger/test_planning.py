@@ -12,7 +12,14 @@ from importer.errors import LedgerError
 from importer.ledger import Ledger
 from importer.ledger.records import Settlement
 from importer.model import PlannedRow, State
-from tests.unit.ledger.made import Clock, absent, new_run, ready, settled, stored
+from tests.unit.ledger.ledger_builders import (
+    Clock,
+    absent_outcome,
+    new_run,
+    planned_row,
+    read_submission,
+    settle_submission,
+)
 
 UNTOUCHABLE = sorted({State.CREATED, State.DUPLICATE, State.SENDING, State.DOUBTFUL})
 
@@ -20,12 +27,12 @@ UNTOUCHABLE = sorted({State.CREATED, State.DUPLICATE, State.SENDING, State.DOUBT
 def leave(ledger: Ledger, key: str, state: State) -> str:
     """A run that leaves a submission in a state; gives the run."""
     if state is State.PLANNED:
-        return ledger.runs.begin(new_run(), [ready(key)])
+        return ledger.runs.begin(new_run(), [planned_row(key)])
     if state is State.SENDING:
-        run = ledger.runs.begin(new_run(), [ready(key)])
+        run = ledger.runs.begin(new_run(), [planned_row(key)])
         assert ledger.submissions.intend(run, [key]) == (True,)
         return run
-    return settled(ledger, key, state)
+    return settle_submission(ledger, key, state)
 
 
 def test_ids_are_readable_and_unique(ledger: Ledger, clock: Clock) -> None:
@@ -57,7 +64,7 @@ def test_every_row_is_kept(ledger: Ledger) -> None:
         PlannedRow(1, 2, "already-imported", "already-imported", "k9"),
         PlannedRow(0, 3, "rejected", "phone-invalid contact-missing"),
         PlannedRow(0, 4, "duplicate", "duplicate-in-file", "k2"),
-        ready("k2", 2),
+        planned_row("k2", 2),
     ]
     run = ledger.runs.begin(new_run(), rows)
     assert [
@@ -79,9 +86,9 @@ def test_what_may_have_arrived_is_never_planned_again(
 ) -> None:
     """Created, duplicate, sending, doubtful: not a field changes, whatever the body."""
     old = leave(ledger, "k1", state)
-    before = stored(ledger, "k1")
-    new = ledger.runs.begin(new_run(), [ready("k1", 7, body=body)])
-    assert stored(ledger, "k1") == before
+    before = read_submission(ledger, "k1")
+    new = ledger.runs.begin(new_run(), [planned_row("k1", 7, body=body)])
+    assert read_submission(ledger, "k1") == before
     assert ledger.submissions.sendable(new) == []
     assert ledger.submissions.intend(new, ["k1"]) == (False,)
     assert ledger.submissions.records(["k1"])["k1"].run == old
@@ -91,20 +98,20 @@ def test_what_may_have_arrived_is_never_planned_again(
 def test_what_surely_did_not_leave_goes_with_the_newer_run(ledger: Ledger, state: State) -> None:
     """The newer run has it, with its own row and body, as if it were new."""
     old = leave(ledger, "k1", state)
-    new = ledger.runs.begin(new_run(), [ready("k1", 7, body="2")])
+    new = ledger.runs.begin(new_run(), [planned_row("k1", 7, body="2")])
     assert (ledger.submissions.sendable(old), ledger.submissions.sendable(new)) == ([], ["k1"])
-    row = stored(ledger, "k1")
+    row = read_submission(ledger, "k1")
     assert (row["run"], row["row"], row["body_hash"], row["attempts"]) == (new, 7, "2", 0)
     assert (row["code"], row["sent_at"], row["settled_at"]) == ("", None, None)
 
 
 def test_what_was_rejected_goes_again_only_changed(ledger: Ledger) -> None:
     """The same body would be refused again."""
-    settled(ledger, "k1", State.REJECTED)
-    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == []
-    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1", body="2")])) == [
-        "k1"
-    ]
+    settle_submission(ledger, "k1", State.REJECTED)
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [planned_row("k1")])) == []
+    assert ledger.submissions.sendable(
+        ledger.runs.begin(new_run(), [planned_row("k1", body="2")])
+    ) == ["k1"]
 
 
 @pytest.mark.parametrize("state", [*State])
@@ -113,27 +120,30 @@ def test_a_run_may_retry_what_was_rejected(ledger: Ledger, state: State) -> None
     leave(ledger, "k1", state)
     retrying = replace(new_run(), retry_rejected=True)
     goes = state in {State.PLANNED, State.UNSENT, State.REJECTED}
-    assert ledger.submissions.sendable(ledger.runs.begin(retrying, [ready("k1")])) == ["k1"] * goes
+    assert (
+        ledger.submissions.sendable(ledger.runs.begin(retrying, [planned_row("k1")]))
+        == ["k1"] * goes
+    )
 
 
 def test_of_two_rows_with_one_key_the_first_stays(ledger: Ledger) -> None:
     """A run plans a submission once."""
-    run = ledger.runs.begin(new_run(), [ready("k1", 2), ready("k1", 9)])
-    assert stored(ledger, "k1")["row"] == 2
+    run = ledger.runs.begin(new_run(), [planned_row("k1", 2), planned_row("k1", 9)])
+    assert read_submission(ledger, "k1")["row"] == 2
     assert ledger.submissions.intend(run, ["k1", "k1"]) == (True, False)
 
 
 def test_proved_absent_may_be_planned(ledger: Ledger) -> None:
     """What a doubtful submission needs first is the proof."""
-    settled(ledger, "k1", State.DOUBTFUL)
-    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == []
-    assert ledger.doubts.reconcile([absent("k1")]) == 1
-    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == ["k1"]
+    settle_submission(ledger, "k1", State.DOUBTFUL)
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [planned_row("k1")])) == []
+    assert ledger.doubts.reconcile([absent_outcome("k1")]) == 1
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [planned_row("k1")])) == ["k1"]
 
 
 def test_a_run_is_begun_whole_or_not_at_all(ledger: Ledger) -> None:
     """A row without a key in the middle of a list leaves nothing of the run."""
-    rows = [ready(f"k{n}", n + 2) for n in range(30_000)]
+    rows = [planned_row(f"k{n}", n + 2) for n in range(30_000)]
     rows[25_000] = PlannedRow(0, 25_002, "ready")
     with pytest.raises(LedgerError, match="25002"):
         ledger.runs.begin(new_run(), rows)
@@ -144,7 +154,7 @@ def test_a_run_is_begun_whole_or_not_at_all(ledger: Ledger) -> None:
 def test_settlements_of_an_old_run_do_not_touch_the_new(ledger: Ledger) -> None:
     """After another run has taken over, the old one's late words are refused."""
     old = leave(ledger, "k1", State.UNSENT)
-    new = ledger.runs.begin(new_run(), [ready("k1")])
+    new = ledger.runs.begin(new_run(), [planned_row("k1")])
     ledger.submissions.intend(new, ["k1"])
     assert ledger.submissions.settle(old, [Settlement("k1", State.PLANNED)]) == (None,)
-    assert stored(ledger, "k1")["state"] == State.SENDING
+    assert read_submission(ledger, "k1")["state"] == State.SENDING

@@ -18,7 +18,7 @@ from importer.ledger.records import Settlement
 from importer.ledger.tables import identity, metadata
 from importer.ledger.writer import LedgerWriter
 from importer.model import State
-from tests.unit.ledger.made import new_run, ready, settled, submission
+from tests.unit.ledger.ledger_builders import new_run, planned_row, settle_submission, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def test_looking_makes_nothing(server_url: str) -> None:
 
 def test_looking_cannot_write(server_ledger: Ledger, server_url: str) -> None:
     """Neither by its methods nor by its connection."""
-    settled(server_ledger, "k1", State.CREATED)
+    settle_submission(server_ledger, "k1", State.CREATED)
     looking = Ledger.open_existing(server_url)
     assert looking is not None
     with looking:
@@ -60,7 +60,9 @@ def test_the_migrations_make_the_tables_of_the_queries(
 def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_url: str) -> None:
     """Even without the lock: of two journals, one is refused each submission."""
     names = [f"k{n}" for n in range(40)]
-    run = server_ledger.runs.begin(new_run(), [ready(key, n + 2) for n, key in enumerate(names)])
+    run = server_ledger.runs.begin(
+        new_run(), [planned_row(key, n + 2) for n, key in enumerate(names)]
+    )
 
     async def both() -> list[str]:
         sent: list[str] = []
@@ -85,7 +87,7 @@ def test_two_writers_cannot_both_have_an_intent(server_ledger: Ledger, server_ur
 
 def test_purging(server_ledger: Ledger) -> None:
     """There is no file to rewrite, and no backup of ours."""
-    settled(server_ledger, "k1", State.CREATED)
+    settle_submission(server_ledger, "k1", State.CREATED)
     clock_end = server_ledger.runs.find().started.replace(year=2030)
     assert server_ledger.purge(clock_end).submissions == 1
 
@@ -100,7 +102,7 @@ def test_an_older_dump_that_was_restored(server_url: str, tmp_path: Path) -> Non
         ledger.runs.begin(new_run(), [])
     with Ledger.open(server_url) as ledger:
         ledger.remember_writes(here, new=False)
-        run = ledger.runs.begin(new_run(), [ready("k1")])
+        run = ledger.runs.begin(new_run(), [planned_row("k1")])
         ledger.submissions.intend(run, ["k1"])
         [last] = here.parent.iterdir()
         assert ledger.id in last.read_text()
@@ -116,8 +118,8 @@ def test_an_older_dump_that_was_restored(server_url: str, tmp_path: Path) -> Non
 
 def test_counts_follow_a_row_on_a_server(server_ledger: Ledger) -> None:
     """The trigger notes there, too, that another run took a submission over."""
-    first = server_ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
-    second = server_ledger.runs.begin(new_run(), [ready("k2", 9)])
+    first = server_ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
+    second = server_ledger.runs.begin(new_run(), [planned_row("k2", 9)])
     server_ledger.submissions.settle(second, [Settlement("k2", State.REJECTED, 422)])
     assert server_ledger.runs.states(first) == {State.PLANNED: 1, State.REJECTED: 1}
     assert server_ledger.runs.states(second) == {State.REJECTED: 1}

@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 
 from importer.ledger.records import Settlement
 from importer.model import State
-from tests.unit.ledger.made import FILE, new_run, ready, settled, stored
+from tests.unit.ledger.ledger_builders import (
+    FILE,
+    new_run,
+    planned_row,
+    read_submission,
+    settle_submission,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.ledger import Ledger
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 DAY_S = 86_400
 
 
 def created(ledger: Ledger, key: str) -> str:
     """A run that created one conversation, c-<key>."""
-    run = ledger.runs.begin(new_run(), [ready(key)])
+    run = ledger.runs.begin(new_run(), [planned_row(key)])
     ledger.submissions.intend(run, [key])
     ledger.submissions.settle(
         run, [Settlement(key, State.CREATED, 201, f"c-{key}", message="words")]
@@ -47,7 +53,7 @@ def test_conversations_newest_first(ledger: Ledger, clock: Clock) -> None:
     first = created(ledger, "k1")
     clock.pass_s(1)
     created(ledger, "k2")
-    settled(ledger, "k3", State.CREATED)
+    settle_submission(ledger, "k3", State.CREATED)
     assert ledger.conversations.ids() == ("c-k2", "c-k1")
     assert ledger.conversations.ids(first) == ("c-k1",)
 
@@ -60,7 +66,7 @@ def test_purging_removes_what_only_people_read(ledger: Ledger, clock: Clock) -> 
     clock.pass_s(91 * DAY_S)
     purged = ledger.purge(clock.now() - timedelta(days=90))
     assert purged.submissions == 1
-    row = stored(ledger, "k1")
+    row = read_submission(ledger, "k1")
     assert (row["masked"], row["message"], row["external_id"]) == ("", "", "")
     (source,) = ledger.runs.find(run).sources
     assert (source.name, source.path, source.sha256) == ("", None, FILE.sha256)
@@ -69,17 +75,17 @@ def test_purging_removes_what_only_people_read(ledger: Ledger, clock: Clock) -> 
     assert list(
         ledger.submissions.contacted(["person of k1"], clock.now() - timedelta(days=365))
     ) == ["person of k1"]
-    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1")])) == []
+    assert ledger.submissions.sendable(ledger.runs.begin(new_run(), [planned_row("k1")])) == []
 
 
 def test_what_is_young_or_doubtful_stays(ledger: Ledger, clock: Clock) -> None:
     """A doubt is settled by what it says, however old it is."""
-    old = settled(ledger, "k1", State.DOUBTFUL)
+    old = settle_submission(ledger, "k1", State.DOUBTFUL)
     clock.pass_s(91 * DAY_S)
     created(ledger, "k2")
-    before = [stored(ledger, key) for key in ("k1", "k2")]
+    before = [read_submission(ledger, key) for key in ("k1", "k2")]
     assert ledger.purge(clock.now() - timedelta(days=90)).submissions == 0
-    assert [stored(ledger, key) for key in ("k1", "k2")] == before
+    assert [read_submission(ledger, key) for key in ("k1", "k2")] == before
     assert ledger.runs.find(old).sources == (FILE,)
 
 
@@ -94,7 +100,7 @@ def test_what_is_purged_is_not_in_the_file(
     file_ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:
     """Neither in a free page of it nor in the log."""
-    rows = [ready(f"k{n}", n + 2)._replace(masked="+44 •••• 9876") for n in range(500)]
+    rows = [planned_row(f"k{n}", n + 2)._replace(masked="+44 •••• 9876") for n in range(500)]
     file_ledger.runs.begin(new_run(), rows)
     path = tmp_path / "importer.db"
     mark = "•••• 9876".encode()

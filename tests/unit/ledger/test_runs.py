@@ -12,19 +12,21 @@ from importer.errors import UsageError
 from importer.ledger.records import Settlement
 from importer.ledger.runs import PAGE
 from importer.model import Counts, PlannedRow, State
-from tests.unit.ledger.made import FILE, PLAN, new_run, ready
+from tests.unit.ledger.ledger_builders import FILE, PLAN, new_run, planned_row
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 
 def test_counts_follow_a_row_to_the_run_that_takes_it_over(ledger: Ledger) -> None:
     """Also a second time, and for a row that the later run could not take."""
-    first = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3), ready("k3", 4)])
+    first = ledger.runs.begin(
+        new_run(), [planned_row("k1"), planned_row("k2", 3), planned_row("k3", 4)]
+    )
     ledger.submissions.intend(first, ["k1"])
-    second = ledger.runs.begin(new_run(), [ready("k1", 5), ready("k2", 6)])
-    third = ledger.runs.begin(new_run(), [ready("k2", 2), ready("k2", 3)])
+    second = ledger.runs.begin(new_run(), [planned_row("k1", 5), planned_row("k2", 6)])
+    third = ledger.runs.begin(new_run(), [planned_row("k2", 2), planned_row("k2", 3)])
     ledger.submissions.intend(third, ["k2"])
     assert ledger.runs.states(first) == {State.DOUBTFUL: 2, State.PLANNED: 1}
     assert ledger.runs.states(second) == {State.DOUBTFUL: 2}
@@ -103,7 +105,7 @@ def test_counts(ledger: Ledger) -> None:
     run = ledger.runs.begin(
         new_run(),
         [
-            *(ready(f"k{n}", n + 2) for n in range(4)),
+            *(planned_row(f"k{n}", n + 2) for n in range(4)),
             PlannedRow(0, 10, "rejected", "phone-invalid"),
             PlannedRow(0, 11, "duplicate", "duplicate-in-file", "k1"),
         ],
@@ -118,7 +120,7 @@ def test_counts(ledger: Ledger) -> None:
 
 def test_a_later_run_shows_what_an_earlier_one_did(ledger: Ledger) -> None:
     """An already imported row has the conversation that its key has."""
-    old = ledger.runs.begin(new_run(), [ready("k1")])
+    old = ledger.runs.begin(new_run(), [planned_row("k1")])
     ledger.submissions.intend(old, ["k1"])
     ledger.submissions.settle(old, [Settlement("k1", State.CREATED, 201, "conv-1")])
     new = ledger.runs.begin(new_run(), [PlannedRow(0, 5, "already-imported", key="k1")])

@@ -20,12 +20,12 @@ from importer.ledger import Ledger
 from importer.ledger.connection import MIGRATIONS, VERSION_TABLE, VERSIONS
 from importer.ledger.tables import metadata
 from importer.model import State
-from tests.unit.ledger.made import new_run, ready
+from tests.unit.ledger.ledger_builders import new_run, planned_row
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from tests.unit.ledger.made import Clock
+    from tests.unit.ledger.ledger_builders import Clock
 
 FIRST = Path(__file__).with_name("version-0001.sql")
 OLD_ROWS = """
@@ -90,7 +90,9 @@ def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> Non
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
         assert ledger.submissions.recover() == 1
         assert (
-            ledger.submissions.sendable(ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)]))
+            ledger.submissions.sendable(
+                ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
+            )
             == []
         )
         assert (
@@ -139,7 +141,7 @@ def test_two_processes_at_once(tmp_path: Path, old: Path) -> None:
     code = (
         "import sys\n"
         "from importer.ledger import Ledger\n"
-        "from tests.unit.ledger.made import new_run\n"
+        "from tests.unit.ledger.ledger_builders import new_run\n"
         "sys.stdin.read()\n"  # all wait for the same moment
         "with Ledger.open(sys.argv[1]) as ledger: print(ledger.runs.begin(new_run(), []))\n"
     )

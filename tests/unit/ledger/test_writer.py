@@ -14,7 +14,7 @@ from importer.ledger import Ledger
 from importer.ledger.records import Settlement
 from importer.ledger.writer import NOT_LEFT, LedgerWriter
 from importer.model import State
-from tests.unit.ledger.made import new_run, ready, submission
+from tests.unit.ledger.ledger_builders import new_run, planned_row, submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +52,15 @@ def gate() -> Gate:
 def gated(url: str, gate: Gate, number: int) -> Iterator[tuple[Ledger, str]]:
     """A ledger behind the gate, with a run of that many planned submissions k0, k1, ..."""
     with Ledger.open(url, on_commit=gate) as ledger:
-        yield ledger, ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(number)])
+        yield (
+            ledger,
+            ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(number)]),
+        )
 
 
 def test_what_returns_is_durable(url: str, file_ledger: Ledger) -> None:
     """Another connection sees the open attempt when `intend` returns, and its end likewise."""
-    run = file_ledger.runs.begin(new_run(), [ready("k1")])
+    run = file_ledger.runs.begin(new_run(), [planned_row("k1")])
 
     async def send() -> list[State]:
         seen = []
@@ -93,7 +96,7 @@ def test_commits_are_shared(url: str, gate: Gate) -> None:
 
 def test_a_refusal_reaches_its_waiter_alone(ledger: Ledger) -> None:
     """Of two intents for one submission one is refused; others in the group are not touched."""
-    run = ledger.runs.begin(new_run(), [ready("k1"), ready("k2", 3)])
+    run = ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k2", 3)])
 
     async def send() -> tuple[BaseException | None, ...]:
         async with LedgerWriter(ledger, run) as journal:
@@ -112,7 +115,7 @@ def test_a_refusal_reaches_its_waiter_alone(ledger: Ledger) -> None:
 
 def test_an_end_and_the_next_intent_keep_their_order(ledger: Ledger) -> None:
     """Attempt, end, attempt, end of one submission, all put in at once, are written in order."""
-    run = ledger.runs.begin(new_run(), [ready("k1")])
+    run = ledger.runs.begin(new_run(), [planned_row("k1")])
 
     async def send() -> None:
         async with LedgerWriter(ledger, run) as journal:
@@ -146,7 +149,7 @@ def test_a_failure_reaches_every_waiter_and_every_later_intent(url: str) -> None
         return errors
 
     with Ledger.open(url, on_commit=fail) as ledger:
-        run = ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(4)])
+        run = ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(4)])
         errors = asyncio.run(send(ledger, run))
         assert [str(error) for error in errors] == ["the disk is gone"] * 4
 
@@ -172,7 +175,7 @@ def test_ends_are_tried_again_by_themselves(url: str) -> None:
         return errors
 
     with Ledger.open(url, on_commit=fail) as ledger:
-        run = ledger.runs.begin(new_run(), [ready(f"k{n}", n + 2) for n in range(3)])
+        run = ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(3)])
         first, second, third = asyncio.run(send(ledger, run))
         assert [str(error) for error in (first, second, third)] == [
             "the disk is full",
@@ -230,7 +233,7 @@ def test_whoever_is_cancelled_just_when_told_sends_nothing(url: str, gate: Gate)
 
 def test_a_closed_journal_takes_nothing(ledger: Ledger) -> None:
     """After closing, whoever asks is told."""
-    run = ledger.runs.begin(new_run(), [ready("k1")])
+    run = ledger.runs.begin(new_run(), [planned_row("k1")])
 
     async def send() -> None:
         journal = LedgerWriter(ledger, run)

@@ -72,7 +72,7 @@ def test_a_workbook_that_lies_about_its_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "result"),
     [
         (gzip.compress(LIST)[:-9], "cut short"),
         (zipped({"list.csv": LIST})[:-20], "cut short"),
@@ -84,11 +84,11 @@ def test_a_workbook_that_lies_about_its_size() -> None:
         (gzip.compress(gzip.compress(gzip.compress(gzip.compress(LIST)))), "archive in an archive"),
     ],
 )
-def test_what_is_not_unpacked(data: bytes, said: str) -> None:
+def test_what_is_not_unpacked(data: bytes, result: str) -> None:
     """One precise sentence for each."""
     refusal = refused(data)
     assert refusal.code is Code.FILE_UNREADABLE
-    assert said in refusal.detail
+    assert result in refusal.detail
 
 
 def test_a_locked_archive() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.loader import Uneven, load, open_pieces
+from importer.loader import NotInChunks, load, open_pieces
 from importer.settings import Settings
 from schemas.columns import ROW
 from tests.support.tables import SETTINGS
@@ -100,7 +100,7 @@ def test_pieces_are_the_whole(tmp_path: Path, text: str) -> None:
 )
 def test_what_must_be_seen_whole_says_so(tmp_path: Path, text: str | bytes) -> None:
     """However late in the file it stands."""
-    with pytest.raises(Uneven, match=r"list\.csv"):
+    with pytest.raises(NotInChunks, match=r"list\.csv"):
         read(opened(tmp_path, text))
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there_is_one_piece(tmp_path: Path) -> None:
 def test_limits_hold_in_pieces_too(tmp_path: Path) -> None:
     """A list with too many rows is not read to its end; read whole, it is refused."""
     few = Settings(max_rows=300)
-    with pytest.raises(Uneven):
+    with pytest.raises(NotInChunks):
         read(opened(tmp_path, HEADER + lines(400), few))
     (table,) = read(open_pieces(str(tmp_path / "list.csv"), few, SIZE, whole=True))
     assert table.problems["code"].to_list() == ["file-too-large"]
@@ -157,7 +157,7 @@ def test_a_file_that_changes_meanwhile_is_read_again(
     tables = opened(tmp_path, HEADER + lines(400)).tables()
     next(tables)
     change(tmp_path / "list.csv")
-    with pytest.raises(Uneven):
+    with pytest.raises(NotInChunks):
         list(tables)
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_replaced_meanwhile(tmp_path: Path) -> None:
         file.unlink()
         if text is not None:
             file.write_text(text)
-        with pytest.raises(Uneven):
+        with pytest.raises(NotInChunks):
             read(pieces)
 
 

@@ -31,11 +31,11 @@ def test_delimiter(head: str, delimiter: str) -> None:
     assert detect_dialect(head, {}) == Dialect(delimiter)
 
 
-@pytest.mark.parametrize("said", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
+@pytest.mark.parametrize("result", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_line_that_says_it(said: str, end: str) -> None:
+def test_a_line_that_says_it(result: str, end: str) -> None:
     """`sep=;` is believed, whatever the rest looks like."""
-    assert detect_dialect(f"{said}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", declared=True)
+    assert detect_dialect(f"{result}{end}a,b,c{end}1,2,3{end}", {}) == Dialect(";", declared=True)
 
 
 def test_headers_of_the_settings_are_known() -> None:

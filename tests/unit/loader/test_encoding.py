@@ -60,7 +60,7 @@ def test_forcing_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "forced", "said"),
+    ("data", "forced", "result"),
     [
         (GERMAN.encode("cp1252"), "utf-8", "not valid utf-8"),
         (b"x", "klingon", "no encoding klingon"),
@@ -68,9 +68,9 @@ def test_forcing_decides() -> None:
         (b"\xc3\x81\x8d\x9d\xff\x80", None, "UTF-8, UTF-16 or cp1252"),
     ],
 )
-def test_what_cannot_be_read(data: bytes, forced: str | None, said: str) -> None:
+def test_what_cannot_be_read(data: bytes, forced: str | None, result: str) -> None:
     """The refusal names the encodings that do not fit."""
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(Refusal, match=result):
         detect_encoding(data, forced, "cp1252")
 
 

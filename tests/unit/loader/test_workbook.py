@@ -158,10 +158,10 @@ def test_a_value_is_spread_over_merged_rows_only_where_there_are_rows() -> None:
         {ROW: [2, 3, 5], "0": ["a", None, None], "1": ["x", "y", None]},
         schema={ROW: pl.UInt32, "0": pl.String, "1": pl.String},
     )
-    now, said = spread_merged(frame, [Merged(2, 0, 9, 0), Merged(2, 1, 3, 1), Merged(4, 1, 5, 1)])
+    now, result = spread_merged(frame, [Merged(2, 0, 9, 0), Merged(2, 1, 3, 1), Merged(4, 1, 5, 1)])
     assert now["0"].to_list() == ["a", "a", "a"]
     assert now["1"].to_list() == ["x", "y", None]
-    assert "A2:A9" in said
+    assert "A2:A9" in result
 
 
 def test_columns_have_letters() -> None:

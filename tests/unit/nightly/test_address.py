@@ -10,7 +10,7 @@ from importer.nightly.remote.remote_inbox import subfolder_of
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "below"),
+    ("text", "result", "below"),
     [
         ("s3://bucket/to/inbox/", "s3://bucket/to/inbox", "bucket/to/inbox/a/b.csv"),
         ("s3://bucket", "s3://bucket", "bucket/a/b.csv"),
@@ -21,11 +21,11 @@ from importer.nightly.remote.remote_inbox import subfolder_of
         ("sftp://[::1]:22/in", "sftp://[::1]:22/in", "/in/a/b.csv"),
     ],
 )
-def test_what_is_understood(text: str, said: str, below: str) -> None:
+def test_what_is_understood(text: str, result: str, below: str) -> None:
     """It is written in one way, and read again it is the same."""
     address = Address.parse(text)
-    assert str(address) == said
-    assert Address.parse(said) == address
+    assert str(address) == result
+    assert Address.parse(result) == address
     assert address.below("a/b.csv") == below
 
 

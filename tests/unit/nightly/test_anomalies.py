@@ -15,7 +15,7 @@ LAST = (USUAL, USUAL, USUAL)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "result"),
     [
         ({"rows": 151}, "It has 151 rows, 100 are usual"),
         ({"rows": 49}, "It has 49 rows, 100 are usual"),
@@ -25,10 +25,10 @@ LAST = (USUAL, USUAL, USUAL)
         ({"columns": ["first_name", "email"]}, "It lacks columns (phone_number)"),
     ],
 )
-def test_an_odd_file_is_held_with_a_sentence(change: FileFacts, said: str) -> None:
+def test_an_odd_file_is_held_with_a_sentence(change: FileFacts, result: str) -> None:
     """The sentence has the numbers and the setting."""
     reasons = find_anomalies({**USUAL, **change}, LAST, Settings())
-    assert said in reasons[0]
+    assert result in reasons[0]
     assert "guard_" in reasons[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from importer.errors import ConfigurationError
 from importer.nightly.inbox import InboxFolders, LocalInbox, OpenLedgers, free_path, lock_inbox
 from importer.nightly.night import UploadWatch
-from tests.support.nights import people
+from tests.support.night_setup import candidate_list
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def test_claiming_moves_and_never_overwrites(tmp_path: Path) -> None:
 
 def test_a_file_that_is_gone_is_not_claimed(tmp_path: Path) -> None:
     """Whoever took it back may have it."""
-    (tmp_path / "a.csv").write_text(people(0, 1))
+    (tmp_path / "a.csv").write_text(candidate_list(0, 1))
     (arrival,) = InboxFolders(tmp_path).list_arrivals()
     arrival.path.unlink()
     assert local(tmp_path).claim(arrival) is None
@@ -109,8 +109,8 @@ def test_one_night_at_a_time(tmp_path: Path) -> None:
     """The second learns who was first; afterwards the way is free."""
     now = datetime(2026, 7, 10, 2, tzinfo=UTC)
     with lock_inbox(tmp_path, now):
-        said = r"The inbox .* is in use by .* since 2026-07-10 02:00:00 UTC"
-        with pytest.raises(ConfigurationError, match=said), lock_inbox(tmp_path, now):
+        result = r"The inbox .* is in use by .* since 2026-07-10 02:00:00 UTC"
+        with pytest.raises(ConfigurationError, match=result), lock_inbox(tmp_path, now):
             pass
     with lock_inbox(tmp_path, now):
         pass
@@ -120,7 +120,7 @@ def test_a_link_among_the_claimed_files_is_not_followed(tmp_path: Path) -> None:
     """Whoever may write to `working/` could have any file of this machine read; it is told."""
     secret = tmp_path / "secret"
     secret.mkdir()
-    (secret / "people.csv").write_text(people(0, 1))
+    (secret / "people.csv").write_text(candidate_list(0, 1))
     working = tmp_path / "inbox" / "working"
     working.mkdir(parents=True)
     (working / "file.csv").symlink_to(secret / "people.csv")
@@ -128,7 +128,7 @@ def test_a_link_among_the_claimed_files_is_not_followed(tmp_path: Path) -> None:
     (working / "real.csv").write_text("x")
     folders = InboxFolders(tmp_path / "inbox")
     assert [path.name for _, path in folders.list_claimed()] == ["real.csv"]
-    assert [said.split(",")[0] for said in folders.explain_skipped()] == [
+    assert [result.split(",")[0] for result in folders.explain_skipped()] == [
         "working/file.csv is a link",
         "working/folder is a link",
     ]

@@ -96,7 +96,7 @@ def test_the_main_settings_say_anything_of_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("result", "message"),
     [
         ("{ledgr: x}", r"importer\.yaml:3:\d+: folders\.acme\.ledgr: there is no such key; did"),
         ("{folders: {}}", r"importer\.yaml:3:\d+: folders\.acme\.folders: there is no such key"),
@@ -105,11 +105,11 @@ def test_the_main_settings_say_anything_of_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_in_the_settings_of_a_folder_has_a_place(
-    tmp_path: Path, said: str, message: str
+    tmp_path: Path, result: str, message: str
 ) -> None:
     """As everywhere in that file."""
     with pytest.raises(SettingsError, match=message):
-        written(tmp_path, "", f"folders: {{acme: {said}}}\n").load("acme")
+        written(tmp_path, "", f"folders: {{acme: {result}}}\n").load("acme")
 
 
 def test_a_remote_inbox_has_one_ledger(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from importer.nightly import notifications
 from importer.settings import Settings
-from tests.support.certificates import Certificate, made_certificate
-from tests.support.mail import Post, mail_server
-from tests.support.sockets import nobody_answers
+from tests.support.certificates import Certificate, make_certificate
+from tests.support.mail import MailServer, mail_server
+from tests.support.sockets import silent_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +24,11 @@ TEXT = "3 conversations started from 1 file.\n\nüñí.csv: imported\n"
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """Of the mail server."""
-    return made_certificate(tmp_path_factory.mktemp("tls"))
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def post() -> Iterator[Post]:
+def post() -> Iterator[MailServer]:
     """A mail server without encryption."""
     with mail_server() as post:
         yield post
@@ -42,11 +42,11 @@ def sent(
         mail_to=TO, mail_from="importer@example.org", smtp=address, **settings
     )  # fmt: skip
     sleep = (waits if waits is not None else []).append
-    said = notifications.send_message(
+    result = notifications.send_message(
         chosen, "Import: all well", TEXT, {}, now=NOW, sleep=sleep, timeout_s=timeout_s
     )
-    assert set(said) == {"mail"}
-    return said["mail"]
+    assert set(result) == {"mail"}
+    return result["mail"]
 
 
 def test_a_mail_with_starttls_and_login(
@@ -71,7 +71,7 @@ def test_a_mail_with_starttls_and_login(
 
 
 @pytest.mark.parametrize(
-    ("trusted", "password", "said"),
+    ("trusted", "password", "result"),
     [
         (True, "wrong", "not delivered (SMTP 535)"),
         (False, "correct horse", "not delivered (SSLCertVerificationError)"),
@@ -83,7 +83,7 @@ def test_a_login_that_fails(
     *,
     trusted: bool,
     password: str,
-    said: str,
+    result: str,
 ) -> None:
     """A wrong password is tried once; to a server that cannot prove itself none is said."""
     if trusted:
@@ -91,12 +91,12 @@ def test_a_login_that_fails(
     monkeypatch.setenv("IMPORTER_SMTP_PASSWORD", password)
     waits: list[float] = []
     with mail_server(certificate.tls, {"importer": "correct horse"}) as post:
-        assert sent(post.address, waits, smtp_user="importer") == said
+        assert sent(post.address, waits, smtp_user="importer") == result
         assert post.mails == []
     assert len(waits) == (0 if trusted else 3)
 
 
-def test_a_server_without_starttls_gets_nothing(post: Post) -> None:
+def test_a_server_without_starttls_gets_nothing(post: MailServer) -> None:
     """Unless the settings ask for no protection."""
     assert sent(post.address) == "not delivered (the server has no starttls, or no login)"
     assert sent(post.address, smtp_security="none") == "sent"
@@ -104,7 +104,7 @@ def test_a_server_without_starttls_gets_nothing(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "said", "mails_and_tries"),
+    ("refused", "result", "mails_and_tries"),
     [
         (dict.fromkeys(TO, "550 never"), "not delivered (SMTP 550)", (0, 1)),
         (dict.fromkeys(TO, "450 later"), "not delivered (SMTP 450)", (0, 4)),
@@ -112,31 +112,31 @@ def test_a_server_without_starttls_gets_nothing(post: Post) -> None:
     ],
 )
 def test_recipients_that_are_refused(
-    post: Post, refused: dict[str, str], said: str, mails_and_tries: tuple[int, int]
+    post: MailServer, refused: dict[str, str], result: str, mails_and_tries: tuple[int, int]
 ) -> None:
     """It is said of one of several too, and the others get the mail once."""
     post.refuses = refused
-    assert sent(post.address, smtp_security="none") == said
+    assert sent(post.address, smtp_security="none") == result
     assert (len(post.mails), post.greetings) == mails_and_tries
 
 
 @pytest.mark.parametrize(
-    ("answer", "said", "tries"),
+    ("answer", "result", "tries"),
     [
         ("554 looks like spam", "not delivered (SMTP 554)", 1),
         ("451 disk full", "not delivered (SMTP 451)", 4),
         ("", "perhaps delivered (SMTPServerDisconnected)", 1),
     ],
 )
-def test_a_mail_that_is_not_taken(post: Post, answer: str, said: str, tries: int) -> None:
+def test_a_mail_that_is_not_taken(post: MailServer, answer: str, result: str, tries: int) -> None:
     """It goes again only where the server said that it did not take it, for now."""
     post.says_to_data = answer
-    assert sent(post.address, smtp_security="none", timeout_s=0.3) == said
+    assert sent(post.address, smtp_security="none", timeout_s=0.3) == result
     assert post.greetings == tries
 
 
 @pytest.mark.parametrize("answer", ["250 fine", "500 what", "421 busy"])
-def test_a_strange_goodbye(post: Post, answer: str) -> None:
+def test_a_strange_goodbye(post: MailServer, answer: str) -> None:
     """The mail was taken before it, and goes no second time."""
     post.says_at_quit = answer
     assert sent(post.address, smtp_security="none") == "sent"
@@ -146,7 +146,7 @@ def test_a_strange_goodbye(post: Post, answer: str) -> None:
 def test_a_server_that_says_nothing() -> None:
     """The tries are few, and each ends."""
     waits: list[float] = []
-    with nobody_answers() as url:
-        said = sent(url.removeprefix("http://"), waits, timeout_s=0.1, smtp_security="none")
-    assert said == "not delivered (SMTPServerDisconnected)"
+    with silent_server() as url:
+        result = sent(url.removeprefix("http://"), waits, timeout_s=0.1, smtp_security="none")
+    assert result == "not delivered (SMTPServerDisconnected)"
     assert len(waits) == 3

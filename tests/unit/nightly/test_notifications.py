@@ -9,8 +9,8 @@ import pytest
 
 from importer.nightly import notifications
 from importer.settings import Settings
-from tests.support.nights import listening
-from tests.support.sockets import nobody_answers, nobody_listens
+from tests.support.night_setup import serve_webhook
+from tests.support.sockets import closed_port, silent_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def test_a_webhook(
 ) -> None:
     """Only what was surely not taken is sent again, and only so often."""
     waits: list[float] = []
-    with listening() as (url, got, statuses):
+    with serve_webhook() as (url, got, statuses):
         statuses.extend(answers)
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
         assert sent(Settings(), waits) == {"webhook": outcome}
@@ -57,7 +57,7 @@ def test_a_webhook(
 def test_a_webhook_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have taken the message, so it gets no second one."""
     waits: list[float] = []
-    with nobody_answers() as url:
+    with silent_server() as url:
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
         assert sent(Settings(), waits, timeout_s=0.1) == {
             "webhook": "perhaps delivered (ReadTimeout)"
@@ -67,7 +67,7 @@ def test_a_webhook_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_whoever_is_told_to_stop_tries_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is to end, and no message keeps it."""
-    with listening() as (url, got, statuses):
+    with serve_webhook() as (url, got, statuses):
         statuses.extend([503] * 4)
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
         assert sent(Settings(), [], stopped=lambda: True) == {"webhook": "not delivered (HTTP 503)"}
@@ -76,7 +76,7 @@ def test_whoever_is_told_to_stop_tries_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_mail_server_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways are tried, and both say what happened."""
-    with nobody_listens() as url:
+    with closed_port() as url:
         monkeypatch.setenv("IMPORTER_WEBHOOK_URL", url)
         settings = Settings(mail_to=("ops@example.com",), smtp=url.removeprefix("http://"))
         assert sent(settings, []) == {

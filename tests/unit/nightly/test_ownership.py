@@ -228,6 +228,6 @@ def test_subfolders(root: Path, ledger: Ledger, tmp_path: Path) -> None:
         claim("acme", own)
         claim("acme", own)
         assert [path.parent.name for path in root.rglob(MARKER_NAME)] == ["acme"]
-        said = f"not to .*ours.db, which is ledger {ledger.id[:8]}"
-        with pytest.raises(ConfigurationError, match=said):
+        result = f"not to .*ours.db, which is ledger {ledger.id[:8]}"
+        with pytest.raises(ConfigurationError, match=result):
             claim("acme", ledger)

@@ -17,7 +17,7 @@ from botocore.exceptions import (
 from paramiko import AuthenticationException, BadHostKeyException, RSAKey, SSHException
 
 from importer.nightly.remote.address import Address
-from importer.nightly.remote.backends import RemoteFault, explain, gate
+from importer.nightly.remote.backends import RemoteFault, explain, translate_errors
 
 SECRET: Final = "ada@example.com"
 ADDRESS: Final = Address.parse("s3://bucket/inbox")
@@ -37,7 +37,7 @@ class ResourceNotFoundError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "passing"),
+    ("error", "result", "passing"),
     [
         (NoCredentialsError(), "There are no credentials", False),
         (ProfileNotFound(profile=SECRET), "There are no credentials", False),
@@ -61,10 +61,10 @@ class ResourceNotFoundError(Exception):
         (ZeroDivisionError(SECRET), "cannot be used (ZeroDivisionError)", False),
     ],
 )
-def test_each_cause_has_its_sentence(error: Exception, said: str, *, passing: bool) -> None:
+def test_each_cause_has_its_sentence(error: Exception, result: str, *, passing: bool) -> None:
     """Whether another try may help is known of each."""
     fault = explain(ADDRESS, error)
-    assert said in fault.message
+    assert result in fault.message
     assert fault.passing is passing
     assert fault.fix != ""
     assert SECRET not in str(fault)
@@ -79,7 +79,7 @@ def test_a_cause_behind_another_one() -> None:
 
 def test_nothing_else_comes_through_the_gate() -> None:
     """A fault of ours stays what it is."""
-    with pytest.raises(RemoteFault, match="does not answer"), gate(ADDRESS):
+    with pytest.raises(RemoteFault, match="does not answer"), translate_errors(ADDRESS):
         raise ConnectionResetError
-    with pytest.raises(RemoteFault, match=r"^mine$"), gate(ADDRESS):
+    with pytest.raises(RemoteFault, match=r"^mine$"), translate_errors(ADDRESS):
         raise RemoteFault("mine")

@@ -66,7 +66,7 @@ def test_no(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "result"),
     [
         ("wahr", "true"),
         ("falsch", "false"),
@@ -85,9 +85,9 @@ def test_no(cell: str) -> None:
         ("✗", "false"),
     ],
 )
-def test_true_and_false_in_other_words(cell: str, said: str) -> None:
+def test_true_and_false_in_other_words(cell: str, result: str) -> None:
     """The spreadsheet programs' own words in their languages, and ticks."""
-    assert read(cell) == [said]
+    assert read(cell) == [result]
 
 
 @pytest.mark.parametrize("cell", ["maybe", "10", "2", "yes and no", "-", "?", "n/a", "01"])

@@ -11,7 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from importer.normalise.emails import find_typos, judge_by_parts, judge_one, read_emails
+from importer.normalise.emails import find_typos, read_emails, validate_by_parts, validate_one
 
 
 def read(*cells: str | None) -> list[tuple[str | None, str | None]]:
@@ -240,11 +240,11 @@ def test_verdicts_in_bulk_are_those_of_the_library() -> None:
             text = unicodedata.normalize(chance.choice(["NFD", "NFKD", "NFKC"]), text)
         addresses.add(f"{text}@{chance.choice(_DOMAINS)}")
     asked = pl.Series(sorted(address for address in addresses if address.count("@") == 1))
-    verdicts = judge_by_parts(asked)
+    verdicts = validate_by_parts(asked)
     assert verdicts["email"].equals(asked)
     sure = verdicts.filter("sure")
     for address, right, wrong, _ in sure.iter_rows():
-        assert (right, wrong) == judge_one(address), address
+        assert (right, wrong) == validate_one(address), address
     assert sure.height > asked.len() / 2
     assert sure["right"].null_count() > 1_000
 
@@ -253,7 +253,7 @@ def test_every_letter_before_the_at_is_judged_as_by_the_library() -> None:
     """Each sign of the basic plane: first, and after a letter."""
     signs = [chr(code) for code in range(0x80, 0x10000) if not 0xD800 <= code < 0xE000]
     for shape in ("{}@example.com", "a{}@example.com"):
-        verdicts = judge_by_parts(pl.Series([shape.format(sign) for sign in signs]))
+        verdicts = validate_by_parts(pl.Series([shape.format(sign) for sign in signs]))
         sure = verdicts.filter("sure").sample(3_000, seed=2)
         for address, right, wrong, _ in sure.iter_rows():
-            assert (right, wrong) == judge_one(address), address
+            assert (right, wrong) == validate_one(address), address

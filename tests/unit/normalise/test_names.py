@@ -90,9 +90,9 @@ def test_a_known_last_name_says_where_to_split(name: str, last: str, first: str)
 )
 def test_what_cannot_be_sent_as_a_name(name: str, fault: str) -> None:
     """It would be sent to somebody's phone."""
-    [said] = find_name_faults(pl.Series([name]))
-    assert said is not None
-    assert fault in said
+    [result] = find_name_faults(pl.Series([name]))
+    assert result is not None
+    assert fault in result
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from importer.problems import in_words
 from importer.problems import one as one_problem
 from schemas.codes import Code
 from schemas.columns import BY_NAME, ROW, SOURCE
-from tests.support.tables import SETTINGS, Row, faults, table
+from tests.support.tables import SETTINGS, Row, problem_places, table
 
 
 def one(**cells: str | None) -> tuple[dict[str, str | None], list[tuple[str, str, str]]]:
@@ -50,7 +50,7 @@ def test_a_header_that_looks_like_a_pattern_is_a_header() -> None:
     result = normalise(given, 0, SETTINGS)
     cells = result.clean.row(0, named=True)
     assert (cells["pattern"], cells["email"]) == ("x", "ada@example.com")
-    assert faults(result.problems) == [(2, "pattern", "value-changed")]
+    assert problem_places(result.problems) == [(2, "pattern", "value-changed")]
 
 
 def test_reading_is_no_change() -> None:
@@ -125,7 +125,7 @@ def test_a_phone_is_read_in_the_rows_country_else_the_default() -> None:
     assert one(phone_number="0491 570 006", country="AU")[0]["phone_number"] == "+61491570006"
     nowhere = SETTINGS.model_copy(update={"default_country": None})
     result = normalise(table([{"phone_number": "020 7946 0018"}]), 0, nowhere)
-    assert faults(result.problems) == [(2, "phone_number", "phone-country-needed")]
+    assert problem_places(result.problems) == [(2, "phone_number", "phone-country-needed")]
 
 
 def test_an_unknown_country_is_not_replaced_by_the_default() -> None:
@@ -143,7 +143,7 @@ def test_an_unreadable_phone_is_null_and_told() -> None:
     result = normalise(given, 0, SETTINGS)
     assert result.clean["phone_number"].to_list() == [None]
     assert result.problems["value"].to_list() == [" call me "]
-    assert faults(result.problems) == [(2, "phone_number", "phone-invalid")]
+    assert problem_places(result.problems) == [(2, "phone_number", "phone-invalid")]
 
 
 def test_a_fixed_line_is_a_warning() -> None:
@@ -168,8 +168,8 @@ def test_a_fixed_line_is_a_warning() -> None:
 def test_country_differs(phone: str, country: str | None, *, differs: bool) -> None:
     """Only another calling code is a difference; the default country is nobody's own."""
     _, found = one(phone_number=phone, country=country)
-    told = [detail for _, code, detail in found if code == "country-differs"]
-    assert told == (["phone AU, row DE"] if differs else [])
+    messages = [detail for _, code, detail in found if code == "country-differs"]
+    assert messages == (["phone AU, row DE"] if differs else [])
 
 
 def test_full_names_are_split_where_there_is_no_first_name() -> None:
@@ -205,7 +205,7 @@ def test_long_cells_are_told_with_their_beginning() -> None:
     short = SETTINGS.model_copy(update={"max_cell_chars": 300})
     rows: list[Row] = [{"job": "ü" * 300}, {"job": "x" * 301}]
     result = normalise(table(rows), 0, short)
-    assert faults(result.problems) == [(3, "job", "value-too-long")]
+    assert problem_places(result.problems) == [(3, "job", "value-too-long")]
     [problem] = in_words(result.problems, [table(rows)])
     assert "301 characters" in problem.message
     assert problem.value == "x" * 200 + "…"
@@ -223,8 +223,8 @@ def test_what_was_dropped_from_a_phone_is_told() -> None:
     """The cell and the number, so that a person can see whether it is right."""
     cells, found = one(phone_number="Mobile: +61 491 570 006 Home: 020 7946 0018")
     assert cells["phone_number"] == "+61491570006"
-    told = "`Mobile: +61 491 570 006 Home: 020 7946 0018` -> `+61491570006`"
-    assert found == [("phone_number", "value-changed", told)]
+    messages = "`Mobile: +61 491 570 006 Home: 020 7946 0018` -> `+61491570006`"
+    assert found == [("phone_number", "value-changed", messages)]
 
 
 def test_names_are_repaired_and_told() -> None:
@@ -315,7 +315,7 @@ def test_a_lookup_that_found_nothing_is_an_empty_contact() -> None:
         for column in ("phone_number", "job")
     )
     result = normalise(table(rows, found=found), 0, SETTINGS)
-    assert faults(result.problems) == [(2, "job", "cell-error")]
+    assert problem_places(result.problems) == [(2, "job", "cell-error")]
 
 
 def test_braces_of_the_api_are_nobodys_name() -> None:

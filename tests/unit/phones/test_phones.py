@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from importer.phones import drop_remarks, read_phones
-from importer.phones.reference import VERDICT, judge_one
+from importer.phones.reference import VERDICT, validate_one
 from schemas.codes import Code
 
 LONDON = "+442079460018"
@@ -228,7 +228,7 @@ def test_reads_a_column_without_any_value() -> None:
 
 def test_one_number_at_a_time_is_the_authority() -> None:
     """What phonenumbers says of a plain number is the verdict."""
-    verdict = judge_one("020 7946 0018", "GB")
+    verdict = validate_one("020 7946 0018", "GB")
     assert (verdict.e164, verdict.code, verdict.region) == (LONDON, None, "GB")
 
 

@@ -36,9 +36,9 @@ def folder(tmp_path: Path) -> Path:
     return write_templates(tmp_path, {"onsite-45": MEETING})
 
 
-def grouped(folder: Path, rows: pl.DataFrame, **said: object) -> Grouped:
+def grouped(folder: Path, rows: pl.DataFrame, **result: object) -> Grouped:
     """These rows grouped with the templates of a folder."""
-    return made.grouped(folder, rows, Settings.model_validate(said))
+    return made.group_rows(folder, rows, Settings.model_validate(result))
 
 
 def placed(found: Grouped) -> list[tuple[int, int]]:
@@ -211,10 +211,10 @@ def test_a_row_that_names_an_unknown_template_is_that_rows_problem(folder: Path)
     )
     found = grouped(folder, rows)
     assert placed(found) == [(3, 0)]
-    near = "perhaps `onsite-45` is meant"
+    sandbox_workspace = "perhaps `onsite-45` is meant"
     manager = "perhaps `manager` is meant"
     assert faults(found) == [
-        (2, "meeting_template", Code.TEMPLATE_UNKNOWN, "onsite 45", near),
+        (2, "meeting_template", Code.TEMPLATE_UNKNOWN, "onsite 45", sandbox_workspace),
         (2, "participant_template", Code.TEMPLATE_UNKNOWN, "../manager", manager),
     ]
 
@@ -260,10 +260,10 @@ def test_broken_templates_that_rows_use_stop_the_run_together(folder: Path) -> N
     )
     with pytest.raises(TemplateError) as caught:
         grouped(folder, rows)
-    told = caught.value.message.splitlines()
-    assert told[-1].endswith("participants/worse.yaml:1:1: must have 1 or more items")
-    assert sum("bad.yaml:1:8: title: must be text" in line for line in told) == 1
-    assert not any("unused" in line for line in told)
+    messages = caught.value.message.splitlines()
+    assert messages[-1].endswith("participants/worse.yaml:1:1: must have 1 or more items")
+    assert sum("bad.yaml:1:8: title: must be text" in line for line in messages) == 1
+    assert not any("unused" in line for line in messages)
 
 
 def test_a_key_that_no_rule_knows_is_told_once(folder: Path) -> None:

@@ -14,8 +14,8 @@ from importer.planning.history import skip_known
 from importer.planning.identity import Identity
 from importer.planning.payload import planned_rows
 from schemas.columns import ROW
-from tests.support.place import GOOD, Place, place
-from tests.unit.ledger.made import Clock
+from tests.support.project import GOOD, Project, make_project
+from tests.unit.ledger.ledger_builders import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +27,10 @@ OTHER = {**GOOD, "phone_number": "+1 202 555 0198"}
 
 
 @pytest.fixture
-def desk() -> Iterator[Place]:
+def project() -> Iterator[Project]:
     """A folder to plan in."""
-    with place() as desk:
-        yield desk
+    with make_project() as project:
+        yield project
 
 
 @pytest.fixture
@@ -40,33 +40,33 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(desk: Place, clock: Clock) -> Iterator[Ledger]:
+def ledger(project: Project, clock: Clock) -> Iterator[Ledger]:
     """A ledger beside the settings."""
-    with Ledger.open(desk.settings.ledger, now=clock.now, suffix=clock.end) as ledger:
+    with Ledger.open(project.settings.ledger, now=clock.now, suffix=clock.end) as ledger:
         yield ledger
 
 
-def began(ledger: Ledger, plan: Plan, desk: Place) -> str:
+def began(ledger: Ledger, plan: Plan, project: Project) -> str:
     """Begins a run of a plan, and gives its id."""
     file = SourceFile("list.csv", None, "0" * 64, 1)
-    rows = planned_rows(plan, IDENTITY, desk.settings)
+    rows = planned_rows(plan, IDENTITY, project.settings)
     return ledger.runs.begin(NewRun(plan.hash, (file,) * len(plan.tables)), rows)
 
 
 def ended(
-    ledger: Ledger, plan: Plan, desk: Place, state: State, *, conversation: str | None = None
+    ledger: Ledger, plan: Plan, project: Project, state: State, *, conversation: str | None = None
 ) -> str:
     """A run of the plan in which every request ended like this."""
-    run = began(ledger, plan, desk)
+    run = began(ledger, plan, project)
     for key in ledger.submissions.sendable(run):
         ledger.submissions.intend(run, [key])
         ledger.submissions.settle(run, [Settlement(key, state, conversation_id=conversation)])
     return run
 
 
-def known(plan: Plan, ledger: Ledger, desk: Place, clock: Clock) -> Plan:
+def known(plan: Plan, ledger: Ledger, project: Project, clock: Clock) -> Plan:
     """The plan without those whom the ledger knows."""
-    return skip_known(plan, ledger, IDENTITY, desk.settings, now=clock.now())
+    return skip_known(plan, ledger, IDENTITY, project.settings, now=clock.now())
 
 
 def told(plan: Plan) -> list[tuple[int, str]]:
@@ -74,10 +74,10 @@ def told(plan: Plan) -> list[tuple[int, str]]:
     return plan.problems.select(ROW, "code").rows()
 
 
-def test_an_empty_ledger_knows_nobody(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_an_empty_ledger_knows_nobody(project: Project, ledger: Ledger, clock: Clock) -> None:
     """The plan itself comes back."""
-    plan = desk.plan([GOOD])
-    assert known(plan, ledger, desk, clock) is plan
+    plan = project.plan([GOOD])
+    assert known(plan, ledger, project, clock) is plan
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_an_empty_ledger_knows_nobody(desk: Place, ledger: Ledger, clock: Clock)
     ],
 )
 def test_what_became_of_a_row_decides(
-    desk: Place, ledger: Ledger, clock: Clock, state: State, told_of: tuple[str, list[str]]
+    project: Project, ledger: Ledger, clock: Clock, state: State, told_of: tuple[str, list[str]]
 ) -> None:
     """Done and doubtful ones are left out, refused ones rejected, unsent ones go again."""
     status, codes = told_of
-    run = ended(ledger, desk.plan([GOOD]), desk, state)
-    plan = known(desk.plan([OTHER, GOOD]), ledger, desk, clock)
+    run = ended(ledger, project.plan([GOOD]), project, state)
+    plan = known(project.plan([OTHER, GOOD]), ledger, project, clock)
     assert plan.rows["status"].to_list() == ["ready", status]
     assert told(plan) == [(3, code) for code in codes]
     assert all(f"run {run}, row 2" in detail for detail in plan.problems["detail"])
@@ -106,46 +106,52 @@ def test_what_became_of_a_row_decides(
     assert plan.known.rows() == [(0, 3, row.submission.key)] * (status == "already-imported")
 
 
-def test_a_request_under_way_is_in_doubt(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_a_request_under_way_is_in_doubt(project: Project, ledger: Ledger, clock: Clock) -> None:
     """What a crash left open may have arrived."""
-    run = began(ledger, desk.plan([GOOD]), desk)
+    run = began(ledger, project.plan([GOOD]), project)
     ledger.submissions.intend(run, ledger.submissions.sendable(run))
-    plan = known(desk.plan([GOOD]), ledger, desk, clock)
+    plan = known(project.plan([GOOD]), ledger, project, clock)
     assert told(plan) == [(2, "possibly-sent")]
     assert plan.counts.ready == 0
 
 
 def test_a_refused_row_goes_again_once_it_changed(
-    desk: Place, ledger: Ledger, clock: Clock
+    project: Project, ledger: Ledger, clock: Clock
 ) -> None:
     """The key is the same person's; another body is another question to the API."""
-    ended(ledger, desk.plan([GOOD]), desk, State.REJECTED)
-    changed = desk.plan([{**GOOD, "first_name": "Cyrus"}])
-    assert known(changed, ledger, desk, clock).counts.ready == 1
+    ended(ledger, project.plan([GOOD]), project, State.REJECTED)
+    changed = project.plan([{**GOOD, "first_name": "Cyrus"}])
+    assert known(changed, ledger, project, clock).counts.ready == 1
 
 
-def test_a_refused_row_goes_again_when_told_to(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_a_refused_row_goes_again_when_told_to(
+    project: Project, ledger: Ledger, clock: Clock
+) -> None:
     """The reason may have lain at the service."""
-    ended(ledger, desk.plan([GOOD]), desk, State.REJECTED)
-    told_to = Place(desk.folder, desk.settings.model_copy(update={"retry_rejected": True}))
-    assert known(desk.plan([GOOD]), ledger, desk, clock).counts.ready == 0
-    assert known(desk.plan([GOOD]), ledger, told_to, clock).counts.ready == 1
+    ended(ledger, project.plan([GOOD]), project, State.REJECTED)
+    told_to = Project(project.folder, project.settings.model_copy(update={"retry_rejected": True}))
+    assert known(project.plan([GOOD]), ledger, project, clock).counts.ready == 0
+    assert known(project.plan([GOOD]), ledger, told_to, clock).counts.ready == 1
 
 
-def test_a_new_round_may_go_to_the_same_people(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_a_new_round_may_go_to_the_same_people(
+    project: Project, ledger: Ledger, clock: Clock
+) -> None:
     """The round is part of the key."""
-    ended(ledger, desk.plan([GOOD]), desk, State.CREATED)
+    ended(ledger, project.plan([GOOD]), project, State.CREATED)
     again = Identity(IDENTITY.hmac_key, IDENTITY.organization, round="second")
-    plan = desk.plan([GOOD])
-    assert skip_known(plan, ledger, again, desk.settings, now=clock.now()).counts.ready == 1
+    plan = project.plan([GOOD])
+    assert skip_known(plan, ledger, again, project.settings, now=clock.now()).counts.ready == 1
 
 
-def test_who_opted_out_is_not_contacted_at_all(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_who_opted_out_is_not_contacted_at_all(
+    project: Project, ledger: Ledger, clock: Clock
+) -> None:
     """Neither in another campaign, nor after any time."""
-    ended(ledger, desk.plan([GOOD]), desk, State.CREATED, conversation="c-1")
+    ended(ledger, project.plan([GOOD]), project, State.CREATED, conversation="c-1")
     ledger.conversations.write_statuses({"c-1": "OPTED_OUT"})
     clock.pass_s(timedelta(days=900).total_seconds())
-    plan = known(desk.plan([{**GOOD, "campaign": "b"}, OTHER]), ledger, desk, clock)
+    plan = known(project.plan([{**GOOD, "campaign": "b"}, OTHER]), ledger, project, clock)
     assert plan.rows["status"].to_list() == ["rejected", "ready"]
     assert told(plan) == [(2, "opted-out")]
 
@@ -154,13 +160,13 @@ def test_who_opted_out_is_not_contacted_at_all(desk: Place, ledger: Ledger, cloc
     ("days", "allowed", "ready"), [(0, False, 1), (7, False, 0), (7, True, 1), (2, False, 1)]
 )
 def test_who_was_contacted_lately_waits(
-    desk: Place, ledger: Ledger, clock: Clock, days: int, *, allowed: bool, ready: int
+    project: Project, ledger: Ledger, clock: Clock, days: int, *, allowed: bool, ready: int
 ) -> None:
     """By whatever campaign, within the window of the settings, unless they allow it."""
-    ended(ledger, desk.plan([GOOD]), desk, State.CREATED)
+    ended(ledger, project.plan([GOOD]), project, State.CREATED)
     clock.pass_s(timedelta(days=3).total_seconds())
     choices = {"contact_window_days": days, "allow_recent": allowed}
-    later = Place(desk.folder, desk.settings.model_copy(update=choices))
+    later = Project(project.folder, project.settings.model_copy(update=choices))
     plan = known(later.plan([{**GOOD, "campaign": "b"}]), ledger, later, clock)
     assert plan.counts.ready == ready
     assert told(plan) == ([] if ready else [(2, "contacted-recently")])
@@ -195,18 +201,20 @@ MAIL = {**GOOD, "email": "cy@example.org", "Candidate ID": "C-1"}
     ],
 )
 def test_one_person_under_another_contact_is_left_for_a_decision(
-    desk: Place,
+    project: Project,
     ledger: Ledger,
     clock: Clock,
     case: tuple[dict[str, str], dict[str, str], str | None],
 ) -> None:
     """The same mailbox or candidate id in the same campaign; the earlier run is named."""
     first, then, code = case
-    run = ended(ledger, desk.plan([{**MAIL, "Candidate ID": "C-1", **first}]), desk, State.CREATED)
+    run = ended(
+        ledger, project.plan([{**MAIL, "Candidate ID": "C-1", **first}]), project, State.CREATED
+    )
     again = {**MAIL, "Candidate ID": "C-1" if code else "C-2", **then}
     if code == "email-of-another":
         again["Candidate ID"] = "C-2"
-    plan = skip_known(desk.plan([again]), ledger, IDENTITY, desk.settings, now=clock.now())
+    plan = skip_known(project.plan([again]), ledger, IDENTITY, project.settings, now=clock.now())
     found = plan.problems.filter(plan.problems["severity"] == "error")
     if code is None:
         assert (found["code"].to_list(), plan.counts.ready) == ([], 1)
@@ -219,41 +227,47 @@ def test_one_person_under_another_contact_is_left_for_a_decision(
 
 @pytest.mark.parametrize("state", [State.DOUBTFUL, State.UNSENT, State.REJECTED])
 def test_a_corrected_phone_goes_if_the_api_refused_the_other(
-    desk: Place, ledger: Ledger, clock: Clock, state: State
+    project: Project, ledger: Ledger, clock: Clock, state: State
 ) -> None:
     """Nobody was contacted then; but whoever may have been, or may still be, was."""
-    ended(ledger, desk.plan([MAIL]), desk, state)
+    ended(ledger, project.plan([MAIL]), project, state)
     other = {**MAIL, "phone_number": "+1 202 555 0198"}
-    plan = skip_known(desk.plan([other]), ledger, IDENTITY, desk.settings, now=clock.now())
+    plan = skip_known(project.plan([other]), ledger, IDENTITY, project.settings, now=clock.now())
     assert plan.counts.ready == (1 if state is State.REJECTED else 0)
 
 
 def test_a_refused_row_waits_if_its_person_was_reached_under_another_phone(
-    desk: Place, ledger: Ledger, clock: Clock
+    project: Project, ledger: Ledger, clock: Clock
 ) -> None:
     """The old list comes again after the corrected one: nobody is contacted twice for it."""
-    ended(ledger, desk.plan([MAIL]), desk, State.REJECTED)
-    ended(ledger, desk.plan([{**MAIL, "phone_number": "+1 202 555 0198"}]), desk, State.CREATED)
+    ended(ledger, project.plan([MAIL]), project, State.REJECTED)
+    ended(
+        ledger, project.plan([{**MAIL, "phone_number": "+1 202 555 0198"}]), project, State.CREATED
+    )
     changed = {**MAIL, "first_name": "Cyrus"}
-    plan = known(desk.plan([changed]), ledger, desk, clock)
+    plan = known(project.plan([changed]), ledger, project, clock)
     assert plan.counts.ready == 0
     assert "email-of-another" in [code for _, code in told(plan)]
 
 
-def test_a_shared_contact_goes_if_it_is_allowed(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_a_shared_contact_goes_if_it_is_allowed(
+    project: Project, ledger: Ledger, clock: Clock
+) -> None:
     """The flag is a person's decision."""
-    ended(ledger, desk.plan([MAIL]), desk, State.CREATED)
-    settings = desk.settings.model_copy(update={"allow_shared_contact": True})
+    ended(ledger, project.plan([MAIL]), project, State.CREATED)
+    settings = project.settings.model_copy(update={"allow_shared_contact": True})
     other = {**MAIL, "phone_number": "+1 202 555 0198"}
-    plan = skip_known(desk.plan([other]), ledger, IDENTITY, settings, now=clock.now())
+    plan = skip_known(project.plan([other]), ledger, IDENTITY, settings, now=clock.now())
     assert plan.counts.ready == 1
 
 
-def test_hashes_are_made_again_under_another_key(desk: Place, ledger: Ledger, clock: Clock) -> None:
+def test_hashes_are_made_again_under_another_key(
+    project: Project, ledger: Ledger, clock: Clock
+) -> None:
     """A plan that was looked at under a preview key is sent under the ledger's own."""
-    ended(ledger, desk.plan([OTHER]), desk, State.CREATED)
+    ended(ledger, project.plan([OTHER]), project, State.CREATED)
     preview = Identity(b"p" * 32, "acme")
-    plan = skip_known(desk.plan([GOOD]), ledger, preview, desk.settings, now=clock.now())
+    plan = skip_known(project.plan([GOOD]), ledger, preview, project.settings, now=clock.now())
     assert plan.frame["#key"].to_list() == preview.keys(plan.frame).to_list()
-    rows = list(planned_rows(plan, IDENTITY, desk.settings))
+    rows = list(planned_rows(plan, IDENTITY, project.settings))
     assert [row.key for row in rows] == IDENTITY.keys(plan.frame).to_list()

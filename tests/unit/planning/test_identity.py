@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.errors import SettingsError
-from importer.planning.identity import PREVIEW_KEY, Identity, fingerprint, hmac_key, key_file
+from importer.planning.identity import PREVIEW_KEY, Identity, hmac_key, key_file, key_id
 from importer.settings import Settings, load_settings
 from tests.support.rows import ADA, GRACE, frame
 
@@ -162,8 +162,8 @@ def test_a_fingerprint_of_an_identity_tells_what_makes_keys() -> None:
         Identity(KEY, "org-1", "second"),
         Identity(b"j" * 32, "org-1"),
     ]
-    assert len({each.fingerprint for each in others}) == 4
-    assert Identity(KEY, "org-1").fingerprint == OURS.fingerprint
+    assert len({each.identity_hash for each in others}) == 4
+    assert Identity(KEY, "org-1").identity_hash == OURS.identity_hash
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
@@ -268,8 +268,8 @@ def test_a_key_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
 
 def test_a_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
     """A ledger can notice that it is opened under another key."""
-    assert fingerprint(KEY) == fingerprint(KEY) != fingerprint(b"j" * 32)
-    assert len(fingerprint(KEY)) == 16
+    assert key_id(KEY) == key_id(KEY) != key_id(b"j" * 32)
+    assert len(key_id(KEY)) == 16
 
 
 def test_a_new_key_is_noted_and_then_put_on_disk(tmp_path: Path) -> None:

@@ -28,7 +28,15 @@ from importer.planning.plan import KNOWN
 from importer.settings import Settings
 from schemas.columns import COLUMNS, ROW, SOURCE
 from schemas.columns import KEY as KEY_COLUMN
-from tests.support.rows import ADA, GRACE, MEETING, checked, frame, grouped, write_templates
+from tests.support.rows import (
+    ADA,
+    GRACE,
+    MEETING,
+    as_checked_rows,
+    frame,
+    group_rows,
+    write_templates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +52,7 @@ CONFIGURATION: dict[str, Json] = {
 PEOPLE: tuple[dict[str, Json], ...] = ({"email": "max@example.org", "isOrganizer": True},)
 
 
-def a_group(**said: object) -> Group:
+def a_group(**result: object) -> Group:
     """A group of the usual campaign and templates, with some fields changed."""
     usual: dict[str, object] = {
         "campaign": "camp-42",
@@ -56,14 +64,14 @@ def a_group(**said: object) -> Group:
         "meeting_participants": PEOPLE,
         "rows": 1,
     }
-    return Group(**{**usual, **said})  # type: ignore[arg-type] # the fields above have their types
+    return Group(**{**usual, **result})  # type: ignore[arg-type] # the fields above have their types
 
 
 def body(
-    cells: Mapping[str, str | None] | None = None, of: Group | None = None, **said: object
+    cells: Mapping[str, str | None] | None = None, of: Group | None = None, **result: object
 ) -> dict[str, Json]:
     """The body of Ada's row with some cells and settings changed."""
-    settings = Settings.model_validate(said)
+    settings = Settings.model_validate(result)
     return Renderer(of or a_group(), settings).body({**CELLS, **(cells or {})}, "ext-1")
 
 
@@ -247,8 +255,8 @@ def a_plan(folder: Path, rows: pl.DataFrame) -> Plan:
     """The plan of checked rows with a template that takes the first name."""
     text = MEETING.replace("{job_title}", "{job_title} {first_name}")
     write_templates(folder, {"onsite-45": text})
-    good = checked(rows)
-    found = grouped(folder, rows, Settings())
+    good = as_checked_rows(rows)
+    found = group_rows(folder, rows, Settings())
     return Plan(
         (),
         found.groups,
@@ -310,7 +318,7 @@ _TRICKY = (
 
 
 @pytest.mark.parametrize(
-    "said",
+    "result",
     [
         {},
         {"skip_duplication_check": True, "send_during_business_hours": True},
@@ -322,10 +330,10 @@ _TRICKY = (
     ],
 )
 def test_lines_made_in_bulk_are_those_made_one_by_one(
-    tmp_path: Path, said: dict[str, object]
+    tmp_path: Path, result: dict[str, object]
 ) -> None:
     """Byte by byte, in groups of many rows and of few, with whatever a cell may hold."""
-    settings = Settings.model_validate(said)
+    settings = Settings.model_validate(result)
     chance = random.Random(3)
     own = ("last_name", "email", "country", "candidate_id", "full_name")
     yes_no = ("skip_duplication_check", "send_during_business_hours")

@@ -11,7 +11,7 @@ from importer.planning.plan import count_rows, exclude_rows
 from importer.problems import one
 from schemas.codes import Code
 from schemas.columns import ROW, SOURCE
-from tests.support.place import GOOD, Place, place
+from tests.support.project import GOOD, Project, make_project
 
 OTHER = {**GOOD, "phone_number": "+1 202 555 0198", "meeting_template": "video"}
 
@@ -32,8 +32,8 @@ def test_rows_and_warnings_are_counted() -> None:
 
 def test_a_row_that_no_group_took_is_rejected() -> None:
     """Good cells are not enough: the template must be there."""
-    with place() as desk:
-        plan = desk.plan([GOOD, {**OTHER, "meeting_template": "none"}])
+    with make_project() as project:
+        plan = project.plan([GOOD, {**OTHER, "meeting_template": "none"}])
     assert plan.rows["status"].to_list() == ["ready", "rejected"]
     assert plan.counts == Counts(read=2, ready=1, rejected=1)
     assert plan.problems["code"].to_list() == ["template-unknown"]
@@ -41,8 +41,8 @@ def test_a_row_that_no_group_took_is_rejected() -> None:
 
 def test_rows_are_taken_out_again() -> None:
     """Status, frame, groups, counts and problems say so; the hash stays."""
-    with place() as desk:
-        plan = desk.plan([GOOD, OTHER])
+    with make_project() as project:
+        plan = project.plan([GOOD, OTHER])
     assert [group.rows for group in plan.groups] == [1, 1]
     taken = statuses((0, 2, "already-imported")).with_columns(key=pl.lit("k1"))
     less = exclude_rows(plan, taken, one(Code.ALREADY_IMPORTED, row=2))
@@ -57,14 +57,14 @@ def test_rows_are_taken_out_again() -> None:
 
 def test_nothing_taken_out_is_the_same_plan() -> None:
     """The very object."""
-    with place() as desk:
-        plan = desk.plan([GOOD])
+    with make_project() as project:
+        plan = project.plan([GOOD])
     assert exclude_rows(plan, statuses().with_columns(key=pl.lit("k1")), problems.empty()) is plan
 
 
 def test_where_a_file_lies_does_not_enter_the_hash() -> None:
     """Nor do settings that shape no body, such as the rate."""
-    with place() as here, place(rate_per_s=1, concurrency=1) as there:
+    with make_project() as here, make_project(rate_per_s=1, concurrency=1) as there:
         assert here.plan([GOOD]).hash == there.plan([GOOD]).hash
 
 
@@ -74,19 +74,19 @@ def test_where_a_file_lies_does_not_enter_the_hash() -> None:
 )
 def test_settings_that_shape_bodies_enter_the_hash(change: dict[str, object]) -> None:
     """Each by itself."""
-    with place() as desk:
-        changed = Place(desk.folder, desk.settings.model_copy(update=change))
-        assert changed.plan([GOOD]).hash != desk.plan([GOOD]).hash
+    with make_project() as project:
+        changed = Project(project.folder, project.settings.model_copy(update=change))
+        assert changed.plan([GOOD]).hash != project.plan([GOOD]).hash
 
 
 def test_files_rows_and_their_order_enter_the_hash() -> None:
     """Two files are not one file twice as long, and who is left out matters."""
-    with place() as desk:
+    with make_project() as project:
         hashes = [
-            desk.plan([GOOD, OTHER]).hash,
-            desk.plan([OTHER, GOOD]).hash,
-            desk.plan([GOOD], [OTHER]).hash,
-            desk.plan([GOOD]).hash,
-            desk.plan([GOOD, {**OTHER, "country": "Atlantis"}]).hash,
+            project.plan([GOOD, OTHER]).hash,
+            project.plan([OTHER, GOOD]).hash,
+            project.plan([GOOD], [OTHER]).hash,
+            project.plan([GOOD]).hash,
+            project.plan([GOOD, {**OTHER, "country": "Atlantis"}]).hash,
         ]
     assert len(set(hashes)) == len(hashes)

@@ -273,8 +273,8 @@ def test_an_availability_method_that_we_do_not_know_is_a_warning(tmp_path: Path)
 
 def pair(folder: Path, method: str, people: str) -> Pair:
     """A meeting of this availabilityMethod with these participants."""
-    said = f"availabilityMethod: {method}\n" if method else ""
-    folder = write_templates(folder, {"m": f"{BARE}duration: 45\n{said}"}, {"p": people})
+    result = f"availabilityMethod: {method}\n" if method else ""
+    folder = write_templates(folder, {"m": f"{BARE}duration: 45\n{result}"}, {"p": people})
     templates = Templates(folder)
     return Pair(templates.meeting("m"), templates.participants("p"))
 

@@ -42,7 +42,7 @@ def test_long_lists_say_how_many_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "result"),
     [
         (0, "under a minute"),
         (60, "about a minute"),
@@ -52,18 +52,18 @@ def test_long_lists_say_how_many_are_left_out() -> None:
         (7260, "about 2 hours 1 minute"),
     ],
 )
-def test_durations_are_rounded_up(seconds: float, said: str) -> None:
+def test_durations_are_rounded_up(seconds: float, result: str) -> None:
     """Nobody waits longer than was said."""
-    assert duration(seconds) == said
+    assert duration(seconds) == result
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "result"),
     [(0.84, "0.8 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
 )
-def test_time_that_is_over_is_exact(seconds: float, said: str) -> None:
+def test_time_that_is_over_is_exact(seconds: float, result: str) -> None:
     """What was measured is said as it is."""
-    assert elapsed(seconds) == said
+    assert elapsed(seconds) == result
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "\u202e", "\x07", "\x9b31m", "\u2066"])
@@ -129,9 +129,9 @@ def test_where_nobody_wrote_down_the_inbox() -> None:
 
 def test_a_name_that_no_terminal_should_get() -> None:
     """It is shown with gaps, and so is none that could be pasted."""
-    said = release_command("/srv/inbox", "held/a\x1b[2J\n.csv")
-    assert "\x1b" not in said
-    assert "\n" not in said
+    result = release_command("/srv/inbox", "held/a\x1b[2J\n.csv")
+    assert "\x1b" not in result
+    assert "\n" not in result
 
 
 @pytest.mark.parametrize(
@@ -157,16 +157,16 @@ def test_what_was_said_is_said_again(command: str, again: str) -> None:
 def test_a_switch_has_no_value_and_a_password_is_not_repeated() -> None:
     """What is shown on a terminal may be copied anywhere."""
     url = "postgresql://importer:secret@db/importer"
-    said = GivenFlags.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
+    result = GivenFlags.of(load_settings(None, {"ledger": url, "retry_rejected": True}))
     again = " --ledger 'postgresql://importer:***@db/importer' --retry-rejected"
-    assert said.text_for("run") == again
+    assert result.text_for("run") == again
 
 
 def test_a_released_file_needs_the_settings_of_the_night() -> None:
     """The flags that the night was given come after the file."""
     given = GivenFlags.of(load_settings(None, {"ledger": "sqlite:///a.db", "rate_per_s": 2.0}))
-    said = release_command("/srv/inbox", "held/a.csv", given.text_for("release"))
-    assert said == "importer release /srv/inbox/held/a.csv --ledger sqlite:///a.db"
+    result = release_command("/srv/inbox", "held/a.csv", given.text_for("release"))
+    assert result == "importer release /srv/inbox/held/a.csv --ledger sqlite:///a.db"
 
 
 def test_an_output_is_no_input() -> None:

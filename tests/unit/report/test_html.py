@@ -20,7 +20,8 @@ from importer.model import Counts
 from importer.report import html, view
 from importer.report.html import (
     BARS,
-    Share,
+    BarPart,
+    bar_parts,
     bare_names,
     causes,
     contact,
@@ -28,7 +29,6 @@ from importer.report.html import (
     group_bars,
     heading,
     pretty,
-    shares,
 )
 from importer.report.tasks import Task
 from importer.report.view import GroupView
@@ -337,12 +337,12 @@ def group(rows: int) -> GroupView:
 
 def test_shares_leave_out_what_there_is_none_of() -> None:
     """In the order of the bar."""
-    assert shares(Counts(read=9, ready=5, rejected=3, already_imported=1)) == [
-        Share("ready", 5, "good"),
-        Share("to fix", 3, "fix"),
-        Share("imported before, skipped", 1, "done"),
+    assert bar_parts(Counts(read=9, ready=5, rejected=3, already_imported=1)) == [
+        BarPart("ready", 5, "good"),
+        BarPart("to fix", 3, "fix"),
+        BarPart("imported before, skipped", 1, "done"),
     ]
-    assert shares(Counts()) == []
+    assert bar_parts(Counts()) == []
 
 
 def test_causes_are_errors_first_then_by_frequency_and_to_scale() -> None:
@@ -393,7 +393,7 @@ def meeting_group(meeting: Mapping[str, Json], *people: Mapping[str, Json]) -> G
 
 def test_a_meeting_in_words() -> None:
     """Who, how long, when, where; what we have no word for keeps its own name."""
-    told = facts(
+    messages = facts(
         meeting_group(
             {
                 "title": "Interview",
@@ -409,7 +409,7 @@ def test_a_meeting_in_words() -> None:
             {"email": "bo@example.com"},
         )
     )
-    assert told == [
+    assert messages == [
         ("Meets", "Grace (grace@example.com), organizer; bo@example.com"),
         ("Length", "45 minutes"),
         ("Offered times", "Mon–Fri 09:00–17:00"),
@@ -421,7 +421,7 @@ def test_a_meeting_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"),
+    ("hours", "result"),
     [
         ([{"days": [0, 6], "start": "9", "end": "12"}], "Sun, Sat 9–12"),
         ([{"days": [6, 7], "start": "9", "end": "12"}], "Sat, Sun 9–12"),
@@ -437,10 +437,10 @@ def test_a_meeting_in_words() -> None:
         ("always", "always"),
     ],
 )
-def test_hours_are_said_or_shown_as_they_are(hours: Json, said: str | None) -> None:
+def test_hours_are_said_or_shown_as_they_are(hours: Json, result: str | None) -> None:
     """The item's form is not known for sure: what we cannot read is not guessed at."""
-    told = dict(facts(meeting_group({"openHours": hours})))["Offered times"]
-    assert told == (said if said is not None else json.dumps(list(hours)[0]))  # type: ignore[arg-type] # noqa: RUF015
+    messages = dict(facts(meeting_group({"openHours": hours})))["Offered times"]
+    assert messages == (result if result is not None else json.dumps(list(hours)[0]))  # type: ignore[arg-type] # noqa: RUF015
 
 
 def test_a_group_without_a_title_has_a_name() -> None:

@@ -25,10 +25,10 @@ def test_every_code_says_what_to_do() -> None:
 @pytest.mark.parametrize("code", list(Code))
 def test_what_to_do_reads_as_the_beginning_of_a_sentence(code: Code) -> None:
     """A capital, no full stop, and nothing to fill in but the label."""
-    said = INSTRUCTIONS[code].replace("{label}", "x")
-    assert said[0].isupper()
-    assert said[-1] not in ".:"
-    assert "{" not in said
+    result = INSTRUCTIONS[code].replace("{label}", "x")
+    assert result[0].isupper()
+    assert result[-1] not in ".:"
+    assert "{" not in result
 
 
 def test_tasks_are_in_the_order_of_work(recruiter_plan: Plan) -> None:

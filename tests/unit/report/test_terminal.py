@@ -74,9 +74,9 @@ def test_no_code_leaks_a_name_or_a_phone(
     """Whatever its message quotes: the value, or phones and e-mails in the detail."""
     headers = {"Mobile": "phone_number", "Name": "full_name"}
     table = make_table("a.csv", list(headers), [["x", "y"]], headers)
-    said = "`Zoë Quux` -> `Zoë Quux` +442079460018 zoe@example.com"
+    result = "`Zoë Quux` -> `Zoë Quux` +442079460018 zoe@example.com"
     found = problems.with_severities(
-        problems.one(code, row=2, column="full_name", value="Zoë Quux", detail=said),
+        problems.one(code, row=2, column="full_name", value="Zoë Quux", detail=result),
         {code: Severity.WARNING},
     )
     text = shown(make_plan([table], [found]))

@@ -72,10 +72,10 @@ def test_errors_stand_before_warnings(
     ]
     table = make_table("a.csv", ["Name"], [["Ada L"]], {"Name": "full_name"})
     write_rejected(make_plan([table], found), [tmp_path / "fix.csv"])
-    said = read(tmp_path / "fix.csv")[0]["_problems"]
-    assert said.startswith("The candidate has neither a phone number nor an e-mail address.")
-    assert " | Name: The full name was split" in said
-    assert "tidied" not in said
+    result = read(tmp_path / "fix.csv")[0]["_problems"]
+    assert result.startswith("The candidate has neither a phone number nor an e-mail address.")
+    assert " | Name: The full name was split" in result
+    assert "tidied" not in result
 
 
 def test_line_breaks_and_quotes_survive(

@@ -97,7 +97,7 @@ def test_personal_values_are_not_in_the_repr(recruiter_plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "doubtful", "said"),
+    ("counts", "doubtful", "result"),
     [
         (
             Counts(read=340, ready=312, rejected=28),
@@ -125,9 +125,9 @@ def test_personal_values_are_not_in_the_repr(recruiter_plan: Plan) -> None:
         ),
     ],
 )
-def test_the_headline_agrees_with_its_numbers(counts: Counts, doubtful: int, said: str) -> None:
+def test_the_headline_agrees_with_its_numbers(counts: Counts, doubtful: int, result: str) -> None:
     """Singular, plural, all, none; a doubtful row is never "nothing"."""
-    assert headline(counts, doubtful) == said
+    assert headline(counts, doubtful) == result
 
 
 def test_what_else_happens_is_said() -> None:

@@ -17,7 +17,7 @@ from importer.errors import UsageError
 from importer.sandbox.event_sender import EventSender
 from importer.sandbox.personalities import Behaviour
 from importer.sandbox.store import Conversations
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def test_events_are_signed_and_say_whose_they_are(endpoint: Endpoint) -> None:
         sender.announce_new(entry)
         conversations.set_status(entry["id"], "OPTED_OUT")
         sender.announce_status(entry)
-        until(lambda: len(endpoint.came) == 2)
+        wait_until(lambda: len(endpoint.came) == 2)
     for given, body in endpoint.came:
         assert given == hmac.digest(SECRET, body, "sha256").hex()
     assert endpoint.names == ["CONVERSATION_QUEUED", "CONVERSATION_OPTED_OUT"]
@@ -105,7 +105,7 @@ def test_an_event_is_sent_until_it_is_answered(endpoint: Endpoint) -> None:
         for ended in ("delivered", "given up"):
             conversations.set_status(entry["id"], "CLOSED")
             sender.announce_status(entry)
-            until(lambda ended=ended: sender.counts()[ended] == 1)  # type: ignore[misc]
+            wait_until(lambda ended=ended: sender.counts()[ended] == 1)  # type: ignore[misc]
         assert sender.counts() == {"delivered": 1, "retried": 4, "given up": 1}
     assert len(endpoint.came) == 6
     assert len({body for _, body in endpoint.came}) == 2
@@ -117,7 +117,7 @@ def test_a_meeting_is_announced(endpoint: Endpoint) -> None:
     with sending(endpoint) as (sender, _, entry):
         for each in (begins, begins, None):
             sender.announce_meeting(entry, each)
-        until(lambda: len(endpoint.came) == 3)
+        wait_until(lambda: len(endpoint.came) == 3)
     assert [name.removeprefix("CALENDAR_MEETING_") for name in endpoint.names] == [
         "SCHEDULED",
         "RESCHEDULED",
@@ -139,7 +139,7 @@ def test_odd_senders(endpoint: Endpoint) -> None:
         for status in ("ONGOING", "CLOSED"):
             conversations.set_status(entry["id"], status)
             sender.announce_status(entry)
-        until(lambda: len(endpoint.came) == 4)
+        wait_until(lambda: len(endpoint.came) == 4)
     assert sorted(endpoint.names) == sorted(
         ["CONVERSATION_MAX_NUDGES_REACHED"] * 2 + ["CONVERSATION_STARTED"] * 2
     )

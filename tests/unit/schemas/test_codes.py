@@ -20,8 +20,8 @@ def test_the_list_and_the_tables_agree() -> None:
 def test_words_are_sentences(code: Code) -> None:
     """Message and fix begin with a capital and end with a stop; only two names are filled in."""
     words = WORDS[code]
-    for said in (words.message, words.fix):
-        assert re.fullmatch(r"[A-Z].*[.]", said), said
+    for result in (words.message, words.fix):
+        assert re.fullmatch(r"[A-Z].*[.]", result), result
     assert {field for _, field, _, _ in string.Formatter().parse(words.message) if field} <= {
         "header",
         "detail",

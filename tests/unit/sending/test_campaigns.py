@@ -14,12 +14,12 @@ from importer.sending.campaigns import (
     CampaignRows,
     CampaignVerdict,
     check_campaigns,
-    judge_campaign,
     list_campaigns,
+    validate_campaign,
 )
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.responses import Page, RawResponse, parse_page
-from tests.support import made
+from tests.support import builders
 from tests.support.virtual_time import clock, run
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ LIVE: dict[str, Json] = {
 )
 def test_only_what_is_known_refuses(changed: dict[str, Json], refused: str) -> None:
     """An unknown value is no reason."""
-    verdict = judge_campaign({**LIVE, **changed}, ROWS, "auto-schedule")
+    verdict = validate_campaign({**LIVE, **changed}, ROWS, "auto-schedule")
     assert verdict.refused.startswith(refused)
     assert bool(verdict.refused) is bool(refused)
 
@@ -62,20 +62,20 @@ def test_only_what_is_known_refuses(changed: dict[str, Json], refused: str) -> N
 def test_a_plain_conversation_takes_any_type() -> None:
     """The campaign has a meeting template of its own."""
     fields: dict[str, Json] = {**LIVE, "campaignType": "APPLICANT_OUTREACH"}
-    assert judge_campaign(fields, ROWS, "campaign") == CampaignVerdict()
+    assert validate_campaign(fields, ROWS, "campaign") == CampaignVerdict()
 
 
 def test_the_channel_needs_a_contact() -> None:
     """Of no row: refused; of some: told; with the fallback nobody is lost."""
     no_fallback: dict[str, Json] = {**LIVE, "emailChannelFallbackEnabled": False}
-    some = judge_campaign(no_fallback, ROWS, "auto-schedule")
+    some = validate_campaign(no_fallback, ROWS, "auto-schedule")
     assert some.note == "Campaign camp-1 writes by SMS, and 6 of 10 rows lack a phone."
     none = CampaignRows("camp-1", rows=10, phones=0, emails=10)
-    assert "no row has a phone" in judge_campaign(no_fallback, none, "auto-schedule").refused
-    assert judge_campaign(LIVE, none, "auto-schedule") == CampaignVerdict()
+    assert "no row has a phone" in validate_campaign(no_fallback, none, "auto-schedule").refused
+    assert validate_campaign(LIVE, none, "auto-schedule") == CampaignVerdict()
     mail: dict[str, Json] = {**LIVE, "channel": "EMAIL"}
     phones = CampaignRows("camp-1", rows=10, phones=10, emails=0)
-    assert "no row has an e-mail" in judge_campaign(mail, phones, "auto-schedule").refused
+    assert "no row has an e-mail" in validate_campaign(mail, phones, "auto-schedule").refused
 
 
 class Source:
@@ -102,7 +102,7 @@ def check(source: Source, count: int = 1, **chosen: object) -> dict[str, Campaig
             [CampaignRows(f"camp-{n}", 1, 1, 1) for n in range(count)],
             client=source,
             limiter=RateLimiter(10, now=clock),
-            settings=made.settings(**chosen),
+            settings=builders.settings(**chosen),
         )
 
     return run(main())

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from importer.errors import CredentialsError, SettingsError
-from importer.model import MaybeSent, NotSent, Response, Verb
+from importer.model import Action, MaybeSent, NotSent, Response
 from importer.sending.client import (
     ANSWER_BYTES,
     MAY_HAVE_ARRIVED,
@@ -23,8 +23,8 @@ from importer.sending.client import (
 )
 from importer.sending.retry import Policy, decide
 from importer.settings import Credentials
-from tests.support.certificates import made_certificate
-from tests.support.made import BODY, CREDENTIALS, settings, submission
+from tests.support.builders import BODY, CREDENTIALS, settings, submission
+from tests.support.certificates import make_certificate
 from tests.support.server_behaviours import (
     CLEAR,
     CREATED,
@@ -36,7 +36,7 @@ from tests.support.server_behaviours import (
     resets_before_reading,
     says,
 )
-from tests.support.sockets import Peer, Seen, nobody_listens, serving
+from tests.support.sockets import Peer, Seen, closed_port, serve_raw
 
 if TYPE_CHECKING:
     import ssl
@@ -64,22 +64,22 @@ def meet(
     """What one request comes to, and what the server saw of it."""
 
     async def main() -> tuple[Happened, Seen]:
-        async with serving(behaviour, tls) as seen:
+        async with serve_raw(behaviour, tls) as seen:
             return await attempt(seen.url, **chosen), seen
 
     return asyncio.run(main())
 
 
-def verb(happened: Happened) -> Verb:
+def verb(happened: Happened) -> Action:
     """What the table makes of it, the first time."""
-    return decide(happened, 1, 0.0, Policy(), lambda: 1.0).verb
+    return decide(happened, 1, 0.0, Policy(), lambda: 1.0).action
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)
 def test_what_is_no_clear_answer_is_doubtful_and_asked_once(name: str) -> None:
     """The server saw one request, on one connection, and nothing goes again."""
     happened, seen = meet(DOUBTFUL[name])
-    assert verb(happened) is Verb.DOUBTFUL
+    assert verb(happened) is Action.DOUBTFUL
     assert (len(seen.requests), seen.connections) == (1, 1)
 
 
@@ -93,7 +93,7 @@ def test_a_connection_lost_amid_sending_is_doubtful(behaviour: Behaviour) -> Non
 
 @pytest.mark.parametrize("name", CLEAR)
 def test_a_clear_answer_counts_and_is_asked_for_once(name: str) -> None:
-    """One request, and the verb of the table."""
+    """One request, and the action of the table."""
     behaviour, expected = CLEAR[name]
     happened, seen = meet(behaviour)
     assert verb(happened) is expected
@@ -102,17 +102,17 @@ def test_a_clear_answer_counts_and_is_asked_for_once(name: str) -> None:
 
 def test_a_port_that_refuses_is_not_sent() -> None:
     """It may be tried again."""
-    with nobody_listens() as url:
+    with closed_port() as url:
         happened = asyncio.run(attempt(url))
     assert isinstance(happened, NotSent)
     assert str(happened) == "ConnectError"
-    assert verb(happened) is Verb.AGAIN
+    assert verb(happened) is Action.AGAIN
 
 
 @pytest.fixture(scope="module")
 def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """A server's TLS with a certificate that nobody vouches for."""
-    return made_certificate(tmp_path_factory.mktemp("tls")).tls
+    return make_certificate(tmp_path_factory.mktemp("tls")).tls
 
 
 def test_tls_that_cannot_be_proved_is_not_sent(own_certificate: ssl.SSLContext) -> None:
@@ -126,7 +126,7 @@ def test_a_server_without_tls_is_not_sent_to_as_if_it_had() -> None:
     """An https URL that meets plain HTTP ends before the request."""
 
     async def main() -> tuple[Happened, Seen]:
-        async with serving(says("201 Created", CREATED)) as seen:
+        async with serve_raw(says("201 Created", CREATED)) as seen:
             return await attempt(seen.url.replace("http://", "https://")), seen
 
     happened, seen = asyncio.run(main())
@@ -141,7 +141,7 @@ def test_a_handshake_that_never_ends_is_not_sent() -> None:
         await peer.until_gone()
 
     async def main() -> Happened:
-        async with serving(accepts_only) as seen:
+        async with serve_raw(accepts_only) as seen:
             url = seen.url.replace("http://", "https://")
             return await attempt(url, connect_timeout_s=0.1)
 
@@ -160,7 +160,7 @@ def test_requests_at_once_do_not_wait_for_each_other() -> None:
             await together.wait()
             await peer.answer("201 Created", CREATED)
 
-        async with serving(answers_all_at_once) as seen:
+        async with serve_raw(answers_all_at_once) as seen:
             async with Client(settings(base_url=seen.url), CREDENTIALS) as client:
                 await asyncio.gather(*(client.create(submission(n), f"r-{n}") for n in range(3)))
             return seen
@@ -176,7 +176,7 @@ def test_a_server_that_does_not_read_is_doubtful() -> None:
         await asyncio.Event().wait()
 
     async def main() -> Happened:
-        async with serving(never_reads) as seen:
+        async with serve_raw(never_reads) as seen:
             much = submission(body={**BODY, "note": "x" * 20_000_000})
             return await attempt(seen.url, much, write_timeout_s=0.1)
 
@@ -222,7 +222,7 @@ def three(behaviour: Behaviour, rate_per_s: float) -> tuple[list[str | None], Se
     """The ids that three requests get, one after the other, from one client."""
 
     async def main() -> tuple[list[str | None], Seen]:
-        async with serving(behaviour) as seen:
+        async with serve_raw(behaviour) as seen:
             chosen = settings(base_url=seen.url, rate_per_s=rate_per_s)
             async with Client(chosen, CREDENTIALS) as client:
                 replies = [await client.create(submission(n), f"r-{n}") for n in range(3)]
@@ -257,7 +257,7 @@ def test_the_request_is_what_the_contract_says() -> None:
     body: dict[str, Json] = {"firstName": "Zoë", "meetingConfiguration": {"title": "{{X}} für"}}
 
     async def main() -> Seen:
-        async with serving(says("201 Created", CREATED)) as seen:
+        async with serve_raw(says("201 Created", CREATED)) as seen:
             await attempt(f"{seen.url}/v1", submission(body=body))
             return seen
 
@@ -282,7 +282,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     happened, seen = meet(says("201 Created", CREATED))
-    assert verb(happened) is Verb.CREATED
+    assert verb(happened) is Action.CREATED
     assert len(seen.requests) == 1
 
 
@@ -290,7 +290,7 @@ def test_what_cannot_be_said_in_json_is_not_sent() -> None:
     """It fails before anything leaves."""
 
     async def main() -> tuple[Happened, Seen]:
-        async with serving(says("201 Created", CREATED)) as seen:
+        async with serve_raw(says("201 Created", CREATED)) as seen:
             return await attempt(seen.url, submission(body={"n": float("nan")})), seen
 
     happened, seen = asyncio.run(main())
@@ -318,7 +318,7 @@ def test_pages_of_the_list_are_asked_for_by_token() -> None:
                 await peer.request()
                 await peer.answer("200 OK", page)
 
-        async with serving(list_on) as seen:
+        async with serve_raw(list_on) as seen:
             async with Client(settings(base_url=seen.url), CREDENTIALS) as client:
                 first = await client.conversations()
                 assert first.next_token == "a&b=c"
@@ -408,7 +408,7 @@ def test_the_time_of_day_is_the_one_that_is_passed_in() -> None:
     """A date without the server's own is measured by it."""
 
     async def main() -> Response:
-        async with serving(
+        async with serve_raw(
             says("429 No", b"", "Retry-After: Sun, 22 Nov 2026 10:00:09 GMT")
         ) as seen:
             now = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -421,7 +421,7 @@ def test_the_time_of_day_is_the_one_that_is_passed_in() -> None:
 
 def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
     """With what to do about it; named in ca_file it is trusted."""
-    made = made_certificate(tmp_path)
+    made = make_certificate(tmp_path)
     happened, seen = meet(says("201 Created", CREATED), made.tls)
     assert isinstance(happened, NotSent)
     assert happened.detail.startswith("The certificate of 127.0.0.1:")
@@ -446,7 +446,7 @@ def test_a_proxy_is_used_only_if_the_settings_name_it(monkeypatch: pytest.Monkey
     """That of the environment if they say `environment`."""
 
     async def main(**chosen: object) -> tuple[Happened, list[bytes]]:
-        async with serving(says("201 Created", CREATED)) as proxy:
+        async with serve_raw(says("201 Created", CREATED)) as proxy:
             monkeypatch.setenv("http_proxy", proxy.url)
             monkeypatch.setenv("no_proxy", "")
             named = {k: proxy.url if v == "it" else v for k, v in chosen.items()}

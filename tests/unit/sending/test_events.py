@@ -21,10 +21,16 @@ from importer.model import Outcome, State
 from importer.sending.events import apply_events, read_event
 from importer.sending.run_options import RunOptions, SilentObserver
 from schemas.codes import Code
+from tests.support.builders import CREDENTIALS, HASHES
 from tests.support.events import NOON, event
-from tests.support.made import CREDENTIALS, HASHES
-from tests.support.place import GOOD, Place
-from tests.unit.ledger.made import Clock, absent, new_run, ready, stored
+from tests.support.project import GOOD, Project
+from tests.unit.ledger.ledger_builders import (
+    Clock,
+    absent_outcome,
+    new_run,
+    planned_row,
+    read_submission,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +59,7 @@ def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 
 def planned(ledger: Ledger, *, person: str = "") -> str:
     """A run with one submission that has not left."""
-    row = ready(KEY, person=person or HASHES.person(PHONE, None))
+    row = planned_row(KEY, person=person or HASHES.person(PHONE, None))
     return ledger.runs.begin(new_run(), [row])
 
 
@@ -128,7 +134,7 @@ def test_what_cannot_be_understood_is_kept_as_seen(
     """Once, however often it comes, and it changes nothing."""
     ended(ledger, State.DOUBTFUL)
     assert receive(ledger, body, body) == [outcome]
-    assert stored(ledger, KEY)["state"] == "doubtful"
+    assert read_submission(ledger, KEY)["state"] == "doubtful"
 
 
 _JSON = st.recursive(
@@ -188,7 +194,7 @@ def test_an_event_settles_a_doubt(ledger: Ledger) -> None:
     """By our externalId, if nothing contradicts it; the status is known, too."""
     ended(ledger, State.DOUBTFUL)
     assert receive(ledger, started(participantPhoneNumber="+44 20 7946 0018")) == ["settled"]
-    known = stored(ledger, KEY)
+    known = read_submission(ledger, KEY)
     assert (known["state"], known["conversation_id"]) == ("created", "conv-1")
     assert (known["decided_by"], known["remote_status"]) == (EVENT, "ONGOING")
 
@@ -205,7 +211,7 @@ def test_an_event_that_contradicts_settles_nothing(ledger: Ledger, shown: dict[s
     """Another phone, organization or campaign: the row stays doubtful, and without news."""
     ended(ledger, State.DOUBTFUL)
     assert receive(ledger, started(**shown)) == ["contradiction"]
-    known = stored(ledger, KEY)
+    known = read_submission(ledger, KEY)
     assert (known["state"], known["remote_status"]) == ("doubtful", None)
 
 
@@ -215,7 +221,7 @@ def test_an_event_of_long_ago_settles_nothing(ledger: Ledger) -> None:
     known = {"recordId": "conv-0", "externalId": EXTERNAL_ID}
     early = event("CONVERSATION_STARTED", NOON - timedelta(hours=2), **known)
     assert receive(ledger, early) == ["contradiction"]
-    assert stored(ledger, KEY)["state"] == "doubtful"
+    assert read_submission(ledger, KEY)["state"] == "doubtful"
 
 
 def test_an_external_campaign_does_not_contradict_a_campaign(ledger: Ledger) -> None:
@@ -227,7 +233,7 @@ def test_an_external_campaign_does_not_contradict_a_campaign(ledger: Ledger) -> 
 def test_what_was_proved_absent_is_not_sent_again_if_an_event_shows_it(ledger: Ledger) -> None:
     """The list was wrong, and the run that is about to send it is refused."""
     run = ended(ledger, State.DOUBTFUL)
-    ledger.doubts.reconcile([absent(KEY)])
+    ledger.doubts.reconcile([absent_outcome(KEY)])
     assert ledger.submissions.sendable(run) == [KEY]
     assert receive(ledger, started()) == ["settled"]
     assert ledger.submissions.sendable(run) == []
@@ -240,7 +246,7 @@ def test_an_event_alone_makes_nothing_sendable(ledger: Ledger) -> None:
     failed = event("START_CONVERSATION_FAILED", LATER, recordId="conv-1", externalId=EXTERNAL_ID)
     assert receive(ledger, failed) == ["settled"]
     assert ledger.submissions.sendable(run) == []
-    assert stored(ledger, KEY)["remote_status"] == "DELIVERY_FAILED"
+    assert read_submission(ledger, KEY)["remote_status"] == "DELIVERY_FAILED"
 
 
 def test_the_failure_of_a_refused_row_is_no_news(ledger: Ledger) -> None:
@@ -248,9 +254,9 @@ def test_the_failure_of_a_refused_row_is_no_news(ledger: Ledger) -> None:
     ended(ledger, State.REJECTED)
     failed = event("START_CONVERSATION_FAILED", LATER, recordId="conv-1", externalId=EXTERNAL_ID)
     assert receive(ledger, failed) == ["applied"]
-    assert stored(ledger, KEY)["state"] == "rejected"
+    assert read_submission(ledger, KEY)["state"] == "rejected"
     assert receive(ledger, started()) == ["applied", "settled"]
-    assert stored(ledger, KEY)["state"] == "created"
+    assert read_submission(ledger, KEY)["state"] == "created"
 
 
 def test_an_event_is_better_than_a_persons_word(ledger: Ledger) -> None:
@@ -258,7 +264,7 @@ def test_an_event_is_better_than_a_persons_word(ledger: Ledger) -> None:
     run = ended(ledger, State.DOUBTFUL)
     ledger.doubts.resolve(run, 2, sent=True, by="ops", conversation_id="conv-9")
     assert receive(ledger, started()) == ["settled"]
-    known = stored(ledger, KEY)
+    known = read_submission(ledger, KEY)
     assert (known["conversation_id"], known["decided_by"]) == ("conv-1", EVENT)
 
 
@@ -267,7 +273,10 @@ def test_an_event_for_a_row_that_is_just_being_sent_waits(ledger: Ledger) -> Non
     run = planned(ledger)
     ledger.submissions.intend(run, [KEY])
     assert receive(ledger, started()) == [None]
-    assert (stored(ledger, KEY)["state"], stored(ledger, KEY)["remote_status"]) == (
+    assert (
+        read_submission(ledger, KEY)["state"],
+        read_submission(ledger, KEY)["remote_status"],
+    ) == (
         "sending",
         "ONGOING",
     )
@@ -284,7 +293,7 @@ def test_an_event_that_comes_before_its_conversation_is_known_counts_later(ledge
     ledger.submissions.intend(run, [KEY])
     ledger.submissions.settle(run, [Settlement(KEY, State.CREATED, conversation_id="conv-1")])
     assert receive(ledger) == ["applied"]
-    assert stored(ledger, KEY)["remote_status"] == "OPTED_OUT"
+    assert read_submission(ledger, KEY)["remote_status"] == "OPTED_OUT"
 
 
 # ---- order ---------------------------------------------------------------------------------------
@@ -297,7 +306,7 @@ def test_an_older_event_does_not_overwrite_a_newer_one(ledger: Ledger) -> None:
     early = event("CONVERSATION_QUEUED", NOON, recordId="conv-1")
     same = event("CONVERSATION_STARTED", LATER, recordId="conv-1")
     receive(ledger, done, early, same, done)
-    known = stored(ledger, KEY)
+    known = read_submission(ledger, KEY)
     assert (known["remote_status"], known["remote_at"]) == ("COMPLETED", LATER)
 
 
@@ -310,7 +319,7 @@ def test_an_opt_out_is_final_whenever_it_comes(ledger: Ledger) -> None:
         event("CONVERSATION_OPTED_OUT", NOON, recordId="conv-1"),
         event("CONVERSATION_STARTED", LATER, recordId="conv-1"),
     )
-    assert stored(ledger, KEY)["remote_status"] == "OPTED_OUT"
+    assert read_submission(ledger, KEY)["remote_status"] == "OPTED_OUT"
 
 
 def test_a_clock_ahead_of_ours_blocks_nothing(ledger: Ledger) -> None:
@@ -322,7 +331,7 @@ def test_a_clock_ahead_of_ours_blocks_nothing(ledger: Ledger) -> None:
         read_event(event("CONVERSATION_COMPLETED", now, recordId="conv-1"), now, HASHES)
     )
     apply_events(ledger, "")
-    assert stored(ledger, KEY)["remote_status"] == "COMPLETED"
+    assert read_submission(ledger, KEY)["remote_status"] == "COMPLETED"
 
 
 def meeting(name: str, at: datetime, booking: str, begins: datetime | None = None) -> bytes:
@@ -336,7 +345,10 @@ def test_a_meeting_is_arranged_moved_and_cancelled(ledger: Ledger) -> None:
     ended(ledger, State.CREATED, "conv-1")
     first, second = NOON + timedelta(days=2), NOON + timedelta(days=3)
     receive(ledger, meeting("CALENDAR_MEETING_SCHEDULED", NOON, "b1", first))
-    assert (stored(ledger, KEY)["meeting_state"], stored(ledger, KEY)["meeting_at"]) == (
+    assert (
+        read_submission(ledger, KEY)["meeting_state"],
+        read_submission(ledger, KEY)["meeting_at"],
+    ) == (
         "scheduled",
         first,
     )
@@ -346,10 +358,10 @@ def test_a_meeting_is_arranged_moved_and_cancelled(ledger: Ledger) -> None:
         meeting("CALENDAR_MEETING_CANCELLED", NOON + timedelta(seconds=3), "b1"),
         meeting("CALENDAR_MEETING_UPDATED", NOON + timedelta(seconds=1), "b1", first),
     )
-    known = stored(ledger, KEY)
+    known = read_submission(ledger, KEY)
     assert (known["meeting_state"], known["meeting_at"]) == ("scheduled", second)
     receive(ledger, meeting("CALENDAR_MEETING_CANCELLED", LATER, "b2"))
-    assert stored(ledger, KEY)["meeting_state"] == "cancelled"
+    assert read_submission(ledger, KEY)["meeting_state"] == "cancelled"
 
 
 def test_a_purge_forgets_events_that_were_applied(ledger: Ledger) -> None:
@@ -364,12 +376,14 @@ def test_a_purge_forgets_events_that_were_applied(ledger: Ledger) -> None:
 # ---- people who opt out --------------------------------------------------------------------------
 
 
-def test_who_opts_out_during_a_run_is_not_contacted_any_more(desk: Place, sandbox: Sandbox) -> None:
+def test_who_opts_out_during_a_run_is_not_contacted_any_more(
+    project: Project, sandbox: Sandbox
+) -> None:
     """Everybody is in two campaigns; the first who was reached opts out while the run goes on."""
     people = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(40)]
     rows = people + [{**row, "campaign": "b"} for row in people]
-    settings = desk.settings.model_copy(update={"rate_per_s": 200.0, "concurrency": 2})
-    plan = desk.plan(rows)
+    settings = project.settings.model_copy(update={"rate_per_s": 200.0, "concurrency": 2})
+    plan = project.plan(rows)
     left: list[Outcome] = []
 
     class Listener(SilentObserver):
@@ -394,16 +408,16 @@ def test_who_opts_out_during_a_run_is_not_contacted_any_more(desk: Place, sandbo
 
 
 def test_an_opt_out_that_was_only_received_counts_for_the_next_run(
-    desk: Place, sandbox: Sandbox
+    project: Project, sandbox: Sandbox
 ) -> None:
     """The receiver was killed before it could work: the run reads the event itself."""
     options = RunOptions("a test", CREDENTIALS)
-    deliver(desk.plan([GOOD]), desk.settings, options)
+    deliver(project.plan([GOOD]), project.settings, options)
     conversation = sandbox.journal[0]["id"]
-    again = desk.plan([{**GOOD, "campaign": "b"}])
-    with Ledger.open(desk.settings.ledger) as beside:
+    again = project.plan([{**GOOD, "campaign": "b"}])
+    with Ledger.open(project.settings.ledger) as beside:
         out = event("CONVERSATION_OPTED_OUT", datetime.now(UTC), recordId=conversation)
         beside.events.receive(read_event(out, datetime.now(UTC), None))
-    report = deliver(again, desk.settings, options)
+    report = deliver(again, project.settings, options)
     assert report.counts.rejected == 1
     assert len(sandbox.journal) == 1

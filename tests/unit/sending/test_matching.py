@@ -16,7 +16,7 @@ from importer.sending.matching import (
     match_conversation,
     read_conversation,
 )
-from tests.support.made import HASHES
+from tests.support.builders import HASHES
 
 if TYPE_CHECKING:
     from importer.model import Json

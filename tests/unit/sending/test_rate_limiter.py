@@ -318,10 +318,10 @@ def test_eta_is_the_time_that_it_then_takes() -> None:
     async def main() -> list[float]:
         limiter = RateLimiter(50, now=clock)
         limiter.hold(7)
-        said = [limiter.eta_s(1000), limiter.eta_s(0)]
+        result = [limiter.eta_s(1000), limiter.eta_s(0)]
         for _ in range(1000):
             await limiter.acquire()
-        return [*said, clock()]
+        return [*result, clock()]
 
     eta_s, nothing_s, took_s = run(main())
     assert nothing_s == 0

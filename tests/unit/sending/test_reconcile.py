@@ -22,7 +22,7 @@ from importer.sending.reconcile import (
     read_statuses,
 )
 from importer.sending.responses import Page
-from tests.support import made
+from tests.support import builders
 from tests.support.virtual_time import clock, run
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Api:
         return Page(answer) if isinstance(answer, Response) else answer
 
 
-def judge(
+def reconcile_list(
     api: Api,
     *doubts: Doubt,
     proof: Proof = CAUGHT_UP,
@@ -116,8 +116,8 @@ def judge(
             doubts,
             client=api,
             limiter=RateLimiter(rate, now=clock),
-            settings=made.settings(**chosen),
-            hashes=made.HASHES,
+            settings=builders.settings(**chosen),
+            hashes=builders.HASHES,
             now=now,
             proof=proof,
             stop=stop,
@@ -130,7 +130,7 @@ def judge(
 def test_found_is_created_with_its_id() -> None:
     """Wherever in the list it stands."""
     api = Api({"": [page(5, 6, token="t1")], "t1": [page(7, token="t2")], "t2": [page(1)]})
-    result = judge(api, doubt(1))
+    result = reconcile_list(api, doubt(1))
     assert result.outcomes == (
         Outcome(
             "key-1",
@@ -145,7 +145,7 @@ def test_found_is_created_with_its_id() -> None:
 
 def test_not_found_in_a_whole_list_may_be_sent_again() -> None:
     """Planned, with the reason."""
-    result = judge(Api({"": [page(5, token="t")], "t": [page(6)]}), doubt(1), doubt(5))
+    result = reconcile_list(Api({"": [page(5, token="t")], "t": [page(6)]}), doubt(1), doubt(5))
     first, second = result.outcomes
     assert (first.key, first.state, first.code) == ("key-1", State.PLANNED, ABSENT)
     assert (second.key, second.state) == ("key-5", State.CREATED)
@@ -153,20 +153,20 @@ def test_not_found_in_a_whole_list_may_be_sent_again() -> None:
 
 def test_an_empty_list_is_whole() -> None:
     """Nothing was ever accepted."""
-    assert judge(Api({"": [page()]}), doubt(1)).outcomes[0].state is State.PLANNED
+    assert reconcile_list(Api({"": [page()]}), doubt(1)).outcomes[0].state is State.PLANNED
 
 
 def test_nothing_doubtful_asks_nothing() -> None:
     """And waits for nothing."""
     api = Api()
-    assert judge(api) == ListFindings()
+    assert reconcile_list(api) == ListFindings()
     assert api.asked == []
 
 
 def test_the_walk_ends_when_all_are_found() -> None:
     """The rest of the list is of no interest."""
     api = Api({"": [page(1, token="t1")], "t1": [page(2, token="t2")], "t2": [page(3)]})
-    assert judge(api, doubt(1), doubt(2)).pages == 2
+    assert reconcile_list(api, doubt(1), doubt(2)).pages == 2
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_walk_ends_when_all_are_found() -> None:
 def test_the_list_is_given_time_to_settle(age_s: float, settle_s: float, begins: float) -> None:
     """Until the youngest is old enough; a clock that went back makes nobody wait longer."""
     api = Api({"": [page(1)]})
-    judge(api, doubt(1, age_s), doubt(2, age_s=3600), settle_s=settle_s)
+    reconcile_list(api, doubt(1, age_s), doubt(2, age_s=3600), settle_s=settle_s)
     assert api.asked[0][0] == begins
 
 
@@ -184,7 +184,7 @@ def test_settling_counts_from_when_it_was_given_up() -> None:
     """A request that was waited for half a minute may be accepted just after."""
     api = Api({"": [page(1)]})
     long_waited = replace(doubt(1, age_s=40), ended_at=START - timedelta(seconds=10))
-    judge(api, long_waited, settle_s=30)
+    reconcile_list(api, long_waited, settle_s=30)
     assert api.asked[0][0] == 20
 
 
@@ -203,11 +203,11 @@ UNREADABLE: dict[str, tuple[list[Answer], str]] = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_list_that_cannot_be_read_leaves_everything_doubtful(name: str) -> None:
     """Except what was found before; the reason is told, and what would not help is not repeated."""
-    answers, said = UNREADABLE[name]
+    answers, output = UNREADABLE[name]
     api = Api({"": [page(5, token="t")], "t": answers})
-    result = judge(api, doubt(1), doubt(5))
+    result = reconcile_list(api, doubt(1), doubt(5))
     assert [each.state for each in result.outcomes] == [State.DOUBTFUL, State.CREATED]
-    assert result.reason == f"The list of conversations cannot be read ({said})."
+    assert result.reason == f"The list of conversations cannot be read ({output})."
     assert result.outcomes[0].message == result.reason
     for_good = name in {"unauthorized", "no such path", "redirected"}
     assert len(api.asked) == 1 + (1 if for_good else 5)
@@ -224,13 +224,13 @@ PASSING: list[list[Answer]] = [
 @pytest.mark.parametrize("answers", PASSING)
 def test_what_may_pass_is_asked_again(answers: list[Answer]) -> None:
     """Reading is harmless."""
-    assert judge(Api({"": list(answers)}), doubt(1)).outcomes[0].state is State.CREATED
+    assert reconcile_list(Api({"": list(answers)}), doubt(1)).outcomes[0].state is State.CREATED
 
 
 def test_retry_after_is_respected_while_walking() -> None:
     """By everybody, through the shared limiter."""
     api = Api({"": [Response(429, retry_after_s=20), page(1)]})
-    judge(api, doubt(1))
+    reconcile_list(api, doubt(1))
     assert [at for at, _ in api.asked] == pytest.approx([0, 20], abs=0.1)
 
 
@@ -243,8 +243,8 @@ def test_a_429_on_the_list_holds_whoever_shares_the_pace() -> None:
             [doubt(1)],
             client=Api({"": [Response(429, retry_after_s=20)]}),
             limiter=limiter,
-            settings=made.settings(attempts=1),
-            hashes=made.HASHES,
+            settings=builders.settings(attempts=1),
+            hashes=builders.HASHES,
             now=now,
             proof=CAUGHT_UP,
         )
@@ -259,14 +259,14 @@ def test_pages_take_permits() -> None:
     """At the rate that the submissions share."""
     pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(5)}
     api = Api({"": [page(token="t0")], **pages, "t5": [page()]})
-    judge(api, doubt(1), rate=2)
+    reconcile_list(api, doubt(1), rate=2)
     assert api.asked[-1][0] > 2.9
 
 
 def test_a_list_in_a_circle_proves_nothing() -> None:
     """A token that comes again ends the pager."""
     api = Api({"": [page(token="a")], "a": [page(token="b")], "b": [page(token="a")]})
-    result = judge(api, doubt(1))
+    result = reconcile_list(api, doubt(1))
     assert result.outcomes[0].state is State.DOUBTFUL
     assert "repeats itself" in result.reason
     assert len(api.asked) == 3
@@ -276,7 +276,7 @@ def test_a_list_that_is_too_long_proves_nothing() -> None:
     """The bound is named."""
     pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(50)}
     api = Api({"": [page(token="t0")], **pages})
-    result = judge(api, doubt(1), max_pages=7)
+    result = reconcile_list(api, doubt(1), max_pages=7)
     assert result.outcomes[0].state is State.DOUBTFUL
     assert "max_pages (7)" in result.reason
     assert len(api.asked) == 7
@@ -286,7 +286,7 @@ def test_a_list_that_takes_too_long_proves_nothing() -> None:
     """A list without an end gives a new token with each page."""
     pages: dict[str, list[Answer]] = {f"t{n}": [page(token=f"t{n + 1}")] for n in range(50)}
     api = Api({"": [page(token="t0")], **pages})
-    result = judge(api, doubt(1), rate=1, max_list_s=9)
+    result = reconcile_list(api, doubt(1), rate=1, max_list_s=9)
     assert result.outcomes[0].state is State.DOUBTFUL
     assert "max_list_s (9 s)" in result.reason
     assert len(api.asked) < 15
@@ -300,27 +300,27 @@ def witness(number: int, later_s: float) -> Witness:
 PLACE = ("camp-42", "auto-schedule")
 
 
-def judged(*known: Witness, shown: tuple[int, ...], place: tuple[str, str] = PLACE) -> Outcome:
+def decided(*known: Witness, shown: tuple[int, ...], place: tuple[str, str] = PLACE) -> Outcome:
     """The verdict on a request that left at START, an hour later."""
     late = replace(doubt(1), sent_at=START - timedelta(hours=1))
     moved = [replace(each, sent_at=each.sent_at - timedelta(hours=1)) for each in known]
-    return judge(Api({"": [page(*shown)]}), late, proof=Proof({place: moved})).outcomes[0]
+    return reconcile_list(Api({"": [page(*shown)]}), late, proof=Proof({place: moved})).outcomes[0]
 
 
 def test_absence_needs_a_witness() -> None:
     """A conversation of ours that is later than the request, of the same campaign and kind."""
-    assert judged(witness(6, 9), shown=(6,)).state is State.PLANNED
-    assert judged(shown=(6,)).state is State.DOUBTFUL
-    assert judged(witness(6, -9), shown=(6,)).state is State.DOUBTFUL
+    assert decided(witness(6, 9), shown=(6,)).state is State.PLANNED
+    assert decided(shown=(6,)).state is State.DOUBTFUL
+    assert decided(witness(6, -9), shown=(6,)).state is State.DOUBTFUL
     for other in (("camp-7", PLACE[1]), (PLACE[0], "campaign")):
-        assert judged(witness(6, 9), shown=(6,), place=other).state is State.DOUBTFUL
+        assert decided(witness(6, 9), shown=(6,), place=other).state is State.DOUBTFUL
 
 
 def test_a_list_that_leaves_ours_out_proves_nothing() -> None:
     """Whether they are older or younger than the one that it shows."""
-    assert "lacks a conversation" in judged(witness(6, 9), witness(7, 8), shown=(6,)).message
-    assert "lacks a conversation" in judged(witness(6, 9), witness(7, -8), shown=(6,)).message
-    assert judged(witness(6, 9), witness(7, -3700), shown=(6,)).state is State.PLANNED
+    assert "lacks a conversation" in decided(witness(6, 9), witness(7, 8), shown=(6,)).message
+    assert "lacks a conversation" in decided(witness(6, 9), witness(7, -8), shown=(6,)).message
+    assert decided(witness(6, 9), witness(7, -3700), shown=(6,)).state is State.PLANNED
 
 
 @pytest.mark.parametrize(
@@ -333,15 +333,15 @@ def test_a_list_that_leaves_ours_out_proves_nothing() -> None:
 )
 def test_the_measured_lag_proves_as_well(lag: ListLag, state: State) -> None:
     """Of twenty conversations at least, and ten times the longest of them has passed."""
-    result = judge(Api({"": [page(5)]}), doubt(1, age_s=60), proof=Proof(lag=lag))
+    result = reconcile_list(Api({"": [page(5)]}), doubt(1, age_s=60), proof=Proof(lag=lag))
     assert result.outcomes[0].state is state
 
 
 def test_a_resend_is_not_for_ever() -> None:
     """After max_resends a person decides."""
     again = replace(doubt(1), resends=1)
-    assert "max_resends: 1" in judge(Api({"": [page(5)]}), again).outcomes[0].message
-    more = judge(Api({"": [page(5)]}), again, max_resends=2)
+    assert "max_resends: 1" in reconcile_list(Api({"": [page(5)]}), again).outcomes[0].message
+    more = reconcile_list(Api({"": [page(5)]}), again, max_resends=2)
     assert more.outcomes[0].state is State.PLANNED
 
 
@@ -352,7 +352,7 @@ def test_a_list_that_says_more_follows_proves_nothing() -> None:
         replace(page(5), total=7),
         replace(page(5), response=Response(200, refusal="error")),
     ):
-        result = judge(Api({"": [last]}), doubt(1), doubt(5))
+        result = reconcile_list(Api({"": [last]}), doubt(1), doubt(5))
         assert result.outcomes[0].state is State.DOUBTFUL
         found = State.DOUBTFUL if last.response.refusal else State.CREATED
         assert result.outcomes[1].state is found
@@ -362,7 +362,7 @@ def test_a_list_that_says_more_follows_proves_nothing() -> None:
 def test_what_the_list_shows_is_told() -> None:
     """The externalIds, for measuring its lag, and its clock."""
     one = replace(page(1, 5), response=Response(200, skew_s=-90.0))
-    result = judge(Api({"": [one]}), doubt(1), doubt(2))
+    result = reconcile_list(Api({"": [one]}), doubt(1), doubt(2))
     assert result.external_ids == {"ext-1", "ext-5"}
     assert (result.skew_s, result.absent, result.settled) == (-90.0, 1, 2)
 
@@ -370,14 +370,14 @@ def test_what_the_list_shows_is_told() -> None:
 def test_a_list_may_call_the_id_otherwise() -> None:
     """`conversationId` is as good."""
     one = {**conversation(1), "id": None, "conversationId": "c-1"}
-    result = judge(Api({"": [Page(Response(200), (one,))]}), doubt(1), doubt(2))
+    result = reconcile_list(Api({"": [Page(Response(200), (one,))]}), doubt(1), doubt(2))
     assert [each.conversation_id for each in result.outcomes] == ["c-1", None]
     assert result.outcomes[1].state is State.PLANNED
 
 
 def test_without_the_duplicate_check_of_the_api_absence_proves_nothing() -> None:
     """Found is still found."""
-    result = judge(Api({"": [page(5)]}), doubt(1), doubt(5), skip_duplication_check=True)
+    result = reconcile_list(Api({"": [page(5)]}), doubt(1), doubt(5), skip_duplication_check=True)
     assert [each.state for each in result.outcomes] == [State.DOUBTFUL, State.CREATED]
     assert result.reason == ""
 
@@ -385,7 +385,7 @@ def test_without_the_duplicate_check_of_the_api_absence_proves_nothing() -> None
 def test_a_possible_conversation_keeps_it_doubtful_and_is_named() -> None:
     """Whoever settles it by hand knows where to look."""
     maybe = conversation(1, externalId="another's")
-    result = judge(Api({"": [Page(Response(200), (maybe,))]}), doubt(1))
+    result = reconcile_list(Api({"": [Page(Response(200), (maybe,))]}), doubt(1))
     (outcome,) = result.outcomes
     assert outcome.state is State.DOUBTFUL
     assert "c-1" in outcome.message
@@ -394,7 +394,7 @@ def test_a_possible_conversation_keeps_it_doubtful_and_is_named() -> None:
 def test_a_list_that_shows_nobody_proves_nothing() -> None:
     """Neither externalId, nor phone, nor e-mail."""
     nameless: dict[str, Json] = {"id": "c-9", "campaignId": "camp-42"}
-    result = judge(Api({"": [Page(Response(200), (nameless,))]}), doubt(1))
+    result = reconcile_list(Api({"": [Page(Response(200), (nameless,))]}), doubt(1))
     assert result.outcomes[0].state is State.DOUBTFUL
 
 
@@ -402,7 +402,7 @@ def test_a_list_that_shows_nobody_proves_nothing() -> None:
 def test_a_stop_leaves_everything_doubtful(stop_at: float) -> None:
     """While it lets the list settle, and between its pages."""
     api = Api({"": [page(token="t")], "t": [page()]})
-    result = judge(api, doubt(1, age_s=0), stop_at=stop_at, rate=1)
+    result = reconcile_list(api, doubt(1, age_s=0), stop_at=stop_at, rate=1)
     assert result.outcomes[0].state is State.DOUBTFUL
     assert result.reason.startswith("Interrupted")
     assert len(api.asked) <= 1
@@ -416,7 +416,7 @@ def statuses(api: Api, wanted: Collection[str]) -> ConversationStatuses:
             wanted,
             client=api,
             limiter=RateLimiter(1000, now=clock),
-            settings=made.settings(),
+            settings=builders.settings(),
             random=lambda: 1.0,
         )
 

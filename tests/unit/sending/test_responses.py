@@ -178,12 +178,12 @@ def test_an_error_text_is_cut() -> None:
 
 def test_an_error_text_tells_nothing_of_the_person() -> None:
     """Neither what the request held, in any case, nor any other phone or e-mail."""
-    said = (
+    result = (
         "ADA Lovelace (+442079460018, 020 7946 0018, ada@example.com) already exists; "
         "Adams of bob@example.org does not"
     )
     hidden = ("+442079460018", "ada@example.com", "Ada", "Lovelace", "")
-    error = parse_creation(answer(400, {"error": said}), asked(*hidden)).error
+    error = parse_creation(answer(400, {"error": result}), asked(*hidden)).error
     for secret in ("ADA", "Lovelace", "7946", "ada@", "bob@", "example"):
         assert secret not in error
     assert "already exists" in error
@@ -191,7 +191,7 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "result",
     [
         "JOSE MARIA GARCIA-NUNEZ is blocked",
         "Participant José (García)",
@@ -206,12 +206,12 @@ def test_an_error_text_tells_nothing_of_the_person() -> None:
         "long " * 199 + "García",
     ],
 )
-def test_an_error_text_tells_no_part_of_a_name(said: str) -> None:
+def test_an_error_text_tells_no_part_of_a_name(result: str) -> None:
     """However it is spelled, encoded, joined or cut."""
     body = {"firstName": "José María", "lastName": "García-Núñez", "emailAddress": "jgarcia@x.org"}
-    told = parse_creation(answer(422, {"error": said}), replace(asked(), body=body)).error
-    plain = unquote(html.unescape(told)).casefold()
-    assert not re.search("jos|mar[ií]|garc|n[uú]ñ?n?ez", plain), told
+    messages = parse_creation(answer(422, {"error": result}), replace(asked(), body=body)).error
+    plain = unquote(html.unescape(messages)).casefold()
+    assert not re.search("jos|mar[ií]|garc|n[uú]ñ?n?ez", plain), messages
 
 
 @pytest.mark.parametrize(
@@ -228,14 +228,14 @@ def test_an_error_text_tells_no_part_of_a_name(said: str) -> None:
 def test_a_request_id_tells_nothing_of_the_person(given: str, *, kept: bool) -> None:
     """The ledger keeps it; the importer's own id takes its place."""
     body = {"firstName": "Ada", "lastName": "Lovelace", "phoneNumber": "+12025550104"}
-    said = parse_creation(answer(504, x_request_id=given), replace(asked(), body=body))
-    assert said.request_id == (given if kept else "")
+    result = parse_creation(answer(504, x_request_id=given), replace(asked(), body=body))
+    assert result.request_id == (given if kept else "")
 
 
 def test_a_sentence_is_no_conversation_id() -> None:
     """Beside a 409 it would prove a duplicate, and the row would be lost."""
-    said = {"error": "Conflict", "conversationId": "could not be made", "data": {"id": "c 1"}}
-    assert response(409, said).conversation_id is None
+    result = {"error": "Conflict", "conversationId": "could not be made", "data": {"id": "c 1"}}
+    assert response(409, result).conversation_id is None
     assert response(201, {"id": "see data", "data": {"id": "c-1"}}).conversation_id == "c-1"
 
 
@@ -324,8 +324,8 @@ def test_quotas_are_read_as_servers_write_them(
     headers: dict[str, str], expected: tuple[int | None, float | None]
 ) -> None:
     """Seconds, or a point in time in seconds or milliseconds."""
-    said = response(200, **headers)
-    assert (said.remaining, said.reset_s) == expected
+    result = response(200, **headers)
+    assert (result.remaining, result.reset_s) == expected
 
 
 def test_a_page_of_the_list() -> None:
@@ -408,16 +408,16 @@ JSON = st.recursive(
 def test_no_answer_makes_it_fail(status: int, body: bytes, headers: dict[str, str]) -> None:
     """And what comes out is fit for a ledger: short, printable, finite."""
     given_answer = RawResponse(status, headers, body, AT)
-    said = parse_creation(given_answer, asked("Ada"))
+    result = parse_creation(given_answer, asked("Ada"))
     parse_page(given_answer)
     parse_single(given_answer, "conversation")
-    assert len(said.error) <= ERROR_CHARS
-    assert said.error.isprintable()
-    for text in (said.error, said.conversation_id or ""):
+    assert len(result.error) <= ERROR_CHARS
+    assert result.error.isprintable()
+    for text in (result.error, result.conversation_id or ""):
         text.encode()
-    for number in (said.retry_after_s, said.reset_s):
+    for number in (result.retry_after_s, result.reset_s):
         assert number is None or (math.isfinite(number) and number >= 0)
-    assert said.remaining is None or said.remaining >= 0
+    assert result.remaining is None or result.remaining >= 0
 
 
 @pytest.mark.parametrize(
@@ -482,8 +482,8 @@ def test_what_an_error_says_without_the_row() -> None:
         AT,
         ID_PATHS,
     )
-    said = {"error": "Duplicate: title Archived campaign of 'no such campaign' is BAD_REQUEST"}
-    assert parse_creation(answer(400, said), request).words == ": title of is bad request"
+    result = {"error": "Duplicate: title Archived campaign of 'no such campaign' is BAD_REQUEST"}
+    assert parse_creation(answer(400, result), request).words == ": title of is bad request"
 
 
 @pytest.mark.parametrize(
@@ -518,6 +518,6 @@ def test_a_total_is_read() -> None:
 
 def test_request_ids_and_the_clock_are_read() -> None:
     """The first of the headers that carry one; the skew against our clock."""
-    said = response(504, None, x_amzn_requestid="a-1", date="Sun, 22 Nov 2026 10:01:40 GMT")
-    assert (said.request_id, said.skew_s) == ("a-1", 100.0)
+    result = response(504, None, x_amzn_requestid="a-1", date="Sun, 22 Nov 2026 10:01:40 GMT")
+    assert (result.request_id, result.skew_s) == ("a-1", 100.0)
     assert (response(504).request_id, response(504).skew_s) == ("", None)

@@ -8,7 +8,7 @@ import signal
 
 from importer.model import Outcome, State
 from importer.sending.run_options import SILENT, RunOptions, SilentObserver, make_stop_event
-from tests.support.made import CREDENTIALS
+from tests.support.builders import CREDENTIALS
 
 
 def test_a_signal_sets_the_event() -> None:

@@ -8,8 +8,8 @@ from importer.deliver import deliver
 from importer.errors import Exit
 from importer.model import State
 from importer.sending.run_options import RunOptions, SilentObserver
-from tests.support.made import CREDENTIALS
-from tests.support.place import GOOD, Place
+from tests.support.builders import CREDENTIALS
+from tests.support.project import GOOD, Project
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -18,23 +18,23 @@ OPTIONS = RunOptions("a test", CREDENTIALS)
 ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(6)]
 
 
-def choosing(desk: Place, **choices: object) -> Place:
-    """The same desk with other settings."""
-    return Place(desk.folder, desk.settings.model_copy(update=choices))
+def choosing(project: Project, **choices: object) -> Project:
+    """The same workspace with other settings."""
+    return Project(project.folder, project.settings.model_copy(update=choices))
 
 
-def test_a_canary_that_lives(desk: Place, sandbox: Sandbox) -> None:
+def test_a_canary_that_lives(project: Project, sandbox: Sandbox) -> None:
     """The others follow it, each once."""
-    canary = choosing(desk, canary=2)
+    canary = choosing(project, canary=2)
     report = deliver(canary.plan(ROWS), canary.settings, OPTIONS)
     assert report.states == {State.CREATED: 6}
     assert sandbox.requests == 6
 
 
-def test_a_canary_that_dies(desk: Place, sandbox: Sandbox) -> None:
+def test_a_canary_that_dies(project: Project, sandbox: Sandbox) -> None:
     """Nobody else is contacted; the reason and the exit code say why."""
     sandbox.set_faults("400:1")
-    canary = choosing(desk, canary=2)
+    canary = choosing(project, canary=2)
     report = deliver(canary.plan(ROWS), canary.settings, OPTIONS)
     assert report.states == {State.REJECTED: 2, State.PLANNED: 4}
     assert report.stopped.startswith("The canary failed: 2 of the first 2 were not created")
@@ -42,13 +42,13 @@ def test_a_canary_that_dies(desk: Place, sandbox: Sandbox) -> None:
     assert sandbox.requests == 2
 
 
-def test_a_canary_of_all(desk: Place) -> None:
+def test_a_canary_of_all(project: Project) -> None:
     """More canaries than rows is all of them."""
-    canary = choosing(desk, canary=60)
+    canary = choosing(project, canary=60)
     assert deliver(canary.plan(ROWS), canary.settings, OPTIONS).states == {State.CREATED: 6}
 
 
-def test_a_lost_answer_is_looked_up(desk: Place, sandbox: Sandbox) -> None:
+def test_a_lost_answer_is_looked_up(project: Project, sandbox: Sandbox) -> None:
     """What the list has is created, with its id; nothing is sent twice."""
     sandbox.set_faults("reset-after:1")
     stages: list[str] = []
@@ -57,16 +57,16 @@ def test_a_lost_answer_is_looked_up(desk: Place, sandbox: Sandbox) -> None:
         def on_stage(self, sentence: str) -> None:
             stages.append(sentence)
 
-    report = deliver(desk.plan(ROWS), desk.settings, OPTIONS, Listener())
+    report = deliver(project.plan(ROWS), project.settings, OPTIONS, Listener())
     assert report.states == {State.CREATED: 6}
     assert len(sandbox.journal) == 6
     assert any("6 doubtful submissions" in sentence for sentence in stages)
 
 
-def test_without_reconciling_doubt_stays(desk: Place, sandbox: Sandbox) -> None:
+def test_without_reconciling_doubt_stays(project: Project, sandbox: Sandbox) -> None:
     """`reconcile: false` asks nobody; the exit code says that somebody must."""
     sandbox.set_faults("reset-after:1")
-    alone = choosing(desk, reconcile=False)
+    alone = choosing(project, reconcile=False)
     report = deliver(alone.plan(ROWS), alone.settings, OPTIONS)
     assert report.states == {State.DOUBTFUL: 6}
     assert report.exit_code == Exit.DOUBTFUL

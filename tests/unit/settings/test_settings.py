@@ -74,7 +74,7 @@ def test_an_environment_variable_is_text_until_its_setting_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Numbers, switches, lists and mappings are read; an id of digits stays text."""
-    said = {
+    result = {
         "IMPORTER_CAMPAIGN": "0042",
         "IMPORTER_RATE_PER_S": "7.5",
         "IMPORTER_RECONCILE": "no",
@@ -84,7 +84,7 @@ def test_an_environment_variable_is_text_until_its_setting_says_otherwise(
         "IMPORTER_MAX_BYTES": "5 MB",
         "IMPORTER_MEETING": "",
     }
-    for name, value in said.items():
+    for name, value in result.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(None, {})
     assert settings.campaign == "0042"
@@ -101,10 +101,10 @@ def test_the_other_campaign_of_a_stronger_place_wins() -> None:
     """`--external-campaign` replaces the campaign of the file; both in one place is a mistake."""
     settings = given("campaign: a\n", {"external_campaign": "REQ-1"})
     assert (settings.campaign, settings.external_campaign) == (None, "REQ-1")
-    said = "campaign and external_campaign exclude each other; keep one"
-    assert refused("campaign: a\nexternal_campaign: b\n") == [f"importer.yaml:1:1: {said}"]
+    result = "campaign and external_campaign exclude each other; keep one"
+    assert refused("campaign: a\nexternal_campaign: b\n") == [f"importer.yaml:1:1: {result}"]
     flags = {"campaign": "a", "external_campaign": "b"}
-    assert refused("", flags) == [f"the flags: {said}"]
+    assert refused("", flags) == [f"the flags: {result}"]
 
 
 def test_paths_are_taken_from_where_they_are_written(here: Path) -> None:
@@ -377,12 +377,12 @@ def test_a_secrets_directory_must_be_there(monkeypatch: pytest.MonkeyPatch) -> N
         Settings().credentials()
 
 
-@pytest.mark.parametrize("said", ["true", "yes", "1"])
+@pytest.mark.parametrize("result", ["true", "yes", "1"])
 def test_a_rehearsal_stays_on_this_machine(
-    here: Path, monkeypatch: pytest.MonkeyPatch, said: str
+    here: Path, monkeypatch: pytest.MonkeyPatch, result: str
 ) -> None:
     """Whatever file and environment say of the API and the ledger; credentials are made up."""
-    monkeypatch.setenv("IMPORTER_REHEARSAL", said)
+    monkeypatch.setenv("IMPORTER_REHEARSAL", result)
     monkeypatch.setenv("IMPORTER_LEDGER", "postgresql://db/real")
     monkeypatch.setenv("POPP_API_KEY", "real")
     settings = given("base_url: https://api.joinpopp.com/v1\nledger: sqlite:///real.db\n")

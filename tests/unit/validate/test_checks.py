@@ -13,7 +13,7 @@ from importer.validate.checks import check_structure, find_failures
 from schemas.candidates import EXCUSED, candidate
 from schemas.codes import Code, Severity
 from schemas.columns import ROW, SOURCE
-from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
+from tests.support.tables import SETTINGS, Row, check_tables, problem_places, statuses, table
 
 if TYPE_CHECKING:
     from importer.settings import Settings
@@ -33,8 +33,8 @@ COLUMNS = (
 
 def check(*rows: Row, settings: Settings = SETTINGS) -> tuple[list[str], list[tuple[str, str]]]:
     """Statuses, and column and code of each problem."""
-    result = checked(table(rows, columns=COLUMNS), settings=settings)
-    return statuses(result), [(str(at), code) for _, at, code in faults(result.problems)]
+    result = check_tables(table(rows, columns=COLUMNS), settings=settings)
+    return statuses(result), [(str(at), code) for _, at, code in problem_places(result.problems)]
 
 
 def changed(**values: object) -> Settings:
@@ -122,12 +122,12 @@ def test_defaults_are_filled_in_where_a_row_says_nothing() -> None:
         {**BOB, "external_campaign": "REQ-1", "meeting_template": "video"},
     ]
     given = table(rows, columns=(*COLUMNS, "meeting_template"))
-    frame = checked(given, settings=settings).frame
+    frame = check_tables(given, settings=settings).frame
     assert frame.select(
         "campaign", "external_campaign", "meeting_template", "participant_template"
     ).rows() == [("camp-1", None, "onsite", "panel"), (None, "REQ-1", "video", "panel")]
     external = changed(campaign=None, external_campaign="REQ-9")
-    frame = checked(
+    frame = check_tables(
         table([ADA, {**BOB, "campaign": "c"}], columns=COLUMNS), settings=external
     ).frame
     assert frame.select("campaign", "external_campaign").rows() == [(None, "REQ-9"), ("c", None)]
@@ -159,12 +159,12 @@ def test_defaults_are_filled_in_where_a_row_says_nothing() -> None:
 )
 def test_duplicates_in_the_file(first: Row, second: Row, *, same: bool) -> None:
     """The same phone, else e-mail, and campaign, however they are written."""
-    result = checked(
+    result = check_tables(
         table([{"first_name": "A", **first}, {"first_name": "A", **second}], columns=COLUMNS)
     )
     assert statuses(result) == ["ready", "duplicate" if same else "ready"]
-    told = result.problems.filter(code=Code.DUPLICATE_IN_FILE.value)
-    assert told["detail"].to_list() == (["row 2"] if same else [])
+    messages = result.problems.filter(code=Code.DUPLICATE_IN_FILE.value)
+    assert messages["detail"].to_list() == (["row 2"] if same else [])
     assert result.frame.height == 2 - same
 
 
@@ -176,7 +176,7 @@ def test_problems_show_the_cell_as_it_came() -> None:
         {**BOB, "email": "ADA@Example.com "},
         {"first_name": "Cy", "email": "cy@example.com", "skip_duplication_check": " Ja"},
     ]
-    found = checked(table(rows, columns=COLUMNS)).problems
+    found = check_tables(table(rows, columns=COLUMNS)).problems
     assert found.select("code", "value").rows() == [
         ("duplicate-in-file", " 0061 491 570 006"),
         ("email-of-another", "ADA@Example.com "),
@@ -187,7 +187,7 @@ def test_problems_show_the_cell_as_it_came() -> None:
 def test_a_rejected_row_makes_no_duplicate() -> None:
     """Of three rows of one person the first good one stays, and the third repeats that one."""
     rows = [{**ADA, "first_name": None}, ADA, ADA]
-    result = checked(table(rows, columns=COLUMNS))
+    result = check_tables(table(rows, columns=COLUMNS))
     assert statuses(result) == ["rejected", "ready", "duplicate"]
     assert result.problems.filter(code="duplicate-in-file")["detail"].to_list() == ["row 3"]
     assert result.frame[ROW].to_list() == [3]
@@ -196,7 +196,7 @@ def test_a_rejected_row_makes_no_duplicate() -> None:
 def test_duplicates_across_files_name_the_file() -> None:
     """The first file in the order given stays; rows of the same number do not mix."""
     first, second = table([BOB, ADA], name="a.csv"), table([ADA, ADA], name="b.csv")
-    result = checked(first, second)
+    result = check_tables(first, second)
     assert statuses(result) == ["ready", "ready", "duplicate", "duplicate"]
     assert result.problems.select(SOURCE, ROW, "detail").rows() == [
         (1, 2, "row 3 of a.csv"),
@@ -209,7 +209,7 @@ def test_shared_emails_are_left_for_a_decision() -> None:
     other = {**BOB, "email": "ADA@example.com"}
     without = {**ADA, "phone_number": None}
     again = {**ADA, "campaign": "another"}
-    result = checked(table([ADA, other, without, again], columns=COLUMNS))
+    result = check_tables(table([ADA, other, without, again], columns=COLUMNS))
     assert statuses(result) == ["ready", "rejected", "duplicate", "ready"]
     assert result.problems.select(ROW, "column", "code", "detail").rows() == [
         (3, "email", "email-of-another", "row 2"),
@@ -253,7 +253,7 @@ def test_duplicates_can_be_errors() -> None:
 def test_an_error_of_the_file_keeps_all_of_its_rows_out(row: int | None) -> None:
     """Without a row, or at the header; the other file is not touched."""
     found = problems.one(Code.COLUMN_DUPLICATE, row=row, column="phone_number", detail="x")
-    result = checked(table([BOB]), table([ADA], name="b.csv", found=found))
+    result = check_tables(table([BOB]), table([ADA], name="b.csv", found=found))
     assert statuses(result) == ["ready", "rejected"]
     assert result.problems.select(SOURCE, ROW, "code").rows() == [(1, row, "column-duplicate")]
 
@@ -261,41 +261,43 @@ def test_an_error_of_the_file_keeps_all_of_its_rows_out(row: int | None) -> None
 def test_an_error_of_the_reader_keeps_its_row_out() -> None:
     """A ragged row is rejected, its neighbour is not."""
     found = problems.one(Code.ROW_RAGGED, row=3, detail="9 cells")
-    assert statuses(checked(table([ADA, BOB], found=found))) == ["ready", "rejected"]
+    assert statuses(check_tables(table([ADA, BOB], found=found))) == ["ready", "rejected"]
 
 
 def test_a_spreadsheet_error_is_the_one_problem_of_its_cell() -> None:
     """`#REF!` is no address, but that is not what is to be repaired; made mild, both are told."""
     broken = problems.one(Code.CELL_ERROR, row=2, column="email", value="#REF!", detail="#REF!")
     given = table([{**ADA, "phone_number": "12", "email": "#REF!"}, BOB], found=broken)
-    assert faults(checked(given).problems) == [
+    assert problem_places(check_tables(given).problems) == [
         (2, "email", "cell-error"),
         (2, "phone_number", "phone-too-short"),
     ]
     mild = changed(severity={Code.CELL_ERROR: Severity.WARNING})
-    assert (2, "email", "email-invalid") in faults(checked(given, settings=mild).problems)
+    assert (2, "email", "email-invalid") in problem_places(
+        check_tables(given, settings=mild).problems
+    )
 
 
 def test_a_missing_column_is_told_once_and_not_at_every_row() -> None:
     """The rows are rejected with it; what else is wrong with them is still told."""
     found = problems.one(Code.COLUMN_MISSING, row=1, detail="first_name or full_name")
     rows: list[Row] = [{"email": "ada@example.com"}, {"email": "bob"}]
-    result = checked(table(rows, found=found))
+    result = check_tables(table(rows, found=found))
     assert statuses(result) == ["rejected", "rejected"]
-    assert faults(result.problems) == [
+    assert problem_places(result.problems) == [
         (1, None, "column-missing"),
         (3, "email", "email-invalid"),
     ]
     mild = changed(severity={Code.COLUMN_MISSING: Severity.WARNING})
-    result = checked(table(rows, found=found), settings=mild)
-    assert (2, "first_name", "first-name-missing") in faults(result.problems)
+    result = check_tables(table(rows, found=found), settings=mild)
+    assert (2, "first_name", "first-name-missing") in problem_places(result.problems)
 
 
 def test_what_is_missing_is_told_at_a_column_that_the_file_has() -> None:
     """With e-mails or full names only, the cell to fill in is there."""
     rows: list[Row] = [{"email": None, "full_name": None, "external_campaign": None}]
-    result = checked(table(rows), settings=changed(campaign=None))
-    assert faults(result.problems) == [
+    result = check_tables(table(rows), settings=changed(campaign=None))
+    assert problem_places(result.problems) == [
         (2, "email", "contact-missing"),
         (2, "full_name", "first-name-missing"),
         (2, "external_campaign", "campaign-missing"),
@@ -305,7 +307,7 @@ def test_what_is_missing_is_told_at_a_column_that_the_file_has() -> None:
 def test_problems_come_in_order_of_file_and_row() -> None:
     """Whatever stage found them."""
     bad: Row = {"first_name": None, "email": "ada", "phone_number": "12"}
-    result = checked(table([bad, ADA, bad]), table([ADA, bad], name="b.csv"))
+    result = check_tables(table([bad, ADA, bad]), table([ADA, bad], name="b.csv"))
     places = result.problems.select(SOURCE, ROW).rows()
     assert places == sorted(places)
     assert len(places) == 10
@@ -313,13 +315,13 @@ def test_problems_come_in_order_of_file_and_row() -> None:
 
 def test_files_with_different_extra_columns_come_together() -> None:
     """A column that one file lacks is empty in its rows."""
-    result = checked(table([{**ADA, "job": "Nurse"}]), table([{**BOB, "shift": "late"}]))
+    result = check_tables(table([{**ADA, "job": "Nurse"}]), table([{**BOB, "shift": "late"}]))
     assert result.frame.select("job", "shift").rows() == [("Nurse", None), (None, "late")]
 
 
 def test_nothing_at_all_is_no_trouble() -> None:
     """Files without rows."""
-    for result in (checked(table([])), checked(table([]), table([]))):
+    for result in (check_tables(table([])), check_tables(table([]), table([]))):
         assert result.frame.height == result.rows.height == result.problems.height == 0
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from importer.validate.duplicates import Repeats
+from importer.validate.duplicates import DuplicateFinder
 from schemas.codes import Code, Severity
-from tests.support.tables import SETTINGS, Row, checked, faults, statuses, table
+from tests.support.tables import SETTINGS, Row, check_tables, problem_places, statuses, table
 
 COLUMNS = (
     *("first_name", "last_name", "phone_number", "email", "candidate_id"),
@@ -32,7 +32,7 @@ def rows_of(*rows: Row) -> pl.DataFrame:
 
 def find(frame: pl.DataFrame, **settings: Any) -> list[tuple[int, str, str, str]]:
     """Row, column, code and detail of each problem."""
-    found = Repeats(["a.csv", "b.csv"], SETTINGS.model_copy(update=settings)).find(frame)
+    found = DuplicateFinder(["a.csv", "b.csv"], SETTINGS.model_copy(update=settings)).find(frame)
     return sorted(found.select("#row", "column", "code", "detail").rows())
 
 
@@ -126,7 +126,7 @@ def test_a_mailbox_with_another_phone_in_another_campaign_is_a_warning() -> None
     second = person(phone_number=BEN, email=MAIL, campaign="d")
     assert find(rows_of(first, second)) == [(3, "email", "email-shared", "row 2")]
     given = [{**row, "campaign": row.get("campaign", "c")} for row in (first, second)]
-    assert statuses(checked(table(given, columns=COLUMNS[:6]))) == ["ready", "ready"]
+    assert statuses(check_tables(table(given, columns=COLUMNS[:6]))) == ["ready", "ready"]
 
 
 def test_all_repeats_name_the_first() -> None:
@@ -168,7 +168,7 @@ def test_another_file_is_named(names: list[str]) -> None:
     """Even if two files have the same name."""
     frame = rows_of(person(phone_number=ADA), person(phone_number=ADA))
     frame = frame.with_columns(pl.Series("#source", [0, 1], dtype=pl.UInt16))
-    assert Repeats(names, SETTINGS).find(frame)["detail"].to_list() == ["row 2 of a.csv"]
+    assert DuplicateFinder(names, SETTINGS).find(frame)["detail"].to_list() == ["row 2 of a.csv"]
 
 
 def test_many_repeats_among_many_rows() -> None:
@@ -186,7 +186,7 @@ def test_many_repeats_among_many_rows() -> None:
             "campaign": pl.repeat("c", rows, eager=True),
         }
     )
-    found = Repeats(["a.csv"], SETTINGS).find(frame)
+    found = DuplicateFinder(["a.csv"], SETTINGS).find(frame)
     assert found.height == rows - 7_000
     assert found.filter(pl.col("#row") == 14_002)["detail"].to_list() == ["row 2"]
 
@@ -203,9 +203,9 @@ def test_parts_find_what_the_whole_finds(cuts: tuple[int, ...]) -> None:
         person("Ben", phone_number=BEN, candidate_id="7"),
         person("Cy", email="cy@example.com", candidate_id="7"),
     )
-    repeats = Repeats(["a.csv"], SETTINGS)
+    finder = DuplicateFinder(["a.csv"], SETTINGS)
     edges = [0, *cuts, frame.height]
-    found = pl.concat([repeats.find(frame[start:end]) for start, end in pairwise(edges)])
+    found = pl.concat([finder.find(frame[start:end]) for start, end in pairwise(edges)])
     assert sorted(found.select("#row", "column", "code", "detail").rows()) == find(frame)
     assert found.height == 4
 
@@ -216,8 +216,8 @@ def test_parts_find_what_the_whole_finds(cuts: tuple[int, ...]) -> None:
 def check(*rows: Row, **settings: Any) -> tuple[list[str], list[tuple[int | None, str]]]:
     """Statuses, and row and code of each problem."""
     changed = SETTINGS.model_copy(update=settings)
-    result = checked(table(rows, columns=COLUMNS[:5]), settings=changed)
-    return statuses(result), [(row, code) for row, _, code in faults(result.problems)]
+    result = check_tables(table(rows, columns=COLUMNS[:5]), settings=changed)
+    return statuses(result), [(row, code) for row, _, code in problem_places(result.problems)]
 
 
 def test_a_shared_contact_is_left_for_a_decision() -> None:
@@ -267,7 +267,7 @@ def test_a_campaign_in_two_spellings_is_one() -> None:
         person("Ben", phone_number=BEN, campaign="CAMP-42"),
         person("Cy", email="cy@example.com", campaign="leeds 2"),
     ]
-    result = checked(table(rows, columns=COLUMNS[:6]))
+    result = check_tables(table(rows, columns=COLUMNS[:6]))
     assert statuses(result) == ["ready", "rejected", "rejected", "ready"]
     assert result.problems.select("#row", "column", "code", "value", "detail").rows() == [
         (3, "campaign", "campaign-spelling", "LEEDS1", "Leeds 1"),

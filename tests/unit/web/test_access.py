@@ -18,7 +18,7 @@ from starlette.routing import Route
 from importer.errors import SettingsError
 from importer.ledger import Ledger
 from importer.ledger.page_people import hash_session
-from importer.web.access import AccessControl, Forbidden, Person, Role, demand
+from importer.web.access import AccessControl, Forbidden, Person, Role, require_role
 from importer.web.page_server import refuse_strangers
 from importer.web.request_checks import Origins, Pace
 from importer.web.sign_in import SignInLinks
@@ -382,9 +382,9 @@ def test_no_page_is_open_to_strangers(page: OpenPage, given: dict[str, object], 
 def test_a_refusal_says_what_a_person_may_not_do() -> None:
     """And whom to ask."""
     person = Person("sam", "", frozenset({Role.UPLOADER}), "")
-    demand(person, Role.OPERATOR, Role.UPLOADER)
+    require_role(person, Role.OPERATOR, Role.UPLOADER)
     with pytest.raises(Forbidden, match="sam, who may not start conversations") as refused:
-        demand(person, Role.SENDER)
+        require_role(person, Role.SENDER)
     assert refused.value.status_code == 403
 
 

@@ -13,7 +13,7 @@ import importer
 from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.sandbox.server import SandboxOptions, start_sandbox
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 from tests.unit.web.conftest import serve_page
 from tests.unit.web.test_attackers_tour import SAMPLES, bad_list
 from tests.unit.web.test_operations import make_inbox, note_night
@@ -73,7 +73,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpenPage, s
             head = {"x-csrf": token[1], "x-file-name": "list.csv"}
             visitor.put(f"/lists/{list_id}/file", content=content, headers=head)
             visitor.post("/lists/new", data={"id": list_id}, headers=head)
-        until(lambda: len(ledger.lists.list(states={ListState.OPEN})) == len(LISTS))
+        wait_until(lambda: len(ledger.lists.list(states={ListState.OPEN})) == len(LISTS))
         file = folder / "list.csv"
         file.write_bytes(bad_list())
         plan = importer.check([str(file)], page.settings)

@@ -18,7 +18,7 @@ from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.sandbox.server import start_sandbox
 from importer.web.request_checks import Pace
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 from tests.unit.web.conftest import serve_page
 from tests.unit.web.test_access import HOST, TEAM, talk
 
@@ -147,7 +147,7 @@ def _serve_team(folder: Path, base_url: str) -> Iterator[Team]:
                     ListState.CHECKING,
                 }
 
-            until(is_checked)
+            wait_until(is_checked)
             file = folder / "list.csv"
             file.write_bytes(bad_list())
             plan = importer.check([str(file)], page.settings)

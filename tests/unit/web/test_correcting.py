@@ -78,8 +78,8 @@ def test_a_correction_is_made_in_every_row_with_the_value(
     assert shown.status_code == 200
     assert "Change 4 rows?" in shown.text
     assert "1 row needs" not in ann.browser.get(f"/lists/{list_id}").text
-    said = fields_of(shown.text, together)[0]
-    assert ann.post(together, **{**said, "csrf": ann.token}).status_code == 303
+    result = fields_of(shown.text, together)[0]
+    assert ann.post(together, **{**result, "csrf": ann.token}).status_code == 303
     assert "All 5 rows are ready" in ann.browser.get(f"/lists/{list_id}").text
     corrections = f"/lists/{list_id}/corrections"
     listed = ann.browser.get(corrections).text
@@ -101,8 +101,8 @@ def test_a_task_is_solved_with_one_value(ann: Recruiter, campaign: str) -> None:
     together = f"/lists/{list_id}/together"
     asked = {**fields_of(page, together)[0], "value": "GB", "csrf": ann.token}
     shown = ann.post(together, **asked)
-    said = {**fields_of(shown.text, together)[0], "csrf": ann.token}
-    ann.post(together, **said)
+    result = {**fields_of(shown.text, together)[0], "csrf": ann.token}
+    ann.post(together, **result)
     assert "All 4 rows are ready" in ann.browser.get(f"/lists/{list_id}").text
 
 
@@ -112,9 +112,9 @@ def test_what_changed_meanwhile_is_shown_again(ann: Recruiter, campaign: str) ->
     together = f"/lists/{list_id}/together"
     asked = {"header": "Country", "like": "Germny", "value": "Germany"}
     shown = ann.post(together, **asked)
-    said = {**fields_of(shown.text, together)[0], "csrf": ann.token}
+    result = {**fields_of(shown.text, together)[0], "csrf": ann.token}
     ann.correct(list_id, 3, "Country", "France")
-    again = ann.post(together, **said)
+    again = ann.post(together, **result)
     assert "Change 4 rows?" in again.text
     assert "5 rows need" not in again.text
 

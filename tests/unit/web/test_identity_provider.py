@@ -22,7 +22,7 @@ from importer.web.identity_provider import read_claims
 from importer.web.page_server import refuse_strangers
 from importer.web.request_checks import own_path
 from importer.web.sign_in import LIFETIME_S, PendingSignIn, SignInFailed, StaffIdentity
-from tests.support.oidc_provider import CLIENT, SECRET, Provider, served_provider
+from tests.support.oidc_provider import CLIENT, SECRET, Provider, serve_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ AWAY = "does not answer now"
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     """A provider that knows the page's secret."""
     monkeypatch.setenv("IMPORTER_OIDC_CLIENT_SECRET", SECRET)
-    with served_provider() as served:
+    with serve_provider() as served:
         yield served
 
 
@@ -440,7 +440,7 @@ def test_a_provider_that_is_not_one_is_not_asked(page: OpenPage, provider: Provi
 
 def test_a_provider_may_be_down(open_page: Opened, provider: Provider) -> None:
     """Before the sign-in, or when a person comes back."""
-    with served_provider() as short, open_page(**team(short)) as page, browser(page) as visitor:
+    with serve_provider() as short, open_page(**team(short)) as page, browser(page) as visitor:
         callback = go_to_provider(visitor)
         short.statuses = {"/token": 503}
         assert_nobody(page, visitor.get(callback), 503, AWAY)

@@ -25,7 +25,7 @@ from tests.support.recruiter import (
     open_site,
     write_project,
 )
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,17 +282,17 @@ def test_what_a_column_is_said_to_be_is_remembered(ann: Recruiter, campaign: str
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "result"),
     [
         (b"%PDF-1.7 something", "The list cannot be used yet"),
         (b"PK\x03\x04 broken", "The list cannot be used yet"),
         (HEADER.encode(), "The list cannot be used yet"),
     ],
 )
-def test_a_file_that_is_no_list(ann: Recruiter, campaign: str, data: bytes, said: str) -> None:
+def test_a_file_that_is_no_list(ann: Recruiter, campaign: str, data: bytes, result: str) -> None:
     """The page says so, and offers to try again."""
     page = ann.browser.get(f"/lists/{ann.upload(data, campaign=campaign)}").text
-    assert said in page
+    assert result in page
     assert "Start" not in page.replace("Start interviews", "")
 
 
@@ -396,7 +396,7 @@ def test_a_list_that_waits_for_its_hour_is_taken_back(
         assert ledger.lists.change(list_id, {ListState.OPEN}, state=queued, start_at=tomorrow)
         assert "about to start" in ann.browser.get(f"/lists/{list_id}").text
         ann.post(f"/lists/{list_id}/halt", wish="stop")
-        until(lambda: _state(ledger, list_id) is ListState.OPEN)
+        wait_until(lambda: _state(ledger, list_id) is ListState.OPEN)
     assert "Go on with 3 rows" in ann.browser.get(f"/lists/{list_id}").text
     assert created(api, campaign) == []
 

@@ -40,8 +40,8 @@ def test_an_unusual_list_is_confirmed(ann: Recruiter, campaign: str, api: Sandbo
         assert "countries that were not in the last files (FR)." in page
         assert "guard_" not in page
     send = f"/lists/{list_id}/send"
-    for said in ("", "on", "0" * 32):
-        answer = ann.post(send, **ann.offer(list_id), unusual=said)
+    for result in ("", "on", "0" * 32):
+        answer = ann.post(send, **ann.offer(list_id), unusual=result)
         assert answer.status_code == 409
         assert "Say first that you have looked" in answer.text
     assert _count(api, campaign) == 12
@@ -79,11 +79,11 @@ SENTENCES = (
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_what_is_unusual_is_said_plainly(sentence: str) -> None:
     """Without the setting, and in the reader's language."""
-    said = plain_anomaly(sentence)
-    assert "guard" not in said
-    assert said.endswith(".")
+    result = plain_anomaly(sentence)
+    assert "guard" not in result
+    assert result.endswith(".")
     with use_language("de"):
-        assert plain_anomaly(sentence) != said
+        assert plain_anomaly(sentence) != result
 
 
 def test_a_list_that_is_being_checked_shows_a_bar(

@@ -23,10 +23,10 @@ from importer.settings import Settings
 from importer.settings.page_settings import WEBHOOK_SECRET
 from importer.web.request_checks import USUAL_PACE, Pace
 from importer.web.webhook_receiver import MAX_BODY_BYTES, PATH, start_receiver
+from tests.support.builders import CREDENTIALS
 from tests.support.events import SECRET, event, signature
-from tests.support.made import CREDENTIALS
-from tests.support.place import GOOD, Place, place
-from tests.support.waiting import until
+from tests.support.project import GOOD, Project, make_project
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,7 +136,7 @@ def test_a_run_that_holds_the_ledger_is_no_obstacle(settings: Settings) -> None:
     """Events are kept and applied meanwhile, in transactions of their own."""
     with receiving(settings) as receiver, receiver.ledger.lock("a run"):
         assert receiver.send(STARTED, signature(STARTED)) == 200
-        until(lambda: receiver.ledger.events.counts().waiting == 0)
+        wait_until(lambda: receiver.ledger.events.counts().waiting == 0)
 
 
 def test_an_event_that_cannot_be_kept_is_asked_for_again(settings: Settings) -> None:
@@ -207,20 +207,22 @@ def test_the_page_receives_events_too(
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A folder of lists whose ledger also receives events."""
     monkeypatch.setenv(WEBHOOK_SECRET, SECRET)
     # A ledger belongs to an API whatever its port is, so the sandbox's need not be known yet.
     api = "http://127.0.0.1:1/v1"
-    with place(listen="127.0.0.1:0", base_url=api, rate_per_s=1_000, reconcile=False) as desk:
-        yield desk
+    with make_project(
+        listen="127.0.0.1:0", base_url=api, rate_per_s=1_000, reconcile=False
+    ) as project:
+        yield project
 
 
-def test_events_of_the_sandbox_settle_doubts(desk: Place) -> None:
+def test_events_of_the_sandbox_settle_doubts(project: Project) -> None:
     """Everybody is accepted with a 504; events come twice and late, and settle every row."""
     rows = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in range(4)]
     with (
-        receiving(desk.settings) as receiver,
+        receiving(project.settings) as receiver,
         start_sandbox(
             SandboxOptions(
                 behave="accepts-then-504,repeated-events,late-events:0.05",
@@ -228,9 +230,9 @@ def test_events_of_the_sandbox_settle_doubts(desk: Place) -> None:
             )
         ) as sandbox,
     ):
-        settings = desk.settings.model_copy(update={"base_url": sandbox.base_url})
-        report = deliver(desk.plan(rows), settings, RunOptions("a test", CREDENTIALS))
-        until(lambda: not receiver.ledger.doubts.list())
+        settings = project.settings.model_copy(update={"base_url": sandbox.base_url})
+        report = deliver(project.plan(rows), settings, RunOptions("a test", CREDENTIALS))
+        wait_until(lambda: not receiver.ledger.doubts.list())
         assert receiver.ledger.runs.states(report.run) == {State.CREATED: 4}
         assert {*receiver.ledger.conversations.ids()} == {each["id"] for each in sandbox.journal}
         url = f"{sandbox.base_url.removesuffix('/v1')}/sandbox/conversations/"
@@ -243,4 +245,4 @@ def test_events_of_the_sandbox_settle_doubts(desk: Place) -> None:
             submissions = [each.submission for each in found if each.submission is not None]
             return [(each.remote_status, each.meeting_state) for each in submissions]
 
-        until(lambda: ("OPTED_OUT", "scheduled") in known())
+        wait_until(lambda: ("OPTED_OUT", "scheduled") in known())

@@ -34,8 +34,8 @@ def test_problems_are_told_in_a_recruiters_words(language: str, code: Code) -> N
     """Whatever the detail."""
     with use_language(language):
         for detail in DETAILS if "{detail}" in WORDS[code].message else ("",):
-            said = " ".join((*WORDING.problem(code, "Job", detail), WORDING.task(code, "“Job”")))
-            assert not TECHNICAL.search(said), said
+            result = " ".join((*WORDING.problem(code, "Job", detail), WORDING.task(code, "“Job”")))
+            assert not TECHNICAL.search(result), result
 
 
 def test_texts_of_pages_are_plain() -> None:

@@ -1,7 +1,7 @@
-"""A recruiter's desk: a folder, credentials, and the command line as it is typed there.
+"""A recruiter's workspace: a folder, credentials, and the command line as it is typed there.
 
 The commands run in this process, by way of the real `main`, so that a test takes no second to
-start Python; `Desk.process` starts one where signals, pipes or a terminal matter.
+start Python; `Workspace.process` starts one where signals, pipes or a terminal matter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FAST: Final = ("--rate-per-s", "500", "--concurrency", "4")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandResult:
     """How a command ended, and what it said on both streams."""
 
     code: int
@@ -43,7 +43,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Workspace:
     """Types commands in a folder.
 
     Attributes:
@@ -54,7 +54,7 @@ class Desk:
     folder: Path
     env: Mapping[str, str | None] = field(default_factory=lambda: dict(CREDENTIALS))
 
-    def __call__(self, *arguments: str) -> Said:
+    def __call__(self, *arguments: str) -> CommandResult:
         """Types `importer ARGUMENTS`, with no terminal and nothing to read."""
         code = None
         shell = CliRunner(env={"COLUMNS": "200", **self.env})
@@ -65,9 +65,9 @@ class Desk:
                 code = end.code
             sys.stdout.flush()
             sys.stderr.flush()
-            said = out.getvalue().decode(), err.getvalue().decode()
+            result = out.getvalue().decode(), err.getvalue().decode()
         assert isinstance(code, int)
-        return Said(code, *said)
+        return CommandResult(code, *result)
 
     def process(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
         """Starts `importer ARGUMENTS` as a process of its own, its streams as pipes."""
@@ -77,7 +77,7 @@ class Desk:
             cwd=self.folder,
             env=self.environment(),
             text=True,
-            preexec_fn=_minds_ctrl_c,  # noqa: PLW1509  (no threads are about when it forks)
+            preexec_fn=_restore_ctrl_c,  # noqa: PLW1509  (no threads are about when it forks)
             **(streams | options),
         )
 
@@ -86,9 +86,9 @@ class Desk:
         wanted = {**os.environ, "COLUMNS": "200", **self.env}
         return {name: value for name, value in wanted.items() if value is not None}
 
-    def without(self, *names: str) -> Desk:
-        """The same desk without some variables of the environment."""
-        return Desk(self.folder, {**self.env, **dict.fromkeys(names)})
+    def without(self, *names: str) -> Workspace:
+        """The same workspace without some variables of the environment."""
+        return Workspace(self.folder, {**self.env, **dict.fromkeys(names)})
 
     def write(self, name: str, text: str | bytes) -> Path:
         """Puts a file here."""
@@ -106,6 +106,6 @@ class Desk:
         }
 
 
-def _minds_ctrl_c() -> None:
+def _restore_ctrl_c() -> None:
     """A shell starts what runs in its background with Ctrl-C ignored, and children inherit it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

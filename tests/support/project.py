@@ -33,7 +33,7 @@ PIECE: Final = 2_000
 """Bytes of a piece, so that `many` rows come in several."""
 
 
-class Place(NamedTuple):
+class Project(NamedTuple):
     """A folder with templates, and settings that name them."""
 
     folder: Path
@@ -61,7 +61,7 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def place(**choices: Any) -> Iterator[Place]:
+def make_project(**choices: Any) -> Iterator[Project]:
     """A new folder, with two meeting templates and settings for a list that names its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,10 +74,10 @@ def place(**choices: Any) -> Iterator[Place]:
             "participants": "manager",
             "preflight": "off",
         }
-        yield Place(folder, Settings(**{**given, **choices}))
+        yield Project(folder, Settings(**{**given, **choices}))
 
 
-def many(count: int) -> list[dict[str, str]]:
+def mixed_rows(count: int) -> list[dict[str, str]]:
     """Rows of all kinds: good, wrong, repeated, with an e-mail of another, in some groups."""
     rows = []
     for n in range(count):
@@ -95,7 +95,7 @@ def many(count: int) -> list[dict[str, str]]:
     return rows
 
 
-def same(one: Plan, other: Plan) -> None:
+def assert_same_plan(one: Plan, other: Plan) -> None:
     """Asserts that two plans say the same of every row."""
     assert other.hash == one.hash
     assert other.counts == one.counts

@@ -47,7 +47,7 @@ def new_run() -> NewRun:
     return NewRun(PLAN, (FILE,), {"campaign": "camp-42", "conversation": "auto-schedule"})
 
 
-def ready(
+def planned_row(
     key: str,
     row: int = 2,
     *,
@@ -88,33 +88,33 @@ def submission(key: str, row: int = 2) -> Submission:
     )
 
 
-def settled(ledger: Ledger, key: str, state: State, *, code: str = "") -> str:
+def settle_submission(ledger: Ledger, key: str, state: State, *, code: str = "") -> str:
     """Plans, sends and settles one submission; gives the run."""
-    run = ledger.runs.begin(new_run(), [ready(key)])
+    run = ledger.runs.begin(new_run(), [planned_row(key)])
     assert ledger.submissions.intend(run, [key]) == (True,)
     assert ledger.submissions.settle(run, [Settlement(key, state, code=code)]) == (state,)
     return run
 
 
-def attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
+def read_attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
     """The attempts of a submission as they lie in the table."""
     wanted = select(tables.attempts).where(tables.attempts.c.key == key).order_by("number")
     with ledger._database.engine.connect() as connection:
         return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
-def stored(ledger: Ledger, key: str) -> dict[str, Any]:
+def read_submission(ledger: Ledger, key: str) -> dict[str, Any]:
     """A submission as it lies in the table."""
     wanted = select(tables.submissions).where(tables.submissions.c.key == key)
     with ledger._database.engine.connect() as connection:
         return dict(connection.execute(wanted).mappings().one())
 
 
-def absent(key: str) -> Outcome:
+def absent_outcome(key: str) -> Outcome:
     """Reconciliation proved that a submission did not arrive."""
     return Outcome(key, State.PLANNED, 0, code="absent", message="It is not in the list.")
 
 
-def found(key: str, conversation_id: str = "conv-1") -> Outcome:
+def found_outcome(key: str, conversation_id: str = "conv-1") -> Outcome:
     """Reconciliation found a submission's conversation."""
     return Outcome(key, State.CREATED, 0, conversation_id=conversation_id)

@@ -14,7 +14,7 @@ from importer.nightly.clock import StopSignal
 from importer.nightly.inbox import InboxFolders, InboxSettings, LocalInbox, OpenLedgers
 from importer.nightly.night import run_night
 from importer.nightly.notifications import notify
-from tests.support.desk import Desk
+from tests.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ attempts: 2
 HEADER: Final = "first_name,phone_number,Job Title"
 
 
-def people(first: int, count: int, header: str = HEADER) -> str:
+def candidate_list(first: int, count: int, header: str = HEADER) -> str:
     """A list of so many people, none of whom another number names."""
     rows = [f"Ada,+1415555{number:04},Chef" for number in range(first, first + count)]
     return "\n".join([header, *rows]) + "\n"
@@ -89,10 +89,10 @@ def noon_tomorrow() -> datetime:
 
 
 @dataclass
-class Bed:
+class NightSetup:
     """An inbox with settings, where one night after the other is played."""
 
-    desk: Desk
+    workspace: Workspace
     clock: HandClock = field(default_factory=lambda: HandClock(noon_tomorrow()))
     folder: str = "inbox"
     sleeps: list[float] = field(default_factory=list)
@@ -101,42 +101,42 @@ class Bed:
     @property
     def inbox(self) -> Path:
         """The folder that files arrive in."""
-        return self.desk.folder / self.folder
+        return self.workspace.folder / self.folder
 
     @property
-    def places(self) -> InboxSettings:
+    def inbox_settings(self) -> InboxSettings:
         """The inbox with its settings."""
-        return InboxSettings(self.inbox, self.desk.folder / "importer.yaml")
+        return InboxSettings(self.inbox, self.workspace.folder / "importer.yaml")
 
-    def arrive(self, name: str, text: str | bytes) -> Path:
+    def add_file(self, name: str, text: str | bytes) -> Path:
         """Puts a file into the inbox."""
-        return self.desk.write(f"{self.folder}/{name}", text)
+        return self.workspace.write(f"{self.folder}/{name}", text)
 
     def settings(self, base_url: str, more: str = "") -> None:
         """Writes the main importer.yaml; `more` has lines that go over the usual ones."""
         over = {line.partition(":")[0] for line in more.splitlines()}
         usual = [line for line in SETTINGS.splitlines() if line.partition(":")[0] not in over]
-        self.desk.write("importer.yaml", "\n".join([*usual, f"base_url: {base_url}", more]))
+        self.workspace.write("importer.yaml", "\n".join([*usual, f"base_url: {base_url}", more]))
 
     def folder_settings(self, folder: str, **chosen: object) -> None:
         """Writes what the main importer.yaml says of a subfolder; nothing chosen is nothing said.
 
         Other folders are no longer mentioned.
         """
-        path = self.desk.folder / "importer.yaml"
+        path = self.workspace.folder / "importer.yaml"
         lines = [line for line in path.read_text().splitlines() if not line.startswith("folders:")]
-        said = [f"folders: {json.dumps({folder: chosen})}"] if chosen else []
-        self.desk.write("importer.yaml", "\n".join([*lines, *said]))
+        result = [f"folders: {json.dumps({folder: chosen})}"] if chosen else []
+        self.workspace.write("importer.yaml", "\n".join([*lines, *result]))
 
     def night(self, stop: StopSignal | None = None) -> NightReport:
         """Plays a night, and what the morning sees of it."""
-        with OpenLedgers(self.places.ledger()) as ledgers:
+        with OpenLedgers(self.inbox_settings.ledger()) as ledgers:
             inbox = LocalInbox(InboxFolders(self.inbox), ledgers)
-            night = run_night(inbox, self.places, self.clock, stop or StopSignal(0.0))
-        self.faults = notify(night, self.places.load(), self.inbox, self.sleeps.append)
+            night = run_night(inbox, self.inbox_settings, self.clock, stop or StopSignal(0.0))
+        self.faults = notify(night, self.inbox_settings.load(), self.inbox, self.sleeps.append)
         return night
 
-    def lies(self) -> set[str]:
+    def spreadsheets(self) -> set[str]:
         """Every spreadsheet of the inbox, relative to it, without what was written about it."""
         files = (path for path in self.inbox.rglob("*") if path.is_file())
         ours = (".check.html", ".rejected.csv", ".results.csv")
@@ -149,19 +149,19 @@ class Bed:
         }
 
 
-def made_bed(folder: Path, base_url: str, more: str = "") -> Bed:
+def make_night_setup(folder: Path, base_url: str, more: str = "") -> NightSetup:
     """An empty inbox with templates and settings."""
-    desk = Desk(folder)
-    assert desk("init").code == 0
-    desk.write("templates/participants/team.yaml", TEAM)
+    workspace = Workspace(folder)
+    assert workspace("init").code == 0
+    workspace.write("templates/participants/team.yaml", TEAM)
     (folder / "inbox").mkdir()
-    bed = Bed(desk)
-    bed.settings(base_url, more)
-    return bed
+    setup = NightSetup(workspace)
+    setup.settings(base_url, more)
+    return setup
 
 
 @contextmanager
-def listening() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
+def serve_webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
     """A webhook on a real socket: its address, what it got, and the statuses it answers next."""
     got: list[dict[str, Any]] = []
     answers: list[int] = []

@@ -14,7 +14,7 @@ from importer.sending.retry import Policy
 from importer.sending.run_options import SilentObserver
 from importer.sending.supply import Listed
 from importer.sending.worker import SendingContext, TimeSource, submit
-from tests.support import made
+from tests.support import builders
 from tests.support.virtual_time import clock
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOST = MaybeSent("ReadTimeout")
 
 
 @dataclass
-class ScriptedEnds(SilentObserver):
+class ScriptedApi(SilentObserver):
     """The API and the ledger, and what they were asked, in order.
 
     Attributes:
@@ -109,13 +109,13 @@ class ScriptedEnds(SilentObserver):
         return {each.key: each.state for each in self.settled}
 
 
-def some(count: int) -> Iterator[Submission]:
+def make_submissions(count: int) -> Iterator[Submission]:
     """Submissions `key-0` and so on, made as they are drawn."""
-    return map(made.submission, range(count))
+    return map(builders.submission, range(count))
 
 
-async def go(
-    road: ScriptedEnds,
+async def send_all(
+    scripted: ScriptedApi,
     submissions: Iterable[Submission],
     *,
     rate: float = math.inf,
@@ -128,18 +128,18 @@ async def go(
     """Send them, without chance."""
     breaker = breaker or CircuitBreaker(limits or FailureLimits())
     ends = SendingContext(
-        client=road,
-        journal=road,
+        client=scripted,
+        journal=scripted,
         limiter=RateLimiter(rate, now=clock),
         policy=policy or Policy(),
         breaker=breaker,
-        observer=road,
+        observer=scripted,
         concurrency=concurrency,
         clock=TimeSource(now=clock, random=lambda: 1.0),
     )
     return await submit(Listed(submissions), ends, stop or asyncio.Event())
 
 
-def clock_end(road: ScriptedEnds) -> float:
+def last_event_s(scripted: ScriptedApi) -> float:
     """When the last thing happened."""
-    return road.events[-1][0]
+    return scripted.events[-1][0]
