@@ -63,9 +63,7 @@ def skip_known(
     others = hash_people(frame.join(reached, on=KEY, how="anti", maintain_order="left"), identity)
     verdicts = [
         *_classify_strangers(frame, ledger, strangers),
-        *_find_known(
-            frame, reached.filter(~pl.col(KEY).is_in(pl.Series(strangers, dtype=pl.String)))
-        ),
+        *_find_known(frame, reached.filter(~pl.col(KEY).is_in(strangers))),
         *_find_unchanged(replace(plan, frame=others), known, ledger, identity, settings),
         *_find_unwanted(others, ledger, settings, now),
         *_find_shared(others, ledger, settings),

@@ -84,7 +84,7 @@ def test_what_was_proved_absent_goes_in_the_next_night(nights: Nights) -> None:
     setup.add_file("b.csv", candidate_list(10, 2))
     night = setup.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.OK, 0)
-    assert any("went" in note for note in night.notes)
+    assert any("were sent now" in note for note in night.notes)
     assert once_each(api, 5)
     setup.clock.time += timedelta(days=1)
     assert setup.night().notes == ()

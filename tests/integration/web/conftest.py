@@ -25,9 +25,13 @@ __all__ = ["moto_port", "s3_server"]  # fixtures
 CHROMIUM: Final = Path("/usr/bin/chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium, for one file.
+
+    Playwright's event loop runs in this thread until the end. Nothing that begins a loop of its
+    own could be tested after it, so no other file may find it running.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
