@@ -162,8 +162,9 @@ class Lease:
         """
         holder = token_hex(16)
         until_s = time.monotonic() + wait_s
+        swept = False
         while (process := self._try_turn(work, holder)) is not None:
-            if time.monotonic() >= until_s:
+            if swept and time.monotonic() >= until_s:
                 name = self._database.name
                 raise TurnTaken(
                     f"The inbox {inbox} is in use by {process}."
@@ -171,8 +172,10 @@ class Lease:
                     else f"The ledger {name} is in use by {process}.",
                     "Wait until it has ended, or set ledger_wait_s to wait automatically.",
                 )
-            time.sleep(_AGAIN_S)
-            self.sweep()
+            if swept:
+                time.sleep(_AGAIN_S)
+            self.sweep()  # a process that has died on this machine has no turn any more
+            swept = True
         mine = (turns.c.name == work, turns.c.holder == holder)
 
         def fence(connection: Connection) -> None:

@@ -80,7 +80,8 @@ def detect_dialect(head: str, overrides: Mapping[str, str]) -> Dialect:
     best = max(DELIMITERS, key=fits.__getitem__)
     if not fits[best][0]:
         fits |= {delimiter: _fit(head, delimiter, overrides) for delimiter in _RARE}
-        best = max((best, *_RARE), key=lambda each: fits[each][0])
+        # Some of them are common within headers: "Person : Email" names columns, but fits no row.
+        best = max((best, *_RARE), key=lambda each: fits[each][0] * fits[each][1])
     return Dialect(best)
 
 

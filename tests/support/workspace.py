@@ -68,7 +68,7 @@ class Workspace:
             result = out.getvalue().decode(), err.getvalue().decode()
         assert isinstance(code, int)
         # Some libraries print warnings by themselves, past what pytest turns into errors.
-        assert "Warning:" not in result[1]
+        assert "DeprecationWarning:" not in result[1]
         return CommandResult(code, *result)
 
     def process(self, *arguments: str, **options: object) -> subprocess.Popen[str]:

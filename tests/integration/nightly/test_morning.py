@@ -71,7 +71,7 @@ class Told:
 
 
 @pytest.fixture
-def told(setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
+def messages(setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
     """A night with a file of each kind, and a row of each end."""
     return play(setup, sandbox, monkeypatch)
 

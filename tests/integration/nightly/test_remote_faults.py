@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -99,6 +99,10 @@ def test_a_crash_at_any_step(setup: RemoteNightSetup, sandbox: Sandbox, *, after
     assert step > 10
 
 
+CONCURRENCY: Final = 4
+"""Requests that are under way at once by default."""
+
+
 @pytest.fixture(params=["file", "server"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A ledger that two machines share: in a file, and on a server where there is one."""
@@ -119,7 +123,7 @@ def test_two_nights_at_once(
     sandbox.set_faults("slow:1:60")
     flags = ("nightly", setup.remote.address, "--quiet-s", "0")
     first = setup.workspace.process(*flags)
-    while not sandbox.journal:
+    while len(sandbox.journal) < CONCURRENCY:
         assert first.poll() is None
     second = other.workspace.process(*flags)
     _, result = second.communicate()
@@ -131,11 +135,13 @@ def test_two_nights_at_once(
     sandbox.set_faults("")
     # A dead process holds nothing, once a server has noticed that it is dead.
     other.settings(sandbox.base_url, f"ledger: {ledger}\n{key}ledger_wait_s: 30\n")
-    assert other.night().exit_code is Exit.DOUBTFUL  # what it was about to send
+    # Beside what was under way, only a file's sender has an intent for what it was about to send.
+    about_to_send = ledger.startswith("sqlite")
+    assert other.night().exit_code is (Exit.DOUBTFUL if about_to_send else Exit.OK)
     setup.add_remote_file("later.csv", candidate_list(20, 1))
     night = other.night()  # its conversation is the witness that settles the others
-    assert night.exit_code is Exit.SETUP
-    assert any("send with `importer resume" in each for each in night.notes)
+    assert night.exit_code is (Exit.SETUP if about_to_send else Exit.OK)
+    assert any("send with `importer resume" in each for each in night.notes) is about_to_send
     assert max(phones(sandbox).values()) == 1
     assert set(phones(sandbox)) <= set(expected_phones(21))
 

@@ -18,6 +18,7 @@ from importer.loader.delimited import Dialect, detect_dialect
         ('"Phone";"Name, first";"x"\n"1";"a,b,c,d";""\n', ";"),
         ("Email\nada@example.com\n", ","),
         ("Phone~Name\n1~Ada\n", "~"),
+        ("Id~Person : Full Name: First~Person : Email\n1~Ada~a@example.org\n", "~"),
         ("Phone#Name\n1#Lovelace, Ada\n", "#"),
         ("Phone\x1fName\n1\x1fAda\n", "\x1f"),
         ("Phone: mobile,Name\n10:30,Ada\n", ","),
