@@ -1,4 +1,7 @@
-"""Runs: their files and rows, how they ended, and the state of each row now."""
+"""Runs: their files and rows, how they ended, and the state of each row now.
+
+Whether a run can be resumed is decided by `prepare_again` in `importer/deliver.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An inbox on this machine: what has arrived, what is claimed, where files go, its settings."""
+"""An inbox on this machine: what has arrived, what is claimed, where files go, its settings.
+
+When an upload counts as complete is decided by `UploadWatch` in `importer/nightly/night.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What earlier runs did for the people of a plan: imported, doubtful, rejected, contacted."""
+"""What earlier runs did for the people of a plan: imported, doubtful, rejected, contacted.
+
+Who opted out is left out here. `reject_opted_out` in `importer/ledger/submissions.py` asks once
+more when the intent to send is written.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting: its name, type, default and description."""
+"""Every setting: its name, type, default and description; `FLAGS` and `_USERS` name it as well."""
 
 from __future__ import annotations
 
