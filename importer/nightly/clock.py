@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -52,6 +51,10 @@ class SystemClock:
         stop.wait(seconds)
 
 
+_LOOK_S: Final = 0.1
+"""How often a night that waits looks whether it was told to stop, seconds."""
+
+
 class StopSignal:
     """Stops a night, and the run that is sending.
 
@@ -62,21 +65,25 @@ class StopSignal:
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        self._requested = threading.Event()
+        # A plain flag: a signal handler that sets an Event waits for ever if the signal came while
+        # the same thread held the Event's lock.
+        self._requested = False
         self._notify: Callable[[], object] = lambda: None
 
     def request(self) -> None:
-        """Tell the night to stop; may be called from any thread, and again."""
-        self._requested.set()
+        """Tell the night to stop; may be called by a signal handler, from any thread, and again."""
+        self._requested = True
         self._notify()
 
     def requested(self) -> bool:
         """Whether it was told to stop."""
-        return self._requested.is_set()
+        return self._requested
 
     def wait(self, seconds: float) -> None:
         """Wait, or until told to stop."""
-        self._requested.wait(max(0.0, seconds))
+        ends_s = monotonic() + seconds
+        while not self._requested and (left_s := ends_s - monotonic()) > 0:
+            sleep(min(left_s, _LOOK_S))
 
     def watch(self, event: asyncio.Event, until_s: float) -> None:
         """Also stop a run when the night must stop; call this in the run's event loop.
