@@ -1,4 +1,4 @@
-"""`importer init`: a project that begins with a rehearsal, or one that fits a list."""
+"""`importer init`: write a project that starts with a rehearsal, or one that fits a list."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _write_project(project: Mapping[str, str], folder: Path) -> None:
 
 
 def mapping_to_save(tables: Iterable[Table]) -> dict[str, str]:
-    """Return header -> column for `columns:`, so that the lists are read as they are read now.
+    """Return header -> column for `columns:`, so that lists continue to be read in the same way.
 
     A column with several headers is left out: naming one of them would drop the others.
     """
@@ -247,9 +247,9 @@ def _participants(table: Table) -> dict[str, str]:
 
 
 def _filled(table: Table) -> dict[str, str]:
-    """Placeholder -> header of the extra columns that have a value in nearly every row.
+    """Return placeholder -> header of the extra columns that nearly every row fills.
 
-    A row without one needs fixing, which is better than one example for all rows.
+    A row without a value then needs fixing; that is better than one example for all rows.
     """
     return {
         name: header
@@ -262,7 +262,7 @@ _NEARLY: Final = 0.9
 
 
 def _is_nearly_all(found: pl.Series) -> bool:
-    """Whether nine of ten are true; a null does not count."""
+    """Whether nine out of ten values are true; nulls do not count."""
     known = found.drop_nulls().cast(int)
     return bool(known.len()) and known.sum() >= _NEARLY * known.len()
 
@@ -282,6 +282,6 @@ def _names_in(table: Table, column: str) -> list[str]:
         for value in table.frame[header].drop_nulls().unique(maintain_order=True):
             try:
                 found[_TEMPLATE_NAME.validate_python(value)] = None
-            except ValidationError:  # the check says what is wrong with it
+            except ValidationError:  # `importer check` reports what is wrong with it
                 continue
     return list(found)[:_MOST_TEMPLATES]

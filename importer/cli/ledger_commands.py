@@ -243,7 +243,7 @@ def purge(
 
 
 def _purged_text(purged: Purged) -> str:
-    """What is removed, in words."""
+    """Return what is removed, in words."""
     parts = [
         translate_count(
             purged.submissions,

@@ -173,7 +173,7 @@ def _state(finding: Finding) -> str:
 
 
 def _examine_remote(inbox: str, inbox_settings: InboxSettings, clock: SystemClock) -> list[Finding]:
-    """The findings about a remote inbox; its staging folder stays as it is."""
+    """Return the findings about a remote inbox; its staging folder stays as it is."""
     url = inbox_settings.main().ledger
     staging = LocalFolder(locate(inbox, inbox_settings).root)
     with TemporaryDirectory() as folder:

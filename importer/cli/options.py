@@ -77,7 +77,7 @@ _VERBOSE: Final = click.option(
 
 
 def _loudness() -> str:
-    """`quiet`, `verbose`, or empty."""
+    """Return `quiet`, `verbose`, or an empty text."""
     context = click.get_current_context(silent=True)
     return "" if context is None else str(context.meta.get(_LOUDNESS, ""))
 

@@ -68,7 +68,7 @@ def describe_file(plan: Plan, known: Plan) -> FileFacts:
 
 
 def check_rejected_share(facts: FileFacts, settings: Settings) -> list[str]:
-    """A sentence if a larger share of rows is rejected than the settings allow."""
+    """Return a sentence if more rows are rejected than the settings allow."""
     share = float(_number(facts, "rejected"))
     if share <= settings.max_rejected_share:
         return []

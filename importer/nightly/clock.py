@@ -23,15 +23,15 @@ class Clock(Protocol):
     """What a night needs of a clock."""
 
     def now(self) -> datetime:
-        """UTC."""
+        """Return the time, UTC."""
         ...
 
     def elapsed_s(self) -> float:
-        """Seconds of a clock that never jumps."""
+        """Return the seconds on a clock that never jumps."""
         ...
 
     def wait(self, seconds: float, stop: StopSignal) -> None:
-        """Wait, or until the night is told to stop."""
+        """Wait some seconds, or until the night is told to stop."""
         ...
 
 
@@ -39,15 +39,15 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        """UTC."""
+        """Return the time, UTC."""
         return datetime.now(UTC)
 
     def elapsed_s(self) -> float:
-        """Seconds of a clock that never jumps."""
+        """Return the seconds on a clock that never jumps."""
         return monotonic()
 
     def wait(self, seconds: float, stop: StopSignal) -> None:
-        """Wait, or until the night is told to stop."""
+        """Wait some seconds, or until the night is told to stop."""
         stop.wait(seconds)
 
 
@@ -80,13 +80,13 @@ class StopSignal:
         return self._requested
 
     def wait(self, seconds: float) -> None:
-        """Wait, or until told to stop."""
+        """Wait some seconds, or until told to stop."""
         ends_s = monotonic() + seconds
         while not self._requested and (left_s := ends_s - monotonic()) > 0:
             sleep(min(left_s, _LOOK_S))
 
     def watch(self, event: asyncio.Event, until_s: float) -> None:
-        """Also stop a run when the night must stop; call this in the run's event loop.
+        """Stop a run, too, when the night must stop; call this in the run's event loop.
 
         Args:
             event: set to stop the run.

@@ -467,7 +467,7 @@ def _ask_for_campaign(campaign: str, settings: Settings) -> Finding:
 
 
 def _sending_hours(settings: Settings) -> Finding:
-    """A warning if people would be contacted at any hour."""
+    """Warn if people would be contacted at any hour."""
     if settings.send_between is None:
         message = (
             "people are contacted at any hour, even at night; set `send_between:` and `timezone:`"
@@ -479,7 +479,7 @@ def _sending_hours(settings: Settings) -> Finding:
 
 
 def _rehearsal(settings: Settings) -> list[Finding]:
-    """A warning if a night contacts nobody."""
+    """Warn if a night contacts nobody."""
     message = "nobody is contacted; delete `rehearsal: true` from importer.yaml to go live"
     found = Finding("rehearsal", ok=True, message=message, warning=True)
     return [found] if settings.rehearsal else []

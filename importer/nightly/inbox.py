@@ -147,7 +147,7 @@ class OpenLedgers:
         return self.get(self.main_url)
 
     def get(self, url: str) -> Ledger:
-        """The ledger at a URL, created if it does not exist; raises LedgerError."""
+        """Return the ledger at a URL, created if it does not exist; raise LedgerError."""
         if url not in self._open:
             self._open[url] = Ledger.open(url, new=self._new)
         return self._open[url]

@@ -62,7 +62,7 @@ class UploadWatch:
     _seen: dict[Path, tuple[FileStat, float]] = field(default_factory=dict)
 
     def remaining_s(self, arrival: Arrival, wall_s: float, elapsed_s: float) -> float:
-        """Seconds until the upload counts as complete; 0 if it already does.
+        """Return the seconds until the upload counts as complete; 0 if it already does.
 
         Args:
             arrival: the arrival as it is now.

@@ -95,7 +95,7 @@ def read_limit(request: Request) -> int:
 
 
 def json_response(content: Mapping[str, Json], status: int = 200) -> Response:
-    """A JSON response."""
+    """Make a JSON response."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return Response(text, status, media_type="application/json")
 

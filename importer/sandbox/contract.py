@@ -29,7 +29,7 @@ _MINUTES: Final = (
 
 
 def participants_error(participants: Json, method: str) -> str:
-    """Why the API would refuse these meetingParticipants; empty if it would accept them.
+    """Return why the API would refuse these meetingParticipants; empty if it would accept them.
 
     Args:
         participants: value of the key.
@@ -57,7 +57,7 @@ def participants_error(participants: Json, method: str) -> str:
 
 
 def _participant_error(participant: Mapping[str, Json]) -> str:
-    """Why one participant is invalid; the text begins with the key."""
+    """Return why one participant is invalid; the text begins with the key."""
     for key in _PARTICIPANT_FLAGS:
         if key in participant and not isinstance(participant[key], bool):
             return f"{key} must be true or false"
@@ -80,7 +80,7 @@ def _participant_error(participant: Mapping[str, Json]) -> str:
 
 
 def configuration_error(configuration: Mapping[str, Json]) -> str:
-    """Why the API would refuse this meetingConfiguration; empty if it would accept it."""
+    """Return why the API would refuse this meetingConfiguration; empty if it would accept it."""
     error = (
         _words_error(configuration)
         or _hours_error(configuration.get("openHours"))
@@ -183,7 +183,7 @@ _PLAIN: Final = ("applicationSource", "openingMessage", "closePreviousConversati
 
 
 def body_error(body: Json, *, scheduling: bool) -> str:
-    """Why the API would answer 400 to this body, naming the key; empty if it would accept it.
+    """Return why the API would answer 400 to this body, by key; empty if it would accept it.
 
     Args:
         body: parsed request body.
@@ -263,7 +263,7 @@ STATUSES: Final = (
 
 
 def describe(server: str) -> _Schema:
-    """The description of an honest sandbox, without faults and personalities.
+    """Return the description of an honest sandbox, without faults and personalities.
 
     Args:
         server: URL without a path, such as `http://127.0.0.1:8765`.

@@ -116,7 +116,7 @@ class EventSender:
         self._thread.join()
 
     def counts(self) -> dict[str, Json]:
-        """How many deliveries were answered, must be tried again, and were given up."""
+        """Count the deliveries that were answered, must be tried again, and were given up."""
         return {name: self._results[name] for name in ("delivered", "retried", "given up")}
 
     # ---- what happens ------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class EventSender:
             self._results["given up"] += 1
 
     def _post(self, body: bytes) -> int:
-        """The status of the answer to a body; 0 if there is none."""
+        """Post a body; return the status of the answer, 0 if there is none."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
         headers = {"content-type": "application/json", "x-signature": self._sign(body)}
         try:
@@ -248,7 +248,7 @@ class EventSender:
 
 
 def _parse_url(url: str) -> tuple[str, int, str]:
-    """Host, port and path of a URL on this machine; raise UsageError for any other."""
+    """Return host, port and path of a URL on this machine; raise UsageError for any other."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80

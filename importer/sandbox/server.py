@@ -75,7 +75,7 @@ class Quota:
         return self._per_s - self._taken
 
     def headers(self, remaining: int) -> list[tuple[bytes, bytes]]:
-        """`x-ratelimit-*` headers: limit, remaining requests, seconds to the next window."""
+        """Return the `x-ratelimit-*` headers: limit, remaining, seconds to the next window."""
         reset_s = math.ceil(max(self._ends_s - self._now(), 0.0))
         numbers = (("limit", self._per_s), ("remaining", max(remaining, 0)), ("reset", reset_s))
         return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in numbers]
@@ -211,7 +211,7 @@ class Sandbox:
         self._quota = self._new_quota()
 
     def counts(self) -> Mapping[str, Json]:
-        """Number of requests, of conversations, and of answers by status."""
+        """Count the requests, the conversations, and the answers by status."""
         counts: dict[str, Json] = {
             "requests": self.requests,
             "conversations": len(self.conversations.entries),

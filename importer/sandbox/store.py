@@ -185,21 +185,21 @@ class Conversations:
         return entry
 
     def find_duplicate(self, organization: str, body: Mapping[str, Json]) -> JournalEntry | None:
-        """The latest conversation of an organization with a person in a campaign, or None."""
+        """Find the latest conversation of an organization with a person in a campaign."""
         found = self._by_person.get(_person(organization, body))
         return None if found is None else self._by_id[found]
 
     def find_external_id(self, organization: str, external_id: Json) -> JournalEntry | None:
-        """The latest conversation of an organization with an externalId, or None."""
+        """Find the latest conversation of an organization with an externalId."""
         found = self._by_external_id.get((organization, str(external_id)))
         return None if found is None else self._by_id[found]
 
     def first(self, organization: str) -> JournalEntry:
-        """The oldest conversation of an organization that has one."""
+        """Return the oldest conversation of an organization that has one."""
         return self._of[organization][0]
 
     def campaigns(self, organization: str) -> list[str]:
-        """Ids of the campaigns of an organization's conversations, in order of appearance."""
+        """List the campaign ids of an organization's conversations, in order of appearance."""
         own = self._of.get(organization, [])
         found = [entry["campaignId"] or entry["externalCampaignId"] or "" for entry in own]
         return list(dict.fromkeys(found))
@@ -263,7 +263,7 @@ class Conversations:
         return status
 
     def later_statuses(self, entry: JournalEntry) -> list[tuple[float, str]]:
-        """The statuses that a conversation takes by itself: seconds after acceptance, status."""
+        """Return the statuses a conversation takes by itself: seconds after acceptance, status."""
         usual = [(QUEUED_AFTER_S, "QUEUED"), (ONGOING_AFTER_S, "ONGOING")]
         drawn = zlib.crc32(f"{self._seed}:{entry['id']}".encode()) / 2**32
         for change in self._status_changes:
@@ -301,5 +301,5 @@ def _person(organization: str, body: Mapping[str, Json]) -> tuple[str, ...]:
 
 
 def _iso(seconds: float) -> str:
-    """Unix seconds as ISO 8601 in UTC, to the microsecond."""
+    """Format Unix seconds as ISO 8601 in UTC, to the microsecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")

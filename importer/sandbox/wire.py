@@ -64,7 +64,7 @@ class BufferedResponse:
             self.body += message.get("body", b"")
 
     def without_length(self) -> list[tuple[bytes, bytes]]:
-        """The headers except Content-Length."""
+        """Return the headers except Content-Length."""
         return [header for header in self.headers if header[0] != b"content-length"]
 
 
@@ -203,14 +203,14 @@ def _no_id(_fault: Fault, response: BufferedResponse) -> _Whole:
 
 
 def _loop(_fault: Fault, response: BufferedResponse) -> _Whole:
-    """A page whose next page is always the same."""
+    """Return a page whose next page is always the same."""
     content = json.loads(response.body)
     content["nextToken"] = "djE6MQ=="  # the token of position 1, no secret
     return response.status, response.without_length(), json.dumps(content).encode()
 
 
 def _lag(fault: Fault, response: BufferedResponse) -> _Whole:
-    """A page without the newest conversations."""
+    """Return a page without the newest conversations."""
     lag_s = _LAG_S if fault.number is None else fault.number
     latest = datetime.now(UTC).timestamp() - lag_s
     content = json.loads(response.body)
@@ -246,7 +246,7 @@ _ANSWERS: Final[dict[str, Callable[[Fault, BufferedResponse], _Whole]]] = {
 
 
 def _head(length: int) -> bytes:
-    """The header of a 201 with a Content-Length."""
+    """Return the header of a 201 with a Content-Length."""
     lines = f"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: {length}"
     return lines.encode() + b"\r\n\r\n"
 

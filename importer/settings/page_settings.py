@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """What a person may do on the page."""
+    """A role: what a person may do on the page."""
 
     UPLOADER = "uploader"
     SENDER = "sender"
@@ -45,12 +45,12 @@ _HIGHEST_PORT: Final = 65_535
 
 
 def _listen(value: object) -> object:
-    """A port as text: YAML has it as a number."""
+    """Return a port as text: YAML reads it as a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _host_and_port(value: str) -> str:
-    """`host:port`, with loopback if only the port is given."""
+    """Return `host:port`, with loopback if only the port is given."""
     host, colon, port = value.strip().rpartition(":")
     host = host if colon else "127.0.0.1"
     if not _PORT.fullmatch(port) or int(port) > _HIGHEST_PORT or not host:
@@ -64,7 +64,7 @@ def _host_and_port(value: str) -> str:
 
 
 def _page_url(value: str) -> str:
-    """Where people find the page: https, or http on this machine; without a path."""
+    """Accept an address for the page: https, or http on this machine; without a path."""
     parts = _split_address(value, "https://importer.example.com")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must have no path: the page needs a host name of its own")
@@ -72,7 +72,7 @@ def _page_url(value: str) -> str:
 
 
 def _issuer(value: str) -> str:
-    """The address of an OpenID Connect provider: https, or http on this machine."""
+    """Accept an OpenID Connect provider: https, or http on this machine."""
     parts = _split_address(value, "https://login.example.com")
     if parts.query or parts.fragment:
         raise ValueError("must have no `?` and no `#`")
@@ -80,7 +80,7 @@ def _issuer(value: str) -> str:
 
 
 def _split_address(value: str, example: str) -> SplitResult:
-    """The parts of a web address that is safe: https, or http on this machine."""
+    """Split a web address that is safe: https, or http on this machine."""
     try:
         parts = urlsplit(value.strip())
         host, _ = parts.hostname or "", parts.port
@@ -94,7 +94,7 @@ def _split_address(value: str, example: str) -> SplitResult:
 
 
 def _network(value: str) -> str:
-    """An IP address, or a network such as 10.0.0.0/8."""
+    """Accept an IP address, or a network such as 10.0.0.0/8."""
     try:
         return str(ipaddress.ip_network(value.strip()))
     except ValueError as exc:
@@ -102,14 +102,14 @@ def _network(value: str) -> str:
 
 
 def _header(value: str) -> str:
-    """The name of a header that a proxy sets."""
+    """Accept the name of a header that a proxy sets."""
     if not _HEADER.fullmatch(value):
         raise ValueError("must be the name of a header, such as X-Forwarded-User")
     return value
 
 
 def _member(value: str) -> str:
-    """A user name, an e-mail address, `group:NAME`, or `*` for everybody who is signed in."""
+    """Accept a user name, an e-mail address, `group:NAME`, or `*` for every signed-in person."""
     if not value.strip() or value.strip() == "group:":
         raise ValueError("must be a user name, an e-mail address, group:NAME, or *")
     return value.strip()
@@ -145,12 +145,12 @@ Members = Annotated[
 
 
 def is_address(value: object) -> bool:
-    """Whether a place of files is the address of a store, not a folder."""
+    """Whether a value is the address of an object store, not a folder."""
     return isinstance(value, str) and "://" in value
 
 
 def _folder_or_address(value: object) -> object:
-    """A folder as a path; an address stays text."""
+    """Return a folder as a path, and an address as text."""
     return Path(value) if isinstance(value, str) and not is_address(value) else value
 
 
@@ -171,11 +171,11 @@ class PageSettings(BaseModel):
     page_url: PageUrl | None = None
     """Address at which people open the page, such as https://importer.example.com."""
     auth: Literal["link", "proxy-header", "oidc"] = "link"
-    """Who signs people in: a link in the terminal, a proxy in front, or OpenID Connect (`oidc`)."""
+    """How people sign in: a link in the terminal, a proxy in front, or OpenID Connect (`oidc`)."""
     trusted_proxies: Annotated[
         tuple[Network, ...], ValueHelp("a list of IP addresses or networks", "[10.1.2.3]")
     ] = ()
-    """Addresses of the proxies whose headers are believed; nobody else may reach the page."""
+    """Addresses of the trusted proxies; nothing else may connect to the page."""
     user_header: ProxyHeader = "X-Forwarded-User"
     """Header in which the proxy names the user."""
     email_header: ProxyHeader = "X-Forwarded-Email"
@@ -183,28 +183,28 @@ class PageSettings(BaseModel):
     groups_header: ProxyHeader = "X-Forwarded-Groups"
     """Header in which the proxy lists the user's groups, separated by commas."""
     oidc_issuer: Issuer | None = None
-    """Address of the provider, as its discovery document has it; https, except on this machine."""
+    """Address of the provider, as in its discovery document; https, except on this machine."""
     oidc_client_id: str = ""
     """Client id that the provider gave this page; the secret is IMPORTER_OIDC_CLIENT_SECRET."""
     oidc_scopes: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")], ...],
         ValueHelp("a list of scopes", "[profile, email, groups]"),
     ] = ("profile", "email")
-    """What the provider is asked for beside `openid`."""
+    """Scopes that the page requests from the provider, in addition to `openid`."""
     oidc_name_claim: Claim = "preferred_username"
-    """Claim with the user name; no two people may share one, and nobody may choose their own."""
+    """Claim with the user name; it must be unique, and people must not choose it themselves."""
     oidc_email_claim: Claim = "email"
     """Claim with the user's e-mail address."""
     oidc_unverified_email: bool = False
-    """Believe an address that is not called verified: only if nobody can choose their own."""
+    """Trust unverified e-mail addresses; safe only if people cannot choose their own."""
     oidc_groups_claim: Claim = "groups"
     """Claim with the user's groups, or the path to it, such as realm_access.roles."""
     roles: Members = {}
     """Who has which role on the page: {uploader: ["group:recruiting"]}; nobody by default."""
     session_idle_minutes: Minutes = 60.0
-    """Minutes without a click after which a person has to sign in again."""
+    """Minutes without a click after which a person must sign in again."""
     session_minutes: Minutes = 720.0
-    """Minutes after which a person has to sign in again in any case."""
+    """Minutes after which a person must sign in again in any case."""
 
     uploads: Uploads = Path("uploads")
     """Folder, or address of an object store such as s3://bucket/folder, for uploaded lists."""
@@ -232,7 +232,7 @@ class PageSettings(BaseModel):
             groups: names of the person's groups.
         """
         is_known = {f"group:{group}" for group in groups} | {"*"}
-        if "@" not in name and not name.startswith("group:"):  # nobody may choose such a name
+        if "@" not in name and not name.startswith("group:"):  # a person could choose such a name
             is_known.add(name)
         mail = email.casefold()
         return frozenset(
@@ -256,13 +256,13 @@ class WebhookSettings(BaseModel):
     webhook_signature: Literal["hex", "base64"] = "hex"
     """How the API writes the signature of an event in the header x-signature."""
     webhook_key_form: Literal["text", "hex", "base64"] = "text"
-    """How POPP_WEBHOOK_SECRET is written: as it is used, or as bytes in hex or base64."""
+    """How POPP_WEBHOOK_SECRET is written: as plain text, or as bytes in hex or base64."""
 
     def webhook_key(self) -> bytes | None:
-        """The bytes under which events are signed; None if there is no secret.
+        """Return the key that signs events; None if there is no secret.
 
         Raises:
-            SettingsError: the secret is not what `webhook_key_form` says, or can be guessed.
+            SettingsError: the secret is not in the form of `webhook_key_form`, or can be guessed.
         """
         secret = Secrets.read().popp_webhook_secret
         if secret is None:

@@ -80,7 +80,7 @@ class Secrets(BaseSettings):
 
 
 def credentials() -> Credentials:
-    """The API key and the organization, from the environment or the secrets directory.
+    """Return the API key and the organization, from the environment or the secrets directory.
 
     Raises:
         CredentialsError: one of them is missing, or cannot be sent in a header.
@@ -108,7 +108,7 @@ def credentials() -> Credentials:
 
 
 def unknown_variables(known: Iterable[str]) -> list[str]:
-    """The `IMPORTER_*` variables that are neither known settings nor secrets, upper case."""
+    """Return the `IMPORTER_*` variables that are neither known settings nor secrets, upper case."""
     expected = {*known, SECRETS_DIR, *_ELSEWHERE}
     found = {name.upper() for name in os.environ if name.upper().startswith(PREFIX)}
     return sorted(found - expected)

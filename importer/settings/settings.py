@@ -64,14 +64,14 @@ def _share(value: object) -> object:
 
 
 def _time(value: str) -> str:
-    """A time of day."""
+    """Accept a time of day."""
     if not re.fullmatch(_CLOCK, value.strip()):
         raise ValueError('must be a time of day such as "06:00"')
     return value.strip()
 
 
 def _hours(value: str) -> str:
-    """Hours of the day; they go past midnight if the second time is the earlier one."""
+    """Accept hours of the day; they go past midnight if the second time is the earlier one."""
     start, _, end = value.replace(" ", "").partition("-")
     if not (re.fullmatch(_CLOCK, start) and re.fullmatch(_CLOCK, end)) or start == end:
         raise ValueError('must be hours such as "08:00-20:00"')
@@ -79,7 +79,7 @@ def _hours(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    """A time zone of the IANA database."""
+    """Accept a time zone of the IANA database."""
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as exc:
@@ -88,21 +88,21 @@ def _zone(value: str) -> str:
 
 
 def _server(value: str) -> str:
-    """A mail server as `host` or `host:port`."""
+    """Accept a mail server: `host` or `host:port`."""
     if not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", value):
         raise ValueError("must be a mail server such as smtp.example.com:587")
     return value
 
 
 def _address(value: str) -> str:
-    """An e-mail address, roughly; the mail server decides."""
+    """Accept what looks like an e-mail address; the mail server decides."""
     if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", value):
         raise ValueError("must be an e-mail address such as importer@example.com")
     return value
 
 
 def _round(value: str) -> str:
-    """The name of a round; may be empty, but not blank."""
+    """Accept the name of a round; it may be empty, but not blank."""
     if value and not value.strip():
         raise ValueError("must not be blank; name the round, or leave it out")
     return value
@@ -450,21 +450,21 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
         return self.folder / rest.partition("?")[0]
 
     def failures_allowed(self, total: int) -> int | None:
-        """How many of `total` submissions may fail before the run is stopped; None means any."""
+        """Return how many of `total` submissions may fail before the run stops; None: any."""
         if isinstance(self.max_failures, str):
             share = float(self.max_failures.strip().removesuffix("%")) / 100
             return math.floor(total * share + 1e-9)
         return self.max_failures
 
     def shaping(self) -> Mapping[str, Json]:
-        """The settings that change request bodies or rows; they are part of the plan hash."""
+        """Return the settings that change bodies or rows; they are part of the plan hash."""
         values = self.model_dump(mode="json", include=set(_SHAPING))
         if not self.conversation_fields:
             del values["conversation_fields"]  # keeps the hashes of runs older than this setting
         return dict(sorted(values.items()))
 
     def credentials(self) -> Credentials:
-        """The API key and the organization, from the environment or the secrets directory.
+        """Return the API key and the organization, from the environment or the secrets directory.
 
         A rehearsal has made-up ones, so that it needs none and never shows the real ones.
 

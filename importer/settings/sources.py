@@ -384,7 +384,7 @@ def find_settings_file(here: Path) -> Path | None:
 
 
 def _distrust(path: Path, *, above: bool) -> str:
-    """Why a settings file that nobody named may be somebody else's; empty if it is ours."""
+    """Return why an unnamed settings file may be somebody else's; empty if it is ours."""
     if not hasattr(os, "getuid"):  # Windows
         return ""
     ours = {os.getuid(), 0}
@@ -429,7 +429,7 @@ def _rehearsal(sources: Sequence[_Source], base: Path) -> dict[str, Any]:
 
 
 def _real_ledger(sources: Sequence[_Source], base: Path) -> str:
-    """The ledger that these sources name for real conversations."""
+    """Return the ledger that these sources name for real conversations."""
     for source in reversed(sources[:-1]):  # a flag names the ledger of the rehearsal itself
         if "ledger" in source.given:
             return str(_placed("ledger", source.given["ledger"], source.base))

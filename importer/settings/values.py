@@ -58,7 +58,7 @@ def _bytes(value: object) -> object:
 
 
 def _country(value: str) -> str:
-    """An ISO 3166-1 alpha-2 code that phones can be read with."""
+    """Accept an ISO 3166-1 alpha-2 code that phones can be read with."""
     code = value.strip().upper()
     code = _ALSO_CALLED.get(code, code)
     if code not in phonenumbers.SUPPORTED_REGIONS:
@@ -67,7 +67,7 @@ def _country(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    """An address that secrets may be sent to: https, or http on this machine."""
+    """Accept an address that secrets may be sent to: https, or http on this machine."""
     try:
         parts = urlsplit(value.strip())
         host, _ = parts.hostname or "", parts.port
@@ -91,21 +91,21 @@ def is_loopback(host: str) -> bool:
 
 
 def _api_path(value: str) -> str:
-    """A path below the base URL."""
+    """Accept a path below the base URL."""
     if not re.fullmatch(r"(/[\w.~-]+)+", value):
         raise ValueError("must be a path such as /conversations")
     return value
 
 
 def _ledger(value: str) -> str:
-    """A SQLAlchemy URL, roughly; opening the ledger checks the rest."""
+    """Accept what looks like a SQLAlchemy URL; opening the ledger checks the rest."""
     if not re.match(r"[a-z0-9+]+://", value):
         raise ValueError("must be a database URL such as sqlite:///importer.db")
     return value
 
 
 def _allowance(value: int | str | None) -> int | str | None:
-    """A count of failures, or a share such as `5%`; a count may come as text."""
+    """Accept a count of failures, or a share such as `5%`; a count may come as text."""
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     share = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -117,7 +117,7 @@ def _allowance(value: int | str | None) -> int | str | None:
 
 
 def _encoding(value: str) -> str:
-    """A text encoding that Python has."""
+    """Accept a text encoding that Python has."""
     try:
         "".encode(value)
     except LookupError as exc:
@@ -126,14 +126,14 @@ def _encoding(value: str) -> str:
 
 
 def _template_name(value: str) -> str:
-    """The name of a template, never a path."""
+    """Accept the name of a template, never a path."""
     if not value.strip() or re.search(r"[/\\\0]", value) or ".." in value:
         raise ValueError("must be the name of a template, without folder or file extension")
     return value.strip()
 
 
 def _named(value: str) -> str:
-    """Text that is not blank."""
+    """Accept text that is not blank."""
     if not value.strip():
         raise ValueError("must not be empty; remove the key instead")
     return value.strip()
@@ -144,7 +144,7 @@ _PLACEHOLDER: Final = re.compile(r"[^\W\d_A-Z][^\WA-Z]*")
 
 
 def _column(value: str) -> str:
-    """The name of a canonical column, `ignore`, or the name that templates have for the column."""
+    """Accept a canonical column, `ignore`, or the column's name in templates."""
     if value in BY_NAME or value == "ignore":
         return value
     word = value.casefold().replace("_", " ").strip()
@@ -161,7 +161,7 @@ def _column(value: str) -> str:
 
 
 def _severities(value: dict[Code, Severity]) -> dict[Code, Severity]:
-    """Severities that can be honoured: some faults leave nothing that could be sent."""
+    """Accept severities that can be honoured: after some faults nothing is left to send."""
     wrong = sorted(code for code, each in value.items() if code in FATAL and each != Severity.ERROR)
     if wrong:
         raise ValueError(f"{', '.join(wrong)} must stay an error: such a row cannot be sent")
@@ -198,7 +198,7 @@ _OWN_HEADERS: Final = frozenset(
 
 
 def _header_name(value: str) -> str:
-    """The name of a header that the importer does not set itself."""
+    """Accept the name of a header that the importer does not set itself."""
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
         raise ValueError("is not a valid header name")
     if value.lower() in _OWN_HEADERS:
@@ -207,14 +207,14 @@ def _header_name(value: str) -> str:
 
 
 def _header_value(value: str) -> str:
-    """A value that a header can carry."""
+    """Accept a value that a header can carry."""
     if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
         raise ValueError("must be ASCII text without line breaks or blanks at its ends")
     return value
 
 
 def _proxy(value: str) -> str:
-    """The URL of a proxy, or `environment`."""
+    """Accept the URL of a proxy, or `environment`."""
     if value == "environment" or re.fullmatch(r"https?://[^\s/]+/?", value):
         return value
     raise ValueError("must be a URL such as http://proxy.example.com:3128, or environment")
@@ -286,7 +286,7 @@ _NAME: Final = re.compile(r"[^\W_]\w*")
 
 
 def _fields(value: dict[str, Any]) -> dict[str, Any]:
-    """More keys for the body; their placeholders are names of columns."""
+    """Accept more keys for the body; their placeholders are names of columns."""
     taken = sorted(_OWN_KEYS.intersection(value))
     if taken:
         raise ValueError(f"cannot set `{taken[0]}`: rows, templates or other settings decide it")
@@ -307,7 +307,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _external_id(value: str) -> str:
-    """A pattern that gives every submission an id of its own."""
+    """Accept a pattern that gives every submission an id of its own."""
     if "{key}" not in value:
         raise ValueError("must contain `{key}`, so that no two conversations have the same id")
     rest = value.replace("{key}", "").replace("{candidate_id}", "")

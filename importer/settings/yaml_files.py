@@ -96,7 +96,7 @@ class Document:
     mistakes: tuple[Mistake, ...] = ()
 
     def position(self, mistake: Mistake) -> Position:
-        """Row and column of a mistake, or of the nearest part around it."""
+        """Return row and column of a mistake, or of the nearest part around it."""
         steps = mistake.path
         found = mistake.position or (self.keys if mistake.at_key else self.values).get(steps)
         while found is None and steps:
@@ -105,7 +105,7 @@ class Document:
         return found or (1, 1)
 
     def describe(self, mistake: Mistake) -> str:
-        """`file:row:column: key: what is wrong`."""
+        """Return `file:row:column: key: what is wrong`."""
         row, column = self.position(mistake)
         key = format_path(mistake.path)
         return f"{self.name}:{row}:{column}: {f'{key}: ' if key else ''}{mistake.message}"
@@ -253,7 +253,7 @@ def resolve_scalar(text: str) -> Json:
 
 
 def _position(node: Node) -> Position:
-    """Row and column of a node, from 1."""
+    """Return row and column of a node, from 1."""
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
