@@ -279,7 +279,7 @@ def _locked_ledger(
 
 
 def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunReport:
-    """The report of a run as the ledger knows it now.
+    """Return the report of a run as the ledger knows it now.
 
     Args:
         ledger: the one with the run.
@@ -386,19 +386,19 @@ def _render(plan: Plan, sender: Sender, keys: Sequence[str]) -> list[Submission]
 
 
 def _window(settings: Settings) -> timedelta | None:
-    """How long people are held back after another run has contacted them; None for no time."""
+    """Return how long people are held back after another run contacted them; None for no time."""
     days = 0 if settings.allow_recent else settings.contact_window_days
     return timedelta(days=days) if days else None
 
 
 def _batch(settings: Settings) -> int:
-    """How many submissions to claim at a time: enough for all workers, few enough to share."""
+    """Return how many submissions to claim at once: enough for all workers, few enough to share."""
     least, most = _BATCH
     return min(max(2 * settings.concurrency, least), most)
 
 
 def _campaign_rows(plan: Plan) -> list[CampaignRows]:
-    """How many rows go to each campaign, and how many of them have a phone and an e-mail."""
+    """Return how many rows go to each campaign, and how many of them have a phone and an e-mail."""
     counted = (
         plan.frame.filter(pl.col("campaign").is_not_null())
         .group_by("campaign", maintain_order=True)

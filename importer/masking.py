@@ -50,7 +50,7 @@ _STAMP: Final = re.compile(
 
 
 def mask_phone(e164: str) -> str:
-    """`+442079460018` as `+44 •••• 0018`; a short number shows fewer digits, or none."""
+    """Return `+442079460018` as `+44 •••• 0018`; a short number shows fewer digits, or none."""
     digits = e164[1:] if e164[:1] == "+" and e164[1:].isdecimal() else re.sub(r"\D", "", e164)
     start, shown = _mask_digits(digits[:3] if e164.startswith("+") else "", len(digits))
     return f"{start} {digits[-shown:]}" if shown else start
@@ -58,7 +58,7 @@ def mask_phone(e164: str) -> str:
 
 @lru_cache
 def _mask_digits(begin: str, length: int) -> tuple[str, int]:
-    """What stands before the last digits of a masked phone, and how many of them are shown.
+    """Return what stands before the last digits of a masked phone, and how many are shown.
 
     Args:
         begin: the first three digits of a number that begins with a plus sign; else empty.
@@ -71,7 +71,7 @@ def _mask_digits(begin: str, length: int) -> tuple[str, int]:
 
 
 def mask_email(address: str) -> str:
-    """`ada@example.com` as `a•••@e•••.com`; a name of one or two letters shows none of them."""
+    """Return `ada@example.com` as `a•••@e•••.com`; a name of one or two letters is hidden whole."""
     local, _, domain = address.rpartition("@")
     label, dot, ending = domain.rpartition(".")
     if not dot:
@@ -126,7 +126,7 @@ def hide_person(text: str, names: Iterable[str], email: str = "") -> str:
 
 
 def _folded_words(text: str) -> list[str]:
-    """The words of a text in lower case and without accents."""
+    """Return the words of a text in lower case and without accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return re.findall(r"[^\W\d_]+", plain)
@@ -181,7 +181,7 @@ def _mask_word(word: str) -> str:
 
 
 def _parts(word: str) -> list[str]:
-    """The words of `CandidateList`."""
+    """Return the words of `CandidateList`."""
     return [word] if word.lower() in _IMPERSONAL else _CAPITALISED.sub(r" \1", word).split()
 
 
@@ -236,7 +236,7 @@ _IMPERSONAL: Final = frozenset([*_OF_LISTS.split(), *ascii_lowercase])
 
 
 def _replace(found: re.Match[str]) -> str:
-    """What replaces a match."""
+    """Return what replaces a match."""
     whole = found.group()
     if found.group("id"):
         return whole
@@ -246,7 +246,7 @@ def _replace(found: re.Match[str]) -> str:
 
 
 def _initial(word: str) -> str:
-    """The first letter of a word of three or more letters; else nothing."""
+    """Return the first letter of a word of three or more letters; else nothing."""
     return f"{word[0]}{DOTS}" if len(word) > 2 else DOTS  # noqa: PLR2004 (the sentence above)
 
 

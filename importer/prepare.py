@@ -116,7 +116,7 @@ class _Preparation:
         )
 
     def _tables(self) -> Iterator[tuple[int, Table]]:
-        """All checked pieces in order, each with the position of its file.
+        """Yield all checked pieces in order, each with the position of its file.
 
         Threads work on the next pieces meanwhile.
         """
@@ -165,7 +165,7 @@ class _KeptRows:
         self._tables.append(replace(table, clean=pl.DataFrame(), problems=empty()))
 
     def table(self, source: Source) -> Table:
-        """The kept rows as one table."""
+        """Return the kept rows as one table."""
         first, *others = self._tables
         if not others:
             return replace(first, source=source)
@@ -177,5 +177,5 @@ class _KeptRows:
 
 
 def _row_problems(problems: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The problems at rows of a table, without those of the whole file or its header."""
+    """Return the problems at rows of a table, without those of its file or header."""
     return problems.filter(pl.col(ROW) > table.source.header_row)

@@ -104,7 +104,7 @@ def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def file_errors(plan: Plan) -> pl.DataFrame:
-    """The errors that keep a whole file out: those without a row, and those at its header."""
+    """Return the errors that keep a whole file out: those without a row, or at its header."""
     headers = [table.source.header_row for table in plan.tables]
     header = pl.col(SOURCE).replace_strict(
         range(len(headers)), headers, default=0, return_dtype=pl.UInt32

@@ -277,7 +277,7 @@ def _parsed(url: str) -> URL:
 
 
 def _file(url: URL) -> Path | None:
-    """The file of a SQLite URL; None for a server."""
+    """Return the file of a SQLite URL; None for a server."""
     if url.get_backend_name() != "sqlite":
         return None
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):

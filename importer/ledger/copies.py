@@ -79,7 +79,7 @@ def copy_before_upgrade(ledger: Path, version: str, now: datetime) -> None:
 
 
 def list_old_copies(ledger: Path, before: datetime) -> list[Path]:
-    """The copies that upgrades made before a time; they hold what `purge` removes."""
+    """List the copies that upgrades made before a time; they hold what `purge` removes."""
     return [
         copy
         for copy in sorted(ledger.parent.glob(f"{ledger.name}-before-*"))
@@ -116,12 +116,12 @@ class LastWrite:
 
 
 def last_write_file(ledger: Path) -> Path:
-    """Where the last-write file of a ledger is."""
+    """Return the path of a ledger's last-write file."""
     return ledger.with_name(f"{ledger.name}.last")
 
 
 def read_last_write(ledger: Path) -> LastWrite | None:
-    """What the last-write file says; None if there is none.
+    """Read the last-write file; return None if there is none.
 
     Raises:
         LedgerError: it is damaged or cannot be read.
@@ -217,7 +217,7 @@ def _wal_of(ledger: Path) -> Path:
 
 
 def _wal_start(ledger: Path) -> bytes:
-    """The header of the `-wal` file, which differs each time that SQLite begins it anew."""
+    """Read the header of the `-wal` file, which differs each time SQLite starts it again."""
     try:
         with _wal_of(ledger).open("rb") as file:
             return file.read(_WAL_HEADER)
@@ -294,7 +294,7 @@ def _has_wal(ledger: Path) -> bool:
 
 
 def _look(ledger: Path, mode: str) -> tuple[str, int] | None:
-    """The id and the count of writes of a ledger; None if they cannot be read."""
+    """Return the id and the count of writes of a ledger; None if they cannot be read."""
     query = "SELECT id, coalesce(writes, 0) FROM ledger_identity"
     with suppress(sqlite3.Error):
         connection = sqlite3.connect(f"file:{quote(str(ledger.absolute()))}?{mode}", uri=True)

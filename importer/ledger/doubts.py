@@ -85,7 +85,7 @@ class Doubts:
             self._open += ((s.state == State.DOUBTFUL.value) | (s.sender == WITHOUT_LEASE),)
 
     def list(self, run: str | None = None) -> tuple[SubmissionRecord, ...]:
-        """Every submission that may have been accepted, in order of run, file and row.
+        """List every submission that may have been accepted, in order of run, file and row.
 
         Args:
             run: the id of a run; None for every run.
@@ -94,7 +94,7 @@ class Doubts:
         return self._database.read(lambda c: _doubtful(c, *narrower, *self._open))
 
     def list_rejected(self, code: str, run: str | None = None) -> tuple[SubmissionRecord, ...]:
-        """Every submission that was rejected with a code, in order of run, file and row.
+        """List every submission that was rejected with a code, in order of run, file and row.
 
         Args:
             code: the code of the rejection.
@@ -254,7 +254,7 @@ class Doubts:
 
 
 def _coded(code: str) -> tuple[ColumnElement[bool], ...]:
-    """The condition that a submission has a code, in the words of its index."""
+    """Return the condition that a submission has a code, in the words of its index."""
     return submissions.c.code == code, submissions.c.code != literal_column("''", String)
 
 
@@ -266,7 +266,7 @@ _OF_A_CONVERSATION: Final = (
 
 
 def _unchanged(as_read: SubmissionRecord | None) -> tuple[ColumnElement[bool], ...]:
-    """The condition that nothing has happened to a submission since the list was read."""
+    """Return the condition that a submission has not changed since the list was read."""
     if as_read is None:
         return ()
     s = submissions.c
@@ -277,7 +277,7 @@ def _unchanged(as_read: SubmissionRecord | None) -> tuple[ColumnElement[bool], .
 
 
 def _find_frozen(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    """The submissions whose sender may go on later; key -> a sentence about it.
+    """Find submissions whose sender may go on later; return key -> a sentence about it.
 
     Their last attempt has no end, and nobody knows that its process has ended.
     """
@@ -358,7 +358,7 @@ def _doubtful(
 
 
 def _settled(outcome: Outcome, owner: str, now: datetime) -> dict[str, Any] | None:
-    """The columns that reconciliation changes; None to change nothing.
+    """Return the columns that reconciliation changes; None to change nothing.
 
     Args:
         outcome: what the list says.
@@ -392,7 +392,7 @@ def _not_doubtful(connection: Connection, run: str, row: int, key: str | None) -
 
 
 def _key(connection: Connection, run: str, row: int, source: str | None) -> str | None:
-    """The key of a row of a run."""
+    """Return the key of a row of a run."""
     found = connection.execute(
         select(run_rows.c.key, run_sources.c.name)
         .join_from(

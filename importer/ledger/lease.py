@@ -68,7 +68,7 @@ class ServerClock:
         self._at, self._then_s = now.astimezone(UTC), boot_time_s()
 
     def now(self) -> datetime:
-        """The time of day, UTC."""
+        """Return the time, UTC."""
         at, then_s = self._at, self._then_s
         return at + timedelta(seconds=boot_time_s() - then_s)
 

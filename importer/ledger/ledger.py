@@ -166,7 +166,7 @@ class Ledger:
         self.close()
 
     def now(self) -> datetime:
-        """The time of day, UTC: on a server of its clock, which all machines share."""
+        """Return the time, UTC; on a server, by its clock, which all machines share."""
         return self._now()
 
     def lock(
@@ -247,7 +247,7 @@ class Ledger:
             yield fence
 
     def share(self, run: str, window: timedelta | None = None) -> RunShare | None:
-        """What this process sends of a run, on a server; None for a file, where it is all of it.
+        """Return what this process sends of a run on a server; None for a file: all of it.
 
         Args:
             run: the id of the run.
@@ -258,7 +258,7 @@ class Ledger:
         return RunShare(self._database, self._lease, run, window)
 
     def rates(self, full: float) -> LedgerRates | None:
-        """The rate of all senders, on a server; None for a file, which has one sender.
+        """Return the rate of all senders on a server; None for a file, which has one sender.
 
         Args:
             full: permits a second, as the settings say.
@@ -446,7 +446,7 @@ class Ledger:
         return Purged(purged, runs, tuple(copy.name for copy in copies))
 
     def find_purgeable(self, before: datetime) -> Purged:
-        """What `purge` would remove; nothing is changed."""
+        """Find what `purge` would remove; change nothing."""
         text = select(func.count()).select_from(submissions).where(*_old_text(before))
         found = self._database.read(lambda c: (c.scalar(text) or 0, _count_runs(c, before)))
         return Purged(*found, tuple(copy.name for copy in self._old_copies(before)))
@@ -457,12 +457,12 @@ class Ledger:
 
 
 def _no_fence(connection: Connection) -> None:
-    """Nothing to check: the lock of the file lasts as long as its process."""
+    """Check nothing: the lock of the file lasts as long as its process."""
     del connection
 
 
 def _old_text(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Submissions that were settled before a time and have text that people can read."""
+    """Return the condition for submissions settled before a time that have readable text."""
     s = submissions.c
     return (
         func.coalesce(s.settled_at, s.sent_at, s.planned_at) < before,
@@ -472,14 +472,14 @@ def _old_text(before: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _old_names(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Files of runs that ended before a time and have no doubtful row."""
+    """Return the condition for files of runs that ended before a time without a doubtful row."""
     old = select(runs.c.id).where(func.coalesce(runs.c.finished_at, runs.c.started_at) < before)
     doubted = select(submissions.c.run).where(among(submissions.c.state, OPEN))
     return run_sources.c.run.in_(old), run_sources.c.run.not_in(doubted)
 
 
 def _count_runs(connection: Connection, before: datetime) -> int:
-    """How many runs would lose the names of their files."""
+    """Count the runs that would lose the names of their files."""
     named = run_sources.c.name != ""
     wanted = select(func.count(run_sources.c.run.distinct())).where(*_old_names(before), named)
     return connection.scalar(wanted) or 0

@@ -45,7 +45,7 @@ class Lockable:
 
 
 def lockable(database: Database, inbox: str = "") -> Lockable:
-    """The ledger, or the remote inbox at an address."""
+    """Return the ledger, or the remote inbox at an address."""
     if not inbox:
         fix = "Wait until it has ended, or set ledger_wait_s to wait automatically."
         return Lockable(f"The ledger {database.name}", "", fix)
@@ -61,7 +61,7 @@ def _in_use(what: Lockable, by: str) -> LedgerError:
 
 
 def file_lock(ledger: Path, suffix: str = "", wait_s: float = 0.0) -> FileLock:
-    """The lock beside a SQLite ledger; raises Timeout if another process has it."""
+    """Return the lock of a SQLite ledger; it raises Timeout if another process has it."""
     beside = ledger.with_name(f"{ledger.name}{suffix}-lock")
     return FileLock(beside, timeout=max(wait_s, 0.0), mode=0o600)
 

@@ -119,7 +119,7 @@ class LedgerRates:
         return ReservedPermit(wait_s=float(row[1]), rate=float(row[0]))
 
     def held_s(self) -> float:
-        """Seconds until no hold is on."""
+        """Return the seconds until no hold is on."""
         found = self._database.read(lambda c: c.scalar(_HELD, {"name": _ALL}))
         return float(found or 0.0)
 

@@ -141,7 +141,7 @@ class SubmissionRecord(NamedTuple):
     request_id: str = ""
 
     def __repr__(self) -> str:
-        """Key, state and place: nothing about the person."""
+        """Return key, state and place: nothing about the person."""
         place = f"run={self.run!r}, source_name={self.source_name!r}, row={self.row}"
         return f"SubmissionRecord(key={self.key!r}, state={self.state.value!r}, {place})"
 
@@ -227,7 +227,7 @@ class FailureCounts:
     last: str = ""
 
     def after(self, state: State, status: int | None, message: str) -> FailureCounts:
-        """The counts after one more submission has come to an end.
+        """Return the counts after one more submission has ended.
 
         Args:
             state: the state that it has now.

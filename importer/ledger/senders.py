@@ -48,7 +48,7 @@ _BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_time_s() -> float:
-    """Seconds on a clock that never goes back, and that counts while the machine sleeps."""
+    """Return seconds on a clock that never goes back and counts while the machine sleeps."""
     return time.clock_gettime(_BOOT_CLOCK)
 
 
@@ -74,7 +74,7 @@ class ProcessFacts:
 
     @classmethod
     def of_this_process(cls) -> ProcessFacts:
-        """The facts of the running process."""
+        """Return the facts of the running process."""
         host, machine, boot_id, pid_space = _facts_of_the_machine()
         pid = os.getpid()
         _, born = _state_of(pid)
@@ -149,7 +149,7 @@ _WHO: Final = (_S.host, _S.machine, _S.boot_id, _S.pid_space, _S.pid, _S.born)
 
 
 def database_time(connection: Connection) -> datetime:
-    """The time of day on the database's clock, the only one that all machines share."""
+    """Return the time on the database's clock, the only one that all machines share."""
     found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return found
 
@@ -198,7 +198,7 @@ def note_ended(connection: Connection, ids: Collection[int], how: str) -> None:
 
 
 def unended_attempt() -> tuple[ColumnElement[bool], ...]:
-    """The condition that a submission's last attempt has no end: its sender never said how."""
+    """Return the condition that a submission's last attempt has no end."""
     s, a = submissions.c, attempts.c
     return (
         a.key == s.key,

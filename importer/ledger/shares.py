@@ -114,7 +114,7 @@ class RunShare:
         self.guards.join(self._lease.id)
 
     def take_canary(self) -> Canary:
-        """As `RunGuards.take_canary`, for this sender."""
+        """Take this sender's canary; see `RunGuards.take_canary`."""
         return self.guards.take_canary(self._lease.id)
 
     # ---- claiming ----------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class RunShare:
     def _find_written(
         self, connection: Connection, lease: int, keys: Sequence[str]
     ) -> dict[str, _Claimed]:
-        """The intents that were written although their commit seemed to fail."""
+        """Find the intents that were written although their commit seemed to fail."""
         wanted = select(_S.key, _S.attempts).where(
             _S.key.in_(keys), _S.sender == lease, _S.state == State.SENDING.value
         )

@@ -67,7 +67,7 @@ _OTHER: Final = _OTHERS.c
 
 
 def chunks(values: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
-    """The values in lists that one statement can take."""
+    """Yield the values in lists that one statement can take."""
     rest = iter(values)
     while chunk := list(islice(rest, size)):
         yield chunk
@@ -288,14 +288,14 @@ class Submissions:
 
 
 def _sendable(run: str) -> tuple[ColumnElement[bool], ...]:
-    """The condition that a run may send a submission."""
+    """Return the condition that a run may send a submission."""
     return submissions.c.run == run, among(submissions.c.state, SENDABLE)
 
 
 def _opted_out(
     columns: ReadOnlyColumnCollection[str, Column[Any]],
 ) -> tuple[ColumnElement[bool], ...]:
-    """The condition that a person opted out, in the words of its index."""
+    """Return the condition that a person opted out, in the words of its index."""
     out = literal_column(f"'{OPTED_OUT}'", String)
     return columns.remote_status.is_not(None), func.upper(columns.remote_status) == out
 

@@ -73,7 +73,7 @@ def may_settle(now: State, then: State) -> bool:
 
 
 def as_seen(state: State) -> State:
-    """The state that readers see: an attempt without an end is doubtful."""
+    """Return the state that readers see: an attempt without an end is doubtful."""
     return State.DOUBTFUL if state is State.SENDING else state
 
 
@@ -108,7 +108,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 def among(column: ColumnElement[str], states: Iterable[State]) -> ColumnElement[bool]:
-    """The condition that a column holds one of the states, spelled out in the SQL text.
+    """Return the condition that a column holds one of the states, spelled out in the SQL.
 
     A partial index is used only by queries that repeat its condition word for word.
     """
@@ -116,7 +116,7 @@ def among(column: ColumnElement[str], states: Iterable[State]) -> ColumnElement[
 
 
 def reached(column: ColumnElement[str]) -> ColumnElement[bool]:
-    """The condition that a state is one of `REACHED`; it makes the indexes of those rows usable."""
+    """Return the condition that a state is in `REACHED`; it makes those rows' indexes usable."""
     return among(column, REACHED) & (column != literal_column("'planned'", String))
 
 

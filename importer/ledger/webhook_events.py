@@ -274,7 +274,7 @@ def forget_events(connection: Connection, before: datetime) -> None:
 
 
 def _key_digits(external_id: str) -> list[str]:
-    """The parts of an externalId that may be the beginning of a submission's key."""
+    """Return the parts of an externalId that may begin a submission's key."""
     found = re.findall(rf"(?=([0-9a-f]{{{_KEY_DIGITS}}}))", external_id)
     return list(dict.fromkeys(found))[-_MOST_KEYS:]
 

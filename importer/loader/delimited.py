@@ -165,7 +165,7 @@ class _Faults:
         self._details: list[str] = []
 
     def add(self, row: int, code: Code, value: str = "", detail: str = "") -> None:
-        """Remembers a fault."""
+        """Remember a fault."""
         self._rows.append(row)
         self._codes.append(code.value)
         self._values.append(value)

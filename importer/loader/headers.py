@@ -170,7 +170,7 @@ def _by_words(found: tuple[str, ...]) -> str | None:
 
 
 def _trimmed(found: Sequence[str], around: Collection[str]) -> str:
-    """The words without those around a name, joined: `nomdefamille` of `Votre nom de famille`."""
+    """Join the words of a name itself: `nomdefamille` for `Votre nom de famille`."""
     places = [place for place, word in enumerate(found) if word not in around]
     return "".join(found[places[0] : places[-1] + 1]) if places else ""
 
@@ -296,7 +296,7 @@ def understand(headers: Sequence[str], overrides: Mapping[str, str]) -> Headers:
 def _prefixes(
     names: Sequence[str], headers: Sequence[str], given: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """Header of phones -> the header of area codes that stands directly before it."""
+    """Return header of phones -> header of the area codes directly before it."""
     pairs = itertools.pairwise(zip(names, headers, strict=True))
     return {
         name: area

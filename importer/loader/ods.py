@@ -173,7 +173,7 @@ class _Document:
         self._walk: _Walk | None = None
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """An element begins."""
+        """Handle the start of an element."""
         self._depth += name == "table"
         if name == _PLAIN_ROW and self._rows:
             row = self._rows.popleft()
@@ -189,7 +189,7 @@ class _Document:
             self._note(self._walk, lambda walk: walk.start(name, attributes))
 
     def end(self, name: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         self._depth -= name == "table"
         if not self._depth:
             self._walk = None
@@ -242,7 +242,7 @@ class _Walk:
         self._most = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """An element begins."""
+        """Handle the start of an element."""
         if name in _ASIDE or self._aside:
             self._aside += 1
         elif name == "table-column":
@@ -262,7 +262,7 @@ class _Walk:
             self._write(name, attributes)
 
     def add(self, row: _Row) -> None:
-        """A whole row of plain cells."""
+        """Add a whole row of plain cells."""
         if self._aside:
             return
         self._line, self._repeat, self._hidden = [], 1, False
@@ -303,7 +303,7 @@ class _Walk:
             self._text.append(data)
 
     def end(self, name: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         if self._aside:
             self._aside -= 1
         elif name == "table-cell":

@@ -275,7 +275,7 @@ def assemble(
 
 
 def _without_guards(header: Record, frame: pl.DataFrame) -> tuple[Record, pl.DataFrame]:
-    """The cells of a file that we wrote, without the apostrophes that we put before formulas."""
+    """Return our file's cells without the apostrophes we put before formulas."""
     names = pl.Series(header.cells, dtype=pl.String)
     guarded = pl.col(pl.String).str.contains(FORMULA)
     marked = guarded & pl.col(pl.String).str.starts_with("'")
@@ -285,7 +285,7 @@ def _without_guards(header: Record, frame: pl.DataFrame) -> tuple[Record, pl.Dat
 
 
 def _named_hidden(cells: Cells, visible: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The hidden columns under their headers, and the position of each in the file."""
+    """Return the hidden columns under their headers, and each one's position in the file."""
     places = [int(name) for name in cells.hidden.columns if name != ROW]
     headers = [
         name if name.strip() else f"column {column_letters(place)}"
@@ -378,7 +378,7 @@ def _fitting_hints(headers: Headers, frame: pl.DataFrame) -> pl.DataFrame:
 def _unused(
     headers: Headers, frame: pl.DataFrame, overrides: Mapping[str, str], hints: pl.DataFrame
 ) -> list[pl.DataFrame]:
-    """A warning for each column that holds phones or e-mails while nothing else gives any.
+    """Warn for each column that holds phones or e-mails while nothing else gives any.
 
     Columns of other people are left out, by their headers or because their cells repeat, and so
     are those that `hints` describe.

@@ -158,7 +158,7 @@ class PartNames:
         self.odd = any("\\" in name or name.startswith("/") for name in book.namelist())
 
     def find(self, path: str) -> str | None:
-        """The member at a path, as it is called; None if there is none."""
+        """Find the member at a path, as it is called; None if there is none."""
         found = self._names.get(plain_path(path))
         self.odd = self.odd or (found is not None and found != path)
         return found
@@ -464,7 +464,7 @@ class _Walk:
         self._zero_height = False
 
     def take_numbers(self, cells: pl.Series) -> None:
-        """Cells that match `_NUMBER_CELL`."""
+        """Take the cells that match `_NUMBER_CELL`."""
         found = cells.str.extract_groups(_NUMBER_CELL).struct.unnest()
         columns = {letters: column_place(letters) for letters in found["1"].unique()}
         for letters, row, style, digits in found.iter_rows():
@@ -472,7 +472,7 @@ class _Walk:
             self.found.shown[int(row), columns[letters]] = shown
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """An element begins."""
+        """Handle the start of an element."""
         if name == "c":
             self._start_cell(attributes)
         elif name == "f":
@@ -506,7 +506,7 @@ class _Walk:
                 self.found.links[at] = self._targets[key]
 
     def end(self, name: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         if name in {"v", "f"}:
             self._into = None
         elif name == "c":

@@ -233,7 +233,7 @@ def _first_filled(table: Table, header: str, fallbacks: Sequence[str]) -> pl.Ser
 
 
 def _with_area_code(table: Table, header: str) -> pl.Series:
-    """The cells of a header, with the area codes before them if another column has those.
+    """Return a header's cells, after the area codes if another column has those.
 
     A number that begins with + or 0, or is long, already has its area code.
     """

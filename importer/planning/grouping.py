@@ -76,7 +76,7 @@ def check_names(
 
 
 def _only(frame: pl.DataFrame, good: pl.Expr) -> pl.DataFrame:
-    """The rows that are good; the frame itself if all are."""
+    """Return the rows that are good; the frame itself if all are."""
     kept = frame.select(good.fill_null(value=False).alias("good")).to_series()
     if kept.len() < frame.height:  # good is the same for every row
         kept = kept.new_from_index(0, frame.height)
@@ -105,7 +105,7 @@ def read_pairs(
 
 
 def find_template_warnings(part: pl.DataFrame, pair: Pair) -> list[pl.DataFrame]:
-    """Warnings about a pair that is sent all the same, at the first file that uses it."""
+    """Warn about a pair that is sent nevertheless, at the first file that uses it."""
     return [
         problems.one(code, source=part.item(0, SOURCE), detail=sentence)
         for template in (pair.meeting, pair.participants)
@@ -150,7 +150,7 @@ def check_placeholders(
 
 
 def shared_placeholders(pair: Pair) -> list[str]:
-    """The placeholders whose values define a group: all but the candidate's own."""
+    """Return the placeholders that define a group: all but the candidate's own."""
     return sorted(pair.placeholders - OWN)
 
 
@@ -269,7 +269,7 @@ class Grouping:
         return tuple(self._groups)
 
     def groups(self, sizes: Mapping[int, int]) -> tuple[Group, ...]:
-        """All groups, in order of their first row.
+        """Return all groups, in order of their first row.
 
         Args:
             sizes: number of a group -> its ready rows; 0 if it is missing.
@@ -293,7 +293,7 @@ class Grouping:
             self._wrong |= dict.fromkeys(wrong)
 
     def _shared_by(self, filling: _Filling | None) -> list[str]:
-        """The placeholders of templates and fields whose values define a group."""
+        """Return the placeholders of templates and fields whose values define a group."""
         return sorted({*(filling.shared if filling else ()), *self._fields.shared})
 
     def _number_groups(
@@ -333,7 +333,7 @@ class Grouping:
         return Grouped(ready, problems.concat(found))
 
     def _find_group(self, row: Mapping[str, str | None]) -> int | _Fault:
-        """The number of a row's group, which is created if it is new; or why it cannot be."""
+        """Return the number of a row's group, made if it is new; or why it cannot be."""
         names = tuple(str(row[column]) for column in NAMED_BY.values())
         filling = None if self._without_templates else self._pairs[names]
         shared = self._shared_by(filling)
@@ -364,7 +364,7 @@ class _Fields:
         self._fill = _compile_template(fields)
 
     def fill_in(self, values: Mapping[str, str]) -> Mapping[str, Json]:
-        """The fields with these values; the candidate's own placeholders stay open."""
+        """Fill in these values; the candidate's own placeholders stay open."""
         return cast("Mapping[str, Json]", self._fill(values))
 
 
@@ -382,45 +382,45 @@ class _Filling:
         self._participants = _compile_template(pair.participants.value)
 
     def warnings(self, part: pl.DataFrame) -> list[pl.DataFrame]:
-        """The warnings about the pair, once: at the first file that uses it."""
+        """Return the warnings about the pair, once: at the first file that uses it."""
         if self._warned:
             return []
         self._warned = True
         return find_template_warnings(part, self.pair)
 
     def find_broken_rule(self, values: Mapping[str, str]) -> _Fault | None:
-        """The first rule that the pair breaks with these values, or None."""
+        """Find the first rule that the pair breaks with these values, or None."""
         key = tuple(values[name] for name in self._checked_names)
         if key not in self._checked:
             self._checked[key] = self.pair.find_broken_rule(values)
         return self._checked[key]
 
     def find_unusual(self, values: Mapping[str, str]) -> _Fault | None:
-        """The first value that breaks a rule that is only inferred, or None."""
+        """Find the first value that breaks a rule that is only inferred, or None."""
         key = tuple(values[name] for name in self._checked_names)
         if key not in self._unusual:
             self._unusual[key] = self.pair.find_unusual(values)
         return self._unusual[key]
 
     def fill_in(self, values: Mapping[str, str]) -> tuple[Json, Json]:
-        """Meeting and participants with these values."""
+        """Fill in these values; the candidate's own placeholders stay open."""
         return self._meeting(values), self._participants(values)
 
 
 def _narrow(frame: pl.DataFrame, placeholders: Collection[str]) -> pl.DataFrame:
-    """The rows with only the columns that grouping needs: copying the others takes long."""
+    """Keep only the columns that grouping needs: copying the others takes long."""
     wanted = {_POSITION, SOURCE, ROW, *_CAMPAIGN, *NAMED_BY.values(), *placeholders}
     return frame.select(name for name in frame.columns if name in wanted)
 
 
 def _find_leaders(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """The position of each row, and of the first row with the same values."""
+    """Find the position of each row, and of the first row with the same values."""
     first = pl.col(_POSITION).first()
     return frame.select(_POSITION, (first.over(columns) if columns else first).alias(_LEADER))
 
 
 def _compile_template(value: Json) -> Callable[[Mapping[str, str]], Json]:
-    """Fills in one template for many groups."""
+    """Return a function that fills in one template for many groups."""
     filled = compile_value(value)
     return (lambda _: value) if filled is None else filled
 
@@ -431,7 +431,7 @@ def _group(
     filling: _Filling | None,
     fields: _Fields,
 ) -> Group:
-    """The group of a first row, without a row count; its template parts may be empty."""
+    """Make the group of a first row, without a row count; its template parts may be empty."""
     configuration, people = filling.fill_in(values) if filling else (None, None)
     meeting, participants = NAMED_BY.values()
     return Group(
@@ -448,14 +448,14 @@ def _group(
 
 
 def _finding(leader: Mapping[str, Any], placeholder: str, sentence: str) -> _Finding:
-    """A fault of a group, with the value that its first row has for the placeholder."""
+    """Return a fault of a group, with its first row's value for the placeholder."""
     return leader[_LEADER], placeholder, str(leader.get(placeholder) or ""), sentence
 
 
 def _problems_of_groups(
     frame: pl.DataFrame, leading: pl.DataFrame, bad: Sequence[_Finding], code: Code
 ) -> pl.DataFrame:
-    """A problem for each row of the groups that have a finding."""
+    """Return a problem for each row of the groups that have a finding."""
     names = {_LEADER: pl.UInt32, "#column": pl.String, "#value": pl.String, "#detail": pl.String}
     faults = pl.DataFrame(list(bad), schema=names, orient="row")
     rows = leading.join(faults, on=_LEADER).join(frame.select(_POSITION, SOURCE, ROW), on=_POSITION)

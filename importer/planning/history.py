@@ -85,7 +85,7 @@ def skip_known(
 
 
 def _look_up(keys: pl.Series, ledger: Ledger) -> pl.DataFrame:
-    """What the ledger has for these keys: `_KNOWN`."""
+    """Look up what the ledger has for these keys: `_KNOWN`."""
     parts = [
         pl.DataFrame(part, schema=_KNOWN, orient="row")
         for part in ledger.submissions.known(keys.to_list())
@@ -112,7 +112,7 @@ def _classify(
     code: Code,
     status: RowStatus,
 ) -> _Verdict:
-    """The rows whose `column` is among the keys of `details`, with the reason for each.
+    """Find the rows whose `column` is among the keys of `details`, each with the reason.
 
     Args:
         frame: rows.
@@ -175,7 +175,7 @@ def _classify_strangers(
 
 
 def _find_known(frame: pl.DataFrame, same: pl.DataFrame) -> list[_Verdict]:
-    """The rows that are imported, and those that may be.
+    """Find the rows that are imported, and those that may be.
 
     Args:
         frame: rows.
@@ -244,7 +244,7 @@ def _find_unwanted(
 
 
 def _find_shared(others: pl.DataFrame, ledger: Ledger, settings: Settings) -> list[_Verdict]:
-    """Rows that share an e-mail or a candidate id with another person in the ledger."""
+    """Find rows that share an e-mail or a candidate id with another person in the ledger."""
     return [
         _classify(others, KEY, details, code, RowStatus.REJECTED)
         for code, details in find_shared_contacts(others, ledger, settings).items()
@@ -254,7 +254,7 @@ def _find_shared(others: pl.DataFrame, ledger: Ledger, settings: Settings) -> li
 def find_shared_contacts(
     frame: pl.DataFrame, ledger: Ledger, settings: Settings, run: str | None = None
 ) -> dict[Code, dict[str, str]]:
-    """Rows whose e-mail or candidate id another person has in the ledger, in the same campaign.
+    """Find rows whose e-mail or candidate id another person of the campaign has.
 
     It may be the same person with a corrected phone, or somebody else; a person decides.
 
@@ -295,7 +295,7 @@ _SHARED: Final = {
 def _places_of_people(
     related: Iterable[SubmissionRecord],
 ) -> dict[tuple[str, str, str], dict[str, str]]:
-    """Column, hash and campaign -> the people who have them in the ledger, each with a place."""
+    """Return column, hash and campaign -> the ledger's people who have them, with places."""
     places: dict[tuple[str, str, str], dict[str, str]] = {}
     for each in related:
         if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
@@ -308,7 +308,7 @@ def _places_of_people(
 
 
 def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
-    """Rows whose campaign differs only in case or blanks from one in the ledger."""
+    """Find rows whose campaign differs only in case or blanks from one in the ledger."""
     spelled = dict.fromkeys(ledger.submissions.campaigns())
     known = {fold_campaign(name): name for name in spelled}
     campaign = pl.coalesce("campaign", "external_campaign")
@@ -327,7 +327,7 @@ def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
 def find_no_longer_sendable(
     ledger: Ledger, run: str, settings: Settings, *, now: datetime
 ) -> dict[str, Code]:
-    """The open submissions of a run that must not be sent any more: key -> the reason.
+    """Find the open submissions that must not be sent any more: key -> the reason.
 
     Args:
         ledger: the ledger, which is only read.
@@ -345,7 +345,7 @@ def find_no_longer_sendable(
 
 
 def _place_and_reason(known: SubmissionRecord) -> str:
-    """Where it was rejected, and why."""
+    """Return where it was rejected, and why."""
     return f"{_place(known)} ({known.message})" if known.message else _place(known)
 
 
@@ -374,7 +374,7 @@ class History:
     ledger: Ledger | None = None
 
     def exclude_known(self, plan: Plan, settings: Settings) -> Plan:
-        """The plan without the rows that earlier runs dealt with."""
+        """Return the plan without the rows that earlier runs dealt with."""
         if self.ledger is None:
             return plan
         return skip_known(plan, self.ledger, self.identity, settings, now=datetime.now(UTC))
@@ -387,7 +387,7 @@ class RunHistory(History):
     ledger: Ledger
 
     def run_settings(self, settings: Settings) -> dict[str, Json]:
-        """What the ledger stores of the settings, organization and key of a new run."""
+        """Return what the ledger stores of a new run's settings, organization and key."""
         return {
             **settings.shaping(),
             ALLOWED: settings.allow_shared_contact,
@@ -423,7 +423,7 @@ def open_history(settings: Settings, opened: Ledger | None = None) -> Iterator[H
 
 
 def _existing(settings: Settings) -> Ledger | None:
-    """The ledger, open for reading; without a ledger SQLAlchemy is not imported."""
+    """Open the ledger for reading; without a ledger, do not import SQLAlchemy."""
     file = settings.ledger_file
     if file is not None and not file.exists():
         return None
@@ -467,7 +467,7 @@ def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
 
 
 def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
-    """The owner of a ledger: API, and hashes of the organization as spelled and folded.
+    """Return the owner of a ledger: API, and the organization's hashes, spelled and folded.
 
     The port does not count.
     """
@@ -482,7 +482,7 @@ def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
 def _identity(
     settings: Settings, organization: str, last_settings: Mapping[str, Json], new: Ledger | None
 ) -> Identity:
-    """The identity under a ledger's key.
+    """Return the identity under a ledger's key.
 
     Args:
         settings: say where the key is.

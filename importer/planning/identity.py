@@ -52,7 +52,7 @@ class Identity:
     # ---- in bulk: a hash for each row of a frame, as hex text --------------------------------
 
     def keys(self, frame: pl.DataFrame) -> pl.Series:
-        """The submission keys of checked rows.
+        """Return the submission keys of checked rows.
 
         Args:
             frame: rows with the canonical columns; each has a phone or an e-mail.
@@ -73,21 +73,21 @@ class Identity:
         return self._hash_all(frame, pl.concat_str(parts)).alias("key")
 
     def persons(self, frame: pl.DataFrame) -> pl.Series:
-        """A hash of each row's person alone (phone, else e-mail)."""
+        """Return a hash of each row's person alone (phone, else e-mail)."""
         return self._hash_all(frame, _parts("person", _PERSON)).alias("person")
 
     def emails(self, frame: pl.DataFrame) -> pl.Series:
-        """A hash of the mailbox of each row's e-mail; null if it has none."""
+        """Return a hash of the mailbox of each row's e-mail; null if it has none."""
         message = _parts("email", mailboxes(pl.col("email")))
         return self._hash_some(frame, message).alias("email")
 
     def candidates(self, frame: pl.DataFrame) -> pl.Series:
-        """A hash of each row's candidate id; null if it has none."""
+        """Return a hash of each row's candidate id; null if it has none."""
         message = _parts("candidate", pl.col("candidate_id").str.strip_chars())
         return self._hash_some(frame, message).alias("candidate")
 
     def names(self, frame: pl.DataFrame) -> list[str | None]:
-        """The signs of each row's name, which only its own submission has; None without a name.
+        """Return the signs of each row's name, which only its own submission has, or None.
 
         Args:
             frame: rows with their submission keys and names.
@@ -99,7 +99,7 @@ class Identity:
         ]
 
     def find_other_names(self, frame: pl.DataFrame, signs: Mapping[str, str | None]) -> list[str]:
-        """The submission keys of the rows whose name is clearly different from the ledger's.
+        """Find the submission keys whose name is clearly different from the ledger's.
 
         Args:
             frame: rows with their submission keys and names.
@@ -113,7 +113,7 @@ class Identity:
         ]
 
     def _signs(self) -> Callable[[str], Callable[[str], str]]:
-        """What makes the signs of a name, for each submission key."""
+        """Return a function that makes the signs of a name, for each submission key."""
         hashed = _keyed_sha256(self.hmac_key)
 
         def sign_for(key: str) -> Callable[[str], str]:
@@ -130,7 +130,7 @@ class Identity:
         return sign_for
 
     def bodies(self, frame: pl.DataFrame, shared: pl.Series, columns: Sequence[str]) -> pl.Series:
-        """A hash of the parts of each row's body, without rendering it.
+        """Return a hash of the parts of each row's body, without rendering it.
 
         Args:
             frame: the rows.
@@ -144,7 +144,7 @@ class Identity:
     # ---- one at a time -----------------------------------------------------------------------
 
     def person(self, phone: str | None, email: str | None) -> str:
-        """The hash that `persons` gives for one person.
+        """Return the hash that `persons` gives for one person.
 
         Raises:
             ValueError: there is neither phone nor e-mail.
@@ -155,15 +155,15 @@ class Identity:
         return self._hash(_netstring("person") + _netstring(text))
 
     def email(self, address: str) -> str:
-        """The hash that `emails` gives for one address, in any spelling."""
+        """Return the hash that `emails` gives for one address, in any spelling."""
         return self._hash(_netstring("email") + _netstring(mailbox(address)))
 
     def candidate(self, candidate_id: str) -> str:
-        """The hash that `candidates` gives for one candidate id."""
+        """Return the hash that `candidates` gives for one candidate id."""
         return self._hash(_netstring("candidate") + _netstring(candidate_id.strip()))
 
     def digest(self, value: Json) -> str:
-        """A hash of a JSON value as hex text; the order of keys does not matter."""
+        """Return a hash of a JSON value as hex text; the order of keys does not matter."""
         return self._hash(_netstring("body") + _CANONICAL.encode(value))
 
     @property
@@ -175,14 +175,14 @@ class Identity:
         return hmac.digest(self.hmac_key, message.encode(), "sha256").hex()
 
     def _hash_all(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
-        """One hash for each row; raises ValueError if a row has no person."""
+        """Hash each row; raise ValueError if a row has no person."""
         hashed = self._hash_some(frame, message)
         if hashed.null_count():
             raise ValueError(_NO_PERSON)
         return hashed
 
     def _hash_some(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
-        """One hash for each row; null if the message is null."""
+        """Hash each row; null if the message is null."""
         messages = frame.select(message.cast(pl.Binary).alias("message")).to_series()
         hashed = _keyed_sha256(self.hmac_key)
         return pl.Series(
@@ -192,7 +192,7 @@ class Identity:
 
 
 def _keyed_sha256(key: bytes) -> Callable[[bytes], hashlib._Hash]:
-    """What makes the HMAC-SHA256 of a message (RFC 2104), for many messages under one key.
+    """Return a function for the HMAC-SHA256 (RFC 2104) of many messages under one key.
 
     The states after the padded key are made once: 0.5 to 0.6 microseconds a message, where
     `hmac.digest` takes 1.4 (200,000 messages, Python 3.11, OpenSSL 3.0).
@@ -220,17 +220,17 @@ _NO_PERSON: Final = "a row with neither phone nor e-mail has no identity"
 
 
 def _parts(kind: str, text: pl.Expr) -> pl.Expr:
-    """A message of two parts, in bulk."""
+    """Join the two parts of a message, in bulk."""
     return pl.concat_str(pl.lit(_netstring(kind)), _netstrings(text))
 
 
 def _netstring(text: str) -> str:
-    """A part with its length in bytes before it, so that different lists of parts differ."""
+    """Return a part after its length in bytes, so that different lists of parts differ."""
     return f"{len(text.encode())}:{text},"
 
 
 def _netstrings(text: pl.Expr) -> pl.Expr:
-    """`_netstring` in bulk."""
+    """Apply `_netstring` in bulk."""
     return pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text, pl.lit(","))
 
 
@@ -238,7 +238,7 @@ _NAME_OF: Final = _netstring("name")
 
 
 def key_id(key: bytes) -> str:
-    """What a ledger stores of its HMAC key, to notice another one."""
+    """Return what a ledger stores of its HMAC key, to notice another one."""
     return hmac.digest(key, b"fingerprint", "sha256").hex()[:16]
 
 
@@ -263,7 +263,7 @@ def hmac_key(
     note: Callable[[bytes], None] | None = None,
     fsync: Callable[[int], None] = os.fsync,
 ) -> bytes:
-    """The HMAC key, by which people are recognised.
+    """Return the HMAC key, by which people are recognised.
 
     Args:
         settings: say where it is; IMPORTER_HMAC_KEY in the environment overrides the file.
@@ -308,7 +308,7 @@ def hmac_key(
 
 
 def _key(text: str, place: str) -> bytes:
-    """The key as bytes; a short key is refused, because it can be guessed."""
+    """Return the key as bytes; refuse a short one, because it can be guessed."""
     if len(text.strip()) < _MIN_CHARACTERS:
         raise SettingsError(
             f"{place}: the HMAC key has fewer than {_MIN_CHARACTERS} characters.", _PUT_BACK

@@ -90,7 +90,7 @@ class Renderer:
         self._filled = compile_value(shared)
 
     def body(self, row: Mapping[str, str | None], external_id: str) -> dict[str, Json]:
-        """The request body of a row; shared parts are the same objects in each body.
+        """Return the request body of a row; shared parts are the same objects in each body.
 
         Args:
             row: canonical columns, tidy; null is left out.
@@ -115,7 +115,7 @@ class Renderer:
         return body
 
     def as_json(self, rows: pl.DataFrame) -> pl.Series | None:
-        """The bodies of rows as compact JSON, made in bulk; None if only `body` can make them.
+        """Return the bodies of rows as JSON, made in bulk; None if only `body` can make them.
 
         Args:
             rows: canonical columns in which `escape_texts` escaped every text, and `externalId`.
@@ -158,7 +158,7 @@ def _dump(value: object) -> str:
 
 
 def _json_pieces(value: Json) -> Iterator[str | pl.Expr]:
-    """The compact JSON of a value, in which each placeholder of ours is a column."""
+    """Yield the compact JSON of a value, in which each placeholder of ours is a column."""
     if isinstance(value, str):
         end = 0
         yield '"'
@@ -196,7 +196,7 @@ def escape_texts(rows: pl.DataFrame) -> pl.DataFrame:
 def payload_lines(
     plan: Plan, identity: Identity, settings: Settings, files: Sequence[str]
 ) -> Iterator[pl.Series]:
-    """A line `{"source", "row", "key", "body"}` of JSON for each ready row, many at once.
+    """Yield a line `{"source", "row", "key", "body"}` of JSON for each ready row, many at once.
 
     Args:
         plan: the plan that can be sent.
@@ -229,7 +229,7 @@ def payload_lines(
 
 
 def _render(renderer: Renderer, rows: pl.DataFrame) -> pl.Series:
-    """The bodies of rows of one group, as compact JSON."""
+    """Render the bodies of rows of one group, as compact JSON."""
     found = renderer.as_json(escape_texts(rows)) if rows.height >= _FEW else None
     if found is not None:
         return found
@@ -239,7 +239,7 @@ def _render(renderer: Renderer, rows: pl.DataFrame) -> pl.Series:
 
 
 def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
-    """The externalId of a submission; part of the submission's key makes it unique.
+    """Return the externalId of a submission; part of the submission's key makes it unique.
 
     A candidate id that contains a name, phone or e-mail of its row is left out, because the ledger
     stores the externalId.
@@ -257,12 +257,12 @@ def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
 
 
 def _without_own_id(pattern: str) -> str:
-    """What an externalId has instead of a candidate id."""
+    """Return what an externalId has instead of a candidate id."""
     return "" if pattern.replace("{candidate_id}", "").strip(_EDGES) != "{key}" else _NO_ID
 
 
 def external_ids(frame: pl.DataFrame, pattern: str) -> pl.Series:
-    """`external_id` of each row; one by one only if the candidate id may name the person.
+    """Return `external_id` of each row; one by one only if the candidate id may name the person.
 
     Args:
         frame: rows with their submission keys.
@@ -328,7 +328,7 @@ _PLAIN_WORD: Final = "^[a-złøđæœ]*$"
 
 
 def _plain_words(name: str) -> pl.Expr:
-    """The words of a name as `_fold` gives them if they are plain, with blanks between them."""
+    """Return a name's words as `_fold` does if they are plain, with blanks between them."""
     folded = pl.col(name).fill_null("").str.to_lowercase().str.replace_all("ß", "ss", literal=True)
     return folded.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.replace_all("['’ -]", " ")
 
@@ -351,7 +351,7 @@ def _is_personal(text: str, row: Mapping[str, str | None]) -> bool:
 
 
 def _fold(text: str) -> str:
-    """A text in lower case and without accents."""
+    """Return a text in lower case and without accents."""
     if text.isascii():
         return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold())
@@ -365,7 +365,7 @@ def submissions(
     rows: pl.DataFrame | None = None,
     only: Container[str] | None = None,
 ) -> Iterator[Submission]:
-    """The submissions of a plan, in order of its frame.
+    """Yield the submissions of a plan, in order of its frame.
 
     Args:
         plan: gives the groups.
@@ -404,7 +404,7 @@ def submissions(
 
 
 def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator[PlannedRow]:
-    """Every row of a plan as the ledger stores it, ready rows first; no body is rendered."""
+    """Yield every row of a plan as the ledger stores it, ready rows first; render no body."""
     codes = _codes(plan.problems)
     ready = _require_whole(plan)
     if codes.height:
@@ -438,7 +438,7 @@ def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator
 
 
 def _codes(problems: pl.DataFrame) -> pl.DataFrame:
-    """The codes of each row with problems, with spaces between them: `#source`, `#row`, `codes`.
+    """Return each row's problem codes, joined by spaces: `#source`, `#row`, `codes`.
 
     Most rows have one problem; grouping those, too, takes five times as long.
     """
@@ -451,14 +451,14 @@ def _codes(problems: pl.DataFrame) -> pl.DataFrame:
 
 
 def _require_whole(plan: Plan) -> pl.DataFrame:
-    """The ready rows of a plan; raises ValueError for a plan that can only be shown."""
+    """Return the ready rows; raise ValueError for a plan that can only be shown."""
     if not plan.whole:
         raise ValueError("this plan can only be shown: it did not keep its rows")
     return plan.frame
 
 
 def identify(plan: Plan, identity: Identity) -> Plan:
-    """The plan with the submission keys of its rows, without other hashes.
+    """Return the plan with the submission keys of its rows, without other hashes.
 
     A million rows have 300 MB of other hashes; they are made for a few rows at a time.
 
@@ -516,7 +516,7 @@ def hash_rows(
 
 
 def _hash_shared(group: Group, identity: Identity, settings: Settings) -> str:
-    """A hash of what a group adds to the bodies of its rows."""
+    """Hash what a group adds to the bodies of its rows."""
     shaping = settings.shaping()
     return identity.digest(
         [

@@ -28,14 +28,14 @@ def is_name(name: str) -> bool:
 
 
 def fold_name(text: str) -> str:
-    """The name that `Job Title` or `job.title` probably means."""
+    """Return the name that `Job Title` or `job.title` probably means."""
     return re.sub(r"[\W_]+", "_", text.lower()).strip("_")
 
 
 def texts(
     value: Json, path: tuple[int | str, ...] = ()
 ) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Every text inside a value, with its path; keys do not count."""
+    """Yield every text inside a value, with its path; keys do not count."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
@@ -47,13 +47,13 @@ def texts(
 
 
 def names_in(text: str) -> list[str]:
-    """The placeholders of a text, in order."""
+    """Return the placeholders of a text, in order."""
     found = (match.group("ours") for match in TOKEN.finditer(text))
     return [name for name in found if name is not None]
 
 
 def find_misspelled(text: str) -> list[tuple[str, str]]:
-    """Texts in braces that cannot be a placeholder, each with the name that was probably meant."""
+    """Find texts in braces that cannot be a placeholder, each with the name probably meant."""
     found = []
     for match in TOKEN.finditer(text):
         name = match.group("meant") or match.group("ours")

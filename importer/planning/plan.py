@@ -99,7 +99,7 @@ class PlanBuilder:
         return part.rows
 
     def plan(self, tables: Sequence[Table]) -> Plan:
-        """The plan of all rows that were added.
+        """Return the plan of all rows that were added.
 
         Args:
             tables: the files, in the order of the run.
@@ -130,7 +130,7 @@ class PlanBuilder:
         )
 
     def _examples(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The first row of each group to show, unless an earlier part had it."""
+        """Return the first row of each group to show, unless an earlier part had it."""
         new = pl.col(GROUP) < SHOWN, ~pl.col(GROUP).is_in(sorted(self._shown))
         first = frame.filter(*new).unique(GROUP, keep="first", maintain_order=True)
         self._shown.update(first[GROUP])
@@ -161,7 +161,7 @@ def _name_missing_columns(problems: pl.DataFrame, tables: Sequence[Table]) -> pl
 
 
 def _reject_ungrouped(rows: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
-    """The status of each row; ready rows without a group become rejected."""
+    """Return the status of each row; ready rows without a group become rejected."""
     return rows.join(
         grouped.select(SOURCE, ROW, pl.lit(value=True).alias("grouped")),
         on=[SOURCE, ROW],
@@ -191,7 +191,7 @@ def count_rows(rows: pl.DataFrame, problems: pl.DataFrame) -> Counts:
 
 
 def exclude_rows(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> Plan:
-    """The plan without some of its ready rows; its hash stays the same.
+    """Return the plan without some of its ready rows; its hash stays the same.
 
     Args:
         plan: the plan.
@@ -229,7 +229,7 @@ def exclude_rows(plan: Plan, statuses: pl.DataFrame, problems: pl.DataFrame) -> 
 
 
 def drop_cells(plan: Plan) -> Plan:
-    """The plan without the cells of its files as read; it can be sent, but not shown any more.
+    """Return the plan without the cells of its files; it can be sent, but not shown any more.
 
     A million rows have 200 MB of them.
     """
@@ -240,7 +240,7 @@ def drop_cells(plan: Plan) -> Plan:
 def hash_plan(
     tables: Sequence[Table], groups: Sequence[Group], ready: pl.DataFrame, settings: Settings
 ) -> str:
-    """Hex sha256 over everything that decides what is sent, except the paths of the files."""
+    """Hash everything that decides what is sent, except the paths of the files, as hex."""
     digest = hashlib.sha256()
     digest.update(_canonical([version("importer"), settings.shaping()]))
     for table in tables:
@@ -267,7 +267,7 @@ def hash_plan(
 
 
 def _steps(numbers: pl.Series) -> pl.Series:
-    """Numbers as text, run-length encoded by their steps: rows in order are one run."""
+    """Return numbers as text, run-length encoded by their steps: rows in order are one run."""
     runs = numbers.cast(pl.Int64).diff().rle().struct.unnest()
     first = numbers.head(1).cast(pl.String).rename("step")
     steps = runs.select(pl.concat_str("len", pl.lit("x"), "value", ignore_nulls=True).alias("step"))

@@ -86,15 +86,15 @@ class Templates:
         self._read: dict[tuple[TemplateKind, str], Template] = {}
 
     def meeting(self, name: str) -> Template:
-        """The meeting template of this name; see `get`."""
+        """Return the meeting template of this name; see `get`."""
         return self.get(TemplateKind.MEETING, name)
 
     def participants(self, name: str) -> Template:
-        """The participant template of this name; see `get`."""
+        """Return the participant template of this name; see `get`."""
         return self.get(TemplateKind.PARTICIPANTS, name)
 
     def names(self, kind: TemplateKind) -> tuple[str, ...]:
-        """The names of all templates of a kind, sorted."""
+        """Return the names of all templates of a kind, sorted."""
         return tuple(sorted(self._files[kind]))
 
     def like(self, kind: TemplateKind, name: str) -> str:
@@ -153,7 +153,7 @@ class Pair:
         return self.meeting.placeholders | self.participants.placeholders
 
     def checked_placeholders(self) -> frozenset[str]:
-        """The placeholders whose values are checked by rules: all but those in texts for people."""
+        """Return the placeholders checked by rules: all but those in texts for people."""
         return frozenset(
             name
             for template in (self.meeting, self.participants)
@@ -163,7 +163,7 @@ class Pair:
         )
 
     def find_broken_rule(self, values: Mapping[str, str]) -> tuple[str, str] | None:
-        """The first rule that the pair breaks with these values, or None.
+        """Find the first rule that the pair breaks with these values, or None.
 
         Args:
             values: the placeholders that a group shares; the candidate's own stay open.
@@ -184,7 +184,7 @@ class Pair:
         return None
 
     def find_unusual(self, values: Mapping[str, str]) -> tuple[str, str] | None:
-        """The first value that breaks a rule that is only inferred.
+        """Find the first value that breaks a rule that is only inferred.
 
         Args and result are those of `find_broken_rule`; what breaks it without values is left out.
         """
@@ -229,7 +229,7 @@ def _read(kind: TemplateKind, path: Path, document: Document) -> Template:
 
 
 def _find_broken_rules(kind: TemplateKind, value: Json) -> list[Mistake]:
-    """The rules that a template breaks; an open placeholder breaks none."""
+    """Find the rules that a template breaks; an open placeholder breaks none."""
     model = rules.Meeting if kind is TemplateKind.MEETING else rules.Participants
     mistakes: list[Mistake] = []
     try:
@@ -249,7 +249,7 @@ def _find_broken_rules(kind: TemplateKind, value: Json) -> list[Mistake]:
 
 
 def _find_unknown_keys(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
-    """A warning for each key and method that no rule knows."""
+    """Yield a warning for each key and method that no rule knows."""
     if kind is TemplateKind.MEETING:
         known_as = cast("dict[str, Any]", value)
         found = list(unknown_keys(known_as, rules.Meeting))
@@ -271,14 +271,14 @@ def _find_unknown_keys(kind: TemplateKind, value: Json) -> Iterator[Mistake]:
 
 
 def _find_misspelled(value: Json) -> Iterator[Mistake]:
-    """Braces that look like a placeholder but are not one."""
+    """Yield braces that look like a placeholder but are not one."""
     for path, text in texts(value):
         for written, meant in find_misspelled(text):
             yield Mistake(path, f"`{written}` is no placeholder; write `{{{meant}}}`")
 
 
 def _unquoted(value: Json, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
-    """The paths of placeholders without quotes, which YAML reads as a mapping, with a sentence."""
+    """Yield unquoted placeholders, which YAML reads as mappings: the path, and a sentence."""
     if isinstance(value, Mapping):
         if len(value) == 1 and path and None in value.values():
             name = fold_name(next(iter(value)))
@@ -291,6 +291,6 @@ def _unquoted(value: Json, path: Path_ = ()) -> Iterator[tuple[Path_, str]]:
 
 
 def _placeholder_at(template: Template, path: Path_) -> str:
-    """The placeholder that fills the text at a path, if it is a single one."""
+    """Return the placeholder that fills the text at a path, if it is a single one."""
     names = {name for at, text in texts(template.value) if at == path for name in names_in(text)}
     return names.pop() if len(names) == 1 else ""

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def exit_of_plan(plan: Plan) -> Exit:
-    """The exit code of a check: 3 if a file cannot be used, 1 if rows are rejected, else 0."""
+    """Return a check's exit code: 3 if a file cannot be used, 1 if rows are rejected, else 0."""
     if file_errors(plan).height:
         return Exit.INPUT
     return Exit.REJECTED if plan.counts.rejected else Exit.OK
 
 
 def exit_without_sending(plan: Plan) -> Exit:
-    """The exit code of a run with nothing to send: as for a check, but 5 if a row is doubtful."""
+    """Return the code of a run with nothing to send: as for a check, but 5 for doubtful rows."""
     code = exit_of_plan(plan)
     doubtful = plan.problems.filter(pl.col("code") == Code.POSSIBLY_SENT.value).height
     return Exit.DOUBTFUL if doubtful and code is not Exit.INPUT else code
 
 
 def exit_of_run(rejected: int, states: Mapping[State, int], ending: Ending) -> Exit:
-    """The exit code of a run: why it stopped, else doubtful, rejected, not sent, or 0.
+    """Return the exit code of a run: why it stopped, else doubtful, rejected, not sent, or 0.
 
     Args:
         rejected: rows that were rejected before anything was sent.

@@ -186,7 +186,7 @@ def reread_files(files: Sequence[SourceFile], load: Callable[[str], Table]) -> O
 
 
 def save_results(view: RunView, files: OriginalFiles, path: Path, form: Form = "csv") -> None:
-    """Writes the results into a file, whole or not at all.
+    """Write the results into a file, whole or not at all.
 
     Raises:
         ImporterError: the file cannot be written.

@@ -276,7 +276,7 @@ def _points(sentences: Sequence[str]) -> list[str]:
 
 
 def _wrapped(line: str) -> list[str]:
-    """A line in as many as it needs; no word, path or command between backticks is broken."""
+    """Wrap a line; break no word, path or command between backticks."""
     indent = "  " if line.startswith((" ", "- ")) else ""
     whole = _COMMAND.sub(lambda found: found[0].replace(" ", _GAP), line)
     lines = wrap(
@@ -302,7 +302,7 @@ def webhook_post(night: NightReport) -> dict[str, Any]:
 
 
 def night_json(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]:
-    """The night as JSON, version 1, in English; `faults` as for `night_text`."""
+    """Return the night as JSON, version 1, in English; `faults` as for `night_text`."""
     with use_language(ENGLISH):
         headline, todo = night.headline, list(night.todo)
     return {
@@ -323,7 +323,7 @@ def night_json(night: NightReport, faults: Sequence[str] = ()) -> dict[str, Any]
 
 
 def rows_in_words(file: FileReport) -> str:
-    """`312 created, 4 rejected`, in the order of reports; empty if nothing was read."""
+    """Return `312 created, 4 rejected`, in the order of reports; empty if nothing was read."""
     return ", ".join(
         f"{number(file.rows[word])} {translate_word(word).replace('-', ' ')}"
         for word in OUTCOME_MEANING
@@ -367,7 +367,7 @@ def write_metrics(night: NightReport, path: Path) -> None:
 
 
 def render_metrics(night: NightReport) -> str:
-    """The night's metrics in Prometheus's text format."""
+    """Render the night's metrics in Prometheus's text format."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest  # noqa: PLC0415 - rare
 
     registry = CollectorRegistry()

@@ -522,7 +522,7 @@ def outcome_frame(rows: Iterable[RowOutcome | OutcomeRow], files: Sequence[str])
 
 
 def _shorten(row: RowOutcome) -> OutcomeRow:
-    """What a report shows of a row."""
+    """Return what a report shows of a row."""
     place, known = (row.source, row.row, row.status.value, row.codes), row.submission
     if known is None:
         return OutcomeRow(*place)
@@ -531,7 +531,7 @@ def _shorten(row: RowOutcome) -> OutcomeRow:
 
 
 def _show_outcomes(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
-    """The lines of `OUTCOMES` of some `OutcomeRow`s."""
+    """Return the lines of `OUTCOMES` of some `OutcomeRow`s."""
     ready = pl.col("status") == RowStatus.READY.value
     left_out = rows.filter(~ready).select("status", "codes").unique()
     reasons = pl.DataFrame(
@@ -564,7 +564,7 @@ def _show_outcomes(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
 
 
 def _progress() -> pl.Expr:
-    """How far a conversation is, in one word; null if nothing is known."""
+    """Return how far a conversation is, in one word; null if nothing is known."""
     status = pl.col("remote_status").str.to_uppercase()
     spelled = status.str.to_lowercase().str.replace_all("_", "-", literal=True).replace("", None)
     word = status.replace_strict(_PROGRESS, default=spelled)

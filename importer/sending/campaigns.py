@@ -52,7 +52,7 @@ class CampaignSource(Protocol):
     """The part of the client that `check_campaigns` needs."""
 
     async def campaign(self, campaign_id: str) -> Page:
-        """One campaign; raises NotSent or MaybeSent."""
+        """Fetch one campaign; raise NotSent or MaybeSent."""
         ...
 
 
@@ -60,7 +60,7 @@ class CampaignListSource(Protocol):
     """The part of the client that `list_campaigns` needs."""
 
     async def campaigns(self, token: str | None = None) -> Page:
-        """One page of the list; raises NotSent or MaybeSent."""
+        """Fetch one page of the list; raise NotSent or MaybeSent."""
         ...
 
 

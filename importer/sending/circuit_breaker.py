@@ -38,7 +38,7 @@ class FailureLimits:
 
     @classmethod
     def of(cls, settings: Settings, total: int) -> FailureLimits:
-        """The limits that the settings describe, for a run of `total` submissions."""
+        """Return the limits that the settings describe, for a run of `total` submissions."""
         return cls(
             settings.failures_allowed(total), settings.max_failures_in_a_row, settings.max_doubtful
         )

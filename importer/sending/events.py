@@ -79,12 +79,12 @@ class _NoHashes:
     organization = ""
 
     def person(self, phone: str | None, email: str | None) -> str:
-        """No hash."""
+        """Return no hash."""
         del phone, email
         return ""
 
     def email(self, address: str) -> str:
-        """No hash."""
+        """Return no hash."""
         del address
         return ""
 
@@ -141,7 +141,7 @@ def read_event(body: bytes, received_at: datetime, hashes: PersonHashes | None) 
 
 
 def _read_object(body: bytes) -> dict[str, Json] | None:
-    """The JSON object in a body; None if there is none."""
+    """Return the JSON object in a body; None if there is none."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -150,7 +150,7 @@ def _read_object(body: bytes) -> dict[str, Json] | None:
 
 
 def _person_facts(seen: ListedConversation, *, known: bool) -> dict[str, Json]:
-    """The keyed hashes of the person, if the event shows who it is."""
+    """Return the keyed hashes of the person, if the event shows who it is."""
     if not known:
         return {}
     return {
@@ -174,7 +174,7 @@ def _stage(status: str) -> int:
 
 
 def _meeting_facts(name: str, data: Mapping[str, Json]) -> dict[str, Json]:
-    """The booking, its state, and when it begins."""
+    """Return the booking, its state, and when it begins."""
     state = _MEETING_EVENTS[name]
     if state is None:
         return {}

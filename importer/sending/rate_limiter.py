@@ -56,7 +56,7 @@ class Limiter(Protocol):
         ...
 
     def time(self) -> float:
-        """Seconds on the clock of the permits."""
+        """Return the seconds on the clock of the permits."""
         ...
 
     async def acquire(self, *, early: bool = False) -> float:
@@ -84,7 +84,7 @@ class Limiter(Protocol):
         ...
 
     def eta_s(self, count: int) -> float:
-        """Seconds until `count` more permits are given."""
+        """Return the seconds until `count` more permits are given."""
         ...
 
 
@@ -132,7 +132,7 @@ class RateLimiter:
         return self._rate
 
     def time(self) -> float:
-        """Seconds on the clock of the permits."""
+        """Return the seconds on the clock of the permits."""
         return self._now()
 
     async def acquire(self, *, early: bool = False) -> float:
@@ -219,7 +219,7 @@ class RateLimiter:
         self._quota_until = self._now() + reset_s
 
     def eta_s(self, count: int) -> float:
-        """Seconds until `count` more permits are given at the present rate."""
+        """Return the seconds until `count` more permits are given."""
         if count <= 0:
             return 0.0
         now = self._now()
@@ -229,7 +229,7 @@ class RateLimiter:
         return max(self._due, self._spaced, self._held_until, self._one_second_on())
 
     def _one_second_on(self) -> float:
-        """The earliest time that keeps every one-second window within the rate.
+        """Return the earliest time that keeps every one-second window within the rate.
 
         If the rate is not a whole number, it is rounded up and the window is longer.
         """

@@ -59,11 +59,11 @@ class ConversationSource(Protocol):
     """The part of the client that reads conversations."""
 
     async def conversations(self, token: str | None = None) -> Page:
-        """One page of the list; raises NotSent or MaybeSent."""
+        """Fetch one page of the list; raise NotSent or MaybeSent."""
         ...
 
     async def conversation(self, conversation_id: str) -> Page:
-        """One conversation; raises NotSent or MaybeSent."""
+        """Fetch one conversation; raise NotSent or MaybeSent."""
         ...
 
 
@@ -408,13 +408,13 @@ async def read_statuses(
 
 
 def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> float:
-    """Seconds until `settle_s` have passed since the last of them was given up."""
+    """Return the seconds until the last of them was given up `settle_s` ago."""
     youngest = min(((now - each.given_up_at).total_seconds() for each in doubts), default=settle_s)
     return min(max(settle_s - youngest, 0.0), settle_s)
 
 
 def _confirmed(claim: Doubt, evidence: Evidence) -> Outcome | None:
-    """The duplicate that the list proves; None if it does not."""
+    """Return the duplicate that the list proves; None if it does not."""
     found = evidence.find_existing(claim)
     if not found:
         return None
@@ -497,7 +497,7 @@ class _DoubtDecider:
             )
 
     def _behind(self, doubt: Doubt) -> str:
-        """Why the list may not have caught up; empty if it has."""
+        """Return why the list may not have caught up; empty if it has."""
         known = self.proof.witnesses.get((doubt.campaign, doubt.kind), ())
         shown = self.evidence.external_ids
         due = self.now - timedelta(

@@ -52,7 +52,7 @@ class Policy:
 
     @classmethod
     def of(cls, settings: Settings) -> Policy:
-        """The policy that the settings describe."""
+        """Return the policy that the settings describe."""
         return cls(
             attempts=settings.attempts,
             total_s=settings.attempts_total_s,

@@ -41,30 +41,30 @@ class Observer(Protocol):
     """
 
     def on_start(self, run: str, count: int, seconds: float) -> None:
-        """A round of sending starts: `count` submissions, which will take about `seconds`."""
+        """Handle the start of a round of sending: `count` submissions in about `seconds`."""
         ...
 
     def on_stage(self, sentence: str) -> None:
-        """Something else takes time or deserves attention; `sentence` says what."""
+        """Handle a stage that takes time or deserves attention; `sentence` says what."""
         ...
 
     def on_list_unreadable(self, reason: str) -> None:
-        """The API's list of conversations could not be read, so doubts stay open."""
+        """Handle an unreadable list of the API's conversations: doubts stay open."""
         ...
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """A submission came to an end, and the ledger has it durably."""
+        """Handle the end of a submission; the ledger has it durably."""
         ...
 
     def on_commit(self, write: str) -> None:
-        """Called after a write to the ledger is durable and before anything acts on it.
+        """Handle a durable write to the ledger, before anything acts on it.
 
         Runs in the thread that writes. A crash test kills the process here.
         """
         ...
 
     def on_stop_event(self, stop: asyncio.Event) -> None:
-        """The event loop is running; setting `stop` in it stops the run, as a signal does."""
+        """Keep `stop`; setting it in the running event loop stops the run, as a signal does."""
         ...
 
 

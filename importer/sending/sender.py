@@ -210,7 +210,7 @@ class Sender:
         return ending
 
     def _held_by(self, canary: _CountingObserver, count: int) -> Ending:
-        """The ending of a run whose canary failed."""
+        """Return the ending of a run whose canary failed."""
         return Ending(
             f"The canary failed: {len(canary.failures)} of the first "
             f"{min(self.settings.canary, count)} were not created "
@@ -304,7 +304,7 @@ class Sender:
         return found
 
     def claims(self) -> Sequence[SubmissionRecord]:
-        """The submissions that the API refused as duplicates without proof."""
+        """Return the submissions that the API refused as duplicates without proof."""
         return self.history.ledger.doubts.list_rejected(UNCONFIRMED_DUPLICATE, self.run)
 
     def _tell_absent_elsewhere(
@@ -367,7 +367,7 @@ def doubt_of(record: SubmissionRecord, kind: str = "auto-schedule") -> Doubt:
 
 
 def _recent(proof: Proof, found: ListFindings, now: datetime) -> frozenset[str]:
-    """Our conversations that the list shows, if they are new enough to measure its lag."""
+    """Return our conversations in the list that are new enough to measure its lag."""
     since = now - MEASURABLE
     ours = (each for known in proof.witnesses.values() for each in known)
     return frozenset(each.external_id for each in ours if each.sent_at > since) & found.external_ids

@@ -37,7 +37,7 @@ _AWAY_S: Final = 0.5
 
 @asynccontextmanager
 async def open_limiter(ledger: Ledger, settings: Settings) -> AsyncIterator[Limiter]:
-    """The limiter of this process, or of all senders if the ledger is on a server."""
+    """Open the limiter of this process, or of all senders if the ledger is on a server."""
     rates = ledger.rates(settings.rate_per_s)
     if rates is None:
         yield RateLimiter(settings.rate_per_s)
@@ -73,7 +73,7 @@ class SharedRate:
         return self._rate
 
     def time(self) -> float:
-        """Seconds on the clock of the permits."""
+        """Return the seconds on the clock of the permits."""
         return boot_time_s()
 
     async def acquire(self, *, early: bool = False) -> float:
@@ -152,7 +152,7 @@ class SharedRate:
             self._note(lambda: self._rates.spread(interval_s, reset_s))
 
     def eta_s(self, count: int) -> float:
-        """Seconds that `count` permits take at the present rate."""
+        """Return the seconds that `count` permits take at the present rate."""
         return max(count - 1, 0) / (self._rate * RESERVED)
 
     async def aclose(self) -> None:

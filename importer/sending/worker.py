@@ -372,7 +372,7 @@ class _Worker:
         return permitted_at
 
     async def _prepare_when_free(self, progress: SubmissionProgress) -> float:
-        """As above, with the slot first: no permit of several machines waits for a slot of one."""
+        """Wait for the slot, then as above: no permit of several machines waits for one's slot."""
         context, campaign = self.context, progress.submission.campaign
         await self.switch.wait_for(self.capacity.under_way.acquire)
         try:

@@ -120,7 +120,7 @@ def check_structure(frame: pl.DataFrame) -> None:
 
 
 def find_failures(frame: pl.DataFrame, allowed: Collection[Code]) -> pl.DataFrame:
-    """A problem for each cell that no candidate may have.
+    """Find a problem for each cell that no candidate may have.
 
     Args:
         frame: rows for which `is_structured` is true, with EXCUSED.
@@ -146,7 +146,7 @@ def find_failures(frame: pl.DataFrame, allowed: Collection[Code]) -> pl.DataFram
 
 
 def _failure_cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame | None:
-    """Pandera's failure cases, or None if there are none."""
+    """Return Pandera's failure cases, or None if there are none."""
     from pandera.errors import SchemaErrors  # noqa: PLC0415 (slow, and good rows do not need it)
 
     try:
@@ -158,7 +158,7 @@ def _failure_cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFr
 
 
 def _describe(cases: pl.DataFrame) -> str:
-    """Columns and checks of failure cases, without any value."""
+    """Name the columns and checks of failure cases, without any value."""
     absent = pl.col("check") == "column_in_dataframe"  # the failure case is a column's name then
     column = pl.when(absent).then("failure_case").otherwise("column").alias("column")
     pairs = cases.select(column, "check").unique(maintain_order=True)
@@ -169,7 +169,7 @@ def _describe(cases: pl.DataFrame) -> str:
 
 
 def _concat(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """All problems in one frame, in the order in which they were found."""
+    """Join all problems in one frame, in the order in which they were found."""
     some = [frame for frame in found if frame.height]
     return pl.concat(some) if some else empty()
 
@@ -185,7 +185,7 @@ def _keep_causes(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_unread_phone(refused: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The errors of unknown countries in rows whose phone could not be read because of them."""
+    """Return the unknown-country errors of rows whose phone was unreadable because of them."""
     header = next((name for name, its in table.mapping.items() if its == _CONTACT[0]), None)
     unknown = refused.filter(pl.col("code") == Code.COUNTRY_UNKNOWN.value)
     if header is None or not unknown.height:
@@ -250,7 +250,7 @@ def _show_cells(found: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 def _drop(frame: pl.DataFrame, out: pl.Series) -> pl.DataFrame:
-    """The rows that are not out; the frame itself if none is out."""
+    """Return the rows that are not out; the frame itself if none is out."""
     return frame.filter(~out) if out.any() else frame
 
 
@@ -271,7 +271,7 @@ def _fill_defaults(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 
 def _flag(frame: pl.DataFrame, problems: pl.DataFrame) -> pl.Series:
-    """For each row of one file, whether it has one of the problems."""
+    """Return for each row of one file whether it has one of the problems."""
     if not problems.height:
         return pl.Series([False]).new_from_index(0, frame.height)
     return frame[ROW].is_in(problems[ROW].drop_nulls().unique().implode())

@@ -76,7 +76,7 @@ class _Row(NamedTuple):
     last: str | None
 
     def list_keys(self) -> list[_Key]:
-        """A phone counts within a campaign; a mailbox and a candidate id also in all of them."""
+        """List the keys: a phone counts in a campaign; a mailbox and an id also across them."""
         found: list[_Key] = []
         for kind, value in enumerate((self.phone, self.mailbox, self.candidate)):
             if value is not None and self.campaign is not None:
@@ -120,7 +120,7 @@ class DuplicateFinder:
         self._rows = pl.DataFrame(schema=_RECORD)
 
     def find(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """A problem for each row that repeats a person, or shares a contact or an id.
+        """Find a problem for each row that repeats a person, or shares a contact or an id.
 
         Args:
             frame: the next good rows, in order, with the canonical columns.
@@ -136,7 +136,7 @@ class DuplicateFinder:
         return self._problems(frame, found)
 
     def _find_sharing(self, rows: pl.DataFrame) -> tuple[list[int], pl.DataFrame]:
-        """Positions of the rows that share a hash with another, and the earlier rows of those."""
+        """Find the positions of rows that share a hash with another, and their earlier rows."""
         sharing = pl.Series([False]).new_from_index(0, rows.height)
         again = pl.Series([False]).new_from_index(0, self._rows.height)
         for shared in _SHAREABLE:
@@ -151,7 +151,7 @@ class DuplicateFinder:
         return sharing.arg_true().to_list(), self._rows.filter(again)
 
     def find_campaign_spellings(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """A problem for each row whose campaign differs only in case or blanks from an earlier one.
+        """Find the rows whose campaign differs only in case or blanks from an earlier one.
 
         The API would see two campaigns, and one person could be contacted in both.
 
@@ -213,7 +213,7 @@ class DuplicateFinder:
         return found, held
 
     def _find_by_mail_alone(self, row: _Row, sharers: list[_Row]) -> _Row | None:
-        """An earlier row that the API could not tell from this one: both have only one e-mail."""
+        """Find an earlier row that the API cannot tell from this one: both have one e-mail only."""
         if row.phone is not None or row.mailbox is None:
             return None
         known = self._by_mail_alone.get((row.mailbox, row.campaign))
@@ -225,7 +225,7 @@ class DuplicateFinder:
         return known or next(same, None)
 
     def _problems(self, frame: pl.DataFrame, found: dict[int, tuple[Code, str]]) -> pl.DataFrame:
-        """The problems, code by code, each at the cell that is shared."""
+        """Return the problems, code by code, each at the cell that is shared."""
         parts = []
         for code in _CODES:
             rows = {position: place for position, (its, place) in found.items() if its is code}
@@ -238,14 +238,14 @@ class DuplicateFinder:
         return pl.concat(parts) if parts else empty()
 
     def _place(self, row: _Row, other: _Row) -> str:
-        """`row 14`, or `row 14 of other.csv` if it is in another file."""
+        """Return `row 14`, or `row 14 of other.csv` if it is in another file."""
         if row.source == other.source:
             return f"row {other.row}"
         return f"row {other.row} of {self._names[other.source]}"
 
 
 def _by_column(part: pl.DataFrame, code: Code) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The rows with a problem, by the column that the problem is shown at."""
+    """Yield the rows with a problem, by the column that the problem is shown at."""
     if code is Code.CANDIDATE_ID_OF_ANOTHER:
         yield "candidate_id", part
     elif code in {Code.EMAIL_OF_ANOTHER, Code.EMAIL_SHARED}:

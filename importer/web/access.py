@@ -128,7 +128,7 @@ def require_role(person: Person, *roles: Role) -> None:
 
 
 def csrf_token(request: Request) -> str:
-    """The token that a form sends as `csrf`, and a script as the header `X-CSRF`."""
+    """Return the token that a form sends as `csrf`, and a script as the header `X-CSRF`."""
     token: str = request.state.csrf
     return token
 
@@ -349,14 +349,14 @@ class AccessControl:
         return secret, session
 
     def _set_cookie(self, secret: str) -> bytes:
-        """The Set-Cookie header of a session; an empty secret removes the cookie."""
+        """Return the Set-Cookie header of a session; an empty secret removes the cookie."""
         parts = [f"{self._cookie}={secret}", "Path=/", "HttpOnly", "SameSite=Lax"]
         parts += ["Secure"] if self._origins.secure else []
         parts += [] if secret else ["Max-Age=0"]
         return "; ".join(parts).encode()
 
     def _roles(self, identity: StaffIdentity) -> frozenset[Role]:
-        """What somebody may do; everything on one's own machine."""
+        """Return what somebody may do; everything on one's own machine."""
         if self._settings.auth == "link":
             return frozenset(Role)
         return self._settings.roles_of(identity.name, identity.email, identity.groups)
@@ -456,7 +456,7 @@ _NEWEST_LINK: Final = "Open the newest link from the terminal in which the page 
 
 
 def _token_of(secret: str) -> str:
-    """The token of a session's forms; it tells nothing about the session's secret."""
+    """Return the token of a session's forms; it tells nothing about the session's secret."""
     return hmac.new(secret.encode(), b"csrf", sha256).hexdigest()
 
 
@@ -508,7 +508,7 @@ async def _identify(
 
 
 def _ask_to_sign_in(request: Request, *, with_path: bool) -> Response:
-    """The answer to somebody who is not signed in; `with_path` brings them back to their page."""
+    """Answer somebody who is not signed in; `with_path` brings them back to their page."""
     if request.method == "GET" and _wants_page(request):
         path = request.url.path
         back = f"?back={quote(path)}" if with_path and path != "/" else ""
@@ -535,7 +535,7 @@ TITLES: Final = {
 
 
 def _refusal(request: Request, status: int, words: str, *, link: str = "") -> Response:
-    """A page, or a line, that says why a request was refused; `link` leads to the sign-in."""
+    """Return a page, or a line, that says why a request was refused; `link`: to the sign-in."""
     said = translate(words)
     words = translate_filled(words) if said == words else said
     if not _wants_page(request):

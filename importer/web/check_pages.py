@@ -82,7 +82,7 @@ def list_page(request: Request) -> Response:
 
 
 def list_status(request: Request) -> Response:
-    """The part of a list's page that is polled while it is being checked."""
+    """Show the part of a list's page that is polled while it is being checked."""
     known = find_list(request)
     progress = site_of(request).workbench.checking.get(known.id)
     answer = render_fragment(request, "status.html.j2", known=known, progress=progress)
@@ -230,7 +230,7 @@ class ColumnView:
 
 
 def columns_page(request: Request) -> Response:
-    """Each header with samples, and a choice of what it is."""
+    """Show each header with samples, and a choice of what it is."""
     known, site = find_own_list(request), site_of(request)
     if known.state not in {ListState.OPEN, ListState.WAITING}:
         return see_other(f"/lists/{known.id}")

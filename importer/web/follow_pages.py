@@ -191,7 +191,7 @@ def _names(run: Run) -> str:
 
 
 def run_status(request: Request) -> Response:
-    """The part of a run's page that is polled."""
+    """Show the part of a run's page that is polled."""
     run, known = _find(request)
     live = known is not None and known.state in _LIVE
     answer = render_fragment(
@@ -220,7 +220,7 @@ def _view(request: Request, run: Run) -> RunView:
 
 
 def results_page(request: Request) -> Response:
-    """The result of each row, with filters."""
+    """Show the result of each row, with filters."""
     run, known = _find(request)
     view, words = _view(request, run), words_of(request)
     query = request.query_params

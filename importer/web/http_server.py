@@ -136,6 +136,6 @@ def listen(settings: PageSettings) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The address of a socket, without a path."""
+    """Return the address of a socket, without a path."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -301,7 +301,7 @@ def _claim(claims: Mapping[str, Any], name: str) -> object:
 
 
 def _text(value: object) -> str:
-    """A text of a bearable length that can be shown; empty if it is none."""
+    """Return a text that is short enough to be shown; empty if it is none."""
     if not isinstance(value, str) or len(value) > LONGEST or not value.isprintable():
         return ""
     return value.strip()

@@ -86,7 +86,7 @@ def ending_of(request: Request) -> str:
 
 
 def rows_to_fix(request: Request) -> Response:
-    """The rows that need fixing, with what is wrong."""
+    """Serve the rows that need fixing, with what is wrong."""
     known, ending = find_list(request), ending_of(request)
     plan = site_of(request).workbench.plan(known)
     name = f"{_stem(request, known)}-to-fix"
@@ -94,7 +94,7 @@ def rows_to_fix(request: Request) -> Response:
 
 
 def corrected_list(request: Request) -> Response:
-    """The list with its corrections, in its own columns and order."""
+    """Serve the list with its corrections, in its own columns and order."""
     known, ending = find_list(request), ending_of(request)
     table = site_of(request).workbench.plan(known).tables[0]
     cells = original_cells(table).drop(ROW)

@@ -358,7 +358,7 @@ def _mend_links(inline: Token, known: object) -> None:
 
 
 def _plain(inline: Token) -> str:
-    """The first sentence of a paragraph, without marks."""
+    """Return the first sentence of a paragraph, without marks."""
     parts = [" " if each.type == "softbreak" else each.content for each in inline.children or []]
     return re.split(r"(?<=[.:]) ", "".join(parts))[0].rstrip(":")
 
@@ -403,7 +403,7 @@ def show_ready(request: Request) -> Response:
 
 
 def _examine(site: Site) -> Mapping[str, bool]:
-    """What must work, and whether it does."""
+    """Return what must work, and whether it does."""
     settings = site.settings
     folder, store = site.workbench.folder.absolute(), site.workbench.store
     place = next(each for each in (folder, *folder.parents) if each.exists())

@@ -144,7 +144,7 @@ def _is_trusted(request: Request, settings: PageSettings) -> bool:
 
 
 def _one(request: Request, header: str) -> str:
-    """The value of a header; refuse several, because the proxy sent only one of them."""
+    """Return the value of a header; refuse several, because the proxy sent only one of them."""
     found = request.headers.getlist(header)
     if len(found) > 1:
         raise HTTPException(403, "Your sign-in contains two users. Sign in again.")
@@ -208,6 +208,6 @@ class PendingSignIn:
         return hmac.compare_digest(state.encode("utf-8", "surrogateescape"), self.state.encode())
 
     def _derive(self, purpose: str) -> str:
-        """A value that tells nothing about the cookie or the other values."""
+        """Return a value that tells nothing about the cookie or the other values."""
         digest = hmac.new(self.cookie.encode(), purpose.encode(), sha256).digest()
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -101,7 +101,7 @@ class Suggestions:
         }
 
     def _phone(self, column: str, value: str, detail: str) -> Iterator[str]:
-        """The number with the country codes with which it is valid."""
+        """Yield the number with the country codes with which it is valid."""
         del detail
         if column != "phone_number" or _NOT_DIALLED.search(value):
             return
@@ -112,7 +112,7 @@ class Suggestions:
                 yield spaced(number)
 
     def _one_phone(self, column: str, value: str, detail: str) -> Iterator[str]:
-        """Each of several numbers in one cell."""
+        """Yield each of several numbers in one cell."""
         del column, detail
         for part in _SEVERAL.split(value):
             lands = [None] if part.startswith("+") else [self._default, *self.countries]
@@ -128,7 +128,7 @@ class Suggestions:
         yield correct_typo(value)
 
     def _email_marks(self, column: str, value: str, detail: str) -> Iterator[str]:
-        """The address without a slip of the keyboard."""
+        """Yield the address without a slip of the keyboard."""
         del column, detail
         repaired = re.sub(r"\s+", "", value).replace(",", ".").replace(";", ".")
         repaired = re.sub(r"@{2,}", "@", re.sub(r"\.{2,}", ".", repaired)).strip(".<>\"'")
@@ -141,7 +141,7 @@ class Suggestions:
         yield from _like_countries(value.casefold())
 
     def _campaign(self, column: str, value: str, detail: str) -> Iterator[str]:
-        """The spelling that came first, which the message names."""
+        """Yield the spelling that came first, which the message names."""
         del column
         if detail and fold_campaign(detail) == fold_campaign(value):
             yield detail
@@ -152,7 +152,7 @@ class Suggestions:
         yield from _close(value, names)
 
     def _zone(self, column: str, value: str, detail: str) -> Iterator[str]:
-        """A time zone, by the name of its city."""
+        """Yield a time zone, by the name of its city."""
         del column
         if "time zone" in detail:
             cities = _cities()
@@ -175,7 +175,7 @@ def _close(value: str, names: Sequence[str]) -> Iterator[str]:
 
 @cache
 def _country_names() -> dict[str, str]:
-    """Names of countries in lower case, in the languages of the page -> the names themselves."""
+    """Return the names of countries in lower case, in the page's languages -> the names."""
     from babel import Locale  # noqa: PLC0415 - slow, and only for a wrong country
 
     names = {
@@ -197,7 +197,7 @@ def _like_countries(value: str) -> tuple[str, ...]:
 
 @cache
 def _cities() -> dict[str, str]:
-    """Cities in lower case -> the time zones that are named after them."""
+    """Return cities in lower case -> the time zones that are named after them."""
     zones = sorted(zone for zone in available_timezones() if zone.count("/") == 1)
     zones = [zone for zone in zones if not zone.startswith(("Etc/", "SystemV/", "US/"))]
     return {zone.rpartition("/")[2].casefold(): zone for zone in reversed(zones)}

@@ -70,7 +70,7 @@ _FAILED_NIGHT: Final = frozenset({Exit.USAGE, Exit.INPUT, Exit.SETUP, Exit.INTER
 
 
 def start_page(request: Request) -> Response:
-    """What this page does, the newest lists, and what waits for a person."""
+    """Show what this page does, the newest lists, and what waits for a person."""
     site, person = site_of(request), person_of(request)
     everybody = person.may(Role.OPERATOR)
     lists = site.ledger.lists.list(owner=None if everybody else name_of(person), limit=50)
@@ -115,7 +115,7 @@ def _waiting(request: Request) -> Iterator[tuple[int, str, str]]:
 
 
 def new_list_page(request: Request) -> Response:
-    """The form for a new list."""
+    """Show the form for a new list."""
     require_role(person_of(request), Role.UPLOADER)
     site = site_of(request)
     meetings, participants = site.workbench.templates()
@@ -169,7 +169,7 @@ def _facts(site: Site, meeting: str, participants: str) -> Iterator[tuple[str, s
 
 
 def example_list(request: Request) -> Response:
-    """An empty list with the columns that a meeting and people to meet need."""
+    """Serve an empty list with the columns that a meeting and people to meet need."""
     site = site_of(request)
     require_role(person_of(request), Role.UPLOADER)
     templates = Templates(site.settings.templates)

@@ -176,7 +176,7 @@ class WebhookReceiver:
         self._ledger.events.receive(read_event(body, datetime.now(UTC), self._hashes()))
 
     def _hashes(self) -> Identity | None:
-        """The keyed hashes of the ledger's people; None before its first run."""
+        """Return the keyed hashes of the ledger's people; None before its first run."""
         if self._identity is None and self._ledger.key_id is not None:
             with open_history(self._settings, self._ledger) as history:
                 self._identity = history.identity
@@ -226,7 +226,7 @@ class WebhookReceiver:
 def make_receiver(
     settings: Settings, ledger: Ledger, say: Callable[[str], None], pace: Pace = USUAL_PACE
 ) -> WebhookReceiver | None:
-    """The receiver of a server; None if there is no secret for it.
+    """Make the receiver of a server; None if there is no secret for it.
 
     Raises:
         SettingsError: the secret cannot be used.
@@ -288,7 +288,7 @@ def start_receiver(
 def _opened(
     settings: Settings, say: Callable[[str], None], pace: Pace
 ) -> Iterator[tuple[HttpServer, str]]:
-    """A server that receives events and nothing else, and its address."""
+    """Open a server that receives events and nothing else; yield it and its address."""
     with Ledger.open(settings.ledger, create=False) as ledger:
         receiver = make_receiver(settings, ledger, say, pace)
         if receiver is None:

@@ -414,7 +414,7 @@ class Workbench:
         return self.folder_of(list_id) / "people.parquet"
 
     def people_anew(self, known: UploadedList) -> pl.DataFrame | None:
-        """Like `people`, but compute it if it is not cached here."""
+        """Return `people`; compute it if it is not cached here."""
         if self.people(known) is None and self.has_file(known.id):
             self.keep_people(known, self.plan(known))
         return self.people(known)
