@@ -291,14 +291,7 @@ def describe(server: str) -> _Schema:
                     ],
                 ),
             },
-            "/v1/conversations/{id}": {
-                "parameters": [_ID],
-                "get": _call(
-                    "getConversation",
-                    {"200": _json("The conversation.", "Conversation")},
-                    errors=("401", "404"),
-                ),
-            },
+            "/v1/conversations/{id}": _get_one("Conversation"),
             "/v1/campaigns": {
                 "get": _call(
                     "listCampaigns",
@@ -306,14 +299,7 @@ def describe(server: str) -> _Schema:
                     errors=("401",),
                 )
             },
-            "/v1/campaigns/{id}": {
-                "parameters": [_ID],
-                "get": _call(
-                    "getCampaign",
-                    {"200": _json("The campaign.", "Campaign")},
-                    errors=("401", "404"),
-                ),
-            },
+            "/v1/campaigns/{id}": _get_one("Campaign"),
             "/sandbox": {
                 "get": _call("getCounts", {"200": _json("Counts.", "Counts")}, security=False)
             },
@@ -343,6 +329,11 @@ def describe(server: str) -> _Schema:
             "schemas": _schemas(),
         },
     }
+
+
+def _get_one(schema: str) -> _Schema:
+    found = {"200": _json(f"The {schema.lower()}.", schema)}
+    return {"parameters": [_ID], "get": _call(f"get{schema}", found, errors=("401", "404"))}
 
 
 def _create(name: str, body: str) -> _Schema:
