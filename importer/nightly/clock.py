@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, time, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Protocol
@@ -65,8 +65,8 @@ class StopSignal:
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        # A plain flag: a signal handler that sets an Event waits for ever if the signal came while
-        # the same thread held the Event's lock.
+        # A plain flag: a signal handler that sets an Event would hang if the signal came while the
+        # same thread held the Event's lock.
         self._requested = False
         self._notify: Callable[[], object] = lambda: None
 
@@ -100,7 +100,7 @@ class StopSignal:
                 loop.call_later(self._grace_s, task.cancel)
 
         def tell() -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the run has ended, so its loop is closed
                 loop.call_soon_threadsafe(stop)
 
         self._notify = tell
