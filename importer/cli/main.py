@@ -257,7 +257,7 @@ def _run(given: Sequence[str]) -> NoReturn:
     except (_ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
-    except Exception as error:
+    except Exception as error:  # no traceback: it may hold personal data
         if os.environ.get("IMPORTER_DEBUG"):
             raise
         message = f"something went wrong inside importer ({type(error).__name__}{_place(error)})."

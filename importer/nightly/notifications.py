@@ -23,7 +23,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from importer.errors import Exit, ImporterError
+from importer.errors import Exit, ImporterError, SettingsError
 from importer.nightly.inbox import NIGHTS
 from importer.report.html import write_night
 from importer.report.night_report import mail_subject, night_text, webhook_post, write_metrics
@@ -89,13 +89,14 @@ def send_message(
         timeout_s: seconds to wait for a server.
 
     Returns:
-        Channel (`mail`, `webhook`) -> `sent`, or why it was not; only channels that are set.
+        Channel (`mail`, `webhook`) -> `sent`, or why it was not; only channels that are set. If
+        the secrets cannot be read, one entry for both.
     """
     channels: dict[str, Callable[[], None]] = {}
     try:
         secrets = Secrets.read()
-    except Exception as exc:  # noqa: BLE001 - a message never fails the night
-        return {"settings": type(exc).__name__}
+    except SettingsError as exc:
+        return {"mail or webhook": f"not delivered ({exc.message})"}
     if settings.mail_to:
         mail = _mail(settings, subject, text, now)
         password = secrets.importer_smtp_password

@@ -261,8 +261,8 @@ class Sandbox:
                 await app(scope, receive, sent)
             except ClientDisconnect:
                 pass  # the client hung up during the request
-            except Exception:
-                _LOG.exception("the sandbox could not answer")  # for example, the disk is full
+            except Exception:  # for example, the disk is full
+                _LOG.exception("the sandbox could not answer")
                 raise
             finally:
                 self.statuses[answered] += 1

@@ -14,6 +14,7 @@ from tests.support.sockets import closed_port, silent_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 NOW = datetime(2026, 7, 10, 6, tzinfo=UTC)
 
@@ -83,3 +84,11 @@ def test_a_mail_server_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
             "mail": "not delivered (ConnectionRefusedError)",
             "webhook": "not delivered (ConnectError)",
         }
+
+
+def test_secrets_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The night says why no message was sent."""
+    monkeypatch.setenv("IMPORTER_SECRETS_DIR", str(tmp_path / "gone"))
+    assert sent(Settings(mail_to=("ops@example.com",)), []) == {
+        "mail or webhook": "not delivered (IMPORTER_SECRETS_DIR: there is no such folder.)"
+    }
