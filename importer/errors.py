@@ -54,7 +54,7 @@ RUN_AGAIN: dict[Exit, str] = {
     Exit.USAGE: "No: the command is wrong.",
     Exit.INPUT: "Once the file or template can be read.",
     Exit.SETUP: "Safe once the cause is gone; a run is continued with `importer resume`.",
-    Exit.DOUBTFUL: "No: run `importer reconcile` first; what it cannot settle a person decides.",
+    Exit.DOUBTFUL: "No: run `importer reconcile` first; a person decides what it cannot settle.",
     Exit.HELD: "No: a person must look first.",
     Exit.INTERRUPTED: "Safe: `importer resume` or the next night continues.",
 }

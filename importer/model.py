@@ -72,7 +72,7 @@ class Table:
         prefixes: header of phones -> header of their area codes.
         hidden: `#row` and the columns that the workbook hides, as read.
         places: header -> position of its column in the file, from 0; hidden ones too.
-        returned: `#row` and the columns that an output file of ours added; `frame` lacks them.
+        returned: `#row` and the columns that one of our output files added; `frame` lacks them.
         original: the rows that a person corrected or left out, as the file has them.
         clean: empty until the table is normalised; then the same rows as `#source` (UInt16),
             `#row` (UInt32), every canonical column (text: E.164, ISO alpha-2, `true`/`false`; null

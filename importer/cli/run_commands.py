@@ -281,7 +281,7 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
             export.save_results(
                 shown, export.reread_files(run.sources, partial(load, settings=settings)), results
             )
-        except ImporterError as failed:  # the result is shown all the same
+        except ImporterError as failed:  # the result is still shown
             error, written = failed, None
     print_run(console, shown, doubtful=doubtful, results=written)
     if form == "json":

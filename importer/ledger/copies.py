@@ -203,7 +203,7 @@ class CountedWrites:
                 alone = before.writes if before.closed else before.alone
         elif wal == self._wal:
             alone = before.alone
-        else:  # SQLite begins the `-wal` anew only when all of it is in the ledger's file
+        else:  # SQLite restarts the `-wal` only when all of it is in the ledger's file
             alone = before.writes
         if before is not None and before.ledger != ledger_id:
             alone = 0

@@ -58,7 +58,7 @@ class RunGuards:
         self.stopped: tuple[str, int] | None = None
 
     def join(self, sender: int) -> None:
-        """Take part in the run; begin to count anew if no other sender takes part.
+        """Take part in the run; restart the counts if no other sender takes part.
 
         Args:
             sender: id of the lease.
@@ -82,8 +82,8 @@ class RunGuards:
             connection.execute(select(LET_GO))
             connection.execute(make.on_conflict_do_nothing())
             self.read(connection, for_update=True)  # two that join come one after the other
-            anew = fresh if connection.execute(others).first() is None else {"doubtful": doubtful}
-            connection.execute(update(run_guards).where(_G.run == self._run).values(anew))
+            counts = fresh if connection.execute(others).first() is None else {"doubtful": doubtful}
+            connection.execute(update(run_guards).where(_G.run == self._run).values(counts))
             connection.execute(mine)
             self.read(connection)
 

@@ -118,7 +118,7 @@ def has_ended(sender: ProcessFacts, seen_at: datetime, here: ProcessFacts, now: 
     """
     if sender.boot_id and (sender.boot_id, sender.pid_space) == (here.boot_id, here.pid_space):
         return bool(sender.born) and _is_gone(sender)
-    # The machine has started anew since. Containers share the names of others, so they never count.
+    # The machine has restarted since. Containers share the names of others, so they never count.
     same = bool(here.machine) and (sender.host, sender.machine) == (here.host, here.machine)
     outside = sender.pid_space == here.pid_space == _FIRST_PID_SPACE
     restarted = bool(sender.boot_id and here.boot_id) and sender.boot_id != here.boot_id
@@ -172,7 +172,7 @@ def find_ended(connection: Connection, here: ProcessFacts, lease: timedelta) -> 
 
 
 def note_ended(connection: Connection, ids: Collection[int], how: str) -> None:
-    """Note that senders send nothing more; waiting for the API's list begins anew for their doubts.
+    """Note that senders send nothing more; the wait for the API's list restarts for their doubts.
 
     Args:
         connection: a connection in a transaction.

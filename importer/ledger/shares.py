@@ -213,7 +213,7 @@ class RunShare:
         Args:
             keys: the keys to send; all of them are of this share.
             settlements: each key once.
-            again: whether the same call failed before, and may have been written all the same.
+            again: whether the same call failed before, and may still have been written.
 
         Returns:
             For each key, whether its request may leave; it may not if its claim is lost, or its
@@ -333,7 +333,7 @@ class RunShare:
         }
 
     def _reject_recent(self, connection: Connection, keys: Sequence[str], now: datetime) -> None:
-        """Reject people whom another run has contacted in the meantime.
+        """Reject people contacted by another run in the meantime.
 
         Two senders that want the same person at this moment come one after the other.
         """

@@ -225,7 +225,7 @@ class LedgerWriter:
         if self._failed is None:
             try:
                 self._record(intents, ends)
-            except Exception as error:  # noqa: BLE001 - whoever waits must hear of anything
+            except Exception as error:  # noqa: BLE001 - all who wait must learn of it
                 self._failed = error
             else:
                 return

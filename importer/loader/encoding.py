@@ -76,7 +76,7 @@ def detect_encoding(data: bytes, forced: str | None, fallback: str) -> Encoding:
     Args:
         data: the bytes.
         forced: the encoding that the user names. Its byte-order mark is skipped. Text with the
-            mark of UTF-8 is read as UTF-8 all the same, because our files of rejected rows have it.
+            mark of UTF-8 is still read as UTF-8, because our files of rejected rows have it.
         fallback: the encoding of text that is not Unicode. The default, `cp1252`, is used only if
             the words look like it.
 

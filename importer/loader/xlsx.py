@@ -212,7 +212,7 @@ def _resolved(folder: str, target: str) -> str:
 
 
 def usual_package(package: Package, sheet: SheetName) -> bytes:
-    """Write the workbook anew, with one sheet and with its parts where fastexcel expects them."""
+    """Rewrite the workbook with one sheet, and with its parts at the paths fastexcel expects."""
     types = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     parts = {"worksheet": ("xl/worksheets/sheet1.xml", sheet.path)}
     if package.strings is not None:
@@ -328,7 +328,7 @@ def _after(text: str, first: str, last: str, longest: int) -> str:
 
 
 def _whole_tags(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut chunks anew, so that each ends with a tag."""
+    """Cut chunks again, so that each ends with a tag."""
     rest = b""
     for chunk in chunks:
         end = chunk.rfind(b">") + 1

@@ -54,7 +54,7 @@ def describe_file(plan: Plan, known: Plan) -> FileFacts:
 
     Args:
         plan: everything in the file.
-        known: the plan without people whom earlier runs contacted.
+        known: the plan without people contacted by earlier runs.
     """
     read = plan.counts.read
     nobody_new = plan.counts.duplicates + known.counts.already_imported

@@ -83,7 +83,7 @@ def list_unreleased_remote(store: Store, ending: str) -> list[str]:
 
 
 def describe_unreleased(inbox: str, ending: str, files: Sequence[str], flags: str = "") -> str:
-    """Say in a sentence what a person has to do with these files.
+    """Say in a sentence what a person must do with these files.
 
     Args:
         inbox: folder or address.

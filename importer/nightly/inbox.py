@@ -172,8 +172,8 @@ class OpenLedgers:
             now: UTC.
 
         Raises:
-            ConfigurationError: the subfolder belongs to another ledger. Or its ledger would be new
-                and not know whom the main one contacted; it is not made.
+            ConfigurationError: the subfolder belongs to another ledger; or its ledger does not
+                exist, and a new one would not know the people in the main one.
             LedgerError: a ledger cannot be opened.
         """
         if not ledger_is_there(url) and not place.is_marked():
@@ -540,7 +540,7 @@ class InboxSettings:
 
         Raises:
             SettingsError: something in one of the files is unknown or wrong, an inbox's file sets
-                what only the main one may, or a file of ours would be in the inbox.
+                what only the main one may, or one of our files would be in the inbox.
         """
         main = self.main()
         wanted = dict.fromkeys((self.root / SETTINGS, self.root / folder / SETTINGS))
@@ -563,7 +563,7 @@ class InboxSettings:
         return found
 
     def _refuse_own_files(self, settings: Settings) -> None:
-        """Raise if a file of ours, such as the ledger, is in the inbox and would be imported."""
+        """Raise if one of our files, such as the ledger, is in the inbox and would be imported."""
         own = {
             "ledger": settings.ledger_file,
             "hmac_key_file": key_file(settings),

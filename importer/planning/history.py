@@ -216,7 +216,7 @@ def _find_unwanted(
     """Find people who opted out, or were contacted within the contact window in any campaign.
 
     Args:
-        others: rows with `HASHES` of people whom no earlier run has reached in the campaign.
+        others: rows with `HASHES` of people not reached by an earlier run in the campaign.
         ledger: the ledger, which is only read.
         settings: `contact_window_days` and `allow_recent`.
         now: UTC, the end of the contact window.

@@ -279,7 +279,7 @@ def hmac_key(
         return _key(given.get_secret_value(), "IMPORTER_HMAC_KEY")
     file = key_file(settings)
     try:
-        if file.exists() and not file.is_file():  # to open a pipe would wait for ever
+        if file.exists() and not file.is_file():  # opening a pipe would block forever
             raise SettingsError(f"{file}: the HMAC key must be a file.", _PUT_BACK)
         return _key(file.read_text("utf-8"), str(file))
     except FileNotFoundError:

@@ -158,7 +158,7 @@ def _dump(value: object) -> str:
 
 
 def _json_pieces(value: Json) -> Iterator[str | pl.Expr]:
-    """Yield the compact JSON of a value, in which each placeholder of ours is a column."""
+    """Yield the compact JSON of a value, in which each of our placeholders is a column."""
     if isinstance(value, str):
         end = 0
         yield '"'

@@ -116,7 +116,7 @@ class _Bar(SilentObserver):
             return
         if self._task is not None:
             self._bar.remove_task(self._task)
-        before, self._before = self._before, 0  # a second round is counted anew
+        before, self._before = self._before, 0  # a second round has its own count
         self._done = _Progress(before + count, before, seconds, self._now())
         self._bar.console.print(Text(translate("Run {run}", run=run)))
         left = translate("{duration} left", duration=duration(seconds))

@@ -66,7 +66,7 @@ REACHED_NOBODY: Final[frozenset[type[Exception]]] = frozenset(
     {
         httpx.ConnectError,  # refused, no route, DNS, TLS
         httpx.ConnectTimeout,
-        httpx.PoolTimeout,  # no connection of ours was free
+        httpx.PoolTimeout,  # all our connections were in use
         httpx.ProxyError,  # raised only while a tunnel is being opened
         httpx.UnsupportedProtocol,  # raised before anything is opened
     }

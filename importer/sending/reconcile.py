@@ -213,7 +213,7 @@ class Proof:
     Attributes:
         witnesses: (campaign, kind) -> conversations that we created there, also a while before
             the first doubtful request.
-        lag: how late the list showed conversations of ours so far.
+        lag: how late the list has shown our conversations so far.
         owned: ids of conversations that already belong to other submissions.
     """
 

@@ -180,7 +180,7 @@ class NightlySettings(BaseModel):
     guard_rejected: Fraction | None = 0.1
     """Hold a file if its share of rejected rows exceeds the usual one by more than this."""
     guard_known: Fraction | None = 0.5
-    """Hold a file if its share of people known already exceeds the usual one by more than this."""
+    """Hold a file if its share of people already known exceeds the usual one by more than this."""
     guard_countries: Fraction | None = 0.2
     """Hold a file if more than this share of its rows is from countries new to its folder."""
     guard_columns: bool = True

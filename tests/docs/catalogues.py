@@ -1,4 +1,4 @@
-"""The catalogues of the languages; `python -m tests.docs.catalogues` writes them anew.
+"""The catalogues of the languages; `python -m tests.docs.catalogues` updates them.
 
 It adds new texts to each `importer.po`, drops those that are gone, keeps the translations, compiles
 the `.mo` beside it, and names what is not translated yet. A pattern of a text that the core fills
