@@ -154,7 +154,7 @@ class RowStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows: read = ready + rejected + duplicates + already_imported."""
+    """Numbers of rows: read = ready + rejected + duplicates + already_imported."""
 
     read: int = 0
     ready: int = 0
@@ -424,7 +424,7 @@ class MaybeSent(Exception):
 
 
 class Action(StrEnum):
-    """What to do after an attempt."""
+    """The kind of step after an attempt."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"
@@ -438,7 +438,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do after an attempt, and how long to wait before doing it.
+    """The next step after an attempt, and the wait before it.
 
     Attributes:
         action: what to do.
@@ -482,7 +482,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         run: the id of the run in the ledger.

@@ -269,7 +269,7 @@ class Ledger:
 
     @property
     def name(self) -> str:
-        """Where it is, for a person: its file, or its URL without the password."""
+        """The ledger's place for a person: its file, or its URL without the password."""
         return self._database.name
 
     @cached_property

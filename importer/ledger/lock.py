@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lockable:
-    """What can be locked: the ledger, or a remote inbox.
+    """An object that can be locked: the ledger, or a remote inbox.
 
     Attributes:
         name: the name that a person reads.

@@ -31,7 +31,7 @@ _NEWEST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NightFile:
-    """How a file ended in one night.
+    """A file's ending in one night.
 
     Attributes:
         night: the id of the night.

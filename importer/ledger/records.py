@@ -147,7 +147,7 @@ class SubmissionRecord(NamedTuple):
 
     @property
     def requested_at(self) -> datetime:
-        """When the last request left.
+        """The time at which the last request left.
 
         Raises:
             ValueError: none did.
@@ -158,7 +158,7 @@ class SubmissionRecord(NamedTuple):
 
 
 class KnownSubmission(NamedTuple):
-    """What an earlier run did for a key, in short: a million of them are looked up in seconds.
+    """An earlier run's work on a key, in short: a million of them are looked up in seconds.
 
     Attributes:
         key: the key of the submission.
@@ -177,7 +177,7 @@ class KnownSubmission(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended.
+    """The end of an attempt.
 
     Attributes:
         key: the key of the submission.
@@ -299,7 +299,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ListLag:
-    """How late the API's list showed our conversations.
+    """The delay with which the API's list showed our conversations.
 
     Attributes:
         count: conversations measured.
@@ -312,7 +312,7 @@ class ListLag:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What `Ledger.purge` removed.
+    """The counts of texts and names that `Ledger.purge` removed.
 
     Attributes:
         submissions: how many lost their readable texts.

@@ -54,7 +54,7 @@ def boot_time_s() -> float:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """What tells a process from every other one, on any machine.
+    """The facts that tell a process from every other one, on any machine.
 
     Attributes:
         host: name of its machine, for a person.
@@ -288,7 +288,7 @@ class SenderRecord:
 
 @dataclass(frozen=True, slots=True)
 class SendersOverview:
-    """Who sends on a ledger.
+    """The senders on a ledger.
 
     Attributes:
         senders: those that hold a lease, and those that may only be frozen; oldest first.

@@ -80,7 +80,7 @@ class _Standing:
 
 
 class RunShare:
-    """What one sender sends of a run; safe to use from several threads.
+    """The part of a run that one sender sends; safe to use from several threads.
 
     Args:
         database: the database of a server's ledger.

@@ -90,7 +90,7 @@ class WebhookEvent:
 
 @dataclass(frozen=True, slots=True)
 class ConversationNews:
-    """What an event says about the conversation of a submission.
+    """An event's news about the conversation of a submission.
 
     Attributes:
         key: the key of the submission.
@@ -113,7 +113,7 @@ class ConversationNews:
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """How many events there are.
+    """The number of events, by kind.
 
     Attributes:
         received: the number of all events.

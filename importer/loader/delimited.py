@@ -55,7 +55,7 @@ _HEADER_ROWS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a text is delimited.
+    """The delimiter and quotes of a text.
 
     Attributes:
         delimiter: one character.

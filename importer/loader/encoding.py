@@ -47,7 +47,7 @@ _EVERY: Final = r"[^\x00-\x7f]"
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How bytes become text.
+    """The encoding of a file.
 
     Attributes:
         codec: Python's name for it.

@@ -74,7 +74,7 @@ _SHOWN: Final = 12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Headers:
-    """How the headers of a file were understood.
+    """The headers of a file, and the columns that they were read as.
 
     Attributes:
         names: one unique name per header, in file order: the header itself; a repeated header

@@ -340,7 +340,7 @@ class Merged(NamedTuple):
 
 @dataclass(slots=True)
 class Parts:
-    """What a sheet has besides values; rows count from 1, columns from 0.
+    """The parts of a sheet besides its values; rows count from 1, columns from 0.
 
     Attributes:
         hidden_rows: rows that the spreadsheet program does not show.

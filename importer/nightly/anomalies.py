@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FileFacts(TypedDict, total=False):
-    """What the ledger keeps of a file, as JSON: numbers and column names, no personal data.
+    """The ledger's facts about a file, as JSON: numbers and column names, no personal data.
 
     Attributes:
         rows: how many rows it has.

@@ -20,7 +20,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Clock(Protocol):
-    """What a night needs of a clock."""
+    """A clock, as a night uses it."""
 
     def now(self) -> datetime:
         """Return the time, UTC."""

@@ -20,7 +20,7 @@ _CONTACT_SETTINGS: Final = ("campaign", "external_campaign", "round", "conversat
 
 @dataclass(frozen=True, slots=True)
 class FileHistory:
-    """What the ledger knows of a file's content before it is read.
+    """The ledger's knowledge of a file's content before the file is read.
 
     Attributes:
         imported: when and under which name it was imported, in a sentence; empty if it was not.

@@ -101,7 +101,7 @@ def free_path(folder: Path, name: str, suffixes: Iterable[str] = ()) -> Path:
 
 
 def stat_file(path: Path) -> FileStat:
-    """Return what changes if a file changes, as it is now; raise OSError."""
+    """Return what changes if a file changes, now; raise OSError."""
     return _file_stat(path.lstat())
 
 
@@ -332,7 +332,7 @@ class InboxFolders:
 
 
 class Inbox(Protocol):
-    """Where a night's files come from, and where their results go."""
+    """The source of a night's files, and the place for their results."""
 
     @property
     def folders(self) -> InboxFolders:

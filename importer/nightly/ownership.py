@@ -43,7 +43,7 @@ _LINES: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What an ownership marker says.
+    """The content of an ownership marker.
 
     Attributes:
         ledger: id of the ledger that the folder belongs to.
@@ -141,7 +141,7 @@ class MarkedPlace(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it is, for a person."""
+        """Its place, for a person."""
         ...
 
     def read(self) -> bytes | None:
@@ -286,7 +286,7 @@ class LocalFolder:
 
     @property
     def name(self) -> str:
-        """Where it is."""
+        """Its place."""
         return self.shown or readable_name(str(self.path))
 
     def read(self) -> bytes | None:

@@ -87,7 +87,7 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How digits may begin.
+    """A way in which digits may begin.
 
     Attributes:
         pattern: the pattern as a regular expression.
@@ -142,7 +142,7 @@ _PECULIAR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the numbers of one country are written and recognised.
+    """The rules by which the numbers of one country are written and recognised.
 
     Attributes:
         region: ISO alpha-2, or "001" for numbers of no country.

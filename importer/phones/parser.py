@@ -21,7 +21,7 @@ STRANGE: Final = ": it contains characters that no phone number has"
 
 
 class CellKind(StrEnum):
-    """What a tidy cell contains."""
+    """The content of a tidy cell."""
 
     BLANK = "blank"
     NUMBER = "number"

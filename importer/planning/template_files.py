@@ -46,7 +46,7 @@ class TemplateKind(StrEnum):
 
     @property
     def words(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         return "meeting template" if self is TemplateKind.MEETING else "participant template"
 
 

@@ -107,7 +107,7 @@ REHEARSED: Final = "This was a rehearsal: nobody was contacted."
 
 @dataclass(frozen=True, slots=True)
 class NightReport:
-    """What a night did.
+    """The result of a night.
 
     Attributes:
         id: the id of the night, such as `night-20261122-020000`.
@@ -141,17 +141,17 @@ class NightReport:
 
     @property
     def rows(self) -> Counter[str]:
-        """How many rows of all files ended with each word."""
+        """The number of rows of all files for each word."""
         return sum((Counter(file.rows) for file in self.files), Counter())
 
     @property
     def problems(self) -> Counter[str]:
-        """How many problems each code had in all files."""
+        """The number of problems of each code in all files."""
         return sum((Counter(file.problems) for file in self.files), Counter())
 
     @property
     def endings(self) -> Counter[FileEnding]:
-        """How many files ended in each way."""
+        """The number of files for each ending."""
         return Counter(file.ending for file in self.files)
 
     @property
@@ -180,7 +180,7 @@ class NightReport:
 
     @property
     def todo(self) -> tuple[str, ...]:
-        """What a person has to do, in sentences."""
+        """The tasks for a person, in sentences."""
         found = []
         for file in self.files:
             place = scrub_name(file.place)
@@ -229,7 +229,7 @@ class NightReport:
 
     @property
     def meaning(self) -> str:
-        """What the exit code says."""
+        """The meaning of the exit code."""
         return translate(EXIT_MEANING[self.exit_code])
 
 

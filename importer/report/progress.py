@@ -59,7 +59,7 @@ def progress(
 
 @dataclass(slots=True)
 class _Progress:
-    """What has been sent so far; `before` was done by an earlier part of the run."""
+    """The rows sent so far; `before` was done by an earlier part of the run."""
 
     total: int = 0
     before: int = 0

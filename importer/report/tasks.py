@@ -149,7 +149,7 @@ class Task:
 
     @property
     def title(self) -> str:
-        """What to do, with the number of rows or files: `Correct the phone number in 12 rows`."""
+        """The task, with the number of rows or files: `Correct the phone number in 12 rows`."""
         if self.total and self.code is Code.COLUMN_MISSING:
             return translate_count(
                 self.total,

@@ -322,13 +322,13 @@ class PlanView:
 
     @property
     def headline(self) -> str:
-        """What a run would do, in one sentence."""
+        """The effect of a run, in one sentence."""
         code = pl.col("code") == Code.POSSIBLY_SENT.value
         return headline(self.counts, self.plan.problems.filter(code).height)
 
     @property
     def asides(self) -> tuple[str, ...]:
-        """What else happens to the rows, in sentences."""
+        """The other outcomes for rows, in sentences."""
         unusable = {
             where.file
             for task in self.tasks_of(Severity.ERROR)

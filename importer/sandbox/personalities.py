@@ -200,7 +200,7 @@ def _argument_error(kind: Argument, argument: str, *, given: bool) -> str:
 
 
 class Behaviour:
-    """What the chosen personalities change about the sandbox.
+    """The changes that the chosen personalities make to the sandbox.
 
     Args:
         specification: as in `--behave`; empty for an honest API.

@@ -122,7 +122,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """How a sandbox is run.
+    """The options of a sandbox.
 
     Attributes:
         port: the port on 127.0.0.1; 0 takes a free one.

@@ -96,7 +96,7 @@ class CampaignRows:
 
 @dataclass(frozen=True, slots=True)
 class CampaignVerdict:
-    """What the API says about a campaign.
+    """The API's answer about a campaign.
 
     Attributes:
         refused: why nothing can be sent to it; empty if that is not known.

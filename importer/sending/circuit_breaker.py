@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FailureLimits:
-    """How many failures (rejected, doubtful, unsent) a run may have.
+    """The numbers of failures (rejected, doubtful, unsent) that a run may have.
 
     Attributes:
         max_failures: one more stops the run; None for no limit.
@@ -46,7 +46,7 @@ class FailureLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why sending ended; false if everything was done.
+    """The reason why sending ended; false if everything was done.
 
     Attributes:
         reason: one sentence for a person; empty if everything was done.

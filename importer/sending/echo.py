@@ -135,7 +135,7 @@ def read_time(text: str | None) -> Period | None:
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What an answer shows of the conversation that a request asked for.
+    """The part of an answer that shows the requested conversation.
 
     Attributes:
         contradiction: names of the fields, without values, that show another conversation than

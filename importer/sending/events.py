@@ -206,7 +206,7 @@ def _read_moment(text: str | None, zone: str | None = None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class AppliedEvents:
-    """What `apply_events` did.
+    """The result of `apply_events`.
 
     Attributes:
         applied: events that need no more work.

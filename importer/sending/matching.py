@@ -37,7 +37,7 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
 class PersonHashes(Protocol):
-    """What matching needs of the ledger's identity: it makes keyed hashes."""
+    """The ledger's identity, as matching uses it: it makes keyed hashes."""
 
     @property
     def organization(self) -> str:
@@ -88,7 +88,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class ListedConversation:
-    """What the list shows of one conversation, without personal data.
+    """One conversation of the list, without personal data.
 
     Attributes:
         conversation_id: the id; None if the list shows none.
@@ -116,7 +116,7 @@ class ListedConversation:
 
 
 class Match(Enum):
-    """How certain it is that a conversation is the one asked for."""
+    """The certainty that a conversation is the requested one."""
 
     NO = 0
     POSSIBLE = 1

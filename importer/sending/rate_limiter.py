@@ -41,7 +41,7 @@ _INSTANT_S: Final = 1e-9
 
 
 class Limiter(Protocol):
-    """What those who make requests need of a rate limiter; see `RateLimiter`.
+    """A rate limiter, as those who make requests use it; see `RateLimiter`.
 
     Attributes:
         one_by_one: whether only a worker with a free slot may take a permit, because it must be

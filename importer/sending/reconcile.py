@@ -208,7 +208,7 @@ _ASKED_ONE_BY_ONE: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the ledger knows that can prove an absence.
+    """The ledger's facts that can prove an absence.
 
     Attributes:
         witnesses: (campaign, kind) -> conversations that we created there, also a while before
@@ -235,7 +235,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class ListFindings:
-    """What the list says about doubtful submissions.
+    """The list's findings about doubtful submissions.
 
     Attributes:
         outcomes: one for each, in their order: `created` with the conversation's id, `planned`
@@ -256,17 +256,17 @@ class ListFindings:
 
     @property
     def absent(self) -> int:
-        """How many were proved absent, and may be sent again."""
+        """The number of those that were proved absent, and may be sent again."""
         return sum(outcome.state is State.PLANNED for outcome in self.outcomes)
 
     @property
     def duplicates(self) -> int:
-        """How many conflicts were proved to be duplicates."""
+        """The number of conflicts that were proved to be duplicates."""
         return sum(outcome.state is State.DUPLICATE for outcome in self.outcomes)
 
     @property
     def settled(self) -> int:
-        """How many are no longer doubtful."""
+        """The number of those that are no longer doubtful."""
         return sum(each.state in {State.CREATED, State.PLANNED} for each in self.outcomes)
 
 
@@ -343,7 +343,7 @@ async def look_up(
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What the API shows of the conversation that a person names for a row.
+    """The conversation that a person names for a row, as the API shows it.
 
     Attributes:
         fits: whether it is the row's conversation; None if the API does not say.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often and how long to try, and what of this API's answers to believe.
+    """The limits of attempts, and which of this API's answers to believe.
 
     Attributes:
         attempts: requests for one submission in one run.

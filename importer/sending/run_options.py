@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run needs besides its plan and its settings.
+    """The options of a run besides its plan and its settings.
 
     Attributes:
         command: name of the command that holds the ledger, for anybody who waits for it.

@@ -60,7 +60,7 @@ MEASURABLE: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class ReconcileReport:
-    """What the API's list said about doubtful submissions.
+    """The result of looking doubtful submissions up in the API's list.
 
     Attributes:
         findings: the verdict on each.

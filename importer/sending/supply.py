@@ -23,7 +23,7 @@ _LONGEST_S: Final = 2.0
 
 
 class Supply(Protocol):
-    """Where the workers get the next submission."""
+    """The source of the workers' next submission."""
 
     async def take(self) -> Submission | None:
         """Return the next one; None if there is none left."""

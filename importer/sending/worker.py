@@ -63,7 +63,7 @@ SKEW_S: Final = 60.0
 
 @dataclass(slots=True)
 class SubmissionProgress:
-    """How far one submission has come in a run.
+    """The progress of one submission in a run.
 
     Attributes:
         submission: what to send.
@@ -129,7 +129,7 @@ class SubmissionProgress:
 
 
 class ConversationCreator(Protocol):
-    """What a worker needs of the client."""
+    """The client, as a worker uses it."""
 
     async def create(self, submission: Submission, request_id: str) -> Response:
         """Send one request; raise NotSent or MaybeSent if there is no answer."""
@@ -137,7 +137,7 @@ class ConversationCreator(Protocol):
 
 
 class AttemptJournal(Protocol):
-    """What a worker needs of the ledger."""
+    """The ledger, as a worker uses it."""
 
     async def intend(self, submission: Submission) -> None:
         """Make durable that a request for it may leave; raise to refuse it.
@@ -174,7 +174,7 @@ _MOST_AHEAD: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class SendingContext:
-    """What all workers of a round share.
+    """The state that all workers of a round share.
 
     Attributes:
         client: makes one request.
@@ -222,7 +222,7 @@ async def submit(supply: Supply, context: SendingContext, stop: asyncio.Event) -
 
 @dataclass(frozen=True, slots=True)
 class _Capacity:
-    """How many submissions may be at each stage at once.
+    """The number of submissions that may be at each stage at once.
 
     A commit takes a few milliseconds. To keep every slot busy, some submissions get their permit
     and intent before a slot is free: as many as the rate permits in `_AHEAD_S`, the longest time

@@ -29,7 +29,7 @@ FOR_HEADERS: Final = re.compile(r"[!-~]+")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What identifies us to the API.
+    """The credentials that identify us to the API.
 
     Attributes:
         api_key: sent as `x-api-key`.

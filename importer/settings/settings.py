@@ -209,7 +209,7 @@ class NightlySettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where settings were found.
+    """The origin of settings.
 
     Attributes:
         folder: the folder of importer.yaml; the current folder if there is none.
@@ -425,7 +425,7 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
 
     @property
     def flags(self) -> Mapping[str, object]:
-        """What the command line said, under the settings' names."""
+        """The values of the command line, under the settings' names."""
         return self._origin.flags
 
     @property

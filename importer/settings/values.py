@@ -31,7 +31,7 @@ MODEL: Final = ConfigDict(
 
 @dataclass(frozen=True, slots=True)
 class ValueHelp:
-    """How a setting is written, for `importer explain`.
+    """The form of a setting, for `importer explain`.
 
     Attributes:
         words: say which values are allowed.

@@ -112,7 +112,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoteInboxState:
-    """What is known of the held files of an inbox elsewhere.
+    """The known state of the held files of an inbox elsewhere.
 
     Attributes:
         inbox: the address of the inbox.
@@ -135,7 +135,7 @@ class RemoteInboxState:
 
     @property
     def waiting(self) -> int:
-        """How many of its files wait for a person."""
+        """The number of its files that wait for a person."""
         return sum(not each.released for each in self.files)
 
 

@@ -136,7 +136,7 @@ def _next_step(at: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class LocalTimes:
-    """When people of some zones are contacted, in local time.
+    """The local times at which people of some zones are contacted.
 
     Attributes:
         zone: the zone of their clock.

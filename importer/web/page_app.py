@@ -252,7 +252,7 @@ class ReaderLanguage:
 
 
 def _is_ours(request: Request) -> bool:
-    """Whether a form of ours asks; browsers give no origin, as our `Referrer-Policy` says."""
+    """Whether one of our forms asks; browsers give no origin, as our `Referrer-Policy` says."""
     origin = request.headers.get("origin", "null")
     if origin == "null":
         return request.headers.get("sec-fetch-site") == "same-origin"

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every page needs; `request.app.state.site`.
+    """The objects that every page needs; `request.app.state.site`.
 
     Attributes:
         settings: the settings of the server; they decide everything dangerous.

@@ -88,7 +88,7 @@ class Origins:
 
 
 def own_path(path: str) -> str:
-    """Return a path if it leads to a page of ours, else that of the start page."""
+    """Return a path if it leads to one of our pages, else that of the start page."""
     return path if _OWN_PATH.fullmatch(path) else "/"
 
 
@@ -195,7 +195,7 @@ async def _read(receive: Receive, most: int, until: bytes | None) -> _Read:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How slowly a body may arrive, so that nobody can keep the page busy for hours.
+    """The slowest pace at which a body may arrive, so that nobody can keep the page busy for hours.
 
     Attributes:
         grace_s: seconds that every body has.

@@ -118,7 +118,7 @@ class RowView:
 
 @dataclass(frozen=True)
 class RowsTable:
-    """What the table of rows needs: the plan, the corrections and the words."""
+    """The table of rows: the plan, the corrections and the words."""
 
     plan: Plan
     corrections: Corrections

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
-    """What one row becomes.
+    """The conversation that one row becomes.
 
     Attributes:
         contact: who is contacted, as labels and texts.
@@ -153,7 +153,7 @@ _OPEN: Final = frozenset({ListState.OPEN, ListState.WAITING})
 
 @dataclass(frozen=True, slots=True)
 class SendPreview:
-    """What the page would send.
+    """The preview of what the page would send.
 
     Attributes:
         plan: what is sent.

@@ -171,7 +171,7 @@ class PendingSignIn:
 
     @classmethod
     def begin(cls, back: str, now_s: float) -> Self:
-        """Begin a sign-in that leads back to a path of ours, or else to the start page."""
+        """Begin a sign-in that leads back to one of our paths, or else to the start page."""
         back = own_path(back)
         place = base64.urlsafe_b64encode(back.encode()).decode().rstrip("=")
         return cls(f"{secrets.token_urlsafe(32)}.{int(now_s)}.{place}", back)

@@ -39,7 +39,7 @@ _PREFIX: Final = re.compile(r"^(?:00|\+)?\s*")
 
 
 class Suggestions:
-    """What the wrong cells of one list probably mean.
+    """The probable meanings of a list's wrong cells.
 
     Args:
         plan: the plan of the list.

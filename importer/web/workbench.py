@@ -95,7 +95,7 @@ def file_name(given: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ListSummary:
-    """What the ledger keeps of a check: numbers and names of columns, and the hash of the plan."""
+    """The ledger's record of a check: numbers and names of columns, and the hash of the plan."""
 
     counts: dict[str, Any]
     plan_hash: str
@@ -103,7 +103,7 @@ class ListSummary:
 
 @dataclass(slots=True)
 class CheckProgress:
-    """How far the check of a list is.
+    """The progress of the check of a list.
 
     Attributes:
         size: bytes of the list.

@@ -95,7 +95,7 @@ class RemoteFolder:
 
 @dataclass
 class _State:
-    """What a night learns of the inbox.
+    """The facts that a night learns about the inbox.
 
     Attributes:
         away: whether it has stopped answering; if so, nothing more is fetched tonight.
