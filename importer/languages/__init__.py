@@ -49,11 +49,6 @@ def language() -> str:
     return _current.get()
 
 
-def set_language(name: str) -> None:
-    """Choose the language of the rest of this context: a request, a command."""
-    _current.set(name)
-
-
 def asked_language() -> str:
     """Return the language of --lang; empty if the flag is not given."""
     return _asked.get()

@@ -70,7 +70,7 @@ def send_message(
     post: Mapping[str, Any],
     *,
     now: datetime,
-    sleep: Callable[[float], object],
+    sleep: Callable[[float], None],
     stopped: Callable[[], bool] = _never,
     timeout_s: float = _TIMEOUT_S,
 ) -> dict[str, str]:
@@ -112,11 +112,8 @@ def send_message(
 
 
 def _deliver_with_retries(
-    deliver: Callable[[], None], sleep: Callable[[float], object], stopped: Callable[[], bool]
+    deliver: Callable[[], None], sleep: Callable[[float], None], stopped: Callable[[], bool]
 ) -> str:
-    def pause(seconds: float) -> None:
-        sleep(seconds)
-
     def enough(state: RetryCallState) -> bool:
         return state.attempt_number >= _TRIES or stopped()
 
@@ -124,7 +121,7 @@ def _deliver_with_retries(
         retry=retry_if_exception_type(NotDelivered),
         stop=enough,
         wait=wait_exponential_jitter(initial=1, max=30),
-        sleep=pause,
+        sleep=sleep,
     )
     try:
         retrying(deliver)
@@ -293,7 +290,7 @@ def notify(
     night: NightReport,
     settings: Settings,
     root: Path,
-    sleep: Callable[[float], object],
+    sleep: Callable[[float], None],
     stopped: Callable[[], bool] = _never,
 ) -> list[str]:
     """Write the night's page and metrics, and send its message; return what did not work.

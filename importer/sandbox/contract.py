@@ -332,7 +332,7 @@ def describe(server: str) -> _Schema:
 
 
 def _get_one(schema: str) -> _Schema:
-    found = {"200": _json(f"The {schema.lower()}.", schema)}
+    found: _Schema = {"200": _json(f"The {schema.lower()}.", schema)}
     return {"parameters": [_ID], "get": _call(f"get{schema}", found, errors=("401", "404"))}
 
 

@@ -191,13 +191,10 @@ async def _not_possible(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     said = error.detail if isinstance(error, HTTPException) else ""
     words = words_of(request)
-    message = {404: "There is no such page.", 413: "This is too large."}.get(status)
     return _say(
         request,
         status,
-        words(
-            message or ("You may not do this." if status == _FORBIDDEN else "This is not possible.")
-        ),
+        words(_MESSAGES.get(status, "This is not possible.")),
         words(said) if status == _FORBIDDEN else words("Go back to the start page."),
     )
 

@@ -81,7 +81,7 @@ class Store:
         file_s: float,
         *,
         elapsed_s: Callable[[], float],
-        sleep: Callable[[float], object],
+        sleep: Callable[[float], None],
         goes_on: Callable[[], bool],
     ) -> None:
         self.address = address
@@ -211,13 +211,10 @@ class Store:
             retry=retry_if_exception(_passing),
             stop=lambda state: stop_after_attempt(self._files.tries)(state) or not self._goes_on(),
             wait=wait_exponential_jitter(initial=1, max=20),
-            sleep=self._pause,
+            sleep=self._sleep,
             reraise=True,
         )
         return retrying(once)
-
-    def _pause(self, seconds: float) -> None:
-        self._sleep(seconds)
 
 
 def _passing(error: BaseException) -> bool:
