@@ -50,7 +50,7 @@ _LOG: Final = logging.getLogger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
 _FORM_BYTES: Final = 200_000
 _FORBIDDEN: Final = 403
-_MESSAGES: Final = {
+REFUSALS: Final = {
     _FORBIDDEN: "You may not do this.",
     404: "There is no such page.",
     413: "This is too large.",
@@ -194,7 +194,7 @@ async def _not_possible(request: Request, error: Exception) -> Response:
     return _say(
         request,
         status,
-        words(_MESSAGES.get(status, "This is not possible.")),
+        words(REFUSALS.get(status, "This is not possible.")),
         words(said) if status == _FORBIDDEN else words("Go back to the start page."),
     )
 

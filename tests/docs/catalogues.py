@@ -40,7 +40,7 @@ from importer.report.terminal import HEADINGS
 from importer.report.view import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
-from importer.web import access, check_pages, follow_pages, operations, wording
+from importer.web import access, check_pages, follow_pages, operations, page_app, wording
 from schemas.codes import WORDS, Severity
 from schemas.columns import COLUMNS
 
@@ -98,7 +98,10 @@ def _of_tables() -> Iterator[Text]:
     for message, fix in (*wording.RECRUITER.values(), *wording.AT_COLUMN.values()):
         yield from (Text("", message), Text("", fix))
     page = (*wording.TASKS.values(), *check_pages.COLUMN_WORDS.values(), *access.TITLES.values())
-    yield from (Text("", text) for text in (*page, *operations.ACTIONS.values()))
+    yield from (
+        Text("", text)
+        for text in (*page, *operations.ACTIONS.values(), *page_app.REFUSALS.values())
+    )
     yield from (Text("", text) for text, _ in follow_pages.MEANING.values())
     yield from (Text("", text) for text in (*KINDS.values(), *BOUNDS.values()))
     yield from (Text("", column.about) for column in COLUMNS)
