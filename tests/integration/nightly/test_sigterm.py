@@ -54,7 +54,7 @@ MOMENTS = {
     "while it waits to try again": Moment(
         "run.started", "max_wait_s: 60\nwait_base_s: 60\nattempts: 3", "429:1:50"
     ),
-    "while it asks what became of the doubtful": Moment(
+    "while it looks up the doubtful": Moment(
         "run.started",
         "settle_s: 30\nmax_failures_in_a_row: 99\nmax_doubtful: 99",
         "reset-after:1",
