@@ -1,4 +1,4 @@
-"""Writes the files of the corpus anew: `python -m tests.corpus.make [FOLDER]`.
+"""Writes the files of the corpus again: `python -m tests.corpus.make [FOLDER]`.
 
 Needs LibreOffice (`soffice`) for the workbooks that it saves. What the files should be read as
 stands beside them, `NAME.json`, and is written by hand.

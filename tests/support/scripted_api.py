@@ -35,7 +35,7 @@ class ScriptedApi(SilentObserver):
     """The API and the ledger, and what they were asked, in order.
 
     Attributes:
-        answers: what the API says to each request of a key; the last one for ever after.
+        answers: what the API says to each request of a key; the last one from then on.
         takes_s: how long the API takes.
         writes_s: how long the ledger takes.
         events: (time, what, key), what being intend, request, answer or settle.

@@ -130,7 +130,7 @@ DOUBTFUL: Final[dict[str, Behaviour]] = {
     "a 408": says("408 Request Timeout"),
     "a redirect": says("302 Found", b"", "Location: /elsewhere"),
     "a redirect that keeps the method": says("307 Temporary Redirect", b"", "Location: /elsewhere"),
-    "a redirect for ever": says("308 Permanent Redirect", b"", "Location: /v2"),
+    "a redirect forever": says("308 Permanent Redirect", b"", "Location: /v2"),
     "a redirect to nowhere": says("302 Found", b"", "Location: http://[::1"),
 }
 """Ends of a request that are not a clear answer."""

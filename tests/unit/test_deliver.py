@@ -1,4 +1,4 @@
-"""`deliver` and `resume` send each row once, and say what became of it."""
+"""`deliver` and `resume` send each row once, and say what happened to it."""
 
 from __future__ import annotations
 

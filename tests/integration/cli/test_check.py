@@ -266,7 +266,7 @@ def test_several_files_are_one_import(workspace: Workspace) -> None:
 
 
 def test_one_bad_file_hides_no_other(workspace: Workspace) -> None:
-    """The missing one is named, and the good one is checked all the same."""
+    """The missing one is named, and the good one is checked anyway."""
     result = workspace("check", "missing.csv", "mixed.csv", "--format", "json")
     report = json.loads(result.out)
     assert result.code == Exit.INPUT

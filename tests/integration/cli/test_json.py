@@ -124,7 +124,7 @@ def test_a_dry_run_sends_nothing(sandbox_workspace: Workspace) -> None:
 
 
 def test_results_that_cannot_be_written_are_said_once(sandbox_workspace: Workspace) -> None:
-    """The run is there all the same, with the error in it."""
+    """The run is there anyway, with the error in it."""
     sandbox_workspace("run", "good.csv", "--yes")
     result = sandbox_workspace("resume", "--format", "json", "--results", "/dev/full")
     run = judged(result, "resume")

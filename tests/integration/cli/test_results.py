@@ -111,7 +111,7 @@ def test_results_go_into_a_file(sandbox_workspace: Workspace, form: str) -> None
 
 
 def test_the_ledger_is_enough(sandbox_workspace: Workspace) -> None:
-    """With the file gone, what became of its rows is still told, and why their cells are not."""
+    """With the file gone, what happened to its rows is still told, and why their cells are not."""
     (sandbox_workspace.folder / "mixed.csv").unlink()
     result = sandbox_workspace("results", "--format", "csv")
     assert result.code == Exit.OK
@@ -178,7 +178,7 @@ def test_a_purged_run_says_so(sandbox_workspace: Workspace) -> None:
 
 
 def test_a_file_that_is_called_by_a_person(sandbox_workspace: Workspace) -> None:
-    """The ledger keeps its name masked, and the run can be resumed all the same."""
+    """The ledger keeps its name masked, and the run can be resumed anyway."""
     name = "dee@example.com +12025550108.csv"
     sandbox_workspace.write(name, "first_name,phone_number,Job Title\nDee,+12025550108,Chef\n")
     assert sandbox_workspace("run", name, "--yes").code == Exit.OK

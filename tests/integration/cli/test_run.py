@@ -1,4 +1,4 @@
-"""`importer run` asks, sends what is ready, and says what became of it; `resume` goes on."""
+"""`importer run` asks, sends what is ready, and says what happened to it; `resume` goes on."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_few_first_and_the_others_later(sandbox_workspace: Workspace, sandbox:
 
 
 def test_results_are_written(sandbox_workspace: Workspace) -> None:
-    """Each row as it came, and what became of it."""
+    """Each row as it came, and what happened to it."""
     sandbox_workspace("run", "mixed.csv", "--yes", "--on-problems", "skip", "--results", "out.csv")
     rows = list(
         csv.DictReader((sandbox_workspace.folder / "out.csv").read_text("utf-8-sig").splitlines())

@@ -1,7 +1,7 @@
 """Each sample is a test: `importer check` says of it what stands beside it.
 
 A file put into `samples/` together with its `.expected.json` adds a case. After a change that is
-meant to change results, write them anew and read the difference:
+meant to change results, write them again and read the difference:
 
     GOLDEN=write python -m pytest tests/integration/golden
 """

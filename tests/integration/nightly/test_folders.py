@@ -93,7 +93,7 @@ def test_an_inbox_that_cannot_be_written(setup: NightSetup, sandbox: Sandbox) ->
 
 
 def test_a_subfolder_on_another_file_system(setup: NightSetup, sandbox: Sandbox) -> None:
-    """Its files cannot be claimed at once, so they stay; the others go all the same."""
+    """Its files cannot be claimed at once, so they stay; the others go anyway."""
     with small_disk(setup.inbox / "far", MB):
         setup.add_file("far/a.csv", candidate_list(0, 2))
         setup.add_file("near/a.csv", candidate_list(2, 2))

@@ -105,7 +105,7 @@ def test_nights_of_two_inboxes(setup: NightSetup) -> None:
 
 
 def test_what_was_released_and_imported_needs_nobody(setup: NightSetup, sandbox: Sandbox) -> None:
-    """The night that held it says what became of it later; the newest night stands first."""
+    """The night that held it says what happened to it later; the newest night stands first."""
     setup.add_file("held.csv", candidate_list(0, 2) + WRONG.partition("\n")[2])
     first = setup.night()
     assert setup.workspace("release", "inbox/held/held.csv").code == 0
@@ -147,7 +147,7 @@ def test_settings_that_are_broken_hide_no_doubt(setup: NightSetup, sandbox: Sand
 
 
 def test_doubtful_submissions_need_somebody(setup: NightSetup, sandbox: Sandbox) -> None:
-    """With the command that asks what became of them; an empty night says that nothing came."""
+    """With the command that asks what happened to them; an empty night says that nothing came."""
     setup.night()
     setup.clock.time += timedelta(days=1)
     setup.settings(sandbox.base_url, "skip_duplication_check: true\n")  # so absence proves nothing

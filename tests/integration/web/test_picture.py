@@ -1,6 +1,6 @@
 """The picture of the page in the README: made by this test, and it still says what the page says.
 
-`GOLDEN=write pytest tests/integration/web/test_picture.py` makes it anew. The words of the page are
+`GOLDEN=write pytest tests/integration/web/test_picture.py` makes it. The words of the page are
 kept in the picture itself, so a change of the page is noticed without comparing pixels.
 """
 
@@ -91,4 +91,4 @@ def test_the_picture_in_the_readme(
     assert "2 rows need fixing" in words
     assert max(len(made), kept.stat().st_size) < MOST_BYTES
     assert f"]({PICTURE})" in (ROOT / "README.md").read_text("utf-8")
-    assert words_in(kept.read_bytes()) == words, "make it anew: GOLDEN=write pytest this file"
+    assert words_in(kept.read_bytes()) == words, "make it again: GOLDEN=write pytest this file"

@@ -45,7 +45,7 @@ def test_a_claim_is_taken_once(ledger: Ledger) -> None:
 
 
 def test_a_claim_that_came_to_its_end(ledger: Ledger) -> None:
-    """It is no longer open, and the same file may be claimed anew."""
+    """It is no longer open, and the same file may be claimed again."""
     ledger.claims.take(CLAIM)
     ledger.claims.note_fetched(CLAIM, "working/acme/list.csv", "ab" * 32)
     (claim,) = ledger.claims.open(INBOX)

@@ -247,7 +247,7 @@ def make_link_to_a_device(path: Path) -> None:
 def test_what_is_no_file_is_refused_at_once(
     tmp_path: Path, make: Callable[[Path], None], words: str
 ) -> None:
-    """To open a pipe would wait for ever; a new ledger behind a link would contact everybody."""
+    """To open a pipe would wait forever; a new ledger behind a link would contact everybody."""
     path = tmp_path / "importer.db"
     make(path)
     for opening in (Ledger.open, Ledger.open_existing):

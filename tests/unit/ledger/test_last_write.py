@@ -79,7 +79,7 @@ def test_closing_beside_a_run_does_not_say_closed(url: str, path: Path) -> None:
 
 
 def test_a_last_write_file_that_cannot_be_written(url: str, path: Path) -> None:
-    """The ledger is written all the same: it is the memory, the file only its guard."""
+    """The ledger is written anyway: it is the memory, the file only its guard."""
     last_write_file(path).mkdir()
     with pytest.raises(LedgerError, match="damaged"):
         Ledger.open(url)
@@ -260,7 +260,7 @@ def test_an_intent_never_writes_through_a_link(url: str, path: Path, tmp_path: P
 def test_what_is_no_last_write_file_is_refused_at_once(
     url: str, path: Path, make: Callable[[Path], None]
 ) -> None:
-    """A pipe would wait for ever, and a link to nothing would pass for no file."""
+    """A pipe would wait forever, and a link to nothing would pass for no file."""
     with Ledger.open(url) as ledger:
         settle_submission(ledger, "k1", State.CREATED)
     last_write_file(path).unlink()

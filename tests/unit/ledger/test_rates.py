@@ -106,7 +106,7 @@ def test_failures_of_all_senders_count_together(server_url: str) -> None:
 
 
 def test_one_sender_stops_all(server_url: str) -> None:
-    """Another one hears of it as soon as it has written something; the next run begins anew."""
+    """Another one hears of it as soon as it has written something; the next run begins again."""
     with sender(server_url) as one, sender(server_url) as two:
         run = plan(one)
         mine, theirs = share_of(one, run), share_of(two, run)

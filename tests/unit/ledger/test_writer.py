@@ -155,7 +155,7 @@ def test_a_failure_reaches_every_waiter_and_every_later_intent(url: str) -> None
 
 
 def test_ends_are_tried_again_by_themselves(url: str) -> None:
-    """After a failure what became of requests still reaches the disk; no new request leaves."""
+    """After a failure what happened to requests still reaches the disk; no new request leaves."""
     failures = iter([False, True])
 
     def fail(what: str) -> None:

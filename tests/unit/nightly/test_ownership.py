@@ -190,7 +190,7 @@ def test_a_disk_that_cannot_be_written(root: Path, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
 def test_something_else_in_its_place(root: Path, ledger: Ledger, tmp_path: Path, kind: str) -> None:
-    """It is not opened, which could take for ever or lead elsewhere, and not replaced."""
+    """It is not opened, which could take forever or lead elsewhere, and not replaced."""
     path = root / MARKER_NAME
     if kind == "folder":
         path.mkdir()

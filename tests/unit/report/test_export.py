@@ -116,7 +116,7 @@ def test_without_the_file_the_rows_are_named(run_view: RunView) -> None:
 
 
 def test_one_of_two_files_may_be_missing(run_view: RunView, recruiter: Table) -> None:
-    """Its rows are there all the same."""
+    """Its rows are there anyway."""
     both = dataclasses.replace(run_view, files=("recruiter.csv", "gone.csv"))
     more = run_view.outcomes.head(1).with_columns(pl.lit(1, pl.UInt16).alias("#source"))
     both = dataclasses.replace(both, outcomes=pl.concat([run_view.outcomes, more]))

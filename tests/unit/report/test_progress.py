@@ -48,7 +48,7 @@ def test_a_log_gets_a_line_now_and_then() -> None:
 
 
 def test_the_plan_is_believed_until_there_is_a_pace() -> None:
-    """After one slow answer nobody is told that it takes for ever."""
+    """After one slow answer nobody is told that it takes forever."""
     out, clock = io.StringIO(), Clock()
     with progress(Console(file=out), now=clock) as on:
         on.on_start("run-1", 100, 200.0)
@@ -88,7 +88,7 @@ def test_what_happens_meanwhile_is_said_in_one_line() -> None:
 
 
 def test_a_terminal_gets_a_bar() -> None:
-    """With percent, what became of them, and the time left; nothing is left of markup."""
+    """With percent, what happened to them, and the time left; nothing is left of markup."""
     out, clock = io.StringIO(), Clock()
     console = Console(file=out, force_terminal=True, width=120, _environ={"TERM": "xterm"})
     with progress(console, now=clock) as on:
@@ -105,7 +105,7 @@ def test_a_terminal_gets_a_bar() -> None:
 
 
 def test_a_resumed_run_goes_on_from_where_it_was() -> None:
-    """What was settled before counts as done, for the bar too; a second round begins anew."""
+    """What was settled before counts as done, for the bar too; a second round begins again."""
     out, clock = io.StringIO(), Clock()
     with progress(Console(file=out), now=clock, done=60) as on:
         on.on_start("run-1", 40, 8.0)

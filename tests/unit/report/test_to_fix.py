@@ -177,7 +177,7 @@ def test_a_device_takes_no_several_files() -> None:
 
 
 def test_a_workbook_has_comments_at_its_cells(recruiter_plan: Plan, tmp_path: Path) -> None:
-    """Every cell is text, also those that are typed anew; messages stand where they belong."""
+    """Every cell is text, also those that are typed again; messages stand where they belong."""
     path = tmp_path / "fix.xlsx"
     write_rejected(recruiter_plan, [path])
     sheet = openpyxl.load_workbook(path).active

@@ -38,7 +38,7 @@ def test_a_message_has_its_detail_once() -> None:
 
 
 def test_no_problems_have_no_words(recruiter: Table) -> None:
-    """The columns are there all the same."""
+    """The columns are there anyway."""
     worded = problems.with_words(problems.empty(), [recruiter])
     assert worded.height == 0
     assert {"source", "header", "message", "fix", "personal"} <= set(worded.columns)

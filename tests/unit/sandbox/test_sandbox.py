@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_a_window_takes_what_it_may() -> None:
-    """The first request opens it, and after a second it opens anew."""
+    """The first request opens it, and after a second it opens again."""
     now = iter([10.0, 10.1, 10.2, 10.99, 11.0, 11.5, 12.5])
     quota = Quota(2, lambda: next(now))
     assert [quota.take() for _ in range(7)] == [1, 0, -1, -1, 1, 0, 1]

@@ -79,7 +79,7 @@ def test_the_channel_needs_a_contact() -> None:
 
 
 class Source:
-    """Answers each question in turn; the last answer for ever after."""
+    """Answers each question in turn; the last answer from then on."""
 
     def __init__(self, *answers: Page | NotSent) -> None:
         self.answers = list(answers)

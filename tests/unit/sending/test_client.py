@@ -185,7 +185,7 @@ def test_a_server_that_does_not_read_is_doubtful() -> None:
 
 
 def test_a_server_that_dribbles_is_given_up() -> None:
-    """A byte now and then keeps no worker for ever."""
+    """A byte now and then keeps no worker forever."""
     happened, seen = meet(dribbles, connect_timeout_s=0.1, write_timeout_s=0.1, read_timeout_s=0.1)
     assert (type(happened), str(happened)) == (MaybeSent, "TimeoutError")
     assert len(seen.requests) == 1

@@ -73,7 +73,7 @@ class Api:
     """The API's side: what each page says, in turn where it is asked for again.
 
     Attributes:
-        pages: by token, "" for the first; the last answer for ever after.
+        pages: by token, "" for the first; the last answer from then on.
         single: by conversation id; unknown ones are 404.
         asked: (time, token or id).
     """

@@ -116,7 +116,7 @@ def test_json_made_to_hurt_is_not_readable(body: bytes) -> None:
 
 
 def test_a_body_that_could_not_be_unpacked_is_not_readable() -> None:
-    """The status counts all the same."""
+    """The status counts anyway."""
     assert parse_creation(RawResponse(200, {}, None, AT), asked()) == Response(200, readable=False)
 
 

@@ -214,7 +214,7 @@ def test_429_without_retry_after_waits_for_the_end_of_the_window() -> None:
 
 
 def test_503_is_tried_again_only_if_settings_say_so() -> None:
-    """It may have been accepted; everybody waits all the same."""
+    """It may have been accepted; everybody waits anyway."""
     doubtful = ruled(Response(503, retry_after_s=5))
     assert (doubtful.action, doubtful.wait_s, doubtful.hold) == (Action.DOUBTFUL, 5, True)
     assert "`retry_503: true`" in doubtful.message

@@ -150,7 +150,7 @@ def test_people_of_another_list_are_named(ann: Recruiter, campaign: str) -> None
 
 
 def test_the_same_content_is_recognised(ann: Recruiter, campaign: str) -> None:
-    """With who uploaded it; it may be sent all the same, and nobody is contacted twice."""
+    """With who uploaded it; it may be sent anyway, and nobody is contacted twice."""
     first, second = (
         ann.upload(make_list(*GOOD), campaign=campaign),
         ann.upload(make_list(*GOOD), name="again.csv", campaign=campaign),
