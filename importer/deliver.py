@@ -314,7 +314,7 @@ async def _send_rounds(
     async with opening as sender:
         reconciles = sender.settings.reconcile
         if reconciles:
-            await sender.reconcile()
+            await sender.reconcile(wait=False)  # what another sender finds can be sent below
         if sender.history.ledger.submissions.count_sendable(run):
             external = plan.frame.filter(
                 pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()

@@ -219,9 +219,11 @@ class Lease:
     # ---- renewing ----------------------------------------------------------------------------
 
     def _register(self) -> None:
-        """Take a new lease."""
+        """Take a new lease; others see that it goes on with the run of the last one."""
         facts = self.facts
         now = func.clock_timestamp()
+        last = senders.alias("last").c
+        run = select(last.run).where(last.id == self.id).scalar_subquery()
         new = (
             insert(senders)
             .values(
@@ -235,6 +237,7 @@ class Lease:
                 started_at=now,
                 until=now + self.lasts,
                 ended_how="",
+                run=run,
             )
             .returning(senders.c.id, now)
         )

@@ -119,29 +119,30 @@ class RunShare:
 
     # ---- claiming ----------------------------------------------------------------------------
 
-    def claim(self, count: int) -> list[str]:
+    def claim(self, count: int) -> list[str] | None:
         """Claim the next submissions of the run that nobody has claimed, by file and row.
 
         What was given up since this share began is not claimed again.
 
         Returns:
-            Their keys; empty if there is none now.
+            Their keys; empty if there is none now; None if the lease is over for the moment, so
+            that nothing can be said.
         """
         with self._claiming:
             found = self._claim_after(count)
-            if not found and self._after != (-1, -1):  # others may have handed some back
+            if found == [] and self._after != (-1, -1):  # others may have handed some back
                 self._after = (-1, -1)
                 found = self._claim_after(count)
             return found
 
-    def _claim_after(self, count: int) -> list[str]:
+    def _claim_after(self, count: int) -> list[str] | None:
         place = tuple_(run_rows.c.source, run_rows.c.row)
         given_up = _S.state == State.UNSENT.value
 
-        def write(connection: Connection) -> list[tuple[str, int, int, int]]:
+        def write(connection: Connection) -> list[tuple[str, int, int, int]] | None:
             lease, now = self._lease.id, self._hold_lease(connection, self._lease.id)
             if now is None:
-                return []
+                return None
             self._begun = self._begun or now
             free = (
                 select(_S.key, _S.attempts, run_rows.c.source, run_rows.c.row)
@@ -169,7 +170,7 @@ class RunShare:
         rows = self._database.write("claimed", write)
         if rows:
             self._after = rows[-1][2], rows[-1][3]
-        return [row[0] for row in rows]
+        return None if rows is None else [row[0] for row in rows]
 
     def others_at_work(self) -> bool:
         """Whether another sender has claimed, or is sending, submissions of this run.

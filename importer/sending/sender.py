@@ -244,17 +244,22 @@ class Sender:
             )
             return await submit(supply, context, self.stop)
 
-    async def reconcile(self) -> ListFindings:
+    async def reconcile(self, *, wait: bool = True) -> ListFindings:
         """Look up doubtful submissions in the API's list, and record the verdicts.
 
         Those of this run are always looked up; those of other runs only if something, such as a
         later conversation, can prove that they are absent.
+
+        Args:
+            wait: whether to wait for another sender that looks them up at the moment.
         """
         while not self.stop.is_set():
             try:
                 with self.history.ledger.turn(_RECONCILING):
                     return await self._reconcile()
             except TurnTaken:  # its findings are ours, too: there may be nothing left to look up
+                if not wait:
+                    break
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), _ANOTHER_S)
         return ListFindings()

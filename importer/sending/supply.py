@@ -96,7 +96,7 @@ class Claimed:
             while not self._ready:
                 try:
                     keys = await asyncio.to_thread(self._share.claim, self._batch)
-                    if not keys and not await asyncio.to_thread(self._share.others_at_work):
+                    if keys == [] and not await asyncio.to_thread(self._share.others_at_work):
                         return None
                 except LedgerAway:
                     await asyncio.sleep(_AWAY_S)

@@ -11,6 +11,7 @@ The environment says what is special about it:
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ before the end of an attempt is written; after a claim; before the lease is rene
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line on this machine."""
+    faulthandler.register(signal.SIGUSR1)  # all threads, for a run that does not end
     _pretend()
     point, _, count = os.environ.get("MACHINE_FREEZE", "").partition(":")
     if point:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -46,11 +48,26 @@ LEASE_S: Final = 1.2
 _LONGEST_S: Final = 600.0
 _LATENCY: Final = "slow:0.9:0.1,reset-before:0.02,reset-after:0.02,500-after:0.02"
 _GOOD_ENDS: Final = frozenset({0, 1, 4, 5, 6, -signal.SIGKILL})
+_STILL_S: Final = 240.0
+"""Something hangs if nobody is contacted for this long, while processes start again and again."""
+
+_DISTURBED: Final = 0.85
+"""The last people are contacted after the kills."""
+
 _JITTER_S: Final = 0.02
 """How much later than another one a request may be noted that left as late."""
 
 _OF_ONE: Final = 20.0
 """Requests a second of a machine that has four under way, each for 0.2 s."""
+
+_FOR_A_PERSON: Final = (
+    "SELECT * FROM turns",
+    "SELECT * FROM rates",
+    "SELECT id, host, until, over_at, ended_at, run, now() FROM senders ORDER BY 1 DESC LIMIT 8",
+    "SELECT state, sender, code, count(*) FROM submissions GROUP BY 1, 2, 3 LIMIT 50",
+    "SELECT pid, state, wait_event, left(query, 200) FROM pg_stat_activity",
+)
+"""Queries that show who waits for whom."""
 
 _OPEN: Final = ("planned", "sending", "doubtful", "unsent")
 
@@ -79,6 +96,7 @@ class Machine:
         forks: starts its processes.
         child: the present process.
         frozen_until: when it goes on; None if it is not frozen.
+        point: where the present process freezes; empty if it does not.
     """
 
     name: str
@@ -86,6 +104,7 @@ class Machine:
     forks: ForkServer
     child: Child | None = None
     frozen_until: float | None = None
+    point: str = ""
 
     def state(self) -> str:
         """State of the process, one letter; empty if there is none."""
@@ -105,9 +124,10 @@ class Machine:
 
 @dataclass(slots=True)
 class Events:
-    """What the adversary did, and how processes ended."""
+    """What the adversary did, where processes froze, and how they ended."""
 
     done: Counter[str] = field(default_factory=Counter)
+    points: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
     setups: Counter[str] = field(default_factory=Counter)
     complaints: list[str] = field(default_factory=list)
@@ -124,6 +144,7 @@ class Verdict:
         lost: rows without a conversation that the ledger calls created, or does not know.
         hidden: rows with a conversation that the ledger does not know.
         unnamed: doubtful rows without a reason.
+        left: rows that nobody sent, although every process could end calmly.
         states: of the rows.
         worst: most requests in a second.
         rate: that was allowed.
@@ -137,6 +158,7 @@ class Verdict:
     lost: list[str]
     hidden: list[str]
     unnamed: list[str]
+    left: list[str]
     states: Counter[str]
     worst: int
     rate: float
@@ -153,6 +175,7 @@ class Verdict:
             *self.lost,
             *self.hidden,
             *self.unnamed,
+            *self.left,
             *self.events.complaints,
         ]
 
@@ -165,14 +188,14 @@ class Style:
         freezes: share of the processes that freeze.
         points: where they do.
         longest: the longest freeze, in leases.
-        kills: chance of a kill in each step.
+        kills: chance of a kill in each step, beside those that follow the progress.
         mutation: a defence that every process lacks.
     """
 
     freezes: float = 0.7
     points: Sequence[str] = POINTS
     longest: float = 3.0
-    kills: float = 0.04
+    kills: float = 0.002
     mutation: str = ""
 
 
@@ -242,13 +265,14 @@ class Machines:
         }
         dice = self._dice
         if not calm and dice.random() < self.style.freezes:
-            env["MACHINE_FREEZE"] = f"{dice.choice(self.style.points)}:{dice.randint(1, 8)}"
-        if freeze:
-            env["MACHINE_FREEZE"] = freeze
+            freeze = f"{dice.choice(self.style.points)}:{dice.randint(1, 4)}"
+        env["MACHINE_FREEZE"] = freeze
+        machine.point = freeze.partition(":")[0]
         if self.style.mutation:
             env["MACHINE_MUTATION"] = self.style.mutation
         if not calm and dice.random() < 0.2:
             env["MACHINE_CLOCK_S"] = dice.choice(["3600", "-3600"])
+            self.events.done["clocks wrong"] += 1
         machine.child = machine.forks.start(
             command, folder=self.installation.folder, env=env, output=machine.folder / "output.txt",
             main=MACHINE,
@@ -260,7 +284,7 @@ class Machines:
         dice = self._dice.random()
         if dice < 0.1:
             return "run", LIST, "--yes"
-        return ("reconcile",) if dice < 0.2 else ("resume", self._run, "--yes")
+        return ("reconcile",) if dice < 0.2 else ("resume", self._open_runs()[0], "--yes")
 
     def _note_end(self, machine: Machine, code: int) -> None:
         """Note a process that has ended, as its parent does."""
@@ -305,28 +329,45 @@ class Machines:
     # ---- the adversary -----------------------------------------------------------------------
 
     def disturb(self, count: int) -> None:
-        """Do something bad this many times, as long as anything is open."""
-        until = time.monotonic() + _LONGEST_S
+        """Kill this many processes, and do other things that are bad.
+
+        Kills follow the progress that is made, so that there always is some, however slow the
+        machine of the test is.
+        """
         if not count:
             self._start(self.machines[0], *self._command(), calm=True)
-        while not self._run or sum(self.events.done.values()) < count:
-            if time.monotonic() > until:
-                self.events.complaints.append("it took too long")
+        accepted = self.installation.accepted()
+        gap = _DISTURBED * self.installation.rows.height / max(count, 1)
+        kill_at, best, since = self._draw_gap(gap), 0, time.monotonic()
+        while not self._run or self.events.done["killed"] < count:
+            progress = next(accepted)
+            if progress > best:
+                best, since = progress, time.monotonic()
+            if time.monotonic() > since + _STILL_S:
+                self.events.complaints.append(f"nothing happens any more: {self._describe()}")
                 return
             self._tend()
-            time.sleep(self._dice.uniform(0.02, 0.25))
+            time.sleep(self._dice.uniform(0.02, 0.1))
             self._find_run()
             if self._run and self._is_done():
                 return
             dice = self._dice.random()
-            kills = self.style.kills
-            if dice < kills:
+            if progress >= kill_at or dice < self.style.kills:
+                kill_at = progress + self._draw_gap(gap)
                 self._kill()
-            elif dice < kills * 1.2:
-                self._cut()
-            elif dice < kills * 1.25:
-                self._server.restart()
-                self.events.done["database restarted"] += 1
+                self._cut_or_restart()
+
+    def _draw_gap(self, mean: float) -> float:
+        return self._dice.uniform(0.2 * mean, 1.8 * mean)
+
+    def _cut_or_restart(self) -> None:
+        """Cut the connections after one kill in six, and restart the server after one in thirty."""
+        dice = self._dice.random()
+        if dice < 1 / 6:
+            self._cut()
+        elif dice < 1 / 6 + 1 / 30:
+            self._server.restart()
+            self.events.done["database restarted"] += 1
 
     def _tend(self) -> None:
         """Start what is not running, note what has ended, and let frozen ones go on."""
@@ -337,6 +378,7 @@ class Machines:
                     self._start(machine, *self._command())
             elif state == "T" and machine.frozen_until is None:
                 self.events.done["frozen"] += 1
+                self.events.points[machine.point] += 1
                 rest = LEASE_S * self._dice.uniform(0.5, self.style.longest)
                 machine.frozen_until = time.monotonic() + rest
             elif machine.frozen_until is not None:
@@ -359,6 +401,19 @@ class Machines:
                     "SELECT id FROM runs ORDER BY started_at LIMIT 1"
                 ).fetchone()
                 self._run = row[0] if row else ""
+
+    def _open_runs(self) -> list[str]:
+        """The runs that have open rows, most rows first; the first run if there is none.
+
+        A `run` of the same list takes the rows over that an earlier one has not sent.
+        """
+        wanted = (
+            "SELECT run FROM submissions WHERE state = ANY(%s) GROUP BY 1 ORDER BY count(*) DESC"
+        )
+        found: list[str] = []
+        with suppress(psycopg.Error), self.connect() as connection:
+            found = [row[0] for row in connection.execute(wanted, [list(_OPEN)])]
+        return found or [self._run]
 
     def _kill(self) -> None:
         alive = [each for each in self.machines if each.child is not None]
@@ -393,14 +448,14 @@ class Machines:
         _write_witnesses(self.installation)
         for number in range(rounds):
             if not self._wait_for_all():
-                self.events.complaints.append("a machine does not end")
+                self.events.complaints.append(f"a machine does not end: {self._describe()}")
                 return
             states = Counter(each.state for each in self.known())
             if not any(states[state] for state in _OPEN) and number > 1:
                 return
             if number % 2:
-                for machine in self.machines:
-                    self._start(machine, "resume", self._run, "--yes", calm=True)
+                for machine, run in zip(self.machines, cycle(self._open_runs()), strict=False):
+                    self._start(machine, "resume", run, "--yes", calm=True)
             else:
                 self._start(self.machines[0], "run", _WITNESSES, "--yes", calm=True)
 
@@ -416,6 +471,23 @@ class Machines:
             if time.monotonic() > until:
                 return False
         return True
+
+    def _describe(self) -> str:
+        """Say what every process does, and what the ledger knows: for a run that does not end."""
+        said = [
+            f"{state} {count}"
+            for state, count in Counter(each.state for each in self.known()).items()
+        ]
+        with self.connect() as connection:
+            for query in _FOR_A_PERSON:
+                said += [str(row) for row in connection.execute(query)]
+        for machine in self.machines:
+            machine.signal(signal.SIGUSR1)
+        time.sleep(1.0)
+        for machine in self.machines:
+            text = "" if machine.child is None else machine.child.text()
+            said.append(f"{machine.name} {machine.state()}: {text[-6000:]}")
+        return "\n".join(said)
 
     def work_calmly(self) -> None:
         """Let all machines send one run, undisturbed, to its end."""
@@ -496,6 +568,11 @@ class Machines:
                 for each in known.values()
                 if each.state == "doubtful" and not each.message
             ],
+            left=[
+                f"row {each.row} is still {each.state}"
+                for each in known.values()
+                if each.state in {"planned", "sending", "unsent"}
+            ],
             states=Counter(each.state for each in known.values()),
             worst=worst_second([each["received_s"] for each in journal]),
             rate=self._rate,
@@ -515,10 +592,10 @@ def _write_witnesses(installation: Installation) -> None:
 
 
 def _last_error(text: str) -> str:
-    """The first words of the last error in a process's output; they say why it ended with 4."""
+    """The last sentences of a process's output, without numbers; they say why it ended."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("Error", "Stopped", "The ", "x ", "!"))]
-    return " ".join((errors or lines or ["nothing"])[-1].split()[:16])
+    said = " ".join(lines[-3:])
+    return re.sub(r"\d+", "N", said)[-300:]
 
 
 def worst_second(times: Sequence[float]) -> int:
@@ -617,10 +694,12 @@ def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
     done = ", ".join(f"{what} {count}" for what, count in sorted(verdict.events.done.items()))
     states = ", ".join(f"{state} {count}" for state, count in sorted(verdict.states.items()))
     yield f"seed {seed}: {verdict.people} people, {verdict.conversations} conversations; {done}"
+    yield f"  frozen at {dict(verdict.events.points)}"
     yield f"  {states}; exit codes {dict(verdict.events.exits)}"
     yield (
         f"  contacted twice {len(verdict.twice)}, lost {len(verdict.lost)}, hidden"
-        f" {len(verdict.hidden)}; worst second {verdict.worst}; {verdict.seconds:.0f} s"
+        f" {len(verdict.hidden)}, left {len(verdict.left)};"
+        f" worst second {verdict.worst}; {verdict.seconds:.0f} s"
     )
     yield from (f"  {count} x {why}" for why, count in verdict.events.setups.most_common(6))
     yield from (f"  {fault}" for fault in verdict.faults)
@@ -662,7 +741,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--machines", type=int, default=4)
     parser.add_argument("--people", type=int, default=1_500)
-    parser.add_argument("--events", type=int, default=200)
+    parser.add_argument("--events", type=int, default=200, help="kills with SIGKILL")
     parser.add_argument("--rate", type=float, default=100.0)
     parser.add_argument("--freezes", type=float, default=Style().freezes)
     parser.add_argument("--points", nargs="+", choices=POINTS, default=POINTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.deliver import deliver, prepare_again, report_of, resume
-from importer.errors import Exit, UsageError
+from importer.errors import Exit, TurnTaken, UsageError
 from importer.ledger import Ledger
 from importer.ledger.records import Run, SourceFile
 from importer.model import Counts, Outcome, State
@@ -20,6 +21,8 @@ from tests.support.builders import CREDENTIALS
 from tests.support.project import GOOD, PIECE, Project, assert_same_plan, mixed_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from importer.model import Plan
     from importer.sandbox.server import Sandbox
 
@@ -42,6 +45,31 @@ def test_a_plan_is_delivered(project: Project, sandbox: Sandbox) -> None:
     assert (report.stopped, report.exit_code) == ("", Exit.REJECTED)
     assert report.plan_hash == plan.hash
     assert report.started <= report.finished
+
+
+def test_nobody_waits_for_another_sender_that_looks_doubts_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can be sent is sent meanwhile, and its own doubts are looked up afterwards."""
+    happened: list[str] = []
+    real = Ledger.turn
+
+    @contextmanager
+    def turn(ledger: Ledger, name: str, wait_s: float = 0.0) -> Iterator[object]:
+        if name == "reconcile":
+            happened.append("taken" if not happened else "looked up")
+            if happened == ["taken"]:
+                raise TurnTaken("Another sender looks them up.")
+        with real(ledger, name, wait_s) as fence:
+            yield fence
+
+    class Listener(SilentObserver):
+        def on_outcome(self, outcome: Outcome) -> None:
+            happened.append(outcome.state)
+
+    monkeypatch.setattr(Ledger, "turn", turn)
+    deliver(project.plan(ROWS), project.settings, OPTIONS, Listener())
+    assert happened == ["taken", *[State.CREATED] * 6, "looked up"]
 
 
 def test_whoever_listens_is_told(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ from importer.ledger.records import Settlement
 from importer.ledger.senders import LOST_LEASE, ProcessFacts, boot_time_s, has_ended
 from importer.ledger.tables import attempts, senders
 from importer.model import Outcome, State
-from tests.unit.ledger.ledger_builders import new_run, planned_row
+from importer.sending.supply import Claimed
+from tests.unit.ledger.ledger_builders import new_run, planned_row, submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +47,13 @@ def share_of(ledger: Ledger, run: str, window: timedelta | None = None) -> RunSh
     share = ledger.share(run, window)
     assert share is not None
     return share
+
+
+def claim(share: RunShare, count: int) -> list[str]:
+    """What it claims under a lease that holds."""
+    keys = share.claim(count)
+    assert keys is not None
+    return keys
 
 
 def lose_lease(ledger: Ledger) -> int:
@@ -81,7 +90,7 @@ def test_each_submission_is_claimed_once(server_url: str) -> None:
     with sender(server_url) as one, sender(server_url) as two:
         run = plan(one)
         shares = [share_of(each, run) for each in (one, two)]
-        claimed = [key for _ in range(4) for share in shares for key in share.claim(2)]
+        claimed = [key for _ in range(4) for share in shares for key in claim(share, 2)]
         assert sorted(claimed) == sorted(f"k{n}" for n in range(10))
         assert shares[0].claim(2) == shares[1].claim(2) == []
         assert shares[0].others_at_work()
@@ -250,10 +259,37 @@ def test_one_conversation_is_claimed_by_one(server_url: str) -> None:
         shares = [share_of(each, run) for each in (one, two)]
         ends: list[State | None] = []
         for share in shares:
-            [key] = share.claim(1)
+            [key] = claim(share, 1)
             share.record([key], ())
             ends += share.record((), [Settlement(key, State.CREATED, 201, "conv-1")])[1]
         assert ends == [State.CREATED, State.DOUBTFUL]
+
+
+def test_who_has_lost_its_lease_does_not_say_that_nothing_is_left(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until it has a lease again, and then sends the rest."""
+    with sender(server_url) as one:
+        run = plan(one, 2)
+        lease, share = one.lease, share_of(one, run)
+        assert lease is not None
+        share.join()
+        lose_lease(one)
+        assert share.claim(1) is None
+        real = share.claim
+
+        def claim_and_renew(count: int) -> list[str] | None:
+            keys = real(count)
+            if keys is None:
+                lease._renew()
+            return keys
+
+        monkeypatch.setattr(share, "claim", claim_and_renew)
+        supply = Claimed(share, lambda keys: map(submission, keys), 2)
+        first = asyncio.run(supply.take())
+        assert first is not None
+        assert first.key == "k0"
+        assert [each.run for each in one.senders.overview().senders if each.is_live] == [run]
 
 
 def test_a_turn_is_taken_by_one(server_url: str) -> None:
@@ -312,10 +348,10 @@ def test_a_killed_process_is_known_to_have_ended(server_url: str) -> None:
     code = (
         "import sys\n"
         "from importer.ledger import Ledger\n"
-        "from tests.unit.ledger.test_leases import plan, share_of\n"
+        "from tests.unit.ledger.test_leases import claim, plan, share_of\n"
         "with Ledger.open(sys.argv[1]) as ledger, ledger.lock('importer run'):\n"
         "    share = share_of(ledger, plan(ledger, 2))\n"
-        "    share.record(share.claim(2)[:1], ())\n"
+        "    share.record(claim(share, 2)[:1], ())\n"
         "    print('sent', flush=True)\n"
         "    sys.stdin.read()\n"
     )

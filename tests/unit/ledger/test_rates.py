@@ -16,7 +16,7 @@ from importer.ledger.run_guards import Canary
 from importer.model import State
 from importer.sending.circuit_breaker import CircuitBreaker, FailureLimits
 from importer.sending.shared_rate import SharedRate
-from tests.unit.ledger.test_leases import lose_lease, plan, sender, share_of
+from tests.unit.ledger.test_leases import claim, lose_lease, plan, sender, share_of
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
@@ -84,7 +84,7 @@ def test_a_late_permit_is_not_used(rates: LedgerRates) -> None:
 
 def ends(share: RunShare, state: State, count: int = 1, status: int | None = 422) -> None:
     """Let attempts of a share end in a state."""
-    for key in share.claim(count):
+    for key in claim(share, count):
         share.record([key], ())
         share.record((), [Settlement(key, state, status, code="x", counts=True)])
 
@@ -145,7 +145,7 @@ def test_what_is_no_end_does_not_count(server_url: str) -> None:
         run = plan(one)
         mine = share_of(one, run)
         mine.join()
-        [key] = mine.claim(1)
+        [key] = claim(mine, 1)
         mine.record([key], ())
         end = Settlement(key, State.UNSENT, None, code="ConnectError", counts=True)
         mine.record((), [replace(end, counts=False)])
