@@ -35,7 +35,7 @@ from tests.crash.installation import LIST, Installation, candidates
 from tests.crash.machine import MUTATIONS, POINTS
 from tests.support.bench.people import people
 from tests.support.bench.phones import numbers_of_all_countries
-from tests.support.postgres import PROGRAMS, Server, own_server
+from tests.support.postgres import PROGRAMS, Server, own_server, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,6 +46,7 @@ _WITNESSES: Final = "witnesses.csv"
 MACHINE: Final = "tests.crash.machine:main"
 LEASE_S: Final = 1.2
 _LONGEST_S: Final = 600.0
+_TO_DIE_S: Final = 10.0
 _LATENCY: Final = "slow:0.9:0.1,reset-before:0.02,reset-after:0.02,500-after:0.02"
 _GOOD_ENDS: Final = frozenset({0, 1, 4, 5, 6, -signal.SIGKILL})
 _STILL_S: Final = 240.0
@@ -190,6 +191,7 @@ class Style:
         longest: the longest freeze, in leases.
         kills: chance of a kill in each step, beside those that follow the progress.
         mutation: a defence that every process lacks.
+        pooled: whether the machines reach the database through PgBouncer.
     """
 
     freezes: float = 0.7
@@ -197,6 +199,7 @@ class Style:
     longest: float = 3.0
     kills: float = 0.002
     mutation: str = ""
+    pooled: bool = False
 
 
 class Machines:
@@ -231,6 +234,9 @@ class Machines:
             folder / "shared", candidates(people, seed, flawed=False), seed
         )
         self._stack = ExitStack()
+        self._url = (
+            self._stack.enter_context(pooled(server, folder)) if style.pooled else server.url
+        )
         self.machines = [self._machine(folder, number) for number in range(count)]
         self.events = Events()
         self._run = ""
@@ -244,7 +250,7 @@ class Machines:
             machine.signal(signal.SIGKILL)
             machine.signal(signal.SIGCONT)
             if machine.child is not None:
-                machine.forks.wait()
+                machine.forks.wait(_TO_DIE_S)  # its end may have been read already
         self._stack.close()
         self.installation.close()
 
@@ -260,7 +266,7 @@ class Machines:
             **self.installation.env,
             **SETTINGS,
             "IMPORTER_RATE_PER_S": str(self._rate),
-            "IMPORTER_LEDGER": self._server.url,
+            "IMPORTER_LEDGER": self._url,
             "MACHINE": machine.name,
         }
         dice = self._dice
@@ -748,6 +754,7 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=Style().longest)
     parser.add_argument("--kills", type=float, default=Style().kills)
     parser.add_argument("--mutation", choices=MUTATIONS, default="")
+    parser.add_argument("--pgbouncer", action="store_true", help="between machines and database")
     parser.add_argument("--defences", action="store_true")
     parser.add_argument("--throughput", type=int, nargs="*", metavar="MACHINES")
     given = parser.parse_args()
@@ -760,7 +767,14 @@ def main() -> None:
     if given.throughput:
         _measure_all(given.throughput, given.rate)
         return
-    style = Style(given.freezes, given.points, given.longest, given.kills, given.mutation)
+    style = Style(
+        given.freezes,
+        given.points,
+        given.longest,
+        given.kills,
+        given.mutation,
+        pooled=given.pgbouncer,
+    )
     faults = 0
     for seed in given.seed:
         with tempfile.TemporaryDirectory() as name:

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.machines import freeze_one, prove
-from tests.support.postgres import PROGRAMS
+from importer.errors import LedgerError
+from importer.ledger import Ledger
+from importer.ledger.records import Settlement
+from importer.model import State
+from tests.crash.machines import Style, freeze_one, prove
+from tests.support.postgres import POOLER, PROGRAMS, own_server
+from tests.unit.ledger.ledger_builders import new_run, planned_row
+
+pytestmark = pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not installed")
 
 
-@pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not installed")
 def test_nobody_is_contacted_twice_by_several_machines() -> None:
     """Two senders on one ledger, and an adversary."""
     with tempfile.TemporaryDirectory() as name:  # the server's user must be able to enter it
@@ -21,7 +27,36 @@ def test_nobody_is_contacted_twice_by_several_machines() -> None:
     assert verdict.conversations == verdict.people == verdict.states["created"]
 
 
-@pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not installed")
+@pytest.mark.skipif(POOLER is None, reason="PgBouncer is not installed")
+def test_pgbouncer_may_be_between_the_machines_and_the_database() -> None:
+    """In transaction mode, in which no session belongs to a machine."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        style = Style(pooled=True)
+        verdict = prove(Path(name), seed=4, machines=2, people=20, events=3, rate=100, style=style)
+    assert verdict.faults == []
+    assert verdict.conversations == verdict.people == verdict.states["created"]
+
+
+def test_a_server_that_loses_its_connections_or_becomes_a_replica() -> None:
+    """A sender goes on after a restart; on a replica it stops, and nothing more may leave."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        with own_server(Path(name) / "postgres") as server, Ledger.open(server.url) as ledger:
+            with ledger.lock("importer run"):
+                run = ledger.runs.begin(new_run(), [planned_row("k0"), planned_row("k1", 3)])
+                share = ledger.share(run)
+                assert share is not None
+                assert share.claim(2) == ["k0", "k1"]
+                server.restart()
+                assert share.record(["k0"], ())[0] == (True,)
+                server.become_replica()
+                with pytest.raises(LedgerError, match="is on a read-only replica"):
+                    share.record(["k1"], [Settlement("k0", State.CREATED, 201, "conv-1")])
+            with pytest.raises(LedgerError, match="is on a read-only replica"):
+                Ledger.open(server.url)
+
+
 def test_a_machine_that_is_frozen_after_its_last_check_contacts_nobody_twice() -> None:
     """Its request leaves late; until it has said so, no other machine sends it again."""
     with tempfile.TemporaryDirectory() as name:

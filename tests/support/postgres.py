@@ -6,14 +6,17 @@ import os
 import shutil
 import socket
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +78,12 @@ class Server:
         options = f"-p {self.port} -k {self.data} -c listen_addresses=127.0.0.1"
         self.control("start", "-w", "-o", options, "-l", str(self.data / "log"))
 
+    def become_replica(self) -> None:
+        """Restart it as one that only copies another server, and can be read."""
+        self.control("stop", "-m", "fast")
+        (self.data / "standby.signal").touch()
+        self.start()
+
     def control(self, *words: str) -> None:
         """Run `pg_ctl`."""
         run_program(self.user, str(PROGRAMS[-1]), "-D", str(self.data), *words)
@@ -116,3 +125,43 @@ def own_server(folder: Path) -> Iterator[Server]:
         yield server
     finally:
         server.control("stop", "-m", "immediate")
+
+
+POOLER: Final = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+"""PgBouncer, if it is installed."""
+
+_POOLED: Final = """\
+[databases]
+postgres = host=127.0.0.1 port={server} user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+server_login_retry = 0.5
+"""
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+@contextmanager
+def pooled(server: Server, folder: Path) -> Iterator[str]:
+    """Start PgBouncer in front of a server, in transaction mode; yields the URL to use."""
+    if POOLER is None:
+        raise RuntimeError("PgBouncer is not installed")
+    port = free_port()
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(_POOLED.format(server=server.port, port=port))
+    command = [POOLER, "--quiet", str(settings)]
+    with subprocess.Popen(command, user=server.user, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(partial(_answers, port))
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            process.kill()
