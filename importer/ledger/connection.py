@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,20 @@ from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, func, inspect, make_url, select, text
+from sqlalchemy import (
+    Column,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    create_engine,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
@@ -39,6 +53,14 @@ VERSIONS: Final = (
     *("0011", "0012", "0013", "0014", "0015"),
 )
 """Every version of the schema, oldest first; one file under migrations/versions each."""
+
+_version_table: Final = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
+"""As Alembic makes it."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK: Final = 0x696D706F72746572
@@ -72,7 +94,10 @@ def upgrade(database: Database, now: datetime) -> None:
             _refuse_while_older_sends(connection, database)
         if version is not None and database.path is not None:
             copy_before_upgrade(database.path, VERSIONS[-1], now)
-        _migrate(connection)
+        if version is None:
+            make_tables(connection)
+        else:
+            migrate(connection)
 
     database.write("upgrade", change)
 
@@ -132,7 +157,15 @@ def _version(connection: Connection, database: Database) -> str | None:
     return None if version is None else str(version)
 
 
-def _migrate(connection: Connection) -> None:
+def make_tables(connection: Connection) -> None:
+    """Make a new ledger in an empty database: what all the migrations make, without their steps."""
+    metadata.create_all(connection)
+    connection.execute(insert(identity).values(id=secrets.token_hex(16)))
+    _version_table.create(connection)
+    connection.execute(insert(_version_table).values(version_num=VERSIONS[-1]))
+
+
+def migrate(connection: Connection) -> None:
     """Run the missing migrations, in the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))

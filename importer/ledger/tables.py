@@ -208,6 +208,9 @@ submissions: Final = Table(
     Column("name", Text),  # keyed signs of words, see schemas.namesakes
     Column("sender", BigInteger),  # who has claimed it, or made its last attempt
     CheckConstraint(among(STATE, State), name="state"),
+    CheckConstraint("state <> 'sending' OR sender IS NOT NULL", name="sending_has_sender").ddl_if(
+        dialect="postgresql"  # an older version that still has the ledger open may send nothing
+    ),
     # Most indexes are partial: a planned row is in few, so a million rows are planned in seconds;
     # a sent row enters them at no cost beside its request. Their conditions are short: SQLite
     # takes each of them for each row, and a list of four states takes it a microsecond.

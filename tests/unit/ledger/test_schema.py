@@ -13,11 +13,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
-from importer.ledger.connection import MIGRATIONS, VERSION_TABLE, VERSIONS
+from importer.ledger.connection import MIGRATIONS, VERSION_TABLE, VERSIONS, make_tables, migrate
 from importer.ledger.tables import metadata
 from importer.model import State
 from tests.unit.ledger.ledger_builders import new_run, planned_row
@@ -67,15 +67,43 @@ def laws(engine: Engine) -> dict[str, str]:
 def test_the_migrations_make_the_tables_of_the_queries(url: str) -> None:
     """Alembic finds no difference in tables and columns; the indexes are the same text."""
     Ledger.open(url).close()
-    migrated, made = create_engine(url), create_engine("sqlite://")
-    metadata.create_all(made)
-    with migrated.connect() as connection:
+    migrated, made = create_engine("sqlite://"), create_engine(url)
+    with migrated.begin() as connection:
+        migrate(connection)
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
     assert laws(migrated) == laws(made)
     assert len(laws(made)) == 24
     migrated.dispose()
     made.dispose()
+
+
+SERVER_LAWS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger
+WHERE NOT tgisinternal
+UNION ALL SELECT 'function', proname, prosrc FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace
+"""
+
+
+def test_the_migrations_make_the_same_on_a_server(server_url: str) -> None:
+    """Tables, constraints, indexes and triggers are those of a new ledger."""
+    engine = create_engine(server_url)
+    found = []
+    for make in (migrate, make_tables):
+        with engine.begin() as connection:
+            make(connection)
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+            assert compare_metadata(context, metadata) == []
+            laws = connection.execute(text(SERVER_LAWS))
+            found.append({tuple(" ".join(each.split()) for each in law) for law in laws})
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    assert found[0] == found[1]
 
 
 def test_every_migration_is_known() -> None:
