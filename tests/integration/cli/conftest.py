@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,12 +20,19 @@ SETTINGS = "campaign: camp-42\nmeeting: onsite-45\nparticipants: team\n"
 TEAM = "- {name: Sam, email: sam@example.com, isOrganizer: true, isCalendarConnected: true}\n"
 
 
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what `importer init` writes, to be copied."""
+    folder = tmp_path_factory.mktemp("started")
+    assert Workspace(folder)("init").code == 0
+    return folder
+
+
 @pytest.fixture
-def starter(tmp_path: Path) -> Workspace:
+def starter(started: Path, tmp_path: Path) -> Workspace:
     """A folder with what `importer init` writes, and credentials in the environment."""
-    workspace = Workspace(tmp_path)
-    assert workspace("init").code == 0
-    return workspace
+    shutil.copytree(started, tmp_path, dirs_exist_ok=True)
+    return Workspace(tmp_path)
 
 
 @pytest.fixture
