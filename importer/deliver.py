@@ -50,6 +50,7 @@ from importer.sending.sender import (
     refresh_statuses,
 )
 from importer.sending.supply import Claimed, FirstFew, Listed
+from importer.sending.tracing import add_facts, open_traces, traced
 from schemas.codes import WORDS
 from schemas.columns import KEY
 
@@ -311,6 +312,15 @@ async def _send_rounds(
     plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
 ) -> Ending:
     """Look up doubts, send what is open, and send again what was proved absent."""
+    with open_traces(), traced("run", run=run) as span:
+        ending = await _send_in_rounds(plan, run, opening)
+        add_facts(span, exit_code=ending.exit_code)
+        return ending
+
+
+async def _send_in_rounds(
+    plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
+) -> Ending:
     async with opening as sender:
         reconciles = sender.settings.reconcile
         if reconciles:

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     help="Say that this sender has ended for certain, such as on a machine that is off.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask. Required without a terminal.")
+@click.option("--metrics", is_flag=True, help="Print the ledger's numbers for Prometheus.")
 @settings_flags(*FLAGS["jobs"])
-def jobs(*, ended: int | None, yes: bool, config: Path | None, **flags: object) -> int:
+def jobs(
+    *, ended: int | None, yes: bool, metrics: bool, config: Path | None, **flags: object
+) -> int:
     """Show the senders of a ledger on PostgreSQL, what each is doing, and the rate of all.
 
     A sender whose lease is over may only be frozen. If its machine cannot be asked, nobody but you
@@ -43,6 +46,11 @@ def jobs(*, ended: int | None, yes: bool, config: Path | None, **flags: object) 
     if ended is not None:
         return _note_ended(settings, ended, yes=yes)
     with open_ledger(settings) as ledger:
+        if metrics:
+            from importer.report.metrics import render_metrics_of_ledger  # noqa: PLC0415 - rare
+
+            click.echo(render_metrics_of_ledger(ledger), nl=False)
+            return Exit.OK
         shown = ledger.senders.overview()
     Console().print(senders_text(shown), crop=False)
     return Exit.OK
