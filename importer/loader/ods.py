@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import polars as pl
@@ -14,6 +14,7 @@ from importer.loader.files import member_chunks
 from importer.loader.safe_xml import parse
 from importer.loader.sheet import Merged, Parts, Refusal, as_frame, check_extent, plain
 from schemas.codes import Code
+from schemas.columns import ROW
 
 if TYPE_CHECKING:
     import zipfile
@@ -31,10 +32,10 @@ _HIDDEN: Final = frozenset({"collapse", "filter"})
 _MOST_COLUMNS: Final = 1 << 14
 
 
-_ROW: Final = "<table:table-row"
+_ROW_START: Final = "<table:table-row"
 _ROW_END: Final = "</table:table-row>"
 _CELL: Final = "<table:table-cell"
-_PLAIN_ROW: Final = "importer-plain-row"
+_PLAIN_ROWS: Final = "importer-plain-rows"
 _PLAIN_TEXT: Final = r"[^<&\x00-\x1f]*"
 _ATTRIBUTE: Final = (
     r" (?:table:(?:style-name|formula|content-validation-name|number-columns-repeated)"
@@ -53,8 +54,8 @@ _TEXT_CELLS: Final = (
 _TEXT_END: Final = "</text:p></table:table-cell>"
 _PAIR: Final = re.compile(r' ([a-z:-]+)="([^"]*)"')
 _MOST_BYTES_OF_ROW: Final = 1 << 22
-_Row: TypeAlias = tuple[list[str | None], list[int]]
-"""Values of cells, and how often each is repeated."""
+_WIDEST: Final = 256
+"""Columns of a plain row; a wider one is parsed, so that a chunk of them cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,13 +78,9 @@ class OdsSheet:
         Raises:
             Refusal: the sheet is over a limit.
         """
-        walk = self.walk
-        if walk.refusal is not None:
-            raise walk.refusal
-        width = max(map(len, walk.cells), default=0)
-        for cells in walk.cells:
-            cells.extend([None] * (width - len(cells)))
-        return as_frame(walk.rows, walk.cells), walk.parts
+        if self.walk.refusal is not None:
+            raise self.walk.refusal
+        return self.walk.frame(), self.walk.parts
 
 
 def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
@@ -92,53 +89,89 @@ def read_sheets(book: zipfile.ZipFile, settings: Settings) -> list[OdsSheet]:
     Raises:
         Refusal: the workbook is damaged.
     """
-    rows: deque[_Row] = deque()
+    rows = _PlainRows()
     document = _Document(settings, rows)
-    chunks = _take_plain_rows(member_chunks(book, _CONTENT), rows)
-    parse(chunks, document.start, document.end, document.text)
+    parse(rows.take_out(member_chunks(book, _CONTENT)), document.start, document.end, document.text)
     return document.sheets
 
 
-def _take_plain_rows(chunks: Iterator[bytes], rows: deque[_Row]) -> Iterator[bytes]:
-    """Take the rows in which every cell has one plain text out of a document before parsing.
+class _PlainRows:
+    """The rows in which every cell has one plain text; they are read in bulk, before parsing.
 
-    An empty element is left for each of them. Comments are rare; all after one is parsed.
-
-    Args:
-        chunks: the document.
-        rows: gets the cells of these rows.
+    A document gets an element instead of them, with how many there were in its place.
     """
-    rest, usual, end = b"", True, _ROW_END.encode()
-    for chunk in chunks:
-        whole, found, rest = (rest + chunk).rpartition(end)
-        whole += found
-        if len(rest) > _MOST_BYTES_OF_ROW:
-            whole, rest = whole + rest, b""
-        usual = usual and b"<!" not in whole and _PLAIN_ROW.encode() not in whole
-        try:
-            yield _without_plain_rows(whole.decode(), rows).encode() if usual else whole
-        except UnicodeDecodeError:
-            usual = False
-            yield whole
-    yield rest
+
+    def __init__(self) -> None:
+        self._frames: deque[pl.DataFrame] = deque()  # `0`, `1`, ... as text
+        self._taken = 0  # rows of the first frame
+
+    def take_out(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Take the plain rows out of a document, chunk by chunk.
+
+        Comments are rare; all after one is left as it is.
+        """
+        rest, usual, end = b"", True, _ROW_END.encode()
+        for chunk in chunks:
+            whole, found, rest = (rest + chunk).rpartition(end)
+            whole += found
+            if len(rest) > _MOST_BYTES_OF_ROW:
+                whole, rest = whole + rest, b""
+            usual = usual and b"<!" not in whole and _PLAIN_ROWS.encode() not in whole
+            try:
+                yield self._without_plain_rows(whole.decode()).encode() if usual else whole
+            except UnicodeDecodeError:
+                usual = False
+                yield whole
+        yield rest
+
+    def next(self, count: int) -> list[pl.DataFrame]:
+        """Return the next rows; the frames may have different columns."""
+        found = []
+        while count and self._frames:
+            part = self._frames[0][self._taken : self._taken + count]
+            found.append(part)
+            count -= part.height
+            self._taken += part.height
+            if self._taken == self._frames[0].height:
+                self._frames.popleft()
+                self._taken = 0
+        return found
+
+    def _without_plain_rows(self, text: str) -> str:
+        """Take the plain rows out of a part of a document."""
+        parts = pl.Series([text]).str.split(_ROW_START).explode()
+        plain = parts.str.contains(_PLAIN_CELLS) & (parts.str.len_bytes() < _LONGEST_TEXT)
+        plain = plain.scatter([0], values=False)
+        if not plain.any():
+            return text
+        rows, readable = _read_plain(parts.filter(plain))
+        plain = plain.scatter(plain.arg_true().filter(~readable), values=False)
+        self._frames.append(rows)
+        runs = plain.rle().struct.unnest()
+        kept, start = [], 0
+        for length, is_plain in runs.iter_rows():
+            if is_plain:
+                kept.append(f'<{_PLAIN_ROWS} count="{length}"/>')
+            else:
+                kept += [
+                    _ROW_START if start else "",
+                    _ROW_START.join(parts[start : start + length]),
+                ]
+            start += length
+        return "".join(kept)
 
 
-def _without_plain_rows(text: str, rows: deque[_Row]) -> str:
-    """Take the plain rows out of a part of a document."""
-    parts = pl.Series([text]).str.split(_ROW).explode()
-    plain = parts.str.contains(_PLAIN_CELLS) & (parts.str.len_bytes() < _LONGEST_TEXT)
-    plain = plain.scatter([0], values=False)
-    if not plain.any():
-        return text
-    rows.extend(_read_plain(parts.filter(plain)))
-    kept = (_ROW + parts).scatter([0], parts.head(1))
-    return "".join(kept.zip_with(~plain, pl.Series([f"<{_PLAIN_ROW}/>"])))
+def _read_plain(rows: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """Read plain rows, from the end of their tag on.
 
-
-def _read_plain(rows: pl.Series) -> Iterator[_Row]:
-    """Read plain rows, from the end of their tag on."""
+    Returns:
+        The cells of the rows that could be read, as `0`, `1`, ...; for each row whether it was:
+        it is not too wide, and has no repeated value.
+    """
     lists = rows.str.strip_suffix(_ROW_END).str.split(_CELL).list.slice(1)
-    cells = lists.explode()
+    lengths = lists.list.len()
+    frame = pl.DataFrame([pl.Series("row", range(rows.len())), lists.alias("cell")]).explode("cell")
+    cells = frame["cell"]
     is_text = cells.str.starts_with(_TEXT_CELLS[0]) | cells.str.starts_with(_TEXT_CELLS[1])
     values = cells
     for before in _TEXT_CELLS:
@@ -147,13 +180,27 @@ def _read_plain(rows: pl.Series) -> Iterator[_Row]:
     others, places = cells.filter(~is_text), (~is_text).arg_true()
     read = {cell: _value(dict(_PAIR.findall(cell)), _shown_in(cell)) for cell in others.unique()}
     values = values.scatter(places, [read[cell] for cell in others])
-    repeats = pl.Series([1]).new_from_index(0, cells.len())
-    given = others.str.extract(r'number-columns-repeated="([0-9]+)"').cast(pl.Int64).fill_null(1)
-    texts = values.set(values == "", None).to_list()
-    counts, end = repeats.scatter(places, given).to_list(), 0
-    for length in lists.list.len():
-        start, end = end, end + length
-        yield texts[start:end], counts[start:end]
+    repeated = others.str.extract(r'number-columns-repeated="([0-9]{1,9})"').cast(pl.Int64)
+    counts = pl.Series([1]).new_from_index(0, cells.len()).scatter(places, repeated.fill_null(1))
+    ends = counts.cum_sum()
+    before_row = ends.gather(lengths.cum_sum() - 1).shift(1, fill_value=0)
+    frame = frame.select(
+        "row",
+        (ends - counts - before_row.gather(frame["row"])).alias("column"),
+        values.set(values == "", None).alias("value"),
+        counts.alias("count"),
+    ).drop_nulls("value")
+    odd = frame.filter((pl.col("count") > 1) | (pl.col("column") >= _WIDEST))["row"]
+    readable = pl.Series([True]).new_from_index(0, rows.len()).scatter(odd, values=False)
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, rows.len())
+    columns = {
+        column: nothing.clone().scatter(some["row"], some["value"])
+        for (column,), some in frame.partition_by("column", as_dict=True).items()
+        if column < _WIDEST
+    }
+    width = max(columns, default=0) + 1
+    found = pl.DataFrame([columns.get(n, nothing).alias(str(n)) for n in range(width)])
+    return found.filter(readable), readable
 
 
 def _shown_in(cell: str) -> str:
@@ -163,10 +210,10 @@ def _shown_in(cell: str) -> str:
 class _Document:
     """Collects the sheets of a workbook while its XML is parsed."""
 
-    def __init__(self, settings: Settings, rows: deque[_Row]) -> None:
+    def __init__(self, settings: Settings, rows: _PlainRows) -> None:
         self.sheets: list[OdsSheet] = []
         self._settings = settings
-        self._rows = rows  # those that were taken out of the document
+        self._rows = rows
         self._invisible: set[str] = set()
         self._style = ""
         self._depth = 0
@@ -175,10 +222,10 @@ class _Document:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Handle the start of an element."""
         self._depth += name == "table"
-        if name == _PLAIN_ROW and self._rows:
-            row = self._rows.popleft()
+        if name == _PLAIN_ROWS:
+            frames = self._rows.next(int(attributes.get("count", "0")))
             if self._walk is not None:
-                self._note(self._walk, lambda walk: walk.add(row))
+                self._note(self._walk, lambda walk: walk.add(frames))
         elif name == "style":
             self._style = attributes.get("style:name", "")
         elif name == "table-properties" and attributes.get("table:display") == "false":
@@ -193,7 +240,7 @@ class _Document:
         self._depth -= name == "table"
         if not self._depth:
             self._walk = None
-        elif self._walk is not None and name != _PLAIN_ROW:
+        elif self._walk is not None and name != _PLAIN_ROWS:
             self._note(self._walk, lambda walk: walk.end(name))
 
     def text(self, data: str) -> None:
@@ -226,10 +273,12 @@ class _Walk:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.rows: list[int] = []
-        self.cells: list[list[str | None]] = []
         self.parts = Parts()
         self.refusal: Refusal | None = None
+        self._plain: list[pl.DataFrame] = []
+        self._plain_rows: list[int] = []  # the number of each plain row
+        self._rows: list[int] = []
+        self._cells: list[list[str | None]] = []
         self._settings = settings
         self._cell = False
         self._aside = 0
@@ -261,23 +310,47 @@ class _Walk:
         elif self._cell:
             self._write(name, attributes)
 
-    def add(self, row: _Row) -> None:
-        """Add a whole row of plain cells."""
+    def add(self, frames: list[pl.DataFrame]) -> None:
+        """Add the next rows, which are plain."""
         if self._aside:
             return
-        self._line, self._repeat, self._hidden = [], 1, False
-        values, repeats = row
-        while values and values[-1] is None:
-            del values[-1]
-        if repeats[: len(values)].count(1) == len(values):
-            self._line = values
-        else:
-            for value, repeat in zip(values, repeats, strict=False):
-                check_extent(1, len(self._line) + repeat, self._settings)
-                self._line.extend([value] * max(1, repeat))
-        check_extent(1, len(self._line), self._settings)
+        for frame in frames:
+            last = self._row + frame.height
+            width = max(self._most, frame.width)
+            try:
+                check_extent(last, width, self._settings)
+            except Refusal:
+                self._check_rows(frame)  # its last rows and columns may be empty
+            else:
+                self._most = max(self._most, _width(frame) if width > self._most else 0)
+            self._plain.append(frame)
+            self._plain_rows.extend(range(self._row + 1, last + 1))
+            self._row = last
         self._cell = False
-        self._end_row()
+
+    def _check_rows(self, frame: pl.DataFrame) -> None:
+        """Refuse the first of the next rows that exceeds a limit."""
+        for row, cells in enumerate(frame.iter_rows(), self._row + 1):
+            filled = [place for place, cell in enumerate(cells, 1) if cell is not None]
+            for width in filled:
+                check_extent(1, width, self._settings)
+            if filled:
+                self._most = max(self._most, filled[-1])
+                check_extent(row, self._most, self._settings)
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows that have a value: `#row` and `0`, `1`, ... (text)."""
+        width = max(map(len, self._cells), default=0)
+        for cells in self._cells:
+            cells.extend([None] * (width - len(cells)))
+        parsed = as_frame(self._rows, self._cells)
+        if not self._plain:
+            return parsed
+        plain = pl.concat(self._plain, how="diagonal")
+        plain = plain.insert_column(0, pl.Series(ROW, self._plain_rows, dtype=pl.UInt32))
+        plain = plain.filter(~pl.all_horizontal(pl.exclude(ROW).is_null()))
+        both = pl.concat([plain, parsed], how="diagonal").sort(ROW)
+        return both.select(ROW, *map(str, range(_width(both.drop(ROW)))))
 
     def _write(self, name: str, attributes: dict[str, str]) -> None:
         if name == "p" and self._text:
@@ -334,12 +407,18 @@ class _Walk:
         if self._line:
             rows = range(self._row + 1, self._row + self._repeat + 1)
             self._most = max(self._most, len(self._line))
-            check_extent(max(rows[-1], len(self.rows)), self._most, self._settings)
-            self.rows.extend(rows)
-            self.cells.extend(list(self._line) for _ in rows)
+            check_extent(rows[-1], self._most, self._settings)
+            self._rows.extend(rows)
+            self._cells.extend(list(self._line) for _ in rows)
             if self._hidden:
                 self.parts.hidden_rows.update(rows)
         self._row += self._repeat
+
+
+def _width(frame: pl.DataFrame) -> int:
+    """Return the position after the last column that has a value."""
+    empty = [count == frame.height for count in frame.null_count().row(0)]
+    return max((place for place, blank in enumerate(empty, 1) if not blank), default=0)
 
 
 def _count(attributes: dict[str, str], what: str) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import polars as pl
@@ -210,6 +211,40 @@ def shown_number(value: float, number: int, code: str | None, *, since_1904: boo
     return shown.translate({_FIRST_PLACE + place: digit for place, digit in enumerate(digits)})
 
 
+def shown_digits(
+    digits: pl.Series, number: int, code: str | None, *, since_1904: bool = False
+) -> pl.Series:
+    """Return many whole numbers as `shown_number` shows them.
+
+    Args:
+        digits: numbers of at most 15 digits as text, without zeros before them.
+        number: the format's number.
+        code: the format's code.
+        since_1904: whether days are counted from 1904.
+    """
+    if is_date(number, code) or any(map(_CONDITION.search, _sections(code or ""))):
+        distinct = digits.unique()
+        texts = [
+            shown_number(float(each), number, code, since_1904=since_1904) for each in distinct
+        ]
+        return digits.replace_strict(distinct, texts, return_dtype=pl.String)
+    if not code:
+        return digits
+    digit, shown, section = pl.col("digits"), pl.col("digits"), _section(code, 0)
+    lengths = digits.str.len_bytes()
+    for count in lengths.unique():
+        runs = groupby(_place_digits(section, count), lambda sign: ord(sign) < _FIRST_PLACE)
+        parts = [
+            pl.lit("".join(signs))
+            if is_fixed
+            else digit.str.slice(ord(next(signs)) - _FIRST_PLACE, 1 + sum(1 for _ in signs))
+            for is_fixed, signs in runs
+        ]
+        shown = pl.when(pl.col("count") == count).then(pl.concat_str(parts)).otherwise(shown)
+    frame = pl.DataFrame([digits.alias("digits"), lengths.alias("count")])
+    return frame.select(shown.alias(digits.name)).to_series()
+
+
 def adds_digits(number: int, code: str | None) -> bool:
     """Whether a format shows more than the cell's value: a duration, more digits, a `+`."""
     if is_date(number, code):
@@ -345,16 +380,21 @@ class Parts:
     Attributes:
         hidden_rows: rows that the spreadsheet program does not show.
         hidden_columns: columns that the spreadsheet program does not show.
-        shown: cell -> its text, if that differs from its value: `#DIV/0!`, `0042`, `255:10:10`.
+        shown: column -> row -> the cell's text, if that differs from its value: `#DIV/0!`, `0042`,
+            `255:10:10`.
         merged: blocks of cells with one value, which is that of the upper left cell.
         links: cell -> the address that it links to.
     """
 
     hidden_rows: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
-    shown: dict[tuple[int, int], str] = field(default_factory=dict)
+    shown: dict[int, dict[int, str]] = field(default_factory=dict)
     merged: list[Merged] = field(default_factory=list)
     links: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def show(self, row: int, column: int, text: str) -> None:
+        """Note the text of a cell."""
+        self.shown.setdefault(column, {})[row] = text
 
 
 def check_extent(rows: int, columns: int, settings: Settings) -> None:

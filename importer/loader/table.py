@@ -151,11 +151,8 @@ def drop_non_candidates(
     known = {name: column for name, column in mapping.items() if name in frame.columns}
     if len(known) < _FEW or not frame.height:  # one cell may be anything
         return frame, problems.empty()
-    contacts = [name for name, column in known.items() if column in _LOOKS_LIKE] or list(known)
-    cells = [frame[name].fill_null("") for name in contacts]
-    nobody = pl.all_horizontal(~each.str.contains(_CONTACT) for each in cells)
     found: list[pl.DataFrame] = []
-    for row, *texts in frame.filter(nobody).head(_LOOKED_AT).select(ROW, *known).rows():
+    for row, *texts in _without_contact(frame, known).head(_LOOKED_AT).rows():
         some = [
             (text.strip(), name.strip(), column)
             for text, (name, column) in zip(texts, known.items(), strict=True)
@@ -180,8 +177,18 @@ def drop_non_candidates(
     return frame.filter(~pl.col(ROW).is_in(left_out[ROW].implode())), left_out
 
 
+def _without_contact(frame: pl.DataFrame, known: Mapping[str, str]) -> pl.DataFrame:
+    """Return the rows without a phone or e-mail: `#row` and the known columns."""
+    contacts = [name for name, column in known.items() if column in _LOOKS_LIKE] or list(known)
+    nobody = frame.select(ROW, *known)
+    for name in sorted(contacts, key=lambda name: known[name]):  # an e-mail is found sooner
+        for pattern in _CONTACT:
+            nobody = nobody.filter(~pl.col(name).fill_null("").str.contains(pattern))
+    return nobody
+
+
 _FEW: Final = 2
-_CONTACT: Final = r"\S@\S|(?:\d[^\d@]{0,3}){7}"
+_CONTACT: Final = (r"\S@\S", r"(?:\d[^\d@]{0,3}){7}")
 _DESCRIPTION: Final = re.compile(
     r".*\?|(?:string|text|varchar|char|number|integer|int|phone|e-?mail)(?: ?\(\d+\))?"
     r"|required|mandatory|optional|pflichtfeld|pflicht|obligatoire|facultatif|obligatorio|opcional"
@@ -335,20 +342,27 @@ def _follow_links(
             continue
         scheme, is_plain = _LINKED[column]
         cells = dict(zip(frame[ROW], frame[name], strict=True))
-        now = {}
+        now: dict[int, str] = {}
+        before: list[str] = []
         for (row, place), link in links.items():
-            text = cells.get(row)
+            if place != places[name] or row not in cells:
+                continue
+            text = cells[row] or ""
             target = link[len(scheme) :].partition("?")[0].strip()
-            known = row in cells and place == places[name] and link.lower().startswith(scheme)
-            if known and target and not is_plain(text or ""):
+            if target and link.lower().startswith(scheme) and not is_plain(text):
                 now[row] = target
-                detail = f"`{text or ''}` -> `{target}`, the link behind it"
-                found.append(
-                    problems.one(
-                        Code.VALUE_CHANGED, row=row, column=column, value=text or "", detail=detail
-                    )
-                )
+                before.append(text)
         if now:
+            rows = pl.DataFrame({ROW: list(now), column: before, "now": list(now.values())})
+            detail = pl.format("`{}` -> `{}`, the link behind it", column, "now")
+            found.append(
+                problems.at(
+                    rows.with_columns(pl.lit(0).alias(SOURCE)),
+                    Code.VALUE_CHANGED,
+                    column=column,
+                    detail=detail,
+                )
+            )
             cell = pl.col(ROW).replace_strict(now, default=pl.col(name), return_dtype=pl.String)
             frame = frame.with_columns(cell.alias(name))
     return frame, problems.concat(found)

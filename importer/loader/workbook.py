@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from importer import problems
-from importer.loader import files, ods, xls, xlsb, xlsx
+from importer.loader import files, ods, office_package, xls, xlsb, xlsx
 from importer.loader.headers import columns_named
 from importer.loader.sheet import (
     Cells,
@@ -160,10 +160,7 @@ def spread_merged(frame: pl.DataFrame, merged: Sequence[Merged]) -> tuple[pl.Dat
 
 def replace_shown(frame: pl.DataFrame, parts: Parts) -> pl.DataFrame:
     """Replace values by what the spreadsheet program shows: errors, digits of formats."""
-    columns: dict[int, dict[int, str]] = {}
-    for (row, place), text in parts.shown.items():
-        columns.setdefault(place, {})[row] = text
-    return _with(frame, columns)
+    return _with(frame, parts.shown)
 
 
 def _with(frame: pl.DataFrame, columns: Mapping[int, Mapping[int, str]]) -> pl.DataFrame:
@@ -267,26 +264,26 @@ def open_workbook(data: bytes, settings: Settings) -> Workbook:
         sheets = ods.read_sheets(book, settings)
         names = [(sheet.name, sheet.visible) for sheet in sheets]
         return _choose(names, lambda place: sheets[place].read(), settings)
-    parts = xlsx.PartNames(book)
-    if xlsx.main_path(parts).lower().endswith(".bin"):
+    parts = office_package.PartNames(book)
+    if office_package.main_path(parts).lower().endswith(".bin"):
         binary = xlsb.open_book(parts)
         names = [(sheet.name, sheet.visible) for sheet in binary.sheets]
         return _choose(names, lambda place: xlsb.read(binary, place, settings), settings)
-    package = xlsx.open_package(book)
+    package = office_package.open_package(book)
     xlsx.check_strings(package)
     names = [(sheet.name, sheet.visible) for sheet in package.sheets]
     return _choose(names, lambda place: _read_xlsx(package, place, data, settings), settings)
 
 
 def _read_xlsx(
-    package: xlsx.Package, place: int, data: bytes, settings: Settings
+    package: office_package.Package, place: int, data: bytes, settings: Settings
 ) -> tuple[pl.DataFrame, Parts]:
     sheet = package.sheets[place]
     special = xlsx.check_sheet(package, sheet, settings)
     formats = xlsx.special_formats(package)
     parts = xlsx.read_parts(package, sheet, formats) if special or formats else Parts()
     if not package.usual:
-        data = xlsx.usual_package(package, sheet)
+        data = office_package.usual_package(package, sheet)
     return replace_shown(read_values(data, sheet.name), parts), parts
 
 

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from importer.loader.files import member_chunks
+from importer.loader.office_package import (
+    PartNames,
+    SheetName,
+    link_targets,
+    main_path,
+    relations_of,
+)
 from importer.loader.safe_xml import LONGEST_TEXT, small
 from importer.loader.sheet import (
     Merged,
@@ -20,7 +27,6 @@ from importer.loader.sheet import (
     check_extent,
     shown_number,
 )
-from importer.loader.xlsx import PartNames, SheetName, link_targets, main_path, relations_of
 from schemas.codes import Code
 
 if TYPE_CHECKING:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
-from dataclasses import dataclass
-from functools import partial
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
-from xml.sax.saxutils import quoteattr
 
 import polars as pl
 
-from importer.loader.files import member_chunks, plain_path
+from importer.loader.files import member_chunks
+from importer.loader.office_package import TRUE, Package, SheetName, link_targets
 from importer.loader.safe_xml import LONGEST_TEXT, parse, small
 from importer.loader.sheet import (
     BYTES_OF_CELL,
@@ -26,20 +21,16 @@ from importer.loader.sheet import (
     check_extent,
     column_letters,
     column_place,
+    shown_digits,
     shown_number,
 )
 from schemas.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from importer.settings import Settings
 
-_ROOT_RELATIONS: Final = "_rels/.rels"
-_WORKBOOK: Final = "xl/workbook.xml"
-BINARY_WORKBOOK: Final = "xl/workbook.bin"
-_STRINGS: Final = "xl/sharedStrings.xml"
-_STYLES: Final = "xl/styles.xml"
 _CELL: Final = re.compile(
     rb"<(?:\w+:)?c\s[^>]{0,200}?\br\s*=\s*[\"']([A-Z]{1,3})([0-9]{1,7})[\"'][^>]*+(?<!/)>"
 )
@@ -49,200 +40,30 @@ _SPECIAL: Final = (
     rf"{_WORD}(?:hidden|zeroHeight)\s*=\s*[\"'](?:1|t|on)"
     rf"|<(?:\w+:)?(?:mergeCell|f|hyperlink){_WORD}|{_ERROR}|{_WORD}(?:ht|width)\s*=\s*[\"']0[\"']"
 )
-_ANY_ROW: Final = r"<(?:\w+:)?row[\s/>]"
-_ANY_CELL: Final = r"<(?:\w+:)?c[\s/>]"
-_ROW_NUMBER: Final = r"^(?:[^>]*\s)?r\s*=\s*[\"'][0-9]{1,7}[\"']"
+_MAYBE_SPECIAL: Final = (
+    r"hidden|zeroHeight|mergeCell|<f|:f|hyperlink|[\"']e[\"']|ht\s*=\s*[\"']0|width\s*=\s*[\"']0"
+)
+"""Literal words, which are found many times faster than `_SPECIAL`."""
+_ANY_ROW: Final = r"[<:]row[ \t\r\n/>]"  # and perhaps some text
+_ANY_CELL: Final = r"[<:]c[ \t\r\n/>]"
+_NUMBERED_ROW: Final = r"<row (?:[^>]*\s)?r\s*=\s*[\"'][0-9]{1,7}[\"']"
 _CELL_PLACE: Final = r"^(?:[^>]*\s)?r\s*=\s*[\"'][A-Z]{1,3}[0-9]{1,7}[\"']"
-_MAYBE_HIDDEN: Final = rf"^[^>]*(?:hidden|{_WORD}ht\s*=\s*[\"'][^1-9\"']*[\"'])"
+_NUMBERED_CELL: Final = r'<c r="[A-Z]{1,3}[0-9]{1,7}"'
+_MAYBE_ERROR: Final = r"[\"']e[\"']"
+_NOTHING: Final = r"[^\s\S]"
+_MAYBE_HIDDEN: Final = rf"[^>]*(?:hidden|{_WORD}ht\s*=\s*[\"'][^1-9\"']*[\"'])"
 _FORMULA_ALONE: Final = r"<f[\s/>](?:[^<]|<[^/v]|</[^c]|<v[^>]*/>|<v[^>]*></v>)*</c>"
 _LINK: Final = r"(?i:HYPERLINK\()"
 _NUMBER_CELL: Final = (
-    r"^r=\"([A-Z]{1,3})([0-9]{1,7})\" s=\"([0-9]{1,5})\"(?: t=\"n\")?><v>([0-9]{1,15})</v></c>"
+    r"<c r=\"([A-Z]{{1,3}})([0-9]{{1,7}})\" s=\"({})\"(?: t=\"n\")?><v>([0-9]{{1,15}})</v></c>"
+)
+_USUAL_LINK: Final = re.compile(
+    r'<hyperlink ref="([A-Z]{1,3})([0-9]{1,7})(?::[A-Z]{1,3}[0-9]{1,7})?" r:id="([^"<>&]*)"'
+    r'(?: (?:location|tooltip|display|xr:uid)="[^"<>&]*")*/>'
 )
 _WHOLE_CELL: Final = r"^(?:[^<>]*/>|(?s:.*?)</c>)"
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _LINK_FORMULA: Final = re.compile(r'\s*(?:_xlfn\.)?HYPERLINK\(\s*"([^"]+)"', re.IGNORECASE)
-_TRUE: Final = frozenset({"1", "true", "on"})
-
-
-@dataclass(frozen=True, slots=True)
-class SheetName:
-    """A sheet of a workbook.
-
-    Attributes:
-        name: as shown on the tab.
-        path: the path of its XML in the archive.
-        visible: whether the tab is shown.
-    """
-
-    name: str
-    path: str
-    visible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """The parts of a workbook, found by its relations and not by their names.
-
-    Attributes:
-        book: the archive.
-        sheets: the worksheets, in the order of their tabs.
-        strings: path of the shared strings; None if there are none.
-        styles: path of the number formats; None if there are none.
-        since_1904: whether days are counted from 1904.
-        usual: fastexcel can read the workbook unchanged.
-    """
-
-    book: zipfile.ZipFile
-    sheets: tuple[SheetName, ...]
-    strings: str | None
-    styles: str | None
-    since_1904: bool
-    usual: bool
-
-
-def open_package(book: zipfile.ZipFile) -> Package:
-    """Find the parts of a workbook.
-
-    Raises:
-        Refusal: the workbook is damaged.
-    """
-    names = PartNames(book)
-    main = main_path(names)
-    relations = relations_of(names, main)
-    sheets: list[SheetName] = []
-    dates: list[str] = []
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        if name == "workbookPr":
-            dates.append(attributes.get("date1904", ""))
-        elif name == "sheet":
-            key = next((v for k, v in attributes.items() if k.rpartition(":")[2] == "id"), "")
-            kind, target = relations.get(key, ("", ""))
-            if kind == "worksheet":
-                visible = attributes.get("state", "visible") == "visible"
-                sheets.append(
-                    SheetName(attributes.get("name", ""), names.find(target) or target, visible)
-                )
-
-    parse(small(member_chunks(book, names.find(main) or main)), start)
-    parts = dict(relations.values())
-    since_1904 = bool(dates) and dates[0] in _TRUE
-    strings = names.find(parts.get("sharedStrings", _STRINGS))
-    styles = names.find(parts.get("styles", _STYLES))
-    return Package(
-        book,
-        tuple(sheets),
-        strings,
-        styles,
-        since_1904,
-        usual=not names.odd
-        and main == _WORKBOOK
-        and strings in {None, _STRINGS}
-        and styles in {None, _STYLES}
-        and not (since_1904 and len(dates) > 1),  # calamine lets the last one decide
-    )
-
-
-class PartNames:
-    """Finds members of an archive, ignoring case and the kind of slash.
-
-    Attributes:
-        book: the archive.
-        odd: fastexcel would not find a member that was found here.
-    """
-
-    def __init__(self, book: zipfile.ZipFile) -> None:
-        self.book = book
-        self._names = {plain_path(name): name for name in book.namelist()}
-        self.odd = any("\\" in name or name.startswith("/") for name in book.namelist())
-
-    def find(self, path: str) -> str | None:
-        """Find the member at a path, as it is called; None if there is none."""
-        found = self._names.get(plain_path(path))
-        self.odd = self.odd or (found is not None and found != path)
-        return found
-
-
-def main_path(names: PartNames) -> str:
-    """Return the path of the part that lists the sheets: `.xml`, or `.bin` in an XLSB."""
-    root = relations_of(names, "")
-    main = next((target for kind, target in root.values() if kind == "officeDocument"), "")
-    if main:
-        return main
-    only_binary = names.find(_WORKBOOK) is None and names.find(BINARY_WORKBOOK) is not None
-    return BINARY_WORKBOOK if only_binary else _WORKBOOK
-
-
-def relations_of(names: PartNames, part: str) -> dict[str, tuple[str, str]]:
-    """Read the relations of a part: id -> kind and path of the target.
-
-    Args:
-        names: the names of the parts of the archive.
-        part: the path of a part; empty for the archive as a whole.
-    """
-    at = PurePosixPath(part.replace("\\", "/"))
-    folder = "" if str(at.parent) == "." else f"{at.parent}/"
-    path = names.find(f"{folder}_rels/{at.name}.rels")
-    found: dict[str, tuple[str, str]] = {}
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        if name == "Relationship":
-            kind = attributes.get("Type", "").rpartition("/")[2]
-            target = attributes.get("Target", "")
-            if attributes.get("TargetMode") != "External":
-                target = _resolved(folder, target)
-            found[attributes.get("Id", str(len(found)))] = kind, target
-
-    if path is not None:
-        parse(small(member_chunks(names.book, path)), start)
-    return found
-
-
-def _resolved(folder: str, target: str) -> str:
-    """Resolve a path that is relative to a folder."""
-    target = target.replace("\\", "/")
-    steps: list[str] = []
-    for step in (target if target.startswith("/") else folder + target).split("/"):
-        if step == "..":
-            del steps[-1:]
-        elif step not in {"", "."}:
-            steps.append(step)
-    return "/".join(steps)
-
-
-def usual_package(package: Package, sheet: SheetName) -> bytes:
-    """Rewrite the workbook with one sheet, and with its parts at the paths fastexcel expects."""
-    types = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    parts = {"worksheet": ("xl/worksheets/sheet1.xml", sheet.path)}
-    if package.strings is not None:
-        parts["sharedStrings"] = (_STRINGS, package.strings)
-    if package.styles is not None:
-        parts["styles"] = (_STYLES, package.styles)
-    relations = "".join(
-        f'<Relationship Id="{kind}" Type="{types}/{kind}" Target="/{path}"/>'
-        for kind, (path, _) in parts.items()
-    )
-    around = "http://schemas.openxmlformats.org/package/2006"
-    texts = {
-        "[Content_Types].xml": f'<Types xmlns="{around}/content-types"/>',
-        _ROOT_RELATIONS: f'<Relationships xmlns="{around}/relationships"><Relationship Id="r"'
-        f' Type="{types}/officeDocument" Target="{_WORKBOOK}"/></Relationships>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{around}/relationships">'
-        f"{relations}</Relationships>",
-        _WORKBOOK: '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-        f' xmlns:r="{types}"><workbookPr date1904="{int(package.since_1904)}"/><sheets>'
-        f'<sheet name={quoteattr(sheet.name)} sheetId="1" r:id="worksheet"/></sheets></workbook>',
-    }
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as after:
-        for path, text in texts.items():
-            after.writestr(path, text)
-        for path, member in parts.values():
-            with after.open(path, "w") as part:
-                for chunk in member_chunks(package.book, member):
-                    part.write(chunk)
-    return file.getvalue()
 
 
 def check_strings(package: Package) -> None:
@@ -297,7 +118,9 @@ def _look_over(
         else:
             most_passed = max(most_passed, most)
         check_extent(max(last, tags if not last else 0), columns, settings)
-        special = special or text.str.contains(_SPECIAL).any()
+        special = special or (
+            text.str.contains(_MAYBE_SPECIAL).any() and text.str.contains(_SPECIAL).any()
+        )
     return special, columns, most_passed <= most
 
 
@@ -383,13 +206,7 @@ def read_parts(
     Raises:
         Refusal: the sheet is damaged.
     """
-    walk = _Walk(
-        link_targets(package.book, sheet.path),
-        {
-            style: partial(shown_number, number=number, code=code, since_1904=package.since_1904)
-            for style, (number, code) in formats.items()
-        },
-    )
+    walk = _Walk(link_targets(package.book, sheet.path), formats, since_1904=package.since_1904)
     chunks = _special_cells(member_chunks(package.book, sheet.path), walk)
     parse(chunks, walk.start, walk.end, walk.text)
     return walk.found
@@ -398,12 +215,10 @@ def read_parts(
 def _special_cells(chunks: Iterator[bytes], walk: _Walk) -> Iterator[bytes]:
     """Leave out the rows and cells of a sheet that have only a value, before it is parsed.
 
-    The walk gets plain numbers with a special format at once.
+    The walk gets plain numbers with a special format, and usual links, at once.
 
     Comments, unnumbered cells and rows hidden by default are rare; all of their sheet is parsed.
     """
-    numbers = "|".join(map(str, walk.formats))
-    style = rf"{_WORD}s\s*=\s*[\"'](?:{numbers})[\"']" if numbers else r"[^\s\S]"
     usual = True
     for part in _whole_tags(chunks):
         usual = usual and b"<!" not in part and b"zeroHeight" not in part
@@ -411,22 +226,28 @@ def _special_cells(chunks: Iterator[bytes], walk: _Walk) -> Iterator[bytes]:
             text = part.decode()
         except UnicodeDecodeError:
             usual = False
-        yield _without_plain_cells(_without_plain_rows(text, style), style, walk) if usual else part
+        yield _without_plain_cells(*walk.take_usual(text)) if usual else part
 
 
-def _without_plain_rows(text: str, style: str) -> str:
-    """Leave out the rows without anything special; the first and last may be cut, so they stay."""
-    rows = pl.Series([text]).str.split("<row ").explode()
-    numbered = rows[1:].str.contains(_ROW_NUMBER).sum()
-    if numbered != pl.Series([text]).str.count_matches(_ANY_ROW)[0]:
-        return text
-    special = f"{_MAYBE_HIDDEN}|{_FORMULA_ALONE}|{_LINK}|{_ERROR}|{style}"
-    ends = pl.Series([0, rows.len() - 1], dtype=pl.UInt32)
-    return "<row ".join(rows.filter(rows.str.contains(special).scatter(ends, values=True)))
+def _without_plain_cells(text: str, style: str) -> bytes:
+    """Leave out the rows and cells without anything special.
 
+    The first and last row, and the last cell, may be cut, so they stay.
 
-def _without_plain_cells(text: str, style: str, walk: _Walk) -> bytes:
-    """Leave out the cells without anything special, and those that the walk can take at once."""
+    Args:
+        text: a part of a sheet.
+        style: pattern of the styles whose cells are special.
+    """
+    whole = pl.Series([text])
+    if whole.str.count_matches(_NUMBERED_ROW)[0] == whole.str.count_matches(_ANY_ROW)[0]:
+        in_cell = f"{_FORMULA_ALONE}|{_LINK}|{_MAYBE_ERROR}|{style}"
+        if not whole.str.contains(f"<row {_MAYBE_HIDDEN}|{in_cell}")[0]:
+            before, row, _ = text.partition("<row ")
+            return (before + row + text.rpartition("<row ")[2] if row else text).encode()
+        rows = whole.str.split("<row ").explode()
+        ends = pl.Series([0, rows.len() - 1], dtype=pl.UInt32)
+        special = rows.str.contains(f"^{_MAYBE_HIDDEN}|{in_cell}").scatter(ends, values=True)
+        text = "<row ".join(rows.filter(special))
     cells = pl.Series([text]).str.split("<c ").explode()
     numbered = cells[1:].str.contains(_CELL_PLACE).sum()
     if numbered != pl.Series([text]).str.count_matches(_ANY_CELL)[0]:
@@ -434,42 +255,68 @@ def _without_plain_cells(text: str, style: str, walk: _Walk) -> bytes:
     around = cells.str.replace(_WHOLE_CELL, "").scatter([0], cells.head(1))
     special = cells.str.contains(rf"^[^>]*(?:{_ERROR}|{style})|{_FORMULA_ALONE}|{_LINK}")
     special = special.scatter([cells.len() - 1, 0], [True, False])
-    places = (special & cells.str.contains(_NUMBER_CELL)).arg_true()
-    walk.take_numbers(cells.gather(places))
-    special = special.scatter(places, values=False)
     return "".join(("<c " + cells).zip_with(special, around)).encode()
-
-
-def link_targets(book: zipfile.ZipFile, sheet: str) -> dict[str, str]:
-    """Return the addresses that cells of a sheet link to: id -> address."""
-    relations = relations_of(PartNames(book), sheet).items()
-    return {key: unquote(target) for key, (kind, target) in relations if kind == "hyperlink"}
 
 
 class _Walk:
     """Collects the parts of a sheet while its XML is parsed."""
 
     def __init__(
-        self, targets: Mapping[str, str], formats: Mapping[int, Callable[[float], str]]
+        self,
+        targets: Mapping[str, str],
+        formats: Mapping[int, tuple[int, str | None]],
+        *,
+        since_1904: bool,
     ) -> None:
         self.found = Parts()
-        self._targets = targets
         self.formats = formats
+        self._targets = targets
+        self._since_1904 = since_1904
         self._row = self._column = 0
         self._has_formula = self._is_error = self._is_text = False
-        self._shown: Callable[[float], str] | None = None
+        self._format: tuple[int, str | None] | None = None
         self._into: list[str] | None = None
         self._value: list[str] = []
         self._formula: list[str] = []
         self._zero_height = False
 
-    def take_numbers(self, cells: pl.Series) -> None:
-        """Take the cells that match `_NUMBER_CELL`."""
-        found = cells.str.extract_groups(_NUMBER_CELL).struct.unnest()
-        columns = {letters: column_place(letters) for letters in found["1"].unique()}
-        for letters, row, style, digits in found.iter_rows():
-            shown = self.formats[int(style)](float(digits))
-            self.found.shown[int(row), columns[letters]] = shown
+    def take_usual(self, text: str) -> tuple[str, str]:
+        """Take numbers with a format, and links, of the usual form at once.
+
+        Returns:
+            The text, perhaps without what was taken, and a pattern of the styles that cells have
+            which were not taken.
+        """
+        if "<hyperlink " in text:
+            for letters, row, key in _USUAL_LINK.findall(text):
+                self._link(letters, row, key)
+            text = _USUAL_LINK.sub("", text)
+        if not self.formats:
+            return text, _NOTHING
+        styles = "|".join(map(str, self.formats))
+        style = rf"{_WORD}s\s*=\s*[\"'](?:{styles})[\"']"
+        whole, pattern = pl.Series([text]), _NUMBER_CELL.format(styles)
+        found = whole.str.extract_all(pattern).explode(empty_as_null=False)
+        if not found.len():
+            return text, style
+        self._take_numbers(found.str.extract_groups(pattern).struct.unnest())
+        styled, empty = (whole.str.count_matches(each)[0] for each in (style, f"{style}[^<>]*/>"))
+        if styled == found.len() + empty:
+            return text, _NOTHING
+        if whole.str.count_matches(_ANY_CELL)[0] != whole.str.count_matches(_NUMBERED_CELL)[0]:
+            return text, style  # a cell without number stands after the one before
+        return str(whole.str.replace_all(pattern, "")[0]), style
+
+    def _take_numbers(self, cells: pl.DataFrame) -> None:
+        """Take numbers: letters of the column, row, style, digits."""
+        cells = cells.with_columns(pl.col("2", "3", "4").cast(pl.Int64))
+        for (letters, style), some in cells.partition_by("1", "3", as_dict=True).items():
+            number, code = self.formats[style]
+            shown = shown_digits(
+                some["4"].cast(pl.String), number, code, since_1904=self._since_1904
+            )
+            of_column = self.found.shown.setdefault(column_place(letters), {})
+            of_column.update(zip(some["2"], shown, strict=True))
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Handle the start of an element."""
@@ -479,7 +326,7 @@ class _Walk:
             self._has_formula = True
             self._into = self._formula
         elif name == "v":
-            if self._is_error or self._has_formula or self._shown:
+            if self._is_error or self._has_formula or self._format:
                 self._into = self._value
         elif name == "row":
             self._row = int(attributes.get("r") or self._row + 1)
@@ -497,13 +344,16 @@ class _Walk:
         elif name == "mergeCell":
             self._merge(attributes.get("ref", ""))
         elif name == "sheetFormatPr":
-            self._zero_height = attributes.get("zeroHeight", "") in _TRUE
+            self._zero_height = attributes.get("zeroHeight", "") in TRUE
         elif name == "hyperlink":
             key = next((v for k, v in attributes.items() if k.rpartition(":")[2] == "id"), "")
             place = _REFERENCE.match(attributes.get("ref", ""))
-            if place is not None and key in self._targets:
-                at = int(place[2]), column_place(place[1])
-                self.found.links[at] = self._targets[key]
+            if place is not None:
+                self._link(place[1], place[2], key)
+
+    def _link(self, letters: str, row: str, key: str) -> None:
+        if key in self._targets:
+            self.found.links[int(row), column_place(letters)] = self._targets[key]
 
     def end(self, name: str) -> None:
         """Handle the end of an element."""
@@ -528,17 +378,19 @@ class _Walk:
         self._is_error = kind == "e"
         self._is_text = kind in {"str", "inlineStr", "s"}
         self._value, self._formula, self._into = [], [], None
-        self._shown = None
+        self._format = None
         if kind == "n" and self.formats:
-            self._shown = self.formats.get(int(attributes.get("s") or 0))
+            self._format = self.formats.get(int(attributes.get("s") or 0))
 
     def _end_cell(self, place: tuple[int, int], value: str) -> None:
         if self._is_error:
-            self.found.shown[place] = value or "#ERROR!"
+            self.found.show(*place, value or "#ERROR!")
         elif self._has_formula and not value and not self._is_text:
-            self.found.shown[place] = NOT_SAVED
-        elif self._shown is not None and value:
-            self.found.shown[place] = self._shown(float(value))
+            self.found.show(*place, NOT_SAVED)
+        elif self._format is not None and value:
+            number, code = self._format
+            shown = shown_number(float(value), number, code, since_1904=self._since_1904)
+            self.found.show(*place, shown)
         if self._has_formula and (link := _LINK_FORMULA.match("".join(self._formula))):
             self.found.links[place] = unquote(link[1])
 
@@ -556,5 +408,5 @@ _OF_SHEET: Final = frozenset({"col", "mergeCell", "sheetFormatPr", "hyperlink"})
 
 def _is_hidden(attributes: dict[str, str], size: str, *, default: bool) -> bool:
     if "hidden" in attributes:
-        return attributes["hidden"] in _TRUE
+        return attributes["hidden"] in TRUE
     return default or float(attributes.get(size, "1")) == 0

@@ -58,7 +58,7 @@ def _cells(rows: Sequence[Sequence[object]]) -> dict[str, str]:
 
 
 def _by_importer(path: Path) -> Sheets:
-    from importer.loader import ods, xls, xlsb, xlsx
+    from importer.loader import ods, office_package, xls, xlsb
     from importer.loader.files import is_ods as has_ods
     from importer.loader.files import open_zip, unpack
     from importer.loader.sheet import Refusal
@@ -71,10 +71,10 @@ def _by_importer(path: Path) -> Sheets:
         names = [name for name, _ in xls.sheet_names(xls.open_book(data))]
     elif has_ods(book := open_zip(data)):
         names = [sheet.name for sheet in ods.read_sheets(book, settings)]
-    elif xlsx.main_path(parts := xlsx.PartNames(book)).endswith(".bin"):
+    elif office_package.main_path(parts := office_package.PartNames(book)).endswith(".bin"):
         names = [sheet.name for sheet in xlsb.open_book(parts).sheets]
     else:
-        names = [sheet.name for sheet in xlsx.open_package(book).sheets]
+        names = [sheet.name for sheet in office_package.open_package(book).sheets]
     found: Sheets = {}
     for name in names:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from importer.loader import sheet
@@ -72,3 +73,26 @@ def test_elapsed_time() -> None:
 def test_which_formats_are_dates(number: int, code: str | None, date: bool) -> None:  # noqa: FBT001
     """Letters in quotation marks, brackets and after a backslash do not count."""
     assert sheet.is_date(number, code) is date
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (0, None),
+        (164, "0"),
+        (164, '"+"0'),
+        (164, '"+1 "000\\-000\\-0000'),
+        (164, "00000000000"),
+        (164, '"tel "General" +"'),
+        (164, "[<=9999999]###-####;+1 (###) ###-####"),
+        (164, "[$€-407]#,##0.00"),
+        (164, "+0;-0"),
+        (164, "dd/mm/yyyy"),
+        (46, None),
+    ],
+)
+def test_many_numbers_are_shown_as_one_by_one(number: int, code: str | None) -> None:
+    """Numbers of every length, in one column."""
+    digits = pl.Series(["0", "7", "42", "5550104", "2025550104", "442079460018", "9" * 15])
+    shown = sheet.shown_digits(digits, number, code)
+    assert shown.to_list() == [sheet.shown_number(float(each), number, code) for each in digits]

@@ -159,8 +159,8 @@ def test_an_element_with_the_name_of_ours_takes_no_row() -> None:
     end = "</table:table-cell></table:table-row>"
     rows = "".join(f"{row.format(name)}{end}" for name in ("one", "two"))
     text = (
-        f"<office:document-content {_NAMES}><table:table table:name='A'><importer-plain-row/>"
-        f"{rows}</table:table></office:document-content>"
+        f"<office:document-content {_NAMES}><table:table table:name='A'>"
+        f"<importer-plain-rows count='1'/>{rows}</table:table></office:document-content>"
     )
     ((cells, _),) = read(text, Settings())
     assert cells["0"].to_list() == ["one", "two"]

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from importer.loader import xlsx
+from importer.loader.office_package import Package, SheetName
 from importer.loader.sheet import Parts, Refusal
 from importer.settings import Settings
 
@@ -77,9 +78,9 @@ def parts_of(text: str) -> Parts:
         book.writestr("xl/worksheets/sheet1.xml", text)
         book.writestr("xl/worksheets/_rels/sheet1.xml.rels", _RELATIONS)
         book.writestr("xl/styles.xml", _STYLES)
-    name = xlsx.SheetName("A", "xl/worksheets/sheet1.xml", visible=True)
+    name = SheetName("A", "xl/worksheets/sheet1.xml", visible=True)
     with zipfile.ZipFile(file) as book:
-        package = xlsx.Package(book, (name,), None, "xl/styles.xml", since_1904=False, usual=True)
+        package = Package(book, (name,), None, "xl/styles.xml", since_1904=False, usual=True)
         assert xlsx.check_sheet(package, name, Settings())
         return xlsx.read_parts(package, name, xlsx.special_formats(package))
 
@@ -113,9 +114,9 @@ def test_a_cell_far_out_is_found_in_any_place(cell: str, detail: str | None) -> 
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("a.xml", text)
-    name = xlsx.SheetName("A", "a.xml", visible=True)
+    name = SheetName("A", "a.xml", visible=True)
     with zipfile.ZipFile(file) as book:
-        package = xlsx.Package(book, (name,), None, None, since_1904=False, usual=True)
+        package = Package(book, (name,), None, None, since_1904=False, usual=True)
         if detail is None:
             assert xlsx.check_sheet(package, name, given)
         else:
@@ -130,8 +131,39 @@ def test_rows_are_counted_again_if_a_later_row_is_wider() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("a.xml", text)
-    name = xlsx.SheetName("A", "a.xml", visible=True)
+    name = SheetName("A", "a.xml", visible=True)
     with zipfile.ZipFile(file) as book:
-        package = xlsx.Package(book, (name,), None, None, since_1904=False, usual=True)
+        package = Package(book, (name,), None, None, since_1904=False, usual=True)
         with pytest.raises(Refusal, match="26 columns"):
             xlsx.check_sheet(package, name, Settings(max_expanded_bytes=60_000_000))
+
+
+def test_usual_links_are_those_that_parsing_finds() -> None:
+    """Excel's own spelling is read at once; another one, and a comment, make it be parsed."""
+    relation = (
+        '<Relationship Id="r{0}" Type="http://schemas.example/hyperlink" '
+        'Target="mailto:a{0}%40example.org" TargetMode="External"/>'
+    )
+    odd = '<Relationship TargetMode="External" Type="x/hyperlink" Target="tel:1&amp;2" Id="odd"/>'
+    relations = f"<Relationships>{''.join(map(relation.format, range(9)))}{odd}</Relationships>"
+    links = "".join(
+        f'<hyperlink ref="C{row}:D{row}" r:id="r{row}" tooltip="Write" xr:uid="{{0}}"/>'
+        for row in range(1, 9)
+    )
+    text = (
+        f'<worksheet><hyperlinks>{links}<hyperlink r:id="odd" ref="A1"/></hyperlinks></worksheet>'
+    )
+    found = []
+    for comment in ("", "<!-- all of it -->"):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as book:
+            book.writestr("a.xml", text.replace("<hyperlinks>", f"{comment}<hyperlinks>"))
+            book.writestr("_rels/a.xml.rels", relations.replace("<Rel", f"{comment}<Rel"))
+        name = SheetName("A", "a.xml", visible=True)
+        with zipfile.ZipFile(file) as book:
+            package = Package(book, (name,), None, None, since_1904=False, usual=True)
+            found.append(xlsx.read_parts(package, name, {}).links)
+    assert found[0] == found[1]
+    assert found[0] == {(1, 0): "tel:1&2"} | {
+        (row, 2): f"mailto:a{row}@example.org" for row in range(1, 9)
+    }
