@@ -98,7 +98,9 @@ def find_typos(emails: pl.Series) -> pl.Series:
     Args:
         emails: the e-mails as `read_emails` returns them.
     """
-    domains = emails.str.splitn("@", 2).struct.field("field_1")
+    email = pl.col(emails.name)
+    after = email.str.slice(email.str.find("@", literal=True) + 1)
+    domains = emails.to_frame().select(after).to_series()
     meant = {
         domain: f"perhaps {right} is meant"
         for domain in domains.drop_nulls().unique()

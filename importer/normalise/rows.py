@@ -18,7 +18,14 @@ from importer.normalise.names import (
     split_names,
     unquote_names,
 )
-from importer.normalise.text import BLANK, blank_missing, read_booleans, spell_out, tidy
+from importer.normalise.text import (
+    BLANK,
+    blank_missing,
+    is_repetitive,
+    read_booleans,
+    spell_out,
+    tidy,
+)
 from importer.phones import drop_remarks, read_phones
 from importer.problems import at
 from schemas.codes import Code
@@ -102,6 +109,7 @@ class _Cells:
         raw: the raw text; the canonical columns that the file has, then the extra ones.
         text: the same columns without stray characters.
         clean: the same columns, with the values that were read so far.
+        words: repetitive columns that needed no tidying -> their distinct cells.
         problems: problem frames, in the order of reading.
     """
 
@@ -109,6 +117,7 @@ class _Cells:
     raw: pl.DataFrame
     text: dict[str, pl.Series] = field(default_factory=dict)
     clean: dict[str, pl.Series] = field(default_factory=dict)
+    words: dict[str, pl.Series] = field(default_factory=dict)
     problems: list[pl.DataFrame] = field(default_factory=list)
 
     @classmethod
@@ -137,19 +146,14 @@ class _Cells:
         Returns:
             For each column the positions of the cells that may have changed.
         """
-        names = [name for name in _NAMES if name in self.raw.columns]
-        decoded = self.raw.with_columns(decode_names(self.raw[name]) for name in names)
-        tidied, odd = tidy(decoded, _LINES)
-        tidied = tidied.with_columns(unquote_names(tidied[name]) for name in names)
-        for name in names:
-            changed = (self.raw[name] != tidied[name]).fill_null(value=False).arg_true()
-            odd[name] = pl.concat([odd.get(name, changed.clear()), changed]).unique().sort()
-        self.text = {
-            name: tidied[name]
-            if name in _STEERING
-            else blank_missing(tidied[name], contact=name in _CONTACTS)
-            for name in tidied.columns
-        }
+        for column in self.raw:
+            if is_repetitive(column):
+                words = column.unique()
+                text, _ = _tidy_columns(words.to_frame())
+                if text[column.name].equals(words, null_equal=True):
+                    self.words[column.name] = words
+        text, odd = _tidy_columns(self.raw.drop(self.words))
+        self.text = {name: text.get(name, self.raw[name]) for name in self.raw.columns}
         self.clean = dict(self.text)
         return odd
 
@@ -219,6 +223,24 @@ class _Cells:
                     detail=pl.format(f"{{}} characters, more than max_cell_chars ({limit})", count),
                 )
             )
+
+
+def _tidy_columns(raw: pl.DataFrame) -> tuple[dict[str, pl.Series], dict[str, pl.Series]]:
+    """Return the tidy columns, and for each column the positions of cells that may have changed."""
+    names = [name for name in _NAMES if name in raw.columns]
+    decoded = raw.with_columns(decode_names(raw[name]) for name in names)
+    tidied, odd = tidy(decoded, _LINES)
+    tidied = tidied.with_columns(unquote_names(tidied[name]) for name in names)
+    for name in names:
+        changed = (raw[name] != tidied[name]).fill_null(value=False).arg_true()
+        odd[name] = pl.concat([odd.get(name, changed.clear()), changed]).unique().sort()
+    text = {
+        name: tidied[name]
+        if name in _STEERING
+        else blank_missing(tidied[name], contact=name in _CONTACTS)
+        for name in tidied.columns
+    }
+    return text, odd
 
 
 def _first_filled(table: Table, header: str, fallbacks: Sequence[str]) -> pl.Series:
@@ -294,13 +316,19 @@ def _narrow_countries(cells: _Cells, given: pl.Series, region: pl.Series) -> Non
 
     `1` means the United States, unless the number is Canadian.
     """
+    rows = (~given.str.contains(r"\pL")).fill_null(value=False).arg_true()
+    if not rows.len():
+        return
     codes = calling_codes()
+    country, region = cells.clean[_COUNTRY].gather(rows), region.gather(rows)
     ours, theirs = (
         side.replace_strict(codes, default=None, return_dtype=pl.UInt16)
-        for side in (cells.clean[_COUNTRY], region)
+        for side in (country, region)
     )
-    narrower = (ours == theirs) & ~given.str.contains(r"\pL")
-    cells.clean[_COUNTRY] = region.zip_with(narrower.fill_null(value=False), cells.clean[_COUNTRY])
+    narrower = (ours == theirs).fill_null(value=False)
+    cells.clean[_COUNTRY] = (
+        cells.clean[_COUNTRY].clone().scatter(rows, region.zip_with(narrower, country))
+    )
 
 
 def _compare_countries(cells: _Cells, region: pl.Series) -> None:
@@ -344,11 +372,15 @@ def _read_names(cells: _Cells) -> None:
     if FULL in cells.text:
         _split_full_names(cells)
     for column in (FIRST, LAST):
-        if column in cells.text:
+        words = cells.words.get(column)
+        good = words is not None and not find_name_faults(words).count()
+        if column in cells.text and not good:
             faults = find_name_faults(cells.text[column])
             _report_name_faults(cells, column, faults.is_not_null(), faults)
     for column in _SENT_AS_WRITTEN:
-        if column in cells.text:
+        words = cells.words.get(column)
+        good = words is not None and not words.str.contains(_BRACES).any()
+        if column in cells.text and not good:
             braces = cells.text[column].str.contains(_BRACES).fill_null(value=False)
             cells.report(column, Code.BRACES_IN_VALUE, braces)
 

@@ -135,8 +135,7 @@ def _find_odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Serie
     In a repetitive column each distinct cell is tested once.
     """
     patterns = {name: _ODD_IN_LINE if name in lines else _ODD_IN_TEXT for name in cells.columns}
-    first = cells.head(_FIRST_ROWS)
-    few = [name for name in cells.columns if first[name].n_unique() < first.height / _REPEATED]
+    few = [name for name in cells.columns if is_repetitive(cells[name])]
     many = [name for name in cells.columns if name not in few]
     looks = cells.select(pl.col(name).str.contains(patterns[name]) for name in many)
     found = {look.name: look.arg_true() for look in looks}
@@ -145,6 +144,12 @@ def _find_odd(cells: pl.DataFrame, lines: Collection[str]) -> dict[str, pl.Serie
         odd = words.filter(words.str.contains(patterns[name]))
         found[name] = cells[name].is_in(odd.implode()).arg_true() if odd.len() else _NOWHERE
     return found
+
+
+def is_repetitive(cells: pl.Series) -> bool:
+    """Whether a column has few distinct cells, as far as its first rows show."""
+    first = cells.head(_FIRST_ROWS)
+    return first.n_unique() < first.len() / _REPEATED
 
 
 def _tidy_odd(cells: pl.Series, *, one_line: bool) -> pl.Series:
