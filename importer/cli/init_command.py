@@ -21,7 +21,7 @@ from importer.problems import in_words
 from importer.report.formatting import plain
 from importer.settings import FILE_NAME, Settings
 from importer.settings.sources import with_columns
-from importer.settings.values import TemplateName
+from importer.settings.values import TemplateName, descriptions
 from schemas.codes import Severity
 from schemas.templates import Meeting, Participants
 
@@ -109,6 +109,9 @@ def _read_starter() -> dict[str, str]:
 def editor_schemas() -> dict[str, str]:
     """Return JSON schemas for editors: `settings`, `meeting` and `participants`, as text."""
     settings = Settings.model_json_schema()
+    for name, text in descriptions(Settings).items():
+        about = settings["properties"][name] | {"description": text}
+        settings["properties"][name] = dict(sorted(about.items()))
     settings["properties"].pop("new_ledger")  # a flag for one run
     for name, field in Settings.model_fields.items():
         if name in settings["properties"] and _takes_text(field):

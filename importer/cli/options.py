@@ -17,6 +17,7 @@ from importer.atomic_file import refuse_unwritable
 from importer.errors import ConfigurationError, UsageError
 from importer.languages import translate, translate_filled, translate_word
 from importer.settings import Settings, load_settings
+from importer.settings.values import descriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -181,13 +182,26 @@ def naming_settings(settings: Settings) -> Iterator[None]:
         raise
 
 
+class _SettingOption(click.Option):
+    """The flag of a setting. Its help is the setting's description, which is read when shown."""
+
+    @property
+    def help(self) -> str | None:
+        """The text for `--help`."""
+        return self._help or descriptions(Settings)[str(self.name)]
+
+    @help.setter  # noqa: A003 (click's name)
+    def help(self, text: str | None) -> None:
+        self._help = text
+
+
 def _flag(name: str) -> Callable[[_F], _F]:
     field = Settings.model_fields[name]
     kind = _kind(field.annotation)
     flag = "--" + name.replace("_", "-")
     if kind is bool:
-        return click.option(flag, name, is_flag=True, default=None, help=field.description)
-    return click.option(flag, name, type=kind, default=None, help=field.description)
+        return click.option(flag, name, cls=_SettingOption, is_flag=True, default=None)
+    return click.option(flag, name, cls=_SettingOption, type=kind, default=None)
 
 
 def _kind(annotation: object) -> Any:

@@ -32,7 +32,7 @@ from importer.report.terminal import plain_table, section
 from importer.settings import FILE_NAME, Settings
 from importer.settings.settings import FLAGS, NightlySettings, commands_of
 from importer.settings.sources import with_columns
-from importer.settings.values import FATAL, ValueHelp
+from importer.settings.values import FATAL, ValueHelp, descriptions
 from schemas.codes import WORDS, Code, Severity
 from schemas.columns import BY_NAME, COLUMNS
 
@@ -324,7 +324,6 @@ _ONLY_IN_FILE: Final = frozenset({"folders"})
 
 def _of_setting(name: str) -> RenderableType:
     """Explain a setting: what it does, its values, its places, and the commands that use it."""
-    field = Settings.model_fields[name]
     flag = f"--{name.replace('_', '-')}"
     with_flag = [command for command, names in FLAGS.items() if name in names]
     places = []
@@ -342,7 +341,7 @@ def _of_setting(name: str) -> RenderableType:
         translate("Setting {name} (nightly imports)", name=name)
         if name in NightlySettings.model_fields
         else translate("Setting {name}", name=name),
-        translate(field.description or ""),
+        translate(descriptions(Settings).get(name, "")),
         "",
         f"{translate('Values:'):14} {_values(name)}",
         f"{translate('Default:'):14} {_default(name)}",

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from importer.settings.yaml_files import closest_name
 from schemas.codes import Code, Severity
 from schemas.columns import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 MODEL: Final = ConfigDict(
     frozen=True,
     extra="forbid",
     hide_input_in_errors=True,
-    use_attribute_docstrings=True,
     defer_build=True,  # until it is used: every command imports the settings
 )
 """How pydantic treats the models of settings."""
@@ -327,3 +330,23 @@ ExternalId = Annotated[
     AfterValidator(_external_id),
     ValueHelp("text with {key} and perhaps {candidate_id}", '"popp-{candidate_id}-{key}"'),
 ]
+
+
+@cache
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+    """Return setting -> the text below it in the source. Only help and documents need it.
+
+    Pydantic could read these texts for every command, which takes a tenth of a small check.
+    """
+    found: dict[str, str] = {}
+    for each in model.__mro__[: model.__mro__.index(BaseModel)]:
+        (definition,) = ast.parse(inspect.getsource(each)).body
+        assert isinstance(definition, ast.ClassDef)  # noqa: S101 (models are classes)
+        for setting, text in pairwise(definition.body):
+            match setting, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(words))),
+                ):
+                    found.setdefault(name, inspect.cleandoc(words))
+    return found

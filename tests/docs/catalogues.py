@@ -40,6 +40,7 @@ from importer.report.terminal import HEADINGS
 from importer.report.view import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
+from importer.settings.values import descriptions
 from importer.web import access, check_pages, follow_pages, operations, page_app, wording
 from schemas.codes import WORDS, Severity
 from schemas.columns import COLUMNS
@@ -105,9 +106,9 @@ def _of_tables() -> Iterator[Text]:
     yield from (Text("", text) for text, _ in follow_pages.MEANING.values())
     yield from (Text("", text) for text in (*KINDS.values(), *BOUNDS.values()))
     yield from (Text("", column.about) for column in COLUMNS)
-    for name, setting in Settings.model_fields.items():
+    for name, description in descriptions(Settings).items():
         known = help_of(name)
-        yield from (Text("", each) for each in (setting.description, known and known.words) if each)
+        yield from (Text("", each) for each in (description, known and known.words) if each)
     for word in (
         *(state.value for state in State),
         *OUTCOME_MEANING,

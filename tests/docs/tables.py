@@ -13,6 +13,7 @@ from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
 from importer.settings.page_settings import ROLE_MEANING, PageSettings, WebhookSettings
 from importer.settings.settings import NightlySettings
+from importer.settings.values import descriptions
 from schemas.codes import WORDS
 from schemas.columns import COLUMNS
 
@@ -47,8 +48,8 @@ def made() -> dict[str, str]:
         "settings": _table(
             ("setting", "default", "what it is"),
             (
-                (f"`{name}`", _default(name), field.description or "")
-                for name, field in Settings.model_fields.items()
+                (f"`{name}`", _default(name), descriptions(Settings)[name])
+                for name in Settings.model_fields
                 if name
                 not in {
                     **NightlySettings.model_fields,
@@ -60,15 +61,15 @@ def made() -> dict[str, str]:
         "page-settings": _table(
             ("setting", "default", "what it is"),
             (
-                (f"`{name}`", _default(name), field.description or "")
-                for name, field in PageSettings.model_fields.items()
+                (f"`{name}`", _default(name), descriptions(Settings)[name])
+                for name in PageSettings.model_fields
             ),
         ),
         "webhook-settings": _table(
             ("setting", "default", "what it is"),
             (
-                (f"`{name}`", _default(name), field.description or "")
-                for name, field in WebhookSettings.model_fields.items()
+                (f"`{name}`", _default(name), descriptions(Settings)[name])
+                for name in WebhookSettings.model_fields
             ),
         ),
         "roles": _table(
@@ -78,8 +79,8 @@ def made() -> dict[str, str]:
         "nightly-settings": _table(
             ("setting", "default", "what it is"),
             (
-                (f"`{name}`", _default(name), field.description or "")
-                for name, field in NightlySettings.model_fields.items()
+                (f"`{name}`", _default(name), descriptions(Settings)[name])
+                for name in NightlySettings.model_fields
             ),
         ),
         "states": _table(

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from importer.cli.main import COMMANDS, cli
 from importer.settings import Settings
+from importer.settings.values import descriptions
 from tests.docs.tables import BLOCK, DOCUMENTS, made, written
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def test_every_command_explains_itself(name: str) -> None:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_says_what_it_is(name: str) -> None:
     """Its sentence is the help of its flag and its line in the README."""
-    assert Settings.model_fields[name].description
+    assert descriptions(Settings)[name]
 
 
 def _command(name: str) -> Command:

@@ -13,6 +13,7 @@ from importer.errors import EXIT_MEANING, Exit
 from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.settings import Settings, load_settings
 from importer.settings.settings import commands_of
+from importer.settings.values import descriptions
 from schemas.codes import WORDS, Code
 from schemas.columns import BY_NAME
 from tests.support.workspace import Workspace
@@ -48,7 +49,7 @@ def test_every_topic_is_explained(tmp_path: Path) -> None:
         ("doubtful", STATE_MEANING[State.DOUBTFUL][1:]),
         ("unsent", STATE_ADVICE[State.UNSENT]),
         ("5", EXIT_MEANING[Exit.DOUBTFUL]),
-        ("--rate-per-s", Settings.model_fields["rate_per_s"].description),
+        ("--rate-per-s", descriptions(Settings)["rate_per_s"]),
         ("RATE_PER_S", "IMPORTER_RATE_PER_S"),
         ("phone_number", BY_NAME["phone_number"].about),
     ],
