@@ -74,7 +74,7 @@ fuzz: $(STAMP)  ## read 10,000 damaged files; none may end in a traceback
 
 lock:  ## pin every dependency again, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-header --no-annotate --extra dev --extra postgres \
+	  --no-emit-find-links --no-header --no-annotate --extra dev --extra work \
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate -c requirements.lock \

@@ -2,6 +2,7 @@
 
     deliver:  begin a run -> reconcile -> send -> reconcile -> send what was proved absent
     resume:   the same for a run that has begun; it sends nothing that may have been sent
+    slices:   a run that has begun, sent a little at a time by the workers of several machines
 
 Everything holds the ledger and runs in one event loop. On a server, several processes may hold it.
 """
@@ -11,13 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
@@ -37,7 +38,7 @@ from importer.preflight import refuse_example_values
 from importer.prepare import prepare
 from importer.report.exit_codes import exit_of_run
 from importer.sending.campaigns import CampaignRows
-from importer.sending.circuit_breaker import Ending
+from importer.sending.circuit_breaker import ClosedCampaigns, Ending
 from importer.sending.client import Client
 from importer.sending.events import apply_events
 from importer.sending.reconcile import Sighting, see_conversation
@@ -50,20 +51,22 @@ from importer.sending.sender import (
     refresh_statuses,
 )
 from importer.sending.supply import Claimed, FirstFew, Listed
-from importer.sending.tracing import add_facts, open_traces, traced
 from schemas.codes import WORDS
 from schemas.columns import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy import Connection
 
     from importer.ledger import Ledger
     from importer.ledger.records import Run, SubmissionRecord
     from importer.model import Plan, Submission
     from importer.planning.history import RunHistory
+    from importer.sending.reconcile import ListFindings
     from importer.sending.run_options import Observer, RunOptions
-    from importer.settings import Settings
+    from importer.settings import Credentials, Settings
     from schemas.codes import Code
 
 _ROUNDS: Final = 3
@@ -100,19 +103,45 @@ def deliver(
     refuse_example_values(plan, settings)
     started_s = monotonic()
     with _locked_ledger(settings, options, observer, create=True) as ledger:
-        with ledger.turn(_PLANNING, max(settings.ledger_wait_s, _PLANNING_S)) as fence:
-            history = bind_history(ledger, settings, options.credentials.organization_id)
-            apply_events(ledger, history.identity.organization)
-            plan = history.exclude_known(plan, settings)  # again: another run may have ended since
-            new = NewRun(
-                plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
-            )
-            plan = replace(plan, frame=hash_keys(plan.frame, history.identity))
-            run = ledger.runs.begin(new, planned_rows(plan, history.identity, settings), fence)
-            plan = identify(plan, history.identity)
+        run, plan, history = begin_run(plan, settings, options.credentials, ledger)
         opening = Sender.open(run, history, settings, options, observer)
         report = _finish(run, ledger, asyncio.run(_send_rounds(plan, run, opening)))
         return replace(report, took_s=monotonic() - started_s)
+
+
+def begin_run(
+    plan: Plan,
+    settings: Settings,
+    credentials: Credentials,
+    ledger: Ledger,
+    then: Callable[[Connection, str], None] | None = None,
+) -> tuple[str, Plan, RunHistory]:
+    """Write a new run with the rows of a plan to the ledger; send nothing.
+
+    Args:
+        plan: the plan as `prepare` made it.
+        settings: the ones it was made with.
+        credentials: name the organization.
+        ledger: locked by this process.
+        then: as for `Runs.begin`.
+
+    Returns:
+        The id of the run, the plan as it can be sent, and the ledger with its identity.
+
+    Raises:
+        LedgerError: another process plans, or the ledger belongs to another organization.
+    """
+    with ledger.turn(_PLANNING, max(settings.ledger_wait_s, _PLANNING_S)) as fence:
+        history = bind_history(ledger, settings, credentials.organization_id)
+        apply_events(ledger, history.identity.organization)
+        plan = history.exclude_known(plan, settings)  # again: another run may have ended since
+        new = NewRun(
+            plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
+        )
+        plan = replace(plan, frame=hash_keys(plan.frame, history.identity))
+        rows = planned_rows(plan, history.identity, settings)
+        run = ledger.runs.begin(new, rows, fence, then)
+        return run, identify(plan, history.identity), history
 
 
 def resume(
@@ -146,14 +175,124 @@ def resume(
         return replace(report, took_s=monotonic() - started_s)
 
 
-def prepare_again(run: Run, settings: Settings) -> Plan:
+@dataclass(slots=True, eq=False)
+class SlicedRun:
+    """A run that this process sends in slices, beside other senders; the ledger is on a server.
+
+    Attributes:
+        run: the run.
+        plan: its plan, with the keys of its rows.
+        history: the ledger, locked by this process, and the identity of its people.
+        settings: those of the run.
+        since: UTC; when it was begun or resumed last.
+        closed: campaigns that accept nobody.
+        is_new: whether this process has sent no slice of it yet.
+    """
+
+    run: Run
+    plan: Plan
+    history: RunHistory
+    settings: Settings
+    since: datetime
+    closed: ClosedCampaigns = field(default_factory=ClosedCampaigns)
+    is_new: bool = True
+
+    @classmethod
+    def load(
+        cls, run: Run, plan: Plan, settings: Settings, options: RunOptions, since: datetime
+    ) -> Self:
+        """Make one of a run and its plan; people who were planned meanwhile are rejected.
+
+        Args:
+            run: the run.
+            plan: prepared again.
+            settings: those of the run.
+            options: credentials, and the open ledger.
+            since: as for this class.
+
+        Raises:
+            Held: a template has example values, and the API contacts people.
+            LedgerError: the ledger belongs to another organization, or fails.
+        """
+        if options.ledger is None:
+            raise ValueError("a run is sent in slices on a ledger that is open")
+        refuse_example_values(plan, settings)
+        history = bind_history(options.ledger, settings, options.credentials.organization_id)
+        plan = identify(plan, history.identity)
+        if not run.settings.get(ALLOWED):
+            _reject_shared_contacts(plan, run.id, history, settings)
+        return cls(run, plan, history, settings, since)
+
+    def count_left(self) -> int:
+        """Count the submissions that can be sent now."""
+        return self.history.ledger.submissions.count_sendable(self.run.id, self.since)
+
+    def send(self, options: RunOptions, observer: Observer) -> Ending:
+        """Send until nothing can be claimed, the limit is reached, or the run must stop.
+
+        Args:
+            options: credentials, limit and signals.
+            observer: the observer that is told what happens.
+        """
+        opening = Sender.open(self.run.id, self.history, self.settings, options, observer)
+        return asyncio.run(self._send(opening))
+
+    async def _send(self, opening: AbstractAsyncContextManager[Sender]) -> Ending:
+        ledger, settings, run = self.history.ledger, self.settings, self.run.id
+        async with opening as sender:
+            sender.closed = self.closed
+            apply_events(ledger, self.history.identity.organization)
+            if self.is_new:
+                _reject_no_longer_sendable(run, ledger, settings)
+                await _check_campaigns(self.plan, sender)
+                self.is_new = False
+            left = self.count_left()
+            count = left if sender.options.limit is None else min(left, sender.options.limit)
+            sender.observer.on_start(run, count, sender.limiter.eta_s(count))
+            share = ledger.share(run, _window(settings), self.since)
+            if share is None:
+                raise ValueError("a run is sent in slices only on a server")
+            render = partial(_render, self.plan, sender)
+            claimed = Claimed(share, render, _batch(settings), patient=False)
+            try:
+                return await sender.send(
+                    FirstFew(claimed, count), max(self.plan.frame.height, 1), share
+                )
+            finally:
+                await claimed.close()
+
+    def look_up(self, options: RunOptions, observer: Observer) -> ListFindings:
+        """Look up the doubtful submissions of the run in the API's list."""
+
+        async def look() -> ListFindings:
+            opening = Sender.open(self.run.id, self.history, self.settings, options, observer)
+            async with opening as sender:
+                return await sender.reconcile()
+
+        return asyncio.run(look())
+
+
+def prepare_again(run: Run, settings: Settings, copies: Mapping[str, str] | None = None) -> Plan:
     """Prepare the plan of an earlier run again from its files.
+
+    Args:
+        run: the run.
+        settings: those that shape bodies must be unchanged since the run began.
+        copies: sha256 -> path of a copy of the file; by default the files are where they were.
 
     Raises:
         UsageError: a file is gone, or a file, a template or a setting has changed.
     """
     files = []
     for source in run.sources:
+        if copies is not None:
+            if source.sha256 not in copies:
+                raise UsageError(
+                    f"A file of run {run.id} is gone from `uploads:`.",
+                    "Run another copy of it; rows already sent are skipped.",
+                )
+            files.append(copies[source.sha256])
+            continue
         if not source.name:
             raise UsageError(
                 f"The names of the files of run {run.id} were purged.",
@@ -312,24 +451,12 @@ async def _send_rounds(
     plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
 ) -> Ending:
     """Look up doubts, send what is open, and send again what was proved absent."""
-    with open_traces(), traced("run", run=run) as span:
-        ending = await _send_in_rounds(plan, run, opening)
-        add_facts(span, exit_code=ending.exit_code)
-        return ending
-
-
-async def _send_in_rounds(
-    plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
-) -> Ending:
     async with opening as sender:
         reconciles = sender.settings.reconcile
         if reconciles:
             await sender.reconcile(wait=False)  # what another sender finds can be sent below
         if sender.history.ledger.submissions.count_sendable(run):
-            external = plan.frame.filter(
-                pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
-            )
-            await sender.check_campaigns(_campaign_rows(plan), by_external_id=external.height > 0)
+            await _check_campaigns(plan, sender)
         absent = 0
         while True:
             ending = await _send_open(plan, run, sender)
@@ -348,6 +475,13 @@ async def _send_in_rounds(
             if absent == _ROUNDS or not findings.absent:
                 break
         return ending or sender.closed.ending()
+
+
+async def _check_campaigns(plan: Plan, sender: Sender) -> None:
+    external = plan.frame.filter(
+        pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
+    )
+    await sender.check_campaigns(_campaign_rows(plan), by_external_id=external.height > 0)
 
 
 async def _explain_conflicts(ending: Ending, sender: Sender) -> Ending:

@@ -75,6 +75,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importer.cli.ledger_commands",
         "Remove the readable text of old runs from the ledger.",
     ),
+    "work": (
+        "importer.cli.machine_commands",
+        "Send what was put into the queue, beside other machines.",
+    ),
     "jobs": (
         "importer.cli.machine_commands",
         "Show who sends on a ledger that several machines share.",
@@ -97,7 +101,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "If recruiters send it": ("serve",),
     "If something is doubtful": ("reconcile", "resolve", "refresh", "webhooks"),
     "If it runs every night": ("doctor", "nightly", "release", "backup", "purge"),
-    "If several machines send": ("jobs", "upgrade"),
+    "If several machines send": ("work", "jobs", "upgrade"),
     "If you set it up": ("sandbox", "completion"),
 }
 """Heading of `--help` -> commands. Each command has one reader."""

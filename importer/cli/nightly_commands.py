@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,8 @@ from importer.cli.options import (
     tell,
     tell_settings,
 )
-from importer.errors import Exit
+from importer.cli.queue_following import put_night_in_queue, wait_for_night
+from importer.errors import Exit, SettingsError
 from importer.languages import translate, translate_filled, translate_word
 from importer.nightly.clock import StopSignal, SystemClock
 from importer.nightly.doctor import (
@@ -52,9 +54,12 @@ from importer.nightly.remote.remote_inbox import (
 from importer.report.export import ending_json, write_json
 from importer.report.night_report import night_json, night_text
 from importer.settings.settings import FLAGS
+from importer.work.queue_checks import examine_queue
+from importer.work.worker_pool import require_workable
 
 if TYPE_CHECKING:
     from importer.model import Json
+    from importer.settings import Settings
 
 
 def _given(flags: dict[str, object]) -> dict[str, object]:
@@ -63,9 +68,15 @@ def _given(flags: dict[str, object]) -> dict[str, object]:
 
 @click.command(short_help="Import the files that have arrived in a folder, unattended.")
 @click.argument("inbox")
+@click.option("--queue", is_flag=True, help="Let a worker (`importer work`) run this night.")
+@click.option(
+    "--wait/--no-wait", default=True, help="With --queue: wait until the worker is done, or not."
+)
 @json_format
 @settings_flags(*FLAGS["nightly"])
-def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> int:
+def nightly(
+    inbox: str, *, queue: bool, wait: bool, form: str, config: Path | None, **flags: object
+) -> int:
     """Import every new file of INBOX and of its subfolders, once, and end.
 
     INBOX is a folder, or an address: s3://bucket/inbox, gs://, az:// or sftp://user@host/inbox.
@@ -77,6 +88,8 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     inbox_settings = locate(inbox, InboxSettings(Path(), config, _given(flags)))
     main, clock = inbox_settings.load(), SystemClock()
     tell_settings(main, config)
+    if queue:
+        return _put_in_queue(inbox, main, _given(flags), wait=wait)
     stop = StopSignal(main.grace_s)
     with (
         naming_settings(main),
@@ -93,6 +106,17 @@ def nightly(inbox: str, *, form: str, config: Path | None, **flags: object) -> i
     elif not is_quiet() or night.exit_code or night.todo or faults or night.rehearsal:
         click.echo(night_text(night, faults), nl=False)
     return night.exit_code
+
+
+def _put_in_queue(inbox: str, settings: Settings, flags: dict[str, object], *, wait: bool) -> int:
+    """Put a night into the queue; its message is the worker's to send."""
+    require_workable(settings)
+    place = inbox if is_remote(inbox) else str(Path(inbox).absolute())
+    list_id = put_night_in_queue(place, settings, flags)
+    if wait:
+        return wait_for_night(list_id, settings)
+    tell(translate("The night is in the queue. `importer jobs` shows how far it is."))
+    return Exit.OK
 
 
 @click.command(short_help="Release a held file for the next night.")
@@ -135,6 +159,8 @@ def doctor(inbox: str, *, form: str, config: Path | None, **flags: object) -> in
         findings = _examine_remote(inbox, inbox_settings, clock)
     else:
         findings = examine(locate(inbox, inbox_settings), clock.now())
+    with suppress(SettingsError):  # another finding says what is wrong
+        findings += examine_queue(inbox_settings.main())
     code = Exit.OK if all(finding.ok for finding in findings) else Exit.SETUP
     if form == "json":
         found: list[Json] = [

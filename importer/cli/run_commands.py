@@ -52,7 +52,7 @@ from importer.settings.values import is_loopback
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from importer.model import RunReport
+    from importer.model import Plan, RunReport
     from importer.settings import Credentials, Settings
 
 
@@ -75,6 +75,12 @@ _OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
     metavar="HASH|FILE",
     help="Send only if the plan is this one: its hash, or the JSON of check --format json.",
 )
+@click.option("--queue", is_flag=True, help="Put the list in for workers (`importer work`).")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    help="With --queue: wait until the workers are done, or only print the run's id.",
+)
 @click.option("--results", type=OUT_FILE, help="Write the result of each row to this CSV file.")
 @click.option("--show-values", is_flag=True, help="Show phones, e-mails and names unmasked.")
 @json_format
@@ -86,6 +92,8 @@ def run(
     dry_run: bool,
     limit: int | None,
     expect_plan: str | None,
+    queue: bool,
+    wait: bool,
     results: Path | None,
     show_values: bool,
     form: str,
@@ -98,6 +106,8 @@ def run(
     file lists them. Ctrl-C lets requests under way finish; `importer resume` continues.
     """
     settings = read_settings(config, flags)
+    if queue:
+        _require_queue(settings, limit)
     if results is not None:
         check_outputs({"--results": results}, expand(files), settings)
     console = messages()
@@ -110,17 +120,7 @@ def run(
     terminal.print_plan(console, shown, show_values=show_values, steps=not goes)
     if dry_run:
         return _end_unsent(shown, "dry-run", exit_of_plan(plan), form)
-    refuse_unreadable(plan)
-    if expect_plan is not None:
-        require_expected_plan(expect_plan, plan)
-    if shown.blocked:
-        n = plan.counts.rejected
-        raise Held(
-            f"Nothing is sent while {n:,} rows need fixing."
-            if n > 1
-            else "Nothing is sent while 1 row needs fixing.",
-            "Fix them, or leave them out with --on-problems skip.",
-        )
+    _refuse_unsendable(plan, expect_plan, blocked=shown.blocked)
     if not plan.counts.ready and _look_up_earlier(settings):
         with open_history(settings) as history:
             plan = prepare(files, settings, history)
@@ -139,10 +139,46 @@ def run(
         return _end_unsent(shown, "not-confirmed", Exit.HELD, form)
     plan = drop_cells(plan)
     del shown  # it holds them, too
-    options = RunOptions("importer run", credentials, limit, STOPS)
-    with progress(console) as observer:
-        report = deliver(plan, settings, options, observer)
+    if queue:
+        from importer.cli.queue_following import (  # noqa: PLC0415 - heavy
+            put_in_queue,
+            show_queued,
+            wait_for_run,
+        )
+
+        run_id = put_in_queue(plan, files, settings, credentials)
+        if not wait:
+            return show_queued(run_id, settings, form)
+        report = wait_for_run(run_id, settings, console)
+    else:
+        options = RunOptions("importer run", credentials, limit, STOPS)
+        with progress(console) as observer:
+            report = deliver(plan, settings, options, observer)
     return _show_result(report, settings, results, form)
+
+
+def _refuse_unsendable(plan: Plan, expect_plan: str | None, *, blocked: bool) -> None:
+    """Raise an error if a file cannot be used, the plan is another one, or rows need fixing."""
+    refuse_unreadable(plan)
+    if expect_plan is not None:
+        require_expected_plan(expect_plan, plan)
+    if blocked:
+        n = plan.counts.rejected
+        raise Held(
+            f"Nothing is sent while {n:,} rows need fixing."
+            if n > 1
+            else "Nothing is sent while 1 row needs fixing.",
+            "Fix them, or leave them out with --on-problems skip.",
+        )
+
+
+def _require_queue(settings: Settings, limit: int | None) -> None:
+    """Check what a list needs to be put into the queue, before long work."""
+    from importer.work.worker_pool import require_workable  # noqa: PLC0415 - heavy
+
+    require_workable(settings)
+    if limit is not None:
+        raise UsageError("--limit and --queue exclude each other.", "Leave one of them out.")
 
 
 @click.command(short_help="Resume an unfinished run.")

@@ -111,6 +111,19 @@ def _refuse_while_older_sends(connection: Connection, database: Database) -> Non
             "sending from it.",
             "Wait until that has ended, or end it with Ctrl-C.",
         )
+    if not inspect(connection).has_table("senders"):
+        return
+    live = text(
+        "SELECT command, pid, host FROM senders WHERE ended_at IS NULL AND over_at IS NULL"
+        " AND until > clock_timestamp() ORDER BY id LIMIT 1"
+    )
+    sender = connection.execute(live).first()
+    if sender is not None:
+        raise LedgerError(
+            f"The ledger {database.name} cannot be upgraded: {sender.command} (process "
+            f"{sender.pid} on {sender.host}) is of an older version and may send.",
+            "End it on every machine, then upgrade.",
+        )
 
 
 def _refuse_replica(database: Database) -> None:

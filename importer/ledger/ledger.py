@@ -33,6 +33,7 @@ from importer.ledger.nights import Claims, Nights
 from importer.ledger.page_people import AuditTrail, PageSessions
 from importer.ledger.rates import LedgerRates
 from importer.ledger.records import Purged
+from importer.ledger.run_guards import RunGuards
 from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.senders import Senders
 from importer.ledger.shares import RunShare
@@ -246,16 +247,23 @@ class Ledger:
         with self._lease.turn(name, wait_s) as fence:
             yield fence
 
-    def share(self, run: str, window: timedelta | None = None) -> RunShare | None:
+    def share(
+        self, run: str, window: timedelta | None = None, since: datetime | None = None
+    ) -> RunShare | None:
         """Return what this process sends of a run on a server; None for a file: all of it.
 
         Args:
             run: the id of the run.
             window: how long people are held back after another run contacted them; None for none.
+            since: as for `RunShare`.
         """
         if self._lease is None:
             return None
-        return RunShare(self._database, self._lease, run, window)
+        return RunShare(self._database, self._lease, run, window, since)
+
+    def restart_guards(self, run: str) -> None:
+        """Restart the guards of a run on a server, which a person lets go on."""
+        RunGuards(self._database, run).restart()
 
     def rates(self, full: float) -> LedgerRates | None:
         """Return the rate of all senders on a server; None for a file, which has one sender.
@@ -363,12 +371,6 @@ class Ledger:
                 "own with `ledger:`.",
             )
         return True
-
-    @property
-    def organization(self) -> str | None:
-        """Keyed hash of the id of its organization; None before its first run."""
-        found = self._database.read(lambda c: c.scalar(select(identity.c.organization)))
-        return None if found is None else str(found)
 
     @property
     def key_id(self) -> str | None:

@@ -57,21 +57,15 @@ class RunGuards:
         self.counts = FailureCounts()
         self.stopped: tuple[str, int] | None = None
 
-    def join(self, sender: int) -> None:
-        """Take part in the run; restart the counts if no other sender takes part.
+    def join(self, sender: int, *, goes_on: bool = False) -> None:
+        """Take part in the run; restart the guards if no other sender takes part.
 
         Args:
             sender: id of the lease.
+            goes_on: whether the run goes on, so that the guards stay as they are.
         """
         doubtful = _count_doubtful(self._run)
-        fresh: dict[str, Any] = {
-            **_values(FailureCounts()),
-            "doubtful": doubtful,
-            "canary": Canary.OPEN.value,
-            "canary_by": 0,
-            "stopped": "",
-            "exit_code": 0,
-        }
+        fresh = {**_fresh(), "doubtful": doubtful}
         make = postgresql.insert(run_guards).values(run=self._run, **fresh)
         others = select(senders.c.id).where(
             LIVE, senders.c.run == self._run, senders.c.id != sender
@@ -82,12 +76,19 @@ class RunGuards:
             connection.execute(select(LET_GO))
             connection.execute(make.on_conflict_do_nothing())
             self.read(connection, for_update=True)  # two that join come one after the other
-            counts = fresh if connection.execute(others).first() is None else {"doubtful": doubtful}
+            alone = not goes_on and connection.execute(others).first() is None
+            counts = fresh if alone else {"doubtful": doubtful}
             connection.execute(update(run_guards).where(_G.run == self._run).values(counts))
             connection.execute(mine)
             self.read(connection)
 
         self._database.write("guards", write)
+
+    def restart(self) -> None:
+        """Restart the guards of a run that a person lets go on."""
+        again = update(run_guards).where(_G.run == self._run)
+        values = {**_fresh(), "doubtful": _count_doubtful(self._run)}
+        self._database.write_alone("guards", again.values(values))
 
     def leave(self, sender: int) -> None:
         """Take part no longer.
@@ -157,6 +158,17 @@ class RunGuards:
     def _note(self, row: Any) -> None:
         self.counts = FailureCounts(*(getattr(row, name) for name in _COUNTED))
         self.stopped = (row.stopped, row.exit_code) if row.stopped else None
+
+
+def _fresh() -> dict[str, Any]:
+    """Return the guards of a run that nobody has begun to send."""
+    return {
+        **_values(FailureCounts()),
+        "canary": Canary.OPEN.value,
+        "canary_by": 0,
+        "stopped": "",
+        "exit_code": 0,
+    }
 
 
 def _values(counts: FailureCounts) -> dict[str, Any]:

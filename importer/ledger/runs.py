@@ -236,6 +236,7 @@ class Runs:
         new: NewRun,
         rows: Iterable[PlannedRow],
         fence: Callable[[Connection], None] | None = None,
+        then: Callable[[Connection, str], None] | None = None,
     ) -> str:
         """Write a new run with its files, rows and submissions, and return its id.
 
@@ -247,6 +248,7 @@ class Runs:
             new: the run.
             rows: every row that was read, once.
             fence: makes sure that no other sender plans meanwhile; raises LedgerError if one may.
+            then: writes more in the same transaction, with the id of the run.
         """
 
         def write(connection: Connection) -> str:
@@ -284,6 +286,8 @@ class Runs:
                     ],
                 )
             _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
+            if then is not None:
+                then(connection, run)
             return run
 
         return self._database.write("begin", write, counted=True, trusted=True)

@@ -97,6 +97,11 @@ def _facts_of_the_machine() -> tuple[str, str, str, str]:
     return socket.gethostname(), read("/etc/machine-id"), boot_id, pid_space
 
 
+def birth_of(pid: int) -> int:
+    """Return when a process began, as `ProcessFacts.born`; 0 if that cannot be read."""
+    return _state_of(pid)[1]
+
+
 def _state_of(pid: int) -> tuple[str, int]:
     """Return the state of a process and when it began; empty and 0 if that cannot be read."""
     try:
@@ -327,6 +332,34 @@ class Senders:
             return SendersOverview(found, rate.rate, held if on_hold else None)
 
         return self._database.read(read)
+
+    def server_time(self) -> datetime:
+        """Return the time on the database's clock, UTC."""
+        return self._database.read(database_time)
+
+    def count_sending(self, run: str | None = None) -> int:
+        """Count the senders that send a run just now; of every run by default."""
+        busy = select(func.count()).select_from(senders).where(LIVE, _S.run.is_not(None))
+        if run is not None:
+            busy = busy.where(_S.run == run)
+        return self._database.read(lambda c: c.scalar(busy) or 0)
+
+    def note_exit(self, pid: int, born: int) -> None:
+        """Note that a child process of this one was seen to exit.
+
+        Args:
+            pid: its process id.
+            born: when it began, as `ProcessFacts.born`.
+        """
+        here = ProcessFacts.of_this_process()
+        same = (_S.boot_id == here.boot_id, _S.pid_space == here.pid_space)
+        mine = select(_S.id).where(*same, _S.pid == pid, _S.born == born, _S.ended_at.is_(None))
+
+        def write(connection: Connection) -> None:
+            connection.execute(select(LET_GO))
+            note_ended(connection, list(connection.scalars(mine)), "its parent saw it exit")
+
+        self._database.write("sender", write)
 
     def find(self, number: int) -> SenderRecord:
         """Return a sender that is not known to have ended.

@@ -19,6 +19,7 @@ from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
     conversation_owners,
     is_refused,
+    not_given_up,
     reject_opted_out,
 )
 from importer.ledger.tables import (
@@ -87,6 +88,8 @@ class RunShare:
         lease: the lease of this process.
         run: id of the run.
         window: how long people are held back after another run contacted them; None for none.
+        since: UTC; when the run was begun or resumed, if it is sent in slices: its guards count
+            from then on, and what was given up since is not claimed again.
 
     Attributes:
         guards: the guards of the run.
@@ -96,7 +99,12 @@ class RunShare:
     """
 
     def __init__(
-        self, database: Database, lease: Lease, run: str, window: timedelta | None = None
+        self,
+        database: Database,
+        lease: Lease,
+        run: str,
+        window: timedelta | None = None,
+        since: datetime | None = None,
     ) -> None:
         self._database = database
         self._lease = lease
@@ -106,12 +114,13 @@ class RunShare:
         self._claimed: dict[str, _Claimed] = {}
         self._under_way: dict[str, _Claimed] = {}
         self._after = (-1, -1)
-        self._begun: datetime | None = None
+        self._goes_on = since is not None
+        self._begun = since
         self._claiming = threading.Lock()
 
     def join(self) -> None:
         """Take part in the run, beside its other senders or as the only one."""
-        self.guards.join(self._lease.id)
+        self.guards.join(self._lease.id, goes_on=self._goes_on)
 
     def take_canary(self) -> Canary:
         """Take this sender's canary; see `RunGuards.take_canary`."""
@@ -122,7 +131,7 @@ class RunShare:
     def claim(self, count: int) -> list[str] | None:
         """Claim the next submissions of the run that nobody has claimed, by file and row.
 
-        What was given up since this share began is not claimed again.
+        What was given up since this share began, or the run, is not claimed again.
 
         Returns:
             Their keys; empty if there is none now; None if the lease is over for the moment, so
@@ -137,7 +146,6 @@ class RunShare:
 
     def _claim_after(self, count: int) -> list[str] | None:
         place = tuple_(run_rows.c.source, run_rows.c.row)
-        given_up = _S.state == State.UNSENT.value
 
         def write(connection: Connection) -> list[tuple[str, int, int, int]] | None:
             lease, now = self._lease.id, self._hold_lease(connection, self._lease.id)
@@ -153,7 +161,7 @@ class RunShare:
                     place > tuple_(*self._after),
                     _S.run == self._run,
                     among(_S.state, SENDABLE),
-                    or_(~given_up, _S.settled_at.is_(None), _S.settled_at < self._begun),
+                    not_given_up(self._begun),
                     or_(_S.sender.is_(None), _S.sender.not_in(_LIVE_ONES)),
                 )
                 .order_by(run_rows.c.source, run_rows.c.row)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -217,9 +218,16 @@ class Submissions:
         wanted = select(s.key).where(*_sendable(run)).order_by(s.source, s.row).limit(limit)
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
-    def count_sendable(self, run: str) -> int:
-        """Return how many submissions a run may still send."""
+    def count_sendable(self, run: str, since: datetime | None = None) -> int:
+        """Return how many submissions a run may still send.
+
+        Args:
+            run: the id of the run.
+            since: UTC; leave out those that were given up since then.
+        """
         wanted = select(func.count()).select_from(submissions).where(*_sendable(run))
+        if since is not None:
+            wanted = wanted.where(not_given_up(since))
         return self._database.read(lambda c: c.scalar(wanted) or 0)
 
     def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:
@@ -290,6 +298,12 @@ class Submissions:
 def _sendable(run: str) -> tuple[ColumnElement[bool], ...]:
     """Return the condition that a run may send a submission."""
     return submissions.c.run == run, among(submissions.c.state, SENDABLE)
+
+
+def not_given_up(since: datetime) -> ColumnElement[bool]:
+    """Return the condition that a submission was not given up since a time."""
+    s = submissions.c
+    return or_(s.state != State.UNSENT.value, s.settled_at.is_(None), s.settled_at < since)
 
 
 def _opted_out(

@@ -1,15 +1,17 @@
-"""Lists of the recruiter's page: the state of each, who approved it, and what its headers mean.
+"""Lists of the recruiter's page and of the queue: state, approvals, and what headers mean.
 
     uploading -> uploaded -> checking -> open -> (waiting ->) queued -> sending -> done
     sending -> paused | stopped -> queued again; any -> deleted
 
 The state is the job: a worker takes what is checking, queued or sending, also after a crash.
+A list without an owner was put in by a command, and workers of the queue send it; nights, too.
 No value of a cell is stored here, and a file's name only masked.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from importer.ledger.database import Database
     from importer.model import Json
@@ -31,6 +33,12 @@ UNSENT: Final = frozenset(
     {ListState.CHECKING, ListState.OPEN, ListState.WAITING, ListState.QUEUED, ListState.PAUSED}
 )
 """States of lists whose people may still be contacted."""
+
+WORKING: Final = frozenset({ListState.QUEUED, ListState.SENDING})
+"""States of lists that are being sent, or would be if a worker were free."""
+
+QUEUE: Final = ""
+"""The owner of the lists that commands put in."""
 
 _NEWEST: Final = (lists.c.uploaded_at.desc(), lists.c.id)
 
@@ -147,7 +155,8 @@ class UploadedLists:
                 and_(state == ListState.QUEUED.value, due),
             ),
         ):
-            oldest = select(lists).where(wanted_state).order_by(lists.c.changed_at).limit(1)
+            mine = select(lists).where(wanted_state, lists.c.owner != QUEUE)
+            oldest = mine.order_by(lists.c.changed_at).limit(1)
             found = self._database.read(lambda c, oldest=oldest: c.execute(oldest).first())  # type: ignore[misc]
             if found is not None:
                 return _list(found)
@@ -155,7 +164,8 @@ class UploadedLists:
 
     def next_start(self) -> datetime | None:
         """Return when the next list that waits for its hour starts; None if none does."""
-        wanted = select(func.min(lists.c.start_at)).where(lists.c.state == ListState.QUEUED.value)
+        waits = (lists.c.state == ListState.QUEUED.value, lists.c.owner != QUEUE)
+        wanted = select(func.min(lists.c.start_at)).where(*waits)
         found: datetime | None = self._database.read(lambda c: c.scalar(wanted))
         return found
 
@@ -195,6 +205,38 @@ class UploadedLists:
             return _list(connection.execute(select(lists).where(lists.c.id == list_id)).one())
 
         return self._database.write("list", write)
+
+    def put_in(
+        self, connection: Connection, list_id: str, run: str, choices: Mapping[str, Json]
+    ) -> None:
+        """Queue a list in the transaction that begins its run.
+
+        Args:
+            connection: a connection in that transaction.
+            list_id: the id of a list whose files have arrived.
+            run: the id of the run.
+            choices: what a worker needs to know of it.
+        """
+        mine = update(lists).where(lists.c.id == list_id)
+        values = {"state": ListState.QUEUED.value, "run": run, "choices": dict(choices)}
+        connection.execute(mine.values(version=2, changed_at=self._now(), **values))
+
+    def find_by_run(self, run: str) -> UploadedList | None:
+        """Return the list that a run sends; None if it sends none."""
+        wanted = select(lists).where(lists.c.run == run).order_by(lists.c.changed_at.desc())
+        found = self._database.read(lambda c: c.execute(wanted.limit(1)).one_or_none())
+        return None if found is None else _list(found)
+
+    def is_one_waiting(self, longer_s: float) -> bool:
+        """Whether a list of the queue has waited for a worker longer than these seconds."""
+        now = self._now()
+        waits = select(lists.c.id).where(
+            lists.c.owner == QUEUE,
+            lists.c.state == ListState.QUEUED.value,
+            or_(lists.c.start_at.is_(None), lists.c.start_at <= now),
+            lists.c.changed_at < now - timedelta(seconds=longer_s),
+        )
+        return self._database.read(lambda c: c.execute(waits.limit(1)).first() is not None)
 
     # ---- approvals ---------------------------------------------------------------------------
 

@@ -6,28 +6,35 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from importer.languages import number, translate, translate_count, translate_filled, translate_word
 from importer.report.formatting import duration, plain
-from importer.sending.run_options import SilentObserver
+from importer.sending.run_options import Observer, SilentObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.console import Console
 
     from importer.model import Outcome, State
-    from importer.sending.run_options import Observer
 
 EVERY_S: Final = 10.0
 """Seconds between two plain lines."""
 
 _TRUSTED: Final = 10
 """Number of outcomes after which the measured rate replaces the planned one."""
+
+
+class ShownProgress(Observer, Protocol):
+    """Shows the progress of a run that is sent here, or counted from afar."""
+
+    def note(self, states: Mapping[State, int]) -> None:
+        """Show how many submissions have ended in each state."""
+        ...
 
 
 @contextmanager
@@ -37,7 +44,7 @@ def progress(
     done: int = 0,
     now: Callable[[], float] = time.monotonic,
     every_s: float = EVERY_S,
-) -> Iterator[Observer]:
+) -> Iterator[ShownProgress]:
     """Show the progress of a run: a bar if the console is a terminal, else plain lines.
 
     Args:
@@ -123,8 +130,16 @@ class _Bar(SilentObserver):
         self._task = self._bar.add_task("", total=before + count, completed=before, summary=left)
 
     def on_outcome(self, outcome: Outcome) -> None:
+        self._done.states[outcome.state] += 1
+        self._show()
+
+    def note(self, states: Mapping[State, int]) -> None:
+        """Show how many submissions have ended in each state."""
+        self._done.states = Counter(states)
+        self._show()
+
+    def _show(self) -> None:
         done = self._done
-        done.states[outcome.state] += 1
         summary = done.tally()
         if done.done < done.total:
             left = duration(done.left_s(self._now()))
@@ -166,6 +181,14 @@ class _Lines(SilentObserver):
 
     def on_outcome(self, outcome: Outcome) -> None:
         self._done.states[outcome.state] += 1
+        self._show()
+
+    def note(self, states: Mapping[State, int]) -> None:
+        """Show how many submissions have ended in each state."""
+        self._done.states = Counter(states)
+        self._show()
+
+    def _show(self) -> None:
         now = self._now()
         if now - self._printed_at < self._every_s or self._done.done >= self._done.total:
             return

@@ -121,7 +121,8 @@ def senders_text(shown: SendersOverview) -> RenderableType:
     numbers = frozenset({"number", "doubtful"})
     table = plain_table("number", "sender", "run", "state", "doubtful", numbers=numbers)
     for each in shown.senders:
-        state = translate("sending") if each.is_live else translate("no sign of life")
+        busy = translate("sending") if each.run or each.turns else translate("waits for work")
+        state = busy if each.is_live else translate("no sign of life")
         state = " ".join([state, *(f"({turn})" for turn in each.turns)])
         table.add_row(
             number(each.number), plain(each.name), each.run or "", state, number(each.doubtful)

@@ -75,6 +75,7 @@ class Claimed:
         share: claims.
         render: makes the submissions of some keys, in their order.
         batch: how many to claim at a time.
+        patient: wait for what other senders have claimed; else it ends when nothing can be claimed.
     """
 
     def __init__(
@@ -82,10 +83,13 @@ class Claimed:
         share: RunShare,
         render: Callable[[Sequence[str]], Iterable[Submission]],
         batch: int,
+        *,
+        patient: bool = True,
     ) -> None:
         self._share = share
         self._render = render
         self._batch = batch
+        self._patient = patient
         self._ready: deque[Submission] = deque()
         self._turn = asyncio.Lock()
 
@@ -96,7 +100,7 @@ class Claimed:
             while not self._ready:
                 try:
                     keys = await asyncio.to_thread(self._share.claim, self._batch)
-                    if keys == [] and not await asyncio.to_thread(self._share.others_at_work):
+                    if keys == [] and not await self._may_get_more():
                         return None
                 except LedgerAway:
                     await asyncio.sleep(_AWAY_S)
@@ -106,6 +110,9 @@ class Claimed:
                     await asyncio.sleep(wait_s)
                     wait_s = min(wait_s * 2, _LONGEST_S)
             return self._ready.popleft()
+
+    async def _may_get_more(self) -> bool:
+        return self._patient and await asyncio.to_thread(self._share.others_at_work)
 
     async def close(self) -> None:
         """Hand back what was claimed and has not left."""

@@ -391,6 +391,12 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     """Seconds to wait if another importer is using the ledger."""
     lease_s: float = Field(default=30.0, ge=1.0, le=3_600.0)
     """Seconds without a sign of life after which others take over from an importer (PostgreSQL)."""
+    senders_per_org: int | None = Field(default=None, ge=1, le=1_000)
+    """Most workers that send at the same time; by default as many as rate_per_s can keep busy."""
+    queue_listen: bool = True
+    """Let the database wake workers at once; false if PgBouncer is between them."""
+    queue_poll_s: float = Field(default=1.0, ge=0.1, le=60.0)
+    """Seconds between two looks of a worker at the queue."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path.cwd()))
 
@@ -511,10 +517,7 @@ _SENDING: Final = (
     "rate_per_s",
     "concurrency",
     "canary",
-    "max_failures",
-    "max_failures_in_a_row",
-    "max_doubtful",
-    "max_resends",
+    *("max_failures", "max_failures_in_a_row", "max_doubtful", "max_resends"),
     *_KNOWN,
     "preflight",
     "attempts",
@@ -535,6 +538,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "results": ("rehearsal", "ledger"),
         "purge": ("rehearsal", "ledger"),
         "backup": ("rehearsal", "ledger"),
+        "work": ("rehearsal", "ledger", "base_url", "rate_per_s", "concurrency"),
         **dict.fromkeys(("jobs", "upgrade"), ("rehearsal", "ledger")),
         "serve": ("rehearsal", "ledger", "base_url", "listen", "page_url", "auth", "new_ledger"),
         "webhooks": ("rehearsal", "ledger", "listen", "webhook_signature", "webhook_key_form"),
@@ -549,7 +553,7 @@ FLAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Command -> names of settings, in the order of its help."""
 
-_IMPORTS: Final = ("run", "resume", "serve", "nightly")
+_IMPORTS: Final = ("run", "resume", "serve", "nightly", "work")
 _CHECKS: Final = ("check", *_IMPORTS)
 _CALLS: Final = (*_IMPORTS, "reconcile", "refresh")
 
@@ -580,7 +584,8 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
             " id_paths extra_headers proxy ca_file max_pages max_list_s"
         ),
         tuple(FLAGS): "rehearsal ledger hmac_key_file ledger_wait_s lease_s",
-        ("nightly", "doctor"): " ".join(NightlySettings.model_fields),
+        ("nightly", "work", "doctor"): " ".join(NightlySettings.model_fields),
+        ("work",): "senders_per_org queue_listen queue_poll_s",
         ("release",): "desk remote_timeout_s remote_file_s",
     }
 )

@@ -25,7 +25,7 @@ from importer.report.formatting import plain, size
 from importer.settings.values import is_loopback
 from importer.web.access import Role, csrf_token
 from importer.web.wording import WORDING
-from importer.web.workbench import ID
+from importer.work.upload_store import ID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

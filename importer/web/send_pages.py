@@ -39,7 +39,7 @@ from importer.web.pages import (
     words_of,
 )
 from importer.web.wording import in_brackets, plain_anomaly
-from importer.web.workbench import new_id
+from importer.work.upload_store import new_id
 from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW
 

@@ -42,7 +42,7 @@ from importer.web.pages import (
     words_of,
 )
 from importer.web.wording import in_brackets
-from importer.web.workbench import ID, new_id
+from importer.work.upload_store import ID, new_id
 from schemas.columns import BY_NAME
 
 if TYPE_CHECKING:

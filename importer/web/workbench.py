@@ -12,12 +12,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
-import secrets
 import shutil
 import threading
 import time
-import unicodedata
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -46,7 +43,7 @@ from importer.planning.template_files import TemplateKind, Templates
 from importer.prepare import prepare
 from importer.problems import file_errors
 from importer.web.hours import local_zones
-from importer.web.upload_store import open_upload_store
+from importer.work.upload_store import ID, file_name, open_upload_store
 from schemas.columns import KEY, PERSON, ROW
 
 if TYPE_CHECKING:
@@ -59,7 +56,6 @@ if TYPE_CHECKING:
     from importer.settings import Credentials, Settings
 
 
-ID: Final = re.compile(r"[0-9a-f]{32}")
 _KEPT: Final = 8
 """Plans that are kept in memory."""
 
@@ -71,26 +67,6 @@ PIECE: Final = 4_000_000
 
 _CANARY: Final = 3
 _MOST_COMPARED: Final = 500
-_LONGEST_NAME: Final = 120
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
-
-
-def new_id() -> str:
-    """Return an id that nobody can guess."""
-    return secrets.token_hex(16)
-
-
-def file_name(given: str) -> str:
-    """Return the name of an uploaded file as the person knows it, valid in a folder."""
-    name = unicodedata.normalize("NFC", given.replace("\\", "/").rpartition("/")[2])
-    name = _UNSEEN.sub(" ", name).strip().lstrip(".") or "list"
-    if name.endswith(ENDING):
-        name = f"{name}.txt"
-    stem, dot, ending = name.rpartition(".")
-    while len(name.encode()) > _LONGEST_NAME and stem:
-        stem = stem[:-1]
-        name = f"{stem}{dot}{ending}"
-    return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,11 @@ class Server:
     @property
     def url(self) -> str:
         """Of its first database."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """Of one of its databases."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def restart(self) -> None:
         """Restart it as after a crash: every connection is lost."""

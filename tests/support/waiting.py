@@ -15,14 +15,16 @@ _MOST_S: Final = 30.0
 _LOOK_S: Final = 0.002
 
 
-def wait_until(happened: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
+def wait_until(
+    happened: Callable[[], bool], *processes: subprocess.Popen[str], most_s: float = _MOST_S
+) -> None:
     """Waits until something happened; fails where that takes too long, or a process ended."""
     began = time.monotonic()
     while not happened():
         for process in processes:
             if process.poll() is not None:
                 raise AssertionError(f"it ended with {process.communicate()}")
-        assert time.monotonic() - began < _MOST_S, "it does not happen"
+        assert time.monotonic() - began < most_s, "it does not happen"
         time.sleep(_LOOK_S)
 
 

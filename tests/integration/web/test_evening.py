@@ -13,7 +13,8 @@ from importer.ledger.records import ListState
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from importer.web.jobs import ASLEEP, Jobs
-from importer.web.workbench import Workbench, new_id
+from importer.web.workbench import Workbench
+from importer.work.upload_store import new_id
 from tests.support.recruiter import make_list, write_project
 from tests.support.waiting import wait_until
 

@@ -15,7 +15,7 @@ import httpx
 from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.settings import load_settings
-from importer.web.workbench import new_id
+from importer.work.upload_store import new_id
 from tests.support.page_process import serve
 from tests.support.recruiter import make_list, write_project
 from tests.support.waiting import wait_until

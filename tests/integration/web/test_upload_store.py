@@ -9,7 +9,7 @@ import pytest
 
 from importer.errors import SettingsError
 from importer.settings import load_settings
-from importer.web.upload_store import open_upload_store
+from importer.work.upload_store import open_upload_store
 from tests.support.recruiter import BAD, GOOD, make_list, open_site, write_project
 
 if TYPE_CHECKING:

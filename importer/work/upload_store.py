@@ -1,4 +1,4 @@
-"""Uploaded lists in an object store; the machine that runs the page has working copies.
+"""Uploaded lists in an object store; each machine that needs them has working copies.
 
 A list is in the store before anybody is told that it arrived, and so is each correction. A page
 on another machine fetches what it needs. One page works with a store at a time.
@@ -7,11 +7,15 @@ on another machine fetches what it needs. One page works with a store at a time.
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import threading
 import time
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import SettingsError, UsageError
+from importer.loader.corrections import ENDING
 from importer.nightly.remote.address import Address
 from importer.nightly.remote.backends import RemoteFault
 from importer.nightly.remote.storage import Store
@@ -20,6 +24,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from importer.settings import Settings
+
+
+ID: Final = re.compile(r"[0-9a-f]{32}")
+_LONGEST_NAME: Final = 120
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
+
+
+def new_id() -> str:
+    """Return an id that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def file_name(given: str) -> str:
+    """Return the name of an uploaded file as the person knows it, valid in a folder."""
+    name = unicodedata.normalize("NFC", given.replace("\\", "/").rpartition("/")[2])
+    name = _UNSEEN.sub(" ", name).strip().lstrip(".") or "list"
+    if name.endswith(ENDING):
+        name = f"{name}.txt"
+    stem, dot, ending = name.rpartition(".")
+    while len(name.encode()) > _LONGEST_NAME and stem:
+        stem = stem[:-1]
+        name = f"{stem}{dot}{ending}"
+    return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
 
 
 _SCHEMES: Final = frozenset({"s3", "gs", "az", "abfs"})

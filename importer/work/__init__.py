@@ -1,0 +1,1 @@
+"""Send with several machines: the queue of jobs, the workers, and lists that are put in."""

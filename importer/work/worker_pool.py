@@ -1,0 +1,187 @@
+"""The parent of a machine's workers: starts them, restarts them, and notes how they ended.
+
+A worker ends when the database restarts, and it may be killed. Its parent sees that within a second
+and notes it in the ledger, so that nobody has to say that the process has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from importer.errors import Exit, LedgerAway, LedgerError
+from importer.languages import translate_count
+from importer.ledger import Ledger
+from importer.ledger.senders import birth_of
+from importer.work.queue import JobQueue, require_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    from importer.settings import Settings
+
+
+_LOG: Final = logging.getLogger(__name__)
+
+_LOOK_S: Final = 0.1
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 30.0
+_WELL_S: Final = 60.0
+"""A worker that lived so long is restarted at once; else the wait doubles, seconds."""
+
+_NOTE_AGAIN_S: Final = 1.0
+
+
+def require_workable(settings: Settings) -> None:
+    """Check what workers need.
+
+    Raises:
+        ConfigurationError: the ledger is a file, is missing, or is of another version; or the queue
+            is not set up.
+        CredentialsError: they are missing.
+    """
+    require_queue(settings)
+    settings.credentials()
+    ledger = Ledger.open_existing(settings.ledger)
+    if ledger is None:
+        raise LedgerError("There is no ledger there yet.", "Run `importer upgrade` once.")
+    ledger.close()
+    with JobQueue.open(settings) as queue:
+        queue.require_set_up()
+
+
+@dataclass
+class _Seat:
+    """The place of one worker: its process, or when the next one starts.
+
+    Attributes:
+        process: the process; None while none runs.
+        born: when the process began, as the ledger knows it.
+        started_s: when it was started, on the monotonic clock.
+        starts_s: when the next one starts.
+        wait_s: how long the next wait lasts.
+        is_told: whether it was told to end.
+    """
+
+    process: subprocess.Popen[bytes] | None = None
+    born: int = 0
+    started_s: float = 0.0
+    starts_s: float = 0.0
+    wait_s: float = _FIRST_WAIT_S
+    is_told: bool = False
+
+
+@dataclass
+class WorkerPool:
+    """The workers of this machine.
+
+    Attributes:
+        settings: say where the ledger is.
+        command: the command line of a worker.
+        count: how many workers.
+        say: shows a sentence.
+    """
+
+    settings: Settings
+    command: Sequence[str]
+    count: int
+    say: Callable[[str], object]
+    _ended: list[tuple[int, int]] = field(default_factory=list)
+    _note_s: float = 0.0
+    _stopping: bool = False
+
+    def run(self) -> Exit:
+        """Run until SIGTERM or SIGINT; then let the workers finish what is under way.
+
+        Raises:
+            ConfigurationError: the ledger or the queue cannot be used, as after an upgrade.
+        """
+        require_workable(self.settings)
+        before = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        seats = [_Seat() for _ in range(self.count)]
+        self.say(
+            translate_count(
+                self.count, "{n} worker waits for lists.", "{n} workers wait for lists."
+            )
+        )
+        try:
+            while not self._is_over(seats):
+                for seat in seats:
+                    self._tend(seat)
+                self._note_ends()
+                time.sleep(_LOOK_S)
+        finally:
+            self._end_all(seats)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return Exit.OK
+
+    def _is_over(self, seats: Sequence[_Seat]) -> bool:
+        return self._stopping and all(seat.process is None for seat in seats)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._stopping = True
+
+    def _tend(self, seat: _Seat) -> None:
+        """Start the worker of a seat if it is time, and see whether it has ended."""
+        now = time.monotonic()
+        if seat.process is None:
+            if not self._stopping and now >= seat.starts_s:
+                seat.process = subprocess.Popen(list(self.command))  # noqa: S603 - our own command
+                seat.born, seat.started_s = birth_of(seat.process.pid), now
+            return
+        if self._stopping and not seat.is_told:
+            seat.is_told = True
+            seat.process.terminate()
+        code = seat.process.poll()
+        if code is None:
+            return
+        self._ended.append((seat.process.pid, seat.born))
+        seat.process = None
+        if self._stopping:
+            return
+        if now - seat.started_s > _WELL_S:
+            seat.wait_s = _FIRST_WAIT_S
+        _LOG.warning("a worker ended (exit code %d); another one starts soon", code)
+        seat.starts_s = now + seat.wait_s
+        seat.wait_s = min(seat.wait_s * 2, _LONGEST_WAIT_S)
+        self._refuse_other_version()
+
+    def _refuse_other_version(self) -> None:
+        """Raise LedgerError if no worker can start, as after an upgrade of the ledger."""
+        try:
+            require_workable(self.settings)
+        except LedgerAway:
+            return  # it is tried again
+
+    def _note_ends(self) -> None:
+        """Note in the ledger which processes have ended, and let another worker take over."""
+        if not self._ended or time.monotonic() < self._note_s:
+            return
+        try:
+            with (
+                Ledger.open(self.settings.ledger, create=False) as ledger,
+                JobQueue.open(self.settings) as queue,
+            ):
+                while self._ended:
+                    ledger.senders.note_exit(*self._ended[0])
+                    self._ended.pop(0)
+                queue.ring()
+        except LedgerAway:
+            self._note_s = time.monotonic() + _NOTE_AGAIN_S
+
+    def _end_all(self, seats: Sequence[_Seat]) -> None:
+        """End every worker that still runs."""
+        running = [seat.process for seat in seats if seat.process is not None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
