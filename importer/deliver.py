@@ -2,7 +2,6 @@
 
     deliver:  begin a run -> reconcile -> send -> reconcile -> send what was proved absent
     resume:   the same for a run that has begun; it sends nothing that may have been sent
-    slices:   a run that has begun, sent a little at a time by the workers of several machines
 
 Everything holds the ledger and runs in one event loop. On a server, several processes may hold it.
 """
@@ -12,13 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -38,7 +37,7 @@ from importer.preflight import refuse_example_values
 from importer.prepare import prepare
 from importer.report.exit_codes import exit_of_run
 from importer.sending.campaigns import CampaignRows
-from importer.sending.circuit_breaker import ClosedCampaigns, Ending
+from importer.sending.circuit_breaker import Ending
 from importer.sending.client import Client
 from importer.sending.events import apply_events
 from importer.sending.reconcile import Sighting, see_conversation
@@ -51,6 +50,7 @@ from importer.sending.sender import (
     refresh_statuses,
 )
 from importer.sending.supply import Claimed, FirstFew, Listed
+from importer.sending.tracing import add_facts, open_traces, traced
 from schemas.codes import WORDS
 from schemas.columns import KEY
 
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from importer.ledger.records import Run, SubmissionRecord
     from importer.model import Plan, Submission
     from importer.planning.history import RunHistory
-    from importer.sending.reconcile import ListFindings
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Credentials, Settings
     from schemas.codes import Code
@@ -169,107 +168,10 @@ def resume(
         plan = identify(plan, history.identity)
         ledger.runs.reopen(run.id)
         if not run.settings.get(ALLOWED):
-            _reject_shared_contacts(plan, run.id, history, settings)
+            reject_shared_contacts(plan, run.id, history, settings)
         opening = Sender.open(run.id, history, settings, options, observer)
         report = _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
         return replace(report, took_s=monotonic() - started_s)
-
-
-@dataclass(slots=True, eq=False)
-class SlicedRun:
-    """A run that this process sends in slices, beside other senders; the ledger is on a server.
-
-    Attributes:
-        run: the run.
-        plan: its plan, with the keys of its rows.
-        history: the ledger, locked by this process, and the identity of its people.
-        settings: those of the run.
-        since: UTC; when it was begun or resumed last.
-        closed: campaigns that accept nobody.
-        is_new: whether this process has sent no slice of it yet.
-    """
-
-    run: Run
-    plan: Plan
-    history: RunHistory
-    settings: Settings
-    since: datetime
-    closed: ClosedCampaigns = field(default_factory=ClosedCampaigns)
-    is_new: bool = True
-
-    @classmethod
-    def load(
-        cls, run: Run, plan: Plan, settings: Settings, options: RunOptions, since: datetime
-    ) -> Self:
-        """Make one of a run and its plan; people who were planned meanwhile are rejected.
-
-        Args:
-            run: the run.
-            plan: prepared again.
-            settings: those of the run.
-            options: credentials, and the open ledger.
-            since: as for this class.
-
-        Raises:
-            Held: a template has example values, and the API contacts people.
-            LedgerError: the ledger belongs to another organization, or fails.
-        """
-        if options.ledger is None:
-            raise ValueError("a run is sent in slices on a ledger that is open")
-        refuse_example_values(plan, settings)
-        history = bind_history(options.ledger, settings, options.credentials.organization_id)
-        plan = identify(plan, history.identity)
-        if not run.settings.get(ALLOWED):
-            _reject_shared_contacts(plan, run.id, history, settings)
-        return cls(run, plan, history, settings, since)
-
-    def count_left(self) -> int:
-        """Count the submissions that can be sent now."""
-        return self.history.ledger.submissions.count_sendable(self.run.id, self.since)
-
-    def send(self, options: RunOptions, observer: Observer) -> Ending:
-        """Send until nothing can be claimed, the limit is reached, or the run must stop.
-
-        Args:
-            options: credentials, limit and signals.
-            observer: the observer that is told what happens.
-        """
-        opening = Sender.open(self.run.id, self.history, self.settings, options, observer)
-        return asyncio.run(self._send(opening))
-
-    async def _send(self, opening: AbstractAsyncContextManager[Sender]) -> Ending:
-        ledger, settings, run = self.history.ledger, self.settings, self.run.id
-        async with opening as sender:
-            sender.closed = self.closed
-            apply_events(ledger, self.history.identity.organization)
-            if self.is_new:
-                _reject_no_longer_sendable(run, ledger, settings)
-                await _check_campaigns(self.plan, sender)
-                self.is_new = False
-            left = self.count_left()
-            count = left if sender.options.limit is None else min(left, sender.options.limit)
-            sender.observer.on_start(run, count, sender.limiter.eta_s(count))
-            share = ledger.share(run, _window(settings), self.since)
-            if share is None:
-                raise ValueError("a run is sent in slices only on a server")
-            render = partial(_render, self.plan, sender)
-            claimed = Claimed(share, render, _batch(settings), patient=False)
-            try:
-                return await sender.send(
-                    FirstFew(claimed, count), max(self.plan.frame.height, 1), share
-                )
-            finally:
-                await claimed.close()
-
-    def look_up(self, options: RunOptions, observer: Observer) -> ListFindings:
-        """Look up the doubtful submissions of the run in the API's list."""
-
-        async def look() -> ListFindings:
-            opening = Sender.open(self.run.id, self.history, self.settings, options, observer)
-            async with opening as sender:
-                return await sender.reconcile()
-
-        return asyncio.run(look())
 
 
 def prepare_again(run: Run, settings: Settings, copies: Mapping[str, str] | None = None) -> Plan:
@@ -451,12 +353,21 @@ async def _send_rounds(
     plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
 ) -> Ending:
     """Look up doubts, send what is open, and send again what was proved absent."""
+    with open_traces(), traced("run", run=run) as span:
+        ending = await _send_in_rounds(plan, run, opening)
+        add_facts(span, exit_code=ending.exit_code)
+        return ending
+
+
+async def _send_in_rounds(
+    plan: Plan, run: str, opening: AbstractAsyncContextManager[Sender]
+) -> Ending:
     async with opening as sender:
         reconciles = sender.settings.reconcile
         if reconciles:
             await sender.reconcile(wait=False)  # what another sender finds can be sent below
         if sender.history.ledger.submissions.count_sendable(run):
-            await _check_campaigns(plan, sender)
+            await check_campaigns_of_plan(plan, sender)
         absent = 0
         while True:
             ending = await _send_open(plan, run, sender)
@@ -477,7 +388,8 @@ async def _send_rounds(
         return ending or sender.closed.ending()
 
 
-async def _check_campaigns(plan: Plan, sender: Sender) -> None:
+async def check_campaigns_of_plan(plan: Plan, sender: Sender) -> None:
+    """Ask the API about each campaign of a plan; nothing is sent to one that it refuses."""
     external = plan.frame.filter(
         pl.col("campaign").is_null() & pl.col("external_campaign").is_not_null()
     )
@@ -499,11 +411,11 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     """Send the submissions that the ledger allows to be sent in this run."""
     history, settings, limit = sender.history, sender.settings, sender.options.limit
     apply_events(history.ledger, history.identity.organization)
-    _reject_no_longer_sendable(run, history.ledger, settings)
+    reject_no_longer_sendable(run, history.ledger, settings)
     left = history.ledger.submissions.count_sendable(run)
     count = left if limit is None else min(left, max(limit - sender.done, 0))
     sender.observer.on_start(run, count, sender.limiter.eta_s(count))
-    share = history.ledger.share(run, _window(settings))
+    share = history.ledger.share(run, contact_window(settings))
     if share is None:
         # In a new run all rows of the plan are left, and no key has to be read from the ledger.
         only = None
@@ -512,7 +424,7 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
         bodies = submissions(plan, history.identity, settings, only=only)
         ending = await sender.send(Listed(islice(bodies, count)), count)
     else:
-        claimed = Claimed(share, partial(_render, plan, sender), _batch(settings))
+        claimed = Claimed(share, partial(render_rows, plan, sender), claim_size(settings))
         supply = claimed if limit is None else FirstFew(claimed, count)
         try:
             ending = await sender.send(supply, count, share)
@@ -523,19 +435,19 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     return ending
 
 
-def _render(plan: Plan, sender: Sender, keys: Sequence[str]) -> list[Submission]:
+def render_rows(plan: Plan, sender: Sender, keys: Sequence[str]) -> list[Submission]:
     """Make the submissions with these keys."""
     rows = plan.frame.filter(pl.col(KEY).is_in(keys))
     return list(submissions(plan, sender.history.identity, sender.settings, rows))
 
 
-def _window(settings: Settings) -> timedelta | None:
+def contact_window(settings: Settings) -> timedelta | None:
     """Return how long people are held back after another run contacted them; None for no time."""
     days = 0 if settings.allow_recent else settings.contact_window_days
     return timedelta(days=days) if days else None
 
 
-def _batch(settings: Settings) -> int:
+def claim_size(settings: Settings) -> int:
     """Return how many submissions to claim at once: enough for all workers, few enough to share."""
     least, most = _BATCH
     return min(max(2 * settings.concurrency, least), most)
@@ -555,12 +467,12 @@ def _campaign_rows(plan: Plan) -> list[CampaignRows]:
     return [CampaignRows(**row) for row in counted.iter_rows(named=True)]
 
 
-def _reject_no_longer_sendable(run: str, ledger: Ledger, settings: Settings) -> None:
+def reject_no_longer_sendable(run: str, ledger: Ledger, settings: Settings) -> None:
     """Reject rows of people who opted out or were contacted by other runs in the meantime."""
     _reject(find_no_longer_sendable(ledger, run, settings, now=ledger.now()), run, ledger)
 
 
-def _reject_shared_contacts(plan: Plan, run: str, history: RunHistory, settings: Settings) -> None:
+def reject_shared_contacts(plan: Plan, run: str, history: RunHistory, settings: Settings) -> None:
     """Reject rows of people that another run has meanwhile planned under another contact."""
     ledger, identity = history.ledger, history.identity
     open_rows = plan.frame.filter(pl.col(KEY).is_in(ledger.submissions.sendable(run)))

@@ -90,6 +90,7 @@ def work(*, jobs: int, queues: str, child: int | None, config: Path | None, **fl
 @click.option("--resume", metavar="RUN", help="Let this run of the queue go on.")
 @click.option("--stop", metavar="RUN", help="Stop this run of the queue for good.")
 @click.option("--yes", is_flag=True, help="Do not ask. Required without a terminal.")
+@click.option("--metrics", is_flag=True, help="Print the ledger's numbers for Prometheus.")
 @settings_flags(*FLAGS["jobs"])
 def jobs(
     *,
@@ -98,6 +99,7 @@ def jobs(
     resume: str | None,
     stop: str | None,
     yes: bool,
+    metrics: bool,
     config: Path | None,
     **flags: object,
 ) -> int:
@@ -116,6 +118,11 @@ def jobs(
     if pause or resume or stop:
         return _change_list(settings, pause, resume, stop)
     with open_ledger(settings) as ledger:
+        if metrics:
+            from importer.report.metrics import render_metrics_of_ledger  # noqa: PLC0415 - rare
+
+            click.echo(render_metrics_of_ledger(ledger), nl=False)
+            return Exit.OK
         shown = ledger.senders.overview()
         lists = [] if settings.ledger_file else read_listed(ledger)
     console = Console()

@@ -373,6 +373,12 @@ class Ledger:
         return True
 
     @property
+    def organization(self) -> str | None:
+        """Keyed hash of the id of its organization; None before its first run."""
+        found = self._database.read(lambda c: c.scalar(select(identity.c.organization)))
+        return None if found is None else str(found)
+
+    @property
     def key_id(self) -> str | None:
         """Id of the ledger's HMAC key; None before its first run."""
         found = self._database.read(lambda c: c.scalar(select(identity.c.key_fingerprint)))

@@ -20,6 +20,7 @@ from importer.model import Action, Decision, MaybeSent, NotSent, Outcome, Respon
 from importer.sending.circuit_breaker import Ending, StoppedWaiting, stop_switch
 from importer.sending.client import LeaseOver, new_id
 from importer.sending.retry import decide
+from importer.sending.tracing import add_facts, traced
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -297,7 +298,9 @@ class _Worker:
         now = self.context.clock.now
         sent_at = now()
         try:
-            happened = await self._request(progress)
+            with traced("attempt", number=progress.attempts) as span:
+                happened = await self._request(progress)
+                add_facts(span, status=_status_of(happened), ended=type(happened).__name__)
             if isinstance(happened, LeaseOver):
                 await self._take_back(progress)
                 return None
@@ -465,6 +468,10 @@ class _Worker:
             ending = breaker.count(progress.outcome(decision))
             if ending:
                 self.switch.stop(ending)
+
+
+def _status_of(happened: Response | NotSent | MaybeSent) -> int | None:
+    return happened.status if isinstance(happened, Response) else None
 
 
 def _decision_of(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from importer.errors import ImporterError
-from importer.ledger.records import ListState
-from importer.model import State
 from importer.nightly.inbox import InboxSettings, sha256_of
 from importer.nightly.release import release_file
 from importer.planning.identity import key_file
+from importer.report.metrics import render_metrics_of_ledger
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.settings.secrets import Secrets
 from importer.web.access import Role, record_event, require_role
@@ -437,28 +435,10 @@ def _has_room(place: Path, needed: int) -> bool:
 
 
 def show_metrics(request: Request) -> Response:
-    """Return the numbers of the page in Prometheus's text format."""
+    """Return the numbers of the ledger in Prometheus's text format."""
     require_role(person_of(request), Role.OPERATOR, Role.AUDITOR)
-    text = render_page_metrics(site_of(request).ledger)
+    text = render_metrics_of_ledger(site_of(request).ledger)
     return Response(text, media_type="text/plain; version=0.0.4")
-
-
-def render_page_metrics(ledger: Ledger) -> bytes:
-    """Return the page's metrics: counts, no personal data."""
-    registry = CollectorRegistry()
-    submissions = Gauge(
-        "importer_submissions", "Submissions by state.", ["state"], registry=registry
-    )
-    counts = ledger.submissions.count_states()
-    for state in State:
-        submissions.labels(state.value).set(counts.get(state, 0))
-    lists = Gauge("importer_lists", "Uploaded lists by state.", ["state"], registry=registry)
-    found = ledger.lists.count_states()
-    for each in ListState:
-        lists.labels(each.value).set(found.get(each, 0))
-    sessions = Gauge("importer_page_sessions", "People who are signed in.", registry=registry)
-    sessions.set(len(ledger.sessions.list()))
-    return generate_latest(registry)
 
 
 ROUTES: Final = [

@@ -22,7 +22,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeGuard
 
-from importer.deliver import SlicedRun, reconcile
+from importer.deliver import reconcile
 from importer.errors import Exit, ImporterError, LedgerAway, LedgerError, TurnTaken, describe_fault
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import QUEUE, WORKING
@@ -36,6 +36,7 @@ from importer.sending.circuit_breaker import OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.work.queue import NIGHT, SEND
 from importer.work.queued_lists import COMMAND, QueuedLists, since_of
+from importer.work.sliced_run import SlicedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,6 +21,7 @@ from procrastinate.worker import Worker
 
 from importer.errors import Exit, ImporterError, LedgerAway, describe_fault
 from importer.ledger import Ledger
+from importer.sending.tracing import open_traces, traced
 from importer.work.job_runner import JobRunner
 from importer.work.queue import CONTROL, STALLED_S, TICK, JobQueue, make_app, pool_options
 from importer.work.queued_lists import COMMAND
@@ -171,11 +172,12 @@ class _WorkerProcess:
             each.stop_taking()
 
     def _guard(self, job: Callable[..., None]) -> Callable[..., None]:
-        """Return a job that logs what stops it, without anything of a person."""
+        """Return a job with a span, which logs what stops it without anything of a person."""
 
         def run(**ids: Any) -> None:
             try:
-                job(**ids)
+                with open_traces(), traced("job", job=job.__name__, **ids):
+                    job(**ids)
             except LedgerAway:
                 _LOG.warning("the database is away; what is under way is kept until it is back")
                 raise

@@ -34,7 +34,7 @@ def test_every_command_explains_itself(tmp_path: Path, name: str, flag: str) -> 
     for parameter in command(name).params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
-            assert all(option in result.out for option in parameter.opts)
+            assert parameter.hidden or all(option in result.out for option in parameter.opts)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -34,6 +34,8 @@ def test_a_ledger_in_a_file_is_upgraded(tmp_path: Path, capsys: pytest.CaptureFi
     assert "of this version" in capsys.readouterr().err
     assert importer("jobs", "--ledger", url) == 0
     assert "Nobody is sending." in capsys.readouterr().out
+    assert importer("jobs", "--metrics", "--ledger", url) == 0
+    assert 'importer_senders{state="live"} 0.0' in capsys.readouterr().out
 
 
 def test_a_person_says_that_a_sender_has_ended(
@@ -61,6 +63,14 @@ def test_a_person_says_that_a_sender_has_ended(
         shown = capsys.readouterr().out
         assert "elsewhere" in shown
         assert "no sign of life" in shown
+        assert importer("jobs", "--metrics", "--ledger", server_url) == 0
+        numbers = set(capsys.readouterr().out.splitlines())
+        assert {
+            'importer_senders{state="live"} 1.0',
+            'importer_senders{state="silent"} 1.0',
+            "importer_unanswered 1.0",
+            f'importer_run_submissions{{run="{run}",state="doubtful"}} 1.0',
+        } <= numbers
         assert importer("jobs", "--ended", str(lost), "--yes", "--ledger", server_url) == 0
         assert importer("jobs", "--ended", str(lost), "--yes", "--ledger", server_url) == 2
         here.doubts.reconcile(absent)
