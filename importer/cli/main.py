@@ -153,6 +153,10 @@ class LazyGroup(click.Group):
         module = import_module(COMMANDS[cmd_name][0])
         gc.freeze()
         gc.enable()
+        if "importer.ledger.connection" in sys.modules:
+            from importer.cli.options import show_upgrades  # noqa: PLC0415 - not for --help
+
+            show_upgrades()
         command: click.Command = getattr(module, cmd_name)
         return in_language(command)
 

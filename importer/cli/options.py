@@ -106,6 +106,31 @@ def messages() -> Console:
     return Console(stderr=True, quiet=is_quiet())
 
 
+def show_upgrades() -> None:
+    """Tell on standard error how far the upgrade of a large ledger is."""
+    from importer.ledger.connection import on_upgrade  # noqa: PLC0415 - the caller has it already
+
+    told = 0
+
+    def tell_upgrade(done: int, total: int) -> None:
+        nonlocal told
+        if total >= _MANY_ROWS and (done * _TENTHS // total > told or not told):
+            told = max(1, done * _TENTHS // total)
+            tell(
+                translate(
+                    "Upgrading the ledger: {done} of {total} rows are copied.",
+                    done=f"{done:,}",
+                    total=f"{total:,}",
+                )
+            )
+
+    on_upgrade.set(tell_upgrade)
+
+
+_MANY_ROWS: Final = 100_000
+_TENTHS: Final = 10
+
+
 def tell(sentence: str) -> None:
     """Print a message on standard error, unless the flag -q is given.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -37,7 +39,8 @@ from importer.ledger.copies import (
     require_file,
     require_newest,
 )
-from importer.ledger.database import Database, prepare_sqlite
+from importer.ledger.database import BUSY_MS, Database, prepare_sqlite
+from importer.ledger.lock import lock_file, lockable
 from importer.ledger.tables import identity, metadata
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 VERSION_TABLE: Final = "ledger_version"
 VERSIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"),
-    *("0011", "0012", "0013", "0014", "0015"),
+    *("0011", "0012", "0013", "0014", "0015", "0016"),
 )
 """Every version of the schema, oldest first; one file under migrations/versions each."""
 
@@ -62,7 +65,15 @@ _version_table: Final = Table(
 )
 """As Alembic makes it."""
 
+on_upgrade: Final[ContextVar[Callable[[int, int], None] | None]] = ContextVar(
+    "on_upgrade", default=None
+)
+"""Called while an upgrade copies rows: with how many it has copied, and how many there are."""
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_ROOM: Final = 4
+"""Room for an upgrade, in sizes of the ledger: its backup, its new tables and their log."""
+_MB: Final = 1_000_000
 _UPGRADE_LOCK: Final = 0x696D706F72746572
 """The number of a PostgreSQL advisory lock: "importer" in ASCII."""
 _LOCK_OF_BEFORE: Final = 0x6C65646765720001
@@ -90,16 +101,37 @@ def upgrade(database: Database, now: datetime) -> None:
         version = _version(connection, database)  # again, now that nobody else can change it
         if version == VERSIONS[-1]:
             return
-        if version is not None and database.path is None:
-            _refuse_while_older_sends(connection, database)
-        if version is not None and database.path is not None:
-            copy_before_upgrade(database.path, VERSIONS[-1], now)
         if version is None:
             make_tables(connection)
+            return
+        if database.path is None:
+            _refuse_while_older_sends(connection, database)
         else:
-            migrate(connection)
+            copy_before_upgrade(database.path, VERSIONS[-1], now)
+        migrate(connection)
 
-    database.write("upgrade", change)
+    with ExitStack() as stack:
+        if version is not None and database.path is not None:
+            what = lockable(database)
+            held = lock_file(
+                database.path, what, "importer, which upgrades it", BUSY_MS / 1000, now
+            )
+            stack.enter_context(held)
+            _require_room(database.path)
+        database.write("upgrade", change, trusted=True)
+
+
+def _require_room(ledger: Path) -> None:
+    """Raise LedgerError if the disk has too little room for an upgrade and its backup."""
+    files = (ledger, ledger.with_name(f"{ledger.name}-wal"))
+    size = sum(each.stat().st_size for each in files if each.exists())
+    needed, free = _ROOM * size, shutil.disk_usage(ledger.parent).free
+    if free < needed:
+        raise LedgerError(
+            f"The ledger {ledger} needs an upgrade, for which its disk has too little room: "
+            f"{needed // _MB + 1} MB are needed, {free // _MB} MB are free.",
+            "Make room in its folder; nothing was changed.",
+        )
 
 
 def _refuse_while_older_sends(connection: Connection, database: Database) -> None:
@@ -178,12 +210,13 @@ def make_tables(connection: Connection) -> None:
     connection.execute(insert(_version_table).values(version_num=VERSIONS[-1]))
 
 
-def migrate(connection: Connection) -> None:
-    """Run the missing migrations, in the connection's transaction."""
+def migrate(connection: Connection, version: str = VERSIONS[-1]) -> None:
+    """Run the missing migrations up to a version, in the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, VERSIONS[-1])
+    config.attributes["progress"] = on_upgrade.get()
+    command.upgrade(config, version)
 
 
 _NOT_FOREVER: Final = {

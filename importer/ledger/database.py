@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import defaultdict
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import event, func, literal, update
+from sqlalchemy import LargeBinary, event, func, literal, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from importer.errors import LedgerAway, LedgerError
+from importer.ledger.column_types import pack_hash
 from importer.ledger.copies import CountedWrites
 from importer.ledger.tables import identity
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine, Executable
+    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
@@ -313,6 +317,29 @@ class Database:
         except OSError:
             return None
         return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def find_values(
+    connection: Connection, wanted: Select[Any], column: ColumnElement[Any], values: list[str]
+) -> Iterator[Row[Any]]:
+    """Yield the rows that have one of many hashes in an indexed column.
+
+    The hashes travel as one parameter, which takes half the time of one for each; in their order
+    neighbours in the index are found on the same page.
+    """
+    if connection.dialect.name != "sqlite":
+        array = literal(values, postgresql.ARRAY(column.type))
+        yield from connection.execute(wanted.where(column == func.any(array)))
+        return
+    by_size = defaultdict[int, list[bytes]](list)
+    for value in map(pack_hash, values):
+        by_size[len(value)].append(value)
+    for size, found in by_size.items():
+        whole = literal(b"".join(sorted(found)), LargeBinary)
+        starts = json.dumps([*range(1, 1 + size * len(found), size)])
+        listed = func.json_each(starts).table_valued("value", name="listed")
+        each = select(func.substr(whole, listed.c.value, size, type_=LargeBinary))
+        yield from connection.execute(wanted.where(column.in_(each)))
 
 
 def _is_busy(error: BaseException) -> bool:

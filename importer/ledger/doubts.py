@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from importer.errors import UsageError
+from importer.ledger.column_types import Packed
 from importer.ledger.records import ListLag, Witness
 from importer.ledger.runs import is_masked_name
 from importer.ledger.senders import WITHOUT_LEASE, describe_sender, unended_attempt
@@ -30,6 +31,7 @@ from importer.ledger.submissions import (
     OPTED_OUT,
     chunks,
     conversation_owners,
+    id_of_campaign,
     read_record,
     select_records,
 )
@@ -346,10 +348,10 @@ def _doubtful(
     connection: Connection, *narrower: ColumnElement[bool], states: Iterable[State] = OPEN
 ) -> tuple[SubmissionRecord, ...]:
     s, a = submissions.c, attempts.c
-    last = (a.key == s.key) & (a.run == s.run) & (a.number == s.attempts)
+    last = (a.submission == s.id) & (a.run == s.run) & (a.number == s.attempts)
     found = connection.execute(
         select_records()
-        .add_columns(func.coalesce(a.request_id, ""))
+        .add_columns(func.coalesce(a.request_id, literal("", Packed)))
         .join(attempts, last, isouter=True)
         .where(among(s.state, states), *narrower)
         .order_by(s.run, s.source, s.row)
@@ -480,7 +482,7 @@ class KnownConversations:
             .join_from(submissions, runs, s.run == runs.c.id)
             .where(
                 among(s.state, {State.CREATED}),
-                s.campaign == campaign,
+                s.campaign == id_of_campaign(campaign),
                 s.sent_at > since,
                 s.code != RESOLVED,
                 s.external_id != "",

@@ -478,8 +478,10 @@ def _no_fence(connection: Connection) -> None:
 def _old_text(before: datetime) -> tuple[ColumnElement[bool], ...]:
     """Return the condition for submissions settled before a time that have readable text."""
     s = submissions.c
+    began = select(runs.c.id).where(runs.c.started_at < before)
+    at = func.coalesce(s.settled_at, s.sent_at)
     return (
-        func.coalesce(s.settled_at, s.sent_at, s.planned_at) < before,
+        (at < before) | (at.is_(None) & s.run.in_(began)),
         ~among(s.state, OPEN),
         (s.masked != "") | (s.message != "") | (s.external_id != ""),
     )

@@ -12,13 +12,13 @@ import socket
 from contextlib import contextmanager, nullcontext
 from datetime import UTC
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import (
     and_,
     func,
     insert,
-    literal,
     literal_column,
     null,
     or_,
@@ -30,11 +30,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from importer.errors import LedgerError, UsageError
+from importer.ledger.column_types import number_of_run, pack, pack_hashes, shorten_mask
 from importer.ledger.records import RowOutcome, Run, SourceFile
 from importer.ledger.submissions import OF_FILE, RECORD, read_record
 from importer.ledger.tables import (
     SENDABLE,
-    Moment,
+    STATES,
+    STATUSES,
     among,
     as_seen,
     campaigns,
@@ -45,7 +47,7 @@ from importer.ledger.tables import (
     submissions,
 )
 from importer.masking import mask_file_name
-from importer.model import Counts, OutcomeRow, RowStatus, State
+from importer.model import Counts, OutcomeRow, PlannedRow, RowStatus, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 
     from importer.ledger.database import Database
     from importer.ledger.records import NewRun
-    from importer.model import PlannedRow
 
 
 PAGE: Final = 10_000
@@ -100,24 +101,23 @@ class Runs:
         Raises:
             UsageError: no run fits, or several do.
         """
-        wanted = select(runs).order_by(*_NEWEST)
-        if name is not None:
-            wanted = wanted.where(runs.c.id.startswith(name, autoescape=True))
-        wanted = wanted.limit(1 if name is None else 3)
+        ids = select(runs.c.id).order_by(*_NEWEST).limit(1 if name is None else None)
 
         def query(connection: Connection) -> Run:
-            found = connection.execute(wanted).all()
-            exact = [row for row in found if row.id == name]
-            if name is None and not found:
-                raise UsageError("There is no run in the ledger yet.")
-            if not found:
-                raise UsageError(f"There is no run {name!r}.", "`importer runs` lists them.")
-            if len(found) > 1 and not exact:
+            fitting = (each for each in connection.scalars(ids) if each.startswith(name or ""))
+            found = [name] if name and number_of_run(name) else list(islice(fitting, 3))
+            if len(found) > 1:
                 raise UsageError(
-                    f"Several runs begin with {name!r}: {', '.join(row.id for row in found)}.",
+                    f"Several runs begin with {name!r}: {', '.join(found)}.",
                     "Give more of the id.",
                 )
-            return _run(connection, (exact or found)[0])
+            row = connection.execute(select(runs).where(runs.c.id == found[0])) if found else None
+            run = None if row is None else row.first()
+            if run is None and name is None:
+                raise UsageError("There is no run in the ledger yet.")
+            if run is None:
+                raise UsageError(f"There is no run {name!r}.", "`importer runs` lists them.")
+            return _run(connection, run)
 
         return self._database.read(query)
 
@@ -285,7 +285,7 @@ class Runs:
                         )
                     ],
                 )
-            _Bulk(connection, run, now, retry_rejected=new.retry_rejected).write(rows)
+            _Bulk(connection, run, retry_rejected=new.retry_rejected).write(rows)
             if then is not None:
                 then(connection, run)
             return run
@@ -295,6 +295,8 @@ class Runs:
     def _free_id(self, connection: Connection, now: datetime) -> str:
         for _ in range(_ID_TRIES):
             run = f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{self._suffix()}"
+            if number_of_run(run) is None:
+                raise LedgerError(f"{run!r} cannot be the id of a run.")
             if connection.scalar(select(runs.c.id).where(runs.c.id == run)) is None:
                 return run
         raise LedgerError("Too many runs started in this second.", "Try again.")
@@ -414,28 +416,24 @@ class _Bulk:
     Args:
         connection: a connection in the run's transaction.
         run: the id of the run.
-        now: UTC.
         retry_rejected: as in `NewRun`.
     """
 
-    def __init__(
-        self, connection: Connection, run: str, now: datetime, *, retry_rejected: bool
-    ) -> None:
+    def __init__(self, connection: Connection, run: str, *, retry_rejected: bool) -> None:
         self._connection = connection
         self._run = run
         planned: _Fixed = {
-            "run": _text(run, connection),
-            "state": _text(State.PLANNED.value, connection),
-            "code": _text("", connection),
-            "message": _text("", connection),
+            "run": literal_column(str(number_of_run(run))),
+            "state": literal_column(str(STATES.number(State.PLANNED))),
+            "code": literal_column("''"),
+            "message": literal_column("''"),
             "attempts": literal_column("0"),
-            "planned_at": _text(now, connection),
         }
         self._row_sql = _sql(insert(run_rows), {"run": planned["run"]}, _ROW, connection)
         taking = _take_over(connection, planned, retry_rejected=retry_rejected)
         self._submission_sql = _sql(taking, planned, _SUBMISSION, connection)
         self._ready = self._written = 0
-        self._campaigns = set[str]()
+        self._campaigns = dict[str, int]()
 
     def write(self, rows: Iterable[PlannedRow]) -> None:
         """Write all rows, in chunks."""
@@ -447,21 +445,49 @@ class _Bulk:
                 chunk = list(islice(rest, _CHUNK))
         if self._written < self._ready:
             self._connection.execute(_rows_elsewhere(self._run))
-        if self._campaigns:
-            new = _dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
-            self._connection.execute(new, [{"name": each} for each in sorted(self._campaigns)])
 
     def _write(self, chunk: list[PlannedRow]) -> None:
         execute = self._connection.exec_driver_sql
-        execute(
-            self._row_sql,
-            [(each.source, each.row, each.status, each.key, each.codes) for each in chunk],
-        )
-        ready = [_submission(each) for each in chunk if each.status == RowStatus.READY]
+        column = _columns(chunk)
+        number = {word.value: STATUSES.number(word) for word in RowStatus}
+        statuses = map(number.__getitem__, column["status"])
+        keys, codes = pack_hashes(column["key"]), column["codes"]
+        rows = zip(column["source"], column["row"], statuses, keys, codes, strict=True)
+        execute(self._row_sql, list(rows))
+        ready = [each for each in chunk if each.status == RowStatus.READY]
         if ready:
             self._ready += len(ready)
-            self._written += execute(self._submission_sql, ready).rowcount
-            self._campaigns.update(each[_CAMPAIGN] for each in ready)
+            self._written += execute(self._submission_sql, self._submissions(ready)).rowcount
+
+    def _submissions(self, ready: list[PlannedRow]) -> list[tuple[Any, ...]]:
+        """Return the values of ready rows as the driver takes them, in the order of their keys.
+
+        In that order neighbours in the index of keys are written on the same page.
+        """
+        column = _columns(ready)
+        if None in column["key"]:
+            row = column["row"][column["key"].index(None)]
+            raise LedgerError(f"Row {row} is ready but has no key.")
+        self._note_campaigns(column["campaign"])
+        packed = {
+            **{name: pack_hashes(column[name]) for name in _HASHED},
+            "campaign": map(self._campaigns.__getitem__, column["campaign"]),
+            "external_id": map(pack, column["external_id"]),
+            "masked": map(shorten_mask, column["masked"]),
+            "name": (None if each is None else pack(each) for each in column["name"]),
+        }
+        values = ({**column, **packed}[name] for name in _SUBMISSION)
+        return sorted(zip(*values, strict=True), key=itemgetter(0))
+
+    def _note_campaigns(self, names: Iterable[str]) -> None:
+        """Give new campaigns a number, and learn the numbers of these."""
+        new = sorted(set(names) - self._campaigns.keys())
+        if new:
+            add = _dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
+            self._connection.execute(add, [{"name": each} for each in new])
+            c = campaigns.c
+            found = self._connection.execute(select(c.name, c.id).where(c.name.in_(new)))
+            self._campaigns.update((name, number) for name, number in found)
 
     @contextmanager
     def _indexes(self) -> Iterator[None]:
@@ -472,7 +498,7 @@ class _Bulk:
             return
         # Keys are written in random order, so their index should fit into memory.
         connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
-        last = connection.scalar(select(func.max(literal_column("rowid"))).select_from(submissions))
+        last = connection.scalar(select(func.max(submissions.c.id)).select_from(submissions))
         if (last or 0) > _CHUNK:  # what is there already would be sorted again
             yield
             return
@@ -484,16 +510,12 @@ class _Bulk:
             index.create(connection)
 
 
-_CAMPAIGN: Final = _SUBMISSION.index("campaign")
+_HASHED: Final = ("key", "person", "body_hash", "email", "candidate")
 
 
-def _submission(row: PlannedRow) -> tuple[Any, ...]:
-    if row.key is None:
-        raise LedgerError(f"Row {row.row} is ready but has no key.")
-    return (
-        row.key, row.source, row.row, row.campaign, row.external_id, row.person, row.masked,
-        row.body_hash, row.email, row.candidate, row.name,
-    )  # fmt: skip
+def _columns(rows: list[PlannedRow]) -> dict[str, Sequence[Any]]:
+    """Return rows as columns."""
+    return dict(zip(PlannedRow._fields, zip(*rows, strict=True), strict=True))
 
 
 def _sql(statement: Insert, fixed: _Fixed, columns: tuple[str, ...], connection: Connection) -> str:
@@ -513,13 +535,6 @@ def _sql(statement: Insert, fixed: _Fixed, columns: tuple[str, ...], connection:
     if tuple(compiled.positiontup or ()) != columns:
         raise LedgerError("The ledger's insert expects other columns than it is given.")
     return str(compiled)
-
-
-def _text(value: str | datetime, connection: Connection) -> ColumnElement[Any]:
-    """Return a value as it is written into SQL text."""
-    bound = literal(value) if isinstance(value, str) else literal(value, Moment)
-    compiled = bound.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
-    return literal_column(str(compiled))
 
 
 def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:

@@ -206,7 +206,7 @@ def unended_attempt() -> tuple[ColumnElement[bool], ...]:
     """Return the condition that a submission's last attempt has no end."""
     s, a = submissions.c, attempts.c
     return (
-        a.key == s.key,
+        a.submission == s.id,
         a.run == s.run,
         a.number == s.attempts,
         a.duration_s.is_(None),

@@ -18,6 +18,7 @@ from importer.ledger.senders import LIVE, sweep
 from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
     conversation_owners,
+    id_of_key,
     is_refused,
     not_given_up,
     reject_opted_out,
@@ -309,24 +310,24 @@ class RunShare:
                 message="",
                 status=None,
             )
-            .returning(_S.key, _S.attempts)
+            .returning(_S.key, _S.attempts, _S.id)
         ).all()
         if moved:
             connection.execute(
                 insert(attempts),
                 [
                     {
-                        "key": key,
+                        "submission": id_,
                         "run": self._run,
                         "number": number,
                         "started_at": now,
                         "code": "",
                         "sender": lease,
                     }
-                    for key, number in moved
+                    for _, number, id_ in moved
                 ],
             )
-        return granted | {key: _Claimed(lease, number) for key, number in moved}
+        return granted | {key: _Claimed(lease, number) for key, number, _ in moved}
 
     def _find_written(
         self, connection: Connection, lease: int, keys: Sequence[str]
@@ -481,7 +482,9 @@ class RunShare:
 
 def _end_attempt(connection: Connection, run: str, number: int, end: Settlement) -> None:
     a = attempts.c
-    ended = update(attempts).where(a.key == end.key, a.run == run, a.number == number)
+    ended = update(attempts).where(
+        a.submission == id_of_key(end.key), a.run == run, a.number == number
+    )
     connection.execute(
         ended.values(
             duration_s=end.duration_s or 0.0,

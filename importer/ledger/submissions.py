@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
@@ -14,14 +13,13 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
-    literal,
     literal_column,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql
 
+from importer.ledger.database import find_values
 from importer.ledger.records import KnownSubmission, SubmissionRecord
 from importer.ledger.senders import WITHOUT_LEASE
 from importer.ledger.tables import (
@@ -42,7 +40,7 @@ from schemas.codes import WORDS, Code
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection, CursorResult, Select
+    from sqlalchemy import Column, ColumnElement, Connection, ScalarSelect, Select
     from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
     from importer.ledger.database import Database
@@ -72,21 +70,6 @@ def chunks(values: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
     rest = iter(values)
     while chunk := list(islice(rest, size)):
         yield chunk
-
-
-def find_values(
-    connection: Connection, wanted: Select[Any], column: ColumnElement[Any], values: list[str]
-) -> CursorResult[Any]:
-    """Run a query for the rows that have one of many values in an indexed column.
-
-    The values travel as one parameter, which takes half the time of one for each; in their order
-    neighbours in the index are found on the same page.
-    """
-    if connection.dialect.name == "sqlite":
-        listed = func.json_each(json.dumps(sorted(values))).table_valued("value", name="listed")
-        return connection.execute(wanted.where(column.in_(select(listed.c.value))))
-    array = literal(sorted(values), postgresql.ARRAY(String))
-    return connection.execute(wanted.where(column == func.any(array)))
 
 
 class Submissions:
@@ -321,9 +304,14 @@ _WHO_OPTED_OUT: Final = (
 )
 """People who opted out; SQLite would read the index of everybody who was contacted."""
 
+CAMPAIGN: Final = (
+    select(campaigns.c.name).where(campaigns.c.id == submissions.c.campaign).scalar_subquery()
+)
+"""The name of a submission's campaign."""
+
 RECORD: Final = (
     submissions.c.key, submissions.c.state, submissions.c.run,
-    func.coalesce(run_sources.c.name, ""), submissions.c.row, submissions.c.campaign,
+    func.coalesce(run_sources.c.name, ""), submissions.c.row, CAMPAIGN,
     submissions.c.external_id, submissions.c.person, submissions.c.email, submissions.c.candidate,
     submissions.c.name,
     submissions.c.masked, submissions.c.body_hash, submissions.c.conversation_id,
@@ -384,7 +372,7 @@ _LEAVE: Final = (
         status=None,
         sender=WITHOUT_LEASE,
     )
-    .returning(submissions.c.key, submissions.c.attempts)
+    .returning(submissions.c.key, submissions.c.attempts, submissions.c.id)
 )
 _REJECT_OPTED_OUT: Final = (
     update(submissions)
@@ -433,11 +421,23 @@ _SETTLE: Final = (
         }
     )
 )
+
+
+def id_of_campaign(name: str) -> ScalarSelect[Any]:
+    """Return the query for the number of a campaign in this ledger."""
+    return select(campaigns.c.id).where(campaigns.c.name == name).scalar_subquery()
+
+
+def id_of_key(key: ColumnElement[Any] | str) -> ScalarSelect[Any]:
+    """Return the query for a submission's number in this ledger."""
+    return select(submissions.c.id).where(submissions.c.key == key).scalar_subquery()
+
+
 _END_ATTEMPT: Final = (
     update(attempts)
     .where(
         and_(
-            attempts.c.key == bindparam("b_key"),
+            attempts.c.submission == id_of_key(bindparam("b_key")),
             attempts.c.run == bindparam("b_run"),
             attempts.c.number == bindparam("b_number"),
         )
@@ -468,11 +468,11 @@ def _intend(
         connection.execute(
             _START_ATTEMPT,
             [
-                {"key": key, "run": run, "number": number, "started_at": now, "code": ""}
-                for key, number in moved
+                {"submission": id_, "run": run, "number": number, "started_at": now, "code": ""}
+                for _, number, id_ in moved
             ],
         )
-    rest = {key for key, _ in moved}
+    rest = {row.key for row in moved}
     granted = []
     for key in keys:
         granted.append(key in rest)

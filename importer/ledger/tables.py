@@ -11,8 +11,7 @@ Created and duplicate are final, but for a person's own word.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     JSON,
@@ -21,28 +20,28 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
-    DateTime,
     Float,
     ForeignKey,
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
-    TypeDecorator,
     column,
     event,
     literal_column,
     text,
 )
 
-from importer.model import State
+from importer.ledger.column_types import Hash, Instant, Masked, Moment, Packed, RunId, Word
+from importer.model import RowStatus, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from sqlalchemy.engine import Connection, Dialect
+    from sqlalchemy.engine import Connection
 
 
 SENDABLE: Final = frozenset({State.PLANNED, State.UNSENT})
@@ -57,6 +56,25 @@ REACHED: Final = frozenset({State.CREATED, State.DUPLICATE, State.SENDING, State
 _AFTER_SENDING: Final = frozenset(State) - {State.SENDING}
 _NEVER_LEFT: Final = frozenset({State.UNSENT, State.REJECTED})
 _LATE: Final = frozenset({State.CREATED, State.DUPLICATE})
+
+
+STATES: Final = Word(
+    (
+        State.PLANNED,  # 0 and 1 take no room in SQLite
+        State.CREATED,
+        State.DUPLICATE,
+        State.REJECTED,
+        State.UNSENT,
+        State.SENDING,
+        State.DOUBTFUL,
+    )
+)
+"""States as the ledger stores them."""
+
+STATUSES: Final = Word(
+    (RowStatus.READY, RowStatus.ALREADY_IMPORTED, RowStatus.REJECTED, RowStatus.DUPLICATE)
+)
+"""Statuses of rows as the ledger stores them."""
 
 
 def may_settle(now: State, then: State) -> bool:
@@ -77,47 +95,18 @@ def as_seen(state: State) -> State:
     return State.DOUBTFUL if state is State.SENDING else state
 
 
-class Moment(TypeDecorator[datetime]):
-    """A point in time: timezone-aware in Python, UTC in the database."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn a time into UTC; raise ValueError if it has no zone."""
-        del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the ledger takes no time without a zone")
-        return value.astimezone(UTC)
-
-    def result_processor(
-        self, dialect: Dialect, coltype: object
-    ) -> Callable[[Any], datetime | None] | None:
-        """Return UTC; SQLite stores text in UTC, with or without its zone."""
-        if dialect.name != "sqlite":
-            return super().result_processor(dialect, coltype)
-        read = datetime.fromisoformat  # a third of the time that SQLAlchemy's own way takes
-        return lambda text: None if text is None else read(text).replace(tzinfo=UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return UTC; the server may return any zone."""
-        del dialect
-        return None if value is None else value.astimezone(UTC)
-
-
 def among(column: ColumnElement[str], states: Iterable[State]) -> ColumnElement[bool]:
     """Return the condition that a column holds one of the states, spelled out in the SQL.
 
     A partial index is used only by queries that repeat its condition word for word.
     """
-    return column.in_([literal_column(f"'{state.value}'", String) for state in sorted(states)])
+    numbers = sorted(STATES.number(state) for state in states)
+    return column.in_([literal_column(str(number), SmallInteger) for number in numbers])
 
 
 def reached(column: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the condition that a state is in `REACHED`; it makes those rows' indexes usable."""
-    return among(column, REACHED) & (column != literal_column("'planned'", String))
+    return among(column, REACHED) & (column != literal_column("0", SmallInteger))
 
 
 metadata: Final = MetaData(
@@ -128,17 +117,18 @@ metadata: Final = MetaData(
     }
 )
 
-STATE: Final[ColumnElement[str]] = column("state", String)
+STATE: Final[ColumnElement[str]] = column("state", STATES)
+NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
 RUN_ID: Final = String(32)
 HASH: Final = String(64)
 
-_NOT_PLANNED: Final = text("state <> 'planned'")
+_NOT_PLANNED: Final = text("state <> 0")
 _OPTED_OUT: Final = text("remote_status IS NOT NULL AND upper(remote_status) = 'OPTED_OUT'")
 
 runs: Final = Table(
     "runs",
     metadata,
-    Column("id", RUN_ID, primary_key=True),
+    Column("id", RunId, primary_key=True, autoincrement=False),
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
     Column("plan_hash", HASH, nullable=False),
@@ -152,7 +142,7 @@ runs: Final = Table(
 run_sources: Final = Table(
     "run_sources",
     metadata,
-    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("run", RunId, ForeignKey("runs.id"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
     Column("path", Text),
@@ -163,54 +153,63 @@ run_sources: Final = Table(
 run_rows: Final = Table(
     "run_rows",
     metadata,
-    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("run", RunId, ForeignKey("runs.id"), primary_key=True),
     Column("source", Integer, primary_key=True, autoincrement=False),
     Column("row", Integer, primary_key=True, autoincrement=False),
-    Column("status", String(20), nullable=False),
-    Column("key", HASH),
+    Column("status", STATUSES, nullable=False),
+    Column("key", Hash),
     Column("codes", Text, nullable=False),
     sqlite_with_rowid=False,  # written and read in the order of the primary key
+)
+
+campaigns: Final = Table(
+    "campaigns",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Index("campaigns_by_name", "name", unique=True),
 )
 
 submissions: Final = Table(
     "submissions",
     metadata,
-    Column("key", HASH, primary_key=True),
-    Column("run", RUN_ID, ForeignKey("runs.id"), nullable=False),
+    Column("id", NUMBER, primary_key=True),
+    Column("key", Hash, nullable=False),
+    Column("run", RunId, ForeignKey("runs.id"), nullable=False),
     Column("source", Integer, nullable=False),
     Column("row", Integer, nullable=False),
-    Column("campaign", Text, nullable=False),
-    Column("external_id", Text, nullable=False),
-    Column("person", HASH, nullable=False),
-    Column("masked", Text, nullable=False),
-    Column("body_hash", HASH, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("conversation_id", Text),
+    Column("campaign", Integer, ForeignKey("campaigns.id"), nullable=False),
+    Column("external_id", Packed, nullable=False),
+    Column("person", Hash, nullable=False),
+    Column("masked", Masked, nullable=False),
+    Column("body_hash", Hash, nullable=False),
+    Column("state", STATES, nullable=False),
+    Column("conversation_id", Packed),
     Column("status", Integer),
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("planned_at", Moment, nullable=False),
-    Column("sent_at", Moment),
-    Column("settled_at", Moment),
+    Column("sent_at", Instant),
+    Column("settled_at", Instant),
     Column("remote_status", Text),
-    Column("remote_at", Moment),
+    Column("remote_at", Instant),
     Column("decided_by", Text),
-    Column("decided_at", Moment),
-    Column("email", HASH),
-    Column("candidate", HASH),
+    Column("decided_at", Instant),
+    Column("email", Hash),
+    Column("candidate", Hash),
     Column("resends", Integer),  # null is 0
     Column("listed_s", Float),  # seconds from the request until the API's list showed it
     Column("meeting_state", String(20)),
-    Column("meeting_at", Moment),
-    Column("meeting_known_at", Moment),
+    Column("meeting_at", Instant),
+    Column("meeting_known_at", Instant),
     Column("meeting_id", Text),  # of the booking
-    Column("name", Text),  # keyed signs of words, see schemas.namesakes
+    Column("name", Packed),  # keyed signs of words, see schemas.namesakes
     Column("sender", BigInteger),  # who has claimed it, or made its last attempt
     CheckConstraint(among(STATE, State), name="state"),
-    CheckConstraint("state <> 'sending' OR sender IS NOT NULL", name="sending_has_sender").ddl_if(
+    CheckConstraint("state <> 5 OR sender IS NOT NULL", name="sending_has_sender").ddl_if(
         dialect="postgresql"  # an older version that still has the ledger open may send nothing
     ),
+    Index("submissions_by_key", "key", unique=True),
     # Most indexes are partial: a planned row is in few, so a million rows are planned in seconds;
     # a sent row enters them at no cost beside its request. Their conditions are short: SQLite
     # takes each of them for each row, and a list of four states takes it a microsecond.
@@ -278,10 +277,10 @@ submissions: Final = Table(
 rows_elsewhere: Final = Table(
     "rows_elsewhere",
     metadata,
-    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("run", RunId, ForeignKey("runs.id"), primary_key=True),
     Column("source", Integer, primary_key=True, autoincrement=False),
     Column("row", Integer, primary_key=True, autoincrement=False),
-    Column("key", HASH, nullable=False),
+    Column("key", Hash, nullable=False),
     sqlite_with_rowid=False,
 )
 """The ready rows of a run whose submission another run holds, because it took it over or had it.
@@ -327,14 +326,16 @@ def _make_trigger(table: Table, connection: Connection, **_: object) -> None:
 attempts: Final = Table(
     "attempts",
     metadata,
-    Column("key", HASH, ForeignKey("submissions.key"), primary_key=True),
-    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column(
+        "submission", NUMBER, ForeignKey("submissions.id"), primary_key=True, autoincrement=False
+    ),
+    Column("run", RunId, ForeignKey("runs.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("started_at", Moment, nullable=False),
+    Column("started_at", Instant, nullable=False),
     Column("duration_s", Float),
     Column("status", Integer),
     Column("code", Text, nullable=False),
-    Column("request_id", Text),
+    Column("request_id", Packed),
     Column("sender", BigInteger),
     sqlite_with_rowid=False,
 )
@@ -342,21 +343,20 @@ attempts: Final = Table(
 decisions: Final = Table(
     "decisions",
     metadata,
-    Column("key", HASH, ForeignKey("submissions.key"), primary_key=True),
+    Column("key", Hash, ForeignKey("submissions.key"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("decided_at", Moment),
     Column("decided_by", Text),
-    Column("state", String(20), nullable=False),
-    Column("conversation_id", Text),
+    Column("state", STATES, nullable=False),
+    Column("conversation_id", Packed),
 )
 """What people decided about doubtful submissions; the newest decision counts."""
 
-campaigns: Final = Table("campaigns", metadata, Column("name", Text, primary_key=True))
 
 senders: Final = Table(
     "senders",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("command", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("machine", Text, nullable=False),
@@ -386,7 +386,7 @@ turns: Final = Table(
 run_guards: Final = Table(
     "run_guards",
     metadata,
-    Column("run", RUN_ID, ForeignKey("runs.id"), primary_key=True),
+    Column("run", RunId, ForeignKey("runs.id"), primary_key=True),
     Column("failed", Integer, nullable=False),
     Column("in_a_row", Integer, nullable=False),
     Column("unreached_in_a_row", Integer, nullable=False),
@@ -469,7 +469,7 @@ sessions: Final = Table(
 audit_events: Final = Table(
     "audit_events",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("number", NUMBER, primary_key=True),
     Column("at", Moment, nullable=False),
     Column("name", Text, nullable=False),
     Column("email", Text, nullable=False),
@@ -537,13 +537,13 @@ _STRAY: Final = text("outcome = 'unknown-conversation'")
 webhook_events: Final = Table(
     "webhook_events",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("number", NUMBER, primary_key=True),
     Column("id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("happened_at", Moment),
-    Column("conversation_id", Text),
-    Column("external_id", Text),
+    Column("conversation_id", Packed),
+    Column("external_id", Packed),
     Column("facts", JSON, nullable=False),
     Column("outcome", String(40)),  # null until it is applied
     Index("webhook_events_by_id", "id", unique=True),

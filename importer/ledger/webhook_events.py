@@ -36,6 +36,7 @@ EVENT: Final = "event"
 _EARLY: Final = frozenset({"CREATED", "QUEUED", "ONGOING"})
 _KEY_DIGITS: Final = 16
 _MOST_KEYS: Final = 40
+_KEY_HEX: Final = 32  # digits of a whole key
 _SHOWN: Final = "An event of the API shows the conversation."
 
 
@@ -223,7 +224,7 @@ class WebhookEvents:
             ways.append(and_(s.external_id == event.external_id, reached(s.state)))
             ours = s.external_id.in_([event.external_id, ""])
             ways += [
-                and_(s.key >= digits, s.key < f"{digits}g", ours)
+                and_(s.key.between(digits.ljust(_KEY_HEX, "0"), digits.ljust(_KEY_HEX, "f")), ours)
                 for digits in _key_digits(event.external_id)
             ]
 

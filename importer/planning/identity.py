@@ -30,6 +30,24 @@ if TYPE_CHECKING:
     from importer.settings import Settings
 
 
+KEY_DIGITS: Final = 32
+"""Hex digits of a submission key: the first 128 bits of its HMAC.
+
+The key keeps people from being contacted twice, and two people from being taken for one. With 128
+bits, two of a thousand million keys are alike with a chance of 1 in 10^21. Who does not know the
+HMAC key cannot search for keys that are alike, so the 256 bits against such a search are not
+needed.
+"""
+
+HASH_DIGITS: Final = 16
+"""Hex digits of the other hashes: the first 64 bits of their HMAC.
+
+They find rows to compare: a person contacted lately, a mailbox of somebody else, a changed body.
+Equal texts have equal hashes, so nothing is missed. With ten million rows in the ledger and a list
+of a million, one row is held back for another person's hash with a chance of 1 in 1.8 million, and
+it is named with its reason.
+"""
+
 PREVIEW_KEY: Final = b"a preview: nothing is sent or kept under this key"
 _MIN_CHARACTERS: Final = 32
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -60,17 +78,20 @@ class Identity:
         Raises:
             ValueError: a row has neither.
         """
+        return self._hash_all(frame, self._submission(), KEY_DIGITS).alias("key")
+
+    def _submission(self) -> pl.Expr:
+        """Return the message whose hash is a submission's key."""
         campaign = pl.when(pl.col("campaign").is_not_null()).then(
             pl.concat_str(pl.lit("id:"), "campaign")
         )
         external = pl.concat_str(pl.lit("external:"), pl.col("external_campaign").fill_null(""))
-        parts = (
+        return pl.concat_str(
             pl.lit(_netstring("submission") + _netstring(self.organization)),
             _netstrings(campaign.otherwise(external)),
             _netstrings(_PERSON),
             pl.lit(_netstring(self.round)),
         )
-        return self._hash_all(frame, pl.concat_str(parts)).alias("key")
 
     def persons(self, frame: pl.DataFrame) -> pl.Series:
         """Return a hash of each row's person alone (phone, else e-mail)."""
@@ -90,26 +111,32 @@ class Identity:
         """Return the signs of each row's name, which only its own submission has, or None.
 
         Args:
-            frame: rows with their submission keys and names.
+            frame: rows with the canonical columns.
         """
         sign_for = self._signs()
         return [
             sign_name(first, last, sign_for(key)) or None
-            for key, first, last in frame.select(KEY, *_NAME).iter_rows()
+            for key, first, last in frame.select(self._whole_keys(frame), *_NAME).iter_rows()
         ]
+
+    def _whole_keys(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the submission keys with all their digits, by which names are signed."""
+        return self._hash_all(frame, self._submission(), None).alias("#whole")
 
     def find_other_names(self, frame: pl.DataFrame, signs: Mapping[str, str | None]) -> list[str]:
         """Find the submission keys whose name is clearly different from the ledger's.
 
         Args:
-            frame: rows with their submission keys and names.
+            frame: rows with their submission keys, and with the canonical columns.
             signs: submission key -> the signs that the ledger has, or None.
         """
         sign_for = self._signs()
         return [
             key
-            for key, first, last in frame.select(KEY, *_NAME).iter_rows()
-            if (kept := signs.get(key)) and differs_from_signs(first, last, kept, sign_for(key))
+            for key, whole, first, last in frame.select(
+                KEY, self._whole_keys(frame), *_NAME
+            ).iter_rows()
+            if (kept := signs.get(key)) and differs_from_signs(first, last, kept, sign_for(whole))
         ]
 
     def _signs(self) -> Callable[[str], Callable[[str], str]]:
@@ -152,15 +179,16 @@ class Identity:
         text = phone if phone is not None else email.lower() if email is not None else None
         if text is None:
             raise ValueError(_NO_PERSON)
-        return self._hash(_netstring("person") + _netstring(text))
+        return self._hash(_netstring("person") + _netstring(text))[:HASH_DIGITS]
 
     def email(self, address: str) -> str:
         """Return the hash that `emails` gives for one address, in any spelling."""
-        return self._hash(_netstring("email") + _netstring(mailbox(address)))
+        return self._hash(_netstring("email") + _netstring(mailbox(address)))[:HASH_DIGITS]
 
     def candidate(self, candidate_id: str) -> str:
         """Return the hash that `candidates` gives for one candidate id."""
-        return self._hash(_netstring("candidate") + _netstring(candidate_id.strip()))
+        own = _netstring("candidate") + _netstring(candidate_id.strip())
+        return self._hash(own)[:HASH_DIGITS]
 
     def digest(self, value: Json) -> str:
         """Return a hash of a JSON value as hex text; the order of keys does not matter."""
@@ -174,19 +202,26 @@ class Identity:
     def _hash(self, message: str) -> str:
         return hmac.digest(self.hmac_key, message.encode(), "sha256").hex()
 
-    def _hash_all(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
+    def _hash_all(
+        self, frame: pl.DataFrame, message: pl.Expr, digits: int | None = HASH_DIGITS
+    ) -> pl.Series:
         """Hash each row; raise ValueError if a row has no person."""
-        hashed = self._hash_some(frame, message)
+        hashed = self._hash_some(frame, message, digits)
         if hashed.null_count():
             raise ValueError(_NO_PERSON)
         return hashed
 
-    def _hash_some(self, frame: pl.DataFrame, message: pl.Expr) -> pl.Series:
-        """Hash each row; null if the message is null."""
+    def _hash_some(
+        self, frame: pl.DataFrame, message: pl.Expr, digits: int | None = HASH_DIGITS
+    ) -> pl.Series:
+        """Hash each row, to the first digits; null if the message is null."""
         messages = frame.select(message.cast(pl.Binary).alias("message")).to_series()
         hashed = _keyed_sha256(self.hmac_key)
         return pl.Series(
-            [None if each is None else hashed(each).hexdigest() for each in messages.to_list()],
+            [
+                None if each is None else hashed(each).hexdigest()[:digits]
+                for each in messages.to_list()
+            ],
             dtype=pl.String,
         )
 

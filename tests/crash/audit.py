@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import polars as pl
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from tests.crash.installation import Installation
 
 OPEN: Final = frozenset({"planned", "sending", "doubtful", "unsent"})
+_STATES: Final = (
+    *("planned", "created", "duplicate", "rejected", "unsent", "sending", "doubtful"),
+)
+"""States by their numbers in the ledger."""
 _FIRST_ROW: Final = 2
 _OLD_S: Final = 3_600.0
 """Older conversations existed before the test."""
@@ -148,9 +153,28 @@ def submissions(ledger: Path) -> list[Known]:
         return []
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
         try:
-            return [Known(*each) for each in connection.execute(wanted)]
+            return list(map(read_known, connection.execute(wanted)))
         except sqlite3.OperationalError:  # killed before the tables were made
             return []
+
+
+def read_known(row: Sequence[Any]) -> Known:
+    """Return the row of the table as a person reads it."""
+    number, state, conversation_id, external_id, code, message = row
+    conversation_id = None if conversation_id is None else _read_text(bytes(conversation_id))
+    return Known(
+        number, _STATES[state], conversation_id, _read_text(bytes(external_id)), code, message
+    )
+
+
+def _read_text(data: bytes) -> str:
+    """Read a packed text: parts after their lengths; 128 more marks hex digits as bytes."""
+    text = ""
+    while data:
+        size, is_hex = data[0] % 128, data[0] > 128
+        text += data[1 : size + 1].hex() if is_hex else data[1 : size + 1].decode()
+        data = data[size + 1 :]
+    return text
 
 
 def _is_old(entry: dict[str, Any]) -> bool:

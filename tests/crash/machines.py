@@ -29,7 +29,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import polars as pl
 import psycopg
 
-from tests.crash.audit import Known, entries
+from importer.ledger.column_types import run_of_number
+from importer.ledger.tables import STATES
+from importer.model import State
+from tests.crash.audit import Known, entries, read_known
 from tests.crash.fork_server import ForkServer
 from tests.crash.installation import LIST, Installation, candidates
 from tests.crash.machine import MUTATIONS, POINTS
@@ -70,7 +73,7 @@ _FOR_A_PERSON: Final = (
 )
 """Queries that show who waits for whom."""
 
-_OPEN: Final = ("planned", "sending", "doubtful", "unsent")
+_OPEN: Final = (State.PLANNED, State.SENDING, State.DOUBTFUL, State.UNSENT)
 
 SETTINGS: Final = {
     "IMPORTER_LEASE_S": str(LEASE_S),
@@ -322,9 +325,9 @@ class Machines:
                 connection.execute(note, [ids])
                 touch = (
                     "UPDATE submissions SET settled_at = clock_timestamp()"
-                    " WHERE state = 'doubtful' AND sender = ANY(%s)"
+                    " WHERE state = %s AND sender = ANY(%s)"
                 )
-                connection.execute(touch, [ids])
+                connection.execute(touch, [STATES.number(State.DOUBTFUL), ids])
                 break
             time.sleep(0.1)
 
@@ -406,7 +409,7 @@ class Machines:
                 row = connection.execute(
                     "SELECT id FROM runs ORDER BY started_at LIMIT 1"
                 ).fetchone()
-                self._run = row[0] if row else ""
+                self._run = run_of_number(row[0]) if row else ""
 
     def _open_runs(self) -> list[str]:
         """The runs that have open rows, most rows first; the first run if there is none.
@@ -418,7 +421,8 @@ class Machines:
         )
         found: list[str] = []
         with suppress(psycopg.Error), self.connect() as connection:
-            found = [row[0] for row in connection.execute(wanted, [list(_OPEN)])]
+            numbers = [STATES.number(state) for state in _OPEN]
+            found = [run_of_number(row[0]) for row in connection.execute(wanted, [numbers])]
         return found or [self._run]
 
     def _kill(self) -> None:
@@ -543,7 +547,7 @@ class Machines:
         """The submissions of the ledger."""
         wanted = "SELECT row, state, conversation_id, external_id, code, message FROM submissions"
         with self.connect() as connection:
-            return [Known(*row) for row in connection.execute(wanted)]
+            return list(map(read_known, connection.execute(wanted)))
 
     def judge(self, seconds: float) -> Verdict:
         """Compare the journal with the ledger."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.errors import Exit
+from importer.ledger.tables import STATES
 from tests.support.odd_api import CUT, Body, OddApi, Reply, answer, serve_odd_api
 from tests.support.terminal import answer_at_terminal
 
@@ -234,7 +235,8 @@ def test_a_person_corrects_an_answer(sandbox_workspace: Workspace, sandbox: Sand
     assert names(sandbox) == ["Ada", "Bob"]
     with sqlite3.connect(sandbox_workspace.folder / "importer.db") as ledger:
         rows = ledger.execute('SELECT number, state FROM decisions ORDER BY "key", number')
-        assert sorted(rows) == [(1, "created"), (1, "planned"), (2, "created"), (2, "created")]
+        decided = [(number, STATES.words[state].value) for number, state in rows]
+        assert sorted(decided) == [(1, "created"), (1, "planned"), (2, "created"), (2, "created")]
     ledger.close()
 
 

@@ -227,7 +227,7 @@ def test_a_ledger_of_an_older_version(setup: NightSetup) -> None:
     old.close()
     assert setup.night().rows["created"] == 2
     assert marked(setup.inbox) == id_of(setup.inbox_settings.ledger())
-    assert len(list(setup.workspace.folder.glob("importer.db-before-0015-*"))) == 1
+    assert len(list(setup.workspace.folder.glob("importer.db-before-0016-*"))) == 1
     assert {"done/2026-01-01/old.csv", "held/odd.csv"} < setup.spreadsheets()
     assert setup.night().exit_code is Exit.OK
 

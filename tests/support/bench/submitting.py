@@ -23,6 +23,8 @@ import httpx
 from pydantic import SecretStr
 
 from importer.deliver import deliver
+from importer.ledger.tables import STATES
+from importer.model import State
 from importer.prepare import prepare
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import Credentials, load_settings
@@ -79,7 +81,7 @@ def ours(folder: Path, file: Path, concurrency: int) -> dict[str, float]:
         took_s, cpu_s = time.perf_counter() - began[0], time.process_time() - cpu[0]
     with closing(sqlite3.connect(folder / "importer.db")) as ledger:
         (sent,) = ledger.execute(
-            "SELECT count(*) FROM submissions WHERE state = 'created'"
+            f"SELECT count(*) FROM submissions WHERE state = {STATES.number(State.CREATED)}"  # noqa: S608 (ours)
         ).fetchone()
     assert sent == report.counts.ready, report
     return {"requests": sent, "seconds": took_s, "cpu": cpu_s, "commits": commits[0]}

@@ -98,7 +98,10 @@ def settle_submission(ledger: Ledger, key: str, state: State, *, code: str = "")
 
 def read_attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
     """The attempts of a submission as they lie in the table."""
-    wanted = select(tables.attempts).where(tables.attempts.c.key == key).order_by("number")
+    a, s = tables.attempts.c, tables.submissions.c
+    wanted = select(s.key, *(column for column in a if column.name != "submission"))
+    wanted = wanted.join_from(tables.attempts, tables.submissions, a.submission == s.id)
+    wanted = wanted.where(s.key == key).order_by(a.number)
     with ledger._database.engine.connect() as connection:
         return [dict(row) for row in connection.execute(wanted).mappings()]
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import create_engine
 
 from importer.errors import UsageError
 from importer.ledger import Ledger
+from importer.ledger.connection import migrate
 from importer.ledger.nights import Claim, NightFile
 from importer.ledger.records import SourceFile
 from importer.masking import find_file
 from importer.model import State
-from tests.unit.ledger.ledger_builders import Clock, new_run, planned_row, settle_submission
+from tests.unit.ledger.ledger_builders import Clock, new_run, planned_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,46 +113,36 @@ def test_a_name_of_the_disk_names_a_masked_file(url: str) -> None:
         assert resolved.key == "k0"
 
 
-MEETING = ("meeting_state", "meeting_at", "meeting_known_at", "meeting_id")
-SENDERS = ("senders", "turns", "rates", "run_guards")
+ROWS_OF_0006 = """
+INSERT INTO runs VALUES ('20260101-080000-aaaa', '2026-01-01 08:00:00.000000', NULL, 'plan',
+    '{"campaign": "camp-42"}', '', 'host', 1);
+INSERT INTO run_sources VALUES
+    ('20260101-080000-aaaa', 0, 'Ada Lovelace.csv', '/x/ada.csv', 'sha', 5);
+INSERT INTO submissions ("key", run, source, "row", campaign, external_id, person, masked,
+    body_hash, state, code, message, attempts, planned_at) VALUES
+    ('k1', '20260101-080000-aaaa', 0, 2, 'camp-42', 'A-1', 'p1', '+44 •••• 0018', 'b', 'created',
+     '', '', 1, '2026-01-01 08:00:00.000000');
+INSERT INTO night_files (night, position, folder, name, sha256, at, ending, reason, facts) VALUES
+    ('n', 0, '', 'Smith_John_2026.csv', 's', '2026-01-01 08:00:00.000000', 'held', '', '{}');
+INSERT INTO claims (inbox, path, version, claimed_at, holder, place, sha256, returned_at) VALUES
+    ('sftp://h/in', 'ada.csv', '1', '2026-01-01 08:00:00.000000', 'me', '', '',
+     '2026-01-01 08:00:00.000000'),
+    ('sftp://h/in', 'open ada.csv', '1', '2026-01-01 08:00:00.000000', 'me', '', '', NULL);
+"""
 
 
 def test_names_in_a_ledger_of_before_are_masked(url: str, tmp_path: Path) -> None:
     """The upgrade masks them as they are written since; nothing else changes."""
-    path = tmp_path / "importer.db"
-    with Ledger.open(url) as ledger:
-        settle_submission(ledger, "k1", State.CREATED)
-        ledger.nights.write(NightFile("n", 0, "", "list.csv", "s", NOW, "held"))
-        for each in ("ada.csv", "open ada.csv"):
-            ledger.claims.take(Claim("sftp://h/in", each, "1", NOW, "me"))
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE run_sources SET name = 'Ada Lovelace.csv', path = '/x/ada.csv'")
-        database.execute("UPDATE night_files SET name = 'Smith_John_2026.csv'")
-        database.execute("UPDATE claims SET returned_at = claimed_at WHERE path = 'ada.csv'")
-        database.execute("DROP TRIGGER submissions_taken")
-        for index in ("run", "code"):
-            database.execute(f"DROP INDEX submissions_by_{index}")
-        database.execute("DROP INDEX submissions_opted_out")
-        for table in (
-            "sessions",
-            "audit_events",
-            "decisions",
-            "webhook_events",
-            "rows_elsewhere",
-            *SENDERS,
-        ):
-            database.execute(f"DROP TABLE {table}")
-        database.execute("ALTER TABLE attempts DROP COLUMN sender")
-        for column in (*MEETING, "name", "sender"):
-            database.execute(f"ALTER TABLE submissions DROP COLUMN {column}")
-        for table in ("lists", "approvals", "column_choices"):
-            database.execute(f"DROP TABLE {table}")
-        database.execute("UPDATE ledger_version SET version_num = '0006'")
-    database.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrate(connection, "0006")
+        for statement in ROWS_OF_0006.split(";\n"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
     with Ledger.open(url) as ledger:
         (source,) = ledger.runs.list()[0].sources
         assert (source.name, source.path) == ("A••• L•••.csv", "/x/a•••.csv")
         assert ledger.nights.of_night("n")[0].name == "S•••_J•••_2026.csv"
         assert [each.path for each in ledger.claims.open("sftp://h/in")] == ["open ada.csv"]
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
-    assert len(list(tmp_path.glob("importer.db-before-0015-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0016-*"))) == 1

@@ -11,10 +11,11 @@ from threading import Barrier, Timer
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import create_engine, delete
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
+from importer.ledger.connection import migrate
 from importer.ledger.tables import identity
 
 if TYPE_CHECKING:
@@ -86,64 +87,23 @@ def test_where_nights_were(ledger: Ledger, clock: Clock) -> None:
     ]
 
 
-NEWER_THAN_0004 = """
-DROP TABLE ledger_identity;
-DROP TABLE campaigns;
-DROP TABLE sessions;
-DROP TABLE audit_events;
-DROP TABLE decisions;
-DROP TABLE webhook_events;
-DROP TRIGGER submissions_taken;
-DROP INDEX submissions_by_run;
-DROP INDEX submissions_by_code;
-DROP INDEX submissions_opted_out;
-DROP TABLE rows_elsewhere;
-DROP TABLE senders;
-DROP TABLE turns;
-DROP TABLE rates;
-DROP TABLE run_guards;
-ALTER TABLE attempts DROP COLUMN sender;
-ALTER TABLE submissions DROP COLUMN sender;
-DROP INDEX submissions_created;
-DROP INDEX submissions_by_external_id;
-DROP INDEX submissions_listed;
-DROP INDEX submissions_by_email;
-DROP INDEX submissions_by_candidate;
-ALTER TABLE nights DROP COLUMN inbox;
-ALTER TABLE attempts DROP COLUMN request_id;
-ALTER TABLE submissions DROP COLUMN email;
-ALTER TABLE submissions DROP COLUMN candidate;
-ALTER TABLE submissions DROP COLUMN resends;
-ALTER TABLE submissions DROP COLUMN listed_s;
-ALTER TABLE submissions DROP COLUMN meeting_state;
-ALTER TABLE submissions DROP COLUMN meeting_at;
-ALTER TABLE submissions DROP COLUMN meeting_known_at;
-ALTER TABLE submissions DROP COLUMN meeting_id;
-ALTER TABLE submissions DROP COLUMN name;
-DROP TABLE lists;
-DROP TABLE approvals;
-DROP TABLE column_choices;
-"""
-
-
 def test_nights_of_an_older_ledger(tmp_path: Path) -> None:
     """They are there after the upgrade, without an inbox; and the ledger got an id, once."""
     path = tmp_path / "importer.db"
-    Ledger.open(f"sqlite:///{path}").close()
-    with sqlite3.connect(path) as old:
-        old.executescript(NEWER_THAN_0004)
-        old.execute("UPDATE ledger_version SET version_num = '0004'")
-        old.execute(
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrate(connection, "0004")
+        connection.exec_driver_sql(
             "INSERT INTO nights VALUES ('night-9', '2026-07-10 02:00:00.000000', NULL, NULL)"
         )
-    old.close()
+    engine.dispose()
     ids = set()
     for _ in range(2):
         with Ledger.open(f"sqlite:///{path}") as ledger:
             ids.add(ledger.id)
             assert [(each.id, each.inbox) for each in ledger.nights.list()] == [("night-9", None)]
     assert len(ids) == 1
-    assert len(list(tmp_path.glob("importer.db-before-0015-*"))) == 1
+    assert len(list(tmp_path.glob("importer.db-before-0016-*"))) == 1
 
 
 def test_another_changes_the_mode(url: str, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +21,20 @@ from sqlalchemy import create_engine, text
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
-from importer.ledger.connection import MIGRATIONS, VERSION_TABLE, VERSIONS, make_tables, migrate
+from importer.ledger import connection as connection_module
+from importer.ledger.connection import (
+    MIGRATIONS,
+    VERSION_TABLE,
+    VERSIONS,
+    make_tables,
+    migrate,
+    on_upgrade,
+)
+from importer.ledger.lock import file_lock
+from importer.ledger.records import ListLag
 from importer.ledger.tables import metadata
-from importer.model import State
-from tests.unit.ledger.ledger_builders import new_run, planned_row
+from importer.model import RowStatus, State
+from tests.unit.ledger.ledger_builders import FILE, new_run, planned_row, read_attempts
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -73,7 +87,7 @@ def test_the_migrations_make_the_tables_of_the_queries(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
     assert laws(migrated) == laws(made)
-    assert len(laws(made)) == 24
+    assert len(laws(made)) == 26
     migrated.dispose()
     made.dispose()
 
@@ -126,7 +140,7 @@ def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> Non
         assert (
             ledger.doubts.resolve("20260101-080000-aaaa", 3, sent=False, by="a person").key == "k2"
         )
-    backup = old.with_name("importer.db-before-0015-20261122T153000Z")
+    backup = old.with_name("importer.db-before-0016-20261122T153000Z")
     assert backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(backup) as copy:
         assert copy.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0001",)]  # noqa: S608 - a constant
@@ -138,6 +152,154 @@ def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> Non
     copy.close()
 
 
+V15 = Path(__file__).with_name("version-0015.sql")
+"""A ledger of version 0015 with a submission in every state, made by that version's own code."""
+CREATED_15 = "d1a5ac9a015fac2ef7b3416736355"
+RUNS_15 = ("20261122-163001-0002", "20261122-153000-0001")
+
+
+@pytest.fixture
+def v15(tmp_path: Path) -> Path:
+    """That ledger in a file."""
+    path = tmp_path / "importer.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(V15.read_text("utf-8"))
+    path.chmod(0o600)
+    return path
+
+
+def require_all_of_v15(ledger: Ledger) -> None:
+    """Everything that version 0015 knew is there, and nobody can be contacted twice."""
+    later, first = RUNS_15
+    assert [run.id for run in ledger.runs.list()] == [later, first]
+    assert ledger.runs.list()[1].sources == (FILE,)
+    assert ledger.runs.states(first, live=True) == {
+        State.CREATED: 3,
+        State.DUPLICATE: 1,
+        State.REJECTED: 1,
+        State.SENDING: 1,
+        State.PLANNED: 2,
+    }
+    assert ledger.runs.counts(first).read == 10
+    assert ledger.submissions.campaigns() == ("camp-42",)
+    rows = {row.row: row for row in ledger.runs.rows(first)}
+    assert (rows[90].status, rows[90].codes) == (RowStatus.REJECTED, "phone-invalid")
+    known = {row: each.submission for row, each in rows.items() if each.submission is not None}
+    assert known[2].key.startswith(CREATED_15)
+    assert (known[2].conversation_id, known[2].remote_status) == (
+        "conv_0123456789abcdef0123456789abcde0",
+        "OPTED_OUT",
+    )
+    assert known[2].external_id == f"C-0-{known[2].key[:16]}"
+    assert (known[3].masked, known[3].meeting_state) == ("+44 •••• 0001", "scheduled")
+    assert known[3].meeting_at == datetime(2026, 12, 1, 9, tzinfo=UTC)
+    assert (known[4].state, known[4].code, known[4].message) == (
+        State.REJECTED,
+        "http-400",
+        "The API refused it.",
+    )
+    assert (known[5].decided_by, known[5].conversation_id) == ("Ada at the desk", "theirs")
+    assert (known[6].run, known[6].state) == (later, State.PLANNED)
+    assert known[7].conversation_id == "3d813cbb-47fb-4a9f-b3c5-30a5b2b1e0a1"
+    assert known[8].sent_at == datetime(2026, 11, 22, 15, 30, 1, 250000, tzinfo=UTC)
+    assert known[8].name == "2d8e452e1634cae42e/17cc9ec974af"
+    assert known[2].person in ledger.submissions.opted_out([known[2].person])
+    assert [each["request_id"] for each in read_attempts(ledger, known[2].key)] == [
+        "req_0123456789abcdef0123456789abcdef"
+    ]
+    assert ledger.conversations.list_lag() == ListLag(1, 3.5)
+    # A later list cannot send them again, but for those that surely arrived nowhere.
+    again = [planned_row(each.key, row) for row, each in known.items()]
+    run = ledger.runs.begin(new_run(), again)
+    assert sorted(ledger.submissions.sendable(run)) == sorted(known[row].key for row in (4, 6, 9))
+
+
+def test_a_ledger_of_text_becomes_one_of_bytes(v15: Path, clock: Clock) -> None:
+    """In a file, with progress and a backup; the people who read along see the same."""
+    told = list[tuple[int, int]]()
+    on_upgrade.set(lambda done, total: told.append((done, total)))
+    try:
+        with Ledger.open(f"sqlite:///{v15}", now=clock.now, suffix=clock.end) as ledger:
+            require_all_of_v15(ledger)
+            ledger.purge(clock.now())
+    finally:
+        on_upgrade.set(None)
+    assert told == [(13, 28), (21, 28), (28, 28)]
+    with closing(sqlite3.connect(v15)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+        names = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    assert not {name for name in names if name.startswith("old_")}
+    assert len(list(v15.parent.glob("importer.db-before-0016-*"))) == 1
+
+
+def test_a_ledger_on_a_server_becomes_one_of_bytes(server_url: str, clock: Clock) -> None:
+    """The same on a server, and its numbers go on."""
+    engine = create_engine(server_url)
+    rows = [line for line in V15.read_text("utf-8").splitlines() if line.startswith("INSERT INTO")]
+    with engine.begin() as connection:
+        migrate(connection, "0015")
+        connection.exec_driver_sql("SET session_replication_role = replica")  # in any order
+        for row in rows:
+            if not row.startswith(('INSERT INTO "ledger_', 'INSERT INTO "sqlite_')):
+                connection.exec_driver_sql(row.replace("%", "%%"))
+    engine.dispose()
+    with Ledger.open(server_url, now=clock.now, suffix=clock.end) as ledger:
+        require_all_of_v15(ledger)
+        ledger.runs.begin(new_run(), [planned_row("new", campaign="another")])
+        assert ledger.submissions.campaigns() == ("another", "camp-42")
+
+
+def test_an_upgrade_that_is_killed_leaves_the_old_ledger(v15: Path, clock: Clock) -> None:
+    """At each step of the copying; the next one does it."""
+    code = (
+        "import os, signal, sys\n"
+        "from importer.ledger import Ledger\n"
+        "from importer.ledger.connection import on_upgrade\n"
+        "steps = iter(range(int(sys.argv[2])))\n"
+        "def kill(done, total):\n"
+        "    if next(steps, None) is None: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "on_upgrade.set(kill)\n"
+        "Ledger.open(sys.argv[1])\n"
+    )
+    for step in (0, 2):
+        killed = subprocess.run(
+            [sys.executable, "-c", code, f"sqlite:///{v15}", str(step)], check=False
+        )
+        assert killed.returncode == -signal.SIGKILL
+        with closing(sqlite3.connect(v15)) as database:
+            version = database.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()  # noqa: S608 - a constant
+            assert version == [("0015",)]
+            states = "SELECT state, count(*) FROM submissions GROUP BY state ORDER BY state"
+            assert ("created", 3) in database.execute(states).fetchall()
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with Ledger.open(f"sqlite:///{v15}", now=clock.now, suffix=clock.end) as ledger:
+        require_all_of_v15(ledger)
+
+
+def test_without_room_there_is_no_upgrade(
+    v15: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how much is needed, and nothing has changed."""
+    usage = shutil.disk_usage(v15.parent)._replace(free=3 * v15.stat().st_size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(LedgerError, match=r"too little room: 2 MB are needed, 0 MB are free"):
+        Ledger.open(f"sqlite:///{v15}", now=clock.now)
+    assert list(v15.parent.glob("*-before-*")) == []
+    with closing(sqlite3.connect(v15)) as database:
+        assert database.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [  # noqa: S608 - a constant
+            ("0015",)
+        ]
+
+
+def test_no_upgrade_while_an_older_process_sends(v15: Path, clock: Clock) -> None:
+    """Its lock is waited for; then its name is said."""
+    with file_lock(v15).acquire(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connection_module, "BUSY_MS", 50)
+        with pytest.raises(LedgerError, match="is in use by"):
+            Ledger.open(f"sqlite:///{v15}", now=clock.now)
+
+
 def test_a_new_ledger_needs_no_backup(url: str, tmp_path: Path) -> None:
     """There is nothing to lose."""
     Ledger.open(url).close()
@@ -146,7 +308,7 @@ def test_a_new_ledger_needs_no_backup(url: str, tmp_path: Path) -> None:
 
 def test_without_a_backup_there_is_no_upgrade(old: Path, clock: Clock) -> None:
     """Where the backup cannot be made the ledger stays as it was."""
-    old.with_name("importer.db-before-0015-20261122T153000Z").mkdir()
+    old.with_name("importer.db-before-0016-20261122T153000Z").mkdir()
     with pytest.raises(LedgerError, match="no backup"):
         Ledger.open(f"sqlite:///{old}", now=clock.now)
     with sqlite3.connect(old) as database:

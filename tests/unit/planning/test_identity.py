@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import stat
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from importer.errors import SettingsError
 from importer.planning.identity import PREVIEW_KEY, Identity, hmac_key, key_file, key_id
 from importer.settings import Settings, load_settings
+from schemas.columns import KEY as KEY_COLUMN
+from schemas.namesakes import sign_name
 from tests.support.rows import ADA, GRACE, frame
 
 if TYPE_CHECKING:
@@ -37,16 +40,35 @@ def _no_key_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_key_is_the_hmac_of_its_parts_with_their_lengths() -> None:
-    """The bulk way gives what the standard library gives for the written-out message."""
-    message = b"10:submission,5:org-1,10:id:camp-42,13:+442079460018,0:,"
-    assert key() == hmac.digest(KEY, message, "sha256").hex()
+    """The bulk way gives what the standard library gives for the written-out message: 128 bits."""
+    assert key() == hmac.digest(KEY, MESSAGE, "sha256").hex()[:32]
+
+
+MESSAGE = b"10:submission,5:org-1,10:id:camp-42,13:+442079460018,0:,"
+
+
+def test_names_are_signed_under_all_digits_of_the_key() -> None:
+    """As they were before keys had 128 bits: a ledger of then knows its people still."""
+    whole = hmac.digest(KEY, MESSAGE, "sha256").hex()
+    secret = hmac.digest(KEY, f"4:name,64:{whole},".encode(), "sha256")
+
+    def sign(text: str) -> str:
+        return hashlib.blake2s(text.encode(), key=secret, digest_size=3).hexdigest()
+
+    rows = frame(ADA).with_columns(pl.lit(key()).alias(KEY_COLUMN))
+    first, last = rows.select("first_name", "last_name").row(0)
+    kept = sign_name(first, last, sign)
+    assert OURS.names(rows) == [kept]
+    assert OURS.find_other_names(rows, {key(): kept}) == []
+    other = rows.with_columns(first_name=pl.lit("Ben"))
+    assert OURS.find_other_names(other, {key(): kept}) == [key()]
 
 
 def test_a_key_longer_than_a_block_is_hashed_first() -> None:
     """RFC 2104 asks for it, and the standard library agrees."""
     message = b"6:person,13:+442079460018,"
     found = Identity(b"x" * 100, "o").persons(frame(ADA)).item()
-    assert found == hmac.digest(b"x" * 100, message, "sha256").hex()
+    assert found == hmac.digest(b"x" * 100, message, "sha256").hex()[:16]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,363 @@
+"""How the ledger stores values: few bytes in the database, plain texts and times in Python.
+
+A submission takes a fifth of the room of hex digits and readable times. Code above sees none of
+this, but SQL that is written by hand must know it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import BigInteger, DateTime, LargeBinary, SmallInteger, Text, TypeDecorator
+from sqlalchemy.dialects import sqlite
+
+from importer.masking import DOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from enum import StrEnum
+
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.types import TypeEngine
+
+
+# ---- times ------------------------------------------------------------------------------------
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time: timezone-aware in Python, UTC in the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn a time into UTC; raise ValueError if it has no zone."""
+        del dialect
+        return _in_utc(value)
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], datetime | None] | None:
+        """Return UTC; SQLite stores text in UTC, with or without its zone."""
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+        read = datetime.fromisoformat  # a third of the time that SQLAlchemy's own way takes
+        return lambda text: None if text is None else read(text).replace(tzinfo=UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return UTC; the server may return any zone."""
+        del dialect
+        return None if value is None else value.astimezone(UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time as 8 bytes: microseconds since 1970 in SQLite, a server's own type there."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the column."""
+        wanted = BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True)
+        return dialect.type_descriptor(wanted)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Turn a time into UTC; raise ValueError if it has no zone."""
+        at = _in_utc(value)
+        return at if at is None or dialect.name != "sqlite" else to_microseconds(at)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None:
+            return None
+        if dialect.name != "sqlite":
+            return value.astimezone(UTC)  # type: ignore[no-any-return]
+        return _EPOCH + timedelta(microseconds=value)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_microseconds(at: datetime) -> int:
+    """Return the microseconds from 1970 to a time."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("the ledger takes no time without a zone")
+    return value.astimezone(UTC)
+
+
+# ---- ids of runs ------------------------------------------------------------------------------
+
+_RUN: Final = re.compile(r"(\d{8}-\d{6})-([0-9a-f]{4})", re.ASCII)
+_RUNS_SINCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_SUFFIX_BITS: Final = 16
+_NO_RUN: Final = -1
+
+
+def number_of_run(run: str) -> int | None:
+    """Return a run's id as a number of six bytes: its second since 2000, and its random end.
+
+    The numbers are in the order of the ids. Return None for a text that is no id of a run.
+    """
+    found = _RUN.fullmatch(run)
+    if found is None:
+        return None
+    try:
+        at = datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    seconds = (at - _RUNS_SINCE) // timedelta(seconds=1)
+    return seconds << _SUFFIX_BITS | int(found[2], 16)
+
+
+def run_of_number(number: int) -> str:
+    """Return the id of a run: `20261122-153000-3f2a`."""
+    at = _RUNS_SINCE + timedelta(seconds=number >> _SUFFIX_BITS)
+    return f"{at:%Y%m%d-%H%M%S}-{number & (1 << _SUFFIX_BITS) - 1:04x}"
+
+
+class RunId(TypeDecorator[str]):
+    """The id of a run, stored as a number; a text that is no such id equals none of them."""
+
+    impl = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> int | None:
+        """Return its number."""
+        del dialect
+        if value is None:
+            return None
+        number = number_of_run(value)
+        return _NO_RUN if number is None else number
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], str | None] | None:
+        """Return a function that makes the id; rows of one run come one after another."""
+        del dialect, coltype
+        known: dict[int | None, str | None] = {None: None}
+
+        def read(number: int | None) -> str | None:
+            found = known.get(number)
+            if found is None and number is not None:
+                found = known[number] = run_of_number(number)
+            return found
+
+        return read
+
+
+# ---- words of a few ---------------------------------------------------------------------------
+
+
+class Word(TypeDecorator[str]):
+    """One of a few words, stored as its place among them.
+
+    Args:
+        words: the words; new ones go to the end.
+    """
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def __init__(self, words: tuple[StrEnum, ...]) -> None:
+        super().__init__()
+        self.words = words
+        self._numbers = {word.value: number for number, word in enumerate(words)}
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> int | None:
+        """Return the place of a word; raise ValueError if it is none of them."""
+        del dialect
+        if value is None:
+            return None
+        try:
+            return self._numbers[value]
+        except KeyError:
+            raise ValueError(f"{value!r} is not one of the words of this column") from None
+
+    def process_literal_param(self, value: str | None, dialect: Dialect) -> str:
+        """Return the place of a word as SQL."""
+        return str(self.process_bind_param(value, dialect))
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], str | None] | None:
+        """Return a function that gives the word."""
+        del dialect, coltype
+        words: dict[int | None, str | None] = {None: None}
+        words.update(enumerate(word.value for word in self.words))
+        return words.__getitem__
+
+    def number(self, word: StrEnum) -> int:
+        """Return the place of a word."""
+        return self._numbers[word.value]
+
+
+# ---- hashes and ids ---------------------------------------------------------------------------
+
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2}){4,127}", re.ASCII)
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+_WHOLE: Final = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64}", re.ASCII)
+_WHOLE_SIZES: Final = frozenset({8, 16, 32})
+_WHOLE_DIGITS: Final = frozenset(2 * size for size in _WHOLE_SIZES)
+_ALL_HEX: Final = re.compile(r"[0-9a-f]*", re.ASCII).fullmatch
+_IS_HEX: Final = 0x80
+_EMPTY: Final = b"\0"
+_MOST: Final = 127
+
+
+def pack(text: str) -> bytes:
+    """Pack a text: runs of 8 or more hex digits take half their length.
+
+    Each part follows a byte that says its length: below 128 bytes of UTF-8, from 129 on (less 128)
+    bytes of hex digits; 128 is a UUID with its hyphens. Equal texts have equal bytes.
+    """
+    if _UUID.fullmatch(text):
+        return bytes([_IS_HEX]) + bytes.fromhex(text.replace("-", ""))
+    parts = []
+    end = 0
+    for found in _HEX.finditer(text):
+        parts += _literal(text[end : found.start()])
+        parts += [bytes([_IS_HEX + len(found[0]) // 2]), bytes.fromhex(found[0])]
+        end = found.end()
+    return b"".join([*parts, *_literal(text[end:])])
+
+
+def _literal(text: str) -> list[bytes]:
+    data = text.encode()
+    pieces = []
+    for start in range(0, len(data), _MOST):
+        piece = data[start : start + _MOST]
+        pieces += [bytes([len(piece)]), piece]
+    return pieces
+
+
+def unpack(data: bytes) -> str:
+    """Return the text that `pack` packed."""
+    if data[:1] == bytes([_IS_HEX]):
+        digits = data[1:].hex()
+        return "-".join(digits[a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
+    parts = []
+    at = 0
+    while at < len(data):
+        size = data[at]
+        end = at + 1 + size % _IS_HEX
+        piece = data[at + 1 : end]
+        parts.append(piece if size < _IS_HEX else piece.hex().encode())
+        at = end
+    return b"".join(parts).decode()
+
+
+def pack_hash(text: str) -> bytes:
+    """Pack a hash: 16, 32 or 64 hex digits become as few bytes as they are.
+
+    Any other text is packed as `pack` does, and never has the length of a hash.
+    """
+    if _WHOLE.fullmatch(text):
+        return bytes.fromhex(text)
+    data = pack(text)
+    while len(data) in _WHOLE_SIZES:
+        data += _EMPTY
+    return data
+
+
+def pack_hashes(texts: Sequence[str | None]) -> Sequence[bytes | None]:
+    """Pack many hashes, as `pack_hash` does; those of one length in a tenth of the time."""
+    given = [text for text in texts if text is not None]
+    sizes = set(map(len, given))
+    whole = "".join(given)
+    if len(sizes) != 1 or not sizes <= _WHOLE_DIGITS or not _ALL_HEX(whole):
+        return [None if text is None else pack_hash(text) for text in texts]
+    data, size = bytes.fromhex(whole), sizes.pop() // 2
+    packed = [data[start : start + size] for start in range(0, len(data), size)]
+    if len(given) == len(texts):
+        return packed
+    rest = iter(packed)
+    return [None if text is None else next(rest) for text in texts]
+
+
+def unpack_hash(data: bytes) -> str:
+    """Return the text that `pack_hash` packed."""
+    return data.hex() if len(data) in _WHOLE_SIZES else unpack(data)
+
+
+def _none_or(turn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else turn(value)
+
+
+class _Binary(TypeDecorator[str]):
+    """A text that is stored as bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+    coerce_to_is_types = ()
+
+    def coerce_compared_value(self, op: object, value: object) -> TypeEngine[Any]:
+        """Bytes are compared with bytes."""
+        del op, value
+        return self
+
+
+class Hash(_Binary):
+    """Hex digits of a hash, stored as bytes."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """Return its bytes."""
+        del dialect
+        return None if value is None else pack_hash(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Return its digits."""
+        del dialect
+        return None if value is None else unpack_hash(bytes(value))
+
+
+class Packed(_Binary):
+    """An id with hex digits in it, such as `conv_3f2a…`, stored as bytes."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """Return its bytes."""
+        del dialect
+        return None if value is None else pack(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Return the text."""
+        del dialect
+        return None if value is None else unpack(bytes(value))
+
+
+def shorten_mask(masked: str) -> str:
+    """Return a masked person with dots of one byte each."""
+    return masked.replace(_DOT, _SHORT_DOT)
+
+
+class Masked(TypeDecorator[str]):
+    """A masked person; each dot takes one byte instead of three."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the short form."""
+        del dialect
+        return None if value is None else shorten_mask(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text that people read."""
+        del dialect
+        return None if value is None else value.replace(_SHORT_DOT, _DOT)
+
+
+_DOT: Final = DOTS[0]
+_SHORT_DOT: Final = "\x07"
