@@ -116,7 +116,7 @@ def _report(ledger: Ledger, run_id: str, known: UploadedList | None, took_s: flo
     ending = Ending(run.stopped)
     if paused and known is not None:
         reason = known.message or translate("`importer jobs --resume` lets it go on.")
-        ending = Ending(reason, Exit.HELD)
+        ending = Ending(reason, Exit(known.counts.get("exit_code", Exit.HELD)))
     return replace(report_of(ledger, run, ending), took_s=took_s)
 
 

@@ -209,8 +209,10 @@ class Submissions:
             since: UTC; leave out those that were given up since then.
         """
         wanted = select(func.count()).select_from(submissions).where(*_sendable(run))
-        if since is not None:
-            wanted = wanted.where(not_given_up(since))
+        if since is not None:  # two counts: planned rows are counted in the index alone
+            planned = wanted.where(among(submissions.c.state, {State.PLANNED}))
+            given_up = wanted.where(among(submissions.c.state, {State.UNSENT}), not_given_up(since))
+            wanted = select(planned.scalar_subquery() + given_up.scalar_subquery())
         return self._database.read(lambda c: c.scalar(wanted) or 0)
 
     def intend(self, run: str, keys: Sequence[str]) -> tuple[bool, ...]:

@@ -64,6 +64,9 @@ class Ending:
         return self.reason
 
 
+UNREACHABLE: Final = "The API cannot be reached."
+"""How the reason begins if no request of a run reached the API."""
+
 INTERRUPTED: Final = Ending("Interrupted before everything was done.", Exit.INTERRUPTED)
 """The ending of a run that was asked to stop."""
 
@@ -256,4 +259,4 @@ class CircuitBreaker:
         )
 
     def _unreachable(self) -> Ending:
-        return Ending(f"The API cannot be reached. {self._counts.last}", Exit.SETUP)
+        return Ending(f"{UNREACHABLE} {self._counts.last}", Exit.SETUP)

@@ -19,20 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeGuard
 
 from importer.deliver import reconcile
 from importer.errors import Exit, ImporterError, LedgerAway, LedgerError, TurnTaken, describe_fault
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import QUEUE, WORKING
-from importer.nightly.clock import StopSignal, SystemClock
-from importer.nightly.inbox import InboxSettings, OpenLedgers
-from importer.nightly.night import run_night
-from importer.nightly.notifications import notify, upload_page
+from importer.nightly.clock import StopSignal
 from importer.nightly.remote.backends import RemoteFault
-from importer.nightly.remote.remote_inbox import locate, open_inbox
-from importer.sending.circuit_breaker import OutageDetector
+from importer.sending.circuit_breaker import UNREACHABLE, OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.work.queue import NIGHT, SEND
 from importer.work.queued_lists import COMMAND, QueuedLists, since_of
@@ -275,12 +270,13 @@ class JobRunner:
             _LOG.warning("%s", error)
             self._postpone(known, "The place where lists are kept cannot be reached.", _AGAIN_S)
         except ImporterError as error:
-            self._stop_list(known, f"{error} (machine {socket.gethostname()})")
+            self._stop_list(known, f"{error} (machine {socket.gethostname()})", error.exit_code)
         except asyncio.CancelledError:
             _LOG.warning("requests under way took too long to end; they are doubtful")
         except Exception as error:  # noqa: BLE001 - one list must not stop the others
             _LOG.error("a list cannot be sent: %s", describe_fault(error))
-            self._stop_list(known, "It stopped for a reason that nobody foresaw.")
+            reason = "It stopped for a reason that nobody foresaw."
+            self._stop_list(known, reason, Exit.SETUP)
         after = self.ledger.lists.find(list_id)
         if self._is_due(after):
             self.ring(after, 0 if went_on else _CLAIMED_S)
@@ -306,15 +302,18 @@ class JobRunner:
         if doubts and settings.reconcile:
             with self._stoppable() as signal:
                 with _SliceObserver(self, known.id, signal, _LOOK_UP_S) as observer:
-                    work.look_up(self._options(), observer)
+                    found = work.look_up(self._options(), observer)
                 if signal.requested():
                     return True
+            if found.settled:
+                self.ledger.restart_guards(run)
             doubts = len(self.ledger.doubts.list(run))
         if doubts >= settings.max_doubtful and work.count_left():
             self._stop_list(
                 known,
                 f"{doubts} submissions are doubtful (max_doubtful: {settings.max_doubtful}), so "
                 "nothing more is sent.",
+                Exit.DOUBTFUL,
             )
         elif not work.count_left():
             reason = work.closed.ending().reason
@@ -355,10 +354,11 @@ class JobRunner:
                 work.look_up(self._options(), looking)
         if ending.exit_code in {Exit.HELD, Exit.SETUP}:
             waited = self.ledger.now() - known.uploaded_at
-            if observer.is_outage and waited < _GIVE_UP:
+            is_outage = observer.is_outage or ending.reason.startswith(UNREACHABLE)
+            if is_outage and waited < _GIVE_UP:
                 self._postpone(known, ending.reason, work.settings.outage_wait_s)
             else:
-                self._stop_list(known, ending.reason)
+                self._stop_list(known, ending.reason, ending.exit_code)
         elif not self.ledger.senders.count_sending(work.run.id):
             self._change(known, {"state": ListState.QUEUED.value})
         return observer.progressed
@@ -375,11 +375,18 @@ class JobRunner:
         if known.run is not None:
             self.ledger.restart_guards(known.run)
 
-    def _stop_list(self, known: UploadedList, reason: str) -> None:
-        """Stop a list until a person lets it go on."""
+    def _stop_list(self, known: UploadedList, reason: str, code: Exit) -> None:
+        """Stop a list until a person lets it go on.
+
+        Args:
+            known: the list.
+            reason: a sentence for a person.
+            code: the exit code of a command that waits for it.
+        """
         if known.run is not None:
             self.ledger.runs.finish(known.run, reason)
-        self._change(known, {"state": ListState.STOPPED.value, "message": reason})
+        ended = {"state": ListState.STOPPED.value, "message": reason}
+        self._change(known, {**ended, "counts": {"exit_code": int(code)}})
 
     def _options(self, limit: int | None = None) -> RunOptions:
         return RunOptions(COMMAND, self.credentials, limit, ledger=self.ledger)
@@ -429,21 +436,10 @@ class JobRunner:
 
     def _run_night(self, known: UploadedList) -> Exit:
         """Run a night of an inbox, and tell who wants to know."""
-        inbox, flags = str(known.choices["inbox"]), known.choices.get("flags")
-        given = self.settings
-        config = given.config or given.file
-        named = {**given.flags, **(flags if isinstance(flags, dict) else {})}
-        inbox_settings = locate(inbox, InboxSettings(Path(), config, named))
-        clock = SystemClock()
-        with (
-            self._stoppable() as stop,
-            OpenLedgers(inbox_settings.ledger()) as ledgers,
-        ):
-            place = open_inbox(inbox, inbox_settings, ledgers, clock, stop)
-            night = run_night(place, inbox_settings, clock, stop, least=logging.WARNING)
-            settings = inbox_settings.load()
-            faults = notify(night, settings, inbox_settings.root, stop.wait, stop.requested)
-            faults += upload_page(place, clock.now())
-        for fault in faults:
-            _LOG.warning("%s", fault)
-        return Exit(night.exit_code)
+        from importer.work.queued_night import run_queued_night  # noqa: PLC0415 - heavy, and rare
+
+        flags = known.choices.get("flags")
+        named = {**self.settings.flags, **(flags if isinstance(flags, dict) else {})}
+        config = self.settings.config or self.settings.file
+        with self._stoppable() as stop:
+            return run_queued_night(str(known.choices["inbox"]), config, named, stop)

@@ -235,6 +235,7 @@ class QueuedLists:
             message="",
             start_at=None,
             choices=choices,
+            counts={},
         )
         if found.run is not None:
             self._ledger.restart_guards(found.run)

@@ -125,20 +125,20 @@ def test_killed_workers_an_emptied_queue_and_a_restarted_database(
     server: Server, shop: Workspace, sandbox: Sandbox
 ) -> None:
     """Everybody is contacted once, and no person is needed."""
-    shop.write("list.csv", people(150))
+    shop.write("list.csv", people(100))
     run = put_in(shop, "list.csv")
     with working(shop, 2, "--rate-per-s", "25") as process:
         wait_until(lambda: len(sandbox.journal) > 10, process, most_s=MOST_S)
         with connect(ledger_of(shop)) as connection:
             connection.execute("TRUNCATE procrastinate_jobs CASCADE")
         os.kill(children_of(process)[0], signal.SIGKILL)
-        wait_until(lambda: len(sandbox.journal) > 60, process, most_s=MOST_S)
+        wait_until(lambda: len(sandbox.journal) > 40, process, most_s=MOST_S)
         server.restart()
-        wait_until(lambda: len(sandbox.journal) >= 150, process, most_s=MOST_S)
+        wait_until(lambda: len(sandbox.journal) >= 100, process, most_s=MOST_S)
         wait_until(lambda: is_in(shop, run, ListState.DONE), process, most_s=MOST_S)
-    assert contacted(sandbox) == {f"zq{n}@example.org": 1 for n in range(150)}
+    assert contacted(sandbox) == {f"zq{n}@example.org": 1 for n in range(100)}
     with Ledger.open(ledger_of(shop)) as ledger:
-        assert ledger.runs.states(run) == {State.CREATED: 150}
+        assert ledger.runs.states(run) == {State.CREATED: 100}
     with connect(ledger_of(shop)) as connection:
         ends = [row[0] for row in connection.execute("SELECT ended_how FROM senders")]
     assert "its parent saw it exit" in ends
@@ -152,6 +152,7 @@ def test_lists_share_a_worker_and_are_paused_from_anywhere(
     shop.write("long.csv", people(1000))
     shop.write("short.csv", people(4, "camp-2"))
     shop.write("inbox/arrived.csv", people(3, "camp-3"))
+    shop = Workspace(shop.folder, {**shop.env, "IMPORTER_QUEUE_LISTEN": "false"})
     with working(shop, 1, "--rate-per-s", "20") as process:
         long = put_in(shop, "long.csv")
         wait_until(lambda: len(sandbox.journal) > 5, process, most_s=MOST_S)
