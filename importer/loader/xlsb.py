@@ -5,6 +5,7 @@ Calamine reads the values of an XLSB, but neither its formats nor what is hidden
 
 from __future__ import annotations
 
+import re
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,10 +85,16 @@ _SHORT: Final = {12 + n: _Kind.BLANK + n for n in range(7)} | {61: _Kind.RICH_TE
 """Kinds of cells without a column, which stand right of the cell before -> those with one."""
 
 _CELLS: Final = frozenset({*range(_Kind.BLANK, _Kind.FORMULA_ERROR + 1), _Kind.RICH_TEXT, *_SHORT})
+_SHARED_CELLS: Final = re.compile(rb"(?:\x07\x0c.{12})+", re.DOTALL)
+"""Records of cells with a shared text, one after the other."""
+
+_FOUR_BYTES: Final = struct.Struct("<I")
+_SHARED_CELL: Final = struct.Struct("<2xI4xI")
 _NO_TEXT: Final = 0xFFFFFFFF  # the length of a text that is missing
 _LAST_BYTE: Final = 0x80  # a byte of a record's head below this is the last one
 _CELL_START: Final = 8  # the value comes after the column and the style
 _SHORT_START: Final = 4
+_SHARED_START: Final = 5  # the letters come after the flags and their number
 _STYLE: Final = 0xFFFFFF  # the bits of a style's number; others follow
 _MOST_COLUMNS: Final = 1 << 14
 
@@ -152,9 +159,16 @@ def read(book: BinaryBook, place: int, settings: Settings) -> tuple[pl.DataFrame
     """
     path = book.sheets[place].path
     walk = _Walk(book, link_targets(book.archive, path), settings)
+    data = b"".join(member_chunks(book.archive, path))
+    place = 0
     with _damage_refused():
-        for kind, record in _records(member_chunks(book.archive, path)):
-            walk.take(kind, record)
+        while place < len(data):
+            usual = _SHARED_CELLS.match(data, place)
+            if usual is not None and walk.take_shared(usual[0]):
+                place = usual.end()
+            else:
+                kind, start, place = _head(data, place)
+                walk.take(kind, data[start:place])
         return walk.frame(), walk.parts
 
 
@@ -176,13 +190,19 @@ def _records(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     data = b"".join(chunks)
     place = 0
     while place < len(data):
+        kind, start, place = _head(data, place)
+        yield kind, data[start:place]
+
+
+def _head(data: bytes, place: int) -> tuple[int, int, int]:
+    """Read the head of a record: the number of its kind, and where the content starts and ends."""
+    kind, size, start = data[place], data[place + 1], place + 2
+    if kind >= _LAST_BYTE or size >= _LAST_BYTE:  # rare
         kind, place = _compact(data, place, most=2)
-        size, place = _compact(data, place, most=4)
-        end = place + size
-        if end > len(data):
-            raise _damaged()
-        yield kind, data[place:end]
-        place = end
+        size, start = _compact(data, place, most=4)
+    if start + size > len(data):
+        raise _damaged()
+    return kind, start, start + size
 
 
 def _compact(data: bytes, place: int, *, most: int) -> tuple[int, int]:
@@ -198,7 +218,7 @@ def _compact(data: bytes, place: int, *, most: int) -> tuple[int, int]:
 
 def _number(record: bytes, place: int) -> int:
     """Read an unsigned number of four bytes."""
-    (value,) = struct.unpack_from("<I", record, place)
+    (value,) = _FOUR_BYTES.unpack_from(record, place)
     return int(value)
 
 
@@ -218,7 +238,18 @@ def _text(record: bytes, place: int) -> tuple[str, int]:
 
 
 def _shared_texts(chunks: Iterable[bytes]) -> tuple[str, ...]:
-    return tuple(_text(record, 1)[0] for kind, record in _records(chunks) if kind == _Kind.SHARED)
+    data = b"".join(chunks)
+    texts = []
+    place = 0
+    while place < len(data):
+        kind, start, place = _head(data, place)
+        if kind == _Kind.SHARED:
+            end = start + _SHARED_START + 2 * _number(data, start + 1)
+            if end == place and end - start < LONGEST_TEXT:  # there are no fonts in it
+                texts.append(data[start + _SHARED_START : end].decode("utf-16-le", "replace"))
+            else:
+                texts.append(_text(data[start:place], 1)[0])
+    return tuple(texts)
 
 
 def _formats(chunks: Iterable[bytes]) -> tuple[tuple[int, str | None], ...]:
@@ -292,6 +323,39 @@ class _Walk:
         if flags & 0x10 or not height:
             self.parts.hidden_rows.add(row + 1)
 
+    def take_shared(self, cells: bytes) -> bool:
+        """Take the next cells of the current row, which have shared texts.
+
+        Returns:
+            False if they must be taken one by one: a column is left out, a text is empty, or they
+            are over a limit, or damaged.
+        """
+        columns, places = zip(*_SHARED_CELL.iter_unpack(cells), strict=True)
+        first, end = columns[0], columns[0] + len(columns)
+        if columns != tuple(range(first, end)) or not self._column < first or self._row < 0:
+            return False
+        texts = [self._book.texts[place] for place in places]
+        chars = self._chars + sum(map(len, texts))
+        if "" in texts or chars > self._settings.max_expanded_bytes:
+            return False
+        width = max(self._width, end)
+        try:
+            check_extent(self._row + 1, width, self._settings)
+        except Refusal:
+            return False  # which of them is over the limit?
+        self._chars, self._width, self._column = chars, width, end - 1
+        self._add(first, texts)
+        return True
+
+    def _add(self, column: int, texts: list[str]) -> None:
+        """Add texts to the current row, from a column on."""
+        if not self._rows or self._rows[-1] != self._row + 1:
+            self._rows.append(self._row + 1)
+            self._cells.append([])
+        row = self._cells[-1]
+        row.extend([None] * (column - len(row)))
+        row.extend(texts)
+
     def _take_cell(self, kind: int, record: bytes) -> None:
         """Take a cell of the current row."""
         if kind in _SHORT:
@@ -310,12 +374,7 @@ class _Walk:
             raise Refusal(Code.FILE_TOO_LARGE, detail)
         self._width = max(self._width, column + 1)
         check_extent(self._row + 1, self._width, self._settings)
-        if not self._rows or self._rows[-1] != self._row + 1:
-            self._rows.append(self._row + 1)
-            self._cells.append([])
-        texts = self._cells[-1]
-        texts.extend([None] * (column - len(texts)))
-        texts.append(text)
+        self._add(column, [text])
 
     def _shown(self, kind: int, record: bytes, start: int) -> str | None:
         """Return a cell as the spreadsheet program shows it."""
