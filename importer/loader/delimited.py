@@ -80,13 +80,16 @@ def detect_dialect(head: str, overrides: Mapping[str, str]) -> Dialect:
     best = max(DELIMITERS, key=fits.__getitem__)
     if not fits[best][0]:
         fits |= {delimiter: _fit(head, delimiter, overrides) for delimiter in _RARE}
-        # Some of them are common within headers: "Person : Email" names columns, but fits no row.
-        best = max((best, *_RARE), key=lambda each: fits[each][0] * fits[each][1])
+        best = max((best, *_RARE), key=lambda each: fits[each][0])
     return Dialect(best)
 
 
-def _fit(head: str, delimiter: str, overrides: Mapping[str, str]) -> tuple[int, float, int]:
-    """Rate a delimiter by the first rows: known headers, share of rows of one width, width."""
+def _fit(head: str, delimiter: str, overrides: Mapping[str, str]) -> tuple[float, float, int]:
+    """Rate a delimiter by the first rows: known headers that fit them, evenness, width.
+
+    A sign that is common within headers names columns, too, but fits no row: "Person : Email",
+    "Phone, mobile". So the number of known headers counts times the share of rows of one width.
+    """
     read = islice(records(iter(io.StringIO(head, newline="")), delimiter), _ROWS)
     rows = [record.cells for record in read if any(map(str.strip, record.cells))]
     if not rows:
@@ -94,7 +97,8 @@ def _fit(head: str, delimiter: str, overrides: Mapping[str, str]) -> tuple[int, 
     known = [len(columns_named(cells, overrides)) for cells in rows[:_HEADER_ROWS]]
     header = known.index(max(known))
     width = len(rows[header])
-    return max(known), _evenness(rows[header:], width), width
+    evenness = _evenness(rows[header:], width)
+    return max(known) * evenness, evenness, width
 
 
 def _evenness(rows: Sequence[Sequence[str]], width: int) -> float:

@@ -490,7 +490,7 @@ def _members(name: str) -> list[str]:
     try:
         with zipfile.ZipFile(name) as archive:
             members = spreadsheets(archive)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except BROKEN:
         return []  # reading it reports the fault
     return [f"{name}/{member}" for member in members] if len(members) > 1 else []
 

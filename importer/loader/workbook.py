@@ -62,7 +62,8 @@ def read_values(data: bytes, sheet: str) -> pl.DataFrame:
     except fastexcel.FastExcelError as error:
         raise Refusal(Code.FILE_UNREADABLE, _DAMAGED) from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # a fault of the reader, not of Python
+        # A panic of the reader is no Exception, and its class cannot be imported.
+        if type(error).__name__ != "PanicException":
             raise
         raise Refusal(Code.FILE_UNREADABLE, _DAMAGED) from error
     frame.columns = [str(first + place) for place in range(frame.width)]

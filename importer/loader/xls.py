@@ -105,7 +105,7 @@ def _guard(act: Callable[[], Any]) -> Any:
         return act()
     except Refusal:
         raise
-    except Exception as error:
+    except Exception as error:  # xlrd checks little: any class may come out of a damaged file
         reason = _DAMAGED
         if "encrypted" in str(error):
             reason = "it is protected by a password"

@@ -24,6 +24,11 @@ from importer.loader.delimited import Dialect, detect_dialect
         ("Phone: mobile,Name\n10:30,Ada\n", ","),
         ("Full name\nLovelace, Ada\nHopper, Grace\n", ";"),
         ("a;b;c\n1;2,5;3\n", ";"),
+        ("Phone,Email;Name\n1,a@example.org;Ada\n", ","),
+        ("Email;Candidate, Phone, First name\na@example.org;1\nb@example.org;2\n", ";"),
+        ("Email,Candidate; Phone; First name\na@example.org,1\nb@example.org,2\n", ","),
+        ("Email\tCandidate| Phone| First name\na@example.org\t1\nb@example.org\t2\n", "\t"),
+        ("Email|Candidate\tPhone\tFirst name\na@example.org|1\nb@example.org|2\n", "|"),
         ("List, of candidates, for Leeds\nPhone;Name\n1;Ada\n", ";"),
     ],
 )
