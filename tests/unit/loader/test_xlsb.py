@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -290,3 +291,37 @@ def test_any_damage_is_a_refusal() -> None:
         except Refusal:
             outcomes["refused"] += 1
     assert all(outcomes.values())
+
+
+@pytest.mark.parametrize("given", [DEFAULTS, Settings(max_columns=7), Settings(max_rows=900)])
+def test_runs_of_shared_texts_are_read_as_cell_by_cell(
+    monkeypatch: pytest.MonkeyPatch, given: Settings
+) -> None:
+    """Also with columns left out, empty texts, texts with fonts, and other cells in between."""
+    chance = random.Random(5)
+    texts = ["", "Ada", "Grace Hopper", "ß" * 70, "+44 20 7946 0018"]
+    rows = b""
+    for number in range(1, 1_000):
+        columns = sorted(chance.sample(range(9), chance.randrange(9)))
+        rows += row(
+            number,
+            *(
+                real(column, 2025550104)
+                if chance.random() < 0.1
+                else shared(column, *chance.choices(range(5), (1, 30, 30, 5, 30)))
+                for column in columns
+            ),
+        )
+    data = only(rows, texts=texts)
+
+    def read() -> tuple[Any, ...] | str:
+        try:
+            book = opened(data, given)
+        except Refusal as refusal:
+            return str(refusal)
+        return book.frame.rows(), book.frame.columns
+
+    found = read()
+    monkeypatch.setattr("importer.loader.xlsb._SHARED_CELLS", re.compile(b"(?!)"))
+    assert found == read()
+    assert isinstance(found, str) == (given is not DEFAULTS)
