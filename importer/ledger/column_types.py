@@ -297,7 +297,6 @@ class _Binary(TypeDecorator[str]):
 
     impl = LargeBinary
     cache_ok = True
-    coerce_to_is_types = ()
 
     def coerce_compared_value(self, op: object, value: object) -> TypeEngine[Any]:
         """Bytes are compared with bytes."""
