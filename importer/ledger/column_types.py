@@ -7,6 +7,7 @@ this, but SQL that is written by hand must know it.
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -203,6 +204,9 @@ class Word(TypeDecorator[str]):
 # ---- hashes and ids ---------------------------------------------------------------------------
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2}){4,127}", re.ASCII)
+_HEX_RUNS: Final = re.compile(rb"([0-9a-f]{8,254})").split
+_LENGTHS: Final = tuple(bytes([length]) for length in range(256))
+_UUID_LENGTH: Final = 36
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _WHOLE: Final = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64}", re.ASCII)
 _WHOLE_SIZES: Final = frozenset({8, 16, 32})
@@ -219,13 +223,29 @@ def pack(text: str) -> bytes:
     Each part follows a byte that says its length: below 128 bytes of UTF-8, from 129 on (less 128)
     bytes of hex digits; 128 is a UUID with its hyphens. Equal texts have equal bytes.
     """
-    if _UUID.fullmatch(text):
-        return bytes([_IS_HEX]) + bytes.fromhex(text.replace("-", ""))
+    if len(text) == _UUID_LENGTH and _UUID.fullmatch(text):
+        return _LENGTHS[_IS_HEX] + bytes.fromhex(text.replace("-", ""))
+    parts = list[bytes]()
+    for place, piece in enumerate(_HEX_RUNS(text.encode())):
+        size = len(piece)
+        if place % 2:
+            if size % 2:
+                return _pack_odd(text)
+            parts += (_LENGTHS[_IS_HEX + size // 2], unhexlify(piece))
+        elif size > _MOST:
+            return _pack_odd(text)
+        elif piece:
+            parts += (_LENGTHS[size], piece)
+    return b"".join(parts)
+
+
+def _pack_odd(text: str) -> bytes:
+    """Pack a text in which a run has an odd length, or another part is long."""
     parts = []
     end = 0
     for found in _HEX.finditer(text):
         parts += _literal(text[end : found.start()])
-        parts += [bytes([_IS_HEX + len(found[0]) // 2]), bytes.fromhex(found[0])]
+        parts += [_LENGTHS[_IS_HEX + len(found[0]) // 2], bytes.fromhex(found[0])]
         end = found.end()
     return b"".join([*parts, *_literal(text[end:])])
 
@@ -288,20 +308,11 @@ def unpack_hash(data: bytes) -> str:
     return data.hex() if len(data) in _WHOLE_SIZES else unpack(data)
 
 
-def _none_or(turn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else turn(value)
-
-
 class _Binary(TypeDecorator[str]):
     """A text that is stored as bytes."""
 
     impl = LargeBinary
     cache_ok = True
-
-    def coerce_compared_value(self, op: object, value: object) -> TypeEngine[Any]:
-        """Bytes are compared with bytes."""
-        del op, value
-        return self
 
 
 class Hash(_Binary):
