@@ -46,7 +46,8 @@ _RESERVE: Final = text("""
         grown_at = greatest(grown_at, clock_timestamp()),
         step_s = greatest(1 / (rate * :reserved),
             CASE WHEN quota_until > clock_timestamp() THEN quota_s ELSE 0 END),
-        next_at = greatest(next_at, held_until, clock_timestamp()) + make_interval(secs =>
+        next_at = greatest(next_at, held_until,
+            clock_timestamp() + make_interval(secs => :ahead)) + make_interval(secs =>
             greatest(1 / (rate * :reserved),
             CASE WHEN quota_until > clock_timestamp() THEN quota_s ELSE 0 END))
     WHERE name = :name
@@ -103,10 +104,15 @@ class LedgerRates:
         self._full = full
         self._made = False
 
-    def reserve(self) -> ReservedPermit:
-        """Reserve the next permit of all."""
+    def reserve(self, ahead_s: float = 0.0) -> ReservedPermit:
+        """Reserve the next permit of all.
+
+        Args:
+            ahead_s: its time is at least this far away, because the sender needs so long to use it.
+        """
         given = {
             "name": _ALL,
+            "ahead": ahead_s,
             "full": self._full,
             "growth": self._full / _RECOVERY_S,
             "reserved": RESERVED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from importer.errors import LedgerAway
@@ -28,6 +29,9 @@ _MOST_LEAD_S: Final = 0.5
 
 _LEAD: Final = 2.0
 """A permit is handed out this many times as early as an intent has taken lately."""
+
+_MOST_AHEAD_S: Final = 0.1
+"""A permit is put off by the time of an intent, at most by this: those of others wait, too."""
 
 _SMOOTHING: Final = 0.2
 """How much the newest intent counts in the time that they take."""
@@ -86,10 +90,11 @@ class SharedRate:
             The time of the permit.
         """
         while True:
-            permit = await self._ask(self._rates.reserve)
+            lead_s = min(max(_LEAD * self._intent_s, _LEAST_LEAD_S), _MOST_LEAD_S)
+            ahead_s = min(_LEAD * self._intent_s, _MOST_AHEAD_S) if early else 0.0
+            permit = await self._ask(partial(self._rates.reserve, ahead_s))
             self._rate = permit.rate
             at = boot_time_s() + permit.wait_s
-            lead_s = min(max(_LEAD * self._intent_s, _LEAST_LEAD_S), _MOST_LEAD_S)
             await asyncio.sleep(at - (lead_s if early else _LEAST_LEAD_S) - boot_time_s())
             if early:
                 self._handed_out[at] = boot_time_s()

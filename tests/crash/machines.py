@@ -61,8 +61,8 @@ _DISTURBED: Final = 0.85
 _JITTER_S: Final = 0.02
 """How much later than another one a request may be noted that left as late."""
 
-_OF_ONE: Final = 20.0
-"""Requests a second of a machine that has four under way, each for 0.2 s."""
+_UNDER_WAY: Final = 4
+"""Requests that a machine has under way at once."""
 
 _FOR_A_PERSON: Final = (
     "SELECT * FROM turns",
@@ -76,8 +76,7 @@ _FOR_A_PERSON: Final = (
 _OPEN: Final = (State.PLANNED, State.SENDING, State.DOUBTFUL, State.UNSENT)
 
 SETTINGS: Final = {
-    "IMPORTER_LEASE_S": str(LEASE_S),
-    "IMPORTER_CONCURRENCY": "4",
+    "IMPORTER_CONCURRENCY": str(_UNDER_WAY),
     "IMPORTER_READ_TIMEOUT_S": "2",
     "IMPORTER_SETTLE_S": "1",
     "IMPORTER_MAX_RESENDS": "1000",
@@ -195,6 +194,7 @@ class Style:
         kills: chance of a kill in each step, beside those that follow the progress.
         mutation: a defence that every process lacks.
         pooled: whether the machines reach the database through PgBouncer.
+        lease_s: how long a lease lasts.
     """
 
     freezes: float = 0.7
@@ -203,6 +203,7 @@ class Style:
     kills: float = 0.002
     mutation: str = ""
     pooled: bool = False
+    lease_s: float = LEASE_S
 
 
 class Machines:
@@ -268,6 +269,7 @@ class Machines:
         env = {
             **self.installation.env,
             **SETTINGS,
+            "IMPORTER_LEASE_S": str(self.style.lease_s),
             "IMPORTER_RATE_PER_S": str(self._rate),
             "IMPORTER_LEDGER": self._url,
             "MACHINE": machine.name,
@@ -670,16 +672,32 @@ def freeze_one(
         return pair.judge(time.monotonic() - started)
 
 
-def measure(folder: Path, *, machines: int, seconds: float, rate: float) -> float:
-    """Return the requests a second of calm machines, with answers that take 0.2 s.
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """How fast calm machines are.
+
+    Attributes:
+        per_s: requests a second.
+        worst: most requests in a second.
+    """
+
+    per_s: float
+    worst: int
+
+
+def measure(
+    folder: Path, *, machines: int, seconds: float, rate: float, latency_s: float
+) -> Throughput:
+    """Return how fast calm machines are that have four requests under way each.
 
     Args:
         folder: for all files.
         machines: how many.
         seconds: of work for them.
         rate: of all together.
+        latency_s: how long an answer takes.
     """
-    expected = min(machines * _OF_ONE, rate)
+    expected = min(machines * _UNDER_WAY / latency_s, rate)
     with (
         own_server(folder / "postgres") as server,
         Machines(
@@ -689,15 +707,16 @@ def measure(folder: Path, *, machines: int, seconds: float, rate: float) -> floa
             people=int(expected * seconds),
             rate=rate,
             seed=1,
-            style=Style(freezes=0.0, kills=0.0),
+            style=Style(freezes=0.0, kills=0.0, lease_s=10.0),
         ) as calm,
     ):
-        calm.installation.restart("slow:1:0.2")
+        calm.installation.restart(f"slow:1:{latency_s}")
         calm.work_calmly()
         times = sorted(each["received_s"] for each in entries(calm.installation.journal))
         # From when all are at work until the first has nothing more to do.
         start, end = times[len(times) // 3], times[len(times) * 4 // 5]
-        return float(sum(start <= at < end for at in times) / (end - start))
+        per_s = sum(start <= at < end for at in times) / (end - start)
+        return Throughput(per_s, worst_second(times))
 
 
 def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
@@ -737,12 +756,17 @@ def _show_defences() -> None:
             )
 
 
-def _measure_all(counts: Sequence[int], rate: float) -> None:
+def _measure_all(counts: Sequence[int], rate: float, latency_s: float, seconds: float) -> None:
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             Path(name).chmod(0o755)
-            found = measure(Path(name), machines=count, seconds=20, rate=rate)
-        print(f"{count} machines: {found:.1f} requests a second", flush=True)  # noqa: T201
+            found = measure(
+                Path(name), machines=count, seconds=seconds, rate=rate, latency_s=latency_s
+            )
+        print(  # noqa: T201
+            f"{count} machines: {found.per_s:.1f} requests a second, worst second {found.worst}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -761,6 +785,8 @@ def main() -> None:
     parser.add_argument("--pgbouncer", action="store_true", help="between machines and database")
     parser.add_argument("--defences", action="store_true")
     parser.add_argument("--throughput", type=int, nargs="*", metavar="MACHINES")
+    parser.add_argument("--latency", type=float, default=0.2, help="for --throughput, seconds")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of work, for --throughput")
     given = parser.parse_args()
     if not PROGRAMS:
         sys.exit("PostgreSQL is not installed; `apt-get install postgresql` brings it.")
@@ -769,7 +795,7 @@ def main() -> None:
         _show_defences()
         return
     if given.throughput:
-        _measure_all(given.throughput, given.rate)
+        _measure_all(given.throughput, given.rate, given.latency, given.seconds)
         return
     style = Style(
         given.freezes,

@@ -69,6 +69,12 @@ def test_a_quota_is_spread(rates: LedgerRates) -> None:
     assert second.wait_s - first.wait_s == pytest.approx(10, abs=2)
 
 
+def test_a_permit_is_as_far_away_as_its_sender_needs(rates: LedgerRates) -> None:
+    """The next one follows it, as always."""
+    assert rates.reserve(60).wait_s > 50
+    assert rates.reserve().wait_s > 50
+
+
 def test_a_late_permit_is_not_used(rates: LedgerRates) -> None:
     """Its sender takes another one, which is due later."""
 
