@@ -315,8 +315,8 @@ class OutcomeRow(NamedTuple):
         row: spreadsheet row.
         status: a `RowStatus`: what was decided before anything was sent.
         codes: the codes of its problems, with spaces between them.
-        state: a `State`, as seen; None if the row has no submission. So is all that follows, which
-            is as in `SubmissionRecord`.
+        state: a `State`; None if the row has no submission. So is all that follows, which is as in
+            `SubmissionRecord`.
     """
 
     source: int

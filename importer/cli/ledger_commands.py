@@ -36,25 +36,24 @@ from importer.languages import (
 )
 from importer.ledger import Ledger, open_and_lock
 from importer.ledger.doubts import RESOLVED
-from importer.loader import load
+from importer.loader import open_read
 from importer.masking import find_file
 from importer.model import State
 from importer.planning.identity import key_file
-from importer.report import view
-from importer.report.export import (
-    Form,
-    reconcile_json,
-    refresh_json,
-    reread_files,
-    runs_json,
-    save_results,
-    write_json,
-    write_results,
-)
+from importer.report.export import reconcile_json, refresh_json, runs_json, write_json
 from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
+from importer.report.results import (
+    Form,
+    read_lines,
+    reread_files,
+    save_results,
+    view_results,
+    write_results,
+)
 from importer.report.terminal import section
 from importer.report.terminal_history import (
+    FIRST_ROWS,
     PastNight,
     nights_text,
     refreshed_text,
@@ -69,7 +68,7 @@ from importer.settings.settings import FLAGS
 
 if TYPE_CHECKING:
     from importer.ledger.nights import Night
-    from importer.ledger.records import Purged, SubmissionRecord
+    from importer.ledger.records import Purged, Run, SubmissionRecord
     from importer.settings import Settings
 
 
@@ -165,34 +164,39 @@ def results(
     settings = read_settings(config, flags)
     with open_ledger(settings) as ledger:
         run = ledger.runs.find(run_id)
-        names = [source.name for source in run.sources]
-        with use_language(ENGLISH if form == "json" else language()):
-            shown = view.run_view(report_of(ledger, run), ledger.runs.outcomes(run.id), names)
-        doubtful = ledger.doubts.list(run.id)
-    if output is not None:
-        sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
-        check_outputs({"--output": output}, sources, settings)
-    if form == "text":
-        console = Output()
-        console.print(results_table(shown, ids=console.width >= _WIDE))
-        given = GivenFlags.of(settings)
-        if doubtful:
-            parts = (
-                *section(translate("To settle by hand"), "bold yellow"),
-                *worklist(doubtful, given),
+        if output is not None:
+            sources = [find_file(each.path or "-", each.sha256) for each in run.sources]
+            check_outputs({"--output": output}, sources, settings)
+        if form == "text":
+            _print_results(ledger, run, settings)
+            return
+        files = reread_files(run.sources, partial(open_read, settings=settings))
+        for sentence in files.missing:
+            tell(translate_filled(sentence))
+        shown, lines = view_results(ledger, run, report_of(ledger, run)), read_lines(ledger, run)
+        wanted: Form = form  # type: ignore[assignment]  # click has checked it
+        if form == "parquet" and output is None and sys.stdout.isatty():
+            raise UsageError(
+                "Parquet cannot be shown on a terminal.", "Give --output FILE.parquet."
             )
-            console.print(*parts, sep="\n", crop=False)
-        return
-    files = reread_files(run.sources, partial(load, settings=settings))
-    for sentence in files.missing:
-        tell(translate_filled(sentence))
-    wanted: Form = form  # type: ignore[assignment]  # click has checked it
-    if output is not None:
-        save_results(shown, files, output, wanted)
-    elif form == "parquet" and sys.stdout.isatty():
-        raise UsageError("Parquet cannot be shown on a terminal.", "Give --output FILE.parquet.")
-    else:
-        write_results(shown, files, sys.stdout, wanted)
+        with use_language(ENGLISH if form == "json" else language()):
+            if output is not None:
+                save_results(shown, lines, files, output, wanted)
+            else:
+                write_results(shown, lines, files, sys.stdout, wanted)
+
+
+def _print_results(ledger: Ledger, run: Run, settings: Settings) -> None:
+    """Print the first results of a run, and what to do about its doubtful rows."""
+    console, doubtful = Output(), ledger.doubts.list(run.id)
+    shown = view_results(ledger, run, report_of(ledger, run), most=FIRST_ROWS)
+    console.print(results_table(shown, ids=console.width >= _WIDE))
+    if doubtful:
+        parts = (
+            *section(translate("To settle by hand"), "bold yellow"),
+            *worklist(doubtful, GivenFlags.of(settings)),
+        )
+        console.print(*parts, sep="\n", crop=False)
 
 
 @click.command(short_help="Remove the readable text of old runs from the ledger.")

@@ -21,6 +21,7 @@ from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import WORKING
 from importer.model import State
 from importer.report import export, view
+from importer.report.outcomes import outcome_frame
 from importer.report.progress import progress
 from importer.sending.circuit_breaker import Ending
 from importer.work.queue import JobQueue
@@ -73,7 +74,7 @@ def show_queued(run_id: str, settings: Settings, form: str) -> int:
         run = ledger.runs.find(run_id)
         report = replace(report_of(ledger, run), exit_code=Exit.OK)
         names = [each.name for each in run.sources]
-        shown = view.run_summary(report, ledger.runs.not_sent(run.id, 0), names, settings)
+        shown = view.run_view(report, outcome_frame((), names), names, settings)
     export.write_json(export.run_json(shown, (), None, None), sys.stdout)
     return Exit.OK
 

@@ -32,7 +32,7 @@ from importer.languages import (
     use_language,
 )
 from importer.ledger import Ledger
-from importer.loader import expand, load
+from importer.loader import expand, open_read
 from importer.masking import find_file
 from importer.model import State
 from importer.planning.history import open_history
@@ -42,7 +42,9 @@ from importer.prepare import prepare
 from importer.report import export, terminal, view
 from importer.report.exit_codes import exit_of_plan, exit_without_sending
 from importer.report.formatting import GivenFlags
+from importer.report.outcomes import outcome_frame
 from importer.report.progress import progress
+from importer.report.results import read_lines, reread_files, save_results
 from importer.report.terminal_history import LISTED, print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
@@ -305,20 +307,16 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
         run = ledger.runs.find(report.run)
         names = [each.name for each in run.sources]
         with use_language(ENGLISH if form == "json" else language()):
-            if results is None:
-                named = ledger.runs.not_sent(run.id, LISTED)
-                shown = view.run_summary(report, named, names, settings)
-            else:
-                shown = view.run_view(report, ledger.runs.outcomes(run.id), names, settings)
+            named = outcome_frame(ledger.runs.not_sent(run.id, LISTED), names)
+            shown = view.run_view(report, named, names, settings)
         doubtful = ledger.doubts.list(run.id)
-    error, written = None, results
-    if results is not None:
-        try:
-            export.save_results(
-                shown, export.reread_files(run.sources, partial(load, settings=settings)), results
-            )
-        except ImporterError as failed:  # the result is still shown
-            error, written = failed, None
+        error, written = None, results
+        if results is not None:
+            files = reread_files(run.sources, partial(open_read, settings=settings))
+            try:
+                save_results(shown, read_lines(ledger, run), files, results)
+            except ImporterError as failed:  # the result is still shown
+                error, written = failed, None
     print_run(console, shown, doubtful=doubtful, results=written)
     if form == "json":
         name = None if written is None else str(written)

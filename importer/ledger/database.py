@@ -185,6 +185,25 @@ class Database:
             f"The ledger {self.name} is being changed while it is read.", "Try again in a moment."
         )
 
+    def stream(self, wanted: Select[Any], size: int) -> Iterator[Sequence[Row[Any]]]:
+        """Yield the rows of a query, `size` at a time, all in one transaction.
+
+        Raises:
+            LedgerError: while iterating: as for `read`; the rows cannot be read again.
+        """
+        before = self._print()
+        try:
+            with self.engine.connect() as connection, connection.begin():
+                rows = connection.execution_options(yield_per=size).execute(wanted)
+                yield from rows.partitions()
+        except SQLAlchemyError as error:
+            if before == self._print():
+                raise explain_error(self.name, error) from error
+        if before != self._print():
+            raise LedgerError(
+                f"The ledger {self.name} was changed while it was read.", "Try again in a moment."
+            )
+
     def write(
         self,
         what: str,

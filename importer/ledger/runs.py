@@ -24,7 +24,6 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -34,6 +33,7 @@ from importer.ledger.column_types import number_of_run, pack, pack_hashes, short
 from importer.ledger.records import RowOutcome, Run, SourceFile
 from importer.ledger.submissions import OF_FILE, RECORD, read_record
 from importer.ledger.tables import (
+    OPEN,
     SENDABLE,
     STATES,
     STATUSES,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 
 PAGE: Final = 10_000
-"""Rows of a run that one query reads."""
+"""Rows of a run that are read at a time."""
 
 _SETTLED: Final = (State.CREATED, State.DUPLICATE, State.REJECTED)
 _ID_TRIES: Final = 16
@@ -126,44 +126,65 @@ class Runs:
         for page in self._pages(run, _OUTCOMES):
             yield from map(_row_outcome, page)
 
-    def outcomes(self, run: str) -> Iterator[OutcomeRow]:
-        """Yield what a report shows of every row of a run, by file and row."""
-        for page in self._pages(run, _SHOWN):
-            yield from map(_outcome_row, page)
+    def outcomes(self, run: str, limit: int | None = None) -> Iterator[Sequence[Row[Any]]]:
+        """Yield what a report shows of the first rows of a run, by file and row, many at a time.
 
-    def _pages(self, run: str, wanted: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
-        """Yield the rows of a run, `PAGE` at a time; the first two columns are file and row."""
+        Each has the fields of `OutcomeRow`, as they were when the first was read.
+        """
+        return self._pages(run, _SHOWN, limit)
+
+    def count_progress(self, run: str) -> tuple[tuple[str | None, str | None, int], ...]:
+        """Count the conversations of a run's rows by remote status and by state of the meeting."""
+        s, e, r = submissions.c, rows_elsewhere.c, run_rows.c
+        found = (s.remote_status, s.meeting_state)
+        known = or_(s.remote_status.is_not(None), s.meeting_state.is_not(None))
+        counted = select(*found, func.count()).where(known).group_by(*found)
+        elsewhere = counted.join_from(rows_elsewhere, submissions, e.key == s.key)
+        imported = counted.join_from(run_rows, submissions, r.key == s.key)
+        parts = (
+            counted.where(s.run == run),
+            elsewhere.where(e.run == run),
+            imported.where(r.run == run, r.status == RowStatus.ALREADY_IMPORTED.value),
+        )
+        rows = self._database.read(lambda c: [row for part in parts for row in c.execute(part)])
+        return tuple((status, meeting, count) for status, meeting, count in rows)
+
+    def _pages(
+        self, run: str, wanted: Select[Any], limit: int | None = None
+    ) -> Iterator[Sequence[Row[Any]]]:
+        """Yield the rows of a run, `PAGE` at a time."""
         r = run_rows.c
-        first = wanted.where(r.run == run).order_by(r.source, r.row).limit(PAGE)
-        page = self._database.read(lambda c: c.execute(first).all())
-        while page:
-            yield page
-            rest = first.where(tuple_(r.source, r.row) > tuple_(page[-1][0], page[-1][1]))
-            page = self._database.read(lambda c, rest=rest: c.execute(rest).all())  # type: ignore[misc] # mypy knows no default in a lambda
+        rows = wanted.where(r.run == run).order_by(r.source, r.row).limit(limit)
+        return self._database.stream(rows, PAGE)
 
     def not_sent(self, run: str, limit: int) -> tuple[RowOutcome, ...]:
-        """Return the first rows of a run that were rejected, or given up, by file and row."""
+        """Return the first rows of a run that were rejected or given up, by file and row.
+
+        With them come the first rows that another run took over and left doubtful.
+        """
         r, s, e = run_rows.c, submissions.c, rows_elsewhere.c
         ended = among(s.state, {State.REJECTED, State.UNSENT})
+        elsewhere = (
+            select(e.source, e.row)
+            .join_from(rows_elsewhere, submissions, e.key == s.key)
+            .where(e.run == run)
+        )
         places = [
             select(r.source, r.row).where(r.run == run, r.status == RowStatus.REJECTED.value),
             select(s.source, s.row).where(s.run == run, ended),
-            select(e.source, e.row)
-            .join_from(rows_elsewhere, submissions, e.key == s.key)
-            .where(e.run == run, ended),
+            elsewhere.where(ended),
         ]
+        doubtful = elsewhere.where(among(s.state, OPEN))
+
+        def find(connection: Connection, place: Select[Any]) -> list[tuple[int, int]]:
+            first = place.order_by(*place.selected_columns).limit(limit)
+            return [(source, row) for source, row in connection.execute(first)]
 
         def read(connection: Connection) -> tuple[RowOutcome, ...]:
-            found = {
-                (source, row)
-                for place in places
-                for source, row in connection.execute(
-                    place.order_by(*place.selected_columns).limit(limit)
-                )
-            }
-            if not found:
+            found = {each for place in places for each in find(connection, place)}
+            first = sorted(found)[:limit] + find(connection, doubtful)
+            if not first:
                 return ()
-            first = sorted(found)[:limit]
             here = or_(*(and_(r.source == source, r.row == row) for source, row in first))
             wanted = _OUTCOMES.where(r.run == run, here)
             rows = connection.execute(wanted.order_by(r.source, r.row))
@@ -352,7 +373,7 @@ _SHOWN: Final = select(
     *(run_rows.c[name] for name in OutcomeRow._fields[:_OF_ROW]),
     *(submissions.c[name] for name in OutcomeRow._fields[_OF_ROW:]),
 ).join_from(run_rows, submissions, run_rows.c.key == submissions.c.key, isouter=True)
-"""The rows of runs, each as `_outcome_row` reads it."""
+"""The rows of runs, with the fields of `OutcomeRow`."""
 
 _STATUS: Final = {status.value: status for status in RowStatus}
 
@@ -360,12 +381,6 @@ _STATUS: Final = {status.value: status for status in RowStatus}
 def _row_outcome(row: Sequence[Any]) -> RowOutcome:
     submission = None if row[4] is None else read_record(row[4:])
     return RowOutcome(row[0], row[1], _STATUS[row[2]], row[3], submission)
-
-
-def _outcome_row(row: Sequence[Any]) -> OutcomeRow:
-    if row[_OF_ROW] != State.SENDING.value:
-        return OutcomeRow(*row)
-    return OutcomeRow(*row)._replace(state=as_seen(State.SENDING).value)
 
 
 def _run(connection: Connection, row: Row[Any]) -> Run:

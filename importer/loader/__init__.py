@@ -5,8 +5,8 @@ A file goes through `files` (bytes, archives), then `delimited` or `workbook` (c
 file. `open_pieces` reads a long text in parts, with the same result.
 """
 
-from importer.loader.chunks import PIECE, NotInChunks, Pieces, open_pieces
+from importer.loader.chunks import PIECE, NotInChunks, Pieces, open_pieces, open_read
 from importer.loader.files import expand
 from importer.loader.table import load
 
-__all__ = ["PIECE", "NotInChunks", "Pieces", "expand", "load", "open_pieces"]
+__all__ = ["PIECE", "NotInChunks", "Pieces", "expand", "load", "open_pieces", "open_read"]

@@ -27,7 +27,7 @@ from importer.loader.table import TAIL, assemble, load
 from importer.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from importer.loader.delimited import Delimited
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 PIECE: Final = 24_000_000
 """Bytes of a piece, about; a file of less than two pieces is read at once."""
 
+_SMALL: Final = 8_000_000
 _ROWS: Final = 500_000  # of a piece, if rows are short
 _HEAD: Final = 1 << 20
 _LINES: Final = 100  # a head with fewer lines may not reach the header
@@ -55,6 +56,10 @@ class Pieces(Protocol):
     @property
     def extra(self) -> Mapping[str, str]:
         """As in `Table`."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the frame of each piece."""
 
     def tables(self) -> Iterator[Callable[[], Table]]:
         """Yield a call for each piece that reads its rows; the calls may run side by side.
@@ -83,6 +88,23 @@ def open_pieces(name: str, settings: Settings, size: int = PIECE, *, whole: bool
     return long or _Whole(load(name, settings))
 
 
+def open_read(name: str, settings: Settings, size: int = _SMALL) -> Pieces:
+    """Open a file and read it once, so that its hash is known and it can be read in pieces.
+
+    Args:
+        name: the name that `load` takes.
+        settings: the settings that `load` takes.
+        size: bytes of a piece; small ones take little memory.
+    """
+    opened = open_pieces(name, settings, size)
+    try:
+        for read in opened.tables():
+            read()
+    except NotInChunks:
+        return open_pieces(name, settings, whole=True)
+    return opened
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Whole:
     """A file that was read at once."""
@@ -92,6 +114,10 @@ class _Whole:
     @property
     def extra(self) -> Mapping[str, str]:
         return self.table.extra
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.table.frame.columns
 
     def tables(self) -> Iterator[Callable[[], Table]]:
         yield lambda: self.table
@@ -125,6 +151,10 @@ class _Long:
     @property
     def extra(self) -> Mapping[str, str]:
         return self.known.extra
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.known.frame.columns
 
     def source(self) -> Source:
         return replace(self.unread, sha256=self._digest, size=self._read)

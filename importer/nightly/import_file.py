@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from importer.deliver import deliver, reconcile, refresh, report_of, resume
 from importer.errors import ConfigurationError, Exit, ImporterError, UsageError
 from importer.languages import ENGLISH, use_language
-from importer.loader import load
+from importer.loader import open_read
 from importer.masking import scrub, scrub_name
 from importer.nightly.anomalies import (
     FileFacts,
@@ -32,9 +32,9 @@ from importer.prepare import prepare
 from importer.problems import file_errors, in_words
 from importer.report import html, view
 from importer.report.exit_codes import exit_without_sending
-from importer.report.export import reread_files, save_results
 from importer.report.night_report import FileEnding, FileReport, worst
 from importer.report.rejected_rows import write_rejected
+from importer.report.results import read_lines, reread_files, save_results, view_results
 from importer.sending.circuit_breaker import OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
 
@@ -478,6 +478,6 @@ def _write_pages(
 
 def _write_results(ledger: Ledger, run: str, settings: Settings, path: Path) -> None:
     found = ledger.runs.find(run)
-    names = [source.name for source in found.sources]
-    shown = view.run_view(report_of(ledger, found), ledger.runs.outcomes(found.id), names)
-    save_results(shown, reread_files(found.sources, partial(load, settings=settings)), path)
+    shown = view_results(ledger, found, report_of(ledger, found))
+    files = reread_files(found.sources, partial(open_read, settings=settings))
+    save_results(shown, read_lines(ledger, found), files, path)

@@ -1,4 +1,4 @@
-"""What other programs read: results as spreadsheets, payloads as lines, and the JSON of commands.
+"""What other programs read: tables as spreadsheets, payloads as lines, and the JSON of commands.
 
 The JSON is published, version 1; its schemas are in `schemas/` beside this file. `check` and
 `results` list every row, so they are streamed. The others are one small object each.
@@ -7,29 +7,28 @@ The JSON is published, version 1; its schemas are in `schemas/` beside this file
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final, Literal, TextIO
+from itertools import chain
+from typing import TYPE_CHECKING, Final, TextIO
 
 import polars as pl
-import polars.selectors as cs
 
 from importer.atomic_file import replace_file
 from importer.errors import EXIT_MEANING, Exit, UsageError
-from importer.masking import find_file, scrub, scrub_name
+from importer.masking import scrub, scrub_name
 from importer.model import State
-from importer.report.view import BATCH, MOMENT, progress_totals
-from schemas.columns import FORMULA, ROW, SOURCE, find_result_headers
+from importer.report.outcomes import MOMENT
+from schemas.columns import FORMULA, SOURCE, find_result_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO
 
     from importer.errors import ImporterError
-    from importer.ledger.records import Run, SourceFile, SubmissionRecord
-    from importer.model import Json, Table
+    from importer.ledger.records import Run, SubmissionRecord
+    from importer.model import Json, Source, Table
     from importer.report.terminal_history import PastNight
     from importer.report.view import FileView, PlanView, RunView
     from importer.sending.sender import ReconcileReport, RefreshReport
@@ -38,10 +37,9 @@ if TYPE_CHECKING:
 _E164: Final = r"^\+[1-9][0-9]{1,14}$"
 
 
-def delimiter_of(tables: Sequence[Table | None]) -> str:
+def delimiter_of(sources: Iterable[Source]) -> str:
     """Return the delimiter of the first text file; a comma if there is none."""
-    known = (table.source.delimiter for table in tables if table is not None)
-    return next((delimiter for delimiter in known if delimiter), ",")
+    return next((each.delimiter for each in sources if each.delimiter), ",")
 
 
 def original_cells(table: Table) -> pl.DataFrame:
@@ -87,11 +85,11 @@ def _without_formula(name: str) -> pl.Expr:
     return pl.when(risky).then(pl.concat_str(pl.lit("'"), cell)).otherwise(cell).alias(name)
 
 
-def write_workbook(frame: pl.DataFrame, out: BinaryIO) -> None:
+def write_workbook(frames: Iterable[pl.DataFrame], out: BinaryIO) -> None:
     """Write text columns as a workbook of text cells, which holds no formulas.
 
     Args:
-        frame: text; a null is an empty cell.
+        frames: text of the same columns, at least one frame; a null is an empty cell.
         out: the file.
 
     Raises:
@@ -99,18 +97,21 @@ def write_workbook(frame: pl.DataFrame, out: BinaryIO) -> None:
     """
     import xlsxwriter  # noqa: PLC0415 (optional; a CSV does not need it)
 
-    if frame.height > MOST_ROWS or frame.width > MOST_COLUMNS:
-        raise UsageError(
-            f"A workbook has at most {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns.",
-            "Take the CSV file instead.",
-        )
+    rest = iter(frames)
+    first = next(rest)
     book = xlsxwriter.Workbook(out, {"constant_memory": True})
     sheet = book.add_worksheet()
     text = book.add_format({"num_format": "@"})
     head = book.add_format({"num_format": "@", "bold": True})
-    sheet.set_column(0, max(frame.width - 1, 0), 18, text)
+    sheet.set_column(0, max(first.width - 1, 0), 18, text)
     sheet.freeze_panes(1, 0)
-    for number, line in enumerate([frame.columns, *frame.iter_rows()]):
+    rows = (row for frame in chain([first], rest) for row in frame.iter_rows())
+    for number, line in enumerate(chain([first.columns], rows)):
+        if number > MOST_ROWS or first.width > MOST_COLUMNS:
+            raise UsageError(
+                f"A workbook has at most {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns.",
+                "Take the CSV file instead.",
+            )
         for column, value in enumerate(line):
             if value is not None:
                 style = text if number else head
@@ -138,116 +139,6 @@ def write_payloads(lines: Iterable[pl.Series], path: Path) -> None:
             some.to_frame().write_csv(out.buffer, include_header=False, quote_style="never")
 
 
-Form = Literal["csv", "json", "parquet"]
-OURS: Final = (
-    *("import_status", "conversation_id", "reason", "attempted_at"),
-    *("progress", "progress_at", "meeting_at"),
-)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OriginalFiles:
-    """The files of a run as they are now.
-
-    Attributes:
-        tables: one for each file of the run; None if the file is gone or has changed.
-        missing: a sentence for each of those.
-    """
-
-    tables: tuple[Table | None, ...]
-    missing: tuple[str, ...] = ()
-
-
-def reread_files(files: Sequence[SourceFile], load: Callable[[str], Table]) -> OriginalFiles:
-    """Read the files of a run again; a file whose content has changed counts as missing.
-
-    Args:
-        files: the files of the run, from the ledger.
-        load: reads the file of a name, and never raises.
-    """
-    tables: list[Table | None] = []
-    missing = []
-    for file in files:
-        path = file.path and find_file(file.path, file.sha256)
-        table = load(path) if path is not None else None
-        if table is not None and table.source.sha256 == file.sha256:
-            tables.append(table)
-            continue
-        tables.append(None)
-        if not file.name:
-            missing.append(
-                "The names of this run's files were purged, so the results do not have their "
-                "columns."
-            )
-            continue
-        why = "came from standard input" if file.path is None else "is gone or has changed"
-        missing.append(f"{file.name} {why}, so the results do not have its columns.")
-    return OriginalFiles(tuple(tables), tuple(dict.fromkeys(missing)))
-
-
-def save_results(view: RunView, files: OriginalFiles, path: Path, form: Form = "csv") -> None:
-    """Write the results into a file, whole or not at all.
-
-    Raises:
-        ImporterError: the file cannot be written.
-    """
-    with replace_file(path) as out:
-        write_results(view, files, out, form)
-
-
-def write_results(view: RunView, files: OriginalFiles, out: TextIO, form: Form) -> None:
-    """Write the results of a run.
-
-    Args:
-        view: the view of the run.
-        files: the run's files; if one is missing, `_file` and `_row` replace its columns.
-        out: UTF-8 text, or its `buffer` for CSV and Parquet.
-        form: CSV like the original file (delimiter, byte-order mark, no formulas), the JSON of
-            `importer.report.export`, or Parquet with the columns of the CSV.
-    """
-    if form == "json":
-        write_run_json(view, out)
-        return
-    frame = results_frame(view, files)
-    if form == "parquet":
-        frame.write_parquet(out.buffer)
-    else:
-        moments = cs.datetime().dt.strftime(MOMENT)
-        write_csv(frame.with_columns(moments), out.buffer, delimiter_of(files.tables))
-
-
-def results_frame(view: RunView, files: OriginalFiles) -> pl.DataFrame:
-    """Return the rows of a run as text, and times as UTC.
-
-    Their own columns come first, then `_file` and `_row` if they are needed to identify a row,
-    then `OURS`; one of these is called `import_...` if the file has a column of that name.
-    """
-    theirs = [original_cells(table) if table is not None else None for table in files.tables]
-    taken = {name for frame in theirs if frame is not None for name in frame.columns}
-    named = {name: f"import_{name}" if name in taken else name for name in OURS}
-    reason = pl.when(pl.col("message") != "").then("message")
-    known = view.outcomes.with_columns(reason.alias("reason"))
-    lines = known.rename({"status": "import_status"}).select(
-        SOURCE, ROW, *(pl.col(name).alias(alias) for name, alias in named.items())
-    )
-    parts = []
-    for position, frame in enumerate(theirs):
-        here = lines.filter(pl.col(SOURCE) == position)
-        parts.append(
-            here if frame is None else here.join(frame, on=ROW, how="left", maintain_order="left")
-        )
-    whole = pl.concat([lines.clear(), *parts], how="diagonal")
-    ours = list(named.values())
-    if None in files.tables:
-        ours = ["_row", *ours]
-        whole = whole.with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
-    if len(files.tables) > 1 or None in files.tables:
-        ours = ["_file", *ours]
-        whole = whole.with_columns(file_names(view.files))
-    aside = {SOURCE, ROW, *ours}
-    return whole.select([name for name in whole.columns if name not in aside] + ours)
-
-
 SCHEMA_VERSION: Final = 1
 
 
@@ -257,7 +148,7 @@ def write_plan_json(view: PlanView, out: TextIO) -> None:
     Problems are written in batches, so that a million of them need little memory.
     """
     counts = view.counts
-    _write(
+    write_listing(
         out,
         {
             "schema_version": SCHEMA_VERSION,
@@ -295,41 +186,6 @@ def write_plan_json(view: PlanView, out: TextIO) -> None:
     )
 
 
-def write_run_json(view: RunView, out: TextIO) -> None:
-    """Write the result of every row of a run: `run`, `totals`, `outcomes`.
-
-    An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`, `attempted_at`,
-    `progress`, `progress_at` and `meeting_at`. Times are ISO 8601, UTC; null if there is none.
-    """
-    rows = view.outcomes
-    batches = (
-        rows.slice(start, BATCH).select(
-            "source",
-            pl.col(ROW).alias("row"),
-            "status",
-            "conversation_id",
-            "code",
-            "message",
-            pl.col("attempted_at").dt.strftime(MOMENT),
-            "progress",
-            pl.col("progress_at", "meeting_at").dt.strftime(MOMENT),
-        )
-        for start in range(0, rows.height, BATCH)
-    )
-    totals = {status.replace("-", "_"): count for status, count in view.totals.items()}
-    _write(
-        out,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "run": view.report.run,
-            "totals": {"read": rows.height, **totals},
-            "progress": progress_totals(rows),
-        },
-        "outcomes",
-        batches,
-    )
-
-
 def _source(file: FileView) -> dict[str, Json]:
     return {
         "name": file.name,
@@ -344,7 +200,7 @@ def _source(file: FileView) -> dict[str, Json]:
     }
 
 
-def _write(
+def write_listing(
     out: TextIO, head: Mapping[str, Json], name: str, batches: Iterable[pl.DataFrame]
 ) -> None:
     """Write an object whose last key, `name`, lists the rows of all frames, one line each."""

@@ -28,8 +28,8 @@ from importer.languages import (
 from importer.loader.sheet import column_letters
 from importer.report.formatting import elapsed, file_format, html_size, plain, size
 from importer.report.night_report import ENDING_MEANING, FileEnding, rows_in_words
+from importer.report.outcomes import OUTCOME_MEANING
 from importer.report.rejected_rows import changes, rejected_tables
-from importer.report.view import OUTCOME_MEANING
 from schemas.codes import Severity
 
 if TYPE_CHECKING:
@@ -461,7 +461,7 @@ _NIGHT_PARTS: Final = {
     "unsent": "check",
     "planned": "rest",
 }
-"""Word of `view.OUTCOME_MEANING` -> colour of its part; the others are settled."""
+"""Word of `outcomes.OUTCOME_MEANING` -> colour of its part; the others are settled."""
 
 
 @dataclass(frozen=True, slots=True)

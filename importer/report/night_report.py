@@ -23,7 +23,7 @@ from importer.languages import (
 )
 from importer.masking import scrub_name
 from importer.report.formatting import GivenFlags, elapsed, plain, release_command
-from importer.report.view import OUTCOME_MEANING
+from importer.report.outcomes import OUTCOME_MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ class FileReport:
         reason: why, in a sentence; empty for a file that was imported as it should be.
         exit_code: what it contributes to the night's.
         run: the run that imported it, or None.
-        rows: word of `importer.report.view.OUTCOME_MEANING` -> how many rows ended so.
+        rows: word of `importer.report.outcomes.OUTCOME_MEANING` -> how many rows ended so.
         problems: code -> how many problems.
         place: where the file lies now, relative to the inbox.
         pages: label and place of what was written about it, relative to the inbox.

@@ -30,8 +30,8 @@ from importer.report.formatting import (
     release_command,
 )
 from importer.report.night_report import FileEnding
+from importer.report.outcomes import OUTCOME_MEANING
 from importer.report.terminal import command_line, indent, plain_table, section, steps
-from importer.report.view import OUTCOME_MEANING, progress_totals
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
@@ -378,7 +378,11 @@ def runs_table(runs: Iterable[Run], counts: Mapping[str, Mapping[State, int]]) -
     return table
 
 
-def results_table(view: RunView, *, most: int = 100, ids: bool = True) -> RenderableType:
+FIRST_ROWS: Final = 100
+"""Rows that the table of results shows."""
+
+
+def results_table(view: RunView, *, most: int = FIRST_ROWS, ids: bool = True) -> RenderableType:
     """Return the first `most` rows of a run with their results, and the number of the others.
 
     Args:
@@ -386,7 +390,7 @@ def results_table(view: RunView, *, most: int = 100, ids: bool = True) -> Render
         most: rows to show.
         ids: show the ids of the conversations, which need a wide terminal.
     """
-    several, progress = len(view.files) > 1, progress_totals(view.outcomes)
+    several, progress = len(view.files) > 1, view.progress
     table = plain_table(
         *(["file"] if several else []),
         *("row", "person", "result"),
@@ -414,9 +418,10 @@ def results_table(view: RunView, *, most: int = 100, ids: bool = True) -> Render
             Text(plain(scrub(translate_filled(message or "")), 200)),
         )
     parts: list[RenderableType] = [table]
-    if view.outcomes.height > most:
+    read = sum(view.totals.values())
+    if read > most:
         more = translate_count(
-            view.outcomes.height - most,
+            read - most,
             "and {n} more row; --format csv gives them all.",
             "and {n} more rows; --format csv gives them all.",
         )

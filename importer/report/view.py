@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from importer.languages import ENGLISH, number, translate, translate_count, use_language
-from importer.model import MeetingState, OutcomeRow, RowStatus, State
+from importer.model import RowStatus
 from importer.planning.identity import Identity
 from importer.planning.payload import submissions
 from importer.planning.plan import SHOWN, find_example_values
 from importer.problems import merge_missing_columns, with_words
 from importer.report.formatting import GivenFlags, duration
-from importer.report.tasks import instruction, tasks
-from schemas.codes import WORDS, Code, Severity
+from importer.report.outcomes import OUTCOME_MEANING, count_progress
+from importer.report.tasks import tasks
+from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from importer.ledger.records import RowOutcome
     from importer.model import Counts, Group, Json, Plan, RunReport, Table
     from importer.report.tasks import Task
     from importer.settings import Settings
@@ -381,8 +380,9 @@ class RunView:
     Attributes:
         report: what the run did.
         files: names, in the order of the run.
-        outcomes: one line per row read (`importer.report.view.OUTCOMES`).
-        totals: number of rows for each status of `importer.report.view.OUTCOME_MEANING`.
+        outcomes: a line for each row that is shown (`importer.report.outcomes.OUTCOMES`).
+        totals: number of rows for each status of `importer.report.outcomes.OUTCOME_MEANING`.
+        progress: number of conversations for each word of `PROGRESS_MEANING`, and for others.
         said: what a command needs after it to find the same settings.
         rehearsal: whether it sent to the sandbox, so that nobody was contacted.
     """
@@ -391,6 +391,7 @@ class RunView:
     files: tuple[str, ...]
     outcomes: pl.DataFrame = field(repr=False)
     totals: Mapping[str, int]
+    progress: Mapping[str, int] = field(default_factory=dict)
     given: GivenFlags = field(default_factory=GivenFlags)
     rehearsal: bool = False
 
@@ -401,198 +402,32 @@ class RunView:
 
 def run_view(
     report: RunReport,
-    rows: Iterable[RowOutcome | OutcomeRow],
+    outcomes: pl.DataFrame,
     files: Sequence[str],
     settings: Settings | None = None,
+    progress: Iterable[tuple[str | None, str | None, int]] = (),
 ) -> RunView:
     """Return the view of a run.
 
     Args:
         report: what the run did.
-        rows: the outcome of each row, from the ledger.
+        outcomes: the lines to show, with the columns of `OUTCOMES`.
         files: names of the run's files, in its order.
         settings: the settings of the command, for the commands that the report proposes.
+        progress: remote status, state of the meeting, and how many conversations have both.
     """
-    frame = outcome_frame(rows, files)
-    given = GivenFlags() if settings is None else GivenFlags.of(settings)
-    rehearsal = settings is not None and settings.rehearsal
-    return RunView(report, tuple(files), frame, totals(frame), given, rehearsal)
-
-
-def run_summary(
-    report: RunReport, named: Iterable[RowOutcome], files: Sequence[str], settings: Settings
-) -> RunView:
-    """Return the view of a run with its totals and only the lines of the rows named."""
-    shown, counts = run_view(report, named, files, settings), report.counts
-    totals = dict.fromkeys(OUTCOME_MEANING, 0)
+    counts, totals = report.counts, dict.fromkeys(OUTCOME_MEANING, 0)
     totals |= {state.value: count for state, count in report.states.items()}
     totals["planned"] += counts.ready - sum(report.states.values())  # without a submission
     totals["rejected"] += counts.rejected
     totals["duplicate-in-file"] += counts.duplicates
     totals["already-imported"] += counts.already_imported
-    return dataclasses.replace(shown, totals=totals)
-
-
-OUTCOME_MEANING: Final = {
-    "created": "a conversation was started",
-    "duplicate": "the API already has this conversation",
-    "rejected": "not accepted; nobody was contacted",
-    "doubtful": "may have been sent; not sent again until that is known",
-    "unsent": "could not be sent; nobody was contacted",
-    "planned": "not sent yet",
-    "duplicate-in-file": "the same person as an earlier row",
-    "already-imported": "imported by an earlier run",
-}
-"""Status of a row of a run -> what it means, in the order of reports."""
-
-PROGRESS_MEANING: Final = {
-    "waiting": "the first message has not left yet",
-    "started": "the conversation is going on",
-    "meeting": "the meeting is arranged",
-    "meeting-cancelled": "the meeting was cancelled",
-    "completed": "the conversation is complete",
-    "closed": "the conversation was closed",
-    "opted-out": "the person wants no messages, and later runs leave them out",
-    "failed": "the message could not be delivered",
-}
-"""How far a conversation is -> what it means; a status that is not known here stands for itself."""
-
-_PROGRESS: Final = {
-    "CREATED": "waiting",
-    "QUEUED": "waiting",
-    "ONGOING": "started",
-    "COMPLETED_SCREENING_PASSED": "completed",
-    "COMPLETED_SCREENING_FAILED": "completed",
-    "CLOSED": "closed",
-    "OPTED_OUT": "opted-out",
-    "DELIVERY_FAILED": "failed",
-}
-_MEETINGS: Final = {
-    MeetingState.SCHEDULED: "meeting",
-    MeetingState.CANCELLED: "meeting-cancelled",
-}
-
-OUTCOMES: Final = pl.Schema(
-    {
-        SOURCE: pl.UInt16(),
-        ROW: pl.UInt32(),
-        "source": pl.String(),
-        "status": pl.String(),
-        "conversation_id": pl.String(),
-        "code": pl.String(),
-        "message": pl.String(),
-        "attempted_at": pl.Datetime("us", "UTC"),
-        "contact": pl.String(),
-        "progress": pl.String(),
-        "progress_at": pl.Datetime("us", "UTC"),
-        "meeting_at": pl.Datetime("us", "UTC"),
-    }
-)
-
-MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
-"""Format of the time of an attempt: ISO 8601, UTC."""
-
-_ROWS: Final = pl.Schema(
-    dict.fromkeys(OutcomeRow._fields, pl.String())
-    | {"source": pl.UInt16(), "row": pl.UInt32()}
-    | dict.fromkeys(("sent_at", "remote_at", "meeting_at"), pl.Datetime("us", "UTC"))
-)
-_CHUNK: Final = 50_000
-_KNOWN: Final = frozenset(code.value for code in Code)
-_LEFT_OUT: Final = {
-    RowStatus.REJECTED: "rejected",
-    RowStatus.DUPLICATE: "duplicate-in-file",
-    RowStatus.ALREADY_IMPORTED: "already-imported",
-}
-REASONS: Final = {
-    RowStatus.REJECTED: "The row has an error; check the file to see it.",
-    RowStatus.DUPLICATE: "The person is in an earlier row.",
-    RowStatus.ALREADY_IMPORTED: "The person was imported by an earlier run.",
-}
-"""Why a row was not sent, if its codes do not say so."""
-
-
-def outcome_frame(rows: Iterable[RowOutcome | OutcomeRow], files: Sequence[str]) -> pl.DataFrame:
-    """Return the frame of `OUTCOMES`, in the order given; `files` are names of the run's files."""
-    rest = (each if isinstance(each, OutcomeRow) else _shorten(each) for each in rows)
-    parts = [OUTCOMES.to_frame()]
-    while chunk := list(islice(rest, _CHUNK)):
-        parts.append(_show_outcomes(pl.DataFrame(chunk, schema=_ROWS, orient="row"), files))
-    return pl.concat(parts)
-
-
-def _shorten(row: RowOutcome) -> OutcomeRow:
-    """Return what a report shows of a row."""
-    place, known = (row.source, row.row, row.status.value, row.codes), row.submission
-    if known is None:
-        return OutcomeRow(*place)
-    rest = (getattr(known, name) for name in OutcomeRow._fields[len(place) + 1 :])
-    return OutcomeRow(*place, known.state.value, *rest)
-
-
-def _show_outcomes(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
-    """Return the lines of `OUTCOMES` of some `OutcomeRow`s."""
-    ready = pl.col("status") == RowStatus.READY.value
-    left_out = rows.filter(~ready).select("status", "codes").unique()
-    reasons = pl.DataFrame(
-        [(status, codes, *_why(status, codes)) for status, codes in left_out.iter_rows()],
-        schema=dict.fromkeys(("status", "codes", "its_code", "reason"), pl.String),
-        orient="row",
+    return RunView(
+        report,
+        tuple(files),
+        outcomes,
+        totals,
+        count_progress(progress),
+        GivenFlags() if settings is None else GivenFlags.of(settings),
+        rehearsal=settings is not None and settings.rehearsal,
     )
-
-    def own(column: str, otherwise: str) -> pl.Expr:
-        known = pl.when(ready).then(pl.col(column).fill_null(""))
-        return known.otherwise(otherwise).alias(column)
-
-    state = pl.col("state").fill_null(State.PLANNED.value)
-    scheduled = pl.col("meeting_state") == MeetingState.SCHEDULED.value
-    name = pl.col("source").cast(pl.UInt32)
-    return rows.join(reasons, on=["status", "codes"], how="left", maintain_order="left").select(
-        pl.col("source").alias(SOURCE),
-        pl.col("row").alias(ROW),
-        name.replace_strict(dict(enumerate(files)), return_dtype=pl.String),
-        pl.when(ready).then(state).otherwise(pl.col("status").replace(_LEFT_OUT)).alias("status"),
-        "conversation_id",
-        own("code", "its_code"),
-        own("message", "reason"),
-        pl.col("sent_at").alias("attempted_at"),
-        pl.col("masked").replace("", None).alias("contact"),
-        _progress().alias("progress"),
-        pl.col("remote_at").alias("progress_at"),
-        pl.when(scheduled).then("meeting_at").alias("meeting_at"),
-    )
-
-
-def _progress() -> pl.Expr:
-    """Return how far a conversation is, in one word; null if nothing is known."""
-    status = pl.col("remote_status").str.to_uppercase()
-    spelled = status.str.to_lowercase().str.replace_all("_", "-", literal=True).replace("", None)
-    word = status.replace_strict(_PROGRESS, default=spelled)
-    ended = word.is_in(["opted-out", "failed"]).fill_null(value=False)
-    meeting = pl.col("meeting_state").replace_strict(_MEETINGS, default=None)
-    return pl.when(~ended).then(pl.coalesce(meeting, word)).otherwise(word)
-
-
-def _why(status: str, its_codes: str) -> tuple[str, str]:
-    """Return the first code of a row that was not sent, and what to do about all its codes."""
-    known = [Code(code) for code in its_codes.split() if code in _KNOWN]
-    faults = [code for code in known if WORDS[code].severity is Severity.ERROR]
-    codes = faults if status == RowStatus.REJECTED and faults else known
-    first = codes[0].value if codes else ""
-    if status == RowStatus.REJECTED and codes:
-        return first, "; ".join(instruction(code) for code in codes) + "."
-    return first, translate(REASONS[RowStatus(status)])
-
-
-def progress_totals(frame: pl.DataFrame) -> dict[str, int]:
-    """Count the conversations of each progress, in the order of `PROGRESS_MEANING`, then others."""
-    known = frame.filter(pl.col("progress").is_not_null())
-    found = dict(known.group_by("progress").len().sort("progress").iter_rows())
-    named = [word for word in PROGRESS_MEANING if word in found]
-    return {word: found[word] for word in dict.fromkeys([*named, *found])}
-
-
-def totals(frame: pl.DataFrame) -> dict[str, int]:
-    """Count the rows of each status, in the order of `OUTCOME_MEANING`, zeros included."""
-    found = dict(frame.group_by("status").len().iter_rows())
-    return {status: found.get(status, 0) for status in OUTCOME_MEANING}

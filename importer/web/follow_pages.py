@@ -8,24 +8,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-import polars.selectors as cs
 from starlette.exceptions import HTTPException
 
 from importer.deliver import report_of
 from importer.errors import UsageError
 from importer.ledger.records import ListState
-from importer.loader import load
+from importer.loader import open_read
 from importer.model import State
-from importer.report.export import (
-    delimiter_of,
-    reread_files,
-    results_frame,
-    write_csv,
-    write_workbook,
-)
+from importer.report.export import write_workbook
 from importer.report.formatting import duration
+from importer.report.outcomes import OUTCOMES, PROGRESS_MEANING
+from importer.report.results import (
+    as_text,
+    read_lines,
+    reread_files,
+    results_frames,
+    save_results,
+    view_results,
+)
 from importer.report.tasks import instruction
-from importer.report.view import MOMENT, PROGRESS_MEANING, progress_totals, run_view
 from importer.web.access import Role, record_event, require_role
 from importer.web.list_files import ending_of, send_file
 from importer.web.pages import (
@@ -48,7 +49,7 @@ from schemas.codes import Code
 from schemas.columns import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.datastructures import FormData
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from importer.ledger.records import Run, SubmissionRecord, UploadedList
-    from importer.report.view import RunView
     from importer.web.wording import Wording
 
 
@@ -210,31 +210,24 @@ def run_status(request: Request) -> Response:
 # ---- results -------------------------------------------------------------------------------------
 
 
-def _view(request: Request, run: Run) -> RunView:
-    site = site_of(request)
-    return run_view(
-        report_of(site.ledger, run),
-        site.ledger.runs.outcomes(run.id),
-        [each.name for each in run.sources],
-    )
-
-
 def results_page(request: Request) -> Response:
     """Show the result of each row, with filters."""
     run, known = _find(request)
-    view, words = _view(request, run), words_of(request)
+    site, words = site_of(request), words_of(request)
+    view = view_results(site.ledger, run, report_of(site.ledger, run))
     query = request.query_params
     state = query.get("state", "") if query.get("state") in MEANING else ""
     progress = query.get("progress", "") if query.get("progress") in PROGRESS_MEANING else ""
     wanted = number_of(query.get("row", ""))
-    lines = view.with_status(state) if state else view.outcomes
-    if progress:
-        lines = lines.filter(pl.col("progress") == progress)
-    if wanted is not None:
-        lines = lines.filter(pl.col(ROW) == wanted)
-    pages = max(1, math.ceil(lines.height / PAGE))
-    page = min(max(number_of(query.get("page", "")) or 1, 1), pages)
-    here = lines.slice((page - 1) * PAGE, PAGE)
+    chosen = [pl.col("status") == state] if state else []
+    chosen += [pl.col("progress") == progress] if progress else []
+    chosen += [pl.col(ROW) == wanted] if wanted is not None else []
+    page = max(number_of(query.get("page", "")) or 1, 1)
+    here, total = _find_lines(read_lines(site.ledger, run), chosen, page)
+    pages = max(1, math.ceil(total / PAGE))
+    if page > pages:
+        page = pages
+        here, _ = _find_lines(read_lines(site.ledger, run), chosen, page)
     return render(
         request,
         "results.html.j2",
@@ -244,7 +237,7 @@ def results_page(request: Request) -> Response:
         states=[
             (key, words(MEANING[key][0]), count) for key, count in view.totals.items() if count
         ],
-        progresses=list(progress_totals(view.outcomes).items()),
+        progresses=list(view.progress.items()),
         progress_meaning=PROGRESS_MEANING,
         meaning={key: words(text) for key, (text, _) in MEANING.items()}
         | {"created": words("conversation started")},
@@ -256,8 +249,21 @@ def results_page(request: Request) -> Response:
         several=len(run.sources) > 1,
         page=page,
         pages=pages,
-        total=lines.height,
+        total=total,
     )
+
+
+def _find_lines(
+    lines: Iterable[pl.DataFrame], chosen: Sequence[pl.Expr], page: int
+) -> tuple[pl.DataFrame, int]:
+    """Return one page of the lines that were chosen, and how many there are in all."""
+    start, total, found = (page - 1) * PAGE, 0, [OUTCOMES.to_frame()]
+    for frame in lines:
+        fit = frame.filter(*chosen) if chosen else frame
+        first = max(start - total, 0)
+        found.append(fit.slice(first, max(start + PAGE - total - first, 0)))
+        total += fit.height
+    return pl.concat(found), total
 
 
 def _worded(line: dict[str, Any], words: Wording) -> dict[str, Any]:
@@ -274,16 +280,16 @@ def results_file(request: Request) -> Response:
     run, known = _find(request)
     ending, site = ending_of(request), site_of(request)
     settings = site.settings if known is None else site.workbench.settings_for(known)
-    files = reread_files(run.sources, partial(load, settings=settings))
-    frame = results_frame(_view(request, run), files)
-    frame = frame.with_columns(cs.datetime().dt.strftime(MOMENT))
+    files = reread_files(run.sources, partial(open_read, settings=settings))
+    names, lines = [each.name for each in run.sources], read_lines(site.ledger, run)
 
     def write(path: Path) -> None:
+        if ending == "csv":
+            shown = view_results(site.ledger, run, report_of(site.ledger, run))
+            save_results(shown, lines, files, path)
+            return
         with path.open("wb") as out:
-            if ending == "csv":
-                write_csv(frame, out, delimiter_of(files.tables))
-            else:
-                write_workbook(frame, out)
+            write_workbook(map(as_text, results_frames(names, lines, files)), out)
 
     return send_file(f"results-{run.id}", ending, write)
 

@@ -102,9 +102,9 @@ def corrected_list(request: Request) -> Response:
     def write(path: Path) -> None:
         with path.open("wb") as out:
             if ending == "csv":
-                write_csv(cells, out, delimiter_of([table]))
+                write_csv(cells, out, delimiter_of([table.source]))
             else:
-                write_workbook(cells, out)
+                write_workbook([cells], out)
 
     return send_file(f"{_stem(request, known)}-corrected", ending, write)
 

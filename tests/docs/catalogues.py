@@ -35,9 +35,9 @@ from importer.model import STATE_ADVICE, STATE_MEANING, State
 from importer.report.formatting import DELIMITERS
 from importer.report.html import DAYS, environment
 from importer.report.night_report import ENDING_MEANING, FileEnding
+from importer.report.outcomes import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.report.tasks import INSTRUCTIONS
 from importer.report.terminal import HEADINGS
-from importer.report.view import OUTCOME_MEANING, PROGRESS_MEANING, REASONS
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings import Settings
 from importer.settings.values import descriptions

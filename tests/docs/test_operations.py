@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from importer.cli.main import cli
 from importer.errors import RUN_AGAIN, Exit
 from importer.report.night_report import FileEnding, NightReport, render_metrics
-from importer.report.view import OUTCOME_MEANING
+from importer.report.outcomes import OUTCOME_MEANING
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "operations"

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from importer.errors import Exit
-from importer.report.export import OURS
+from importer.report.results import OURS
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox

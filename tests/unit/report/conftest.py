@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +16,7 @@ from importer.ledger.records import ArrangedMeeting, RowOutcome, SubmissionRecor
 from importer.model import Counts, Group, Plan, RowStatus, RunReport, Source, State, Table
 from importer.planning.plan import KNOWN
 from importer.report import view
+from importer.report.outcomes import outcome_frame
 from schemas.codes import Code, Severity
 from schemas.columns import COLUMNS, GROUP, ROW, SOURCE
 
@@ -269,10 +272,46 @@ def run_report() -> RunReport:
     )
 
 
+class MakeView(Protocol):
+    """Makes the view of a run with these rows."""
+
+    def __call__(
+        self, report: RunReport, rows: Sequence[RowOutcome], files: Sequence[str] = ("a.csv",)
+    ) -> view.RunView:
+        """The view; counts and states of the report are those of the rows."""
+
+
+def make_view(
+    report: RunReport, rows: Sequence[RowOutcome], files: Sequence[str] = ("a.csv",)
+) -> view.RunView:
+    """The view of a run with these rows: see `MakeView`."""
+    status = Counter(row.status for row in rows)
+    known = [row.submission for row in rows if row.submission]
+    report = dataclasses.replace(
+        report,
+        states=Counter(each.state for each in known),
+        counts=Counts(
+            read=len(rows),
+            ready=status[RowStatus.READY],
+            rejected=status[RowStatus.REJECTED],
+            duplicates=status[RowStatus.DUPLICATE],
+            already_imported=status[RowStatus.ALREADY_IMPORTED],
+        ),
+    )
+    progress = [(each.remote_status, each.meeting_state, 1) for each in known]
+    return view.run_view(report, outcome_frame(rows, files), files, progress=progress)
+
+
+@pytest.fixture(name="make_view")
+def make_view_fixture() -> MakeView:
+    """The maker of views."""
+    return make_view
+
+
 @pytest.fixture
 def run_view(run_report: RunReport, outcomes: tuple[RowOutcome, ...]) -> view.RunView:
     """The view of that run."""
-    return view.run_view(run_report, outcomes, ["recruiter.csv"])
+    return make_view(run_report, outcomes, ["recruiter.csv"])
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import polars as pl
 from importer import problems
 from importer.report import export as report_json
 from importer.report import view
+from importer.report.results import write_run_json
 from importer.settings import Settings
 from schemas.codes import Code
 
@@ -118,7 +119,7 @@ def test_nothing_is_cut(make_plan: MakePlan, make_table: MakeTable) -> None:
 def test_results_list_the_outcomes_the_same_way(run_view: view.RunView) -> None:
     """Every row once; totals add up; times are ISO 8601 in UTC."""
     out = io.StringIO()
-    report_json.write_run_json(run_view, out)
+    write_run_json(run_view, [run_view.outcomes], out)
     found = json.loads(out.getvalue())
     assert list(found) == ["schema_version", "run", "totals", "progress", "outcomes"]
     assert list(found["outcomes"][0]) == [

@@ -9,18 +9,19 @@ import pytest
 
 from importer.ledger.records import ArrangedMeeting
 from importer.model import MeetingState, RowStatus, State
-from importer.report.view import (
+from importer.report.outcomes import (
     OUTCOME_MEANING,
     OUTCOMES,
+    count_progress,
     outcome_frame,
-    progress_totals,
-    totals,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from importer.ledger.records import RowOutcome
+    from importer.model import RunReport
+    from tests.unit.report.conftest import MakeView
 
 MEETING_AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
@@ -43,7 +44,6 @@ def test_each_row_has_one_word(row_outcome: Callable[..., RowOutcome]) -> None:
         "rejected", "duplicate-in-file", "already-imported",
     ]  # fmt: skip
     assert set(frame["status"]) <= set(OUTCOME_MEANING)
-    assert sum(totals(frame).values()) == frame.height
 
 
 def test_a_row_that_was_never_noted_is_planned(row_outcome: Callable[..., RowOutcome]) -> None:
@@ -73,12 +73,13 @@ def test_a_rejected_row_says_what_to_do(
     assert frame.select("code", "message").row(0) == (code, reason)
 
 
-def test_a_run_without_rows_is_empty() -> None:
+def test_a_run_without_rows_is_empty(make_view: MakeView, run_report: RunReport) -> None:
     """And has every total, at zero."""
-    frame = outcome_frame([], [])
-    assert frame.height == 0
-    assert set(totals(frame).values()) == {0}
-    assert list(totals(frame)) == list(OUTCOME_MEANING)
+    view = make_view(run_report, [])
+    assert view.outcomes.height == 0
+    assert view.outcomes.schema == OUTCOMES
+    assert set(view.totals.values()) == {0}
+    assert list(view.totals) == list(OUTCOME_MEANING)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +118,10 @@ def test_progress_is_one_word(
     assert frame["contact"].item() == "+44 •••• 0018"
 
 
-def test_progress_is_counted_in_the_order_of_its_words(
-    row_outcome: Callable[..., RowOutcome],
-) -> None:
+def test_progress_is_counted_in_the_order_of_its_words() -> None:
     """Unknown words come last; rows of which nothing is known do not count."""
-    remotes = ["OPTED_OUT", "ONGOING", None, "NEW_WORD", "ONGOING"]
-    rows = [row_outcome(n, State.CREATED, remote=each) for n, each in enumerate(remotes, 2)]
-    frame = outcome_frame(rows, ["a.csv"])
-    assert list(progress_totals(frame).items()) == [
+    found = [("OPTED_OUT", None, 1), ("ONGOING", None, 1), (None, None, 4), ("NEW_WORD", None, 1)]
+    assert list(count_progress([*found, ("ongoing", None, 1)]).items()) == [
         ("started", 2),
         ("opted-out", 1),
         ("new-word", 1),

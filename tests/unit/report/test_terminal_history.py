@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from importer.ledger.records import RowOutcome
     from importer.model import RunReport
+    from tests.unit.report.conftest import MakeView
 
 
 def shown(what: RenderableType, width: int = 120) -> str:
@@ -125,12 +126,12 @@ def test_the_results_file_is_named(run_view: view.RunView) -> None:
 
 
 def test_a_perfect_run_is_short(
-    run_report: RunReport, row_outcome: Callable[..., RowOutcome]
+    run_report: RunReport, make_view: MakeView, row_outcome: Callable[..., RowOutcome]
 ) -> None:
     """No worklist, no commands that have nothing to do."""
     report = dataclasses.replace(run_report, exit_code=0)
     rows = [row_outcome(row, State.CREATED) for row in range(2, 5)]
-    text = shown(terminal_history.run_text(view.run_view(report, rows, ["a.csv"])))
+    text = shown(terminal_history.run_text(make_view(report, rows)))
     assert "3 conversations started from 3 rows." in text
     assert "Exit code 0: all well." in text
     for absent in ("settle", "Not sent", "resume", "reconcile", "rejected"):
@@ -138,21 +139,21 @@ def test_a_perfect_run_is_short(
 
 
 def test_a_run_that_stopped_says_why(
-    run_report: RunReport, row_outcome: Callable[..., RowOutcome]
+    run_report: RunReport, make_view: MakeView, row_outcome: Callable[..., RowOutcome]
 ) -> None:
     """The reason stands right below the headline."""
     report = dataclasses.replace(run_report, stopped="401: the key is refused", exit_code=4)
-    text = shown(terminal_history.run_text(view.run_view(report, [row_outcome(2)], ["a.csv"])))
+    text = shown(terminal_history.run_text(make_view(report, [row_outcome(2)])))
     assert "no conversation was started." in text
     assert "It stopped early: 401: the key is refused" in text
 
 
 def test_long_worklists_say_what_is_left_out(
-    run_report: RunReport, row_outcome: Callable[..., RowOutcome]
+    run_report: RunReport, make_view: MakeView, row_outcome: Callable[..., RowOutcome]
 ) -> None:
     """Twenty are shown."""
     rows = [row_outcome(row, State.DOUBTFUL) for row in range(2, 102)]
-    text = shown(terminal_history.run_text(view.run_view(run_report, rows, ["a.csv"])))
+    text = shown(terminal_history.run_text(make_view(run_report, rows)))
     assert "and 80 more rows" in text
 
 
@@ -167,7 +168,7 @@ def test_results_as_a_table(run_view: view.RunView) -> None:
 
 
 def test_results_show_how_far_conversations_are(
-    run_report: RunReport, row_outcome: Callable[..., RowOutcome]
+    run_report: RunReport, make_view: MakeView, row_outcome: Callable[..., RowOutcome]
 ) -> None:
     """Once something is known: a word for each person, the meeting, and the counts."""
     at = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -176,7 +177,7 @@ def test_results_show_how_far_conversations_are(
         row_outcome(3, State.CREATED, meeting=ArrangedMeeting(MeetingState.SCHEDULED, at)),
         row_outcome(4, State.CREATED),
     ]
-    text = shown(terminal_history.results_table(view.run_view(run_report, rows, ["a.csv"])))
+    text = shown(terminal_history.results_table(make_view(run_report, rows)))
     assert "2     +44 •••• 0018   created   opted-out" in text
     assert "3     +44 •••• 0018   created   meeting 2026-11-24 09:00 UTC" in text
     assert "As far as is known: 1 meeting, 1 opted-out." in text

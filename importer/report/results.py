@@ -1,0 +1,324 @@
+"""Results of a run as files: the columns of its lists, then ours; read and written in pieces.
+
+Neither the list nor the ledger's rows are kept, so that a million rows need little memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TextIO
+
+import polars as pl
+import polars.selectors as cs
+from polars.io.plugins import register_io_source
+
+from importer.atomic_file import replace_file
+from importer.errors import ImporterError
+from importer.loader import NotInChunks
+from importer.masking import find_file
+from importer.report.export import (
+    SCHEMA_VERSION,
+    delimiter_of,
+    file_names,
+    original_cells,
+    write_csv,
+    write_listing,
+)
+from importer.report.outcomes import MOMENT, OUTCOMES, show_outcomes
+from importer.report.view import run_view
+from schemas.columns import ROW, SOURCE, find_result_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from importer.ledger import Ledger
+    from importer.ledger.records import Run, SourceFile
+    from importer.loader import Pieces
+    from importer.model import RunReport
+    from importer.report.view import RunView
+
+
+Form = Literal["csv", "json", "parquet"]
+OURS: Final = (
+    *("import_status", "conversation_id", "reason", "attempted_at"),
+    *("progress", "progress_at", "meeting_at"),
+)
+_GROUP: Final = 100_000  # rows that Parquet keeps together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OriginalFiles:
+    """The files of a run as they are now.
+
+    Attributes:
+        opened: one for each file of the run; None if the file is gone or has changed.
+        missing: a sentence for each of those.
+    """
+
+    opened: tuple[Pieces | None, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def delimiter(self) -> str:
+        """The delimiter of the first text file; a comma if there is none."""
+        return delimiter_of(file.source() for file in self.opened if file is not None)
+
+
+def reread_files(files: Sequence[SourceFile], open_file: Callable[[str], Pieces]) -> OriginalFiles:
+    """Open the files of a run again; a file whose content has changed counts as missing.
+
+    Args:
+        files: the files of the run, from the ledger.
+        open_file: opens the file of a name, with its hash, and never raises.
+    """
+    opened: list[Pieces | None] = []
+    missing = []
+    for file in files:
+        path = file.path and find_file(file.path, file.sha256)
+        found = open_file(path) if path is not None else None
+        if found is not None and found.source().sha256 == file.sha256:
+            opened.append(found)
+            continue
+        opened.append(None)
+        if not file.name:
+            missing.append(
+                "The names of this run's files were purged, so the results do not have their "
+                "columns."
+            )
+            continue
+        why = "came from standard input" if file.path is None else "is gone or has changed"
+        missing.append(f"{file.name} {why}, so the results do not have its columns.")
+    return OriginalFiles(tuple(opened), tuple(dict.fromkeys(missing)))
+
+
+def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) -> RunView:
+    """Return the view of a run with its first rows, as the ledger knows them now.
+
+    Args:
+        ledger: the one with the run.
+        run: the run.
+        report: what the run did.
+        most: rows to show.
+    """
+    names = [source.name for source in run.sources]
+    first = [row for page in ledger.runs.outcomes(run.id, most) for row in page] if most else []
+    progress = ledger.runs.count_progress(run.id)
+    return run_view(report, show_outcomes(first, names), names, progress=progress)
+
+
+def read_lines(ledger: Ledger, run: Run) -> Iterator[pl.DataFrame]:
+    """Yield all rows of a run with the columns of `importer.report.outcomes.OUTCOMES`."""
+    names = [source.name for source in run.sources]
+    for page in ledger.runs.outcomes(run.id):
+        yield show_outcomes(page, names)
+
+
+def save_results(
+    view: RunView,
+    lines: Iterable[pl.DataFrame],
+    files: OriginalFiles,
+    path: Path,
+    form: Form = "csv",
+) -> None:
+    """Write the results into a file, whole or not at all.
+
+    Raises:
+        ImporterError: the file cannot be written, or a file of the run was changed meanwhile.
+    """
+    with replace_file(path) as out:
+        write_results(view, lines, files, out, form)
+
+
+def write_results(
+    view: RunView, lines: Iterable[pl.DataFrame], files: OriginalFiles, out: TextIO, form: Form
+) -> None:
+    """Write the results of a run.
+
+    Args:
+        view: the view of the run; its lines are not used.
+        lines: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
+        files: the run's files; if one is missing, `_file` and `_row` replace its columns.
+        out: UTF-8 text, or its `buffer` for CSV and Parquet.
+        form: CSV like the original file (delimiter, byte-order mark, no formulas), JSON, or
+            Parquet with the columns of the CSV.
+
+    Raises:
+        ImporterError: a file of the run was changed meanwhile.
+    """
+    if form == "json":
+        write_run_json(view, lines, out)
+        return
+    frames = results_frames(view.files, lines, files)
+    if form == "parquet":
+        _write_parquet(frames, out)
+        return
+    for number, frame in enumerate(frames):
+        write_csv(as_text(frame), out.buffer, files.delimiter, begins=not number)
+
+
+def as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Write out the times in a frame of results."""
+    return frame.with_columns(cs.datetime().dt.strftime(MOMENT))
+
+
+def _write_parquet(frames: Iterator[pl.DataFrame], out: TextIO) -> None:
+    """Write frames of one schema, of which the first gives that schema."""
+    first = next(frames)
+    failed: list[Exception] = []
+
+    def take(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            yield first
+            yield from frames
+        except Exception as exc:  # Polars would turn it into one of its own
+            failed.append(exc)
+            raise
+
+    try:
+        rows = register_io_source(take, schema=first.schema)
+        rows.sink_parquet(out.buffer, row_group_size=_GROUP)
+    except pl.exceptions.PolarsError:
+        if failed:
+            raise failed[0] from None
+        raise
+
+
+def results_frames(
+    names: Sequence[str], lines: Iterable[pl.DataFrame], files: OriginalFiles
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a run as text, and times as UTC; at first a frame without rows.
+
+    Their own columns come first, then `_file` and `_row` if they are needed to identify a row,
+    then `OURS`; one of these is called `import_...` if the file has a column of that name.
+
+    Args:
+        names: the names of the run's files.
+        lines: all rows of the run, by file and row.
+        files: the files.
+
+    Raises:
+        ImporterError: a file was changed meanwhile.
+    """
+    cells = [_FileCells(file, name) for file, name in zip(files.opened, names, strict=True)]
+    theirs = list(dict.fromkeys(name for file in cells for name in file.headers))
+    ours = {name: f"import_{name}" if name in theirs else name for name in OURS}
+    places = [file_names(names)] if len(cells) > 1 or None in files.opened else []
+    if None in files.opened:
+        places.append(pl.col(ROW).cast(pl.String).alias("_row"))
+    reason = pl.when(pl.col("message") != "").then("message")
+
+    def place(lines: pl.DataFrame) -> pl.DataFrame:
+        known = lines.with_columns(reason.alias("reason")).rename({"status": "import_status"})
+        named = (pl.col(name).alias(alias) for name, alias in ours.items())
+        known = known.select(SOURCE, ROW, *named)
+        whole = cells[known[SOURCE][0]].join(known) if known.height else known
+        lacking = [name for name in theirs if name not in whole.columns]
+        whole = whole.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
+        return whole.select(*theirs, *places, *ours.values())
+
+    yield place(OUTCOMES.to_frame())
+    for frame in lines:
+        for part in frame.partition_by(SOURCE, maintain_order=True):
+            yield place(part)
+    for file in cells:
+        file.check()
+
+
+class _FileCells:
+    """The cells of a file, read in the order of its rows.
+
+    Attributes:
+        headers: its own headers, without those of an earlier results file; none if it is gone.
+
+    Args:
+        file: the file; None if it is gone.
+        name: its name.
+    """
+
+    def __init__(self, file: Pieces | None, name: str) -> None:
+        columns = [] if file is None else file.columns
+        away = find_result_headers(columns)
+        self.headers = [each for each in columns if each != ROW and each not in away]
+        self._file = file
+        self._name = name
+        self._hash = "" if file is None else file.source().sha256
+        self._pieces = iter(()) if file is None else file.tables()
+        self._read = pl.DataFrame(schema={ROW: pl.UInt32, **dict.fromkeys(self.headers, pl.String)})
+
+    def join(self, lines: pl.DataFrame) -> pl.DataFrame:
+        """Return lines with their cells; each call takes later rows than the one before.
+
+        Raises:
+            ImporterError: the file was changed meanwhile.
+        """
+        last = lines[ROW][-1]
+        while (not self._read.height or self._read[ROW][-1] < last) and self._take_piece():
+            pass
+        here = self._read.filter(pl.col(ROW) <= last)
+        self._read = self._read.filter(pl.col(ROW) > last)
+        return lines.join(here, on=ROW, how="left", maintain_order="left")
+
+    def check(self) -> None:
+        """Read the rest, and check that the whole file is the one that was opened.
+
+        Raises:
+            ImporterError: the file was changed meanwhile.
+        """
+        while self._take_piece():
+            self._read = self._read.clear()
+        if self._file is not None and self._file.source().sha256 != self._hash:
+            self._refuse()
+
+    def _take_piece(self) -> bool:
+        """Read the next piece; False if there is none."""
+        try:
+            read = next(self._pieces, None)
+            if read is None:
+                return False
+            self._read = pl.concat([self._read, original_cells(read())])
+        except NotInChunks:
+            self._refuse()
+        return True
+
+    def _refuse(self) -> NoReturn:
+        raise ImporterError(f"{self._name} was changed while it was read.", "Try again.") from None
+
+
+def write_run_json(view: RunView, lines: Iterable[pl.DataFrame], out: TextIO) -> None:
+    """Write the result of every row of a run: `run`, `totals`, `outcomes`.
+
+    An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`, `attempted_at`,
+    `progress`, `progress_at` and `meeting_at`. Times are ISO 8601, UTC; null if there is none.
+
+    Args:
+        view: the view of the run; its lines are not used.
+        lines: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
+        out: UTF-8 text.
+    """
+    outcomes = (
+        frame.select(
+            "source",
+            pl.col(ROW).alias("row"),
+            "status",
+            "conversation_id",
+            "code",
+            "message",
+            pl.col("attempted_at").dt.strftime(MOMENT),
+            "progress",
+            pl.col("progress_at", "meeting_at").dt.strftime(MOMENT),
+        )
+        for frame in lines
+    )
+    totals = {status.replace("-", "_"): count for status, count in view.totals.items()}
+    write_listing(
+        out,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": view.report.run,
+            "totals": {"read": sum(totals.values()), **totals},
+            "progress": dict(view.progress),
+        },
+        "outcomes",
+        outcomes,
+    )
