@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import random as random_source
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -315,6 +316,7 @@ async def look_up(
     if not doubts and not claims:
         return ListFindings()
     evidence = Evidence([*doubts, *claims], hashes, proof.owned)
+    unfound = _Unfound(evidence, doubts, claims)
     pages, reason, skew_s = 0, "", None
     async with stop_switch(stop or asyncio.Event()) as switch:
         pager = Pager(client, limiter, settings, switch, sleep, random)
@@ -324,9 +326,7 @@ async def look_up(
                 pages += 1
                 skew_s = page.response.skew_s if skew_s is None else skew_s
                 evidence.note(page.conversations, page.response.skew_s or 0.0)
-                if all(map(evidence.find_certain, doubts)) and all(
-                    map(evidence.find_existing, claims)
-                ):
+                if unfound.none_left():
                     break
         except ListUnreadable as exc:
             reason = str(exc)
@@ -339,6 +339,31 @@ async def look_up(
         frozenset(evidence.external_ids),
         skew_s,
     )
+
+
+class _Unfound:
+    """The submissions that the list does not show yet; each page looks at a few of them only.
+
+    Args:
+        evidence: everything that was read.
+        doubts: the doubts to find.
+        claims: the claims to find.
+    """
+
+    def __init__(
+        self, evidence: Evidence, doubts: Sequence[Doubt], claims: Sequence[Doubt]
+    ) -> None:
+        self._every = [partial(evidence.find_certain, doubt) for doubt in doubts]
+        self._every += [partial(evidence.find_existing, claim) for claim in claims]
+        self._waiting = list(self._every)
+
+    def none_left(self) -> bool:
+        """Whether everything is found now."""
+        while self._waiting and self._waiting[-1]():
+            self._waiting.pop()
+        if not self._waiting:  # a later page can make a find uncertain
+            self._waiting = [find for find in self._every if not find()]
+        return not self._waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +463,7 @@ class _DoubtDecider:
         settings: max_resends, settle_s, skip_duplication_check.
         now: when the reading ended.
         unread: why the list was not read to its end; empty if it was.
+        compared: (campaign, kind) -> what the list shows of our conversations there.
     """
 
     evidence: Evidence
@@ -445,6 +471,7 @@ class _DoubtDecider:
     settings: Settings
     now: datetime
     unread: str
+    compared: dict[tuple[str, str], _WitnessesInList] = field(default_factory=dict)
 
     def decide(self, doubt: Doubt) -> Outcome:
         """Return what is known now about one doubt."""
@@ -498,23 +525,13 @@ class _DoubtDecider:
 
     def _behind(self, doubt: Doubt) -> str:
         """Return why the list may not have caught up; empty if it has."""
-        known = self.proof.witnesses.get((doubt.campaign, doubt.kind), ())
-        shown = self.evidence.external_ids
-        due = self.now - timedelta(
-            seconds=max(self.settings.settle_s, _LAGS * self.proof.lag.longest_s)
-        )
-        # A list that shows a conversation shows the older ones too, or it leaves some out.
-        due = max([due, *(each.sent_at for each in known if each.external_id in shown)])
-        missing = [
-            each
-            for each in known
-            if doubt.sent_at - AROUND <= each.sent_at <= due and each.external_id not in shown
-        ]
+        known = self._compare_witnesses(doubt.campaign, doubt.kind)
+        missing = len(known.lacking) - bisect_left(known.lacking, doubt.sent_at - AROUND)
         if missing:
-            lacked = f"{len(missing)} conversations that are"
-            lacked = lacked if len(missing) > 1 else "a conversation that is"
+            lacked = f"{missing} conversations that are"
+            lacked = lacked if missing > 1 else "a conversation that is"
             return f"The list lacks {lacked} known to exist, so it proves nothing."
-        if any(each.sent_at > doubt.sent_at and each.external_id in shown for each in known):
+        if known.newest is not None and known.newest > doubt.sent_at:
             return ""
         if self.proof.lag_passed(doubt, self.now):
             return ""
@@ -522,3 +539,32 @@ class _DoubtDecider:
             "The list does not hold it, but nothing shows that the list is up to date: it needs a "
             "conversation of this campaign that was created later. The next run looks again."
         )
+
+    def _compare_witnesses(self, campaign: str, kind: str) -> _WitnessesInList:
+        """Return what the list shows of our conversations of a campaign; compared once."""
+        place = campaign, kind
+        if place not in self.compared:
+            known, shown = self.proof.witnesses.get(place, ()), self.evidence.external_ids
+            listed = (each.sent_at for each in known if each.external_id in shown)
+            newest = max(listed, default=None)
+            lag_s = max(self.settings.settle_s, _LAGS * self.proof.lag.longest_s)
+            due = self.now - timedelta(seconds=lag_s)
+            # A list that shows a conversation shows the older ones too, or it leaves some out.
+            due = due if newest is None else max(due, newest)
+            lacking = (each for each in known if each.external_id not in shown)
+            times = sorted(each.sent_at for each in lacking if each.sent_at <= due)
+            self.compared[place] = _WitnessesInList(newest, times)
+        return self.compared[place]
+
+
+@dataclass(frozen=True, slots=True)
+class _WitnessesInList:
+    """What the list shows of our conversations of one campaign and kind.
+
+    Attributes:
+        newest: when the newest that it shows was requested; None if it shows none.
+        lacking: when those were requested that it should show and does not, oldest first.
+    """
+
+    newest: datetime | None
+    lacking: Sequence[datetime]

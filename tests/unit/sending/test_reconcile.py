@@ -11,7 +11,7 @@ import pytest
 
 from importer.ledger.records import ListLag, Witness
 from importer.model import MaybeSent, NotSent, Outcome, Response, State
-from importer.sending.matching import Doubt
+from importer.sending.matching import Doubt, Evidence, ListedConversation
 from importer.sending.rate_limiter import RateLimiter
 from importer.sending.reconcile import (
     ABSENT,
@@ -125,6 +125,26 @@ def reconcile_list(
         )
 
     return run(main())
+
+
+def test_a_long_list_is_matched_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page asks for a few of many doubts, and reading ends with the last of them."""
+    asked = 0
+    find = Evidence.find_certain
+
+    def count(evidence: Evidence, doubt: Doubt) -> list[ListedConversation]:
+        nonlocal asked
+        asked += 1
+        return find(evidence, doubt)
+
+    monkeypatch.setattr(Evidence, "find_certain", count)
+    many, size = 400, 4
+    pages = [page(*range(n, n + size), token=str(n + size)) for n in range(0, many + 40, size)]
+    api = Api({("" if not n else str(n * size)): [each] for n, each in enumerate(pages)})
+    result = reconcile_list(api, *map(doubt, reversed(range(many))))
+    assert result.settled == many
+    assert result.pages == many // size
+    assert asked < 4 * many
 
 
 def test_found_is_created_with_its_id() -> None:
