@@ -32,7 +32,14 @@ from importer.planning.history import (
     find_no_longer_sendable,
     find_shared_contacts,
 )
-from importer.planning.payload import hash_keys, hash_people, identify, planned_rows, submissions
+from importer.planning.payload import (
+    RowsByKey,
+    hash_keys,
+    hash_people,
+    identify,
+    planned_rows,
+    submissions,
+)
 from importer.preflight import refuse_example_values
 from importer.prepare import prepare
 from importer.report.exit_codes import exit_of_run
@@ -424,7 +431,8 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
         bodies = submissions(plan, history.identity, settings, only=only)
         ending = await sender.send(Listed(islice(bodies, count)), count)
     else:
-        claimed = Claimed(share, partial(render_rows, plan, sender), claim_size(settings))
+        render = partial(render_rows, plan, RowsByKey(plan.frame), sender)
+        claimed = Claimed(share, render, claim_size(settings))
         supply = claimed if limit is None else FirstFew(claimed, count)
         try:
             ending = await sender.send(supply, count, share)
@@ -435,10 +443,12 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     return ending
 
 
-def render_rows(plan: Plan, sender: Sender, keys: Sequence[str]) -> list[Submission]:
+def render_rows(
+    plan: Plan, rows: RowsByKey, sender: Sender, keys: Sequence[str]
+) -> list[Submission]:
     """Make the submissions with these keys."""
-    rows = plan.frame.filter(pl.col(KEY).is_in(keys))
-    return list(submissions(plan, sender.history.identity, sender.settings, rows))
+    found = rows.find(keys)
+    return list(submissions(plan, sender.history.identity, sender.settings, found))
 
 
 def contact_window(settings: Settings) -> timedelta | None:

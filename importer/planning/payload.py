@@ -403,6 +403,34 @@ def submissions(
             )
 
 
+class RowsByKey:
+    """Finds rows of a plan by their keys, in a time that hardly grows with the plan.
+
+    It keeps 12 bytes for each row: a part of its key, in order, and its position.
+
+    Args:
+        frame: rows with their submission keys.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        parts = _start_of(frame[KEY])
+        self._frame = frame
+        self._positions = parts.arg_sort()
+        self._parts = parts.gather(self._positions)
+
+    def find(self, keys: Sequence[str]) -> pl.DataFrame:
+        """Return the rows with these keys, in the order of the plan; unknown keys are left out."""
+        places = self._parts.search_sorted(_start_of(pl.Series(keys, dtype=pl.String)))
+        known = places.filter(places < self._frame.height)
+        rows = self._frame[self._positions.gather(known).unique().sort()]
+        return rows.filter(pl.col(KEY).is_in(keys))
+
+
+def _start_of(keys: pl.Series) -> pl.Series:
+    """Return the first 64 bits of each key."""
+    return keys.str.head(16).str.to_integer(base=16, dtype=pl.UInt64)
+
+
 def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator[PlannedRow]:
     """Yield every row of a plan as the ledger stores it, ready rows first; render no body."""
     codes = _codes(plan.problems)

@@ -16,7 +16,7 @@ from importer.deliver import (
     render_rows,
 )
 from importer.planning.history import ALLOWED, bind_history
-from importer.planning.payload import identify
+from importer.planning.payload import RowsByKey, identify
 from importer.preflight import refuse_example_values
 from importer.sending.circuit_breaker import ClosedCampaigns, Ending
 from importer.sending.events import apply_events
@@ -112,7 +112,7 @@ class SlicedRun:
             share = ledger.share(run, contact_window(settings), self.since)
             if share is None:
                 raise ValueError("a run is sent in slices only on a server")
-            render = partial(render_rows, self.plan, sender)
+            render = partial(render_rows, self.plan, RowsByKey(self.plan.frame), sender)
             claimed = Claimed(share, render, claim_size(settings), patient=False)
             try:
                 return await sender.send(

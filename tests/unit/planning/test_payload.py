@@ -18,8 +18,10 @@ from importer.model import Counts, Group, Json, Plan, RowStatus
 from importer.planning.identity import Identity
 from importer.planning.payload import (
     Renderer,
+    RowsByKey,
     external_id,
     external_ids,
+    hash_keys,
     payload_lines,
     planned_rows,
     submissions,
@@ -301,6 +303,19 @@ def test_a_part_of_a_plan_gives_the_same_submissions(tmp_path: Path) -> None:
     only = {whole[2].key}
     assert list(submissions(plan, IDENTITY, Settings(), only=only)) == whole[2:]
     assert list(submissions(plan, IDENTITY, Settings(), plan.frame.clear())) == []
+
+
+def test_rows_are_found_by_their_keys(tmp_path: Path) -> None:
+    """In the order of the plan; a key that is not in it is left out."""
+    numbers = range(20, 60)
+    rows = [{**ADA, "phone_number": f"+4420794600{number}"} for number in numbers]
+    frame_ = hash_keys(a_plan(tmp_path, frame(*rows)).frame, IDENTITY)
+    keys = frame_[KEY_COLUMN].to_list()
+    wanted = [keys[31], "0" * 64, keys[2], keys[17], "f" * 64]
+    found = RowsByKey(frame_).find(wanted)
+    assert found.equals(frame_[[2, 17, 31]])
+    assert RowsByKey(frame_).find([]).equals(frame_.clear())
+    assert RowsByKey(frame_.clear()).find(wanted).is_empty()
 
 
 _TRICKY = (
