@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from importer.ledger.records import UploadedList
     from importer.sandbox.server import Sandbox
 
-pytestmark = [
-    pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not installed"),
-    pytest.mark.xdist_group("queue"),
-]
+pytestmark = pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not installed")
 
 MOST_S = 180.0
 """Processes start slowly on a busy machine."""
