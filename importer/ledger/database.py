@@ -8,7 +8,7 @@ from collections import defaultdict
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import LargeBinary, event, func, literal, select, update
+from sqlalchemy import LargeBinary, event, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select, Table
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
@@ -272,6 +272,16 @@ class Database:
         if self._on_commit is not None:
             self._on_commit(what)
         return rows
+
+    def make_statistics(self, *tables: Table) -> None:
+        """Tell a server how many rows tables have; without that it may read them whole for one row.
+
+        It would do so by itself a minute after they have grown.
+        """
+        if self.path is None:
+            names = ", ".join(table.name for table in tables)
+            with suppress(LedgerAway):
+                self.write_alone("statistics", text(f"ANALYZE {names}"))
 
     def note_writes(self, beside: Path) -> None:
         """Note counted writes in a last-write file beside this file from now on."""

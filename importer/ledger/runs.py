@@ -311,7 +311,9 @@ class Runs:
                 then(connection, run)
             return run
 
-        return self._database.write("begin", write, counted=True, trusted=True)
+        run = self._database.write("begin", write, counted=True, trusted=True)
+        self._database.make_statistics(run_rows, submissions)
+        return run
 
     def _free_id(self, connection: Connection, now: datetime) -> str:
         for _ in range(_ID_TRIES):

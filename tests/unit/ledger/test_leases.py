@@ -96,6 +96,14 @@ def test_each_submission_is_claimed_once(server_url: str) -> None:
         assert shares[0].others_at_work()
 
 
+def test_a_new_run_is_known_to_the_planner_of_queries(server_url: str) -> None:
+    """Without statistics the server would read the whole run for each claim."""
+    known = text("SELECT reltuples FROM pg_class WHERE relname IN ('submissions', 'run_rows')")
+    with sender(server_url) as one:
+        plan(one, 30)
+        assert one._database.read(lambda c: c.scalars(known).all()) == [30, 30]
+
+
 def test_an_intent_needs_a_claim(server_url: str) -> None:
     """Without one no request may leave, not even with a lease."""
     with sender(server_url) as one, sender(server_url) as two:
