@@ -24,6 +24,7 @@ from importer.ledger.records import KnownSubmission, SubmissionRecord
 from importer.ledger.senders import WITHOUT_LEASE
 from importer.ledger.tables import (
     OPEN,
+    REACHED,
     SENDABLE,
     among,
     as_seen,
@@ -299,12 +300,13 @@ def _opted_out(
     return columns.remote_status.is_not(None), func.upper(columns.remote_status) == out
 
 
-_WHO_OPTED_OUT: Final = (
-    select(_OTHER.person)
-    .where(_OTHER.person > "", reached(_OTHER.state), *_opted_out(_OTHER))
-    .with_hint(_OTHERS, "INDEXED BY submissions_opted_out", "sqlite")
+_WHO_OPTED_OUT: Final = select(_OTHER.person).where(
+    _OTHER.person > "", among(_OTHER.state, REACHED), *_opted_out(_OTHER)
 )
-"""People who opted out; SQLite would read the index of everybody who was contacted."""
+"""People who opted out.
+
+Without the words of `reached`, SQLite cannot read the index of everybody who was contacted.
+"""
 
 CAMPAIGN: Final = (
     select(campaigns.c.name).where(campaigns.c.id == submissions.c.campaign).scalar_subquery()
