@@ -137,7 +137,7 @@ def _queue_text(queue: QueueOverview, lists: Sequence[ListedRun]) -> Group:
     """Return what waits in the queue, who works on it, and the lists that have not ended."""
     waiting, busy = sum(queue.waiting.values()), sum(queue.under_way.values())
     said = translate(
-        "Queue: {workers} workers, {busy} jobs under way, {waiting} waiting, {stalled} stalled.",
+        "Workers: {workers}. Jobs: {busy} under way, {waiting} waiting, {stalled} stalled.",
         workers=number(queue.workers),
         busy=number(busy),
         waiting=number(waiting),
@@ -212,13 +212,9 @@ def upgrade(*, config: Path | None, **flags: object) -> int:
     """
     settings = read_settings(config, flags)
     with Ledger.open(settings.ledger, create=False) as ledger:
-        tell(translate("The ledger {name} is of this version.", name=ledger.name))
+        tell(translate("The ledger {name} is up to date.", name=ledger.name))
     if settings.ledger_file is None and is_installed():
         with JobQueue.open(settings) as queue:
             made = queue.set_up()
-        tell(
-            translate("The queue was set up.")
-            if made
-            else translate("The queue is of this version.")
-        )
+        tell(translate("The queue was set up.") if made else translate("The queue is up to date."))
     return Exit.OK

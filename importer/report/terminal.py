@@ -75,12 +75,15 @@ def command_line(command: str) -> Iterator[RenderableType]:
 def plain_table(*headers: str, numbers: frozenset[str] = frozenset()) -> Table:
     """Return a table with a line under its header; the columns in `numbers` align right.
 
-    Its headers are English; they are shown in the reader's language.
+    Its headers are English; they are shown in the reader's language. The column `run` stays on one
+    line, because its ids are copied into commands.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)
     for header in headers:
         side: Literal["left", "right"] = "right" if header in numbers else "left"
-        table.add_column(translate_word(header), justify=side, overflow="fold")
+        table.add_column(
+            translate_word(header), justify=side, overflow="fold", no_wrap=header == "run"
+        )
     return table
 
 
