@@ -1,7 +1,7 @@
 """The samples for several machines are valid, and name commands, settings and secrets that exist.
 
-The schema of the Compose Specification is in the package compose-viz, as models; those of Kubernetes
-are in kubernetes-validate.
+The schema of the Compose Specification is in the package compose-viz, as models; the schemas of
+Kubernetes are in kubernetes-validate.
 """
 
 from __future__ import annotations
