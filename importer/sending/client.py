@@ -318,7 +318,8 @@ class Client:
                         await response.aclose()
         except Exception as exc:
             raise map_exception(exc, url.netloc.decode("ascii")) from exc
-        return RawResponse(response.status_code, response.headers, content, self._now())
+        headers = dict(response.headers)  # a look-up in httpx's own goes through all of them
+        return RawResponse(response.status_code, headers, content, self._now())
 
     @contextmanager
     def _line(self) -> Iterator[httpx.AsyncBaseTransport]:

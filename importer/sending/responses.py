@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -323,10 +324,12 @@ def _refusal(content: Mapping[str, Any], own: Iterable[str] = ()) -> str:
         content: the answer.
         own: texts of the request; a field that repeats one is ignored.
     """
-    repeated = {_plain_words(text) for text in own}
     about = (each for name in _ABOUT_THE_REQUEST if isinstance(each := content.get(name), dict))
-    signs = (sign for each in (*objects_in(content), *about) for sign in _refusals(each, repeated))
-    return next(signs, "")
+    places = (*objects_in(content), *about)
+    if not any(True for each in places for _ in _refusals(each, ())):
+        return ""  # as in most answers; this saves tidying every text of the request
+    repeated = {_plain_words(text) for text in own}
+    return next((sign for each in places for sign in _refusals(each, repeated)), "")
 
 
 def _refusals(content: Mapping[str, Any], repeated: Container[str]) -> Iterator[str]:
@@ -484,8 +487,11 @@ def _retry_after_s(raw: RawResponse) -> float | None:
     return max((until - server_now).total_seconds(), 0.0)
 
 
+@lru_cache(maxsize=8)  # many answers come within one second
 def _date(text: str) -> datetime | None:
     """Parse an HTTP date; None for anything else."""
+    if not text:
+        return None
     try:
         when = parsedate_to_datetime(text.strip())
     except (ValueError, TypeError, IndexError, OverflowError):
