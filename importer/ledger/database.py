@@ -50,6 +50,10 @@ _REPLICA = (
     "is on a read-only replica",
     "Name the primary server under `ledger:`, or promote this one.",
 )
+_NO_TEMPORARY = (
+    "does not let its user make temporary tables",
+    "Give the user the right: GRANT TEMPORARY ON DATABASE.",
+)
 _OTHER = ("refused a statement", "This is a fault of importer; please report it.")
 
 _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
@@ -61,6 +65,7 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("no space left", _FULL),
     ("read-only transaction", _REPLICA),
     ("in recovery", _REPLICA),
+    ("permission denied to create temporary", _NO_TEMPORARY),
     ("locked", _BUSY),
     ("busy", _BUSY),
     ("readonly", _READONLY),

@@ -9,37 +9,21 @@ import os
 import re
 import secrets
 import socket
-from contextlib import contextmanager, nullcontext
 from datetime import UTC
 from itertools import islice
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import (
-    and_,
-    func,
-    insert,
-    literal_column,
-    null,
-    or_,
-    select,
-    true,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import and_, func, insert, or_, select, update
 
 from importer.errors import LedgerError, UsageError
-from importer.ledger.column_types import number_of_run, pack, pack_hashes, shorten_mask
+from importer.ledger.column_types import number_of_run
+from importer.ledger.plan_writer import PlanWriter
 from importer.ledger.records import RowOutcome, Run, SourceFile
 from importer.ledger.submissions import OF_FILE, RECORD, read_record
 from importer.ledger.tables import (
     OPEN,
-    SENDABLE,
-    STATES,
-    STATUSES,
     among,
     as_seen,
-    campaigns,
     rows_elsewhere,
     run_rows,
     run_sources,
@@ -53,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Insert, Row, Select, Table
+    from sqlalchemy import Connection, Row, Select
 
     from importer.ledger.database import Database
     from importer.ledger.records import NewRun
@@ -306,7 +290,7 @@ class Runs:
                         )
                     ],
                 )
-            _Bulk(connection, run, retry_rejected=new.retry_rejected).write(rows)
+            PlanWriter(connection, run, retry_rejected=new.retry_rejected).write(rows)
             if then is not None:
                 then(connection, run)
             return run
@@ -400,200 +384,4 @@ def _run(connection: Connection, row: Row[Any]) -> Run:
         stopped=row.stopped,
         host=row.host,
         pid=row.pid,
-    )
-
-
-_CHUNK: Final = 20_000
-
-_ROW: Final = ("source", "row", "status", "key", "codes")
-_SUBMISSION: Final = (
-    *("key", "source", "row", "campaign", "external_id", "person", "masked", "body_hash"),
-    *("email", "candidate", "name"),
-)
-"""The columns that differ between the newly planned submissions of a run."""
-
-_CLEARED: Final = (
-    *("conversation_id", "status", "sent_at", "settled_at", "listed_s", "sender"),
-    *("remote_status", "remote_at"),
-    *("meeting_state", "meeting_at", "meeting_known_at", "meeting_id"),
-)
-"""The columns that are emptied when another run takes a submission over."""
-
-_REBUILT: Final = ("submissions_by_email", "submissions_by_candidate")
-"""Indexes that are rebuilt after many rows: a third of the time of updating them row by row."""
-
-
-_Fixed: TypeAlias = "Mapping[str, ColumnElement[Any]]"
-"""Columns that have one value in all rows of an insert."""
-
-
-class _Bulk:
-    """Writes the rows and submissions of a run as tuples for the driver.
-
-    Args:
-        connection: a connection in the run's transaction.
-        run: the id of the run.
-        retry_rejected: as in `NewRun`.
-    """
-
-    def __init__(self, connection: Connection, run: str, *, retry_rejected: bool) -> None:
-        self._connection = connection
-        self._run = run
-        planned: _Fixed = {
-            "run": literal_column(str(number_of_run(run))),
-            "state": literal_column(str(STATES.number(State.PLANNED))),
-            "code": literal_column("''"),
-            "message": literal_column("''"),
-            "attempts": literal_column("0"),
-        }
-        self._row_sql = _sql(insert(run_rows), {"run": planned["run"]}, _ROW, connection)
-        taking = _take_over(connection, planned, retry_rejected=retry_rejected)
-        self._submission_sql = _sql(taking, planned, _SUBMISSION, connection)
-        self._ready = self._written = 0
-        self._campaigns = dict[str, int]()
-
-    def write(self, rows: Iterable[PlannedRow]) -> None:
-        """Write all rows, in chunks."""
-        rest = iter(rows)
-        chunk = list(islice(rest, _CHUNK))
-        with self._indexes() if len(chunk) == _CHUNK else nullcontext():
-            while chunk:
-                self._write(chunk)
-                chunk = list(islice(rest, _CHUNK))
-        if self._written < self._ready:
-            self._connection.execute(_rows_elsewhere(self._run))
-
-    def _write(self, chunk: list[PlannedRow]) -> None:
-        execute = self._connection.exec_driver_sql
-        column = _columns(chunk)
-        number = {word.value: STATUSES.number(word) for word in RowStatus}
-        statuses = map(number.__getitem__, column["status"])
-        keys, codes = pack_hashes(column["key"]), column["codes"]
-        rows = zip(column["source"], column["row"], statuses, keys, codes, strict=True)
-        execute(self._row_sql, list(rows))
-        ready = [each for each in chunk if each.status == RowStatus.READY]
-        if ready:
-            self._ready += len(ready)
-            self._written += execute(self._submission_sql, self._submissions(ready)).rowcount
-
-    def _submissions(self, ready: list[PlannedRow]) -> list[tuple[Any, ...]]:
-        """Return the values of ready rows as the driver takes them, in the order of their keys.
-
-        In that order neighbours in the index of keys are written on the same page.
-        """
-        column = _columns(ready)
-        if None in column["key"]:
-            row = column["row"][column["key"].index(None)]
-            raise LedgerError(f"Row {row} is ready but has no key.")
-        self._note_campaigns(column["campaign"])
-        packed = {
-            **{name: pack_hashes(column[name]) for name in _HASHED},
-            "campaign": map(self._campaigns.__getitem__, column["campaign"]),
-            "external_id": map(pack, column["external_id"]),
-            "masked": map(shorten_mask, column["masked"]),
-            "name": (None if each is None else pack(each) for each in column["name"]),
-        }
-        values = ({**column, **packed}[name] for name in _SUBMISSION)
-        return sorted(zip(*values, strict=True), key=itemgetter(0))
-
-    def _note_campaigns(self, names: Iterable[str]) -> None:
-        """Give new campaigns a number, and learn the numbers of these."""
-        new = sorted(set(names) - self._campaigns.keys())
-        if new:
-            add = _dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
-            self._connection.execute(add, [{"name": each} for each in new])
-            c = campaigns.c
-            found = self._connection.execute(select(c.name, c.id).where(c.name.in_(new)))
-            self._campaigns.update((name, number) for name, number in found)
-
-    @contextmanager
-    def _indexes(self) -> Iterator[None]:
-        """Leave out the indexes of e-mails and candidate ids while a SQLite ledger grows much."""
-        connection = self._connection
-        if connection.dialect.name != "sqlite":
-            yield
-            return
-        # Keys are written in random order, so their index should fit into memory.
-        connection.exec_driver_sql("PRAGMA cache_size = -196608")  # KiB, only if needed
-        last = connection.scalar(select(func.max(submissions.c.id)).select_from(submissions))
-        if (last or 0) > _CHUNK:  # what is there already would be sorted again
-            yield
-            return
-        indexes = [each for each in submissions.indexes if each.name in _REBUILT]
-        for index in indexes:
-            index.drop(connection)
-        yield
-        for index in indexes:
-            index.create(connection)
-
-
-_HASHED: Final = ("key", "person", "body_hash", "email", "candidate")
-
-
-def _columns(rows: list[PlannedRow]) -> dict[str, Sequence[Any]]:
-    """Return rows as columns."""
-    return dict(zip(PlannedRow._fields, zip(*rows, strict=True), strict=True))
-
-
-def _sql(statement: Insert, fixed: _Fixed, columns: tuple[str, ...], connection: Connection) -> str:
-    """Return the driver's SQL of an insert that takes the values of these columns, in order.
-
-    Args:
-        statement: the statement without values.
-        fixed: columns whose value is the same in each row, and written into the SQL.
-        columns: the others.
-        connection: says which dialect.
-    """
-    compiled = (
-        statement.values(fixed)
-        .inline()
-        .compile(dialect=connection.dialect, column_keys=[*fixed, *columns])
-    )
-    if tuple(compiled.positiontup or ()) != columns:
-        raise LedgerError("The ledger's insert expects other columns than it is given.")
-    return str(compiled)
-
-
-def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
-    """Return the insert that supports `ON CONFLICT`."""
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-
-
-def _rows_elsewhere(run: str) -> Insert:
-    """Note the ready rows of a run whose submission is another run's, or another row's."""
-    r, s = run_rows.c, submissions.c
-    found = (
-        select(r.run, r.source, r.row, r.key)
-        .join_from(run_rows, submissions, r.key == s.key)
-        .where(
-            r.run == run,
-            r.status == RowStatus.READY.value,
-            or_(s.run != r.run, s.source != r.source, s.row != r.row),
-        )
-    )
-    return insert(rows_elsewhere).from_select(["run", "source", "row", "key"], found)
-
-
-def _take_over(connection: Connection, planned: _Fixed, *, retry_rejected: bool) -> Insert:
-    """Insert a submission, or let the run take it over if that cannot contact a person twice.
-
-    Args:
-        connection: says which dialect.
-        planned: the columns that all submissions of the run have in common.
-        retry_rejected: as in `NewRun`.
-    """
-    statement = _dialect_insert(connection)(submissions)
-    given, old = statement.excluded, submissions.c
-    changed = true() if retry_rejected else old.body_hash != given.body_hash
-    taken = {name: given[name] for name in (*planned, *_SUBMISSION) if name != "key"}
-    return statement.on_conflict_do_update(
-        index_elements=[old.key],
-        set_={**taken, **dict.fromkeys(_CLEARED, null())},
-        where=and_(
-            old.run != given.run,  # of two rows of one run, the first stays
-            or_(
-                among(old.state, SENDABLE),
-                and_(among(old.state, {State.REJECTED}), changed),
-            ),
-        ),
     )

@@ -133,6 +133,26 @@ def test_of_two_rows_with_one_key_the_first_stays(ledger: Ledger) -> None:
     assert ledger.submissions.intend(run, ["k1", "k1"]) == (True, False)
 
 
+def test_of_two_rows_with_one_key_the_first_that_may_go_is_taken(ledger: Ledger) -> None:
+    """The first has the body that was refused, so the second is planned."""
+    settle_submission(ledger, "k1", State.REJECTED)
+    rows = [planned_row("k1", 2), planned_row("k1", 9, body="2"), planned_row("k1", 11, body="3")]
+    run = ledger.runs.begin(new_run(), rows)
+    assert ledger.submissions.sendable(run) == ["k1"]
+    assert read_submission(ledger, "k1")["row"] == 9
+
+
+def test_texts_arrive_as_they_are(ledger: Ledger) -> None:
+    """Characters that mean something where rows are copied."""
+    odd = "\\N\t\\.\n\r\\x41,é"
+    row = planned_row("k1", email=None)._replace(masked=odd, codes=odd, external_id=odd)
+    run = ledger.runs.begin(new_run(), [row])
+    (found,) = ledger.runs.rows(run)
+    assert found.submission is not None
+    kept = (found.codes, found.submission.masked, found.submission.external_id)
+    assert kept == (odd, odd, odd)
+
+
 def test_proved_absent_may_be_planned(ledger: Ledger) -> None:
     """What a doubtful submission needs first is the proof."""
     settle_submission(ledger, "k1", State.DOUBTFUL)
