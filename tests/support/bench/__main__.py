@@ -33,7 +33,7 @@ from tests.support.bench.contest import (
     run,
     settings,
 )
-from tests.support.bench.stages import measure
+from tests.support.bench.stages import ledger_bytes, measure
 from tests.support.bench.tables import aims_table, costs_table, stages_table
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ def main() -> int:
         sys.stderr.write(f"{rows:,} rows are measured.\n")
     messages.append(stages_table(stages))
     _tell(messages[-1])
+    messages.append(
+        "Bytes of the ledger for each planned submission: "
+        + ", ".join(f"{size:,.0f} of {rows:,}" for rows, size in ledger_bytes.items())
+    )
+    _tell(messages[-1])
     aims = _of_start_up(made(sizes[0]))
     if not chosen.quick:
         found = {rows: _contestants(its) for rows, its in stages.items()}
@@ -77,8 +82,9 @@ def main() -> int:
     messages.append(aims_table(aims))
     _tell(messages[-1])
     if not chosen.rows and not chosen.quick:
-        messages.append(_of_submitting())
-        _tell(messages[-1])
+        for module in ("readers", "submitting"):
+            messages.append(_printed(module))
+            _tell(messages[-1])
     if chosen.out is not None:
         chosen.out.write_text("\n\n".join(messages) + "\n", "utf-8")
     return 0 if all(aim.held for aim in aims) else 1
@@ -133,9 +139,9 @@ def _of_start_up(file: Path) -> list[Aim]:
     ]
 
 
-def _of_submitting() -> str:
-    """The table of the benchmark of sending."""
-    run([sys.executable, "-m", "tests.support.bench.submitting"], 0)
+def _printed(module: str) -> str:
+    """The table that a part of the benchmark prints as a process of its own."""
+    run([sys.executable, "-m", f"tests.support.bench.{module}"], 0)
     return (WORK / "output.txt").read_text("utf-8").strip()
 
 
