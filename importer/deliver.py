@@ -151,7 +151,11 @@ def begin_run(
 
 
 def resume(
-    run_id: str | None, settings: Settings, options: RunOptions, observer: Observer = SILENT
+    run_id: str | None,
+    settings: Settings,
+    options: RunOptions,
+    observer: Observer = SILENT,
+    copies: Mapping[str, str] | None = None,
 ) -> RunReport:
     """Continue a run where it stopped; nothing is sent again that may have been sent.
 
@@ -160,6 +164,7 @@ def resume(
         settings: those that shape bodies must be unchanged since the run began.
         options: credentials, limit and signals.
         observer: the observer that is told what happens.
+        copies: as for `prepare_again`.
 
     Raises:
         UsageError: there is no such run, or its files or settings have changed.
@@ -170,7 +175,7 @@ def resume(
     with _locked_ledger(settings, options, observer) as ledger:
         run = ledger.runs.find(run_id)
         history = bind_history(ledger, settings, options.credentials.organization_id)
-        plan = prepare_again(run, settings)
+        plan = prepare_again(run, settings, copies)
         refuse_example_values(plan, settings)
         plan = identify(plan, history.identity)
         ledger.runs.reopen(run.id)

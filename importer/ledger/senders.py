@@ -361,6 +361,13 @@ class Senders:
 
         self._database.write("sender", write)
 
+    def count_live(self, command: str) -> int:
+        """Count the processes with this command that hold a lease; none for a ledger in a file."""
+        if self._database.path is not None:
+            return 0
+        live = select(func.count()).select_from(senders).where(LIVE, _S.command == command)
+        return self._database.read(lambda c: c.scalar(live) or 0)
+
     def find(self, number: int) -> SenderRecord:
         """Return a sender that is not known to have ended.
 

@@ -3,8 +3,9 @@
     uploading -> uploaded -> checking -> open -> (waiting ->) queued -> sending -> done
     sending -> paused | stopped -> queued again; any -> deleted
 
-The state is the job: a worker takes what is checking, queued or sending, also after a crash.
-A list without an owner was put in by a command, and workers of the queue send it; nights, too.
+The state is the job: the page takes what is checking, queued or sending, also after a crash; where
+workers of the queue are alive, they take what is queued or sending. A list without an owner was put
+in by a command, and only workers send it; nights, too.
 No value of a cell is stored here, and a file's name only masked.
 """
 
@@ -143,18 +144,26 @@ class UploadedLists:
         rows = self._database.read(lambda c: c.execute(wanted).all())
         return {ListState(state): count for state, count in rows}
 
-    def next_job(self) -> UploadedList | None:
-        """Return the list to work on now: what was being sent first, then the oldest one."""
+    def next_job(self, *, sends: bool = True) -> UploadedList | None:
+        """Return the list to work on now: what was being sent first, then the oldest one.
+
+        Args:
+            sends: whether the caller sends lists. If workers do, the rest is to check lists,
+                and to pause or stop those that nobody has begun to send.
+        """
         now = self._now()
         state = lists.c.state
         due = or_(lists.c.start_at.is_(None), lists.c.start_at <= now)
-        for wanted_state in (
-            state == ListState.SENDING.value,
+        waits = due if sends else lists.c.wish != ""
+        oldest_first = [
             or_(
                 state == ListState.CHECKING.value,
-                and_(state == ListState.QUEUED.value, due),
-            ),
-        ):
+                and_(state == ListState.QUEUED.value, waits),
+            )
+        ]
+        if sends:
+            oldest_first.insert(0, state == ListState.SENDING.value)
+        for wanted_state in oldest_first:
             mine = select(lists).where(wanted_state, lists.c.owner != QUEUE)
             oldest = mine.order_by(lists.c.changed_at).limit(1)
             found = self._database.read(lambda c, oldest=oldest: c.execute(oldest).first())  # type: ignore[misc]
@@ -228,10 +237,9 @@ class UploadedLists:
         return None if found is None else _list(found)
 
     def is_one_waiting(self, longer_s: float) -> bool:
-        """Whether a list of the queue has waited for a worker longer than these seconds."""
+        """Whether a list has waited for a worker longer than these seconds."""
         now = self._now()
         waits = select(lists.c.id).where(
-            lists.c.owner == QUEUE,
             lists.c.state == ListState.QUEUED.value,
             or_(lists.c.start_at.is_(None), lists.c.start_at <= now),
             lists.c.changed_at < now - timedelta(seconds=longer_s),

@@ -123,7 +123,8 @@ class RunProgress:
 def _run_progress(request: Request, run: Run, known: UploadedList | None) -> RunProgress:
     site, words = site_of(request), words_of(request)
     progress = site.jobs.progress.get(known.id) if known is not None else None
-    live = known is not None and known.state in _LIVE and progress is not None
+    follows = progress is not None or site.settings.ledger_file is None  # a worker may send it
+    live = known is not None and known.state in _LIVE and follows
     states = site.ledger.runs.states(run.id, live=live)
     counts = site.ledger.runs.counts(run.id)
     parts = [
@@ -280,7 +281,10 @@ def results_file(request: Request) -> Response:
     run, known = _find(request)
     ending, site = ending_of(request), site_of(request)
     settings = site.settings if known is None else site.workbench.settings_for(known)
-    files = reread_files(run.sources, partial(open_read, settings=settings))
+    sources = run.sources
+    if known is not None and site.workbench.has_file(known.id):
+        sources = site.workbench.sources_of(known, run)
+    files = reread_files(sources, partial(open_read, settings=settings))
     names, lines = [each.name for each in run.sources], read_lines(site.ledger, run)
 
     def write(path: Path) -> None:

@@ -33,7 +33,7 @@ from importer.web.held_files import RemoteInboxes
 from importer.web.jobs import Jobs, KnownCampaigns
 from importer.web.pages import Refused, Site, render, words_of
 from importer.web.request_checks import own_path
-from importer.web.workbench import Workbench
+from importer.work.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from importer.web.held_files import RemoteInboxes
     from importer.web.jobs import Jobs, KnownCampaigns
     from importer.web.wording import Wording
-    from importer.web.workbench import Workbench
+    from importer.work.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from importer.report.html import contact, facts, pretty
 from importer.report.view import GroupView
 from importer.web.access import Role, record_event, require_role
 from importer.web.correction_pages import note_correction
-from importer.web.hours import count_zones, find_start, is_quiet, local_times
 from importer.web.pages import (
     find_list,
     find_own_list,
@@ -39,6 +38,7 @@ from importer.web.pages import (
     words_of,
 )
 from importer.web.wording import in_brackets, plain_anomaly
+from importer.work.hours import count_zones, find_start, is_quiet, local_times
 from importer.work.upload_store import new_id
 from schemas.codes import Code, Severity
 from schemas.columns import GROUP, ROW
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from importer.ledger.records import Approval, UploadedList
     from importer.model import Json, Plan
     from importer.web.access import Person
-    from importer.web.hours import LocalTimes
     from importer.web.pages import Site
     from importer.web.wording import Wording
+    from importer.work.hours import LocalTimes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
     tick:   leases that are over end, and the queue gets what the ledger says is missing
     send:   one slice of a list, at most 30 s or 500 rows; or its doubts are looked up; or it ends
+    send_uploaded: a list of the page, as the page itself would send it; 30 s if another list waits
     look_up: the doubts of a list that has ended
     night:  one night of an inbox
 
@@ -29,8 +30,8 @@ from importer.nightly.clock import StopSignal
 from importer.nightly.remote.backends import RemoteFault
 from importer.sending.circuit_breaker import UNREACHABLE, OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
-from importer.work.queue import NIGHT, SEND
-from importer.work.queued_lists import COMMAND, QueuedLists, since_of
+from importer.work.queue import COMMAND, NIGHT, SEND
+from importer.work.queued_lists import QueuedLists, since_of
 from importer.work.sliced_run import SlicedRun
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from importer.model import Outcome
     from importer.settings import Credentials, Settings
     from importer.work.queue import JobQueue
+    from importer.work.workbench import Workbench
 
 
 _LOG: Final = logging.getLogger(__name__)
@@ -109,18 +111,31 @@ class _SliceObserver(SilentObserver):
         list_id: the list that is being sent.
         signal: ends the slice.
         longest_s: seconds after which it ends.
+        shared_s: seconds after which it ends if another list waits.
+
+    Attributes:
+        progressed: whether anything was sent.
+        gave_way: whether it ended because another list waits.
     """
 
     def __init__(
-        self, runner: JobRunner, list_id: str, signal: StopSignal, longest_s: float
+        self,
+        runner: JobRunner,
+        list_id: str,
+        signal: StopSignal,
+        longest_s: float,
+        shared_s: float = _SHORT_SLICE_S,
     ) -> None:
         self._runner = runner
         self._list_id = list_id
         self._signal = signal
         self._longest_s = longest_s
+        self._shared_s = shared_s
         self._over = threading.Event()
+        self._began_s = time.monotonic()
         self._outages = OutageDetector()
         self.progressed = False
+        self.gave_way = False
 
     @property
     def is_outage(self) -> bool:
@@ -129,6 +144,10 @@ class _SliceObserver(SilentObserver):
 
     def on_stop_event(self, stop: asyncio.Event) -> None:
         self._signal.watch(stop, self._longest_s)
+
+    def begin(self) -> None:
+        """Count its time from now: what came before was no sending."""
+        self._began_s = time.monotonic()
 
     def on_outcome(self, outcome: Outcome) -> None:
         self.progressed = True
@@ -142,13 +161,14 @@ class _SliceObserver(SilentObserver):
         self._over.set()
 
     def _look(self) -> None:
-        lists, began = self._runner.ledger.lists, time.monotonic()
+        lists = self._runner.ledger.lists
         while not self._over.wait(_LOOK_S):
             try:
                 known = lists.find(self._list_id)
-                paused = known is None or known.state not in WORKING
-                long_enough = time.monotonic() - began > _SHORT_SLICE_S
-                if paused or (long_enough and lists.is_one_waiting(_WAITING_S)):
+                paused = known is None or known.state not in WORKING or known.wish
+                long_enough = time.monotonic() - self._began_s > self._shared_s
+                self.gave_way = not paused and long_enough and lists.is_one_waiting(_WAITING_S)
+                if paused or self.gave_way:
                     self._signal.request()
                     return
             except ImporterError:
@@ -171,6 +191,7 @@ class JobRunner:
     ledger: Ledger
     queue: JobQueue
     _lists: QueuedLists = field(init=False)
+    _workbench: Workbench | None = None
     _loaded: dict[tuple[str, str], SlicedRun] = field(default_factory=dict)
     _ends: threading.Event = field(default_factory=threading.Event)
     _signal: StopSignal | None = None
@@ -188,6 +209,8 @@ class JobRunner:
     def close(self) -> None:
         """Close what is open."""
         self._lists.close()
+        if self._workbench is not None:
+            self._workbench.close()
 
     @contextmanager
     def _stoppable(self) -> Iterator[StopSignal]:
@@ -206,7 +229,7 @@ class JobRunner:
         """End leases that are over, and put into the queue what the ledger says is missing."""
         lists, now = self.ledger.lists, self.ledger.now()
         self.ledger.recover()
-        for known in lists.list(owner=QUEUE, states=WORKING, limit=10_000):
+        for known in lists.list(states=WORKING, limit=10_000):
             if known.start_at is None or known.start_at <= now:
                 self.ring(known)
         for known in lists.list(owner=QUEUE, states={ListState.DONE}, limit=1_000):
@@ -215,6 +238,8 @@ class JobRunner:
         if time.monotonic() - self._tidied_s > timedelta(hours=1).total_seconds():
             self._tidied_s = time.monotonic()
             self._lists.delete_old()
+            if isinstance(self.settings.uploads, str):
+                self._open_workbench().drop_copies()
 
     def ring(self, known: UploadedList, in_s: float = 0) -> None:
         """Put the next jobs of a list into the queue, unless they are there.
@@ -223,6 +248,9 @@ class JobRunner:
             known: the list.
             in_s: seconds to wait before they may begin.
         """
+        if known.owner != QUEUE:
+            self._ring_for_uploaded(known, in_s)
+            return
         if known.run is None:
             self.queue.defer("night", NIGHT, f"night:{known.id}", list_id=known.id)
             return
@@ -232,6 +260,19 @@ class JobRunner:
         priority = priority_of(left, self.ledger.now() - since_of(known))
         for slot in range(max(wanted - busy, 0 if busy else 1)):
             self._defer_slice(known.id, slot, priority, in_s)
+
+    def _ring_for_uploaded(self, known: UploadedList, in_s: float) -> None:
+        """Put the next job of a list of the page into the queue: one worker at a time sends it."""
+        left = int(known.counts.get("ready", 0))
+        if known.run is not None:
+            if self.ledger.senders.count_sending(known.run):
+                return
+            left = self.ledger.submissions.count_sendable(known.run)
+        priority = priority_of(left, self.ledger.now() - known.uploaded_at)
+        name = f"uploaded:{known.id}"
+        self.queue.defer(
+            "send_uploaded", SEND, name, priority=priority, in_s=in_s, list_id=known.id
+        )
 
     def _defer_slice(self, list_id: str, slot: int, priority: int, in_s: float) -> None:
         lock = f"send:{list_id}:{slot}"
@@ -280,6 +321,46 @@ class JobRunner:
         after = self.ledger.lists.find(list_id)
         if self._is_due(after):
             self.ring(after, 0 if went_on else _CLAIMED_S)
+
+    def send_uploaded(self, list_id: str) -> None:
+        """Send a list of the page, unless the page or another worker does.
+
+        Args:
+            list_id: the id of the list.
+        """
+        from importer.work.page_lists import PageLists  # noqa: PLC0415 - only for lists of a page
+
+        known = self.ledger.lists.find(list_id)
+        if self._ends.is_set() or known is None or known.owner == QUEUE:
+            return
+        if self.ledger.senders.count_sending() >= most_senders(self.settings):
+            self._ring_for_uploaded(known, _FULL_S)
+            return
+        workbench = self._open_workbench()
+        pages = PageLists(workbench, self.settings, self.credentials, self.ledger, COMMAND)
+        with (
+            self._stoppable() as signal,
+            _SliceObserver(self, list_id, signal, _LOOK_UP_S, _SLICE_S) as observer,
+        ):
+            # It may take all day. A tick tries again if another process has the turn of this list.
+            pages.send(
+                list_id,
+                signal,
+                goes_on=lambda: self._ends.is_set() or observer.gave_way,
+                on_start=observer.begin,
+                has_other_files=True,
+            )
+        after = self.ledger.lists.find(list_id)
+        if after is not None and pages.is_due(after):
+            self.ring(after)
+
+    def _open_workbench(self) -> Workbench:
+        """Return the workbench of this worker, which keeps one plan."""
+        from importer.work.workbench import Workbench  # noqa: PLC0415 - only for lists of a page
+
+        if self._workbench is None:
+            self._workbench = Workbench(self.settings, self.credentials, self.ledger, 1)
+        return self._workbench
 
     def _is_due(self, known: UploadedList | None) -> TypeGuard[UploadedList]:
         if known is None or known.run is None or known.state not in WORKING:

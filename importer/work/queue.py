@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from procrastinate import App
     from procrastinate.connector import BaseConnector
 
+    from importer.ledger import Ledger
     from importer.settings import Settings
 
 
@@ -33,6 +34,9 @@ QUEUES: Final = (SEND, NIGHT)
 """The queues that a worker may be limited to; ticks come to every worker."""
 
 TICK: Final = "tick"
+
+COMMAND: Final = "importer work"
+"""The command of a worker that can send lists, as its lease names it."""
 
 WORKERS: Final = 2
 """procrastinate's workers in a worker process: one for ticks, one for the rest."""
@@ -105,6 +109,21 @@ def look_at_queue(settings: Settings) -> QueueOverview | None:
         return None
     with JobQueue.open(settings) as queue:
         return queue.overview() if queue.is_set_up() else None
+
+
+def count_workers(settings: Settings, ledger: Ledger) -> int | None:
+    """Count the worker processes that can send lists; None if there is no queue here.
+
+    Raises:
+        LedgerAway: the server does not answer.
+    """
+    if settings.ledger_file is not None or not is_installed():
+        return None
+    alive = ledger.senders.count_live(COMMAND)
+    if alive:
+        return alive
+    with JobQueue.open(settings) as queue:
+        return 0 if queue.is_set_up() else None
 
 
 def make_app(connector: BaseConnector) -> App:

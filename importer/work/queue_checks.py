@@ -57,9 +57,12 @@ def _judge_queue(seen: QueueOverview | None, waiting: int) -> Finding:
     if seen is None:
         message = "it is not set up; `importer upgrade` does that"
         return Finding("queue", ok=not waiting, message=message, warning=True)
+    if not seen.workers and not waiting:
+        message = "no worker is alive; `importer serve` sends the lists of its page itself"
+        return Finding("queue", ok=True, message=message, warning=True)
     if not seen.workers:
         message = f"no worker is alive, and {waiting} lists wait; start `importer work`"
-        return Finding("queue", ok=not waiting, message=message, warning=True)
+        return Finding("queue", ok=False, message=message, warning=True)
     message = f"{seen.workers} workers are alive, {waiting} lists wait or are being sent"
     if seen.stalled:
         message = f"{message}; {seen.stalled} jobs have stalled, and the next tick fails them"

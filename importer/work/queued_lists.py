@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from importer.settings import Credentials, Settings
 
 
-COMMAND: Final = "importer work"
-
 _OWN: Final = frozenset(
     {"ledger", "rehearsal", "base_url", "templates", "new_ledger", "rate_per_s"}
 )

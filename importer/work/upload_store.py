@@ -1,7 +1,7 @@
 """Uploaded lists in an object store; each machine that needs them has working copies.
 
-A list is in the store before anybody is told that it arrived, and so is each correction. A page
-on another machine fetches what it needs. One page works with a store at a time.
+A list is in the store before anybody is told that it arrived, and so is each correction. A page or
+a worker on another machine fetches what it needs. One page works with a store at a time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ def file_name(given: str) -> str:
 
 
 _SCHEMES: Final = frozenset({"s3", "gs", "az", "abfs"})
-_DRAFT: Final = ".fetching.part"
 
 
 def open_upload_store(settings: Settings) -> UploadStore | None:
@@ -126,7 +125,7 @@ class UploadStore:
                     continue
                 here.mkdir(mode=0o700, parents=True, exist_ok=True)
                 here.parent.chmod(0o700)
-                draft = here / _DRAFT
+                draft = here / f".{os.getpid()}.part"  # a page and workers may fetch at once
                 os.close(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600))
                 if self._store.fetch(place, each.version, draft) is not None:
                     draft.rename(here / each.name)

@@ -23,8 +23,16 @@ from importer.errors import Exit, ImporterError, LedgerAway, describe_fault
 from importer.ledger import Ledger
 from importer.sending.tracing import open_traces, traced
 from importer.work.job_runner import JobRunner
-from importer.work.queue import CONTROL, STALLED_S, TICK, JobQueue, make_app, pool_options
-from importer.work.queued_lists import COMMAND
+from importer.work.queue import (
+    COMMAND,
+    CONTROL,
+    SEND,
+    STALLED_S,
+    TICK,
+    JobQueue,
+    make_app,
+    pool_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,10 +69,12 @@ def run_worker(
     Raises:
         ConfigurationError: the ledger or its queue cannot be used.
     """
+    # A page leaves its lists to workers that can send, and knows them by their command.
+    command = COMMAND if SEND in queues else f"{COMMAND} --queues {','.join(queues)}"
     with (
         Ledger.open(settings.ledger, create=False) as ledger,
         JobQueue.open(settings) as queue,
-        ledger.lock(COMMAND, lease_s=settings.lease_s),
+        ledger.lock(command, lease_s=settings.lease_s),
     ):
         runner = JobRunner(settings, credentials, ledger, queue)
         process = _WorkerProcess(runner, settings, queues)
@@ -115,6 +125,7 @@ class _WorkerProcess:
         connector = PsycopgConnector(**pool_options(settings.ledger, _CONNECTIONS))
         self._app = make_app(connector)
         self._app.task(name="send", queue="send")(self._guard(runner.send))
+        self._app.task(name="send_uploaded", queue="send")(self._guard(runner.send_uploaded))
         self._app.task(name="look_up", queue="send")(self._guard(runner.look_up))
         self._app.task(name="night", queue="night")(self._guard(runner.night))
         tick = self._app.task(name=TICK, queue=CONTROL, queueing_lock=TICK, pass_context=True)

@@ -12,9 +12,10 @@ from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
-from importer.web.jobs import ASLEEP, Jobs
-from importer.web.workbench import Workbench
+from importer.web.jobs import Jobs
+from importer.work.page_lists import ASLEEP
 from importer.work.upload_store import new_id
+from importer.work.workbench import Workbench
 from tests.support.recruiter import make_list, write_project
 from tests.support.waiting import wait_until
 
@@ -63,7 +64,7 @@ def at_work(settings: Settings, clock: Clock) -> Iterator[tuple[Jobs, Workbench,
 
 def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in counts as the real service here, so the hours of the people count."""
-    monkeypatch.setattr("importer.web.jobs.is_loopback", lambda host: host == "")
+    monkeypatch.setattr("importer.work.page_lists.is_loopback", lambda host: host == "")
     monkeypatch.setenv("POPP_API_KEY", "a-key")
     monkeypatch.setenv("POPP_ORGANIZATION_ID", "an-organization")
     rows = [f"Pia,Q,,p{n}@example.com,GB,Cook\r\n" for n in range(100)]

@@ -10,7 +10,7 @@ import pytest
 from importer.languages import use_language
 from importer.ledger.lock import file_lock
 from importer.web.wording import plain_anomaly
-from importer.web.workbench import CheckProgress
+from importer.work.workbench import CheckProgress
 from tests.support.recruiter import Recruiter, make_list
 
 if TYPE_CHECKING:

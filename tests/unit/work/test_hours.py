@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from importer.settings import Settings
-from importer.web.hours import Zones, find_end, find_start, is_quiet, local_times
+from importer.work.hours import Zones, find_end, find_start, is_quiet, local_times
 
 LONDON, NEW_YORK = ("Europe/London", "Europe/London"), ("America/New_York", "America/New_York")
 SYDNEY = ("Australia/Perth", "Australia/Sydney")

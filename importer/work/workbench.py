@@ -1,5 +1,7 @@
 """The workbench: uploaded lists on disk, checked with their corrections, and their newest plans.
 
+The page has one, and so has each worker that sends lists of the page.
+
 uploads/<id>/list/<name as the person knows it>          the file, mode 0600, never changed
 uploads/<id>/list/<name>.corrections.jsonl               the corrections, which are people's data
 uploads/<id>/people.parquet                              keyed hashes of the people who are ready
@@ -19,6 +21,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +45,7 @@ from importer.planning.payload import hash_people
 from importer.planning.template_files import TemplateKind, Templates
 from importer.prepare import prepare
 from importer.problems import file_errors
-from importer.web.hours import local_zones
+from importer.work.hours import local_zones
 from importer.work.upload_store import ID, file_name, open_upload_store
 from schemas.columns import KEY, PERSON, ROW
 
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from importer.ledger import Ledger
-    from importer.ledger.records import Run, UploadedList
+    from importer.ledger.records import Run, SourceFile, UploadedList
     from importer.loader.corrections import Corrections
     from importer.model import Plan
     from importer.settings import Credentials, Settings
@@ -116,12 +119,16 @@ class Workbench:
         settings: the settings of the server.
         credentials: the credentials of the API.
         ledger: open for writing.
+        kept: most plans that are kept in memory.
     """
 
-    def __init__(self, settings: Settings, credentials: Credentials, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: Settings, credentials: Credentials, ledger: Ledger, kept: int = _KEPT
+    ) -> None:
         self._settings = settings
         self._credentials = credentials
         self._ledger = ledger
+        self._kept = kept
         self._plans: OrderedDict[str, tuple[object, float, Plan]] = OrderedDict()
         self._busy: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -176,12 +183,26 @@ class Workbench:
         return self._file(list_id) is not None
 
     def list_of(self, run: Run) -> str | None:
-        """Return the id of the list that a run sends; None if the run is not of the page."""
+        """Return the id of the list that a run sends; None if the run is not of the page.
+
+        The file may be in another folder on the machine that began the run.
+        """
         for source in run.sources:
-            parts = Path(source.path or "").parts
-            if source.path and Path(source.path).is_relative_to(self.folder.absolute()):
-                return parts[len(self.folder.absolute().parts)]
+            for folder, name in pairwise(Path(source.path or "").parts):
+                if name == "list" and ID.fullmatch(folder):
+                    return folder
         return None
+
+    def sources_of(self, known: UploadedList, run: Run) -> tuple[SourceFile, ...]:
+        """Return the files of a run of a list, with the paths that they have on this machine.
+
+        Raises:
+            InputError: the file is gone.
+        """
+        names = expand([str(self.path_of(known.id))])
+        return tuple(
+            replace(source, path=name) for source, name in zip(run.sources, names, strict=False)
+        )
 
     def place_for(self, list_id: str) -> Path:
         """Make the folder for a list's file, only for us, and return it."""
@@ -233,6 +254,20 @@ class Workbench:
             if found is not None and found.state is ListState.DELETED:
                 self.delete(list_id)  # the store did not answer when it was deleted
         return gone
+
+    def drop_copies(self) -> None:
+        """Delete the working copies of lists that were deleted on another machine."""
+        if self.store is None or not self.folder.is_dir():
+            return
+        for folder in self.folder.iterdir():
+            found = self._ledger.lists.find(folder.name) if ID.fullmatch(folder.name) else None
+            if found is not None and found.state is ListState.DELETED:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Close the connection to the store."""
+        if self.store is not None:
+            self.store.close()
 
     # ---- checking ----------------------------------------------------------------------------
 
@@ -293,7 +328,7 @@ class Workbench:
             with self._lock:
                 self._plans[known.id] = (seen, time.monotonic(), plan)
                 self._plans.move_to_end(known.id)
-                while len(self._plans) > _KEPT:
+                while len(self._plans) > self._kept:
                     self._plans.popitem(last=False)
             return plan
 
