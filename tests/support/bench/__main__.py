@@ -65,6 +65,8 @@ def main() -> int:
         sys.stderr.write(f"{rows:,} rows are measured.\n")
     messages.append(stages_table(stages))
     _tell(messages[-1])
+    messages.append(_printed("rates"))
+    _tell(messages[-1])
     messages.append(
         "Bytes of the ledger for each planned submission: "
         + ", ".join(f"{size:,.0f} of {rows:,}" for rows, size in ledger_bytes.items())

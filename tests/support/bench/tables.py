@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tests.support.bench.aims import Aim
     from tests.support.bench.contest import Entry
+    from tests.support.bench.rates import Rate
     from tests.support.bench.stages import Stage
 
 
@@ -72,6 +73,25 @@ def stages_table(found: Mapping[int, Sequence[Stage]]) -> str:
                     f"{cost.cpu_s / floor.cpu_s:.1f}",
                 )
             )
+    return _table(lines)
+
+
+def rates_table(rates: Sequence[Rate]) -> str:
+    """One line for each rate: how many a second, CPU of each, and the ratio to its floor."""
+    lines = [
+        ("what", "number", "a second", "CPU ms each", "floor", "x CPU"),
+        *(
+            (
+                each.what,
+                f"{each.times:,}",
+                f"{each.times / each.wall_s:,.0f}",
+                f"{1000 * each.cpu_s / each.times:.3f}",
+                each.floor_name,
+                f"{each.cpu_s / each.floor_s:.1f}" if each.floor_s else "",
+            )
+            for each in rates
+        ),
+    ]
     return _table(lines)
 
 
