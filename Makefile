@@ -26,7 +26,7 @@ page: $(STAMP)  ## serve the page for recruiters with what the demo did; Ctrl-C 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh samples/demo.sh page
 
 test: $(STAMP)  ## run every test
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(STAMP)  ## style and common faults
 	$(BIN)/ruff check .

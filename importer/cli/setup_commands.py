@@ -375,6 +375,7 @@ _EXAMPLES: Final = {
     "canary": "3",
     "contact_window_days": "30",
     "ledger_wait_s": "60",
+    "senders_per_org": "2",
     "round": "second-interview",
     "ca_file": "company-ca.pem",
     "smtp_user": "importer",

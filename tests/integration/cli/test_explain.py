@@ -67,8 +67,8 @@ def test_a_setting_with_all_that_a_user_needs(tmp_path: Path) -> None:
         "Default: 4",
         "importer.yaml: concurrency: 4",
         "Environment: IMPORTER_CONCURRENCY",
-        "Flag: --concurrency of run, resume, nightly",
-        "Used by: run, resume, serve, nightly",
+        "Flag: --concurrency of run, resume, work, nightly",
+        "Used by: run, resume, work, serve, nightly",
     ):
         assert words in text
 
