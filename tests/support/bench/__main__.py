@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,8 +144,8 @@ def _of_start_up(file: Path) -> list[Aim]:
 
 def _printed(module: str) -> str:
     """The table that a part of the benchmark prints as a process of its own."""
-    run([sys.executable, "-m", f"tests.support.bench.{module}"], 0)
-    return (WORK / "output.txt").read_text("utf-8").strip()
+    command = [sys.executable, "-m", f"tests.support.bench.{module}"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def _machine() -> str:
