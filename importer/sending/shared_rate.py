@@ -37,6 +37,7 @@ _SMOOTHING: Final = 0.2
 """How much the newest intent counts in the time that they take."""
 
 _AWAY_S: Final = 0.5
+_CLOSING_S: Final = 10.0
 
 
 @asynccontextmanager
@@ -161,9 +162,16 @@ class SharedRate:
         return max(count - 1, 0) / (self._rate * RESERVED)
 
     async def aclose(self) -> None:
-        """Wait until everything is noted."""
-        while self._notes:
-            await asyncio.gather(*self._notes)
+        """Wait until everything is noted; if the database stays away, what is left is given up.
+
+        Only waits and slower rates are noted, and the API says again what it wants.
+        """
+        if self._notes:
+            noted, late = await asyncio.wait(self._notes, timeout=_CLOSING_S)
+            for each in late:
+                each.cancel()
+            for each in noted:
+                each.result()
 
     def _note(self, write: Callable[[], None]) -> None:
         async def note() -> None:

@@ -351,10 +351,7 @@ class _Worker:
             return await self._prepare_when_free(progress)
         await self.switch.wait_for(self.capacity.ahead.acquire)
         try:
-            permitted_at = await self._permit()
-            self._check_campaign(campaign)
-            progress.begin_attempt(context.clock.now())
-            await context.journal.intend(progress.submission)
+            permitted_at = await self._intend(progress)
             try:
                 await self.switch.wait_for(self.capacity.under_way.acquire)
                 # After the permit was given, the API may have asked to wait.
@@ -379,10 +376,7 @@ class _Worker:
         context, campaign = self.context, progress.submission.campaign
         await self.switch.wait_for(self.capacity.under_way.acquire)
         try:
-            permitted_at = await self._permit()
-            self._check_campaign(campaign)
-            progress.begin_attempt(context.clock.now())
-            await context.journal.intend(progress.submission)
+            permitted_at = await self._intend(progress)
             try:
                 confirm = partial(context.limiter.confirm, permitted_at)
                 permitted_at = await self.switch.wait_for(confirm)
@@ -395,9 +389,14 @@ class _Worker:
             raise
         return permitted_at
 
-    async def _permit(self) -> float:
-        """Wait for a permit; return its time."""
-        return await self.switch.wait_for(partial(self.context.limiter.acquire, early=True))
+    async def _intend(self, progress: SubmissionProgress) -> float:
+        """Wait for a permit, then write a durable intent; return when it was permitted."""
+        context = self.context
+        permitted_at = await self.switch.wait_for(partial(context.limiter.acquire, early=True))
+        self._check_campaign(progress.submission.campaign)
+        progress.begin_attempt(context.clock.now())
+        await context.journal.intend(progress.submission)
+        return permitted_at
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
         """Record that nothing was sent after an intent."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from importer.errors import Exit
+from importer.errors import Exit, LedgerAway
 from importer.ledger.rates import LATE_S, RESERVED, LedgerRates
 from importer.ledger.records import Settlement
 from importer.ledger.run_guards import Canary
@@ -93,6 +94,35 @@ def ends(share: RunShare, state: State, count: int = 1, status: int | None = 422
     for key in claim(share, count):
         share.record([key], ())
         share.record((), [Settlement(key, state, status, code="x", counts=True)])
+
+
+class AwayRates:
+    """Rates in a database that does not come back."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def hold(self, seconds: float) -> None:
+        """Be away."""
+        del seconds
+        self.asked.set()
+        raise LedgerAway("The ledger cannot be reached.")
+
+
+def test_a_database_that_stays_away_keeps_no_process_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hold that cannot be noted is given up in the end."""
+    monkeypatch.setattr("importer.sending.shared_rate._CLOSING_S", 0.05)
+    rates = AwayRates()
+
+    async def close() -> None:
+        shared = SharedRate(rates, 10)  # type: ignore[arg-type]  # a stand-in
+        shared.hold(30)
+        assert await asyncio.to_thread(rates.asked.wait, 20)
+        await asyncio.wait_for(shared.aclose(), 20)
+
+    asyncio.run(close())
 
 
 def test_failures_of_all_senders_count_together(server_url: str) -> None:
