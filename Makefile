@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.from-lock
 RIVALS := .bench/venv
 RIVALS_STAMP := $(RIVALS)/.from-lock
-JOBS ?= auto
+# Tests wait for processes about as long as they compute.
+JOBS ?= $(shell expr 2 \* `nproc`)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo page test lint types shape check parity proof proof-machines fuzz bench compare lock fmt clean

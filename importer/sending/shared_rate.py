@@ -162,7 +162,7 @@ class SharedRate:
         return max(count - 1, 0) / (self._rate * RESERVED)
 
     async def aclose(self) -> None:
-        """Wait until everything is noted; if the database stays away, what is left is given up.
+        """Wait until everything is noted; give the rest up if the database stays away.
 
         Only waits and slower rates are noted, and the API says again what it wants.
         """

@@ -13,7 +13,7 @@ import pickle
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -249,7 +249,7 @@ class QueuedLists:
     def delete_old(self) -> None:
         """Delete the files of lists whose time is over, and plans that nobody needs."""
         keep = timedelta(days=self._settings.keep_uploads_days)
-        now = datetime.now(UTC)
+        now = self._ledger.now()
         for known in self._ledger.lists.list(owner=QUEUE, limit=10_000):
             age = now - known.changed_at
             unfinished = known.state is ListState.UPLOADING

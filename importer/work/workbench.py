@@ -236,7 +236,7 @@ class Workbench:
     def delete_old(self) -> list[str]:
         """Delete the files of lists that are old or unfinished; return the ids of the lists."""
         keep = timedelta(days=self._settings.keep_uploads_days)
-        now, gone = datetime.now(UTC), []
+        now, gone = self._ledger.now(), []
         hopeless = (ListState.UPLOADING, ListState.UPLOADED)
         for known in self._ledger.lists.list(limit=10_000):
             age = now - known.changed_at

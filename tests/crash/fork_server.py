@@ -42,9 +42,17 @@ _IMPORTED: Final = (
     "importer.cli.options",
     "importer.report.terminal",
     "importer.report.terminal_history",
-    "importer.report.terminal_history",
     "importer.report.progress",
     "importer.report.export",
+    "importer.deliver",
+    "importer.preflight",
+    "importer.cli.run_commands",
+    "anyio._backends._asyncio",
+    "certifi",
+    "httpcore",
+    "h11",
+    "babel.core",
+    "email_validator",
 )
 
 

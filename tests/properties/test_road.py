@@ -33,7 +33,7 @@ IDENTITY: Final = Identity(hmac_key=b"law", organization="acme", round="")
 
 BRIEF = settings(
     deadline=None,
-    max_examples=20,
+    max_examples=12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 
