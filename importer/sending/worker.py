@@ -391,12 +391,15 @@ class _Worker:
 
     async def _intend(self, progress: SubmissionProgress) -> float:
         """Wait for a permit, then write a durable intent; return when it was permitted."""
-        context = self.context
-        permitted_at = await self.switch.wait_for(partial(context.limiter.acquire, early=True))
+        permitted_at = await self._permit()
         self._check_campaign(progress.submission.campaign)
-        progress.begin_attempt(context.clock.now())
-        await context.journal.intend(progress.submission)
+        progress.begin_attempt(self.context.clock.now())
+        await self.context.journal.intend(progress.submission)
         return permitted_at
+
+    async def _permit(self) -> float:
+        """Wait for a permit; return its time."""
+        return await self.switch.wait_for(partial(self.context.limiter.acquire, early=True))
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
         """Record that nothing was sent after an intent."""
