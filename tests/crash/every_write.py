@@ -48,7 +48,9 @@ class Stopped:
         return [f"{where}: {fault}" for fault in (*self.verdict.differences, *left)]
 
 
-def stop_everywhere(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> Iterator[Stopped]:
+def stop_everywhere(
+    folder: Path, *, rows: int, pairs: bool, seed: int = 1, step: int = 1
+) -> Iterator[Stopped]:
     """Every place where a run (and, in pairs, its resume) can be stopped, each tried once.
 
     Args:
@@ -56,6 +58,7 @@ def stop_everywhere(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> I
         rows: good rows of the list.
         pairs: stop the resume too.
         seed: of the list and of the faults.
+        step: stop at each write, or at every second, third ... one.
     """
     people = candidates(rows, seed)
     base = Installation.create(folder / "sandbox", people, seed, threaded=True)
@@ -64,7 +67,7 @@ def stop_everywhere(folder: Path, *, rows: int, pairs: bool, seed: int = 1) -> I
         with ForkServer() as fork_server:
             run_at, reached = 0, True
             while reached:
-                run_at, resume_at, again = run_at + 1, 0, True
+                run_at, resume_at, again = run_at + step, 0, True
                 while again:
                     resume_at += pairs
                     here = folder / f"{run_at}-{resume_at}"
