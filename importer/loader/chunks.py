@@ -85,7 +85,7 @@ def open_pieces(name: str, settings: Settings, size: int = PIECE, *, whole: bool
         whole: read the file in one piece in any case.
     """
     long = None if whole else _open_long(name, settings, size)
-    return long or _Whole(load(name, settings))
+    return long or WholeFile(load(name, settings))
 
 
 def open_read(name: str, settings: Settings, size: int = _SMALL) -> Pieces:
@@ -106,23 +106,27 @@ def open_read(name: str, settings: Settings, size: int = _SMALL) -> Pieces:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Whole:
+class WholeFile:
     """A file that was read at once."""
 
     table: Table
 
     @property
     def extra(self) -> Mapping[str, str]:
+        """As in `Table`."""
         return self.table.extra
 
     @property
     def columns(self) -> Sequence[str]:
+        """The columns of its frame."""
         return self.table.frame.columns
 
     def tables(self) -> Iterator[Callable[[], Table]]:
+        """Yield one call, which returns the table."""
         yield lambda: self.table
 
     def source(self) -> Source:
+        """Return where its rows came from."""
         return self.table.source
 
 

@@ -15,6 +15,7 @@ import pytest
 from importer.errors import ImporterError, LedgerError
 from importer.ledger.records import SourceFile
 from importer.loader import open_read
+from importer.loader.chunks import WholeFile
 from importer.model import State
 from importer.report.results import (
     OURS,
@@ -28,55 +29,30 @@ from importer.settings import Settings
 from schemas.columns import find_result_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from importer.ledger.records import RowOutcome
     from importer.loader import Pieces
-    from importer.model import RunReport, Source, Table
+    from importer.model import RunReport, Table
     from importer.report.view import RunView
     from tests.unit.report.conftest import MakeTable, MakeView
 
 
-@dataclasses.dataclass(frozen=True)
-class Opened:
-    """A table as an open file."""
-
-    table: Table
-
-    @property
-    def extra(self) -> Mapping[str, str]:
-        """As in the table."""
-        return self.table.extra
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """As in the table."""
-        return self.table.frame.columns
-
-    def tables(self) -> Iterator[Callable[[], Table]]:
-        """The table."""
-        yield lambda: self.table
-
-    def source(self) -> Source:
-        """As in the table."""
-        return self.table.source
-
-
 def original(*tables: Table | None) -> OriginalFiles:
-    """The files of a run."""
-    return OriginalFiles(tuple(None if each is None else Opened(each) for each in tables))
+    """Return the files of a run, open."""
+    return OriginalFiles(tuple(None if each is None else WholeFile(each) for each in tables))
 
 
 def results_of(view: RunView, *tables: Table | None) -> pl.DataFrame:
-    """The rows of a run."""
+    """Return the rows of a run with its results."""
     return pl.concat(results_frames(view.files, [view.outcomes], original(*tables)))
 
 
 def test_the_original_columns_come_first(
     run_view: RunView, recruiter: Table, tmp_path: Path
 ) -> None:
-    """As CSV: headers, order and delimiter of the file, then ours, a line for every row."""
+    """The CSV has headers, order and delimiter of the file, then ours, and a line for each row."""
     path = tmp_path / "results.csv"
     save_results(run_view, [run_view.outcomes], original(recruiter), path)
     text = path.read_bytes().decode("utf-8-sig")
@@ -92,14 +68,14 @@ def test_the_original_columns_come_first(
 
 
 def test_without_the_file_the_rows_are_named(run_view: RunView) -> None:
-    """File and row stand in for the columns that are not there."""
+    """The name of the file and the row number replace the columns of the list."""
     frame = results_of(run_view, None)
     assert frame.columns == ["_file", "_row", *OURS]
     assert frame.row(0)[:3] == ("recruiter.csv", "2", "created")
 
 
 def test_one_of_two_files_may_be_missing(run_view: RunView, recruiter: Table) -> None:
-    """Its rows are there anyway."""
+    """The results still have its rows."""
     both = dataclasses.replace(run_view, files=("recruiter.csv", "gone.csv"))
     more = run_view.outcomes.head(1).with_columns(pl.lit(1, pl.UInt16).alias("#source"))
     both = dataclasses.replace(both, outcomes=pl.concat([run_view.outcomes, more]))
@@ -109,7 +85,7 @@ def test_one_of_two_files_may_be_missing(run_view: RunView, recruiter: Table) ->
 
 
 def test_a_user_s_own_reason_stays(run_view: RunView, make_table: MakeTable) -> None:
-    """Ours steps aside, and the reader still knows which is whose."""
+    """Our column gets another name, which a later run still recognises."""
     table = make_table("recruiter.csv", ["reason"], [[f"r{n}"] for n in range(6)], {})
     frame = results_of(run_view, table)
     assert frame.columns == [
@@ -135,7 +111,7 @@ def test_results_given_back_do_not_grow(run_view: RunView, make_table: MakeTable
 def test_parquet_has_the_same_columns_and_a_real_time(
     run_view: RunView, recruiter: Table, tmp_path: Path
 ) -> None:
-    """For whoever reads it with a program."""
+    """Times are times, for programs that read the file."""
     path = tmp_path / "results.parquet"
     save_results(run_view, [run_view.outcomes], original(recruiter), path, "parquet")
     frame = pl.read_parquet(path)
@@ -144,20 +120,20 @@ def test_parquet_has_the_same_columns_and_a_real_time(
 
 
 def test_json_goes_to_a_text_stream(run_view: RunView) -> None:
-    """As to standard output; it needs no originals."""
+    """JSON has no columns of the list, so it needs no original files."""
     out = io.StringIO()
     write_results(run_view, [run_view.outcomes], original(None), out, "json")
     assert json.loads(out.getvalue())["run"] == "20261122-153000-3f2a"
 
 
 def test_only_an_unchanged_file_counts(recruiter: Table) -> None:
-    """Gone, changed and standard input are each said."""
+    """A sentence says which file has changed, and which was standard input."""
     same = SourceFile("recruiter.csv", "/x/recruiter.csv", recruiter.source.sha256, 1)
     changed = SourceFile("other.csv", "/x/other.csv", "0" * 64, 1)
     piped = SourceFile("-", None, recruiter.source.sha256, 1)
     asked: list[str] = []
 
-    same_file = Opened(recruiter)
+    same_file = WholeFile(recruiter)
 
     def open_file(name: str) -> Pieces:
         asked.append(name)
@@ -188,7 +164,7 @@ def many(
 
 @pytest.mark.parametrize("each", [7, 120, 500])
 def test_pieces_give_what_the_whole_gives(tmp_path: Path, many: RunView, each: int) -> None:
-    """However the file and the rows of the ledger are cut."""
+    """The result does not depend on where the file and the rows of the ledger are cut."""
     file = tmp_path / "list.csv"
     file.write_text(HEADER + ROWS)
     opened = open_read(str(file), Settings(), SIZE)
@@ -204,7 +180,7 @@ def test_pieces_give_what_the_whole_gives(tmp_path: Path, many: RunView, each: i
 
 
 def test_a_file_that_cannot_be_cut_is_read_whole(tmp_path: Path) -> None:
-    """Its hash is known as well."""
+    """It is read at once, and its hash is known as well."""
     file = tmp_path / "list.csv"
     file.write_text(HEADER + ROWS + "a,b,c\n")
     opened = open_read(str(file), Settings(), SIZE)
@@ -229,7 +205,7 @@ def test_a_file_that_changes_meanwhile_writes_nothing(
 def test_an_error_of_the_ledger_stays_one(
     run_view: RunView, recruiter: Table, tmp_path: Path
 ) -> None:
-    """Also where Polars writes: it would make it one of its own."""
+    """Polars does not turn it into an error of its own either."""
 
     def lines() -> Iterator[pl.DataFrame]:
         yield run_view.outcomes
