@@ -52,11 +52,9 @@ BROKEN: Final = (
     zlib.error,
     EOFError,
     KeyError,
-    NotImplementedError,
     OSError,
-    RuntimeError,
-    UnicodeError,
-    ValueError,
+    RuntimeError,  # locked; its subclass NotImplementedError: compressed by another method
+    ValueError,  # and its subclass UnicodeError
 )
 """Exceptions that zipfile raises for damaged, locked and unusual archives."""
 

@@ -1,4 +1,4 @@
-"""Choose the sheet of a workbook that holds the candidates, and read its cells as shown."""
+"""Choose the sheet of a workbook that has the candidates, and read its cells as shown."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ def read_values(data: bytes, sheet: str) -> pl.DataFrame:
         frame = values.to_polars()
     except fastexcel.FastExcelError as error:
         raise Refusal(Code.FILE_UNREADABLE, _DAMAGED) from error
-    except BaseException as error:
-        # A panic of the reader is no Exception, and its class cannot be imported.
+    except BaseException as error:  # a panic of the reader: no Exception, and not importable
         if type(error).__name__ != "PanicException":
             raise
         raise Refusal(Code.FILE_UNREADABLE, _DAMAGED) from error

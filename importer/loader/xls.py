@@ -105,7 +105,7 @@ def _guard(act: Callable[[], Any]) -> Any:
         return act()
     except Refusal:
         raise
-    except Exception as error:  # xlrd checks little: any class may come out of a damaged file
+    except Exception as error:  # xlrd checks little, so damaged files raise any class
         reason = _DAMAGED
         if "encrypted" in str(error):
             reason = "it is protected by a password"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from importer.languages import number, translate, translate_count, translate_filled, translate_word
 from importer.report.formatting import duration, plain
-from importer.sending.run_options import Observer, SilentObserver
+from importer.sending.run_options import SilentObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,14 +28,6 @@ EVERY_S: Final = 10.0
 
 _TRUSTED: Final = 10
 """Number of outcomes after which the measured rate replaces the planned one."""
-
-
-class ShownProgress(Observer, Protocol):
-    """Shows the progress of a run that is sent here, or counted from afar."""
-
-    def note(self, states: Mapping[State, int]) -> None:
-        """Show how many submissions have ended in each state."""
-        ...
 
 
 @contextmanager
@@ -110,26 +103,20 @@ def _bar(console: Console) -> Progress:
     )
 
 
-class _Bar(SilentObserver):
-    """Progress on a terminal."""
+class ShownProgress(SilentObserver, ABC):
+    """Shows the progress of a run, which this process or other ones send.
 
-    def __init__(self, bar: Progress, now: Callable[[], float], before: int) -> None:
-        self._bar, self._now, self._before = bar, now, before
+    Args:
+        now: monotonic clock, seconds.
+        before: submissions that an earlier part of the run settled.
+    """
+
+    def __init__(self, now: Callable[[], float], before: int) -> None:
+        self._now, self._before = now, before
         self._done = _Progress()
-        self._task: TaskID | None = None
-
-    def on_start(self, run: str, count: int, seconds: float) -> None:
-        if not count:
-            return
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        before, self._before = self._before, 0  # a second round has its own count
-        self._done = _Progress(before + count, before, seconds, self._now())
-        self._bar.console.print(Text(translate("Run {run}", run=run)))
-        left = translate("{duration} left", duration=duration(seconds))
-        self._task = self._bar.add_task("", total=before + count, completed=before, summary=left)
 
     def on_outcome(self, outcome: Outcome) -> None:
+        """Count a submission that has ended, and show it."""
         self._done.states[outcome.state] += 1
         self._show()
 
@@ -137,6 +124,36 @@ class _Bar(SilentObserver):
         """Show how many submissions have ended in each state."""
         self._done.states = Counter(states)
         self._show()
+
+    def _begin(self, count: int, seconds: float) -> None:
+        """Begin a round of sending; a second round has its own count."""
+        before, self._before = self._before, 0
+        self._done = _Progress(before + count, before, seconds, self._now())
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Show what is done now."""
+
+
+class _Bar(ShownProgress):
+    """Progress on a terminal."""
+
+    def __init__(self, bar: Progress, now: Callable[[], float], before: int) -> None:
+        super().__init__(now, before)
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def on_start(self, run: str, count: int, seconds: float) -> None:
+        if not count:
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._begin(count, seconds)
+        self._bar.console.print(Text(translate("Run {run}", run=run)))
+        left = translate("{duration} left", duration=duration(seconds))
+        self._task = self._bar.add_task(
+            "", total=self._done.total, completed=self._done.done, summary=left
+        )
 
     def _show(self) -> None:
         done = self._done
@@ -151,24 +168,22 @@ class _Bar(SilentObserver):
         self._bar.console.print(Text(plain(translate_filled(sentence), 400)))
 
 
-class _Lines(SilentObserver):
+class _Lines(ShownProgress):
     """Progress in logs and pipes."""
 
     def __init__(
         self, console: Console, now: Callable[[], float], every_s: float, before: int
     ) -> None:
-        self._console, self._now, self._every_s = console, now, every_s
-        self._before = before
-        self._done = _Progress()
+        super().__init__(now, before)
+        self._console, self._every_s = console, every_s
         self._printed_at = now()
 
     def on_start(self, run: str, count: int, seconds: float) -> None:
         if not count:
             return
         self.end()
-        self._printed_at = self._now()
-        before, self._before = self._before, 0
-        self._done = _Progress(before + count, before, seconds, self._printed_at)
+        self._begin(count, seconds)
+        self._printed_at = self._done.started
         self._print(
             translate_count(
                 count,
@@ -178,15 +193,6 @@ class _Lines(SilentObserver):
                 duration=duration(seconds),
             )
         )
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        self._done.states[outcome.state] += 1
-        self._show()
-
-    def note(self, states: Mapping[State, int]) -> None:
-        """Show how many submissions have ended in each state."""
-        self._done.states = Counter(states)
-        self._show()
 
     def _show(self) -> None:
         now = self._now()

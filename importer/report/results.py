@@ -1,11 +1,12 @@
-"""Results of a run as files: the columns of its lists, then ours; read and written in pieces.
+"""Results of a run as files: the columns of its lists, then ours.
 
-Neither the list nor the ledger's rows are kept, so that a million rows need little memory.
+Lists and rows of the ledger are read and written in pieces, so a million rows need little memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TextIO
 
 import polars as pl
@@ -52,8 +53,8 @@ class OriginalFiles:
     """The files of a run as they are now.
 
     Attributes:
-        opened: one for each file of the run; None if the file is gone or has changed.
-        missing: a sentence for each of those.
+        opened: the files in the order of the run; None for a file that is gone or has changed.
+        missing: a sentence for each missing file.
     """
 
     opened: tuple[Pieces | None, ...]
@@ -66,11 +67,11 @@ class OriginalFiles:
 
 
 def reread_files(files: Sequence[SourceFile], open_file: Callable[[str], Pieces]) -> OriginalFiles:
-    """Open the files of a run again; a file whose content has changed counts as missing.
+    """Open the files of a run again; a file with changed content counts as missing.
 
     Args:
         files: the files of the run, from the ledger.
-        open_file: opens the file of a name, with its hash, and never raises.
+        open_file: takes a path and opens the file, whose hash is then known; it never raises.
     """
     opened: list[Pieces | None] = []
     missing = []
@@ -79,24 +80,28 @@ def reread_files(files: Sequence[SourceFile], open_file: Callable[[str], Pieces]
         found = open_file(path) if path is not None else None
         if found is not None and found.source().sha256 == file.sha256:
             opened.append(found)
-            continue
-        opened.append(None)
-        if not file.name:
-            missing.append(
-                "The names of this run's files were purged, so the results do not have their "
-                "columns."
-            )
-            continue
-        why = "came from standard input" if file.path is None else "is gone or has changed"
-        missing.append(f"{file.name} {why}, so the results do not have its columns.")
+        else:
+            opened.append(None)
+            missing.append(_why_missing(file))
     return OriginalFiles(tuple(opened), tuple(dict.fromkeys(missing)))
 
 
+def _why_missing(file: SourceFile) -> str:
+    """Return a sentence about a file that cannot be read again."""
+    if not file.name:
+        return (
+            "The names of this run's files were purged, so the results do not have their columns."
+        )
+    if file.path is None:
+        return "A list came from standard input, so the results do not have its columns."
+    return f"{file.name} is gone or has changed, so the results do not have its columns."
+
+
 def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) -> RunView:
-    """Return the view of a run with its first rows, as the ledger knows them now.
+    """Return the view of a run with the present state of its first rows.
 
     Args:
-        ledger: the one with the run.
+        ledger: the ledger of the run.
         run: the run.
         report: what the run did.
         most: rows to show.
@@ -163,39 +168,25 @@ def as_text(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_parquet(frames: Iterator[pl.DataFrame], out: TextIO) -> None:
-    """Write frames of one schema, of which the first gives that schema."""
+    """Write frames, at least one; all have the schema of the first."""
     first = next(frames)
-    failed: list[Exception] = []
-
-    def take(*_: object) -> Iterator[pl.DataFrame]:
-        try:
-            yield first
-            yield from frames
-        except Exception as exc:  # Polars would turn it into one of its own
-            failed.append(exc)
-            raise
-
-    try:
-        rows = register_io_source(take, schema=first.schema)
-        rows.sink_parquet(out.buffer, row_group_size=_GROUP)
-    except pl.exceptions.PolarsError:
-        if failed:
-            raise failed[0] from None
-        raise
+    rows = register_io_source(lambda *_: chain([first], frames), schema=first.schema)
+    rows.sink_parquet(out.buffer, row_group_size=_GROUP)
 
 
 def results_frames(
     names: Sequence[str], lines: Iterable[pl.DataFrame], files: OriginalFiles
 ) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a run as text, and times as UTC; at first a frame without rows.
+    """Yield the rows of a run: first a frame without rows, then frames with rows.
 
-    Their own columns come first, then `_file` and `_row` if they are needed to identify a row,
-    then `OURS`; one of these is called `import_...` if the file has a column of that name.
+    The columns of the files come first, then `_file` and `_row` if a row cannot be identified
+    without them, then `OURS`. A column of `OURS` is called `import_...` if a file has one of that
+    name. Cells are text, times are UTC.
 
     Args:
         names: the names of the run's files.
         lines: all rows of the run, by file and row.
-        files: the files.
+        files: the run's files.
 
     Raises:
         ImporterError: a file was changed meanwhile.
@@ -208,7 +199,7 @@ def results_frames(
         places.append(pl.col(ROW).cast(pl.String).alias("_row"))
     reason = pl.when(pl.col("message") != "").then("message")
 
-    def place(lines: pl.DataFrame) -> pl.DataFrame:
+    def arrange(lines: pl.DataFrame) -> pl.DataFrame:
         known = lines.with_columns(reason.alias("reason")).rename({"status": "import_status"})
         named = (pl.col(name).alias(alias) for name, alias in ours.items())
         known = known.select(SOURCE, ROW, *named)
@@ -217,10 +208,10 @@ def results_frames(
         whole = whole.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
         return whole.select(*theirs, *places, *ours.values())
 
-    yield place(OUTCOMES.to_frame())
+    yield arrange(OUTCOMES.to_frame())
     for frame in lines:
         for part in frame.partition_by(SOURCE, maintain_order=True):
-            yield place(part)
+            yield arrange(part)
     for file in cells:
         file.check()
 
@@ -229,7 +220,7 @@ class _FileCells:
     """The cells of a file, read in the order of its rows.
 
     Attributes:
-        headers: its own headers, without those of an earlier results file; none if it is gone.
+        headers: its headers, without our columns of an earlier run; none if the file is gone.
 
     Args:
         file: the file; None if it is gone.
@@ -238,8 +229,8 @@ class _FileCells:
 
     def __init__(self, file: Pieces | None, name: str) -> None:
         columns = [] if file is None else file.columns
-        away = find_result_headers(columns)
-        self.headers = [each for each in columns if each != ROW and each not in away]
+        earlier = find_result_headers(columns)
+        self.headers = [each for each in columns if each != ROW and each not in earlier]
         self._file = file
         self._name = name
         self._hash = "" if file is None else file.source().sha256
@@ -247,7 +238,7 @@ class _FileCells:
         self._read = pl.DataFrame(schema={ROW: pl.UInt32, **dict.fromkeys(self.headers, pl.String)})
 
     def join(self, lines: pl.DataFrame) -> pl.DataFrame:
-        """Return lines with their cells; each call takes later rows than the one before.
+        """Return lines with the cells of the file; each call continues after the last one's rows.
 
         Raises:
             ImporterError: the file was changed meanwhile.
@@ -260,7 +251,7 @@ class _FileCells:
         return lines.join(here, on=ROW, how="left", maintain_order="left")
 
     def check(self) -> None:
-        """Read the rest, and check that the whole file is the one that was opened.
+        """Read the rest, and check that the file was not changed since it was opened.
 
         Raises:
             ImporterError: the file was changed meanwhile.
@@ -271,7 +262,7 @@ class _FileCells:
             self._refuse()
 
     def _take_piece(self) -> bool:
-        """Read the next piece; False if there is none."""
+        """Read the next piece; return False if there is none."""
         try:
             read = next(self._pieces, None)
             if read is None:

@@ -261,7 +261,7 @@ class Sandbox:
                 await app(scope, receive, sent)
             except ClientDisconnect:
                 pass  # the client hung up during the request
-            except Exception:  # for example, the disk is full
+            except Exception:  # logged whatever it is, for example a full disk, and raised again
                 _LOG.exception("the sandbox could not answer")
                 raise
             finally:

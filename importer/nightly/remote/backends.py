@@ -125,7 +125,7 @@ def translate_errors(address: Address) -> Iterator[None]:
     """Turn every exception of a remote store into a RemoteFault."""
     try:
         yield
-    except Exception as error:  # its libraries raise many kinds
+    except Exception as error:  # the libraries of the stores share no base class
         raise explain(address, error) from error
 
 

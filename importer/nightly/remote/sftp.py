@@ -56,7 +56,7 @@ class CarefulSftp(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
             )
             self.ftp = self.client.open_sftp()
             self.ftp.get_channel().settimeout(self._timeout_s)
-        except BaseException:
+        except BaseException:  # raised again; also at Ctrl-C no connection stays open
             self.client.close()
             raise
 

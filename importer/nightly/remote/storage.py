@@ -203,7 +203,7 @@ class Store:
                     return attempt()
                 except RemoteFault:
                     raise
-                except Exception:
+                except Exception:  # raised again; the next attempt needs a new connection
                     self._files.renew()
                     raise
 

@@ -143,7 +143,7 @@ def test_only_an_unchanged_file_counts(recruiter: Table) -> None:
     assert found.opened == (same_file, None, None)
     assert [note.split(",")[0] for note in found.missing] == [
         "other.csv is gone or has changed",
-        "- came from standard input",
+        "A list came from standard input",
     ]
     assert asked == ["/x/recruiter.csv", "/x/other.csv"]
 
