@@ -96,7 +96,7 @@ def _once(frame: pl.DataFrame) -> bool:
 
 @cache
 def structure() -> pa.DataFrameSchema:
-    """Every row has its own file and row number, and every canonical column is there, as text.
+    """Return the schema of all rows: each has its own file and row number, and text in each column.
 
     A failure here is a bug of the program, not a fault of the data.
     """
@@ -118,7 +118,7 @@ def structure() -> pa.DataFrameSchema:
 
 @cache
 def candidate() -> pa.DataFrameSchema:
-    """A candidate has a name, a contact and a campaign, and every cell is in its normal form."""
+    """Return the schema of good rows: name, contact, campaign, each cell in its normal form."""
     import pandera.polars as pa  # noqa: PLC0415 (slow, and good rows do not need it)
 
     def check(code: Code, rule: pl.Expr) -> pa.Check:

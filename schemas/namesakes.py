@@ -128,7 +128,7 @@ def _meet(words: Sequence[str], others: Sequence[str]) -> bool:
 
 
 def _split(first: str | None, last: str | None) -> _Name:
-    """The folded words of both names; without a last name, the last word of several is taken."""
+    """Return the folded words of both names; a missing last name is the last of several words."""
     words, lasts = _fold(first), _fold(last)
     if not lasts and len(words) > 1:
         words, lasts = words[:-1], words[-1:]
@@ -141,7 +141,7 @@ def _part(words: tuple[str, ...]) -> _Part:
 
 @lru_cache(maxsize=4_096)
 def _fold(name: str | None) -> tuple[str, ...]:
-    """The words of a name in lower case, without accents."""
+    """Return the words of a name in lower case, without accents."""
     if not name:
         return ()
     if name.isascii():
@@ -157,7 +157,7 @@ def _fold(name: str | None) -> tuple[str, ...]:
 
 
 def _spell(first: str | None, last: str | None) -> str:
-    """The name as it was written."""
+    """Return the name as it was written."""
     return f"{first or ''}{_LASTS}{last or ''}"
 
 
@@ -169,7 +169,7 @@ def _sign_part(part: _Part, sign: Sign) -> str:
 
 
 def _read_part(text: str) -> _Part:
-    """The signs of each word of a part."""
+    """Return the signs of each word of a part."""
     signs = text.removeprefix(_OTHER_SCRIPT)
     words = [signs[start : start + _WORD] for start in range(0, len(signs), _WORD)]
     return _Part(words, latin=signs == text)
@@ -186,7 +186,7 @@ def _has_sign(word: str, signed: Sequence[str], sign: Sign) -> bool:
 
 
 def _misspell(word: str) -> Iterator[str]:
-    """The words that are nearly equal to a word, but do not have its beginning.
+    """Yield the words that are nearly equal to a word, but do not have its beginning.
 
     For one letter more, less or changed, the ratio of difflib depends on the length alone.
     """

@@ -246,7 +246,7 @@ class Database:
 
     @contextmanager
     def _unchecked(self, connection: Connection) -> Iterator[None]:
-        """Check no foreign keys on a connection to SQLite; not possible within a transaction."""
+        """Turn off foreign keys on a connection to SQLite, which must be outside a transaction."""
         if self.path is None:
             yield
             return

@@ -125,13 +125,13 @@ class Doubts:
     def reconcile(
         self, outcomes: Iterable[Outcome], as_read: Mapping[str, SubmissionRecord] | None = None
     ) -> int:
-        """Write what the API's list says of doubtful submissions; the number written.
+        """Write what the API's list says about doubtful submissions; return how many were written.
 
         `created` is written with its conversation, unless another submission has that one.
         `planned` means proved absent: the submission may be sent again, and `resends` counts it.
         `doubtful` keeps it so, with a newer reason. `duplicate` is written over a rejection: the
-        list shows the conversation that the API only claimed. Other states are not written, nor is
-        anything of a submission that is no longer doubtful, or no longer rejected.
+        list shows the conversation that the API only claimed. Other states are not written. Nothing
+        is written if the submission is no longer doubtful, or no longer rejected.
 
         A submission whose sender may only be frozen stays doubtful although it is absent.
 

@@ -346,7 +346,7 @@ def start_sandbox(options: SandboxOptions | None = None) -> Iterator[Sandbox]:
 
 @contextlib.contextmanager
 def _listening(options: SandboxOptions) -> Iterator[tuple[Sandbox, socket.socket]]:
-    """Make a sandbox and the socket that it listens on; afterwards both are closed."""
+    """Make a sandbox and the socket that it listens on; close both at the end."""
     sandbox = Sandbox(options)
     with (
         contextlib.closing(sandbox),

@@ -59,19 +59,19 @@ _DISTURBED: Final = 0.85
 """The last people are contacted after the kills."""
 
 _JITTER_S: Final = 0.02
-"""How much later than another one a request may be noted that left as late."""
+"""By how much the noted times of two requests that left together may differ."""
 
 _UNDER_WAY: Final = 4
 """Requests that a machine has under way at once."""
 
-_FOR_A_PERSON: Final = (
+_DIAGNOSIS: Final = (
     "SELECT * FROM turns",
     "SELECT * FROM rates",
     "SELECT id, host, until, over_at, ended_at, run, now() FROM senders ORDER BY 1 DESC LIMIT 8",
     "SELECT state, sender, code, count(*) FROM submissions GROUP BY 1, 2, 3 LIMIT 50",
     "SELECT pid, state, wait_event, left(query, 200) FROM pg_stat_activity",
 )
-"""Queries that show who waits for whom."""
+"""Queries that show which process waits for which."""
 
 _OPEN: Final = (State.PLANNED, State.SENDING, State.DOUBTFUL, State.UNSENT)
 
@@ -110,7 +110,7 @@ class Machine:
     point: str = ""
 
     def state(self) -> str:
-        """State of the process, one letter; empty if there is none."""
+        """Return the state of the process, one letter; empty if there is no process."""
         if self.child is None:
             return ""
         try:
@@ -150,8 +150,8 @@ class Verdict:
         left: rows that nobody sent, although every process could end calmly.
         states: of the rows.
         worst: most requests in a second.
-        rate: that was allowed.
-        seconds: it took.
+        rate: the allowed requests in a second.
+        seconds: how long the proof took.
         events: what was done.
     """
 
@@ -170,7 +170,7 @@ class Verdict:
 
     @property
     def faults(self) -> list[str]:
-        """Everything that must not be."""
+        """What must not happen."""
         fast = [f"{self.worst} requests in a second"] if self.worst > self.rate else []
         return [
             *fast,
@@ -334,16 +334,15 @@ class Machines:
             time.sleep(0.1)
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection to the database."""
+        """Connect to the database."""
         return psycopg.connect(self._server.url, autocommit=True)
 
     # ---- the adversary -----------------------------------------------------------------------
 
     def disturb(self, count: int) -> None:
-        """Kill this many processes, and do other things that are bad.
+        """Kill this many processes, and disturb them in other ways.
 
-        Kills follow the progress that is made, so that there always is some, however slow the
-        machine of the test is.
+        A kill waits for some progress, so that there is progress on a slow test machine, too.
         """
         if not count:
             self._start(self.machines[0], *self._command(), calm=True)
@@ -381,7 +380,7 @@ class Machines:
             self.events.done["database restarted"] += 1
 
     def _tend(self) -> None:
-        """Start what is not running, note what has ended, and let frozen ones go on."""
+        """Start processes that are missing, note those that have ended, and unfreeze others."""
         for machine in self.machines:
             state = machine.state()
             if machine.child is None:
@@ -414,9 +413,9 @@ class Machines:
                 self._run = run_of_number(row[0]) if row else ""
 
     def _open_runs(self) -> list[str]:
-        """The runs that have open rows, most rows first; the first run if there is none.
+        """Return the runs that have open rows, most rows first; the first run if there is none.
 
-        A `run` of the same list takes the rows over that an earlier one has not sent.
+        A second `run` of a list takes over the rows that the first one has not sent.
         """
         wanted = (
             "SELECT run FROM submissions WHERE state = ANY(%s) GROUP BY 1 ORDER BY count(*) DESC"
@@ -491,7 +490,7 @@ class Machines:
             for state, count in Counter(each.state for each in self.known()).items()
         ]
         with self.connect() as connection:
-            for query in _FOR_A_PERSON:
+            for query in _DIAGNOSIS:
                 said += [str(row) for row in connection.execute(query)]
         for machine in self.machines:
             machine.signal(signal.SIGUSR1)
@@ -518,7 +517,7 @@ class Machines:
 
         Args:
             point: where it freezes, the third time that it gets there.
-            said_ended: whether a person says meanwhile, wrongly, that it has ended.
+            said_ended: whether a person meanwhile says, wrongly, that it has ended.
         """
         first, second = self.machines
         self._start(first, "run", LIST, "--yes", calm=True, freeze=f"{point}:3")
@@ -546,7 +545,7 @@ class Machines:
     # ---- the judge ---------------------------------------------------------------------------
 
     def known(self) -> list[Known]:
-        """The submissions of the ledger."""
+        """Return the submissions of the ledger."""
         wanted = "SELECT row, state, conversation_id, external_id, code, message FROM submissions"
         with self.connect() as connection:
             return list(map(read_known, connection.execute(wanted)))
@@ -594,7 +593,7 @@ class Machines:
 
 
 def _write_witnesses(installation: Installation) -> None:
-    """Write a list of new people, whose conversations show that the API's list is up to date."""
+    """Write a list of new people; their conversations show that the API's list is up to date."""
     start = 1_000 + installation.rows.height
     more = people(
         start, start + 4, phones=numbers_of_all_countries(), campaigns=4, seed=installation.seed
@@ -604,14 +603,14 @@ def _write_witnesses(installation: Installation) -> None:
 
 
 def _last_error(text: str) -> str:
-    """The last sentences of a process's output, without numbers; they say why it ended."""
+    """Return the last lines of a process's output, without numbers; they say why it ended."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = " ".join(lines[-3:])
     return re.sub(r"\d+", "N", said)[-300:]
 
 
 def worst_second(times: Sequence[float]) -> int:
-    """The most requests in any one second, as far as the sandbox's times are exact."""
+    """Return the most requests in any one second, as far as the sandbox's times are exact."""
     times = sorted(times)
     first = worst = 0
     for last, at in enumerate(times):
@@ -674,7 +673,7 @@ def freeze_one(
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """How fast calm machines are.
+    """How fast undisturbed machines are.
 
     Attributes:
         per_s: requests a second.
@@ -688,7 +687,7 @@ class Throughput:
 def measure(
     folder: Path, *, machines: int, seconds: float, rate: float, latency_s: float
 ) -> Throughput:
-    """Return how fast calm machines are that have four requests under way each.
+    """Measure how fast undisturbed machines are, with four requests under way each.
 
     Args:
         folder: for all files.
@@ -738,11 +737,11 @@ DEFENCES: Final = (
     ("last-check", "resend-without-known-death", False),
     ("intent", "no-check", True),
 )
-"""Where a machine freezes, the defence that is taken away, and whether its end is said, wrongly."""
+"""Where a machine freezes, the missing defence, and whether it is wrongly said to have ended."""
 
 
 def _show_defences() -> None:
-    """Show that nobody is contacted twice with a defence, and somebody is without it."""
+    """Show that somebody is contacted twice only if a defence is missing."""
     for point, mutation, said_ended in DEFENCES:
         for lacks in ("", mutation):
             with tempfile.TemporaryDirectory() as name:
@@ -770,7 +769,7 @@ def _measure_all(counts: Sequence[int], rate: float, latency_s: float, seconds: 
 
 
 def main() -> None:
-    """Prove it for some seeds."""
+    """Run the proof for some seeds, or what the flags ask for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--machines", type=int, default=4)

@@ -101,7 +101,7 @@ def put_in(shop: Workspace, name: str) -> str:
 
 
 def find(shop: Workspace, run: str) -> UploadedList:
-    """The list of a run as it is now."""
+    """Return the list of a run as it is now."""
     with Ledger.open(ledger_of(shop)) as ledger:
         found = ledger.lists.find_by_run(run)
     assert found is not None

@@ -92,7 +92,7 @@ def test_a_workbook_asks_for_its_package(
 def test_the_sandbox_asks_for_its_package(
     run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """Wrong usage at most, in words."""
+    """A message names the extra to install; there is no traceback."""
     started = run("sandbox", "--port", "0")
     assert started.returncode in {2, 4}, started.stderr
     assert "pip install '.[web]'" in started.stderr

@@ -362,7 +362,7 @@ class SftpFiles(ObjectFiles):
     tries = TRIES
 
     def connect(self) -> Any:
-        """Connect."""
+        """Connect to the server."""
         from importer.nightly.remote.sftp import CarefulSftp  # noqa: PLC0415 - an extra
 
         a = self.address

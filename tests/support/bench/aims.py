@@ -44,7 +44,7 @@ class Aim:
 
 
 def aims_of(found: Mapping[int, Sequence[Entry]]) -> list[Aim]:
-    """The aims for the sizes that were measured."""
+    """Return the aims for the sizes that were measured."""
     costs = {rows: {each.name: each.whole for each in entries} for rows, entries in found.items()}
     aims: list[Aim] = []
     if MILLION in costs:
@@ -57,7 +57,7 @@ def aims_of(found: Mapping[int, Sequence[Entry]]) -> list[Aim]:
 
 
 def _of_a_million(costs: Mapping[str, Cost]) -> list[Aim]:
-    """Ours beside the others on the million, by the clock."""
+    """Return the aims for a million rows, ours beside the others, by the clock."""
     own, floor = costs[OURS], costs[FLOOR]
     return [
         Aim(f"1,000,000 rows: beside `{FLOOR}`", own.wall_s / floor.wall_s, 5, "x"),
@@ -80,7 +80,7 @@ def _of_a_million(costs: Mapping[str, Cost]) -> list[Aim]:
 
 
 def _of_growth(small: Cost, large: Cost) -> list[Aim]:
-    """Time and memory for each row, at a million beside a hundred thousand."""
+    """Return the aims for time and memory of a row, at a million beside a hundred thousand."""
     return [
         Aim(f"{name} per row at 1,000,000 beside 100,000", one / two, _NOISE, "x")
         for name, one, two in (

@@ -3,7 +3,7 @@
 Every workbook below the folder is read by the importer and by `xlrd`, `openpyxl` and
 `python-calamine`. Each reading is a process of its own with a time limit, so that a reader may
 crash or hang. A difference is no fault by itself: the importer reads what a cell shows, and the
-others what it stores, so `00042` stands beside `42`.
+others what it stores, such as `00042` and `42`.
 """
 
 # ruff: noqa: PLC0415 - each process imports only its reader, which others may not have
@@ -33,7 +33,7 @@ Sheets = dict[str, dict[str, str]]
 
 
 def text_of(value: object) -> str:
-    """A cell as text: numbers without `.0`, moments as ISO writes them, no midnight."""
+    """Return a cell as text: numbers without `.0`, moments as ISO writes them, no midnight."""
     if isinstance(value, float):
         return f"{Decimal(f'{value:.{_DIGITS}g}'):f}"
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Who is measured on a file, and what a slow one would need for the whole of it."""
+"""Run the importer and other tools on a file, slow ones on a part of it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ max_bytes: 4000000000
 max_rows: 20000000
 """
 SLICE: Final = 100_000
-"""Rows that the slow ones are given; what the others get is the whole file."""
+"""Rows that the slow tools are given; the others get the whole file."""
 
 RUNS: Final = 3
 """How often a short command is run; the best counts."""
@@ -65,7 +65,7 @@ class Entry:
 
 
 def environment() -> dict[str, str]:
-    """Ours without settings of the importer, and with compiled modules kept, as users have it."""
+    """Return our environment without settings of the importer; compiled modules are kept."""
     away = ("IMPORTER_", "POPP_", "PYTHONDONTWRITEBYTECODE")
     found = {name: value for name, value in os.environ.items() if not name.startswith(away)}
     return found | {
@@ -77,19 +77,19 @@ def environment() -> dict[str, str]:
 
 
 def ours(*arguments: str | Path) -> list[str | Path]:
-    """The command line of the importer."""
+    """Return a command line of the importer."""
     return [sys.executable, "-c", _AS_INSTALLED, *arguments]
 
 
 def checking(file: Path, *more: str | Path, config: Path | None = None) -> list[str | Path]:
-    """`importer check` with an HTML report."""
+    """Return the command line of `importer check` with an HTML report."""
     return ours(
         "check", "--config", config or settings(), "--report", WORK / "report.html", *more, file
     )
 
 
 def settings() -> Path:
-    """Settings for the benchmark: the templates of the samples, and files of any size."""
+    """Write settings with the templates of the samples and for files of any size."""
     path = WORK / "importer.yaml"
     path.write_text(_SETTINGS.format(templates=ROOT / "samples" / "templates"), "utf-8")
     return path
@@ -97,7 +97,7 @@ def settings() -> Path:
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[str]:
-    """The base URL of a sandbox in a process of its own, with a durable journal."""
+    """Run a sandbox in a process of its own, with a durable journal; yield its base URL."""
     folder.mkdir(parents=True, exist_ok=True)
     journal = str(folder / "journal.jsonl")
     command = [sys.executable, "-m", "importer.cli.main", "sandbox", "--port", "0"]
@@ -112,7 +112,7 @@ def sandbox(folder: Path) -> Iterator[str]:
 
 
 def run(command: Sequence[str | Path], rows: int) -> Cost:
-    """The cost of a command that is all there is to measure."""
+    """Run a command; return its cost."""
     return measured(
         command,
         rows,
@@ -123,7 +123,7 @@ def run(command: Sequence[str | Path], rows: int) -> Cost:
 
 
 def enter_slow(name: str, file: Path, rows: int) -> Entry:
-    """Measures a slow one on the first rows of a file, and without any for its start-up."""
+    """Measure a slow tool on the first rows of a file, and without rows for its start-up."""
     script = {
         LOOP: "phonenumbers_loop.py",
         FRICTIONLESS: "frictionless_check.py",
@@ -136,14 +136,14 @@ def enter_slow(name: str, file: Path, rows: int) -> Entry:
 
 
 def rival(script: str, file: Path) -> list[str | Path]:
-    """One of the other tools; those that only the benchmark needs live in an environment apart."""
+    """Return the command line of another tool, some of which have an environment of their own."""
     apart = script.startswith(("frictionless", "pandas"))
     python = WORK / "venv" / "bin" / "python" if apart else Path(sys.executable)
     return [python, Path(__file__).parent / "rivals" / script, file]
 
 
 def head(file: Path, rows: int) -> Path:
-    """The first rows of a file as a file of their own."""
+    """Write the first rows of a file into another file; return its path."""
     part = WORK / f"head-{rows}.csv"
     with file.open("rb") as lines, part.open("wb") as out:
         out.writelines(islice(lines, rows + 1))

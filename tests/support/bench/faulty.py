@@ -12,7 +12,7 @@ from tests.support.bench.phones import numbers_of_all_countries
 
 
 def write(path: Path, rows: int, *, seed: int = 1) -> None:
-    """Writes so many rows, each wrong in phone, e-mail, country and campaign: CSV, UTF-8."""
+    """Write this many rows, each wrong in phone, e-mail, country and campaign: CSV, UTF-8."""
     frame = people(0, rows, phones=numbers_of_all_countries(), seed=seed)
     frame.with_columns(
         (pl.col("Mobile").str.slice(0, 6)).alias("Mobile"),

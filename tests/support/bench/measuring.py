@@ -32,7 +32,7 @@ class Cost:
     rows: int
 
     def grown(self, idle: Cost, rows: int) -> Cost:
-        """What it would cost on more rows: its start-up once, and the rest row by row.
+        """Estimate the cost of more rows: the start-up once, and the rest row by row.
 
         Args:
             idle: the cost of the same command without rows.
@@ -55,7 +55,7 @@ def measured(
     output: Path,
     errors: Path,
 ) -> Cost:
-    """Runs a command to its end.
+    """Run a command to its end; return its cost.
 
     Args:
         command: program and arguments.

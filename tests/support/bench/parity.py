@@ -41,7 +41,7 @@ EVERYTHING_IN_BULK: Final = partial(bulk.validate, few=1)
 def differences(
     cells: list[Cell], validate: Validator = EVERYTHING_IN_BULK
 ) -> tuple[int, list[tuple[object, ...]]]:
-    """The number of valid numbers, and each cell on which the judges differ, with both verdicts."""
+    """Return how many numbers are valid, and the cells with different verdicts, with both."""
     texts = pl.Series([text for text, _ in cells], dtype=pl.String)
     countries = pl.Series([country for _, country in cells], dtype=pl.String)
     slow = read_phones(texts, countries, validate=reference.validate)

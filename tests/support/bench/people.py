@@ -59,13 +59,13 @@ CHUNK: Final = 1_000_000
 
 
 def plain(name: str) -> str:
-    """A name in the letters that an e-mail address has."""
+    """Return a name in the letters that an e-mail address has."""
     letters = unicodedata.normalize("NFKD", name.translate(_PLAIN))
     return "".join(letter for letter in letters if letter.isascii()).lower()
 
 
 def scattered(index: pl.Expr, salt: int, below: int) -> pl.Expr:
-    """A number below a bound that looks random and depends on index and salt alone.
+    """Return a number below a bound that looks random and depends on index and salt alone.
 
     Plain arithmetic on UInt64 (two rounds of a multiplicative congruence), so that the same seed
     gives the same file with every version of Polars.
@@ -78,12 +78,12 @@ def scattered(index: pl.Expr, salt: int, below: int) -> pl.Expr:
 
 
 def one_of(index: pl.Expr, salt: int, words: Sequence[str]) -> pl.Expr:
-    """One of some words, scattered over the rows."""
+    """Return one of some words, scattered over the rows."""
     return pl.lit(pl.Series(list(words))).gather(scattered(index, salt, len(words)))
 
 
 def spelled(index: pl.Expr, salt: int) -> pl.Expr:
-    """A phone in one of eight spellings; those without country code need the country's column."""
+    """Return a phone in one of eight spellings; some need the column with the country."""
     calling, trunk, area, head, tail = (
         pl.col(name) for name in ("calling", "trunk", "area", "head", "tail")
     )
@@ -114,7 +114,7 @@ def people(
     campaigns: int = 3,
     seed: int = 1,
 ) -> pl.DataFrame:
-    """The rows from one position to another of the endless list that a seed stands for.
+    """Return the rows between two positions of an endless list, which depends on the seed alone.
 
     Args:
         start: position of the first row, from 0.
@@ -155,7 +155,7 @@ def people(
 
 
 def write(path: Path, rows: int, *, seed: int = 1) -> None:
-    """Writes a benchmark file: CSV, UTF-8, comma, a million rows at a time."""
+    """Write a benchmark file: CSV, UTF-8, comma, a million rows at a time."""
     phones = numbers_of_all_countries()
     with path.open("wb") as file:
         for start in range(0, rows, CHUNK):
@@ -164,12 +164,12 @@ def write(path: Path, rows: int, *, seed: int = 1) -> None:
 
 
 def nightly(rows: int = 1_000, seed: int = 7) -> pl.DataFrame:
-    """The nightly list of the samples: mobile numbers, three campaigns, two meeting templates."""
+    """Return the samples' nightly list: mobile numbers, three campaigns, two meeting templates."""
     return people(0, rows, phones=numbers(MOBILE), seed=seed)
 
 
 def write_workbook(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a list as XLSX: text cells, in Excel's way with shared strings."""
+    """Write a list as XLSX: text cells, with shared strings as Excel writes them."""
     with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, frame.columns)
@@ -179,7 +179,7 @@ def write_workbook(frame: pl.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    """Writes the file that the command line asks for."""
+    """Write the file that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("rows", type=int, nargs="?", default=1_000)
     parser.add_argument("--workbook", type=Path, metavar="CSV", help="write this list as XLSX")

@@ -57,7 +57,7 @@ TRUNK: Final = {"GB": "0", "FR": "0", "DE": "0", "US": "", "AU": "0"}
 
 
 def numbers(ranges: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """Every number of some ranges: `country`, `calling`, `trunk`, `area`, `head`, `tail` (text).
+    """Return all numbers of ranges: `country`, `calling`, `trunk`, `area`, `head`, `tail` (text).
 
     `area`, `head` and `tail` are the national number as people group it.
     """
@@ -84,5 +84,5 @@ def numbers(ranges: Mapping[str, Sequence[str]]) -> pl.DataFrame:
 
 
 def numbers_of_all_countries() -> pl.DataFrame:
-    """Every number of every range."""
+    """Return every number of every range."""
     return pl.concat([numbers(FIXED), numbers(MOBILE)])

@@ -1,4 +1,4 @@
-"""What is a rate and not a command: a list to reconcile with, and a ledger on a server.
+"""Measure rates: conversations matched with doubts, and a ledger on a server beside a file.
 
 `python -m tests.support.bench.rates` prints a table. CPU seconds are those of this process, so
 PostgreSQL's own are not in them.
@@ -50,10 +50,10 @@ _START: Final = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How long so many of something took.
+    """What was done, how often, and how long it took.
 
     Attributes:
-        what: was done.
+        what: what was done.
         times: how often.
         wall_s: seconds on the clock.
         cpu_s: seconds of this process.
@@ -69,8 +69,8 @@ class Rate:
     floor_s: float = 0.0
 
 
-def _taken(act: Callable[[], object]) -> tuple[float, float]:
-    """Seconds that something takes, on the clock and of the processor."""
+def _time(act: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that something takes, on the clock and of the processor."""
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     act()
     return time.perf_counter() - wall_s, time.process_time() - cpu_s
@@ -80,7 +80,7 @@ def _taken(act: Callable[[], object]) -> tuple[float, float]:
 
 
 def _page(start: int) -> bytes:
-    """A page as the API sends it; the list ends with the last conversation."""
+    """Return a page as the API sends it; the list ends with the last conversation."""
     shown = [
         {
             "id": f"c-{number}",
@@ -99,7 +99,7 @@ def _page(start: int) -> bytes:
 
 
 class _FromMemory:
-    """A client whose answers lie in memory."""
+    """A client that answers from memory."""
 
     def __init__(self, pages: dict[str, bytes]) -> None:
         self._pages = pages
@@ -109,12 +109,12 @@ class _FromMemory:
         return parse_page(RawResponse(200, {}, self._pages[token or "0"], _START))
 
     async def conversation(self, conversation_id: str) -> Page:
-        """Refuse: nobody asks for a single one here."""
+        """Refuse: the benchmark asks for no single conversation."""
         raise NotImplementedError(conversation_id)
 
 
-def reconciling() -> Rate:
-    """Match doubts of which the list shows none, so that it is read to its end."""
+def measure_matching() -> Rate:
+    """Match doubts that the list does not show, so that it is read to its end."""
     pages = {str(start): _page(start) for start in range(0, _CONVERSATIONS, _A_PAGE)}
     identity = Identity(b"secret", "bench")
     doubts = [
@@ -140,8 +140,8 @@ def reconciling() -> Rate:
         )
         assert found.pages == len(pages), found.reason
 
-    took = _taken(lambda: asyncio.run(find()))
-    _, floor_s = _taken(lambda: [json.loads(page) for page in pages.values()])
+    took = _time(lambda: asyncio.run(find()))
+    _, floor_s = _time(lambda: [json.loads(page) for page in pages.values()])
     what = f"conversations matched with {_DOUBTS:,} doubts, pages of {_A_PAGE} from memory"
     return Rate(what, _CONVERSATIONS, *took, "json.loads", floor_s)
 
@@ -150,11 +150,11 @@ def reconciling() -> Rate:
 
 
 def _plan(folder: Path, ledger: str) -> str:
-    """Plan a run of which one message is sent; return its id."""
+    """Plan a run and send one of its messages; return its id."""
     folder.mkdir()
     write(folder / "list.csv", _SUBMISSIONS + 1)
     with sandbox(folder) as url:
-        config = folder / "importer.yaml"  # the ledger's key lies beside it
+        config = folder / "importer.yaml"  # the ledger's key is beside it
         samples = (ROOT / "samples" / "templates", url)
         config.write_text("templates: {}\nbase_url: {}\n".format(*samples), "utf-8")
         chosen = load_settings(config, {"ledger": ledger, "participants": "panel"})
@@ -173,8 +173,8 @@ def _ends(keys: list[str]) -> list[Settlement]:
     return [Settlement(key, State.CREATED, 201, f"c-{key}", counts=True) for key in keys]
 
 
-def in_a_file(folder: Path) -> Rate:
-    """Intents and ends on SQLite."""
+def measure_file(folder: Path) -> Rate:
+    """Measure intents and ends on SQLite."""
     url = f"sqlite:///{folder / 'importer.db'}"
     run = _plan(folder / "file", url)
     with open_and_lock(url, "bench") as ledger:
@@ -185,14 +185,14 @@ def in_a_file(folder: Path) -> Rate:
                 assert all(ledger.submissions.intend(run, batch))
                 ledger.submissions.settle(run, _ends(batch))
 
-        took = _taken(send)
+        took = _time(send)
     size = bytes_of_each(folder / "importer.db")
     what = f"submissions on SQLite: intent and end ({size:,.0f} bytes each, created)"
     return Rate(what, len(keys), *took)
 
 
-def on_a_server(folder: Path, file: Rate) -> Iterator[Rate]:
-    """Claims, intents and ends, and permits of the shared rate, on a PostgreSQL of its own."""
+def measure_server(folder: Path, file: Rate) -> Iterator[Rate]:
+    """Measure claims, intents and ends, and permits of the shared rate, on PostgreSQL."""
     with own_server(folder / "server") as server:
         run = _plan(folder / "machine", server.url)
         with open_and_lock(server.url, "bench") as ledger:
@@ -211,25 +211,25 @@ def on_a_server(folder: Path, file: Rate) -> Iterator[Rate]:
                     assert all(share.record(batch, ())[0])
                     share.record((), _ends(batch))
 
-            took = _taken(claim)
+            took = _time(claim)
             count = sum(map(len, claimed))
             yield Rate(f"claims on PostgreSQL, {_BATCH} at a time", count, *took)
             floor_s = file.cpu_s / file.times * count
             what = "submissions on PostgreSQL: intent and end"
-            yield Rate(what, count, *_taken(send), "SQLite", floor_s)
-            took = _taken(lambda: [rates.reserve() for _ in range(_PERMITS)])
+            yield Rate(what, count, *_time(send), "SQLite", floor_s)
+            took = _time(lambda: [rates.reserve() for _ in range(_PERMITS)])
             yield Rate("permits of the shared rate, one after the other", _PERMITS, *took)
 
 
 def measure() -> Iterator[Rate]:
     """Measure everything that this machine can; without PostgreSQL's programs only the rest."""
-    yield reconciling()
+    yield measure_matching()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # the server runs as another user
-        yield (file := in_a_file(folder))
+        yield (file := measure_file(folder))
         if PROGRAMS:
-            yield from on_a_server(folder, file)
+            yield from measure_server(folder, file)
 
 
 if __name__ == "__main__":

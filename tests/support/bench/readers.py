@@ -1,4 +1,4 @@
-"""Reading workbooks of every format, beside fastexcel's own time to a frame, in one run.
+"""Measure how workbooks of every format are read, beside fastexcel's time to a frame.
 
 `python -m tests.support.bench.readers [KIND ...]` prints a table. The workbooks hold the people of
 the benchmark; they are made once and kept. XLS is written by xlwt, which only this needs.
@@ -41,7 +41,7 @@ _PLUS: Final = '"+"0'
 
 
 def list_of(rows: int) -> pl.DataFrame:
-    """The first people of the benchmark."""
+    """Return the first people of the benchmark."""
     return people(0, rows, phones=numbers_of_all_countries())
 
 
@@ -53,8 +53,8 @@ def write_xlsx(path: Path, what: str = "") -> None:
     """Write the list as XLSX.
 
     Args:
-        path: of the workbook.
-        what: it has besides texts: `texts` (in the cells, not shared), `hidden`, `links`,
+        path: the workbook.
+        what: what it has besides texts: `texts` (in the cells, not shared), `hidden`, `links`,
             `formulas` or `format` (phones as numbers with a format of their own).
     """
     frame = list_of(_ROWS)
@@ -80,7 +80,7 @@ def write_xlsx(path: Path, what: str = "") -> None:
 
 
 def write_xlsb(path: Path, *, numbers: bool = False) -> None:
-    """Write the list as XLSB with shared texts; phones are perhaps numbers with a format."""
+    """Write the list as XLSB with shared texts; `numbers` makes phones formatted numbers."""
     frame = list_of(_ROWS)
     places: dict[str, int] = {}
     rows = []
@@ -130,7 +130,7 @@ _ODS_END: Final = "</table:table></office:spreadsheet></office:body></office:doc
 
 
 def write_ods(path: Path, *, numbers: bool = False) -> None:
-    """Write the list as LibreOffice writes ODS; phones are perhaps numbers with a format."""
+    """Write the list as LibreOffice writes ODS; `numbers` makes phones formatted numbers."""
     frame = list_of(_FEWER)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
         kind = "application/vnd.oasis.opendocument.spreadsheet"
@@ -172,22 +172,22 @@ KINDS: Final[dict[str, tuple[str, Callable[[Path], None]]]] = {
     "... with hidden rows and columns": ("hidden.xlsx", lambda path: write_xlsx(path, "hidden")),
     "... with 60,000 links": ("links.xlsx", lambda path: write_xlsx(path, "links")),
     "... with 200,000 formulas": ("formulas.xlsx", lambda path: write_xlsx(path, "formulas")),
-    "... with phones of a format": ("format.xlsx", lambda path: write_xlsx(path, "format")),
+    "... with formatted phones": ("format.xlsx", lambda path: write_xlsx(path, "format")),
     "XLSB": ("plain.xlsb", write_xlsb),
-    "XLSB with phones of a format": ("format.xlsb", lambda path: write_xlsb(path, numbers=True)),
+    "XLSB with formatted phones": ("format.xlsb", lambda path: write_xlsb(path, numbers=True)),
     "XLS": ("plain.xls", write_xls),
-    "XLS with phones of a format": ("format.xls", lambda path: write_xls(path, numbers=True)),
+    "XLS with formatted phones": ("format.xls", lambda path: write_xls(path, numbers=True)),
     "ODS": ("plain.ods", write_ods),
-    "ODS with phones of a format": ("format.ods", lambda path: write_ods(path, numbers=True)),
+    "ODS with formatted phones": ("format.ods", lambda path: write_ods(path, numbers=True)),
 }
 
 
-def _ours(data: bytes) -> int:
+def _read(data: bytes) -> int:
     settings = Settings()
     return open_workbook(unpack(data, settings), settings).frame.height
 
 
-def _floor(data: bytes) -> int:
+def _read_by_fastexcel(data: bytes) -> int:
     sheet = fastexcel.read_excel(data).load_sheet(0, header_row=None, dtypes="string")
     return sheet.to_polars().height
 
@@ -202,7 +202,7 @@ def measure(names: list[str]) -> None:
     """Print CPU seconds of each kind of workbook: ours, the floor, and the ratio.
 
     Args:
-        names: of files; all if there are none.
+        names: names of files; all files if there are none.
     """
     folder = WORK / "workbooks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +217,10 @@ def measure(names: list[str]) -> None:
                 continue
             write(path)
         data, rows = path.read_bytes(), set[int]()
-        pairs = [(_cpu_s(_ours, data, rows), _cpu_s(_floor, data, rows)) for _ in range(_ROUNDS)]
+        pairs = [
+            (_cpu_s(_read, data, rows), _cpu_s(_read_by_fastexcel, data, rows))
+            for _ in range(_ROUNDS)
+        ]
         ours, floor = (min(side) for side in zip(*pairs, strict=True))
         if len(rows) > 1:
             raise RuntimeError(f"{name}: the readers found {rows} rows")

@@ -31,7 +31,7 @@ _NOISE: Final = (" ", "-", ".", "/", "(", ")", " (0) ", "0", "7", "x", ",", "+",
 
 
 def examples(*, thorough: bool, regions: tuple[str, ...] = REGIONS) -> Iterator[Cell]:
-    """Every example number of every type and country, in every form that people give it.
+    """Yield every example number of every type and country, in every form that people use.
 
     Args:
         thorough: every form in every context; else one context each, drawn by a seeded source.
@@ -49,12 +49,12 @@ def examples(*, thorough: bool, regions: tuple[str, ...] = REGIONS) -> Iterator[
 
 @cache
 def _example_numbers(regions: tuple[str, ...]) -> tuple[PhoneNumber, ...]:
-    """What phonenumbers gives as examples, and the invalid ones."""
+    """Return the examples of phonenumbers, valid and invalid."""
     return tuple(_every_example_number(regions))
 
 
 def _every_example_number(regions: tuple[str, ...]) -> Iterator[PhoneNumber]:
-    """Examples of every type and country, and of numbers without a country."""
+    """Yield examples of every type and country, and of numbers without a country."""
     for region in regions:
         for kind in PhoneNumberType.values():
             if (number := phonenumbers.example_number_for_type(region, kind)) is not None:
@@ -67,7 +67,7 @@ def _every_example_number(regions: tuple[str, ...]) -> Iterator[PhoneNumber]:
 
 
 def _forms(number: PhoneNumber) -> Iterator[str]:
-    """One number in many spellings, right and wrong."""
+    """Yield one number in many spellings, right and wrong."""
     for style in _FORMATS:
         written = phonenumbers.format_number(number, style)
         yield from (written, written[:-1], written + "4")
@@ -87,7 +87,7 @@ def _forms(number: PhoneNumber) -> Iterator[str]:
 
 @cache
 def _dialled(code: str) -> tuple[str, str]:
-    """The trunk prefix and the international prefix of a calling code."""
+    """Return the trunk prefix and the international prefix of a calling code."""
     region = phonenumbers.region_code_for_country_code(int(code))
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
     abroad = (metadata and metadata.international_prefix) or "00"
@@ -96,7 +96,7 @@ def _dialled(code: str) -> tuple[str, str]:
 
 @cache
 def _carriers(code: str) -> tuple[str, ...]:
-    """Digits that may choose a carrier, from the pattern in the metadata."""
+    """Return digits that may choose a carrier, from the pattern in the metadata."""
     region = phonenumbers.region_code_for_country_code(int(code))
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
     prefix = (metadata and metadata.national_prefix_for_parsing) or ""
@@ -110,7 +110,7 @@ def _carriers(code: str) -> tuple[str, ...]:
 
 
 def random_inputs(seed: int, count: int, regions: tuple[str, ...] = REGIONS) -> Iterator[Cell]:
-    """Random cells that are nearly valid, some in broken spellings."""
+    """Yield random cells that are nearly valid, some in broken spellings."""
     random, examples_of = Random(seed), _example_numbers(regions)
     numbers = [phonenumbers.national_significant_number(number) for number in examples_of]
     codes = [str(number.country_code) for number in examples_of]
@@ -127,14 +127,14 @@ def random_inputs(seed: int, count: int, regions: tuple[str, ...] = REGIONS) -> 
 
 
 def _changed(national: str, random: Random) -> str:
-    """The number with other digits after its beginning, and sometimes another length."""
+    """Return the number with other digits after its beginning, and sometimes another length."""
     kept = random.randrange(len(national) + 1)
     size = len(national) + random.choice((0, 0, 0, 0, 0, 0, -1, 1, -2, 2, -3, 3, 6))
     return national[:kept] + "".join(random.choices("0123456789", k=max(0, size - kept)))
 
 
 def _written(digits: str, random: Random) -> str:
-    """The digits with some punctuation, and rarely something that does not belong there."""
+    """Return the digits with some punctuation, and rarely something that does not belong there."""
     if random.random() < 0.4:
         return digits
     for _ in range(random.randrange(4)):
@@ -147,7 +147,7 @@ def _written(digits: str, random: Random) -> str:
 
 
 def _context(code: str, random: Random, regions: tuple[str, ...]) -> str | None:
-    """Mostly a country of the calling code; else another, none, or one without phones."""
+    """Choose mostly a country of the calling code; else another, none, or one without phones."""
     chance = random.random()
     if chance < 0.75:
         region = random.choice(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)])

@@ -1,8 +1,8 @@
 """Each stage of an import on one list, beside the least that it could cost, in the same run.
 
-The stages are commands, each a process of its own: the check, the bodies, the plan of a run of
-which one message goes to the sandbox, the look at what the ledger knows when the same list comes
-again, and the results.
+The stages are commands, each a process of its own: the check, the bodies, the plan of a run
+that sends one message to the sandbox, the check of the same list when the ledger knows it, and the
+results.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Stage:
 
 
 def measure(file: Path, rows: int, runs: int) -> Iterator[Stage]:
-    """Measure every stage on a list; the best of a few runs where a run changes nothing."""
+    """Measure every stage on a list; the best of a few runs if a run changes nothing."""
 
     def best(command: Sequence[str | Path]) -> Cost:
         return min((run(command, rows) for _ in range(runs)), key=lambda cost: cost.wall_s)
@@ -132,7 +132,7 @@ def _settle(database: Path, left: int = 0) -> None:
 
 
 def _workbook(file: Path, rows: int) -> Path:
-    """The list as a workbook of text cells; it is made once and kept."""
+    """Return the list as a workbook of text cells; it is made once and kept."""
     path = WORK / f"{rows}.xlsx"
     if not path.is_file():
         run([sys.executable, "-m", "tests.support.bench.people", "--workbook", file, path], rows)

@@ -1,7 +1,7 @@
 """How fast a list is sent, beside a bare httpx loop in the same minute, and what it costs.
 
 `python -m tests.support.bench.submitting` prints one table. The sandbox is another process; the
-loop sends the very bodies of the list to it with the same concurrency, and keeps no ledger.
+loop sends the same bodies to it with the same concurrency, and keeps no ledger.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ from importer.model import State
 from importer.prepare import prepare
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings import Credentials, load_settings
-from tests.support.bench.contest import sandbox
+from tests.support.bench.contest import ROOT, sandbox
 from tests.support.bench.people import write
 
 if TYPE_CHECKING:
     from importer.settings import Settings
 
-ROOT: Final = Path(__file__).resolve().parents[3]
 CREDENTIALS: Final = Credentials(api_key=SecretStr("rehearsal"), organization_id="bench")
 AIM: Final = 0.7
 
 
 def settings(folder: Path, base_url: str, concurrency: int) -> Settings:
-    """Those of a run without a limit to the rate."""
+    """Return the settings of a run without a limit to the rate."""
     return load_settings(
         ROOT / "samples" / "importer.yaml",
         {
@@ -53,7 +52,7 @@ def settings(folder: Path, base_url: str, concurrency: int) -> Settings:
 
 
 def ours(folder: Path, file: Path, concurrency: int) -> dict[str, float]:
-    """Our run: seconds of sending, requests, commits and CPU seconds."""
+    """Send a list; return seconds of sending, requests, commits and CPU seconds."""
     commits = [0]
     began: list[float] = []
     cpu: list[float] = []
@@ -70,7 +69,7 @@ def ours(folder: Path, file: Path, concurrency: int) -> dict[str, float]:
                 commits[0] = 0
 
         def on_commit(self, write: str) -> None:
-            """Count."""
+            """Count a commit."""
             del write
             commits[0] += 1
 
@@ -88,7 +87,7 @@ def ours(folder: Path, file: Path, concurrency: int) -> dict[str, float]:
 
 
 def bare(folder: Path, bodies: list[dict[str, Any]], concurrency: int) -> float:
-    """Seconds that a bare httpx loop takes for the same bodies."""
+    """Send the same bodies by a bare httpx loop; return its seconds."""
     with sandbox(folder) as url:
         return asyncio.run(_loop(f"{url}/scheduling/conversations", bodies, concurrency))
 
@@ -110,12 +109,12 @@ async def _loop(url: str, bodies: list[dict[str, Any]], concurrency: int) -> flo
 
 
 def bodies_of(journal: Path) -> list[dict[str, Any]]:
-    """The bodies that a sandbox accepted."""
+    """Return the bodies that a sandbox accepted."""
     return [json.loads(line)["body"] for line in journal.read_text("utf-8").splitlines()]
 
 
 def peak_mb(rows: int, limit: int) -> float:
-    """Peak memory of a run over so many rows, in a process of its own; it sends a part of them."""
+    """Return the peak memory of a run that plans rows and sends a part, in its own process."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.bench.submitting", "--peak", str(rows), str(limit)],
         cwd=ROOT,
@@ -138,7 +137,7 @@ def _peak(rows: int, limit: int) -> None:
 
 
 def main() -> None:
-    """Measures, and prints one table."""
+    """Measure, and print one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=3_000)
     parser.add_argument("--concurrency", type=int, default=8)

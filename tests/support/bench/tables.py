@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def costs_table(entries: Sequence[Entry]) -> str:
-    """One line for each: seconds and memory as measured, rows a second, and two ratios.
+    """Return a table of tools: seconds and memory as measured, rows a second, and two ratios.
 
     The ratios are of the clock, for the whole file: to the floor, and to ours (how much slower).
     """
@@ -41,7 +41,7 @@ def costs_table(entries: Sequence[Entry]) -> str:
 
 
 def stages_table(found: Mapping[int, Sequence[Stage]]) -> str:
-    """One line for each stage at each size, and its ratios to the floor of the same run."""
+    """Return a table of stages at each size, with ratios to the floor of the same run."""
     lines = [
         (
             "rows",
@@ -77,7 +77,7 @@ def stages_table(found: Mapping[int, Sequence[Stage]]) -> str:
 
 
 def rates_table(rates: Sequence[Rate]) -> str:
-    """One line for each rate: how many a second, CPU of each, and the ratio to its floor."""
+    """Return a table of rates: how many a second, CPU of each, and the ratio to its floor."""
     lines = [
         ("what", "number", "a second", "CPU ms each", "floor", "x CPU"),
         *(
@@ -96,7 +96,7 @@ def rates_table(rates: Sequence[Rate]) -> str:
 
 
 def aims_table(aims: Sequence[Aim]) -> str:
-    """One line for each aim: what was promised, what was measured, held or not."""
+    """Return a table of aims: what was promised, what was measured, held or not."""
     lines = [("aim", "bound", "measured", "")]
     for aim in aims:
         word = "at least" if aim.least else "at most"
@@ -106,7 +106,7 @@ def aims_table(aims: Sequence[Aim]) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells as Markdown, padded; the first line is the header."""
+    """Return lines of cells as Markdown, padded; the first line is the header."""
     widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(lines[0]))]
     padded = [
         "| "

@@ -44,7 +44,7 @@ _MANAGER: Final = ("Ruth Thorne", "ruth.thorne@example.com")
 
 
 def workbook() -> Workbook:
-    """The workbook: one sheet of candidates, one of notes that is not read."""
+    """Return the workbook: one sheet of candidates, one of notes that is not read."""
     book = Workbook()
     sheet = book.active
     sheet.title = "Candidates"

@@ -173,7 +173,7 @@ class Sending(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_lost_or_forgotten(self) -> None:
-        """Everybody ever planned stands in the ledger, as what is known of them."""
+        """The ledger has each person who was ever planned, in the state that is known."""
         standing = self.ledger.submissions.records(KEYS)
         assert set(standing) == self.planned
         for key, each in standing.items():

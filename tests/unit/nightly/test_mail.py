@@ -114,7 +114,7 @@ def test_a_server_without_starttls_gets_nothing(post: MailServer) -> None:
 def test_recipients_that_are_refused(
     post: MailServer, refused: dict[str, str], result: str, mails_and_tries: tuple[int, int]
 ) -> None:
-    """It is said of one of several too, and the others get the mail once."""
+    """The result names a refused recipient, and the other recipients get the mail once."""
     post.refuses = refused
     assert sent(post.address, smtp_security="none") == result
     assert (len(post.mails), post.greetings) == mails_and_tries

@@ -32,7 +32,7 @@ SCHEMA = {
 
 
 def main(file: Path) -> None:
-    """Validates one file."""
+    """Validate one file."""
     resource = Resource(
         path=file.name, basepath=str(file.parent), schema=Schema.from_descriptor(SCHEMA)
     )

@@ -12,7 +12,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 def phone(row: "pd.Series[str]") -> str | None:
-    """The phone in E.164, or None."""
+    """Return the phone in E.164, or None."""
     try:
         number = phonenumbers.parse(row["Mobile"], row["Country"])
     except NumberParseException:
@@ -23,7 +23,7 @@ def phone(row: "pd.Series[str]") -> str | None:
 
 
 def fault(row: "pd.Series[str]") -> str:
-    """What is wrong with a row, or nothing."""
+    """Return what is wrong with a row, or nothing."""
     if not row["First Name"]:
         return "no first name"
     if row["Phone"] is None:
@@ -34,7 +34,7 @@ def fault(row: "pd.Series[str]") -> str:
 
 
 def main(file: Path) -> None:
-    """Checks one file."""
+    """Check one file."""
     frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     for column in frame.columns:
         frame[column] = frame[column].str.strip()

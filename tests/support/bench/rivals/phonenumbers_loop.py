@@ -9,7 +9,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat
 
 
 def main(file: Path) -> None:
-    """Reads every phone in the country of its row."""
+    """Read every phone in the country of its row."""
     good = 0
     with file.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
