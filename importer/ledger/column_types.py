@@ -100,7 +100,8 @@ def _in_utc(value: datetime | None) -> datetime | None:
 _RUN: Final = re.compile(r"(\d{8}-\d{6})-([0-9a-f]{4})", re.ASCII)
 _RUNS_SINCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _SUFFIX_BITS: Final = 16
-_NO_RUN: Final = -1
+_NO_RUN: Final = -(1 << 63)
+"""Less than the number of any run; no run has it."""
 
 
 def number_of_run(run: str) -> int | None:
@@ -155,7 +156,7 @@ class RunId(TypeDecorator[str]):
         return read
 
 
-# ---- words of a few ---------------------------------------------------------------------------
+# ---- one of a few words -----------------------------------------------------------------------
 
 
 class Word(TypeDecorator[str]):

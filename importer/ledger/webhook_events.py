@@ -153,7 +153,8 @@ class WebhookEvents:
 
         def write(connection: Connection) -> None:
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            connection.execute(insert(webhook_events).values(**values).on_conflict_do_nothing())
+            new = insert(webhook_events).values(**values)
+            connection.execute(new.on_conflict_do_nothing(index_elements=[webhook_events.c.id]))
 
         # The API does not send again what was answered, so a copy without it must count as older.
         self._database.write("event", write, counted=True, lightly=True)

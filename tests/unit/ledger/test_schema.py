@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,6 +209,16 @@ def require_all_of_v15(ledger: Ledger) -> None:
         "req_0123456789abcdef0123456789abcdef"
     ]
     assert ledger.conversations.list_lag() == ListLag(1, 3.5)
+    (event,) = ledger.events.pending()
+    assert (event.number, event.external_id) == (3, known[8].external_id)
+    assert event.facts == {
+        "persons": [known[8].person],
+        "emails": [known[3].email],
+        "status": "OPTED_OUT",
+    }
+    ledger.events.receive(replace(event, id="evt-4"))
+    ledger.events.receive(replace(event, id="evt-4"))
+    assert [each.id for each in ledger.events.pending()] == ["evt-3", "evt-4"]
     # A later list cannot send them again, but for those that surely arrived nowhere.
     again = [planned_row(each.key, row) for row, each in known.items()]
     run = ledger.runs.begin(new_run(), again)

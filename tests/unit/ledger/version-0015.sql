@@ -297,6 +297,9 @@ CREATE TABLE webhook_events (
 	outcome VARCHAR(40), 
 	CONSTRAINT pk_webhook_events PRIMARY KEY (number)
 );
+INSERT INTO "webhook_events" VALUES(1,'evt-1','CONVERSATION_STARTED','2026-11-22 15:31:00.000000',NULL,NULL,'C-0-d1a5ac9a015fac2e','{"status": "ONGOING"}','applied');
+INSERT INTO "webhook_events" VALUES(2,'evt-2','CONVERSATION_STARTED','2026-11-22 15:31:00.000000',NULL,NULL,NULL,'{}','unreadable');
+INSERT INTO "webhook_events" VALUES(3,'evt-3','CONVERSATION_STARTED','2026-11-22 15:31:00.000000',NULL,NULL,'C-6-1d92ad4b6987fa03','{"persons": ["7d087a2e212c110e851c7b6fdc2853a41e7db1690beef7a9c11b3a26ee77e853"], "emails": ["8b5cc4df7eec7d32a7814eca4af047ae33b2d52342667715682e19c25b0b9faa"], "status": "OPTED_OUT"}',NULL);
 CREATE INDEX runs_by_start ON runs (started_at);
 CREATE INDEX submissions_open ON submissions (state) WHERE state IN ('doubtful', 'sending');
 CREATE INDEX submissions_by_conversation ON submissions (conversation_id) WHERE conversation_id IS NOT NULL;

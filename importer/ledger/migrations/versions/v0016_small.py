@@ -6,6 +6,7 @@ transaction: until it is committed, the ledger stays what it was.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
@@ -227,6 +228,9 @@ _UNIQUE: Final = {
     "webhook_events": ("webhook_events_by_id", ("id",)),
 }
 
+_NUMBERED: Final = {"submissions": "id", "campaigns": "id", "webhook_events": "number"}
+"""Table -> the column that a server numbers; its next number must be new."""
+
 _TRIGGER: Final = {
     "sqlite": """
         CREATE TRIGGER submissions_taken AFTER UPDATE OF run ON submissions
@@ -276,10 +280,11 @@ def upgrade() -> None:
         op.create_check_constraint(
             "sending_has_sender", "submissions", "state <> 5 OR sender IS NOT NULL"
         )
-        for name in ("submissions", "campaigns"):
-            last = sa.select(sa.func.max(sa.table(name, sa.column("id")).c.id)).scalar_subquery()
-            sequence = sa.func.pg_get_serial_sequence(name, "id")
-            connection.execute(sa.select(sa.func.setval(sequence, sa.func.coalesce(last, 1))))
+        for name, number in _NUMBERED.items():
+            column = sa.table(name, sa.column(number)).c[number]
+            following = sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1).scalar_subquery()
+            sequence = sa.func.pg_get_serial_sequence(name, number)
+            connection.execute(sa.select(sa.func.setval(sequence, following, sa.false())))
 
 
 def _move_away(connection: sa.Connection, *, server: bool) -> None:
@@ -310,7 +315,10 @@ def _move_away(connection: sa.Connection, *, server: bool) -> None:
 def _number_of_run(run: str) -> int:
     number = number_of_run(run)
     if number is None:
-        raise LedgerError(f"The ledger has a run {run!r}, whose id is not one of importer's.")
+        raise LedgerError(
+            f"The ledger has a run {run!r}, whose id is not one of importer's.",
+            "It cannot be upgraded, and nothing was changed; please report it.",
+        )
     return number
 
 
@@ -323,6 +331,17 @@ def _time(value: str | datetime) -> int | datetime:
     if isinstance(value, datetime):
         return value
     return to_microseconds(datetime.fromisoformat(value).replace(tzinfo=UTC))
+
+
+def _short_facts(text: str) -> str:
+    """Return the facts of an event with hashes of people that equal those of submissions."""
+    facts = json.loads(text)
+    for name in ("persons", "emails"):
+        if name in facts:
+            facts[name] = [
+                each[:_OTHER_DIGITS] if len(each) == _FULL_DIGITS else each for each in facts[name]
+            ]
+    return json.dumps(facts)
 
 
 _CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -343,6 +362,7 @@ _OF_ONE_TABLE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
     "run_rows": {"status": _STATUSES.index},
     "submissions": {"name": pack, "decided_at": _time},
     "attempts": {"started_at": _time},
+    "webhook_events": {"facts": _short_facts},
 }
 
 
