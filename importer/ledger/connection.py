@@ -39,7 +39,13 @@ from importer.ledger.copies import (
     require_file,
     require_newest,
 )
-from importer.ledger.database import BUSY_MS, Database, prepare_sqlite
+from importer.ledger.database import (
+    BUSY_MS,
+    SERVER_OPTIONS,
+    UPGRADE_LOCK,
+    Database,
+    prepare_sqlite,
+)
 from importer.ledger.lock import lock_file, lockable
 from importer.ledger.tables import identity, metadata
 
@@ -74,8 +80,6 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _ROOM: Final = 4
 """Room for an upgrade, in sizes of the ledger: its backup, its new tables and their log."""
 _MB: Final = 1_000_000
-_UPGRADE_LOCK: Final = 0x696D706F72746572
-"""The number of a PostgreSQL advisory lock: "importer" in ASCII."""
 _LOCK_OF_BEFORE: Final = 0x6C65646765720001
 """The lock that versions before 0015 held while they sent: "ledger" in ASCII, and a number."""
 
@@ -97,7 +101,7 @@ def upgrade(database: Database, now: datetime) -> None:
 
     def change(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
         version = _version(connection, database)  # again, now that nobody else can change it
         if version == VERSIONS[-1]:
             return
@@ -219,15 +223,6 @@ def migrate(connection: Connection, version: str = VERSIONS[-1]) -> None:
     command.upgrade(config, version)
 
 
-_NOT_FOREVER: Final = {
-    "connect_timeout": 10,  # seconds
-    "tcp_user_timeout": 30_000,  # milliseconds
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
-"""A server that has gone silent is noticed within half a minute."""
-
 PRIVATE: Final = 0o600
 _FIX_URL: Final = "Set `ledger:` to sqlite:///importer.db or postgresql://host/name."
 
@@ -264,7 +259,7 @@ def open_writable(
             # The file first: another process may write between the two, and then has only more.
             last = read_last_write(path)
             require_newest(path, last, *database.read(lambda c: c.execute(wanted).one()))
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: nobody else could close it
         database.close()
         raise
     return database
@@ -315,7 +310,7 @@ def open_readonly(url: str) -> Database | None:
     try:
         if require_current(database):
             return database
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: nobody else could close it
         database.close()
         raise
     database.close()
@@ -408,8 +403,7 @@ def _server(url: URL) -> Engine:
             hide_parameters=True,
             pool_pre_ping=True,
             paramstyle="format",
-            # PgBouncer gives each transaction another session, which knows no prepared statement.
-            connect_args={"prepare_threshold": None, **_NOT_FOREVER},
+            connect_args=dict(SERVER_OPTIONS),
         )
     except ImportError as error:
         raise LedgerError(

@@ -51,7 +51,7 @@ def copy_ledger(ledger: Path, target: Path) -> None:
             copy.close()
             source.close()
         sync_folder(target.parent)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: a part of a copy must not look like one
         target.unlink(missing_ok=True)
         raise
 

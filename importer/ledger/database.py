@@ -6,10 +6,11 @@ import json
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext, suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import LargeBinary, event, func, literal, select, text, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
@@ -129,6 +130,22 @@ WRITES: Final = "importer_writes"
 
 LET_GO: Final = func.set_config("idle_in_transaction_session_timeout", "5000", literal(value=True))
 """Selected in a transaction on a server: a process that is frozen within it loses its locks, ms."""
+
+UPGRADE_LOCK: Final = 0x696D706F72746572
+"""The number of the PostgreSQL advisory lock of an upgrade: "importer" in ASCII."""
+
+SERVER_OPTIONS: Final[Mapping[str, int | None]] = MappingProxyType(
+    {
+        # PgBouncer gives each transaction another session, which knows no prepared statement.
+        "prepare_threshold": None,
+        "connect_timeout": 10,  # seconds
+        "tcp_user_timeout": 30_000,  # milliseconds
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+)
+"""Options of every connection to a server; one that falls silent is noticed in half a minute."""
 
 _TRIES: Final = 5
 BUSY_MS: Final = 10_000
@@ -351,6 +368,11 @@ class Database:
         except OSError:
             return None
         return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
+    """Return the insert that supports `ON CONFLICT`."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def find_values(

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from importer.ledger.database import dialect_insert
 from importer.ledger.tables import claims, night_files, nights, run_sources, runs
 from importer.masking import mask_file_name
 
@@ -277,8 +277,7 @@ class Claims:
             again = update(claims).where(_same(claim), claims.c.returned_at.is_not(None))
             if connection.execute(again.values(**values)).rowcount:
                 return True
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            new = insert(claims).values(**values).on_conflict_do_nothing()
+            new = dialect_insert(connection)(claims).values(**values).on_conflict_do_nothing()
             return connection.execute(new.returning(claims.c.path)).first() is not None
 
         return self._database.write("claim", write)

@@ -6,7 +6,6 @@ What may have been sent stays as it is, which the condition of the insert decide
 from __future__ import annotations
 
 from contextlib import closing, contextmanager, nullcontext
-from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -25,11 +24,11 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from importer.errors import LedgerError
 from importer.ledger.column_types import number_of_run, pack, pack_hashes, shorten_mask
+from importer.ledger.database import dialect_insert
 from importer.ledger.tables import (
     SENDABLE,
     STATES,
@@ -91,10 +90,10 @@ class PlanWriter:
             "message": literal_column("''"),
             "attempts": literal_column("0"),
         }
-        taking = _take_over(connection, planned, retry_rejected=retry_rejected)
-        adding = _adding(connection)
-        self._add_rows = adding(insert(run_rows), {"run": planned["run"]}, _ROW)
-        self._take_over = adding(taking, planned, _SUBMISSION)
+        taking = _taking_over(connection, planned, retry_rejected=retry_rejected)
+        prepare = _prepare_insert if connection.dialect.name == "sqlite" else _prepare_copy
+        self._add_rows = prepare(connection, insert(run_rows), {"run": planned["run"]}, _ROW)
+        self._take_over = prepare(connection, taking, planned, _SUBMISSION)
         self._ready = self._written = 0
         self._campaigns = dict[str, int]()
 
@@ -102,12 +101,12 @@ class PlanWriter:
         """Write all rows, in chunks."""
         rest = iter(rows)
         chunk = list(islice(rest, _CHUNK))
-        with self._indexes() if len(chunk) == _CHUNK else nullcontext():
+        with self._suspend_indexes() if len(chunk) == _CHUNK else nullcontext():
             while chunk:
                 self._write(chunk)
                 chunk = list(islice(rest, _CHUNK))
         if self._written < self._ready:
-            self._connection.execute(_rows_elsewhere(self._run))
+            self._connection.execute(_noting_elsewhere(self._run))
 
     def _write(self, chunk: list[PlannedRow]) -> None:
         column = _columns(chunk)
@@ -131,7 +130,7 @@ class PlanWriter:
         if None in column["key"]:
             row = column["row"][column["key"].index(None)]
             raise LedgerError(f"Row {row} is ready but has no key.")
-        self._note_campaigns(column["campaign"])
+        self._add_campaigns(column["campaign"])
         packed = {
             **{name: pack_hashes(column[name]) for name in _HASHED},
             "campaign": map(self._campaigns.__getitem__, column["campaign"]),
@@ -142,18 +141,18 @@ class PlanWriter:
         values = ({**column, **packed}[name] for name in _SUBMISSION)
         return sorted(zip(*values, strict=True), key=itemgetter(0))
 
-    def _note_campaigns(self, names: Iterable[str]) -> None:
-        """Give new campaigns a number, and learn the numbers of these."""
+    def _add_campaigns(self, names: Iterable[str]) -> None:
+        """Write the campaigns that are new, and remember their numbers."""
         new = sorted(set(names) - self._campaigns.keys())
         if new:
-            add = _dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
+            add = dialect_insert(self._connection)(campaigns).on_conflict_do_nothing()
             self._connection.execute(add, [{"name": each} for each in new])
             c = campaigns.c
             found = self._connection.execute(select(c.name, c.id).where(c.name.in_(new)))
             self._campaigns.update((name, number) for name, number in found)
 
     @contextmanager
-    def _indexes(self) -> Iterator[None]:
+    def _suspend_indexes(self) -> Iterator[None]:
         """Leave out the indexes of e-mails and candidate ids while a SQLite ledger grows much."""
         connection = self._connection
         if connection.dialect.name != "sqlite":
@@ -174,7 +173,7 @@ class PlanWriter:
 
 
 def _split_repeated(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield rows so that none has the key of another at once; those of one key stay in order.
+    """Yield lists of rows, none of which has a key twice; rows with one key stay in order.
 
     A server refuses a statement that would write a row twice.
     """
@@ -193,24 +192,21 @@ def _columns(rows: list[PlannedRow]) -> dict[str, Sequence[Any]]:
     return dict(zip(PlannedRow._fields, zip(*rows, strict=True), strict=True))
 
 
-_Adding: TypeAlias = "Callable[[list[tuple[Any, ...]]], int]"
+_WriteRows: TypeAlias = "Callable[[list[tuple[Any, ...]]], int]"
 """Writes rows, given as the driver takes them; returns how many were added or changed."""
 
 
-def _adding(connection: Connection) -> Callable[[Insert, _Fixed, tuple[str, ...]], _Adding]:
-    """Return what makes an insert of many rows: one by one in SQLite, copied to a server.
-
-    What it returns takes the statement without values, the columns whose value is the same in each
-    row, and the others in the order of the values.
-    """
-    if connection.dialect.name == "sqlite":
-        return partial(_insert_each, connection)
-    return partial(_copy, connection)
-
-
-def _insert_each(
+def _prepare_insert(
     connection: Connection, statement: Insert, fixed: _Fixed, columns: tuple[str, ...]
-) -> _Adding:
+) -> _WriteRows:
+    """Return a function that inserts rows one by one, as is best in SQLite.
+
+    Args:
+        connection: a connection in the run's transaction.
+        statement: the insert, without values.
+        fixed: the columns that have one value in all rows.
+        columns: the other columns, in the order of the values.
+    """
     compiled = (
         statement.values(fixed)
         .inline()
@@ -222,13 +218,15 @@ def _insert_each(
     return lambda rows: connection.exec_driver_sql(sql, rows).rowcount
 
 
-def _copy(
+def _prepare_copy(
     connection: Connection, statement: Insert, fixed: _Fixed, columns: tuple[str, ...]
-) -> _Adding:
-    """Copy rows into a temporary table, and insert all of them by one statement.
+) -> _WriteRows:
+    """Return a function that copies rows into a temporary table, and inserts them at once.
 
     A statement for each row takes the server ten times as long. The table lives as long as the
     transaction, so PgBouncer may share connections between transactions.
+
+    Args are those of `_prepare_insert`.
     """
     target = statement.table
     copied = Table(
@@ -257,13 +255,8 @@ def _copy(
     return add
 
 
-def _dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
-    """Return the insert that supports `ON CONFLICT`."""
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-
-
-def _rows_elsewhere(run: str) -> Insert:
-    """Note the ready rows of a run whose submission is another run's, or another row's."""
+def _noting_elsewhere(run: str) -> Insert:
+    """Return the statement that notes a run's ready rows whose submission is not their own."""
     r, s = run_rows.c, submissions.c
     found = (
         select(r.run, r.source, r.row, r.key)
@@ -277,15 +270,17 @@ def _rows_elsewhere(run: str) -> Insert:
     return insert(rows_elsewhere).from_select(["run", "source", "row", "key"], found)
 
 
-def _take_over(connection: Connection, planned: _Fixed, *, retry_rejected: bool) -> Insert:
-    """Insert a submission, or let the run take it over if that cannot contact a person twice.
+def _taking_over(connection: Connection, planned: _Fixed, *, retry_rejected: bool) -> Insert:
+    """Return the statement that inserts a submission, or lets the run take it over.
+
+    The run takes over only what cannot contact a person twice.
 
     Args:
         connection: says which dialect.
         planned: the columns that all submissions of the run have in common.
         retry_rejected: as in `NewRun`.
     """
-    statement = _dialect_insert(connection)(submissions)
+    statement = dialect_insert(connection)(submissions)
     given, old = statement.excluded, submissions.c
     changed = true() if retry_rejected else old.body_hash != given.body_hash
     taken = {name: given[name] for name in (*planned, *_SUBMISSION) if name != "key"}

@@ -29,7 +29,7 @@ _LIVE_ONES: Final = select(senders.c.id).where(LIVE)
 
 
 class Canary(StrEnum):
-    """The state of a run's canary: its first few submissions, which one sender sends."""
+    """The state of a run's canary: its first few submissions, sent by one sender alone."""
 
     OPEN = "open"
     UNDER_WAY = "under way"

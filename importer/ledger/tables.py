@@ -546,6 +546,9 @@ webhook_events: Final = Table(
     Column("external_id", Packed),
     Column("facts", JSON, nullable=False),
     Column("outcome", String(40)),  # null until it is applied
+    CheckConstraint(
+        "typeof(conversation_id) <> 'text' AND typeof(external_id) <> 'text'", name="ids_are_bytes"
+    ).ddl_if(dialect="sqlite"),  # an older version that still receives events must not write them
     Index("webhook_events_by_id", "id", unique=True),
     Index("webhook_events_pending", "number", sqlite_where=_PENDING, postgresql_where=_PENDING),
     Index("webhook_events_stray", "conversation_id", sqlite_where=_STRAY, postgresql_where=_STRAY),

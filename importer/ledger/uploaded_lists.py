@@ -3,9 +3,9 @@
     uploading -> uploaded -> checking -> open -> (waiting ->) queued -> sending -> done
     sending -> paused | stopped -> queued again; any -> deleted
 
-The state is the job: the page takes what is checking, queued or sending, also after a crash; where
-workers of the queue are alive, they take what is queued or sending. A list without an owner was put
-in by a command, and only workers send it; nights, too.
+The state says what there is to do: the page works on lists that are checking, queued or sending,
+also after a crash. If workers of the queue are alive, they send those that are queued or sending. A
+list without an owner was put into the queue by a command, and only workers send it.
 No value of a cell is stored here, and a file's name only masked.
 """
 
@@ -15,7 +15,7 @@ import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, update
 
 from importer.ledger.records import Approval, ListState, UploadedList
 from importer.ledger.tables import approvals, column_choices, lists
@@ -154,22 +154,16 @@ class UploadedLists:
         now = self._now()
         state = lists.c.state
         due = or_(lists.c.start_at.is_(None), lists.c.start_at <= now)
-        waits = due if sends else lists.c.wish != ""
-        oldest_first = [
-            or_(
-                state == ListState.CHECKING.value,
-                and_(state == ListState.QUEUED.value, waits),
-            )
+        sending = state == ListState.SENDING.value
+        work = [
+            state == ListState.CHECKING.value,
+            and_(state == ListState.QUEUED.value, due if sends else lists.c.wish != ""),
+            *([sending] if sends else []),
         ]
-        if sends:
-            oldest_first.insert(0, state == ListState.SENDING.value)
-        for wanted_state in oldest_first:
-            mine = select(lists).where(wanted_state, lists.c.owner != QUEUE)
-            oldest = mine.order_by(lists.c.changed_at).limit(1)
-            found = self._database.read(lambda c, oldest=oldest: c.execute(oldest).first())  # type: ignore[misc]
-            if found is not None:
-                return _list(found)
-        return None
+        mine = select(lists).where(or_(*work), lists.c.owner != QUEUE)
+        first = mine.order_by(case((sending, 0), else_=1), lists.c.changed_at).limit(1)
+        found = self._database.read(lambda c: c.execute(first).first())
+        return None if found is None else _list(found)
 
     def next_start(self) -> datetime | None:
         """Return when the next list that waits for its hour starts; None if none does."""

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from importer.ledger.database import dialect_insert
 from importer.ledger.submissions import (
     OPTED_OUT,
     conversation_owners,
@@ -152,8 +152,7 @@ class WebhookEvents:
         values["outcome"] = None if event.outcome is None else event.outcome.value
 
         def write(connection: Connection) -> None:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            new = insert(webhook_events).values(**values)
+            new = dialect_insert(connection)(webhook_events).values(**values)
             connection.execute(new.on_conflict_do_nothing(index_elements=[webhook_events.c.id]))
 
         # The API does not send again what was answered, so a copy without it must count as older.

@@ -194,11 +194,6 @@ class Identity:
         """Return a hash of a JSON value as hex text; the order of keys does not matter."""
         return self._hash(_netstring("body") + _CANONICAL.encode(value))
 
-    @property
-    def identity_hash(self) -> str:
-        """A hash that is equal for two identities that make the same keys."""
-        return self.digest(["identity", self.organization, self.round])
-
     def _hash(self, message: str) -> str:
         return hmac.digest(self.hmac_key, message.encode(), "sha256").hex()
 

@@ -316,7 +316,7 @@ class Client:
                         content = await _content(response, limit)
                     finally:
                         await response.aclose()
-        except Exception as exc:
+        except Exception as exc:  # an unknown one counts as maybe sent
             raise map_exception(exc, url.netloc.decode("ascii")) from exc
         headers = dict(response.headers)  # a look-up in httpx's own goes through all of them
         return RawResponse(response.status_code, headers, content, self._now())

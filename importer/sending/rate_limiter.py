@@ -80,12 +80,32 @@ class Limiter(Protocol):
         ...
 
     def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
-        """Spread the requests that the server still accepts."""
+        """Spread the requests that the server still accepts, as `spread_quota` says."""
         ...
 
     def eta_s(self, count: int) -> float:
         """Return the seconds until `count` more permits are given."""
         ...
+
+
+def spread_quota(
+    remaining: int | None, reset_s: float | None, longest_s: float
+) -> tuple[float, float] | None:
+    """Return how far apart to send what a server still accepts, and for how long.
+
+    Args:
+        remaining: requests that the server still accepts.
+        reset_s: seconds until its window ends.
+        longest_s: a longer window is cut to this.
+
+    Returns:
+        Seconds between two requests, infinite if none is left, and seconds until the window ends.
+        None if the server does not say both.
+    """
+    if remaining is None or reset_s is None or not reset_s > 0:
+        return None
+    window_s = min(reset_s, longest_s)
+    return (window_s / remaining if remaining > 0 else math.inf), window_s
 
 
 class RateLimiter:
@@ -202,21 +222,16 @@ class RateLimiter:
             self._grown_at = now
 
     def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
-        """Spread the requests that are left in the server's window over that window.
-
-        Args:
-            remaining: requests that the server still accepts.
-            reset_s: seconds until its window ends.
-            longest_s: a longer window is cut to this.
-        """
-        if remaining is None or reset_s is None or not reset_s > 0:
+        """Spread the requests that the server still accepts, as `spread_quota` says."""
+        quota = spread_quota(remaining, reset_s, longest_s)
+        if quota is None:
             return
-        reset_s = min(reset_s, longest_s)
-        if remaining <= 0:
-            self.hold(reset_s)
+        interval_s, window_s = quota
+        if interval_s == math.inf:
+            self.hold(window_s)
             return
-        self._quota_interval_s = reset_s / remaining
-        self._quota_until = self._now() + reset_s
+        self._quota_interval_s = interval_s
+        self._quota_until = self._now() + window_s
 
     def eta_s(self, count: int) -> float:
         """Return the seconds until `count` more permits are given."""

@@ -72,22 +72,22 @@ class SilentObserver:
     """An observer that ignores everything."""
 
     def on_start(self, run: str, count: int, seconds: float) -> None:
-        """Ignore the commit."""
+        """Ignore the start."""
 
     def on_stage(self, sentence: str) -> None:
-        """Ignore the commit."""
+        """Ignore the stage."""
 
     def on_list_unreadable(self, reason: str) -> None:
-        """Ignore the commit."""
+        """Ignore the list."""
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Ignore the commit."""
+        """Ignore the outcome."""
 
     def on_commit(self, write: str) -> None:
         """Ignore the commit."""
 
     def on_stop_event(self, stop: asyncio.Event) -> None:
-        """Ignore the commit."""
+        """Ignore the event."""
 
 
 SILENT: Final = SilentObserver()

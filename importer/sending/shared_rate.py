@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from importer.errors import LedgerAway
 from importer.ledger.rates import LATE_S, RESERVED
 from importer.ledger.senders import boot_time_s
-from importer.sending.rate_limiter import RateLimiter
+from importer.sending.rate_limiter import RateLimiter, spread_quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,16 +29,19 @@ _MOST_LEAD_S: Final = 0.5
 """A permit is handed out at least and at most this long before its time."""
 
 _LEAD: Final = 2.0
-"""A permit is handed out this many times as early as an intent has taken lately."""
+"""A permit is handed out, and put off, by this many times the time that intents took lately."""
 
 _MOST_AHEAD_S: Final = 0.1
-"""A permit is put off by the time of an intent, at most by this: those of others wait, too."""
+"""A permit is put off by this at most: the permits of other senders are put off with it."""
 
 _SMOOTHING: Final = 0.2
-"""How much the newest intent counts in the time that they take."""
+"""The weight of the newest intent in the average of their times."""
 
 _AWAY_S: Final = 0.5
+"""The wait before a database that is away is asked again."""
+
 _CLOSING_S: Final = 10.0
+"""How long the end waits until everything is noted."""
 
 
 @asynccontextmanager
@@ -143,28 +147,24 @@ class SharedRate:
         """Do nothing: the rate grows with the time that has passed."""
 
     def apply_quota(self, remaining: int | None, reset_s: float | None, longest_s: float) -> None:
-        """Spread the requests that are left in the server's window over that window.
-
-        Args are those of `RateLimiter.apply_quota`.
-        """
-        if remaining is None or reset_s is None or not reset_s > 0:
+        """Spread the requests that the server still accepts, as `spread_quota` says."""
+        quota = spread_quota(remaining, reset_s, longest_s)
+        if quota is None:
             return
-        reset_s = min(reset_s, longest_s)
-        if remaining <= 0:
-            self.hold(reset_s)
-            return
-        interval_s = reset_s / remaining
-        if interval_s > 1 / (self._full * RESERVED):
-            self._note(lambda: self._rates.spread(interval_s, reset_s))
+        interval_s, window_s = quota
+        if interval_s == math.inf:
+            self.hold(window_s)
+        elif interval_s > 1 / (self._full * RESERVED):
+            self._note(lambda: self._rates.spread(interval_s, window_s))
 
     def eta_s(self, count: int) -> float:
         """Return the seconds that `count` permits take at the present rate."""
         return max(count - 1, 0) / (self._rate * RESERVED)
 
     async def aclose(self) -> None:
-        """Wait until everything is noted; give the rest up if the database stays away.
+        """Wait until everything is noted; give up if the database stays away.
 
-        Only waits and slower rates are noted, and the API says again what it wants.
+        Only waits and slower rates are lost then, and the API asks for them again.
         """
         if self._notes:
             noted, late = await asyncio.wait(self._notes, timeout=_CLOSING_S)

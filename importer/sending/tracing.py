@@ -30,7 +30,7 @@ _EXPORTERS: Final = "opentelemetry_traces_exporter"
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _OTLP: Final = "otlp_proto_http"
-_SHORTER: Final = {"otlp": _OTLP}
+_ALIASES: Final = {"otlp": _OTLP}
 
 _TRACER: ContextVar[Tracer | None] = ContextVar("tracer", default=None)
 
@@ -45,7 +45,7 @@ def open_traces(environment: Mapping[str, str] = os.environ) -> Iterator[None]:
     Raises:
         SettingsError: they are wanted, and the extra or the exporter is not installed.
     """
-    names = _wanted(environment)
+    names = _list_exporters(environment)
     if not names or _TRACER.get() is not None:
         yield
         return
@@ -60,11 +60,11 @@ def open_traces(environment: Mapping[str, str] = os.environ) -> Iterator[None]:
 
 @contextmanager
 def traced(name: str, **facts: str | int) -> Iterator[Span | None]:
-    """Do something within a span; None is given if there are no traces.
+    """Make a span for what the context does; yield None if traces are off.
 
     Args:
-        name: what is done, such as `run` or `attempt`.
-        facts: of it; never of a person.
+        name: the name of the span, such as `run` or `attempt`.
+        facts: its attributes; never personal data.
     """
     tracer = _TRACER.get()
     if tracer is None:
@@ -81,13 +81,13 @@ def traced(name: str, **facts: str | int) -> Iterator[Span | None]:
 
 
 def add_facts(span: Span | None, **facts: str | int | None) -> None:
-    """Add what is known by now; unknown facts (None) are left out."""
+    """Add attributes to a span; unknown facts (None) are left out."""
     if span is not None:
         known = {name: value for name, value in facts.items() if value is not None}
         span.set_attributes({f"{_NAME}.{name}": value for name, value in known.items()})
 
 
-def _wanted(environment: Mapping[str, str]) -> list[str]:
+def _list_exporters(environment: Mapping[str, str]) -> list[str]:
     """Return the names of the exporters that the environment asks for."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return []
@@ -95,7 +95,7 @@ def _wanted(environment: Mapping[str, str]) -> list[str]:
     if not named and any(environment.get(each) for each in _ENDPOINTS):
         named = _OTLP
     names = [name.strip() for name in named.split(",")]
-    return [_SHORTER.get(name, name) for name in names if name not in {"", "none"}]
+    return [_ALIASES.get(name, name) for name in names if name not in {"", "none"}]
 
 
 def _make_provider(names: list[str], environment: Mapping[str, str]) -> TracerProvider:
@@ -108,7 +108,7 @@ def _make_provider(names: list[str], environment: Mapping[str, str]) -> TracerPr
             f"Traces need a package that is not installed ({missing.name}).",
             "Install the extra (pip install '.[traces]'), or unset the OTEL_ variables.",
         ) from missing
-    _say_once()
+    _log_first_warning()
     named = environment.get("OTEL_SERVICE_NAME") or "service.name=" in environment.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
@@ -124,22 +124,23 @@ def _make_provider(names: list[str], environment: Mapping[str, str]) -> TracerPr
     return provider
 
 
-class _SaidOnce(logging.Handler):
-    """Says the first fault of an exporter in one line, and no other one."""
+class _FirstWarning(logging.Handler):
+    """Prints the first warning of an exporter in one line, and no other one."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._said = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
+        """Print the first record."""
         if not self._said:
             self._said = True
             sys.stderr.write(f"Traces cannot be exported: {record.getMessage()[:200]}\n")
 
 
-def _say_once() -> None:
+def _log_first_warning() -> None:
+    """Let OpenTelemetry log one line only: a collector that is away would fill the screen."""
     logger = logging.getLogger("opentelemetry")
     if not logger.handlers:
-        logger.addHandler(_SaidOnce())
+        logger.addHandler(_FirstWarning())
         logger.propagate = False

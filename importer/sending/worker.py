@@ -46,14 +46,14 @@ _STATES: Final[dict[Action, State]] = {
 }
 
 _UNCOUNTED: Final = frozenset({Action.AGAIN, Action.STOP, Action.STOP_CAMPAIGN})
-"""What no guard counts as the end of a submission."""
+"""Actions that do not end a submission, so no guard counts them."""
 
 _CLAIMING: Final = frozenset({Action.CREATED, Action.DUPLICATE})
 _UNCLAIMED: Final[dict[State | None, Action]] = {
     State.DOUBTFUL: Action.DOUBTFUL,
     State.REJECTED: Action.REJECTED,
 }
-"""The action if the ledger knows the conversation of the response as that of another submission."""
+"""State -> the action, if the ledger wrote it because the conversation is another submission's."""
 
 CAMPAIGN_CLOSED: Final = "campaign-closed"
 """The code of a submission that was left unsent because its campaign accepts nobody."""
@@ -294,7 +294,7 @@ class _Worker:
         except _CampaignClosed as closed:
             return await self._leave_unsent(progress, str(closed))
         except NoLongerToSend as settled:
-            return _decision_of(progress, settled.known)
+            return _adopt_end(progress, settled.known)
         now = self.context.clock.now
         sent_at = now()
         try:
@@ -372,7 +372,10 @@ class _Worker:
         return permitted_at
 
     async def _prepare_when_free(self, progress: SubmissionProgress) -> float:
-        """Wait for the slot, then as above: no permit of several machines waits for one's slot."""
+        """Prepare a request like `_prepare_request`, but wait for the free slot first.
+
+        The permits of several machines follow one another, so none may wait for a slot.
+        """
         context, campaign = self.context, progress.submission.campaign
         await self.switch.wait_for(self.capacity.under_way.acquire)
         try:
@@ -407,12 +410,13 @@ class _Worker:
         await self.context.journal.settle(progress.settlement(again, 0.0))
 
     def _check_campaign(self, campaign: str) -> None:
+        """Raise _CampaignClosed if the campaign accepts nobody."""
         reason = self.context.breaker.closed.reasons.get(campaign)
         if reason is not None:
             raise _CampaignClosed(reason)
 
     async def _leave_unsent(self, progress: SubmissionProgress, reason: str) -> Decision:
-        """Leave a submission unsent because its campaign accepts nobody; not a failure."""
+        """Leave a submission unsent because its campaign accepts nobody; no guard counts it."""
         decision = Decision(Action.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
         self.context.breaker.closed.leave(progress.submission.campaign)
         end = replace(progress.settlement(decision, None), counts=False)
@@ -420,6 +424,7 @@ class _Worker:
         return decision
 
     async def _request(self, progress: SubmissionProgress) -> Response | NotSent | MaybeSent:
+        """Send the request; return its response, or the exception if there is none."""
         try:
             return await self.context.client.create(progress.submission, progress.request_id)
         except (NotSent, MaybeSent) as exc:
@@ -441,7 +446,7 @@ class _Worker:
         if happened.remaining == 0 and (happened.reset_s or 0.0) > policy.longest_pause_s:
             self.switch.stop(
                 Ending(
-                    f"The API's quota is used up for {_hours(happened.reset_s or 0.0)}. Run "
+                    f"The API's quota is used up for {_say_long(happened.reset_s or 0.0)}. Run "
                     "`importer resume` after it resets.",
                     Exit.SETUP,
                 )
@@ -449,11 +454,13 @@ class _Worker:
         self._tell_skew(happened.skew_s or 0.0)
 
     def _tell_skew(self, skew_s: float) -> None:
+        """Tell once that the API's clock differs much from ours."""
         if abs(skew_s) > SKEW_S and not self.told_skew:
             self.told_skew = True
             self.context.observer.on_stage(skew_text(skew_s))
 
     async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt; return at once if the run stops."""
         with suppress(StoppedWaiting):
             await self.switch.wait_for(lambda: self.context.clock.sleep(seconds))
 
@@ -476,8 +483,8 @@ def _status_of(happened: Response | NotSent | MaybeSent) -> int | None:
     return happened.status if isinstance(happened, Response) else None
 
 
-def _decision_of(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:
-    """Return the decision for a submission that the ledger settled meanwhile; not a failure."""
+def _adopt_end(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:
+    """Adopt the end of a submission that the ledger settled meanwhile; return it as a decision."""
     progress.attempts -= 1  # the attempt had only begun
     progress.conversation_id = known.conversation_id
     action = Action.CREATED if known.state is State.CREATED else Action.REJECTED
@@ -493,7 +500,7 @@ def skew_text(skew_s: float) -> str:
     )
 
 
-def _hours(seconds: float) -> str:
+def _say_long(seconds: float) -> str:
     """Say a long time in words."""
     minutes = round(seconds / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"  # noqa: PLR2004

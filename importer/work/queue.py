@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sqlalchemy import make_url
 
 from importer.errors import ConfigurationError, LedgerAway, LedgerError
+from importer.ledger.database import SERVER_OPTIONS, UPGRADE_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,19 +47,6 @@ STALLED_S: Final = 30.0
 
 _FETCH: Final = "procrastinate_fetch_job_v2"
 """The function of the database that this version of procrastinate calls; the newest of them."""
-
-_UPGRADE_LOCK: Final = 0x696D706F72746572
-"""The lock of upgrades, as in `importer.ledger.connection`."""
-
-_CONNECTION: Final = {
-    # PgBouncer gives each transaction another session, which knows no prepared statement.
-    "prepare_threshold": None,
-    "connect_timeout": 10,  # seconds
-    "tcp_user_timeout": 30_000,  # milliseconds
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +135,7 @@ def pool_options(url: str, size: int) -> dict[str, Any]:
         "conninfo": plain.render_as_string(hide_password=False),
         "min_size": 1,
         "max_size": size,
-        "kwargs": dict(_CONNECTION),
+        "kwargs": dict(SERVER_OPTIONS),
         "timeout": 10.0,
     }
 
@@ -214,7 +202,7 @@ class JobQueue:
                 "again: the ledger knows all that the queue knows.",
             )
         schema = self._app.schema_manager.get_schema().replace("%", "%%")
-        lock = f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK});\n"
+        lock = f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK});\n"
         try:
             with _translate():
                 self._sync.execute_query(query=lock + schema)

@@ -176,18 +176,6 @@ def test_a_person_of_nothing_has_no_hash() -> None:
         OURS.person(None, None)
 
 
-def test_a_fingerprint_of_an_identity_tells_what_makes_keys() -> None:
-    """Keys made under another secret, organization or round are not used."""
-    others = [
-        OURS,
-        Identity(KEY, "org-2"),
-        Identity(KEY, "org-1", "second"),
-        Identity(b"j" * 32, "org-1"),
-    ]
-    assert len({each.identity_hash for each in others}) == 4
-    assert Identity(KEY, "org-1").identity_hash == OURS.identity_hash
-
-
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
     """The same body is the same body, and a changed one is not."""
     body = {"a": "ü", "b": [1, True, None]}

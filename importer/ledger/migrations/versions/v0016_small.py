@@ -195,6 +195,10 @@ _TABLES: Final = (
         *(sa.Column(name, _BYTES) for name in ("conversation_id", "external_id")),
         sa.Column("facts", sa.JSON, nullable=False),
         sa.Column("outcome", sa.String(40)),
+        sa.CheckConstraint(
+            "typeof(conversation_id) <> 'text' AND typeof(external_id) <> 'text'",
+            name="ids_are_bytes",
+        ).ddl_if(dialect="sqlite"),
     ),
 )
 """The new tables that are filled from old ones, each after those that it refers to."""
@@ -247,7 +251,7 @@ _TRIGGER: Final = {
 
 
 def upgrade() -> None:
-    """Copy the tables one after the other, and tell how far that is."""
+    """Copy the tables one after the other, and report the progress."""
     connection = op.get_bind()
     server = connection.dialect.name == "postgresql"
     _move_away(connection, server=server)
@@ -367,7 +371,7 @@ _OF_ONE_TABLE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
 
 
 def _copy(connection: sa.Connection, table: sa.Table, *, server: bool) -> Iterator[int]:
-    """Copy the rows of a table; yield how many, again and again."""
+    """Copy the rows of a table in parts; yield how many rows each had."""
     if table.name == "attempts":
         yield from _copy_attempts(connection, server=server)
         return
@@ -445,7 +449,7 @@ _OF_ATTEMPT: Final = (
 
 
 def _copy_attempts(connection: sa.Connection, *, server: bool) -> Iterator[int]:
-    """Copy the attempts, which name their submission by its number now."""
+    """Copy the attempts; they refer to their submission by its number from now on."""
     convert = {**_CONVERTERS, **_OF_ONE_TABLE["attempts"]}
     turns = [convert.get(name) for name in _OF_ATTEMPT]
     columns = ", ".join(f"a.{name}" for name in _OF_ATTEMPT)
