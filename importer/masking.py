@@ -30,6 +30,8 @@ _PERSONAL: Final = re.compile(
          | \b(?=[0-9]*[a-f])(?:[0-9a-f]{8}|[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{24,})\b  # a hash
          | \b(?:ledger|plan|night|key),?[ ][0-9a-f]{8,64}\b    # one of digits only, so called
          | (?<![\w+])20\d{6}-[0-2]\d[0-5]\d[0-5]\d-[0-9a-f]{4}(?!\w)   # a run
+         | \b(?:https?|s3|gs|az|sftp|postgresql)://(?:[a-z][a-z0-9._-]*|\d+(?:\.\d+){3})
+           (?::\d+)?(?![^\s/?#]*@)  # a bucket or server
          | (?<!\d)\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?(?!\d))
     | (?P<email>[^\s@<>"'(),;:=/]+(?:@|%40)[^\s@<>"'(),;:=/&]+)
     | (?P<phone>(?:\+|%2B|00)?\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d){6,})
@@ -92,7 +94,7 @@ def mask(value: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """Mask phones and e-mails in free text; ids, hashes and dates stay."""
+    """Mask phones and e-mails in free text; ids, hashes, dates and servers stay."""
     return _PERSONAL.sub(_replace, text)
 
 

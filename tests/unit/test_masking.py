@@ -82,6 +82,9 @@ def test_any_value_is_masked_by_what_it_looks_like(value: str, masked: str) -> N
         ("?p=%2B442079460018", "?p=+44 •••• 0018"),
         ("(020) 7946-0018", "(•••• 0018"),
         ("tel:020\u00a07946\u20110018", "tel:•••• 0018"),
+        ("s3://in-78733801/020 7946 0018.csv", "s3://in-78733801/•••• 0018.csv"),
+        ("sftp://ada@leeds.example/in", "sftp://a•••@l•••.example/in"),
+        ("https://+442079460018", "https://+44 •••• 0018"),
         ("<ada@example.com> exists", "<a•••@e•••.com> exists"),
         ("email=ada%40example.com&x", "email=a•••@e•••.com&x"),
         ('{"email":"ada@example.com"}', '{"email":"a•••@e•••.com"}'),
@@ -106,6 +109,8 @@ def test_phones_and_emails_in_free_text_become_masks(text: str, scrubbed: str) -
         "at 2024-01-31T10:00:00.123Z",
         "status 422, line 12",
         "@ noon",
+        "s3://bucket-78733801/to/inbox/acme belongs to ledger ffffffff",
+        "gs://candidates-20261127-0815/in, https://192.168.100.200:8080/in",
     ],
 )
 def test_ids_dates_and_small_numbers_stay(text: str) -> None:

@@ -219,7 +219,8 @@ def test_a_person_corrects_an_answer(sandbox_workspace: Workspace, sandbox: Sand
     result = sandbox_workspace("run", "good.csv", "--yes", "--attempts", "1")
     assert result.code == Exit.DOUBTFUL, result.err
     run = result.err.partition("importer reconcile ")[2].split()[0]
-    ada, bob = (entry["id"] for entry in sandbox.journal)
+    ids = {entry["firstName"]: entry["id"] for entry in sandbox.journal}  # in any order
+    ada, bob = ids["Ada"], ids["Bob"]
     wrong = sandbox_workspace("resolve", run, "2", "--sent", bob)
     assert (wrong.code, "of another person" in wrong.error) == (Exit.USAGE, True)
     assert sandbox_workspace("resolve", run, "2", "--sent", bob, "--unchecked").code == Exit.OK
