@@ -244,8 +244,8 @@ def _participants(table: Table) -> dict[str, str]:
     return {
         "{hiring_manager_name}": "Recruiting Desk",
         "{hiring_manager_email}": "recruiting@example.com",
-        "whom the candidate will meet.": "whom the candidate will meet. This one\n# is made up: "
-        f"enter a person of yours{column}.",
+        "as meetingParticipants.": "as meetingParticipants.\n# This one is made up: "
+        f"enter your own{column}.",
     }
 
 

@@ -177,8 +177,7 @@ class LazyGroup(click.Group):
         """Run the command; raise `_ReaderGone` if the reader of its output has closed it."""
         try:
             return super().invoke(ctx)
-        except Exception as error:
-            # Polars reports a broken pipe as an error of its own, and click would exit with 1.
+        except Exception as error:  # Polars has its own error for a broken pipe
             if isinstance(error, BrokenPipeError) or "Broken pipe" in str(error):
                 raise _ReaderGone from error
             raise
@@ -265,7 +264,7 @@ def _run(given: Sequence[str]) -> NoReturn:
     except (_ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
-    except Exception as error:  # no traceback: it may hold personal data
+    except Exception as error:  # any other is a fault; its traceback may hold personal data
         if os.environ.get("IMPORTER_DEBUG"):
             raise
         message = f"something went wrong inside importer ({type(error).__name__}{_place(error)})."
