@@ -18,6 +18,7 @@ Faults of data are values, not exceptions: see `Problem`.
 
 from __future__ import annotations
 
+import os
 import traceback
 from enum import IntEnum
 from pathlib import Path
@@ -135,3 +136,11 @@ def describe_fault(error: BaseException) -> str:
     steps = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(steps[-1].filename).stem}:{steps[-1].lineno}" if steps else ""
     return f"{type(error).__name__}{place}"
+
+
+def advise_after_fault() -> str:
+    """Return what a person does after an unexpected error on this machine."""
+    return (
+        f"The log of machine {os.uname().nodename} says where. "
+        "It is safe to try again: nobody is contacted twice."
+    )

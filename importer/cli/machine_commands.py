@@ -6,6 +6,7 @@ import getpass
 import logging
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -115,7 +116,7 @@ def jobs(
     settings = read_settings(config, flags)
     if ended is not None:
         return _note_ended(settings, ended, yes=yes)
-    if pause or resume or stop:
+    if (pause, resume, stop) != (None, None, None):
         return _change_list(settings, pause, resume, stop)
     with open_ledger(settings) as ledger:
         if metrics:
@@ -157,15 +158,21 @@ def _change_list(
     settings: Settings, pause: str | None, resume: str | None, stop: str | None
 ) -> int:
     """Pause, resume or stop a list of the queue."""
-    if sum(each is not None for each in (pause, resume, stop)) > 1:
+    [run, *others] = [each for each in (pause, resume, stop) if each is not None]
+    if others:
         raise UsageError("--pause, --resume and --stop exclude each other.", "Give one of them.")
-    with Ledger.open(settings.ledger, create=False) as ledger, JobQueue.open(settings) as queue:
-        lists = QueuedLists(settings, ledger)
+    if not run:  # as from a variable of a script that is not set
+        raise UsageError("The id of the run is empty.", "`importer jobs` lists the runs.")
+    with (
+        Ledger.open(settings.ledger, create=False) as ledger,
+        JobQueue.open(settings) as queue,
+        closing(QueuedLists(settings, ledger)) as lists,
+    ):
         if resume is not None:
-            known = lists.resume(resume)
+            known = lists.resume(run)
         else:
-            known = lists.pause(pause or stop or "", for_good=stop is not None)
-        queue.ring()
+            known = lists.pause(run, for_good=stop is not None)
+        queue.wake_worker()
     if known.state is ListState.QUEUED:
         tell(translate("Run {run} goes on.", run=known.run))
     else:

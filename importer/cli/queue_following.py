@@ -6,7 +6,7 @@ import getpass
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -45,22 +45,25 @@ def put_in_queue(
     plan: Plan, files: Sequence[str], settings: Settings, credentials: Credentials
 ) -> str:
     """Put a list into the queue, and let a worker look; return the id of the run."""
-    with Ledger.open(settings.ledger) as ledger, JobQueue.open(settings) as queue:
-        lists = QueuedLists(settings, ledger)
-        try:
-            run = lists.put_in(plan, files, credentials, getpass.getuser())
-        finally:
-            lists.close()
-        queue.ring()
+    with (
+        Ledger.open(settings.ledger) as ledger,
+        JobQueue.open(settings) as queue,
+        closing(QueuedLists(settings, ledger)) as lists,
+    ):
+        run = lists.put_in(plan, files, credentials, getpass.getuser())
+        queue.wake_worker()
     return run
 
 
 def put_night_in_queue(inbox: str, settings: Settings, flags: Mapping[str, object]) -> str:
     """Put a night of an inbox into the queue; return the id of its list."""
-    with Ledger.open(settings.ledger) as ledger, JobQueue.open(settings) as queue:
-        lists = QueuedLists(settings, ledger)
+    with (
+        Ledger.open(settings.ledger) as ledger,
+        JobQueue.open(settings) as queue,
+        closing(QueuedLists(settings, ledger)) as lists,
+    ):
         list_id = lists.put_in_night(inbox, flags, getpass.getuser())
-        queue.ring()
+        queue.wake_worker()
     return list_id
 
 

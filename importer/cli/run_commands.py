@@ -77,7 +77,7 @@ _OPEN = (State.PLANNED, State.UNSENT, State.SENDING, State.DOUBTFUL)
     metavar="HASH|FILE",
     help="Send only if the plan is this one: its hash, or the JSON of check --format json.",
 )
-@click.option("--queue", is_flag=True, help="Put the list in for workers (`importer work`).")
+@click.option("--queue", is_flag=True, help="Let workers (`importer work`) send the list.")
 @click.option(
     "--wait/--no-wait",
     default=True,

@@ -2,7 +2,7 @@
 
 A list's state in the ledger is the job. If the server is killed, the next one continues: a check is
 repeated, and a run is resumed, which sends nothing twice. On a server's ledger, workers send the
-lists as long as one is alive; the thread checks them, and rings for a worker.
+lists as long as one is alive; the thread checks them, and wakes a worker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from filelock import Timeout
@@ -23,16 +23,13 @@ from importer.ledger.uploaded_lists import QUEUE, WORKING
 from importer.nightly.clock import StopSignal
 from importer.sending.campaigns import CampaignList, list_campaigns
 from importer.sending.client import Client
-from importer.work.page_lists import AGAIN, PageLists
+from importer.work.page_lists import AGAIN
 from importer.work.queue import JobQueue, count_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from importer.ledger import Ledger
     from importer.ledger.records import UploadedList
     from importer.settings import Credentials, Settings
-    from importer.work.workbench import Workbench
+    from importer.work.page_lists import PageLists
 
 
 _LOG: Final = logging.getLogger(__name__)
@@ -46,19 +43,11 @@ _LOOK_UP_S: Final = 600.0
 COMMAND: Final = "importer serve"
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Jobs:
     """Works on the lists of a ledger until it is closed.
 
     Args:
-        workbench: the workbench, which has the lists.
-        settings: the settings of the server.
-        credentials: the credentials of the API.
-        ledger: open for writing.
-        now: the clock; it decides whether people may be contacted.
+        lists: the steps of the lists, with the settings of the server.
 
     Attributes:
         progress: id of a list -> the progress of its run, if this page sends it.
@@ -66,26 +55,18 @@ class Jobs:
         workers: how many workers can send lists; None if there is no queue.
     """
 
-    def __init__(
-        self,
-        workbench: Workbench,
-        settings: Settings,
-        credentials: Credentials,
-        ledger: Ledger,
-        now: Callable[[], datetime] = _utc_now,
-    ) -> None:
-        self._workbench = workbench
-        self._settings = settings
-        self._credentials = credentials
-        self._ledger = ledger
-        self._now = now
-        self._lists = PageLists(workbench, settings, credentials, ledger, COMMAND, now=now)
+    def __init__(self, lists: PageLists) -> None:
+        self._lists = lists
+        self._workbench = lists.workbench
+        self._settings = lists.settings
+        self._ledger = lists.ledger
+        self._now = lists.now
         self._wake = threading.Event()
         self._ends = False
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._current: tuple[str, StopSignal] | None = None
-        self._rung: set[tuple[str, int, str]] = set()
-        self.progress = self._lists.progress
+        self._announced: set[tuple[str, int, str]] = set()
+        self.progress = lists.progress
         self.is_looking_up = False
         self.workers: int | None = None
 
@@ -111,7 +92,7 @@ class Jobs:
         self._wake.set()
 
     def halt(self, list_id: str) -> None:
-        """Stop the run of a list, whose wish says why; requests under way finish."""
+        """Stop the run of a list that a person paused or stopped; requests under way finish."""
         current = self._current
         if current is not None and current[0] == list_id:
             current[1].request()
@@ -144,7 +125,7 @@ class Jobs:
                     self._do(known)
                     continue
                 if self.workers:
-                    self._ring()
+                    self._wake_worker()
                 if self.is_looking_up:
                     self._look_up()
                     continue
@@ -165,17 +146,17 @@ class Jobs:
         if self.workers:
             self.progress.clear()
 
-    def _ring(self) -> None:
-        """Let a worker look at lists that are due, once for each time that they become so."""
+    def _wake_worker(self) -> None:
+        """Let a worker look at the lists that are due, once each time that one becomes due."""
         due = {
             (each.id, each.version if each.state is ListState.QUEUED else 0, each.wish)
             for each in self._ledger.lists.list(states=WORKING, limit=10_000)
             if each.owner != QUEUE and self._lists.is_due(each)
         }
-        if due - self._rung:
+        if due - self._announced:
             with JobQueue.open(self._settings) as queue:
-                queue.ring()
-        self._rung = due
+                queue.wake_worker()
+        self._announced = due
 
     def _look_up(self) -> None:
         signal = StopSignal(self._settings.grace_s)
@@ -199,7 +180,7 @@ class Jobs:
             if not self._lists.check(known):
                 self._wake.wait(AGAIN.total_seconds())
         elif self.workers:
-            self._lists.obey(known)
+            self._lists.apply_wish(known)
         else:
             self._send(known)
 

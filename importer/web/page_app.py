@@ -30,9 +30,10 @@ from importer.web import (
     uploads,
 )
 from importer.web.held_files import RemoteInboxes
-from importer.web.jobs import Jobs, KnownCampaigns
+from importer.web.jobs import COMMAND, Jobs, KnownCampaigns
 from importer.web.pages import Refused, Site, render, words_of
 from importer.web.request_checks import own_path
+from importer.work.page_lists import PageLists
 from importer.work.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def create_app(
         more_routes: pages of operation, such as the nights.
     """
     workbench = Workbench(settings, credentials, ledger)
-    jobs = Jobs(workbench, settings, credentials, ledger)
+    jobs = Jobs(PageLists(workbench, settings, credentials, ledger, COMMAND))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -189,7 +189,7 @@ def _preview(request: Request, known: UploadedList) -> SendPreview:
     plan = site.workbench.plan(known, fresh=True)
     if plan.hash != known.plan_hash or plan.counts.ready != known.counts.get("ready"):
         known = note_correction(request, known)
-    people = site.workbench.people_anew(known)
+    people = site.workbench.ensure_people(known)
     settings = site.workbench.settings_for(known)
     times: Sequence[LocalTimes] = ()
     quiet, opens, never = 0, None, False

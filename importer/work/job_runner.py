@@ -20,26 +20,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Final, Self, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from importer.deliver import reconcile
-from importer.errors import Exit, ImporterError, LedgerAway, LedgerError, TurnTaken, describe_fault
+from importer.errors import (
+    Exit,
+    ImporterError,
+    LedgerAway,
+    LedgerError,
+    TurnTaken,
+    advise_after_fault,
+    describe_fault,
+)
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import QUEUE, WORKING
 from importer.nightly.clock import StopSignal
 from importer.nightly.remote.backends import RemoteFault
-from importer.sending.circuit_breaker import UNREACHABLE, OutageDetector
-from importer.sending.run_options import RunOptions, SilentObserver
+from importer.sending.circuit_breaker import UNREACHABLE
+from importer.sending.run_options import RunOptions
 from importer.work.queue import COMMAND, NIGHT, SEND
 from importer.work.queued_lists import QueuedLists, since_of
-from importer.work.sliced_run import SlicedRun
+from importer.work.sliced_run import SlicedRun, SliceObserver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from importer.ledger import Ledger
     from importer.ledger.records import UploadedList
-    from importer.model import Outcome
     from importer.settings import Credentials, Settings
     from importer.work.queue import JobQueue
     from importer.work.workbench import Workbench
@@ -51,14 +58,7 @@ _SLICE_S: Final = 30.0
 _SLICE_ROWS: Final = 500
 """A slice ends after this many seconds or rows."""
 
-_SHORT_SLICE_S: Final = 3.0
-"""A slice ends after this many seconds if another list waits for a worker."""
-
-_WAITING_S: Final = 1.0
-"""A list that has waited this long for a worker counts as waiting, seconds."""
-
 _LOOK_UP_S: Final = 3_600.0
-_LOOK_S: Final = 1.0
 _FULL_S: Final = 1.0
 _AGAIN_S: Final = 30.0
 _CLAIMED_S: Final = 2.0
@@ -101,78 +101,6 @@ def most_senders(settings: Settings) -> int:
     if settings.senders_per_org is not None:
         return settings.senders_per_org
     return ceil(settings.rate_per_s / settings.concurrency) + 1
-
-
-class _SliceObserver(SilentObserver):
-    """Ends a slice in time: because it is over, its list was paused, or another list waits.
-
-    Args:
-        runner: the runner.
-        list_id: the list that is being sent.
-        signal: ends the slice.
-        longest_s: seconds after which it ends.
-        shared_s: seconds after which it ends if another list waits.
-
-    Attributes:
-        progressed: whether anything was sent.
-        gave_way: whether it ended because another list waits.
-    """
-
-    def __init__(
-        self,
-        runner: JobRunner,
-        list_id: str,
-        signal: StopSignal,
-        longest_s: float,
-        shared_s: float = _SHORT_SLICE_S,
-    ) -> None:
-        self._runner = runner
-        self._list_id = list_id
-        self._signal = signal
-        self._longest_s = longest_s
-        self._shared_s = shared_s
-        self._over = threading.Event()
-        self._began_s = time.monotonic()
-        self._outages = OutageDetector()
-        self.progressed = False
-        self.gave_way = False
-
-    @property
-    def is_outage(self) -> bool:
-        """Whether the API did not work at the end."""
-        return self._outages.outage
-
-    def on_stop_event(self, stop: asyncio.Event) -> None:
-        self._signal.watch(stop, self._longest_s)
-
-    def begin(self) -> None:
-        """Count its time from now: what came before was no sending."""
-        self._began_s = time.monotonic()
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        self.progressed = True
-        self._outages.note(outcome)
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._look, name="slice", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-
-    def _look(self) -> None:
-        lists = self._runner.ledger.lists
-        while not self._over.wait(_LOOK_S):
-            try:
-                known = lists.find(self._list_id)
-                paused = known is None or known.state not in WORKING or known.wish
-                long_enough = time.monotonic() - self._began_s > self._shared_s
-                self.gave_way = not paused and long_enough and lists.is_one_waiting(_WAITING_S)
-                if paused or self.gave_way:
-                    self._signal.request()
-                    return
-            except ImporterError:
-                continue  # the slice itself deals with a database that is away
 
 
 @dataclass
@@ -231,7 +159,7 @@ class JobRunner:
         self.ledger.recover()
         for known in lists.list(states=WORKING, limit=10_000):
             if known.start_at is None or known.start_at <= now:
-                self.ring(known)
+                self.enqueue(known)
         for known in lists.list(owner=QUEUE, states={ListState.DONE}, limit=1_000):
             if self._are_doubts_due(known):
                 self.queue.defer("look_up", SEND, f"look_up:{known.id}", list_id=known.id)
@@ -241,7 +169,7 @@ class JobRunner:
             if isinstance(self.settings.uploads, str):
                 self._open_workbench().drop_copies()
 
-    def ring(self, known: UploadedList, in_s: float = 0) -> None:
+    def enqueue(self, known: UploadedList, in_s: float = 0) -> None:
         """Put the next jobs of a list into the queue, unless they are there.
 
         Args:
@@ -249,7 +177,7 @@ class JobRunner:
             in_s: seconds to wait before they may begin.
         """
         if known.owner != QUEUE:
-            self._ring_for_uploaded(known, in_s)
+            self._enqueue_uploaded(known, in_s)
             return
         if known.run is None:
             self.queue.defer("night", NIGHT, f"night:{known.id}", list_id=known.id)
@@ -261,7 +189,7 @@ class JobRunner:
         for slot in range(max(wanted - busy, 0 if busy else 1)):
             self._defer_slice(known.id, slot, priority, in_s)
 
-    def _ring_for_uploaded(self, known: UploadedList, in_s: float) -> None:
+    def _enqueue_uploaded(self, known: UploadedList, in_s: float) -> None:
         """Put the next job of a list of the page into the queue: one worker at a time sends it."""
         left = int(known.counts.get("ready", 0))
         if known.run is not None:
@@ -316,11 +244,11 @@ class JobRunner:
             _LOG.warning("requests under way took too long to end; they are doubtful")
         except Exception as error:  # noqa: BLE001 - one list must not stop the others
             _LOG.error("a list cannot be sent: %s", describe_fault(error))
-            reason = "It stopped for a reason that nobody foresaw."
+            reason = f"It stopped because of a fault in importer. {advise_after_fault()}"
             self._stop_list(known, reason, Exit.SETUP)
         after = self.ledger.lists.find(list_id)
         if self._is_due(after):
-            self.ring(after, 0 if went_on else _CLAIMED_S)
+            self.enqueue(after, 0 if went_on else _CLAIMED_S)
 
     def send_uploaded(self, list_id: str) -> None:
         """Send a list of the page, unless the page or another worker does.
@@ -334,13 +262,13 @@ class JobRunner:
         if self._ends.is_set() or known is None or known.owner == QUEUE:
             return
         if self.ledger.senders.count_sending() >= most_senders(self.settings):
-            self._ring_for_uploaded(known, _FULL_S)
+            self._enqueue_uploaded(known, _FULL_S)
             return
         workbench = self._open_workbench()
         pages = PageLists(workbench, self.settings, self.credentials, self.ledger, COMMAND)
         with (
             self._stoppable() as signal,
-            _SliceObserver(self, list_id, signal, _LOOK_UP_S, _SLICE_S) as observer,
+            SliceObserver(self.ledger.lists, list_id, signal, _LOOK_UP_S, _SLICE_S) as observer,
         ):
             # It may take all day. A tick tries again if another process has the turn of this list.
             pages.send(
@@ -352,7 +280,7 @@ class JobRunner:
             )
         after = self.ledger.lists.find(list_id)
         if after is not None and pages.is_due(after):
-            self.ring(after)
+            self.enqueue(after)
 
     def _open_workbench(self) -> Workbench:
         """Return the workbench of this worker, which keeps one plan."""
@@ -379,10 +307,10 @@ class JobRunner:
         if work.count_left() and doubts < settings.max_doubtful:
             return self._send_slice(known, work)
         if self.ledger.senders.count_sending(run):
-            return False  # who is sending goes on
+            return False  # others are sending it
         if doubts and settings.reconcile:
             with self._stoppable() as signal:
-                with _SliceObserver(self, known.id, signal, _LOOK_UP_S) as observer:
+                with SliceObserver(self.ledger.lists, known.id, signal, _LOOK_UP_S) as observer:
                     found = work.look_up(self._options(), observer)
                 if signal.requested():
                     return True
@@ -424,13 +352,13 @@ class JobRunner:
             return True
         with (
             self._stoppable() as signal,
-            _SliceObserver(self, known.id, signal, _SLICE_S) as observer,
+            SliceObserver(self.ledger.lists, known.id, signal, _SLICE_S) as observer,
         ):
             ending = work.send(self._options(_SLICE_ROWS), observer)
         if ending.exit_code is Exit.HELD:  # some may be duplicates that the API did not show
             with (
                 self._stoppable() as signal,
-                _SliceObserver(self, known.id, signal, _LOOK_UP_S) as looking,
+                SliceObserver(self.ledger.lists, known.id, signal, _LOOK_UP_S) as looking,
             ):
                 work.look_up(self._options(), looking)
         if ending.exit_code in {Exit.HELD, Exit.SETUP}:
@@ -473,7 +401,7 @@ class JobRunner:
         return RunOptions(COMMAND, self.credentials, limit, ledger=self.ledger)
 
     def look_up(self, list_id: str) -> None:
-        """Look up the doubts of a list that is done; send what is proved absent."""
+        """Look up the doubts of a list that is done; queue it again if some were proved absent."""
         known = self.ledger.lists.find(list_id)
         if (
             self._ends.is_set()
@@ -485,13 +413,13 @@ class JobRunner:
         run = self.ledger.runs.find(known.run)
         settings = self._lists.settings_for(known, run)
         with self._stoppable() as signal:
-            observer = _SliceObserver(self, known.id, signal, _LOOK_UP_S)
+            observer = SliceObserver(self.ledger.lists, known.id, signal, _LOOK_UP_S)
             reconcile(run.id, settings, self._options(), observer)
         if self.ledger.submissions.count_sendable(run.id, since_of(known)):
             queued = ListState.QUEUED.value
             after = self.ledger.lists.change(known.id, {ListState.DONE}, state=queued)
             if after is not None:
-                self.ring(after)
+                self.enqueue(after)
 
     # ---- nights ------------------------------------------------------------------------------
 
@@ -506,17 +434,20 @@ class JobRunner:
                 code = self._run_night(known)
         except (LedgerAway, TurnTaken):  # a tick tries again, unless another worker does it
             raise
-        except LedgerError as error:  # a night that nobody put in works there
+        except LedgerError as error:  # a night that is not from the queue is at work there
             self._change(known, {"state": ListState.QUEUED.value, "message": str(error)})
         except ImporterError as error:
-            ended = {"state": ListState.STOPPED.value, "message": str(error)}
-            self._change(known, {**ended, "counts": {"exit_code": int(error.exit_code)}})
+            self._stop_list(known, str(error), error.exit_code)
+        except Exception as error:  # noqa: BLE001 - or each tick would begin the night again
+            _LOG.error("a night cannot be run: %s", describe_fault(error))
+            reason = f"It stopped because of a fault in importer. {advise_after_fault()}"
+            self._stop_list(known, reason, Exit.SETUP)
         else:
             state = ListState.QUEUED if self._ends.is_set() else ListState.DONE
             self._change(known, {"state": state.value, "counts": {"exit_code": int(code)}})
 
     def _run_night(self, known: UploadedList) -> Exit:
-        """Run a night of an inbox, and tell who wants to know."""
+        """Run a night of an inbox, and send its message."""
         from importer.work.queued_night import run_queued_night  # noqa: PLC0415 - heavy, and rare
 
         flags = known.choices.get("flags")

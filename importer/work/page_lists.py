@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from importer.deliver import deliver, reconcile, resume
-from importer.errors import Exit, ImporterError, LedgerError, describe_fault
+from importer.errors import (
+    Exit,
+    ImporterError,
+    LedgerError,
+    advise_after_fault,
+    describe_fault,
+)
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import WORKING
 from importer.model import State
@@ -123,50 +129,36 @@ def _why_it_waits(error: ImporterError) -> str:
     return str(error)
 
 
+@dataclass(eq=False)
 class PageLists:
     """Checks and sends the lists of the page, one step at a time.
 
-    Args:
+    Attributes:
         workbench: the workbench, which has the lists.
         settings: the settings of this machine.
         credentials: the credentials of the API.
         ledger: open for writing.
         command: what this process does, for others.
         now: the clock; it decides whether people may be contacted.
-
-    Attributes:
         progress: id of a list -> the progress of its run in this process.
     """
 
-    def __init__(
-        self,
-        workbench: Workbench,
-        settings: Settings,
-        credentials: Credentials,
-        ledger: Ledger,
-        command: str,
-        *,
-        now: Callable[[], datetime] = _utc_now,
-    ) -> None:
-        self._workbench = workbench
-        self._settings = settings
-        self._credentials = credentials
-        self._ledger = ledger
-        self._command = command
-        self._now = now
-        self._reaches_nobody = settings.rehearsal or is_loopback(
-            urlsplit(settings.base_url).hostname or ""
-        )
-        self.progress: dict[str, Progress] = {}
+    workbench: Workbench
+    settings: Settings
+    credentials: Credentials
+    ledger: Ledger
+    command: str
+    now: Callable[[], datetime] = _utc_now
+    progress: dict[str, Progress] = field(default_factory=dict, init=False)
 
     # ---- checking ----------------------------------------------------------------------------
 
     def check(self, known: UploadedList) -> bool:
         """Check a list; return False if it must be tried again in a while."""
-        lists = self._ledger.lists
+        lists = self.ledger.lists
         try:
-            self._workbench.ensure_key()
-            found = self._workbench.check(known)
+            self.workbench.ensure_key()
+            found = self.workbench.check(known)
         except (LedgerError, RemoteFault) as error:
             lists.change(known.id, {known.state}, message=_why_it_waits(error))
             return False
@@ -174,7 +166,8 @@ class PageLists:
             failure = str(error)
         except Exception as error:  # noqa: BLE001 (one list must not stop the others)
             _LOG.error("a list cannot be checked: %s", describe_fault(error))
-            failure = "This list cannot be checked, for a reason that nobody foresaw."
+            failure = "This list cannot be checked because of a fault in importer."
+            failure = f"{failure} {advise_after_fault()}"
         else:
             lists.change(
                 known.id,
@@ -198,8 +191,8 @@ class PageLists:
     def look_up(self, signal: StopSignal, longest_s: float) -> None:
         """Look up the doubtful rows of all runs in the API's list, for some seconds at most."""
         watcher = _Watcher(Progress(), lambda _: None, signal, longest_s)
-        options = RunOptions(self._command, self._credentials, ledger=self._ledger)
-        reconcile(None, self._settings, options, watcher)
+        options = RunOptions(self.command, self.credentials, ledger=self.ledger)
+        reconcile(None, self.settings, options, watcher)
 
     # ---- sending -----------------------------------------------------------------------------
 
@@ -212,7 +205,7 @@ class PageLists:
         on_start: Callable[[], None] = lambda: None,
         has_other_files: bool = False,
     ) -> None:
-        """Send a list, or do what somebody wished of it, unless it is not due any more.
+        """Send a list, or pause or stop it if a person asked for that; do nothing if it is not due.
 
         Args:
             list_id: the id of the list.
@@ -228,10 +221,10 @@ class PageLists:
             LedgerAway: the ledger cannot be reached.
         """
         with self._take_turn(list_id):
-            known = self._ledger.lists.find(list_id)
+            known = self.ledger.lists.find(list_id)
             if known is None or not self.is_due(known):
                 return
-            if has_other_files and not known.wish and not self._workbench.has_file(list_id):
+            if has_other_files and not known.wish and not self.workbench.has_file(list_id):
                 _LOG.error("the files of the page are not in `uploads:` of this machine")
                 self._wait(known, _AWAY)
                 return
@@ -239,19 +232,19 @@ class PageLists:
 
     def is_due(self, known: UploadedList) -> bool:
         """Whether it is time to send a list."""
-        due = known.start_at is None or known.start_at <= self._now()
+        due = known.start_at is None or known.start_at <= self.now()
         return known.state in WORKING and due
 
     @contextmanager
     def _take_turn(self, list_id: str) -> Iterator[None]:
         """Be the only one who sends a list; a ledger in a file has one page that works anyway."""
-        if self._settings.ledger_file is not None:
+        if self.settings.ledger_file is not None:
             yield
             return
-        wait_s, lease_s = self._settings.ledger_wait_s, self._settings.lease_s
+        wait_s, lease_s = self.settings.ledger_wait_s, self.settings.lease_s
         with (
-            self._ledger.lock(self._command, wait_s, lease_s=lease_s),
-            self._ledger.turn(f"list:{list_id}"),
+            self.ledger.lock(self.command, wait_s, lease_s=lease_s),
+            self.ledger.turn(f"list:{list_id}"),
         ):
             yield
 
@@ -262,67 +255,67 @@ class PageLists:
         goes_on: Callable[[], bool],
         on_start: Callable[[], None],
     ) -> None:
-        begun = self._begin(known)
-        if begun is None:
-            return
-        progress = self.progress[known.id] = Progress(run=known.run or "")
-        seen = self._ledger.lists.find(known.id)
-        if seen is not None and seen.wish:
-            signal.request()
-
         def note_start(run: str) -> None:
             on_start()
             self._note_run(known.id, run)
 
-        watcher = _Watcher(progress, note_start, signal, self._closes_s(known))
         try:
+            begun = self._begin(known)
+            if begun is None:
+                return
+            progress = self.progress[known.id] = Progress(run=known.run or "")
+            seen = self.ledger.lists.find(known.id)
+            if seen is not None and seen.wish:
+                signal.request()
+            watcher = _Watcher(progress, note_start, signal, self._closes_s(known))
             report = self._run(begun, watcher)
         except (LedgerError, RemoteFault) as error:
-            self._wait(begun, _why_it_waits(error))
+            self._wait(known, _why_it_waits(error))
         except ImporterError as error:
             self._end(known.id, ListState.STOPPED, str(error))
         except asyncio.CancelledError:  # requests under way took too long to end
             self._conclude(known.id, None, goes_on)
         except Exception as error:  # noqa: BLE001 (one list must not stop the others)
             _LOG.error("a list cannot be sent: %s", describe_fault(error))
-            self._end(known.id, ListState.STOPPED, "It stopped for a reason that nobody foresaw.")
+            reason = f"It stopped because of a fault in importer. {advise_after_fault()}"
+            self._end(known.id, ListState.STOPPED, reason)
         else:
             self._conclude(known.id, report, goes_on)
 
     def _begin(self, known: UploadedList) -> UploadedList | None:
-        """Write that a list is being sent; None if it is not, because of the hour or a wish."""
+        """Write that a list is being sent; return None if the hour or a wish forbids it."""
         if known.wish:
-            self.obey(known)
+            self.apply_wish(known)
             return None
         later = self._opens(known)
         if later is None:
             sending = ListState.SENDING.value
-            return self._ledger.lists.change(
+            return self.ledger.lists.change(
                 known.id, WORKING, known.version, state=sending, start_at=None, message=""
             )  # None: somebody stopped it at this moment
         queued = ListState.QUEUED.value
-        self._ledger.lists.change(known.id, WORKING, state=queued, start_at=later, message=ASLEEP)
+        self.ledger.lists.change(known.id, WORKING, state=queued, start_at=later, message=ASLEEP)
         return None
 
     def _wait(self, known: UploadedList, message: str) -> None:
         """Try again in a while; meanwhile the page says why it waits."""
-        self._ledger.lists.change(
+        self.ledger.lists.change(
             known.id,
             WORKING,
             state=ListState.QUEUED.value,
-            start_at=self._now() + AGAIN,
+            start_at=self.now() + AGAIN,
             message=message,
         )
 
     def _run(self, known: UploadedList, watcher: _Watcher) -> RunReport:
         """Start the run of a list, or resume it."""
-        settings = self._workbench.settings_for(known)
-        options = RunOptions(self._command, self._credentials, ledger=self._ledger)
+        settings = self.workbench.settings_for(known)
+        options = RunOptions(self.command, self.credentials, ledger=self.ledger)
         run = known.run or self._find_run(known)
         if run is not None:
             self._note_run(known.id, run)
             return resume(run, settings, options, watcher, self._copies(known, run))
-        plan = self._workbench.plan(known, fresh=True)
+        plan = self.workbench.plan(known, fresh=True)
         if plan.hash != known.plan_hash:
             _LOG.warning("this machine would send a list differently from what was approved")
             raise ImporterError(
@@ -335,66 +328,71 @@ class PageLists:
         """Find the run that a killed server started for this list but did not note."""
         if known.choices.get("retry"):
             return None  # a new run is wanted, and repeating it is harmless
-        for run in self._ledger.runs.list(limit=20):
-            if run.plan_hash == known.plan_hash and self._workbench.list_of(run) == known.id:
+        for run in self.ledger.runs.list(limit=20):
+            if run.plan_hash == known.plan_hash and self.workbench.list_of(run) == known.id:
                 return run.id
         return None
 
     def _copies(self, known: UploadedList, run: str) -> dict[str, str]:
         """Return this machine's copy of the file of a run; another machine may have begun it."""
-        sources = self._workbench.sources_of(known, self._ledger.runs.find(run))
+        sources = self.workbench.sources_of(known, self.ledger.runs.find(run))
         return {source.sha256: str(source.path) for source in sources}
 
     def _note_run(self, list_id: str, run: str) -> None:
-        self._ledger.lists.change(list_id, set(ListState), run=run)
+        self.ledger.lists.change(list_id, set(ListState), run=run)
+
+    def _reaches_nobody(self) -> bool:
+        """Whether nobody is contacted: in a rehearsal, or by a stand-in for the API here."""
+        host = urlsplit(self.settings.base_url).hostname or ""
+        return self.settings.rehearsal or is_loopback(host)
 
     def _zones(self, known: UploadedList) -> Zones:
-        """Return the zones of people whose hours count; none in a rehearsal."""
-        if self._reaches_nobody or known.choices.get("any_hour"):
+        """Count the time zones of a list's people; empty if any hour will do."""
+        if self._reaches_nobody() or known.choices.get("any_hour"):
             return {}
-        people = self._workbench.people_anew(known)
+        people = self.workbench.ensure_people(known)
         return {} if people is None else count_zones(people)
 
     def _opens(self, known: UploadedList) -> datetime | None:
         """Return when people may be contacted again; None if they may be contacted now."""
-        zones, now = self._zones(known), self._now()
+        zones, now = self._zones(known), self.now()
         if not zones:
             return None
-        start = find_start(zones, now, self._settings)
+        start = find_start(zones, now, self.settings)
         if start is None:
             return now + timedelta(hours=1)
         return start if start > now else None
 
     def _closes_s(self, known: UploadedList) -> float:
         """Return the seconds until the first people may no longer be contacted."""
-        zones, now = self._zones(known), self._now()
+        zones, now = self._zones(known), self.now()
         if not zones:
             return timedelta(days=365).total_seconds()
-        return (find_end(zones, now, self._settings) - now).total_seconds()
+        return (find_end(zones, now, self.settings) - now).total_seconds()
 
     def _conclude(
         self, list_id: str, report: RunReport | None, goes_on: Callable[[], bool]
     ) -> None:
         """Write how a run ended; None if it was cut short."""
-        known = self._ledger.lists.find(list_id)
+        known = self.ledger.lists.find(list_id)
         if known is None:
             return
         left = report is None or any(report.states.get(state) for state in _LEFT)
         if known.wish and left:
-            self.obey(known)
+            self.apply_wish(known)
         elif goes_on() and left:
             return  # the next one continues
         elif report is not None and not left:
             self._end(list_id, ListState.DONE, report.stopped)
         elif report is None or report.exit_code == Exit.INTERRUPTED:
-            self._ledger.lists.change(
+            self.ledger.lists.change(
                 list_id, {ListState.SENDING}, state=ListState.QUEUED.value, message=ASLEEP
             )
         else:
             self._end(list_id, ListState.STOPPED, report.stopped)
 
-    def obey(self, known: UploadedList) -> None:
-        """Pause or stop a list that nobody sends just now, as somebody wished."""
+    def apply_wish(self, known: UploadedList) -> None:
+        """Pause or stop a list that nobody sends just now, as a person asked."""
         state = ListState.PAUSED if known.wish == "pause" else ListState.STOPPED
         self._end(known.id, state, "", {known.state})
 
@@ -406,7 +404,7 @@ class PageLists:
         states: Collection[ListState] = WORKING,
     ) -> None:
         """Write how sending ended; a list without a run was never begun, and is open again."""
-        known = self._ledger.lists.find(list_id)
+        known = self.ledger.lists.find(list_id)
         if known is None:
             return
         if known.run is None:
@@ -415,7 +413,7 @@ class PageLists:
         if state is ListState.DONE:
             # It was wanted once: later corrections must not send the refused rows again.
             choices = {name: value for name, value in choices.items() if name != "retry"}
-        self._ledger.lists.change(
+        self.ledger.lists.change(
             list_id,
             states,
             state=state.value,

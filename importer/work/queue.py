@@ -1,8 +1,8 @@
 """The queue of jobs, in the database of the ledger, kept by procrastinate.
 
-The queue is a doorbell: a job names a list, and the ledger decides what there is to do. If the
-queue is emptied, the next tick fills it from the ledger. A job may run twice, and is never tried
-again by the queue: a stalled one is failed, and the tick asks the ledger.
+A job only names a list; the ledger decides what there is to do. If the queue is emptied, the next
+tick fills it from the ledger. A job may run twice. The queue never tries a job again: a stalled one
+is marked as failed, and the tick asks the ledger.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def count_workers(settings: Settings, ledger: Ledger) -> int | None:
 
 
 def make_app(connector: BaseConnector) -> App:
-    """Make procrastinate's app; what it logs is shown only if it is grave."""
+    """Make procrastinate's app, and hide all but the critical messages of its log."""
     from procrastinate import App  # noqa: PLC0415 - an extra
 
     logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
@@ -207,7 +207,7 @@ class JobQueue:
             with _translate():
                 self._sync.execute_query(query=lock + schema)
         except LedgerError:
-            if not self.is_set_up():  # else another one was faster
+            if not self.is_set_up():  # else another process was faster
                 raise
         return True
 
@@ -216,7 +216,7 @@ class JobQueue:
     def defer(
         self, task: str, queue: str, lock: str, *, priority: int = 0, in_s: float = 0, **ids: Any
     ) -> bool:
-        """Put a job into the queue; return whether none of its kind waited there.
+        """Put a job into the queue unless one with its lock waits there; return whether it was put.
 
         Args:
             task: the name of the task.
@@ -238,7 +238,7 @@ class JobQueue:
                 return False
         return True
 
-    def ring(self) -> None:
+    def wake_worker(self) -> None:
         """Let a worker look at the ledger now."""
         self.defer(TICK, CONTROL, TICK, priority=1_000, timestamp=0)
 

@@ -8,9 +8,11 @@ is being sent. Both are people's data, and only their owner can read them.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import pickle
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,13 +23,19 @@ from filelock import FileLock
 
 from importer.atomic_file import sync_folder, write_durably
 from importer.deliver import begin_run, prepare_again
-from importer.errors import UsageError
+from importer.errors import SettingsError, UsageError, describe_fault
 from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import QUEUE, WORKING
 from importer.loader import expand
 from importer.model import Plan
 from importer.settings import load_settings
-from importer.work.upload_store import file_name, new_id, open_upload_store
+from importer.work.upload_store import (
+    file_name,
+    folder_of_uploads,
+    make_list_folder,
+    new_id,
+    open_upload_store,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +45,8 @@ if TYPE_CHECKING:
     from importer.model import Json
     from importer.settings import Credentials, Settings
 
+
+_LOG: Final = logging.getLogger(__name__)
 
 _OWN: Final = frozenset(
     {"ledger", "rehearsal", "base_url", "templates", "new_ledger", "rate_per_s"}
@@ -59,9 +69,7 @@ class QueuedLists:
         self._settings = settings
         self._ledger = ledger
         self._store = open_upload_store(settings)
-        self._folder: Path = (
-            settings.folder / settings.uploads if self._store is None else self._store.folder
-        )
+        self._folder = folder_of_uploads(settings, self._store)
 
     # ---- putting in --------------------------------------------------------------------------
 
@@ -119,10 +127,7 @@ class QueuedLists:
 
     def _keep(self, list_id: str, path: Path) -> None:
         """Copy a file to `uploads:`."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = self._folder / list_id / "list"
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = make_list_folder(self._folder, list_id)
         target = folder / file_name(path.name)
         number = 1
         while target.exists():
@@ -162,17 +167,23 @@ class QueuedLists:
         Raises:
             UsageError: a file is gone; or the templates or settings here are not those with which
                 the list was put in.
+            SettingsError: plans cannot be kept in `desk:`.
             RemoteFault: the store of `uploads:` does not answer.
         """
         folder = self._settings.folder / self._settings.desk / "plans"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        except OSError as error:
+            raise SettingsError(
+                f"The folder {folder} cannot be used: {error.strerror}.",
+                "Set `desk:` to a folder of this user.",
+            ) from error
         kept = folder / f"{run.plan_hash}.plan"
         with FileLock(kept.with_suffix(".lock"), mode=0o600):
-            with suppress(OSError, pickle.UnpicklingError, EOFError, AttributeError):
-                found = pickle.loads(kept.read_bytes())  # noqa: S301 - only we can write there
-                if isinstance(found, Plan) and found.hash == run.plan_hash:
-                    return found
+            found = read_plan(kept)
+            if found is not None and found.hash == run.plan_hash:
+                return found
             plan = _without_rows(prepare_again(run, settings, self._copies(known)))
             kept.unlink(missing_ok=True)
             write_durably(kept, pickle.dumps(plan, protocol=5), mode=0o600)
@@ -219,7 +230,7 @@ class QueuedLists:
         return self._change(run_id, states, state=state.value, message="", start_at=None)
 
     def resume(self, run_id: str) -> UploadedList:
-        """Let a list go on that was paused or stopped; what was given up is tried again.
+        """Let a paused or stopped list go on, and try again what was given up.
 
         Raises:
             UsageError: there is no such list, or it is neither paused nor stopped.
@@ -247,7 +258,7 @@ class QueuedLists:
         return found
 
     def delete_old(self) -> None:
-        """Delete the files of lists whose time is over, and plans that nobody needs."""
+        """Delete the files of old lists, and the plans that no list needs."""
         keep = timedelta(days=self._settings.keep_uploads_days)
         now = self._ledger.now()
         for known in self._ledger.lists.list(owner=QUEUE, limit=10_000):
@@ -261,6 +272,8 @@ class QueuedLists:
                 shutil.rmtree(self._folder / known.id, ignore_errors=True)
                 if self._store is not None:
                     self._store.delete(known.id)
+        if self._store is not None:
+            self._store.delete_leftovers(self._ledger.lists)
         working = self._ledger.lists.list(owner=QUEUE, states=WORKING, limit=10_000)
         needed = {
             self._ledger.runs.find(each.run).plan_hash for each in working if each.run is not None
@@ -340,6 +353,28 @@ def _plain(flags: Mapping[str, Any]) -> dict[str, Json]:
     return {
         name: str(v) if isinstance(v, Path) else v for name, v in flags.items() if v is not None
     }
+
+
+def read_plan(path: Path) -> Plan | None:
+    """Return a plan that this machine keeps; None if it is missing, damaged or not ours.
+
+    A pickle can run any code, so a file that another user could have written is not read.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+                _LOG.warning("a plan in `desk:` is not this user's own file; it is made again")
+                return None
+            found = pickle.load(file)  # noqa: S301 - only we could write it
+    except OSError:
+        return None
+    except Exception as error:  # noqa: BLE001 - a damaged or older pickle may raise anything
+        _LOG.warning(
+            "a plan in `desk:` cannot be read; it is made again: %s", describe_fault(error)
+        )
+        return None
+    return found if isinstance(found, Plan) else None
 
 
 def _without_rows(plan: Plan) -> Plan:

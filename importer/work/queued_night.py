@@ -25,7 +25,7 @@ _LOG: Final = logging.getLogger(__name__)
 def run_queued_night(
     inbox: str, config: Path | None, flags: Mapping[str, object], stop: StopSignal
 ) -> Exit:
-    """Run a night of an inbox, and tell who wants to know; return its exit code.
+    """Run a night of an inbox, and send its message; return its exit code.
 
     Args:
         inbox: the folder, or the address.

@@ -1,11 +1,13 @@
-"""A run that workers of several machines send a slice at a time."""
+"""A run that workers of several machines send a slice at a time, and when a slice ends."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from importer.deliver import (
     check_campaigns_of_plan,
@@ -15,11 +17,14 @@ from importer.deliver import (
     reject_shared_contacts,
     render_rows,
 )
+from importer.errors import ImporterError
+from importer.ledger.uploaded_lists import WORKING
 from importer.planning.history import ALLOWED, bind_history
 from importer.planning.payload import RowsByKey, identify
 from importer.preflight import refuse_example_values
-from importer.sending.circuit_breaker import ClosedCampaigns, Ending
+from importer.sending.circuit_breaker import ClosedCampaigns, Ending, OutageDetector
 from importer.sending.events import apply_events
+from importer.sending.run_options import SilentObserver
 from importer.sending.sender import Sender
 from importer.sending.supply import Claimed, FirstFew
 
@@ -28,11 +33,22 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from importer.ledger.records import Run
-    from importer.model import Plan
+    from importer.ledger.uploaded_lists import UploadedLists
+    from importer.model import Outcome, Plan
+    from importer.nightly.clock import StopSignal
     from importer.planning.history import RunHistory
     from importer.sending.reconcile import ListFindings
     from importer.sending.run_options import Observer, RunOptions
     from importer.settings import Settings
+
+
+_SHORT_SLICE_S: Final = 3.0
+"""A slice ends after this many seconds if another list waits for a worker."""
+
+_WAITING_S: Final = 1.0
+"""A list that has waited this long for a worker counts as waiting, seconds."""
+
+_LOOK_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -130,3 +146,78 @@ class SlicedRun:
                 return await sender.reconcile()
 
         return asyncio.run(look())
+
+
+class SliceObserver(SilentObserver):
+    """Ends a slice in time: because it is over, its list was paused, or another list waits.
+
+    Args:
+        lists: the lists of the ledger.
+        list_id: the list that is being sent.
+        signal: ends the slice.
+        longest_s: seconds after which it ends.
+        shared_s: seconds after which it ends if another list waits.
+
+    Attributes:
+        progressed: whether anything was sent.
+        gave_way: whether it ended because another list waits.
+    """
+
+    def __init__(
+        self,
+        lists: UploadedLists,
+        list_id: str,
+        signal: StopSignal,
+        longest_s: float,
+        shared_s: float = _SHORT_SLICE_S,
+    ) -> None:
+        self._lists = lists
+        self._list_id = list_id
+        self._signal = signal
+        self._longest_s = longest_s
+        self._shared_s = shared_s
+        self._over = threading.Event()
+        self._began_s = time.monotonic()
+        self._outages = OutageDetector()
+        self.progressed = False
+        self.gave_way = False
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the API did not work at the end."""
+        return self._outages.outage
+
+    def on_stop_event(self, stop: asyncio.Event) -> None:
+        """End the run after `longest_s`, or when the signal says so."""
+        self._signal.watch(stop, self._longest_s)
+
+    def begin(self) -> None:
+        """Count its time from now, because nothing was sent before."""
+        self._began_s = time.monotonic()
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Note that something was sent, and whether the API works."""
+        self.progressed = True
+        self._outages.note(outcome)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._look, name="slice", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            try:
+                known = self._lists.find(self._list_id)
+                paused = known is None or known.state not in WORKING or known.wish
+                long_enough = time.monotonic() - self._began_s > self._shared_s
+                self.gave_way = (
+                    not paused and long_enough and self._lists.is_one_waiting(_WAITING_S)
+                )
+                if paused or self.gave_way:
+                    self._signal.request()
+                    return
+            except ImporterError:
+                continue  # the slice itself deals with a database that is away

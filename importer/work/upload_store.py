@@ -15,6 +15,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from importer.errors import SettingsError, UsageError
+from importer.ledger.records import ListState
 from importer.loader.corrections import ENDING
 from importer.nightly.remote.address import Address
 from importer.nightly.remote.backends import RemoteFault
@@ -23,6 +24,7 @@ from importer.nightly.remote.storage import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from importer.ledger.uploaded_lists import UploadedLists
     from importer.settings import Settings
 
 
@@ -49,6 +51,15 @@ def file_name(given: str) -> str:
     return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
 
 
+def make_list_folder(uploads: Path, list_id: str) -> Path:
+    """Make the folder for the files of a list, readable only for us, and return it."""
+    uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = uploads / list_id / "list"
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
 _SCHEMES: Final = frozenset({"s3", "gs", "az", "abfs"})
 
 
@@ -70,6 +81,11 @@ def open_upload_store(settings: Settings) -> UploadStore | None:
             "Name a folder, or an object store such as s3://bucket/folder.",
         )
     return UploadStore(address, settings)
+
+
+def folder_of_uploads(settings: Settings, store: UploadStore | None) -> Path:
+    """Return the folder of the lists, or of their working copies if they are in a store."""
+    return settings.folder / settings.uploads if store is None else store.folder
 
 
 class UploadStore:
@@ -140,6 +156,13 @@ class UploadStore:
                 if each.name != keep:
                     self._store.remove(f"{within}/{each.name}", each.version)
                     self._versions.pop(f"{within}/{each.name}", None)
+
+    def delete_leftovers(self, lists: UploadedLists) -> None:
+        """Delete the files of lists that were deleted while the store did not answer."""
+        for list_id in self.lists():
+            found = lists.find(list_id) if ID.fullmatch(list_id) else None
+            if found is not None and found.state is ListState.DELETED:
+                self.delete(list_id)
 
     def lists(self) -> list[str]:
         """Return the ids of the lists that have files in the store."""

@@ -46,7 +46,13 @@ from importer.planning.template_files import TemplateKind, Templates
 from importer.prepare import prepare
 from importer.problems import file_errors
 from importer.work.hours import local_zones
-from importer.work.upload_store import ID, file_name, open_upload_store
+from importer.work.upload_store import (
+    ID,
+    file_name,
+    folder_of_uploads,
+    make_list_folder,
+    open_upload_store,
+)
 from schemas.columns import KEY, PERSON, ROW
 
 if TYPE_CHECKING:
@@ -134,9 +140,7 @@ class Workbench:
         self._lock = threading.Lock()
         self.checking: dict[str, CheckProgress] = {}
         self.store = open_upload_store(settings)
-        self.folder: Path = (
-            settings.folder / settings.uploads if self.store is None else self.store.folder
-        )
+        self.folder = folder_of_uploads(settings, self.store)
 
     def templates(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the names of the meetings, and of the people to meet."""
@@ -206,11 +210,7 @@ class Workbench:
 
     def place_for(self, list_id: str) -> Path:
         """Make the folder for a list's file, only for us, and return it."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = self.folder_of(list_id) / "list"
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
+        return make_list_folder(self.folder, self.folder_of(list_id).name)
 
     def keep(self, part: Path, name: str) -> Path:
         """Give a complete upload its name; it replaces an earlier one under this id."""
@@ -249,10 +249,8 @@ class Workbench:
             ):
                 self.delete(known.id)
                 gone.append(known.id)
-        for list_id in () if self.store is None else self.store.lists():
-            found = self._ledger.lists.find(list_id) if ID.fullmatch(list_id) else None
-            if found is not None and found.state is ListState.DELETED:
-                self.delete(list_id)  # the store did not answer when it was deleted
+        if self.store is not None:
+            self.store.delete_leftovers(self._ledger.lists)
         return gone
 
     def drop_copies(self) -> None:
@@ -424,8 +422,8 @@ class Workbench:
     def _people_file(self, list_id: str) -> Path:
         return self.folder_of(list_id) / "people.parquet"
 
-    def people_anew(self, known: UploadedList) -> pl.DataFrame | None:
-        """Return `people`; compute it if it is not cached here."""
+    def ensure_people(self, known: UploadedList) -> pl.DataFrame | None:
+        """Return `people`; make its file first if it is missing here."""
         if self.people(known) is None and self.has_file(known.id):
             self.keep_people(known, self.plan(known))
         return self.people(known)

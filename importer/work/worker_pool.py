@@ -1,7 +1,7 @@
 """The parent of a machine's workers: starts them, restarts them, and notes how they ended.
 
 A worker ends when the database restarts, and it may be killed. Its parent sees that within a second
-and notes it in the ledger, so that nobody has to say that the process has ended.
+and notes it in the ledger, so that no person has to do that with `importer jobs --ended`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def require_workable(settings: Settings) -> None:
 
 
 @dataclass
-class _Seat:
+class _Slot:
     """The place of one worker: its process, or when the next one starts.
 
     Attributes:
@@ -105,58 +105,58 @@ class WorkerPool:
         before = {
             number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)
         }
-        seats = [_Seat() for _ in range(self.count)]
+        slots = [_Slot() for _ in range(self.count)]
         self.say(
             translate_count(
                 self.count, "{n} worker waits for lists.", "{n} workers wait for lists."
             )
         )
         try:
-            while not self._is_over(seats):
-                for seat in seats:
-                    self._tend(seat)
+            while not self._is_over(slots):
+                for slot in slots:
+                    self._supervise(slot)
                 self._note_ends()
                 time.sleep(_LOOK_S)
         finally:
-            self._end_all(seats)
+            self._end_all(slots)
             for number, handler in before.items():
                 signal.signal(number, handler)
         return Exit.OK
 
-    def _is_over(self, seats: Sequence[_Seat]) -> bool:
-        return self._stopping and all(seat.process is None for seat in seats)
+    def _is_over(self, slots: Sequence[_Slot]) -> bool:
+        return self._stopping and all(slot.process is None for slot in slots)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._stopping = True
 
-    def _tend(self, seat: _Seat) -> None:
-        """Start the worker of a seat if it is time, and see whether it has ended."""
+    def _supervise(self, slot: _Slot) -> None:
+        """Start the worker of a slot if it is due, and note if it has ended."""
         now = time.monotonic()
-        if seat.process is None:
-            if not self._stopping and now >= seat.starts_s:
-                seat.process = subprocess.Popen(list(self.command))  # noqa: S603 - our own command
-                seat.born, seat.started_s = birth_of(seat.process.pid), now
+        if slot.process is None:
+            if not self._stopping and now >= slot.starts_s:
+                slot.process = subprocess.Popen(list(self.command))  # noqa: S603 - our own command
+                slot.born, slot.started_s = birth_of(slot.process.pid), now
             return
-        if self._stopping and not seat.is_told:
-            seat.is_told = True
-            seat.process.terminate()
-        code = seat.process.poll()
+        if self._stopping and not slot.is_told:
+            slot.is_told = True
+            slot.process.terminate()
+        code = slot.process.poll()
         if code is None:
             return
-        self._ended.append((seat.process.pid, seat.born))
-        seat.process = None
+        self._ended.append((slot.process.pid, slot.born))
+        slot.process = None
         if self._stopping:
             return
-        if now - seat.started_s > _WELL_S:
-            seat.wait_s = _FIRST_WAIT_S
+        if now - slot.started_s > _WELL_S:
+            slot.wait_s = _FIRST_WAIT_S
         _LOG.warning("a worker ended (exit code %d); another one starts soon", code)
-        seat.starts_s = now + seat.wait_s
-        seat.wait_s = min(seat.wait_s * 2, _LONGEST_WAIT_S)
+        slot.starts_s = now + slot.wait_s
+        slot.wait_s = min(slot.wait_s * 2, _LONGEST_WAIT_S)
         self._refuse_other_version()
 
     def _refuse_other_version(self) -> None:
-        """Raise LedgerError if no worker can start, as after an upgrade of the ledger."""
+        """Raise ConfigurationError if no worker can start, as after an upgrade of the ledger."""
         try:
             require_workable(self.settings)
         except LedgerAway:
@@ -174,13 +174,13 @@ class WorkerPool:
                 while self._ended:
                     ledger.senders.note_exit(*self._ended[0])
                     self._ended.pop(0)
-                queue.ring()
+                queue.wake_worker()
         except LedgerAway:
             self._note_s = time.monotonic() + _NOTE_AGAIN_S
 
-    def _end_all(self, seats: Sequence[_Seat]) -> None:
+    def _end_all(self, slots: Sequence[_Slot]) -> None:
         """End every worker that still runs."""
-        running = [seat.process for seat in seats if seat.process is not None]
+        running = [slot.process for slot in slots if slot.process is not None]
         for process in running:
             process.terminate()
         for process in running:

@@ -19,7 +19,14 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 
-from importer.errors import Exit, ImporterError, LedgerAway, describe_fault
+from importer.errors import (
+    ConfigurationError,
+    Exit,
+    ImporterError,
+    LedgerAway,
+    TurnTaken,
+    describe_fault,
+)
 from importer.ledger import Ledger
 from importer.sending.tracing import open_traces, traced
 from importer.work.job_runner import JobRunner
@@ -192,8 +199,11 @@ class _WorkerProcess:
             except LedgerAway:
                 _LOG.warning("the database is away; what is under way is kept until it is back")
                 raise
+            except TurnTaken:
+                _LOG.info("another process does this job")
             except ImporterError as error:
-                _LOG.info("%s", error)
+                told = error if isinstance(error, ConfigurationError) else describe_fault(error)
+                _LOG.warning("a job ended: %s", told)
             except Exception as error:
                 _LOG.error("a job failed: %s", describe_fault(error))
                 raise

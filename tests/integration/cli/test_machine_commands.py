@@ -59,6 +59,8 @@ def test_a_person_says_that_a_sender_has_ended(
         absent = [Outcome("k0", State.PLANNED, 0, code="absent")]
         here.doubts.reconcile(absent)
         assert here.submissions.records(["k0"])["k0"].state is State.DOUBTFUL
+        assert importer("jobs", "--stop", "", "--ledger", server_url) == 2
+        assert "is empty" in capsys.readouterr().err
         assert importer("jobs", "--ledger", server_url) == 0
         shown = capsys.readouterr().out
         assert "elsewhere" in shown

@@ -12,8 +12,8 @@ from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
-from importer.web.jobs import Jobs
-from importer.work.page_lists import ASLEEP
+from importer.web.jobs import COMMAND, Jobs
+from importer.work.page_lists import ASLEEP, PageLists
 from importer.work.upload_store import new_id
 from importer.work.workbench import Workbench
 from tests.support.recruiter import make_list, write_project
@@ -54,12 +54,17 @@ def at_work(settings: Settings, clock: Clock) -> Iterator[tuple[Jobs, Workbench,
     credentials = settings.credentials()
     with Ledger.open(settings.ledger, now=clock) as ledger:
         workbench = Workbench(settings, credentials, ledger)
-        jobs = Jobs(workbench, settings, credentials, ledger, now=clock)
+        jobs = Jobs(PageLists(workbench, settings, credentials, ledger, COMMAND, clock))
         jobs.start()
         try:
             yield jobs, workbench, ledger
         finally:
             jobs.close()
+
+
+def refuse_people(*_: object) -> None:
+    """Fail before the run of a list begins."""
+    raise RuntimeError("a fault")
 
 
 def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +95,13 @@ def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.Monke
             jobs.wake()
             wait_until(lambda: find().state is ListState.OPEN)
             assert find().counts["ready"] == len(rows)
+
+            with monkeypatch.context() as broken:
+                broken.setattr(Workbench, "ensure_people", refuse_people)
+                ledger.lists.change(list_id, {ListState.OPEN}, state=ListState.QUEUED.value)
+                jobs.wake()
+                wait_until(lambda: find().state is ListState.OPEN)
+                assert "fault in importer" in find().message
 
             clock.set(EVENING)
             ledger.lists.change(list_id, {ListState.OPEN}, state=ListState.QUEUED.value)

@@ -186,8 +186,8 @@ def test_a_worker_gives_way_and_skips_what_it_does_not_see(
 ) -> None:
     """A list that waits comes in between; without its file, a list waits for another machine."""
     monkeypatch.setattr("importer.web.jobs.count_workers", lambda *_: 1)
-    for name in ("_SLICE_S", "_LOOK_S", "_WAITING_S"):
-        monkeypatch.setattr(f"importer.work.job_runner.{name}", 0.1)
+    for name in ("job_runner._SLICE_S", "sliced_run._LOOK_S", "sliced_run._WAITING_S"):
+        monkeypatch.setattr(f"importer.work.{name}", 0.1)
     with open_site(settings) as site, site.sign_in() as ann, runner_of(settings) as runner:
         lists = runner.ledger.lists
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from importer.errors import SettingsError
+from importer.ledger import Ledger
+from importer.ledger.records import ListState
+from importer.ledger.uploaded_lists import QUEUE
 from importer.settings import load_settings
-from importer.work.upload_store import open_upload_store
+from importer.work.queued_lists import QueuedLists
+from importer.work.upload_store import new_id, open_upload_store
 from tests.support.recruiter import BAD, GOOD, make_list, open_site, write_project
 
 if TYPE_CHECKING:
@@ -93,6 +97,24 @@ def test_a_store_that_is_away_takes_nothing(
         assert ann.browser.get(f"/lists/{list_id}").status_code == 410
         ann.wait_until_checked(ann.upload(make_list(*GOOD), campaign="later"))
     assert f"{list_id}/list/list.csv" not in s3_server.files()
+
+
+def test_a_worker_deletes_old_lists_of_the_queue_in_a_store(
+    tmp_path: Path, api: Sandbox, s3_server: S3Server
+) -> None:
+    """What the store did not delete is deleted the next time."""
+    settings = load_settings(write_project(tmp_path, api.base_url, f"uploads: {s3_server.address}"))
+    list_id = new_id()
+    s3_server.put(f"{list_id}/list/list.csv", "a list")
+    with (
+        Ledger.open(f"sqlite:///{tmp_path / 'queue.db'}") as ledger,
+        closing(QueuedLists(settings, ledger)) as lists,
+    ):
+        ledger.lists.add(list_id, QUEUE)
+        deleted = ListState.DELETED.value
+        ledger.lists.change(list_id, {ListState.UPLOADING}, state=deleted)
+        lists.delete_old()
+    assert s3_server.files() == {}
 
 
 @pytest.mark.parametrize(

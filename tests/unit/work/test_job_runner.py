@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -112,6 +113,28 @@ def test_a_list_waits_for_an_api_that_cannot_be_reached(shop: Workspace) -> None
         assert after.state is ListState.DONE
         assert len({each["emailAddress"] for each in sandbox.journal}) == 12
         assert len(sandbox.journal) == 12
+
+
+def test_a_fault_of_ours_stops_a_list_and_a_night(
+    shop: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person learns where to look, and that it is safe to try again; nothing of the fault."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("zq1@example.org")
+
+    monkeypatch.setattr("importer.work.job_runner.SlicedRun.load", fail)
+    monkeypatch.setattr("importer.work.queued_night.run_queued_night", fail)
+    run = put_in(shop)
+    with runner_of(shop) as runner:
+        night = QueuedLists(runner.settings, runner.ledger).put_in_night("inbox", {}, "ann")
+        runner.night(night)
+        for after in (send(runner, run), runner.ledger.lists.find(night)):
+            assert after is not None
+            assert (after.state, after.counts) == (ListState.STOPPED, {"exit_code": 4})
+            assert after.message.startswith("It stopped because of a fault in importer.")
+            assert f"machine {os.uname().nodename}" in after.message
+            assert "zq1" not in after.message
 
 
 def test_a_machine_with_other_templates_sends_nothing(

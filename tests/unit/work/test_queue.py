@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 from sqlalchemy import text
 
+from importer.atomic_file import write_durably
 from importer.errors import ConfigurationError, LedgerError, UsageError
 from importer.ledger import Ledger
+from importer.model import Counts, Plan
 from importer.settings import load_settings
 from importer.work.job_runner import most_senders, priority_of
 from importer.work.queue import SEND, JobQueue, require_queue
 from importer.work.queue_checks import examine_queue
-from importer.work.queued_lists import QueuedLists
+from importer.work.queued_lists import QueuedLists, read_plan
 from importer.work.worker_pool import require_workable
 from tests.support.postgres import server_url
 from tests.unit.ledger.test_leases import plan, sender
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from importer.settings import Settings
 
@@ -71,8 +76,8 @@ def test_the_queue_of_a_server(server_url: str, monkeypatch: pytest.MonkeyPatch)
         assert not queue.set_up()
         assert queue.defer("send", SEND, "send:a:0", priority=1, list_id="a", slot=0)
         assert not queue.defer("send", SEND, "send:a:0", priority=2, list_id="a", slot=1)
-        queue.ring()
-        queue.ring()
+        queue.wake_worker()
+        queue.wake_worker()
         seen = queue.overview()
     assert seen.waiting == {"send": 1, "control": 1}
     assert (seen.workers, seen.stalled, seen.failed) == (0, 0, 0)
@@ -90,6 +95,44 @@ def test_a_ledger_is_not_upgraded_while_an_older_version_may_send(server_url: st
         with pytest.raises(LedgerError, match="older version and may send") as refused:
             Ledger.open(server_url)
         assert "End it on every machine" in refused.value.fix
+
+
+class Exploit:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        """Return what `pickle` calls."""
+        return Path.touch, (self._target,)
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o644])
+def test_a_plan_that_another_user_could_have_written_is_not_read(tmp_path: Path, mode: int) -> None:
+    """Unpickling it could run any code; the plan is made again."""
+    kept, made = tmp_path / "a.plan", tmp_path / "made"
+    kept.write_bytes(pickle.dumps(Exploit(made)))
+    kept.chmod(0o600)
+    (tmp_path / "link.plan").symlink_to(kept)
+    assert read_plan(tmp_path / "link.plan") is None
+    kept.chmod(mode)
+    assert read_plan(kept) is None
+    assert not made.exists()
+
+
+def test_a_plan_is_read_or_made_again(tmp_path: Path) -> None:
+    """Damage, or a class that an older version had, is no error."""
+    kept, none = tmp_path / "a.plan", pl.DataFrame()
+    assert read_plan(kept) is None
+    plan = Plan((), (), none, none, none, Counts(), "hash", none)
+    write_durably(kept, pickle.dumps(plan))
+    found = read_plan(kept)
+    assert found is not None
+    assert found.hash == "hash"
+    for content in (b"", b"damaged", b"cimporter.gone\nPlan\n.", pickle.dumps("no plan")):
+        write_durably(kept, content)
+        assert read_plan(kept) is None
 
 
 def test_only_a_list_of_the_queue_is_paused(server_url: str) -> None:
