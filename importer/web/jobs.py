@@ -132,7 +132,8 @@ class Jobs:
                 wait_s = self._idle_s()
             except TurnTaken:  # a worker sends this list; its lease may still last
                 wait_s = _STANDBY_S
-            except ImporterError as error:
+            # The thread must live on. A look-up that does not end in time is cancelled.
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
                 told = error if isinstance(error, LedgerError) else describe_fault(error)
                 _LOG.error("the jobs cannot go on; they try again: %s", told)
                 wait_s = AGAIN.total_seconds()

@@ -199,6 +199,8 @@ class _WorkerProcess:
             except LedgerAway:
                 _LOG.warning("the database is away; what is under way is kept until it is back")
                 raise
+            except asyncio.CancelledError:
+                _LOG.warning("requests under way took too long to end; they are doubtful")
             except TurnTaken:
                 _LOG.info("another process does this job")
             except ImporterError as error:

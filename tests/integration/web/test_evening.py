@@ -62,8 +62,8 @@ def at_work(settings: Settings, clock: Clock) -> Iterator[tuple[Jobs, Workbench,
             jobs.close()
 
 
-def refuse_people(*_: object) -> None:
-    """Fail before the run of a list begins."""
+def fail(*_: object) -> None:
+    """Fail as nobody expects."""
     raise RuntimeError("a fault")
 
 
@@ -97,7 +97,10 @@ def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.Monke
             assert find().counts["ready"] == len(rows)
 
             with monkeypatch.context() as broken:
-                broken.setattr(Workbench, "ensure_people", refuse_people)
+                broken.setattr("importer.work.page_lists.reconcile", fail)
+                jobs.look_up()
+                wait_until(lambda: not jobs.is_looking_up)
+                broken.setattr(Workbench, "ensure_people", fail)
                 ledger.lists.change(list_id, {ListState.OPEN}, state=ListState.QUEUED.value)
                 jobs.wake()
                 wait_until(lambda: find().state is ListState.OPEN)
