@@ -41,7 +41,7 @@ from importer.loader.corrections import (
 )
 from importer.nightly.anomalies import describe_file, find_anomalies
 from importer.planning.history import bind_history, open_history
-from importer.planning.payload import hash_people
+from importer.planning.identity import HASH_DIGITS
 from importer.planning.template_files import TemplateKind, Templates
 from importer.prepare import prepare
 from importer.problems import file_errors
@@ -53,7 +53,7 @@ from importer.work.upload_store import (
     make_list_folder,
     open_upload_store,
 )
-from schemas.columns import KEY, PERSON, ROW
+from schemas.columns import PERSON, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -412,11 +412,10 @@ class Workbench:
     def keep_people(self, known: UploadedList, plan: Plan) -> None:
         """Keep the keyed hashes of the people of a list, to find them in other lists."""
         with open_history(self.settings_for(known), self._ledger) as history:
-            people = hash_people(plan.frame, history.identity)
-        kept = people.select(ROW, KEY, PERSON)
+            persons = history.identity.persons(plan.frame).alias(PERSON)
         zones = local_zones(plan, self._settings).select("west", "east")
         out = io.BytesIO()
-        pl.concat([kept, zones], how="horizontal").write_parquet(out)
+        zones.insert_column(0, persons).write_parquet(out)
         write_durably(self._people_file(known.id), out.getvalue())
 
     def _people_file(self, list_id: str) -> Path:
@@ -429,11 +428,12 @@ class Workbench:
         return self.people(known)
 
     def people(self, known: UploadedList) -> pl.DataFrame | None:
-        """Return row, keyed hashes and time zones of the people who are ready; None if gone."""
+        """Return keyed hash and time zones of the people who are ready; None if gone."""
         try:
-            return pl.read_parquet(self._people_file(known.id))
+            found = pl.read_parquet(self._people_file(known.id))
         except (OSError, pl.exceptions.PolarsError):
             return None
+        return found.with_columns(pl.col(PERSON).str.head(HASH_DIGITS))  # older files: 64
 
     def elsewhere(self, known: UploadedList) -> list[Elsewhere]:
         """Return the other unsent lists that hold people of this one, with their number."""
