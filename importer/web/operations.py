@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -26,7 +26,12 @@ from importer.report.metrics import render_metrics_of_ledger
 from importer.report.night_report import ENDING_MEANING, FileEnding
 from importer.settings.secrets import Secrets
 from importer.web.access import Role, record_event, require_role
-from importer.web.held_files import HeldFile, RemoteInboxState, find_held_everywhere
+from importer.web.held_files import (
+    HeldFile,
+    RemoteFile,
+    RemoteInboxState,
+    find_held_everywhere,
+)
 from importer.web.pages import (
     person_of,
     refuse,
@@ -41,7 +46,7 @@ from importer.web.sign_in import METRICS
 from schemas.codes import WORDS, Code, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from markdown_it.token import Token
@@ -82,7 +87,7 @@ ACTIONS: Final = {
     "doubt-sent": "said that a doubtful row was sent",
     "doubt-not-sent": "said that a doubtful row was not sent",
 }
-"""Action -> what a person did; an action that is not here stands for itself."""
+"""Action -> what a person did; an action that is not here is shown as it is called."""
 
 
 # ---- nights --------------------------------------------------------------------------------------
@@ -132,13 +137,12 @@ def _remote_inbox(request: Request) -> RemoteInboxState:
     raise HTTPException(404)
 
 
-def release_remote_form(request: Request, form: FormData) -> Response:
-    """Release a held file of an inbox elsewhere."""
-    del form
-    person, site = person_of(request), site_of(request)
-    require_role(person, Role.OPERATOR)
-    found = _remote_inbox(request)
-    file = next((each for each in found.files if each.id == request.path_params["id"]), None)
+_File = TypeVar("_File", HeldFile, RemoteFile)
+
+
+def _find_held(request: Request, files: Iterable[_File]) -> _File:
+    """Return the held file that an address names; refuse one that is not held any more."""
+    file = next((each for each in files if each.id == request.path_params["id"]), None)
     if file is None:
         refuse(
             request,
@@ -146,6 +150,16 @@ def release_remote_form(request: Request, form: FormData) -> Response:
             "A night or a colleague has taken it. Look at the list of nights.",
             status=409,
         )
+    return file
+
+
+def release_remote_form(request: Request, form: FormData) -> Response:
+    """Release a held file of an inbox elsewhere."""
+    del form
+    person, site = person_of(request), site_of(request)
+    require_role(person, Role.OPERATOR)
+    found = _remote_inbox(request)
+    file = _find_held(request, found.files)
     site.remote.release(
         found.inbox, file, lambda: record_event(site.ledger, person, "file-released")
     )
@@ -180,15 +194,7 @@ def release_form(request: Request, form: FormData) -> Response:
     del form
     person, site = person_of(request), site_of(request)
     require_role(person, Role.OPERATOR)
-    held = {each.id: each for each in find_held_everywhere(site.ledger)[0]}
-    file = held.get(request.path_params["id"])
-    if file is None:
-        refuse(
-            request,
-            "This file is not held any more.",
-            "A night or a colleague has taken it. Look at the list of nights.",
-            status=409,
-        )
+    file = _find_held(request, find_held_everywhere(site.ledger)[0])
     settings = InboxSettings(file.root, site.settings.file, site.settings.flags)
     release_file(file.path, settings, datetime.now(UTC))
     record_event(site.ledger, person, "file-released")
@@ -199,7 +205,7 @@ def release_form(request: Request, form: FormData) -> Response:
 
 
 def show_history(request: Request) -> Response:
-    """Show the runs to those who look after them, and to everybody what they did themselves."""
+    """Show operators all runs, and everybody what they did themselves."""
     person, ledger = person_of(request), site_of(request).ledger
     events = ledger.audit.of_person(person.name, person.email, _EVENTS)
     runs = ledger.runs.list(_RUNS) if person.may(Role.OPERATOR) else ()
@@ -334,7 +340,7 @@ def _name_row(row: Token, first: Token) -> None:
 
 
 def _mend_links(inline: Token, known: object) -> None:
-    """Lead links to other documents to their pages; other files of the project are not here."""
+    """Point links to documents at their pages; unlink other files, which are not served."""
     kept = []
     is_open = False
     for token in inline.children or []:
