@@ -80,5 +80,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return the names of the API, and those of any module."""
+    """Return the names of the API, and the names that every module has."""
     return sorted({*globals(), *__all__})

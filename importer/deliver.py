@@ -271,7 +271,7 @@ def refresh(
 ) -> RefreshReport:
     """Read the present statuses of the conversations of a run, or of all runs, into the ledger.
 
-    Args and exceptions are those of `reconcile`.
+    Args and exceptions: as for `reconcile`.
     """
     with _locked_ledger(settings, options, observer) as ledger:
         run = None if run_id is None else ledger.runs.find(run_id).id

@@ -60,7 +60,7 @@ def mask_phone(e164: str) -> str:
 
 @lru_cache
 def _mask_digits(begin: str, length: int) -> tuple[str, int]:
-    """Return what stands before the last digits of a masked phone, and how many are shown.
+    """Return the text before the last digits of a masked phone, and how many are shown.
 
     Args:
         begin: the first three digits of a number that begins with a plus sign; else empty.

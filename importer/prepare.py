@@ -177,5 +177,5 @@ class _KeptRows:
 
 
 def _row_problems(problems: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Return the problems at rows of a table, without those of its file or header."""
+    """Return the problems at rows of a table, not at its file or header."""
     return problems.filter(pl.col(ROW) > table.source.header_row)

@@ -92,7 +92,7 @@ def at(
 
 
 def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Put all problems into one frame, by file and row; those of a whole file come first."""
+    """Put all problems into one frame, by file and row; a file's own problems come first."""
     found = [frame for frame in frames if frame.height]
     if not found:
         return empty()

@@ -485,7 +485,7 @@ AREA_CODES: Final = _words(
     " indicatif indicatifregional prefijo prefisso netnummer kengetal kierunkowy numerkierunkowy"
     " indicativo ddd"
 )
-"""What stands before the number in the next column: words of a header, joined."""
+"""What comes before the number in the next column: words of a header, joined."""
 
 OTHER_PEOPLE: Final = _words(
     "manager managers recruiter interviewer owner referrer referral referee reference emergency"
@@ -540,7 +540,7 @@ OTHER_HEADERS: Final = _words(
 """Folded headers that only look like the name of a column: they mean something else."""
 
 ADVERTISING: Final = frozenset({"adid", "adname", "adsetid", "adsetname", "adgroupid"})
-"""Folded headers of leads from advertisements, whose campaigns are those of the advertiser."""
+"""Folded headers of leads from advertisements, whose campaigns are the advertiser's."""
 
 
 _TAGGED: Final = (
@@ -583,7 +583,7 @@ def mailboxes(address: pl.Expr) -> pl.Expr:
 
 
 def _reduce_addresses(text: pl.Series) -> pl.Series:
-    """Mailboxes of lower-case addresses; the patterns meet only those that they can change."""
+    """Reduce lower-case addresses to mailboxes; patterns run only where they can change one."""
     special = text.str.contains("+", literal=True)
     for ending in _DOTLESS_ENDINGS:
         special |= text.str.ends_with(ending)

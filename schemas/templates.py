@@ -228,7 +228,7 @@ class Availability(Part):
 
 
 class Participant(Part):
-    """A person whom the candidate meets: one item of meetingParticipants."""
+    """A person that the candidate meets: one item of meetingParticipants."""
 
     nested: ClassVar[Mapping[str, type[Part]]] = {"availability": Availability}
 

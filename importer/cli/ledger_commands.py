@@ -215,7 +215,7 @@ def purge(
     """Remove masked text, messages and file names of old runs from the ledger, for good.
 
     Keyed hashes, states and times stay, so that nobody is contacted twice. Backups that upgrades
-    made before then are deleted; those of `importer backup` are yours to delete.
+    made before then are deleted; delete the copies that `importer backup` made yourself.
     """
     found = re.fullmatch(r"([0-9]{1,5})d?", older_than.strip())
     if found is None:
@@ -337,7 +337,7 @@ def refresh(run_id: str | None, *, form: str, config: Path | None, **flags: obje
 _PLACEHOLDERS: Final = frozenset(
     {"", "ID", "CONVERSATION_ID", "CONVERSATION ID", "CONVERSATION-ID"}
 )
-"""What somebody pastes who has not looked up the conversation yet."""
+"""Placeholders that people paste if they have not looked up the conversation yet."""
 
 
 @click.command(short_help="Settle a doubtful submission yourself.")
@@ -420,7 +420,7 @@ def resolve(
 def _check_conversation(
     conversation_id: str, record: SubmissionRecord, ledger: Ledger, settings: Settings
 ) -> None:
-    """Raise UsageError if the API shows that a conversation is not that of a row; else warn."""
+    """Raise UsageError if the API shows that a conversation is not the row's; warn if unsure."""
     sighting = deliver.check_conversation(record, conversation_id, ledger, settings)
     if sighting.fits is False:
         raise UsageError(

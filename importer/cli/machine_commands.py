@@ -89,7 +89,7 @@ def work(*, jobs: int, queues: str, child: int | None, config: Path | None, **fl
 )
 @click.option("--pause", metavar="RUN", help="Pause this run of the queue on every machine.")
 @click.option("--resume", metavar="RUN", help="Let this run of the queue go on.")
-@click.option("--stop", metavar="RUN", help="Stop this run of the queue for good.")
+@click.option("--stop", metavar="RUN", help="Stop this run of the queue; --resume continues it.")
 @click.option("--yes", is_flag=True, help="Do not ask. Required without a terminal.")
 @click.option("--metrics", is_flag=True, help="Print the ledger's numbers for Prometheus.")
 @settings_flags(*FLAGS["jobs"])
@@ -109,9 +109,9 @@ def jobs(
     A list that was put into the queue can be paused, resumed and stopped from any machine; requests
     under way finish.
 
-    A sender whose lease is over may only be frozen. If its machine cannot be asked, nobody but you
-    knows that it has ended. After you say so, its doubtful rows can be sent again once the API's
-    list shows that they are absent.
+    A sender whose lease is over may only be frozen. If its machine cannot be asked, only you can
+    find out whether it has ended. After you say so, its doubtful rows can be sent again once the
+    API's list shows that they are absent.
     """
     settings = read_settings(config, flags)
     if ended is not None:

@@ -208,7 +208,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--lang",
     type=click.Choice(list(LANGUAGES)),
-    help="Language of messages and reports; by default that of the terminal (LANG).",
+    help="Language of messages and reports; the terminal's language (LANG) by default.",
 )
 @click.version_option(package_name="importer", prog_name="importer")
 def cli(lang: str | None) -> None:
@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of `importer.errors.Exit`.
 
     Args:
-        arguments: the arguments without the program's name; None takes those of the process.
+        arguments: the arguments without the program's name; the process's own if None.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", _MEMORY)
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -125,7 +125,7 @@ def _put_in_queue(inbox: str, settings: Settings, flags: dict[str, object], *, w
 def release(file: str, *, config: Path | None, **flags: object) -> None:
     """Release FILE, which is in held/ or failed/, for the next run of `importer nightly`.
 
-    No guard holds it again. People whom the ledger knows as contacted are left out as always.
+    No guard holds it again. As always, people who were contacted before are left out.
     """
     inbox_settings, clock = InboxSettings(Path(), config, _given(flags)), SystemClock()
     main = inbox_settings.main()

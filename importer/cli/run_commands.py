@@ -104,7 +104,7 @@ def run(
 ) -> int:
     """Check spreadsheets, show what would be sent, ask, and create the conversations.
 
-    Nobody is contacted twice: people whom the ledger knows as contacted are skipped, whichever
+    Nobody is contacted twice: people that the ledger has as contacted are skipped, whichever
     file lists them. Ctrl-C lets requests under way finish; `importer resume` continues.
     """
     settings = read_settings(config, flags)

@@ -1,7 +1,7 @@
 """How the ledger stores values: few bytes in the database, plain texts and times in Python.
 
-A submission takes a fifth of the room of hex digits and readable times. Code above sees none of
-this, but SQL that is written by hand must know it.
+A submission takes a fifth of the space that hex digits and readable times would take. Other code
+sees plain values; only SQL that is written by hand must know the stored form.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def run_of_number(number: int) -> str:
 
 
 class RunId(TypeDecorator[str]):
-    """The id of a run, stored as a number; a text that is no such id equals none of them."""
+    """The id of a run, stored as a number; a text that is not such an id matches no row."""
 
     impl = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
     cache_ok = True
@@ -290,7 +290,7 @@ def pack_hash(text: str) -> bytes:
 
 
 def pack_hashes(texts: Sequence[str | None]) -> Sequence[bytes | None]:
-    """Pack many hashes, as `pack_hash` does; those of one length in a tenth of the time."""
+    """Pack many hashes, as `pack_hash` does; in a tenth of the time if all have one length."""
     given = [text for text in texts if text is not None]
     sizes = set(map(len, given))
     whole = "".join(given)

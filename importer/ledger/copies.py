@@ -4,7 +4,7 @@ A ledger that was lost, emptied or replaced by an older copy does not know who w
 last-write file beside it names the ledger and counts its important writes, among them every group
 of intents to send; a ledger that has another name, or fewer writes, is not used. While a run
 writes, the file also says that the ledger's `-wal` file is needed, and how many writes the ledger's
-own file has without it: SQLite would apply a `-wal` to any copy, and make a damaged ledger of both.
+own file has without it: SQLite would apply a `-wal` to any copy, which would damage the ledger.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def copy_ledger(ledger: Path, target: Path) -> None:
 
 
 def is_beside(ledger: Path, target: Path) -> bool:
-    """Whether a path is that of a file that a ledger keeps, or may keep, beside it."""
+    """Whether a path belongs to a file that a ledger keeps, or may keep, beside it."""
     there = target.parent.resolve() == ledger.parent.resolve()
     return there and target.name in {f"{ledger.name}{end}" for end in _BESIDE}
 
@@ -161,7 +161,7 @@ def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> 
 
 
 def _overwrite(path: Path, data: bytes) -> bool:
-    """Overwrite a file of this very size; whether there is one."""
+    """Overwrite a file of exactly this size; return whether there was one."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

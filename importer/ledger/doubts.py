@@ -186,7 +186,7 @@ class Doubts:
     ) -> SubmissionRecord:
         """Return a row that a person may settle: it is doubtful, or a person settled it.
 
-        Args and exceptions are those of `resolve`.
+        Args and exceptions: as for `resolve`.
         """
 
         def read(connection: Connection) -> SubmissionRecord:
@@ -245,7 +245,7 @@ class Doubts:
             unchanged = [*self._open]
             if before.code == RESOLVED:
                 unchanged = [s.code == RESOLVED, s.state == before.state.value]
-            number = _keep_earlier_word(connection, before) + 1
+            number = _keep_earlier_decision(connection, before) + 1
             settled = update(submissions).where(s.key == before.key, *unchanged).values(**values)
             if not connection.execute(settled).rowcount:
                 raise _not_doubtful(connection, run, row, before.key)
@@ -330,7 +330,7 @@ def _refuse_owned(connection: Connection, key: str, conversation_id: object) -> 
         )
 
 
-def _keep_earlier_word(connection: Connection, before: SubmissionRecord) -> int:
+def _keep_earlier_decision(connection: Connection, before: SubmissionRecord) -> int:
     """Return how many decisions on a row are kept; keep one that an older version did not."""
     kept = connection.scalar(
         select(func.count()).select_from(decisions).where(decisions.c.key == before.key)

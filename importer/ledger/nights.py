@@ -123,7 +123,7 @@ class Nights:
     def write(self, file: NightFile) -> None:
         """Write how a file ended, replacing its earlier record of this night.
 
-        Its time is made later than that of every other record of this content, so that the newest
+        Its time is made later than in every other record of this content, so that the newest
         record is always the one written last, even if the clock was set back.
         """
         of_file = and_(night_files.c.night == file.night, night_files.c.position == file.position)

@@ -226,7 +226,7 @@ def _prepare_copy(
     A statement for each row takes the server ten times as long. The table lives as long as the
     transaction, so PgBouncer may share connections between transactions.
 
-    Args are those of `_prepare_insert`.
+    Args: as for `_prepare_insert`.
     """
     target = statement.table
     copied = Table(

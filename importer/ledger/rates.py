@@ -38,7 +38,7 @@ _MAKE: Final = text(
     "INSERT INTO rates (name, next_at, rate, grown_at, step_s) VALUES"
     " (:name, clock_timestamp(), :full, clock_timestamp(), 0) ON CONFLICT DO NOTHING"
 )
-# Columns are those of the row once it is locked, so that two senders never get one time.
+# The columns are read once the row is locked, so that two senders never get one time.
 _RESERVE: Final = text("""
     UPDATE rates SET
         rate = least(CAST(:full AS float8), rate + :growth * greatest(0,

@@ -496,5 +496,5 @@ def _end_attempt(connection: Connection, run: str, number: int, end: Settlement)
 
 
 def _lock_text(connection: Connection, text: str) -> None:
-    """Let others wait who lock the same text, until the end of the transaction."""
+    """Make others who lock the same text wait until the end of the transaction."""
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(text, 0))))

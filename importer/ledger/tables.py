@@ -2,11 +2,11 @@
 
     planned -> sending -> created | duplicate | rejected | doubtful | unsent | planned again
     doubtful -> created (found)  | planned (proved absent, or a person says so)
-    created <-> planned, if a person corrects their own word before anything else was sent
+    created <-> planned, if a person corrects their own decision before anything else was sent
     planned | unsent | rejected (with another body, or told to retry) -> planned, by a later run
     doubtful | planned | unsent | rejected -> created, if an event of the API shows it
 
-Created and duplicate are final, but for a person's own word.
+Created and duplicate are final, unless a person has decided so and corrects it.
 """
 
 from __future__ import annotations

@@ -111,9 +111,9 @@ class UploadedLists:
         """Return lists, newest first.
 
         Args:
-            owner: only those of this person.
-            states: only those in these states; by default all that are not deleted.
-            sha256: only those with this content.
+            owner: only lists of this person.
+            states: only lists in these states; by default all that are not deleted.
+            sha256: only lists with this content.
             limit: at most this many.
         """
         wanted = select(lists).order_by(*_NEWEST).limit(limit)
@@ -300,7 +300,7 @@ class UploadedLists:
         self._database.write("columns", write)
 
     def columns_for(self, headers: str) -> tuple[dict[str, str], str]:
-        """Return what was chosen for a set of headers, and by whom; both empty if nothing was."""
+        """Return what was chosen for a set of headers, and who chose it; both empty if nothing."""
         wanted = select(column_choices).where(column_choices.c.headers == headers)
         found = self._database.read(lambda c: c.execute(wanted).one_or_none())
         return ({}, "") if found is None else (dict(found.columns), str(found.chosen_by))

@@ -234,7 +234,7 @@ class LedgerWriter:
             return
         try:
             self._record([], ends)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - all who wait must learn of it, as above
             self._later(_fail, ends, error)
 
     def _record(self, intents: list[_Request], ends: list[_Request]) -> None:

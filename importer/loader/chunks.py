@@ -64,7 +64,7 @@ class Pieces(Protocol):
     def tables(self) -> Iterator[Callable[[], Table]]:
         """Yield a call for each piece that reads its rows; the calls may run side by side.
 
-        Each piece is a table with the problems of its own rows and those of the whole file. Its
+        Each piece is a table with the problems of its own rows and of the whole file. Its
         source has no hash yet.
 
         Raises:

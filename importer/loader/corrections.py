@@ -79,7 +79,7 @@ class Corrections:
 
     @property
     def digest(self) -> str:
-        """A hash of what is corrected now; taking everything back makes it that of none."""
+        """A hash of the present corrections; it is the hash of none if all were taken back."""
         cells = sorted([row, header, value] for (row, header), value in self.cells.items())
         said = json.dumps([cells, sorted(self.out)], ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
@@ -141,7 +141,7 @@ def _collect(lines: list[Correction]) -> Corrections:
 
 
 def append_corrections(path: Path, new: Iterable[Correction]) -> None:
-    """Add corrections to those of a list; they are on disk when this returns.
+    """Add corrections to a list; they are on disk when this returns.
 
     Only one caller at a time may add to a list.
 
@@ -206,7 +206,7 @@ def correct(table: Table) -> Table:
 
 
 def _outdated_left_out(table: Table, known: Corrections) -> pl.DataFrame:
-    """Return the problems without those of rows left out and of cells that were corrected."""
+    """Return the problems, except of rows left out and of cells that were corrected."""
     columns = {**table.mapping, **table.extra}
     places = {f"{row} {columns.get(header, header)}" for row, header in known.cells}
     place = pl.concat_str(

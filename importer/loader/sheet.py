@@ -83,7 +83,7 @@ class Cells:
         ignored: headers of columns that were left out.
         notes: sentences about the file for reports.
         links: row and position of a cell -> the address that it links to.
-        hidden: `#row` and the hidden columns, named like those of `frame`.
+        hidden: `#row` and the hidden columns, named as in `frame`.
         hidden_headers: the hidden headers of these columns; blank if a column has none.
     """
 
@@ -382,7 +382,7 @@ class Parts:
         hidden_columns: columns that the spreadsheet program does not show.
         shown: column -> row -> the cell's text, if that differs from its value: `#DIV/0!`, `0042`,
             `255:10:10`.
-        merged: blocks of cells with one value, which is that of the upper left cell.
+        merged: blocks of cells with one value, taken from the upper left cell.
         links: cell -> the address that it links to.
     """
 

@@ -146,7 +146,7 @@ def drop_non_candidates(
     Args:
         frame: `#row` and a text column for each header.
         mapping: header -> canonical column.
-        header_row: where the header is; descriptions stand directly below it.
+        header_row: where the header is; descriptions are directly below it.
     """
     known = {name: column for name, column in mapping.items() if name in frame.columns}
     if len(known) < _FEW or not frame.height:  # one cell may be anything

@@ -87,7 +87,7 @@ class Hidden:
     Attributes:
         detail: rows and columns in words; empty if nothing was hidden.
         headers: the headers of the columns; blank if a column has none.
-        cells: `#row` and the columns, named like those of the frame.
+        cells: `#row` and the columns, named as in the frame.
     """
 
     detail: str = ""

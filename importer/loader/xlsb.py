@@ -82,7 +82,7 @@ _ERRORS: Final = {
     0x2B: "#GETTING_DATA",
 }
 _SHORT: Final = {12 + n: _Kind.BLANK + n for n in range(7)} | {61: _Kind.RICH_TEXT}
-"""Kinds of cells without a column, which stand right of the cell before -> those with one."""
+"""Kinds of cells without a column, which follow the cell before -> the same kinds with one."""
 
 _CELLS: Final = frozenset({*range(_Kind.BLANK, _Kind.FORMULA_ERROR + 1), _Kind.RICH_TEXT, *_SHORT})
 _SHARED_CELLS: Final = re.compile(rb"(?:\x07\x0c.{12})+", re.DOTALL)

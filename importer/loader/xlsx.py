@@ -304,7 +304,7 @@ class _Walk:
         if styled == found.len() + empty:
             return text, _NOTHING
         if whole.str.count_matches(_ANY_CELL)[0] != whole.str.count_matches(_NUMBERED_CELL)[0]:
-            return text, style  # a cell without number stands after the one before
+            return text, style  # a cell without number follows the one before
         return str(whole.str.replace_all(pattern, "")[0]), style
 
     def _take_numbers(self, cells: pl.DataFrame) -> None:

@@ -142,9 +142,9 @@ def _new_countries(
 def _changed_columns(facts: FileFacts, before: FileFacts) -> Iterator[str]:
     now, then = set(facts.get("columns", ())), set(before.get("columns", ()))
     if lost := _listed(then - now):
-        yield f"It lacks columns ({lost}); guard_columns expects those of the last file."
+        yield f"It lacks columns ({lost}); guard_columns expects the columns of the last file."
     if new := _listed(now - then):
-        yield f"It has new columns ({new}); guard_columns expects those of the last file."
+        yield f"It has new columns ({new}); guard_columns expects the columns of the last file."
 
 
 def _listed(names: set[str]) -> str:
@@ -153,7 +153,7 @@ def _listed(names: set[str]) -> str:
 
 
 def _columns(plan: Plan) -> Iterator[str]:
-    """Return the columns of a file as templates name them, without those of our results files."""
+    """Return the columns of a file as templates name them, except what our results files add."""
     for table in plan.tables:
         ours = set(find_result_headers(table.frame.columns))
         for header, name in (*table.mapping.items(), *table.extra.items()):

@@ -341,7 +341,7 @@ class Inbox(Protocol):
 
     @property
     def ledgers(self) -> OpenLedgers:
-        """The main ledger, and those of subfolders."""
+        """The main ledger, and the ledgers of subfolders."""
         ...
 
     @property
@@ -526,7 +526,7 @@ class InboxSettings:
     remote: bool = False
 
     def main(self) -> Settings:
-        """Return the main settings, without those of the inbox; raise SettingsError."""
+        """Return the main settings, without the inbox's own; raise SettingsError."""
         return load_settings(self.config, self.flags)
 
     def ledger(self) -> str:

@@ -1,6 +1,6 @@
 """Read e-mail addresses: most of them in bulk, unusual ones by email-validator.
 
-The verdicts are those of email-validator (strict, without the network). Text around an address is
+The verdicts are email-validator's (strict, without the network). Text around an address is
 removed: `mailto:`, angle brackets and a display name, quotation marks, punctuation, spaces around
 the @, full-width characters. A cell that may have two addresses is an error.
 """

@@ -72,7 +72,7 @@ def normalise(table: Table, position: int, settings: Settings) -> Table:
 
     Args:
         table: the file as read.
-        position: the position of the file among those of the run.
+        position: the position of the file among the files of the run.
         settings: `default_country` and `max_cell_chars`.
 
     Returns:
@@ -332,7 +332,7 @@ def _narrow_countries(cells: _Cells, given: pl.Series, region: pl.Series) -> Non
 
 
 def _compare_countries(cells: _Cells, region: pl.Series) -> None:
-    """Warn if a phone's calling code is not that of the country in its row."""
+    """Warn if a phone's calling code does not belong to the country in its row."""
     country = cells.clean[_COUNTRY]
     rows = (country != region).fill_null(value=False).arg_true()
     if not rows.len():

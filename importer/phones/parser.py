@@ -114,7 +114,7 @@ _BY_SIGN: Final = (
 
 @cache
 def _in_ascii() -> dict[str, str]:
-    """Return sign beyond ASCII -> its ASCII form; that of a direction mark is empty."""
+    """Return sign beyond ASCII -> its ASCII form, which is empty for a direction mark."""
     found = {}
     for sign in map(chr, (*range(0x20000), *range(0xE0000, 0xE0200), sys.maxunicode)):
         category = unicodedata.category(sign)

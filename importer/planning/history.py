@@ -100,7 +100,7 @@ _KNOWN: Final = {
     "row": pl.UInt32,
     "name": pl.String,
 }
-"""Columns and types of what is known: those of `KnownSubmission`."""
+"""Columns and types of what is known, as in `KnownSubmission`."""
 
 _Verdict = tuple[pl.DataFrame, pl.DataFrame]
 

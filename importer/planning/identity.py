@@ -273,7 +273,7 @@ def key_id(key: bytes) -> str:
 
 
 def key_file(settings: Settings) -> Path:
-    """Place of the HMAC key: as set, else beside the SQLite ledger, else beside importer.yaml."""
+    """Return the HMAC key's place: as set, else beside a SQLite ledger, else importer.yaml."""
     if settings.hmac_key_file is not None:
         return settings.hmac_key_file
     ledger = settings.ledger_file

@@ -499,7 +499,7 @@ def identify(plan: Plan, identity: Identity) -> Plan:
 
 
 def hash_keys(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
-    """Add the submission keys to rows; hashes of this identity stay, those of another go."""
+    """Add the submission keys to rows; keep hashes of this identity, drop another's."""
     if KEY in frame.columns:
         first = frame.head(1)
         if first[KEY].equals(identity.keys(first)):
@@ -511,7 +511,7 @@ def hash_keys(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
 def hash_people(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
     """Add the hashes of submission, person, mailbox and candidate id to rows.
 
-    Hashes of this identity stay; those of another identity are replaced.
+    Hashes of this identity stay; hashes of another identity are replaced.
     """
     frame = hash_keys(frame, identity)
     if PERSON in frame.columns:
@@ -539,7 +539,7 @@ def hash_rows(
             return_dtype=pl.String,
         )
         .cast(pl.String)
-    )  # without rows the type would stay that of the numbers
+    )  # without rows it would still have the type of the numbers
     return frame.with_columns(identity.bodies(frame, shared, sorted(OWN)).alias(BODY_HASH))
 
 

@@ -186,7 +186,7 @@ class Pair:
     def find_unusual(self, values: Mapping[str, str]) -> tuple[str, str] | None:
         """Find the first value that breaks a rule that is only inferred.
 
-        Args and result are those of `find_broken_rule`; what breaks it without values is left out.
+        Args and result: as for `find_broken_rule`; what breaks it without values is left out.
         """
         before = {(each.kind, mistake.path) for each, mistake in self._mistakes({})}
         for template, mistake in self._mistakes(values):

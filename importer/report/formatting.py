@@ -161,8 +161,8 @@ def free_name(name: str, taken: Iterable[str]) -> str:
 def release_command(inbox: str | None, place: str, flags: str = "") -> str:
     """Return the command that releases a held file.
 
-    It can be pasted if the inbox is known and the file's name can be shown as it is. Otherwise
-    INBOX stands for the inbox, and a blank for what a terminal must not show.
+    It can be pasted if the inbox is known and the file's name can be shown as it is. Otherwise it
+    has INBOX instead of the inbox, and a blank for what a terminal must not show.
 
     Args:
         inbox: folder or address; None if it was not recorded.
@@ -184,7 +184,7 @@ def rejected_paths(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
     Args:
         path: the path that the user named: `to-fix.csv`.
-        names: of the inputs. Those of `a.csv` and `b.csv` become `to-fix-a.csv`, `to-fix-b.csv`.
+        names: of the inputs; `a.csv` and `b.csv` lead to `to-fix-a.csv` and `to-fix-b.csv`.
 
     Raises:
         UsageError: several files would go into a device or pipe.

@@ -1,7 +1,7 @@
 """The numbers of a ledger in Prometheus's text format: counts, nothing personal.
 
 The page serves them under `/metrics`; `importer jobs --metrics` prints them, for a textfile
-collector. They are read when they are asked for, so one machine shows those of all machines.
+collector. They are read when they are asked for, so any machine shows the numbers of all.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def render_metrics_of_ledger(ledger: Ledger) -> bytes:
 
 
 def _add_submissions(registry: CollectorRegistry, ledger: Ledger) -> None:
-    """Add submissions by state, and those of each unfinished run."""
+    """Add submissions by state: of all runs, and of each unfinished run."""
     submissions = Gauge(
         "importer_submissions", "Submissions by state.", ["state"], registry=registry
     )

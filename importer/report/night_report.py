@@ -83,7 +83,7 @@ class FileReport:
         run: the run that imported it, or None.
         rows: word of `importer.report.outcomes.OUTCOME_MEANING` -> how many rows ended so.
         problems: code -> how many problems.
-        place: where the file lies now, relative to the inbox.
+        place: where the file is now, relative to the inbox.
         pages: label and place of what was written about it, relative to the inbox.
         send_s: seconds that sending took.
     """

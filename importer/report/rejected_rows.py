@@ -239,8 +239,8 @@ def write_rejected(
         words: puts the problems into words.
 
     Returns:
-        The files that were written. Of several, one without rejected rows is only written if it
-        exists, because it would hold those of an earlier check.
+        The files that were written. If there are several, a file without rejected rows is written
+        only over an existing one, which would hold the rows of an earlier check.
 
     Raises:
         ImporterError: a file cannot be written.

@@ -64,7 +64,7 @@ INSTRUCTIONS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.COUNTRY_UNKNOWN: "Correct the country",
         Code.COUNTRY_DIFFERS: "Check the country of the phone number",
         Code.EMAIL_INVALID: "Correct the e-mail address",
-        Code.EMAIL_SHARED: "Check whether one e-mail stands for two people",
+        Code.EMAIL_SHARED: "Check whether two people share one e-mail",
         Code.EMAIL_TYPO: "Check the e-mail address",
         Code.EMAIL_OF_ANOTHER: "Decide which row of the same e-mail is right",
         Code.CANDIDATE_ID_OF_ANOTHER: "Decide which row of the same candidate id is right",

@@ -282,7 +282,7 @@ def _files(view: PlanView) -> RenderableType:
 
 
 def _free_to_fix(view: PlanView) -> str:
-    """Return a free name for the rejected rows: that of a workbook for one XLSX."""
+    """Return a free name for the rejected rows; it names a workbook if the input is one XLSX."""
     names = [file.name for file in view.files]
     is_workbook = len(names) == 1 and PurePath(names[0]).suffix.lower() in {".xlsx", ".xlsm"}
     suffix = WORKBOOK if is_workbook else ".csv"

@@ -1,4 +1,4 @@
-"""The sandbox's webhook: sends signed events about its conversations, and again until answered."""
+"""The sandbox's webhook: send signed events about conversations, again until they are answered."""
 
 from __future__ import annotations
 

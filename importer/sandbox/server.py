@@ -148,7 +148,7 @@ class Sandbox:
 
     Attributes:
         base_url: value for the `base_url` setting; known once the sandbox listens.
-        conversations: accepted conversations, those of the journal first.
+        conversations: accepted conversations, beginning with the journal's.
         arrivals: `time.monotonic` seconds of every request to `/v1`, in order.
         statuses: number of answers by status; 0 counts requests without a whole answer.
         routes: the served paths.
@@ -326,7 +326,7 @@ def serve(options: SandboxOptions, on_ready: Callable[[str], None]) -> None:
 def start_sandbox(options: SandboxOptions | None = None) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process until the context ends.
 
-    Errors are those of `serve`.
+    Errors: as for `serve`.
     """
     with _listening(options or SandboxOptions()) as (sandbox, listener):
         ready = threading.Event()

@@ -299,11 +299,11 @@ def _news(event: WebhookEvent, known: SubmissionRecord) -> ConversationNews:
     """Return what an event says about the conversation of a submission."""
     facts, meeting = event.facts, _text(event.facts, "meeting")
     begins = _text(facts, "begins")
-    on_a_word = known.code == RESOLVED and known.external_id == event.external_id
+    by_person = known.code == RESOLVED and known.external_id == event.external_id
     return ConversationNews(
         key=known.key,
         state=known.state,
-        settles=known.state not in _DONE or on_a_word,  # an event is stronger than a person's word
+        settles=known.state not in _DONE or by_person,  # an event outweighs a person's decision
         conversation_id=event.conversation_id,
         status=_text(facts, "status"),
         meeting=None

@@ -159,7 +159,7 @@ class RateLimiter:
         """Wait until one request may be sent; a cancelled wait uses no permit.
 
         Args:
-            early: means nothing here: a permit may be used later than at its time.
+            early: has no effect here: a permit may be used later than at its time.
 
         Returns:
             The time of the permit, for `slow_down`.

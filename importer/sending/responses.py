@@ -239,7 +239,7 @@ def parse_single(raw: RawResponse, container: str) -> Page:
     content = _object(raw)
     inner = content.get("data", content.get(container))
     one = inner if isinstance(inner, dict) else content
-    # Its `status` is that of the conversation or campaign, not of the request.
+    # Its `status` says how the conversation or campaign is, not how the request ended.
     response = replace(_response(raw, content, readable=bool(one)), refusal="")
     return Page(response, (one,) if one and is_2xx(response.status) else ())
 

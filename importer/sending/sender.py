@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 _RECONCILING: Final = "reconcile"
-"""The turn of the one sender that looks doubts up; the list shows those of all campaigns."""
+"""The turn of the one sender that looks doubts up; the list shows all campaigns."""
 
 _ANOTHER_S: Final = 0.5
 
@@ -247,8 +247,8 @@ class Sender:
     async def reconcile(self, *, wait: bool = True) -> ListFindings:
         """Look up doubtful submissions in the API's list, and record the verdicts.
 
-        Those of this run are always looked up; those of other runs only if something, such as a
-        later conversation, can prove that they are absent.
+        This run's are always looked up; other runs' only if something, such as a later
+        conversation, can prove that they are absent.
 
         Args:
             wait: whether to wait for another sender that looks them up at the moment.

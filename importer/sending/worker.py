@@ -275,7 +275,7 @@ class _Worker:
                 decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
                     self.context.observer.on_outcome(progress.outcome(decision))
-        except Exception as exc:  # noqa: BLE001  (raised after the others have finished)
+        except Exception as exc:  # noqa: BLE001 - raised after the others have finished
             self.switch.stop(Ending(), exc)
 
     async def _next(self, supply: Supply) -> Submission | None:
@@ -387,7 +387,7 @@ class _Worker:
             except (StoppedWaiting, _CampaignClosed):
                 await self._take_back(progress)
                 raise
-        except BaseException:
+        except BaseException:  # whatever it is, cancellation too: the slot must become free
             self.capacity.under_way.release()
             raise
         return permitted_at

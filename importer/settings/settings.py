@@ -184,7 +184,7 @@ class NightlySettings(BaseModel):
     guard_countries: Fraction | None = 0.2
     """Hold a file if more than this share of its rows is from countries new to its folder."""
     guard_columns: bool = True
-    """Hold a file if its columns differ from those of the previous file."""
+    """Hold a file if it does not have the columns of the previous file."""
 
     # who is notified
     notify: Literal["always", "files", "problems"] = "files"
@@ -372,7 +372,7 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     contact_window_days: int = Field(default=0, ge=0, le=36_500)
     """Hold back people contacted within this many days, in any campaign; 0 turns this off."""
     allow_recent: bool = False
-    """Send to people whom contact_window_days would hold back."""
+    """Send also to people that contact_window_days would hold back."""
     retry_rejected: bool = False
     """Send rows again that the API rejected before, even if they have not changed."""
 
@@ -589,7 +589,7 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("release",): "desk remote_timeout_s remote_file_s",
     }
 )
-"""Commands -> the settings that they use, beside those of their flags."""
+"""Commands -> the settings that they use, beside the settings of their flags."""
 
 
 def commands_of(name: str) -> list[str]:

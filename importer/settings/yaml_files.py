@@ -1,6 +1,6 @@
 """Read YAML 1.2 files as plain JSON values, with the position of every key and value.
 
-The values are those of JSON: text, numbers, booleans, null, lists, and mappings with text
+The values are as in JSON: text, numbers, booleans, null, lists, and mappings with text
 keys. `09:30`, `NO` and `2024-01-01` stay text, as YAML 1.2 requires.
 """
 

@@ -207,7 +207,7 @@ def _place(failed: pl.DataFrame, refused: pl.DataFrame, table: Table) -> pl.Data
 
     Args:
         failed: what the schema found.
-        refused: errors found before, including those of the file.
+        refused: errors found before, including the file's own.
         table: the file.
     """
     if not failed.height:

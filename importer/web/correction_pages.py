@@ -258,7 +258,7 @@ def refuse_if_sent(request: Request, known: UploadedList) -> None:
 
 
 def correct_together(request: Request, form: FormData) -> Response:
-    """Give a column one value in many rows: show them first, and change them on the second word."""
+    """Give a column one value in many rows: show them first, and change them once confirmed."""
     known, site, person = find_own_list(request), site_of(request), person_of(request)
     refuse_if_sent(request, known)
     rows = _rows_of(request, known)

@@ -1,6 +1,6 @@
 """Files that nights have put aside, for the people who look after the importer.
 
-Those of inboxes on this machine are found at once. Looking into an inbox elsewhere, and releasing
+In inboxes on this machine they are found at once. Looking into an inbox elsewhere, and releasing
 a file there, is done by a thread of its own: a store may take long to answer.
 """
 
@@ -116,7 +116,7 @@ class RemoteInboxState:
 
     Attributes:
         inbox: the address of the inbox.
-        files: the files that are held; those of the last look.
+        files: the files that were held at the last look.
         looked_at: UTC; None if nobody has looked yet.
         fault: why it could not be looked at; empty if it could.
         done: what was released last, in a sentence; empty if nothing was.
@@ -130,7 +130,7 @@ class RemoteInboxState:
 
     @property
     def id(self) -> str:
-        """Names it in an address, 32 hex characters."""
+        """The name of the inbox in an address, 32 hex characters."""
         return hashlib.sha256(self.inbox.encode()).hexdigest()[:32]
 
     @property

@@ -62,7 +62,7 @@ def send_file(name: str, ending: str, write: Callable[[Path], object]) -> Respon
     path = Path(made)
     try:
         write(path)
-    except BaseException:
+    except BaseException:  # raised again; also at Ctrl-C no file of people stays behind
         path.unlink(missing_ok=True)
         raise
     return FileResponse(
@@ -114,7 +114,7 @@ def _stem(request: Request, known: UploadedList) -> str:
 
 
 async def take_fixed(request: Request) -> Response:
-    """Take the fixed rows: their cells replace those of the list."""
+    """Take the fixed rows: their cells replace the cells of the list."""
     await run_in_threadpool(find_own_list, request)
     async with request.form(max_files=1, max_fields=10, max_part_size=64_000) as form:
         file = form.get("file")
@@ -143,7 +143,7 @@ def _take(request: Request, file: UploadFile) -> Response:
 
 
 def _differences(request: Request, known: UploadedList, fixed: Table) -> dict[tuple[int, str], str]:
-    """Return the cells of a fixed file that differ from those of the list."""
+    """Return the cells of a fixed file that differ from the cells of the list."""
     if _ROW_HEADER not in fixed.returned.columns:
         refuse(
             request,

@@ -129,7 +129,7 @@ def start_page(
 ) -> Iterator[PageServer]:
     """Serve the page in a thread of this process until the context ends.
 
-    Arguments and errors are those of `serve_page`.
+    Arguments and errors: as for `serve_page`.
     """
     refuse_strangers(settings)
     with Ledger.open(settings.ledger) as ledger:

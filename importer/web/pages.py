@@ -88,7 +88,7 @@ def person_of(request: Request) -> Person:
 
 def words_of(request: Request) -> Wording:
     """Return the texts in the reader's language."""
-    del request  # its language is that of the context
+    del request  # its language is the context's
     return WORDING
 
 

@@ -88,7 +88,7 @@ class Origins:
 
 
 def own_path(path: str) -> str:
-    """Return a path if it leads to one of our pages, else that of the start page."""
+    """Return a path if it leads to one of our pages, else the path of the start page."""
     return path if _OWN_PATH.fullmatch(path) else "/"
 
 

@@ -179,7 +179,7 @@ class SendPreview:
 
     @property
     def doubt(self) -> str:
-        """Stands for what is unusual, so that a person confirms just what they saw."""
+        """A hash of what is unusual, so that a person confirms only what they saw."""
         return hashlib.sha256("\n".join(self.unusual).encode()).hexdigest()[:32]
 
 

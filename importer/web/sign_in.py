@@ -190,12 +190,12 @@ class PendingSignIn:
 
     @property
     def state(self) -> str:
-        """Goes through the browser to the provider and back; ties the answer to the cookie."""
+        """The value that goes to the provider and back; it ties the answer to the cookie."""
         return self._derive("state")
 
     @property
     def nonce(self) -> str:
-        """Must be in the ID token; ties it to the cookie."""
+        """The value that must be in the ID token; it ties the token to the cookie."""
         return self._derive("nonce")
 
     @property

@@ -317,7 +317,7 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
 
 
 def _finish(request: Request, list_id: str, form: FormData) -> Response:
-    """Have a list checked whose file is here."""
+    """Start the check of a list; its file is complete."""
     site, person = site_of(request), person_of(request)
     known = site.ledger.lists.find(list_id) if ID.fullmatch(list_id) else None
     if known is None or known.owner != name_of(person):
@@ -409,7 +409,7 @@ class SameContent:
 
 
 def same_content(request: Request, known: UploadedList) -> list[SameContent]:
-    """Return other lists with the same content, newest first; deleted ones only if they went."""
+    """Return other lists with the same content, newest first; deleted ones only if sent."""
     site, person = site_of(request), person_of(request)
     found = site.ledger.lists.list(
         sha256=known.sha256,

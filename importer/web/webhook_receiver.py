@@ -276,9 +276,9 @@ def start_receiver(
     say: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - prints nothing
     pace: Pace = USUAL_PACE,
 ) -> Iterator[str]:
-    """Receive events in a thread of this process until the context ends; gives the URL for them.
+    """Receive events in a thread of this process until the context ends; yield the URL for them.
 
-    Arguments and errors are those of `receive_webhooks`.
+    Arguments and errors: as for `receive_webhooks`.
     """
     with _opened(settings, say, pace) as (server, url), in_thread(server, "receiver"):
         yield f"{url}{PATH}"

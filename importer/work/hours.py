@@ -40,8 +40,7 @@ _UNKNOWN: Final = "Etc/Unknown"
 def local_zones(plan: Plan, settings: Settings) -> pl.DataFrame:
     """Return `west` and `east` for each ready row of a plan, in its order.
 
-    The phone decides, else the country, else the time zone of the meeting, else that of the
-    settings.
+    The phone decides, else the country, else the meeting's time zone, else the settings'.
     """
     frame = plan.frame
     by_prefix = _by_prefix(frame["phone_number"])

@@ -108,7 +108,7 @@ class JobRunner:
     """Does the jobs of one worker process.
 
     Attributes:
-        settings: those of this machine.
+        settings: the settings of this machine.
         credentials: the credentials of the API.
         ledger: open for writing, locked by this process.
         queue: the queue.

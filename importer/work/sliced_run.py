@@ -59,7 +59,7 @@ class SlicedRun:
         run: the run.
         plan: its plan, with the keys of its rows.
         history: the ledger, locked by this process, and the identity of its people.
-        settings: those of the run.
+        settings: the settings of the run.
         since: UTC; when it was begun or resumed last.
         closed: campaigns that accept nobody.
         is_new: whether this process has sent no slice of it yet.
@@ -82,7 +82,7 @@ class SlicedRun:
         Args:
             run: the run.
             plan: prepared again.
-            settings: those of the run.
+            settings: the settings of the run.
             options: credentials, and the open ledger.
             since: as for this class.
 

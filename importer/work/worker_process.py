@@ -65,7 +65,7 @@ def run_worker(
     """Take jobs until SIGTERM or SIGINT, or until the parent is gone.
 
     Args:
-        settings: those of this machine.
+        settings: the settings of this machine.
         credentials: the credentials of the API.
         queues: the queues to take jobs from, besides ticks.
         parent: process id of the parent.
@@ -206,7 +206,7 @@ class _WorkerProcess:
             except ImporterError as error:
                 told = error if isinstance(error, ConfigurationError) else describe_fault(error)
                 _LOG.warning("a job ended: %s", told)
-            except Exception as error:
+            except Exception as error:  # logged whatever it is, and raised again
                 _LOG.error("a job failed: %s", describe_fault(error))
                 raise
 

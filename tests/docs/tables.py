@@ -118,7 +118,7 @@ def made() -> dict[str, str]:
 
 
 def written(text: str) -> str:
-    """The text of a document with every table as it should be."""
+    """Return the text of a document with every table as it should be."""
     tables = made()
     return BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", text)
 
@@ -135,7 +135,8 @@ def _default(name: str) -> str:
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
+        "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) + " |\n"
+        for line in lines
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def people(kind: str, count: int, country: str = "GB") -> bytes:
-    """A list of people whom no other list has."""
+    """Return a list of people that no other list has."""
     return make_list(*(f"P{n},Q,,{kind}{n}@example.com,{country},Cook\r\n" for n in range(count)))
 
 
@@ -71,8 +71,8 @@ SENTENCES = (
     "40% of its rows are rejected, 5% are usual, and guard_rejected allows 10% more.",
     "80% of its rows contain nobody new, 5% are usual, and guard_known allows 50% more.",
     "9% of its rows are from countries that were not in the last files (F), and guard_x allows 2%.",
-    "It lacks columns (email); guard_columns expects those of the last file.",
-    "It has new columns (email); guard_columns expects those of the last file.",
+    "It lacks columns (email); guard_columns expects the columns of the last file.",
+    "It has new columns (email); guard_columns expects the columns of the last file.",
 )
 
 
