@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox on a real socket."""
+    """Yield a sandbox on a real socket."""
     with start_sandbox() as sandbox:
         yield sandbox

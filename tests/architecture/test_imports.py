@@ -21,7 +21,7 @@ except SystemExit as end:
 
 
 def imported(*arguments: str) -> set[str]:
-    """The modules that a command has imported when it ends, in a process of its own."""
+    """Return the modules that a command has imported when it ends, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
     )

@@ -24,7 +24,7 @@ TEST_FOLDERS: Final = frozenset(
 
 
 def parse(module: str) -> ast.Module:
-    """The syntax tree of a module, by its path from the root."""
+    """Return the syntax tree of a module, by its path from the root."""
     return ast.parse((ROOT / module).read_text("utf-8"))
 
 

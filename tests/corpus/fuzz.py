@@ -34,7 +34,7 @@ MOMENT_S: Final = 5.0
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """The same bytes with some of them changed, gone, doubled or new."""
+    """Return the bytes with some of them changed, removed, doubled or new."""
     now = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
         place = rng.randrange(len(now) + 1)
@@ -51,7 +51,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 def damaged_inside(data: bytes, rng: random.Random) -> bytes:
-    """The same archive with one of its members damaged."""
+    """Return an archive with one of its members damaged."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(file, "w") as after:
         victim = rng.choice(before.namelist())
@@ -62,14 +62,14 @@ def damaged_inside(data: bytes, rng: random.Random) -> bytes:
 
 
 def thrown_together(rng: random.Random) -> bytes:
-    """Text that a table might be."""
+    """Return text that a table might be."""
     start = rng.choice(("", "Phone,First name\n", "Email;Name;Note\r\n"))
     text = start + "".join(rng.choices(PIECES, k=rng.randint(0, 60)))
     return text.encode(rng.choice(("utf-8", "utf-16", "utf-16-le", "cp1252")), "replace")
 
 
 def make_cases(rng: random.Random) -> bytes:
-    """The next file to read."""
+    """Return the next file to read."""
     if rng.random() < 0.4:
         return thrown_together(rng)
     data = rng.choice(FILES).read_bytes()
@@ -79,7 +79,7 @@ def make_cases(rng: random.Random) -> bytes:
 
 
 def check(path: Path) -> str:
-    """Reads and checks a file; says whether it had rows."""
+    """Read and check a file; return whether it had rows."""
     table = load(str(path), SETTINGS)
     found = check_tables(table, settings=SETTINGS)
     assert found.rows.height == table.frame.height
@@ -88,7 +88,7 @@ def check(path: Path) -> str:
 
 
 def main(count: int, seed: int) -> int:
-    """Checks so many files; returns how many went wrong."""
+    """Check a number of files; return how many went wrong."""
     rng = random.Random(seed)
     seen: Counter[str] = Counter()
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))

@@ -1,7 +1,7 @@
-"""Writes the files of the corpus again: `python -m tests.corpus.make [FOLDER]`.
+"""Write the files of the corpus again: `python -m tests.corpus.make [FOLDER]`.
 
-Needs LibreOffice (`soffice`) for the workbooks that it saves. What the files should be read as
-stands beside them, `NAME.json`, and is written by hand.
+Needs LibreOffice (`soffice`) for the workbooks that it saves. `NAME.json` beside a file says how it
+should be read, and is written by hand.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.corpus import text_files, workbooks
 
 
 def main(folder: Path) -> None:
-    """Writes all files into a folder."""
+    """Write all files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in (text_files.TEXTS | text_files.ARCHIVES).items():
         (folder / name).write_bytes(data)

@@ -26,7 +26,7 @@ FILES = sorted((HERE / "files").iterdir())
 
 
 def reading(table: Table) -> dict[str, Any]:
-    """What a file was read as, as JSON says it."""
+    """Return what a file was read as, as JSON says it."""
     return {
         "encoding": table.source.encoding,
         "delimiter": table.source.delimiter,
@@ -47,7 +47,7 @@ SENT = ("first_name", "last_name", "phone_number", "email", "country", "candidat
 
 
 def people(table: Table) -> list[str]:
-    """A line for each row: its status, what is sent if it is ready, the codes of its problems."""
+    """Return a line for each row: status, what is sent if it is ready, codes of its problems."""
     found = check_tables(table)
     sent = {row: cells for row, *cells in found.frame.select(ROW, *SENT).rows()}
     lines = []

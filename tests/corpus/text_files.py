@@ -26,7 +26,7 @@ FRENCH: Final = (
 
 
 def people(codec: str, names: str) -> bytes:
-    """A list of people in an encoding, each with a phone; no answer tells which encoding it is."""
+    """Return a list of people with phones in an encoding; no answer tells which one."""
     rows = (
         f"{name.replace(' ', ',')},+44 20 7946 00{number:02},p{number}@example.com\r\n"
         for number, name in enumerate(names.split("; "), 18)
@@ -46,7 +46,7 @@ CALLING_CODES: Final = (
 
 
 def column_of(header: str, cells: tuple[str, ...]) -> bytes:
-    """A list of people who differ in one column."""
+    """Return a list of people who differ in one column."""
     rows = (f"Ada,{cell},p{number}@example.com\n" for number, cell in enumerate(cells))
     return (f"First name,{header},Email\n" + "".join(rows)).encode()
 
@@ -239,7 +239,7 @@ TEXTS: Final[dict[str, bytes]] = {
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
-    """A zip archive, the same bytes every time."""
+    """Return a zip archive, the same bytes every time."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():

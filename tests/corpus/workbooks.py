@@ -25,13 +25,13 @@ MARY: Final = ("+61 491 570 006", "Mary", "Somerville", "mary@example.com")
 
 
 def plain(sheet: Any) -> None:
-    """A tidy list, with a blank row in it."""
+    """Write a tidy list, with a blank row in it."""
     for row in (HEADER, ADA, (), GRACE):
         sheet.append(row)
 
 
 def hidden(sheet: Any) -> None:
-    """A hidden row and a hidden column."""
+    """Write a hidden row and a hidden column."""
     for row in (HEADER, ADA, GRACE, MARY):
         sheet.append(row)
     sheet.row_dimensions[3].hidden = True
@@ -39,7 +39,7 @@ def hidden(sheet: Any) -> None:
 
 
 def sheets(sheet: Any) -> None:
-    """A hidden sheet first, then two that are shown."""
+    """Write a hidden sheet first, then two that are shown."""
     sheet.title = "Old"
     sheet.sheet_state = "hidden"
     sheet.append(("Phone", "secret"))
@@ -50,7 +50,7 @@ def sheets(sheet: Any) -> None:
 
 
 def numbers(sheet: Any) -> None:
-    """Phones kept as numbers, some with a format that shows what is not in them."""
+    """Write phones as numbers, some with a format that shows what is not in them."""
     sheet.append(("Phone", "First name", "Score"))
     sheet.append((442079460018, "Ada", 1.5))
     sheet.append((442079460018.0, "Grace", 0.1 + 0.2))
@@ -62,7 +62,7 @@ def numbers(sheet: Any) -> None:
 
 
 def dates(sheet: Any) -> None:
-    """Dates, moments, times and booleans."""
+    """Write dates, moments, times and booleans."""
     sheet.append((*HEADER[:2], "Start", "Moment", "Time", "Remote"))
     moment = dt.datetime(2026, 3, 1, 9, 30)  # noqa: DTZ001 (workbooks know no zones)
     sheet.append((*ADA[:2], moment.date(), moment, moment.time(), True))
@@ -70,14 +70,14 @@ def dates(sheet: Any) -> None:
 
 
 def formulas(sheet: Any) -> None:
-    """Formulas, one of them with an error."""
+    """Write formulas, one of them with an error."""
     sheet.append((*HEADER[:2], "Twice", "Share"))
     sheet.append((*ADA[:2], '=B2&" "&B2', "=1/0"))
     sheet.append((*GRACE[:2], '=""', "=1/4"))
 
 
 def merged(sheet: Any) -> None:
-    """A campaign merged over three rows, and a title merged over the columns."""
+    """Write a campaign merged over three rows, and a title merged over the columns."""
     sheet.append(("Candidates of this week",))
     sheet.merge_cells("A1:C1")
     sheet.append(("Phone", "First name", "Campaign"))
@@ -88,7 +88,7 @@ def merged(sheet: Any) -> None:
 
 
 def offset(sheet: Any) -> None:
-    """A list that begins somewhere in the middle."""
+    """Write a list that begins somewhere in the middle."""
     for place, row in enumerate((HEADER, ADA, GRACE), start=4):
         for column, value in enumerate(row, start=3):
             sheet.cell(place, column, value)
@@ -97,7 +97,7 @@ def offset(sheet: Any) -> None:
 
 
 def texts(sheet: Any) -> None:
-    """Line breaks, spaces, quotation marks and text that looks like something else."""
+    """Write line breaks, spaces, quotation marks and text that looks like something else."""
     sheet.append((*HEADER[:2], "Note"))
     sheet.append((*ADA[:2], "two\nlines"))
     sheet.append((*GRACE[:2], '  "quoted", and more  '))
@@ -105,11 +105,11 @@ def texts(sheet: Any) -> None:
 
 
 def blank(sheet: Any) -> None:
-    """Nothing at all."""
+    """Write nothing at all."""
 
 
 def far(sheet: Any) -> None:
-    """A stray value in the last corner of the sheet."""
+    """Write a stray value in the last corner of the sheet."""
     sheet.append(HEADER)
     sheet.append(ADA)
     sheet["XFD1048576"] = "x"
@@ -142,7 +142,7 @@ SAVED_AGAIN: Final = {
 
 
 def write(folder: Path) -> None:
-    """Writes every workbook; LibreOffice (`soffice`) saves some of them again."""
+    """Write every workbook; let LibreOffice (`soffice`) save some of them again."""
     (folder / "every-kind.xlsb").write_bytes(every_kind())
     made = folder / "made"
     made.mkdir()
@@ -171,7 +171,7 @@ _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
 
 
 def record(kind: int, content: bytes = b"") -> bytes:
-    """A record of an XLSB: number of its kind, length, content."""
+    """Return a record of an XLSB: number of its kind, length, content."""
     head = bytes([kind]) if kind < 0x80 else bytes([kind & 0x7F | 0x80, kind >> 7])
     size = len(content)
     while size > 0x7F:
@@ -181,53 +181,53 @@ def record(kind: int, content: bytes = b"") -> bytes:
 
 
 def wide(text: str) -> bytes:
-    """A text in a record."""
+    """Return a text in a record."""
     return struct.pack("<I", len(text.encode("utf-16-le")) // 2) + text.encode("utf-16-le")
 
 
 def row(number: int, *cells: bytes, hidden: bool = False) -> bytes:
-    """A row, counted from 1, and its cells."""
+    """Return a row, counted from 1, and its cells."""
     head = struct.pack("<IIHBBBI", number - 1, 0, 300, 0, 0x10 * hidden, 0, 0)
     return record(0, head) + b"".join(cells)
 
 
 def cell(kind: int, column: int, value: bytes, style: int = 0) -> bytes:
-    """A cell of any kind."""
+    """Return a cell of any kind."""
     return record(kind, struct.pack("<II", column, style) + value)
 
 
 def shared(column: int, place: int) -> bytes:
-    """A cell with a shared text."""
+    """Return a cell with a shared text."""
     return cell(7, column, struct.pack("<I", place))
 
 
 def inline(column: int, text: str) -> bytes:
-    """A cell with a text of its own."""
+    """Return a cell with a text of its own."""
     return cell(6, column, wide(text))
 
 
 def whole(column: int, value: int, style: int = 0, *, hundredths: bool = False) -> bytes:
-    """A cell with a whole number in four bytes, or with its hundredth part."""
+    """Return a cell with a whole number in four bytes, or with its hundredth part."""
     return cell(2, column, struct.pack("<I", (value << 2 | 2 | hundredths) & 0xFFFFFFFF), style)
 
 
 def real(column: int, value: float, style: int = 0) -> bytes:
-    """A cell with a number."""
+    """Return a cell with a number."""
     return cell(5, column, struct.pack("<d", value), style)
 
 
 def hidden_columns(first: int, last: int) -> bytes:
-    """Columns that are not shown."""
+    """Return columns that are not shown."""
     return record(60, struct.pack("<4IH", first, last, 2304, 0, 1))
 
 
 def merged_cells(top: int, left: int, bottom: int, right: int) -> bytes:
-    """A block of cells; rows count from 1, columns from 0."""
+    """Return a block of cells; rows count from 1, columns from 0."""
     return record(176, struct.pack("<4I", top - 1, bottom - 1, left, right))
 
 
 def hyperlink(at_row: int, column: int, key: str) -> bytes:
-    """A link behind a cell."""
+    """Return a link behind a cell."""
     place = struct.pack("<4I", at_row - 1, at_row - 1, column, column)
     return record(494, place + wide(key) + wide("") * 3)
 
@@ -253,14 +253,14 @@ class BinarySheet:
     links: Mapping[str, str] = field(default_factory=dict)
 
     def data(self) -> bytes:
-        """The part of the sheet."""
+        """Return the part of the sheet."""
         middle = record(145) + self.rows + record(146)
         size = record(148, struct.pack("<4I", 0, 9, 0, 9))
         return record(129) + size + self.columns + middle + self.after + record(130)
 
 
 def _relations(targets: Iterable[tuple[str, str, str]]) -> str:
-    """The relations of a part: id, kind, target."""
+    """Return the relations of a part: id, kind, target."""
     found = "".join(
         f'<Relationship Id="{key}" Type="{_PARTS}/{kind}" Target="{target}"'
         + (' TargetMode="External"/>' if kind == "hyperlink" else "/>")
@@ -276,7 +276,7 @@ def binary_workbook(
     *,
     since_1904: bool = False,
 ) -> bytes:
-    """An XLSB as Excel writes it, in so far as anybody reads it.
+    """Return an XLSB as Excel writes it, as far as anybody reads it.
 
     Args:
         sheets: in the order of their tabs.
@@ -353,7 +353,7 @@ SHARED: Final = (
 
 
 def every_kind() -> bytes:
-    """Every kind of cell, a hidden sheet, row and column, formats, merged cells and a link."""
+    """Return all kinds of cells, a hidden sheet, row and column, formats, merged cells, a link."""
     header = (*map(shared, range(8), range(8)), inline(8, "Secret"))
     people = (
         row(1, *header),

@@ -131,7 +131,7 @@ class Adversary:
         return self._last_run(("reconcile",), code)
 
     def _last_run(self, command: tuple[str, ...], code: int | None) -> int:
-        """The exit code of a run over what is known now."""
+        """Return the exit code of a run over what is known now."""
         if command[0] != "run":
             self._start(("run", LIST, "--yes"))
             code = self._fork_server.wait()
@@ -144,7 +144,7 @@ class Adversary:
         return [each.state for each in known] or ["planned"]
 
     def _command(self) -> tuple[str, ...]:
-        """Mostly resume; sometimes run the whole file again, or reconcile."""
+        """Return mostly resume; sometimes run the whole file again, or reconcile."""
         if not self._installation.ledger.exists() or self._dice.random() < 0.12:
             return "run", LIST, "--yes"
         if "There is no run" in self._last_output():
@@ -186,7 +186,7 @@ class Adversary:
             self._end(code, command)
 
     def _moment(self, child: Child, left: int) -> Callable[[], bool]:
-        """When to kill: after some time, during reconciliation, or after some conversations.
+        """Return when to kill: after some time, during reconciliation, or after some conversations.
 
         A number of conversations always ends a process, so that work remains for the next ones.
         If the process before found nothing to do, the time decides.
@@ -232,7 +232,7 @@ class _Since:
 
 
 def _doing(words: str) -> str:
-    """What a process was doing, by its output."""
+    """Return what a process was doing, by its output."""
     asked, sending = words.rfind(ASKING), words.rfind(": sending ")
     if max(asked, sending) < 0:
         return "planning"

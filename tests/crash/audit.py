@@ -140,14 +140,14 @@ def _compare(
 
 
 def entries(journal: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal."""
+    """Return the whole lines of a journal."""
     if not journal.exists():
         return []
     return [json.loads(line) for line in journal.read_bytes().split(b"\n")[:-1]]
 
 
 def submissions(ledger: Path) -> list[Known]:
-    """What the database says of each submission; empty before it has any."""
+    """Return what the database says about each submission; empty before it has any."""
     wanted = "SELECT row, state, conversation_id, external_id, code, message FROM submissions"
     if not ledger.exists():
         return []
@@ -182,7 +182,7 @@ def _is_old(entry: dict[str, Any]) -> bool:
 
 
 def _good_rows(rows: pl.DataFrame) -> dict[Person, int]:
-    """The spreadsheet row of each person in each campaign: the first one that names them."""
+    """Return the spreadsheet row of each person in each campaign: the first one that names them."""
     good: dict[Person, int] = {}
     for row, person in enumerate(zip(rows["Email"], rows["Campaign"], strict=True), _FIRST_ROW):
         if person[0]:

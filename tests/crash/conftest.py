@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
-    """A list with that many people for one campaign."""
+    """Return a list with this many people for one campaign."""
     rows = [
         f"Zebedee,Quillfeather{n},zq{n}@example.org,{campaign},Chef"
         for n in range(start, start + count)
@@ -43,14 +43,14 @@ def people(count: int, campaign: str = "camp-1", *, start: int = 0) -> str:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox without duplicate check, which would hide mistakes of the importer."""
+    """Yield a sandbox without duplicate check, which would hide mistakes of the importer."""
     with start_sandbox(SandboxOptions(duplicate_check=False)) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, sandbox: Sandbox) -> Workspace:
-    """A workspace that sends to the sandbox, with a list of twelve people."""
+    """Return a workspace that sends to the sandbox, with a list of twelve people."""
     env = {**CREDENTIALS, **SETTINGS, "IMPORTER_BASE_URL": sandbox.base_url}
     workspace = Workspace(tmp_path, env)
     workspace.write("list.csv", people(12))

@@ -51,7 +51,7 @@ class Stopped:
 def stop_everywhere(
     folder: Path, *, rows: int, pairs: bool, seed: int = 1, step: int = 1
 ) -> Iterator[Stopped]:
-    """Every place where a run (and, in pairs, its resume) can be stopped, each tried once.
+    """Yield each place where a run (and, in pairs, its resume) was stopped, once.
 
     Args:
         folder: to work in.
@@ -81,7 +81,7 @@ def stop_everywhere(
 def _tried(
     base: Installation, folder: Path, fork_server: ForkServer, run_at: int, resume_at: int
 ) -> tuple[bool, bool, Audit]:
-    """One run with one or two stops in a new folder; whether each stop was reached."""
+    """Run with one or two stops in a new folder; return whether each stop was reached."""
     installation = Installation.create(folder, base.rows, base.seed, port=base.port)
     # An organization of its own: the sandbox's other conversations are not this run's.
     organization = f"org-{folder.name}"
@@ -116,7 +116,7 @@ def _tried(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Stops everywhere, and says what was found; 1 if anything must not be."""
+    """Stop everywhere, and print what was found; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--pairs", action="store_true", help="stop the resume everywhere too")

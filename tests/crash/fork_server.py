@@ -69,7 +69,7 @@ class Child:
     output: Path
 
     def text(self) -> str:
-        """Its output so far; empty before it has opened its file."""
+        """Return its output so far; empty before it has opened its file."""
         return self.output.read_text("utf-8", errors="replace") if self.output.exists() else ""
 
 

@@ -55,7 +55,7 @@ SETTINGS: Final = {
 def candidates(
     count: int, seed: int, *, flawed: bool = True, phoneless: int = _EVERY
 ) -> pl.DataFrame:
-    """A list with `count` good rows in some campaigns, and some repeated ones.
+    """Return a list with `count` good rows in some campaigns, and some repeated ones.
 
     The audit finds a good row in the journal by its e-mail address and campaign.
 

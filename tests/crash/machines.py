@@ -189,7 +189,7 @@ class Style:
 
     Attributes:
         freezes: share of the processes that freeze.
-        points: where they do.
+        points: at which points they freeze.
         longest: the longest freeze, in leases.
         kills: chance of a kill in each step, beside those that follow the progress.
         mutation: a defence that every process lacks.

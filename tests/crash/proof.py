@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prove_honest(top: Path, size: Size, seed: int, workers: int) -> list[Result]:
-    """Share one large list among some installations; print a summary."""
+    """Return share one large list among some installations; print a summary."""
     started = time.monotonic()
     part = Size(
         -(-size.submissions // workers), -(-size.kills // workers), -(-size.restarts // workers)
@@ -257,7 +257,7 @@ def _prove_personalities(
 
 
 def _summary(seed: int, results: Sequence[Result], took_s: float) -> str:
-    """Counts of all installations together."""
+    """Return the counts of all installations together."""
     kills: Counter[str] = Counter()
     states: Counter[str] = Counter()
     for each in results:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class KillAtWrite(SilentObserver):
-    """Kills this process as soon as so many writes are durable; never for 0."""
+    """Kills this process as soon as this many writes are durable; never for 0."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -38,7 +38,7 @@ class KillAtWrite(SilentObserver):
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Runs or resumes, and ends like the command line if it gets that far."""
+    """Run or resume, and end like the command line if it gets that far."""
     try:
         sys.exit(_code(*arguments))
     except ImporterError as error:

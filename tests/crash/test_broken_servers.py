@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger in a file."""
+    """Yield a ledger in a file."""
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as opened:
         yield opened
 
@@ -94,7 +94,7 @@ async def sent(
 
 
 def twice(ledger: Ledger, behaviour: Behaviour, **chosen: object) -> tuple[Outcome, Seen]:
-    """One submission, and then a second run of the context over what is still open."""
+    """Return one submission, and then a second run of the context over what is still open."""
     run = planned(ledger, 1)
 
     async def main() -> tuple[Outcome, Seen]:

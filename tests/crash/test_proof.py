@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def fork_server() -> Iterator[ForkServer]:
-    """One for all tests of a worker: importing is what takes time."""
+    """Yield one for all tests of a worker, because importing takes the time."""
     with ForkServer() as server:
         yield server
 

@@ -38,7 +38,7 @@ MOST_S = 180.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server of our own, because a test restarts it."""
+    """Yield a server of our own, because a test restarts it."""
     with tempfile.TemporaryDirectory() as name:  # its user must be able to enter it
         Path(name).chmod(0o755)
         with own_server(Path(name) / "server") as server:
@@ -53,7 +53,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def shop(server: Server, workspace: Workspace) -> Workspace:
-    """A workspace whose ledger is on the server, with a queue."""
+    """Return a workspace whose ledger is on the server, with a queue."""
     name = f"queue_{uuid4().hex}"
     with connect(server.url) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE made")
@@ -67,7 +67,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def ledger_of(shop: Workspace) -> str:
-    """The URL of its ledger."""
+    """Return the URL of its ledger."""
     return str(shop.env["IMPORTER_LEDGER"])
 
 
@@ -88,7 +88,7 @@ def working(shop: Workspace, jobs: int = 2, *flags: str) -> Iterator[subprocess.
 
 
 def children_of(process: subprocess.Popen[str]) -> list[int]:
-    """The process ids of the workers."""
+    """Return the process ids of the workers."""
     tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(each) for each in tasks.read_text().split()]
 
@@ -114,7 +114,7 @@ def is_in(shop: Workspace, run: str, state: ListState) -> bool:
 
 
 def contacted(sandbox: Sandbox) -> Counter[str]:
-    """How often each person was contacted, by e-mail address."""
+    """Return how often each person was contacted, by e-mail address."""
     return Counter(str(each["emailAddress"]) for each in sandbox.journal)
 
 
@@ -178,11 +178,11 @@ def test_lists_share_a_worker_and_are_paused_from_anywhere(
 
 
 def campaigns(sandbox: Sandbox) -> Counter[str | None]:
-    """How many people of each campaign were contacted."""
+    """Return how many people of each campaign were contacted."""
     return Counter(each["campaignId"] for each in sandbox.journal)
 
 
 def sending(shop: Workspace) -> int:
-    """How many senders send just now."""
+    """Return how many senders send just now."""
     with Ledger.open(ledger_of(shop)) as ledger:
         return ledger.senders.count_sending()

@@ -24,12 +24,12 @@ EVERYBODY = sorted(f"zq{number}@example.org" for number in range(12))
 
 
 def reached(sandbox: Sandbox) -> list[str]:
-    """E-mail addresses of the accepted conversations, repeated ones included."""
+    """Return e-mail addresses of the accepted conversations, repeated ones included."""
     return sorted(str(each["emailAddress"]) for each in sandbox.journal)
 
 
 def states(workspace: Workspace) -> dict[State, int]:
-    """How the rows of the newest run stand."""
+    """Return how the rows of the newest run stand."""
     ledger = Ledger.open_existing(f"sqlite:///{workspace.folder / 'importer.db'}")
     assert ledger is not None
     with ledger:
@@ -37,7 +37,7 @@ def states(workspace: Workspace) -> dict[State, int]:
 
 
 def under_way(workspace: Workspace, sandbox: Sandbox) -> subprocess.Popen[str]:
-    """A run in a process of its own that has reached somebody, and takes its time."""
+    """Return a run in a process of its own that has reached somebody, and takes its time."""
     sandbox.set_faults("slow:1:2")
     process = workspace.process(
         "run", "list.csv", "--yes", "--concurrency", "1", "--rate-per-s", "20"

@@ -63,17 +63,17 @@ class Text:
 
 
 def path_of(name: str) -> Path:
-    """The catalogue of a language, as text."""
+    """Return the catalogue of a language, as text."""
     return FOLDER / name / "LC_MESSAGES" / "importer.po"
 
 
 def others() -> list[str]:
-    """The languages with a catalogue."""
+    """Return the languages with a catalogue."""
     return [name for name in LANGUAGES if name != ENGLISH]
 
 
 def texts() -> set[Text]:
-    """Every text that is translated, but for the patterns of filled texts that are made by hand."""
+    """Return every text to translate, except the patterns that are made by hand."""
     return {
         *_of_tables(),
         *_of_modules(),
@@ -331,7 +331,7 @@ def _called(name: str, literals: list[str | None]) -> Iterator[Text]:
 
 
 def literals_of_source() -> str:
-    """All literal text of the source, in which the words of a pattern must be found."""
+    """Return all literal text of the source, in which the words of a pattern must be found."""
     found = []
     for package in ("importer", "schemas"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -355,7 +355,7 @@ def _is_made_of(text: str, source: str) -> bool:
 
 
 def read(name: str) -> Catalog:
-    """The catalogue of a language; empty if there is none yet."""
+    """Return the catalogue of a language; empty if there is none yet."""
     path = path_of(name)
     if not path.is_file():
         return Catalog(locale=name)
@@ -364,7 +364,7 @@ def read(name: str) -> Catalog:
 
 
 def updated(name: str) -> Catalog:
-    """The catalogue of a language with the texts of the source, translated as it was."""
+    """Return the catalogue of a language with the texts of the source, translated as it was."""
     old, source = read(name), literals_of_source()
     new = Catalog(locale=name, project="importer", version="1", charset="utf-8")
     shapes = {
@@ -389,14 +389,14 @@ def updated(name: str) -> Catalog:
 
 
 def compiled(catalogue: Catalog) -> bytes:
-    """The `.mo` of a catalogue."""
+    """Return the `.mo` of a catalogue."""
     out = io.BytesIO()
     write_mo(out, catalogue)
     return out.getvalue()
 
 
 def as_text(catalogue: Catalog) -> bytes:
-    """The `.po` of a catalogue; without places in the source, which change daily."""
+    """Return the `.po` of a catalogue; without places in the source, which change daily."""
     out = io.BytesIO()
     write_po(out, catalogue, width=100, no_location=True, sort_output=True)
     return out.getvalue()

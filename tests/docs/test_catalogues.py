@@ -37,14 +37,14 @@ OF_THE_FILE = {
 
 
 def entries(name: str) -> Iterator[tuple[Message, list[str], list[str]]]:
-    """Each text of a catalogue: the message, its English forms, its translated forms."""
+    """Yield each text of a catalogue: the message, its English forms, its translated forms."""
     for message in read(name):
         if message.id:
             yield message, forms(message.id), forms(message.string)
 
 
 def forms(text: object) -> list[str]:
-    """The forms of a text: one, or one for one and one for many."""
+    """Return the forms of a text: one, or one for one and one for many."""
     return [str(each or "") for each in (text if isinstance(text, tuple | list) else [text])]
 
 

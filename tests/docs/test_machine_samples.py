@@ -28,7 +28,7 @@ SECRETS = {"POPP_API_KEY", "POPP_ORGANIZATION_ID", "IMPORTER_HMAC_KEY"}
 
 
 def pod_of(found: Any) -> Any:
-    """The pod of a job, a cron job or a deployment; None for a service."""
+    """Return the pod of a job, a cron job or a deployment; None for a service."""
     spec = found["spec"]
     spec = spec.get("jobTemplate", {}).get("spec", spec)
     return spec.get("template", {}).get("spec")

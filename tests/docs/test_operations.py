@@ -23,14 +23,14 @@ RECIPES = sorted(SAMPLES.glob("*.py"))
 
 
 def metrics() -> set[str]:
-    """The names of all metrics of a night."""
+    """Return the names of all metrics of a night."""
     now = datetime(2026, 11, 22, tzinfo=UTC)
     night = NightReport("night-1", "inbox", now, now, 1.0, (), (), Exit.OK, 0, 5.0, now)
     return set(re.findall(r"^# TYPE (importer_\w+)", render_metrics(night), re.MULTILINE))
 
 
 def expressions(name: str) -> list[str]:
-    """Every query of the rules or the dashboard."""
+    """Return every query of the rules or the dashboard."""
     text = (SAMPLES / name).read_text("utf-8")
     if name.endswith(".json"):
         board = json.loads(text)

@@ -1,8 +1,8 @@
 """However the API behaves: nobody is contacted twice, and nobody is lost in silence.
 
-Each case is an API on a real socket that does one thing another way than ours is thought to.
-After two runs of the same file nobody may have been contacted twice; and whoever was not contacted
-must be rejected with a reason, unsent, or openly doubtful, with an exit code that says so.
+Each case is an API on a real socket that does one thing differently from what we expect of ours.
+After two runs of the same file nobody may have been contacted twice; and everybody who was not
+contacted must be rejected with a reason, unsent, or openly doubtful, and the exit code must say so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OPTIONS = RunOptions("a test", CREDENTIALS)
 
 
 def rows(count: int, **values: str) -> list[dict[str, str]]:
-    """Rows of different people."""
+    """Return rows of different people."""
     return [
         {**GOOD, "phone_number": f"+1 202 555 0{n:03}", **values} for n in range(100, 100 + count)
     ]
@@ -41,7 +41,7 @@ def rows(count: int, **values: str) -> list[dict[str, str]]:
 
 @pytest.fixture(name="open_place")
 def _open_place() -> Iterator[Callable[[OddApi], Project]]:
-    """Makes a folder whose settings send to an API, and leave it little time."""
+    """Yield a function that makes a folder; its settings give an API little time."""
     places: list[Any] = []
 
     def open_place(api: OddApi, **choices: object) -> Project:
@@ -75,7 +75,7 @@ class Listener(SilentObserver):
 
 
 def beside(project: Project) -> Project:
-    """The workspace with another folder for its lists, so that earlier runs keep theirs."""
+    """Return the workspace with another folder for its lists, so that earlier runs keep theirs."""
     folder = project.folder / "more"
     folder.mkdir(exist_ok=True)
     return Project(folder, project.settings)
@@ -90,7 +90,7 @@ def run_again(project: Project, people: list[dict[str, str]], **choices: object)
 
 
 def first_fails(reply: Reply, *, accepted: bool = True) -> Callable[[OddApi, Body], Reply]:
-    """The first request of all ends so; the others are accepted."""
+    """Return a reply that ends the first request like this, and accepts the others."""
 
     def on_create(api: OddApi, body: Body) -> Reply:
         if len(api.bodies) == 1:
@@ -103,7 +103,7 @@ def first_fails(reply: Reply, *, accepted: bool = True) -> Callable[[OddApi, Bod
 
 
 def always(reply: Reply, *, accepted: bool) -> Callable[[OddApi, Body], Reply]:
-    """Every request ends so."""
+    """Return a reply that ends every request like this."""
 
     def on_create(api: OddApi, body: Body) -> Reply:
         if accepted:
@@ -114,17 +114,17 @@ def always(reply: Reply, *, accepted: bool) -> Callable[[OddApi, Body], Reply]:
 
 
 def hides(*names: str) -> Callable[[OddApi, Body], Body]:
-    """Shows conversations without these fields."""
+    """Show conversations without these fields."""
     return lambda _, each: {name: value for name, value in each.items() if name not in names}
 
 
 def changes(**how: Callable[[Any], Any]) -> Callable[[OddApi, Body], Body]:
-    """Shows fields otherwise."""
+    """Show some fields with other values."""
     return lambda _, each: {k: how[k](v) if k in how else v for k, v in each.items()}
 
 
 def local_time(text: str) -> str:
-    """A time of a zone that it does not name."""
+    """Return a time of a zone that it does not name."""
     return (datetime.fromisoformat(text) - timedelta(hours=5)).replace(tzinfo=None).isoformat()
 
 
@@ -133,18 +133,18 @@ TITLE = "the title 'Interview for Chef' must not be repeated, it is a duplicate"
 
 
 def some_of_the_list(api: OddApi, part: slice) -> Reply:
-    """A list that ends too early, newest first, and does not say so."""
+    """Return a list that ends too early, newest first, and does not say so."""
     return answer(200, {"data": api.conversations[part][::-1], "nextToken": None})
 
 
 def nested_list(api: OddApi) -> Reply:
-    """A list of objects that have the conversations."""
+    """Return a list of objects that have the conversations."""
     data = [{"conversation": each} for each in api.conversations]
     return answer(200, {"data": data, "nextToken": None})
 
 
 def forgets(own_id: str) -> Callable[[OddApi, Body], Body]:
-    """Shows one conversation without its person, as after a request to be forgotten."""
+    """Show one conversation without its person, as after a request to be forgotten."""
     personal = ("externalId", "participantPhoneNumber", "participantEmailAddress")
     return lambda _, each: {
         name: None if each["id"] == own_id and name in personal else value
@@ -427,7 +427,7 @@ def test_a_word_is_no_duplicate(open_place: Callable[..., Project], name: str) -
 
 
 def with_number(reply: Reply, number: int) -> Reply:
-    """The answer with another id each time."""
+    """Return the answer with another id each time."""
     return reply[0], reply[1].replace(b"c-7", b"c-%d" % number), reply[2]
 
 
@@ -448,14 +448,14 @@ def test_a_proved_duplicate(open_place: Callable[..., Project], reply: Reply) ->
 
 
 def conflict(api: OddApi, body: Body) -> Reply:
-    """A conflict for the first person, and a new conversation for the others."""
+    """Return a conflict for the first person, and a new conversation for the others."""
     if body["phoneNumber"] == "+12025550100":
         return answer(409, {"error": "Conflict"})
     return answer(201, api.accept(body))
 
 
 def has_already(**shown: object) -> OddApi:
-    """An API whose list shows an older conversation, and that answers conflict to its person."""
+    """Return an API that lists an older conversation and answers conflict to its person."""
     api = OddApi(conflict)
     older = {"externalId": "of-another-system", "phoneNumber": "+12025550100"}
     api.accept({**older, "campaignId": GOOD["campaign"]})

@@ -29,7 +29,7 @@ for name in {OPTIONAL!r}:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel and its plain dependencies, and no extra."""
+    """Return a virtual environment with the wheel and its plain dependencies, and no extra."""
     folder = tmp_path_factory.mktemp("plain")
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     run = partial(subprocess.run, check=True, capture_output=True, text=True)
@@ -46,7 +46,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(plain: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a command of the plain installation in an empty folder."""
+    """Return a function that runs a command of the plain installation."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("IMPORTER", "POPP"))}
     environment.pop("PYTHONPATH", None)
 

@@ -48,7 +48,7 @@ def test_the_package_is_typed() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder that `importer init` made."""
+    """Return a folder that `importer init` made."""
     assert Workspace(tmp_path)("init").code == importer.Exit.OK
     return tmp_path
 

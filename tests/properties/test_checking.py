@@ -74,12 +74,12 @@ CHOICES = st.builds(
 
 
 def cells(frame: pl.DataFrame) -> list[dict[str, object]]:
-    """Rows by column name, whatever the order of the columns."""
+    """Return rows by column name, whatever the order of the columns."""
     return frame.select(sorted(frame.columns)).to_dicts()
 
 
 def told(result: CheckedRows) -> set[tuple[Any, ...]]:
-    """The problems, whatever their order within a row."""
+    """Return the problems, whatever their order within a row."""
     return set(result.problems.rows())
 
 

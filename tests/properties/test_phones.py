@@ -32,7 +32,7 @@ E164: Final = r"^\+[1-9][0-9]{1,14}$"
 
 @pytest.fixture(scope="module")
 def cells() -> list[Cell]:
-    """A seeded choice of examples in all spellings, and as many nearly valid numbers by chance."""
+    """Return a seeded choice of examples in all spellings, and some nearly valid numbers."""
     every = list(examples(thorough=False, regions=TELLING))
     return Random(7).sample(every, EXAMPLES) + list(random_inputs(7, AT_RANDOM, TELLING))
 
@@ -86,7 +86,7 @@ def test_the_comparison_notices_a_difference() -> None:
 
 
 def test_what_hardly_occurs_is_left_to_phonenumbers() -> None:
-    """Rules are compiled only where there is enough to read by them."""
+    """Rules are compiled only if enough numbers need them."""
     numbers = pl.DataFrame(
         {"text": ["020 7946 0018"] * 10 + ["0491570006"] * 3, "country": ["GB"] * 10 + ["AU"] * 3}
     )
@@ -98,7 +98,7 @@ def test_what_hardly_occurs_is_left_to_phonenumbers() -> None:
 
 @pytest.mark.parametrize("code", CALLING_CODES)
 def test_every_country_compiles_or_falls_back_by_rule(code: int) -> None:
-    """The installed metadata compiles; where it does not, a pattern is beyond Polars."""
+    """The installed metadata compiles; if not, Polars cannot read a pattern."""
     try:
         found = rules_sharing(code)
     except UnreadablePattern as beyond:

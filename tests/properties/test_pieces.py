@@ -22,7 +22,7 @@ SIZES: Final = (500, 1_500, 5_000)
 
 
 def text(chance: random.Random) -> bytes:
-    """A list as somebody may export it; now and then something in it is astray."""
+    """Return a list as somebody may export it; now and then something in it is astray."""
 
     def now_and_then(share: float) -> bool:
         return chance.random() < share

@@ -51,24 +51,24 @@ class Written:
     said: bool
 
     def text(self) -> str:
-        """The table with delimiters, quoted where it must be or everywhere."""
+        """Return the table with delimiters, quoted where it must be or everywhere."""
         lines = [self.delimiter.join(map(self.quoted, row)) for row in self.rows]
         result = [f"sep={self.delimiter}"] if self.said else []
         return self.end.join([*result, *lines]) + (self.end if self.last_end else "")
 
     def quoted(self, cell: str) -> str:
-        """A cell in quotation marks, if it needs them."""
+        """Return a cell, in quotation marks if it needs them."""
         plain = not self.every and not set(cell) & {self.delimiter, '"', "\r", "\n"}
         return cell if plain else '"' + cell.replace('"', '""') + '"'
 
     def data(self) -> bytes:
-        """The bytes of the file."""
+        """Return the bytes of the file."""
         return MARKS.get(self.encoding, b"") + self.text().encode(self.encoding)
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> Written:
-    """Tables of any text, in any dialect and encoding."""
+    """Return tables of any text, in any dialect and encoding."""
     encoding = draw(st.sampled_from(ENCODINGS))
     width = draw(st.integers(2, len(HEADERS)))
     cell = cells
@@ -87,7 +87,7 @@ def tables(draw: st.DrawFn) -> Written:
 
 
 def loaded(data: bytes, given: Settings = DEFAULTS) -> Table:
-    """The table that bytes are read as, by way of a file."""
+    """Return the table that bytes are read as, by way of a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidates.csv"
         path.write_bytes(data)
@@ -95,7 +95,7 @@ def loaded(data: bytes, given: Settings = DEFAULTS) -> Table:
 
 
 def expected(rows: list[list[str]]) -> list[tuple[int | str | None, ...]]:
-    """Spreadsheet rows and cells of what was written: blank rows count, but are not there."""
+    """Return rows and cells of what was written: blank rows count, but are not there."""
     return [
         (number, *(cell or None for cell in row))
         for number, row in enumerate(rows[1:], start=2)
@@ -137,7 +137,7 @@ def test_both_roads_agree_on_tables(table: Written) -> None:
 @example("", ["a", ",", "b", "\n", "\n", "c", "\n", ",", "d"])
 @settings(max_examples=400, deadline=None)
 def test_both_roads_agree_on_anything(extra: str, soup: list[str]) -> None:
-    """Where the fast road gives an answer at all, it is that of the exact one."""
+    """If the fast road gives an answer at all, it is the exact one's."""
     first = "Phone,First name" + ("," + extra if extra else "")
     text = open_text((first + "\n" + "".join(soup)).encode(), DEFAULTS)
     header = next((record for record in text.head() if record.row == 1), None)

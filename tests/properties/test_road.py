@@ -55,7 +55,7 @@ LISTS = st.lists(ROWS, max_size=8)
 
 
 def bodies(plan: Plan, chosen: Settings) -> list[tuple[int, int, object]]:
-    """Where each submission comes from, and its body."""
+    """Return where each submission comes from, and its body."""
     return [(each.source, each.row, each.body) for each in submissions(plan, IDENTITY, chosen)]
 
 
@@ -140,7 +140,7 @@ def test_a_bad_row_holds_back_no_other(rows: list[Row], place_of: int, fault: st
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for all examples; each sends to campaigns of its own."""
+    """Yield one sandbox for all examples; each sends to campaigns of its own."""
     with start_sandbox() as sandbox:
         yield sandbox
 
@@ -151,7 +151,7 @@ CAMPAIGNS: Final = count()
 @settings(BRIEF, max_examples=5)
 @given(rows=LISTS, more=LISTS)
 def test_a_second_run_sends_nothing(sandbox: Sandbox, rows: list[Row], more: list[Row]) -> None:
-    """Nor does a later list that names the same people again; whoever is new in it is sent."""
+    """Nor does a later list that names the same people again; new people in it are sent."""
     campaign = f"camp-{next(CAMPAIGNS)}"
     rows = [{**row, "campaign": campaign} for row in (*rows, GOOD)]
     more = [{**row, "campaign": campaign} for row in more]

@@ -22,11 +22,11 @@ class PlainHashes:
     organization = "org-1"
 
     def person(self, phone: str | None, email: str | None) -> str:
-        """As the ledger's identity."""
+        """Return text that can be read, instead of a hash."""
         return f"hash of {phone or email}"
 
     def email(self, address: str) -> str:
-        """As the ledger's identity."""
+        """Return text that can be read, instead of a hash."""
         return f"e-mail hash of {address.lower()}"
 
 
@@ -42,13 +42,13 @@ BODY: dict[str, Json] = {
 
 
 def settings(**values: object) -> Settings:
-    """Settings with short timeouts, and whatever a test needs otherwise."""
+    """Return settings with short timeouts, and what else a test needs."""
     short = {"connect_timeout_s": 0.5, "read_timeout_s": 0.5, "write_timeout_s": 0.5}
     return Settings.model_validate({**short, **values})
 
 
 def submission(number: int = 1, body: Mapping[str, Json] | None = None) -> Submission:
-    """The submission of a row."""
+    """Return the submission of a row."""
     return Submission(
         key=f"key-{number}",
         external_id=f"ext-{number}",

@@ -21,7 +21,7 @@ class Certificate(NamedTuple):
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """A certificate for 127.0.0.1 that vouches for itself; skips where there is no openssl."""
+    """Return a self-signed certificate for 127.0.0.1; skip the test without openssl."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("there is no openssl to make a certificate with")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of so many bytes, mounted at a folder; skips where that is not allowed."""
+    """Yield a small file system, mounted at a folder; skip the test if that is forbidden."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder))
     try:
@@ -31,7 +31,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 def fill_disk(folder: Path, free: int = 0) -> Path:
-    """Fills the disk of a folder up to so many free bytes; the file to remove to make room."""
+    """Fill a folder's disk up to some free bytes; return the file to remove for room."""
     filler = folder / ".filler"
     page = bytes(4096)
     with filler.open("wb", buffering=0) as out:

@@ -15,7 +15,7 @@ _NUMBERS: Final = count(1)
 
 
 def event(name: str, at: datetime = NOON, *, event_id: str = "", **data: Any) -> bytes:
-    """The body of an event."""
+    """Return the body of an event."""
     content = {
         "event": name,
         "eventId": event_id or f"evt-{next(_NUMBERS)}",
@@ -26,6 +26,6 @@ def event(name: str, at: datetime = NOON, *, event_id: str = "", **data: Any) ->
 
 
 def signature(body: bytes, encoding: str = "hex", secret: str = SECRET) -> str:
-    """What the API sends as `x-signature`."""
+    """Return what the API sends as `x-signature`."""
     digest = hmac.digest(secret.encode(), body, "sha256")
     return digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()

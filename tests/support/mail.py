@@ -25,7 +25,7 @@ class MailServer:
         address: `host:port`.
         mails: what it accepted, in order.
         to: the recipients of each.
-        users: whom it knew, for each mail.
+        users: the signed-in user of each mail.
         encrypted: whether each came over TLS.
         greetings: how many; each client greets again once it is encrypted.
         refuses: recipients that it does not accept, with its answer.
@@ -46,7 +46,7 @@ class MailServer:
     async def handle_EHLO(  # noqa: N802
         self, _server: Any, session: Any, _envelope: Any, hostname: str, responses: list[str]
     ) -> list[str]:
-        """A client greets."""
+        """Answer a client that greets."""
         session.host_name = hostname
         self.greetings += 1
         return responses
@@ -54,14 +54,14 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
     ) -> str:
-        """A client names a recipient."""
+        """Answer a client that names a recipient."""
         if address in self.refuses:
             return self.refuses[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        """A client sends a mail."""
+        """Answer a client that sends a mail."""
         if not self.says_to_data:
             await asyncio.Event().wait()
         if self.says_to_data.startswith("2"):
@@ -74,11 +74,11 @@ class MailServer:
         return self.says_to_data
 
     async def handle_QUIT(self, _server: Any, _session: Any, _envelope: Any) -> str:  # noqa: N802
-        """A client leaves."""
+        """Answer a client that leaves."""
         return self.says_at_quit
 
     def known(self, passwords: dict[str, str]) -> Any:
-        """Tells users that give the right password from others."""
+        """Accept users that give the right password, and no others."""
 
         def authenticate(
             _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any
@@ -94,7 +94,7 @@ class MailServer:
 def mail_server(
     tls: ssl.SSLContext | None = None, passwords: dict[str, str] | None = None
 ) -> Iterator[MailServer]:
-    """A mail server, for as long as the context lasts.
+    """Yield a mail server, for as long as the context lasts.
 
     Args:
         tls: it takes mails only after STARTTLS with this.
@@ -128,7 +128,7 @@ def mail_server(
 
 
 async def _closed(server: asyncio.Server) -> None:
-    """Ends the server and whoever still talks to it."""
+    """End the server and its connections."""
     server.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:

@@ -42,7 +42,7 @@ HEADER: Final = "first_name,phone_number,Job Title"
 
 
 def candidate_list(first: int, count: int, header: str = HEADER) -> str:
-    """A list of so many people, none of whom another number names."""
+    """Return a list of this many people; another number gives other people."""
     rows = [f"Ada,+1415555{number:04},Chef" for number in range(first, first + count)]
     return "\n".join([header, *rows]) + "\n"
 
@@ -64,15 +64,15 @@ class HandClock:
     waits: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
-        """UTC."""
+        """Return the time, UTC."""
         return self.time
 
     def elapsed_s(self) -> float:
-        """Seconds that were waited."""
+        """Return seconds that were waited."""
         return self.seconds
 
     def wait(self, seconds: float, stop: StopSignal) -> None:
-        """Moves on, and does what happens meanwhile."""
+        """Move on, and do what happens meanwhile."""
         del stop
         self.waits.append(seconds)
         self.seconds += seconds
@@ -83,7 +83,7 @@ class HandClock:
 
 
 def noon_tomorrow() -> datetime:
-    """Later than any file that a test writes, and hours from the midnight that ends a date."""
+    """Return a time later than any file that a test writes, and hours from midnight."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     return tomorrow.replace(hour=12, minute=0, second=0, microsecond=0)
 
@@ -109,17 +109,17 @@ class NightSetup:
         return InboxSettings(self.inbox, self.workspace.folder / "importer.yaml")
 
     def add_file(self, name: str, text: str | bytes) -> Path:
-        """Puts a file into the inbox."""
+        """Put a file into the inbox."""
         return self.workspace.write(f"{self.folder}/{name}", text)
 
     def settings(self, base_url: str, more: str = "") -> None:
-        """Writes the main importer.yaml; `more` has lines that go over the usual ones."""
+        """Write the main importer.yaml; lines in `more` replace the usual ones."""
         over = {line.partition(":")[0] for line in more.splitlines()}
         usual = [line for line in SETTINGS.splitlines() if line.partition(":")[0] not in over]
         self.workspace.write("importer.yaml", "\n".join([*usual, f"base_url: {base_url}", more]))
 
     def folder_settings(self, folder: str, **chosen: object) -> None:
-        """Writes what the main importer.yaml says of a subfolder; nothing chosen is nothing said.
+        """Write what the main importer.yaml says about a subfolder; nothing if nothing is given.
 
         Other folders are no longer mentioned.
         """
@@ -129,7 +129,7 @@ class NightSetup:
         self.workspace.write("importer.yaml", "\n".join([*lines, *result]))
 
     def night(self, stop: StopSignal | None = None) -> NightReport:
-        """Plays a night, and what the morning sees of it."""
+        """Play a night; return what the morning sees of it."""
         with OpenLedgers(self.inbox_settings.ledger()) as ledgers:
             inbox = LocalInbox(InboxFolders(self.inbox), ledgers)
             night = run_night(inbox, self.inbox_settings, self.clock, stop or StopSignal(0.0))
@@ -137,7 +137,7 @@ class NightSetup:
         return night
 
     def spreadsheets(self) -> set[str]:
-        """Every spreadsheet of the inbox, relative to it, without what was written about it."""
+        """Return every spreadsheet of the inbox, relative to it, without pages about it."""
         files = (path for path in self.inbox.rglob("*") if path.is_file())
         ours = (".check.html", ".rejected.csv", ".results.csv")
         return {
@@ -150,7 +150,7 @@ class NightSetup:
 
 
 def make_night_setup(folder: Path, base_url: str, more: str = "") -> NightSetup:
-    """An empty inbox with templates and settings."""
+    """Return an empty inbox with templates and settings."""
     workspace = Workspace(folder)
     assert workspace("init").code == 0
     workspace.write("templates/participants/team.yaml", TEAM)
@@ -162,7 +162,7 @@ def make_night_setup(folder: Path, base_url: str, more: str = "") -> NightSetup:
 
 @contextmanager
 def serve_webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
-    """A webhook on a real socket: its address, what it got, and the statuses it answers next."""
+    """Yield a webhook on a real socket: its address, what it got, and its next statuses."""
     got: list[dict[str, Any]] = []
     answers: list[int] = []
 

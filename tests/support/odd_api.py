@@ -22,7 +22,7 @@ CUT: Final[Reply] = (0, b"", {})
 
 
 def answer(status: int, content: object = None, **headers: str) -> Reply:
-    """An answer of JSON; of nothing if there is no content."""
+    """Return an answer of JSON; of nothing if there is no content."""
     body = b"" if content is None else json.dumps(content).encode()
     return status, body, {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -70,17 +70,17 @@ class OddApi:
         return self.show(self, conversation)
 
     def whole_list(self, **also: object) -> Reply:
-        """All that was accepted, on one page."""
+        """Return all that was accepted, on one page."""
         data = [self.show(self, each) for each in self.conversations]
         return answer(200, {"data": data, "nextToken": None, **also})
 
     @property
     def contacted(self) -> list[str]:
-        """Whom it contacted, as often as it did."""
+        """Everybody it contacted, as often as it did."""
         return [each["participantPhoneNumber"] for each in self.conversations]
 
     def reply(self, method: str, path: str, body: Body) -> Reply:
-        """The answer to a request."""
+        """Return the answer to a request."""
         if method == "POST":
             self.bodies.append(body)
             return self.on_create(self, body)
@@ -91,7 +91,7 @@ class OddApi:
 
 
 def accepts(api: OddApi, body: Body) -> Reply:
-    """An API as it should be."""
+    """Return an API as it should be."""
     return answer(201, api.accept(body))
 
 

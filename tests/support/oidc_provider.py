@@ -31,18 +31,18 @@ SECRET: Final = "made-up-client-secret"
 
 @cache
 def key_of(name: str) -> rsa.RSAPrivateKey:
-    """The key that has a name; made once, because that takes a while."""
+    """Return the key that has a name; made once, because that takes a while."""
     assert name
     return rsa.generate_private_key(65537, 2048)
 
 
 def encoded(content: bytes) -> str:
-    """Base64 for addresses, without padding."""
+    """Return base64 for addresses, without padding."""
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def public_of(name: str) -> dict[str, str]:
-    """The public half of a key, as a JWK."""
+    """Return the public half of a key, as a JWK."""
     numbers = key_of(name).public_key().public_numbers()
     n, e = (encoded(each.to_bytes(-(-each.bit_length() // 8))) for each in (numbers.n, numbers.e))
     return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, "n": n, "e": e}
@@ -50,7 +50,7 @@ def public_of(name: str) -> dict[str, str]:
 
 @dataclass
 class Provider:
-    """A provider, whom it signs in, and what it does wrong.
+    """A provider, the person it signs in, and what it does wrong.
 
     Attributes:
         url: where it listens; the issuer.
@@ -84,7 +84,7 @@ class Provider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def discovery(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """Return what it says of itself."""
         return {
             "issuer": self.url,
             "authorization_endpoint": f"{self.url}/authorize",
@@ -121,7 +121,7 @@ class Provider:
         return {**tokens, "id_token": token} if token else tokens
 
     def id_token(self, nonce: str) -> str:
-        """A signed statement of who the person is."""
+        """Return a signed statement of who the person is."""
         now = int(time.time())
         claims = {
             "iss": self.url,
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     provider: Provider
 
     def do_GET(self) -> None:
-        """Discovery, keys, and the page on which a person signs in."""
+        """Serve discovery, keys, and the page on which a person signs in."""
         parts = urlsplit(self.path)
         if parts.path == "/.well-known/openid-configuration":
             self._answer(self.provider.discovery())
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def do_POST(self) -> None:
-        """Tokens."""
+        """Serve tokens."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         given = {name: values[0] for name, values in parse_qs(body).items()}
         tokens = self.provider.exchange(given, self.headers.get("Authorization", ""))
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve_provider() -> Iterator[Provider]:
-    """A provider on a port of its own."""
+    """Yield a provider on a port of its own."""
     provider = Provider(person={"preferred_username": "ada", "groups": ["staff", "recruiting"]})
     handler = type("Handler", (_Handler,), {"provider": provider})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

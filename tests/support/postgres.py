@@ -28,7 +28,7 @@ SERVER = os.environ.get("TEST_POSTGRES_URL", "")
 
 @pytest.fixture
 def server_url() -> Iterator[str]:
-    """Of an empty database on the server; skips the test if there is no server.
+    """Yield the URL of an empty database on the server; skip the test without one.
 
     A database of its own, not a schema: the ledger's lock holds for a whole database, and tests run
     side by side.
@@ -69,7 +69,7 @@ class Server:
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """Of one of its databases."""
+        """Return the URL of one of its databases."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def restart(self) -> None:
@@ -94,7 +94,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody uses just now."""
+    """Return a port on loopback that nobody uses just now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]

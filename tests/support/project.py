@@ -42,13 +42,13 @@ class Project(NamedTuple):
     def plan(
         self, *lists: Sequence[Mapping[str, str]], columns: Sequence[str] | None = None
     ) -> Plan:
-        """The plan of these lists, each a CSV file."""
+        """Return the plan of these lists, each a CSV file."""
         return prepare(self.files(*lists, columns=columns), self.settings)
 
     def files(
         self, *lists: Sequence[Mapping[str, str]], columns: Sequence[str] | None = None
     ) -> list[str]:
-        """Writes these lists, each as a CSV file, and names them."""
+        """Write these lists, each as a CSV file, and name them."""
         names = []
         for number, rows in enumerate(lists):
             path = self.folder / f"list-{number}.csv"
@@ -62,7 +62,7 @@ class Project(NamedTuple):
 
 @contextmanager
 def make_project(**choices: Any) -> Iterator[Project]:
-    """A new folder, with two meeting templates and settings for a list that names its own."""
+    """Yield a new folder, with two meeting templates and settings for a list that names its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_templates(folder / "templates", {"onsite-45": MEETING, "video": "title: Call\n"})
@@ -78,7 +78,7 @@ def make_project(**choices: Any) -> Iterator[Project]:
 
 
 def mixed_rows(count: int) -> list[dict[str, str]]:
-    """Rows of all kinds: good, wrong, repeated, with an e-mail of another, in some groups."""
+    """Return rows of all kinds: good, wrong, repeated, with another's e-mail, in some groups."""
     rows = []
     for n in range(count):
         row = {**GOOD, "phone_number": f"+1 2{n % 4}2 555 01{n % 100:02}", "campaign": f"c{n % 3}"}
@@ -96,7 +96,7 @@ def mixed_rows(count: int) -> list[dict[str, str]]:
 
 
 def assert_same_plan(one: Plan, other: Plan) -> None:
-    """Asserts that two plans say the same of every row."""
+    """Assert that two plans agree about every row."""
     assert other.hash == one.hash
     assert other.counts == one.counts
     assert other.groups == one.groups

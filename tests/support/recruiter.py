@@ -83,7 +83,7 @@ class Site:
 
     @contextmanager
     def sign_in(self) -> Iterator[Recruiter]:
-        """Somebody who has used the newest link."""
+        """Yield somebody who has used the newest link."""
         headers = {"accept": "text/html"}
         with httpx.Client(base_url=self.url, headers=headers, trust_env=False) as browser:
             assert browser.get(self.link).status_code == 303
@@ -91,7 +91,7 @@ class Site:
 
     @contextmanager
     def member(self, name: str, *groups: str) -> Iterator[Recruiter]:
-        """Somebody whom the proxy in front of the page lets in."""
+        """Yield somebody that the proxy in front of the page lets in."""
         headers = {
             "accept": "text/html",
             "host": "importer.example.com",
@@ -123,7 +123,7 @@ class Recruiter:
         return found[1]
 
     def new_id(self) -> str:
-        """An id for a list, from the form."""
+        """Return an id for a list, from the form."""
         found = re.search(r'name="id" value="([0-9a-f]{32})"', self.browser.get("/lists/new").text)
         assert found is not None
         return found[1]
@@ -159,7 +159,7 @@ class Recruiter:
         return self.post(f"/lists/{list_id}/rows/{row}", **fields)
 
     def offer(self, list_id: str) -> dict[str, str]:
-        """The hidden fields of the page on which a list is started."""
+        """Return the hidden fields of the page on which a list is started."""
         text = self.browser.get(f"/lists/{list_id}/send").text
         names = ("plan", "ready", "version")
         found = {name: re.search(rf'name="{name}" value="([^"]*)"', text) for name in names}

@@ -64,7 +64,7 @@ class Wire:
     connections: int = 0
 
     def carry(self, sandbox_workspace: socket.socket) -> None:
-        """Carries one connection, both ways, until an end of it is closed."""
+        """Carry one connection, both ways, until an end of it is closed."""
         self.connections += 1
         with (
             closing(sandbox_workspace),
@@ -102,7 +102,7 @@ class Wire:
 
 @contextmanager
 def wire_to(server: int) -> Iterator[Wire]:
-    """A wire to a server of this machine."""
+    """Yield a wire to a server of this machine."""
     wire = Wire(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         wire.port = listener.getsockname()[1]
@@ -133,15 +133,15 @@ class RemoteFiles(Protocol):
         ...
 
     def put(self, name: str, text: str | bytes) -> None:
-        """Uploads a file."""
+        """Upload a file."""
         ...
 
     def files(self) -> dict[str, bytes]:
-        """Every file, by its path in the inbox."""
+        """Return every file, by its path in the inbox."""
         ...
 
     def refuse_writing(self, *, refused: bool) -> None:
-        """Lets the importer write, or not."""
+        """Let the importer write, or not."""
         ...
 
 
@@ -159,12 +159,12 @@ class S3Server:
         return f"s3://{self.bucket}/to/inbox"
 
     def put(self, name: str, text: str | bytes) -> None:
-        """Uploads an object."""
+        """Upload an object."""
         body = text.encode() if isinstance(text, str) else text
         self.client.put_object(Bucket=self.bucket, Key=f"to/inbox/{name}", Body=body)
 
     def files(self) -> dict[str, bytes]:
-        """Every object, by its path in the inbox."""
+        """Return every object, by its path in the inbox."""
         found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
         keys = [each["Key"] for each in found]
         return {
@@ -175,7 +175,7 @@ class S3Server:
         }
 
     def refuse_writing(self, *, refused: bool) -> None:
-        """Answers whatever would write with 403."""
+        """Answer every request that would write with 403."""
         self.wire.refuses = (b"PUT ", b"POST ", b"DELETE ") if refused else ()
 
 
@@ -193,24 +193,24 @@ class SftpServer:
         return f"sftp://127.0.0.1:{self.wire.port}{self.folder}"
 
     def put(self, name: str, text: str | bytes) -> None:
-        """Puts a file there, whole."""
+        """Put a file there, whole."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
 
     def files(self) -> dict[str, bytes]:
-        """Every file, by its path in the inbox."""
+        """Return every file, by its path in the inbox."""
         found = sorted(path for path in self.folder.rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
 
     def refuse_writing(self, *, refused: bool) -> None:
-        """Has sshd serve what it serves for reading only."""
+        """Let sshd serve its files for reading only."""
         self.flags.write_text("-R" if refused else "")
 
 
 @pytest.fixture(scope="session")
 def moto_port() -> Iterator[int]:
-    """Moto's server, as a process of its own."""
+    """Yield the port of Moto's server, a process of its own."""
     port = _free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _server(command, port):
@@ -221,7 +221,7 @@ def moto_port() -> Iterator[int]:
 def s3_server(
     moto_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[S3Server]:
-    """An empty bucket, and credentials for it."""
+    """Yield an empty bucket, and credentials for it."""
     with wire_to(moto_port) as wire:
         env = {
             "AWS_ACCESS_KEY_ID": "made-up",
@@ -243,7 +243,7 @@ def s3_server(
 
 @pytest.fixture
 def sftp_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SftpServer]:
-    """An empty folder behind sshd, and a key and known hosts for it."""
+    """Yield an empty folder behind sshd, and a key and known hosts for it."""
     if SSHD is None or not SFTP_SERVER.is_file():
         pytest.skip("there is no sshd here (Debian: openssh-server)")
     home, server = tmp_path / "home", tmp_path / "sshd"
@@ -314,7 +314,7 @@ class RemoteNightSetup(NightSetup):
     def opened(
         self, stop: StopSignal | None = None, ledgers: OpenLedgers | None = None
     ) -> RemoteInbox:
-        """The inbox as a night opens it."""
+        """Return the inbox as a night opens it."""
         stop, ledgers = (
             stop or StopSignal(0.0),
             ledgers or OpenLedgers(self.inbox_settings.ledger()),
@@ -322,11 +322,11 @@ class RemoteNightSetup(NightSetup):
         return open_remote(self.remote.address, self.inbox_settings, ledgers, self.clock, stop)
 
     def add_remote_file(self, name: str, text: str | bytes) -> None:
-        """Uploads a file."""
+        """Upload a file."""
         self.remote.put(name, text)
 
     def night(self, stop: StopSignal | None = None) -> NightReport:
-        """Plays a night, and what the morning sees of it."""
+        """Play a night; return what the morning sees of it."""
         stop = stop or StopSignal(0.0)
         with OpenLedgers(self.inbox_settings.ledger()) as ledgers:
             inbox = self.made(self.opened(stop, ledgers))
@@ -336,7 +336,7 @@ class RemoteNightSetup(NightSetup):
         return night
 
     def remote_spreadsheets(self) -> set[str]:
-        """Every spreadsheet of the inbox, without what was written about it."""
+        """Return every spreadsheet of the inbox, without what was written about it."""
         ours = (".check.html", ".rejected.csv", ".results.csv", ".yaml")
         return {
             path
@@ -345,13 +345,13 @@ class RemoteNightSetup(NightSetup):
         }
 
     def staged_spreadsheets(self) -> set[str]:
-        """The spreadsheets of the staging folder."""
+        """Return the spreadsheets of the staging folder."""
         return self.spreadsheets() if self.inbox.is_dir() else set()
 
 
 @pytest.fixture(params=["s3_server", "sftp_server"])
 def remote(request: pytest.FixtureRequest) -> RemoteFiles:
-    """An inbox on each kind of server."""
+    """Return an inbox on each kind of server."""
     found: RemoteFiles = request.getfixturevalue(request.param)
     return found
 
@@ -359,7 +359,7 @@ def remote(request: pytest.FixtureRequest) -> RemoteFiles:
 def make_remote_setup(
     folder: Path, remote: RemoteFiles, sandbox: Sandbox, name: str = "machine"
 ) -> RemoteNightSetup:
-    """A machine with settings for an inbox elsewhere."""
+    """Return a machine with settings for an inbox elsewhere."""
     (folder / name).mkdir()
     return RemoteNightSetup(
         make_night_setup(folder / name, sandbox.base_url).workspace, remote=remote
@@ -367,29 +367,29 @@ def make_remote_setup(
 
 
 def phones(sandbox: Sandbox) -> Counter[str]:
-    """Who was written to, and how often."""
+    """Return who was written to, and how often."""
     return Counter(str(entry["phoneNumber"]) for entry in sandbox.journal)
 
 
 def expected_phones(count: int) -> Counter[str]:
-    """The first so many people, once each."""
+    """Return the first people of the list, this many, once each."""
     return Counter(f"+1415555{number:04}" for number in range(count))
 
 
 def date(setup: RemoteNightSetup) -> str:
-    """Of the night."""
+    """Return the date of the night."""
     return f"{setup.clock.time:%Y-%m-%d}"
 
 
 def open_claims(setup: RemoteNightSetup) -> int:
-    """How many files are claimed and not given back."""
+    """Return how many files are claimed and not given back."""
     with Ledger.open(setup.inbox_settings.main().ledger) as ledger:
         return len(ledger.claims.open(setup.remote.address))
 
 
 @contextmanager
 def _server(command: list[str], port: int) -> Iterator[None]:
-    """A server as a process of its own, which listens once the context is entered."""
+    """Yield a server as a process of its own, which listens once the context is entered."""
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
     try:

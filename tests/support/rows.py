@@ -55,7 +55,7 @@ PARTICIPANTS = """\
 
 
 def frame(*rows: Mapping[str, str | None]) -> pl.DataFrame:
-    """Checked rows of one file, from spreadsheet row 2 on; what a row does not say is null."""
+    """Return checked rows of one file, from row 2 on; what a row does not say is null."""
     names = dict.fromkeys([column.name for column in COLUMNS])
     names |= dict.fromkeys(name for row in rows for name in row)
     cells = pl.DataFrame(
@@ -71,7 +71,7 @@ def frame(*rows: Mapping[str, str | None]) -> pl.DataFrame:
 
 
 def as_checked_rows(rows: pl.DataFrame) -> CheckedRows:
-    """These rows as all good ones."""
+    """Return these rows as all good ones."""
     return CheckedRows(
         rows, problems.empty(), rows.select(SOURCE, ROW, pl.lit("ready").alias("status"))
     )
@@ -86,7 +86,7 @@ class Grouped(NamedTuple):
 
 
 def group_rows(folder: Path, rows: pl.DataFrame, settings: Settings) -> Grouped:
-    """These rows grouped with the templates of a folder, in one part."""
+    """Return these rows grouped with the templates of a folder, in one part."""
     grouping = Grouping(Templates(folder), settings)
     found = grouping.take(rows)
     sizes = dict(found.frame.group_by(GROUP).len().iter_rows())
@@ -96,7 +96,7 @@ def group_rows(folder: Path, rows: pl.DataFrame, settings: Settings) -> Grouped:
 def write_templates(
     folder: Path, meetings: dict[str, str], participants: dict[str, str] | None = None
 ) -> Path:
-    """Template files of these names and texts; the usual participants unless others are given."""
+    """Write templates with these names and texts, and the usual participants by default."""
     texts = {"meetings": meetings, "participants": participants or {"manager": PARTICIPANTS}}
     for kind, files in texts.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -60,21 +60,21 @@ class ScriptedApi(SilentObserver):
         self.events.append((clock(), what, key))
 
     async def intend(self, submission: Submission) -> None:
-        """As the ledger's journal."""
+        """Act as the ledger's journal does."""
         self.before_intent(submission.key)
         await asyncio.sleep(self.writes_s)
         self.note("intend", submission.key)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """As an observer."""
+        """Note what an observer is told."""
         self.outcomes.append(outcome)
 
     def on_stage(self, sentence: str) -> None:
-        """As an observer."""
+        """Note what an observer is told."""
         self.stages.append(sentence)
 
     async def settle(self, settlement: Settlement) -> State:
-        """As the ledger's journal."""
+        """Act as the ledger's journal does."""
         self.before_settling(settlement.key)
         await asyncio.sleep(self.writes_s)
         self.note("settle", settlement.key)
@@ -82,7 +82,7 @@ class ScriptedApi(SilentObserver):
         return State.DOUBTFUL if settlement.key in self.of_another else settlement.state
 
     async def create(self, submission: Submission, request_id: str) -> Response:
-        """As the client."""
+        """Answer as the client does."""
         self.request_ids.append(request_id)
         self.note("request", submission.key)
         self.in_flight += 1
@@ -97,20 +97,20 @@ class ScriptedApi(SilentObserver):
         return happened
 
     def times(self, what: str) -> list[float]:
-        """When something happened."""
+        """Return when something happened."""
         return [at for at, event, _ in self.events if event == what]
 
     def keys(self, what: str) -> list[str]:
-        """To which submissions."""
+        """Return the keys of the submissions."""
         return [key for _, event, key in self.events if event == what]
 
     def states(self) -> dict[str, State]:
-        """Where each submission stands in the ledger."""
+        """Return the state of each submission in the ledger."""
         return {each.key: each.state for each in self.settled}
 
 
 def make_submissions(count: int) -> Iterator[Submission]:
-    """Submissions `key-0` and so on, made as they are drawn."""
+    """Return submissions `key-0` and so on, made as they are drawn."""
     return map(builders.submission, range(count))
 
 
@@ -141,5 +141,5 @@ async def send_all(
 
 
 def last_event_s(scripted: ScriptedApi) -> float:
-    """When the last thing happened."""
+    """Return when the last thing happened."""
     return scripted.events[-1][0]

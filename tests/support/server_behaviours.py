@@ -16,12 +16,12 @@ CREATED: Final = b'{"id": "c-1", "status": "CREATED"}'
 
 
 def created(number: int) -> bytes:
-    """The answer with a conversation of its own for each request."""
+    """Return the answer with a conversation of its own for each request."""
     return b'{"id": "c-%d", "status": "CREATED"}' % number
 
 
 def says(status: str, body: bytes = b"", *headers: str) -> Behaviour:
-    """A server that reads the request and sends this answer."""
+    """Return a server that reads the request and sends this answer."""
 
     async def behaviour(peer: Peer) -> None:
         await peer.request()
@@ -31,7 +31,7 @@ def says(status: str, body: bytes = b"", *headers: str) -> Behaviour:
 
 
 def sends(*pieces: bytes) -> Behaviour:
-    """A server that reads the request, sends these bytes and hangs up."""
+    """Return a server that reads the request, sends these bytes and hangs up."""
 
     async def behaviour(peer: Peer) -> None:
         await peer.request()
@@ -42,37 +42,37 @@ def sends(*pieces: bytes) -> Behaviour:
 
 
 async def resets_before_reading(peer: Peer) -> None:
-    """Accepts the connection and throws it away."""
+    """Accept the connection and throw it away."""
     peer.reset()
 
 
 async def resets_amid_reading(peer: Peer) -> None:
-    """Throws the connection away with half of the request unread."""
+    """Throw the connection away with half of the request unread."""
     await peer.reader.readexactly(20)
     peer.reset()
 
 
 async def resets_after_reading(peer: Peer) -> None:
-    """Takes the whole request and throws the connection away."""
+    """Take the whole request and throw the connection away."""
     await peer.request()
     peer.reset()
 
 
 async def resets_amid_answering(peer: Peer) -> None:
-    """Throws the connection away when half of the answer is out."""
+    """Throw the connection away when half of the answer is out."""
     await peer.request()
     await peer.send(b"HTTP/1.1 201 Created\r\nContent-Length: 34\r\n\r\n" + CREATED[:10])
     peer.reset()
 
 
 async def says_nothing(peer: Peer) -> None:
-    """Reads the request and stays silent."""
+    """Read the request and stay silent."""
     await peer.request()
     await peer.until_gone()
 
 
 async def dribbles(peer: Peer) -> None:
-    """Sends a byte at a time, faster than any read timeout, and never ends."""
+    """Send a byte at a time, faster than any read timeout, without an end."""
     await peer.request()
     await peer.send(b"HTTP/1.1 201 Created\r\nContent-Length: 100000\r\n\r\n")
     while True:
@@ -161,14 +161,14 @@ CLEAR: Final[dict[str, tuple[Behaviour, Action]]] = {
 
 
 async def answers_on(peer: Peer) -> None:
-    """Answers every request of a connection."""
+    """Answer every request of a connection."""
     while True:
         await peer.request()
         await peer.answer("201 Created", created(len(peer.seen.requests)))
 
 
 async def answers_twice(peer: Peer) -> None:
-    """Answers the first request of a connection twice; the second answer is stale."""
+    """Answer the first request of a connection twice; the second answer is stale."""
     number = len(peer.seen.requests)
     await peer.request()
     one = b'{"id": "c-%d"}' % number

@@ -110,14 +110,14 @@ async def serve_raw(
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[str]:
-    """The address of a port that takes connections, and then says nothing."""
+    """Yield the address of a port that takes connections, and then says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
 
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[str]:
-    """The address of a port that refuses connections, as long as the context is open."""
+    """Yield the address of a port that refuses connections, as long as the context is open."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -31,7 +31,7 @@ def table(
     found: pl.DataFrame | None = None,
     first_row: int = 2,
 ) -> Table:
-    """A file whose headers are the columns' own names; any other header is an extra column.
+    """Return a file whose headers are the columns' own names; any other header is an extra column.
 
     Args:
         rows: column -> cell; the first one is spreadsheet row `first_row`.
@@ -56,7 +56,7 @@ def table(
 
 
 def check_tables(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
-    """The tables after normalising and validating, in the order of the run."""
+    """Return the tables after normalising and validating, in the order of the run."""
     finder = DuplicateFinder([each.source.name for each in tables], settings)
     parts = [
         exclude_repeats(check_rows(normalise(each, position, settings), settings), finder, settings)
@@ -70,10 +70,10 @@ def check_tables(*tables: Table, settings: Settings = SETTINGS) -> CheckedRows:
 
 
 def problem_places(frame: pl.DataFrame) -> list[tuple[int | None, str | None, str]]:
-    """Row, column and code of each problem."""
+    """Return row, column and code of each problem."""
     return frame.select("#row", "column", "code").rows()
 
 
 def statuses(result: CheckedRows) -> list[str]:
-    """The status of each row."""
+    """Return the status of each row."""
     return result.rows["status"].to_list()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def answer_at_terminal(
     workspace: Workspace, answer: str | signal.Signals, *arguments: str
 ) -> tuple[int, str]:
-    """Starts a command at a terminal, waits for the question, and answers it.
+    """Start a command at a terminal, wait for the question, and answer it.
 
     Returns:
         The exit code, and what the terminal showed.

@@ -43,12 +43,12 @@ class _LeapingLoop(asyncio.SelectorEventLoop):
         super().__init__(self._leaps)
 
     def time(self) -> float:
-        """Seconds since the loop began."""
+        """Return seconds since the loop began."""
         return self._leaps.time
 
 
 def clock() -> float:
-    """The time of the running loop, in seconds."""
+    """Return the time of the running loop, in seconds."""
     return asyncio.get_running_loop().time()
 
 

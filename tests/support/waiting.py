@@ -18,7 +18,7 @@ _LOOK_S: Final = 0.002
 def wait_until(
     happened: Callable[[], bool], *processes: subprocess.Popen[str], most_s: float = _MOST_S
 ) -> None:
-    """Waits until something happened; fails where that takes too long, or a process ended."""
+    """Wait until something happened; fail if that takes too long, or a process ended."""
     began = time.monotonic()
     while not happened():
         for process in processes:

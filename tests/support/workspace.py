@@ -55,7 +55,7 @@ class Workspace:
     env: Mapping[str, str | None] = field(default_factory=lambda: dict(CREDENTIALS))
 
     def __call__(self, *arguments: str) -> CommandResult:
-        """Types `importer ARGUMENTS`, with no terminal and nothing to read."""
+        """Type `importer ARGUMENTS`, with no terminal and nothing to read."""
         code = None
         shell = CliRunner(env={"COLUMNS": "200", **self.env})
         with contextlib.chdir(self.folder), shell.isolation() as (out, err, _):
@@ -72,7 +72,7 @@ class Workspace:
         return CommandResult(code, *result)
 
     def process(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
-        """Starts `importer ARGUMENTS` as a process of its own, its streams as pipes."""
+        """Start `importer ARGUMENTS` as a process of its own, with pipes as its streams."""
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]  # any options
             [sys.executable, "-m", "importer.cli.main", *arguments],
@@ -84,23 +84,23 @@ class Workspace:
         )
 
     def environment(self) -> dict[str, str]:
-        """Of a process that is started here."""
+        """Return the environment of a process that is started here."""
         wanted = {**os.environ, "COLUMNS": "200", **self.env}
         return {name: value for name, value in wanted.items() if value is not None}
 
     def without(self, *names: str) -> Workspace:
-        """The same workspace without some variables of the environment."""
+        """Return the same workspace without some variables of the environment."""
         return Workspace(self.folder, {**self.env, **dict.fromkeys(names)})
 
     def write(self, name: str, text: str | bytes) -> Path:
-        """Puts a file here."""
+        """Put a file here."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the folder with its content."""
+        """Return every file below the folder with its content."""
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in sorted(self.folder.rglob("*"))
@@ -109,5 +109,5 @@ class Workspace:
 
 
 def _restore_ctrl_c() -> None:
-    """A shell starts what runs in its background with Ctrl-C ignored, and children inherit it."""
+    """Let Ctrl-C work again: a shell turns it off for what runs in its background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project(sandbox: Sandbox) -> Iterator[Project]:
-    """A folder whose settings send to the sandbox, quickly."""
+    """Yield a folder whose settings send to the sandbox, quickly."""
     with make_project(base_url=sandbox.base_url, rate_per_s=1_000, settle_s=0.05) as project:
         yield project

@@ -31,7 +31,7 @@ ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in rang
 
 
 def phones(sandbox: Sandbox) -> list[object]:
-    """The phones that the sandbox accepted, in their order."""
+    """Return the phones that the sandbox accepted, in their order."""
     return [entry["phoneNumber"] for entry in sandbox.journal]
 
 
@@ -116,7 +116,7 @@ def test_a_limit_leaves_the_rest_open(project: Project, sandbox: Sandbox) -> Non
 
 
 def test_whom_a_run_wrote_to_is_known_in_every_piece(project: Project) -> None:
-    """However the list is read, and whatever is kept of it; the hash is that of the files."""
+    """However the list is read, and whatever is kept of it; the hash is the files'."""
     names = project.files(mixed_rows(200))
     plan = prepare(names, project.settings)
     deliver(plan, project.settings, RunOptions("a test", CREDENTIALS, limit=50))
@@ -196,7 +196,7 @@ def test_the_ledger_tells_the_same_later(project: Project) -> None:
 
 
 def run_of(plan: Plan, **changes: object) -> Run:
-    """A run that sent this plan."""
+    """Return a run that sent this plan."""
     table = plan.tables[0]
     source = SourceFile(
         table.source.name, str(table.source.path), table.source.sha256, table.source.size

@@ -22,7 +22,7 @@ class Disk:
         self.seen: list[tuple[str, bytes | list[str]]] = []
 
     def sync(self, number: int) -> None:
-        """In the place of `os.fsync`."""
+        """Take the place of `os.fsync`."""
         if stat.S_ISDIR(os.fstat(number).st_mode):
             assert os.fstat(number).st_ino == self.folder.stat().st_ino
             self.seen.append(("folder", sorted(path.name for path in self.folder.iterdir())))

@@ -25,7 +25,7 @@ def test_an_error_says_what_and_how_to_fix_it(error: type[ImporterError]) -> Non
 
 @pytest.mark.parametrize("error", EVERY)
 def test_the_tree_that_is_drawn_is_the_one_that_is(error: type[ImporterError]) -> None:
-    """Name and exit code stand in the drawing, an error below the one it is a kind of."""
+    """Name and exit code are in the drawing, an error below the one it is a kind of."""
     drawn = (errors.__doc__ or "").splitlines()
     places = [(line.find(error.__name__), number) for number, line in enumerate(drawn)]
     at, number = next(place for place in places if place[0] >= 0)

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project() -> Iterator[Project]:
-    """A folder to plan in."""
+    """Yield a folder to plan in."""
     with make_project() as project:
         yield project
 
 
 @pytest.fixture
 def plan(project: Project) -> Plan:
-    """One good row."""
+    """Return one good row."""
     return project.plan([GOOD])
 
 
@@ -87,7 +87,7 @@ def test_a_plan_is_expected_by_its_hash(project: Project, plan: Plan) -> None:
 
 
 def report_of(plan: Plan, project: Project) -> Path:
-    """The JSON of a check of this plan, as a file."""
+    """Return the JSON of a check of this plan, as a file."""
     path = project.folder / "check.json"
     with path.open("w", encoding="utf-8") as out:
         write_plan_json(view.plan_view(plan, project.settings), out)

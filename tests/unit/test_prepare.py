@@ -22,7 +22,7 @@ ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in rang
 
 @pytest.fixture
 def project() -> Iterator[Project]:
-    """A folder to plan in."""
+    """Yield a folder to plan in."""
     with make_project() as project:
         yield project
 
@@ -62,7 +62,7 @@ def test_a_list_in_pieces_is_the_same_list(project: Project, lists: Sequence[int
 
 
 def test_the_rows_of_each_piece_are_told(project: Project) -> None:
-    """Whoever waits sees how far it is; the last number is that of all rows."""
+    """A person who waits sees how far it is; the last number counts all rows."""
     [name] = project.files(mixed_rows(400))
     messages: list[int] = []
     plan = prepare([name], project.settings, piece=PIECE, on_rows=messages.append)

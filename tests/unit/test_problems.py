@@ -21,7 +21,7 @@ def test_one_problem() -> None:
 
 
 def test_a_problem_at_each_row_of_a_frame() -> None:
-    """The value is the cell as it stands, unless another is given; null is empty."""
+    """The value is the unchanged cell, unless another is given; null is empty."""
     frame = pl.DataFrame({SOURCE: [0, 0], ROW: [2, 3], "email": ["a", None]})
     found = at(frame, Code.EMAIL_INVALID, column="email", detail=pl.lit("why"))
     assert found.schema == problems.SCHEMA

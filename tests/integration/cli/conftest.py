@@ -22,7 +22,7 @@ TEAM = "- {name: Sam, email: sam@example.com, isOrganizer: true, isCalendarConne
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what `importer init` writes, to be copied."""
+    """Return a folder with what `importer init` writes, to be copied."""
     folder = tmp_path_factory.mktemp("started")
     assert Workspace(folder)("init").code == 0
     return folder
@@ -30,14 +30,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def starter(started: Path, tmp_path: Path) -> Workspace:
-    """A folder with what `importer init` writes, and credentials in the environment."""
+    """Return a folder with what `importer init` writes, and credentials in the environment."""
     shutil.copytree(started, tmp_path, dirs_exist_ok=True)
     return Workspace(tmp_path)
 
 
 @pytest.fixture
 def workspace(starter: Workspace) -> Workspace:
-    """The same with a good list, a mixed one, and a team that needs nothing of a row."""
+    """Return the same with a good list, a mixed one, and a team that needs nothing of a row."""
     starter.write("good.csv", GOOD)
     starter.write("mixed.csv", MIXED)
     starter.write("importer.yaml", SETTINGS)
@@ -47,7 +47,7 @@ def workspace(starter: Workspace) -> Workspace:
 
 @pytest.fixture
 def sandbox_workspace(workspace: Workspace, sandbox: Sandbox) -> Workspace:
-    """The workspace, with settings that send to the sandbox, and quickly."""
+    """Return the workspace, with settings that send to the sandbox, and quickly."""
     text = (
         f"{SETTINGS}base_url: {sandbox.base_url}\nrate_per_s: 500\nsettle_s: 0.1\npreflight: off\n"
     )

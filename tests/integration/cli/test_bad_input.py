@@ -185,7 +185,7 @@ WHOLE: Final = {
 
 
 def prepared(workspace: Workspace, bad: Bad) -> None:
-    """Puts the good list and settings into the workspace, and then what is wrong."""
+    """Put the good list and settings into the workspace, and then what is wrong."""
     workspace.write("list.csv", LIST)
     workspace.write("importer.yaml", SETTINGS)
     for name, content in bad.files.items():

@@ -256,7 +256,7 @@ def test_the_report_is_one_page(workspace: Workspace) -> None:
 
 
 def test_several_files_are_one_import(workspace: Workspace) -> None:
-    """A person who stands in both is contacted for the first; a folder is its spreadsheets."""
+    """A person in both is contacted for the first; a folder means its spreadsheets."""
     workspace.write("lists/a.csv", GOOD)
     workspace.write("lists/b.csv", GOOD)
     for files in (["lists/a.csv", "lists/b.csv"], ["lists"], ["lists/*.csv"]):

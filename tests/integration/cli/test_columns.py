@@ -46,7 +46,7 @@ def test_headers_of_a_file_are_explained(workspace: Workspace) -> None:
 
 
 def test_the_settings_name_what_is_not_known(workspace: Workspace) -> None:
-    """`columns:` goes before what is understood by itself."""
+    """`columns:` is stronger than what is understood by itself."""
     workspace.write("list.csv", "Name,Tel (priv)\nAda,+12025550104\n")
     workspace.write("importer.yaml", 'columns: {"Tel (priv)": phone_number}\n')
     result = workspace("columns", "list.csv")

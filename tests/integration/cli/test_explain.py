@@ -22,7 +22,7 @@ DOCUMENTS: Final = sorted((Path(__file__).parents[3] / "importer" / "docs").glob
 
 
 def explain(tmp_path: Path, *words: str) -> str:
-    """What it says, on one line."""
+    """Return what it says, on one line."""
     result = Workspace(tmp_path)("explain", *words)
     assert (result.code, result.err) == (Exit.OK, "")
     return " ".join(result.out.split())

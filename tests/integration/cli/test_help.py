@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def command(name: str) -> click.Command:
-    """The command of a name."""
+    """Return the command of a name."""
     found = cli.get_command(click.Context(cli), name)
     assert found is not None
     return found
@@ -84,7 +84,7 @@ def test_a_misspelled_command_names_the_right_one(tmp_path: Path, typed: str, me
 
 
 def test_every_command_has_one_reader() -> None:
-    """`--help` lists each once, under the heading of whoever needs it."""
+    """`--help` lists each once, under the heading of the people who need it."""
     listed = [name for names in READERS.values() for name in names]
     assert sorted(listed) == sorted(COMMANDS)
     assert list(COMMANDS) == listed

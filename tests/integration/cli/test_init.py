@@ -1,4 +1,4 @@
-"""`importer init` writes a beginning that works as it stands, and never over anything."""
+"""`importer init` writes a project that works unchanged, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_editors_see_mistakes(name: str, wrong: object) -> None:
 
 
 def read(file: Path) -> Json:
-    """What a YAML file says."""
+    """Return what a YAML file says."""
     return read_yaml(file, SettingsError).value
 
 

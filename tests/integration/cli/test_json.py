@@ -20,7 +20,7 @@ PERSONAL = ("Ada", "Bob", "+1202555", "0104", "0105")
 
 
 def closed(schema: Any) -> Any:
-    """The same schema, which allows no key that it does not describe."""
+    """Return the same schema, which allows no key that it does not describe."""
     if isinstance(schema, list):
         return [closed(each) for each in schema]
     if not isinstance(schema, dict):
@@ -32,7 +32,7 @@ def closed(schema: Any) -> Any:
 
 
 def judged(result: CommandResult, name: str) -> Any:
-    """The JSON that a command printed, as its schema describes it."""
+    """Return the JSON that a command printed, as its schema describes it."""
     document = json.loads(result.out)
     schema = closed(json.loads(read_schemas()[name]))
     Draft202012Validator(schema).validate(document)
@@ -51,7 +51,7 @@ def test_every_schema_is_one(workspace: Workspace, name: str) -> None:
 
 
 def test_every_command_with_json_has_a_schema() -> None:
-    """And no other has one; `error` is that of all."""
+    """And no other has one; `error` has the common one."""
     context = cli.make_context("importer", [], resilient_parsing=True)
     found = set()
     for name in COMMANDS:

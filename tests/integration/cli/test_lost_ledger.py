@@ -25,12 +25,12 @@ MORE = GOOD + "Cy,+12025550106,Chef\n"
 
 
 def reached(sandbox: Sandbox) -> Counter[str]:
-    """How often each person was contacted."""
+    """Return how often each person was contacted."""
     return Counter(str(entry["phoneNumber"]) for entry in sandbox.journal)
 
 
 def refused(workspace: Workspace, sandbox: Sandbox, *command: str) -> CommandResult:
-    """Types a command that contacts nobody and says why."""
+    """Type a command; require that it contacts nobody and says why."""
     before = len(sandbox.journal)
     result = workspace(*(command or RUN))
     assert result.code == Exit.SETUP, result
@@ -39,24 +39,24 @@ def refused(workspace: Workspace, sandbox: Sandbox, *command: str) -> CommandRes
 
 
 def delete(folder: Path) -> None:
-    """The ledger is gone."""
+    """Delete the ledger."""
     (folder / "importer.db").unlink()
 
 
 def empty(folder: Path) -> None:
-    """The ledger has no bytes."""
+    """Empty the ledger's file."""
     (folder / "importer.db").write_bytes(b"")
 
 
 def delete_all_but_the_key(folder: Path) -> None:
-    """Nothing tells of the ledger but its key."""
+    """Delete everything that shows there was a ledger, except its key."""
     for file in folder.glob("importer.db*"):
         if file.suffix != ".key":
             file.unlink()
 
 
 def put_a_new_one(folder: Path) -> None:
-    """The ledger of another folder."""
+    """Put the ledger of another folder in its place."""
     delete(folder)
     (folder / "importer.db.last").rename(folder / "last")
     shutil.copy(folder / "another.db", folder / "importer.db")
@@ -115,7 +115,7 @@ def test_another_ledger_in_its_place(sandbox_workspace: Workspace, sandbox: Sand
 
 
 def kill_a_run(workspace: Workspace, sandbox: Sandbox) -> None:
-    """A run that waits for answers is killed, and leaves its `-wal`."""
+    """Kill a run that waits for answers; it leaves its `-wal`."""
     rows = "".join(f"Cy,+120255501{number},Chef\n" for number in range(10, 40))
     workspace.write("good.csv", f"first_name,phone_number,Job Title\n{rows}")
     before = len(sandbox.journal)

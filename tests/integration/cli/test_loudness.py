@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def below(sandbox_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace in a folder below the settings."""
+    """Return a workspace in a folder below the settings."""
     monkeypatch.setenv("HOME", str(sandbox_workspace.folder.parent))
     folder = sandbox_workspace.folder / "lists"
     folder.mkdir()

@@ -21,7 +21,7 @@ FIRST = Path(__file__).parents[2] / "unit" / "ledger" / "version-0001.sql"
 
 @pytest.fixture
 def older(workspace: Workspace) -> Path:
-    """A ledger as the first version made it, where the workspace's is."""
+    """Return a ledger as the first version made it, where the workspace's is."""
     file = workspace.folder / "importer.db"
     with sqlite3.connect(file) as ledger:
         ledger.executescript(FIRST.read_text("utf-8"))

@@ -1,6 +1,6 @@
 """One person under several contacts, typed at the command line: nobody is contacted twice.
 
-The sandbox's own duplicate check is off, so nothing but the importer stands in between.
+The sandbox's own duplicate check is off, so only the importer can prevent it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ADA = "Ada,+12025550104,ada@example.org,A-1,camp-42,Chef\n"
 
 @pytest.fixture
 def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox that takes whatever comes, however often."""
+    """Yield a sandbox that takes whatever comes, however often."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     with start_sandbox(SandboxOptions(duplicate_check=False)) as sandbox:
@@ -38,7 +38,7 @@ def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox_workspace(workspace: Workspace, open_api: Sandbox) -> Workspace:
-    """The workspace, with settings that send to it."""
+    """Return the workspace, with settings that send to it."""
     more = f"base_url: {open_api.base_url}\nrate_per_s: 500\nsettle_s: 0.1\npreflight: off\n"
     workspace.write("importer.yaml", SETTINGS + more)
     return workspace

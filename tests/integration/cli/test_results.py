@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def sandbox_workspace(sandbox_workspace: Workspace) -> Workspace:
-    """After a run of the mixed list."""
+    """Return the workspace after a run of the mixed list."""
     assert (
         sandbox_workspace("run", "mixed.csv", "--yes", "--on-problems", "skip").code
         == Exit.REJECTED
@@ -30,7 +30,7 @@ def sandbox_workspace(sandbox_workspace: Workspace) -> Workspace:
 
 
 def newest(workspace: Workspace) -> str:
-    """The id of the newest run."""
+    """Return the id of the newest run."""
     return str(json.loads(workspace("results", "--format", "json").out)["run"])
 
 

@@ -23,7 +23,7 @@ LEDGER = {"importer.db", "importer.db.key"}
 
 
 def names(sandbox: Sandbox) -> list[str]:
-    """The first names of whom the sandbox accepted."""
+    """Return the first names of the people that the sandbox accepted."""
     return sorted(entry["firstName"] for entry in sandbox.journal)
 
 
@@ -38,7 +38,7 @@ def test_a_good_list_is_sent(sandbox_workspace: Workspace, sandbox: Sandbox) -> 
 
 
 def test_a_second_run_sends_nothing(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
-    """Whom the first run reached is left out, without credentials or a question."""
+    """People that the first run reached are left out, without credentials or a question."""
     sandbox_workspace("run", "good.csv", "--yes")
     requests = sandbox.requests
     result = sandbox_workspace("run", "good.csv")
@@ -127,7 +127,7 @@ def test_faults_can_be_left_out(sandbox_workspace: Workspace, sandbox: Sandbox) 
 
 
 def test_one_bad_file_holds_all_back(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
-    """Even where faults of rows are left out: whoever gave the file meant it."""
+    """Even if faults of rows are left out: the person who gave the file meant it."""
     result = sandbox_workspace("run", "good.csv", "missing.csv", "--yes", "--on-problems", "skip")
     assert result.code == Exit.INPUT
     assert "missing.csv cannot be used" in result.error
@@ -135,7 +135,7 @@ def test_one_bad_file_holds_all_back(sandbox_workspace: Workspace, sandbox: Sand
 
 
 def test_a_few_first_and_the_others_later(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:
-    """--limit sends so many; resume sends the others, each once."""
+    """--limit sends this many; resume sends the others, each once."""
     result = sandbox_workspace("run", "good.csv", "--yes", "--limit", "1")
     assert result.code == Exit.OK, result.err
     assert "resume" in result.err

@@ -26,7 +26,7 @@ LIST = "0123456789abcdef0123456789abcdef"
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """A page in a process of its own, and a browser that has used its link."""
+    """Yield a page in a process of its own, and a browser that has used its link."""
     process = Workspace(folder).process("serve", "--rehearsal", "--listen", "0")
     assert process.stdout is not None
     try:

@@ -1,4 +1,4 @@
-"""A check, its page and the results of a run in German are what lies in `german/`.
+"""A check, its page and the results of a run in German are as in `german/`.
 
     GOLDEN=write python -m pytest tests/integration/golden
 
@@ -46,7 +46,7 @@ class _Words(HTMLParser):
 
 
 def workspace(folder: Path, **env: str) -> Workspace:
-    """A workspace with a ledger of its own, in German."""
+    """Return a workspace with a ledger of its own, in German."""
     ledger = f"sqlite:///{folder / 'importer.db'}"
     return Workspace(
         ROOT, {**CREDENTIALS, "IMPORTER_LEDGER": ledger, "LC_ALL": "de_DE.UTF-8", **env}

@@ -1,4 +1,4 @@
-"""Each sample is a test: `importer check` says of it what stands beside it.
+"""Each sample is a test: `importer check` gives the result that is beside it.
 
 A file put into `samples/` together with its `.expected.json` adds a case. After a change that is
 meant to change results, write them again and read the difference:
@@ -69,7 +69,7 @@ FILE_CODES: Final = {
 
 
 def checked(name: str, folder: Path) -> dict[str, Any]:
-    """What `importer check samples/NAME --format json` says, with a ledger of its own."""
+    """Return what `importer check samples/NAME --format json` says, with a ledger of its own."""
     workspace = Workspace(ROOT, {"IMPORTER_LEDGER": f"sqlite:///{folder / 'importer.db'}"})
     settings = (Path("samples") / name).parent / "importer.yaml"
     result = workspace("check", f"samples/{name}", "--config", str(settings), "--format", "json")
@@ -90,14 +90,14 @@ def test_a_sample_gives_what_stands_beside_it(name: str, tmp_path: Path) -> None
 
 
 def test_every_sample_has_its_result_and_every_result_its_sample() -> None:
-    """Nothing lies beside a file that is gone, and no sample goes unchecked."""
+    """Nothing is left beside a file that is gone, and no sample is unchecked."""
     places = (*SAMPLES.glob(f"*{SUFFIX}"), *SAMPLES.glob(f"systems/*{SUFFIX}"))
     results = {str(path.relative_to(SAMPLES)).removesuffix(SUFFIX) for path in places}
     assert results == set(SPREADSHEETS)
 
 
 def expected(name: str) -> dict[str, Any]:
-    """The result beside a sample."""
+    """Return the result beside a sample."""
     report: dict[str, Any] = json.loads((SAMPLES / (name + SUFFIX)).read_text("utf-8"))
     return report
 

@@ -30,7 +30,7 @@ __all__ = ["moto_port", "remote", "s3_server", "sftp_server"]  # fixtures
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox, and credentials for it."""
+    """Yield a sandbox, and credentials for it."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     with start_sandbox() as sandbox:
@@ -39,11 +39,11 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def setup(tmp_path: Path, sandbox: Sandbox) -> NightSetup:
-    """An empty inbox."""
+    """Return an empty inbox."""
     return make_night_setup(tmp_path, sandbox.base_url)
 
 
 @pytest.fixture
 def remote_setup(remote: RemoteFiles, tmp_path: Path, sandbox: Sandbox) -> RemoteNightSetup:
-    """A workspace with settings for an inbox elsewhere."""
+    """Return a workspace with settings for an inbox elsewhere."""
     return make_remote_setup(tmp_path, remote, sandbox)

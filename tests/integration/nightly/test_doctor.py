@@ -27,7 +27,7 @@ ODD = candidate_list(0, 1) + "Ada,,Chef\n" * 3
 
 
 def lines(setup: NightSetup, inbox: str, about: str) -> list[str]:
-    """What the doctor says about one thing."""
+    """Return what the doctor says about one thing."""
     result = setup.workspace("doctor", inbox)
     assert result.code == Exit.OK, result.out
     found = (line.partition(f" {about}: ") for line in result.out.splitlines())
@@ -92,7 +92,7 @@ def test_hidden_files_are_not_counted(setup: NightSetup, folder: str) -> None:
 
 
 def find(setup: NightSetup, about: str) -> tuple[str, str]:
-    """State and message of one finding."""
+    """Return state and message of one finding."""
     result = setup.workspace("doctor", "inbox", "--format", "json")
     found = {each["what"]: each for each in json.loads(result.out)["findings"]}
     assert (result.code == Exit.OK) is all(each["state"] != "wrong" for each in found.values())

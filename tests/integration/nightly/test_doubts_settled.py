@@ -22,12 +22,12 @@ Nights = tuple[NightSetup, OddApi]
 
 
 def without_organization(_: OddApi, conversation: Body) -> Body:
-    """As the API shows a conversation."""
+    """Return a conversation as the API shows it."""
     return {name: value for name, value in conversation.items() if name != "organizationId"}
 
 
 def third_is_cut(*, accepted: bool) -> Callable[[OddApi, Body], Reply]:
-    """The connection is lost at the third request."""
+    """Return a reply that loses the connection at the third request."""
 
     def on_create(api: OddApi, body: Body) -> Reply:
         if len(api.bodies) != 3:
@@ -40,12 +40,12 @@ def third_is_cut(*, accepted: bool) -> Callable[[OddApi, Body], Reply]:
 
 
 def shows_nobody(_: OddApi) -> Reply:
-    """A list that lags behind."""
+    """Return a list that lags behind."""
     return answer(200, {"data": [], "nextToken": None})
 
 
 def listed_after(requests: int) -> Callable[[OddApi], Reply]:
-    """The list lags behind until so many requests to create were made."""
+    """Return a list that lags until this many requests to create were made."""
 
     def on_list(api: OddApi) -> Reply:
         return api.whole_list() if len(api.bodies) > requests else shows_nobody(api)
@@ -55,7 +55,7 @@ def listed_after(requests: int) -> Callable[[OddApi], Reply]:
 
 @pytest.fixture(name="nights")
 def _nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]:
-    """An inbox, and an API that loses the third request."""
+    """Yield an inbox, and an API that loses the third request."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     api = OddApi(third_is_cut(accepted=False), without_organization)
@@ -64,13 +64,13 @@ def _nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]
 
 
 def once_each(api: OddApi, count: int) -> bool:
-    """Whether so many people were contacted, each of them once."""
+    """Whether this many people were contacted, each of them once."""
     contacted = Counter(api.contacted)
     return len(contacted) == count == contacted.total()
 
 
 def a_doubtful_night(setup: NightSetup) -> None:
-    """The last row of a list is doubtful."""
+    """Import a list; its last row is doubtful."""
     setup.add_file("a.csv", candidate_list(0, 3))
     night = setup.night()
     assert (night.exit_code, night.doubtful_open) == (Exit.DOUBTFUL, 1)

@@ -176,7 +176,7 @@ def test_sigterm_while_it_sends(setup: NightSetup, sandbox: Sandbox) -> None:
 
 
 def test_a_file_that_is_taken_away(setup: NightSetup) -> None:
-    """It is said to be gone, and that is no fault."""
+    """The report says that it is gone, and that is no fault."""
     with (
         open_event_log(None, setup.clock, "n") as log,
         OpenLedgers(setup.inbox_settings.ledger()) as ledgers,

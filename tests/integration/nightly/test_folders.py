@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 def endings(night: NightReport) -> dict[str, FileEnding]:
-    """What became of the files of each folder."""
+    """Return the ending of the files of each folder."""
     return {file.folder: file.ending for file in night.files}
 
 

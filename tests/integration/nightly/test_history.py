@@ -19,7 +19,7 @@ WRONG = f"{HEADER}\nAda,12345,Chef\n"
 
 
 def shown(setup: NightSetup, *flags: str) -> CommandResult:
-    """What `importer runs` says on a terminal of 80 columns."""
+    """Return what `importer runs` says on a terminal of 80 columns."""
     result = Workspace(setup.workspace.folder, {**setup.workspace.env, "COLUMNS": "80"})(
         "runs", *flags
     )
@@ -30,7 +30,7 @@ def shown(setup: NightSetup, *flags: str) -> CommandResult:
 
 
 def todo(result: CommandResult) -> str:
-    """What needs a person, in one line."""
+    """Return what needs a person, in one line."""
     return " ".join(result.out.partition("What needs a person")[2].split())
 
 

@@ -41,7 +41,7 @@ WRONG = ("Ulfric", "Thistlewaite", "+1415555", "ulfric@example.org", "U-6")
 
 
 def rows(*people: tuple[str, ...]) -> str:
-    """A list of these people."""
+    """Return a list of these people."""
     return "\n".join([HEADER, *(",".join([*person, "Chef"]) for person in people)]) + "\n"
 
 
@@ -72,7 +72,7 @@ class Told:
 
 @pytest.fixture
 def messages(setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """A night with a file of each kind, and a row of each end."""
+    """Return a night with a file of each kind, and a row of each end."""
     return play(setup, sandbox, monkeypatch)
 
 
@@ -154,7 +154,7 @@ def test_the_metrics_take_the_place_of_the_last_ones_at_once(messages: Told) -> 
 
 
 def test_every_line_of_the_log_is_an_event(messages: Told) -> None:
-    """JSON with event, time and night; run and file where there is one."""
+    """JSON with event, time and night; run and file if there is one."""
     events = [json.loads(line) for line in messages.log.splitlines()]
     for event in events:
         assert {"event", "at", "level", "night"} <= set(event)
@@ -193,7 +193,7 @@ def test_the_page_links_what_lies_there(setup: NightSetup, sandbox: Sandbox) -> 
 
 
 def test_nothing_of_a_person_is_told(messages: Told) -> None:
-    """In no log, ledger, message, page or metric; only what lies beside the file says who."""
+    """In no log, ledger, message, page or metric; only the pages beside the file say who."""
     ledger = b"".join(
         path.read_bytes() for path in messages.setup.workspace.folder.glob("importer.db*")
     )

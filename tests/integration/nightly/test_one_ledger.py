@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def play_later(setup: NightSetup, sandbox: Sandbox, more: str = "") -> NightReport:
-    """A night after the first person opted out: the list of another campaign has three."""
+    """Return a night after the first person opted out: the list of another campaign has three."""
     setup.add_file("first.csv", candidate_list(0, 2))
     setup.night()
     assert sandbox.conversations.set_status(str(sandbox.journal[0]["id"]), "OPTED_OUT")

@@ -60,7 +60,7 @@ def once_each(sandbox: Sandbox) -> bool:
 
 @contextmanager
 def writing(program: str, file: Path) -> Iterator[None]:
-    """A process that changes a file without end, until it is killed."""
+    """Yield a process that changes a file without end, until it is killed."""
     changed = file.stat().st_mtime_ns
     with subprocess.Popen([sys.executable, "-c", program, str(file)], text=True) as process:
         try:
@@ -93,7 +93,7 @@ def test_a_file_that_changes_while_it_is_read(
 
 
 def test_a_file_that_is_replaced_again_and_again(setup: NightSetup, sandbox: Sandbox) -> None:
-    """Each version is another file; whoever stands in several of them is written to once."""
+    """Each version is another file; a person in several of them is written to once."""
     setup.settings(sandbox.base_url, "quiet_s: 0\nguard_after: 99\n")
     path = setup.add_file("a.csv", candidate_list(0, 20))
     with writing(REPLACES, path):

@@ -38,14 +38,14 @@ WAIT_S = 1700
 
 
 def at_two(setup: NightSetup, base_url: str, more: str = "") -> datetime:
-    """Sets the clock to two in the night, and gives that time."""
+    """Set the clock to two in the night, and return that time."""
     setup.settings(base_url, f"outage_wait_s: {WAIT_S}\n{more}")
     setup.clock.time = setup.clock.time.replace(hour=2, minute=0, second=0, microsecond=0)
     return setup.clock.time
 
 
 def once_each(sandbox: Sandbox, count: int) -> bool:
-    """Whether so many people were written to, each of them once."""
+    """Whether this many people were written to, each of them once."""
     written_to = Counter(entry["phoneNumber"] for entry in sandbox.journal)
     return len(written_to) == count == written_to.total()
 
@@ -83,7 +83,7 @@ def test_an_hour_without_the_service(
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Of a service that is not there yet."""
+    """Yield the port of a service that is not there yet."""
     with closed_port() as url:
         yield int(urlsplit(url).port or 0)
 

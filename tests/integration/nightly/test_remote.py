@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def setup(remote_setup: RemoteNightSetup) -> RemoteNightSetup:
-    """It lies elsewhere."""
+    """Return a machine with settings for an inbox elsewhere."""
     return remote_setup
 
 
 def test_a_plain_night(setup: RemoteNightSetup, sandbox: Sandbox) -> None:
-    """The same files are taken as from a folder, and lie there with their pages afterwards."""
+    """The same files are taken as from a folder, and are there with their pages afterwards."""
     setup.add_remote_file("list.csv", candidate_list(0, 3))
     setup.add_remote_file("acme/importer.yaml", "campaign: camp-acme\n")
     setup.add_remote_file("acme/list.csv", candidate_list(3, 2))
@@ -65,7 +65,7 @@ def test_a_plain_night(setup: RemoteNightSetup, sandbox: Sandbox) -> None:
 
 
 def test_the_same_content_again(setup: RemoteNightSetup, sandbox: Sandbox) -> None:
-    """Under the same name and under another one: it was imported, and lies beside the first."""
+    """Under the same name and under another one: it was imported, and is moved beside the first."""
     setup.add_remote_file("list.csv", candidate_list(0, 2))
     setup.night()
     setup.add_remote_file("list.csv", candidate_list(0, 2))
@@ -120,7 +120,7 @@ def test_held_and_released(setup: RemoteNightSetup, sandbox: Sandbox) -> None:
 
 
 def kill_while_it_sends(setup: RemoteNightSetup, sandbox: Sandbox) -> None:
-    """Starts a night, and ends it with SIGKILL when the service has taken four rows."""
+    """Start a night, and end it with SIGKILL when the service has taken four rows."""
     sandbox.set_faults("slow:1:30")
     few = ("--rate-per-s", "20")  # few intents ahead, so that witnesses are left
     process = setup.workspace.process("nightly", setup.remote.address, "--quiet-s", "0", *few)

@@ -39,7 +39,7 @@ __all__ = ["server_url"]  # a fixture
 
 @pytest.fixture
 def setup(remote_setup: RemoteNightSetup) -> RemoteNightSetup:
-    """It lies elsewhere."""
+    """Return a machine with settings for an inbox elsewhere."""
     return remote_setup
 
 
@@ -65,7 +65,7 @@ class Mortal(Store):
 
 
 def doomed(inbox: RemoteInbox, *, step: int, after: bool) -> RemoteInbox:
-    """The inbox of a night that dies at that step."""
+    """Return the inbox of a night that dies at that step."""
     return replace(inbox, store=Mortal(inbox.store, step, after=after))
 
 
@@ -105,7 +105,7 @@ CONCURRENCY: Final = 4
 
 @pytest.fixture(params=["file", "server"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A ledger that two machines share: in a file, and on a server where there is one."""
+    """Return a ledger that two machines share: in a file, and on a server if there is one."""
     if request.param == "file":
         return f"sqlite:///{tmp_path}/shared.db"
     return str(request.getfixturevalue("server_url"))
@@ -164,7 +164,7 @@ def test_two_that_meet_at_one_file(setup: RemoteNightSetup) -> None:
 def test_a_file_that_changes_before_it_is_fetched(
     setup: RemoteNightSetup, sandbox: Sandbox
 ) -> None:
-    """What was seen is not taken, and what lies there now is an arrival of its own."""
+    """What was seen is not taken, and the new file is an arrival of its own."""
     setup.add_remote_file("list.csv", candidate_list(0, 2))
     inbox = setup.opened()
     inbox.folders.root.mkdir(parents=True)
@@ -363,7 +363,7 @@ def test_settings_that_cannot_be_read(setup: RemoteNightSetup, sandbox: Sandbox)
 
 
 def wrong(setup: RemoteNightSetup, address: str) -> str:
-    """What the doctor says of an inbox."""
+    """Return what the doctor says of an inbox."""
     result = setup.workspace("doctor", address)
     lines = [line for line in result.out.splitlines() if line.startswith("WRONG")]
     assert result.code == (Exit.SETUP if lines else Exit.OK), result.err

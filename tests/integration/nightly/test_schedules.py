@@ -28,7 +28,7 @@ COMMAND = "importer nightly /srv/importer/inbox --config /etc/importer/importer.
 
 
 def parsed(arguments: list[str]) -> None:
-    """Raises where the command line does not take these arguments."""
+    """Raise if the command line does not take these arguments."""
     context = cli.make_context("importer", [], resilient_parsing=True)
     command = cli.get_command(context, arguments[0])
     assert command is not None
@@ -74,7 +74,7 @@ def test_the_cron_job_runs_a_command_that_exists() -> None:
 
 
 def test_the_settings_of_the_samples_name_hours_and_their_zone() -> None:
-    """Nobody is contacted at night, and opt-outs are read before; paths are those of the units."""
+    """Nobody is contacted at night, and opt-outs are read before; paths are the units'."""
     settings = load_settings(SAMPLES / "importer.yaml", {})
     assert (settings.send_between, settings.timezone) == ("08:00-20:00", "Europe/London")
     assert settings.refresh_before
@@ -140,7 +140,7 @@ def test_a_night_needs_no_system_call_that_the_service_forbids(
 
 
 def _calls(group: str) -> set[str]:
-    """The system calls of one of systemd's groups."""
+    """Return the system calls of one of systemd's groups."""
     result = subprocess.run(
         ["systemd-analyze", "--no-pager", "syscall-filter", group],
         capture_output=True, text=True, check=True,

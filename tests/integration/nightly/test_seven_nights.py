@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 def endings(night: NightReport) -> dict[str, FileEnding]:
-    """What became of each file."""
+    """Return the ending of each file."""
     return {file.name: file.ending for file in night.files}
 
 
 def next_evening(setup: NightSetup) -> None:
-    """Moves the clock to half past one of the next night."""
+    """Move the clock to half past one of the next night."""
     tomorrow = setup.clock.time + timedelta(days=1)
     setup.clock.time = tomorrow.replace(hour=1, minute=30, second=0, microsecond=0)
 
 
 def killed_in_the_middle(setup: NightSetup, sandbox: Sandbox) -> None:
-    """A night in a process of its own, which is killed while requests are under way."""
+    """Run a night in a process of its own, and kill it while requests are under way."""
     sandbox.set_faults("slow:1:30")
     before = len(sandbox.journal)
     few = ("--rate-per-s", "20")  # few intents ahead, so that witnesses are left

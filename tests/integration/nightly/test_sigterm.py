@@ -29,7 +29,7 @@ class Moment(NamedTuple):
         settings: of the night.
         faults: of the service.
         sent: how many were written to before it comes.
-        repeated: how often each row stands in the list, so that its check takes time.
+        repeated: how often the list has each row, so that its check takes time.
         code: how the process ends.
         says: what its summary has.
     """
@@ -69,7 +69,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_a_signal(setup: NightSetup, sandbox: Sandbox, moment: Moment) -> None:
-    """The process ends by itself, the summary says what is left, everybody is written to once."""
+    """The process ends by itself, the summary names the rest, everybody is written to once."""
     log = setup.workspace.folder / "log.jsonl"
     quiet = "" if "quiet_s" in moment.settings else "quiet_s: 0\n"
     setup.settings(
@@ -93,7 +93,7 @@ def test_a_signal(setup: NightSetup, sandbox: Sandbox, moment: Moment) -> None:
 
 
 def finished(setup: NightSetup, sandbox: Sandbox) -> None:
-    """The next night finishes: everybody was written to once, and nothing is open."""
+    """Require that the next night finishes: everybody was written to once, and nothing is open."""
     sandbox.set_faults("")
     setup.settings(sandbox.base_url)
     night = setup.night()

@@ -44,20 +44,20 @@ NIGHTLY = ("nightly", "inbox", "--quiet-s", "0")
 
 
 def marked(folder: Path) -> str:
-    """The id of the ledger that a folder is marked with."""
+    """Return the id of the ledger that a folder is marked with."""
     mark = parse_marker((folder / MARKER_NAME).read_bytes())
     assert mark is not None
     return mark.ledger
 
 
 def id_of(url: str) -> str:
-    """The id of a ledger."""
+    """Return the id of a ledger."""
     with Ledger.open(url, create=False) as ledger:
         return ledger.id
 
 
 def refused(setup: NightSetup, *command: str) -> str:
-    """Types a command that another ledger's mark refuses, and gives what it says."""
+    """Type a command that another ledger's marker refuses; return what it says."""
     before = setup.spreadsheets()
     result = setup.workspace(*command)
     assert result.code == Exit.SETUP, result
@@ -185,7 +185,7 @@ def test_an_older_copy_reaches_nobody(setup: NightSetup, sandbox: Sandbox) -> No
 
 
 def test_a_copy_for_a_subfolder_is_a_ledger_of_its_own(setup: NightSetup, sandbox: Sandbox) -> None:
-    """From its first night on the main one does not know whom it contacted, and may not go on."""
+    """From its first night on, the main one does not know who was contacted, and may not go on."""
     setup.add_file("acme/first.csv", candidate_list(0, 2))
     setup.night()
     for end in ("", ".key"):
@@ -236,12 +236,12 @@ def test_a_ledger_of_an_older_version(setup: NightSetup) -> None:
 
 
 def ends(setup: NightSetup) -> dict[str, FileEnding]:
-    """Plays a night, and says how the file of each folder ended."""
+    """Play a night, and say how the file of each folder ended."""
     return {file.folder: file.ending for file in setup.night().files}
 
 
 def own_ledger(setup: NightSetup, name: str = "acme") -> str:
-    """URL of a ledger for one subfolder."""
+    """Return URL of a ledger for one subfolder."""
     return f"sqlite:///{setup.workspace.folder}/{name}.db"
 
 
@@ -304,7 +304,7 @@ def test_a_subfolders_file_from_an_earlier_night(setup: NightSetup, sandbox: San
 
 
 def test_a_subfolder_that_leaves_the_main_ledger(setup: NightSetup, sandbox: Sandbox) -> None:
-    """A new ledger does not know whom the main one reached: its files wait; a copy does."""
+    """A new ledger does not know who the main one reached: its files wait; a copy does."""
     setup.add_file("acme/list.csv", candidate_list(0, 2))
     assert ends(setup) == {"acme": FileEnding.DONE}
     setup.folder_settings("acme", ledger=own_ledger(setup))
@@ -342,7 +342,7 @@ def test_releasing_in_a_subfolder(setup: NightSetup, sandbox: Sandbox) -> None:
 
 
 def far_mark(setup: RemoteNightSetup) -> str:
-    """The id of the ledger that an inbox elsewhere is marked with."""
+    """Return the id of the ledger that an inbox elsewhere is marked with."""
     mark = parse_marker(setup.remote.files()[MARKER_NAME])
     assert mark is not None
     return mark.ledger
@@ -420,7 +420,7 @@ def test_an_inbox_that_cannot_be_marked(remote_setup: RemoteNightSetup, sandbox:
 
 
 def test_of_two_marks_the_first_stays(remote_setup: RemoteNightSetup) -> None:
-    """The store itself sees to it, and what lies there is whole."""
+    """The store itself makes sure, and its marker is whole."""
     store = remote_setup.opened().store
     assert store.read(MARKER_NAME, 100) is None
     for mark in (b"first", b"second"):

@@ -27,7 +27,7 @@ CHROMIUM: Final = Path("/usr/bin/chromium")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, for one file.
+    """Yield Debian's Chromium, for one file.
 
     Playwright's event loop runs in this thread until the end. Nothing that begins a loop of its
     own could be tested after it, so no other file may find it running.
@@ -45,14 +45,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    """A stand-in for the API."""
+    """Yield a stand-in for the API."""
     with start_sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def site(api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The page, for all tests of a file."""
+    """Yield the page, for all tests of a file."""
     settings = write_project(tmp_path_factory.mktemp("page"), api.base_url)
     with open_site(load_settings(settings)) as site:
         yield site

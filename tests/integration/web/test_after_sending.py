@@ -1,4 +1,4 @@
-"""After sending: doubtful rows are settled on a person's word, and refused rows are sent again."""
+"""After sending: doubtful rows are settled as a person decides, and refused rows are sent again."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def api() -> Iterator[Sandbox]:
-    """A stand-in for the API that a test gives faults to."""
+    """Yield a stand-in for the API that a test gives faults to."""
     with start_sandbox() as api:
         yield api
 
 
 @pytest.fixture
 def ann(api: Sandbox, tmp_path: Path) -> Iterator[Recruiter]:
-    """Somebody who may do everything; nothing but their word settles a doubt."""
+    """Yield somebody who may do everything; only they settle a doubt."""
     settings = load_settings(write_project(tmp_path, api.base_url, "reconcile: false"))
     with open_site(settings) as site, site.sign_in() as ann:
         yield ann
 
 
 def people(api: Sandbox) -> list[str]:
-    """The first names of the people whom the API has conversations with."""
+    """Return the first names of the people with a conversation."""
     return sorted(each["firstName"] for each in api.conversations.entries)
 
 

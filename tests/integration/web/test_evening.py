@@ -50,7 +50,7 @@ class Clock:
 
 @contextmanager
 def at_work(settings: Settings, clock: Clock) -> Iterator[tuple[Jobs, Workbench, Ledger]]:
-    """The jobs of a page, by this clock."""
+    """Yield the jobs of a page, by this clock."""
     credentials = settings.credentials()
     with Ledger.open(settings.ledger, now=clock) as ledger:
         workbench = Workbench(settings, credentials, ledger)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def nights(ann: Recruiter) -> str:
-    """The page of the nights, once nothing is under way."""
+    """Return the page of the nights as soon as nothing is under way."""
     wait_until(lambda: "x-reload" in ann.browser.get("/nights/far/status").headers)
     return ann.browser.get("/nights").text
 
 
 def forms(page: str) -> dict[str, str]:
-    """What each form of an inbox elsewhere does -> its address."""
+    """Return what each form of an inbox elsewhere does -> its address."""
     found = re.findall(r'action="(/nights/far/\w+/(?:\w+/)?(look|release))"', page)
     return {what: path for path, what in found}
 

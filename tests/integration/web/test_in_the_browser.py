@@ -27,7 +27,7 @@ WAYS: Final[dict[str, dict[str, Any]]] = {
 
 @contextmanager
 def open_browser(chromium: Browser, site: Site, **options: Any) -> Iterator[Page]:
-    """A signed-in page; an error of its script, or a request to elsewhere, fails the test."""
+    """Yield a signed-in page; an error of its script, or a request to elsewhere, fails the test."""
     context = chromium.new_context(base_url=site.url, accept_downloads=True, **options)
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -63,13 +63,13 @@ def upload(page: Page, file: Path, campaign: str) -> str:
 
 
 def people(api: Sandbox, campaign: str) -> list[str]:
-    """The first names of the people whom the API has conversations with."""
+    """Return the first names of the people with a conversation."""
     entries = api.conversations.entries
     return sorted(each["firstName"] for each in entries if each["campaignId"] == campaign)
 
 
 def assert_fits(page: Page) -> None:
-    """Nothing has to be scrolled sideways."""
+    """Require that nothing has to be scrolled sideways."""
     wide = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

@@ -38,7 +38,7 @@ def test_killed_while_it_sends(tmp_path: Path) -> None:
 
 
 def test_killed_after_stop_and_after_go_on(tmp_path: Path) -> None:
-    """What was stopped stays stopped, what was told to go on does, and nobody hears of it twice."""
+    """What was stopped stays stopped, what was told to go on does, and nobody is reached twice."""
     rows = [f"Pia,Q,,p{n}@example.com,GB,Cook\r\n" for n in range(200)]
     with start_sandbox() as sandbox:
         settings = write_project(tmp_path, sandbox.base_url, "settle_s: 0.1", "max_doubtful: 50")

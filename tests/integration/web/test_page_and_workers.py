@@ -43,7 +43,7 @@ ROWS = [f"Pia,Q,,p{n}@example.com,GB,Cook\r\n" for n in range(40)]
 def settings(
     tmp_path: Path, server_url: str, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """Those of a page whose ledger is on the server, with a queue."""
+    """Return settings of a page whose ledger is on the server, with a queue."""
     for name, value in {**CREDENTIALS, "IMPORTER_HMAC_KEY": "c3" * 32}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("importer.web.jobs._LOOK_AT_WORKERS_S", 0.2)
@@ -68,7 +68,7 @@ def project(folder: Path, api: Sandbox, server_url: str) -> Path:
 
 @contextmanager
 def worker(file: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker in a folder of its own."""
+    """Yield a worker in a folder of its own."""
     command = [sys.executable, "-m", "importer", "work", "-q", "--config", str(file)]
     with subprocess.Popen(command, cwd=file.parent, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -79,7 +79,7 @@ def worker(file: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def commands(url: str) -> set[str]:
-    """Which commands sent something."""
+    """Return the commands that sent something."""
     engine = create_engine(url)
     with engine.connect() as connection:
         asked = "SELECT DISTINCT command FROM senders JOIN attempts ON senders.id = attempts.sender"
@@ -89,14 +89,14 @@ def commands(url: str) -> set[str]:
 
 
 def contacted(api: Sandbox, settings: Settings) -> Counter[str]:
-    """How often each person was contacted, by e-mail address."""
+    """Return how often each person was contacted, by e-mail address."""
     mine = [each for each in api.journal if each["campaignId"] == settings.campaign]
     return Counter(str(each["emailAddress"]) for each in mine)
 
 
 @contextmanager
 def runner_of(settings: Settings) -> Iterator[JobRunner]:
-    """A worker's jobs, done in this process."""
+    """Yield a worker's jobs, done in this process."""
     with (
         Ledger.open(settings.ledger) as ledger,
         JobQueue.open(settings) as queue,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def machine(folder: Path, api: Sandbox, remote: S3Server) -> Iterator[Recruiter]:
-    """The page on a machine whose lists are in the store; all machines share a ledger."""
+    """Yield the page on a machine whose lists are in the store; all machines share a ledger."""
     folder.mkdir(exist_ok=True)
     file = write_project(folder, api.base_url, f"uploads: {remote.address}")
     ledger = {"ledger": f"sqlite:///{folder.parent / 'shared.db'}"}
@@ -121,7 +121,7 @@ def test_a_worker_deletes_old_lists_of_the_queue_in_a_store(
     "address", ["sftp://host/lists", "s3://key:secret@bucket/x", "s3://", "ftp://x/y"]
 )
 def test_an_address_that_is_no_store(tmp_path: Path, address: str) -> None:
-    """It is said before the page starts, without the secret."""
+    """A message says so before the page starts, without the secret."""
     settings = load_settings(write_project(tmp_path, "http://127.0.0.1:1", f"uploads: {address}"))
     with pytest.raises(SettingsError, match="uploads") as raised:
         open_upload_store(settings)

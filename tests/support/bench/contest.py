@@ -136,7 +136,7 @@ def enter_slow(name: str, file: Path, rows: int) -> Entry:
 
 
 def rival(script: str, file: Path) -> list[str | Path]:
-    """Return the command line of another tool, some of which have an environment of their own."""
+    """Return the command line of another tool; some have an environment of their own."""
     apart = script.startswith(("frictionless", "pandas"))
     python = WORK / "venv" / "bin" / "python" if apart else Path(sys.executable)
     return [python, Path(__file__).parent / "rivals" / script, file]

@@ -3,7 +3,7 @@
 `python -m tests.support.bench.people ROWS FILE.csv [--seed N]` writes a benchmark file;
 `python -m tests.support.bench.people --nightly FILE.csv` writes the nightly list of the samples.
 
-The phones are those of `tests.support.bench.phones`. Each row is one person in one campaign. If the
+The phones come from `tests.support.bench.phones`. Each row is one person in one campaign. If the
 phones run out, they begin again in further campaigns and other spellings, so that neither rows nor
 texts repeat more than they must.
 """

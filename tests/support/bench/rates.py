@@ -1,6 +1,6 @@
 """Measure rates: conversations matched with doubts, and a ledger on a server beside a file.
 
-`python -m tests.support.bench.rates` prints a table. CPU seconds are those of this process, so
+`python -m tests.support.bench.rates` prints a table. CPU seconds are of this process, so
 PostgreSQL's own are not in them.
 """
 

@@ -1,4 +1,4 @@
-"""The tables that are printed, as Markdown that reads well as it stands."""
+"""The tables that are printed, as Markdown that reads well unrendered."""
 
 from __future__ import annotations
 

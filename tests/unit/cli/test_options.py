@@ -13,7 +13,7 @@ from importer.settings import Settings
 
 
 def flags(name: str) -> dict[str, click.Option]:
-    """The options of a command that carry the name of a setting."""
+    """Return the options of a command that carry the name of a setting."""
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     return {
@@ -41,7 +41,7 @@ def test_check_and_run_shape_the_same_plan() -> None:
 @settings_flags("campaign", "rate_per_s", "concurrency", "allow_recent", "on_problems")
 @click.pass_context
 def probe(context: click.Context, /, **given: object) -> None:
-    """Keeps what it was given."""
+    """Keep what it was given."""
     context.obj.update(given)
 
 

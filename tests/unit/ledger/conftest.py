@@ -1,4 +1,4 @@
-"""What the ledger's tests open: a new one in a file, and on a server where there is one."""
+"""What the ledger's tests open: a new one in a file, and on a server if there is one."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["server_url"]  # a fixture
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at 22 November 2026, 15:30 UTC."""
+    """Return a clock at 22 November 2026, 15:30 UTC."""
     return Clock()
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """Of a ledger in a file that does not exist yet."""
+    """Return the URL of a ledger in a file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'importer.db'}"
 
 
 @pytest.fixture
 def file_ledger(url: str, clock: Clock) -> Iterator[Ledger]:
-    """A new ledger in a real file."""
+    """Yield a new ledger in a real file."""
     with Ledger.open(url, now=clock.now, suffix=clock.end) as opened:
         yield opened
 
 
 @pytest.fixture(params=["file_ledger", "server_ledger"] if SERVER else ["file_ledger"])
 def ledger(request: pytest.FixtureRequest) -> Ledger:
-    """A new ledger in a file, and once more on the server where there is one."""
+    """Return a new ledger in a file, and once more on a server if there is one."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Ledger)
     return found
@@ -46,6 +46,6 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
 
 @pytest.fixture
 def server_ledger(server_url: str, clock: Clock) -> Iterator[Ledger]:
-    """A new ledger on the server."""
+    """Yield a new ledger on the server."""
     with Ledger.open(server_url, now=clock.now, suffix=clock.end) as opened:
         yield opened

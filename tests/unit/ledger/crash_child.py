@@ -35,11 +35,11 @@ class Api:
         path.touch()
 
     def accepted(self) -> list[str]:
-        """Keys in the order of their requests."""
+        """Return keys in the order of their requests."""
         return self.path.read_text("utf-8").split()
 
     def create(self, key: str) -> str:
-        """Contacts somebody."""
+        """Contact somebody."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{key}\n")
         return f"conv-{key}"
@@ -52,14 +52,14 @@ class Points:
         self.left = last
 
     def reached(self, _what: str = "") -> None:
-        """One more; at the last one the process dies on the spot."""
+        """Count one more; at the last one the process dies on the spot."""
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def send(ledger: Ledger, run: str, api: Api, points: Points) -> None:
-    """Two workers send what is open."""
+    """Send what is open, with two workers."""
     keys = iter(ledger.submissions.sendable(run))
     async with LedgerWriter(ledger, run) as journal:
 
@@ -74,7 +74,7 @@ async def send(ledger: Ledger, run: str, api: Api, points: Points) -> None:
 
 
 def main(url: str, server: str, last: str) -> None:
-    """Begins a run or goes on with it, as `run` and `resume` do."""
+    """Begin a run or go on with it, as `run` and `resume` do."""
     points, api = Points(int(last)), Api(Path(server))
     with Ledger.open(url, on_commit=points.reached) as ledger, ledger.lock("a crash"):
         ledger.submissions.recover()

@@ -30,20 +30,20 @@ class Clock:
     ends: Iterator[int] = field(default_factory=lambda: count(1))
 
     def now(self) -> datetime:
-        """The time it shows."""
+        """Return the time it shows."""
         return self.at
 
     def pass_s(self, seconds: float) -> None:
-        """Moves it."""
+        """Move it."""
         self.at += timedelta(seconds=seconds)
 
     def end(self) -> str:
-        """The end of the next run's id."""
+        """Return the end of the next run's id."""
         return f"{next(self.ends):04x}"
 
 
 def new_run() -> NewRun:
-    """A run of one file."""
+    """Return a run of one file."""
     return NewRun(PLAN, (FILE,), {"campaign": "camp-42", "conversation": "auto-schedule"})
 
 
@@ -57,7 +57,7 @@ def planned_row(
     email: str | None = None,
     candidate: str | None = None,
 ) -> PlannedRow:
-    """A ready row; its key says which."""
+    """Return a ready row; its key says which."""
     return PlannedRow(
         source=0,
         row=row,
@@ -74,7 +74,7 @@ def planned_row(
 
 
 def submission(key: str, row: int = 2) -> Submission:
-    """What a worker carries for such a row."""
+    """Return what a worker carries for such a row."""
     return Submission(
         key=key,
         external_id=f"A-{key}",
@@ -89,7 +89,7 @@ def submission(key: str, row: int = 2) -> Submission:
 
 
 def settle_submission(ledger: Ledger, key: str, state: State, *, code: str = "") -> str:
-    """Plans, sends and settles one submission; gives the run."""
+    """Plan, send and settle one submission; return the run."""
     run = ledger.runs.begin(new_run(), [planned_row(key)])
     assert ledger.submissions.intend(run, [key]) == (True,)
     assert ledger.submissions.settle(run, [Settlement(key, state, code=code)]) == (state,)
@@ -97,7 +97,7 @@ def settle_submission(ledger: Ledger, key: str, state: State, *, code: str = "")
 
 
 def read_attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
-    """The attempts of a submission as they lie in the table."""
+    """Return the attempts of a submission as they are in the table."""
     a, s = tables.attempts.c, tables.submissions.c
     wanted = select(s.key, *(column for column in a if column.name != "submission"))
     wanted = wanted.join_from(tables.attempts, tables.submissions, a.submission == s.id)
@@ -107,17 +107,17 @@ def read_attempts(ledger: Ledger, key: str) -> list[dict[str, Any]]:
 
 
 def read_submission(ledger: Ledger, key: str) -> dict[str, Any]:
-    """A submission as it lies in the table."""
+    """Return a submission as it is in the table."""
     wanted = select(tables.submissions).where(tables.submissions.c.key == key)
     with ledger._database.engine.connect() as connection:
         return dict(connection.execute(wanted).mappings().one())
 
 
 def absent_outcome(key: str) -> Outcome:
-    """Reconciliation proved that a submission did not arrive."""
+    """Return the outcome of a submission that was proved absent."""
     return Outcome(key, State.PLANNED, 0, code="absent", message="It is not in the list.")
 
 
 def found_outcome(key: str, conversation_id: str = "conv-1") -> Outcome:
-    """Reconciliation found a submission's conversation."""
+    """Return the outcome of a submission whose conversation was found."""
     return Outcome(key, State.CREATED, 0, conversation_id=conversation_id)

@@ -75,7 +75,7 @@ def test_purging_forgets_paths(ledger: Ledger) -> None:
 
 @pytest.fixture(params=["url", "server_url"])
 def shared(request: pytest.FixtureRequest) -> str:
-    """A ledger that several processes open: in a file, and on a server where there is one."""
+    """Return a ledger that several processes open: in a file, and on a server if there is one."""
     found = request.getfixturevalue(request.param)
     Ledger.open(found).close()
     assert isinstance(found, str)
@@ -118,6 +118,6 @@ def test_an_inbox_is_held_by_one_night(shared: str) -> None:
 
 
 def enter(ledger: Ledger, inbox: str) -> None:
-    """Holds an inbox for a moment."""
+    """Hold an inbox for a moment."""
     with ledger.lock("importer release", inbox=inbox):
         pass

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """The permissions of every file in a folder."""
+    """Return the permissions of every file in a folder."""
     return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file in a folder, and when it was changed."""
+    """Return every file in a folder, and when it was changed."""
     return {each.name: (each.read_bytes(), each.stat().st_mtime_ns) for each in folder.iterdir()}
 
 
 def url_of(path: Path) -> str:
-    """The URL of a file."""
+    """Return the URL of a file."""
     return f"sqlite:///{path}"
 
 
@@ -158,24 +158,24 @@ def test_a_missing_driver() -> None:
 
 
 def make_text(path: Path) -> None:
-    """A text file."""
+    """Make a text file."""
     path.write_text("Name,Phone\n" * 500, encoding="utf-8")
 
 
 def make_note(path: Path) -> None:
-    """A text that is so short that SQLite takes it for an empty database."""
+    """Make a text so short that SQLite takes it for an empty database."""
     path.write_text("buy milk\n", encoding="utf-8")
 
 
 def make_other(path: Path) -> None:
-    """Somebody else's database."""
+    """Make a database of another program."""
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE songs (title TEXT)")
     other.close()
 
 
 def make_newer(path: Path) -> None:
-    """A ledger of a version that this program does not know."""
+    """Make a ledger of a version that this program does not know."""
     Ledger.open(url_of(path)).close()
     with sqlite3.connect(path) as newer:
         newer.execute("UPDATE ledger_version SET version_num = '9999'")
@@ -183,7 +183,7 @@ def make_newer(path: Path) -> None:
 
 
 def make_damaged(path: Path) -> None:
-    """A ledger of which pages in the middle were overwritten."""
+    """Make a ledger, and overwrite pages in its middle."""
     with Ledger.open(url_of(path)) as ledger:
         ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(2_000)])
     size = path.stat().st_size
@@ -193,7 +193,7 @@ def make_damaged(path: Path) -> None:
 
 
 def make_cut(path: Path) -> None:
-    """A ledger of which only the first page is left."""
+    """Make a ledger, and cut off all but its first page."""
     make_damaged(path)
     os.truncate(path, 4096)
 
@@ -227,12 +227,12 @@ def test_what_is_no_ledger_is_refused_and_untouched(
 
 
 def make_link_to_nothing(path: Path) -> None:
-    """A disk that is not mounted, for example."""
+    """Make a link to nothing, such as a disk that is not mounted."""
     path.symlink_to("elsewhere/importer.db")
 
 
 def make_link_to_a_device(path: Path) -> None:
-    """Whatever is written there is forgotten."""
+    """Make a link to a device that forgets what is written to it."""
     path.symlink_to(os.devnull)
 
 
@@ -304,7 +304,7 @@ def test_an_empty_file_becomes_a_ledger(url: str, tmp_path: Path) -> None:
 
 
 def test_looking_at_nothing(url: str, tmp_path: Path) -> None:
-    """Where there is none yet, none is made."""
+    """If there is none yet, none is made."""
     assert Ledger.open_existing(url) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -382,7 +382,7 @@ def test_a_change_during_a_look_is_noticed(url: str) -> None:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Runs as a user without rights; root could write anywhere."""
+    """Run as a user without rights; root could write anywhere."""
     if os.geteuid() != 0:
         yield
         return

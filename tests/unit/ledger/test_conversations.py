@@ -28,14 +28,14 @@ CAMPAIGN = ("camp-42", "auto-schedule")
 
 
 def sent(ledger: Ledger, *keys: str) -> str:
-    """Plans submissions and lets their requests leave."""
+    """Plan submissions and let their requests leave."""
     run = ledger.runs.begin(new_run(), [planned_row(key, n) for n, key in enumerate(keys, 2)])
     assert all(ledger.submissions.intend(run, keys))
     return run
 
 
 def created(key: str, conversation: str | None) -> Settlement:
-    """The API says that it made a conversation."""
+    """Return a settlement: the API says that it made a conversation."""
     return Settlement(key, State.CREATED, 201, conversation)
 
 
@@ -138,7 +138,7 @@ def test_a_doubt_says_whom_it_is_about(ledger: Ledger) -> None:
 
 
 def test_witnesses(ledger: Ledger, clock: Clock) -> None:
-    """Created later, in the campaign and by the same call; not on a person's word."""
+    """Created later, in the campaign and by the same call; not because a person says so."""
     before = sent(ledger, "k1")
     ledger.submissions.settle(before, [created("k1", "c1")])
     since = clock.now()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ran(folder: Path, point: int) -> int:
-    """The exit status of a child that is killed at a point (0: never)."""
+    """Return the exit status of a child that is killed at a point (0: never)."""
     folder.mkdir(exist_ok=True)
     return subprocess.run(
         [
@@ -69,7 +69,7 @@ def test_killed_again_and_again(tmp_path: Path, stride: int) -> None:
 
 
 def check_end(folder: Path) -> None:
-    """Everybody was contacted once, and the ledger says so."""
+    """Require that everybody was contacted once, and that the ledger says so."""
     assert sorted(Api(folder / "server").accepted()) == sorted(KEYS)
     with Ledger.open(f"sqlite:///{folder / 'importer.db'}") as ledger:
         rows = list(ledger.runs.rows(ledger.runs.find().id))

@@ -1,4 +1,4 @@
-"""A doubt is listed with all that is known, and ends on evidence or on a person's word alone."""
+"""A doubt is listed with all that is known, and ends only by evidence or a person's decision."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_doubts_of_a_run_or_of_all(ledger: Ledger) -> None:
 
 
 def test_found_is_created(ledger: Ledger, clock: Clock) -> None:
-    """With its conversation, and by whom it was decided; the time of contact stays."""
+    """With its conversation, and who decided; the time of contact stays."""
     run = settle_submission(ledger, "k1", State.DOUBTFUL)
     sent = clock.now()
     clock.pass_s(60)

@@ -28,13 +28,13 @@ TOLD = ("Ada", "ada.", "ovelace", "mith", "ohn", "2079460018")
 
 
 def file(name: str, folder: str = "/lists") -> SourceFile:
-    """A file of a run; its content is its name."""
+    """Return a file of a run; its content is its name."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     return SourceFile(name, f"{folder}/{name}", digest, len(name))
 
 
 def told(folder: Path) -> set[str]:
-    """What the ledger's files hold of the names."""
+    """Return the names that the ledger's files hold."""
     whole = b"".join(each.read_bytes() for each in folder.glob("importer.db*"))
     return {word for word in TOLD if word.encode() in whole}
 

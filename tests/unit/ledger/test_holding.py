@@ -11,7 +11,7 @@ from tests.unit.ledger.ledger_builders import new_run, planned_row
 
 
 def test_there_must_be_one(url: str) -> None:
-    """Unless it is to be made."""
+    """Unless it will be made."""
     with pytest.raises(LedgerError), open_and_lock(url, "importer resolve"):
         pass
     with open_and_lock(url, "importer run", create=True) as ledger:
@@ -19,7 +19,7 @@ def test_there_must_be_one(url: str) -> None:
 
 
 def test_nobody_else_holds_it(url: str) -> None:
-    """Whoever comes second is told who does; afterwards it is free."""
+    """The second one is told who holds it; afterwards it is free."""
     with (
         open_and_lock(url, "importer run", create=True),
         pytest.raises(LedgerError, match="importer run"),

@@ -26,7 +26,7 @@ NOW = Clock().now()
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Of the ledger."""
+    """Return the path of the ledger."""
     return tmp_path / "importer.db"
 
 
@@ -145,7 +145,7 @@ def test_ends_of_attempts_do_not_count(url: str, path: Path) -> None:
 
 @pytest.fixture
 def killed(url: str, path: Path, tmp_path: Path) -> Killed:
-    """A run ended well; then another was killed after its second request."""
+    """Return a ledger: one run ended well, another was killed after its second request."""
     copies = tmp_path / "copies"
     copies.mkdir()
     with Ledger.open(url) as ledger:
@@ -207,7 +207,7 @@ def test_another_copy_beside_the_wal(killed: Killed, copy: str, *, new: bool) ->
 
 
 def test_an_older_wal_beside_the_newest_copy(killed: Killed) -> None:
-    """It would put old pages upon new ones; nothing is written."""
+    """It would put old pages over new ones; nothing is written."""
     wal = killed.ledger.with_name("importer.db-wal")
     older = wal.read_bytes()
     with Ledger.open(killed.url) as ledger:

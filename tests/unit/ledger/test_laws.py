@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order: who may have been contacted is never sent to again.
+"""In any order of events: people who may have been contacted are never sent to again.
 
 The machine plays importer, API and person at random. Its own memory is only what happened: which
 requests left, and what is known of them.
@@ -57,22 +57,22 @@ class Sending(RuleBasedStateMachine):
         self.ledger = self.opened()
 
     def opened(self) -> Ledger:
-        """The ledger, as a new process opens it."""
+        """Return the ledger, as a new process opens it."""
         url = f"sqlite:///{self.folder / 'importer.db'}"
         return Ledger.open(url, now=self.clock.now, suffix=self.clock.end)
 
     def teardown(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self.ledger.close()
         shutil.rmtree(self.folder)
 
     def may_have_got_it(self) -> set[str]:
-        """Whose request left and was not surely refused."""
+        """Return the people who may have got a request."""
         return set(self.under_way) | self.in_doubt | self.contacted
 
     @rule(chosen=st.dictionaries(keys, bodies, min_size=1))
     def begin(self, chosen: dict[str, str]) -> None:
-        """A list comes in; whom it may have reached is not among those to send to."""
+        """Plan a list; people who may have been reached are not among those to send to."""
         rows = [planned_row(key, n + 2, body=body) for n, (key, body) in enumerate(chosen.items())]
         run = self.ledger.runs.begin(new_run(), rows)
         self.runs.append(run)
@@ -84,7 +84,7 @@ class Sending(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), chosen=some_keys, newest=st.booleans())
     def intend(self, data: st.DataObject, chosen: list[str], *, newest: bool) -> None:
-        """A request leaves where the ledger grants it."""
+        """Send a request if the ledger grants it."""
         run = self.runs[-1] if newest else data.draw(st.sampled_from(self.runs))
         sendable = set(self.ledger.submissions.sendable(run))
         granted = self.ledger.submissions.intend(run, chosen)
@@ -100,7 +100,7 @@ class Sending(RuleBasedStateMachine):
     @precondition(lambda self: self.planned)
     @rule(data=st.data(), state=st.sampled_from(ANSWERS), own=st.booleans())
     def settle(self, data: st.DataObject, state: State, *, own: bool) -> None:
-        """An answer comes, perhaps too late, perhaps to a sender of another run."""
+        """Record an answer, perhaps too late, perhaps to a sender of another run."""
         key = data.draw(st.sampled_from(sorted(self.planned)))
         run = (
             self.ledger.submissions.records([key])[key].run
@@ -126,7 +126,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """The process dies; the next one opens the ledger and takes stock."""
+        """Let the process die; the next one opens the ledger and takes stock."""
         self.ledger.close()
         self.ledger = self.opened()
         assert self.ledger.submissions.recover() == len(self.under_way)
@@ -135,7 +135,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule(key=keys, there=st.booleans())
     def reconcile(self, key: str, *, there: bool) -> None:
-        """The API's list shows the conversation, or proves that there is none."""
+        """Let the API's list show the conversation, or prove that there is none."""
         written = self.ledger.doubts.reconcile(
             [found_outcome(key, f"conv-{key}") if there else absent_outcome(key)]
         )
@@ -145,7 +145,7 @@ class Sending(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), row=st.integers(2, 4), sent=st.booleans())
     def resolve(self, data: st.DataObject, row: int, *, sent: bool) -> None:
-        """A person looks into it, or corrects a word; they may know more than we do."""
+        """Let a person decide, or correct a decision; they may know more than we do."""
         run = data.draw(st.sampled_from(self.runs))
         try:
             doubt = self.ledger.doubts.resolve(run, row, sent=sent, by="a person")
@@ -159,7 +159,7 @@ class Sending(RuleBasedStateMachine):
         self.decided(doubt.key, sent=sent)
 
     def decided(self, key: str, *, sent: bool) -> None:
-        """A doubt has ended."""
+        """Note that a doubt has ended."""
         if key in self.in_doubt:
             self.in_doubt.discard(key)
             if sent:
@@ -167,13 +167,13 @@ class Sending(RuleBasedStateMachine):
 
     @rule(days=st.integers(0, 100))
     def purge(self, days: int) -> None:
-        """Time passes and old text is removed."""
+        """Let time pass, and remove old text."""
         self.clock.pass_s(days * 86_400)
         self.ledger.purge(self.clock.now())
 
     @invariant()
     def nobody_is_lost_or_forgotten(self) -> None:
-        """The ledger has each person who was ever planned, in the state that is known."""
+        """Require that the ledger has everybody who was ever planned, in the known state."""
         standing = self.ledger.submissions.records(KEYS)
         assert set(standing) == self.planned
         for key, each in standing.items():

@@ -32,25 +32,25 @@ if TYPE_CHECKING:
 
 @contextmanager
 def sender(url: str) -> Iterator[Ledger]:
-    """A ledger with a lease, as every sender has its own."""
+    """Yield a ledger with a lease, as every sender has its own."""
     with Ledger.open(url) as ledger, ledger.lock("importer run"):
         yield ledger
 
 
 def plan(ledger: Ledger, count: int = 10) -> str:
-    """A run with that many people."""
+    """Return a run with that many people."""
     return ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(count)])
 
 
 def share_of(ledger: Ledger, run: str, window: timedelta | None = None) -> RunShare:
-    """What a sender sends of the run."""
+    """Return what a sender sends of the run."""
     share = ledger.share(run, window)
     assert share is not None
     return share
 
 
 def claim(share: RunShare, count: int) -> list[str]:
-    """What it claims under a lease that holds."""
+    """Return what it claims under a lease that holds."""
     keys = share.claim(count)
     assert keys is not None
     return keys
@@ -76,12 +76,12 @@ def pretend_elsewhere(ledger: Ledger) -> None:
 
 
 def state_of(ledger: Ledger, key: str) -> State:
-    """Its state."""
+    """Return its state."""
     return ledger.submissions.records([key])[key].state
 
 
 def created(key: str) -> Settlement:
-    """An answer with a conversation."""
+    """Return an answer with a conversation."""
     return Settlement(key, State.CREATED, 201, f"conv-{key}", duration_s=0.1)
 
 
@@ -301,7 +301,7 @@ def test_who_has_lost_its_lease_does_not_say_that_nothing_is_left(
 
 
 def test_a_turn_is_taken_by_one(server_url: str) -> None:
-    """A second sender is told by whom, and has it when the first one is done."""
+    """A second sender is told who has it, and gets it when the first one is done."""
     with sender(server_url) as one, sender(server_url) as two:
         with one.turn("plan"):
             with (

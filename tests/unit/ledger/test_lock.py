@@ -27,7 +27,7 @@ with Ledger.open(sys.argv[1]) as ledger, ledger.lock("importer run"):
 
 @pytest.fixture
 def holder(url: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the ledger until its input ends."""
+    """Yield another process that holds the ledger until its input ends."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, url],
         stdin=subprocess.PIPE,
@@ -62,7 +62,7 @@ def test_the_second_waits_its_turn(holder: subprocess.Popen[str], file_ledger: L
 
 
 def second_hold(file_ledger: Ledger, *, wait_s: float) -> None:
-    """Holds the ledger twice."""
+    """Hold the ledger twice."""
     with file_ledger.lock("first"), file_ledger.lock("second", wait_s):
         pass
 
@@ -78,7 +78,7 @@ def test_a_dead_process_holds_nothing(holder: subprocess.Popen[str], file_ledger
 def test_a_holder_without_a_card(
     holder: subprocess.Popen[str], file_ledger: Ledger, tmp_path: Path
 ) -> None:
-    """Whoever comes in between lock and card still gets a sentence."""
+    """A process that comes between lock and lock info still gets a sentence."""
     del holder
     card = tmp_path / "importer.db-holder"
     for text in ("", "[]", None):

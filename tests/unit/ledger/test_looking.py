@@ -64,7 +64,7 @@ def test_an_empty_ledger(ledger: Ledger) -> None:
     ],
 )
 def test_who_was_contacted(ledger: Ledger, clock: Clock, state: State, *, counts: bool) -> None:
-    """Whoever got, or may have got, a message since then; not who surely got none."""
+    """People who got, or may have got, a message since then; not those who surely got none."""
     run = settle_submission(ledger, "k1", state)
     since = clock.now() - timedelta(days=1)
     expected = {"person of k1": (clock.now(), run, "camp-42")} if counts else {}
@@ -104,7 +104,7 @@ def test_who_opted_out(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None:
-    """To whom another run wrote, within the window, or who opted out; of its own unsent rows."""
+    """The unsent rows of people that another run wrote to in the window, or who opted out."""
     people = [planned_row(f"k{n}", n, person=f"p{n % 3}") for n in range(2, 8)]
     mine = ledger.runs.begin(new_run(), people)
     ledger.submissions.intend(mine, ["k2"])
@@ -138,7 +138,7 @@ _GIVEN = {"SCAN listed VIRTUAL TABLE INDEX 1:"}
 
 
 def explain(connection: Connection, sql: str, values: Any) -> list[str]:
-    """The steps of a statement that read more of a table than an index leads to."""
+    """Return the steps of a statement that read more of a table than an index leads to."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
         steps = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values)]

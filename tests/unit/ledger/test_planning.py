@@ -25,7 +25,7 @@ UNTOUCHABLE = sorted({State.CREATED, State.DUPLICATE, State.SENDING, State.DOUBT
 
 
 def leave(ledger: Ledger, key: str, state: State) -> str:
-    """A run that leaves a submission in a state; gives the run."""
+    """Make a run that leaves a submission in a state; return the run."""
     if state is State.PLANNED:
         return ledger.runs.begin(new_run(), [planned_row(key)])
     if state is State.SENDING:
@@ -59,7 +59,7 @@ def test_ids_by_themselves(url: str) -> None:
 
 
 def test_every_row_is_kept(ledger: Ledger) -> None:
-    """Rows of every status come back in order, with the state of their key where it has one."""
+    """Rows of every status come back in order, with the state of their key if it has one."""
     rows = [
         PlannedRow(1, 2, "already-imported", "already-imported", "k9"),
         PlannedRow(0, 3, "rejected", "phone-invalid contact-missing"),
@@ -116,7 +116,7 @@ def test_what_was_rejected_goes_again_only_changed(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("state", [*State])
 def test_a_run_may_retry_what_was_rejected(ledger: Ledger, state: State) -> None:
-    """That alone, besides what never left: whoever may have been contacted stays as they are."""
+    """Only that, besides what never left: people who may have been contacted stay unchanged."""
     leave(ledger, "k1", state)
     retrying = replace(new_run(), retry_rejected=True)
     goes = state in {State.PLANNED, State.UNSENT, State.REJECTED}

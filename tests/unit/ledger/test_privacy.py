@@ -24,7 +24,7 @@ SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 def personal(plan: Plan) -> set[str]:
-    """Every name, phone and e-mail of a plan, as the list spells it and as we do."""
+    """Return every name, phone and e-mail of a plan, as the list spells it and as we do."""
     values: set[str] = set()
     for column in PERSONAL & set(plan.frame.columns):
         values |= set(plan.frame[column].drop_nulls())
@@ -36,12 +36,12 @@ def personal(plan: Plan) -> set[str]:
 
 
 def written(folder: Path) -> str:
-    """Whatever the files of a folder hold, dropped pages and the write-ahead log included."""
+    """Return all that the files of a folder hold, even dropped pages and the write-ahead log."""
     return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in folder.iterdir())
 
 
 def cells(folder: Path) -> str:
-    """Every cell of the ledger in a folder, a line each."""
+    """Return every cell of the ledger in a folder, a line each."""
     with closing(sqlite3.connect(folder / "importer.db")) as ledger:
         tables = ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         return "\n".join(
@@ -53,7 +53,7 @@ def cells(folder: Path) -> str:
 
 
 def told(text: str, values: set[str]) -> set[str]:
-    """Which values stand in a text: numbers and addresses anywhere, names as words."""
+    """Return the values in a text: numbers and addresses anywhere, names as words."""
     words = set(re.findall(r"[\w'’-]+", text))
     return {
         value
@@ -63,7 +63,7 @@ def told(text: str, values: set[str]) -> set[str]:
 
 
 def leaked(folder: Path, values: set[str]) -> set[str]:
-    """Which values the ledger in a folder holds: in a cell, or anywhere in its files' bytes.
+    """Return the values that the ledger in a folder holds, in cells or in its files' bytes.
 
     Among bytes, of which some are random (checksums), three letters may meet by chance; so names
     of up to four are sought in the cells alone.
@@ -73,7 +73,7 @@ def leaked(folder: Path, values: set[str]) -> set[str]:
 
 
 def test_what_leaks_is_found(tmp_path: Path) -> None:
-    """A short name in a cell, a longer one in what is left of a dropped row."""
+    """A short name in a cell, a longer one in the rest of a dropped row."""
     with closing(sqlite3.connect(tmp_path / "importer.db")) as ledger:
         ledger.execute("PRAGMA secure_delete = OFF")
         ledger.execute("CREATE TABLE runs (name TEXT)")

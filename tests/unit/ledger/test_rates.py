@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rates(server_ledger: Ledger) -> LedgerRates:
-    """Ten permits a second."""
+    """Return the rates of a ledger: ten permits a second."""
     return LedgerRates(server_ledger._database, 10)
 
 
@@ -142,7 +142,7 @@ def test_failures_of_all_senders_count_together(server_url: str) -> None:
 
 
 def test_one_sender_stops_all(server_url: str) -> None:
-    """Another one hears of it as soon as it has written something; the next run begins again."""
+    """Another one is told as soon as it has written something; the next run begins again."""
     with sender(server_url) as one, sender(server_url) as two:
         run = plan(one)
         mine, theirs = share_of(one, run), share_of(two, run)

@@ -26,7 +26,7 @@ DAY_S = 86_400
 
 
 def created(ledger: Ledger, key: str) -> str:
-    """A run that created one conversation, c-<key>."""
+    """Return a run that created one conversation, c-<key>."""
     run = ledger.runs.begin(new_run(), [planned_row(key)])
     ledger.submissions.intend(run, [key])
     ledger.submissions.settle(

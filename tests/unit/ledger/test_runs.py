@@ -40,7 +40,7 @@ def test_counts_follow_a_row_to_the_run_that_takes_it_over(ledger: Ledger) -> No
 
 
 def test_a_run_comes_back_as_it_was_begun(ledger: Ledger, clock: Clock) -> None:
-    """Files, settings, plan and times, and by whom."""
+    """Files, settings, plan and times, and which process."""
     run = ledger.runs.find(ledger.runs.begin(new_run(), []))
     assert (run.plan_hash, run.sources, run.settings) == (PLAN, (FILE,), new_run().settings)
     assert (run.started, run.finished, run.stopped) == (clock.now(), None, "")

@@ -60,7 +60,7 @@ INSERT INTO submissions ("key", run, source, "row", campaign, external_id, perso
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A ledger as the first version made it, written by hand, with one created submission."""
+    """Return a ledger as the first version made it, with one created submission."""
     path = tmp_path / "importer.db"
     with sqlite3.connect(path) as database:
         database.executescript(FIRST.read_text("utf-8"))
@@ -71,7 +71,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def laws(engine: Engine) -> dict[str, str]:
-    """What Alembic does not compare: the text of indexes, triggers and checks."""
+    """Return what Alembic does not compare: the text of indexes, triggers and checks."""
     with engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql <> ''")
         texts = {name: sql for name, sql in rows if name != VERSION_TABLE}
@@ -106,7 +106,7 @@ WHERE pronamespace = 'public'::regnamespace
 
 
 def test_the_migrations_make_the_same_on_a_server(server_url: str) -> None:
-    """Tables, constraints, indexes and triggers are those of a new ledger."""
+    """Tables, constraints, indexes and triggers are as in a new ledger."""
     engine = create_engine(server_url)
     found = []
     for make in (migrate, make_tables):
@@ -129,7 +129,7 @@ def test_every_migration_is_known() -> None:
 
 
 def test_an_old_ledger_is_upgraded_with_a_backup(old: Path, clock: Clock) -> None:
-    """It knows what it knew, can do what is new, and lies beside itself as it was."""
+    """It knows what it knew, can do what is new, and its old copy is beside it."""
     with Ledger.open(f"sqlite:///{old}", now=clock.now, suffix=clock.end) as ledger:
         assert ledger.submissions.records(["k1"])["k1"].state is State.CREATED
         assert ledger.submissions.recover() == 1
@@ -162,7 +162,7 @@ RUNS_15 = ("20261122-163001-0002", "20261122-153000-0001")
 
 @pytest.fixture
 def v15(tmp_path: Path) -> Path:
-    """That ledger in a file."""
+    """Return the path of that ledger."""
     path = tmp_path / "importer.db"
     with closing(sqlite3.connect(path)) as database:
         database.executescript(V15.read_text("utf-8"))
@@ -171,7 +171,7 @@ def v15(tmp_path: Path) -> Path:
 
 
 def require_all_of_v15(ledger: Ledger) -> None:
-    """Everything that version 0015 knew is there, and nobody can be contacted twice."""
+    """Require all that version 0015 knew, and that nobody can be contacted twice."""
     later, first = RUNS_15
     assert [run.id for run in ledger.runs.list()] == [later, first]
     assert ledger.runs.list()[1].sources == (FILE,)

@@ -30,27 +30,27 @@ class Gate:
         self.open.set()
 
     def __call__(self, what: str) -> None:
-        """Called by the ledger after each commit."""
+        """Note a commit; the ledger calls this after each one."""
         if what == "record":
             self.records += 1
             self.arrived.set()
             assert self.open.wait(10)
 
     def shut(self) -> None:
-        """The next commit waits."""
+        """Let the next commit wait."""
         self.arrived.clear()
         self.open.clear()
 
 
 @pytest.fixture
 def gate() -> Gate:
-    """An open one."""
+    """Return an open gate."""
     return Gate()
 
 
 @contextmanager
 def gated(url: str, gate: Gate, number: int) -> Iterator[tuple[Ledger, str]]:
-    """A ledger behind the gate, with a run of that many planned submissions k0, k1, ..."""
+    """Yield a ledger behind the gate, with a run of that many planned submissions k0, k1, ..."""
     with Ledger.open(url, on_commit=gate) as ledger:
         yield (
             ledger,
@@ -232,7 +232,7 @@ def test_whoever_is_cancelled_just_when_told_sends_nothing(url: str, gate: Gate)
 
 
 def test_a_closed_journal_takes_nothing(ledger: Ledger) -> None:
-    """After closing, whoever asks is told."""
+    """After closing, callers are told."""
     run = ledger.runs.begin(new_run(), [planned_row("k1")])
 
     async def send() -> None:

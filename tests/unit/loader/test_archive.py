@@ -22,7 +22,7 @@ BOMB = b"\0" * 3_000_000
 
 
 def refused(data: bytes, limit: int = 1_000_000) -> Refusal:
-    """Why data are not unpacked."""
+    """Return why data are not unpacked."""
     with pytest.raises(Refusal) as caught:
         files.unpack(data, Settings(max_expanded_bytes=limit))
     return caught.value
@@ -102,7 +102,7 @@ def test_a_locked_archive() -> None:
 
 
 def packed(text: bytes) -> list[bytes]:
-    """A text in every kind of archive, and as it is."""
+    """Return a text in every kind of archive, and as it is."""
     return [text, gzip.compress(text, mtime=0), zipped({"list.csv": text})]
 
 

@@ -23,19 +23,19 @@ HEADER = "First Name,Phone,Job\n"
 
 
 def lines(count: int, cell: str = "Nurse") -> str:
-    """So many regular rows."""
+    """Return this many regular rows."""
     return "".join(f"Cy{n},+1 202 555 01{n % 100:02},{cell}\n" for n in range(count))
 
 
 def opened(folder: Path, text: str | bytes, settings: Settings = SETTINGS) -> Pieces:
-    """A text as a file, open in pieces of `SIZE` bytes."""
+    """Return a text as a file, open in pieces of `SIZE` bytes."""
     file = folder / "list.csv"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return open_pieces(str(file), settings, SIZE)
 
 
 def read(pieces: Pieces) -> list[Table]:
-    """All pieces, one after the other."""
+    """Return all pieces, one after the other."""
     return [each() for each in pieces.tables()]
 
 

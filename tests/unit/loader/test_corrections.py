@@ -26,19 +26,19 @@ LIST = "First Name,Mobile,Email\nAda,#REF!,ada@example.com\n,+44 20 7946 0018,b@
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A list with a spreadsheet error in row 2 and without a name in row 3."""
+    """Return a list with a spreadsheet error in row 2 and without a name in row 3."""
     path = tmp_path / "list.csv"
     path.write_text(LIST, "utf-8")
     return path
 
 
 def cell(seq: int, row: int, header: str, value: str | None) -> Correction:
-    """The correction of a cell."""
+    """Return the correction of a cell."""
     return Correction(seq, row, header, value, out=False, by="ann", at="2026-11-27T08:00:00Z")
 
 
 def out(seq: int, row: int, *, leave: bool = True) -> Correction:
-    """A row that is left out, or taken in again."""
+    """Return a row that is left out, or taken in again."""
     return Correction(seq, row, "", None, out=leave, by="ann", at="2026-11-27T08:00:00Z")
 
 

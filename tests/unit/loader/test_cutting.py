@@ -20,7 +20,7 @@ from importer.loader.csv_reader import end_of_data, end_of_rows, halve, read_row
     ],
 )
 def test_rows_end_outside_of_quotation_marks(text: bytes, end: int, rows: int) -> None:
-    """Wherever line breaks stand in cells."""
+    """Wherever cells have line breaks."""
     assert end_of_rows(text) == end
     assert rows_in(text) == rows
 
@@ -55,7 +55,7 @@ def test_parts_have_few_rows(text: bytes) -> None:
 
 
 def test_a_row_is_never_cut() -> None:
-    """Even where it has more breaks than a part should have rows."""
+    """Even if it has more breaks than a part should have rows."""
     text = b'"' + b"\n" * 1_000 + b'",b\nc,d\n'
     assert [part for part, _ in halve(text, 1)] in ([text], [text[:-4], text[-4:]])
 

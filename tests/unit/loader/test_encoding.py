@@ -114,12 +114,12 @@ NAMES = {
 
 
 def list_of(names: list[str]) -> str:
-    """A list of candidates with these first names."""
+    """Return a list of candidates with these first names."""
     return "First name,Phone\r\n" + "".join(f"{name},+44 20 7946 0018\r\n" for name in names)
 
 
 def known_of(data: bytes) -> str:
-    """The text, with a question mark for each character that is uncertain."""
+    """Return the text, with a question mark for each character that is uncertain."""
     found = detect_encoding(data, None, "cp1252")
     text = as_utf8(data, found).decode()
     assert found.has_doubts == (DOUBT in text)

@@ -9,7 +9,7 @@ from schemas.columns import BY_NAME, COLUMNS, FOREIGN_ALIASES, SYSTEM_ALIASES, C
 
 
 def codes(headers: list[str], overrides: dict[str, str] | None = None) -> list[tuple[str, str]]:
-    """Code and detail of every problem of the headers."""
+    """Return code and detail of every problem of the headers."""
     found = understand(headers, overrides or {}).problems
     return list(found.select("code", "detail").iter_rows())
 
@@ -69,7 +69,7 @@ def test_an_override_can_leave_a_header_alone() -> None:
 
 
 def test_several_phones_are_tried_in_order() -> None:
-    """Mobile before home before work, whatever their order in the file; and it is said."""
+    """Mobile before home before work, whatever their order in the file; a note says so."""
     names = ["Work Phone", "Home Phone", "Mobile", "First name"]
     headers = understand(names, {})
     assert headers.mapping == {"Mobile": "phone_number", "First name": "first_name"}
@@ -87,7 +87,7 @@ def test_the_settings_end_the_order() -> None:
 
 
 def test_a_guest_comes_before_the_buyer() -> None:
-    """Whoever paid is never contacted in place of whoever comes."""
+    """The person who paid is never contacted instead of the one who comes."""
     names = ["First Name", "Email", "Attendee First Name", "Attendee Email"]
     headers = understand(names, {})
     assert set(headers.mapping) == {"Attendee First Name", "Attendee Email"}
@@ -282,12 +282,12 @@ def test_words_around_a_name_in_eight_languages(header: str, column: str | None)
     ("header", "column"), [("Nom du candidat", "full_name"), ("Tu nombre", "full_name")]
 )
 def test_a_name_alone_is_all_of_it(header: str, column: str) -> None:
-    """As `Nom` and `Nombre` are, whoever's they are."""
+    """As `Nom` and `Nombre` are, for any owner."""
     assert understand([header, "E-mail"], {}).mapping[header] == column
 
 
 def test_campaigns_of_advertisements_are_not_ours() -> None:
-    """A lead's `campaign_id` is the advertiser's, if its advertisement stands beside it."""
+    """A lead's `campaign_id` is the advertiser's, if its advertisement is beside it."""
     leads = ["id", "ad_id", "ad_name", "campaign_id", "campaign_name", "full_name", "phone_number"]
     assert "campaign" not in understand(leads, {}).mapping.values()
     assert understand(leads, {"campaign_id": "campaign"}).mapping["campaign_id"] == "campaign"
@@ -309,7 +309,7 @@ def test_a_word_of_its_own_is_no_near_miss(header: str) -> None:
     ],
 )
 def test_workday_headers(header: str, column: str) -> None:
-    """Which part of the legal name it is stands behind the dash."""
+    """The part of the legal name comes after the dash."""
     assert understand([header], {}).mapping == {header: column}
 
 

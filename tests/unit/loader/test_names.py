@@ -15,7 +15,7 @@ from tests.corpus.text_files import PLAIN, zipped
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with spreadsheets and other things."""
+    """Return a folder with spreadsheets and other things."""
     for name in ("b.csv", "A.XLSX", "c.csv.gz", "notes.md", "~$A.xlsx", ".hidden.csv"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "more").mkdir()

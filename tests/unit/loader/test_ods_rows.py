@@ -100,7 +100,7 @@ _NAMES: Final = " ".join(
 
 
 def document(seed: int, rows: int) -> str:
-    """A document with two sheets."""
+    """Return a document with two sheets."""
     chance = random.Random(seed)
     sheets = []
     for name in ("A", "B"):
@@ -121,7 +121,7 @@ def document(seed: int, rows: int) -> str:
 
 
 def read(text: str, given: Settings) -> list[tuple[pl.DataFrame, Parts]]:
-    """Cells and parts of every sheet."""
+    """Return cells and parts of every sheet."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("content.xml", text)

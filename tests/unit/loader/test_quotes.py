@@ -8,7 +8,7 @@ from importer.loader.csv_reader import records
 
 
 def read(*lines: str, width: int | None = None) -> list[tuple[int, list[str], bool]]:
-    """Row, cells and whether a quotation mark stays open, for each row of some lines."""
+    """Return row, cells and whether a quotation mark stays open, for each row of some lines."""
     found = records(iter([f"{line}\n" for line in lines]), ",", width)
     return [(each.row, each.cells, each.unclosed) for each in found]
 

@@ -15,7 +15,7 @@ HEADER = "Phone,First name,Note\n"
 
 
 def fast(text: bytes) -> list[tuple[object, ...]] | None:
-    """What the fast road reads below a header in the first row, if it is taken."""
+    """Return what the fast road reads below a header in the first row, if it is taken."""
     header = open_text(text, Settings()).head()[0]
     frame = delimited.read_regular(text, text.index(b"\n") + 1, ",", header)
     return None if frame is None else frame.rows()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def said(name: str, given: Settings | None = None) -> list[tuple[str, str]]:
-    """Code and detail of every problem of a file."""
+    """Return code and detail of every problem of a file."""
     found = load(name, given or Settings()).problems
     return list(found.select("code", "detail").iter_rows())
 
@@ -124,7 +124,7 @@ def test_bytes_over_the_limit_are_not_read(tmp_path: Path) -> None:
     ],
 )
 def test_totals_go_and_people_stay(tmp_path: Path, last: str, goes: bool) -> None:  # noqa: FBT001
-    """A row goes only if it cannot be a candidate, and it is said which."""
+    """A row goes only if it cannot be a candidate, and a problem says which."""
     path = tmp_path / "list.csv"
     path.write_text(f"First name,Phone\nAda,1\n{last}\n")
     table = load(str(path), Settings())

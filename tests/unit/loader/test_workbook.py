@@ -24,7 +24,7 @@ DEFAULTS = Settings()
 
 
 def saved(rows: list[list[Any]]) -> bytes:
-    """A workbook of one sheet, as bytes."""
+    """Return a workbook of one sheet, as bytes."""
     book, file = Book(), io.BytesIO()
     for row in rows:
         book.worksheets[0].append(row)
@@ -33,7 +33,7 @@ def saved(rows: list[list[Any]]) -> bytes:
 
 
 def changed(data: bytes, member: str, old: str, new: str) -> bytes:
-    """The same archive with another text in one of its members."""
+    """Return the same archive with another text in one of its members."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(file, "w") as after:
         for name in before.namelist():
@@ -50,13 +50,13 @@ PEOPLE = saved([["Phone", "Name"], [1, "Ada"], [2, "Grace"]])
 
 
 def cells(data: bytes, given: Settings = DEFAULTS) -> list[tuple[Any, ...]]:
-    """Everything in the sheet below its first row."""
+    """Return everything in the sheet below its first row."""
     sheet = open_workbook(data, given)
     return sheet.below(sheet.head()[0]).frame.rows()
 
 
 def refused(data: bytes, given: Settings = DEFAULTS) -> Refusal:
-    """Why a workbook is not read."""
+    """Return why a workbook is not read."""
     with pytest.raises(Refusal) as caught:
         open_workbook(data, given)
     return caught.value

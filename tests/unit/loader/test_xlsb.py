@@ -37,24 +37,24 @@ CORPUS = Path(__file__).parents[2] / "corpus" / "files" / "every-kind.xlsb"
 
 
 def opened(data: bytes, given: Settings = DEFAULTS) -> Workbook:
-    """A workbook as `check` opens it."""
+    """Return a workbook as `check` opens it."""
     return open_workbook(unpack(data, given), given)
 
 
 def refused(data: bytes, given: Settings = DEFAULTS) -> Refusal:
-    """Why a workbook is not read."""
+    """Return why a workbook is not read."""
     with pytest.raises(Refusal) as caught:
         opened(data, given)
     return caught.value
 
 
 def only(rows: bytes, columns: bytes = b"", **more: Any) -> bytes:
-    """A workbook of one sheet."""
+    """Return a workbook of one sheet."""
     return binary_workbook([BinarySheet("One", rows, columns)], **more)
 
 
 def rebuilt(data: bytes, change: dict[str, Any]) -> bytes:
-    """The same archive, with some parts under another name, changed or left out.
+    """Return the same archive, with some parts under another name, changed or left out.
 
     Args:
         data: the archive.
@@ -72,12 +72,12 @@ def rebuilt(data: bytes, change: dict[str, Any]) -> bytes:
 
 
 def cells(data: bytes) -> list[tuple[Any, ...]]:
-    """All cells of the sheet that is read."""
+    """Return all cells of the sheet that is read."""
     return opened(data).frame.rows()
 
 
 def test_the_corpus_holds_what_the_writer_writes() -> None:
-    """The file in the corpus is that of today's writer."""
+    """The file in the corpus is what today's writer makes."""
     with zipfile.ZipFile(CORPUS) as kept, zipfile.ZipFile(io.BytesIO(every_kind())) as now:
         assert kept.namelist() == now.namelist()
         assert all(kept.read(name) == now.read(name) for name in kept.namelist())

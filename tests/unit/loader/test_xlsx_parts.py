@@ -54,7 +54,7 @@ _ODD_ROW_TAGS: Final = ('<row r="{0}" ht="0.0">', '<row hidden="true" r="{0}">',
 
 
 def sheet(seed: int, *, plain: float, odd_tags: bool) -> str:
-    """A sheet in which a part of the cells has only values."""
+    """Return a sheet in which a part of the cells has only values."""
     chance = random.Random(seed)
     tags = _ROW_TAGS + (_ODD_ROW_TAGS if odd_tags else ())
     rows = []
@@ -72,7 +72,7 @@ def sheet(seed: int, *, plain: float, odd_tags: bool) -> str:
 
 
 def parts_of(text: str) -> Parts:
-    """What is read from a workbook with this sheet."""
+    """Return what is read from a workbook with this sheet."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as book:
         book.writestr("xl/worksheets/sheet1.xml", text)

@@ -13,7 +13,7 @@ LONDON = {"timezone": "Europe/London", "send_between": "08:00-20:00"}
 
 
 def at(text: str) -> datetime:
-    """A time of July 2026, UTC; London is an hour ahead of it."""
+    """Return a time of July 2026, UTC; London is an hour ahead of it."""
     return datetime.fromisoformat(f"2026-07-{text}:00+00:00").astimezone(UTC)
 
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def names(folders: InboxFolders) -> list[str]:
-    """What has arrived, relative to the inbox."""
+    """Return what has arrived, relative to the inbox."""
     return [each.path.relative_to(folders.root).as_posix() for each in folders.list_arrivals()]
 
 
 def local(root: Path) -> LocalInbox:
-    """The folder as an inbox."""
+    """Return the folder as an inbox."""
     return LocalInbox(InboxFolders(root), OpenLedgers("sqlite://"))
 
 
@@ -52,7 +52,7 @@ def test_a_file_that_changes_is_not_whole(tmp_path: Path) -> None:
 
 
 def test_an_old_file_is_whole_at_once(tmp_path: Path) -> None:
-    """A night need not wait for what lay there since noon."""
+    """A night need not wait for what has been there since noon."""
     (tmp_path / "a.csv").write_text("1")
     (arrival,) = InboxFolders(tmp_path).list_arrivals()
     assert UploadWatch(60).remaining_s(arrival, arrival.changed_s + 61, 0) == 0
@@ -68,7 +68,7 @@ def test_a_clock_that_went_back_holds_nothing_for_ever(tmp_path: Path) -> None:
 
 
 def test_claiming_moves_and_never_overwrites(tmp_path: Path) -> None:
-    """Two files of one name lie beside each other; a marker goes with its file."""
+    """Two files of one name are kept beside each other; a marker goes with its file."""
     inbox = local(tmp_path)
     for text in ("one", "two"):
         (tmp_path / "a.csv").write_text(text)
@@ -82,7 +82,7 @@ def test_claiming_moves_and_never_overwrites(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_not_claimed(tmp_path: Path) -> None:
-    """Whoever took it back may have it."""
+    """The uploader may have taken it back."""
     (tmp_path / "a.csv").write_text(candidate_list(0, 1))
     (arrival,) = InboxFolders(tmp_path).list_arrivals()
     arrival.path.unlink()
@@ -117,7 +117,7 @@ def test_one_night_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_link_among_the_claimed_files_is_not_followed(tmp_path: Path) -> None:
-    """Whoever may write to `working/` could have any file of this machine read; it is told."""
+    """A writer of `working/` could have any file of this machine read; a note says so."""
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "people.csv").write_text(candidate_list(0, 1))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def written(folder: Path, below: str, main: str = "") -> InboxSettings:
-    """Main settings, and an inbox with settings for one client."""
+    """Return main settings, and an inbox with settings for one client."""
     text = f"base_url: https://api.example.org/v1\ncampaign: main\n{main}"
     (folder / "importer.yaml").write_text(text)
     (folder / "inbox" / "acme").mkdir(parents=True)
@@ -58,7 +58,7 @@ def test_an_inbox_says_how_its_lists_are_read_and_where_they_go(tmp_path: Path) 
 
 @pytest.mark.parametrize("key", sorted(Settings.model_fields.keys() - ALLOWED_IN_INBOX))
 def test_an_inbox_says_nothing_else(tmp_path: Path, key: str) -> None:
-    """Whoever uploads a list decides over no guard; the message names file, row and column."""
+    """An uploader decides over no guard; the message names file, row and column."""
     settings = written(tmp_path, f"campaign: acme\n{key}: 1\n")
     with pytest.raises(SettingsError, match=rf"importer\.yaml:2:1: {key}: cannot be set in an"):
         settings.load("acme")

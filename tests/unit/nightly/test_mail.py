@@ -23,13 +23,13 @@ TEXT = "3 conversations started from 1 file.\n\nüñí.csv: imported\n"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Of the mail server."""
+    """Return the certificate of the mail server."""
     return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def post() -> Iterator[MailServer]:
-    """A mail server without encryption."""
+    """Yield a mail server without encryption."""
     with mail_server() as post:
         yield post
 
@@ -37,7 +37,7 @@ def post() -> Iterator[MailServer]:
 def sent(
     address: str, waits: list[float] | None = None, timeout_s: float = 10, **settings: Any
 ) -> str:
-    """How the mail's sending ended."""
+    """Return how the mail's sending ended."""
     chosen = Settings(
         mail_to=TO, mail_from="importer@example.org", smtp=address, **settings
     )  # fmt: skip

@@ -20,7 +20,7 @@ NOW = datetime(2026, 7, 10, 6, tzinfo=UTC)
 
 
 def sent(settings: Settings, waits: list[float], **more: Any) -> Mapping[str, str]:
-    """Sends a message."""
+    """Send a message."""
     return notifications.send_message(
         settings, "subject", "text", {"text": "t"}, now=NOW, sleep=waits.append, **more
     )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def every_night(_: str) -> bool:
-    """A ledger that was always there."""
+    """Return a ledger that was always there."""
     return True
 
 
@@ -54,21 +54,21 @@ DAMAGED = {
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A new ledger, beside the inbox."""
+    """Yield a new ledger, beside the inbox."""
     with Ledger.open(f"sqlite:///{tmp_path / 'ours.db'}") as opened:
         yield opened
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An empty inbox."""
+    """Return an empty inbox."""
     folder = tmp_path / "inbox"
     folder.mkdir()
     return folder
 
 
 def test_what_it_says() -> None:
-    """Words for whoever finds it, and all that is needed to read it again."""
+    """Words for the person who finds it, and all that is needed to read it again."""
     text = render_marker(OURS).decode("ascii")
     assert "One ledger records who was contacted from this folder" in text
     assert "If you delete this file, another ledger takes over" in text
@@ -78,7 +78,7 @@ def test_what_it_says() -> None:
 
 
 def test_who_may_go_on() -> None:
-    """Its own ledger, and any where there is no mark."""
+    """Its own ledger, and any if there is no mark."""
     assert check_marker(None, OURS.ledger, "importer.db", "/srv/inbox", every_night) is None
     assert (
         check_marker(render_marker(OURS), OURS.ledger, "importer.db", "/srv/inbox", every_night)
@@ -87,7 +87,7 @@ def test_who_may_go_on() -> None:
 
 
 def test_an_older_copy_of_the_ledger() -> None:
-    """It lacks the night that worked there last, and so whoever was contacted in it."""
+    """It lacks the night that worked there last, and so the people contacted in it."""
     text = render_marker(replace(OURS, night="night-20261122-020000-0001"))
     nights = {"night-20261122-020000-0001"}
     mark = check_marker(text, OURS.ledger, "importer.db", "/srv/inbox", nights.__contains__)
@@ -122,7 +122,7 @@ def test_a_damaged_one(raw: bytes) -> None:
 
 
 def test_it_is_made_once(root: Path, ledger: Ledger) -> None:
-    """By the first who comes; the day stays, and nothing else lies there."""
+    """By the first who comes; the day stays, and nothing else is there."""
     assert check_owner(LocalFolder(root), ledger) is None
     assert list(root.iterdir()) == []
     claim_folder(LocalFolder(root), ledger, NOW)
@@ -162,7 +162,7 @@ def test_somebody_was_faster(root: Path, ledger: Ledger) -> None:
 
 
 def test_a_file_system_without_links(root: Path, ledger: Ledger) -> None:
-    """It is renamed there, and never over one that lies there."""
+    """It is renamed there, and never over an existing one."""
 
     def refuse(draft: Path, path: Path) -> None:
         raise OSError(errno.EPERM, "Operation not permitted", str(draft), None, str(path))
@@ -215,7 +215,7 @@ def test_one_that_may_not_be_read(root: Path, ledger: Ledger) -> None:
 
 
 def test_subfolders(root: Path, ledger: Ledger, tmp_path: Path) -> None:
-    """Only one with a ledger of its own has a mark; whoever has one keeps to it."""
+    """Only one with a ledger of its own has a mark, and keeps to it."""
     for name in ("acme", "other"):
         (root / name).mkdir()
     with Ledger.open(f"sqlite:///{tmp_path / 'acme.db'}") as own:

@@ -26,15 +26,15 @@ class InMemory(ObjectFiles):
     """The objects of fsspec's store in memory."""
 
     def connect(self) -> Any:
-        """That store."""
+        """Return that store."""
         return fsspec.filesystem("memory", skip_instance_cache=True)
 
 
 class Careless(InMemory):
-    """A store that puts whatever it gets, over whatever lies there."""
+    """A store that puts what it gets over anything that is there."""
 
     def create(self, path: str, data: bytes) -> None:
-        """Puts it, and then somebody else does."""
+        """Put it there; then somebody else does."""
         self.system.pipe_file(self.address.below(path), data)
         self.system.pipe_file(self.address.below(path), OTHER)
 
@@ -48,16 +48,16 @@ class There:
         self.files = files
 
     def read(self) -> bytes | None:
-        """Its mark."""
+        """Return its mark."""
         path = self.files.address.below(MARKER_NAME)
         return bytes(self.files.system.cat_file(path)) if self.files.system.exists(path) else None
 
     def create(self, mark: bytes) -> None:
-        """Puts it there."""
+        """Put it there."""
         self.files.create(MARKER_NAME, mark)
 
     def rewrite(self, mark: bytes) -> None:
-        """Puts it over the one that is there."""
+        """Put it over the one that is there."""
         self.files.rewrite(MARKER_NAME, mark)
 
 

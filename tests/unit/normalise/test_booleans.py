@@ -9,7 +9,7 @@ from importer.normalise.text import read_booleans
 
 
 def read(*cells: str | None) -> list[str | None]:
-    """What some cells say."""
+    """Return what some cells say."""
     return read_booleans(pl.Series("flag", cells, dtype=pl.String)).to_list()
 
 

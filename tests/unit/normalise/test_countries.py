@@ -13,7 +13,7 @@ from importer.normalise.countries import CODES, calling_codes, read_countries
 
 
 def read(*cells: str | None) -> list[str | None]:
-    """The codes of some cells."""
+    """Return the codes of some cells."""
     return read_countries(pl.Series("country", cells, dtype=pl.String)).to_list()
 
 
@@ -106,5 +106,5 @@ def test_calling_codes_are_shared_where_they_are() -> None:
 
 
 def test_a_code_means_the_same_whether_the_names_are_looked_up_or_not() -> None:
-    """Every code that is taken as it stands is what the table of names makes of it."""
+    """Every code that is taken unchanged is what the table of names makes of it."""
     assert read(*CODES, "Germany") == [*CODES, "DE"]

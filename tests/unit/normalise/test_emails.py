@@ -15,7 +15,7 @@ from importer.normalise.emails import find_typos, read_emails, validate_by_parts
 
 
 def read(*cells: str | None) -> list[tuple[str | None, str | None]]:
-    """Address and fault of some cells."""
+    """Return address and fault of some cells."""
     return read_emails(pl.Series("email", cells, dtype=pl.String)).rows()
 
 

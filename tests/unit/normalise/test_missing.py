@@ -9,7 +9,7 @@ from importer.normalise.text import blank_missing
 
 
 def left(cell: str | None, *, contact: bool) -> str | None:
-    """What is left of one cell."""
+    """Return the rest of one cell."""
     result: str | None = blank_missing(pl.Series([cell], dtype=pl.String), contact=contact)[0]
     return result
 

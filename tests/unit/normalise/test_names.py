@@ -9,7 +9,7 @@ from importer.normalise.names import find_name_faults, split_names
 
 
 def split(name: str | None, last: str | None = None) -> tuple[str | None, str | None]:
-    """First and last name of a full name."""
+    """Return first and last name of a full name."""
     cells = pl.Series([name], dtype=pl.String), pl.Series([last], dtype=pl.String)
     first, last, _ = split_names(*cells).row(0)
     return first, last

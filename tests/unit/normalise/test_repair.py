@@ -9,7 +9,7 @@ from importer.normalise.names import decode_names, find_name_faults, unquote_nam
 
 
 def repaired(name: str | None) -> str | None:
-    """One name after repairing."""
+    """Return one name after repairing."""
     result: str | None = unquote_names(decode_names(pl.Series([name], dtype=pl.String)))[0]
     return result
 

@@ -16,7 +16,7 @@ from tests.support.tables import SETTINGS, Row, problem_places, table
 
 
 def one(**cells: str | None) -> tuple[dict[str, str | None], list[tuple[str, str, str]]]:
-    """One row's cells after normalising, and column, code and detail of its problems."""
+    """Return one row's cells after normalising, and column, code and detail of its problems."""
     result = normalise(table([cells]), 0, SETTINGS)
     found = result.problems.select("column", "code", "detail").rows()
     return result.clean.row(0, named=True), found
@@ -173,7 +173,7 @@ def test_country_differs(phone: str, country: str | None, *, differs: bool) -> N
 
 
 def test_full_names_are_split_where_there_is_no_first_name() -> None:
-    """With a warning that shows the two; a first name that is there is left alone."""
+    """With a warning that shows the two; a first name that is there stays."""
     cells, found = one(full_name="García Márquez, Gabriel", last_name=None)
     assert (cells["first_name"], cells["last_name"]) == ("Gabriel", "García Márquez")
     assert found == []

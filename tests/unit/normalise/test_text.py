@@ -15,7 +15,7 @@ LINE, TEXT = "line", "text"
 
 
 def tidied(cell: str | None, column: str = LINE) -> str | None:
-    """One cell after tidying."""
+    """Return one cell after tidying."""
     frame, _ = tidy(pl.DataFrame({column: [cell]}, schema={column: pl.String}), {LINE})
     result: str | None = frame[column][0]
     return result
@@ -99,7 +99,7 @@ def test_text_of_several_lines_keeps_them(cell: str, becomes: str) -> None:
 
 
 def test_only_odd_cells_are_named_and_the_given_frame_stays() -> None:
-    """The positions are those of the cells that needed work; the raw cells can still be shown."""
+    """The positions name the cells that needed work; the raw cells can still be shown."""
     raw = pl.DataFrame({LINE: ["Ada", " Bob", "Müller", "C\u200by"], TEXT: ["a", "b", "c", "d"]})
     frame, odd = tidy(raw, {LINE})
     assert {name: at.to_list() for name, at in odd.items()} == {LINE: [1, 3]}

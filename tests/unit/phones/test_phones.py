@@ -15,7 +15,7 @@ AUSTRALIAN_MOBILE = "+61491570006"
 
 
 def read(number: str | None, country: str | None = None) -> dict[str, object]:
-    """The verdict on one cell."""
+    """Return the verdict on one cell."""
     return read_phones(
         pl.Series([number], dtype=pl.String), pl.Series([country], dtype=pl.String)
     ).row(0, named=True)

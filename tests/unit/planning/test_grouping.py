@@ -32,22 +32,22 @@ videoConferencing: false
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the meeting template that Ada's row names, and the usual participants."""
+    """Return a folder with the meeting template of Ada's row, and the usual participants."""
     return write_templates(tmp_path, {"onsite-45": MEETING})
 
 
 def grouped(folder: Path, rows: pl.DataFrame, **result: object) -> Grouped:
-    """These rows grouped with the templates of a folder."""
+    """Return these rows grouped with the templates of a folder."""
     return made.group_rows(folder, rows, Settings.model_validate(result))
 
 
 def placed(found: Grouped) -> list[tuple[int, int]]:
-    """Row and group of each ready row."""
+    """Return row and group of each ready row."""
     return found.frame.select(ROW, GROUP).rows()
 
 
 def faults(found: Grouped) -> list[tuple[int | None, str | None, str, str, str]]:
-    """Row, column, code, value and detail of each problem."""
+    """Return row, column, code, value and detail of each problem."""
     return found.problems.select(ROW, "column", "code", "value", "detail").rows()
 
 

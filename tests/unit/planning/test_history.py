@@ -1,4 +1,4 @@
-"""Whom earlier runs dealt with is left out of a plan, with the reason."""
+"""People that earlier runs dealt with are left out of a plan, with the reason."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ OTHER = {**GOOD, "phone_number": "+1 202 555 0198"}
 
 @pytest.fixture
 def project() -> Iterator[Project]:
-    """A folder to plan in."""
+    """Yield a folder to plan in."""
     with make_project() as project:
         yield project
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still until it is moved."""
+    """Return a clock that stands still until it is moved."""
     return Clock()
 
 
 @pytest.fixture
 def ledger(project: Project, clock: Clock) -> Iterator[Ledger]:
-    """A ledger beside the settings."""
+    """Yield a ledger beside the settings."""
     with Ledger.open(project.settings.ledger, now=clock.now, suffix=clock.end) as ledger:
         yield ledger
 
 
 def began(ledger: Ledger, plan: Plan, project: Project) -> str:
-    """Begins a run of a plan, and gives its id."""
+    """Begin a run of a plan, and return its id."""
     file = SourceFile("list.csv", None, "0" * 64, 1)
     rows = planned_rows(plan, IDENTITY, project.settings)
     return ledger.runs.begin(NewRun(plan.hash, (file,) * len(plan.tables)), rows)
@@ -56,7 +56,7 @@ def began(ledger: Ledger, plan: Plan, project: Project) -> str:
 def ended(
     ledger: Ledger, plan: Plan, project: Project, state: State, *, conversation: str | None = None
 ) -> str:
-    """A run of the plan in which every request ended like this."""
+    """Return a run of the plan in which every request ended like this."""
     run = began(ledger, plan, project)
     for key in ledger.submissions.sendable(run):
         ledger.submissions.intend(run, [key])
@@ -65,12 +65,12 @@ def ended(
 
 
 def known(plan: Plan, ledger: Ledger, project: Project, clock: Clock) -> Plan:
-    """The plan without those whom the ledger knows."""
+    """Return the plan without people that the ledger knows."""
     return skip_known(plan, ledger, IDENTITY, project.settings, now=clock.now())
 
 
 def told(plan: Plan) -> list[tuple[int, str]]:
-    """Row and code of each problem."""
+    """Return row and code of each problem."""
     return plan.problems.select(ROW, "code").rows()
 
 
@@ -162,7 +162,7 @@ def test_who_opted_out_is_not_contacted_at_all(
 def test_who_was_contacted_lately_waits(
     project: Project, ledger: Ledger, clock: Clock, days: int, *, allowed: bool, ready: int
 ) -> None:
-    """By whatever campaign, within the window of the settings, unless they allow it."""
+    """By any campaign, within the window of the settings, unless they allow it."""
     ended(ledger, project.plan([GOOD]), project, State.CREATED)
     clock.pass_s(timedelta(days=3).total_seconds())
     choices = {"contact_window_days": days, "allow_recent": allowed}
@@ -229,7 +229,7 @@ def test_one_person_under_another_contact_is_left_for_a_decision(
 def test_a_corrected_phone_goes_if_the_api_refused_the_other(
     project: Project, ledger: Ledger, clock: Clock, state: State
 ) -> None:
-    """Nobody was contacted then; but whoever may have been, or may still be, was."""
+    """Nobody was contacted then; people who may have been, or may still be, count as contacted."""
     ended(ledger, project.plan([MAIL]), project, state)
     other = {**MAIL, "phone_number": "+1 202 555 0198"}
     plan = skip_known(project.plan([other]), ledger, IDENTITY, project.settings, now=clock.now())

@@ -29,7 +29,7 @@ OURS = Identity(KEY, "org-1")
 
 
 def key(identity: Identity = OURS, /, **changes: str | None) -> str:
-    """The submission key of Ada's row with some cells changed."""
+    """Return the submission key of Ada's row with some cells changed."""
     return str(identity.keys(frame({**ADA, **changes})).item())
 
 
@@ -86,7 +86,7 @@ def test_a_key_longer_than_a_block_is_hashed_first() -> None:
 def test_what_is_not_the_person_or_the_campaign_leaves_the_key(
     changes: dict[str, str | None],
 ) -> None:
-    """Tonight's list recognises whom last night's reached, whatever else it says of them."""
+    """Tonight's list recognises people of last night's, whatever else it says about them."""
     assert key(**changes) == key()
 
 
@@ -115,7 +115,7 @@ def test_organization_round_and_secret_are_part_of_the_key() -> None:
 
 
 def test_an_email_is_one_person_in_any_case() -> None:
-    """Where there is no phone, the e-mail says who it is."""
+    """If there is no phone, the e-mail says who it is."""
     assert key(phone_number=None, email="ADA@Example.com") == key(phone_number=None)
 
 
@@ -221,7 +221,7 @@ def test_the_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
 
 
 def test_two_that_make_the_key_at_once_get_the_same(tmp_path: Path) -> None:
-    """Whoever comes second keeps what the first wrote, whole."""
+    """The second process keeps what the first wrote, whole."""
     settings = Settings(hmac_key_file=tmp_path / "k")
     with ThreadPoolExecutor(8) as many:
         found = set(many.map(lambda _: hmac_key(settings, create=True), range(32)))
@@ -229,7 +229,7 @@ def test_two_that_make_the_key_at_once_get_the_same(tmp_path: Path) -> None:
 
 
 def test_a_preview_makes_no_key(tmp_path: Path) -> None:
-    """`check` writes nothing: it counts with a fixed key where there is none."""
+    """`check` writes nothing: it counts with a fixed key if there is none."""
     settings = Settings(hmac_key_file=tmp_path / "k")
     assert hmac_key(settings, create=False) == PREVIEW_KEY
     assert list(tmp_path.iterdir()) == []

@@ -55,7 +55,7 @@ PEOPLE: tuple[dict[str, Json], ...] = ({"email": "max@example.org", "isOrganizer
 
 
 def a_group(**result: object) -> Group:
-    """A group of the usual campaign and templates, with some fields changed."""
+    """Return a group of the usual campaign and templates, with some fields changed."""
     usual: dict[str, object] = {
         "campaign": "camp-42",
         "external_campaign": "",
@@ -72,7 +72,7 @@ def a_group(**result: object) -> Group:
 def body(
     cells: Mapping[str, str | None] | None = None, of: Group | None = None, **result: object
 ) -> dict[str, Json]:
-    """The body of Ada's row with some cells and settings changed."""
+    """Return the body of Ada's row with some cells and settings changed."""
     settings = Settings.model_validate(result)
     return Renderer(of or a_group(), settings).body({**CELLS, **(cells or {})}, "ext-1")
 
@@ -254,7 +254,7 @@ def test_a_template_without_placeholders_is_sent_verbatim(configuration: dict[st
 
 
 def a_plan(folder: Path, rows: pl.DataFrame) -> Plan:
-    """The plan of checked rows with a template that takes the first name."""
+    """Return the plan of checked rows with a template that takes the first name."""
     text = MEETING.replace("{job_title}", "{job_title} {first_name}")
     write_templates(folder, {"onsite-45": text})
     good = as_checked_rows(rows)

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project() -> Iterator[Project]:
-    """A folder to plan in."""
+    """Yield a folder to plan in."""
     with make_project() as project:
         yield project
 
 
 def begin_run(project: Project) -> None:
-    """Begins a run in the ledger of the workspace, which notes its key."""
+    """Begin a run in the ledger of the workspace, which notes its key."""
     with Ledger.open(project.settings.ledger) as ledger:
         history = bind_history(ledger, project.settings, "acme")
         ledger.runs.begin(NewRun("0" * 64, (), history.run_settings(project.settings)), [])
@@ -44,7 +44,7 @@ def test_looking_writes_nothing(project: Project) -> None:
 
 
 def test_a_new_ledger_gets_a_key(project: Project) -> None:
-    """It is made once, noted by the run, and used by whoever looks."""
+    """It is made once, noted by the run, and used by every look-up."""
     begin_run(project)
     key = hmac_key(project.settings, create=False)
     assert key != PREVIEW_KEY

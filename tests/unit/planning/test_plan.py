@@ -17,7 +17,7 @@ OTHER = {**GOOD, "phone_number": "+1 202 555 0198", "meeting_template": "video"}
 
 
 def statuses(*rows: tuple[int, int, str]) -> pl.DataFrame:
-    """Rows with a status, as a plan keeps them."""
+    """Return rows with a status, as a plan keeps them."""
     schema = {SOURCE: pl.UInt16, ROW: pl.UInt32, "status": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
 

@@ -24,17 +24,17 @@ PERSON = "email: max@example.org, isOrganizer: true, isCalendarConnected: true"
 
 
 def meeting(folder: Path, text: str) -> Template:
-    """A meeting template of this text."""
+    """Return a meeting template of this text."""
     return Templates(write_templates(folder / "templates", {"m": text})).meeting("m")
 
 
 def participants(folder: Path, text: str) -> Template:
-    """A participant template of this text."""
+    """Return a participant template of this text."""
     return Templates(write_templates(folder / "templates", {}, {"p": text})).participants("p")
 
 
 def refused(folder: Path, text: str, kind: TemplateKind = TemplateKind.MEETING) -> str:
-    """The message that a template is refused with, else what is unusual in it."""
+    """Return the message that a template is refused with, else what is unusual in it."""
     try:
         read = meeting(folder, text) if kind is TemplateKind.MEETING else participants(folder, text)
     except TemplateError as caught:
@@ -247,7 +247,7 @@ def test_each_way_to_give_availability_is_enough(tmp_path: Path, text: str) -> N
 
 
 def test_a_key_that_no_rule_knows_is_a_warning(tmp_path: Path) -> None:
-    """It is sent as it stands; the nearest known key is suggested."""
+    """It is sent unchanged; the nearest known key is suggested."""
     text = BARE + "duration: 45\nbuffr: 5\ncolour: red\nopenHours: [{day: 1}]\n"
     text = text.replace("openHours: [{start: 09:00}]\n", "")
     template = meeting(tmp_path, text)
@@ -272,7 +272,7 @@ def test_an_availability_method_that_we_do_not_know_is_a_warning(tmp_path: Path)
 
 
 def pair(folder: Path, method: str, people: str) -> Pair:
-    """A meeting of this availabilityMethod with these participants."""
+    """Return a meeting of this availabilityMethod with these participants."""
     result = f"availabilityMethod: {method}\n" if method else ""
     folder = write_templates(folder, {"m": f"{BARE}duration: 45\n{result}"}, {"p": people})
     templates = Templates(folder)
@@ -306,7 +306,7 @@ def test_organizers_are_counted_by_the_method_of_the_meeting(
 
 
 def test_values_are_checked_when_they_are_filled_in(tmp_path: Path) -> None:
-    """The placeholder at fault is named where there is a single one."""
+    """The placeholder at fault is named if there is a single one."""
     text = BARE.replace("Europe/London", "'{tz}'") + "duration: 45\n"
     people = "- {isOrganizer: true, isCalendarConnected: true, email: '{who}@{where}'}"
     templates = Templates(write_templates(tmp_path, {"m": text}, {"p": people}))
@@ -349,7 +349,7 @@ def test_templates_are_found_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../meetings/m", "/etc/passwd", "m.yaml", "..", "", "m/", "M"])
 def test_a_name_is_never_a_path(tmp_path: Path, name: str) -> None:
-    """Only what lies in the folder can be named, by its exact name."""
+    """Only files of the folder can be named, by their exact names."""
     templates = Templates(write_templates(tmp_path, {"m": MEETING}))
     with pytest.raises(TemplateError, match="There is no meeting template"):
         templates.meeting(name)

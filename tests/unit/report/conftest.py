@@ -54,7 +54,7 @@ def table(
     extra: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Table:
-    """A table as the loader gives it: row 2 is the first below the header."""
+    """Return a table as the loader gives it: row 2 is the first below the header."""
     frame = pl.DataFrame(
         [(row, *line) for row, line in enumerate(cells, start=2)],
         schema={ROW: pl.UInt32, **dict.fromkeys(headers, pl.String)},
@@ -73,7 +73,7 @@ def table(
 
 
 def group(rows: int, *, campaign: str = "camp-42", meeting: str = "onsite-45") -> Group:
-    """A group as grouping gives it."""
+    """Return a group as grouping gives it."""
     return Group(
         campaign=campaign,
         external_campaign="",
@@ -101,7 +101,7 @@ class MakeTable(Protocol):
         extra: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
     ) -> Table:
-        """The table; row 2 is the first below the header."""
+        """Return the table; row 2 is the first below the header."""
 
 
 class MakePlan(Protocol):
@@ -114,13 +114,13 @@ class MakePlan(Protocol):
         *,
         groups: int = 1,
     ) -> Plan:
-        """The plan; its ready rows are dealt out to so many groups."""
+        """Return the plan; its ready rows are dealt out to this many groups."""
 
 
 def make_plan(
     tables: Sequence[Table], found: Sequence[pl.DataFrame] = (), *, groups: int = 1
 ) -> Plan:
-    """A plan from tables and problems: see `MakePlan`."""
+    """Return a plan from tables and problems: see `MakePlan`."""
     frame = problems.concat(found)
     by_row = frame.filter(pl.col(ROW).is_not_null())
     status = (
@@ -180,13 +180,13 @@ def make_plan(
 
 @pytest.fixture(name="make_plan")
 def make_plan_fixture() -> MakePlan:
-    """The maker of plans."""
+    """Return the maker of plans."""
     return make_plan
 
 
 @pytest.fixture(name="make_table")
 def make_table_fixture() -> MakeTable:
-    """The maker of tables."""
+    """Return the maker of tables."""
     return table
 
 
@@ -205,7 +205,7 @@ def row_outcome(
     remote: str | None = None,
     meeting: ArrangedMeeting | None = None,
 ) -> RowOutcome:
-    """What the ledger says of a row; a state other than planned comes with an attempt."""
+    """Return what the ledger says of a row; a state other than planned comes with an attempt."""
     sent = state not in {None, State.PLANNED, State.UNSENT}
     if state is None:
         return RowOutcome(source, row, status, codes, None)
@@ -242,13 +242,13 @@ def row_outcome(
 
 @pytest.fixture(name="row_outcome")
 def row_outcome_fixture() -> Callable[..., RowOutcome]:
-    """The maker of what the ledger says of a row."""
+    """Return the maker of what the ledger says of a row."""
     return row_outcome
 
 
 @pytest.fixture
 def outcomes() -> tuple[RowOutcome, ...]:
-    """What became of the recruiter's six rows: one of nearly everything."""
+    """Return the results of the recruiter's six rows: one of nearly everything."""
     return (
         row_outcome(2, State.CREATED, conversation_id="conv-1"),
         row_outcome(3, status=RowStatus.REJECTED, codes="value-changed phone-too-short"),
@@ -261,7 +261,7 @@ def outcomes() -> tuple[RowOutcome, ...]:
 
 @pytest.fixture
 def run_report() -> RunReport:
-    """A run of 75 seconds that left doubtful rows."""
+    """Return a run of 75 seconds that left doubtful rows."""
     return RunReport(
         run="20261122-153000-3f2a",
         counts=Counts(read=6, ready=4, rejected=1, duplicates=1),
@@ -278,13 +278,13 @@ class MakeView(Protocol):
     def __call__(
         self, report: RunReport, rows: Sequence[RowOutcome], files: Sequence[str] = ("a.csv",)
     ) -> view.RunView:
-        """The view; counts and states of the report are those of the rows."""
+        """Return the view; counts and states of the report come from the rows."""
 
 
 def make_view(
     report: RunReport, rows: Sequence[RowOutcome], files: Sequence[str] = ("a.csv",)
 ) -> view.RunView:
-    """The view of a run with these rows: see `MakeView`."""
+    """Return the view of a run with these rows: see `MakeView`."""
     status = Counter(row.status for row in rows)
     known = [row.submission for row in rows if row.submission]
     report = dataclasses.replace(
@@ -304,19 +304,19 @@ def make_view(
 
 @pytest.fixture(name="make_view")
 def make_view_fixture() -> MakeView:
-    """The maker of views."""
+    """Return the maker of views."""
     return make_view
 
 
 @pytest.fixture
 def run_view(run_report: RunReport, outcomes: tuple[RowOutcome, ...]) -> view.RunView:
-    """The view of that run."""
+    """Return the view of that run."""
     return make_view(run_report, outcomes, ["recruiter.csv"])
 
 
 @pytest.fixture
 def recruiter() -> Table:
-    """A recruiter's export: semicolons, six rows, one extra column."""
+    """Return a recruiter's export: semicolons, six rows, one extra column."""
     return table(
         "recruiter.csv",
         ["First name", "Surname", "Mobile", "E-mail", "Job Title"],
@@ -341,7 +341,7 @@ def recruiter() -> Table:
 
 @pytest.fixture
 def recruiter_plan(recruiter: Table) -> Plan:
-    """Its plan: rows 3, 4 and 5 are rejected, 6 repeats 2, and 7 has a warning."""
+    """Return its plan: rows 3, 4 and 5 are rejected, 6 repeats 2, and 7 has a warning."""
     return make_plan(
         [recruiter],
         [

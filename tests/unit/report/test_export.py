@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
-    """The rows of a CSV, by another reader than the one we write with."""
+    """Return the rows of a CSV, by another reader than the one we write with."""
     text = path.read_bytes().decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
 

@@ -123,7 +123,7 @@ def test_a_plain_path_is_not_quoted() -> None:
 
 
 def test_where_nobody_wrote_down_the_inbox() -> None:
-    """A word stands in its place, as nights of older versions have it."""
+    """A word replaces it, as nights of older versions have it."""
     assert release_command(None, "held/a b.csv") == "importer release INBOX/held/a b.csv"
 
 

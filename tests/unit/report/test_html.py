@@ -58,28 +58,28 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes an element."""
+        """Note an element."""
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Every element is closed where it should be."""
+        """Require that an element is closed where it should be."""
         assert self.open.pop() == tag
         self.text += " " if tag in {"td", "th", "li", "dt", "dd", "p", "h3"} else ""
 
     def handle_data(self, data: str) -> None:
-        """Notes what can be read, the style sheet aside."""
+        """Note what can be read, except the style sheet."""
         if self.open[-1:] != ["style"]:
             self.text += data
 
     def all(self, name: str) -> list[dict[str, str | None]]:
-        """The attributes of the elements of a kind."""
+        """Return the attributes of the elements of a kind."""
         return [attributes for tag, attributes in self.elements if tag == name]
 
 
 def written(plan: Plan, folder: Path) -> str:
-    """The page of a plan, with a date."""
+    """Return the page of a plan, with a date."""
     path = folder / "report.html"
     seen = view.plan_view(plan, Settings(), created_at=datetime(2026, 11, 22, 15, 30, tzinfo=UTC))
     html.write_page(seen, path)
@@ -87,7 +87,7 @@ def written(plan: Plan, folder: Path) -> str:
 
 
 def squeezed(text: str) -> str:
-    """The text with single spaces."""
+    """Return the text with single spaces."""
     return " ".join(text.split())
 
 
@@ -196,7 +196,7 @@ def test_nothing_of_the_user_s_is_markup(
 def test_a_hundred_thousand_problems_stay_under_5_mb(
     make_plan: MakePlan, make_table: MakeTable, tmp_path: Path
 ) -> None:
-    """And what is left out is said, with where to find all of it."""
+    """And the page says what it leaves out, and where to find all of it."""
     count = 50_000
     cells = [[f"020 {row}", f"a{row}@example", "n" * 300] for row in range(count)]
     mapping = {"Tel": "phone_number", "Mail": "email"}
@@ -295,7 +295,7 @@ def test_the_same_plan_gives_the_same_page(recruiter_plan: Plan, tmp_path: Path)
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance of `#rrggbb`, as WCAG defines it."""
+    """Return relative luminance of `#rrggbb`, as WCAG defines it."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
@@ -324,14 +324,14 @@ def test_text_stands_out_from_its_ground(scheme: int, ink: str, paper: str) -> N
 
 
 def task(count: int) -> Task:
-    """A task of so many problems."""
+    """Return a task of this many problems."""
     return Task(
         Code.PHONE_INVALID, Severity.ERROR, None, "", "Correct", "", count, count, (), ()
     )  # fmt: skip
 
 
 def group(rows: int) -> GroupView:
-    """A group of so many rows."""
+    """Return a group of this many rows."""
     return GroupView("camp-1", "onsite", "panel", rows, {}, {"title": f"Interview {rows}"}, ())
 
 
@@ -387,7 +387,7 @@ def test_groups_keep_their_places() -> None:
 
 
 def meeting_group(meeting: Mapping[str, Json], *people: Mapping[str, Json]) -> GroupView:
-    """A group with these templates."""
+    """Return a group with these templates."""
     return GroupView("camp-1", "onsite", "panel", 1, {}, meeting, people)
 
 
@@ -457,7 +457,7 @@ def test_whom_an_example_is_for() -> None:
 
 
 def test_json_for_reading_is_still_json() -> None:
-    """Lists of numbers are in one line; text that looks like one is left alone."""
+    """Lists of numbers are in one line; text that looks like one is unchanged."""
     value: Json = {"days": [1, 2, 3], "text": "[\n 1\n]", "none": [], "mixed": [1, "a"]}
     assert json.loads(pretty(value)) == value
     assert '"days": [1, 2, 3]' in pretty(value)

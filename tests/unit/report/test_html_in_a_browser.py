@@ -28,7 +28,7 @@ class Browser:
         self.folder = folder
 
     def ran(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        """What it printed and what it complained of."""
+        """Return what it printed and what it complained of."""
         assert CHROMIUM is not None
         return subprocess.run(
             [
@@ -40,7 +40,7 @@ class Browser:
         )  # fmt: skip
 
     def opened(self, page: Path) -> tuple[str, list[str], list[str]]:
-        """The page as the browser understood it, its complaints, and whom the page asked."""
+        """Return the page as the browser understood it, its complaints, and its requests."""
         log = self.folder / "net.json"
         done = self.ran(f"--log-net-log={log}", "--dump-dom", page.as_uri())
         complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -55,13 +55,13 @@ class Browser:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Browser:
-    """A browser with a profile of its own."""
+    """Return a browser with a profile of its own."""
     return Browser(tmp_path)
 
 
 @pytest.fixture
 def page(recruiter_plan: Plan, tmp_path: Path) -> Path:
-    """The page of the recruiter's plan."""
+    """Return the page of the recruiter's plan."""
     path = tmp_path / "report.html"
     html.write_page(view.plan_view(recruiter_plan, Settings()), path)
     return path

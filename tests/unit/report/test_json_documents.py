@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def written(plan: Plan) -> str:
-    """The JSON of a plan."""
+    """Return the JSON of a plan."""
     out = io.StringIO()
     report_json.write_plan_json(view.plan_view(plan, Settings()), out)
     return out.getvalue()
@@ -65,7 +65,7 @@ def test_the_structure_is_the_published_one(recruiter_plan: Plan) -> None:
 
 
 def test_sources_say_how_they_were_understood(recruiter_plan: Plan) -> None:
-    """Headers as they stand, on both sides of the mapping."""
+    """Unchanged headers, on both sides of the mapping."""
     (source,) = json.loads(written(recruiter_plan))["sources"]
     assert source["columns"]["Mobile"] == "phone_number"
     assert source["extra_columns"] == ["Job Title"]

@@ -119,7 +119,7 @@ def test_progress_is_one_word(
 
 
 def test_progress_is_counted_in_the_order_of_its_words() -> None:
-    """Unknown words come last; rows of which nothing is known do not count."""
+    """Unknown words come last; rows without any news do not count."""
     found = [("OPTED_OUT", None, 1), ("ONGOING", None, 1), (None, None, 4), ("NEW_WORD", None, 1)]
     assert list(count_progress([*found, ("ongoing", None, 1)]).items()) == [
         ("started", 2),

@@ -18,12 +18,12 @@ class Clock:
     now: float = 0.0
 
     def __call__(self) -> float:
-        """Seconds."""
+        """Return the time, seconds."""
         return self.now
 
 
 def outcome(state: State = State.CREATED) -> Outcome:
-    """One submission that came to its end."""
+    """Return one submission that came to its end."""
     return Outcome("ab", state, 1)
 
 

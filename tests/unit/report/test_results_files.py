@@ -157,7 +157,7 @@ ROWS = "".join(f"Cy{n},because {n}\n" for n in range(500))
 def many(
     make_view: MakeView, run_report: RunReport, row_outcome: Callable[..., RowOutcome]
 ) -> RunView:
-    """The view of a run with 500 rows."""
+    """Return the view of a run with 500 rows."""
     rows = [row_outcome(n, State.CREATED, conversation_id=f"c-{n}") for n in range(2, 502)]
     return make_view(run_report, rows, ["list.csv"])
 

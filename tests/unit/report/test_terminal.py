@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def shown(plan: Plan, *, width: int = 100, show_values: bool = False, **settings: str) -> str:
-    """What is printed where no terminal is."""
+    """Return what is printed where no terminal is."""
     out = io.StringIO()
     seen = view.plan_view(plan, Settings.model_validate(settings))
     terminal.print_plan(Console(file=out, width=width), seen, show_values=show_values)
@@ -27,7 +27,7 @@ def shown(plan: Plan, *, width: int = 100, show_values: bool = False, **settings
 
 
 def test_the_summary_of_a_messy_file(recruiter_plan: Plan) -> None:
-    """Headline, tasks with rows, groups, files, next steps, plan: the whole, as it stands."""
+    """Headline, tasks with rows, groups, files, next steps, plan: the whole text."""
     text = shown(recruiter_plan)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     assert lines[0] == "2 of 6 rows are ready to send; 3 need fixing."
@@ -62,7 +62,7 @@ def test_personal_values_are_masked(recruiter_plan: Plan) -> None:
 
 
 def test_show_values_shows_them(recruiter_plan: Plan) -> None:
-    """Whoever asks for the values gets them: this also shows that the test above can fail."""
+    """A person who asks for the values gets them; so the test above can fail."""
     text = shown(recruiter_plan, show_values=True)
     assert [value for value in PERSONAL if value in text] == list(PERSONAL[:4])
 
@@ -155,7 +155,7 @@ def test_names_with_spaces_can_be_pasted(make_plan: MakePlan, make_table: MakeTa
 
 
 def test_groups_of_the_same_templates_are_one_line(make_plan: MakePlan, recruiter: Table) -> None:
-    """With how many groups and rows they are; a long list ends in what is left out."""
+    """With how many groups and rows they are; a long list ends with the number of the others."""
     plan = make_plan([recruiter], groups=3)
     text = shown(plan)
     assert "camp-42    onsite-45   hiring-manager        1      2" in text

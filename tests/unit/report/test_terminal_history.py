@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def shown(what: RenderableType, width: int = 120) -> str:
-    """The text without the spaces that fill lines up."""
+    """Return the text without the spaces that fill lines up."""
     out = io.StringIO()
     Console(file=out, width=width).print(what, crop=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -56,7 +56,7 @@ def test_doubtful_rows_are_a_worklist(run_view: view.RunView) -> None:
 
 
 def doubtful_row(row: int = 4, source_name: str = "a.csv", **facts: Any) -> SubmissionRecord:
-    """A doubtful row as the ledger gives it."""
+    """Return a doubtful row as the ledger gives it."""
     return SubmissionRecord(
         key="ab" * 32,
         state=State.DOUBTFUL,
@@ -208,7 +208,7 @@ NIGHT = Night("night-20260710-020000-3f2a", AT, AT + timedelta(minutes=4), 6)
 
 
 def file(ending: str, **facts: Any) -> NightFile:
-    """What became of a file."""
+    """Return the ending of a file."""
     values = {"night": NIGHT.id, "position": 0, "folder": "", "name": "a.csv", "sha256": "0" * 64}
     return NightFile(**{**values, "at": AT, "ending": ending, **facts})
 
@@ -216,7 +216,7 @@ def file(ending: str, **facts: Any) -> NightFile:
 def shown_nights(
     files: Sequence[NightFile], *, night: Night = NIGHT, later: NightFile | None = None
 ) -> str:
-    """The text of one night, in one line."""
+    """Return the text of one night, in one line."""
     now = {each.sha256: later or each for each in files}
     out = io.StringIO()
     Console(file=out, width=80).print(nights_text([PastNight(night, files, now)], 0))

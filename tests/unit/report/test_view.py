@@ -131,7 +131,7 @@ def test_the_headline_agrees_with_its_numbers(counts: Counts, doubtful: int, res
 
 
 def test_what_else_happens_is_said() -> None:
-    """Files, repeats, earlier runs and the time it takes, each only where there is one."""
+    """Files, repeats, earlier runs and the time it takes, each only if there is one."""
     assert list(asides(Counts(read=3, duplicates=1, already_imported=2), 1, 0.0)) == [
         "1 file could not be used.",
         "1 row repeats the person of an earlier row: skipped.",

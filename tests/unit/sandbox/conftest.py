@@ -38,7 +38,7 @@ BODY: Final[dict[str, Any]] = {
 
 @pytest.fixture
 def body() -> Callable[..., dict[str, Any]]:
-    """Makes bodies that break no rule, apart from the keys given; None leaves a key out."""
+    """Return a function that makes valid bodies, with some keys changed; None leaves one out."""
 
     def make(**changes: Any) -> dict[str, Any]:
         made = copy.deepcopy(BODY) | changes
@@ -49,7 +49,7 @@ def body() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def client() -> Callable[..., httpx.Client]:
-    """Makes clients of a sandbox with both headers; each test closes its own."""
+    """Return a function that makes clients of a sandbox; each test closes its own."""
 
     def make(base_url: str, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=base_url, headers=HEADERS, timeout=10, **options)

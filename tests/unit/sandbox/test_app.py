@@ -28,14 +28,14 @@ CALLS = (
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox without faults."""
+    """Yield a sandbox without faults."""
     with start_sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def api(sandbox: Sandbox, client: Callable[..., httpx.Client]) -> Iterator[httpx.Client]:
-    """A client of that sandbox."""
+    """Yield a client of that sandbox."""
     with client(sandbox.base_url) as api:
         yield api
 

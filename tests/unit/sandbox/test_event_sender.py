@@ -48,7 +48,7 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """A server on a real socket; it answers 200 when its other answers are used up."""
+    """Yield a server on a real socket; it answers 200 when its other answers are used up."""
     found = Endpoint()
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ def endpoint() -> Iterator[Endpoint]:
             self.end_headers()
 
         def log_message(self, *arguments: object) -> None:
-            """Nothing."""
+            """Print nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         found.url = f"http://127.0.0.1:{server.server_port}/webhooks"
@@ -75,7 +75,7 @@ def endpoint() -> Iterator[Endpoint]:
 def sending(
     endpoint: Endpoint, behave: str = "", retries_s: tuple[float, ...] = (0.0, 0.0)
 ) -> Iterator[tuple[EventSender, Conversations, JournalEntry]]:
-    """A sender with one conversation, which was not announced."""
+    """Yield a sender with one conversation, which was not announced."""
     conversations = Conversations([], now=lambda: 1_000.0)
     entry = conversations.accept("acme", "/conversations", {"externalId": "A-1", "firstName": "A"})
     with EventSender(endpoint.url, SECRET, Behaviour(behave), conversations, retries_s) as sender:

@@ -23,7 +23,7 @@ CREATE = "/v1/scheduling/conversations"
 
 @pytest.fixture
 def api(client: Callable[..., httpx.Client]) -> Iterator[httpx.Client]:
-    """A client of a sandbox, whose paths begin at the root."""
+    """Yield a client of a sandbox, whose paths begin at the root."""
     with start_sandbox() as sandbox, client(sandbox.base_url.removesuffix("/v1")) as api:
         yield api
 
@@ -78,7 +78,7 @@ def test_every_answer_is_as_described(api: httpx.Client, body: Make) -> None:
 
 
 def operation(answer: httpx.Response, created: str) -> tuple[str, str, str]:
-    """Path template, method and status of an answer."""
+    """Return path template, method and status of an answer."""
     path = answer.request.url.path
     for value in (created, "none", "draft-1", "missing-1", "camp-1"):
         path = path.replace(f"/{value}", "/{id}")
@@ -100,7 +100,7 @@ def test_every_route_is_described() -> None:
 
 
 def served(sandbox: Sandbox) -> set[tuple[str, str]]:
-    """Path and method of each route."""
+    """Return path and method of each route."""
     routes: list[Any] = sandbox.routes
     return {
         (route.path, method) for route in routes for method in route.methods if method != "HEAD"

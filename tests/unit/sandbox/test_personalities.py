@@ -54,7 +54,7 @@ class Answers:
 
 @pytest.fixture
 def answers(client: Connect, body: Make) -> Callable[..., Answers]:
-    """Makes the answers of an API of some personalities."""
+    """Return a function that makes the answers of an API of some personalities."""
     return lambda behave, **options: Answers(behave, client, body, **options)
 
 
@@ -233,7 +233,7 @@ def test_campaigns_that_do_not_send(
 
 
 def test_campaigns_that_do_not_exist(answers: Callable[..., Answers]) -> None:
-    """404 for the campaign and for whoever is sent to it."""
+    """404 for the campaign and for everybody who is sent to it."""
     missing = answers("campaign-missing:camp-1")
     assert (missing.campaign.status_code, missing.other_campaign.status_code) == (404, 200)
     assert missing.statuses == {404}

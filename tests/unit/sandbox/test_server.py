@@ -34,7 +34,7 @@ serve(SandboxOptions(journal=Path(sys.argv[1])), lambda url: print(url, flush=Tr
 
 
 def started(journal: Path) -> tuple[subprocess.Popen[str], str]:
-    """A sandbox in a process of its own, and its base URL."""
+    """Return a sandbox in a process of its own, and its base URL."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(journal)], stdout=subprocess.PIPE, text=True
     )

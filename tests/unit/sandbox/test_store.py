@@ -26,12 +26,12 @@ class Clock:
         self.now_s = START_S
 
     def __call__(self) -> float:
-        """The time that was set."""
+        """Return the time that was set."""
         return self.now_s
 
 
 def person(number: int = 0, **changes: Any) -> dict[str, Any]:
-    """A body, different for each number."""
+    """Return a body, different for each number."""
     return {
         "firstName": "Ada",
         "emailAddress": f"ada{number}@example.org",
@@ -136,7 +136,7 @@ def test_a_conversation_is_shown_as_the_api_shows_it() -> None:
 
 
 def entries(count: int) -> list[JournalEntry]:
-    """Some accepted conversations."""
+    """Return some accepted conversations."""
     conversations = Conversations([], now=lambda: 1_800_000_000.25)
     for number in range(count):
         body = {"firstName": "Åsa", "emailAddress": f"a{number}@example.org", "campaignId": "c"}
@@ -145,7 +145,7 @@ def entries(count: int) -> list[JournalEntry]:
 
 
 def append(path: Path, some: list[JournalEntry]) -> None:
-    """Appends entries as the sandbox does, all at once."""
+    """Append entries as the sandbox does, all at once."""
 
     async def together() -> None:
         journal = Journal(path)

@@ -23,7 +23,7 @@ RESET = b"<reset>"
 
 
 def sent(sandbox: Sandbox, content: bytes, path: str = CREATE, method: str = "POST") -> bytes:
-    """Everything received on a connection until its end; `RESET` stands for a reset."""
+    """Return everything received on a connection until its end; `RESET` stands for a reset."""
     where = urlsplit(sandbox.base_url)
     head = (
         f"{method} {path} HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nx-organization-id: acme\r\n"
@@ -41,7 +41,7 @@ def sent(sandbox: Sandbox, content: bytes, path: str = CREATE, method: str = "PO
 
 
 def answered(sandbox: Sandbox, faults: str, body: dict[str, Any]) -> bytes:
-    """What a creation is answered with while some faults are on."""
+    """Return what a creation is answered with while some faults are on."""
     sandbox.set_faults(faults)
     return sent(sandbox, json.dumps(body).encode())
 

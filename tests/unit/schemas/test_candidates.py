@@ -22,7 +22,7 @@ GOOD = {
 
 
 def codes(**changed: object) -> set[str]:
-    """The codes of what is wrong with a good row after some changes."""
+    """Return the codes of what is wrong with a good row after some changes."""
     types = dict.fromkeys(GOOD, pl.String()) | {EXCUSED: pl.Boolean()}
     rows = pl.DataFrame([{**GOOD, **changed}], schema=types)
     try:

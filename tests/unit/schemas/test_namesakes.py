@@ -16,7 +16,7 @@ Name: TypeAlias = tuple[str | None, str | None]
 
 
 def signer(row: str) -> Callable[[str], str]:
-    """What makes the signs of one row."""
+    """Return what makes the signs of one row."""
     return lambda text: hashlib.sha256(f"{row} {text}".encode()).hexdigest()[:SIGN]
 
 
@@ -24,7 +24,7 @@ SIGN_OF_A_ROW = signer("row 2")
 
 
 def differs_from_the_ledgers(name: Name, kept: Name) -> bool:
-    """Whether a name differs from one of which only the signs were kept."""
+    """Whether a name differs from one that is known only by its signs."""
     return differs_from_signs(*name, sign_name(*kept, SIGN_OF_A_ROW), SIGN_OF_A_ROW)
 
 

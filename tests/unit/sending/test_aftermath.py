@@ -1,4 +1,4 @@
-"""What became of doubtful submissions, and of conversations since, asked of a real sandbox."""
+"""The later state of doubtful submissions and of conversations, asked of a real sandbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in rang
 
 @pytest.fixture
 def project(sandbox: Sandbox) -> Iterator[Project]:
-    """A folder whose settings send to the sandbox, and leave doubt for later."""
+    """Yield a folder whose settings send to the sandbox, and leave doubt for later."""
     choices = {"rate_per_s": 1_000, "settle_s": 0.05, "reconcile": False}
     with make_project(base_url=sandbox.base_url, **choices) as project:
         yield project

@@ -86,7 +86,7 @@ class Source:
         self.asked: list[str] = []
 
     async def campaign(self, campaign_id: str) -> Page:
-        """As the client."""
+        """Answer as the client does."""
         self.asked.append(campaign_id)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, NotSent):
@@ -143,7 +143,7 @@ class Pages:
         self._status = status
 
     async def campaigns(self, token: str | None = None) -> Page:
-        """The next answer."""
+        """Return the next answer."""
         self.tokens.append(token)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, NotSent):

@@ -50,7 +50,7 @@ Happened = Response | NotSent | MaybeSent
 
 
 async def attempt(url: str, one: Submission | None = None, /, **chosen: object) -> Happened:
-    """What one request to a server comes to."""
+    """Return what one request to a server comes to."""
     async with Client(settings(base_url=url, **chosen), CREDENTIALS) as client:
         try:
             return await client.create(one or submission(), "r-1")
@@ -61,7 +61,7 @@ async def attempt(url: str, one: Submission | None = None, /, **chosen: object) 
 def meet(
     behaviour: Behaviour, tls: ssl.SSLContext | None = None, **chosen: object
 ) -> tuple[Happened, Seen]:
-    """What one request comes to, and what the server saw of it."""
+    """Return what one request comes to, and what the server saw of it."""
 
     async def main() -> tuple[Happened, Seen]:
         async with serve_raw(behaviour, tls) as seen:
@@ -71,7 +71,7 @@ def meet(
 
 
 def verb(happened: Happened) -> Action:
-    """What the table makes of it, the first time."""
+    """Return what the table makes of it, the first time."""
     return decide(happened, 1, 0.0, Policy(), lambda: 1.0).action
 
 
@@ -111,7 +111,7 @@ def test_a_port_that_refuses_is_not_sent() -> None:
 
 @pytest.fixture(scope="module")
 def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A server's TLS with a certificate that nobody vouches for."""
+    """Return a server's TLS with a certificate that nobody vouches for."""
     return make_certificate(tmp_path_factory.mktemp("tls")).tls
 
 
@@ -219,7 +219,7 @@ def test_a_packed_bomb_is_not_unpacked() -> None:
 
 
 def three(behaviour: Behaviour, rate_per_s: float) -> tuple[list[str | None], Seen]:
-    """The ids that three requests get, one after the other, from one client."""
+    """Return the ids that three requests get, one after the other, from one client."""
 
     async def main() -> tuple[list[str | None], Seen]:
         async with serve_raw(behaviour) as seen:

@@ -46,25 +46,25 @@ PHONE = "+442079460018"
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at noon."""
+    """Return a clock at noon."""
     return Clock(NOON)
 
 
 @pytest.fixture
 def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    """A new ledger."""
+    """Yield a new ledger."""
     with Ledger.open(f"sqlite:///{tmp_path / 'importer.db'}", now=clock.now) as opened:
         yield opened
 
 
 def planned(ledger: Ledger, *, person: str = "") -> str:
-    """A run with one submission that has not left."""
+    """Return a run with one submission that has not left."""
     row = planned_row(KEY, person=person or HASHES.person(PHONE, None))
     return ledger.runs.begin(new_run(), [row])
 
 
 def ended(ledger: Ledger, state: State, conversation: str | None = None, code: str = "") -> str:
-    """A run whose submission ended like this."""
+    """Return a run whose submission ended like this."""
     run = planned(ledger)
     assert ledger.submissions.intend(run, [KEY]) == (True,)
     settlement = Settlement(KEY, state, conversation_id=conversation, code=code)
@@ -73,7 +73,7 @@ def ended(ledger: Ledger, state: State, conversation: str | None = None, code: s
 
 
 def receive(ledger: Ledger, *bodies: bytes) -> list[str | None]:
-    """Receives events and applies them; gives the outcome of each event in the ledger."""
+    """Receive events and apply them; return the outcome of each event in the ledger."""
     for body in bodies:
         ledger.events.receive(read_event(body, LATER + timedelta(hours=1), HASHES))
     apply_events(ledger, HASHES.organization)
@@ -83,7 +83,7 @@ def receive(ledger: Ledger, *bodies: bytes) -> list[str | None]:
 
 
 def started(**data: Any) -> bytes:
-    """The first message was delivered."""
+    """Return the first message was delivered."""
     known = {"recordId": "conv-1", "externalId": EXTERNAL_ID, "organizationId": "org-1"}
     return event("CONVERSATION_STARTED", LATER, **{**known, **data})
 
@@ -300,7 +300,7 @@ def test_an_event_that_comes_before_its_conversation_is_known_counts_later(ledge
 
 
 def test_an_older_event_does_not_overwrite_a_newer_one(ledger: Ledger) -> None:
-    """In whatever order they come; of one moment the later stage counts."""
+    """In any order; of one moment the later stage counts."""
     ended(ledger, State.CREATED, "conv-1")
     done = event("CONVERSATION_COMPLETED", LATER, recordId="conv-1")
     early = event("CONVERSATION_QUEUED", NOON, recordId="conv-1")
@@ -335,7 +335,7 @@ def test_a_clock_ahead_of_ours_blocks_nothing(ledger: Ledger) -> None:
 
 
 def meeting(name: str, at: datetime, booking: str, begins: datetime | None = None) -> bytes:
-    """An event about a meeting."""
+    """Return an event about a meeting."""
     details = {"startDateTime": begins.isoformat()} if begins else {}
     return event(name, at, recordId=booking, conversationId="conv-1", meetingDetails=details)
 

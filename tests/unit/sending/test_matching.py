@@ -26,7 +26,7 @@ DOUBT = Doubt("key-1", "ext-1", "camp-42", "hash of +442079460018", SENT)
 
 
 def conversation(**values: Json) -> dict[str, Json]:
-    """A conversation as the list shows it, of the doubtful submission unless told otherwise."""
+    """Return a listed conversation, of the doubtful submission unless told otherwise."""
     return {
         "id": "c-1",
         "externalId": "ext-1",
@@ -38,7 +38,7 @@ def conversation(**values: Json) -> dict[str, Json]:
 
 
 def seen_as(*conversations: dict[str, Json], doubts: tuple[Doubt, ...] = (DOUBT,)) -> Match:
-    """What the list says of the first doubtful submission."""
+    """Return what the list says of the first doubtful submission."""
     evidence = Evidence(doubts, HASHES)
     evidence.note(conversations)
     if evidence.find_certain(doubts[0]):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def departures(limiter: RateLimiter, until_s: float, workers: int = 4) -> list[float]:
-    """When permits are given to that many workers that always want one."""
+    """Return when permits are given to that many workers that always want one."""
     left: list[float] = []
 
     async def work() -> None:
@@ -33,7 +33,7 @@ async def departures(limiter: RateLimiter, until_s: float, workers: int = 4) -> 
 
 
 def fullest_second(left: Sequence[float]) -> int:
-    """The most departures in any second (its end not included)."""
+    """Return the most departures in any second (its end not included)."""
     ordered = sorted(left)
     return max(bisect.bisect_left(ordered, t + 1 - 1e-9) - i for i, t in enumerate(ordered))
 
@@ -128,7 +128,7 @@ def test_permits_are_given_in_the_order_of_asking() -> None:
 
 
 def test_a_cancelled_wait_uses_nothing_up() -> None:
-    """Those behind move up, whoever in the queue leaves it."""
+    """The others move up, whichever worker leaves the queue."""
 
     async def main() -> float:
         limiter = RateLimiter(1, now=clock)

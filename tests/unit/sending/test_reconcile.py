@@ -38,12 +38,12 @@ Answer = Page | Response | NotSent | MaybeSent
 
 
 def now() -> datetime:
-    """The time of day on the leaping clock."""
+    """Return the time of day on the leaping clock."""
     return START + timedelta(seconds=clock())
 
 
 def doubt(number: int, age_s: float = 60.0) -> Doubt:
-    """A submission that is doubtful for so long."""
+    """Return a submission that has been doubtful for this long."""
     sent_at = START - timedelta(seconds=age_s)
     return Doubt(
         f"key-{number}", f"ext-{number}", "camp-42", f"hash of +4420794600{number}", sent_at
@@ -51,7 +51,7 @@ def doubt(number: int, age_s: float = 60.0) -> Doubt:
 
 
 def conversation(number: int, **values: Json) -> dict[str, Json]:
-    """The conversation of a submission."""
+    """Return the conversation of a submission."""
     return {
         "id": f"c-{number}",
         "externalId": f"ext-{number}",
@@ -64,7 +64,7 @@ def conversation(number: int, **values: Json) -> dict[str, Json]:
 
 
 def page(*numbers: int, token: str | None = None) -> Page:
-    """A page with the conversations of some submissions."""
+    """Return a page with the conversations of some submissions."""
     return Page(Response(200), tuple(conversation(n) for n in numbers), token)
 
 
@@ -83,11 +83,11 @@ class Api:
     asked: list[tuple[float, str]] = field(default_factory=list)
 
     async def conversations(self, token: str | None = None) -> Page:
-        """As the client."""
+        """Answer as the client does."""
         return self._answer(self.pages[token or ""], token or "")
 
     async def conversation(self, conversation_id: str) -> Page:
-        """As the client."""
+        """Answer as the client does."""
         return self._answer(self.single.get(conversation_id, [Response(404)]), conversation_id)
 
     def _answer(self, answers: list[Answer], what: str) -> Page:
@@ -313,7 +313,7 @@ def test_a_list_that_takes_too_long_proves_nothing() -> None:
 
 
 def witness(number: int, later_s: float) -> Witness:
-    """A conversation that we created so long after the doubtful requests, which left at START."""
+    """Return a conversation that we created this long after the doubtful requests (at START)."""
     return Witness(f"ext-{number}", f"c-{number}", START + timedelta(seconds=later_s))
 
 
@@ -321,7 +321,7 @@ PLACE = ("camp-42", "auto-schedule")
 
 
 def decided(*known: Witness, shown: tuple[int, ...], place: tuple[str, str] = PLACE) -> Outcome:
-    """The verdict on a request that left at START, an hour later."""
+    """Return the verdict on a request that left at START, an hour later."""
     late = replace(doubt(1), sent_at=START - timedelta(hours=1))
     moved = [replace(each, sent_at=each.sent_at - timedelta(hours=1)) for each in known]
     return reconcile_list(Api({"": [page(*shown)]}), late, proof=Proof({place: moved})).outcomes[0]
@@ -403,7 +403,7 @@ def test_without_the_duplicate_check_of_the_api_absence_proves_nothing() -> None
 
 
 def test_a_possible_conversation_keeps_it_doubtful_and_is_named() -> None:
-    """Whoever settles it by hand knows where to look."""
+    """A person who settles it by hand knows where to look."""
     maybe = conversation(1, externalId="another's")
     result = reconcile_list(Api({"": [Page(Response(200), (maybe,))]}), doubt(1))
     (outcome,) = result.outcomes
@@ -429,7 +429,7 @@ def test_a_stop_leaves_everything_doubtful(stop_at: float) -> None:
 
 
 def statuses(api: Api, wanted: Collection[str]) -> ConversationStatuses:
-    """What the API says of these now."""
+    """Return what the API says of these now."""
 
     async def main() -> ConversationStatuses:
         return await read_statuses(

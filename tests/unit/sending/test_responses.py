@@ -34,18 +34,18 @@ ID_PATHS = ("id", "data.id", "conversation.id", "conversationId")
 
 
 def answer(status: int, body: object = None, **headers: str) -> RawResponse:
-    """An answer; a body that is no bytes is written as JSON, header names with `_` for `-`."""
+    """Return an answer; write a body as JSON unless it is bytes, header names with `_` for `-`."""
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     return RawResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, AT)
 
 
 def response(status: int, body: object = None, **headers: str) -> Response:
-    """What the answer to a creation says."""
+    """Return what the answer to a creation says."""
     return parse_creation(answer(status, body, **headers), asked())
 
 
 def asked(*values: str) -> Creation:
-    """A request with these values of a row."""
+    """Return a request with these values of a row."""
     body = {f"value{number}": value for number, value in enumerate(values)}
     return Creation(body, "org-1", AT, ID_PATHS)
 

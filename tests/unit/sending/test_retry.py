@@ -18,7 +18,7 @@ P = Policy()
 def ruled(
     happened: Response | NotSent | MaybeSent, attempt: int = 1, elapsed_s: float = 0.0
 ) -> Decision:
-    """The decision without chance: every jitter is the longest."""
+    """Return the decision without chance: every jitter is the longest."""
     return decide(happened, attempt, elapsed_s, P, lambda: 1.0)
 
 
@@ -177,7 +177,7 @@ def test_whatever_else_is_doubtful(status: int) -> None:
 
 
 def test_429_waits_as_told_with_everybody() -> None:
-    """Retry-After counts as it stands, up to the bound."""
+    """Retry-After counts unchanged, up to the bound."""
     assert ruled(Response(429, retry_after_s=300)) == Decision(
         Action.AGAIN,
         60.0,

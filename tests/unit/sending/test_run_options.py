@@ -12,7 +12,7 @@ from tests.support.builders import CREDENTIALS
 
 
 def test_a_signal_sets_the_event() -> None:
-    """The process goes on; whoever waits for the event is told."""
+    """The process goes on; everybody who waits for the event is told."""
 
     async def main() -> bool:
         options = RunOptions("a test", CREDENTIALS, signals=(signal.SIGUSR1,))

@@ -19,7 +19,7 @@ ROWS = [{**GOOD, "phone_number": f"+1 202 555 01{number:02}"} for number in rang
 
 
 def choosing(project: Project, **choices: object) -> Project:
-    """The same workspace with other settings."""
+    """Return the same workspace with other settings."""
     return Project(project.folder, project.settings.model_copy(update=choices))
 
 

@@ -31,7 +31,7 @@ ROWS = [
 
 @contextmanager
 def collector() -> Iterator[tuple[str, list[bytes]]]:
-    """A collector on loopback: its address, and what it has received."""
+    """Yield a collector on loopback: its address, and what it has received."""
     received: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -214,7 +214,7 @@ def test_submissions_are_drawn_as_they_are_sent() -> None:
 
 
 def boom_at(key: str) -> Callable[[str], None]:
-    """Fails for one submission."""
+    """Return a function that fails for one submission."""
 
     def boom(here: str) -> None:
         if here == key:
@@ -368,7 +368,7 @@ def test_a_refused_campaign_is_left_and_the_others_go_on() -> None:
 
 
 def test_a_conversation_of_another_is_doubtful_and_counts() -> None:
-    """Only the ledger knows every conversation; its word goes before the answer."""
+    """Only the ledger knows every conversation; it is stronger than the answer."""
     scripted = ScriptedApi(of_another=frozenset({"key-0", "key-1"}))
     ending = run(
         send_all(scripted, make_submissions(9), limits=FailureLimits(max_failures_in_a_row=2))
@@ -382,7 +382,7 @@ def test_a_conversation_of_another_is_doubtful_and_counts() -> None:
 
 
 def test_as_many_doubts_as_allowed_stop_the_run() -> None:
-    """Those that there were before count as well; the ending is that of doubt."""
+    """Those that there were before count as well; the run ends because of doubt."""
     scripted = ScriptedApi({f"key-{n}": [LOST] for n in range(0, 30, 2)})
     limits = FailureLimits(max_failures_in_a_row=10, max_doubtful=5)
     ending = run(
@@ -429,7 +429,7 @@ def test_a_skewed_clock_is_told_once(skew_s: float | None, messages: int) -> Non
 
 
 def test_an_intent_is_taken_back_if_its_sender_is_cancelled(tmp_path: Path) -> None:
-    """Also if it is durable, and the cancellation comes before the sender hears of that."""
+    """Also if it is durable, and the cancellation comes before the sender is told."""
     senders: list[asyncio.Task[None]] = []
 
     class Late(LedgerWriter):

@@ -1,4 +1,4 @@
-"""Remembering headers in importer.yaml keeps what stands there."""
+"""Remembering headers in importer.yaml keeps its content."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, and nothing of ours in the environment."""
+    """Work in an empty folder, with nothing of ours in the environment."""
     for name in list(os.environ):
         if name.upper().startswith(("IMPORTER_", "POPP_")):
             monkeypatch.delenv(name)
@@ -29,13 +29,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def given(text: str, flags: Mapping[str, object] | None = None) -> Settings:
-    """The settings of an importer.yaml in the current folder."""
+    """Return the settings of an importer.yaml in the current folder."""
     Path("importer.yaml").write_text(text, "utf-8")
     return load_settings(None, flags or {})
 
 
 def refused(text: str, flags: Mapping[str, object] | None = None) -> list[str]:
-    """The lines of the message that settings are refused with."""
+    """Return the lines of the message that settings are refused with."""
     with pytest.raises(SettingsError) as caught:
         given(text, flags)
     assert caught.value.exit_code is Exit.SETUP
@@ -136,7 +136,7 @@ def test_paths_are_taken_from_where_they_are_written(here: Path) -> None:
     ],
 )
 def test_only_a_sqlite_ledger_has_a_file(url: str, file: str | None) -> None:
-    """The HMAC key and the backup lie beside it."""
+    """The HMAC key and the backup are beside it."""
     assert given(f"ledger: '{url}'\n").ledger_file == (Path(file) if file else None)
 
 
@@ -336,7 +336,7 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 def test_credentials_come_from_a_secrets_directory(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One file a secret, as containers mount them; the environment goes before."""
+    """One file a secret, as containers mount them; the environment is stronger."""
     (here / "secrets").mkdir()
     (here / "secrets" / "POPP_API_KEY").write_text("key-1\n")
     (here / "secrets" / "popp_organization_id").write_text("org-1\n")
@@ -348,7 +348,7 @@ def test_credentials_come_from_a_secrets_directory(
 
 
 def test_missing_credentials_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message can be followed as it stands."""
+    """The message can be followed word for word."""
     with pytest.raises(CredentialsError) as both:
         Settings().credentials()
     assert both.value.message == "POPP_API_KEY and POPP_ORGANIZATION_ID are not set."
@@ -425,7 +425,7 @@ def test_the_strongest_source_says_whether_it_is_a_rehearsal(
 
 @pytest.fixture
 def below(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder two levels below an importer.yaml, as current folder; returns that file."""
+    """Work in a folder two levels below an importer.yaml; return that file."""
     (here / "lists" / "may").mkdir(parents=True)
     file = here / "importer.yaml"
     file.write_text("campaign: above\n", "utf-8")
@@ -471,7 +471,7 @@ def test_the_search_ends_at_a_repository_and_at_home(
 def test_a_file_above_that_others_can_change_is_refused(
     below: Path, what: str, mode: int, group: int | None
 ) -> None:
-    """By its own mode or that of its folder; whoever names it takes it."""
+    """By its own mode or its folder's; it is used if the user names it."""
     target = below.parent / what
     if group is not None:
         try:
@@ -501,7 +501,7 @@ def test_a_file_above_that_is_another_users_is_refused(below: Path) -> None:
 
 
 def test_a_file_above_in_an_inbox_is_refused(below: Path) -> None:
-    """Whoever uploads lists could upload it."""
+    """People who upload lists could upload it."""
     (below.parent / MARKER_NAME).write_text("{}", "utf-8")
     with pytest.raises(SettingsError, match="inbox"):
         load_settings()

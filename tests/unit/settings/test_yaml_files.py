@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def said(text: str) -> str:
-    """What reading a text is refused with; empty when it is not."""
+    """Return what reading a text is refused with; empty when it is not."""
     try:
         parse(text, TemplateError, "f.yaml").refuse((), TemplateError)
     except TemplateError as refused:
@@ -80,7 +80,7 @@ def test_keys_are_text_as_written() -> None:
 
 
 def test_an_alias_repeats_its_anchor() -> None:
-    """Anchors and aliases work, and the order of keys is that of the file."""
+    """Anchors and aliases work, and keys are in the order of the file."""
     read = parse("z: &days [1, 2]\na: *days\n", TemplateError, "f").value
     assert json.dumps(read) == '{"z": [1, 2], "a": [1, 2]}'
 
@@ -145,7 +145,7 @@ def test_positions_of_mistakes_fall_back_to_the_part_around_them() -> None:
 
 
 def test_a_path_is_spelled_as_people_write_it() -> None:
-    """Keys are joined by dots, list positions stand in brackets."""
+    """Keys are joined by dots, list positions are in brackets."""
     assert format_path(("openHours", 0, "days", 2)) == "openHours[0].days[2]"
     assert format_path((0, "email")) == "[0].email"
     assert format_path(()) == ""

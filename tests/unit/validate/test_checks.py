@@ -32,13 +32,13 @@ COLUMNS = (
 
 
 def check(*rows: Row, settings: Settings = SETTINGS) -> tuple[list[str], list[tuple[str, str]]]:
-    """Statuses, and column and code of each problem."""
+    """Return statuses, and column and code of each problem."""
     result = check_tables(table(rows, columns=COLUMNS), settings=settings)
     return statuses(result), [(str(at), code) for _, at, code in problem_places(result.problems)]
 
 
 def changed(**values: object) -> Settings:
-    """The tests' settings with some other values."""
+    """Return the tests' settings with some other values."""
     return SETTINGS.model_copy(update=values)
 
 
@@ -265,7 +265,7 @@ def test_an_error_of_the_reader_keeps_its_row_out() -> None:
 
 
 def test_a_spreadsheet_error_is_the_one_problem_of_its_cell() -> None:
-    """`#REF!` is no address, but that is not what is to be repaired; made mild, both are told."""
+    """`#REF!` is no address, but that is not what to repair; made mild, both are told."""
     broken = problems.one(Code.CELL_ERROR, row=2, column="email", value="#REF!", detail="#REF!")
     given = table([{**ADA, "phone_number": "12", "email": "#REF!"}, BOB], found=broken)
     assert problem_places(check_tables(given).problems) == [
@@ -331,7 +331,7 @@ SECRET = "Ada-Personal-Name"
 
 
 def frame() -> pl.DataFrame:
-    """Two rows in the form that is checked, with EXCUSED."""
+    """Return two rows in the form that is checked, with EXCUSED."""
     rows: list[Row] = [
         {"first_name": SECRET, "email": "ada@example.com", "campaign": "c"},
         {"first_name": None, "email": None, "campaign": "c"},

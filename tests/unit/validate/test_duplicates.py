@@ -1,4 +1,4 @@
-"""People who stand in the files twice are found in any number of rows, and the first is named."""
+"""People who are in the files twice are found in any number of rows, and the first is named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAIL = "ada@example.com"
 
 
 def rows_of(*rows: Row) -> pl.DataFrame:
-    """Rows 2 and on of one file; each is in campaign `c` unless it says otherwise."""
+    """Return rows 2 and on of one file; each is in campaign `c` unless it says otherwise."""
     padded = [
         {**dict.fromkeys(COLUMNS), "campaign": "c", **row, "#source": 0, "#row": number}
         for number, row in enumerate(rows, 2)
@@ -31,13 +31,13 @@ def rows_of(*rows: Row) -> pl.DataFrame:
 
 
 def find(frame: pl.DataFrame, **settings: Any) -> list[tuple[int, str, str, str]]:
-    """Row, column, code and detail of each problem."""
+    """Return row, column, code and detail of each problem."""
     found = DuplicateFinder(["a.csv", "b.csv"], SETTINGS.model_copy(update=settings)).find(frame)
     return sorted(found.select("#row", "column", "code", "detail").rows())
 
 
 def person(first: str = "Ada", last: str | None = "Lovelace", **cells: str | None) -> Row:
-    """A row of Ada's unless it says otherwise."""
+    """Return a row of Ada's unless it says otherwise."""
     return {"first_name": first, "last_name": last, **cells}
 
 
@@ -214,7 +214,7 @@ def test_parts_find_what_the_whole_finds(cuts: tuple[int, ...]) -> None:
 
 
 def check(*rows: Row, **settings: Any) -> tuple[list[str], list[tuple[int | None, str]]]:
-    """Statuses, and row and code of each problem."""
+    """Return statuses, and row and code of each problem."""
     changed = SETTINGS.model_copy(update=settings)
     result = check_tables(table(rows, columns=COLUMNS[:5]), settings=changed)
     return statuses(result), [(row, code) for row, _, code in problem_places(result.problems)]

@@ -46,7 +46,7 @@ class OpenPage:
         return [each[0] for each in found if each][-1]
 
     def visitor(self, **headers: str) -> httpx.Client:
-        """A browser without cookies."""
+        """Return a browser without cookies."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx.Client(
             base_url=self.url, headers={"accept": "text/html,*/*", **named}, trust_env=False
@@ -54,7 +54,7 @@ class OpenPage:
 
     @contextmanager
     def signed_in(self) -> Iterator[httpx.Client]:
-        """A browser that has used the newest link."""
+        """Yield a browser that has used the newest link."""
         with self.visitor() as visitor:
             assert visitor.get(self.link).status_code == 303
             yield visitor
@@ -81,13 +81,13 @@ def serve_page(folder: Path, pace: Pace = USUAL_PACE, **given: Any) -> Iterator[
 
 @pytest.fixture
 def open_page(tmp_path: Path) -> Callable[..., AbstractContextManager[OpenPage]]:
-    """Serve a page with other settings than usual."""
+    """Return a function that serves a page with other settings than usual."""
     return partial(serve_page, tmp_path)
 
 
 @pytest.fixture
 def page(open_page: Callable[..., AbstractContextManager[OpenPage]]) -> Iterator[OpenPage]:
-    """A page for one person on this machine."""
+    """Yield a page for one person on this machine."""
     with open_page() as served:
         yield served
 
@@ -97,25 +97,25 @@ def page(open_page: Callable[..., AbstractContextManager[OpenPage]]) -> Iterator
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    """A stand-in for the API, for all tests of this file."""
+    """Yield a stand-in for the API, for all tests of this file."""
     with start_sandbox() as api:
         yield api
 
 
 @pytest.fixture(scope="module")
 def settings(api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a page whose API is the sandbox."""
+    """Return settings of a page whose API is the sandbox."""
     return load_settings(write_project(tmp_path_factory.mktemp("page"), api.base_url))
 
 
 @pytest.fixture(scope="module")
 def ann(settings: Settings) -> Iterator[Recruiter]:
-    """Somebody who may do everything on their own machine."""
+    """Yield somebody who may do everything on their own machine."""
     with open_site(settings) as site, site.sign_in() as ann:
         yield ann
 
 
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> str:
-    """A campaign for one test: nobody is in it yet."""
+    """Return a campaign for one test: nobody is in it yet."""
     return str(request.node.name)

@@ -42,7 +42,7 @@ HOST = {"host": "importer.example.com"}
 
 
 def cookie(answer: httpx.Response) -> str:
-    """The secret of the session that an answer starts."""
+    """Return the secret of the session that an answer starts."""
     found = re.search(r"importer=([\w-]+)", answer.headers.get("set-cookie", ""))
     assert found is not None
     return found[1]
@@ -132,7 +132,7 @@ def test_signing_out_ends_the_session(page: OpenPage) -> None:
 
 
 def token_of(visitor: httpx.Client) -> str:
-    """The token of the forms of somebody who is signed in, as the page makes it."""
+    """Return the token of the forms of somebody who is signed in, as the page makes it."""
     from importer.web.access import _token_of  # noqa: PLC0415
 
     return _token_of(visitor.cookies["importer"])
@@ -281,7 +281,7 @@ def test_an_upload_that_trickles_in_is_stopped(
 def test_a_session_counts_only_for_the_way_in_that_began_it(
     open_page: Callable[..., AbstractContextManager[OpenPage]],
 ) -> None:
-    """Whoever a proxy let in has every role with a link, so they have to sign in again."""
+    """A person that a proxy let in would have every role with a link, so they sign in again."""
     ada = {"x-forwarded-user": "ada", "x-forwarded-groups": "recruiting"}
     with open_page(**TEAM) as page, page.visitor(**HOST) as visitor:
         answer = visitor.get("/no-such-page", headers=ada)
@@ -380,7 +380,7 @@ def test_no_page_is_open_to_strangers(page: OpenPage, given: dict[str, object], 
 
 
 def test_a_refusal_says_what_a_person_may_not_do() -> None:
-    """And whom to ask."""
+    """And who to ask."""
     person = Person("sam", "", frozenset({Role.UPLOADER}), "")
     require_role(person, Role.OPERATOR, Role.UPLOADER)
     with pytest.raises(Forbidden, match="sam, who may not start conversations") as refused:

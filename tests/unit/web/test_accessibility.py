@@ -43,14 +43,14 @@ RULES: Final = {
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The script of axe-core, as a package for tests brings it."""
+    """Return the script of axe-core, as a package for tests brings it."""
     base = pytest.importorskip("axe_playwright_python.base", reason="axe-core is not installed")
     return str(base.AXE_SCRIPT)
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpenPage, str]]:
-    """A page with something on each of its pages, and the id of a run."""
+    """Yield a page with something on each of its pages, and the id of a run."""
     folder = tmp_path_factory.mktemp("full")
     inbox = make_inbox(folder)
     given: dict[str, Any] = {
@@ -84,7 +84,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpenPage, s
 
 @pytest.fixture(scope="module")
 def browsers(axe: str, full: tuple[OpenPage, str]) -> Iterator[Any]:
-    """Debian's Chromium; its loop would be in the way of what `full` does."""
+    """Yield Debian's Chromium; its loop would disturb what `full` does."""
     del axe, full
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
@@ -96,7 +96,7 @@ def browsers(axe: str, full: tuple[OpenPage, str]) -> Iterator[Any]:
 
 
 def addresses(page: OpenPage, run: str) -> list[str]:
-    """Every page, with each list where an address has one."""
+    """Return every page, with each list where an address has one."""
     found = ["/lists/none"]
     for route in page.server.routes:
         if isinstance(route, Route) and "GET" in (route.methods or ()):

@@ -82,11 +82,11 @@ class Team:
                 yield method, route.path, path
 
     def of_nobody(self, path: str) -> str:
-        """The same address, with the id of a list or run that does not exist."""
+        """Return the same address, with the id of a list or run that does not exist."""
         return path.replace(LIST, "f" * 32).replace(self.run, "20261122-153000-ffff")
 
     def state(self) -> tuple[object, ...]:
-        """Everything about Sam's list that somebody could have changed."""
+        """Return everything about Sam's list that somebody could have changed."""
         with Ledger.open(self.page.settings.ledger) as ledger:
             known = ledger.lists.find(LIST)
             events = [each.action for each in ledger.audit.of_list(LIST)]
@@ -96,7 +96,7 @@ class Team:
 
 
 def bad_list() -> bytes:
-    """A list with markup in every header and cell; two rows can be sent."""
+    """Return a list with markup in every header and cell; two rows can be sent."""
     head = f'first_name,last_name,phone_number,email,"{BAD}"\n'
     rows = "".join(
         f'"{BAD}","{BAD}",+44 20 7946 00{number:02d},ada{number}@example.com,"{BAD}"\n'
@@ -107,7 +107,7 @@ def bad_list() -> bytes:
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """A page with Sam's list, which was checked and sent."""
+    """Yield a page with Sam's list, which was checked and sent."""
     folder = tmp_path_factory.mktemp("team")
     with start_sandbox() as sandbox, _serve_team(folder, sandbox.base_url) as team:
         yield team

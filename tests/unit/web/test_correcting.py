@@ -17,7 +17,7 @@ PAGE_HELP = re.compile(r'href="/help/messages#([a-z-]+)"')
 
 
 def fields_of(page: str, action: str) -> list[dict[str, str]]:
-    """The hidden fields of each form with this address."""
+    """Return the hidden fields of each form with this address."""
     forms = re.findall(rf'<form[^>]* action="{action}"[^>]*>(.*?)</form>', page, re.DOTALL)
     pattern = r'<input type="hidden" name="([^"]*)" value="([^"]*)">'
     return [dict(re.findall(pattern, form)) for form in forms]

@@ -42,28 +42,28 @@ AWAY = "does not answer now"
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    """A provider that knows the page's secret."""
+    """Yield a provider that knows the page's secret."""
     monkeypatch.setenv("IMPORTER_OIDC_CLIENT_SECRET", SECRET)
     with serve_provider() as served:
         yield served
 
 
 def team(provider: Provider, **given: Any) -> dict[str, Any]:
-    """The settings of a page whose people sign in at a provider."""
+    """Return the settings of a page whose people sign in at a provider."""
     usual = {"auth": "oidc", "page_url": PAGE_URL, "roles": ROLES, "oidc_client_id": CLIENT}
     return {**usual, "oidc_issuer": provider.url, **given}
 
 
 @pytest.fixture
 def page(open_page: Opened, provider: Provider) -> Iterator[OpenPage]:
-    """A page whose people sign in at the provider."""
+    """Yield a page whose people sign in at the provider."""
     with open_page(**team(provider)) as served:
         yield served
 
 
 @contextmanager
 def browser(page: OpenPage) -> Iterator[httpx.Client]:
-    """A browser that has opened the page by its own address."""
+    """Yield a browser that has opened the page by its own address."""
     with page.visitor(host=urlsplit(PAGE_URL).netloc) as visitor:
         yield visitor
 
@@ -85,7 +85,7 @@ def sessions(page: OpenPage) -> list[tuple[str, str]]:
 
 
 def assert_nobody(page: OpenPage, answer: httpx.Response, status: int, words: str) -> None:
-    """Nobody was signed in, and a plain page says so."""
+    """Require that nobody was signed in, and that a plain page says so."""
     assert (answer.status_code, words in answer.text) == (status, True), answer.text
     assert "Sign in again" in answer.text
     assert "Traceback" not in answer.text
@@ -295,7 +295,7 @@ def test_an_answer_needs_the_cookie_of_its_sign_in(page: OpenPage, provider: Pro
 
 
 def test_a_sign_in_that_has_begun_ends_by_itself() -> None:
-    """After ten minutes; and whoever changes its cookie has another sign-in."""
+    """After ten minutes; and a person who changes its cookie has another sign-in."""
     begun = PendingSignIn.begin("/runs/a", 1_800_000_000.5)
     read = PendingSignIn.read(begun.cookie, 1_800_000_000.0 + LIFETIME_S - 1)
     assert read == begun
@@ -342,7 +342,7 @@ def test_nobody_is_sent_to_another_site(page: OpenPage) -> None:
 
 
 def test_nobody_has_a_role_by_default(page: OpenPage, provider: Provider) -> None:
-    """A plain page says whom to ask; a role that is given then counts at the next sign-in."""
+    """A plain page says who to ask; a role that is given then counts at the next sign-in."""
     provider.person = {"preferred_username": "kim", "groups": ["staff"]}
     with browser(page) as visitor:
         assert visitor.get(go_to_provider(visitor)).headers["location"] == "/"

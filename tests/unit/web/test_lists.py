@@ -46,7 +46,7 @@ roles:
 
 
 def created(api: Sandbox, campaign: str) -> list[str]:
-    """The first names of the people whom the API has conversations with."""
+    """Return the first names of the people with a conversation."""
     return [
         each["firstName"] for each in api.conversations.entries if each["campaignId"] == campaign
     ]
@@ -411,7 +411,7 @@ def _state(ledger: Ledger, list_id: str) -> ListState | None:
 
 @pytest.fixture
 def team(tmp_path: Path, api: Sandbox) -> Iterator[Site]:
-    """A page for a team, on which a second person must agree."""
+    """Yield a page for a team, on which a second person must agree."""
     lines = (*TEAM.splitlines(), "approval: required")
     with open_site(load_settings(write_project(tmp_path, api.base_url, *lines))) as site:
         yield site

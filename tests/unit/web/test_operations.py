@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Path:
-    """An inbox with a held file, and one in a subfolder that could not be read."""
+    """Return an inbox with a held file, and one in a subfolder that could not be read."""
     return make_inbox(tmp_path)
 
 
@@ -179,7 +179,7 @@ def test_a_session_can_be_ended(page: OpenPage) -> None:
 def test_pages_of_operation_need_their_role(
     open_page: Callable[..., AbstractContextManager[OpenPage]], path: str, roles: set[str]
 ) -> None:
-    """Everybody else is told whom to ask."""
+    """Everybody else is told who to ask."""
     every = ("uploader", "sender", "approver", "operator", "auditor")
     team: dict[str, Any] = {**TEAM, "roles": {role: [role] for role in every}}
     with open_page(**team) as page, page.visitor(**HOST) as visitor:

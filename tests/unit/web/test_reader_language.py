@@ -24,7 +24,7 @@ CSS = re.compile(r"<(?:style|script|code|pre|bdi).*?</(?:style|script|code|pre|b
 
 @pytest.fixture(scope="module")
 def kim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recruiter]:
-    """A recruiter with a German browser, and a page whose API is the sandbox."""
+    """Yield a recruiter with a German browser, and a page whose API is the sandbox."""
     with start_sandbox() as api:
         settings = load_settings(write_project(tmp_path_factory.mktemp("page"), api.base_url))
         with open_site(settings) as site, site.sign_in() as kim:
@@ -33,7 +33,7 @@ def kim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recruiter]:
 
 
 def english_in(page: str) -> list[str]:
-    """The texts of a page that the German catalogue has under their English."""
+    """Return the texts of a page that the German catalogue has under their English."""
     known = {
         text
         for message in read("de")

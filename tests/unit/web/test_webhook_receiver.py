@@ -47,7 +47,7 @@ class Receiver:
         self.terminal = terminal
 
     def send(self, body: bytes, *signatures: str) -> int:
-        """The status of the answer."""
+        """Return the status of the answer."""
         headers = [(b"x-signature", each.encode("latin-1")) for each in signatures]
         return httpx.post(self.url, content=body, headers=headers, trust_env=False).status_code
 
@@ -59,7 +59,7 @@ class Receiver:
 
 @contextmanager
 def receiving(settings: Settings, pace: Pace = USUAL_PACE) -> Iterator[Receiver]:
-    """A receiver for these settings."""
+    """Yield a receiver for these settings."""
     terminal: list[str] = []
     with (
         Ledger.open(settings.ledger) as ledger,
@@ -70,13 +70,13 @@ def receiving(settings: Settings, pace: Pace = USUAL_PACE) -> Iterator[Receiver]
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a receiver, whose secret is in the environment."""
+    """Return settings of a receiver, whose secret is in the environment."""
     monkeypatch.setenv(WEBHOOK_SECRET, SECRET)
     return made(tmp_path)
 
 
 def made(folder: Path, **given: Any) -> Settings:
-    """Settings of a receiver."""
+    """Return settings of a receiver."""
     ledger = f"sqlite:///{folder / 'importer.db'}"
     return Settings.model_validate({"ledger": ledger, "listen": "127.0.0.1:0", **given})
 
@@ -208,7 +208,7 @@ def test_the_page_receives_events_too(
 
 @pytest.fixture
 def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """A folder of lists whose ledger also receives events."""
+    """Yield a folder of lists whose ledger also receives events."""
     monkeypatch.setenv(WEBHOOK_SECRET, SECRET)
     # A ledger belongs to an API whatever its port is, so the sandbox's need not be known yet.
     api = "http://127.0.0.1:1/v1"

@@ -16,7 +16,7 @@ ANY = Settings()
 
 
 def at(hour: int, minute: int = 0, day: int = 27) -> datetime:
-    """A time in November 2026, UTC."""
+    """Return a time in November 2026, UTC."""
     return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
 
 

@@ -32,7 +32,7 @@ __all__ = ["server_url"]  # a fixture
 
 @pytest.fixture
 def shop(tmp_path: Path, server_url: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace whose ledger is on the server, with a queue; its variables are set here, too."""
+    """Return a workspace with ledger and queue on the server; set its variables here, too."""
     env: dict[str, str | None] = {**CREDENTIALS, **SETTINGS, "IMPORTER_LEDGER": server_url}
     env["IMPORTER_BASE_URL"] = f"http://127.0.0.1:{free_port()}/v1"
     for name, value in env.items():
@@ -53,7 +53,7 @@ def put_in(shop: Workspace) -> str:
 
 @contextmanager
 def runner_of(shop: Workspace) -> Iterator[JobRunner]:
-    """A worker's jobs, done in this process."""
+    """Yield a worker's jobs, done in this process."""
     settings = load_settings(None, {})
     with (
         Ledger.open(settings.ledger) as ledger,

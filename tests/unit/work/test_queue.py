@@ -33,7 +33,7 @@ __all__ = ["server_url"]  # a fixture
 
 
 def settings_of(url: str, **flags: object) -> Settings:
-    """Settings with a ledger."""
+    """Return settings with a ledger."""
     return load_settings(None, {"ledger": url, **flags})
 
 
@@ -53,7 +53,7 @@ def test_as_many_send_as_keep_the_rate(tmp_path: Path) -> None:
 
 
 def test_a_ledger_in_a_file_has_no_queue(tmp_path: Path) -> None:
-    """The error says what a queue needs; nothing is to be examined."""
+    """The error says what a queue needs; nothing must be examined."""
     settings = settings_of(f"sqlite:///{tmp_path / 'importer.db'}")
     with pytest.raises(ConfigurationError, match="PostgreSQL"):
         require_queue(settings)
