@@ -149,7 +149,7 @@ def _queue_text(queue: QueueOverview, lists: Sequence[ListedRun]) -> Group:
     table = plain_table("run", "state", "left", "by", "", numbers=frozenset({"left"}))
     for each in lists:
         state = translate_word(each.state.value)
-        reason = plain(translate_filled(each.message), 200)
+        reason = plain(translate_filled(each.message), 400)
         table.add_row(plain(each.run), state, number(each.left), plain(each.by), reason)
     return Group(Text(said), indent(table))
 

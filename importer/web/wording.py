@@ -104,7 +104,7 @@ RECRUITER: Final[Mapping[Code, tuple[str, str]]] = MappingProxyType(
             "Leave the row out, or ask the person who runs this page.",
         ),
         Code.TEMPLATE_MISSING: (
-            "It is not said which meeting or which people to meet this row is for.",
+            "This row does not say which meeting or which people to meet it is for.",
             "Choose them for the list, or fill in the column.",
         ),
         Code.TEMPLATE_UNKNOWN: (

@@ -81,6 +81,9 @@ _LOOKED_UP: Final = frozenset(2**power for power in range(1, 11))
 """The minutes after which the doubts of a list that has ended are looked up."""
 
 
+_FAULT: Final = "It stopped because of a fault in importer."
+
+
 def priority_of(left: int, waited: timedelta) -> int:
     """Return the priority of a list: short lists first, and long ones by age and rows left.
 
@@ -244,8 +247,8 @@ class JobRunner:
             _LOG.warning("requests under way took too long to end; they are doubtful")
         except Exception as error:  # noqa: BLE001 - one list must not stop the others
             _LOG.error("a list cannot be sent: %s", describe_fault(error))
-            reason = f"It stopped because of a fault in importer. {advise_after_fault()}"
-            self._stop_list(known, reason, Exit.SETUP)
+            command = f"`importer jobs --resume {known.run}` lets it go on."
+            self._stop_list(known, f"{_FAULT} {advise_after_fault()} {command}", Exit.SETUP)
         after = self.ledger.lists.find(list_id)
         if self._is_due(after):
             self.enqueue(after, 0 if went_on else _CLAIMED_S)
@@ -440,8 +443,8 @@ class JobRunner:
             self._stop_list(known, str(error), error.exit_code)
         except Exception as error:  # noqa: BLE001 - or each tick would begin the night again
             _LOG.error("a night cannot be run: %s", describe_fault(error))
-            reason = f"It stopped because of a fault in importer. {advise_after_fault()}"
-            self._stop_list(known, reason, Exit.SETUP)
+            command = "Put the night in again with `importer nightly INBOX --queue`."
+            self._stop_list(known, f"{_FAULT} {advise_after_fault()} {command}", Exit.SETUP)
         else:
             state = ListState.QUEUED if self._ends.is_set() else ListState.DONE
             self._change(known, {"state": state.value, "counts": {"exit_code": int(code)}})

@@ -319,7 +319,7 @@ class PageLists:
         if plan.hash != known.plan_hash:
             _LOG.warning("this machine would send a list differently from what was approved")
             raise ImporterError(
-                "The list, the meeting or a setting changed after somebody said that it goes.",
+                "The list, the meeting or a setting changed after somebody agreed to send it.",
                 "Look at it again, and start it again.",
             )
         return deliver(plan, settings, options, watcher)

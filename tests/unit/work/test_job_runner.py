@@ -129,8 +129,13 @@ def test_a_fault_of_ours_stops_a_list_and_a_night(
     with runner_of(shop) as runner:
         night = QueuedLists(runner.settings, runner.ledger).put_in_night("inbox", {}, "ann")
         runner.night(night)
-        for after in (send(runner, run), runner.ledger.lists.find(night)):
+        stopped = (
+            (send(runner, run), f"`importer jobs --resume {run}` lets it go on."),
+            (runner.ledger.lists.find(night), "`importer nightly INBOX --queue`."),
+        )
+        for after, command in stopped:
             assert after is not None
+            assert after.message.endswith(command)
             assert (after.state, after.counts) == (ListState.STOPPED, {"exit_code": 4})
             assert after.message.startswith("It stopped because of a fault in importer.")
             assert f"machine {os.uname().nodename}" in after.message
