@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import (
     Column,
     MetaData,
@@ -216,6 +214,10 @@ def make_tables(connection: Connection) -> None:
 
 def migrate(connection: Connection, version: str = VERSIONS[-1]) -> None:
     """Run the missing migrations up to a version, in the connection's transaction."""
+    # Imported here: a command that finds its ledger up to date need not wait for them.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

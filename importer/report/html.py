@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -255,8 +256,12 @@ def write_page(view: PlanView, path: Path) -> None:
             out.write(part)
 
 
+@cache
 def environment() -> Environment:
-    """Return the template environment: it escapes everything, and unknown names are errors."""
+    """Return the template environment: it escapes everything, and unknown names are errors.
+
+    It is made once, because it keeps the compiled templates: a night writes many pages.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -115,7 +116,7 @@ class Recruiter:
     def __init__(self, browser: httpx.Client) -> None:
         self.browser = browser
 
-    @property
+    @cached_property
     def token(self) -> str:
         """The token of this session's forms."""
         found = re.search(r'<meta name="csrf" content="([^"]+)"', self.browser.get("/").text)

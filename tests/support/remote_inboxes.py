@@ -26,6 +26,7 @@ from importer.nightly.notifications import notify, upload_page
 from importer.nightly.ownership import MARKER_NAME
 from importer.nightly.remote.remote_inbox import locate, open_remote
 from tests.support.night_setup import NightSetup, make_night_setup
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -393,8 +394,7 @@ def _server(command: list[str], port: int) -> Iterator[None]:
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
     try:
-        while not _listens(port):
-            assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
+        wait_until(lambda: _listens(port), process)
         yield
     finally:
         process.terminate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import subprocess
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 _MOST_S: Final = 30.0
-_LOOK_S: Final = 0.002
+_SOON_S: Final = 0.002
+_LATER_S: Final = 0.05
 
 
 def wait_until(
-    happened: Callable[[], bool], *processes: subprocess.Popen[str], most_s: float = _MOST_S
+    happened: Callable[[], bool], *processes: subprocess.Popen[Any], most_s: float = _MOST_S
 ) -> None:
     """Wait until something happened; fail if that takes too long, or a process ended."""
     began = time.monotonic()
@@ -24,8 +25,9 @@ def wait_until(
         for process in processes:
             if process.poll() is not None:
                 raise AssertionError(f"it ended with {process.communicate()}")
-        assert time.monotonic() - began < most_s, "it does not happen"
-        time.sleep(_LOOK_S)
+        waited = time.monotonic() - began
+        assert waited < most_s, "it does not happen"
+        time.sleep(min(max(waited / 10, _SOON_S), _LATER_S))  # a look may cost what is waited for
 
 
 def has_logged(log: Path, event: str) -> Callable[[], bool]:

@@ -19,6 +19,7 @@ from importer.nightly.night import open_event_log
 from importer.nightly.release import release_file
 from importer.report.night_report import FileEnding
 from tests.support.night_setup import NightSetup, candidate_list
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -160,8 +161,7 @@ def test_sigterm_while_it_sends(setup: NightSetup, sandbox: Sandbox) -> None:
     sandbox.set_faults("slow:1:0.5")
     setup.add_file("a.csv", candidate_list(0, 30))
     process = setup.workspace.process("nightly", "inbox")
-    while not sandbox.journal:
-        assert process.poll() is None
+    wait_until(lambda: bool(sandbox.journal), process)
     process.terminate()
     out, _ = process.communicate()
     assert process.returncode == Exit.INTERRUPTED

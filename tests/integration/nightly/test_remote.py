@@ -19,6 +19,7 @@ from tests.support.remote_inboxes import (
     open_claims,
     phones,
 )
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,8 +125,7 @@ def kill_while_it_sends(setup: RemoteNightSetup, sandbox: Sandbox) -> None:
     sandbox.set_faults("slow:1:30")
     few = ("--rate-per-s", "20")  # few intents ahead, so that witnesses are left
     process = setup.workspace.process("nightly", setup.remote.address, "--quiet-s", "0", *few)
-    while len(sandbox.journal) < 4:
-        assert process.poll() is None
+    wait_until(lambda: len(sandbox.journal) >= 4, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")

@@ -26,6 +26,7 @@ from tests.support.remote_inboxes import (
     open_claims,
     phones,
 )
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,8 +124,7 @@ def test_two_nights_at_once(
     sandbox.set_faults("slow:1:60")
     flags = ("nightly", setup.remote.address, "--quiet-s", "0")
     first = setup.workspace.process(*flags)
-    while len(sandbox.journal) < CONCURRENCY:
-        assert first.poll() is None
+    wait_until(lambda: len(sandbox.journal) >= CONCURRENCY, first)
     second = other.workspace.process(*flags)
     _, result = second.communicate()
     assert second.returncode == Exit.SETUP

@@ -13,6 +13,7 @@ from importer.model import State
 from importer.report.night_report import FileEnding
 from importer.sandbox.server import start_sandbox
 from tests.support.night_setup import HEADER, candidate_list, make_night_setup, serve_webhook
+from tests.support.waiting import wait_until
 from tests.support.workspace import CREDENTIALS
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def killed_in_the_middle(setup: NightSetup, sandbox: Sandbox) -> None:
     before = len(sandbox.journal)
     few = ("--rate-per-s", "20")  # few intents ahead, so that witnesses are left
     process = setup.workspace.process("nightly", "inbox", "--quiet-s", "0", *few)
-    while len(sandbox.journal) < before + 4:
-        assert process.poll() is None
+    wait_until(lambda: len(sandbox.journal) >= before + 4, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")

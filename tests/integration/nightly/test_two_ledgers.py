@@ -32,6 +32,7 @@ from tests.support.remote_inboxes import (
     open_claims,
     phones,
 )
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from importer.sandbox.server import Sandbox
@@ -284,8 +285,7 @@ def test_a_subfolders_file_from_an_earlier_night(setup: NightSetup, sandbox: San
     setup.add_file("acme/list.csv", candidate_list(0, 20))
     sandbox.set_faults("slow:1:30")
     process = setup.workspace.process(*NIGHTLY)
-    while len(sandbox.journal) < 4:
-        assert process.poll() is None
+    wait_until(lambda: len(sandbox.journal) >= 4, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sandbox.set_faults("")
