@@ -287,13 +287,19 @@ class Database:
             statement: changes rows that all senders share.
             given: its values.
         """
-        with translate_errors(self.name), self.engine.connect() as opened:
-            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
-            done = connection.execute(statement, given or {})
-            rows: Sequence[Any] = done.all() if done.returns_rows else ()
+        rows = self.run_alone(statement, given)
         if self._on_commit is not None:
             self._on_commit(what)
         return rows
+
+    def run_alone(
+        self, statement: Executable, given: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        """Run one statement on a server, outside any transaction of ours; return its rows."""
+        with translate_errors(self.name), self.engine.connect() as opened:
+            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+            done = connection.execute(statement, given or {})
+            return done.all() if done.returns_rows else ()
 
     def make_statistics(self, *tables: Table) -> None:
         """Tell a server how many rows tables have; without that it may read them whole for one row.

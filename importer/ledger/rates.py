@@ -126,8 +126,8 @@ class LedgerRates:
 
     def held_s(self) -> float:
         """Return the seconds until no hold is on."""
-        found = self._database.read(lambda c: c.scalar(_HELD, {"name": _ALL}))
-        return float(found or 0.0)
+        [row] = self._database.run_alone(_HELD, {"name": _ALL}) or [(0.0,)]
+        return float(row[0] or 0.0)
 
     def hold(self, seconds: float, permit_age_s: float | None = None) -> None:
         """Let all senders wait.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from importer.ledger.database import LET_GO
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 _G: Final = run_guards.c
+_GUARDS: Final = select(run_guards).where(_G.run == bindparam("b_run"))
 _COUNTED: Final = ("failed", "in_a_row", "unreached_in_a_row", "doubtful", "reached", "last")
-_LIVE_ONES: Final = select(senders.c.id).where(LIVE)
 
 
 class Canary(StrEnum):
@@ -101,18 +101,25 @@ class RunGuards:
 
     def read(self, connection: Connection, *, for_update: bool = False) -> None:
         """Read what the senders have counted, and whether one of them has stopped the run."""
-        whole = select(run_guards).where(_G.run == self._run)
-        self._note(connection.execute(whole.with_for_update() if for_update else whole).one())
+        wanted = _GUARDS.with_for_update() if for_update else _GUARDS
+        self._note(connection.execute(wanted, {"b_run": self._run}).one())
 
     def count(self, connection: Connection, ends: Sequence[Settlement]) -> None:
-        """Count ends in the transaction that writes them."""
-        whole = select(run_guards).where(_G.run == self._run).with_for_update()
-        row = connection.execute(whole).one_or_none()
-        if row is None:
-            return
-        self._note(row)
-        for end in ends:
-            self.counts = self.counts.after(end.state, end.status, end.message)
+        """Count ends in the transaction that writes them.
+
+        Most of them change nothing, so that nobody has to wait for the row: they count as if they
+        had come before what other senders are counting at this moment.
+        """
+        for wanted in (_GUARDS, _GUARDS.with_for_update()):
+            row = connection.execute(wanted, {"b_run": self._run}).one_or_none()
+            if row is None:
+                return
+            self._note(row)
+            before = self.counts
+            for end in ends:
+                self.counts = self.counts.after(end.state, end.status, end.message)
+            if self.counts == before:
+                return
         mine = update(run_guards).where(_G.run == self._run)
         connection.execute(mine.values(_values(self.counts)))
 
@@ -128,14 +135,19 @@ class RunGuards:
         self._database.write_alone("stopped", values)
 
     def take_canary(self, sender: int) -> Canary:
-        """Take the canary if nobody has it.
+        """Take the canary if no other sender of the run has it.
+
+        A sender whose canary was cut short may be at work on another run.
 
         Returns:
             OPEN if it is this sender's now, else where it is.
         """
+        others = select(senders.c.id).where(
+            LIVE, senders.c.run == self._run, senders.c.id != sender
+        )
         free = or_(
             _G.canary == Canary.OPEN.value,
-            (_G.canary == Canary.UNDER_WAY.value) & _G.canary_by.not_in(_LIVE_ONES),
+            (_G.canary == Canary.UNDER_WAY.value) & _G.canary_by.not_in(others),
         )
         take = update(run_guards).where(_G.run == self._run, free)
         take = take.values(canary=Canary.UNDER_WAY.value, canary_by=sender)

@@ -10,15 +10,15 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import Interval, bindparam, func, insert, or_, select, text, tuple_, update
 
 from importer.ledger.database import LET_GO
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.senders import LIVE, sweep
 from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
+    HAS_OPTED_OUT,
     conversation_owners,
-    id_of_key,
     is_refused,
     not_given_up,
     reject_opted_out,
@@ -37,10 +37,10 @@ from importer.model import RowStatus, State
 from schemas.codes import WORDS, Code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from importer.ledger.database import Database
     from importer.ledger.lease import Lease
@@ -55,6 +55,117 @@ _LATE_FROM: Final = frozenset({State.DOUBTFUL, *SENDABLE})
 _S: Final = submissions.c
 _OTHER: Final = submissions.alias("earlier").c
 _LIVE_ONES: Final = select(senders.c.id).where(LIVE)
+
+# Each of these is one round trip to the server, for however many submissions. They are made once:
+# making them each time costs more than running them.
+_HOLD_LEASE: Final = (
+    select(func.clock_timestamp(), LET_GO)
+    .select_from(senders)
+    .where(
+        senders.c.id == bindparam("b_lease"),
+        LIVE,
+        senders.c.until > func.clock_timestamp() + bindparam("b_margin", type_=Interval()),
+    )
+    .with_for_update(read=True, of=senders)
+)
+_LOCK_TEXTS: Final = text(
+    "SELECT pg_advisory_xact_lock(hash) FROM (SELECT DISTINCT hashtextextended(given, 0) AS hash"
+    " FROM unnest(CAST(:texts AS text[])) AS given ORDER BY 1) AS hashes"
+)
+_PEOPLE: Final = (
+    select(func.hashtextextended(func.encode(_S.person, "hex"), 0).label("hash"))
+    .where(_S.key.in_(bindparam("b_keys", expanding=True)))
+    .distinct()
+    .order_by("hash")
+    .subquery("people")
+)
+_LOCK_PEOPLE: Final = select(func.pg_advisory_xact_lock(_PEOPLE.c.hash))
+_RECENTLY: Final = (
+    select(1)
+    .where(
+        _OTHER.person == _S.person,
+        reached(_OTHER.state),
+        _OTHER.sent_at >= bindparam("b_since"),
+        _OTHER.run != bindparam("b_run"),
+    )
+    .exists()
+)
+"""The condition that another run has contacted a submission's person since a time, if any."""
+
+_LEAVE: Final = (
+    update(submissions)
+    .where(
+        _S.key.in_(bindparam("b_keys", expanding=True)),
+        _S.run == bindparam("b_run"),
+        _S.sender == bindparam("b_lease"),
+        among(_S.state, SENDABLE),
+        ~HAS_OPTED_OUT,
+        ~_RECENTLY,
+    )
+    .values(
+        state=State.SENDING.value,
+        attempts=_S.attempts + 1,
+        sent_at=bindparam("b_now"),
+        code="",
+        message="",
+        status=None,
+    )
+    .returning(_S.key, _S.attempts, _S.id)
+)
+_REJECT_RECENT: Final = (
+    update(submissions)
+    .where(
+        _S.key.in_(bindparam("b_keys", expanding=True)),
+        _S.run == bindparam("b_run"),
+        among(_S.state, SENDABLE),
+        _RECENTLY,
+    )
+    .values(
+        state=State.REJECTED.value,
+        code=Code.CONTACTED_RECENTLY.value,
+        message=WORDS[Code.CONTACTED_RECENTLY].fix,
+        settled_at=bindparam("b_now"),
+    )
+)
+_START_ATTEMPT: Final = insert(attempts)
+_STANDING: Final = (
+    select(
+        *(_S.key, _S.id, _S.state, _S.attempts, _S.run, _S.sender, _S.person),
+        *(func.clock_timestamp(), LET_GO),
+    )
+    .where(_S.key.in_(bindparam("b_keys", expanding=True)))
+    .order_by(_S.key)
+    .with_for_update()
+)
+_END: Final = (
+    update(submissions)
+    .where(_S.id == bindparam("b_id"))
+    .values(
+        {
+            name: bindparam(f"b_{name}")
+            for name in (
+                *("state", "status", "conversation_id", "code", "message", "settled_at"),
+                "sender",
+            )
+        }
+    )
+)
+_END_ATTEMPT: Final = (
+    update(attempts)
+    .where(
+        attempts.c.submission == bindparam("b_id"),
+        attempts.c.run == bindparam("b_run"),
+        attempts.c.number == bindparam("b_number"),
+    )
+    .values(
+        {name: bindparam(f"b_{name}") for name in ("duration_s", "status", "code", "request_id")}
+    )
+)
+_STILL_DOUBTFUL: Final = (
+    update(submissions)
+    .where(_S.id.in_(bindparam("b_ids", expanding=True)))
+    .values(settled_at=func.clock_timestamp())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +185,13 @@ class _Claimed:
 class _Standing:
     """A submission as the database has it while its end is written."""
 
+    id: int
     state: State
     attempts: int
     run: str
     sender: int | None
     person: str
+    now: datetime
 
 
 class RunShare:
@@ -238,11 +351,10 @@ class RunShare:
             granted.clear()
             lease = self._lease.id
             now = self._hold_lease(connection, lease) if keys else None
-            time = now or connection.execute(select(func.clock_timestamp(), LET_GO)).one()[0]
-            written = self._settle(connection, settlements, time)
-            self._count(connection, settlements, written)
+            written = self._settle(connection, settlements)
             if now is not None:
                 granted.update(self._intend(connection, lease, keys, now, again=again))
+            self._count(connection, settlements, written)  # last: other senders wait for its row
             return tuple(key in granted for key in keys), written
 
         # A copy without these intents would send them again, so it must count as older.
@@ -276,13 +388,8 @@ class RunShare:
 
     def _hold_lease(self, connection: Connection, lease: int) -> datetime | None:
         """Hold the lease until the end of the transaction; None if it is over, else the time."""
-        enough = func.clock_timestamp() + self._lease.margin
-        held = (
-            select(func.clock_timestamp(), LET_GO)
-            .where(senders.c.id == lease, LIVE, senders.c.until > enough)
-            .with_for_update(read=True, of=senders)
-        )
-        row = connection.execute(held.select_from(senders)).first()
+        given = {"b_lease": lease, "b_margin": self._lease.margin}
+        row = connection.execute(_HOLD_LEASE, given).first()
         return None if row is None else row[0]
 
     def _intend(
@@ -295,37 +402,21 @@ class RunShare:
             return {}
         granted = self._find_written(connection, lease, ours) if again else {}
         ours = [key for key in ours if key not in granted]
-        reject_opted_out(connection, self._run, ours, now)
-        self._reject_recent(connection, ours, now)
-        moved = connection.execute(
-            update(submissions)
-            .where(
-                _S.key.in_(ours), _S.run == self._run, _S.sender == lease, among(_S.state, SENDABLE)
-            )
-            .values(
-                state=State.SENDING.value,
-                attempts=_S.attempts + 1,
-                sent_at=now,
-                code="",
-                message="",
-                status=None,
-            )
-            .returning(_S.key, _S.attempts, _S.id)
-        ).all()
+        if not ours:
+            return granted
+        since = None if self._window is None else now - self._window
+        given = {"b_keys": ours, "b_run": self._run, "b_since": since, "b_now": now}
+        if since is not None:  # two senders that want one person come one after the other
+            connection.execute(_LOCK_PEOPLE, given)
+        moved = connection.execute(_LEAVE, {**given, "b_lease": lease}).all()
+        if len(moved) < len(ours):
+            reject_opted_out(connection, self._run, ours, now)
+            connection.execute(_REJECT_RECENT, given)
         if moved:
+            started = {"run": self._run, "started_at": now, "code": "", "sender": lease}
             connection.execute(
-                insert(attempts),
-                [
-                    {
-                        "submission": id_,
-                        "run": self._run,
-                        "number": number,
-                        "started_at": now,
-                        "code": "",
-                        "sender": lease,
-                    }
-                    for _, number, id_ in moved
-                ],
+                _START_ATTEMPT,
+                [{**started, "submission": id_, "number": number} for _, number, id_ in moved],
             )
         return granted | {key: _Claimed(lease, number) for key, number, _ in moved}
 
@@ -342,57 +433,39 @@ class RunShare:
             if number == self._claimed[key].attempts + 1
         }
 
-    def _reject_recent(self, connection: Connection, keys: Sequence[str], now: datetime) -> None:
-        """Reject people contacted by another run in the meantime.
-
-        Two senders that want the same person at this moment come one after the other.
-        """
-        if self._window is None or not keys:
-            return
-        people = select(_S.person).where(_S.key.in_(keys)).distinct()
-        for person in sorted(connection.scalars(people)):
-            _lock_text(connection, person)
-        recently = (
-            select(1)
-            .where(
-                _OTHER.person == _S.person,
-                reached(_OTHER.state),
-                _OTHER.sent_at >= now - self._window,
-                _OTHER.run != self._run,
-            )
-            .exists()
-        )
-        connection.execute(
-            update(submissions)
-            .where(_S.key.in_(keys), _S.run == self._run, among(_S.state, SENDABLE), recently)
-            .values(
-                state=State.REJECTED.value,
-                code=Code.CONTACTED_RECENTLY.value,
-                message=WORDS[Code.CONTACTED_RECENTLY].fix,
-                settled_at=now,
-            )
-        )
-
     # ---- how attempts ended ------------------------------------------------------------------
 
     def _settle(
-        self, connection: Connection, settlements: Sequence[Settlement], now: datetime
+        self, connection: Connection, settlements: Sequence[Settlement]
     ) -> tuple[State | None, ...]:
+        """Write how attempts ended; return the states that their submissions have then."""
         if not settlements:
             return ()
-        keys = [each.key for each in settlements]
-        found = connection.execute(
-            select(_S.key, _S.state, _S.attempts, _S.run, _S.sender, _S.person)
-            .where(_S.key.in_(keys))
-            .order_by(_S.key)
-            .with_for_update()
-        )
-        standing = {row[0]: _Standing(State(row[1]), *row[2:]) for row in found}
+        found = connection.execute(_STANDING, {"b_keys": [each.key for each in settlements]})
+        standing = {row[0]: _Standing(row[1], State(row[2]), *row[3:8]) for row in found}
         owners = self._find_owners(connection, settlements, standing)
-        return tuple(
-            self._settle_one(connection, end, standing.get(end.key), owners.get(end.key), now)
-            for end in settlements
-        )
+        written = list[State | None]()
+        changed, ended, over = list[dict[str, Any]](), list[dict[str, Any]](), list[int]()
+        for end in settlements:
+            before, attempt = standing.get(end.key), self._under_way.get(end.key)
+            if before is None:
+                written.append(None)
+                continue
+            if attempt is not None:
+                ended.append(_end_of_attempt(before.id, self._run, attempt.attempts, end))
+            change = self._find_change(end, before, attempt, owners.get(end.key))
+            written.append(before.state if change is None else State(change["b_state"]))
+            if change is not None:
+                changed.append(change)
+            elif before.state is State.DOUBTFUL and self._is_present(before, attempt):
+                over.append(before.id)
+        if changed:
+            connection.execute(_END, changed)
+        if ended:
+            connection.execute(_END_ATTEMPT, ended)
+        if over:  # the list must be read after these requests have certainly ended
+            connection.execute(_STILL_DOUBTFUL, {"b_ids": over})
+        return tuple(written)
 
     def _find_owners(
         self,
@@ -406,8 +479,7 @@ class RunShare:
             for each in settlements
             if each.state in _LATE and each.conversation_id
         ]
-        for conversation in sorted({each for _, each in claimed}):
-            _lock_text(connection, conversation)
+        _lock_texts(connection, (each for _, each in claimed))
         persons = {
             each.key: standing[each.key].person
             for each in settlements
@@ -415,86 +487,77 @@ class RunShare:
         }
         return conversation_owners(connection, claimed, persons)
 
-    def _settle_one(
-        self,
-        connection: Connection,
-        end: Settlement,
-        before: _Standing | None,
-        owner: str | None,
-        now: datetime,
-    ) -> State | None:
-        """Write one end; return the state that its submission has then."""
-        if before is None:
-            return None
-        attempt = self._under_way.get(end.key)
-        if attempt is None:  # nothing left: it is given up or refused before its request
-            if before.state not in SENDABLE or not may_settle(before.state, end.state):
-                return before.state
-            return self._write_end(connection, end, now, _S.run == self._run)
-        _end_attempt(connection, self._run, attempt.attempts, end)
-        present = (before.run, before.attempts, before.sender) == (
+    def _is_present(self, before: _Standing, attempt: _Claimed | None) -> bool:
+        """Whether the present attempt of a submission is this one, and not a later one."""
+        return attempt is not None and (before.run, before.attempts, before.sender) == (
             self._run,
             attempt.attempts,
             attempt.sender,
         )
-        if present and before.state is State.SENDING:
-            return self._write_end(connection, end, now, owner=owner, answered=True)
-        if end.state in _LATE and not owner and before.state in _LATE_FROM:
-            return self._write_end(connection, end, now)  # evidence is welcome late
-        if present and before.state is State.DOUBTFUL:
-            # The list must be read after this request has certainly ended.
-            over = update(submissions).where(_S.key == end.key)
-            connection.execute(over.values(settled_at=now))
-        return before.state
 
-    def _write_end(
+    def _find_change(
         self,
-        connection: Connection,
         end: Settlement,
-        now: datetime,
-        *narrower: ColumnElement[bool],
-        owner: str | None = None,
-        answered: bool = False,
-    ) -> State:
-        state, conversation, code, message = (
-            end.state,
-            end.conversation_id,
-            end.code,
-            end.message,
-        )
-        if owner:
-            state = State.REJECTED if answered and is_refused(end) else State.DOUBTFUL
-            conversation, code, message = None, CONVERSATION_OF_ANOTHER, owner
-        values: dict[str, Any] = {
-            "state": state.value,
-            "status": end.status,
-            "conversation_id": conversation,
-            "code": code,
-            "message": message,
-            "settled_at": None if state is State.PLANNED else now,
+        before: _Standing,
+        attempt: _Claimed | None,
+        owner: str | None,
+    ) -> dict[str, Any] | None:
+        """Return what the end of an attempt changes in its submission; None if nothing."""
+        if attempt is None:  # nothing left: it is given up or refused before its request
+            ours = before.run == self._run and before.state in SENDABLE
+            if ours and may_settle(before.state, end.state):
+                return _change(end, before)
+        elif before.state is State.SENDING and self._is_present(before, attempt):
+            return _change(end, before, owner)
+        elif end.state in _LATE and not owner and before.state in _LATE_FROM:
+            return _change(end, before)  # evidence is welcome late
+        return None
+
+
+def _change(end: Settlement, before: _Standing, owner: str | None = None) -> dict[str, Any]:
+    """Return the values that a submission gets.
+
+    Args:
+        end: the end of its attempt.
+        before: the submission as it was.
+        owner: a sentence, if another submission has the conversation of the answer.
+    """
+    values: dict[str, Any] = {
+        "b_id": before.id,
+        "b_state": end.state.value,
+        "b_status": end.status,
+        "b_conversation_id": end.conversation_id,
+        "b_code": end.code,
+        "b_message": end.message,
+        "b_settled_at": None if end.state is State.PLANNED else before.now,
+        "b_sender": None if end.state is State.UNSENT else before.sender,
+    }
+    if owner:
+        state = State.REJECTED if is_refused(end) else State.DOUBTFUL
+        values |= {
+            "b_state": state.value,
+            "b_conversation_id": None,
+            "b_code": CONVERSATION_OF_ANOTHER,
+            "b_message": owner,
+            "b_settled_at": before.now,
         }
-        if state is State.UNSENT:
-            values["sender"] = None
-        changed = update(submissions).where(and_(_S.key == end.key, *narrower)).values(values)
-        connection.execute(changed)
-        return state
+    return values
 
 
-def _end_attempt(connection: Connection, run: str, number: int, end: Settlement) -> None:
-    a = attempts.c
-    ended = update(attempts).where(
-        a.submission == id_of_key(end.key), a.run == run, a.number == number
-    )
-    connection.execute(
-        ended.values(
-            duration_s=end.duration_s or 0.0,
-            status=end.status,
-            code=end.code,
-            request_id=end.request_id or None,
-        )
-    )
+def _end_of_attempt(submission: int, run: str, number: int, end: Settlement) -> dict[str, Any]:
+    return {
+        "b_id": submission,
+        "b_run": run,
+        "b_number": number,
+        "b_duration_s": end.duration_s or 0.0,
+        "b_status": end.status,
+        "b_code": end.code,
+        "b_request_id": end.request_id or None,
+    }
 
 
-def _lock_text(connection: Connection, text: str) -> None:
-    """Make others who lock the same text wait until the end of the transaction."""
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(text, 0))))
+def _lock_texts(connection: Connection, texts: Iterable[str]) -> None:
+    """Make others who lock one of the same texts wait until the end of the transaction."""
+    wanted = list(texts)
+    if wanted:
+        connection.execute(_LOCK_TEXTS, {"texts": wanted})

@@ -359,6 +359,13 @@ def _newest(
     return newest
 
 
+HAS_OPTED_OUT: Final = (
+    select(1)
+    .where(_OTHER.person == submissions.c.person, reached(_OTHER.state), *_opted_out(_OTHER))
+    .exists()
+)
+"""The condition that a submission's person has opted out of any conversation."""
+
 # Statements are compiled once: compiling them each time costs more than running them.
 _LEAVE: Final = (
     update(submissions)
@@ -384,13 +391,7 @@ _REJECT_OPTED_OUT: Final = (
         submissions.c.key.in_(bindparam("b_keys", expanding=True)),
         submissions.c.run == bindparam("b_run"),
         among(submissions.c.state, SENDABLE),
-        select(1)
-        .where(
-            _OTHER.person == submissions.c.person,
-            reached(_OTHER.state),
-            *_opted_out(_OTHER),
-        )
-        .exists(),
+        HAS_OPTED_OUT,
     )
     .values(
         state=State.REJECTED.value,

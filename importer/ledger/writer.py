@@ -230,12 +230,19 @@ class LedgerWriter:
             else:
                 return
         self._later(_fail, intents, self._failed)
-        if not ends:
-            return
+        if ends:
+            self._write_ends(ends)
+
+    def _write_ends(self, ends: list[_Request]) -> None:
+        """Write ends of attempts; if that fails, each by itself: one must not cost the others."""
         try:
             self._record([], ends)
-        except Exception as error:  # noqa: BLE001 - all who wait must learn of it, as above
-            self._later(_fail, ends, error)
+        except Exception as error:  # noqa: BLE001 - all who wait must learn of it
+            if len(ends) == 1 or isinstance(error, LedgerAway):
+                self._later(_fail, ends, error)
+                return
+            for each in ends:
+                self._write_ends([each])
 
     def _record(self, intents: list[_Request], ends: list[_Request]) -> None:
         keys = [request.key for request in intents]

@@ -51,20 +51,11 @@ def _send_without_check() -> None:
 
 
 def _settle_by_run() -> None:
-    from importer.ledger.shares import RunShare, _end_attempt  # noqa: PLC0415
-    from importer.model import State  # noqa: PLC0415
+    from importer.ledger.shares import RunShare  # noqa: PLC0415
 
-    real = RunShare._settle_one
-
-    def settle(self: Any, connection: Any, end: Any, before: Any, *others: Any) -> Any:
-        owner, now = others
-        attempt = self._under_way.get(end.key)
-        if attempt is None or before is None or before.state is not State.SENDING:
-            return real(self, connection, end, before, *others)
-        _end_attempt(connection, self._run, attempt.attempts, end)
-        return self._write_end(connection, end, now, owner=owner, answered=True)
-
-    RunShare._settle_one = settle  # type: ignore[assignment,method-assign]
+    RunShare._is_present = (  # type: ignore[method-assign]
+        lambda self, before, attempt: attempt is not None and before.run == self._run
+    )
 
 
 def _resend_without_known_death() -> None:

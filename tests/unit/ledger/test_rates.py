@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from importer.errors import Exit, LedgerAway
 from importer.ledger.rates import LATE_S, RESERVED, LedgerRates
 from importer.ledger.records import Settlement
 from importer.ledger.run_guards import Canary
+from importer.ledger.tables import run_guards
 from importer.model import State
 from importer.sending.circuit_breaker import CircuitBreaker, FailureLimits
 from importer.sending.shared_rate import SharedRate
@@ -173,6 +175,36 @@ def test_the_canary_is_sent_by_one(server_url: str) -> None:
         assert theirs.take_canary() is Canary.OPEN
         theirs.guards.pass_canary()
         assert theirs.take_canary() is Canary.PASSED
+
+
+def test_a_canary_that_was_cut_short_is_sent_by_the_next_sender(server_url: str) -> None:
+    """Its sender may be the next one, or be at work on another list."""
+    with sender(server_url) as one, sender(server_url) as two:
+        run = plan(one)
+        mine, theirs = share_of(one, run), share_of(two, run)
+        mine.join()
+        assert mine.take_canary() is mine.take_canary() is Canary.OPEN
+        theirs.join()
+        assert theirs.take_canary() is Canary.UNDER_WAY
+        mine.hand_back()
+        assert theirs.take_canary() is Canary.OPEN
+
+
+def test_answers_that_change_no_guard_do_not_wait_for_its_row(server_url: str) -> None:
+    """Another sender counts failures at the moment, and may be slow."""
+    with sender(server_url) as one, sender(server_url) as two:
+        run = plan(one)
+        mine, theirs = share_of(one, run), share_of(two, run)
+        mine.join()
+        theirs.join()
+        ends(mine, State.CREATED, 1, 201)
+        held = select(run_guards).with_for_update()
+        with two._database.engine.connect() as slow, slow.begin():
+            slow.execute(held)
+            ends(mine, State.CREATED, 2, 201)
+        ends(theirs, State.REJECTED)
+        ends(mine, State.CREATED, 1, 201)
+        assert (mine.guards.counts.failed, mine.guards.counts.in_a_row) == (1, 0)
 
 
 def test_what_is_no_end_does_not_count(server_url: str) -> None:

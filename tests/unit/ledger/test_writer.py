@@ -186,6 +186,28 @@ def test_ends_are_tried_again_by_themselves(url: str) -> None:
         assert ledger.submissions.sendable(run) == ["k2"]
 
 
+def test_an_end_that_cannot_be_written_costs_no_other_one(ledger: Ledger) -> None:
+    """They share a commit; without it each one is written by itself."""
+    run = ledger.runs.begin(new_run(), [planned_row(f"k{n}", n + 2) for n in range(3)])
+    messages = ("", "half a character: \ud800", "")
+
+    async def send() -> list[object]:
+        async with LedgerWriter(ledger, run) as journal:
+            keys = [f"k{n}" for n in range(3)]
+            await asyncio.gather(*(journal.intend(submission(key)) for key in keys))
+            ends = [
+                journal.settle(Settlement(key, State.CREATED, 201, message=message))
+                for key, message in zip(keys, messages, strict=True)
+            ]
+            return await asyncio.gather(*ends, return_exceptions=True)
+
+    first, second, third = asyncio.run(send())
+    assert (first, third) == (State.CREATED, State.CREATED)
+    assert isinstance(second, UnicodeEncodeError)
+    states = {key: each.state for key, each in ledger.submissions.records(["k0", "k1"]).items()}
+    assert states == {"k0": State.CREATED, "k1": State.DOUBTFUL}
+
+
 def test_whoever_is_cancelled_sends_nothing_and_the_ledger_knows(url: str, gate: Gate) -> None:
     """An intent that was committed for a cancelled sender is planned again, not doubtful."""
 
