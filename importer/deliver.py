@@ -427,7 +427,7 @@ async def _send_open(plan: Plan, run: str, sender: Sender) -> Ending:
     left = history.ledger.submissions.count_sendable(run)
     count = left if limit is None else min(left, max(limit - sender.done, 0))
     sender.observer.on_start(run, count, sender.limiter.eta_s(count))
-    share = history.ledger.share(run, contact_window(settings))
+    share = history.ledger.share(run, contact_window(settings), sender.options.since)
     if share is None:
         # In a new run all rows of the plan are left, and no key has to be read from the ledger.
         only = None

@@ -209,6 +209,24 @@ class UploadedLists:
 
         return self._database.write("list", write)
 
+    def note_progress(self, list_id: str, progress: Mapping[str, Json]) -> None:
+        """Note how far a list is that is being sent; its version stays, because nobody decided.
+
+        Args:
+            list_id: the id of the list.
+            progress: for `counts`, under the name `progress`.
+        """
+        mine = (lists.c.id == list_id, lists.c.state == ListState.SENDING.value)
+        wanted = select(lists.c.counts).where(*mine).with_for_update()
+
+        def write(connection: Connection) -> None:
+            counts = connection.scalar(wanted)
+            if counts is not None:
+                values = {"counts": {**counts, "progress": dict(progress)}}
+                connection.execute(update(lists).where(*mine).values(values))
+
+        self._database.write("progress", write)
+
     def put_in(
         self, connection: Connection, list_id: str, run: str, choices: Mapping[str, Json]
     ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import signal
+    from datetime import datetime
 
     from importer.ledger import Ledger
     from importer.model import Outcome
@@ -24,6 +25,8 @@ class RunOptions:
         limit: most submissions to send; the others stay open. None for all.
         signals: signals that stop the run; requests under way finish first.
         ledger: the settings' ledger, if the caller has it open; it stays open.
+        since: UTC; when somebody began or resumed a run on a server, if this only goes on with it:
+            its guards and canary stay as they are, and rows given up since are not tried again.
     """
 
     command: str
@@ -31,6 +34,7 @@ class RunOptions:
     limit: int | None = None
     signals: tuple[signal.Signals, ...] = ()
     ledger: Ledger | None = None
+    since: datetime | None = None
 
 
 class Observer(Protocol):

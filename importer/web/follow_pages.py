@@ -122,7 +122,7 @@ class RunProgress:
 
 def _run_progress(request: Request, run: Run, known: UploadedList | None) -> RunProgress:
     site, words = site_of(request), words_of(request)
-    progress = site.jobs.progress.get(known.id) if known is not None else None
+    progress = site.jobs.progress_of(known) if known is not None else None
     follows = progress is not None or site.settings.ledger_file is None  # a worker may send it
     live = known is not None and known.state in _LIVE and follows
     states = site.ledger.runs.states(run.id, live=live)
@@ -143,11 +143,11 @@ def _run_progress(request: Request, run: Run, known: UploadedList | None) -> Run
     rate = site.settings.rate_per_s
     newest = []
     if live and progress is not None:
-        ended = site.ledger.submissions.records([each.key for each in progress.newest])
+        ended = site.ledger.submissions.records([key for key, _ in progress.newest])
         newest = [
-            (ended[each.key].masked, _meaning(words, each.state))
-            for each in reversed(progress.newest)
-            if each.key in ended and each.state.value in MEANING
+            (ended[key].masked, _meaning(words, state))
+            for key, state in reversed(progress.newest)
+            if key in ended and state.value in MEANING
         ]
     return RunProgress(
         parts=[each for each in parts if each[1]],

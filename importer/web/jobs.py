@@ -23,7 +23,7 @@ from importer.ledger.uploaded_lists import QUEUE, WORKING
 from importer.nightly.clock import StopSignal
 from importer.sending.campaigns import CampaignList, list_campaigns
 from importer.sending.client import Client
-from importer.work.page_lists import AGAIN
+from importer.work.page_lists import AGAIN, Progress
 from importer.work.queue import JobQueue, count_workers
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ class Jobs:
         lists: the steps of the lists, with the settings of the server.
 
     Attributes:
-        progress: id of a list -> the progress of its run, if this page sends it.
         is_looking_up: whether somebody asked to look doubtful rows up.
         workers: how many workers can send lists; None if there is no queue.
     """
@@ -66,7 +65,6 @@ class Jobs:
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._current: tuple[str, StopSignal] | None = None
         self._announced: set[tuple[str, int, str]] = set()
-        self.progress = lists.progress
         self.is_looking_up = False
         self.workers: int | None = None
 
@@ -96,6 +94,10 @@ class Jobs:
         current = self._current
         if current is not None and current[0] == list_id:
             current[1].request()
+
+    def progress_of(self, known: UploadedList) -> Progress | None:
+        """Return the progress of a list that this page or a worker sends; None if none does."""
+        return self._lists.progress.get(known.id) or Progress.read(known)
 
     # ---- the thread --------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class Jobs:
         if self.workers == 0 and before != 0:
             _LOG.warning("no worker is alive; the page sends its lists itself")
         if self.workers:
-            self.progress.clear()
+            self._lists.progress.clear()
 
     def _wake_worker(self) -> None:
         """Let a worker look at the lists that are due, once each time that one becomes due."""

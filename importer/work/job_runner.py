@@ -273,6 +273,7 @@ class JobRunner:
             self._stoppable() as signal,
             SliceObserver(self.ledger.lists, list_id, signal, _LOOK_UP_S, _SLICE_S) as observer,
         ):
+            observer.on_look = lambda: pages.note_progress(list_id)
             # It may take all day. A tick tries again if another process has the turn of this list.
             pages.send(
                 list_id,
@@ -281,6 +282,7 @@ class JobRunner:
                 on_start=observer.begin,
                 has_other_files=True,
             )
+            pages.note_progress(list_id)
         after = self.ledger.lists.find(list_id)
         if after is not None and pages.is_due(after):
             self.enqueue(after)

@@ -12,7 +12,7 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from importer.deliver import deliver, reconcile, resume
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from importer.ledger import Ledger
     from importer.ledger.records import UploadedList
-    from importer.model import Outcome, RunReport
+    from importer.model import Json, Outcome, RunReport
     from importer.nightly.clock import StopSignal
     from importer.settings import Credentials, Settings
     from importer.work.hours import Zones
@@ -49,27 +49,36 @@ AGAIN: Final = timedelta(seconds=30)
 
 ASLEEP: Final = "It is too early or too late for some of the people; it goes on by itself."
 _LEFT: Final = (State.PLANNED, State.UNSENT)
+_NEWEST: Final = 10
 
 
 @dataclass(slots=True)
 class Progress:
-    """The progress of a run, for people who watch it.
+    """The progress of a list that is being sent, for people who watch it.
 
     Attributes:
-        run: the id of the run; empty until it has one.
+        since: UTC; when it was started, or went on after a pause.
         stage: what else takes time, in words.
-        newest: the last outcomes, newest last.
-        done: how many submissions have ended since it began or was resumed.
-        count: how many it had to send.
-        began: UTC.
+        newest: key and state of the last submissions that ended, newest last.
     """
 
-    run: str = ""
+    since: datetime
     stage: str = ""
-    newest: list[Outcome] = field(default_factory=list)
-    done: int = 0
-    count: int = 0
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    newest: list[tuple[str, State]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, known: UploadedList) -> Self | None:
+        """Return the progress that the sender of a list has noted; None if it has noted none."""
+        noted = known.counts.get("progress")
+        if not isinstance(noted, dict):
+            return None
+        newest = [(key, State(state)) for key, state in noted["newest"]]
+        return cls(datetime.fromisoformat(noted["since"]), noted["stage"], newest)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as `read` takes it."""
+        newest: list[Json] = [[key, state.value] for key, state in self.newest]
+        return {"since": self.since.isoformat(), "stage": self.stage, "newest": newest}
 
 
 def _utc_now() -> datetime:
@@ -102,9 +111,8 @@ class _Watcher(SilentObserver):
         self._signal.watch(stop, self._until_s)
 
     def on_start(self, run: str, count: int, seconds: float) -> None:
-        del seconds
-        self._progress.run, self._progress.stage = run, ""
-        self._progress.count = self._progress.done + count
+        del count, seconds
+        self._progress.stage = ""
         self._on_run(run)
 
     def on_stage(self, sentence: str) -> None:
@@ -114,8 +122,7 @@ class _Watcher(SilentObserver):
         self._progress.stage = reason
 
     def on_outcome(self, outcome: Outcome) -> None:
-        self._progress.done += 1
-        self._progress.newest = [*self._progress.newest, outcome][-10:]
+        self._progress.newest = [*self._progress.newest, (outcome.key, outcome.state)][-_NEWEST:]
 
 
 _AWAY: Final = "The place where lists are kept cannot be reached now. It goes on by itself."
@@ -150,6 +157,7 @@ class PageLists:
     command: str
     now: Callable[[], datetime] = _utc_now
     progress: dict[str, Progress] = field(default_factory=dict, init=False)
+    _noted: dict[str, Json] = field(default_factory=dict, init=False)
 
     # ---- checking ----------------------------------------------------------------------------
 
@@ -190,11 +198,23 @@ class PageLists:
 
     def look_up(self, signal: StopSignal, longest_s: float) -> None:
         """Look up the doubtful rows of all runs in the API's list, for some seconds at most."""
-        watcher = _Watcher(Progress(), lambda _: None, signal, longest_s)
+        watcher = _Watcher(Progress(self.now()), lambda _: None, signal, longest_s)
         options = RunOptions(self.command, self.credentials, ledger=self.ledger)
         reconcile(None, self.settings, options, watcher)
 
     # ---- sending -----------------------------------------------------------------------------
+
+    def note_progress(self, list_id: str) -> None:
+        """Note in the ledger how far this process is with a list, for pages of other machines.
+
+        Args:
+            list_id: the id of the list; nothing is noted unless it has changed.
+        """
+        progress = self.progress.get(list_id)
+        noted = None if progress is None else progress.to_json()
+        if noted is not None and noted != self._noted:
+            self.ledger.lists.note_progress(list_id, noted)
+            self._noted = noted
 
     def send(
         self,
@@ -260,15 +280,17 @@ class PageLists:
             self._note_run(known.id, run)
 
         try:
-            begun = self._begin(known)
+            before = Progress.read(known) if known.state is ListState.SENDING else None
+            progress = before or Progress(self.ledger.now())
+            begun = self._begin(known, progress)
             if begun is None:
                 return
-            progress = self.progress[known.id] = Progress(run=known.run or "")
+            self.progress[known.id] = progress
             seen = self.ledger.lists.find(known.id)
             if seen is not None and seen.wish:
                 signal.request()
             watcher = _Watcher(progress, note_start, signal, self._closes_s(known))
-            report = self._run(begun, watcher)
+            report = self._run(begun, watcher, None if before is None else before.since)
         except (LedgerError, RemoteFault) as error:
             self._wait(known, _why_it_waits(error))
         except ImporterError as error:
@@ -282,17 +304,22 @@ class PageLists:
         else:
             self._conclude(known.id, report, goes_on)
 
-    def _begin(self, known: UploadedList) -> UploadedList | None:
+    def _begin(self, known: UploadedList, progress: Progress) -> UploadedList | None:
         """Write that a list is being sent; return None if the hour or a wish forbids it."""
         if known.wish:
             self.apply_wish(known)
             return None
         later = self._opens(known)
         if later is None:
-            sending = ListState.SENDING.value
-            return self.ledger.lists.change(
-                known.id, WORKING, known.version, state=sending, start_at=None, message=""
-            )  # None: somebody stopped it at this moment
+            return self.ledger.lists.change(  # None: somebody stopped it at this moment
+                known.id,
+                WORKING,
+                known.version,
+                state=ListState.SENDING.value,
+                start_at=None,
+                message="",
+                counts={**known.counts, "progress": progress.to_json()},
+            )
         queued = ListState.QUEUED.value
         self.ledger.lists.change(known.id, WORKING, state=queued, start_at=later, message=ASLEEP)
         return None
@@ -307,10 +334,16 @@ class PageLists:
             message=message,
         )
 
-    def _run(self, known: UploadedList, watcher: _Watcher) -> RunReport:
-        """Start the run of a list, or resume it."""
+    def _run(self, known: UploadedList, watcher: _Watcher, since: datetime | None) -> RunReport:
+        """Start the run of a list, or resume it.
+
+        Args:
+            known: the list.
+            watcher: the observer that is told what happens.
+            since: as for `RunOptions`.
+        """
         settings = self.workbench.settings_for(known)
-        options = RunOptions(self.command, self.credentials, ledger=self.ledger)
+        options = RunOptions(self.command, self.credentials, ledger=self.ledger, since=since)
         run = known.run or self._find_run(known)
         if run is not None:
             self._note_run(known.id, run)

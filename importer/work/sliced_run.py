@@ -29,6 +29,7 @@ from importer.sending.sender import Sender
 from importer.sending.supply import Claimed, FirstFew
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -159,6 +160,7 @@ class SliceObserver(SilentObserver):
         shared_s: seconds after which it ends if another list waits.
 
     Attributes:
+        on_look: called each time that it looks at its list, once a second.
         progressed: whether anything was sent.
         gave_way: whether it ended because another list waits.
     """
@@ -179,6 +181,7 @@ class SliceObserver(SilentObserver):
         self._over = threading.Event()
         self._began_s = time.monotonic()
         self._outages = OutageDetector()
+        self.on_look: Callable[[], None] = lambda: None
         self.progressed = False
         self.gave_way = False
 
@@ -210,6 +213,7 @@ class SliceObserver(SilentObserver):
     def _look(self) -> None:
         while not self._over.wait(_LOOK_S):
             try:
+                self.on_look()
                 known = self._lists.find(self._list_id)
                 paused = known is None or known.state not in WORKING or known.wish
                 long_enough = time.monotonic() - self._began_s > self._shared_s

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from importer.errors import TurnTaken
 from importer.ledger import Ledger
 from importer.ledger.records import ListState
+from importer.ledger.run_guards import RunGuards
 from importer.settings import load_settings
 from importer.work.job_runner import JobRunner
 from importer.work.queue import JobQueue
@@ -59,7 +60,7 @@ def project(folder: Path, api: Sandbox, server_url: str) -> Path:
     """Write the settings of a machine; all machines share ledger and uploads."""
     campaign = f"camp-{server_url[-8:]}"  # the stand-in for the API is shared, too
     lines = (f"ledger: {server_url}", f"uploads: {folder.parent / 'uploads'}", "settle_s: 0.1")
-    file = write_project(folder, api.base_url, *lines)
+    file = write_project(folder, api.base_url, *lines, "canary: 1")
     written = file.read_text("utf-8").replace("camp-1", campaign)
     written = written.replace("rehearsal: true\n", "")  # it would have a ledger of its own
     file.write_text(written.replace("rate_per_s: 1000", "rate_per_s: 20"), "utf-8")
@@ -184,10 +185,22 @@ def test_a_page_and_a_worker_never_send_one_list_at_once(
 def test_a_worker_gives_way_and_skips_what_it_does_not_see(
     tmp_path: Path, settings: Settings, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list that waits comes in between; without its file, a list waits for another machine."""
+    """A list that waits comes in between; without its file, a list waits for another machine.
+
+    The page of another machine shows what the worker does, and a run has one canary.
+    """
     monkeypatch.setattr("importer.web.jobs.count_workers", lambda *_: 1)
-    for name in ("job_runner._SLICE_S", "sliced_run._LOOK_S", "sliced_run._WAITING_S"):
+    canaries = list[str]()
+    real = RunGuards.pass_canary
+
+    def note_canary(guards: RunGuards) -> None:
+        canaries.append(guards._run)
+        real(guards)
+
+    monkeypatch.setattr(RunGuards, "pass_canary", note_canary)
+    for name in ("sliced_run._LOOK_S", "sliced_run._WAITING_S"):
         monkeypatch.setattr(f"importer.work.{name}", 0.1)
+    monkeypatch.setattr("importer.work.job_runner._SLICE_S", 0.3)
     with open_site(settings) as site, site.sign_in() as ann, runner_of(settings) as runner:
         lists = runner.ledger.lists
 
@@ -204,11 +217,17 @@ def test_a_worker_gives_way_and_skips_what_it_does_not_see(
         assert send(long) == waits  # it is not due
         (tmp_path / "elsewhere").rename(tmp_path / "uploads")
         lists.change(long, {ListState.QUEUED}, start_at=None)
-        assert send(long).state is ListState.SENDING
+        while not contacted(api, settings):
+            handed_back = send(long)
+            assert handed_back.state is ListState.SENDING
         assert len(contacted(api, settings)) < len(ROWS)
+        status = ann.browser.get(f"/runs/{handed_back.run}/status").text
+        assert "The newest" in status
+        assert "•••@e•••.com</bdi>: conversation" in status
         assert send(short).state is ListState.DONE
         assert send(long).state is ListState.DONE
         assert runner.queue.overview().waiting["send"] == 1
     assert len(contacted(api, settings)) == 41
     assert set(contacted(api, settings).values()) == {1}
+    assert (len(canaries), len(set(canaries))) == (2, 2)
     assert commands(settings.ledger) == {"importer work"}
