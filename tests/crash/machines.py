@@ -512,29 +512,32 @@ class Machines:
         if not self._wait_for_all(_LONGEST_S):
             raise RuntimeError("the machines do not end")
 
-    def freeze_first(self, point: str, *, said_ended: bool) -> None:
-        """Freeze one machine at a point, let the other one finish without it, and let it go on.
-
-        Args:
-            point: where it freezes, the third time that it gets there.
-            said_ended: whether a person meanwhile says, wrongly, that it has ended.
-        """
+    def freeze_first(self, case: Case) -> None:
+        """Freeze one machine, let the other one finish without it, and let it go on."""
         first, second = self.machines
-        self._start(first, "run", LIST, "--yes", calm=True, freeze=f"{point}:3")
-        while first.state() != "T":
-            time.sleep(0.02)
+        self._start(first, "run", LIST, "--yes", calm=True, freeze=f"{case.point}:3")
+        _wait_until_frozen(first)
         self._find_run()
         time.sleep(LEASE_S * 1.5)
-        for _ in range(2):
-            self._start(second, "resume", self._run, "--yes", calm=True)
-            self._wait_for(second)
-            if said_ended:
-                self._write_end(first)
-                time.sleep(1.0)
-        first.signal(signal.SIGCONT)
-        self._wait_for(first)
         self._start(second, "resume", self._run, "--yes", calm=True)
         self._wait_for(second)
+        if case.said_ended:
+            self._write_end(first)
+            time.sleep(1.0)
+        freeze = f"{case.second}:1" if case.second else ""
+        self._start(second, "resume", self._run, "--yes", calm=True, freeze=freeze)
+        if case.second:
+            _wait_until_frozen(second)
+        else:
+            self._wait_for(second)
+        first.signal(signal.SIGCONT)
+        self._wait_for(first)
+        if case.second:
+            second.signal(signal.SIGKILL)
+            self._wait_for(second)
+        for _ in range(2 if case.second else 1):
+            self._start(second, "resume", self._run, "--yes", calm=True)
+            self._wait_for(second)
 
     def _wait_for(self, machine: Machine) -> None:
         code = machine.forks.wait(_LONGEST_S)
@@ -649,10 +652,31 @@ def prove(
         return all_machines.judge(time.monotonic() - started)
 
 
-def freeze_one(
-    folder: Path, *, point: str, mutation: str = "", said_ended: bool = False
-) -> Verdict:
-    """Freeze one of two machines beyond its lease, and judge; the arguments are as above."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How a defence is shown to be needed: one of two machines freezes beyond its lease.
+
+    Attributes:
+        point: where it freezes, the third time that it gets there.
+        said_ended: whether a person meanwhile says, wrongly, that it has ended.
+        second: where the other machine freezes when it sends what the first one had begun, until
+            the first one has gone on; then it is killed. Empty if it does not.
+    """
+
+    point: str
+    said_ended: bool = False
+    second: str = ""
+
+
+def _wait_until_frozen(machine: Machine) -> None:
+    until = time.monotonic() + _LONGEST_S
+    while machine.state() != "T":
+        if time.monotonic() > until or machine.forks.wait(0.02) is not None:
+            raise RuntimeError(f"a machine did not freeze at the {machine.point}")
+
+
+def freeze_one(folder: Path, case: Case, mutation: str = "") -> Verdict:
+    """Freeze one of two machines beyond its lease, and judge; a defence may be missing."""
     started = time.monotonic()
     with (
         own_server(folder / "postgres") as server,
@@ -667,7 +691,7 @@ def freeze_one(
         ) as pair,
     ):
         pair.installation.restart("slow:1:0.1")
-        pair.freeze_first(point, said_ended=said_ended)
+        pair.freeze_first(case)
         return pair.judge(time.monotonic() - started)
 
 
@@ -734,21 +758,22 @@ def _lines(seed: int, verdict: Verdict) -> Iterator[str]:
 
 
 DEFENCES: Final = (
-    ("last-check", "resend-without-known-death", False),
-    ("intent", "no-check", True),
+    (Case("last-check"), "resend-without-known-death"),
+    (Case("intent", said_ended=True), "no-check"),
+    (Case("intent", said_ended=True, second="write"), "settle-by-run"),
 )
-"""Where a machine freezes, the missing defence, and whether it is wrongly said to have ended."""
+"""What happens, and the defence that is needed then."""
 
 
 def _show_defences() -> None:
     """Show that somebody is contacted twice only if a defence is missing."""
-    for point, mutation, said_ended in DEFENCES:
+    for case, mutation in DEFENCES:
         for lacks in ("", mutation):
             with tempfile.TemporaryDirectory() as name:
                 Path(name).chmod(0o755)
-                verdict = freeze_one(Path(name), point=point, mutation=lacks, said_ended=said_ended)
+                verdict = freeze_one(Path(name), case, lacks)
             print(  # noqa: T201
-                f"frozen after the {point}, {lacks or 'nothing'} taken away:"
+                f"frozen after the {case.point}, {lacks or 'nothing'} taken away:"
                 f" contacted twice {len(verdict.twice)}, {dict(verdict.states)}",
                 *verdict.events.complaints,
                 flush=True,

@@ -11,7 +11,7 @@ from importer.errors import LedgerError
 from importer.ledger import Ledger
 from importer.ledger.records import Settlement
 from importer.model import State
-from tests.crash.machines import Style, freeze_one, prove
+from tests.crash.machines import Case, Style, freeze_one, prove
 from tests.support.postgres import POOLER, PROGRAMS, own_server
 from tests.unit.ledger.ledger_builders import new_run, planned_row
 
@@ -61,6 +61,6 @@ def test_a_machine_that_is_frozen_after_its_last_check_contacts_nobody_twice() -
     """Its request leaves late; until it has said so, no other machine sends it again."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        verdict = freeze_one(Path(name), point="last-check")
+        verdict = freeze_one(Path(name), Case("last-check"))
     assert verdict.faults == []
     assert verdict.conversations == verdict.people == verdict.states["created"]
