@@ -19,7 +19,8 @@ from importer.ledger.records import ListState
 from importer.ledger.uploaded_lists import WORKING
 from importer.model import State
 from tests.crash.conftest import people
-from tests.support.postgres import PROGRAMS, Server, own_server
+from tests.support.postgres import POOLER, PROGRAMS, Server, own_server, pooled
+from tests.support.remote_inboxes import moto_port, s3_server
 from tests.support.waiting import wait_until
 from tests.support.workspace import Workspace
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from importer.ledger.records import UploadedList
     from importer.sandbox.server import Sandbox
+    from tests.support.remote_inboxes import S3Server
+
+__all__ = ["moto_port", "s3_server"]  # fixtures
 
 pytestmark = pytest.mark.skipif(not PROGRAMS, reason="PostgreSQL is not installed")
 
@@ -142,14 +146,31 @@ def test_killed_workers_an_emptied_queue_and_a_restarted_database(
     assert all(ends)
 
 
+@pytest.fixture
+def far_shop(server: Server, shop: Workspace, s3_server: S3Server) -> Iterator[Workspace]:
+    """Move the shop behind PgBouncer in transaction mode, if it is here, and files to a store."""
+    env = {"IMPORTER_QUEUE_LISTEN": "false", "IMPORTER_UPLOADS": s3_server.address}
+    far = Workspace(shop.folder, {**shop.env, **env})
+    if POOLER is None:
+        yield far
+        return
+    with tempfile.TemporaryDirectory() as name:  # the user of PgBouncer must be able to enter it
+        Path(name).chmod(0o755)
+        with pooled(server, Path(name), ledger_of(shop).rpartition("/")[2]) as url:
+            yield Workspace(shop.folder, {**far.env, "IMPORTER_LEDGER": url})
+
+
 def test_lists_share_a_worker_and_are_paused_from_anywhere(
-    shop: Workspace, sandbox: Sandbox
+    far_shop: Workspace, sandbox: Sandbox, s3_server: S3Server
 ) -> None:
-    """A short list does not wait for the end of a long one; a night is work like any other."""
+    """A short list does not wait for the end of a long one; a night is work like any other.
+
+    No session of the database belongs to a worker, and no folder is shared.
+    """
+    shop = far_shop
     shop.write("long.csv", people(1000))
     shop.write("short.csv", people(4, "camp-2"))
     shop.write("inbox/arrived.csv", people(3, "camp-3"))
-    shop = Workspace(shop.folder, {**shop.env, "IMPORTER_QUEUE_LISTEN": "false"})
     with working(shop, 1, "--rate-per-s", "20") as process:
         long = put_in(shop, "long.csv")
         wait_until(lambda: len(sandbox.journal) > 5, process, most_s=MOST_S)
@@ -175,6 +196,8 @@ def test_lists_share_a_worker_and_are_paused_from_anywhere(
     found = Counter((each["emailAddress"], each["campaignId"]) for each in sandbox.journal)
     assert set(found.values()) == {1}
     assert find(shop, long).state is ListState.STOPPED
+    kept = {name.rpartition("/")[2] for name in s3_server.files()}
+    assert kept == {"long.csv", "short.csv"}
 
 
 def campaigns(sandbox: Sandbox) -> Counter[str | None]:

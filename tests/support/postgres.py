@@ -136,7 +136,7 @@ POOLER: Final = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/us
 
 _POOLED: Final = """\
 [databases]
-postgres = host=127.0.0.1 port={server} user=postgres
+* = host=127.0.0.1 port={server} user=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -155,8 +155,8 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def pooled(server: Server, folder: Path) -> Iterator[str]:
-    """Start PgBouncer in front of a server, in transaction mode; yields the URL to use."""
+def pooled(server: Server, folder: Path, database: str = "postgres") -> Iterator[str]:
+    """Start PgBouncer in front of a server, in transaction mode; yields the URL of a database."""
     if POOLER is None:
         raise RuntimeError("PgBouncer is not installed")
     port = free_port()
@@ -166,6 +166,6 @@ def pooled(server: Server, folder: Path) -> Iterator[str]:
     with subprocess.Popen(command, user=server.user, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(partial(_answers, port))
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            yield f"postgresql://postgres@127.0.0.1:{port}/{database}"
         finally:
             process.kill()
