@@ -39,9 +39,6 @@ CANDIDATE_HASH: Final = "#candidate"
 BODY_HASH: Final = "#body"
 """Plan column with the keyed hash of the values in the request body."""
 
-EXTERNAL_ID: Final = "#external_id"
-"""Plan column with the externalId of the row's conversation."""
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -81,24 +81,18 @@ class UploadedLists:
         }
 
         def write(connection: Any) -> UploadedList | None:
-            found = connection.execute(select(lists).where(lists.c.id == list_id)).one_or_none()
-            if found is None:
+            if _read(connection, list_id) is None:
                 connection.execute(insert(lists), new)
-                found = connection.execute(select(lists).where(lists.c.id == list_id)).one()
-            known = _list(found)
-            mine = known.owner == owner and known.state in {
-                ListState.UPLOADING,
-                ListState.UPLOADED,
-            }
-            return known if mine else None
+            known = _read(connection, list_id)
+            arriving = {ListState.UPLOADING, ListState.UPLOADED}
+            is_theirs = known is not None and known.owner == owner and known.state in arriving
+            return known if is_theirs else None
 
         return self._database.write("list", write)
 
     def find(self, list_id: str) -> UploadedList | None:
         """Return a list, or None if there is none."""
-        wanted = select(lists).where(lists.c.id == list_id)
-        found = self._database.read(lambda c: c.execute(wanted).one_or_none())
-        return None if found is None else _list(found)
+        return self._database.read(lambda c: _read(c, list_id))
 
     def list(
         self,
@@ -203,9 +197,7 @@ class UploadedLists:
         )
 
         def write(connection: Any) -> UploadedList | None:
-            if not connection.execute(changed).rowcount:
-                return None
-            return _list(connection.execute(select(lists).where(lists.c.id == list_id)).one())
+            return _read(connection, list_id) if connection.execute(changed).rowcount else None
 
         return self._database.write("list", write)
 
@@ -322,6 +314,11 @@ class UploadedLists:
         wanted = select(column_choices).where(column_choices.c.headers == headers)
         found = self._database.read(lambda c: c.execute(wanted).one_or_none())
         return ({}, "") if found is None else (dict(found.columns), str(found.chosen_by))
+
+
+def _read(connection: Any, list_id: str) -> UploadedList | None:
+    found = connection.execute(select(lists).where(lists.c.id == list_id)).one_or_none()
+    return None if found is None else _list(found)
 
 
 def _list(row: Row[Any]) -> UploadedList:

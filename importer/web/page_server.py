@@ -124,7 +124,7 @@ def start_page(
     settings: Settings,
     credentials: Credentials,
     *,
-    say: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - prints nothing
+    say: Callable[[str], None] = print,
     pace: Pace = USUAL_PACE,
 ) -> Iterator[PageServer]:
     """Serve the page in a thread of this process until the context ends.

@@ -273,7 +273,7 @@ def receive_webhooks(
 def start_receiver(
     settings: Settings,
     *,
-    say: Callable[[str], None] = lambda line: None,  # noqa: ARG005 - prints nothing
+    say: Callable[[str], None] = print,
     pace: Pace = USUAL_PACE,
 ) -> Iterator[str]:
     """Receive events in a thread of this process until the context ends; yield the URL for them.

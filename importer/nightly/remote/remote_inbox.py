@@ -46,10 +46,10 @@ from importer.nightly.remote.storage import (
     DRAFT,
     RemoteListing,
     Store,
+    hashes_to_upload,
     staging_refusal,
     upload_results,
 )
-from importer.nightly.remote.storage import hashes_to_upload as staged_hashes
 from importer.report.formatting import quantity
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ class RemoteInbox:
     def _fetch_claimed(self) -> None:
         """Fetch files that an earlier night claimed and that are not in this staging folder."""
         open_claims = self.ledgers.main.claims.open(self.name)
-        here = staged_hashes(self.folders.root) if open_claims else frozenset()
+        here = hashes_to_upload(self.folders.root) if open_claims else frozenset()
         faults = []
         for claim in open_claims:
             if claim.sha256 in here or self._is_staged(claim) or self._state.away:
