@@ -109,9 +109,9 @@ def jobs(
     A list that was put into the queue can be paused, resumed and stopped from any machine; requests
     under way finish.
 
-    A sender whose lease is over may only be frozen. If its machine cannot be asked, only you can
-    find out whether it has ended. After you say so, its doubtful rows can be sent again once the
-    API's list shows that they are absent.
+    A sender whose lease is over may be frozen, and go on. If its machine cannot be asked, only you
+    can find out whether it has ended. After you say so, its doubtful rows can be sent again once
+    the API's list shows that they are absent.
     """
     settings = read_settings(config, flags)
     if ended is not None:

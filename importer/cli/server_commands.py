@@ -12,7 +12,7 @@ import click
 
 from importer.cli.options import read_settings, settings_flags
 from importer.errors import CredentialsError
-from importer.languages import translate
+from importer.languages import translate, translate_filled
 from importer.sandbox.personalities import PERSONALITIES
 from importer.settings.page_settings import WEBHOOK_SECRET
 from importer.settings.secrets import Secrets
@@ -31,7 +31,7 @@ def serve(*, config: Path | None, **flags: object) -> None:
     from importer.web.page_server import serve_page  # noqa: PLC0415 - heavy
 
     settings = read_settings(config, flags)
-    serve_page(settings, settings.credentials(), say=click.echo)
+    serve_page(settings, settings.credentials(), say=_say)
 
 
 @click.command(short_help="Receive the events that the API sends.")
@@ -47,7 +47,12 @@ def webhooks(*, config: Path | None, **flags: object) -> None:
     from importer.web.webhook_receiver import receive_webhooks  # noqa: PLC0415 - heavy
 
     settings = read_settings(config, flags)
-    receive_webhooks(settings, say=click.echo, signals=(signal.SIGINT, signal.SIGTERM))
+    receive_webhooks(settings, say=_say, signals=(signal.SIGINT, signal.SIGTERM))
+
+
+def _say(sentence: str) -> None:
+    """Print a sentence on standard output, in the reader's language."""
+    click.echo(translate_filled(sentence))
 
 
 class SandboxCommand(click.Command):

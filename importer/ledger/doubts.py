@@ -133,7 +133,7 @@ class Doubts:
         list shows the conversation that the API only claimed. Other states are not written. Nothing
         is written if the submission is no longer doubtful, or no longer rejected.
 
-        A submission whose sender may only be frozen stays doubtful although it is absent.
+        A submission whose sender may be frozen, and go on, stays doubtful although it is absent.
 
         Args:
             outcomes: what the list says.
@@ -296,9 +296,9 @@ def _find_frozen(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
         )
         for row in connection.execute(wanted):
             found[row.key] = (
-                "The list does not hold it, but the process that was to send it may only be "
-                f"frozen: {describe_sender(row)}. If it has ended, or its machine is off, settle "
-                "this row with `importer resolve`."
+                "The list does not hold it, but the process that had to send it may be frozen, "
+                f"and go on: {describe_sender(row)}. If it has ended, or its machine is off, "
+                "settle this row with `importer resolve`."
             )
     return found
 

@@ -1,8 +1,8 @@
 """The processes that send on a server's ledger: who they are, and which have certainly ended.
 
 A sender holds a lease, which it renews. After the end of the lease nobody waits for it. But it may
-only be frozen, and go on later. So what it left without an answer is doubtful, and is sent again
-only when the process is known to have ended.
+be frozen, and go on later. So what it left without an answer is doubtful, and is sent again only
+when the process is known to have ended.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class SendersOverview:
     """The senders on a ledger.
 
     Attributes:
-        senders: those that hold a lease, and those that may only be frozen; oldest first.
+        senders: those that hold a lease, and those that may be frozen, and go on; oldest first.
         rate: present number of requests a second of all; None before the first request.
         held_until: UTC; nobody sends before that, because the API asked for it; None if it did not.
     """

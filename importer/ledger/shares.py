@@ -339,7 +339,7 @@ class RunShare:
             again: whether the same call failed before, and may still have been written.
 
         Returns:
-            For each key, whether its request may leave; it may not if its claim is lost, or its
+            For each key, whether its request may leave; it must not if its claim is lost, or its
             person must not be contacted any more. For each settlement, the state that the
             submission has now.
         """

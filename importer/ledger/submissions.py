@@ -235,7 +235,7 @@ class Submissions:
             settlements: a few thousand at most, each key once.
 
         Returns:
-            For each key, whether its request may leave; it may not if the person has opted out,
+            For each key, whether its request may leave; it must not if the person has opted out,
             and is then written as rejected. For each settlement, the state that was
             written, None if it was refused; see `importer.ledger.tables.may_settle`. A `created`
             submission whose conversation belongs to another one is written as doubtful; so is a

@@ -42,7 +42,7 @@ PIECE: Final = 24_000_000
 _SMALL: Final = 8_000_000
 _ROWS: Final = 500_000  # of a piece, if rows are short
 _HEAD: Final = 1 << 20
-_LINES: Final = 100  # a head with fewer lines may not reach the header
+_LINES: Final = 100  # a head with fewer lines might not reach the header
 _AS_THEY_ARE: Final = frozenset({"utf-8", "ascii"})
 
 

@@ -327,7 +327,7 @@ def _validate_domains(domains: pl.Series) -> pl.DataFrame:
 def _usual_local() -> str:
     """Return the pattern of what may precede the @, with the letters that Python's tables know.
 
-    A mark such as an accent may not come first. Signs beyond U+FFFF are left to email-validator.
+    A mark such as an accent must not come first. Signs beyond U+FFFF are left to email-validator.
     """
     kinds = {sign: unicodedata.category(sign)[0] for sign in map(chr, range(0x80, 0x10000))}
     first = _as_ranges(sign for sign, kind in kinds.items() if kind in "LNPS")

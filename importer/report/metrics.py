@@ -70,7 +70,7 @@ def _add_senders(registry: CollectorRegistry, ledger: Ledger) -> None:
     live = sum(each.is_live for each in overview.senders)
     senders = Gauge(
         "importer_senders",
-        "Senders that renew their lease (live), or that may only be frozen (silent).",
+        "Senders that renew their lease (live), or that may be frozen, and go on (silent).",
         ["state"],
         registry=registry,
     )

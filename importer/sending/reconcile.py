@@ -477,13 +477,15 @@ class _DoubtDecider:
         """Return what is known now about one doubt."""
         certain = self.evidence.find_certain(doubt)
         if certain:
-            many = f" {len(certain)} conversations match." if len(certain) > 1 else ""
+            message = "Found in the list of conversations."
+            if len(certain) > 1:
+                message = f"Found in the list of conversations; {len(certain)} of them match."
             return Outcome(
                 doubt.key,
                 State.CREATED,
                 attempts=0,
                 conversation_id=certain[0].conversation_id,
-                message=f"Found in the list of conversations.{many}",
+                message=message,
             )
         unproved = next(filter(None, self._objections(doubt)), "")
         if unproved:
@@ -524,13 +526,16 @@ class _DoubtDecider:
             )
 
     def _behind(self, doubt: Doubt) -> str:
-        """Return why the list may not have caught up; empty if it has."""
+        """Return why the list might not have caught up; empty if it has."""
         known = self._compare_witnesses(doubt.campaign, doubt.kind)
         missing = len(known.lacking) - bisect_left(known.lacking, doubt.sent_at - AROUND)
+        if missing == 1:
+            return "The list lacks a conversation that is known to exist, so it proves nothing."
         if missing:
-            lacked = f"{missing} conversations that are"
-            lacked = lacked if missing > 1 else "a conversation that is"
-            return f"The list lacks {lacked} known to exist, so it proves nothing."
+            return (
+                f"The list lacks {missing} conversations that are known to exist, so it proves "
+                "nothing."
+            )
         if known.newest is not None and known.newest > doubt.sent_at:
             return ""
         if self.proof.lag_passed(doubt, self.now):

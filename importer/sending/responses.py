@@ -377,7 +377,7 @@ def _pagination(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _incomplete(status: int, content: Mapping[str, Any]) -> str:
-    """Return why a page without a token may not be the last; empty if it is the last."""
+    """Return why a page without a token might not be the last; empty if it is the last."""
     if status != 200:  # noqa: PLR2004
         return f"it comes with HTTP {status}"
     for each in _pagination(content):
@@ -475,7 +475,7 @@ def _request_id(headers: Mapping[str, str]) -> str:
 def _retry_after_s(raw: RawResponse) -> float | None:
     """Return the seconds in `Retry-After`, a number or a date; None for anything else.
 
-    A date is measured against the server's own `Date`, whose clock may not be ours.
+    A date is measured against the server's own `Date`, whose clock can differ from ours.
     """
     text = raw.headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(text):

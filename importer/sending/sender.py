@@ -281,7 +281,7 @@ class Sender:
         if doubts:
             self.observer.on_stage(
                 f"Looking up {len(doubts)} doubtful submissions in the API's list; this takes up "
-                f"to {self.settings.settle_s:.0f} s, and the time to read the list."
+                f"to {self.settings.settle_s:.0f} seconds, and the time to read the list."
             )
         if claims:
             self.observer.on_stage(

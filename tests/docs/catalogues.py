@@ -222,9 +222,10 @@ _OF_SYSTEM: Final = (
 
 def _of_sentences() -> Iterator[Text]:
     """Yield the patterns of every text of several words where all of them are shown."""
-    settings = ROOT / "importer" / "settings"
+    settings, sending = ROOT / "importer" / "settings", ROOT / "importer" / "sending"
     night = sorted((ROOT / "importer" / "nightly").rglob("*.py"))
-    for path in (*night, settings / "yaml_files.py", settings / "sources.py"):
+    doubts = (sending / "reconcile.py", sending / "campaigns.py")
+    for path in (*night, settings / "yaml_files.py", settings / "sources.py", *doubts):
         tree = ast.parse(path.read_text("utf-8"))
         known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):

@@ -205,7 +205,7 @@ def end_process(ledger: Ledger) -> None:
 
 
 def test_proof_of_absence_is_not_enough_while_the_sender_may_go_on(server_url: str) -> None:
-    """A process on another machine may only be frozen; the row says so, and names it."""
+    """A process on another machine may be frozen, and go on; the row says so, and names it."""
     with sender(server_url) as one, sender(server_url) as two:
         run = plan(one, 1)
         mine = share_of(one, run)
