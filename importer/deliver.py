@@ -25,7 +25,7 @@ from importer.errors import CredentialsError, Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
 from importer.masking import find_file
-from importer.model import RunReport, State
+from importer.model import RowStatus, RunReport, State
 from importer.planning.history import (
     ALLOWED,
     bind_history,
@@ -34,11 +34,11 @@ from importer.planning.history import (
 )
 from importer.planning.payload import (
     RowsByKey,
-    hash_keys,
     hash_people,
     identify,
     planned_rows,
     submissions,
+    with_keys,
 )
 from importer.preflight import refuse_example_values
 from importer.prepare import prepare
@@ -62,7 +62,7 @@ from schemas.codes import WORDS
 from schemas.columns import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from sqlalchemy import Connection
@@ -144,10 +144,17 @@ def begin_run(
         new = NewRun(
             plan.hash, _files(plan), history.run_settings(settings), settings.retry_rejected
         )
-        plan = replace(plan, frame=hash_keys(plan.frame, history.identity))
-        rows = planned_rows(plan, history.identity, settings)
+        keys = [pl.Series(dtype=pl.String)]
+        rows = _note_keys(planned_rows(plan, history.identity, settings), keys)
         run = ledger.runs.begin(new, rows, fence, then)
-        return run, identify(plan, history.identity), history
+        return run, with_keys(plan, pl.concat(keys)), history
+
+
+def _note_keys(parts: Iterable[pl.DataFrame], keys: list[pl.Series]) -> Iterator[pl.DataFrame]:
+    """Yield planned rows, and add the keys of the ready ones to a list."""
+    for part in parts:
+        keys.append(part["key"].filter(part["status"] == RowStatus.READY.value))
+        yield part
 
 
 def resume(

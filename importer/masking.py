@@ -54,12 +54,12 @@ _STAMP: Final = re.compile(
 def mask_phone(e164: str) -> str:
     """Return `+442079460018` as `+44 •••• 0018`; a short number shows fewer digits, or none."""
     digits = e164[1:] if e164[:1] == "+" and e164[1:].isdecimal() else re.sub(r"\D", "", e164)
-    start, shown = _mask_digits(digits[:3] if e164.startswith("+") else "", len(digits))
+    start, shown = mask_digits(digits[:3] if e164.startswith("+") else "", len(digits))
     return f"{start} {digits[-shown:]}" if shown else start
 
 
 @lru_cache
-def _mask_digits(begin: str, length: int) -> tuple[str, int]:
+def mask_digits(begin: str, length: int) -> tuple[str, int]:
     """Return the text before the last digits of a masked phone, and how many are shown.
 
     Args:

@@ -6,6 +6,7 @@ They distinguish a short form or a misspelling from another name, and reveal nei
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from difflib import SequenceMatcher
@@ -13,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Sign: TypeAlias = "Callable[[str], str]"
 """Turns a text into `SIGN` characters, under a secret key."""
@@ -66,20 +67,90 @@ def names_differ(one: tuple[str | None, str | None], other: tuple[str | None, st
     return _differ(_split(*one), _split(*other), _meet)
 
 
-def sign_name(first: str | None, last: str | None, sign: Sign) -> str:
-    """Return the keyed hashes of a name's words, for `differs_from_signs`; empty without a name.
+def signer(secret: bytes) -> Sign:
+    """Return a hash function for signs.
 
     Args:
-        first: first name.
-        last: last name.
-        sign: the keyed hash function; different for each row, so that rows cannot be compared.
+        secret: different for each row, so that rows cannot be compared.
     """
-    firsts, lasts = (_sign_part(part, sign) for part in _split(first, last))
-    return f"{sign(_spell(first, last))}{firsts}{_LASTS}{lasts}" if firsts else ""
+    start = _start_signing(secret)
+
+    def sign(text: str) -> str:
+        state = start()
+        state.update(text.encode())
+        return state.hexdigest()
+
+    return sign
+
+
+def sign_names(names: Iterable[tuple[bytes, str | None, str | None]]) -> list[str]:
+    """Return the signs of many names, for `differs_from_signs`; empty without a name.
+
+    Args:
+        names: for each row its secret, as for `signer`, and its first and last name.
+    """
+    signs, forms = list[bytes](), list[_Signed]()
+    add, add_form = signs.append, forms.append
+    for secret, first, last in names:
+        form = _list_signed(first, last)
+        add_form(form)
+        start = _start_signing(secret)
+        for text in form.texts:
+            state = start()
+            state.update(text)
+            add(state.digest())
+    digits, at = b"".join(signs).hex(), 0
+    signed = list[str]()
+    for texts, size, mark, last_mark in forms:
+        lasts, end = at + size, at + SIGN * len(texts)
+        if mark or last_mark:
+            firsts = f"{digits[at : at + SIGN]}{mark}{digits[at + SIGN : lasts]}"
+            signed.append(f"{firsts}{_LASTS}{last_mark}{digits[lasts:end]}")
+        else:
+            signed.append(f"{digits[at:lasts]}{_LASTS}{digits[lasts:end]}" if texts else "")
+        at = end
+    return signed
+
+
+def _start_signing(secret: bytes) -> Callable[[], hashlib.blake2s]:
+    """Return a function that gives a fresh hash for one sign."""
+    return hashlib.blake2s(key=secret, digest_size=SIGN // 2).copy
+
+
+class _Signed(NamedTuple):
+    """What is signed of a name, and how the signs are joined.
+
+    Attributes:
+        texts: UTF-8: the name as it was written, then of each word the beginning and all of it;
+            nothing without a name.
+        size: digits of the signs before those of the last name.
+        mark: the script of the first name.
+        last_mark: the script of the last name.
+    """
+
+    texts: tuple[bytes, ...]
+    size: int = 0
+    mark: str = ""
+    last_mark: str = ""
+
+
+@lru_cache(maxsize=32_768)
+def _list_signed(first: str | None, last: str | None) -> _Signed:
+    """Return what is signed of a name."""
+    firsts, lasts = _split(first, last)
+    if not firsts.words:
+        return _Signed(())
+    words = (*firsts.words, *lasts.words)
+    texts = (_spell(first, last), *(text for word in words for text in (word[:_BEGINNING], word)))
+    return _Signed(
+        tuple(text.encode() for text in texts),
+        SIGN + _WORD * len(firsts.words),
+        *(_LATIN if part.latin else _OTHER_SCRIPT for part in (firsts, lasts)),
+    )
 
 
 def differs_from_signs(first: str | None, last: str | None, signs: str, sign: Sign) -> bool:
-    """Whether a name is clearly different from one that `sign_name` saw.
+    """Whether a name is clearly different from one that `sign_names` saw.
 
     It works like `names_differ`, but is more careful: words that begin with the same three letters
     are not different either, nor is an initial from any word.
@@ -159,13 +230,6 @@ def _fold(name: str | None) -> tuple[str, ...]:
 def _spell(first: str | None, last: str | None) -> str:
     """Return the name as it was written."""
     return f"{first or ''}{_LASTS}{last or ''}"
-
-
-def _sign_part(part: _Part, sign: Sign) -> str:
-    if not part.words:
-        return ""
-    signs = [sign(text) for word in part.words for text in (word[:_BEGINNING], word)]
-    return (_LATIN if part.latin else _OTHER_SCRIPT) + "".join(signs)
 
 
 def _read_part(text: str) -> _Part:

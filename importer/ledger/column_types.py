@@ -11,13 +11,14 @@ from binascii import unhexlify
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
 from sqlalchemy import BigInteger, DateTime, LargeBinary, SmallInteger, Text, TypeDecorator
 from sqlalchemy.dialects import sqlite
 
 from importer.masking import DOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from enum import StrEnum
 
     from sqlalchemy.engine import Dialect
@@ -289,19 +290,79 @@ def pack_hash(text: str) -> bytes:
     return data
 
 
-def pack_hashes(texts: Sequence[str | None]) -> Sequence[bytes | None]:
-    """Pack many hashes, as `pack_hash` does; in a tenth of the time if all have one length."""
-    given = [text for text in texts if text is not None]
-    sizes = set(map(len, given))
-    whole = "".join(given)
-    if len(sizes) != 1 or not sizes <= _WHOLE_DIGITS or not _ALL_HEX(whole):
-        return [None if text is None else pack_hash(text) for text in texts]
-    data, size = bytes.fromhex(whole), sizes.pop() // 2
-    packed = [data[start : start + size] for start in range(0, len(data), size)]
-    if len(given) == len(texts):
-        return packed
+def pack_hash_column(hashes: pl.Series) -> list[bytearray | None]:
+    """Pack many hashes, as `pack_hash` does; those of one length in a tenth of the time.
+
+    SQLite's driver takes a bytearray at once; for bytes it first looks for an adapter, which takes
+    longer than all else that it does with a value.
+    """
+    given = hashes.drop_nulls()
+    sizes = given.str.len_bytes().unique().to_list()
+    whole = given.str.join("").item() if len(sizes) == 1 else ""
+    if sizes and not (sizes[0] in _WHOLE_DIGITS and whole and _ALL_HEX(whole)):
+        packed = [bytearray(pack_hash(text)) for text in given]
+    else:
+        data, size = bytearray.fromhex(whole), sizes[0] // 2 if sizes else 1
+        packed = [data[start : start + size] for start in range(0, len(data), size)]
+    if given.len() == hashes.len():
+        return list[bytearray | None](packed)
     rest = iter(packed)
-    return [None if text is None else next(rest) for text in texts]
+    return [None if is_null else next(rest) for is_null in hashes.is_null()]
+
+
+def pack_text_column(texts: pl.Series) -> list[bytearray | None]:
+    """Pack many texts, as `pack` does.
+
+    Those in ASCII that end with hex digits take a third of the time: `A-17-0123456789abcdef`, and
+    `0123456789abcdef/01234567` with digits on both sides of one slash.
+    """
+    text, rest, last = pl.col("text"), pl.col("rest"), pl.col("last")
+    packed = (
+        texts.rename("text")
+        .to_frame()
+        .with_columns(start=text.str.find(_HEX_RUN))
+        .with_columns(
+            before=text.str.slice(0, "start"), rest=text.str.slice("start").str.splitn("/", 2)
+        )
+        .unnest("rest")
+        .rename({"field_0": "rest", "field_1": "last"})
+        .select(
+            pl.when(
+                text.str.len_bytes() == text.str.len_chars(),
+                pl.col("start") <= _MOST,
+                rest.str.contains(_ONLY_HEX),
+                last.is_null() | (last == "") | last.str.contains(_ONLY_HEX),
+            ).then(
+                pl.when(pl.col("start") > 0)
+                .then(_size_byte(pl.col("start")) + pl.col("before").cast(pl.Binary))
+                .otherwise(b"")
+                + _hex_part(rest)
+                + pl.when(last.is_null()).then(b"").otherwise(b"\x01/")
+                + pl.when(last != "").then(_hex_part(last)).otherwise(b"")
+            )
+        )
+        .to_series()
+        .to_list()
+    )
+    return [
+        bytearray(data) if data is not None else None if given is None else bytearray(pack(given))
+        for data, given in zip(packed, texts, strict=True)
+    ]
+
+
+_HEX_RUN: Final = "[0-9a-f]{8}"
+_ONLY_HEX: Final = "^(?:[0-9a-f]{2}){4,127}$"
+
+
+def _size_byte(sizes: pl.Expr, more: int = 0) -> pl.Expr:
+    """Return the byte that says the size of a part, less than 128."""
+    bytes_of = {size: _LENGTHS[size + more] for size in range(_IS_HEX)}
+    return sizes.replace_strict(bytes_of, default=None, return_dtype=pl.Binary)
+
+
+def _hex_part(digits: pl.Expr) -> pl.Expr:
+    """Return hex digits as a part of a packed text; null if they are none."""
+    return _size_byte(digits.str.len_bytes() // 2, _IS_HEX) + digits.str.decode("hex", strict=False)
 
 
 def unpack_hash(data: bytes) -> str:
@@ -346,6 +407,11 @@ class Packed(_Binary):
         """Return the text."""
         del dialect
         return None if value is None else unpack(bytes(value))
+
+
+def shorten_masks(masked: pl.Series) -> pl.Series:
+    """Return masked people as `shorten_mask` does."""
+    return masked.str.replace_all(_DOT, _SHORT_DOT, literal=True)
 
 
 def shorten_mask(masked: str) -> str:

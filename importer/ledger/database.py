@@ -151,6 +151,9 @@ _TRIES: Final = 5
 BUSY_MS: Final = 10_000
 """How long a SQLite connection waits for another one, milliseconds."""
 
+CACHE_KIB: Final = 65_536
+"""How many pages of a file a SQLite connection keeps, in KiB."""
+
 _COUNT: Final = (
     update(identity)
     .values(writes=func.coalesce(identity.c.writes, 0) + 1)
@@ -423,7 +426,7 @@ def prepare_sqlite(engine: Engine) -> None:
             f"busy_timeout = {BUSY_MS}",
             "foreign_keys = ON",
             "synchronous = FULL",
-            "cache_size = -65536",  # KiB
+            f"cache_size = -{CACHE_KIB}",
             "temp_store = MEMORY",
         ):
             driver.execute(f"PRAGMA {pragma}")

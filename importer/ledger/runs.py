@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    import polars as pl
     from sqlalchemy import Connection, Row, Select
 
     from importer.ledger.database import Database
@@ -239,7 +240,7 @@ class Runs:
     def begin(
         self,
         new: NewRun,
-        rows: Iterable[PlannedRow],
+        rows: Iterable[PlannedRow | pl.DataFrame],
         fence: Callable[[Connection], None] | None = None,
         then: Callable[[Connection, str], None] | None = None,
     ) -> str:
@@ -251,7 +252,7 @@ class Runs:
 
         Args:
             new: the run.
-            rows: every row that was read, once.
+            rows: every row that was read, once; a frame has many, with the same fields as columns.
             fence: makes sure that no other sender plans meanwhile; raises LedgerError if one may.
             then: writes more in the same transaction, with the id of the run.
         """

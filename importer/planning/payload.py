@@ -6,17 +6,16 @@ A body is rendered only when it is sent.
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat
 from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
 
-from importer.masking import mask_email, mask_phone
+from importer.masking import mask_digits, mask_email, mask_phone
 from importer.model import PlannedRow, RowStatus, Submission
+from importer.planning.external_ids import external_id, external_ids
+from importer.planning.identity import shorten_keys
 from importer.planning.placeholders import TOKEN, compile_value
 from schemas.columns import (
     BODY_HASH,
@@ -43,9 +42,6 @@ _LINES_AT_ONCE: Final = 25_000
 _FEW: Final = 50  # rows of a group that are faster rendered one by one
 _ESCAPED: Final = r'["\\\x00-\x1f]'  # what JSON does not take in a text
 _HEAD: Final = ("externalId", "skipDuplicationCheck", "shouldSendDuringBusinessHours")
-KEY_DIGITS: Final = 16
-"""Hex digits of the submission's key in an externalId: 64 bits, so that no two are alike."""
-
 HASHES: Final = (KEY, PERSON, EMAIL_HASH, CANDIDATE_HASH, BODY_HASH)
 """Columns of a plan's frame with keyed hashes: submission, person, mailbox, candidate id, body."""
 
@@ -55,15 +51,6 @@ _SHAPING: Final = (
     "conversation_fields",
     "skip_duplication_check",
     "send_during_business_hours",
-)
-_NO_ID: Final = "imp"
-_EDGES: Final = "-_.:/ "
-_NOT_DIGITS: Final = re.compile(r"[^0-9]")
-_WORD: Final = re.compile(r"[^\W_]+")
-_SHORT: Final = 3  # characters; a shorter name counts only as a word of its own
-_PHONE_DIGITS: Final = 7
-_OF_PERSON: Final = (
-    *("candidate_id", "phone_number", "email", "first_name", "last_name", "full_name"),
 )
 _PLAIN: Final = (
     ("phone_number", "phoneNumber"),
@@ -238,126 +225,6 @@ def _render(renderer: Renderer, rows: pl.DataFrame) -> pl.Series:
     )
 
 
-def external_id(pattern: str, row: Mapping[str, str | None], key: str) -> str:
-    """Return the externalId of a submission; part of the submission's key makes it unique.
-
-    A candidate id that contains a name, phone or e-mail of its row is left out, because the ledger
-    stores the externalId.
-
-    Args:
-        pattern: setting `external_id`, such as `{candidate_id}-{key}`.
-        row: canonical columns, tidy.
-        key: the key of the submission.
-    """
-    own = (row["candidate_id"] or "").strip()
-    if not own or _is_personal(own, row):
-        own = _without_own_id(pattern)
-    text = pattern.replace("{candidate_id}", own).replace("{key}", key[:KEY_DIGITS])
-    return text.strip(_EDGES)
-
-
-def _without_own_id(pattern: str) -> str:
-    """Return what an externalId has instead of a candidate id."""
-    return "" if pattern.replace("{candidate_id}", "").strip(_EDGES) != "{key}" else _NO_ID
-
-
-def external_ids(frame: pl.DataFrame, pattern: str) -> pl.Series:
-    """Return `external_id` of each row; one by one only if the candidate id may name the person.
-
-    Args:
-        frame: rows with their submission keys.
-        pattern: as there.
-    """
-    own = pl.col("candidate_id").fill_null("").str.strip_chars(" ")
-    parts = {"{candidate_id}": pl.col("own"), "{key}": pl.col(KEY).str.head(KEY_DIGITS)}
-    pieces = (parts.get(piece, pl.lit(piece)) for piece in _PARTS.split(pattern))
-    rows = frame.select(
-        pl.when(own == "").then(pl.lit(_without_own_id(pattern))).otherwise(own).alias("own"),
-        KEY,
-        doubted=_may_be_personal() & (own != ""),
-    )
-    whole = rows.select(pl.concat_str(pieces).str.strip_chars(_EDGES).alias("id")).to_series()
-    if not rows["doubted"].any():
-        return whole
-    doubted = frame.filter(rows["doubted"]).select(KEY, *_OF_PERSON).iter_rows(named=True)
-    one_by_one = [external_id(pattern, row, row[KEY]) for row in doubted]
-    return whole.scatter(rows["doubted"].arg_true(), one_by_one)
-
-
-_PARTS: Final = re.compile(r"(\{candidate_id\}|\{key\})")
-
-
-def _may_be_personal() -> pl.Expr:
-    """Whether `_is_personal` may be true of a candidate id, or there is none; in bulk.
-
-    A row is certain if its texts are plain, and the id has no `@` or `+`, and contains neither a
-    word of the names, nor the letters and digits before the `@` of the e-mail, nor the end of the
-    phone.
-    """
-    text = pl.col("candidate_id").str.to_lowercase()
-    signs = text.str.replace_all(r"[^a-z0-9]", "")
-    address = pl.col("email").fill_null("").str.to_lowercase()
-    local = address.str.splitn("@", 2).struct.field("field_0")
-    mailbox = local.str.replace_all(r"[^a-z0-9]", "")
-    phone = pl.col("phone_number").fill_null("").str.replace_all(r"[^0-9]", "")
-    words = [
-        _plain_words(name).str.splitn(" ", 2).struct.field(part).fill_null("")
-        for name in ("first_name", "last_name")
-        for part in ("field_0", "field_1")
-    ]
-    plain = (
-        text.str.contains(r"^[a-z0-9 ._/:-]*[a-z0-9][a-z0-9 ._/:-]*$")
-        & pl.all_horizontal(word.str.contains(_PLAIN_WORD) for word in words)
-        & pl.col("full_name").is_null()
-        & local.str.contains(r"^[a-z0-9._%+-]*$")
-    )
-    parts = [
-        *((text, word, 1) for word in words),
-        (signs, mailbox, _SHORT),
-        (signs.str.replace_all(r"[a-z]", ""), phone.str.tail(_PHONE_DIGITS), _PHONE_DIGITS),
-    ]
-    contains = pl.any_horizontal(
-        (part.str.len_bytes() >= shortest) & whole.str.contains(part, literal=True)
-        for whole, part, shortest in parts
-    )
-    return (~plain | contains).fill_null(value=True)
-
-
-_PLAIN_WORD: Final = "^[a-złøđæœ]*$"
-"""A word that `_fold` leaves as it is; the letters beyond ASCII are in no plain candidate id."""
-
-
-def _plain_words(name: str) -> pl.Expr:
-    """Return a name's words as `_fold` does if they are plain, with blanks between them."""
-    folded = pl.col(name).fill_null("").str.to_lowercase().str.replace_all("ß", "ss", literal=True)
-    return folded.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.replace_all("['’ -]", " ")
-
-
-def _is_personal(text: str, row: Mapping[str, str | None]) -> bool:
-    """Whether a candidate id identifies a person: an address, or a name or phone of the row."""
-    if "@" in text or text.startswith("+"):
-        return True
-    folded = _fold(text)
-    words = set(_WORD.findall(folded))
-    names = " ".join(row[column] or "" for column in ("first_name", "last_name", "full_name"))
-    for name in _WORD.findall(_fold(names)):
-        if name in words or (len(name) >= _SHORT and name in folded):
-            return True
-    mailbox = "".join(_WORD.findall(_fold((row["email"] or "").partition("@")[0])))
-    if len(mailbox) >= _SHORT and mailbox in "".join(_WORD.findall(folded)):
-        return True
-    digits, phone = _NOT_DIGITS.sub("", text), _NOT_DIGITS.sub("", row["phone_number"] or "")
-    return len(phone) >= _PHONE_DIGITS and phone[-_PHONE_DIGITS:] in digits
-
-
-def _fold(text: str) -> str:
-    """Return a text in lower case and without accents."""
-    if text.isascii():
-        return text.lower()
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in plain if not unicodedata.combining(sign))
-
-
 def submissions(
     plan: Plan,
     identity: Identity,
@@ -431,38 +298,96 @@ def _start_of(keys: pl.Series) -> pl.Series:
     return keys.str.head(16).str.to_integer(base=16, dtype=pl.UInt64)
 
 
-def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator[PlannedRow]:
-    """Yield every row of a plan as the ledger stores it, ready rows first; render no body."""
+def planned_rows(plan: Plan, identity: Identity, settings: Settings) -> Iterator[pl.DataFrame]:
+    """Yield every row of a plan as the ledger stores it; render no body.
+
+    Each frame has many rows, with the fields of `PlannedRow` as columns. Ready rows come first, in
+    the order of the plan.
+    """
     codes = _codes(plan.problems)
-    ready = _require_whole(plan)
-    if codes.height:
-        ready = ready.join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
+    places = _require_whole(plan).select(SOURCE, ROW)
+    codes_of_ready = places.join(codes, on=[SOURCE, ROW], how="left", maintain_order="left")
     campaigns = [group.campaign or group.external_campaign for group in plan.groups]
-    for part in ready.iter_slices(_AT_ONCE):
-        found = hash_rows(part, plan, identity, settings)
-        yield from map(
-            PlannedRow,
-            found[SOURCE].to_list(),
-            found[ROW].to_list(),
-            repeat(RowStatus.READY.value),
-            found["codes"].fill_null("").to_list() if codes.height else repeat(""),
-            found[KEY].to_list(),
-            [campaigns[group] for group in found[GROUP].to_list()],
-            external_ids(found, settings.external_id).to_list(),
-            found[PERSON].to_list(),
-            map(_mask, found["phone_number"].to_list(), found["email"].to_list()),
-            found[BODY_HASH].to_list(),
-            found[EMAIL_HASH].to_list(),
-            found[CANDIDATE_HASH].to_list(),
-            identity.names(found),
+    for start in range(0, plan.frame.height, _PLANNED_AT_ONCE):
+        part = plan.frame.slice(start, _PLANNED_AT_ONCE)
+        found = hash_rows(_hash_whole_keys(part, identity), plan, identity, settings)
+        numbers = found[GROUP].unique()
+        names = [campaigns[number] for number in numbers]
+        yield found.select(
+            pl.col(SOURCE).alias("source"),
+            pl.col(ROW).alias("row"),
+            pl.lit(RowStatus.READY.value).alias("status"),
+            codes_of_ready["codes"].slice(start, part.height).fill_null(""),
+            pl.col(KEY).alias("key"),
+            pl.col(GROUP)
+            .replace_strict(numbers, names, return_dtype=pl.String)
+            .cast(pl.String)
+            .alias("campaign"),
+            external_ids(found, settings.external_id).alias("external_id"),
+            pl.col(PERSON).alias("person"),
+            _mask_people(found).alias("masked"),
+            pl.col(BODY_HASH).alias("body_hash"),
+            pl.col(EMAIL_HASH).alias("email"),
+            pl.col(CANDIDATE_HASH).alias("candidate"),
+            pl.Series("name", identity.names(found), pl.String),
         )
     others = plan.rows.filter(pl.col("status") != RowStatus.READY.value)
+    if not others.height:
+        return
     for more in (codes, plan.known):
         others = others.join(more, on=[SOURCE, ROW], how="left", maintain_order="left")
-    for source, number, status, its_codes, key in others.select(
-        SOURCE, ROW, "status", "codes", "key"
-    ).iter_rows():
-        yield PlannedRow(source, number, status, its_codes or "", key)
+    yield others.select(
+        pl.col(SOURCE).alias("source"),
+        pl.col(ROW).alias("row"),
+        "status",
+        pl.col("codes").fill_null(""),
+        "key",
+        *(
+            pl.lit(PlannedRow._field_defaults[name], pl.String).alias(name)
+            for name in PlannedRow._fields[_AFTER_KEY:]
+        ),
+    )
+
+
+_PLANNED_AT_ONCE: Final = 50_000
+_AFTER_KEY: Final = PlannedRow._fields.index("key") + 1
+
+
+def _hash_whole_keys(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:
+    """Add submission keys, also with all their bits; drop the hashes of another identity."""
+    whole = identity.whole_keys(frame)
+    keys = shorten_keys(whole).alias(KEY)
+    if KEY in frame.columns and not frame[KEY].equals(keys):
+        frame = frame.drop(HASHES, strict=False)  # made before the ledger's key was known
+    return frame.with_columns(keys, whole)
+
+
+def _mask_people(frame: pl.DataFrame) -> pl.Series:
+    """Return the masked person of each row; phones of one country and length at once."""
+    phone = pl.col("phone_number")
+    rows = frame.select(
+        phone,
+        "email",
+        kind=pl.when(phone.str.contains(_CLEAN_PHONE)).then(
+            pl.concat_str(phone.str.slice(1, 3), phone.str.len_bytes() - 1)
+        ),
+    )
+    kinds = rows["kind"].drop_nulls().unique()
+    masks = [mask_digits(kind[:3], int(kind[3:])) for kind in kinds]
+    begins = [f"{begin} " if shown else begin for begin, shown in masks]
+    begin = pl.col("kind").replace_strict(kinds, begins, return_dtype=pl.String)
+    shown = pl.col("kind").replace_strict(
+        kinds, [shown for _, shown in masks], return_dtype=pl.UInt32
+    )
+    masked = rows.select(pl.concat_str(begin, phone.str.tail(shown))).to_series()
+    others = masked.is_null()
+    if not others.any():
+        return masked
+    one_by_one = [_mask(*row) for row in rows.filter(others).select(phone, "email").iter_rows()]
+    return masked.scatter(others.arg_true(), one_by_one)
+
+
+_CLEAN_PHONE: Final = r"^\+[1-9][0-9]{2,}$"
 
 
 def _codes(problems: pl.DataFrame) -> pl.DataFrame:
@@ -488,14 +413,20 @@ def _require_whole(plan: Plan) -> pl.DataFrame:
 def identify(plan: Plan, identity: Identity) -> Plan:
     """Return the plan with the submission keys of its rows, without other hashes.
 
-    A million rows have 300 MB of other hashes; they are made for a few rows at a time.
-
     Args:
         plan: the plan that can be sent.
         identity: makes the keys; it does not make its own keys again.
     """
-    frame = hash_keys(_require_whole(plan), identity)
-    return replace(plan, frame=frame.drop(set(HASHES) - {KEY}, strict=False))
+    return with_keys(plan, hash_keys(_require_whole(plan), identity)[KEY])
+
+
+def with_keys(plan: Plan, keys: pl.Series) -> Plan:
+    """Return the plan with these submission keys of its rows, without other hashes.
+
+    A million rows have 300 MB of other hashes; they are made for a few rows at a time.
+    """
+    frame = plan.frame.drop(HASHES, strict=False)
+    return replace(plan, frame=frame.with_columns(keys.alias(KEY)))
 
 
 def hash_keys(frame: pl.DataFrame, identity: Identity) -> pl.DataFrame:

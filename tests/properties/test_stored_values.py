@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,8 @@ from importer.ledger.column_types import (
     number_of_run,
     pack,
     pack_hash,
-    pack_hashes,
+    pack_hash_column,
+    pack_text_column,
     run_of_number,
     unpack,
     unpack_hash,
@@ -33,13 +35,16 @@ UUID_TEXT = str(UUID(int=7))
 @settings(deadline=None, max_examples=60)
 @given(st.lists(TEXTS, max_size=8))
 @example(["", "\0", UUID_TEXT, UUID_TEXT.upper(), UUID_TEXT.replace("-", "")])
+@example(["A-17-0123456789abcdef", "0123456789abcdef/01234567", "0" * 18 + "/", "0" * 8 + "/z"])
 @example(["0" * 15, "0" * 16, "0" * 17, "0" * 64, "0" * 254, "0" * 255])
 def test_packed_texts_stay_what_they_are(texts: list[str]) -> None:
     """Each is read as it was written, and only equal texts have equal bytes."""
     packed, hashes = [pack(text) for text in texts], [pack_hash(text) for text in texts]
     assert [unpack(data) for data in packed] == texts
     assert [unpack_hash(data) for data in hashes] == texts
-    assert list(pack_hashes(texts)) == hashes
+    column = pl.Series([*texts, None], dtype=pl.String)
+    assert pack_text_column(column) == [*packed, None]
+    assert pack_hash_column(column) == [*hashes, None]
     assert len(set(texts)) == len(set(packed)) == len(set(hashes))
 
 
@@ -47,7 +52,10 @@ def test_packed_texts_stay_what_they_are(texts: list[str]) -> None:
 @given(st.lists(st.none() | st.binary(min_size=8, max_size=8).map(bytes.hex)))
 def test_many_hashes_are_packed_as_one_is(digits: list[str | None]) -> None:
     """Without a hash there is none."""
-    assert list(pack_hashes(digits)) == [each and pack_hash(each) for each in digits]
+    column = pl.Series(digits, dtype=pl.String)
+    assert pack_hash_column(column) == [
+        None if each is None else pack_hash(each) for each in digits
+    ]
 
 
 RUNS = st.builds(

@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from importer.errors import LedgerError
 from importer.ledger import Ledger
@@ -169,6 +171,42 @@ def test_a_run_is_begun_whole_or_not_at_all(ledger: Ledger) -> None:
         ledger.runs.begin(new_run(), rows)
     assert ledger.runs.list() == ()
     assert ledger.submissions.is_empty()
+
+
+def describe_indexes(engine: Engine) -> list[tuple[object, ...]]:
+    """Return the indexes of submissions: names, columns and conditions."""
+    return [
+        (
+            each["name"],
+            each["column_names"],
+            each["unique"],
+            *map(str, each["dialect_options"].values()),
+        )
+        for each in inspect(engine).get_indexes("submissions")
+    ]
+
+
+def test_many_rows_are_written_as_few_are(ledger: Ledger) -> None:
+    """Known ones are taken over or left, the first of two stays, and the tables are as before."""
+    engine = ledger._database.engine
+    indexes = describe_indexes(engine)
+    leave(ledger, "k1", State.UNSENT)
+    reached = leave(ledger, "k2", State.CREATED)
+    rows = [planned_row(f"k{n}", n + 2) for n in range(20_000)]
+    run = ledger.runs.begin(new_run(), [*rows, planned_row("k9", 90_000)])
+    known = ledger.submissions.records(["k1", "k2", "k3", "k9", "k19999"])
+    assert {key: (each.run, each.row) for key, each in known.items()} == {
+        "k1": (run, 3),
+        "k2": (reached, 2),
+        "k3": (run, 5),
+        "k9": (run, 11),
+        "k19999": (run, 20_001),
+    }
+    assert ledger.runs.states(run) == {State.PLANNED: 20_000, State.CREATED: 1}
+    assert ledger.submissions.count_sendable(run) == 19_999
+    assert describe_indexes(engine) == indexes
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text("UPDATE submissions SET state = 9"))
 
 
 def test_settlements_of_an_old_run_do_not_touch_the_new(ledger: Ledger) -> None:

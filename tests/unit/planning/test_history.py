@@ -269,5 +269,5 @@ def test_hashes_are_made_again_under_another_key(
     preview = Identity(b"p" * 32, "acme")
     plan = skip_known(project.plan([GOOD]), ledger, preview, project.settings, now=clock.now())
     assert plan.frame["#key"].to_list() == preview.keys(plan.frame).to_list()
-    rows = list(planned_rows(plan, IDENTITY, project.settings))
-    assert [row.key for row in rows] == IDENTITY.keys(plan.frame).to_list()
+    (rows,) = planned_rows(plan, IDENTITY, project.settings)
+    assert rows["key"].to_list() == IDENTITY.keys(plan.frame).to_list()

@@ -18,7 +18,6 @@ from importer.errors import SettingsError
 from importer.planning.identity import PREVIEW_KEY, Identity, hmac_key, key_file, key_id
 from importer.settings import Settings, load_settings
 from schemas.columns import KEY as KEY_COLUMN
-from schemas.namesakes import sign_name
 from tests.support.rows import ADA, GRACE, frame
 
 if TYPE_CHECKING:
@@ -56,12 +55,19 @@ def test_names_are_signed_under_all_digits_of_the_key() -> None:
         return hashlib.blake2s(text.encode(), key=secret, digest_size=3).hexdigest()
 
     rows = frame(ADA).with_columns(pl.lit(key()).alias(KEY_COLUMN))
-    first, last = rows.select("first_name", "last_name").row(0)
-    kept = sign_name(first, last, sign)
+    kept = "".join(map(sign, ("Ada/Lovelace", "ada", "ada"))) + f"/{sign('lov')}{sign('lovelace')}"
     assert OURS.names(rows) == [kept]
+    assert OURS.names(rows.with_columns(OURS.whole_keys(rows))) == [kept]
     assert OURS.find_other_names(rows, {key(): kept}) == []
     other = rows.with_columns(first_name=pl.lit("Ben"))
     assert OURS.find_other_names(other, {key(): kept}) == [key()]
+    one_name = rows.with_columns(first_name=pl.lit("Ángela Ruiz"), last_name=None)
+    words = ("Ángela Ruiz/", "ang", "angela")
+    assert OURS.names(one_name) == ["".join(map(sign, words)) + f"/{sign('rui')}{sign('ruiz')}"]
+    cyrillic = rows.with_columns(first_name=pl.lit("Анна"), last_name=pl.lit("Roe"))
+    signs = f"{sign('Анна/Roe')}~{sign('анн')}{sign('анна')}/{sign('roe')}{sign('roe')}"
+    assert OURS.names(cyrillic) == [signs]
+    assert OURS.names(rows.with_columns(first_name=None)) == [None]
 
 
 def test_a_key_longer_than_a_block_is_hashed_first() -> None:

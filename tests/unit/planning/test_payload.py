@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from importer import problems
-from importer.model import Counts, Group, Json, Plan, RowStatus
+from importer.model import Counts, Group, Json, Plan, PlannedRow, RowStatus
+from importer.planning.external_ids import external_id, external_ids
 from importer.planning.identity import Identity
 from importer.planning.payload import (
     Renderer,
     RowsByKey,
-    external_id,
-    external_ids,
     hash_keys,
     payload_lines,
     planned_rows,
@@ -402,7 +401,8 @@ def test_the_ledger_gets_every_row_and_no_readable_person(tmp_path: Path) -> Non
         (), plan.groups, plan.frame, rows.select(SOURCE, ROW, status.alias("status")),
         plan.problems, Counts(), "", pl.DataFrame(schema=KNOWN),
     )  # fmt: skip
-    ready, rejected = planned_rows(plan, IDENTITY, Settings())
+    frames = planned_rows(plan, IDENTITY, Settings())
+    ready, rejected = (PlannedRow(**row) for part in frames for row in part.iter_rows(named=True))
     (sent,) = submissions(plan, IDENTITY, Settings())
     assert (ready.key, ready.person, ready.body_hash) == (sent.key, sent.person, sent.body_hash)
     assert (ready.external_id, ready.masked) == (sent.external_id, "+44 •••• 0018")

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
-from schemas.namesakes import SIGN, differs_from_signs, names_differ, sign_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from schemas.namesakes import SIGN, differs_from_signs, names_differ, sign_names, signer
 
 Name: TypeAlias = tuple[str | None, str | None]
-
-
-def signer(row: str) -> Callable[[str], str]:
-    """Return what makes the signs of one row."""
-    return lambda text: hashlib.sha256(f"{row} {text}".encode()).hexdigest()[:SIGN]
-
-
-SIGN_OF_A_ROW = signer("row 2")
+SECRET = b"2" * 32
 
 
 def differs_from_the_ledgers(name: Name, kept: Name) -> bool:
     """Whether a name differs from one that is known only by its signs."""
-    return differs_from_signs(*name, sign_name(*kept, SIGN_OF_A_ROW), SIGN_OF_A_ROW)
+    (signs,) = sign_names([(SECRET, *kept)])
+    return differs_from_signs(*name, signs, signer(SECRET))
 
 
 @pytest.mark.parametrize(
@@ -115,10 +105,16 @@ def test_signs_of_names_that_are_clearly_different(kept: Name, given: Name) -> N
 
 def test_the_signs_of_a_name_show_nothing() -> None:
     """Two people of one name have no sign in common, and no sign is as long as a word."""
-    one, other = (sign_name("Ada Maria", "Lovelace", signer(row)) for row in ("2", "3"))
+    one, other, nothing = sign_names(
+        [
+            (b"2" * 32, "Ada Maria", "Lovelace"),
+            (b"3" * 32, "Ada Maria", "Lovelace"),
+            (SECRET, None, "Lovelace"),
+        ]
+    )
     assert len(one) == len(other) == 7 * SIGN + 1
     assert not _signs_in(one) & _signs_in(other)
-    assert sign_name(None, "Lovelace", SIGN_OF_A_ROW) == ""
+    assert nothing == ""
 
 
 def _signs_in(text: str) -> set[str]:
