@@ -16,6 +16,7 @@ import sys
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -60,6 +61,12 @@ class Text:
     context: str
     one: str
     many: str = ""
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a module; it is parsed once."""
+    return ast.parse(path.read_text("utf-8"))
 
 
 def path_of(name: str) -> Path:
@@ -125,7 +132,7 @@ def _of_tables() -> Iterator[Text]:
 
 def _of_modules() -> Iterator[Text]:
     for path in sorted((ROOT / "importer").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parse(path)):
             if not isinstance(node, ast.Call):
                 continue
             called = node.func.id if isinstance(node.func, ast.Name) else ""
@@ -201,7 +208,7 @@ def _of_errors() -> Iterator[Text]:
         if place.startswith("web/"):
             continue
         here = {*kinds, "ValueError"} if place.startswith("settings/") else kinds
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parse(path)):
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
                 continue
             if getattr(node.exc.func, "id", getattr(node.exc.func, "attr", "")) in here:
@@ -226,7 +233,7 @@ def _of_sentences() -> Iterator[Text]:
     night = sorted((ROOT / "importer" / "nightly").rglob("*.py"))
     doubts = (sending / "reconcile.py", sending / "campaigns.py")
     for path in (*night, settings / "yaml_files.py", settings / "sources.py", *doubts):
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = parse(path)
         known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
@@ -336,7 +343,7 @@ def literals_of_source() -> str:
     found = []
     for package in ("importer", "schemas"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in ast.walk(parse(path)):
                 value = node.value if isinstance(node, ast.Constant) else None
                 found += [value] if isinstance(value, str) else []
     return "\n".join(found)
@@ -350,6 +357,8 @@ def is_in_source(pattern: str, source: str) -> bool:
 def _is_made_of(text: str, source: str) -> bool:
     """Whether a text consists of at most four parts that are in the source."""
     for _ in range(4):
+        if text in source:
+            return True
         longest = bisect_left(range(len(text)), x=True, key=lambda n: text[: n + 1] not in source)
         text = text[longest:]
     return not text
@@ -381,8 +390,9 @@ def updated(name: str) -> Catalog:
         before = old.get(one, text.context or None)
         kept = before.string if before is not None and before.id == key else None
         new.add(key, kept, context=text.context or None)
+    collected = {message.id for message in new if message.context == FILLED}
     for message in old:
-        by_hand = message.context == FILLED and message.string
+        by_hand = message.context == FILLED and message.string and message.id not in collected
         if by_hand and is_in_source(str(message.id), source):
             new.add(message.id, message.string, context=FILLED)
     new.creation_date = new.revision_date = old.creation_date
