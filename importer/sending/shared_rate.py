@@ -24,18 +24,33 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-_LEAST_LEAD_S: Final = 0.02
+_LEAST_LEAD_S: Final = 0.1
 _MOST_LEAD_S: Final = 0.5
-"""A permit is handed out at least and at most this long before its time."""
+"""A permit is handed out at least and at most this long before its time, so that an intent can be
+made; a shorter time would lose permits, a longer one would leave more doubt if the process dies."""
 
-_LEAD: Final = 2.0
-"""A permit is handed out, and put off, by this many times the time that intents took lately."""
+_WAKING_S: Final = 0.02
+"""This long before the time of a permit its request wakes up, and asks whether a hold is on."""
 
+_DEVIATIONS: Final = 4.0
+"""A permit is handed out this many deviations, and the average, of the time that intents took.
+
+So few are late, whose permits would be lost; TCP chooses its timeouts in this way (RFC 6298).
+"""
+
+_FIRST_S: Final = 0.05
+"""The average time that intents take, and its deviation, before any was made."""
+
+_PUT_OFF: Final = 2.0
 _MOST_AHEAD_S: Final = 0.1
-"""A permit is put off by this at most: the permits of other senders are put off with it."""
+"""A permit is put off by average times of an intent, and by this at most, if nobody waits: the
+permits of other senders are put off with it."""
 
 _SMOOTHING: Final = 0.2
-"""The weight of the newest intent in the average of their times."""
+"""The weight of the newest intent in the average of their times, and in a deviation that grows."""
+
+_FORGETTING: Final = 0.02
+"""The weight of the newest intent in a deviation that shrinks: slow intents come now and then."""
 
 _AWAY_S: Final = 0.5
 """The wait before a database that is away is asked again."""
@@ -72,7 +87,7 @@ class SharedRate:
         self._rates = rates
         self._full = rate_per_s
         self._rate = rate_per_s
-        self._intent_s = 0.0
+        self._intent_s = self._deviation_s = _FIRST_S
         self._handed_out: dict[float, float] = {}
         self._notes = set[asyncio.Task[None]]()
 
@@ -95,12 +110,13 @@ class SharedRate:
             The time of the permit.
         """
         while True:
-            lead_s = min(max(_LEAD * self._intent_s, _LEAST_LEAD_S), _MOST_LEAD_S)
-            ahead_s = min(_LEAD * self._intent_s, _MOST_AHEAD_S) if early else 0.0
+            lead_s = self._intent_s + _DEVIATIONS * self._deviation_s + _WAKING_S
+            lead_s = min(max(lead_s, _LEAST_LEAD_S), _MOST_LEAD_S)
+            ahead_s = min(_PUT_OFF * self._intent_s, _MOST_AHEAD_S) if early else 0.0
             permit = await self._ask(partial(self._rates.reserve, ahead_s))
             self._rate = permit.rate
             at = boot_time_s() + permit.wait_s
-            await asyncio.sleep(at - (lead_s if early else _LEAST_LEAD_S) - boot_time_s())
+            await asyncio.sleep(at - (lead_s if early else _WAKING_S) - boot_time_s())
             if early:
                 self._handed_out[at] = boot_time_s()
             if boot_time_s() <= at + LATE_S:
@@ -117,9 +133,9 @@ class SharedRate:
         """
         handed_out = self._handed_out.pop(permitted_at, None)
         if handed_out is not None:
-            took_s = boot_time_s() - handed_out
-            self._intent_s += _SMOOTHING * (took_s - self._intent_s)
+            self._learn(boot_time_s() - handed_out)
         while True:
+            await asyncio.sleep(permitted_at - _WAKING_S - boot_time_s())
             held_s = await self._ask(self._rates.held_s)
             if held_s <= 0:
                 await asyncio.sleep(permitted_at - boot_time_s())
@@ -127,7 +143,13 @@ class SharedRate:
                     return permitted_at
             permit = await self._ask(self._rates.reserve)
             permitted_at = boot_time_s() + permit.wait_s
-            await asyncio.sleep(permitted_at - _LEAST_LEAD_S - boot_time_s())
+
+    def _learn(self, took_s: float) -> None:
+        """Learn how long the last intent took, from its permit on."""
+        apart_s = took_s - self._intent_s
+        self._intent_s += _SMOOTHING * apart_s
+        growth_s = abs(apart_s) - self._deviation_s
+        self._deviation_s += (_SMOOTHING if growth_s > 0 else _FORGETTING) * growth_s
 
     def hold(self, seconds: float) -> None:
         """Let the senders of all machines wait for this many seconds."""
