@@ -287,9 +287,11 @@ class RowsByKey:
 
     def find(self, keys: Sequence[str]) -> pl.DataFrame:
         """Return the rows with these keys, in the order of the plan; unknown keys are left out."""
-        places = self._parts.search_sorted(_start_of(pl.Series(keys, dtype=pl.String)))
-        known = places.filter(places < self._frame.height)
-        rows = self._frame[self._positions.gather(known).unique().sort()]
+        wanted = _start_of(pl.Series(keys, dtype=pl.String))
+        first = self._parts.search_sorted(wanted)
+        last = self._parts.search_sorted(wanted, side="right")  # keys may begin alike
+        places = pl.int_ranges(first, last, eager=True).explode(empty_as_null=False)
+        rows = self._frame[self._positions.gather(places).unique().sort()]
         return rows.filter(pl.col(KEY).is_in(keys))
 
 

@@ -317,6 +317,13 @@ def test_rows_are_found_by_their_keys(tmp_path: Path) -> None:
     assert RowsByKey(frame_.clear()).find(wanted).is_empty()
 
 
+def test_rows_whose_keys_begin_alike_are_found() -> None:
+    """Only a part of each key is kept in order."""
+    rows = pl.DataFrame({KEY_COLUMN: [f"{7:016x}{number:016x}" for number in (2, 1, 3)]})
+    assert RowsByKey(rows).find(rows[KEY_COLUMN].to_list()).equals(rows)
+    assert RowsByKey(rows).find(rows[KEY_COLUMN][2:].to_list()).equals(rows[2:])
+
+
 _TRICKY = (
     *(
         None,
