@@ -43,8 +43,8 @@ _FIRST_S: Final = 0.05
 
 _PUT_OFF: Final = 2.0
 _MOST_AHEAD_S: Final = 0.1
-"""A permit is put off by average times of an intent, and by this at most, if nobody waits: the
-permits of other senders are put off with it."""
+"""If nobody waits, a permit is put off by this many average times of an intent, and by this at
+most: the permits of other senders are put off with it."""
 
 _SMOOTHING: Final = 0.2
 """The weight of the newest intent in the average of their times, and in a deviation that grows."""
@@ -96,6 +96,12 @@ class SharedRate:
         """The present number of permits a second."""
         return self._rate
 
+    @property
+    def lead_s(self) -> float:
+        """How long before its time a permit is handed out, so that an intent can be made."""
+        wanted_s = self._intent_s + _DEVIATIONS * self._deviation_s + _WAKING_S
+        return min(max(wanted_s, _LEAST_LEAD_S), _MOST_LEAD_S)
+
     def time(self) -> float:
         """Return the seconds on the clock of the permits."""
         return boot_time_s()
@@ -110,13 +116,11 @@ class SharedRate:
             The time of the permit.
         """
         while True:
-            lead_s = self._intent_s + _DEVIATIONS * self._deviation_s + _WAKING_S
-            lead_s = min(max(lead_s, _LEAST_LEAD_S), _MOST_LEAD_S)
             ahead_s = min(_PUT_OFF * self._intent_s, _MOST_AHEAD_S) if early else 0.0
             permit = await self._ask(partial(self._rates.reserve, ahead_s))
             self._rate = permit.rate
             at = boot_time_s() + permit.wait_s
-            await asyncio.sleep(at - (lead_s if early else _WAKING_S) - boot_time_s())
+            await asyncio.sleep(at - (self.lead_s if early else _WAKING_S) - boot_time_s())
             if early:
                 self._handed_out[at] = boot_time_s()
             if boot_time_s() <= at + LATE_S:

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import select
 
 from importer.errors import Exit, LedgerAway
-from importer.ledger.rates import LATE_S, RESERVED, LedgerRates
+from importer.ledger.rates import LATE_S, RESERVED, LedgerRates, ReservedPermit
 from importer.ledger.records import Settlement
 from importer.ledger.run_guards import Canary
+from importer.ledger.senders import boot_time_s
 from importer.ledger.tables import run_guards
 from importer.model import State
 from importer.sending.circuit_breaker import CircuitBreaker, FailureLimits
@@ -89,6 +90,51 @@ def test_a_late_permit_is_not_used(rates: LedgerRates) -> None:
 
     first, second = asyncio.run(late())
     assert second > first + LATE_S
+
+
+class NotedRates:
+    """Rates that note when somebody asks whether a hold is on."""
+
+    def __init__(self) -> None:
+        self.asked_s: list[float] = []
+
+    def reserve(self, ahead_s: float = 0.0) -> ReservedPermit:
+        """Give a permit a quarter of a second away."""
+        del ahead_s
+        return ReservedPermit(0.25, 10)
+
+    def held_s(self) -> float:
+        """Say that none is on."""
+        self.asked_s.append(boot_time_s())
+        return 0.0
+
+
+def test_a_hold_is_looked_for_right_before_the_request() -> None:
+    """An intent is made early, and a hold that begins meanwhile must count."""
+    rates = NotedRates()
+
+    async def take() -> tuple[float, float]:
+        shared = SharedRate(rates, 10)  # type: ignore[arg-type]  # a stand-in
+        permit = await shared.acquire(early=True)
+        assert not rates.asked_s
+        return permit, await shared.confirm(permit)
+
+    permit, used = asyncio.run(take())
+    assert used >= permit
+    assert rates.asked_s[0] > permit - 0.05
+
+
+def test_permits_are_handed_out_as_early_as_slow_intents_need() -> None:
+    """One slow intent among fast ones is remembered for a while."""
+    shared = SharedRate(NotedRates(), 10)  # type: ignore[arg-type]  # a stand-in
+    leads = [shared.lead_s]
+    for took_s in (*[0.01] * 60, 0.3, *[0.01] * 10, *[2.0] * 60):
+        shared._learn(took_s)
+        leads.append(shared.lead_s)
+    fast, slow, after, slowest = leads[60], leads[61], leads[71], leads[-1]
+    assert fast < after < slow
+    assert after > 0.2
+    assert slowest == max(leads) == 0.5
 
 
 def ends(share: RunShare, state: State, count: int = 1, status: int | None = 422) -> None:
