@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_MOST_S: Final = 30.0
+_MOST_S: Final = 120.0  # a process may start slowly beside others
 _SOON_S: Final = 0.002
 _LATER_S: Final = 0.05
 
