@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from importer.loader import Pieces
     from importer.model import Plan, Source, Table
-    from importer.planning.history import History
+    from importer.planning.history import History, OpenRows
     from importer.settings import Settings
 
 
@@ -42,9 +42,10 @@ _THREADS: Final = min(4, os.cpu_count() or 1)
 def prepare(
     files: Sequence[str],
     settings: Settings,
-    history: History | None = None,
+    history: History | OpenRows | None = None,
     *,
     whole: bool = True,
+    cells: bool = True,
     piece: int = PIECE,
     on_rows: Callable[[int], None] | None = None,
 ) -> Plan:
@@ -55,6 +56,7 @@ def prepare(
         settings: those that shape rows and bodies.
         history: what earlier runs did; without it every good row is ready.
         whole: keep every row, so that the plan can be sent; else only what a report shows.
+        cells: keep the cells of every row as they were read, to show them; needs `whole`.
         piece: bytes of a long file that are handled at once.
         on_rows: called with the number of checked rows, after each piece.
 
@@ -67,7 +69,7 @@ def prepare(
     while True:
         try:
             opened = [open_pieces(name, settings, piece, whole=name in uneven) for name in names]
-            return _Preparation(opened, settings, history, whole=whole).plan(on_rows)
+            return _Preparation(opened, settings, history, whole=whole, cells=cells).plan(on_rows)
         except NotInChunks as found:
             uneven.add(str(found))
 
@@ -80,17 +82,24 @@ class _Preparation:
         settings: those that shape rows and bodies.
         history: what earlier runs did.
         whole: keep every row.
+        cells: keep its cells as they were read.
     """
 
     def __init__(
-        self, files: Sequence[Pieces], settings: Settings, history: History | None, *, whole: bool
+        self,
+        files: Sequence[Pieces],
+        settings: Settings,
+        history: History | OpenRows | None,
+        *,
+        whole: bool,
+        cells: bool,
     ) -> None:
         self._files = files
         self._settings = settings
         self._extra = list(
             dict.fromkeys(name for file in files for name in sorted(file.extra.values()))
         )
-        self._kept = [_KeptRows(whole=whole) for _ in files]
+        self._kept = [_KeptRows(whole=whole and cells) for _ in files]
         self._builder = PlanBuilder(
             Grouping(Templates(settings.templates), settings),
             settings,

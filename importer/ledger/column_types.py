@@ -265,7 +265,7 @@ def unpack(data: bytes) -> str:
     """Return the text that `pack` packed."""
     if data[:1] == bytes([_IS_HEX]):
         digits = data[1:].hex()
-        return "-".join(digits[a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
+        return "-".join(digits[at : at + length] for at, length in _UUID_PARTS)
     parts = []
     at = 0
     while at < len(data):
@@ -350,6 +350,37 @@ def pack_text_column(texts: pl.Series) -> list[bytearray | None]:
     ]
 
 
+def unpack_text_column(packed: pl.Series) -> pl.Series:
+    """Return the texts that `pack` packed; in bulk those of words and hex digits like the first."""
+    given = packed.drop_nulls()
+    if not given.len():
+        return packed.cast(pl.String)
+    first: bytes = given[0] or _EMPTY
+    at = 1 + first[0] if first[0] < _IS_HEX else 0
+    data = pl.col("packed")
+    digits = data.bin.slice(at + 1).bin.encode("hex")
+    if first[0] == _IS_HEX:
+        spelled = pl.concat_str((digits.str.slice(*part) for part in _UUID_PARTS), separator="-")
+    elif len(first) > at and len(first) == at + 1 + first[at] - _IS_HEX:
+        spelled = pl.concat_str(pl.lit(first[1:at].decode()), digits)
+    else:
+        spelled = pl.lit(None, pl.String)
+    alike = data.bin.starts_with(first[: at + 1]) & (data.bin.size() == len(first))
+    texts = (
+        packed.rename("packed")
+        .to_frame()
+        .select(pl.when(alike).then(spelled))
+        .to_series()
+        .alias(packed.name)
+    )
+    others = (texts.is_null() & packed.is_not_null()).arg_true()
+    if not others.len():
+        return texts
+    return texts.scatter(others, [unpack(data) for data in packed.gather(others)])
+
+
+_UUID_PARTS: Final = ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))
+"""The places of digits between the hyphens of a UUID: offset and length."""
 _HEX_RUN: Final = "[0-9a-f]{8}"
 _ONLY_HEX: Final = "^(?:[0-9a-f]{2}){4,127}$"
 
@@ -412,6 +443,11 @@ class Packed(_Binary):
 def shorten_masks(masked: pl.Series) -> pl.Series:
     """Return masked people as `shorten_mask` does."""
     return masked.str.replace_all(_DOT, _SHORT_DOT, literal=True)
+
+
+def lengthen_masks(masked: pl.Series) -> pl.Series:
+    """Return masked people as people read them."""
+    return masked.str.replace_all(_SHORT_DOT, _DOT, literal=True)
 
 
 def shorten_mask(masked: str) -> str:

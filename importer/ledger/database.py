@@ -216,12 +216,22 @@ class Database:
         Raises:
             LedgerError: while iterating: as for `read`; the rows cannot be read again.
         """
+        with self.looking() as connection:
+            rows = connection.execution_options(yield_per=size).execute(wanted)
+            yield from rows.partitions()
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """Yield a connection for several queries in one transaction; on a file, all see one state.
+
+        Raises:
+            LedgerError: at the end: as for `read`; the rows cannot be read again.
+        """
         before = self._print()
         try:
             with self.engine.connect() as connection, connection.begin():
-                rows = connection.execution_options(yield_per=size).execute(wanted)
-                yield from rows.partitions()
-        except SQLAlchemyError as error:
+                yield connection
+        except (SQLAlchemyError, sqlite3.Error) as error:
             if before == self._print():
                 raise explain_error(self.name, error) from error
         if before != self._print():

@@ -19,6 +19,7 @@ from importer.errors import LedgerError, UsageError
 from importer.ledger.column_types import number_of_run
 from importer.ledger.plan_writer import PlanWriter
 from importer.ledger.records import RowOutcome, Run, SourceFile
+from importer.ledger.run_outcomes import frame_outcomes, read_outcomes, select_outcomes
 from importer.ledger.submissions import OF_FILE, RECORD, read_record
 from importer.ledger.tables import (
     OPEN,
@@ -31,7 +32,7 @@ from importer.ledger.tables import (
     submissions,
 )
 from importer.masking import mask_file_name
-from importer.model import Counts, OutcomeRow, PlannedRow, RowStatus, State
+from importer.model import Counts, PlannedRow, RowStatus, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -108,15 +109,22 @@ class Runs:
 
     def rows(self, run: str) -> Iterator[RowOutcome]:
         """Yield every row of a run in its present state, by file and row."""
-        for page in self._pages(run, _OUTCOMES):
+        r = run_rows.c
+        rows = _OUTCOMES.where(r.run == run).order_by(r.source, r.row)
+        for page in self._database.stream(rows, PAGE):
             yield from map(_row_outcome, page)
 
-    def outcomes(self, run: str, limit: int | None = None) -> Iterator[Sequence[Row[Any]]]:
-        """Yield what a report shows of the first rows of a run, by file and row, many at a time.
+    def outcomes(self, run: str) -> Iterator[pl.DataFrame]:
+        """Yield what a report shows of each row of a run, by file and row, many at a time.
 
-        Each has the fields of `OutcomeRow`, as they were when the first was read.
+        Each frame has the fields of `OutcomeRow`, as they were when the first was read.
         """
-        return self._pages(run, _SHOWN, limit)
+        return read_outcomes(self._database, run)
+
+    def first_outcomes(self, run: str, limit: int) -> pl.DataFrame:
+        """Return what a report shows of the first rows of a run, as `outcomes` does."""
+        wanted = select_outcomes(run).limit(limit)
+        return frame_outcomes(self._database.read(lambda c: c.execute(wanted).all()))
 
     def count_progress(self, run: str) -> tuple[tuple[str | None, str | None, int], ...]:
         """Count the conversations of a run's rows by remote status and by state of the meeting."""
@@ -133,14 +141,6 @@ class Runs:
         )
         rows = self._database.read(lambda c: [row for part in parts for row in c.execute(part)])
         return tuple((status, meeting, count) for status, meeting, count in rows)
-
-    def _pages(
-        self, run: str, wanted: Select[Any], limit: int | None = None
-    ) -> Iterator[Sequence[Row[Any]]]:
-        """Yield the rows of a run, `PAGE` at a time."""
-        r = run_rows.c
-        rows = wanted.where(r.run == run).order_by(r.source, r.row).limit(limit)
-        return self._database.stream(rows, PAGE)
 
     def not_sent(self, run: str, limit: int) -> tuple[RowOutcome, ...]:
         """Return the first rows of a run that were rejected or given up, by file and row.
@@ -347,20 +347,12 @@ def _process() -> Mapping[str, str | int]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
-_OF_ROW: Final = OutcomeRow._fields.index("state")
-
 _OUTCOMES: Final = (
     select(run_rows.c.source, run_rows.c.row, run_rows.c.status, run_rows.c.codes, *RECORD)
     .join_from(run_rows, submissions, run_rows.c.key == submissions.c.key, isouter=True)
     .join(run_sources, OF_FILE, isouter=True)
 )
 """The rows of runs, each as `_row_outcome` reads it; the caller narrows it."""
-
-_SHOWN: Final = select(
-    *(run_rows.c[name] for name in OutcomeRow._fields[:_OF_ROW]),
-    *(submissions.c[name] for name in OutcomeRow._fields[_OF_ROW:]),
-).join_from(run_rows, submissions, run_rows.c.key == submissions.c.key, isouter=True)
-"""The rows of runs, with the fields of `OutcomeRow`."""
 
 _STATUS: Final = {status.value: status for status in RowStatus}
 

@@ -202,6 +202,12 @@ class Submissions:
         wanted = select(s.key).where(*_sendable(run)).order_by(s.source, s.row).limit(limit)
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
+    def unfinished(self, run: str) -> list[str]:
+        """Return the keys that a run may still send, now or after reconciliation; in any order."""
+        s = submissions.c
+        wanted = select(s.key).where(s.run == run, among(s.state, SENDABLE | OPEN))
+        return self._database.read(lambda c: list(c.scalars(wanted)))
+
     def count_sendable(self, run: str, since: datetime | None = None) -> int:
         """Return how many submissions a run may still send.
 

@@ -380,6 +380,25 @@ class History:
         return skip_known(plan, self.ledger, self.identity, settings, now=datetime.now(UTC))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenRows:
+    """Keeps only the rows of a plan that its run may still send, so that the rest needs no memory.
+
+    Attributes:
+        identity: makes the keys.
+        keys: of those submissions.
+    """
+
+    identity: Identity
+    keys: pl.Series
+
+    def exclude_known(self, plan: Plan, settings: Settings) -> Plan:
+        """Return the plan with the open rows, and the status of each row unchanged."""
+        del settings
+        frame = hash_keys(plan.frame, self.identity)
+        return replace(plan, frame=frame.filter(pl.col(KEY).is_in(self.keys.implode())))
+
+
 @dataclass(frozen=True, slots=True)
 class RunHistory(History):
     """The identity and the ledger of a run; the ledger is open for writing."""

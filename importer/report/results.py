@@ -107,7 +107,7 @@ def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) 
         most: rows to show.
     """
     names = [source.name for source in run.sources]
-    first = [row for page in ledger.runs.outcomes(run.id, most) for row in page] if most else []
+    first = ledger.runs.first_outcomes(run.id, most)
     progress = ledger.runs.count_progress(run.id)
     return run_view(report, show_outcomes(first, names), names, progress=progress)
 
@@ -115,8 +115,8 @@ def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) 
 def read_lines(ledger: Ledger, run: Run) -> Iterator[pl.DataFrame]:
     """Yield all rows of a run with the columns of `importer.report.outcomes.OUTCOMES`."""
     names = [source.name for source in run.sources]
-    for page in ledger.runs.outcomes(run.id):
-        yield show_outcomes(page, names)
+    for rows in ledger.runs.outcomes(run.id):
+        yield show_outcomes(rows, names)
 
 
 def save_results(

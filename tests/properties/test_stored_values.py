@@ -18,6 +18,7 @@ from importer.ledger.column_types import (
     run_of_number,
     unpack,
     unpack_hash,
+    unpack_text_column,
 )
 
 PARTS = st.one_of(
@@ -35,6 +36,7 @@ UUID_TEXT = str(UUID(int=7))
 @settings(deadline=None, max_examples=60)
 @given(st.lists(TEXTS, max_size=8))
 @example(["", "\0", UUID_TEXT, UUID_TEXT.upper(), UUID_TEXT.replace("-", "")])
+@example([UUID_TEXT, str(UUID(int=8)), "a"])
 @example(["A-17-0123456789abcdef", "0123456789abcdef/01234567", "0" * 18 + "/", "0" * 8 + "/z"])
 @example(["0" * 15, "0" * 16, "0" * 17, "0" * 64, "0" * 254, "0" * 255])
 def test_packed_texts_stay_what_they_are(texts: list[str]) -> None:
@@ -45,6 +47,7 @@ def test_packed_texts_stay_what_they_are(texts: list[str]) -> None:
     column = pl.Series([*texts, None], dtype=pl.String)
     assert pack_text_column(column) == [*packed, None]
     assert pack_hash_column(column) == [*hashes, None]
+    assert unpack_text_column(pl.Series([*packed, None], dtype=pl.Binary)).equals(column)
     assert len(set(texts)) == len(set(packed)) == len(set(hashes))
 
 

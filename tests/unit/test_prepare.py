@@ -9,9 +9,11 @@ import pytest
 
 from importer.errors import TemplateError, UsageError
 from importer.model import Counts
-from importer.planning.payload import planned_rows, submissions
+from importer.planning.history import OpenRows
+from importer.planning.payload import identify, planned_rows, submissions
 from importer.prepare import prepare
 from importer.report.view import PREVIEW, examples
+from schemas.columns import KEY
 from tests.support.project import GOOD, PIECE, Project, assert_same_plan, make_project, mixed_rows
 
 if TYPE_CHECKING:
@@ -93,3 +95,17 @@ def test_a_plan_to_look_at_keeps_what_is_shown(project: Project) -> None:
     for send in (submissions, planned_rows):
         with pytest.raises(ValueError, match="only be shown"):
             list(send(seen, PREVIEW, project.settings))
+
+
+def test_a_plan_to_resume_keeps_the_rows_that_are_open(project: Project) -> None:
+    """It is the plan that was approved, but needs memory only for the rows that may be sent."""
+    names = project.files(mixed_rows(400))
+    whole = identify(prepare(names, project.settings), PREVIEW)
+    some = whole.frame[::7]
+    rows = OpenRows(PREVIEW, some[KEY])
+    left = prepare(names, project.settings, rows, cells=False, piece=PIECE)
+    assert left.hash == whole.hash
+    assert left.counts == whole.counts
+    assert left.frame.select(some.columns).equals(some)
+    assert left.tables[0].frame.height == whole.counts.rejected
+    assert len(list(submissions(left, PREVIEW, project.settings))) == some.height

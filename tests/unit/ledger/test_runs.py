@@ -6,10 +6,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from importer.errors import UsageError
 from importer.ledger.records import Settlement
+from importer.ledger.run_outcomes import read_outcomes
 from importer.ledger.runs import PAGE
 from importer.model import Counts, PlannedRow, State
 from tests.unit.ledger.ledger_builders import FILE, PLAN, new_run, planned_row
@@ -98,6 +100,35 @@ def test_outcomes_come_page_by_page(ledger: Ledger) -> None:
     assert [(row.source, row.row) for row in ledger.runs.rows(run)] == [
         (source, n + 2) for source in (0, 1) for n in range(many)
     ]
+
+
+def test_reports_get_what_the_ledger_has_for_each_row(ledger: Ledger) -> None:
+    """Page by page and block by block, also what belongs to another row or another run."""
+    old = ledger.runs.begin(new_run(), [planned_row(f"k{n}", 20 - n) for n in range(8)])
+    uuid = "0123abcd-0123-0123-0123-0123456789ab"
+    ids = ["conv_0123456789abcdef", "conv_fedcba9876543210", uuid, "plain", None, "conv_1"]
+    keys = [f"k{n}" for n in range(len(ids))]
+    ledger.submissions.intend(old, keys)
+    ends = [Settlement(key, State.CREATED, 201, id_) for key, id_ in zip(keys, ids, strict=True)]
+    ledger.submissions.settle(old, ends)
+    rows = [
+        planned_row("k7", 2),
+        planned_row("k7", 3),
+        *(PlannedRow(0, n + 4, "already-imported", "already-imported", f"k{n}") for n in range(6)),
+        PlannedRow(1, 2, "rejected", "phone-invalid contact-missing"),
+        PlannedRow(1, 3, "duplicate", "duplicate-in-file", "k6"),
+        *(planned_row(f"n{n}", n + 20) for n in range(7)),
+    ]
+    new = ledger.runs.begin(new_run(), rows)
+    for run in (old, new):
+        whole = ledger.runs.first_outcomes(run, 100)
+        assert whole.height == len(list(ledger.runs.rows(run)))
+        for page, block in ((2, 4), (3, 3), (100, 100)):
+            found = list(read_outcomes(ledger._database, run, page, block))
+            assert pl.concat(found).equals(whole)
+    ids_of_new = ledger.runs.first_outcomes(new, 100)["conversation_id"]
+    assert ids_of_new.drop_nulls().to_list() == ids[:4] + ids[5:]
+    assert list(ledger.runs.outcomes("20200101-000000-0000")) == []
 
 
 def test_counts(ledger: Ledger) -> None:
