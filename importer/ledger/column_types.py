@@ -213,7 +213,6 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 _WHOLE: Final = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64}", re.ASCII)
 _WHOLE_SIZES: Final = frozenset({8, 16, 32})
 _WHOLE_DIGITS: Final = frozenset(2 * size for size in _WHOLE_SIZES)
-_ALL_HEX: Final = re.compile(r"[0-9a-f]*", re.ASCII).fullmatch
 _IS_HEX: Final = 0x80
 _EMPTY: Final = b"\0"
 _MOST: Final = 127
@@ -298,16 +297,25 @@ def pack_hash_column(hashes: pl.Series) -> list[bytearray | None]:
     """
     given = hashes.drop_nulls()
     sizes = given.str.len_bytes().unique().to_list()
-    whole = given.str.join("").item() if len(sizes) == 1 else ""
-    if sizes and not (sizes[0] in _WHOLE_DIGITS and whole and _ALL_HEX(whole)):
+    data = _read_hex(given.str.join("").item()) if len(sizes) == 1 else None
+    if data is None or sizes[0] not in _WHOLE_DIGITS:
         packed = [bytearray(pack_hash(text)) for text in given]
     else:
-        data, size = bytearray.fromhex(whole), sizes[0] // 2 if sizes else 1
+        size = sizes[0] // 2
         packed = [data[start : start + size] for start in range(0, len(data), size)]
     if given.len() == hashes.len():
         return list[bytearray | None](packed)
     rest = iter(packed)
     return [None if is_null else next(rest) for is_null in hashes.is_null()]
+
+
+def _read_hex(digits: str) -> bytearray | None:
+    """Return the bytes of lower-case hex digits; None if they are something else."""
+    try:
+        data = bytearray.fromhex(digits)
+    except ValueError:
+        return None
+    return data if data.hex() == digits else None
 
 
 def pack_text_column(texts: pl.Series) -> list[bytearray | None]:

@@ -186,8 +186,10 @@ class PlanWriter:
 
     def _values(self, ready: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
         """Return the values of ready rows as the driver takes them."""
-        self._add_campaigns(ready["campaign"].unique().to_list())
-        campaign = ready["campaign"].replace_strict(self._campaigns, return_dtype=pl.Int64)
+        names = ready["campaign"].unique()
+        self._add_campaigns(names)
+        numbers = [self._campaigns[name] for name in names]
+        campaign = ready["campaign"].replace_strict(names, numbers, return_dtype=pl.Int64)
         packed = {
             **{name: pack_hash_column(ready[name]) for name in _HASHED},
             "campaign": campaign.to_list(),
