@@ -142,7 +142,8 @@ def test_killed_workers_an_emptied_queue_and_a_restarted_database(
         assert ledger.runs.states(run) == {State.CREATED: 100}
     with connect(ledger_of(shop)) as connection:
         ends = [row[0] for row in connection.execute("SELECT ended_how FROM senders")]
-    assert "its parent saw it exit" in ends
+    # Whoever notices first: its parent, or another worker of this machine.
+    assert {"its parent saw it exit", "its process was gone"} & {*ends}
     assert all(ends)
 
 

@@ -97,6 +97,7 @@ def test_a_second_file_comes_too_late(ann: Recruiter, campaign: str, settings: S
 
     def slowly() -> Iterator[bytes]:
         yield other[:20]
+        wait_until(lambda: any(Path(settings.uploads, list_id).rglob("*.part")))
         ann.post(
             "/lists/new", id=list_id, meeting="onsite", participants="panel", campaign=campaign
         )
