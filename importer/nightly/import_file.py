@@ -215,7 +215,10 @@ def _send(file: ClaimedFile, plan: Plan, facts: FileFacts) -> FileReport:
         **{state.value: count for state, count in report.states.items()},
     )
     outage = observer.is_outage(report, troubled=file.path in context.troubled)
-    if report.exit_code == Exit.INTERRUPTED or (outage and context.stop.requested()):
+    # The look-up of doubtful rows may have been cut short; the next night looks again.
+    in_doubt = report.exit_code == Exit.DOUBTFUL and not report.stopped
+    told_to_stop = context.stop.requested() and (outage or in_doubt)
+    if report.exit_code == Exit.INTERRUPTED or told_to_stop:
         stopped = context.stop.requested()
         reason = "The night was told to stop." if stopped else "The night reached its deadline."
         return _leave(file, report, reason, Exit.INTERRUPTED)
