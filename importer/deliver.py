@@ -24,6 +24,7 @@ import polars as pl
 from importer.errors import CredentialsError, Exit, UsageError
 from importer.ledger import open_and_lock
 from importer.ledger.records import NewRun, Settlement, SourceFile
+from importer.ledger.tables import OPEN, SENDABLE
 from importer.masking import find_file
 from importer.model import RowStatus, RunReport, State
 from importer.planning.history import (
@@ -206,7 +207,7 @@ def _find_open_rows(run: Run, history: RunHistory) -> OpenRows | None:
     if ledger.share(run.id) is not None:
         return None
     states = ledger.runs.states(run.id)
-    left = sum(states.get(state, 0) for state in (State.PLANNED, State.UNSENT, State.DOUBTFUL))
+    left = sum(states.get(state, 0) for state in SENDABLE | OPEN)
     if left > sum(states.values()) // 2:
         return None
     keys = pl.Series(ledger.submissions.unfinished(run.id), dtype=pl.String)

@@ -18,6 +18,7 @@ from importer.ledger.senders import LIVE, sweep
 from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
     HAS_OPTED_OUT,
+    build_rejection,
     conversation_owners,
     is_refused,
     not_given_up,
@@ -34,7 +35,7 @@ from importer.ledger.tables import (
     submissions,
 )
 from importer.model import RowStatus, State
-from schemas.codes import WORDS, Code
+from schemas.codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,21 +113,7 @@ _LEAVE: Final = (
     )
     .returning(_S.key, _S.attempts, _S.id)
 )
-_REJECT_RECENT: Final = (
-    update(submissions)
-    .where(
-        _S.key.in_(bindparam("b_keys", expanding=True)),
-        _S.run == bindparam("b_run"),
-        among(_S.state, SENDABLE),
-        _RECENTLY,
-    )
-    .values(
-        state=State.REJECTED.value,
-        code=Code.CONTACTED_RECENTLY.value,
-        message=WORDS[Code.CONTACTED_RECENTLY].fix,
-        settled_at=bindparam("b_now"),
-    )
-)
+_REJECT_RECENT: Final = build_rejection(Code.CONTACTED_RECENTLY, _RECENTLY)
 _START_ATTEMPT: Final = insert(attempts)
 _STANDING: Final = (
     select(

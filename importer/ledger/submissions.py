@@ -41,7 +41,7 @@ from schemas.codes import WORDS, Code
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection, ScalarSelect, Select
+    from sqlalchemy import Column, ColumnElement, Connection, ScalarSelect, Select, Update
     from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
     from importer.ledger.database import Database
@@ -372,6 +372,23 @@ HAS_OPTED_OUT: Final = (
 )
 """The condition that a submission's person has opted out of any conversation."""
 
+
+def build_rejection(code: Code, condition: ColumnElement[bool]) -> Update:
+    """Return the statement that rejects what a run may send of `b_keys` if a condition holds."""
+    s = submissions.c
+    found = s.key.in_(bindparam("b_keys", expanding=True)), s.run == bindparam("b_run")
+    return (
+        update(submissions)
+        .where(*found, among(s.state, SENDABLE), condition)
+        .values(
+            state=State.REJECTED.value,
+            code=code.value,
+            message=WORDS[code].fix,
+            settled_at=bindparam("b_now"),
+        )
+    )
+
+
 # Statements are compiled once: compiling them each time costs more than running them.
 _LEAVE: Final = (
     update(submissions)
@@ -391,21 +408,7 @@ _LEAVE: Final = (
     )
     .returning(submissions.c.key, submissions.c.attempts, submissions.c.id)
 )
-_REJECT_OPTED_OUT: Final = (
-    update(submissions)
-    .where(
-        submissions.c.key.in_(bindparam("b_keys", expanding=True)),
-        submissions.c.run == bindparam("b_run"),
-        among(submissions.c.state, SENDABLE),
-        HAS_OPTED_OUT,
-    )
-    .values(
-        state=State.REJECTED.value,
-        code=Code.OPTED_OUT.value,
-        message=WORDS[Code.OPTED_OUT].fix,
-        settled_at=bindparam("b_now"),
-    )
-)
+_REJECT_OPTED_OUT: Final = build_rejection(Code.OPTED_OUT, HAS_OPTED_OUT)
 _START_ATTEMPT: Final = insert(attempts)
 _STANDING: Final = (
     select(submissions.c.key, submissions.c.state, submissions.c.attempts, submissions.c.person)

@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -269,11 +270,13 @@ class JobRunner:
             return
         workbench = self._open_workbench()
         pages = PageLists(workbench, self.settings, self.credentials, self.ledger, COMMAND)
+        note_progress = partial(pages.note_progress, list_id)
         with (
             self._stoppable() as signal,
-            SliceObserver(self.ledger.lists, list_id, signal, _LOOK_UP_S, _SLICE_S) as observer,
+            SliceObserver(
+                self.ledger.lists, list_id, signal, _LOOK_UP_S, _SLICE_S, on_look=note_progress
+            ) as observer,
         ):
-            observer.on_look = lambda: pages.note_progress(list_id)
             # It may take all day. A tick tries again if another process has the turn of this list.
             pages.send(
                 list_id,
@@ -282,7 +285,7 @@ class JobRunner:
                 on_start=observer.begin,
                 has_other_files=True,
             )
-            pages.note_progress(list_id)
+            note_progress()
         after = self.ledger.lists.find(list_id)
         if after is not None and pages.is_due(after):
             self.enqueue(after)

@@ -222,7 +222,7 @@ class PageLists:
         signal: StopSignal,
         *,
         goes_on: Callable[[], bool],
-        on_start: Callable[[], None] = lambda: None,
+        on_start: Callable[[], None] | None = None,
         has_other_files: bool = False,
     ) -> None:
         """Send a list, or pause or stop it if a person asked for that; do nothing if it is not due.
@@ -273,10 +273,11 @@ class PageLists:
         known: UploadedList,
         signal: StopSignal,
         goes_on: Callable[[], bool],
-        on_start: Callable[[], None],
+        on_start: Callable[[], None] | None,
     ) -> None:
         def note_start(run: str) -> None:
-            on_start()
+            if on_start is not None:
+                on_start()
             self._note_run(known.id, run)
 
         try:

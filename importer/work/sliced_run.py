@@ -158,9 +158,9 @@ class SliceObserver(SilentObserver):
         signal: ends the slice.
         longest_s: seconds after which it ends.
         shared_s: seconds after which it ends if another list waits.
+        on_look: called each time that it looks at its list, once a second.
 
     Attributes:
-        on_look: called each time that it looks at its list, once a second.
         progressed: whether anything was sent.
         gave_way: whether it ended because another list waits.
     """
@@ -172,16 +172,18 @@ class SliceObserver(SilentObserver):
         signal: StopSignal,
         longest_s: float,
         shared_s: float = _SHORT_SLICE_S,
+        *,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
         self._lists = lists
         self._list_id = list_id
         self._signal = signal
         self._longest_s = longest_s
         self._shared_s = shared_s
+        self._on_look = on_look
         self._over = threading.Event()
         self._began_s = time.monotonic()
         self._outages = OutageDetector()
-        self.on_look: Callable[[], None] = lambda: None
         self.progressed = False
         self.gave_way = False
 
@@ -213,7 +215,8 @@ class SliceObserver(SilentObserver):
     def _look(self) -> None:
         while not self._over.wait(_LOOK_S):
             try:
-                self.on_look()
+                if self._on_look is not None:
+                    self._on_look()
                 known = self._lists.find(self._list_id)
                 paused = known is None or known.state not in WORKING or known.wish
                 long_enough = time.monotonic() - self._began_s > self._shared_s

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from importer.errors import Exit
 from importer.ledger import Ledger
+from importer.nightly import import_file
+from importer.nightly.clock import StopSignal
 from importer.report.night_report import FileEnding
 from tests.support.night_setup import NightSetup, candidate_list, serve_webhook
 from tests.support.waiting import has_logged, wait_until
 
 if TYPE_CHECKING:
+    from importer.model import RunReport
     from importer.sandbox.server import Sandbox
 
 COUNT = 20
@@ -141,4 +144,28 @@ def test_while_it_tries_to_tell(
     assert "message by webhook was not delivered (HTTP 503)" in " ".join(out.split())
     assert len(posts) <= 2
     monkeypatch.delenv("IMPORTER_WEBHOOK_URL")
+    finished(setup, sandbox)
+
+
+def test_a_signal_after_the_last_request(
+    setup: NightSetup, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is sent, but the doubtful rows were not looked up: the next night does that."""
+    deliver, stop = import_file._deliver_or_resume, StopSignal(0.0)
+
+    def deliver_and_stop(*given: Any) -> RunReport:
+        report = deliver(*given)
+        stop.request()
+        return report
+
+    setup.settings(
+        sandbox.base_url, "reconcile: false\nmax_failures_in_a_row: 99\nmax_doubtful: 99\n"
+    )
+    sandbox.set_faults("reset-after:1")
+    setup.add_file("a.csv", candidate_list(0, COUNT))
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr(import_file, "_deliver_or_resume", deliver_and_stop)
+        night = setup.night(stop)
+    assert [file.ending for file in night.files] == [FileEnding.WAITING]
+    assert (night.exit_code, night.doubtful_open) == (Exit.INTERRUPTED, COUNT)
     finished(setup, sandbox)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event, text, update
+from sqlalchemy import text, update
 
 from importer.errors import LedgerError, TurnTaken
 from importer.ledger import Ledger
@@ -23,12 +23,10 @@ from importer.ledger.tables import attempts, senders
 from importer.model import Outcome, State
 from importer.sending.supply import Claimed
 from tests.unit.ledger.ledger_builders import new_run, planned_row, submission
-from tests.unit.ledger.test_looking import explain
+from tests.unit.ledger.test_looking import watch_queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from sqlalchemy import Connection
 
     from importer.ledger.shares import RunShare
 
@@ -109,18 +107,9 @@ def test_a_new_run_is_known_to_the_planner_of_queries(server_url: str) -> None:
 
 def test_claims_intents_and_ends_are_found_by_index(server_url: str) -> None:
     """None of them reads a table whole."""
-    scans: list[str] = []
-    asked: list[str] = []
-
-    def note(connection: Connection, cursor: object, sql: str, values: object, *_: object) -> None:
-        del cursor
-        if sql.lstrip().startswith(("SELECT", "UPDATE")) and "submissions" in sql:
-            asked.append(sql)
-            scans.extend(explain(connection, sql, values))
-
     with sender(server_url) as one:
         mine = share_of(one, plan(one), timedelta(days=1))
-        event.listen(one._database.engine, "before_cursor_execute", note)
+        asked, scans = watch_queries(one)
         keys = claim(mine, 1)
         assert mine.record(keys, ())[0] == (True,)
         assert mine.record((), [created("k0")])[1] == (State.CREATED,)

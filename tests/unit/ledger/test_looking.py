@@ -151,10 +151,9 @@ def explain(connection: Connection, sql: str, values: Any) -> list[str]:
     ]
 
 
-def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Clock) -> None:
-    """The conditions of the partial indexes are repeated word for word, or all would be scanned."""
-    scans: list[str] = []
-    asked: list[str] = []
+def watch_queries(ledger: Ledger) -> tuple[list[str], list[str]]:
+    """Return lists that grow: the statements on submissions, and their steps without an index."""
+    asked, scans = list[str](), list[str]()
 
     def note(connection: Connection, cursor: object, sql: str, values: object, *_: object) -> None:
         del cursor
@@ -162,11 +161,17 @@ def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Cloc
             asked.append(sql)
             scans.extend(explain(connection, sql, values))
 
+    event.listen(ledger._database.engine, "before_cursor_execute", note)
+    return asked, scans
+
+
+def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Clock) -> None:
+    """The conditions of the partial indexes are repeated word for word, or all would be scanned."""
     rejected = PlannedRow(0, 9, RowStatus.REJECTED.value, "phone-invalid")
     run = ledger.runs.begin(new_run(), [planned_row("k1"), planned_row("k3", 3), rejected])
     ledger.submissions.intend(run, ["k3"])
     ledger.submissions.settle(run, [Settlement("k3", State.DOUBTFUL)])
-    event.listen(ledger._database.engine, "before_cursor_execute", note)
+    asked, scans = watch_queries(ledger)
     for ask in (
         lambda: ledger.submissions.contacted(["p1"], clock.now()),
         lambda: ledger.submissions.opted_out(["p1"]),
