@@ -99,8 +99,8 @@ def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerEr
     return LedgerError(f"The ledger {name} {what}.", fix)
 
 
-_PASSING: Final = ("08", "40", "53", "55P03", "57P")
-"""Classes of SQLSTATE that pass: connection, deadlock, resources, lock, shutdown."""
+_PASSING: Final = ("08", "25P03", "40", "53", "55P03", "57P")
+"""SQLSTATEs that pass: connection, a transaction left idle, deadlock, resources, lock, shutdown."""
 
 
 def _passes(original: BaseException) -> bool:
@@ -108,8 +108,9 @@ def _passes(original: BaseException) -> bool:
     if isinstance(original, sqlite3.Error) or type(original).__module__.startswith("sqlalchemy"):
         return False
     state = getattr(original, "sqlstate", None)
-    if state is None:  # the driver's own: the connection is lost, or there never was one
-        return type(original).__name__ in {"OperationalError", "InterfaceError"}
+    if state is None:  # the driver's own: the connection is lost or out of step, or there was none
+        kinds = {"OperationalError", "InterfaceError", "InternalError"}
+        return type(original).__name__ in kinds
     return str(state).startswith(_PASSING)
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, make_url, update
+from sqlalchemy import create_engine, inspect, make_url, text, update
+from sqlalchemy.exc import DBAPIError
 
-from importer.errors import LedgerError
+from importer.errors import LedgerAway, LedgerError
 from importer.ledger import Ledger
 from importer.ledger.connection import VERSION_TABLE
+from importer.ledger.database import explain_error
 from importer.ledger.records import Settlement
 from importer.ledger.tables import identity, metadata
 from importer.ledger.writer import LedgerWriter
@@ -22,6 +26,8 @@ from tests.unit.ledger.ledger_builders import new_run, planned_row, settle_submi
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 
 def test_looking_makes_nothing(server_url: str) -> None:
@@ -127,3 +133,24 @@ def test_counts_follow_a_row_on_a_server(server_ledger: Ledger) -> None:
     assert {
         each.key for part in server_ledger.submissions.known(["k2", "k9"]) for each in part
     } == {"k2"}
+
+
+def test_a_transaction_that_the_server_ended_passes(server_url: str) -> None:
+    """As after a frozen process thaws: the database was away for it, and nobody reports a fault."""
+    with Ledger.open(server_url) as ledger:
+        soon = text("SELECT set_config('idle_in_transaction_session_timeout', '20', true)")
+
+        def freeze(connection: Connection) -> None:
+            connection.execute(soon)
+            time.sleep(0.2)
+            connection.execute(text("SELECT 1"))
+
+        with pytest.raises(LedgerAway):
+            ledger._database.write("frozen", freeze)
+        assert ledger.runs.list() == ()
+
+
+def test_a_connection_that_is_out_of_step_passes() -> None:
+    """The driver says so without a code of the server, for example behind PgBouncer."""
+    lost = psycopg.InternalError("received 2 results from command 'COMMIT'")
+    assert isinstance(explain_error("x", DBAPIError("COMMIT", {}, lost)), LedgerAway)
