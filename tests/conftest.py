@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from importer.sandbox.server import start_sandbox
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from importer.sandbox.server import Sandbox
+
+# Laws are tried with fewer examples than Hypothesis would take, so that all tests end in time.
+# `pytest --hypothesis-profile=default` takes as many as it likes.
+settings.register_profile("brief", max_examples=40)
+settings.load_profile("brief")
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def expected(rows: list[list[str]]) -> list[tuple[int | str | None, ...]]:
 
 
 @given(tables())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_table_reads_back(table: Written) -> None:
     """The same cells on the same rows, in every dialect and encoding."""
     forced = table.encoding if table.encoding in {"cp1252", "mac_roman"} else None
@@ -117,7 +117,7 @@ def test_a_table_reads_back(table: Written) -> None:
 
 
 @given(tables())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_both_roads_agree_on_tables(table: Written) -> None:
     """The fast road is taken where the text is regular, and reads the same as the exact one."""
     forced = table.encoding if table.encoding in {"cp1252", "mac_roman"} else None
@@ -135,7 +135,7 @@ def test_both_roads_agree_on_tables(table: Written) -> None:
     ),
 )
 @example("", ["a", ",", "b", "\n", "\n", "c", "\n", ",", "d"])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_both_roads_agree_on_anything(extra: str, soup: list[str]) -> None:
     """If the fast road gives an answer at all, it is the exact one's."""
     first = "Phone,First name" + ("," + extra if extra else "")

@@ -99,7 +99,7 @@ people = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), min
     delimiter=st.sampled_from(",;\t|~"),
     encoding=st.sampled_from(("utf-8", "utf-8-sig", "utf-16")),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_people_of_any_system_read_back(
     *,
     system: str,

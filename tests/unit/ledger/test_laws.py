@@ -187,7 +187,7 @@ class Sending(RuleBasedStateMachine):
 
 TestSending = Sending.TestCase
 TestSending.settings = settings(
-    max_examples=50,
+    max_examples=30,
     stateful_step_count=30,
     deadline=None,  # others may use the machine
     suppress_health_check=[HealthCheck.too_slow],
