@@ -3,7 +3,8 @@
 Found is created. Not found is proof of absence only if all of this holds:
 
 - the list was read to an end that the API states, without an error or a sign that more follows;
-- `settle_s` has passed since the request was given up;
+- `settle_s` has passed since the request was given up, and since we last created a conversation in
+  that campaign;
 - the list has caught up: it shows, by its externalId, a conversation of the same campaign and kind
   that we created after the doubtful request left (a witness), or ten times the longest lag that
   was measured on at least twenty of our conversations has passed;
@@ -321,7 +322,7 @@ async def look_up(
     async with stop_switch(stop or asyncio.Event()) as switch:
         pager = Pager(client, limiter, settings, switch, sleep, random)
         try:
-            await pager.pause(_settling_s(doubts, settings.settle_s, now()))
+            await pager.pause(_settling_s(doubts, proof, settings.settle_s, now()))
             async for page in pager.pages():
                 pages += 1
                 skew_s = page.response.skew_s if skew_s is None else skew_s
@@ -432,10 +433,18 @@ async def read_statuses(
     return ConversationStatuses(found)
 
 
-def _settling_s(doubts: Sequence[Doubt], settle_s: float, now: datetime) -> float:
-    """Return the seconds until the last of them was given up `settle_s` ago."""
-    youngest = min(((now - each.given_up_at).total_seconds() for each in doubts), default=settle_s)
-    return min(max(settle_s - youngest, 0.0), settle_s)
+def _settling_s(doubts: Sequence[Doubt], proof: Proof, settle_s: float, now: datetime) -> float:
+    """Return the seconds until the doubts, and our conversations beside them, are `settle_s` old.
+
+    A conversation that was just created may rightly be missing, so it could not show that the list
+    leaves some out.
+    """
+    times = [each.given_up_at for each in doubts]
+    for place in {(each.campaign, each.kind) for each in doubts}:
+        times += [each.sent_at for each in proof.witnesses.get(place, ())]
+    if not times:
+        return 0.0
+    return min(max(settle_s - (now - max(times)).total_seconds(), 0.0), settle_s)
 
 
 def _confirmed(claim: Doubt, evidence: Evidence) -> Outcome | None:

@@ -343,6 +343,17 @@ def test_a_list_that_leaves_ours_out_proves_nothing() -> None:
     assert decided(witness(6, 9), witness(7, -3700), shown=(6,)).state is State.PLANNED
 
 
+def test_the_newest_of_ours_is_given_time_to_be_listed() -> None:
+    """A list that always ends with an old conversation is not taken for one that has caught up."""
+    early = replace(doubt(1), sent_at=START - timedelta(hours=1))
+    known = [witness(6, -3590), witness(7, -10)]
+    api = Api({"": [page(6)]})
+    found = reconcile_list(api, early, proof=Proof({PLACE: known}), settle_s=30)
+    assert [at for at, _ in api.asked] == [20]
+    assert found.outcomes[0].state is State.DOUBTFUL
+    assert "lacks a conversation" in found.outcomes[0].message
+
+
 @pytest.mark.parametrize(
     ("lag", "state"),
     [
