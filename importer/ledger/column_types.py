@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import unhexlify
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -105,6 +106,7 @@ _NO_RUN: Final = -(1 << 63)
 """Less than the number of any run; no run has it."""
 
 
+@lru_cache(maxsize=1024)
 def number_of_run(run: str) -> int | None:
     """Return a run's id as a number of six bytes: its second since 2000, and its random end.
 

@@ -42,6 +42,7 @@ from importer.ledger.database import (
     SERVER_OPTIONS,
     UPGRADE_LOCK,
     Database,
+    ping_after_rest,
     prepare_sqlite,
 )
 from importer.ledger.lock import lock_file, lockable
@@ -400,10 +401,9 @@ def _shown(url: URL) -> str:
 def _server(url: URL) -> Engine:
     try:
         # paramstyle: bulk rows go to the driver as tuples, as on SQLite
-        return create_engine(
+        engine = create_engine(
             url,
             hide_parameters=True,
-            pool_pre_ping=True,
             paramstyle="format",
             connect_args=dict(SERVER_OPTIONS),
         )
@@ -412,6 +412,8 @@ def _server(url: URL) -> Engine:
             "A ledger on PostgreSQL needs a driver that is not installed.",
             "Install it with `pip install '.[postgres]'`.",
         ) from error
+    ping_after_rest(engine)
+    return engine
 
 
 def _make_private(path: Path, *, create: bool) -> None:

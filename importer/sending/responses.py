@@ -288,19 +288,18 @@ def _response(
         readable: whether it has the expected shape.
         body: the body of the request; its values are removed from errors, and are no sign of one.
     """
-    hidden = personal_values(body)
     keys = ("error", "errors") if is_2xx(raw.status) else _WORDS
     remaining, reset_s = _quota(raw)
     date = _date(raw.headers.get("date", ""))
     return Response(
         status=raw.status,
-        error=_tidy("; ".join(dict.fromkeys(_words(content, keys))), hidden, body),
+        error=_tidy("; ".join(dict.fromkeys(_words(content, keys))), body),
         retry_after_s=_retry_after_s(raw),
         readable=readable,
         remaining=remaining,
         reset_s=reset_s,
         request_id=_request_id(raw.headers),
-        refusal=_refusal(content, hidden) if is_2xx(raw.status) else "",
+        refusal=_refusal(content, body) if is_2xx(raw.status) else "",
         skew_s=None if date is None else (date - raw.at).total_seconds(),
     )
 
@@ -314,7 +313,7 @@ def _object(raw: RawResponse) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _refusal(content: Mapping[str, Any], own: Iterable[str] = ()) -> str:
+def _refusal(content: Mapping[str, Any], body: Mapping[str, Json]) -> str:
     """Return the part of a successful answer that is a refusal; empty if there is none.
 
     Only whole values count: the status DELIVERY_FAILED, or an opening message that contains
@@ -322,13 +321,13 @@ def _refusal(content: Mapping[str, Any], own: Iterable[str] = ()) -> str:
 
     Args:
         content: the answer.
-        own: texts of the request; a field that repeats one is ignored.
+        body: the body of the request; a field that repeats one of its texts is ignored.
     """
     about = (each for name in _ABOUT_THE_REQUEST if isinstance(each := content.get(name), dict))
     places = (*objects_in(content), *about)
     if not any(True for each in places for _ in _refusals(each, ())):
         return ""  # as in most answers; this saves tidying every text of the request
-    repeated = {_plain_words(text) for text in own}
+    repeated = {_plain_words(text) for text in personal_values(body)}
     return next((sign for each in places for sign in _refusals(each, repeated)), "")
 
 
@@ -418,13 +417,13 @@ def _field_name(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tidy(text: str, hidden: Iterable[str], body: Mapping[str, Json]) -> str:
+def _tidy(text: str, body: Mapping[str, Json]) -> str:
     """Return an error text on one line, shortened, without values of the row or parts of them."""
     text = printable(text)[: ERROR_CHARS * 10]
     if not text:
         return ""  # as in most answers; this saves compiling an expression for the row's values
     first, last, email = (str(body.get(key) or "") for key in _OF_THE_PERSON)
-    text = hide_person(scrub(_without(text, hidden, _HIDDEN)), (first, last), email)
+    text = hide_person(scrub(_without(text, personal_values(body), _HIDDEN)), (first, last), email)
     return text if len(text) <= ERROR_CHARS else f"{text[: ERROR_CHARS - 1]}…"
 
 

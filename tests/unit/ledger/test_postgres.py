@@ -154,3 +154,37 @@ def test_a_connection_that_is_out_of_step_passes() -> None:
     """The driver says so without a code of the server, for example behind PgBouncer."""
     lost = psycopg.InternalError("received 2 results from command 'COMMIT'")
     assert isinstance(explain_error("x", DBAPIError("COMMIT", {}, lost)), LedgerAway)
+
+
+def _cut_connections(server_url: str) -> None:
+    """Cut every other connection to the database."""
+    with psycopg.connect(server_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+
+
+def test_connections_lost_while_they_rested_are_replaced(
+    server_ledger: Ledger, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next command does not notice that the server was restarted overnight."""
+    monkeypatch.setattr("importer.ledger.database._RESTED_S", 0.0)
+    assert server_ledger.submissions.records(["k1"]) == {}
+    _cut_connections(server_url)
+    assert server_ledger.submissions.records(["k1"]) == {}
+
+
+def test_a_connection_that_did_not_rest_is_not_tried(
+    server_ledger: Ledger, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender saves a round trip each time; if the connection is lost, it learns of that."""
+    dialect = server_ledger._database.engine.dialect
+    monkeypatch.setattr("importer.ledger.database._RESTED_S", 60.0)
+    monkeypatch.setattr(dialect, "do_ping", lambda _: pytest.fail("it was tried"))
+    for _ in range(2):
+        assert server_ledger.submissions.records(["k1"]) == {}
+    _cut_connections(server_url)
+    with pytest.raises(LedgerAway):
+        server_ledger.submissions.records(["k1"])
+    assert server_ledger.submissions.records(["k1"]) == {}  # the pool has connected again
