@@ -12,7 +12,8 @@ from importer.ledger import Ledger
 from importer.ledger.records import Settlement
 from importer.ledger.writer import _record_patiently
 from importer.model import State
-from tests.crash.machines import Case, Style, freeze_one, prove
+from tests.crash.machine_group import Case, Style
+from tests.crash.machines import freeze_one, prove
 from tests.support.postgres import POOLER, PROGRAMS, own_server
 from tests.unit.ledger.ledger_builders import new_run, planned_row
 
