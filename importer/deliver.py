@@ -32,11 +32,9 @@ from importer.planning.history import (
     OpenRows,
     bind_history,
     find_no_longer_sendable,
-    find_shared_contacts,
 )
 from importer.planning.payload import (
     RowsByKey,
-    hash_people,
     identify,
     planned_rows,
     submissions,
@@ -61,7 +59,6 @@ from importer.sending.sender import (
 from importer.sending.supply import Claimed, FirstFew, Listed
 from importer.sending.tracing import add_facts, open_traces, traced
 from schemas.codes import WORDS
-from schemas.columns import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -192,7 +189,7 @@ def resume(
         plan = identify(plan, history.identity)
         ledger.runs.reopen(run.id)
         if not run.settings.get(ALLOWED):
-            reject_shared_contacts(plan, run.id, history, settings)
+            reject_shared_contacts(run.id, ledger, settings)
         opening = Sender.open(run.id, history, settings, options, observer)
         report = _finish(run.id, ledger, asyncio.run(_send_rounds(plan, run.id, opening)))
         return replace(report, took_s=monotonic() - started_s)
@@ -524,12 +521,10 @@ def reject_no_longer_sendable(run: str, ledger: Ledger, settings: Settings) -> N
     _reject(find_no_longer_sendable(ledger, run, settings, now=ledger.now()), run, ledger)
 
 
-def reject_shared_contacts(plan: Plan, run: str, history: RunHistory, settings: Settings) -> None:
+def reject_shared_contacts(run: str, ledger: Ledger, settings: Settings) -> None:
     """Reject rows of people that another run has meanwhile planned under another contact."""
-    ledger, identity = history.ledger, history.identity
-    open_rows = plan.frame.filter(pl.col(KEY).is_in(ledger.submissions.sendable(run)))
-    found = find_shared_contacts(hash_people(open_rows, identity), ledger, settings, run)
-    _reject({key: code for code, keys in found.items() for key in keys}, run, ledger)
+    if not settings.allow_shared_contact:
+        _reject(ledger.rechecks.shared_contacts(run), run, ledger)
 
 
 def _reject(found: Mapping[str, Code], run: str, ledger: Ledger) -> None:

@@ -32,6 +32,7 @@ from importer.ledger.lock import file_lock, lock_file, lockable
 from importer.ledger.nights import Claims, Nights
 from importer.ledger.page_people import AuditTrail, PageSessions
 from importer.ledger.rates import LedgerRates
+from importer.ledger.rechecks import Rechecks
 from importer.ledger.records import Purged
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.runs import Runs, random_suffix
@@ -73,6 +74,7 @@ class Ledger:
     Attributes:
         submissions: found by key and by person, and changed while sending.
         runs: the runs with their rows.
+        rechecks: open rows that must not be sent any more.
         doubts: submissions that may have been accepted.
         conversations: ids and statuses, and when the API's list showed them.
         nights: the nightly imports.
@@ -99,6 +101,7 @@ class Ledger:
         self._holding = threading.Lock()
         self.submissions = Submissions(database, now)
         self.runs = Runs(database, now, suffix)
+        self.rechecks = Rechecks(database)
         self.doubts = Doubts(database, now)
         self.conversations = KnownConversations(database, now)
         self.nights = Nights(database)

@@ -63,7 +63,7 @@ CHUNK: Final = 5_000
 _MANY: Final = 20_000
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _OTHERS: Final = submissions.alias("other")
-_OTHER: Final = _OTHERS.c
+OTHER: Final = _OTHERS.c
 
 
 def chunks(values: Iterable[str], size: int = CHUNK) -> Iterator[list[str]]:
@@ -130,7 +130,7 @@ class Submissions:
         """Return, for each of these people (keyed hashes), the last submission with an opt-out."""
         s = submissions.c
         out = and_(reached(s.state), *_opted_out(s))
-        if self._database.read(lambda c: c.execute(_WHO_OPTED_OUT.limit(1)).first()) is None:
+        if self._database.read(lambda c: c.execute(WHO_OPTED_OUT.limit(1)).first()) is None:
             return {}
         return _newest(self._records(s.person, persons, out), lambda each: each.remote_at)
 
@@ -146,30 +146,6 @@ class Submissions:
                 for row in find_values(c, wanted, column, chunk)
             ]
         )
-
-    def contacted_by_others(self, run: str, since: datetime) -> list[str]:
-        """Return the unsent keys of a run whose people other runs have contacted since a time."""
-        s = submissions.c
-        another = select(1).where(
-            _OTHER.person == s.person,
-            reached(_OTHER.state),
-            _OTHER.sent_at >= since,
-            _OTHER.run != run,
-        )
-        wanted = select(s.key).where(*_sendable(run), another.exists())
-        return self._database.read(lambda c: list(c.scalars(wanted)))
-
-    def opted_out_since(self, run: str) -> list[str]:
-        """Return the unsent keys of a run whose people have opted out of any conversation."""
-        s = submissions.c
-        wanted = select(s.key).where(*_sendable(run), s.person.in_(_WHO_OPTED_OUT))
-
-        def read(connection: Connection) -> list[str]:
-            if connection.execute(_WHO_OPTED_OUT.limit(1)).first() is None:
-                return []
-            return list(connection.scalars(wanted))
-
-        return self._database.read(read)
 
     def related(
         self, emails: Iterable[str], candidates: Iterable[str]
@@ -199,7 +175,7 @@ class Submissions:
             limit: how many; None for all.
         """
         s = submissions.c
-        wanted = select(s.key).where(*_sendable(run)).order_by(s.source, s.row).limit(limit)
+        wanted = select(s.key).where(*is_sendable(run)).order_by(s.source, s.row).limit(limit)
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def unfinished(self, run: str) -> list[str]:
@@ -215,7 +191,7 @@ class Submissions:
             run: the id of the run.
             since: UTC; leave out those that were given up since then.
         """
-        wanted = select(func.count()).select_from(submissions).where(*_sendable(run))
+        wanted = select(func.count()).select_from(submissions).where(*is_sendable(run))
         if since is not None:  # two counts: planned rows are counted in the index alone
             planned = wanted.where(among(submissions.c.state, {State.PLANNED}))
             given_up = wanted.where(among(submissions.c.state, {State.UNSENT}), not_given_up(since))
@@ -287,7 +263,7 @@ class Submissions:
         return self._database.write("recover", lambda c: c.execute(recovered).rowcount)
 
 
-def _sendable(run: str) -> tuple[ColumnElement[bool], ...]:
+def is_sendable(run: str) -> tuple[ColumnElement[bool], ...]:
     """Return the condition that a run may send a submission."""
     return submissions.c.run == run, among(submissions.c.state, SENDABLE)
 
@@ -306,8 +282,8 @@ def _opted_out(
     return columns.remote_status.is_not(None), func.upper(columns.remote_status) == out
 
 
-_WHO_OPTED_OUT: Final = select(_OTHER.person).where(
-    _OTHER.person > "", among(_OTHER.state, REACHED), *_opted_out(_OTHER)
+WHO_OPTED_OUT: Final = select(OTHER.person).where(
+    OTHER.person > "", among(OTHER.state, REACHED), *_opted_out(OTHER)
 )
 """People who opted out.
 
@@ -367,7 +343,7 @@ def _newest(
 
 HAS_OPTED_OUT: Final = (
     select(1)
-    .where(_OTHER.person == submissions.c.person, reached(_OTHER.state), *_opted_out(_OTHER))
+    .where(OTHER.person == submissions.c.person, reached(OTHER.state), *_opted_out(OTHER))
     .exists()
 )
 """The condition that a submission's person has opted out of any conversation."""

@@ -243,18 +243,8 @@ def _find_unwanted(
     return found
 
 
-def _find_shared(others: pl.DataFrame, ledger: Ledger, settings: Settings) -> list[_Verdict]:
-    """Find rows that share an e-mail or a candidate id with another person in the ledger."""
-    return [
-        _classify(others, KEY, details, code, RowStatus.REJECTED)
-        for code, details in find_shared_contacts(others, ledger, settings).items()
-    ]
-
-
-def find_shared_contacts(
-    frame: pl.DataFrame, ledger: Ledger, settings: Settings, run: str | None = None
-) -> dict[Code, dict[str, str]]:
-    """Find rows whose e-mail or candidate id another person of the campaign has.
+def _find_shared(frame: pl.DataFrame, ledger: Ledger, settings: Settings) -> list[_Verdict]:
+    """Find rows whose e-mail or candidate id another person of the campaign has in the ledger.
 
     It may be the same person with a corrected phone, or somebody else; a person decides.
 
@@ -262,17 +252,12 @@ def find_shared_contacts(
         frame: rows with `HASHES`.
         ledger: the ledger, which is only read.
         settings: `allow_shared_contact`.
-        run: a run whose own rows do not count, because they were checked against each other.
-
-    Returns:
-        For each code: submission key of a row -> place of the other person.
     """
     if settings.allow_shared_contact or not frame.height:
-        return {}
+        return []
     emails = frame[EMAIL_HASH].drop_nulls().unique(maintain_order=True).to_list()
     candidates = frame[CANDIDATE_HASH].drop_nulls().unique(maintain_order=True).to_list()
-    related = ledger.submissions.related(emails, candidates)
-    places = _places_of_people(each for each in related if each.run != run)
+    places = _places_of_people(ledger.submissions.related(emails, candidates))
     found: dict[Code, dict[str, str]] = {}
     campaign = pl.coalesce("campaign", "external_campaign").alias("#campaign")
     for column, code in _SHARED.items():
@@ -283,7 +268,9 @@ def find_shared_contacts(
             other = next((place for who, place in people.items() if who != person), None)
             if other is not None:
                 found.setdefault(code, {})[key] = other
-    return found
+    return [
+        _classify(frame, KEY, details, code, RowStatus.REJECTED) for code, details in found.items()
+    ]
 
 
 _SHARED: Final = {
@@ -339,9 +326,9 @@ def find_no_longer_sendable(
     if settings.contact_window_days and not settings.allow_recent:
         since = now - timedelta(days=settings.contact_window_days)
         found = dict.fromkeys(
-            ledger.submissions.contacted_by_others(run, since), Code.CONTACTED_RECENTLY
+            ledger.rechecks.contacted_by_others(run, since), Code.CONTACTED_RECENTLY
         )
-    return found | dict.fromkeys(ledger.submissions.opted_out_since(run), Code.OPTED_OUT)
+    return found | dict.fromkeys(ledger.rechecks.opted_out(run), Code.OPTED_OUT)
 
 
 def _place_and_reason(known: SubmissionRecord) -> str:

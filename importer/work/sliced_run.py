@@ -97,7 +97,7 @@ class SlicedRun:
         history = bind_history(options.ledger, settings, options.credentials.organization_id)
         plan = identify(plan, history.identity)
         if not run.settings.get(ALLOWED):
-            reject_shared_contacts(plan, run.id, history, settings)
+            reject_shared_contacts(run.id, options.ledger, settings)
         return cls(run, plan, history, settings, since)
 
     def count_left(self) -> int:

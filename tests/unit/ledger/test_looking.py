@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import event
 
 from importer.ledger.records import Settlement
-from importer.ledger.submissions import _WHO_OPTED_OUT
+from importer.ledger.submissions import WHO_OPTED_OUT
 from importer.ledger.webhook_events import WebhookEvent
 from importer.model import PlannedRow, RowStatus, State
+from schemas.codes import Code
 from tests.unit.ledger.ledger_builders import FILE, new_run, planned_row, settle_submission
 
 if TYPE_CHECKING:
@@ -113,12 +114,12 @@ def test_what_a_run_must_not_send_any_more(ledger: Ledger, clock: Clock) -> None
     ledger.submissions.intend(theirs, ["k9"])
     ledger.submissions.settle(theirs, [Settlement("k9", State.CREATED, 201, "c-theirs")])
     hour_ago = clock.now() - timedelta(hours=1)
-    assert sorted(ledger.submissions.contacted_by_others(mine, hour_ago)) == ["k3", "k6"]
-    assert ledger.submissions.contacted_by_others(mine, clock.now() + timedelta(seconds=1)) == []
-    assert ledger.submissions.contacted_by_others(theirs, hour_ago) == []
-    assert ledger.submissions.opted_out_since(mine) == []
+    assert sorted(ledger.rechecks.contacted_by_others(mine, hour_ago)) == ["k3", "k6"]
+    assert ledger.rechecks.contacted_by_others(mine, clock.now() + timedelta(seconds=1)) == []
+    assert ledger.rechecks.contacted_by_others(theirs, hour_ago) == []
+    assert ledger.rechecks.opted_out(mine) == []
     ledger.conversations.write_statuses({"c-mine": "opted_out"})
-    assert ledger.submissions.opted_out_since(mine) == ["k5"]
+    assert ledger.rechecks.opted_out(mine) == ["k5"]
 
 
 EVENT_OF_ANOTHER = WebhookEvent(
@@ -186,8 +187,9 @@ def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Cloc
         lambda: ledger.submissions.sendable("run"),
         lambda: ledger.submissions.unfinished("run"),
         lambda: ledger.conversations.ids("run"),
-        lambda: ledger.submissions.contacted_by_others("run", clock.now()),
-        lambda: ledger.submissions.opted_out_since("run"),
+        lambda: ledger.rechecks.contacted_by_others("run", clock.now()),
+        lambda: ledger.rechecks.opted_out("run"),
+        lambda: ledger.rechecks.shared_contacts("run"),
         lambda: ledger.submissions.count_sendable("run"),
         lambda: ledger.submissions.records(["k1"]),
         lambda: list(ledger.submissions.known(["k1"])),
@@ -212,7 +214,7 @@ def test_people_and_open_attempts_are_found_by_index(ledger: Ledger, clock: Cloc
 def test_who_opted_out_is_read_from_an_index_of_its_own(file_ledger: Ledger) -> None:
     """Not from that of everybody who was contacted: with five million it takes twenty seconds."""
     with file_ledger._database.engine.connect() as connection:
-        query = _WHO_OPTED_OUT.limit(1).compile(connection, compile_kwargs={"literal_binds": True})
+        query = WHO_OPTED_OUT.limit(1).compile(connection, compile_kwargs={"literal_binds": True})
         steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
     assert ["submissions_opted_out" in step[3] for step in steps] == [True]
 
@@ -234,6 +236,39 @@ def test_who_is_related(ledger: Ledger) -> None:
     assert ledger.submissions.related([], []) == ()
     many = ledger.submissions.related([f"e{n}" for n in range(12_000)], [])
     assert {each.key for each in many} == {"k1", "k2"}
+
+
+def test_whose_contacts_another_person_has_by_now(ledger: Ledger) -> None:
+    """In another run of the same campaign; rejected people do not count."""
+    rows = [
+        planned_row("k1", 2, email="e1", candidate="i1"),
+        planned_row("k2", 3, email="e2"),
+        planned_row("k3", 4, email="e3"),
+        planned_row("k4", 5, email="e4"),
+        planned_row("k5", 6, email="e5", candidate="i5"),
+        planned_row("k6", 7, email="e5"),  # of the same run, which was checked as a whole
+        planned_row("k7", 8),
+    ]
+    mine = ledger.runs.begin(new_run(), rows)
+    assert ledger.rechecks.shared_contacts(mine) == {}
+    theirs = ledger.runs.begin(
+        new_run(),
+        [
+            planned_row("n1", 2, email="e1", candidate="i1"),
+            planned_row("n2", 3, email="e2"),
+            planned_row("n3", 4, email="e3", campaign="camp-1"),
+            planned_row("n4", 5, email="e4", person="person of k4"),
+            planned_row("n5", 6, candidate="i5"),
+        ],
+    )
+    reject = Settlement("n5", State.REJECTED, 422)
+    ledger.submissions.settle(theirs, [reject])
+    assert ledger.rechecks.shared_contacts(mine) == {
+        "k1": Code.CANDIDATE_ID_OF_ANOTHER,
+        "k2": Code.EMAIL_OF_ANOTHER,
+    }
+    ledger.submissions.settle(mine, [Settlement("k2", State.REJECTED, 422)])
+    assert set(ledger.rechecks.shared_contacts(mine)) == {"k1"}
 
 
 def test_campaigns_as_they_were_spelled(ledger: Ledger) -> None:
