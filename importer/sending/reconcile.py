@@ -561,8 +561,8 @@ class _DoubtDecider:
             known, shown = self.proof.witnesses.get(place, ()), self.evidence.external_ids
             listed = (each.sent_at for each in known if each.external_id in shown)
             newest = max(listed, default=None)
-            lag_s = max(self.settings.settle_s, _LAGS * self.proof.lag.longest_s)
-            due = self.now - timedelta(seconds=lag_s)
+            # The look-up waited that long. A list with a longer lag must be read again later.
+            due = self.now - timedelta(seconds=self.settings.settle_s)
             # A list that shows a conversation shows the older ones too, or it leaves some out.
             due = due if newest is None else max(due, newest)
             lacking = (each for each in known if each.external_id not in shown)
