@@ -354,6 +354,16 @@ def test_the_newest_of_ours_is_given_time_to_be_listed() -> None:
     assert "lacks a conversation" in found.outcomes[0].message
 
 
+def test_a_long_lag_excuses_no_list_that_leaves_ours_out() -> None:
+    """Once it had `settle_s`, it may be late, but it proves nothing."""
+    early = replace(doubt(1), sent_at=START - timedelta(hours=1))
+    known = [witness(6, -3590), witness(7, -40)]
+    proof = Proof({PLACE: known}, ListLag(3, 60.0))
+    found = reconcile_list(Api({"": [page(6)]}), early, proof=proof, settle_s=30)
+    assert found.outcomes[0].state is State.DOUBTFUL
+    assert "lacks a conversation" in found.outcomes[0].message
+
+
 @pytest.mark.parametrize(
     ("lag", "state"),
     [
