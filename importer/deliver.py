@@ -496,7 +496,7 @@ def contact_window(settings: Settings) -> timedelta | None:
 def claim_size(settings: Settings) -> int:
     """Return how many submissions to claim at once: enough for all workers, few enough to share.
 
-    To claim and render any number of them takes 8 to 10 ms.
+    To claim and render them takes 8 to 10 ms, however many they are.
     """
     least, most = _BATCH
     return min(max(4 * settings.concurrency, least), most)

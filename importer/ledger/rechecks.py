@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from importer.ledger.submissions import OTHER, WHO_OPTED_OUT, is_sendable
+from importer.ledger.submissions import OTHER, WHO_OPTED_OUT, sendable_by
 from importer.ledger.tables import reached, submissions
 from importer.model import State
 from schemas.codes import Code
@@ -44,13 +44,13 @@ class Rechecks:
             OTHER.sent_at >= since,
             OTHER.run != run,
         )
-        wanted = select(submissions.c.key).where(*is_sendable(run), another.exists())
+        wanted = select(submissions.c.key).where(*sendable_by(run), another.exists())
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def opted_out(self, run: str) -> list[str]:
         """Return the unsent keys of a run whose people have opted out of any conversation."""
         s = submissions.c
-        wanted = select(s.key).where(*is_sendable(run), s.person.in_(WHO_OPTED_OUT))
+        wanted = select(s.key).where(*sendable_by(run), s.person.in_(WHO_OPTED_OUT))
 
         def read(connection: Connection) -> list[str]:
             if connection.execute(WHO_OPTED_OUT.limit(1)).first() is None:
@@ -85,4 +85,4 @@ def _sharing(run: str, column: str) -> Select[tuple[str]]:
         OTHER.run != run,
         OTHER.state != State.REJECTED.value,
     )
-    return select(s.key).where(*is_sendable(run), s[column].is_not(None), another.exists())
+    return select(s.key).where(*sendable_by(run), s[column].is_not(None), another.exists())

@@ -175,7 +175,7 @@ class Submissions:
             limit: how many; None for all.
         """
         s = submissions.c
-        wanted = select(s.key).where(*is_sendable(run)).order_by(s.source, s.row).limit(limit)
+        wanted = select(s.key).where(*sendable_by(run)).order_by(s.source, s.row).limit(limit)
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def unfinished(self, run: str) -> list[str]:
@@ -191,7 +191,7 @@ class Submissions:
             run: the id of the run.
             since: UTC; leave out those that were given up since then.
         """
-        wanted = select(func.count()).select_from(submissions).where(*is_sendable(run))
+        wanted = select(func.count()).select_from(submissions).where(*sendable_by(run))
         if since is not None:  # two counts: planned rows are counted in the index alone
             planned = wanted.where(among(submissions.c.state, {State.PLANNED}))
             given_up = wanted.where(among(submissions.c.state, {State.UNSENT}), not_given_up(since))
@@ -263,7 +263,7 @@ class Submissions:
         return self._database.write("recover", lambda c: c.execute(recovered).rowcount)
 
 
-def is_sendable(run: str) -> tuple[ColumnElement[bool], ...]:
+def sendable_by(run: str) -> tuple[ColumnElement[bool], ...]:
     """Return the condition that a run may send a submission."""
     return submissions.c.run == run, among(submissions.c.state, SENDABLE)
 

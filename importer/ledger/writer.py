@@ -250,7 +250,7 @@ class LedgerWriter:
         if self._share is None:
             granted, settled = self._ledger.submissions.record(self._run, keys, settlements)
         else:
-            granted, settled = _record_patiently(self._share, keys, settlements)
+            granted, settled = record_patiently(self._share, keys, settlements)
         done = [*zip(intents, granted, strict=True), *zip(ends, settled, strict=True)]
         self._later(self._tell, done)
 
@@ -271,7 +271,7 @@ class LedgerWriter:
                 self._take_back(request.key)
 
 
-def _record_patiently(
+def record_patiently(
     share: RunShare, keys: Sequence[str], settlements: Sequence[Settlement]
 ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
     """Write to a server; if it is away, wait until it is back. Known answers must not be lost."""

@@ -213,6 +213,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         Action.STOP_CAMPAIGN,
         "The API does not accept this campaign",
         code="campaign-refused",
+        fix="Check the campaign's id, and `base_url` with its path.",
     ),
     Rule(
         "401, 403, 407",

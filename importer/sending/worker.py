@@ -468,15 +468,20 @@ class _Worker:
         """Stop the run or the campaign if the decision requires it."""
         breaker = self.context.breaker
         if decision.action is Action.STOP:
-            self.switch.stop(Ending(f"{decision.message} {decision.fix}".strip(), Exit.SETUP))
+            self.switch.stop(Ending(_say_with_fix(decision), Exit.SETUP))
         elif decision.action is Action.STOP_CAMPAIGN:
             campaign = progress.submission.campaign
-            breaker.closed.close(campaign, decision.message)
+            breaker.closed.close(campaign, _say_with_fix(decision))
             breaker.closed.leave(campaign)
         elif decision.action is not Action.AGAIN:
             ending = breaker.count(progress.outcome(decision))
             if ending:
                 self.switch.stop(ending)
+
+
+def _say_with_fix(decision: Decision) -> str:
+    """Return the reason of a decision, and what a person can do about it."""
+    return f"{decision.message} {decision.fix}".strip()
 
 
 def _status_of(happened: Response | NotSent | MaybeSent) -> int | None:

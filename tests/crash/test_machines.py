@@ -10,7 +10,7 @@ import pytest
 from importer.errors import LedgerError
 from importer.ledger import Ledger
 from importer.ledger.records import Settlement
-from importer.ledger.writer import _record_patiently
+from importer.ledger.writer import record_patiently
 from importer.model import State
 from tests.crash.machine_group import Case, Style
 from tests.crash.machines import freeze_one, prove
@@ -51,11 +51,11 @@ def test_a_server_that_loses_its_connections_or_becomes_a_replica() -> None:
                 assert share is not None
                 assert share.claim(2) == ["k0", "k1"]
                 server.restart()
-                assert _record_patiently(share, ["k0"], ())[0] == (True,)
+                assert record_patiently(share, ["k0"], ())[0] == (True,)
                 server.become_replica()
                 end = Settlement("k0", State.CREATED, 201, "conv-1")
                 with pytest.raises(LedgerError, match="is on a read-only replica"):
-                    _record_patiently(share, ["k1"], [end])
+                    record_patiently(share, ["k1"], [end])
             with pytest.raises(LedgerError, match="is on a read-only replica"):
                 Ledger.open(server.url)
 

@@ -364,6 +364,7 @@ def test_a_refused_campaign_is_left_and_the_others_go_on() -> None:
     messages = breaker.closed.ending()
     assert messages.exit_code is Exit.SETUP
     assert "Campaign camp-0: The API does not accept this campaign" in messages.reason
+    assert "Check the campaign's id, and `base_url` with its path." in messages.reason
     assert "(15)" in messages.reason
 
 
