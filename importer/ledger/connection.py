@@ -60,7 +60,7 @@ VERSIONS: Final = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"),
     *("0011", "0012", "0013", "0014", "0015", "0016"),
 )
-"""Every version of the schema, oldest first; one file under migrations/versions each."""
+"""Every version of the schema, oldest first. Each has one file under migrations/versions."""
 
 _version_table: Final = Table(
     VERSION_TABLE,
@@ -68,16 +68,16 @@ _version_table: Final = Table(
     Column("version_num", String(32), nullable=False),
     PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
 )
-"""As Alembic makes it."""
+"""The same table that Alembic makes."""
 
 on_upgrade: Final[ContextVar[Callable[[int, int], None] | None]] = ContextVar(
     "on_upgrade", default=None
 )
-"""Called while an upgrade copies rows: with how many it has copied, and how many there are."""
+"""Called while an upgrade copies rows, with the number of copied rows and of all rows."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _ROOM: Final = 4
-"""Room for an upgrade, in sizes of the ledger: its backup, its new tables and their log."""
+"""An upgrade needs this many times the size of the ledger: for backup, new tables and log."""
 _MB: Final = 1_000_000
 _LOCK_OF_BEFORE: Final = 0x6C65646765720001
 """The lock that versions before 0015 held while they sent: "ledger" in ASCII, and a number."""
@@ -88,13 +88,13 @@ def upgrade(database: Database, now: datetime) -> None:
 
     Args:
         database: open for writing; may be empty.
-        now: UTC; names the backup.
+        now: the time in UTC, for the name of the backup.
 
     Raises:
         LedgerError: it is not a ledger, or is newer than this program.
     """
     version = database.read(lambda connection: _version(connection, database))
-    database.log_ahead()  # not before the file is known to be a ledger
+    database.log_ahead()  # only after the file is known to be a ledger
     if version == VERSIONS[-1]:
         return
 
@@ -162,7 +162,7 @@ def _refuse_while_older_sends(connection: Connection, database: Database) -> Non
 
 
 def _refuse_replica(database: Database) -> None:
-    """Raise LedgerError if a server only copies another one."""
+    """Raise LedgerError if a server is a read-only copy of another server."""
     if database.read(lambda connection: connection.scalar(text("SELECT pg_is_in_recovery()"))):
         raise LedgerError(
             f"The ledger {database.name} is on a read-only replica.",
@@ -171,7 +171,7 @@ def _refuse_replica(database: Database) -> None:
 
 
 def require_current(database: Database) -> bool:
-    """Whether a database that is open for reading holds a ledger.
+    """Return whether a database that is open for reading holds a ledger.
 
     Raises:
         LedgerError: the ledger is older or newer than this program, or it is not a ledger.
@@ -206,7 +206,7 @@ def _version(connection: Connection, database: Database) -> str | None:
 
 
 def make_tables(connection: Connection) -> None:
-    """Make a new ledger in an empty database: what all the migrations make, without their steps."""
+    """Make a new ledger in an empty database; the result is the same as after all migrations."""
     metadata.create_all(connection)
     connection.execute(insert(identity).values(id=secrets.token_hex(16)))
     _version_table.create(connection)
@@ -215,7 +215,7 @@ def make_tables(connection: Connection) -> None:
 
 def migrate(connection: Connection, version: str = VERSIONS[-1]) -> None:
     """Run the missing migrations up to a version, in the connection's transaction."""
-    # Imported here: a command that finds its ledger up to date need not wait for them.
+    # Imported here, so that a command does not wait for Alembic if its ledger is up to date.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -241,7 +241,7 @@ def open_writable(
     """Open the database at a URL; make or upgrade it if needed.
 
     Raises:
-        LedgerError: it cannot be opened, is not a ledger, or is not the newest copy of one.
+        LedgerError: it cannot be opened, is not a ledger, or is not the newest copy of the ledger.
     """
     parsed = _parsed(url)
     path = _file(parsed)
@@ -259,17 +259,17 @@ def open_writable(
         upgrade(database, now())
         if path is not None:
             wanted = select(identity.c.id, func.coalesce(identity.c.writes, 0))
-            # The file first: another process may write between the two, and then has only more.
+            # Read the file first: a write by another process then only makes the database newer.
             last = read_last_write(path)
             require_newest(path, last, *database.read(lambda c: c.execute(wanted).one()))
-    except BaseException:  # Ctrl-C, too: nobody else could close it
+    except BaseException:  # also on Ctrl-C: no other code can close it
         database.close()
         raise
     return database
 
 
 def ledger_is_there(url: str) -> bool:
-    """Whether the file of a SQLite ledger exists; True for one on a server.
+    """Return whether the file of a SQLite ledger exists; True for a ledger on a server.
 
     Raises:
         LedgerError: the URL cannot be used.
@@ -279,7 +279,7 @@ def ledger_is_there(url: str) -> bool:
 
 
 def shown_name(url: str) -> str:
-    """Return what a person calls the ledger at a URL: its file, or its URL without the password.
+    """Return the name to show for the ledger at a URL: its file, or its URL without the password.
 
     Raises:
         LedgerError: the URL cannot be used.
@@ -289,7 +289,7 @@ def shown_name(url: str) -> str:
 
 
 def open_readonly(url: str) -> Database | None:
-    """Open the database at a URL without writing anything; None if there is none yet.
+    """Open the database at a URL without writing anything; None if there is no ledger yet.
 
     Raises:
         LedgerError: it cannot be read, is not a ledger, or is of another version.
@@ -313,7 +313,7 @@ def open_readonly(url: str) -> Database | None:
     try:
         if require_current(database):
             return database
-    except BaseException:  # Ctrl-C, too: nobody else could close it
+    except BaseException:  # also on Ctrl-C: no other code can close it
         database.close()
         raise
     database.close()
@@ -323,9 +323,9 @@ def open_readonly(url: str) -> Database | None:
 def _look_at(path: Path) -> sqlite3.Connection:
     """Connect to a file without leaving other files behind.
 
-    Even a reader makes `-wal` and `-shm` files beside a file in WAL mode. If no `-wal` file has
-    content, the file is complete by itself and is read without them; `Database.read` notices if a
-    writer changes it meanwhile.
+    Even a reader makes `-wal` and `-shm` files beside a file in WAL mode. If the `-wal` file is
+    missing or empty, the file is complete by itself and is read without making these files.
+    `Database.read` notices if a writer changes it meanwhile.
     """
     wal = path.with_name(path.name + "-wal")
     try:
@@ -342,7 +342,7 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        # `from None`: the original quotes the URL, and a URL may hold a password.
+        # `from None`: the original error quotes the URL, and a URL may hold a password.
         del error
         raise LedgerError("The ledger's URL cannot be understood.", _FIX_URL) from None
     backend = parsed.get_backend_name()
@@ -385,11 +385,12 @@ _MAGIC: Final = b"SQLite format 3\0"
 
 
 def _is_sqlite(path: Path) -> bool:
-    """Whether a file begins as a SQLite database does; a missing or empty one may become one.
+    """Return whether a file begins like a SQLite database; True if it is missing or empty.
 
-    SQLite itself takes a short file for an empty database, and overwrites it.
+    A missing or empty file may become a database. SQLite itself treats a short file as an empty
+    database and overwrites it.
     """
-    with suppress(OSError), path.open("rb") as file:  # what cannot be read is refused later
+    with suppress(OSError), path.open("rb") as file:  # an unreadable file is refused later
         return file.read(len(_MAGIC)) in {b"", _MAGIC}
     return True
 

@@ -1,4 +1,7 @@
-"""What other runs did since a run was planned: which of its open rows must not be sent any more."""
+"""Find open rows of a run that must not be sent any more.
+
+The reason is what other runs did after this run was planned.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ _CONTACTS: Final = {"email": Code.EMAIL_OF_ANOTHER, "candidate": Code.CANDIDATE_
 
 
 class Rechecks:
-    """Find open rows of a run that other runs concern. Each method is one transaction.
+    """Find open rows of a run that other runs affect. Each method is one transaction.
 
     Args:
-        database: open.
+        database: an open database.
 
     Raises:
         LedgerError: from every method, if the database fails.
@@ -37,7 +40,7 @@ class Rechecks:
         self._database = database
 
     def contacted_by_others(self, run: str, since: datetime) -> list[str]:
-        """Return the unsent keys of a run whose people other runs have contacted since a time."""
+        """Return the keys of unsent rows whose person another run has contacted since a time."""
         another = select(1).where(
             OTHER.person == submissions.c.person,
             reached(OTHER.state),
@@ -48,7 +51,7 @@ class Rechecks:
         return self._database.read(lambda c: list(c.scalars(wanted)))
 
     def opted_out(self, run: str) -> list[str]:
-        """Return the unsent keys of a run whose people have opted out of any conversation."""
+        """Return the keys of unsent rows whose person has opted out in any conversation."""
         s = submissions.c
         wanted = select(s.key).where(*sendable_by(run), s.person.in_(WHO_OPTED_OUT))
 
@@ -60,7 +63,7 @@ class Rechecks:
         return self._database.read(read)
 
     def shared_contacts(self, run: str) -> dict[str, Code]:
-        """Return the unsent keys of a run whose e-mail or candidate id another person has.
+        """Return the keys of unsent rows whose e-mail or candidate id another person has, too.
 
         The other person is in the same campaign, in another run, and was not rejected. The rows of
         the run itself were checked against each other when it was planned.
@@ -76,7 +79,7 @@ class Rechecks:
 
 
 def _sharing(run: str, column: str) -> Select[tuple[str]]:
-    """Return the query for the unsent keys of a run that share a contact with another person."""
+    """Return the query for the keys of unsent rows that share a contact with another person."""
     s = submissions.c
     another = select(1).where(
         OTHER[column] == s[column],

@@ -1,4 +1,4 @@
-"""Results of a run as files: the columns of its lists, then ours.
+"""Results of a run as files: the columns of its lists, then the importer's own.
 
 Lists and rows of the ledger are read and written in pieces, so a million rows need little memory.
 """
@@ -71,7 +71,7 @@ def reread_files(files: Sequence[SourceFile], open_file: Callable[[str], Pieces]
 
     Args:
         files: the files of the run, from the ledger.
-        open_file: takes a path and opens the file, whose hash is then known; it never raises.
+        open_file: opens the file at a path and makes its hash known; never raises an error.
     """
     opened: list[Pieces | None] = []
     missing = []
@@ -104,7 +104,7 @@ def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) 
         ledger: the ledger of the run.
         run: the run.
         report: what the run did.
-        most: rows to show.
+        most: how many rows to show at most.
     """
     names = [source.name for source in run.sources]
     first = ledger.runs.first_outcomes(run.id, most)
@@ -144,9 +144,9 @@ def write_results(
         view: the view of the run; its lines are not used.
         lines: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
         files: the run's files; if one is missing, `_file` and `_row` replace its columns.
-        out: UTF-8 text, or its `buffer` for CSV and Parquet.
-        form: CSV like the original file (delimiter, byte-order mark, no formulas), JSON, or
-            Parquet with the columns of the CSV.
+        out: a text file in UTF-8; CSV and Parquet are written to its `buffer`.
+        form: CSV (the delimiter of the original file, a byte-order mark, no formulas), JSON, or
+            Parquet with the same columns as the CSV.
 
     Raises:
         ImporterError: a file of the run was changed meanwhile.
@@ -163,12 +163,12 @@ def write_results(
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Write out the times in a frame of results."""
+    """Return a frame of results with its times as text."""
     return frame.with_columns(cs.datetime().dt.strftime(MOMENT))
 
 
 def _write_parquet(frames: Iterator[pl.DataFrame], out: TextIO) -> None:
-    """Write frames, at least one; all have the schema of the first."""
+    """Write one or more frames; all have the schema of the first one."""
     first = next(frames)
     rows = register_io_source(lambda *_: chain([first], frames), schema=first.schema)
     rows.sink_parquet(out.buffer, row_group_size=_GROUP)
@@ -180,12 +180,12 @@ def results_frames(
     """Yield the rows of a run: first a frame without rows, then frames with rows.
 
     The columns of the files come first, then `_file` and `_row` if a row cannot be identified
-    without them, then `OURS`. A column of `OURS` is called `import_...` if a file has one of that
-    name. Cells are text, times are UTC.
+    without them, then `OURS`. A column of `OURS` is called `import_...` if a file has a column
+    of that name. Cells are text, times are UTC.
 
     Args:
         names: the names of the run's files.
-        lines: all rows of the run, by file and row.
+        lines: all rows of the run, in the order of file and row.
         files: the run's files.
 
     Raises:
@@ -220,7 +220,8 @@ class _FileCells:
     """The cells of a file, read in the order of its rows.
 
     Attributes:
-        headers: its headers, without our columns of an earlier run; none if the file is gone.
+        headers: its headers, without the columns that an earlier run added; none if the file is
+            gone.
 
     Args:
         file: the file; None if it is gone.
@@ -238,7 +239,7 @@ class _FileCells:
         self._read = pl.DataFrame(schema={ROW: pl.UInt32, **dict.fromkeys(self.headers, pl.String)})
 
     def join(self, lines: pl.DataFrame) -> pl.DataFrame:
-        """Return lines with the cells of the file; each call continues after the last one's rows.
+        """Return lines with the cells of the file; each call continues where the last call ended.
 
         Raises:
             ImporterError: the file was changed meanwhile.
@@ -251,7 +252,7 @@ class _FileCells:
         return lines.join(here, on=ROW, how="left", maintain_order="left")
 
     def check(self) -> None:
-        """Read the rest, and check that the file was not changed since it was opened.
+        """Read the rest, and check that the file has not changed since it was opened.
 
         Raises:
             ImporterError: the file was changed meanwhile.
@@ -277,15 +278,15 @@ class _FileCells:
 
 
 def write_run_json(view: RunView, lines: Iterable[pl.DataFrame], out: TextIO) -> None:
-    """Write the result of every row of a run: `run`, `totals`, `outcomes`.
+    """Write the results of a run as JSON, with the keys `run`, `totals` and `outcomes`.
 
     An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`, `attempted_at`,
-    `progress`, `progress_at` and `meeting_at`. Times are ISO 8601, UTC; null if there is none.
+    `progress`, `progress_at` and `meeting_at`. Times are ISO 8601 in UTC; a missing time is null.
 
     Args:
         view: the view of the run; its lines are not used.
         lines: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
-        out: UTF-8 text.
+        out: a text file in UTF-8.
     """
     outcomes = (
         frame.select(

@@ -53,13 +53,13 @@ _UNCLAIMED: Final[dict[State | None, Action]] = {
     State.DOUBTFUL: Action.DOUBTFUL,
     State.REJECTED: Action.REJECTED,
 }
-"""State -> the action, if the ledger wrote it because the conversation is another submission's."""
+"""The state that the ledger wrote -> the action, if another submission has the conversation."""
 
 CAMPAIGN_CLOSED: Final = "campaign-closed"
 """The code of a submission that was left unsent because its campaign accepts nobody."""
 
 SKEW_S: Final = 60.0
-"""A person is told if the API's clock differs from ours by more than this."""
+"""The user is told if the API's clock differs from ours by more than this."""
 
 
 @dataclass(slots=True)
@@ -69,10 +69,10 @@ class SubmissionProgress:
     Attributes:
         submission: what to send.
         attempts: how many requests have begun so far.
-        started: when the first one was permitted, on the run's clock.
+        started: when the first request was permitted, on the run's clock.
         status: the status of the last answer; None if the last attempt had none.
-        conversation_id: the id of the last answer, if it names one.
-        request_id: the id of the last answer, or else our own id of that attempt.
+        conversation_id: the conversation's id in the last answer; None if it has none.
+        request_id: the request's id in the last answer, or else our own id for that attempt.
     """
 
     submission: Submission
@@ -98,7 +98,7 @@ class SubmissionProgress:
             self.request_id = ""  # the API has not seen it
 
     def settlement(self, decision: Decision, took_s: float | None) -> Settlement:
-        """Return how its last attempt ended, for the ledger."""
+        """Return how the last attempt ended, for the ledger."""
         return Settlement(
             key=self.submission.key,
             state=_STATES[decision.action],
@@ -112,7 +112,7 @@ class SubmissionProgress:
         )
 
     def outcome(self, decision: Decision) -> Outcome:
-        """Return its state after a decision, for observers."""
+        """Return the submission's state after a decision, for observers."""
         return Outcome(
             key=self.submission.key,
             state=_STATES[decision.action],
@@ -141,16 +141,16 @@ class AttemptJournal(Protocol):
     """The ledger, as a worker uses it."""
 
     async def intend(self, submission: Submission) -> None:
-        """Make durable that a request for it may leave; raise to refuse it.
+        """Record durably that a request may be sent for a submission; raise an error to refuse.
 
         Raises:
-            NoLongerToSend: it was settled meanwhile; the run continues without it.
+            NoLongerToSend: the submission was settled meanwhile; the run continues without it.
             ClaimLost: another sender may send it; the run continues without it.
         """
         ...
 
     async def settle(self, settlement: Settlement) -> State | None:
-        """Make durable how an attempt ended; return the state that was written."""
+        """Record durably how an attempt ended; return the state that was written."""
         ...
 
 
@@ -181,7 +181,7 @@ class SendingContext:
         client: makes one request.
         journal: records durably.
         limiter: gives a permit for each request.
-        policy: bounds of attempts and time, and which answers to believe.
+        policy: limits on attempts and time, and which answers to believe.
         breaker: counts failures against the limits, and knows the campaigns that accept nobody.
         observer: is told about each finished submission when its result is durable. A submission
             that was stopped while it waited is not finished: it stays planned.
@@ -209,7 +209,7 @@ async def submit(supply: Supply, context: SendingContext, stop: asyncio.Event) -
 
     Raises:
         Exception: the first exception of the journal, the supply or the observer. It is raised
-            after the requests under way have finished and were recorded, if the journal still
+            after the requests under way have finished. They are recorded if the journal still
             works.
     """
     capacity = _Capacity.of(context.concurrency, context.limiter.rate)
@@ -227,12 +227,12 @@ class _Capacity:
 
     A commit takes a few milliseconds. To keep every slot busy, some submissions get their permit
     and intent before a slot is free: as many as the rate permits in `_AHEAD_S`, the longest time
-    between a permit and its request. At usual rates this is one.
+    between a permit and its request. At usual rates this is one submission.
 
     Attributes:
         ahead: submissions that are about to be sent.
         under_way: requests under way.
-        workers: enough for both, and for as many more whose results are being recorded.
+        workers: enough for both, and `ahead` more for results that are being recorded.
     """
 
     ahead: asyncio.Semaphore
@@ -262,7 +262,7 @@ class _Worker:
     told_skew: bool = False
 
     async def run(self, supply: Supply) -> None:
-        """Work until nothing is left or the run stops; an error stops it."""
+        """Work until nothing is left or the run stops; an error stops the run."""
         retrying = AsyncRetrying(  # one for each worker: it keeps state between its steps
             retry=retry_if_result(_is_again),
             wait=_wait_s,
@@ -315,7 +315,7 @@ class _Worker:
             self._learn(happened, decision, permitted_at)
             progress.note_response(happened)
             if decision.action not in _CLAIMING:
-                self._stop_if_required(progress, decision)  # before another slot becomes free
+                self._stop_if_required(progress, decision)  # before the slot becomes free
         finally:
             self.capacity.under_way.release()
         written = await self.context.journal.settle(progress.settlement(decision, took_s))
@@ -342,7 +342,7 @@ class _Worker:
         Raises:
             StoppedWaiting: the run stops; the ledger knows that nothing was sent.
             _CampaignClosed: the campaign accepts nobody; nothing was sent.
-            NoLongerToSend: the ledger has settled it meanwhile; nothing was sent.
+            NoLongerToSend: the submission was settled meanwhile; nothing was sent.
             ClaimLost: another sender may send it; nothing was sent.
         """
         context, campaign = self.context, progress.submission.campaign
@@ -354,7 +354,7 @@ class _Worker:
             permitted_at = await self._intend(progress)
             try:
                 await self.switch.wait_for(self.capacity.under_way.acquire)
-                # After the permit was given, the API may have asked to wait.
+                # After the permit was given, the API may have asked us to wait.
                 permitted_at = await self.switch.wait_for(
                     partial(context.limiter.confirm, permitted_at)
                 )
@@ -374,7 +374,7 @@ class _Worker:
     async def _prepare_when_free(self, progress: SubmissionProgress) -> float:
         """Prepare a request like `_prepare_request`, but wait for the free slot first.
 
-        The permits of several machines follow one another, so none may wait for a slot.
+        Several machines get their permits one after another, so no permit may wait for a slot.
         """
         context, campaign = self.context, progress.submission.campaign
         await self.switch.wait_for(self.capacity.under_way.acquire)
@@ -387,7 +387,7 @@ class _Worker:
             except (StoppedWaiting, _CampaignClosed):
                 await self._take_back(progress)
                 raise
-        except BaseException:  # whatever it is, cancellation too: the slot must become free
+        except BaseException:  # on every exception, also cancellation, the slot must become free
             self.capacity.under_way.release()
             raise
         return permitted_at
@@ -454,7 +454,7 @@ class _Worker:
         self._tell_skew(happened.skew_s or 0.0)
 
     def _tell_skew(self, skew_s: float) -> None:
-        """Tell once that the API's clock differs much from ours."""
+        """Tell the user once if the API's clock differs a lot from ours."""
         if abs(skew_s) > SKEW_S and not self.told_skew:
             self.told_skew = True
             self.context.observer.on_stage(skew_text(skew_s))
@@ -489,8 +489,8 @@ def _status_of(happened: Response | NotSent | MaybeSent) -> int | None:
 
 
 def _adopt_end(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:
-    """Adopt the end of a submission that the ledger settled meanwhile; return it as a decision."""
-    progress.attempts -= 1  # the attempt had only begun
+    """Adopt the result of a submission that was settled meanwhile; return it as a decision."""
+    progress.attempts -= 1  # nothing was sent, so this attempt does not count
     progress.conversation_id = known.conversation_id
     action = Action.CREATED if known.state is State.CREATED else Action.REJECTED
     return Decision(action, code=known.code, message=known.message)
@@ -506,7 +506,7 @@ def skew_text(skew_s: float) -> str:
 
 
 def _say_long(seconds: float) -> str:
-    """Say a long time in words."""
+    """Return a duration in words."""
     minutes = round(seconds / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"  # noqa: PLR2004
 
