@@ -244,8 +244,8 @@ def test_an_honest_list_with_a_witness_settles_absence(open_place: Callable[...,
     """What never arrived goes again, once, and everybody is contacted exactly once."""
     api = OddApi(first_fails(CUT, accepted=False))
     with serve_odd_api(api):
-        # One after the other: the first row's request is the first to arrive, and has witnesses.
-        report = run_again(open_place(api, concurrency=1), rows(5))
+        # So slow that each has an intent of its own time, and the first one has later witnesses.
+        report = run_again(open_place(api, concurrency=1, rate_per_s=30), rows(5))
     assert report.states == {State.CREATED: 5}
     assert sorted(Counter(api.contacted).values()) == [1] * 5
     assert report.exit_code == Exit.OK
@@ -259,7 +259,8 @@ def test_the_last_row_waits_for_a_witness(open_place: Callable[..., Project]) ->
 
     api = OddApi(last_is_cut)
     with serve_odd_api(api):
-        project = open_place(api, concurrency=1)
+        # So slow that the last row's intent is later than the others'.
+        project = open_place(api, concurrency=1, rate_per_s=30)
         report = run_again(project, rows(3))
         assert report.states == {State.CREATED: 2, State.DOUBTFUL: 1}
         assert report.exit_code == Exit.DOUBTFUL
