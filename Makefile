@@ -55,7 +55,7 @@ proof: $(STAMP)  ## kill the importer hundreds of times: nobody contacted twice,
 
 proof-machines: $(STAMP)  ## the same with several machines on one PostgreSQL ledger: killed, frozen and cut off
 	$(BIN)/python -m tests.crash.machines --defences
-	$(BIN)/python -m tests.crash.machines --seed 1 2 3 --people 2400 --events 200 --rate 40
+	$(BIN)/python -m tests.crash.machines --seed 1 2 3 --people 2600 --events 200 --rate 40
 	$(BIN)/python -m tests.crash.machines --throughput 1 2 4 8
 
 $(RIVALS_STAMP): tests/support/bench/requirements.txt
