@@ -23,7 +23,7 @@ from importer.report.formatting import plain
 from importer.report.terminal import indent, plain_table
 from importer.report.terminal_history import senders_text
 from importer.settings.settings import FLAGS
-from importer.work.queue import QUEUES, JobQueue, is_installed, look_at_queue, require_queue
+from importer.work.queue import QUEUES, JobQueue, is_installed, read_overview, require_queue
 from importer.work.queued_lists import QueuedLists, read_listed
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def jobs(
         lists = [] if settings.ledger_file else read_listed(ledger)
     console = Console()
     console.print(senders_text(shown), crop=False)
-    queue = None if settings.ledger_file else look_at_queue(settings)
+    queue = None if settings.ledger_file else read_overview(settings)
     if queue is not None:
         console.print(_queue_text(queue, lists), crop=False)
     return Exit.OK

@@ -23,7 +23,7 @@ from importer.ledger.uploaded_lists import QUEUE, WORKING
 from importer.nightly.clock import StopSignal
 from importer.sending.campaigns import CampaignList, list_campaigns
 from importer.sending.client import Client
-from importer.work.page_lists import AGAIN, Progress
+from importer.work.page_lists import RETRY_AFTER, Progress
 from importer.work.queue import JobQueue, count_workers
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Jobs:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
                 told = error if isinstance(error, LedgerError) else describe_fault(error)
                 _LOG.error("the jobs cannot go on; they try again: %s", told)
-                wait_s = AGAIN.total_seconds()
+                wait_s = RETRY_AFTER.total_seconds()
             self._wake.wait(wait_s)
 
     def _look_at_workers(self) -> None:
@@ -181,7 +181,7 @@ class Jobs:
     def _do(self, known: UploadedList) -> None:
         if known.state is ListState.CHECKING:
             if not self._lists.check(known):
-                self._wake.wait(AGAIN.total_seconds())
+                self._wake.wait(RETRY_AFTER.total_seconds())
         elif self.workers:
             self._lists.apply_wish(known)
         else:
@@ -203,7 +203,7 @@ _PATIENCE_S: Final = 1.0
 
 _LONGEST_S: Final = 5.0
 _FRESH_S: Final = 300.0
-_AGAIN_S: Final = 60.0
+_RETRY_S: Final = 60.0
 
 
 class KnownCampaigns:
@@ -228,7 +228,7 @@ class KnownCampaigns:
             return CampaignList()
         with self._lock:
             if time.monotonic() >= self._due:
-                self._due = time.monotonic() + _AGAIN_S
+                self._due = time.monotonic() + _RETRY_S
                 threading.Thread(target=self._ask, name="campaigns", daemon=True).start()
         self._answered.wait(_PATIENCE_S)
         return self._found

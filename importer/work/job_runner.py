@@ -60,25 +60,25 @@ _SLICE_ROWS: Final = 500
 """A slice ends after this many seconds or rows."""
 
 _LOOK_UP_S: Final = 3_600.0
-_FULL_S: Final = 1.0
-_AGAIN_S: Final = 30.0
-_CLAIMED_S: Final = 2.0
+_BUSY_RETRY_S: Final = 1.0
+_RETRY_S: Final = 30.0
+_CLAIMED_RETRY_S: Final = 2.0
 """How soon a list is looked at again if others have claimed all that is left, seconds."""
 
-_KEPT: Final = 2
+_CACHED_PLANS: Final = 2
 """Plans that a worker keeps in memory."""
 
-_ROWS_A_SENDER: Final = 100
+_ROWS_PER_SENDER: Final = 100
 """A list gets another sender for each of these rows that are left."""
 
-_SMALL: Final = 50
-_OLDEST: Final = 40
+_SHORT_LIST_PRIORITY: Final = 50
+_MAX_AGE_PRIORITY: Final = 40
 """Priorities: a list of one slice comes before every longer one; those gain one a minute."""
 
-_GIVE_UP: Final = timedelta(hours=12)
+_LONGEST_OUTAGE: Final = timedelta(hours=12)
 """How long a list waits for an API that cannot be reached."""
 
-_LOOKED_UP: Final = frozenset(2**power for power in range(1, 11))
+_LOOK_UP_MINUTES: Final = frozenset(2**power for power in range(1, 11))
 """The minutes after which the doubts of a list that has ended are looked up."""
 
 
@@ -93,8 +93,8 @@ def priority_of(left: int, waited: timedelta) -> int:
         waited: since it was put in.
     """
     if left <= _SLICE_ROWS:
-        return _SMALL - left.bit_length()
-    return min(int(waited.total_seconds() // 60), _OLDEST) - left.bit_length()
+        return _SHORT_LIST_PRIORITY - left.bit_length()
+    return min(int(waited.total_seconds() // 60), _MAX_AGE_PRIORITY) - left.bit_length()
 
 
 def most_senders(settings: Settings) -> int:
@@ -187,7 +187,7 @@ class JobRunner:
             self.queue.defer("night", NIGHT, f"night:{known.id}", list_id=known.id)
             return
         left = self.ledger.submissions.count_sendable(known.run, since_of(known))
-        wanted = min(ceil(left / _ROWS_A_SENDER), most_senders(self.settings))
+        wanted = min(ceil(left / _ROWS_PER_SENDER), most_senders(self.settings))
         busy = self.ledger.senders.count_sending(known.run)
         priority = priority_of(left, self.ledger.now() - since_of(known))
         for slot in range(max(wanted - busy, 0 if busy else 1)):
@@ -215,7 +215,7 @@ class JobRunner:
     def _are_doubts_due(self, known: UploadedList) -> bool:
         """Whether to look up the doubts of a list that is done: after 2, 4, 8 ... 1,024 minutes."""
         minutes = int((self.ledger.now() - known.changed_at).total_seconds() // 60)
-        if known.run is None or minutes not in _LOOKED_UP:
+        if known.run is None or minutes not in _LOOK_UP_MINUTES:
             return False
         return bool(self.ledger.doubts.list(known.run))
 
@@ -232,16 +232,16 @@ class JobRunner:
         if self._ends.is_set() or not self._is_due(known):
             return
         if self.ledger.senders.count_sending() >= most_senders(self.settings):
-            self._defer_slice(list_id, slot, _SMALL, _FULL_S)
+            self._defer_slice(list_id, slot, _SHORT_LIST_PRIORITY, _BUSY_RETRY_S)
             return
-        went_on = True
+        progressed = True
         try:
-            went_on = self._advance(known)
+            progressed = self._advance(known)
         except LedgerAway:
             raise
         except RemoteFault as error:
             _LOG.warning("%s", error)
-            self._postpone(known, "The place where lists are kept cannot be reached.", _AGAIN_S)
+            self._postpone(known, "The place where lists are kept cannot be reached.", _RETRY_S)
         except ImporterError as error:
             self._stop_list(known, f"{error} (machine {socket.gethostname()})", error.exit_code)
         except asyncio.CancelledError:
@@ -252,7 +252,7 @@ class JobRunner:
             self._stop_list(known, f"{_FAULT} {advise_after_fault()} {command}", Exit.SETUP)
         after = self.ledger.lists.find(list_id)
         if self._is_due(after):
-            self.enqueue(after, 0 if went_on else _CLAIMED_S)
+            self.enqueue(after, 0 if progressed else _CLAIMED_RETRY_S)
 
     def send_uploaded(self, list_id: str) -> None:
         """Send a list of the page, unless the page or another worker does.
@@ -266,7 +266,7 @@ class JobRunner:
         if self._ends.is_set() or known is None or known.owner == QUEUE:
             return
         if self.ledger.senders.count_sending() >= most_senders(self.settings):
-            self._enqueue_uploaded(known, _FULL_S)
+            self._enqueue_uploaded(known, _BUSY_RETRY_S)
             return
         workbench = self._open_workbench()
         pages = PageLists(workbench, self.settings, self.credentials, self.ledger, COMMAND)
@@ -349,7 +349,7 @@ class JobRunner:
             plan = self._lists.plan_of(known, run, settings)
             found = SlicedRun.load(run, plan, settings, self._options(), since_of(known))
         self._loaded[name] = found
-        while len(self._loaded) > _KEPT:
+        while len(self._loaded) > _CACHED_PLANS:
             del self._loaded[next(iter(self._loaded))]
         return found
 
@@ -366,13 +366,13 @@ class JobRunner:
         if ending.exit_code is Exit.HELD:  # some may be duplicates that the API did not show
             with (
                 self._stoppable() as signal,
-                SliceObserver(self.ledger.lists, known.id, signal, _LOOK_UP_S) as looking,
+                SliceObserver(self.ledger.lists, known.id, signal, _LOOK_UP_S) as look_up_observer,
             ):
-                work.look_up(self._options(), looking)
+                work.look_up(self._options(), look_up_observer)
         if ending.exit_code in {Exit.HELD, Exit.SETUP}:
             waited = self.ledger.now() - known.uploaded_at
             is_outage = observer.is_outage or ending.reason.startswith(UNREACHABLE)
-            if is_outage and waited < _GIVE_UP:
+            if is_outage and waited < _LONGEST_OUTAGE:
                 self._postpone(known, ending.reason, work.settings.outage_wait_s)
             else:
                 self._stop_list(known, ending.reason, ending.exit_code)

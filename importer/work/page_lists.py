@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 
 _LOG: Final = logging.getLogger(__name__)
-AGAIN: Final = timedelta(seconds=30)
+RETRY_AFTER: Final = timedelta(seconds=30)
 """How long a list waits before it is tried again."""
 
-ASLEEP: Final = "It is too early or too late for some of the people; it goes on by itself."
-_LEFT: Final = (State.PLANNED, State.UNSENT)
-_NEWEST: Final = 10
+OUTSIDE_HOURS: Final = "It is too early or too late for some of the people; it goes on by itself."
+_SENDABLE: Final = (State.PLANNED, State.UNSENT)
+_RECENT: Final = 10
 
 
 @dataclass(slots=True)
@@ -122,17 +122,19 @@ class _Watcher(SilentObserver):
         self._progress.stage = reason
 
     def on_outcome(self, outcome: Outcome) -> None:
-        self._progress.newest = [*self._progress.newest, (outcome.key, outcome.state)][-_NEWEST:]
+        self._progress.newest = [*self._progress.newest, (outcome.key, outcome.state)][-_RECENT:]
 
 
-_AWAY: Final = "The place where lists are kept cannot be reached now. It goes on by itself."
+_STORE_UNREACHABLE: Final = (
+    "The place where lists are kept cannot be reached now. It goes on by itself."
+)
 
 
-def _why_it_waits(error: ImporterError) -> str:
+def _explain_wait(error: ImporterError) -> str:
     """Return why a job is tried again, for the page; the address of a store is for the log."""
     if isinstance(error, RemoteFault):
         _LOG.error("%s", error)
-        return _AWAY
+        return _STORE_UNREACHABLE
     return str(error)
 
 
@@ -168,7 +170,7 @@ class PageLists:
             self.workbench.ensure_key()
             found = self.workbench.check(known)
         except (LedgerError, RemoteFault) as error:
-            lists.change(known.id, {known.state}, message=_why_it_waits(error))
+            lists.change(known.id, {known.state}, message=_explain_wait(error))
             return False
         except ImporterError as error:
             failure = str(error)
@@ -246,7 +248,7 @@ class PageLists:
                 return
             if has_other_files and not known.wish and not self.workbench.has_file(list_id):
                 _LOG.error("the files of the page are not in `uploads:` of this machine")
-                self._wait(known, _AWAY)
+                self._wait(known, _STORE_UNREACHABLE)
                 return
             self._send(known, signal, goes_on, on_start)
 
@@ -290,10 +292,10 @@ class PageLists:
             seen = self.ledger.lists.find(known.id)
             if seen is not None and seen.wish:
                 signal.request()
-            watcher = _Watcher(progress, note_start, signal, self._closes_s(known))
+            watcher = _Watcher(progress, note_start, signal, self._seconds_until_closing(known))
             report = self._run(begun, watcher, None if before is None else before.since)
         except (LedgerError, RemoteFault) as error:
-            self._wait(known, _why_it_waits(error))
+            self._wait(known, _explain_wait(error))
         except ImporterError as error:
             self._end(known.id, ListState.STOPPED, str(error))
         except asyncio.CancelledError:  # requests under way took too long to end
@@ -310,7 +312,7 @@ class PageLists:
         if known.wish:
             self.apply_wish(known)
             return None
-        later = self._opens(known)
+        later = self._find_opening(known)
         if later is None:
             return self.ledger.lists.change(  # None: somebody stopped it at this moment
                 known.id,
@@ -322,7 +324,9 @@ class PageLists:
                 counts={**known.counts, "progress": progress.to_json()},
             )
         queued = ListState.QUEUED.value
-        self.ledger.lists.change(known.id, WORKING, state=queued, start_at=later, message=ASLEEP)
+        self.ledger.lists.change(
+            known.id, WORKING, state=queued, start_at=later, message=OUTSIDE_HOURS
+        )
         return None
 
     def _wait(self, known: UploadedList, message: str) -> None:
@@ -331,7 +335,7 @@ class PageLists:
             known.id,
             WORKING,
             state=ListState.QUEUED.value,
-            start_at=self.now() + AGAIN,
+            start_at=self.now() + RETRY_AFTER,
             message=message,
         )
 
@@ -387,7 +391,7 @@ class PageLists:
         people = self.workbench.ensure_people(known)
         return {} if people is None else count_zones(people)
 
-    def _opens(self, known: UploadedList) -> datetime | None:
+    def _find_opening(self, known: UploadedList) -> datetime | None:
         """Return when people may be contacted again; None if they may be contacted now."""
         zones, now = self._zones(known), self.now()
         if not zones:
@@ -397,7 +401,7 @@ class PageLists:
             return now + timedelta(hours=1)
         return start if start > now else None
 
-    def _closes_s(self, known: UploadedList) -> float:
+    def _seconds_until_closing(self, known: UploadedList) -> float:
         """Return the seconds until the first people may no longer be contacted."""
         zones, now = self._zones(known), self.now()
         if not zones:
@@ -411,7 +415,7 @@ class PageLists:
         known = self.ledger.lists.find(list_id)
         if known is None:
             return
-        left = report is None or any(report.states.get(state) for state in _LEFT)
+        left = report is None or any(report.states.get(state) for state in _SENDABLE)
         if known.wish and left:
             self.apply_wish(known)
         elif goes_on() and left:
@@ -420,7 +424,7 @@ class PageLists:
             self._end(list_id, ListState.DONE, report.stopped)
         elif report is None or report.exit_code == Exit.INTERRUPTED:
             self.ledger.lists.change(
-                list_id, {ListState.SENDING}, state=ListState.QUEUED.value, message=ASLEEP
+                list_id, {ListState.SENDING}, state=ListState.QUEUED.value, message=OUTSIDE_HOURS
             )
         else:
             self._end(list_id, ListState.STOPPED, report.stopped)

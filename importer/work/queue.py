@@ -45,7 +45,7 @@ WORKERS: Final = 2
 STALLED_S: Final = 30.0
 """A worker without a heartbeat for this long has stopped, seconds."""
 
-_FETCH: Final = "procrastinate_fetch_job_v2"
+_FETCH_FUNCTION: Final = "procrastinate_fetch_job_v2"
 """The function of the database that this version of procrastinate calls; the newest of them."""
 
 
@@ -87,7 +87,7 @@ def is_installed() -> bool:
     return find_spec("procrastinate") is not None
 
 
-def look_at_queue(settings: Settings) -> QueueOverview | None:
+def read_overview(settings: Settings) -> QueueOverview | None:
     """Return the jobs and workers of a ledger's queue; None if there is no queue.
 
     Raises:
@@ -165,7 +165,7 @@ class JobQueue:
 
         connector = SyncPsycopgConnector(**pool_options(settings.ledger, 2))
         app = make_app(connector)
-        with _translate():
+        with _translate_errors():
             app.open()
         try:
             yield cls(app)
@@ -178,7 +178,7 @@ class JobQueue:
         """Whether the queue's tables are there, in the version that is installed here."""
         wanted = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL AND EXISTS (SELECT 1"
         wanted += " FROM pg_proc WHERE proname = %(name)s) AS there"
-        return bool(self._read(wanted, name=_FETCH)[0]["there"])
+        return bool(self._read(wanted, name=_FETCH_FUNCTION)[0]["there"])
 
     def require_set_up(self) -> None:
         """Raise LedgerError if the queue's tables are not there."""
@@ -204,7 +204,7 @@ class JobQueue:
         schema = self._app.schema_manager.get_schema().replace("%", "%%")
         lock = f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK});\n"
         try:
-            with _translate():
+            with _translate_errors():
                 self._sync.execute_query(query=lock + schema)
         except LedgerError:
             if not self.is_set_up():  # else another process was faster
@@ -231,7 +231,7 @@ class JobQueue:
         options: dict[str, Any] = {"queue": queue, "queueing_lock": lock, "priority": priority}
         if in_s:
             options["schedule_in"] = {"seconds": in_s}
-        with _translate():
+        with _translate_errors():
             try:
                 self._app.configure_task(task, **options).defer(**ids)
             except AlreadyEnqueued:
@@ -244,7 +244,7 @@ class JobQueue:
 
     def overview(self) -> QueueOverview:
         """Return how many jobs and workers there are."""
-        with _translate():
+        with _translate_errors():
             queues = list(self._app.job_manager.list_queues())
         seconds = {"seconds": STALLED_S}
         workers = self._read(
@@ -267,13 +267,13 @@ class JobQueue:
         )
 
     def _read(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
-        with _translate():
+        with _translate_errors():
             found: list[dict[str, Any]] = self._sync.execute_query_all(query=query, **arguments)
             return found
 
 
 @contextmanager
-def _translate() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turn what procrastinate raises into errors of the ledger."""
     from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - an extra
     from psycopg import OperationalError  # noqa: PLC0415 - an extra

@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 
-_OWN: Final = frozenset(
+_NOT_SHARED: Final = frozenset(
     {"ledger", "rehearsal", "base_url", "templates", "new_ledger", "rate_per_s"}
 )
 """Settings of the command line that each machine has for itself, or all have in common."""
 
 _STANDARD_INPUT: Final = "-"
-_HELD_FROM_GOING_ON: Final = frozenset({ListState.PAUSED, ListState.STOPPED})
+_RESUMABLE: Final = frozenset({ListState.PAUSED, ListState.STOPPED})
 
 
 class QueuedLists:
@@ -90,13 +90,13 @@ class QueuedLists:
         ledger, list_id = self._ledger, new_id()
         names = expand(files)
         for name in names:
-            _refuse_unkept(name)
+            _require_plain_file(name)
         ledger.lists.add(list_id, QUEUE)
         for name in names:
-            self._keep(list_id, Path(name))
+            self._copy_to_uploads(list_id, Path(name))
         choices: dict[str, Json] = {
             "by": by,
-            "flags": _plain_flags(self._settings),
+            "flags": _shared_flags(self._settings),
             "since": ledger.now().isoformat(),
         }
         with ledger.lock("importer run --queue", lease_s=self._settings.lease_s):
@@ -119,13 +119,13 @@ class QueuedLists:
         """
         ledger, list_id = self._ledger, new_id()
         ledger.lists.add(list_id, QUEUE)
-        kept = {name: value for name, value in flags.items() if name not in _OWN}
-        choices: dict[str, Json] = {"by": by, "inbox": inbox, "flags": _plain(kept)}
+        kept = {name: value for name, value in flags.items() if name not in _NOT_SHARED}
+        choices: dict[str, Json] = {"by": by, "inbox": inbox, "flags": _to_json(kept)}
         states = {ListState.UPLOADING}
         ledger.lists.change(list_id, states, state=ListState.QUEUED.value, choices=choices)
         return list_id
 
-    def _keep(self, list_id: str, path: Path) -> None:
+    def _copy_to_uploads(self, list_id: str, path: Path) -> None:
         """Copy a file to `uploads:`."""
         folder = make_list_folder(self._folder, list_id)
         target = folder / file_name(path.name)
@@ -184,7 +184,7 @@ class QueuedLists:
             found = read_plan(kept)
             if found is not None and found.hash == run.plan_hash:
                 return found
-            plan = _without_rows(prepare_again(run, settings, self._copies(known)))
+            plan = _drop_rows(prepare_again(run, settings, self._copies(known)))
             kept.unlink(missing_ok=True)
             write_durably(kept, pickle.dumps(plan, protocol=5), mode=0o600)
             return plan
@@ -239,7 +239,7 @@ class QueuedLists:
         choices = {**known.choices, "since": self._ledger.now().isoformat()}
         found = self._change(
             run_id,
-            _HELD_FROM_GOING_ON,
+            _RESUMABLE,
             state=ListState.QUEUED.value,
             message="",
             start_at=None,
@@ -311,7 +311,7 @@ class ListedRun:
 
 def read_listed(ledger: Ledger) -> list[ListedRun]:
     """Return the lists and nights of the queue that have not ended, oldest first."""
-    states = WORKING | _HELD_FROM_GOING_ON
+    states = WORKING | _RESUMABLE
     found = [
         ListedRun(
             run=str(known.choices.get("inbox", "")) if known.run is None else known.run,
@@ -333,7 +333,7 @@ def since_of(known: UploadedList) -> datetime:
     return datetime.fromisoformat(since) if isinstance(since, str) else known.uploaded_at
 
 
-def _refuse_unkept(name: str) -> None:
+def _require_plain_file(name: str) -> None:
     if name == _STANDARD_INPUT:
         raise UsageError(
             "A list from standard input cannot be put into the queue.", "Save it as a file first."
@@ -344,12 +344,14 @@ def _refuse_unkept(name: str) -> None:
         )
 
 
-def _plain_flags(settings: Settings) -> dict[str, Json]:
+def _shared_flags(settings: Settings) -> dict[str, Json]:
     """Return the flags of the command line that every machine must know."""
-    return _plain({name: value for name, value in settings.flags.items() if name not in _OWN})
+    return _to_json(
+        {name: value for name, value in settings.flags.items() if name not in _NOT_SHARED}
+    )
 
 
-def _plain(flags: Mapping[str, Any]) -> dict[str, Json]:
+def _to_json(flags: Mapping[str, Any]) -> dict[str, Json]:
     return {
         name: str(v) if isinstance(v, Path) else v for name, v in flags.items() if v is not None
     }
@@ -377,7 +379,7 @@ def read_plan(path: Path) -> Plan | None:
     return found if isinstance(found, Plan) else None
 
 
-def _without_rows(plan: Plan) -> Plan:
+def _drop_rows(plan: Plan) -> Plan:
     """Return a plan with what is needed to send it, and nothing else."""
     return replace(
         plan,

@@ -49,7 +49,7 @@ _SHORT_SLICE_S: Final = 3.0
 _WAITING_S: Final = 1.0
 """A list that has waited this long for a worker counts as waiting, seconds."""
 
-_LOOK_S: Final = 1.0
+_POLL_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -206,14 +206,14 @@ class SliceObserver(SilentObserver):
         self._outages.note(outcome)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._look, name="slice", daemon=True).start()
+        threading.Thread(target=self._poll, name="slice", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
-    def _look(self) -> None:
-        while not self._over.wait(_LOOK_S):
+    def _poll(self) -> None:
+        while not self._over.wait(_POLL_S):
             try:
                 if self._on_look is not None:
                     self._on_look()

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.1
+_POLL_S: Final = 0.1
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
-_WELL_S: Final = 60.0
+_HEALTHY_S: Final = 60.0
 """A worker that lived so long is restarted at once; else the wait doubles, seconds."""
 
-_NOTE_AGAIN_S: Final = 1.0
+_NOTE_RETRY_S: Final = 1.0
 
 
 def require_workable(settings: Settings) -> None:
@@ -92,7 +92,7 @@ class WorkerPool:
     count: int
     say: Callable[[str], object]
     _ended: list[tuple[int, int]] = field(default_factory=list)
-    _note_s: float = 0.0
+    _note_after_s: float = 0.0
     _stopping: bool = False
 
     def run(self) -> Exit:
@@ -116,7 +116,7 @@ class WorkerPool:
                 for slot in slots:
                     self._supervise(slot)
                 self._note_ends()
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
         finally:
             self._end_all(slots)
             for number, handler in before.items():
@@ -148,14 +148,14 @@ class WorkerPool:
         slot.process = None
         if self._stopping:
             return
-        if now - slot.started_s > _WELL_S:
+        if now - slot.started_s > _HEALTHY_S:
             slot.wait_s = _FIRST_WAIT_S
         _LOG.warning("a worker ended (exit code %d); another one starts soon", code)
         slot.starts_s = now + slot.wait_s
         slot.wait_s = min(slot.wait_s * 2, _LONGEST_WAIT_S)
-        self._refuse_other_version()
+        self._require_workable()
 
-    def _refuse_other_version(self) -> None:
+    def _require_workable(self) -> None:
         """Raise ConfigurationError if no worker can start, as after an upgrade of the ledger."""
         try:
             require_workable(self.settings)
@@ -164,7 +164,7 @@ class WorkerPool:
 
     def _note_ends(self) -> None:
         """Note in the ledger which processes have ended, and let another worker take over."""
-        if not self._ended or time.monotonic() < self._note_s:
+        if not self._ended or time.monotonic() < self._note_after_s:
             return
         try:
             with (
@@ -176,7 +176,7 @@ class WorkerPool:
                     self._ended.pop(0)
                 queue.wake_worker()
         except LedgerAway:
-            self._note_s = time.monotonic() + _NOTE_AGAIN_S
+            self._note_after_s = time.monotonic() + _NOTE_RETRY_S
 
     def _end_all(self, slots: Sequence[_Slot]) -> None:
         """End every worker that still runs."""

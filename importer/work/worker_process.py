@@ -131,10 +131,10 @@ class _WorkerProcess:
         self._ended = threading.Event()
         connector = PsycopgConnector(**pool_options(settings.ledger, _CONNECTIONS))
         self._app = make_app(connector)
-        self._app.task(name="send", queue="send")(self._guard(runner.send))
-        self._app.task(name="send_uploaded", queue="send")(self._guard(runner.send_uploaded))
-        self._app.task(name="look_up", queue="send")(self._guard(runner.look_up))
-        self._app.task(name="night", queue="night")(self._guard(runner.night))
+        self._app.task(name="send", queue="send")(self._wrap_job(runner.send))
+        self._app.task(name="send_uploaded", queue="send")(self._wrap_job(runner.send_uploaded))
+        self._app.task(name="look_up", queue="send")(self._wrap_job(runner.look_up))
+        self._app.task(name="night", queue="night")(self._wrap_job(runner.night))
         tick = self._app.task(name=TICK, queue=CONTROL, queueing_lock=TICK, pass_context=True)
         self._app.periodic(cron="* * * * *")(tick(self._tick))
 
@@ -144,9 +144,9 @@ class _WorkerProcess:
         loop.set_exception_handler(_log_stray)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
-        threading.Thread(target=self._watch, args=(parent, loop), daemon=True).start()
+        threading.Thread(target=self._watch_parent, args=(parent, loop), daemon=True).start()
         async with self._app.open_async():
-            self._workers = [self._worker([CONTROL]), self._worker(list(self._queues))]
+            self._workers = [self._make_worker([CONTROL]), self._make_worker(list(self._queues))]
             if self._told_to_end:
                 self._stop_all()
             ended = await asyncio.gather(
@@ -158,7 +158,7 @@ class _WorkerProcess:
                 _LOG.warning("a worker failed: %s", describe_fault(each))
         return Exit.OK if self._told_to_end else Exit.SETUP
 
-    def _worker(self, queues: Sequence[str]) -> _StoppableWorker:
+    def _make_worker(self, queues: Sequence[str]) -> _StoppableWorker:
         return _StoppableWorker(
             self._app,
             self._stop_all,
@@ -171,7 +171,7 @@ class _WorkerProcess:
             stalled_worker_timeout=STALLED_S,
         )
 
-    def _watch(self, parent: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch_parent(self, parent: int, loop: asyncio.AbstractEventLoop) -> None:
         """End when the parent is gone: nobody else would restart this process."""
         while os.getppid() == parent:
             if self._ended.wait(_ORPHAN_S):
@@ -189,7 +189,7 @@ class _WorkerProcess:
         for each in self._workers:
             each.stop_taking()
 
-    def _guard(self, job: Callable[..., None]) -> Callable[..., None]:
+    def _wrap_job(self, job: Callable[..., None]) -> Callable[..., None]:
         """Return a job with a span, which logs what stops it without anything of a person."""
 
         def run(**ids: Any) -> None:
@@ -222,4 +222,4 @@ class _WorkerProcess:
             await manager.delete_old_jobs(
                 _KEPT_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
             )
-        await asyncio.to_thread(self._guard(self._runner.tick))
+        await asyncio.to_thread(self._wrap_job(self._runner.tick))

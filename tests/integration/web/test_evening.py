@@ -13,7 +13,7 @@ from importer.ledger.records import ListState
 from importer.sandbox.server import start_sandbox
 from importer.settings import load_settings
 from importer.web.jobs import COMMAND, Jobs
-from importer.work.page_lists import ASLEEP, PageLists
+from importer.work.page_lists import OUTSIDE_HOURS, PageLists
 from importer.work.upload_store import new_id
 from importer.work.workbench import Workbench
 from tests.support.recruiter import make_list, write_project
@@ -112,7 +112,7 @@ def test_nobody_is_written_to_at_night(tmp_path: Path, monkeypatch: pytest.Monke
             wait_until(lambda: find().start_at is not None)
             waits = find()
             assert waits.state is ListState.QUEUED
-            assert waits.message == ASLEEP
+            assert waits.message == OUTSIDE_HOURS
             assert waits.start_at == MORNING
             in_the_evening = len(entries)
             assert in_the_evening < len(rows)

@@ -199,7 +199,7 @@ def test_a_worker_gives_way_and_skips_what_it_does_not_see(
         real(guards)
 
     monkeypatch.setattr(RunGuards, "pass_canary", note_canary)
-    for name in ("job_runner._SLICE_S", "sliced_run._LOOK_S", "sliced_run._WAITING_S"):
+    for name in ("job_runner._SLICE_S", "sliced_run._POLL_S", "sliced_run._WAITING_S"):
         monkeypatch.setattr(f"importer.work.{name}", 0.1)
     is_one_waiting = UploadedLists.is_one_waiting
 
