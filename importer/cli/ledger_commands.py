@@ -45,7 +45,7 @@ from importer.report.formatting import GivenFlags
 from importer.report.progress import progress
 from importer.report.results import (
     Form,
-    read_lines,
+    read_result_rows,
     reread_files,
     save_results,
     view_results,
@@ -173,7 +173,8 @@ def results(
         files = reread_files(run.sources, partial(open_read, settings=settings))
         for sentence in files.missing:
             tell(translate_filled(sentence))
-        shown, lines = view_results(ledger, run, report_of(ledger, run)), read_lines(ledger, run)
+        shown = view_results(ledger, run, report_of(ledger, run))
+        lines = read_result_rows(ledger, run)
         wanted: Form = form  # type: ignore[assignment]  # click has checked it
         if form == "parquet" and output is None and sys.stdout.isatty():
             raise UsageError(

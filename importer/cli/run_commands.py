@@ -44,7 +44,7 @@ from importer.report.exit_codes import exit_of_plan, exit_without_sending
 from importer.report.formatting import GivenFlags
 from importer.report.outcomes import outcome_frame
 from importer.report.progress import progress
-from importer.report.results import read_lines, reread_files, save_results
+from importer.report.results import read_result_rows, reread_files, save_results
 from importer.report.terminal_history import LISTED, print_run, settled_text
 from importer.sending.run_options import RunOptions
 from importer.settings.settings import FLAGS
@@ -314,7 +314,7 @@ def _show_result(report: RunReport, settings: Settings, results: Path | None, fo
         if results is not None:
             files = reread_files(run.sources, partial(open_read, settings=settings))
             try:
-                save_results(shown, read_lines(ledger, run), files, results)
+                save_results(shown, read_result_rows(ledger, run), files, results)
             except ImporterError as failed:  # the result is still shown
                 error, written = failed, None
     print_run(console, shown, doubtful=doubtful, results=written)

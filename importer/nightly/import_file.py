@@ -34,7 +34,7 @@ from importer.report import html, view
 from importer.report.exit_codes import exit_without_sending
 from importer.report.night_report import FileEnding, FileReport, worst
 from importer.report.rejected_rows import write_rejected
-from importer.report.results import read_lines, reread_files, save_results, view_results
+from importer.report.results import read_result_rows, reread_files, save_results, view_results
 from importer.sending.circuit_breaker import OutageDetector
 from importer.sending.run_options import RunOptions, SilentObserver
 
@@ -483,4 +483,4 @@ def _write_results(ledger: Ledger, run: str, settings: Settings, path: Path) -> 
     found = ledger.runs.find(run)
     shown = view_results(ledger, found, report_of(ledger, found))
     files = reread_files(found.sources, partial(open_read, settings=settings))
-    save_results(shown, read_lines(ledger, found), files, path)
+    save_results(shown, read_result_rows(ledger, found), files, path)

@@ -46,7 +46,7 @@ _CELL: Final = 120
 _BUDGET: Final = 1_300_000  # bytes of all tables, because huge cells must not make a huge page
 _CHANGES_BUDGET: Final = 400_000
 _MARKUP: Final = 100  # bytes of an empty cell and the name of its column
-_BECAME: Final = re.compile(r"`(.*)` -> `(.*)`", re.DOTALL)
+_CHANGE: Final = re.compile(r"`(.*)` -> `(.*)`", re.DOTALL)
 _CHANGED: Final = (Code.VALUE_CHANGED.value, Code.NAME_SPLIT.value)
 
 
@@ -209,14 +209,14 @@ def changes(plan: Plan) -> tuple[tuple[Change, ...], int]:
 def _change(line: tuple[str, int, str | None, str | None, str, str]) -> Change:
     """Return one change; the detail of the problem holds the new value."""
     file, row, header, column, value, detail = line
-    spelled = _BECAME.fullmatch(detail)
+    spelled = _CHANGE.fullmatch(detail)
     before, after = spelled.groups() if spelled else (value, detail)
     named = plain(header or column or "", 60)
     return Change(file, row, named, plain(before, _CELL), plain(after, _CELL))
 
 
-_OURS: Final = ["_row", "_problems"]
-_AT_ONCE: Final = 100_000
+_ADDED_COLUMNS: Final = ["_row", "_problems"]
+_ROWS_AT_ONCE: Final = 100_000
 _COMMENTS: Final = 20_000  # a spreadsheet program takes long to open more
 _NO_SHEET_NAME: Final = re.compile(r"[\[\]:*?/\\\\]|^'|'$")
 _LONGEST_SHEET_NAME: Final = 31
@@ -257,7 +257,7 @@ def write_rejected(
             else:
                 headers = [name for name in original_cells(table).columns if name != ROW]
                 delimiter = table.source.delimiter or ","
-                empty = pl.DataFrame(schema=dict.fromkeys([*headers, *_OURS], pl.String))
+                empty = pl.DataFrame(schema=dict.fromkeys([*headers, *_ADDED_COLUMNS], pl.String))
                 write_csv(empty, out.buffer, delimiter)
                 for frame in _with_problems(plan, position, rows, original_cells(table), words):
                     write_csv(frame, out.buffer, delimiter, begins=False)
@@ -271,14 +271,14 @@ def _with_problems(
     """Yield the rejected rows of a file in batches: their cells, `_row` and `_problems`."""
     wanted = (pl.col(SOURCE) == position) & (pl.col("severity") != Severity.INFO.value)
     problems = plan.problems.filter(wanted)
-    for rows in rejected.select(SOURCE, ROW).iter_slices(_AT_ONCE):
+    for rows in rejected.select(SOURCE, ROW).iter_slices(_ROWS_AT_ONCE):
         near = pl.col(ROW).is_between(rows[ROW].min(), rows[ROW].max())
         reasons = _reasons(problems.filter(near), plan.tables, words)
         yield (
             rows.join(cells.filter(near), on=ROW, how="left", maintain_order="left")
             .join(reasons, on=[SOURCE, ROW], how="left", maintain_order="left")
             .with_columns(pl.col(ROW).cast(pl.String).alias("_row"))
-            .select(*cells.drop(ROW).columns, *_OURS)
+            .select(*cells.drop(ROW).columns, *_ADDED_COLUMNS)
         )
 
 
@@ -342,7 +342,7 @@ def _write_workbook(
         True: book.add_format({"num_format": "@", "bg_color": "#F8CBAD"}),
         False: book.add_format({"num_format": "@", "bg_color": "#FFE699"}),
     }
-    headers = [*names, *_OURS]
+    headers = [*names, *_ADDED_COLUMNS]
     for column, name in enumerate(headers):
         hidden = name in table.hidden.columns
         sheet.set_column(
@@ -384,7 +384,7 @@ def _refuse_too_large(path: Path, rows: int, columns: int, longest: int | None) 
     """Raise UsageError for what no workbook can hold."""
     for found, most, what in (
         (rows, MOST_ROWS, "rows"),
-        (columns + len(_OURS), MOST_COLUMNS, "columns"),
+        (columns + len(_ADDED_COLUMNS), MOST_COLUMNS, "columns"),
         ((longest or 0) + 1, LONGEST_CELL, "characters in one cell"),
     ):
         if found > most:

@@ -45,7 +45,7 @@ OURS: Final = (
     *("import_status", "conversation_id", "reason", "attempted_at"),
     *("progress", "progress_at", "meeting_at"),
 )
-_GROUP: Final = 100_000  # rows that Parquet keeps together
+_ROW_GROUP_SIZE: Final = 100_000  # rows that Parquet keeps together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,11 +82,11 @@ def reread_files(files: Sequence[SourceFile], open_file: Callable[[str], Pieces]
             opened.append(found)
         else:
             opened.append(None)
-            missing.append(_why_missing(file))
+            missing.append(_explain_missing(file))
     return OriginalFiles(tuple(opened), tuple(dict.fromkeys(missing)))
 
 
-def _why_missing(file: SourceFile) -> str:
+def _explain_missing(file: SourceFile) -> str:
     """Return a sentence about a file that cannot be read again."""
     if not file.name:
         return (
@@ -112,7 +112,7 @@ def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) 
     return run_view(report, show_outcomes(first, names), names, progress=progress)
 
 
-def read_lines(ledger: Ledger, run: Run) -> Iterator[pl.DataFrame]:
+def read_result_rows(ledger: Ledger, run: Run) -> Iterator[pl.DataFrame]:
     """Yield all rows of a run with the columns of `importer.report.outcomes.OUTCOMES`."""
     names = [source.name for source in run.sources]
     for rows in ledger.runs.outcomes(run.id):
@@ -121,7 +121,7 @@ def read_lines(ledger: Ledger, run: Run) -> Iterator[pl.DataFrame]:
 
 def save_results(
     view: RunView,
-    lines: Iterable[pl.DataFrame],
+    rows: Iterable[pl.DataFrame],
     files: OriginalFiles,
     path: Path,
     form: Form = "csv",
@@ -132,17 +132,17 @@ def save_results(
         ImporterError: the file cannot be written, or a file of the run was changed meanwhile.
     """
     with replace_file(path) as out:
-        write_results(view, lines, files, out, form)
+        write_results(view, rows, files, out, form)
 
 
 def write_results(
-    view: RunView, lines: Iterable[pl.DataFrame], files: OriginalFiles, out: TextIO, form: Form
+    view: RunView, rows: Iterable[pl.DataFrame], files: OriginalFiles, out: TextIO, form: Form
 ) -> None:
     """Write the results of a run.
 
     Args:
-        view: the view of the run; its lines are not used.
-        lines: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
+        view: the view of the run; its outcomes are not used.
+        rows: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
         files: the run's files; if one is missing, `_file` and `_row` replace its columns.
         out: a text file in UTF-8; CSV and Parquet are written to its `buffer`.
         form: CSV (the delimiter of the original file, a byte-order mark, no formulas), JSON, or
@@ -152,9 +152,9 @@ def write_results(
         ImporterError: a file of the run was changed meanwhile.
     """
     if form == "json":
-        write_run_json(view, lines, out)
+        write_run_json(view, rows, out)
         return
-    frames = results_frames(view.files, lines, files)
+    frames = results_frames(view.files, rows, files)
     if form == "parquet":
         _write_parquet(frames, out)
         return
@@ -171,11 +171,11 @@ def _write_parquet(frames: Iterator[pl.DataFrame], out: TextIO) -> None:
     """Write one or more frames; all have the schema of the first one."""
     first = next(frames)
     rows = register_io_source(lambda *_: chain([first], frames), schema=first.schema)
-    rows.sink_parquet(out.buffer, row_group_size=_GROUP)
+    rows.sink_parquet(out.buffer, row_group_size=_ROW_GROUP_SIZE)
 
 
 def results_frames(
-    names: Sequence[str], lines: Iterable[pl.DataFrame], files: OriginalFiles
+    names: Sequence[str], rows: Iterable[pl.DataFrame], files: OriginalFiles
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of a run: first a frame without rows, then frames with rows.
 
@@ -185,7 +185,7 @@ def results_frames(
 
     Args:
         names: the names of the run's files.
-        lines: all rows of the run, in the order of file and row.
+        rows: all rows of the run, in the order of file and row.
         files: the run's files.
 
     Raises:
@@ -199,8 +199,8 @@ def results_frames(
         places.append(pl.col(ROW).cast(pl.String).alias("_row"))
     reason = pl.when(pl.col("message") != "").then("message")
 
-    def arrange(lines: pl.DataFrame) -> pl.DataFrame:
-        known = lines.with_columns(reason.alias("reason")).rename({"status": "import_status"})
+    def arrange(rows: pl.DataFrame) -> pl.DataFrame:
+        known = rows.with_columns(reason.alias("reason")).rename({"status": "import_status"})
         named = (pl.col(name).alias(alias) for name, alias in ours.items())
         known = known.select(SOURCE, ROW, *named)
         whole = cells[known[SOURCE][0]].join(known) if known.height else known
@@ -209,7 +209,7 @@ def results_frames(
         return whole.select(*theirs, *places, *ours.values())
 
     yield arrange(OUTCOMES.to_frame())
-    for frame in lines:
+    for frame in rows:
         for part in frame.partition_by(SOURCE, maintain_order=True):
             yield arrange(part)
     for file in cells:
@@ -238,18 +238,18 @@ class _FileCells:
         self._pieces = iter(()) if file is None else file.tables()
         self._read = pl.DataFrame(schema={ROW: pl.UInt32, **dict.fromkeys(self.headers, pl.String)})
 
-    def join(self, lines: pl.DataFrame) -> pl.DataFrame:
-        """Return lines with the cells of the file; each call continues where the last call ended.
+    def join(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with the cells of the file; each call continues where the last call ended.
 
         Raises:
             ImporterError: the file was changed meanwhile.
         """
-        last = lines[ROW][-1]
+        last = rows[ROW][-1]
         while (not self._read.height or self._read[ROW][-1] < last) and self._take_piece():
             pass
         here = self._read.filter(pl.col(ROW) <= last)
         self._read = self._read.filter(pl.col(ROW) > last)
-        return lines.join(here, on=ROW, how="left", maintain_order="left")
+        return rows.join(here, on=ROW, how="left", maintain_order="left")
 
     def check(self) -> None:
         """Read the rest, and check that the file has not changed since it was opened.
@@ -260,7 +260,7 @@ class _FileCells:
         while self._take_piece():
             self._read = self._read.clear()
         if self._file is not None and self._file.source().sha256 != self._hash:
-            self._refuse()
+            self._raise_changed()
 
     def _take_piece(self) -> bool:
         """Read the next piece; return False if there is none."""
@@ -270,22 +270,22 @@ class _FileCells:
                 return False
             self._read = pl.concat([self._read, original_cells(read())])
         except NotInChunks:
-            self._refuse()
+            self._raise_changed()
         return True
 
-    def _refuse(self) -> NoReturn:
+    def _raise_changed(self) -> NoReturn:
         raise ImporterError(f"{self._name} was changed while it was read.", "Try again.") from None
 
 
-def write_run_json(view: RunView, lines: Iterable[pl.DataFrame], out: TextIO) -> None:
+def write_run_json(view: RunView, rows: Iterable[pl.DataFrame], out: TextIO) -> None:
     """Write the results of a run as JSON, with the keys `run`, `totals` and `outcomes`.
 
     An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`, `attempted_at`,
     `progress`, `progress_at` and `meeting_at`. Times are ISO 8601 in UTC; a missing time is null.
 
     Args:
-        view: the view of the run; its lines are not used.
-        lines: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
+        view: the view of the run; its outcomes are not used.
+        rows: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
         out: a text file in UTF-8.
     """
     outcomes = (
@@ -300,7 +300,7 @@ def write_run_json(view: RunView, lines: Iterable[pl.DataFrame], out: TextIO) ->
             "progress",
             pl.col("progress_at", "meeting_at").dt.strftime(MOMENT),
         )
-        for frame in lines
+        for frame in rows
     )
     totals = {status.replace("-", "_"): count for status, count in view.totals.items()}
     write_listing(

@@ -20,7 +20,7 @@ from importer.report.formatting import duration
 from importer.report.outcomes import OUTCOMES, PROGRESS_MEANING
 from importer.report.results import (
     as_text,
-    read_lines,
+    read_result_rows,
     reread_files,
     results_frames,
     save_results,
@@ -224,11 +224,11 @@ def results_page(request: Request) -> Response:
     chosen += [pl.col("progress") == progress] if progress else []
     chosen += [pl.col(ROW) == wanted] if wanted is not None else []
     page = max(number_of(query.get("page", "")) or 1, 1)
-    here, total = _find_lines(read_lines(site.ledger, run), chosen, page)
+    here, total = _find_lines(read_result_rows(site.ledger, run), chosen, page)
     pages = max(1, math.ceil(total / PAGE))
     if page > pages:
         page = pages
-        here, _ = _find_lines(read_lines(site.ledger, run), chosen, page)
+        here, _ = _find_lines(read_result_rows(site.ledger, run), chosen, page)
     return render(
         request,
         "results.html.j2",
@@ -285,7 +285,7 @@ def results_file(request: Request) -> Response:
     if known is not None and site.workbench.has_file(known.id):
         sources = site.workbench.sources_of(known, run)
     files = reread_files(sources, partial(open_read, settings=settings))
-    names, lines = [each.name for each in run.sources], read_lines(site.ledger, run)
+    names, lines = [each.name for each in run.sources], read_result_rows(site.ledger, run)
 
     def write(path: Path) -> None:
         if ending == "csv":
