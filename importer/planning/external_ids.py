@@ -77,10 +77,10 @@ def external_ids(frame: pl.DataFrame, pattern: str) -> pl.Series:
     doubted = others.select(_may_be_personal().alias("doubted")).to_series()
     if not doubted.any():
         return whole
-    one_by_one = [
+    made_singly = [
         external_id(pattern, row, row[KEY]) for row in others.filter(doubted).iter_rows(named=True)
     ]
-    return whole.scatter(unclear.filter(doubted), one_by_one)
+    return whole.scatter(unclear.filter(doubted), made_singly)
 
 
 _PARTS: Final = re.compile(r"(\{candidate_id\}|\{key\})")

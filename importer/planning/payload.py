@@ -385,8 +385,8 @@ def _mask_people(frame: pl.DataFrame) -> pl.Series:
     others = masked.is_null()
     if not others.any():
         return masked
-    one_by_one = [_mask(*row) for row in rows.filter(others).select(phone, "email").iter_rows()]
-    return masked.scatter(others.arg_true(), one_by_one)
+    masked_singly = [_mask(*row) for row in rows.filter(others).select(phone, "email").iter_rows()]
+    return masked.scatter(others.arg_true(), masked_singly)
 
 
 _CLEAN_PHONE: Final = r"^\+[1-9][0-9]{2,}$"

@@ -44,11 +44,11 @@ class Limiter(Protocol):
     """A rate limiter, as those who make requests use it; see `RateLimiter`.
 
     Attributes:
-        one_by_one: whether only a worker with a free slot may take a permit, because it must be
-            used at its time.
+        needs_free_slot: whether only a worker with a free slot may take a permit, because it must
+            be used at its time.
     """
 
-    one_by_one: bool
+    needs_free_slot: bool
 
     @property
     def rate(self) -> float:
@@ -117,7 +117,7 @@ class RateLimiter:
         sleep: waits for a number of seconds of the same clock.
     """
 
-    one_by_one = False
+    needs_free_slot = False
 
     def __init__(
         self,

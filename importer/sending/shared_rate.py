@@ -81,7 +81,7 @@ class SharedRate:
         rate_per_s: permits a second of all senders together.
     """
 
-    one_by_one = True
+    needs_free_slot = True
 
     def __init__(self, rates: LedgerRates, rate_per_s: float) -> None:
         self._rates = rates

@@ -347,7 +347,7 @@ class _Worker:
         """
         context, campaign = self.context, progress.submission.campaign
         self._check_campaign(campaign)
-        if context.limiter.one_by_one:
+        if context.limiter.needs_free_slot:
             return await self._prepare_when_free(progress)
         await self.switch.wait_for(self.capacity.ahead.acquire)
         try:
@@ -444,10 +444,11 @@ class _Worker:
             return
         limiter.apply_quota(happened.remaining, happened.reset_s, policy.max_wait_s)
         if happened.remaining == 0 and (happened.reset_s or 0.0) > policy.longest_pause_s:
+            duration = _format_duration(happened.reset_s or 0.0)
             self.switch.stop(
                 Ending(
-                    f"The API's quota is used up for {_say_long(happened.reset_s or 0.0)}. Run "
-                    "`importer resume` after it resets.",
+                    f"The API's quota is used up for {duration}. Run `importer resume` after it "
+                    "resets.",
                     Exit.SETUP,
                 )
             )
@@ -505,7 +506,7 @@ def skew_text(skew_s: float) -> str:
     )
 
 
-def _say_long(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Return a duration in words."""
     minutes = round(seconds / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"  # noqa: PLR2004
