@@ -42,7 +42,7 @@ from importer.ledger.database import (
     SERVER_OPTIONS,
     UPGRADE_LOCK,
     Database,
-    ping_after_rest,
+    ping_idle_connections,
     prepare_sqlite,
 )
 from importer.ledger.lock import lock_file, lockable
@@ -76,10 +76,10 @@ on_upgrade: Final[ContextVar[Callable[[int, int], None] | None]] = ContextVar(
 """Called while an upgrade copies rows, with the number of copied rows and of all rows."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_ROOM: Final = 4
-"""An upgrade needs this many times the size of the ledger: for backup, new tables and log."""
+_UPGRADE_SPACE_FACTOR: Final = 4
+"""An upgrade needs this many times the size of the ledger: for backup, new tables and `-wal`."""
 _MB: Final = 1_000_000
-_LOCK_OF_BEFORE: Final = 0x6C65646765720001
+_OLD_SENDER_LOCK: Final = 0x6C65646765720001
 """The lock that versions before 0015 held while they sent: "ledger" in ASCII, and a number."""
 
 
@@ -93,22 +93,22 @@ def upgrade(database: Database, now: datetime) -> None:
     Raises:
         LedgerError: it is not a ledger, or is newer than this program.
     """
-    version = database.read(lambda connection: _version(connection, database))
-    database.log_ahead()  # only after the file is known to be a ledger
+    version = database.read(lambda connection: _read_version(connection, database))
+    database.enable_wal()  # only after the file is known to be a ledger
     if version == VERSIONS[-1]:
         return
 
     def change(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
-        version = _version(connection, database)  # again, now that nobody else can change it
+        version = _read_version(connection, database)  # again, now that nobody else can change it
         if version == VERSIONS[-1]:
             return
         if version is None:
             make_tables(connection)
             return
         if database.path is None:
-            _refuse_while_older_sends(connection, database)
+            _refuse_old_senders(connection, database)
         else:
             copy_before_upgrade(database.path, VERSIONS[-1], now)
         migrate(connection)
@@ -120,15 +120,15 @@ def upgrade(database: Database, now: datetime) -> None:
                 database.path, what, "importer, which upgrades it", BUSY_MS / 1000, now
             )
             stack.enter_context(held)
-            _require_room(database.path)
-        database.write("upgrade", change, trusted=True)
+            _require_disk_space(database.path)
+        database.write("upgrade", change, skip_foreign_keys=True)
 
 
-def _require_room(ledger: Path) -> None:
+def _require_disk_space(ledger: Path) -> None:
     """Raise LedgerError if the disk has too little room for an upgrade and its backup."""
     files = (ledger, ledger.with_name(f"{ledger.name}-wal"))
     size = sum(each.stat().st_size for each in files if each.exists())
-    needed, free = _ROOM * size, shutil.disk_usage(ledger.parent).free
+    needed, free = _UPGRADE_SPACE_FACTOR * size, shutil.disk_usage(ledger.parent).free
     if free < needed:
         raise LedgerError(
             f"The ledger {ledger} needs an upgrade, for which its disk has too little room: "
@@ -137,10 +137,10 @@ def _require_room(ledger: Path) -> None:
         )
 
 
-def _refuse_while_older_sends(connection: Connection, database: Database) -> None:
+def _refuse_old_senders(connection: Connection, database: Database) -> None:
     """Raise LedgerError if a process of an older version holds a server's ledger."""
     free = text("SELECT pg_try_advisory_xact_lock(:lock)")
-    if not connection.scalar(free, {"lock": _LOCK_OF_BEFORE}):
+    if not connection.scalar(free, {"lock": _OLD_SENDER_LOCK}):
         raise LedgerError(
             f"The ledger {database.name} cannot be upgraded: an older version of importer is "
             "sending from it.",
@@ -176,7 +176,7 @@ def require_current(database: Database) -> bool:
     Raises:
         LedgerError: the ledger is older or newer than this program, or it is not a ledger.
     """
-    version = database.read(lambda connection: _version(connection, database))
+    version = database.read(lambda connection: _read_version(connection, database))
     if version is not None and version != VERSIONS[-1]:
         raise LedgerError(
             f"The ledger {database.name} was made by an older version of importer.",
@@ -185,7 +185,7 @@ def require_current(database: Database) -> bool:
     return version is not None
 
 
-def _version(connection: Connection, database: Database) -> str | None:
+def _read_version(connection: Connection, database: Database) -> str | None:
     """Return the version of the schema, or None for an empty database."""
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in names:
@@ -243,13 +243,15 @@ def open_writable(
     Raises:
         LedgerError: it cannot be opened, is not a ledger, or is not the newest copy of the ledger.
     """
-    parsed = _parsed(url)
-    path = _file(parsed)
+    parsed = _parse_url(url)
+    path = _find_file(parsed)
     if path is None:
-        database = Database(_server(parsed), _shown(parsed), None, on_commit=on_commit)
+        database = Database(
+            _create_server_engine(parsed), _hide_password(parsed), None, on_commit=on_commit
+        )
     else:
         require_file(path, new=new)
-        _make_private(path, create=create)
+        _ensure_private_file(path, create=create)
         engine = create_engine(parsed, hide_parameters=True)
         prepare_sqlite(engine)
         database = Database(engine, str(path), path, on_commit=on_commit)
@@ -268,24 +270,24 @@ def open_writable(
     return database
 
 
-def ledger_is_there(url: str) -> bool:
+def ledger_exists(url: str) -> bool:
     """Return whether the file of a SQLite ledger exists; True for a ledger on a server.
 
     Raises:
         LedgerError: the URL cannot be used.
     """
-    path = _file(_parsed(url))
+    path = _find_file(_parse_url(url))
     return path is None or path.exists()
 
 
-def shown_name(url: str) -> str:
+def display_name(url: str) -> str:
     """Return the name to show for the ledger at a URL: its file, or its URL without the password.
 
     Raises:
         LedgerError: the URL cannot be used.
     """
-    parsed = _parsed(url)
-    return str(_file(parsed) or _shown(parsed))
+    parsed = _parse_url(url)
+    return str(_find_file(parsed) or _hide_password(parsed))
 
 
 def open_readonly(url: str) -> Database | None:
@@ -294,17 +296,17 @@ def open_readonly(url: str) -> Database | None:
     Raises:
         LedgerError: it cannot be read, is not a ledger, or is of another version.
     """
-    parsed = _parsed(url)
-    path = _file(parsed)
+    parsed = _parse_url(url)
+    path = _find_file(parsed)
     if path is None:
-        looking = _server(parsed).execution_options(postgresql_readonly=True)
-        database = Database(looking, _shown(parsed), None, readonly=True)
+        server = _create_server_engine(parsed).execution_options(postgresql_readonly=True)
+        database = Database(server, _hide_password(parsed), None, readonly=True)
     else:
         if not path.exists():
             return None
         engine = create_engine(
             "sqlite://",
-            creator=lambda: _look_at(path),
+            creator=lambda: _connect_readonly(path),
             poolclass=NullPool,
             hide_parameters=True,
         )
@@ -320,7 +322,7 @@ def open_readonly(url: str) -> Database | None:
     return None
 
 
-def _look_at(path: Path) -> sqlite3.Connection:
+def _connect_readonly(path: Path) -> sqlite3.Connection:
     """Connect to a file without leaving other files behind.
 
     Even a reader makes `-wal` and `-shm` files beside a file in WAL mode. If the `-wal` file is
@@ -329,16 +331,16 @@ def _look_at(path: Path) -> sqlite3.Connection:
     """
     wal = path.with_name(path.name + "-wal")
     try:
-        still = wal.stat().st_size == 0
+        complete = wal.stat().st_size == 0
     except FileNotFoundError:
-        still = True
-    mode = "mode=ro&immutable=1" if still else "mode=ro"
+        complete = True
+    mode = "mode=ro&immutable=1" if complete else "mode=ro"
     return sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?{mode}", uri=True, check_same_thread=False
     )
 
 
-def _parsed(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
@@ -353,7 +355,7 @@ def _parsed(url: str) -> URL:
     raise LedgerError(f"A ledger cannot be kept in {backend!r}.", _FIX_URL)
 
 
-def _file(url: URL) -> Path | None:
+def _find_file(url: URL) -> Path | None:
     """Return the file of a SQLite URL; None for a server."""
     if url.get_backend_name() != "sqlite":
         return None
@@ -381,7 +383,7 @@ def _file(url: URL) -> Path | None:
     return path
 
 
-_MAGIC: Final = b"SQLite format 3\0"
+_SQLITE_HEADER: Final = b"SQLite format 3\0"
 
 
 def _is_sqlite(path: Path) -> bool:
@@ -391,15 +393,15 @@ def _is_sqlite(path: Path) -> bool:
     database and overwrites it.
     """
     with suppress(OSError), path.open("rb") as file:  # an unreadable file is refused later
-        return file.read(len(_MAGIC)) in {b"", _MAGIC}
+        return file.read(len(_SQLITE_HEADER)) in {b"", _SQLITE_HEADER}
     return True
 
 
-def _shown(url: URL) -> str:
+def _hide_password(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def _server(url: URL) -> Engine:
+def _create_server_engine(url: URL) -> Engine:
     try:
         # paramstyle: bulk rows go to the driver as tuples, as on SQLite
         engine = create_engine(
@@ -413,11 +415,11 @@ def _server(url: URL) -> Engine:
             "A ledger on PostgreSQL needs a driver that is not installed.",
             "Install it with `pip install '.[postgres]'`.",
         ) from error
-    ping_after_rest(engine)
+    ping_idle_connections(engine)
     return engine
 
 
-def _make_private(path: Path, *, create: bool) -> None:
+def _ensure_private_file(path: Path, *, create: bool) -> None:
     """Make a file that only its owner can ever read.
 
     SQLite gives the `-wal` and `-shm` files the mode of the file itself. An existing file is

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_AUTOMATIC: Final = re.compile(r"-before-\d+-(\d{8}T\d{6})Z$")
+_UPGRADE_COPY: Final = re.compile(r"-before-\d+-(\d{8}T\d{6})Z$")
 _PRIVATE: Final = 0o600
-_BESIDE: Final = ("-wal", "-shm", "-journal", "-lock", "-holder", ".last", ".key")
+_COMPANION_SUFFIXES: Final = ("-wal", "-shm", "-journal", "-lock", "-holder", ".last", ".key")
 
 
 def copy_ledger(ledger: Path, target: Path) -> None:
@@ -56,10 +56,10 @@ def copy_ledger(ledger: Path, target: Path) -> None:
         raise
 
 
-def is_beside(ledger: Path, target: Path) -> bool:
+def is_companion_file(ledger: Path, target: Path) -> bool:
     """Whether a path belongs to a file that a ledger keeps, or may keep, beside it."""
     there = target.parent.resolve() == ledger.parent.resolve()
-    return there and target.name in {f"{ledger.name}{end}" for end in _BESIDE}
+    return there and target.name in {f"{ledger.name}{end}" for end in _COMPANION_SUFFIXES}
 
 
 def copy_before_upgrade(ledger: Path, version: str, now: datetime) -> None:
@@ -83,16 +83,16 @@ def list_old_copies(ledger: Path, before: datetime) -> list[Path]:
     return [
         copy
         for copy in sorted(ledger.parent.glob(f"{ledger.name}-before-*"))
-        if (made := _AUTOMATIC.search(copy.name))
+        if (made := _UPGRADE_COPY.search(copy.name))
         and datetime.strptime(made[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) < before
     ]
 
 
-_WORDS: Final = """\
+_LAST_WRITE_COMMENT: Final = """\
 # importer put this here. It tells whether the ledger beside it is the newest copy: an older one
 # does not know who was contacted since, and would contact them again.
 """
-_LINES: Final = re.compile(
+_LAST_WRITE_FORMAT: Final = re.compile(
     r"ledger: ([0-9a-f]{32})\nwrites: (\d{1,18})\nclosed: (yes|no)(?:\nalone: (\d{1,18}))?",
     re.ASCII,
 )
@@ -131,32 +131,34 @@ def read_last_write(ledger: Path) -> LastWrite | None:
         return None
     try:
         if not path.is_file():  # opening a pipe would block
-            raise _damaged(path)
+            raise _damaged_error(path)
         lines = path.read_text("ascii").splitlines()
     except (OSError, ValueError) as error:
-        raise _damaged(path) from error
-    found = _LINES.fullmatch("\n".join(line for line in lines if not line.startswith("#")))
+        raise _damaged_error(path) from error
+    text = "\n".join(line for line in lines if not line.startswith("#"))
+    found = _LAST_WRITE_FORMAT.fullmatch(text)
     if found is None:
-        raise _damaged(path)
+        raise _damaged_error(path)
     return LastWrite(found[1], int(found[2]), found[3] == "yes", int(found[4] or 0))
 
 
-def save_last_write(ledger: Path, last: LastWrite, *, lightly: bool = False) -> None:
+def save_last_write(ledger: Path, last: LastWrite, *, unsynced: bool = False) -> None:
     """Write the last-write file; if that fails, an older copy may later be taken for the newest.
 
     Args:
         ledger: the file of the ledger.
         last: what to write, after the ledger itself is durable.
-        lightly: overwrite the file in place and leave it to the system when it reaches the disk.
-            That costs next to nothing and survives the death of the process. A power failure may
-            bring an earlier count back, which refuses less but never the newest ledger.
+        unsynced: overwrite the file in place, without fsync. That costs next to nothing, and the
+            count survives the death of the process. A power failure may bring an earlier count
+            back. Then an older copy may be accepted, but the newest ledger is never refused.
     """
     closed = "yes" if last.closed else "no"
     # The count has a fixed width: a file that is overwritten in place is never half of each.
     text = f"ledger: {last.ledger}\nwrites: {last.writes:018}\nclosed: {closed}\n"
-    path, data = last_write_file(ledger), f"{_WORDS}{text}alone: {last.alone:018}\n".encode()
+    text += f"alone: {last.alone:018}\n"
+    path, data = last_write_file(ledger), f"{_LAST_WRITE_COMMENT}{text}".encode()
     with suppress(OSError):  # the ledger itself has been written
-        if not (lightly and _overwrite(path, data)):
+        if not (unsynced and _overwrite(path, data)):
             write_durably(path, data)
 
 
@@ -186,15 +188,15 @@ class CountedWrites:
         self._last: LastWrite | None = None
         self._wal = b""
 
-    def note(self, ledger_id: str, writes: int, *, lightly: bool) -> None:
+    def note(self, ledger_id: str, writes: int, *, unsynced: bool) -> None:
         """Note a write that is durable.
 
         Args:
             ledger_id: the ledger's id.
             writes: how many there were with this one.
-            lightly: as for `save_last_write`.
+            unsynced: as for `save_last_write`.
         """
-        before, wal = self._last, _wal_start(self._ledger)
+        before, wal = self._last, _read_wal_header(self._ledger)
         alone = 0
         if before is None:
             with suppress(LedgerError):
@@ -209,17 +211,17 @@ class CountedWrites:
             alone = 0
         self._last = LastWrite(ledger_id, writes, closed=False, alone=alone)
         self._wal = wal
-        save_last_write(self._ledger, self._last, lightly=lightly)
+        save_last_write(self._ledger, self._last, unsynced=unsynced)
 
 
-def _wal_of(ledger: Path) -> Path:
+def _wal_file(ledger: Path) -> Path:
     return ledger.with_name(f"{ledger.name}-wal")
 
 
-def _wal_start(ledger: Path) -> bytes:
+def _read_wal_header(ledger: Path) -> bytes:
     """Read the header of the `-wal` file, which differs each time SQLite starts it again."""
     try:
-        with _wal_of(ledger).open("rb") as file:
+        with _wal_file(ledger).open("rb") as file:
             return file.read(_WAL_HEADER)
     except OSError:
         return b""
@@ -248,18 +250,18 @@ def require_file(ledger: Path, *, new: bool = False) -> None:
             raise
         last = None
     if last is not None:
-        _require_own_wal(ledger, last)
+        _require_matching_wal(ledger, last)
     if new:
         last_write_file(ledger).unlink(missing_ok=True)
     elif last is not None:
-        _require_all(ledger, last)
+        _require_complete(ledger, last)
 
 
-def _require_own_wal(ledger: Path, last: LastWrite) -> None:
+def _require_matching_wal(ledger: Path, last: LastWrite) -> None:
     """Raise if the `-wal` file belongs to a newer copy than the ledger, or to another ledger."""
     if not last.alone or not _has_wal(ledger):
         return
-    alone = _look(ledger, "mode=ro&immutable=1")
+    alone = _read_identity(ledger, "mode=ro&immutable=1")
     if alone is not None and (alone[0] != last.ledger or alone[1] < last.alone):
         raise LedgerError(
             f"The ledger {ledger} is an older copy, or another ledger, and {ledger.name}-wal "
@@ -270,30 +272,30 @@ def _require_own_wal(ledger: Path, last: LastWrite) -> None:
         )
 
 
-def _require_all(ledger: Path, last: LastWrite) -> None:
+def _require_complete(ledger: Path, last: LastWrite) -> None:
     """Raise if a file is gone, or the files together are older than the last write."""
     if not ledger.exists() or not ledger.stat().st_size:
         raise LedgerError(
             f"The ledger {ledger} is gone: it was here, and knows who was contacted.",
-            f"Put it back, or restore a backup. {_way_out(ledger)}",
+            f"Put it back, or restore a backup. {_advise_if_lost(ledger)}",
         )
-    if not last.closed and not _wal_of(ledger).exists():
+    if not last.closed and not _wal_file(ledger).exists():
         raise LedgerError(
             f"The ledger {ledger} is not complete: {ledger.name}-wal is gone, which holds the last "
             "writes of a run that was interrupted.",
-            f"Put that file back beside it. {_way_out(ledger)}",
+            f"Put that file back beside it. {_advise_if_lost(ledger)}",
         )
-    both = _look(ledger, "mode=ro") if _has_wal(ledger) else None
+    both = _read_identity(ledger, "mode=ro") if _has_wal(ledger) else None
     if both is not None:
         require_newest(ledger, last, *both)
 
 
 def _has_wal(ledger: Path) -> bool:
-    wal = _wal_of(ledger)
+    wal = _wal_file(ledger)
     return wal.exists() and wal.stat().st_size > 0
 
 
-def _look(ledger: Path, mode: str) -> tuple[str, int] | None:
+def _read_identity(ledger: Path, mode: str) -> tuple[str, int] | None:
     """Return the id and the count of writes of a ledger; None if they cannot be read."""
     query = "SELECT id, coalesce(writes, 0) FROM ledger_identity"
     with suppress(sqlite3.Error):
@@ -330,24 +332,24 @@ def require_newest(
         raise LedgerError(
             f"The ledger {name} is not the one that was here before, and does not know who was "
             "contacted.",
-            f"Put the other one back. {_way_out(ledger)}",
+            f"Put the other one back. {_advise_if_lost(ledger)}",
         )
     if writes < last.writes:
         raise LedgerError(
             f"The ledger {name} is an older copy: it lacks the last "
             f"{last.writes - writes} changes, and does not know who was contacted since.",
-            f"Put the newest copy back. {_way_out(ledger)}",
+            f"Put the newest copy back. {_advise_if_lost(ledger)}",
         )
 
 
-def _way_out(ledger: Path) -> str:
+def _advise_if_lost(ledger: Path) -> str:
     return (
         "If it is lost for good, people whose list is imported again may be contacted again: "
         f"`importer run --new-ledger` accepts that, and so does removing {last_write_file(ledger)}."
     )
 
 
-def _damaged(path: Path) -> LedgerError:
+def _damaged_error(path: Path) -> LedgerError:
     return LedgerError(
         f"{path} is damaged, so it is not certain that the ledger is the newest copy.",
         "If you are sure that it is the newest, remove that file.",

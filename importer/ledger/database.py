@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 
 _BUSY = ("is busy", "Another process is writing to it; try again when it has ended.")
-_FULL = ("cannot be written: the disk is full", "Make room, then run `importer resume`.")
+_DISK_FULL = ("cannot be written: the disk is full", "Make room, then run `importer resume`.")
 _READONLY = ("cannot be written", "Give yourself write access to the file and its folder.")
-_BROKEN = (
+_DAMAGED = (
     "is damaged",
     "Restore it from a backup; do not start with an empty one, or people are contacted twice.",
 )
-_DISK = (
+_DISK_ERROR = (
     "cannot be read or written: its disk reports an error",
     "Make room, or repair the disk. If the file is lost, restore a backup; never use an empty one.",
 )
-_NONE = (
+_NOT_SQLITE = (
     "is not a ledger: the file is not a SQLite database",
     "Correct `ledger:` in importer.yaml, or restore the file from a backup.",
 )
-_CLOSED = ("cannot be opened", "Check that the path exists and that you can write there.")
-_AWAY = (
+_CANNOT_OPEN = ("cannot be opened", "Check that the path exists and that you can write there.")
+_UNREACHABLE = (
     "cannot be reached",
     "Check the URL under `ledger:`, and that the database server is running.",
 )
@@ -57,15 +57,15 @@ _NO_TEMPORARY = (
     "does not let its user make temporary tables",
     "Give the user the right: GRANT TEMPORARY ON DATABASE.",
 )
-_OTHER = ("refused a statement", "This is a fault of importer; please report it.")
+_UNEXPECTED = ("refused a statement", "This is a fault of importer; please report it.")
 
-_WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
-    ("file is not a database", _NONE),
-    ("malformed", _BROKEN),
-    ("ioerr_shmsize", _FULL),  # SQLite's words if there is no room for shared memory
-    ("disk i/o error", _DISK),
-    ("database or disk is full", _FULL),
-    ("no space left", _FULL),
+_EXPLANATIONS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
+    ("file is not a database", _NOT_SQLITE),
+    ("malformed", _DAMAGED),
+    ("ioerr_shmsize", _DISK_FULL),  # SQLite's words if there is no room for shared memory
+    ("disk i/o error", _DISK_ERROR),
+    ("database or disk is full", _DISK_FULL),
+    ("no space left", _DISK_FULL),
     ("read-only transaction", _REPLICA),
     ("in recovery", _REPLICA),
     ("permission denied to create temporary", _NO_TEMPORARY),
@@ -73,13 +73,13 @@ _WORDS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("busy", _BUSY),
     ("readonly", _READONLY),
     ("read-only", _READONLY),
-    ("unable to open", _CLOSED),
-    ("connection failed", _AWAY),
-    ("could not connect", _AWAY),
-    ("server closed the connection", _AWAY),
-    ("terminating connection", _AWAY),
-    ("could not translate host name", _AWAY),
-    ("failed to resolve host", _AWAY),
+    ("unable to open", _CANNOT_OPEN),
+    ("connection failed", _UNREACHABLE),
+    ("could not connect", _UNREACHABLE),
+    ("server closed the connection", _UNREACHABLE),
+    ("terminating connection", _UNREACHABLE),
+    ("could not translate host name", _UNREACHABLE),
+    ("failed to resolve host", _UNREACHABLE),
 )
 """Words of the drivers in lower case -> our words. The first match counts."""
 
@@ -92,20 +92,20 @@ def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerEr
         error: the error that SQLAlchemy or the SQLite driver raised.
     """
     original = getattr(error, "orig", None) or error
-    if _passes(original):
-        return LedgerAway(f"The ledger {name} {_AWAY[0]}.", _AWAY[1])
+    if _is_transient(original):
+        return LedgerAway(f"The ledger {name} {_UNREACHABLE[0]}.", _UNREACHABLE[1])
     said = f"{original} {getattr(original, 'sqlite_errorname', '')}".casefold()
-    what, fix = next((words for mark, words in _WORDS if mark in said), _OTHER)
-    if what is _OTHER[0]:
+    what, fix = next((words for mark, words in _EXPLANATIONS if mark in said), _UNEXPECTED)
+    if what is _UNEXPECTED[0]:
         what = f"{what} ({type(original).__name__})"
     return LedgerError(f"The ledger {name} {what}.", fix)
 
 
-_PASSING: Final = ("08", "25P03", "40", "53", "55P03", "57P")
+_TRANSIENT_STATES: Final = ("08", "25P03", "40", "53", "55P03", "57P")
 """SQLSTATEs that pass: connection, a transaction left idle, deadlock, resources, lock, shutdown."""
 
 
-def _passes(original: BaseException) -> bool:
+def _is_transient(original: BaseException) -> bool:
     """Whether a server failed in a way that passes; the transaction may have been written."""
     if isinstance(original, sqlite3.Error) or type(original).__module__.startswith("sqlalchemy"):
         return False
@@ -113,7 +113,7 @@ def _passes(original: BaseException) -> bool:
     if state is None:  # the driver's own: the connection is lost or out of step, or there was none
         kinds = {"OperationalError", "InterfaceError", "InternalError"}
         return type(original).__name__ in kinds
-    return str(state).startswith(_PASSING)
+    return str(state).startswith(_TRANSIENT_STATES)
 
 
 @contextmanager
@@ -126,12 +126,14 @@ def translate_errors(name: str) -> Iterator[None]:
 
 
 _Found = TypeVar("_Found")
-_Print = tuple[int, int, int] | None
+_FileStamp = tuple[int, int, int] | None
 
 WRITES: Final = "importer_writes"
 """The execution option of a transaction that takes the write lock at once."""
 
-LET_GO: Final = func.set_config("idle_in_transaction_session_timeout", "5000", literal(value=True))
+IDLE_TIMEOUT: Final = func.set_config(
+    "idle_in_transaction_session_timeout", "5000", literal(value=True)
+)
 """Selected in a transaction on a server: a process that is frozen within it loses its locks, ms."""
 
 UPGRADE_LOCK: Final = 0x696D706F72746572
@@ -150,7 +152,7 @@ SERVER_OPTIONS: Final[Mapping[str, int | None]] = MappingProxyType(
 )
 """Options of every connection to a server; one that falls silent is noticed in half a minute."""
 
-_TRIES: Final = 5
+_READ_TRIES: Final = 5
 _USED_AT: Final = "used_at"
 BUSY_MS: Final = 10_000
 """How long a SQLite connection waits for another one, milliseconds."""
@@ -158,7 +160,7 @@ BUSY_MS: Final = 10_000
 CACHE_KIB: Final = 65_536
 """How many pages of a file a SQLite connection keeps, in KiB."""
 
-_COUNT: Final = (
+_COUNT_WRITE: Final = (
     update(identity)
     .values(writes=func.coalesce(identity.c.writes, 0) + 1)
     .returning(identity.c.id, identity.c.writes)
@@ -199,16 +201,16 @@ class Database:
         A read-only SQLite file is read without locks. If a writer changes it meanwhile, the result
         is discarded and the file is read again.
         """
-        for _ in range(_TRIES):
-            before = self._print()
+        for _ in range(_READ_TRIES):
+            before = self._read_stamp()
             try:
                 with self.engine.connect() as connection, connection.begin():
                     found = query(connection)
             except SQLAlchemyError as error:
-                if before == self._print():
+                if before == self._read_stamp():
                     raise explain_error(self.name, error) from error
             else:
-                if before == self._print():
+                if before == self._read_stamp():
                     return found
         raise LedgerError(
             f"The ledger {self.name} is being changed while it is read.", "Try again in a moment."
@@ -220,25 +222,25 @@ class Database:
         Raises:
             LedgerError: while iterating: as for `read`; the rows cannot be read again.
         """
-        with self.looking() as connection:
+        with self.begin_read() as connection:
             rows = connection.execution_options(yield_per=size).execute(wanted)
             yield from rows.partitions()
 
     @contextmanager
-    def looking(self) -> Iterator[Connection]:
+    def begin_read(self) -> Iterator[Connection]:
         """Yield a connection for several queries in one transaction; on a file, all see one state.
 
         Raises:
             LedgerError: at the end: as for `read`; the rows cannot be read again.
         """
-        before = self._print()
+        before = self._read_stamp()
         try:
             with self.engine.connect() as connection, connection.begin():
                 yield connection
         except (SQLAlchemyError, sqlite3.Error) as error:
-            if before == self._print():
+            if before == self._read_stamp():
                 raise explain_error(self.name, error) from error
-        if before != self._print():
+        if before != self._read_stamp():
             raise LedgerError(
                 f"The ledger {self.name} was changed while it was read.", "Try again in a moment."
             )
@@ -249,8 +251,8 @@ class Database:
         query: Callable[[Connection], _Found],
         *,
         counted: bool = False,
-        lightly: bool = False,
-        trusted: bool = False,
+        unsynced: bool = False,
+        skip_foreign_keys: bool = False,
     ) -> _Found:
         """Run a query in one transaction, durable when this returns.
 
@@ -258,28 +260,28 @@ class Database:
             what: name of the write, for `on_commit`.
             query: takes the connection; if it raises, everything is undone.
             counted: note the write in the last-write file, so that older copies are noticed.
-            lightly: as for `save_last_write`.
-            trusted: SQLite checks no foreign keys; for many rows that all refer to one that the
-                query has just written.
+            unsynced: as for `save_last_write`.
+            skip_foreign_keys: let SQLite check no foreign keys; for many rows that all refer to one
+                row that the query has just written.
         """
         if self.readonly:
             raise LedgerError(f"The ledger {self.name} was opened for reading only.")
         with (
             translate_errors(self.name),
             self._writer.connect() as connection,
-            self._unchecked(connection) if trusted else nullcontext(),
+            self._without_foreign_keys(connection) if skip_foreign_keys else nullcontext(),
             connection.begin(),
         ):
             done = query(connection)
-            number = connection.execute(_COUNT).one() if counted else None
+            number = connection.execute(_COUNT_WRITE).one() if counted else None
         if number is not None and self._counted is not None:
-            self._counted.note(number.id, number.writes, lightly=lightly)
+            self._counted.note(number.id, number.writes, unsynced=unsynced)
         if self._on_commit is not None:
             self._on_commit(what)
         return done
 
     @contextmanager
-    def _unchecked(self, connection: Connection) -> Iterator[None]:
+    def _without_foreign_keys(self, connection: Connection) -> Iterator[None]:
         """Turn off foreign keys on a connection to SQLite, which must be outside a transaction."""
         if self.path is None:
             yield
@@ -292,7 +294,7 @@ class Database:
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.close()
 
-    def write_alone(
+    def write_autocommit(
         self, what: str, statement: Executable, given: Mapping[str, Any] | None = None
     ) -> Sequence[Any]:
         """Run one statement on a server in a transaction of its own; return its rows.
@@ -304,12 +306,12 @@ class Database:
             statement: changes rows that all senders share.
             given: its values.
         """
-        rows = self.run_alone(statement, given)
+        rows = self.execute_autocommit(statement, given)
         if self._on_commit is not None:
             self._on_commit(what)
         return rows
 
-    def run_alone(
+    def execute_autocommit(
         self, statement: Executable, given: Mapping[str, Any] | None = None
     ) -> Sequence[Any]:
         """Run one statement on a server, outside any transaction of ours; return its rows."""
@@ -318,7 +320,7 @@ class Database:
             done = connection.execute(statement, given or {})
             return done.all() if done.returns_rows else ()
 
-    def make_statistics(self, *tables: Table) -> None:
+    def analyze(self, *tables: Table) -> None:
         """Tell a server how many rows tables have; without that it may read them whole for one row.
 
         It would do so by itself a minute after they have grown.
@@ -326,14 +328,14 @@ class Database:
         if self.path is None:
             names = ", ".join(table.name for table in tables)
             with suppress(LedgerAway):
-                self.write_alone("statistics", text(f"ANALYZE {names}"))
+                self.write_autocommit("statistics", text(f"ANALYZE {names}"))
 
     def note_writes(self, beside: Path) -> None:
         """Note counted writes in a last-write file beside this file from now on."""
         if self._counted is None:
             self._counted = CountedWrites(beside)
 
-    def log_ahead(self) -> None:
+    def enable_wal(self) -> None:
         """Put a SQLite file into WAL mode, in which readers never wait for the writer."""
         if self.path is None:
             return
@@ -382,7 +384,7 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
 
-    def _print(self) -> _Print:
+    def _read_stamp(self) -> _FileStamp:
         """Return facts that differ after any change to a file that is read without locks."""
         if not self.readonly or self.path is None:
             return None
@@ -398,7 +400,7 @@ def dialect_insert(connection: Connection) -> Callable[[Table], sqlite.Insert | 
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
-def find_values(
+def find_by_hash(
     connection: Connection, wanted: Select[Any], column: ColumnElement[Any], values: list[str]
 ) -> Iterator[Row[Any]]:
     """Yield the rows that have one of many hashes in an indexed column.
@@ -425,11 +427,11 @@ def _is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
-_RESTED_S: Final = 1.0
+_IDLE_S: Final = 1.0
 """A connection to a server that was unused for this long is tried before it is used."""
 
 
-def ping_after_rest(engine: Engine) -> None:
+def ping_idle_connections(engine: Engine) -> None:
     """Replace connections to a server that were lost while nobody used them.
 
     A sender uses its connections many times a second. To try each one before each use, as the pool
@@ -447,7 +449,7 @@ def ping_after_rest(engine: Engine) -> None:
     ) -> None:
         del proxy
         used_at = record.info.get(_USED_AT)
-        if used_at is None or time.monotonic() - used_at < _RESTED_S:
+        if used_at is None or time.monotonic() - used_at < _IDLE_S:
             return
         try:
             engine.dialect.do_ping(driver)

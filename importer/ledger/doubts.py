@@ -463,7 +463,7 @@ class KnownConversations:
         )
         values = [{"b_id": each, "b_status": status} for each, status in statuses.items()]
         return self._database.write(
-            "refreshed", lambda c: c.execute(changed, values).rowcount, counted=True, lightly=True
+            "refreshed", lambda c: c.execute(changed, values).rowcount, counted=True, unsynced=True
         )
 
     def witnesses(self, campaign: str, kind: str, since: datetime) -> tuple[Witness, ...]:

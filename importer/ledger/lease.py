@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from importer.errors import LedgerError, TurnTaken
-from importer.ledger.database import LET_GO
+from importer.ledger.database import IDLE_TIMEOUT
 from importer.ledger.senders import (
     LIVE,
     ProcessFacts,
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 LEASE_S: Final = 30.0
 """How long a lease lasts if it is not renewed, seconds."""
 
-_RENEWED: Final = 4
+_RENEWALS: Final = 4
 """A lease is renewed this often before it would end."""
 
-_MARGIN: Final = 6
+_MARGIN_PART: Final = 6
 """Nothing is sent in the last part of a lease: one divided by this."""
 
-_AGAIN_S: Final = 0.25
+_RETRY_S: Final = 0.25
 """How long to wait until a turn, or a server that is away, is asked again."""
 
 _LAST_TRIES: Final = 8
@@ -97,7 +97,7 @@ class Lease:
         self._clock = clock
         self.facts = ProcessFacts.of_this_process()
         self.lasts = timedelta(seconds=lease_s)
-        self.margin = self.lasts / _MARGIN
+        self.margin = self.lasts / _MARGIN_PART
         self.intents: dict[str, int] = {}
         self._ids: list[int] = []
         self._held = (0, 0.0)  # id and end; one value, because two threads use it
@@ -122,7 +122,7 @@ class Lease:
             with suppress(LedgerError):
                 self._database.write("sender", lambda c: note_ended(c, self._ids, "it ended"))
                 return
-            time.sleep(_AGAIN_S)
+            time.sleep(_RETRY_S)
         # The server is away. This machine, or the parent, will find the process gone.
 
     def may_leave(self, key: str) -> bool:
@@ -173,7 +173,7 @@ class Lease:
                     "Wait until it has ended, or set ledger_wait_s to wait automatically.",
                 )
             if swept:
-                time.sleep(_AGAIN_S)
+                time.sleep(_RETRY_S)
             self.sweep()  # a process that has died on this machine has no turn any more
             swept = True
         mine = (turns.c.name == work, turns.c.holder == holder)
@@ -181,7 +181,7 @@ class Lease:
         def fence(connection: Connection) -> None:
             held = select(turns.c.name).join(senders, senders.c.id == turns.c.sender)
             held = held.where(*mine, LIVE).with_for_update(of=turns)
-            connection.execute(select(LET_GO))
+            connection.execute(select(IDLE_TIMEOUT))
             if connection.execute(held).first() is None:
                 name = self._database.name
                 raise LedgerError(
@@ -195,7 +195,7 @@ class Lease:
         finally:
             with suppress(LedgerError):  # the turn ends with the lease at the latest
                 done = delete(turns).where(*mine)
-                self._database.write_alone("turn", done)
+                self._database.write_autocommit("turn", done)
 
     def _try_turn(self, work: str, holder: str) -> str | None:
         """Take a turn; return who has it if it is another's."""
@@ -211,7 +211,7 @@ class Lease:
         )
         whose = select(senders).join(turns, turns.c.sender == senders.c.id)
 
-        if self._database.write_alone("turn", take):
+        if self._database.write_autocommit("turn", take):
             return None
         other = self._database.read(lambda c: c.execute(whose.where(turns.c.name == work)).first())
         return "another process" if other is None else describe_sender(other)
@@ -242,7 +242,7 @@ class Lease:
             .returning(senders.c.id, now)
         )
         before_s = boot_time_s()
-        [row] = self._database.write_alone("sender", new)
+        [row] = self._database.write_autocommit("sender", new)
         self._ids.append(row[0])
         self._held = (row[0], before_s + self.lasts.total_seconds())
         self._set_clock(row[1])
@@ -257,7 +257,7 @@ class Lease:
             .returning(now)
         )
         before_s = boot_time_s()
-        rows = self._database.write_alone("lease", longer)
+        rows = self._database.write_autocommit("lease", longer)
         if not rows:
             self._register()
             return
@@ -265,13 +265,13 @@ class Lease:
         self._set_clock(rows[0][0])
 
     def _renew_until_over(self) -> None:
-        wait_s = self.lasts.total_seconds() / _RENEWED
+        wait_s = self.lasts.total_seconds() / _RENEWALS
         while not self._over.wait(wait_s):
-            wait_s = self.lasts.total_seconds() / _RENEWED
+            wait_s = self.lasts.total_seconds() / _RENEWALS
             try:
                 self._renew()
             except LedgerError:  # until the server is back, the clock decides what may leave
-                wait_s = min(_AGAIN_S, wait_s)
+                wait_s = min(_RETRY_S, wait_s)
 
     def _set_clock(self, now: datetime) -> None:
         if self._clock is not None:

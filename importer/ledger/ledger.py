@@ -19,7 +19,7 @@ from importer.ledger import nights, page_people, webhook_events
 from importer.ledger.connection import open_readonly, open_writable
 from importer.ledger.copies import (
     copy_ledger,
-    is_beside,
+    is_companion_file,
     last_write_file,
     list_old_copies,
     read_last_write,
@@ -98,7 +98,7 @@ class Ledger:
         self._clock: ServerClock | None = None
         self._lease: Lease | None = None
         self._holders = 0
-        self._holding = threading.Lock()
+        self._lease_lock = threading.Lock()
         self.submissions = Submissions(database, now)
         self.runs = Runs(database, now, suffix)
         self.rechecks = Rechecks(database)
@@ -155,7 +155,7 @@ class Ledger:
         """Close the database; the file alone is a complete copy from then on."""
         path = self._database.path
         if path is not None and self._database.checkpoint():
-            _note_closed(path)
+            _note_complete(path)
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -201,7 +201,7 @@ class Ledger:
         self, command: str, wait_s: float, lease_s: float, inbox: str
     ) -> Iterator[None]:
         """Hold a lease; the threads of one process share it."""
-        with self._holding:
+        with self._lease_lock:
             if self._lease is None:
                 lease = Lease(self._database, command, lease_s, self._clock)
                 lease.begin()
@@ -212,7 +212,7 @@ class Ledger:
             with lease.turn(inbox, wait_s, inbox) if inbox else nullcontext():
                 yield
         finally:
-            with self._holding:
+            with self._lease_lock:
                 self._holders -= 1
                 if not self._holders:
                     self._lease = None
@@ -298,7 +298,7 @@ class Ledger:
             return False
         return not mine.samefile(theirs)
 
-    def part_from_original(self) -> None:
+    def assign_new_id(self) -> None:
         """Give a copy an id of its own: from now on the two are different ledgers."""
         new = update(identity).values(id=secrets.token_hex(16))
         self._database.write("identity", lambda c: c.execute(new), counted=True)
@@ -406,7 +406,7 @@ class Ledger:
             raise UsageError(
                 "This ledger is on a PostgreSQL server.", "Back it up with pg_dump instead."
             )
-        if is_beside(path, target):
+        if is_companion_file(path, target):
             raise UsageError(
                 f"{target} is a name that the ledger itself uses.", "Name the backup otherwise."
             )
@@ -504,7 +504,7 @@ def _count_runs(connection: Connection, before: datetime) -> int:
     return connection.scalar(wanted) or 0
 
 
-def _note_closed(path: Path) -> None:
+def _note_complete(path: Path) -> None:
     """Note that the file alone is complete, unless another process is about to write to it."""
     with suppress(LedgerError, Timeout, OSError):
         last = read_last_write(path)

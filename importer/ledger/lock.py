@@ -53,7 +53,7 @@ def lockable(database: Database, inbox: str = "") -> Lockable:
     return Lockable(f"The inbox {inbox}", f"-inbox-{digest}", "Wait until it has ended.")
 
 
-def _in_use(what: Lockable, by: str) -> LedgerError:
+def _in_use_error(what: Lockable, by: str) -> LedgerError:
     return LedgerError(f"{what.name} is in use by {by}.", what.fix)
 
 
@@ -87,7 +87,7 @@ def lock_file(
     try:
         lock.acquire()
     except Timeout:
-        raise _in_use(what, _read_info(info)) from None
+        raise _in_use_error(what, _read_info(info)) from None
     except OSError as error:
         raise LedgerError(
             f"{what.name} cannot be written to: {error.strerror}.",

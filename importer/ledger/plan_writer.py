@@ -75,7 +75,7 @@ _SCHEMA: Final = pl.Schema(
 )
 _IS_READY: Final = pl.col("status") == RowStatus.READY.value
 
-_Fixed: TypeAlias = "Mapping[str, ColumnElement[Any]]"
+_FixedColumns: TypeAlias = "Mapping[str, ColumnElement[Any]]"
 """Columns that have one value in all rows of an insert."""
 
 
@@ -91,18 +91,18 @@ class PlanWriter:
     def __init__(self, connection: Connection, run: str, *, retry_rejected: bool) -> None:
         self._connection = connection
         self._run = run
-        planned: _Fixed = {
+        planned: _FixedColumns = {
             "run": literal_column(str(number_of_run(run))),
             "state": literal_column(str(STATES.number(State.PLANNED))),
             "code": literal_column("''"),
             "message": literal_column("''"),
             "attempts": literal_column("0"),
         }
-        taking = _taking_over(connection, planned, retry_rejected=retry_rejected)
+        insertion = _build_take_over(connection, planned, retry_rejected=retry_rejected)
         self._is_file = connection.dialect.name == "sqlite"
         prepare = _prepare_insert if self._is_file else _prepare_copy
         self._add_rows = prepare(connection, insert(run_rows), {"run": planned["run"]}, _ROW)
-        self._take_over = prepare(connection, taking, planned, _SUBMISSION)
+        self._take_over = prepare(connection, insertion, planned, _SUBMISSION)
         if self._is_file:
             self._add = prepare(connection, insert(submissions), planned, _SUBMISSION)
         self._ready = self._written = 0
@@ -110,26 +110,28 @@ class PlanWriter:
 
     def write(self, rows: Iterable[PlannedRow | pl.DataFrame]) -> None:
         """Write all rows; a frame has many of them, with the fields of `PlannedRow` as columns."""
-        parts = _frames(rows)
+        parts = _to_frames(rows)
         first = next(parts, None)
         if first is None:
             return
         if self._is_file and first.height >= _CHUNK and self._count_known() <= _CHUNK:
-            self._fill(first, parts)
+            self._write_without_indexes(first, parts)
         else:
             with self._large_cache(first.height):
                 while first is not None:
                     self._take_over_all(self._write_rows(first))
                     first = next(parts, None)
         if self._written < self._ready:
-            self._connection.execute(_noting_elsewhere(self._run))
+            self._connection.execute(_build_elsewhere_insert(self._run))
 
     def _count_known(self) -> int:
         """Return how many submissions the ledger has, at most."""
         last = select(func.max(submissions.c.id)).select_from(submissions)
         return self._connection.scalar(last) or 0
 
-    def _fill(self, part: pl.DataFrame | None, parts: Iterator[pl.DataFrame]) -> None:
+    def _write_without_indexes(
+        self, part: pl.DataFrame | None, parts: Iterator[pl.DataFrame]
+    ) -> None:
         """Write many rows to a file that has few submissions, without its indexes meanwhile.
 
         Then rows stay in their order on the file's pages, and all indexes together take a third
@@ -247,7 +249,7 @@ class PlanWriter:
                 index.create(connection)
 
 
-def _frames(rows: Iterable[PlannedRow | pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def _to_frames(rows: Iterable[PlannedRow | pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Yield rows as frames of many."""
     rest = iter(rows)
     while chunk := list(islice(rest, 1)):
@@ -263,7 +265,7 @@ _WriteRows: TypeAlias = "Callable[[Iterable[tuple[Any, ...]]], int]"
 
 
 def _prepare_insert(
-    connection: Connection, statement: Insert, fixed: _Fixed, columns: tuple[str, ...]
+    connection: Connection, statement: Insert, fixed: _FixedColumns, columns: tuple[str, ...]
 ) -> _WriteRows:
     """Return a function that inserts rows one by one, as is best in SQLite.
 
@@ -291,7 +293,7 @@ def _prepare_insert(
 
 
 def _prepare_copy(
-    connection: Connection, statement: Insert, fixed: _Fixed, columns: tuple[str, ...]
+    connection: Connection, statement: Insert, fixed: _FixedColumns, columns: tuple[str, ...]
 ) -> _WriteRows:
     """Return a function that copies rows into a temporary table, and inserts them at once.
 
@@ -327,7 +329,7 @@ def _prepare_copy(
     return add
 
 
-def _noting_elsewhere(run: str) -> Insert:
+def _build_elsewhere_insert(run: str) -> Insert:
     """Return the statement that notes a run's ready rows whose submission is not their own."""
     r, s = run_rows.c, submissions.c
     found = (
@@ -342,7 +344,9 @@ def _noting_elsewhere(run: str) -> Insert:
     return insert(rows_elsewhere).from_select(["run", "source", "row", "key"], found)
 
 
-def _taking_over(connection: Connection, planned: _Fixed, *, retry_rejected: bool) -> Insert:
+def _build_take_over(
+    connection: Connection, planned: _FixedColumns, *, retry_rejected: bool
+) -> Insert:
     """Return the statement that inserts a submission, or lets the run take it over.
 
     The run takes over only what cannot contact a person twice.

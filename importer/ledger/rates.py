@@ -119,14 +119,14 @@ class LedgerRates:
         }
         if not self._made:
             new = {"name": _ALL, "full": self._full}
-            self._database.write_alone("rate", _MAKE, new)
+            self._database.write_autocommit("rate", _MAKE, new)
             self._made = True
-        [row] = self._database.write_alone("permit", _RESERVE, given)
+        [row] = self._database.write_autocommit("permit", _RESERVE, given)
         return ReservedPermit(wait_s=float(row[1]), rate=float(row[0]))
 
     def held_s(self) -> float:
         """Return the seconds until no hold is on."""
-        [row] = self._database.run_alone(_HELD, {"name": _ALL}) or [(0.0,)]
+        [row] = self._database.execute_autocommit(_HELD, {"name": _ALL}) or [(0.0,)]
         return float(row[0] or 0.0)
 
     def hold(self, seconds: float, permit_age_s: float | None = None) -> None:
@@ -143,9 +143,9 @@ class LedgerRates:
             "age": permit_age_s or 0.0,
             "floor": self._full * _FLOOR,
         }
-        self._database.write_alone("hold", _HOLD, given)
+        self._database.write_autocommit("hold", _HOLD, given)
 
     def spread(self, interval_s: float, seconds: float) -> None:
         """Give permits at most so often, for some seconds, so that a quota lasts."""
         given = {"name": _ALL, "interval": interval_s, "seconds": seconds}
-        self._database.write_alone("quota", _QUOTA, given)
+        self._database.write_autocommit("quota", _QUOTA, given)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql
 
-from importer.ledger.database import LET_GO
+from importer.ledger.database import IDLE_TIMEOUT
 from importer.ledger.records import FailureCounts
 from importer.ledger.senders import LIVE
 from importer.ledger.tables import OPEN, among, run_guards, senders, submissions
@@ -65,19 +65,19 @@ class RunGuards:
             goes_on: whether the run goes on, so that the guards stay as they are.
         """
         doubtful = _count_doubtful(self._run)
-        fresh = {**_fresh(), "doubtful": doubtful}
-        make = postgresql.insert(run_guards).values(run=self._run, **fresh)
+        initial = {**_initial_values(), "doubtful": doubtful}
+        make = postgresql.insert(run_guards).values(run=self._run, **initial)
         others = select(senders.c.id).where(
             LIVE, senders.c.run == self._run, senders.c.id != sender
         )
         mine = update(senders).where(senders.c.id == sender).values(run=self._run)
 
         def write(connection: Connection) -> None:
-            connection.execute(select(LET_GO))
+            connection.execute(select(IDLE_TIMEOUT))
             connection.execute(make.on_conflict_do_nothing())
             self.read(connection, for_update=True)  # two that join come one after the other
             alone = not goes_on and connection.execute(others).first() is None
-            counts = fresh if alone else {"doubtful": doubtful}
+            counts = initial if alone else {"doubtful": doubtful}
             connection.execute(update(run_guards).where(_G.run == self._run).values(counts))
             connection.execute(mine)
             self.read(connection)
@@ -87,8 +87,8 @@ class RunGuards:
     def restart(self) -> None:
         """Restart the guards of a run that a person lets go on."""
         again = update(run_guards).where(_G.run == self._run)
-        values = {**_fresh(), "doubtful": _count_doubtful(self._run)}
-        self._database.write_alone("guards", again.values(values))
+        values = {**_initial_values(), "doubtful": _count_doubtful(self._run)}
+        self._database.write_autocommit("guards", again.values(values))
 
     def leave(self, sender: int) -> None:
         """Take part no longer.
@@ -97,7 +97,7 @@ class RunGuards:
             sender: id of the lease.
         """
         mine = update(senders).where(senders.c.id == sender).values(run=None)
-        self._database.write_alone("guards", mine)
+        self._database.write_autocommit("guards", mine)
 
     def read(self, connection: Connection, *, for_update: bool = False) -> None:
         """Read what the senders have counted, and whether one of them has stopped the run."""
@@ -132,7 +132,7 @@ class RunGuards:
         """
         first = update(run_guards).where(_G.run == self._run, _G.stopped == "")
         values = first.values(stopped=reason, exit_code=exit_code)
-        self._database.write_alone("stopped", values)
+        self._database.write_autocommit("stopped", values)
 
     def take_canary(self, sender: int) -> Canary:
         """Take the canary if no other sender of the run has it.
@@ -153,7 +153,7 @@ class RunGuards:
         take = take.values(canary=Canary.UNDER_WAY.value, canary_by=sender)
 
         def write(connection: Connection) -> Canary:
-            connection.execute(select(LET_GO))
+            connection.execute(select(IDLE_TIMEOUT))
             if connection.execute(take).rowcount:
                 return Canary.OPEN
             self.read(connection)
@@ -165,14 +165,14 @@ class RunGuards:
     def pass_canary(self) -> None:
         """Let the other senders begin."""
         passed = update(run_guards).where(_G.run == self._run).values(canary=Canary.PASSED.value)
-        self._database.write_alone("canary", passed)
+        self._database.write_autocommit("canary", passed)
 
     def _note(self, row: Any) -> None:
         self.counts = FailureCounts(*(getattr(row, name) for name in _COUNTED))
         self.stopped = (row.stopped, row.exit_code) if row.stopped else None
 
 
-def _fresh() -> dict[str, Any]:
+def _initial_values() -> dict[str, Any]:
     """Return the guards of a run that nobody has begun to send."""
     return {
         **_values(FailureCounts()),

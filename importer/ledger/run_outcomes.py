@@ -14,7 +14,7 @@ from importer.ledger.column_types import (
     unpack_hash,
     unpack_text_column,
 )
-from importer.ledger.database import find_values
+from importer.ledger.database import find_by_hash
 from importer.ledger.tables import STATES, STATUSES, run_rows, submissions
 from importer.model import OutcomeRow
 
@@ -98,7 +98,7 @@ def read_outcomes(
             yield frame_outcomes(some)
         return
     number = number_of_run(run)
-    with database.looking() as connection, closing(connection.connection.cursor()) as rows:
+    with database.begin_read() as connection, closing(connection.connection.cursor()) as rows:
         finder = _SubmissionFinder(connection, number, block)
         rows.execute(
             "SELECT source, row, status, codes, key FROM run_rows WHERE run = ?"
@@ -106,7 +106,7 @@ def read_outcomes(
             (number,),
         )
         while some := rows.fetchmany(page):
-            yield _show(finder.add_submissions(_frame(some, _RAW_ROW).with_columns(_PLACE)))
+            yield _decode(finder.add_submissions(_frame(some, _RAW_ROW).with_columns(_PLACE)))
 
 
 _KEY: Final = "key"
@@ -128,7 +128,7 @@ _RAW_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
     literal_column(f"submissions.{name}") for name in (_KEY, *_RAW)
 )
 _PLACE: Final = (pl.col("source").cast(pl.UInt64) * (1 << 32) + pl.col("row")).alias("#place")
-_AT: Final = "#place"
+_PLACE_COLUMN: Final = "#place"
 
 
 class _SubmissionFinder:
@@ -156,15 +156,15 @@ class _SubmissionFinder:
         Args:
             page: the next rows of the run by file and row, with `_RAW_ROW` and `#place`.
         """
-        first, last = page[_AT][0], page[_AT][-1]
+        first, last = page[_PLACE_COLUMN][0], page[_PLACE_COLUMN][-1]
         if last > self._until:
             self._read_block(page)
-        places = self._own[_AT]
+        places = self._own[_PLACE_COLUMN]
         start, end = places.search_sorted(first), places.search_sorted(last, "right")
         own = self._own.slice(start, end - start)
-        whole = page.join(own, on=_AT, how="left", maintain_order="left")
-        lacking = whole.filter(pl.col("state").is_null() & pl.col(_KEY).is_not_null())[_KEY]
-        return whole if not lacking.len() else self._add_others(whole, lacking)
+        whole = page.join(own, on=_PLACE_COLUMN, how="left", maintain_order="left")
+        missing = whole.filter(pl.col("state").is_null() & pl.col(_KEY).is_not_null())[_KEY]
+        return whole if not missing.len() else self._add_others(whole, missing)
 
     def _read_block(self, page: pl.DataFrame) -> None:
         """Read the submissions of this page and of the next ones."""
@@ -175,7 +175,7 @@ class _SubmissionFinder:
                 " ORDER BY source, row LIMIT ?, 1",
                 (self._run, *first, self._block - 1),
             )
-            last = cursor.fetchone() or (_MOST, _MOST)
+            last = cursor.fetchone() or (_LARGEST_NUMBER, _LARGEST_NUMBER)
             cursor.execute(
                 f"SELECT source, row, {', '.join(_RAW)} FROM submissions"  # noqa: S608 - our names
                 " WHERE run = ? AND (source, row) >= (?, ?) AND (source, row) <= (?, ?)",
@@ -186,20 +186,20 @@ class _SubmissionFinder:
             while rows := cursor.fetchmany(_PAGE):
                 parts.append(_frame(rows, schema))
         own = pl.concat(parts).with_columns(_PLACE).drop("source", "row")
-        self._own = own.sort(_AT)
+        self._own = own.sort(_PLACE_COLUMN)
         self._until = (last[0] << 32) + last[1]
 
     def _add_others(self, whole: pl.DataFrame, keys: pl.Series) -> pl.DataFrame:
         """Add the submissions of rows that another row has, of this run or of another one."""
         wanted = select(*_RAW_COLUMNS).select_from(submissions)
         texts = [unpack_hash(key) for key in keys.unique()]
-        found = find_values(self._connection, wanted, submissions.c.key, texts)
+        found = find_by_hash(self._connection, wanted, submissions.c.key, texts)
         others = _frame([tuple(row) for row in found], {_KEY: pl.Binary(), **_RAW})
         joined = whole.join(others, on=_KEY, how="left", maintain_order="left", suffix="#other")
         return joined.with_columns(pl.coalesce(name, f"{name}#other") for name in _RAW)
 
 
-_MOST: Final = (1 << 32) - 1
+_LARGEST_NUMBER: Final = (1 << 32) - 1
 """No number of a file or row is larger."""
 
 
@@ -211,7 +211,7 @@ def _frame(rows: Sequence[Sequence[Any]], schema: Mapping[str, pl.DataType]) -> 
     return pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in columns])
 
 
-def _show(rows: pl.DataFrame) -> pl.DataFrame:
+def _decode(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows as SQLite has them with the values that others see."""
     words = {
         name: {number: word.value for number, word in enumerate(column.words)}

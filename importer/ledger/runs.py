@@ -296,8 +296,8 @@ class Runs:
                 then(connection, run)
             return run
 
-        run = self._database.write("begin", write, counted=True, trusted=True)
-        self._database.make_statistics(run_rows, submissions)
+        run = self._database.write("begin", write, counted=True, skip_foreign_keys=True)
+        self._database.analyze(run_rows, submissions)
         return run
 
     def _free_id(self, connection: Connection, now: datetime) -> str:

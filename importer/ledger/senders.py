@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, func, or_, select, update
 
 from importer.errors import UsageError
-from importer.ledger.database import LET_GO
+from importer.ledger.database import IDLE_TIMEOUT
 from importer.ledger.tables import OPEN, among, attempts, rates, senders, submissions, turns
 from importer.model import State
 
@@ -41,7 +41,7 @@ WITHOUT_LEASE: Final = 0
 _FIRST_PID_SPACE: Final = "pid:[4026531836]"
 """The first process-id namespace of every Linux; a container has another one."""
 
-_GONE: Final = frozenset("ZX")
+_DEAD_STATES: Final = frozenset("ZX")
 """States of a process that runs no more: zombie, dead."""
 
 _BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -75,14 +75,14 @@ class ProcessFacts:
     @classmethod
     def of_this_process(cls) -> ProcessFacts:
         """Return the facts of the running process."""
-        host, machine, boot_id, pid_space = _facts_of_the_machine()
+        host, machine, boot_id, pid_space = _read_machine_facts()
         pid = os.getpid()
-        _, born = _state_of(pid)
+        _, born = _read_state(pid)
         return cls(host, machine, boot_id, pid_space, pid, born)
 
 
 @cache
-def _facts_of_the_machine() -> tuple[str, str, str, str]:
+def _read_machine_facts() -> tuple[str, str, str, str]:
     def read(path: str) -> str:
         try:
             return Path(path).read_text(encoding="ascii").strip()
@@ -99,10 +99,10 @@ def _facts_of_the_machine() -> tuple[str, str, str, str]:
 
 def birth_of(pid: int) -> int:
     """Return when a process began, as `ProcessFacts.born`; 0 if that cannot be read."""
-    return _state_of(pid)[1]
+    return _read_state(pid)[1]
 
 
-def _state_of(pid: int) -> tuple[str, int]:
+def _read_state(pid: int) -> tuple[str, int]:
     """Return the state of a process and when it began; empty and 0 if that cannot be read."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -137,8 +137,8 @@ def _is_gone(sender: ProcessFacts) -> bool:
         return True
     except OSError:  # it exists, and belongs to somebody else
         pass
-    state, born = _state_of(sender.pid)
-    return bool(state) and (born != sender.born or state in _GONE)
+    state, born = _read_state(sender.pid)
+    return bool(state) and (born != sender.born or state in _DEAD_STATES)
 
 
 # ---- in the database --------------------------------------------------------------------------
@@ -150,7 +150,7 @@ LIVE: Final[ColumnElement[bool]] = and_(
 )
 """The condition that a sender holds its lease."""
 
-_WHO: Final = (_S.host, _S.machine, _S.boot_id, _S.pid_space, _S.pid, _S.born)
+_PROCESS_COLUMNS: Final = (_S.host, _S.machine, _S.boot_id, _S.pid_space, _S.pid, _S.born)
 
 
 def database_time(connection: Connection) -> datetime:
@@ -168,7 +168,7 @@ def find_ended(connection: Connection, here: ProcessFacts, lease: timedelta) -> 
         lease: how long a lease lasts.
     """
     now = database_time(connection)
-    open_ones = select(_S.id, _S.until, *_WHO).where(_S.ended_at.is_(None))
+    open_ones = select(_S.id, _S.until, *_PROCESS_COLUMNS).where(_S.ended_at.is_(None))
     return [
         row.id
         for row in connection.execute(open_ones)
@@ -232,7 +232,7 @@ def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
     sending = (among(s.state, OPEN), s.state == State.SENDING.value)
 
     def write(connection: Connection) -> int:
-        connection.execute(select(LET_GO))
+        connection.execute(select(IDLE_TIMEOUT))
         note_ended(connection, find_ended(connection, here, lease), "its process was gone")
         past = or_(_S.ended_at.is_not(None), _S.until <= func.clock_timestamp())
         over = select(_S.id).where(_S.over_at.is_(None), past).order_by(_S.id)
@@ -356,7 +356,7 @@ class Senders:
         mine = select(_S.id).where(*same, _S.pid == pid, _S.born == born, _S.ended_at.is_(None))
 
         def write(connection: Connection) -> None:
-            connection.execute(select(LET_GO))
+            connection.execute(select(IDLE_TIMEOUT))
             note_ended(connection, list(connection.scalars(mine)), "its parent saw it exit")
 
         self._database.write("sender", write)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Interval, bindparam, func, insert, or_, select, text, tuple_, update
 
-from importer.ledger.database import LET_GO
+from importer.ledger.database import IDLE_TIMEOUT
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.senders import LIVE, sweep
 from importer.ledger.submissions import (
@@ -60,7 +60,7 @@ _LIVE_ONES: Final = select(senders.c.id).where(LIVE)
 # Each of these is one round trip to the server, for however many submissions. They are made once:
 # making them each time costs more than running them.
 _HOLD_LEASE: Final = (
-    select(func.clock_timestamp(), LET_GO)
+    select(func.clock_timestamp(), IDLE_TIMEOUT)
     .select_from(senders)
     .where(
         senders.c.id == bindparam("b_lease"),
@@ -118,7 +118,7 @@ _START_ATTEMPT: Final = insert(attempts)
 _STANDING: Final = (
     select(
         *(_S.key, _S.id, _S.state, _S.attempts, _S.run, _S.sender, _S.person),
-        *(func.clock_timestamp(), LET_GO),
+        *(func.clock_timestamp(), IDLE_TIMEOUT),
     )
     .where(_S.key.in_(bindparam("b_keys", expanding=True)))
     .order_by(_S.key)
@@ -310,7 +310,7 @@ class RunShare:
             free = update(submissions).where(
                 _S.key.in_(keys), _S.sender.in_(mine), among(_S.state, SENDABLE)
             )
-            self._database.write_alone("handed-back", free.values(sender=None))
+            self._database.write_autocommit("handed-back", free.values(sender=None))
         self._claimed.clear()
 
     # ---- while sending -----------------------------------------------------------------------
@@ -345,7 +345,7 @@ class RunShare:
             return tuple(key in granted for key in keys), written
 
         # A copy without these intents would send them again, so it must count as older.
-        done = self._database.write("record", write, counted=bool(keys), lightly=True)
+        done = self._database.write("record", write, counted=bool(keys), unsynced=True)
         for end in settlements:
             self._under_way.pop(end.key, None)
             if end.state is not State.PLANNED:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from importer.ledger.database import find_values
+from importer.ledger.database import find_by_hash
 from importer.ledger.records import KnownSubmission, SubmissionRecord
 from importer.ledger.senders import WITHOUT_LEASE
 from importer.ledger.tables import (
@@ -112,7 +112,7 @@ class Submissions:
         wanted = select(s.key, s.state, s.run, s.row, s.name)
 
         def read(chunk: list[str]) -> Callable[[Connection], list[KnownSubmission]]:
-            return lambda c: list(map(_known, find_values(c, wanted, s.key, chunk)))
+            return lambda c: list(map(_known, find_by_hash(c, wanted, s.key, chunk)))
 
         for chunk in chunks(keys, _MANY):
             yield self._database.read(read(chunk))
@@ -143,7 +143,7 @@ class Submissions:
             lambda c: [
                 read_record(row)
                 for chunk in chunks(given, _MANY)
-                for row in find_values(c, wanted, column, chunk)
+                for row in find_by_hash(c, wanted, column, chunk)
             ]
         )
 
@@ -233,7 +233,7 @@ class Submissions:
             return _intend(connection, run, keys, now), written
 
         # A copy without these intents would send them again, so it must count as older.
-        return self._database.write("record", write, counted=bool(keys), lightly=True)
+        return self._database.write("record", write, counted=bool(keys), unsynced=True)
 
     def recover(self, run: str | None = None) -> int:
         """Mark attempts that a crash left open as doubtful; return how many.

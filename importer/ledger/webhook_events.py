@@ -156,7 +156,7 @@ class WebhookEvents:
             connection.execute(new.on_conflict_do_nothing(index_elements=[webhook_events.c.id]))
 
         # The API does not send again what was answered, so a copy without it must count as older.
-        self._database.write("event", write, counted=True, lightly=True)
+        self._database.write("event", write, counted=True, unsynced=True)
 
     def pending(self, after: int = 0, limit: int = 500) -> tuple[WebhookEvent, ...]:
         """Return events that are not applied yet, oldest first.
@@ -265,7 +265,7 @@ class WebhookEvents:
                 connection.execute(done.values(outcome=outcome.value))
             return all(settled)
 
-        return self._database.write("event-applied", write, counted=True, lightly=True)
+        return self._database.write("event-applied", write, counted=True, unsynced=True)
 
 
 def forget_events(connection: Connection, before: datetime) -> None:

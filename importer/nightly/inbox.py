@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from importer.errors import ConfigurationError, SettingsError
 from importer.ledger import Ledger
-from importer.ledger.connection import ledger_is_there, shown_name
+from importer.ledger.connection import display_name, ledger_exists
 from importer.ledger.lock import Lockable, lock_file
 from importer.loader.files import readable_name
 from importer.nightly.ownership import (
@@ -157,7 +157,7 @@ class OpenLedgers:
 
         Call this first, so that no new ledger is created and then refused.
         """
-        if self.main_url in self._open or ledger_is_there(self.main_url):
+        if self.main_url in self._open or ledger_exists(self.main_url):
             return
         for place in places:
             check_owner(place, None)
@@ -176,8 +176,8 @@ class OpenLedgers:
                 exist, and a new one would not know the people in the main one.
             LedgerError: a ledger cannot be opened.
         """
-        if not ledger_is_there(url) and not place.is_marked():
-            refuse_new_ledger(place, inbox, shown_name(url), self.main)
+        if not ledger_exists(url) and not place.is_marked():
+            refuse_new_ledger(place, inbox, display_name(url), self.main)
         own = self.get(url)
         claim_subfolder(place, inbox, own, self.main, now)
         return own

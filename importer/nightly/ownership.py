@@ -242,7 +242,7 @@ def claim_subfolder(
     if own is main and not place.is_marked():
         return
     if own.is_copy_of(main):
-        own.part_from_original()
+        own.assign_new_id()
     if not place.is_marked() and own.id != main.id and own.submissions.is_empty():
         refuse_new_ledger(place, inbox, own.name, main)
     claim_folder(place, own, now)

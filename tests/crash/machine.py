@@ -90,7 +90,7 @@ def _pretend() -> None:
     name = os.environ.get("MACHINE", "")
     if name:
         facts = (name, f"id of {name}", f"boot of {name}", f"pid:[{name}]")
-        senders._facts_of_the_machine = lambda: facts  # type: ignore[assignment]
+        senders._read_machine_facts = lambda: facts  # type: ignore[assignment]
 
 
 _STEPS: Final = {

@@ -314,14 +314,14 @@ def test_looking_leaves_no_trace(url: str, tmp_path: Path, clock: Clock) -> None
     with Ledger.open(url, now=clock.now) as ledger:
         run = settle_submission(ledger, "k1", State.CREATED)
     before = contents(tmp_path)
-    looking = Ledger.open_existing(url)
-    assert looking is not None
-    with looking:
-        assert looking.submissions.records(["k1"])["k1"].state is State.CREATED
-        assert [row.row for row in looking.runs.rows(run)] == [2]
+    readonly = Ledger.open_existing(url)
+    assert readonly is not None
+    with readonly:
+        assert readonly.submissions.records(["k1"])["k1"].state is State.CREATED
+        assert [row.row for row in readonly.runs.rows(run)] == [2]
         assert contents(tmp_path) == before
         with pytest.raises(LedgerError, match="for reading only"):
-            looking.runs.begin(new_run(), [])
+            readonly.runs.begin(new_run(), [])
     assert contents(tmp_path) == before
 
 
@@ -338,33 +338,33 @@ def test_looking_after_a_crash(url: str, tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == -9
     log = (tmp_path / "importer.db-wal").read_bytes()
     assert log
-    looking = Ledger.open_existing(url)
-    assert looking is not None
-    with looking:
-        assert list(looking.submissions.records(["k1"])) == ["k1"]
+    readonly = Ledger.open_existing(url)
+    assert readonly is not None
+    with readonly:
+        assert list(readonly.submissions.records(["k1"])) == ["k1"]
     assert (tmp_path / "importer.db-wal").read_bytes() == log
 
 
 def test_looking_while_somebody_writes(url: str) -> None:
     """A reader sees what is committed, before and after the writer opened, wrote and closed."""
     Ledger.open(url).close()
-    looking = Ledger.open_existing(url)
-    assert looking is not None
-    with looking:
-        assert looking.submissions.is_empty()
+    readonly = Ledger.open_existing(url)
+    assert readonly is not None
+    with readonly:
+        assert readonly.submissions.is_empty()
         with Ledger.open(url) as ledger:
-            assert looking.submissions.is_empty()
+            assert readonly.submissions.is_empty()
             ledger.runs.begin(new_run(), [planned_row("k1")])
-            assert list(looking.submissions.records(["k1"])) == ["k1"]
-        assert list(looking.submissions.records(["k1"])) == ["k1"]
+            assert list(readonly.submissions.records(["k1"])) == ["k1"]
+        assert list(readonly.submissions.records(["k1"])) == ["k1"]
 
 
 def test_a_change_during_a_look_is_noticed(url: str) -> None:
     """A file read without locks is read again when a writer changed it meanwhile."""
     with Ledger.open(url) as ledger:
         ledger.runs.begin(new_run(), [planned_row("k1")])
-    looking = Ledger.open_existing(url)
-    assert looking is not None
+    readonly = Ledger.open_existing(url)
+    assert readonly is not None
     seen: list[int | None] = []
 
     def slow(connection: Connection) -> int:
@@ -375,8 +375,8 @@ def test_a_change_during_a_look_is_noticed(url: str) -> None:
         seen.append(number)
         return int(number or 0)
 
-    with looking:
-        assert looking._database.read(slow) == 2
+    with readonly:
+        assert readonly._database.read(slow) == 2
     assert seen == [1, 2]
 
 
@@ -406,8 +406,8 @@ def test_a_folder_without_the_right_to_write() -> None:
                 Ledger.open(url_of(there))
             with pytest.raises(LedgerError, match="cannot be created: Permission denied"):
                 Ledger.open(url_of(new))
-            looking = Ledger.open_existing(url_of(there))
-            assert looking is not None
-            with looking:
-                assert looking.submissions.is_empty()
+            readonly = Ledger.open_existing(url_of(there))
+            assert readonly is not None
+            with readonly:
+                assert readonly.submissions.is_empty()
         folder.chmod(0o755)

@@ -45,10 +45,10 @@ def test_killed_between_every_two_writes(tmp_path: Path) -> None:
         assert status == -signal.SIGKILL
         killed += 1
         # What was accepted is never planned; what may have left is doubtful, not forgotten.
-        looking = Ledger.open_existing(f"sqlite:///{folder / 'importer.db'}")
-        if looking is not None:
-            with looking:
-                states = {key: s.state for key, s in looking.submissions.records(KEYS).items()}
+        readonly = Ledger.open_existing(f"sqlite:///{folder / 'importer.db'}")
+        if readonly is not None:
+            with readonly:
+                states = {key: s.state for key, s in readonly.submissions.records(KEYS).items()}
             for key in Api(folder / "server").accepted():
                 assert states[key] in {State.CREATED, State.DOUBTFUL}
         assert ran(folder, 0) == 0

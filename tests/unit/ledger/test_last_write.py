@@ -94,7 +94,7 @@ def test_a_copy_that_parts_from_its_original(url: str, path: Path, clock: Clock)
     """It gets another id, and is still the newest copy of itself."""
     with Ledger.open(url, now=clock.now) as ledger:
         settle_submission(ledger, "k1", State.CREATED)
-        ledger.part_from_original()
+        ledger.assign_new_id()
     with Ledger.open(url) as ledger:
         last = read_last_write(path)
         assert last is not None
@@ -105,10 +105,10 @@ def test_a_backup_while_it_is_written_to(url: str, tmp_path: Path) -> None:
     """It holds what was committed, without the files beside it."""
     with Ledger.open(url) as ledger, ledger.lock("importer run"):
         run = ledger.runs.begin(new_run(), [planned_row("k1")])
-        looking = Ledger.open_existing(url)
-        assert looking is not None
-        with looking:
-            looking.backup(tmp_path / "copy.db")
+        readonly = Ledger.open_existing(url)
+        assert readonly is not None
+        with readonly:
+            readonly.backup(tmp_path / "copy.db")
         ledger.submissions.intend(run, ["k1"])
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
         assert copy.submissions.records(["k1"])["k1"].state is State.PLANNED

@@ -29,10 +29,10 @@ def test_it_stays(ledger: Ledger, url: str) -> None:
     assert re.fullmatch("[0-9a-f]{32}", ledger.id)
     with Ledger.open(url) as first, Ledger.open(url) as again:
         assert first.id == again.id
-        looking = Ledger.open_existing(url)
-        assert looking is not None
-        with looking:
-            assert looking.id == first.id
+        readonly = Ledger.open_existing(url)
+        assert readonly is not None
+        with readonly:
+            assert readonly.id == first.id
 
 
 def test_no_two_have_the_same(tmp_path: Path) -> None:

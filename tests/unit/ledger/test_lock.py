@@ -99,7 +99,7 @@ def test_held_again_after_release(file_ledger: Ledger, tmp_path: Path) -> None:
 def test_others_may_look_meanwhile(holder: subprocess.Popen[str], url: str) -> None:
     """The lock keeps runs apart, not readers: `runs` and `results` work during a run."""
     del holder
-    looking = Ledger.open_existing(url)
-    assert looking is not None
-    with looking:
-        assert looking.runs.list() == ()
+    readonly = Ledger.open_existing(url)
+    assert readonly is not None
+    with readonly:
+        assert readonly.runs.list() == ()

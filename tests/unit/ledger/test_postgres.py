@@ -41,14 +41,14 @@ def test_looking_makes_nothing(server_url: str) -> None:
 def test_looking_cannot_write(server_ledger: Ledger, server_url: str) -> None:
     """Neither by its methods nor by its connection."""
     settle_submission(server_ledger, "k1", State.CREATED)
-    looking = Ledger.open_existing(server_url)
-    assert looking is not None
-    with looking:
-        assert looking.submissions.records(["k1"])["k1"].state is State.CREATED
+    readonly = Ledger.open_existing(server_url)
+    assert readonly is not None
+    with readonly:
+        assert readonly.submissions.records(["k1"])["k1"].state is State.CREATED
         with pytest.raises(LedgerError):
-            looking.runs.begin(new_run(), [])
+            readonly.runs.begin(new_run(), [])
         with pytest.raises(LedgerError):
-            looking._database.read(lambda c: c.execute(metadata.tables["attempts"].delete()))
+            readonly._database.read(lambda c: c.execute(metadata.tables["attempts"].delete()))
 
 
 def test_the_migrations_make_the_tables_of_the_queries(
@@ -169,7 +169,7 @@ def test_connections_lost_while_they_rested_are_replaced(
     server_ledger: Ledger, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next command does not notice that the server was restarted overnight."""
-    monkeypatch.setattr("importer.ledger.database._RESTED_S", 0.0)
+    monkeypatch.setattr("importer.ledger.database._IDLE_S", 0.0)
     assert server_ledger.submissions.records(["k1"]) == {}
     _cut_connections(server_url)
     assert server_ledger.submissions.records(["k1"]) == {}
@@ -180,7 +180,7 @@ def test_a_connection_that_did_not_rest_is_not_tried(
 ) -> None:
     """A sender saves a round trip each time; if the connection is lost, it learns of that."""
     dialect = server_ledger._database.engine.dialect
-    monkeypatch.setattr("importer.ledger.database._RESTED_S", 60.0)
+    monkeypatch.setattr("importer.ledger.database._IDLE_S", 60.0)
     monkeypatch.setattr(dialect, "do_ping", lambda _: pytest.fail("it was tried"))
     for _ in range(2):
         assert server_ledger.submissions.records(["k1"]) == {}
