@@ -177,11 +177,6 @@ class AuditTrail:
         wanted = select(audit_events).where(e.name == name, e.email == email)
         return self._read(wanted.order_by(e.number.desc()).limit(limit))
 
-    def of_list(self, list_id: str) -> tuple[AuditEvent, ...]:
-        """Return the events that concern a list, oldest first."""
-        e = audit_events.c
-        return self._read(select(audit_events).where(e.list == list_id).order_by(e.number))
-
     def all(self) -> Iterator[AuditEvent]:
         """Yield every event, oldest first."""
         last = 0

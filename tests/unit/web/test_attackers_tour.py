@@ -89,7 +89,7 @@ class Team:
         """Return everything about Sam's list that somebody could have changed."""
         with Ledger.open(self.page.settings.ledger) as ledger:
             known = ledger.lists.find(LIST)
-            events = [each.action for each in ledger.audit.of_list(LIST)]
+            events = [each.action for each in ledger.audit.all() if each.list == LIST]
             folder = Path(self.page.settings.uploads)
             files = sorted((str(path), path.stat().st_size) for path in folder.rglob("*"))
             return known, events, files

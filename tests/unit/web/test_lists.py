@@ -485,7 +485,7 @@ def test_the_audit_trail_tells_no_value(ann: Recruiter, settings: Settings, camp
     ann.correct(list_id, 5, "First Name", "Nanette")
     ann.wait_until_sent(ann.start(list_id))
     with Ledger.open(settings.ledger) as ledger:
-        actions = [each.action for each in ledger.audit.of_list(list_id)]
+        actions = [each.action for each in ledger.audit.all() if each.list == list_id]
     for action in ("list-uploaded", "cell-corrected", "sending-started"):
         assert action in actions
     file = settings.ledger_file
