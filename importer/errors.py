@@ -22,6 +22,7 @@ import os
 import traceback
 from enum import IntEnum
 from pathlib import Path
+from typing import Final
 
 
 class Exit(IntEnum):
@@ -136,6 +137,9 @@ def describe_fault(error: BaseException) -> str:
     steps = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(steps[-1].filename).stem}:{steps[-1].lineno}" if steps else ""
     return f"{type(error).__name__}{place}"
+
+
+STOPPED_BY_FAULT: Final = "It stopped because of a fault in importer."
 
 
 def advise_after_fault() -> str:

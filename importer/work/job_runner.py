@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 
 from importer.deliver import reconcile
 from importer.errors import (
+    STOPPED_BY_FAULT,
     Exit,
     ImporterError,
     LedgerAway,
@@ -42,6 +43,7 @@ from importer.sending.run_options import RunOptions
 from importer.work.queue import COMMAND, NIGHT, SEND
 from importer.work.queued_lists import QueuedLists, since_of
 from importer.work.sliced_run import SlicedRun, SliceObserver
+from importer.work.upload_store import STORE_UNREACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,9 +82,6 @@ _LONGEST_OUTAGE: Final = timedelta(hours=12)
 
 _LOOK_UP_MINUTES: Final = frozenset(2**power for power in range(1, 11))
 """The minutes after which the doubts of a list that has ended are looked up."""
-
-
-_FAULT: Final = "It stopped because of a fault in importer."
 
 
 def priority_of(left: int, waited: timedelta) -> int:
@@ -241,15 +240,16 @@ class JobRunner:
             raise
         except RemoteFault as error:
             _LOG.warning("%s", error)
-            self._postpone(known, "The place where lists are kept cannot be reached.", _RETRY_S)
+            self._postpone(known, STORE_UNREACHABLE, _RETRY_S)
         except ImporterError as error:
             self._stop_list(known, f"{error} (machine {socket.gethostname()})", error.exit_code)
         except asyncio.CancelledError:
             _LOG.warning("requests under way took too long to end; they are doubtful")
         except Exception as error:  # noqa: BLE001 - one list must not stop the others
             _LOG.error("a list cannot be sent: %s", describe_fault(error))
+            reason = f"{STOPPED_BY_FAULT} {advise_after_fault()}"
             command = f"`importer jobs --resume {known.run}` lets it go on."
-            self._stop_list(known, f"{_FAULT} {advise_after_fault()} {command}", Exit.SETUP)
+            self._stop_list(known, f"{reason} {command}", Exit.SETUP)
         after = self.ledger.lists.find(list_id)
         if self._is_due(after):
             self.enqueue(after, 0 if progressed else _CLAIMED_RETRY_S)
@@ -448,8 +448,9 @@ class JobRunner:
             self._stop_list(known, str(error), error.exit_code)
         except Exception as error:  # noqa: BLE001 - or each tick would begin the night again
             _LOG.error("a night cannot be run: %s", describe_fault(error))
+            reason = f"{STOPPED_BY_FAULT} {advise_after_fault()}"
             command = "Put the night in again with `importer nightly INBOX --queue`."
-            self._stop_list(known, f"{_FAULT} {advise_after_fault()} {command}", Exit.SETUP)
+            self._stop_list(known, f"{reason} {command}", Exit.SETUP)
         else:
             state = ListState.QUEUED if self._ends.is_set() else ListState.DONE
             self._change(known, {"state": state.value, "counts": {"exit_code": int(code)}})

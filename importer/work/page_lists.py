@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from importer.deliver import deliver, reconcile, resume
 from importer.errors import (
+    STOPPED_BY_FAULT,
     Exit,
     ImporterError,
     LedgerError,
@@ -30,6 +31,7 @@ from importer.nightly.remote.backends import RemoteFault
 from importer.sending.run_options import RunOptions, SilentObserver
 from importer.settings.values import is_loopback
 from importer.work.hours import count_zones, find_end, find_start
+from importer.work.upload_store import STORE_UNREACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -125,16 +127,11 @@ class _Watcher(SilentObserver):
         self._progress.newest = [*self._progress.newest, (outcome.key, outcome.state)][-_RECENT:]
 
 
-_STORE_UNREACHABLE: Final = (
-    "The place where lists are kept cannot be reached now. It goes on by itself."
-)
-
-
 def _explain_wait(error: ImporterError) -> str:
     """Return why a job is tried again, for the page; the address of a store is for the log."""
     if isinstance(error, RemoteFault):
         _LOG.error("%s", error)
-        return _STORE_UNREACHABLE
+        return STORE_UNREACHABLE
     return str(error)
 
 
@@ -248,7 +245,7 @@ class PageLists:
                 return
             if has_other_files and not known.wish and not self.workbench.has_file(list_id):
                 _LOG.error("the files of the page are not in `uploads:` of this machine")
-                self._wait(known, _STORE_UNREACHABLE)
+                self._wait(known, STORE_UNREACHABLE)
                 return
             self._send(known, signal, goes_on, on_start)
 
@@ -302,7 +299,7 @@ class PageLists:
             self._conclude(known.id, None, goes_on)
         except Exception as error:  # noqa: BLE001 (one list must not stop the others)
             _LOG.error("a list cannot be sent: %s", describe_fault(error))
-            reason = f"It stopped because of a fault in importer. {advise_after_fault()}"
+            reason = f"{STOPPED_BY_FAULT} {advise_after_fault()}"
             self._end(known.id, ListState.STOPPED, reason)
         else:
             self._conclude(known.id, report, goes_on)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 
 ID: Final = re.compile(r"[0-9a-f]{32}")
+STORE_UNREACHABLE: Final = (
+    "The place where lists are kept cannot be reached now. It goes on by itself."
+)
 _LONGEST_NAME: Final = 120
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
