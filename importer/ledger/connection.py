@@ -116,9 +116,7 @@ def upgrade(database: Database, now: datetime) -> None:
     with ExitStack() as stack:
         if version is not None and database.path is not None:
             what = lockable(database)
-            held = lock_file(
-                database.path, what, "importer, which upgrades it", BUSY_MS / 1000, now
-            )
+            held = lock_file(database.path, what, "importer upgrade", BUSY_MS / 1000, now)
             stack.enter_context(held)
             _require_disk_space(database.path)
         database.write("upgrade", change, skip_foreign_keys=True)
@@ -131,20 +129,20 @@ def _require_disk_space(ledger: Path) -> None:
     needed, free = _UPGRADE_SPACE_FACTOR * size, shutil.disk_usage(ledger.parent).free
     if free < needed:
         raise LedgerError(
-            f"The ledger {ledger} needs an upgrade, for which its disk has too little room: "
+            f"The ledger {ledger} needs an upgrade, but its disk is too full: "
             f"{needed // _MB + 1} MB are needed, {free // _MB} MB are free.",
-            "Make room in its folder; nothing was changed.",
+            "Make room on that disk, then run the command again; nothing was changed.",
         )
 
 
 def _refuse_old_senders(connection: Connection, database: Database) -> None:
-    """Raise LedgerError if a process of an older version holds a server's ledger."""
+    """Raise LedgerError if a process of an older version may send from a server's ledger."""
     free = text("SELECT pg_try_advisory_xact_lock(:lock)")
     if not connection.scalar(free, {"lock": _OLD_SENDER_LOCK}):
         raise LedgerError(
             f"The ledger {database.name} cannot be upgraded: an older version of importer is "
             "sending from it.",
-            "Wait until that has ended, or end it with Ctrl-C.",
+            "Wait until it has ended, or stop it with Ctrl-C; then run the command again.",
         )
     if not inspect(connection).has_table("senders"):
         return
@@ -156,8 +154,8 @@ def _refuse_old_senders(connection: Connection, database: Database) -> None:
     if sender is not None:
         raise LedgerError(
             f"The ledger {database.name} cannot be upgraded: {sender.command} (process "
-            f"{sender.pid} on {sender.host}) is of an older version and may send.",
-            "End it on every machine, then upgrade.",
+            f"{sender.pid} on {sender.host}) runs an older version and may send.",
+            "Stop the older version on every machine, then run `importer upgrade`.",
         )
 
 
@@ -180,7 +178,9 @@ def require_current(database: Database) -> bool:
     if version is not None and version != VERSIONS[-1]:
         raise LedgerError(
             f"The ledger {database.name} was made by an older version of importer.",
-            "`importer run` and `importer resume` upgrade it, with a backup beside it.",
+            "Back it up with pg_dump, then run `importer upgrade`."
+            if database.path is None
+            else "Run `importer upgrade`, which first makes a backup beside it.",
         )
     return version is not None
 
@@ -365,7 +365,7 @@ def _find_file(url: URL) -> Path | None:
         )
     path = Path(url.database)
     if path.is_dir():
-        raise LedgerError(f"The ledger {path} is a folder.", "Name a file in it.")
+        raise LedgerError(f"The ledger {path} is a folder.", "Set `ledger:` to a file in it.")
     if path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise LedgerError(f"The ledger {path} is a pipe or a device, not a file.", _FIX_URL)
     if path.is_symlink() and not path.exists():

@@ -74,7 +74,7 @@ def copy_before_upgrade(ledger: Path, version: str, now: datetime) -> None:
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(
             f"The ledger {ledger} needs an upgrade, but no backup can be made at {target}.",
-            "Make room and give yourself write access to the folder.",
+            "Make room on its disk, and give yourself write access to the folder.",
         ) from error
 
 
@@ -264,11 +264,11 @@ def _require_matching_wal(ledger: Path, last: LastWrite) -> None:
     alone = _read_identity(ledger, "mode=ro&immutable=1")
     if alone is not None and (alone[0] != last.ledger or alone[1] < last.alone):
         raise LedgerError(
-            f"The ledger {ledger} is an older copy, or another ledger, and {ledger.name}-wal "
-            "belongs to the newest: the two do not fit together.",
+            f"The ledger {ledger} does not belong to the file {ledger.name}-wal beside it: it is "
+            "an older copy, or another ledger.",
             f"Put the newest {ledger.name} back beside {ledger.name}-wal. If it is lost for good, "
-            f"remove {ledger.name}-wal and {ledger.name}-shm and then use `importer run "
-            "--new-ledger`; people whose list is imported again may be contacted again.",
+            f"remove {ledger.name}-wal and {ledger.name}-shm, and use `importer run --new-ledger`. "
+            "People whose list is imported again may then be contacted again.",
         )
 
 
@@ -276,13 +276,13 @@ def _require_complete(ledger: Path, last: LastWrite) -> None:
     """Raise if a file is gone, or the files together are older than the last write."""
     if not ledger.exists() or not ledger.stat().st_size:
         raise LedgerError(
-            f"The ledger {ledger} is gone: it was here, and knows who was contacted.",
+            f"The ledger {ledger} is missing: it was here, and it knows who was contacted.",
             f"Put it back, or restore a backup. {_advise_if_lost(ledger)}",
         )
     if not last.closed and not _wal_file(ledger).exists():
         raise LedgerError(
-            f"The ledger {ledger} is not complete: {ledger.name}-wal is gone, which holds the last "
-            "writes of a run that was interrupted.",
+            f"The ledger {ledger} is incomplete: {ledger.name}-wal is missing, which holds the "
+            "last writes of an interrupted run.",
             f"Put that file back beside it. {_advise_if_lost(ledger)}",
         )
     both = _read_identity(ledger, "mode=ro") if _has_wal(ledger) else None
@@ -332,7 +332,7 @@ def require_newest(
         raise LedgerError(
             f"The ledger {name} is not the one that was here before, and does not know who was "
             "contacted.",
-            f"Put the other one back. {_advise_if_lost(ledger)}",
+            f"Put the earlier ledger back. {_advise_if_lost(ledger)}",
         )
     if writes < last.writes:
         raise LedgerError(
@@ -344,8 +344,9 @@ def require_newest(
 
 def _advise_if_lost(ledger: Path) -> str:
     return (
-        "If it is lost for good, people whose list is imported again may be contacted again: "
-        f"`importer run --new-ledger` accepts that, and so does removing {last_write_file(ledger)}."
+        "If it is lost for good, use `importer run --new-ledger` or remove "
+        f"{last_write_file(ledger)}. People whose list is imported again may then be contacted "
+        "again."
     )
 
 

@@ -34,11 +34,14 @@ _DISK_FULL = ("cannot be written: the disk is full", "Make room, then run `impor
 _READONLY = ("cannot be written", "Give yourself write access to the file and its folder.")
 _DAMAGED = (
     "is damaged",
-    "Restore it from a backup; do not start with an empty one, or people are contacted twice.",
+    "Restore a backup; never start with an empty ledger, or people are contacted twice.",
 )
 _DISK_ERROR = (
     "cannot be read or written: its disk reports an error",
-    "Make room, or repair the disk. If the file is lost, restore a backup; never use an empty one.",
+    (
+        "Make room on the disk, or repair it. If the file is lost, restore a backup; never start "
+        "with an empty ledger, or people are contacted twice."
+    ),
 )
 _NOT_SQLITE = (
     "is not a ledger: the file is not a SQLite database",
@@ -57,7 +60,7 @@ _NO_TEMPORARY = (
     "does not let its user make temporary tables",
     "Give the user the right: GRANT TEMPORARY ON DATABASE.",
 )
-_UNEXPECTED = ("refused a statement", "This is a fault of importer; please report it.")
+_UNEXPECTED = ("reported an unexpected error", "This is a fault of importer; please report it.")
 
 _EXPLANATIONS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("file is not a database", _NOT_SQLITE),

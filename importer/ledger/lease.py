@@ -185,8 +185,8 @@ class Lease:
             if connection.execute(held).first() is None:
                 name = self._database.name
                 raise LedgerError(
-                    f"This process has lost its lease on the ledger {name}: it was stopped, or the "
-                    "database was away for too long.",
+                    f"This process has lost its lease on the ledger {name}: it was suspended, "
+                    "or could not reach the database for too long.",
                     "Nothing was written. Start the command again.",
                 )
 

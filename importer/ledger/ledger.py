@@ -408,7 +408,7 @@ class Ledger:
             )
         if is_companion_file(path, target):
             raise UsageError(
-                f"{target} is a name that the ledger itself uses.", "Name the backup otherwise."
+                f"{target} is a name that the ledger itself uses.", "Give the backup another name."
             )
         try:
             copy_ledger(path, target)
@@ -418,12 +418,12 @@ class Ledger:
             ) from error
         except OSError as error:
             raise UsageError(
-                f"{target} cannot be written: {error.strerror}.", "Name a file elsewhere."
+                f"{target} cannot be written: {error.strerror}.", "Choose a file in another folder."
             ) from error
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self.name} cannot be copied to {target}.",
-                "Make room, and check that the ledger can be read.",
+                "Make room there, and check that the ledger can be read.",
             ) from error
 
     def purge(self, before: datetime) -> Purged:

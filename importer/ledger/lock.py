@@ -91,7 +91,7 @@ def lock_file(
     except OSError as error:
         raise LedgerError(
             f"{what.name} cannot be written to: {error.strerror}.",
-            "Give the importer write access to its whole folder.",
+            "Give the importer write access to the ledger's whole folder.",
         ) from error
     try:
         _write_info(info, command, since)
@@ -124,8 +124,8 @@ def _read_info(info: Path) -> str:
     try:
         facts = json.loads(info.read_text(encoding="utf-8"))
         return (
-            f"{facts['command']!r} since {facts['since']}"
-            f" (process {facts['pid']} on {facts['host']})"
+            f"{facts['command']!r} (process {facts['pid']} on {facts['host']}, since "
+            f"{facts['since']})"
         )
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

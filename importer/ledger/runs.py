@@ -74,7 +74,7 @@ class Runs:
         self._now = now
         self._suffix = suffix
 
-    # ---- looking -----------------------------------------------------------------------------
+    # ---- reading -----------------------------------------------------------------------------
 
     def list(self, limit: int | None = None) -> tuple[Run, ...]:
         """Return the runs, newest first."""
@@ -100,7 +100,7 @@ class Runs:
             row = connection.execute(select(runs).where(runs.c.id == found[0])) if found else None
             run = None if row is None else row.first()
             if run is None and name is None:
-                raise UsageError("There is no run in the ledger yet.")
+                raise UsageError("There is no run in the ledger yet.", "`importer run` starts one.")
             if run is None:
                 raise UsageError(f"There is no run {name!r}.", "`importer runs` lists them.")
             return _run(connection, run)

@@ -94,7 +94,10 @@ def _explain_missing(file: SourceFile) -> str:
         )
     if file.path is None:
         return "A list came from standard input, so the results do not have its columns."
-    return f"{file.name} is gone or has changed, so the results do not have its columns."
+    return (
+        f"{file.name} is gone or has changed, so the results do not have its columns. Put the "
+        "original file back to get them."
+    )
 
 
 def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) -> RunView:
@@ -278,10 +281,12 @@ class _FileCells:
 
 
 def write_run_json(view: RunView, rows: Iterable[pl.DataFrame], out: TextIO) -> None:
-    """Write the results of a run as JSON, with the keys `run`, `totals` and `outcomes`.
+    """Write the results of a run as JSON.
 
-    An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`, `attempted_at`,
-    `progress`, `progress_at` and `meeting_at`. Times are ISO 8601 in UTC; a missing time is null.
+    The keys are `schema_version`, `run`, `totals` (rows by status), `progress` (rows by progress)
+    and `outcomes`. An outcome has `source`, `row`, `status`, `conversation_id`, `code`, `message`,
+    `attempted_at`, `progress`, `progress_at` and `meeting_at`. Times are ISO 8601 in UTC; a missing
+    time is null.
 
     Args:
         view: the view of the run; its outcomes are not used.

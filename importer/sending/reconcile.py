@@ -539,11 +539,14 @@ class _DoubtDecider:
         known = self._compare_witnesses(doubt.campaign, doubt.kind)
         missing = len(known.lacking) - bisect_left(known.lacking, doubt.sent_at - AROUND)
         if missing == 1:
-            return "The list lacks a conversation that is known to exist, so it proves nothing."
+            return (
+                "The list lacks a conversation that is known to exist, so it proves nothing. The "
+                "next run looks again."
+            )
         if missing:
             return (
                 f"The list lacks {missing} conversations that are known to exist, so it proves "
-                "nothing."
+                "nothing. The next run looks again."
             )
         if known.newest is not None and known.newest > doubt.sent_at:
             return ""

@@ -502,7 +502,8 @@ def skew_text(skew_s: float) -> str:
     direction = "ahead of" if skew_s > 0 else "behind"
     return (
         f"The API's clock is {abs(skew_s):.0f} seconds {direction} this machine's; one of the two "
-        "is wrong. Times of conversations are corrected by this difference."
+        "is wrong. Check this machine's clock. Times of conversations are corrected by this "
+        "difference."
     )
 
 

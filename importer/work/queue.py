@@ -48,6 +48,11 @@ STALLED_S: Final = 30.0
 _FETCH_FUNCTION: Final = "procrastinate_fetch_job_v2"
 """The function of the database that this version of procrastinate calls; the newest of them."""
 
+_UNREACHABLE: Final = (
+    "The queue in the ledger's database cannot be reached.",
+    "Check the URL under `ledger:`, and that the database server is running.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class QueueOverview:
@@ -283,8 +288,11 @@ def _translate_errors() -> Iterator[None]:
         yield
     except ConnectorException as error:
         if isinstance(error.__cause__, OperationalError | PoolTimeout):
-            raise LedgerAway("The queue cannot be reached.") from error
+            raise LedgerAway(*_UNREACHABLE) from error
         kind = type(error.__cause__ or error).__name__
-        raise LedgerError(f"The queue refused a statement ({kind}).") from error
+        raise LedgerError(
+            f"The queue reported an unexpected error ({kind}).",
+            "This is a fault of importer; please report it.",
+        ) from error
     except (OperationalError, PoolTimeout) as error:
-        raise LedgerAway("The queue cannot be reached.") from error
+        raise LedgerAway(*_UNREACHABLE) from error

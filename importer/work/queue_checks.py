@@ -46,8 +46,9 @@ def _compare_clocks(skew_s: float) -> Finding:
         return Finding("clocks", ok=True, message="this machine and the database agree")
     direction = "ahead of" if skew_s > 0 else "behind"
     message = (
-        f"this machine is {abs(skew_s):.0f} s {direction} the database; sending goes by the "
-        "database, hours and dates go by this machine"
+        f"this machine's clock is {abs(skew_s):.0f} s {direction} the database's; set both right, "
+        "for example with NTP; sending uses the database's clock, hours and dates use this "
+        "machine's"
     )
     return Finding("clocks", ok=True, message=message, warning=True)
 
@@ -55,7 +56,7 @@ def _compare_clocks(skew_s: float) -> Finding:
 def _judge_queue(seen: QueueOverview | None, waiting: int) -> Finding:
     """Judge the queue; None if it is not set up."""
     if seen is None:
-        message = "it is not set up; `importer upgrade` does that"
+        message = "it is not set up; run `importer upgrade`"
         return Finding("queue", ok=not waiting, message=message, warning=True)
     if not seen.workers and not waiting:
         message = "no worker is alive; `importer serve` sends the lists of its page itself"

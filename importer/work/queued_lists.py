@@ -254,7 +254,10 @@ class QueuedLists:
         known = self.find(run_id)
         found = self._ledger.lists.change(known.id, states, None, **values)
         if found is None:
-            raise UsageError(f"The list of run {known.run} is {known.state.value}.")
+            raise UsageError(
+                f"The list of run {known.run} is {known.state.value}.",
+                "`importer jobs` shows the lists that have not ended.",
+            )
         return found
 
     def delete_old(self) -> None:

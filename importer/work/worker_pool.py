@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from importer.errors import Exit, LedgerAway, LedgerError
 from importer.languages import translate_count
 from importer.ledger import Ledger
+from importer.ledger.connection import display_name
 from importer.ledger.senders import birth_of
 from importer.work.queue import JobQueue, require_queue
 
@@ -32,7 +33,7 @@ _POLL_S: Final = 0.1
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _HEALTHY_S: Final = 60.0
-"""A worker that lived so long is restarted at once; else the wait doubles, seconds."""
+"""A worker that lived this long is restarted at once; else the wait doubles, seconds."""
 
 _NOTE_RETRY_S: Final = 1.0
 
@@ -49,7 +50,8 @@ def require_workable(settings: Settings) -> None:
     settings.credentials()
     ledger = Ledger.open_existing(settings.ledger)
     if ledger is None:
-        raise LedgerError("There is no ledger there yet.", "Run `importer upgrade` once.")
+        name = display_name(settings.ledger)
+        raise LedgerError(f"There is no ledger {name} yet.", "Run `importer upgrade` once.")
     ledger.close()
     with JobQueue.open(settings) as queue:
         queue.require_set_up()

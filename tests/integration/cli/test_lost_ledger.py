@@ -143,7 +143,7 @@ def test_an_older_copy_beside_the_log_of_a_killed_run(
     shutil.copy(copy, ledger)
     sandbox_workspace.write("good.csv", people)
     for command in (RUN, (*RUN, "--new-ledger"), ("resume",)):
-        assert "do not fit together" in refused(sandbox_workspace, sandbox, *command).err
+        assert "does not belong to the file" in refused(sandbox_workspace, sandbox, *command).err
     shutil.copy(newest, ledger)
     assert sandbox_workspace(*RUN).code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
@@ -155,7 +155,7 @@ def test_the_log_of_a_killed_run_is_lost(sandbox_workspace: Workspace, sandbox: 
     for end in ("-wal", "-shm"):
         (sandbox_workspace.folder / f"importer.db{end}").unlink()
     for command in (RUN, ("resume",)):
-        assert "importer.db-wal is gone" in refused(sandbox_workspace, sandbox, *command).err
+        assert "importer.db-wal is missing" in refused(sandbox_workspace, sandbox, *command).err
 
 
 def test_a_killed_run_goes_on(sandbox_workspace: Workspace, sandbox: Sandbox) -> None:

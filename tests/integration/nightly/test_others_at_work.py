@@ -142,7 +142,7 @@ def test_a_night_beside_a_run(setup: NightSetup, sandbox: Sandbox) -> None:
     assert run.poll() is None
     (file,) = night.files
     assert (file.ending, night.exit_code) == (FileEnding.WAITING, Exit.SETUP)
-    assert "in use by 'importer run' since" in file.reason
+    assert "in use by 'importer run' (process" in file.reason
     assert f"(process {run.pid} on " in file.reason
     sandbox.set_faults("")
     assert run.wait() == Exit.OK, run.communicate()
@@ -163,7 +163,7 @@ def test_a_run_beside_a_night(setup: NightSetup, sandbox: Sandbox) -> None:
     wait_until(has_logged(log, "run.started"), night)
     result = setup.workspace("run", str(path), "--yes")
     assert result.code == Exit.SETUP
-    assert "in use by 'importer nightly' since" in result.err
+    assert "in use by 'importer nightly' (process" in result.err
     assert f"(process {night.pid} on " in result.err
     sandbox.set_faults("")
     night.communicate()

@@ -198,7 +198,7 @@ def test_another_copy_beside_the_wal(killed: Killed, copy: str, *, new: bool) ->
     shutil.copy(killed.copies / copy, killed.ledger)
     files = list(killed.ledger.parent.iterdir())
     contents = [each.read_bytes() for each in files]
-    with pytest.raises(LedgerError, match="do not fit together"):
+    with pytest.raises(LedgerError, match="does not belong to the file"):
         Ledger.open(killed.url, new=new)
     assert [each.read_bytes() for each in files] == contents
     killed.ledger.write_bytes(newest)

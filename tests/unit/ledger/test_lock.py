@@ -46,7 +46,8 @@ def test_the_second_learns_who_was_first(
     """Command, process, host and time of the holder."""
     with pytest.raises(LedgerError) as caught, file_ledger.lock("importer resume"):
         pytest.fail("both hold it")
-    assert "'importer run' since 20" in caught.value.message
+    assert "in use by 'importer run' (process" in caught.value.message
+    assert ", since 20" in caught.value.message
     assert f"process {holder.pid} on " in caught.value.message
     assert "ledger_wait_s" in caught.value.fix
 

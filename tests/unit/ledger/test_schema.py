@@ -300,7 +300,7 @@ def test_without_room_there_is_no_upgrade(
     """It says how much is needed, and nothing has changed."""
     usage = shutil.disk_usage(v15.parent)._replace(free=3 * v15.stat().st_size)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(LedgerError, match=r"too little room: 2 MB are needed, 0 MB are free"):
+    with pytest.raises(LedgerError, match=r"disk is too full: 2 MB are needed, 0 MB are free"):
         Ledger.open(f"sqlite:///{v15}", now=clock.now)
     assert list(v15.parent.glob("*-before-*")) == []
     with closing(sqlite3.connect(v15)) as database:
@@ -338,7 +338,7 @@ def test_without_a_backup_there_is_no_upgrade(old: Path, clock: Clock) -> None:
 def test_looking_at_an_old_ledger(old: Path) -> None:
     """It is refused with what to do, and stays as it is."""
     before = old.read_bytes()
-    with pytest.raises(LedgerError, match=r"older version .* upgrade it"):
+    with pytest.raises(LedgerError, match=r"older version .* Run `importer upgrade`"):
         Ledger.open_existing(f"sqlite:///{old}")
     assert old.read_bytes() == before
 

@@ -94,7 +94,7 @@ def test_a_ledger_is_not_upgraded_while_an_older_version_may_send(server_url: st
         old._database.write("version", lambda c: c.execute(change))
         with pytest.raises(LedgerError, match="older version and may send") as refused:
             Ledger.open(server_url)
-        assert "End it on every machine" in refused.value.fix
+        assert "Stop the older version on every machine" in refused.value.fix
 
 
 class Exploit:
