@@ -46,6 +46,7 @@ from importer.ledger.database import (
     prepare_sqlite,
 )
 from importer.ledger.lock import lock_file, lockable
+from importer.ledger.server_settings import require_safe_server
 from importer.ledger.tables import identity, metadata
 
 if TYPE_CHECKING:
@@ -159,15 +160,6 @@ def _refuse_old_senders(connection: Connection, database: Database) -> None:
         )
 
 
-def _refuse_replica(database: Database) -> None:
-    """Raise LedgerError if a server is a read-only copy of another server."""
-    if database.read(lambda connection: connection.scalar(text("SELECT pg_is_in_recovery()"))):
-        raise LedgerError(
-            f"The ledger {database.name} is on a read-only replica.",
-            "Name the primary server under `ledger:`, or promote this one.",
-        )
-
-
 def require_current(database: Database) -> bool:
     """Return whether a database that is open for reading holds a ledger.
 
@@ -257,7 +249,7 @@ def open_writable(
         database = Database(engine, str(path), path, on_commit=on_commit)
     try:
         if path is None:
-            _refuse_replica(database)
+            require_safe_server(database, writable=True, new=new)
         upgrade(database, now())
         if path is not None:
             wanted = select(identity.c.id, func.coalesce(identity.c.writes, 0))
@@ -313,6 +305,8 @@ def open_readonly(url: str) -> Database | None:
         prepare_sqlite(engine)
         database = Database(engine, str(path), path, readonly=True)
     try:
+        if path is None:
+            require_safe_server(database, writable=False)
         if require_current(database):
             return database
     except BaseException:  # also on Ctrl-C: no other code can close it
@@ -408,6 +402,7 @@ def _create_server_engine(url: URL) -> Engine:
             url,
             hide_parameters=True,
             paramstyle="format",
+            isolation_level="READ COMMITTED",  # also if the default of the role is changed later
             connect_args=dict(SERVER_OPTIONS),
         )
     except ImportError as error:

@@ -53,8 +53,12 @@ _UNREACHABLE = (
     "Check the URL under `ledger:`, and that the database server is running.",
 )
 _REPLICA = (
-    "is on a read-only replica",
-    "Name the primary server under `ledger:`, or promote this one.",
+    "accepts no writes: it is on a read-only replica, or its server was set to read-only",
+    "Name the primary server under `ledger:`. If this is it, see whether its disk is full.",
+)
+_TIMEOUT = (
+    "ended a statement, because it took longer than the server's statement_timeout",
+    "Set it to 0 for the ledger's user (ALTER ROLE ... SET statement_timeout = 0), and try again.",
 )
 _NO_TEMPORARY = (
     "does not let its user make temporary tables",
@@ -69,6 +73,7 @@ _EXPLANATIONS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("disk i/o error", _DISK_ERROR),
     ("database or disk is full", _DISK_FULL),
     ("no space left", _DISK_FULL),
+    ("statement timeout", _TIMEOUT),
     ("read-only transaction", _REPLICA),
     ("in recovery", _REPLICA),
     ("permission denied to create temporary", _NO_TEMPORARY),
@@ -142,8 +147,9 @@ IDLE_TIMEOUT: Final = func.set_config(
 UPGRADE_LOCK: Final = 0x696D706F72746572
 """The number of the PostgreSQL advisory lock of an upgrade: "importer" in ASCII."""
 
-SERVER_OPTIONS: Final[Mapping[str, int | None]] = MappingProxyType(
+SERVER_OPTIONS: Final[Mapping[str, int | str | None]] = MappingProxyType(
     {
+        "client_encoding": "utf8",
         # PgBouncer gives each transaction another session, which knows no prepared statement.
         "prepare_threshold": None,
         "connect_timeout": 10,  # seconds

@@ -28,6 +28,7 @@ from importer.ledger.senders import (
     note_ended,
     sweep,
 )
+from importer.ledger.server_settings import COMMIT_DURABLY
 from importer.ledger.tables import senders, turns
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ class Lease:
                 ended_how="",
                 run=run,
             )
-            .returning(senders.c.id, now)
+            .returning(senders.c.id, now, COMMIT_DURABLY)  # an id must never be given twice
         )
         before_s = boot_time_s()
         [row] = self._database.write_autocommit("sender", new)

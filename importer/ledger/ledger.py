@@ -22,9 +22,11 @@ from importer.ledger.copies import (
     is_companion_file,
     last_write_file,
     list_old_copies,
+    list_server_writes,
     read_last_write,
     require_newest,
     save_last_write,
+    server_writes_file,
 )
 from importer.ledger.doubts import Doubts, KnownConversations
 from importer.ledger.lease import LEASE_S, Lease, ServerClock
@@ -37,6 +39,7 @@ from importer.ledger.records import Purged
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.runs import Runs, random_suffix
 from importer.ledger.senders import Senders
+from importer.ledger.server_settings import find_risk
 from importer.ledger.shares import RunShare
 from importer.ledger.submissions import Submissions
 from importer.ledger.tables import OPEN, among, identity, run_sources, runs, submissions
@@ -319,7 +322,7 @@ class Ledger:
         """
         if self._database.path is not None:
             return
-        file = beside.with_name(f"{beside.name}-{self.id[:8]}")
+        file = server_writes_file(beside, self.id)
         if new:
             last_write_file(file).unlink(missing_ok=True)
         last = read_last_write(file)
@@ -327,6 +330,20 @@ class Ledger:
         writes = self._database.read(lambda c: c.execute(written).scalar_one())
         require_newest(file, last, self.id, writes, self.name)
         self._database.note_writes(file)
+
+    def has_predecessor(self, beside: Path) -> bool:
+        """Whether this machine has noted writes to another ledger on a server.
+
+        Args:
+            beside: as for `remember_writes`.
+        """
+        if self._database.path is not None:
+            return False
+        return bool(list_server_writes(beside) - {server_writes_file(beside, self.id)})
+
+    def find_risk(self) -> str | None:
+        """Return how the ledger's server could lose it, as a sentence; None for a file."""
+        return None if self._database.path is not None else find_risk(self._database)
 
     def bind(self, api: str, organization: str, folded: str) -> None:
         """Bind the ledger to an API and an organization, if it is not bound to them yet.

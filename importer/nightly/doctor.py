@@ -374,6 +374,9 @@ def _ledger(settings: Settings, now: datetime) -> str:
     with ledger:
         newest = ledger.runs.list(limit=1)
         doubtful, own = len(ledger.doubts.list()), short_id(ledger.id)
+        risk = ledger.find_risk()
+    if risk is not None:
+        raise _CheckFailed(risk)
     if newest and newest[0].started > now:
         raise _CheckFailed("Its newest run began in the future, so the clock is slow; set it.")
     with open_history(settings):

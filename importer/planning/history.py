@@ -459,11 +459,18 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
 
 
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise if an empty ledger has a key file: the ledger of that key was lost."""
+    """Raise if an empty ledger has a key, or traces of another ledger: that one was lost."""
     file = key_file(settings)
-    if Secrets.read().importer_hmac_key is not None or not file.exists():
+    if Secrets.read().importer_hmac_key is not None:
+        if ledger.key_id is None and ledger.has_predecessor(file):
+            raise LedgerError(
+                f"The ledger {ledger.name} is empty, but this machine has written to another one: "
+                f"its last-write file is beside {file}.",
+                "Correct `ledger:`, or restore a backup. If a new ledger is meant, say "
+                "--new-ledger: people who are in a list again are contacted again.",
+            )
         return
-    if ledger.key_id != key_id(hmac_key(settings, create=False)):
+    if file.exists() and ledger.key_id != key_id(hmac_key(settings, create=False)):
         raise LedgerError(
             f"The ledger {ledger.name} is empty, but its key {file} is there: the ledger that "
             "knows who was contacted is gone.",

@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -165,10 +166,10 @@ async def _break(
         transport.write(_BYTES[fault.name](response))
     if fault.name in {"reset", "unread"}:
         connection = transport.get_extra_info("socket")
-        linger = struct.pack(
-            "ii", 1, 0
-        )  # on, zero seconds: closing sends RST and drops unsent data
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        # On, zero seconds: closing sends RST and drops unsent data.
+        linger = struct.pack("ii", 1, 0)
+        with suppress(OSError):  # the client has closed it meanwhile
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     else:
         transport.close()

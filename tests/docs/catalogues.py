@@ -192,7 +192,7 @@ def _of_click() -> Iterator[Text]:
 
 _NOT_SHOWN: Final = (
     *("# The importer wrote", "{part}ledger:", "ledger: ", "night: ", "Mapping[", "importer "),
-    *("numbered names", "every clock", "UTC", "{now} UTC", "{name}:{row}:"),
+    *("numbered names", "every clock", "UTC", "{now} UTC", "{name}:{row}:", "ALTER ROLE", "read "),
     *("character '", "mapping values", "unexpected end", "expected ", "could not find expected"),
     *("undefined alias", "that cannot start", "flow ", "opens here"),  # the YAML reader's words
 )
@@ -232,7 +232,8 @@ def _of_sentences() -> Iterator[Text]:
     settings, sending = ROOT / "importer" / "settings", ROOT / "importer" / "sending"
     night = sorted((ROOT / "importer" / "nightly").rglob("*.py"))
     doubts = (sending / "reconcile.py", sending / "campaigns.py")
-    for path in (*night, settings / "yaml_files.py", settings / "sources.py", *doubts):
+    server = ROOT / "importer" / "ledger" / "server_settings.py"
+    for path in (*night, settings / "yaml_files.py", settings / "sources.py", *doubts, server):
         tree = parse(path)
         known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):

@@ -8,17 +8,22 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from importer.errors import Exit
 from tests.integration.cli.conftest import GOOD, SETTINGS
+from tests.support.postgres import server_url
 from tests.support.waiting import wait_until
+from tests.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from importer.sandbox.server import Sandbox
-    from tests.support.workspace import CommandResult, Workspace
+    from tests.support.workspace import CommandResult
+
+__all__ = ["server_url"]  # a fixture
 
 RUN = ("run", "good.csv", "--yes")
 MORE = GOOD + "Cy,+12025550106,Chef\n"
@@ -112,6 +117,33 @@ def test_another_ledger_in_its_place(sandbox_workspace: Workspace, sandbox: Sand
     assert sandbox_workspace(*RUN).code == Exit.OK
     put_a_new_one(sandbox_workspace.folder)
     assert "is not the one that was here" in refused(sandbox_workspace, sandbox).err
+
+
+def test_another_database_under_a_key_of_the_environment(
+    sandbox_workspace: Workspace, sandbox: Sandbox, server_url: str
+) -> None:
+    """There is no key file to show that a ledger was lost; the last-write file shows it."""
+    own = Workspace(
+        sandbox_workspace.folder, {**sandbox_workspace.env, "IMPORTER_HMAC_KEY": "k" * 40}
+    )
+    assert own(*RUN, "--ledger", server_url).code == Exit.OK
+    other = make_url(server_url).set(database=f"{make_url(server_url).database}_other")
+    engine = create_engine(make_url(server_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {other.database} TEMPLATE template0"))
+        try:
+            url = other.render_as_string(hide_password=False)
+            result = refused(own, sandbox, *RUN, "--ledger", url)
+            assert "has written to another one" in result.err
+            assert own(*RUN, "--ledger", server_url).code == Exit.OK
+            assert set(reached(sandbox).values()) == {1}
+            assert own(*RUN, "--ledger", url, "--new-ledger").code == Exit.OK
+            before = len(sandbox.journal)
+            assert own(*RUN, "--ledger", url).code == Exit.OK  # it is known from now on
+            assert len(sandbox.journal) == before
+        finally:
+            connection.execute(text(f"DROP DATABASE {other.database} WITH (FORCE)"))
+    engine.dispose()
 
 
 def kill_a_run(workspace: Workspace, sandbox: Sandbox) -> None:
