@@ -32,6 +32,7 @@ from importer.planning.history import (
     OpenRows,
     bind_history,
     find_no_longer_sendable,
+    refuse_shared_folder,
 )
 from importer.planning.payload import (
     RowsByKey,
@@ -351,6 +352,7 @@ def _locked_ledger(
             options.ledger.recover()
             yield options.ledger
         return
+    refuse_shared_folder(settings)  # before a ledger is made there
     with open_and_lock(
         settings.ledger,
         options.command,

@@ -30,7 +30,7 @@ from importer.nightly.notifications import (
     try_webhook,
 )
 from importer.nightly.ownership import LocalFolder, check_owner, describe_owner, short_id
-from importer.planning.history import open_history
+from importer.planning.history import open_history, refuse_shared_folder
 from importer.planning.placeholders import texts
 from importer.planning.template_files import Templates
 from importer.report.formatting import GivenFlags, plain, release_command
@@ -366,6 +366,7 @@ def _templates(settings: Settings) -> str:
 
 
 def _ledger(settings: Settings, now: datetime) -> str:
+    refuse_shared_folder(settings)
     ledger = Ledger.open_existing(settings.ledger)
     if ledger is None:
         if settings.ledger_file is not None:

@@ -443,8 +443,10 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
 
     Raises:
         LedgerError: the ledger has another HMAC key, the key is lost, the key belongs to a lost
-            ledger, or the ledger belongs to another API or organization.
+            ledger, the ledger belongs to another API or organization, or other computers have its
+            file, too.
     """
+    refuse_shared_folder(settings)
     last = ledger.runs.list(limit=1)
     last_settings = last[0].settings if last else {}
     if not last and not settings.new_ledger:
@@ -456,6 +458,27 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
         ledger.note_key(own)
     ledger.bind(*_owner(settings, identity))
     return RunHistory(identity, ledger)
+
+
+def refuse_shared_folder(settings: Settings) -> None:
+    """Raise LedgerError if other computers have the ledger, too, and people are contacted."""
+    file = settings.ledger_file
+    if file is None or settings.ledger_in_shared_folder or not settings.contacts_people:
+        return
+    from importer.ledger.shared_folder import find_shared_folder  # noqa: PLC0415 - not for a check
+
+    shared = find_shared_folder(file)
+    if shared is not None:
+        raise LedgerError(
+            f"The ledger {file} is in {shared.path}, which {shared.program} copies to other "
+            "computers. An importer there would not know in time who was contacted here."
+            if shared.program
+            else f"The ledger {file} is on a network drive ({shared.file_system}). An importer on "
+            "another computer would not know in time who was contacted here.",
+            f"Move it to a disk of this computer, with the files beside it that begin with "
+            f"{file.name}, and name it under `ledger:`. For several computers, use PostgreSQL. If "
+            "only this one uses the folder, set `ledger_in_shared_folder: true`.",
+        )
 
 
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:

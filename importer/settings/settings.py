@@ -387,6 +387,8 @@ class Settings(NightlySettings, PageSettings, WebhookSettings, BaseModel):
     """Seconds to spend on reading the list of conversations; a part of it proves nothing."""
     new_ledger: bool = False
     """Start a new ledger although the old one is missing; can only be given as a flag."""
+    ledger_in_shared_folder: bool = False
+    """Only this computer uses the ledger, although other computers have its folder, too."""
     ledger_wait_s: Wait = 0.0
     """Seconds to wait if another importer is using the ledger."""
     lease_s: float = Field(default=30.0, ge=1.0, le=3_600.0)
@@ -578,7 +580,7 @@ _USERS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
             " campaigns_path preflight canary max_failures max_doubtful max_failures_in_a_row"
             " reconcile"
         ),
-        (*_IMPORTS, "reconcile"): "settle_s max_resends",
+        (*_IMPORTS, "reconcile"): "settle_s max_resends ledger_in_shared_folder",
         _CALLS: (
             "base_url rate_per_s connect_timeout_s read_timeout_s write_timeout_s list_path"
             " id_paths extra_headers proxy ca_file max_pages max_list_s"
