@@ -481,6 +481,8 @@ def prepare_sqlite(engine: Engine) -> None:
             f"busy_timeout = {BUSY_MS}",
             "foreign_keys = ON",
             "synchronous = FULL",
+            "fullfsync = ON",  # on a Mac, or the disk may keep in its cache what counts as written
+            "checkpoint_fullfsync = ON",
             f"cache_size = -{CACHE_KIB}",
             "temp_store = MEMORY",
         ):

@@ -79,11 +79,16 @@ def test_writes_are_durable(file_ledger: Ledger) -> None:
     with file_ledger._database.engine.connect() as connection:
         pragmas = {
             name: connection.scalar(text(f"PRAGMA {name}"))
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            for name in (
+                *("journal_mode", "synchronous", "fullfsync", "checkpoint_fullfsync"),
+                *("foreign_keys", "busy_timeout"),
+            )
         }
     assert pragmas == {
         "journal_mode": "wal",
         "synchronous": 2,
+        "fullfsync": 1,
+        "checkpoint_fullfsync": 1,
         "foreign_keys": 1,
         "busy_timeout": 10_000,
     }
