@@ -145,8 +145,8 @@ def require_safe_server(database: Database, *, writable: bool, new: bool = False
             )
     if found.schema is None:
         raise LedgerError(
-            f"The database of the ledger {database.name} has no schema of its search_path "
-            f"({found.search_path}).",
+            f"The ledger {database.name} has no place: search_path ({found.search_path}) names no "
+            "schema that exists.",
             f"Make the schema, or run `{change} search_path = public` there.",
         )
     if writable and not new and found.own is None and found.other is not None:
