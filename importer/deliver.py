@@ -234,8 +234,10 @@ def prepare_again(
         if copies is not None:
             if source.sha256 not in copies:
                 raise UsageError(
-                    f"A file of run {run.id} is gone from `uploads:`.",
-                    "Run another copy of it; rows already sent are skipped.",
+                    f"This machine does not see a file of run {run.id} in `uploads:`.",
+                    "Set `uploads:` to one folder or store for all machines, then run `importer "
+                    f"jobs --resume {run.id}`. If the file is gone, run another copy of it; rows "
+                    "already sent are skipped.",
                 )
             files.append(copies[source.sha256])
             continue

@@ -19,6 +19,7 @@ from importer.errors import Exit, UsageError
 from importer.languages import number, translate, translate_filled, translate_word
 from importer.ledger import Ledger
 from importer.ledger.records import ListState
+from importer.planning.history import note_key_of_environment
 from importer.report.formatting import plain
 from importer.report.terminal import indent, plain_table
 from importer.report.terminal_history import senders_text
@@ -219,7 +220,16 @@ def upgrade(*, config: Path | None, **flags: object) -> int:
     """
     settings = read_settings(config, flags)
     with Ledger.open(settings.ledger, create=False) as ledger:
-        tell(translate("The ledger {name} is up to date.", name=ledger.name))
+        if ledger.key_id is None and not ledger.runs.list(limit=1):
+            note_key_of_environment(ledger, settings)
+            tell(
+                translate(
+                    "The ledger {name} is new and empty: it does not know who was contacted.",
+                    name=ledger.name,
+                )
+            )
+        else:
+            tell(translate("The ledger {name} is up to date.", name=ledger.name))
     if settings.ledger_file is None and is_installed():
         with JobQueue.open(settings) as queue:
             made = queue.set_up()

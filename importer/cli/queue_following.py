@@ -24,7 +24,7 @@ from importer.report import export, view
 from importer.report.outcomes import outcome_frame
 from importer.report.progress import progress
 from importer.sending.circuit_breaker import Ending
-from importer.work.queue import JobQueue
+from importer.work.queue import COMMAND, JobQueue
 from importer.work.queued_lists import QueuedLists
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 _LOOK_S: Final = 0.3
+_WORKERS_S: Final = 5.0
+"""How often to look whether a worker is alive, seconds."""
 _UNDER_WAY: Final = frozenset({State.PLANNED, State.SENDING})
 
 
@@ -96,8 +98,14 @@ def wait_for_run(run_id: str, settings: Settings, console: Console) -> RunReport
         total = ledger.submissions.count_sendable(run_id)
         shown.on_start(run_id, total, total / settings.rate_per_s)
         message = ""
+        looked_s, has_worker = began, True
         while True:
             try:
+                if time.monotonic() - looked_s > _WORKERS_S:
+                    looked_s, had_worker = time.monotonic(), has_worker
+                    has_worker = ledger.senders.count_live(COMMAND) > 0
+                    if had_worker and not has_worker:
+                        shown.on_stage(translate("No worker is alive: start `importer work`."))
                 known = ledger.lists.find_by_run(run_id)
                 states = ledger.runs.states(run_id, live=True)
             except LedgerAway:

@@ -181,6 +181,11 @@ def _require_queue(settings: Settings, limit: int | None) -> None:
     require_workable(settings)
     if limit is not None:
         raise UsageError("--limit and --queue exclude each other.", "Leave one of them out.")
+    if "rate_per_s" in settings.flags:
+        raise UsageError(
+            "--rate-per-s and --queue exclude each other: workers keep the rate of their settings.",
+            "Set `rate_per_s` in importer.yaml on the machines of the workers.",
+        )
 
 
 @click.command(short_help="Resume an unfinished run.")

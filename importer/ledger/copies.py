@@ -16,7 +16,6 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from glob import escape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -125,12 +124,6 @@ def last_write_file(ledger: Path) -> Path:
 def server_writes_file(key: Path, ledger_id: str) -> Path:
     """Return the path beside a key at which a machine notes its writes to a server's ledger."""
     return key.with_name(f"{key.name}-{ledger_id[:_ID_DIGITS]}")
-
-
-def list_server_writes(key: Path) -> set[Path]:
-    """Return the paths that `server_writes_file` gave on this machine, for every ledger."""
-    found = key.parent.glob(f"{escape(key.name)}-{'[0-9a-f]' * _ID_DIGITS}.last")
-    return {path.with_suffix("") for path in found}
 
 
 def read_last_write(ledger: Path) -> LastWrite | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections import defaultdict
@@ -62,7 +63,11 @@ _TIMEOUT = (
 )
 _NO_TEMPORARY = (
     "does not let its user make temporary tables",
-    "Give the user the right: GRANT TEMPORARY ON DATABASE.",
+    "Let an administrator run GRANT TEMPORARY ON DATABASE ... TO ... for that user.",
+)
+_NO_RIGHT = (
+    "does not give its user a right that importer needs",
+    "Let the user own the database: ALTER DATABASE ... OWNER TO ....",
 )
 _UNEXPECTED = ("reported an unexpected error", "This is a fault of importer; please report it.")
 
@@ -77,6 +82,8 @@ _EXPLANATIONS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("read-only transaction", _REPLICA),
     ("in recovery", _REPLICA),
     ("permission denied to create temporary", _NO_TEMPORARY),
+    ("permission denied", _NO_RIGHT),
+    ("must be owner", _NO_RIGHT),
     ("locked", _BUSY),
     ("busy", _BUSY),
     ("readonly", _READONLY),
@@ -92,6 +99,48 @@ _EXPLANATIONS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
 """Words of the drivers in lower case -> our words. The first match counts."""
 
 
+_CONNECTION_FAULTS: Final[tuple[tuple[re.Pattern[str], tuple[str, str]], ...]] = (
+    (
+        re.compile("no password supplied"),
+        (
+            "wants a password, and none was given",
+            "Put it into PGPASSWORD or ~/.pgpass, or into the URL under `ledger:`.",
+        ),
+    ),
+    (
+        re.compile("password authentication failed"),
+        ("refuses the user or the password", "Correct them in the URL, PGPASSWORD or ~/.pgpass."),
+    ),
+    (
+        re.compile('database ".*" does not exist'),
+        ("is in a database that does not exist", "Correct its name in the URL under `ledger:`."),
+    ),
+    (
+        re.compile('role ".*" does not exist'),
+        ("is asked for by a user who does not exist", "Correct the URL under `ledger:`."),
+    ),
+    (
+        re.compile("pg_hba.conf"),
+        (
+            "refuses connections from this machine",
+            "Let the server's administrator allow it in pg_hba.conf.",
+        ),
+    ),
+    (
+        re.compile("connection refused"),
+        (
+            "cannot be reached: nothing listens at that host and port",
+            "Check that the server runs, and correct the URL under `ledger:`.",
+        ),
+    ),
+    (
+        re.compile("resolve host|translate host"),
+        ("is on a host whose name is not known", "Correct the URL under `ledger:`."),
+    ),
+)
+"""The driver's words in lower case for why there is no connection -> our words."""
+
+
 def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerError:
     """Return the error that a database's exception means, without the values of the statement.
 
@@ -101,7 +150,11 @@ def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerEr
     """
     original = getattr(error, "orig", None) or error
     if _is_transient(original):
-        return LedgerAway(f"The ledger {name} {_UNREACHABLE[0]}.", _UNREACHABLE[1])
+        words = str(original).casefold()
+        what, fix = next(
+            (each for mark, each in _CONNECTION_FAULTS if mark.search(words)), _UNREACHABLE
+        )
+        return LedgerAway(f"The ledger {name} {what}.", fix)
     said = f"{original} {getattr(original, 'sqlite_errorname', '')}".casefold()
     what, fix = next((words for mark, words in _EXPLANATIONS if mark in said), _UNEXPECTED)
     if what is _UNEXPECTED[0]:

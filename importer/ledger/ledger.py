@@ -22,7 +22,6 @@ from importer.ledger.copies import (
     is_companion_file,
     last_write_file,
     list_old_copies,
-    list_server_writes,
     read_last_write,
     require_newest,
     save_last_write,
@@ -330,16 +329,6 @@ class Ledger:
         writes = self._database.read(lambda c: c.execute(written).scalar_one())
         require_newest(file, last, self.id, writes, self.name)
         self._database.note_writes(file)
-
-    def has_predecessor(self, beside: Path) -> bool:
-        """Whether this machine has noted writes to another ledger on a server.
-
-        Args:
-            beside: as for `remember_writes`.
-        """
-        if self._database.path is not None:
-            return False
-        return bool(list_server_writes(beside) - {server_writes_file(beside, self.id)})
 
     def find_risk(self) -> str | None:
         """Return how the ledger's server could lose it, as a sentence; None for a file."""

@@ -482,15 +482,15 @@ def refuse_shared_folder(settings: Settings) -> None:
 
 
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise if an empty ledger has a key, or traces of another ledger: that one was lost."""
+    """Raise if an empty ledger has a key already: the ledger of that key was lost."""
     file = key_file(settings)
     if Secrets.read().importer_hmac_key is not None:
-        if ledger.key_id is None and ledger.has_predecessor(file):
+        if settings.ledger_file is None and ledger.key_id is None:
             raise LedgerError(
-                f"The ledger {ledger.name} is empty, but this machine has written to another one: "
-                f"its last-write file is beside {file}.",
-                "Correct `ledger:`, or restore a backup. If a new ledger is meant, say "
-                "--new-ledger: people who are in a list again are contacted again.",
+                f"The ledger {ledger.name} is new and empty, but its key is in the environment: "
+                "the ledger that knows who was contacted must be elsewhere.",
+                "Correct `ledger:`, or restore a backup. If a new ledger is meant, run `importer "
+                "upgrade`: people who are in a list again are contacted again.",
             )
         return
     if file.exists() and ledger.key_id != key_id(hmac_key(settings, create=False)):
@@ -532,10 +532,25 @@ def _identity(
             new.note_key(key_id(key))
 
     secret = hmac_key(settings, create=new is not None, note=note)
-    if last_settings.get(HMAC_KEY, key_id(secret)) != key_id(secret):
+    _refuse_other_key(key_id(secret), last_settings.get(HMAC_KEY))
+    return Identity(secret, organization, settings.round)
+
+
+def require_key(ledger: Ledger, settings: Settings) -> None:
+    """Raise LedgerError if this machine has not the key of a ledger that has one."""
+    _refuse_other_key(key_id(hmac_key(settings, create=False)), ledger.key_id)
+
+
+def note_key_of_environment(ledger: Ledger, settings: Settings) -> None:
+    """Note the key of the environment, if there is one, in a new ledger that a person asked for."""
+    if Secrets.read().importer_hmac_key is not None:
+        ledger.note_key(key_id(hmac_key(settings, create=False)))
+
+
+def _refuse_other_key(own: str, known: Json) -> None:
+    if known is not None and known != own:
         raise LedgerError(
             "The HMAC key is not the one under which this ledger knows its people.",
             "Put the ledger's key back (IMPORTER_HMAC_KEY, or the .key file beside the ledger): "
             "under another key everybody would be contacted again.",
         )
-    return Identity(secret, organization, settings.round)

@@ -76,6 +76,11 @@ class QueueOverview:
 def require_queue(settings: Settings) -> None:
     """Raise ConfigurationError unless the ledger is on PostgreSQL and procrastinate is here."""
     if settings.ledger_file is not None:
+        if settings.rehearsal:
+            raise ConfigurationError(
+                "A queue needs a ledger on PostgreSQL; the ledger of a rehearsal is a file.",
+                "Do without --queue and `work`, or set `rehearsal: false`.",
+            )
         raise ConfigurationError(
             "A queue needs a ledger on PostgreSQL; this one is a file.",
             "Set `ledger:` to postgresql://host/name, or do without --queue and `work`.",

@@ -18,6 +18,7 @@ from importer.languages import translate_count
 from importer.ledger import Ledger
 from importer.ledger.connection import display_name
 from importer.ledger.senders import birth_of
+from importer.planning.history import require_key
 from importer.work.queue import JobQueue, require_queue
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def require_workable(settings: Settings) -> None:
     """Check what workers need.
 
     Raises:
-        ConfigurationError: the ledger is a file, is missing, or is of another version; or the queue
-            is not set up.
+        ConfigurationError: the ledger is a file, is missing, is of another version, or has another
+            key; or the queue is not set up.
         CredentialsError: they are missing.
     """
     require_queue(settings)
@@ -52,7 +53,8 @@ def require_workable(settings: Settings) -> None:
     if ledger is None:
         name = display_name(settings.ledger)
         raise LedgerError(f"There is no ledger {name} yet.", "Run `importer upgrade` once.")
-    ledger.close()
+    with ledger:
+        require_key(ledger, settings)
     with JobQueue.open(settings) as queue:
         queue.require_set_up()
 

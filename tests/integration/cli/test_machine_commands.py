@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.cli.main import main
+from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.ledger.tables import senders
 from importer.model import Outcome, State
+from tests.integration.cli.conftest import GOOD
 from tests.support.postgres import server_url
+from tests.support.workspace import Workspace
 from tests.unit.ledger.test_leases import lose_lease, plan, pretend_elsewhere, sender, share_of
 
 if TYPE_CHECKING:
@@ -84,3 +87,31 @@ def test_a_person_says_that_a_sender_has_ended(
         assert str(result).endswith("said so")
         lock.__exit__(None, None, None)
         other.close()
+
+
+def test_a_worker_without_the_key_of_the_ledger(server_url: str, workspace: Workspace) -> None:
+    """It ends at once; else each list that it takes would stop."""
+    pytest.importorskip("procrastinate")
+    first = Workspace(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": "k" * 40})
+    assert first("upgrade", "--ledger", server_url).code == 0
+    for key in ("j" * 40, None):
+        other = Workspace(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": key})
+        result = other("work", "--ledger", server_url)
+        assert result.code == Exit.SETUP
+        assert "HMAC key" in result.err
+    short = Workspace(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": "hunter2"})
+    assert "fewer than 32" in short("work", "--ledger", server_url).err
+
+
+def test_what_a_queue_refuses(server_url: str, workspace: Workspace) -> None:
+    """A rate that workers would not keep, and a rehearsal, whose ledger is a file."""
+    pytest.importorskip("procrastinate")
+    workspace.write("good.csv", GOOD)
+    assert workspace("upgrade", "--ledger", server_url).code == 0
+    run = ("run", "good.csv", "--queue", "--yes", "--ledger", server_url)
+    result = workspace(*run, "--rate-per-s", "1")
+    assert result.code == Exit.USAGE
+    assert "--rate-per-s and --queue exclude each other" in result.err
+    rehearsed = workspace("work", "--ledger", server_url, "--rehearsal")
+    assert rehearsed.code == Exit.SETUP
+    assert "the ledger of a rehearsal is a file" in rehearsed.err

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from importer.errors import LedgerError
+from importer.errors import LedgerAway, LedgerError
 from importer.ledger import Ledger
 from importer.model import State
 from tests.support.postgres import PROGRAMS, own_server
@@ -178,3 +180,32 @@ def test_an_intent_outlives_a_crash_of_a_server_that_does_not_wait_for_its_disk(
                 server.restart()
                 ledger._database.engine.dispose()  # its connections are lost
                 assert ledger.submissions.records(["k0"])["k0"].state is State.DOUBTFUL
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"database": "no_such_database"}, "is in a database that does not exist"),
+        ({"username": "no_such_user"}, "a user who does not exist"),
+        ({"port": 9}, "nothing listens at that host and port"),
+        ({"host": "no-such-host.invalid"}, "on a host whose name is not known"),
+    ],
+)
+def test_why_there_is_no_connection(server_url: str, change: dict[str, Any], said: str) -> None:
+    """Each cause has its own words; it may pass, so senders ask again."""
+    url = make_url(server_url).set(**change).render_as_string(hide_password=False)
+    with pytest.raises(LedgerAway, match=said):
+        Ledger.open(url)
+
+
+def test_a_user_without_rights(server_url: str) -> None:
+    """That is no fault of importer."""
+    name = f"guest_{uuid4().hex[:12]}"
+    administer(server_url, f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
+    try:
+        url = make_url(server_url).set(username=name, password="x")
+        with pytest.raises(LedgerError, match="a right that importer needs") as refused:
+            Ledger.open(url.render_as_string(hide_password=False))
+        assert "OWNER TO" in str(refused.value.fix)
+    finally:
+        administer(server_url, f"DROP ROLE {name}")
