@@ -34,7 +34,7 @@ def test_a_ledger_in_a_file_is_upgraded(tmp_path: Path, capsys: pytest.CaptureFi
     url = f"sqlite:///{tmp_path / 'importer.db'}"
     Ledger.open(url).close()
     assert importer("upgrade", "--ledger", url) == 0
-    assert "is up to date" in capsys.readouterr().err
+    assert "is new and empty" in capsys.readouterr().err
     assert importer("jobs", "--ledger", url) == 0
     assert "Nobody is sending." in capsys.readouterr().out
     assert importer("jobs", "--metrics", "--ledger", url) == 0
