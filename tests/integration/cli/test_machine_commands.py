@@ -112,6 +112,7 @@ def test_what_a_queue_refuses(server_url: str, workspace: Workspace) -> None:
     result = workspace(*run, "--rate-per-s", "1")
     assert result.code == Exit.USAGE
     assert "--rate-per-s and --queue exclude each other" in result.err
-    rehearsed = workspace("work", "--ledger", server_url, "--rehearsal")
+    workspace.write("importer.yaml", f"rehearsal: true\nledger: {server_url}\n")
+    rehearsed = workspace("work")
     assert rehearsed.code == Exit.SETUP
     assert "the ledger of a rehearsal is a file" in rehearsed.err
