@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import polars as pl
 import psycopg
 
+from importer.ledger import Ledger
 from importer.ledger.column_types import run_of_number
 from importer.ledger.tables import STATES
 from importer.model import State
+from importer.planning.identity import key_id
 from tests.crash.audit import Known, entries, read_known
 from tests.crash.fork_server import ForkServer
 from tests.crash.installation import LIST, Installation, candidates
@@ -178,6 +180,8 @@ class Machines:
 
     def __enter__(self) -> Self:
         self.installation.open(_LATENCY)
+        with Ledger.open(self._server.url) as ledger:  # as `importer upgrade` does
+            ledger.note_key(key_id(SETTINGS["IMPORTER_HMAC_KEY"].encode()))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.uploaded_lists import UploadedLists
+from importer.planning.history import note_key_of_environment
 from importer.settings import load_settings
 from importer.work.job_runner import JobRunner
 from importer.work.queue import JobQueue
@@ -51,7 +52,8 @@ def settings(
     monkeypatch.setattr("importer.web.jobs._LOOK_AT_WORKERS_S", 0.2)
     monkeypatch.setattr("importer.web.jobs._STANDBY_S", 0.2)
     settings = load_settings(project(tmp_path / "near", api, server_url))
-    Ledger.open(server_url).close()
+    with Ledger.open(server_url) as ledger:
+        note_key_of_environment(ledger, settings)
     with JobQueue.open(settings) as queue:
         queue.set_up()
     return settings
