@@ -34,7 +34,7 @@ def test_a_check_says_what_upgrades_it(workspace: Workspace, older: Path) -> Non
     before = older.read_bytes()
     result = workspace("check", "good.csv")
     assert result.code == 4
-    assert "importer run" in result.err
+    assert "importer upgrade" in result.err
     assert older.read_bytes() == before
 
 
