@@ -19,7 +19,8 @@ from importer.errors import Exit, UsageError
 from importer.languages import number, translate, translate_filled, translate_word
 from importer.ledger import Ledger
 from importer.ledger.records import ListState
-from importer.planning.history import note_key_of_environment
+from importer.planning.history import has_key_in_environment
+from importer.planning.identity import hmac_key, key_id
 from importer.report.formatting import plain
 from importer.report.terminal import indent, plain_table
 from importer.report.terminal_history import senders_text
@@ -216,12 +217,15 @@ def upgrade(*, config: Path | None, **flags: object) -> int:
 
     A ledger in a file gets a backup beside it. A ledger on PostgreSQL is upgraded under a lock, and
     not while an older version sends; back it up with pg_dump before. There it also sets up the
-    queue of `importer work`, if that is installed.
+    queue of `importer work`, if that is installed. If IMPORTER_HMAC_KEY is set, only this command
+    makes a new ledger.
     """
     settings = read_settings(config, flags)
-    with Ledger.open(settings.ledger, create=False) as ledger:
+    has_key = has_key_in_environment()  # then no other command makes a ledger
+    with Ledger.open(settings.ledger, create=has_key) as ledger:
         if ledger.key_id is None and not ledger.runs.list(limit=1):
-            note_key_of_environment(ledger, settings)
+            if has_key:
+                ledger.note_key(key_id(hmac_key(settings, create=False)))
             tell(
                 translate(
                     "The ledger {name} is new and empty: it does not know who was contacted.",

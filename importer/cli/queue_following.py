@@ -6,7 +6,7 @@ import getpass
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +24,7 @@ from importer.report import export, view
 from importer.report.outcomes import outcome_frame
 from importer.report.progress import progress
 from importer.sending.circuit_breaker import Ending
-from importer.work.queue import COMMAND, JobQueue
+from importer.work.queue import COMMAND, NIGHT_COMMAND, JobQueue
 from importer.work.queued_lists import QueuedLists
 
 if TYPE_CHECKING:
@@ -98,14 +98,11 @@ def wait_for_run(run_id: str, settings: Settings, console: Console) -> RunReport
         total = ledger.submissions.count_sendable(run_id)
         shown.on_start(run_id, total, total / settings.rate_per_s)
         message = ""
-        looked_s, has_worker = began, True
+        workers = _WorkerWatch(ledger, COMMAND)
         while True:
             try:
-                if time.monotonic() - looked_s > _WORKERS_S:
-                    looked_s, had_worker = time.monotonic(), has_worker
-                    has_worker = ledger.senders.count_live(COMMAND) > 0
-                    if had_worker and not has_worker:
-                        shown.on_stage(translate("No worker is alive: start `importer work`."))
+                if workers.have_gone():
+                    shown.on_stage(translate("No worker is alive: start `importer work`."))
                 known = ledger.lists.find_by_run(run_id)
                 states = ledger.runs.states(run_id, live=True)
             except LedgerAway:
@@ -119,6 +116,29 @@ def wait_for_run(run_id: str, settings: Settings, console: Console) -> RunReport
             message = known.message
             time.sleep(_LOOK_S)
         return _report(ledger, run_id, known, time.monotonic() - began)
+
+
+class _WorkerWatch:
+    """Looks from time to time whether a worker is alive.
+
+    Args:
+        ledger: open.
+        commands: the commands of the workers that count.
+    """
+
+    def __init__(self, ledger: Ledger, *commands: str) -> None:
+        self._ledger = ledger
+        self._commands = commands
+        self._looked_s = time.monotonic()
+        self._were_alive = True
+
+    def have_gone(self) -> bool:
+        """Whether no worker is alive, and that is new."""
+        if time.monotonic() - self._looked_s < _WORKERS_S:
+            return False
+        self._looked_s, were_alive = time.monotonic(), self._were_alive
+        self._were_alive = any(map(self._ledger.senders.count_live, self._commands))
+        return were_alive and not self._were_alive
 
 
 def _report(ledger: Ledger, run_id: str, known: UploadedList | None, took_s: float) -> RunReport:
@@ -135,7 +155,11 @@ def _report(ledger: Ledger, run_id: str, known: UploadedList | None, took_s: flo
 def wait_for_night(list_id: str, settings: Settings) -> int:
     """Wait until a worker has run a night; return the night's exit code."""
     with Ledger.open(settings.ledger, create=False) as ledger, _interruptible():
+        workers = _WorkerWatch(ledger, COMMAND, NIGHT_COMMAND)
         while (known := _find(ledger, list_id)) is None or known.state in WORKING:
+            with suppress(LedgerAway):
+                if workers.have_gone():
+                    tell(translate("No worker is alive: start `importer work`."))
             time.sleep(_LOOK_S)
     if known.message:
         tell(translate_filled(known.message))

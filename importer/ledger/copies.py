@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _UPGRADE_COPY: Final = re.compile(r"-before-\d+-(\d{8}T\d{6})Z$")
 _PRIVATE: Final = 0o600
-_ID_DIGITS: Final = 8
 _COMPANION_SUFFIXES: Final = ("-wal", "-shm", "-journal", "-lock", "-holder", ".last", ".key")
 
 
@@ -119,11 +118,6 @@ class LastWrite:
 def last_write_file(ledger: Path) -> Path:
     """Return the path of a ledger's last-write file."""
     return ledger.with_name(f"{ledger.name}.last")
-
-
-def server_writes_file(key: Path, ledger_id: str) -> Path:
-    """Return the path beside a key at which a machine notes its writes to a server's ledger."""
-    return key.with_name(f"{key.name}-{ledger_id[:_ID_DIGITS]}")
 
 
 def read_last_write(ledger: Path) -> LastWrite | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import LargeBinary, event, func, literal, select, text, update
+from sqlalchemy import LargeBinary, case, event, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
@@ -57,17 +57,19 @@ _REPLICA = (
     "accepts no writes: it is on a read-only replica, or its server was set to read-only",
     "Name the primary server under `ledger:`. If this is it, see whether its disk is full.",
 )
-_TIMEOUT = (
-    "ended a statement, because it took longer than the server's statement_timeout",
-    "Set it to 0 for the ledger's user (ALTER ROLE ... SET statement_timeout = 0), and try again.",
-)
-_NO_TEMPORARY = (
-    "does not let its user make temporary tables",
-    "Let an administrator run GRANT TEMPORARY ON DATABASE ... TO ... for that user.",
+_CANCELLED = (
+    "cancelled a statement: it took longer than the server's statement_timeout, or somebody did it",
+    (
+        "Set the timeout to 0 for the ledger's user (ALTER ROLE ... SET statement_timeout = 0), "
+        "and try again."
+    ),
 )
 _NO_RIGHT = (
     "does not give its user a right that importer needs",
-    "Let the user own the database: ALTER DATABASE ... OWNER TO ....",
+    (
+        "Let the user own the database (ALTER DATABASE ... OWNER TO ...), or give it CREATE on its "
+        "schema and TEMPORARY on the database."
+    ),
 )
 _UNEXPECTED = ("reported an unexpected error", "This is a fault of importer; please report it.")
 
@@ -78,25 +80,18 @@ _EXPLANATIONS: Final[tuple[tuple[str, tuple[str, str]], ...]] = (
     ("disk i/o error", _DISK_ERROR),
     ("database or disk is full", _DISK_FULL),
     ("no space left", _DISK_FULL),
-    ("statement timeout", _TIMEOUT),
-    ("read-only transaction", _REPLICA),
-    ("in recovery", _REPLICA),
-    ("permission denied to create temporary", _NO_TEMPORARY),
-    ("permission denied", _NO_RIGHT),
-    ("must be owner", _NO_RIGHT),
     ("locked", _BUSY),
     ("busy", _BUSY),
     ("readonly", _READONLY),
     ("read-only", _READONLY),
     ("unable to open", _CANNOT_OPEN),
-    ("connection failed", _UNREACHABLE),
-    ("could not connect", _UNREACHABLE),
-    ("server closed the connection", _UNREACHABLE),
-    ("terminating connection", _UNREACHABLE),
-    ("could not translate host name", _UNREACHABLE),
-    ("failed to resolve host", _UNREACHABLE),
 )
-"""Words of the drivers in lower case -> our words. The first match counts."""
+"""Words of SQLite in lower case -> our words. The first match counts."""
+
+_BY_STATE: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {"25006": _REPLICA, "42501": _NO_RIGHT, "57014": _CANCELLED}
+)
+"""SQLSTATE -> our words: its texts are in the language of the server."""
 
 
 _CONNECTION_FAULTS: Final[tuple[tuple[re.Pattern[str], tuple[str, str]], ...]] = (
@@ -156,7 +151,8 @@ def explain_error(name: str, error: SQLAlchemyError | sqlite3.Error) -> LedgerEr
         )
         return LedgerAway(f"The ledger {name} {what}.", fix)
     said = f"{original} {getattr(original, 'sqlite_errorname', '')}".casefold()
-    what, fix = next((words for mark, words in _EXPLANATIONS if mark in said), _UNEXPECTED)
+    by_words = next((words for mark, words in _EXPLANATIONS if mark in said), _UNEXPECTED)
+    what, fix = _BY_STATE.get(str(getattr(original, "sqlstate", "")), by_words)
     if what is _UNEXPECTED[0]:
         what = f"{what} ({type(original).__name__})"
     return LedgerError(f"The ledger {name} {what}.", fix)
@@ -197,6 +193,14 @@ IDLE_TIMEOUT: Final = func.set_config(
 )
 """Selected in a transaction on a server: a process that is frozen within it loses its locks, ms."""
 
+COMMIT_DURABLY: Final = case(
+    (
+        func.current_setting("synchronous_commit") == "off",
+        func.set_config("synchronous_commit", "on", literal(value=True)),
+    )
+)
+"""Selected in a transaction: its commit waits for the disk, also if the default is off by now."""
+
 UPGRADE_LOCK: Final = 0x696D706F72746572
 """The number of the PostgreSQL advisory lock of an upgrade: "importer" in ASCII."""
 
@@ -222,11 +226,10 @@ BUSY_MS: Final = 10_000
 CACHE_KIB: Final = 65_536
 """How many pages of a file a SQLite connection keeps, in KiB."""
 
-_COUNT_WRITE: Final = (
-    update(identity)
-    .values(writes=func.coalesce(identity.c.writes, 0) + 1)
-    .returning(identity.c.id, identity.c.writes)
-)
+_ONE_MORE: Final = update(identity).values(writes=func.coalesce(identity.c.writes, 0) + 1)
+_COUNT_WRITE: Final = _ONE_MORE.returning(identity.c.id, identity.c.writes)
+_COUNT_ON_SERVER: Final = _ONE_MORE.returning(identity.c.id, identity.c.writes, COMMIT_DURABLY)
+"""What is counted must outlive a crash, also if a server's default was changed meanwhile."""
 
 
 class Database:
@@ -255,6 +258,7 @@ class Database:
         self.readonly = readonly
         self._on_commit = on_commit
         self._counted = None if path is None else CountedWrites(path)
+        self._count_write = _COUNT_ON_SERVER if path is None else _COUNT_WRITE
         self._writer = engine.execution_options(**{WRITES: True})
 
     def read(self, query: Callable[[Connection], _Found]) -> _Found:
@@ -335,7 +339,7 @@ class Database:
             connection.begin(),
         ):
             done = query(connection)
-            number = connection.execute(_COUNT_WRITE).one() if counted else None
+            number = connection.execute(self._count_write).one() if counted else None
         if number is not None and self._counted is not None:
             self._counted.note(number.id, number.writes, unsynced=unsynced)
         if self._on_commit is not None:

@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from importer.errors import LedgerError, TurnTaken
-from importer.ledger.database import IDLE_TIMEOUT
+from importer.ledger.database import COMMIT_DURABLY, IDLE_TIMEOUT
 from importer.ledger.senders import (
     LIVE,
     ProcessFacts,
@@ -28,7 +28,6 @@ from importer.ledger.senders import (
     note_ended,
     sweep,
 )
-from importer.ledger.server_settings import COMMIT_DURABLY
 from importer.ledger.tables import senders, turns
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from importer.ledger.copies import (
     read_last_write,
     require_newest,
     save_last_write,
-    server_writes_file,
 )
 from importer.ledger.doubts import Doubts, KnownConversations
 from importer.ledger.lease import LEASE_S, Lease, ServerClock
@@ -321,7 +320,7 @@ class Ledger:
         """
         if self._database.path is not None:
             return
-        file = server_writes_file(beside, self.id)
+        file = beside.with_name(f"{beside.name}-{self.id[:8]}")
         if new:
             last_write_file(file).unlink(missing_ok=True)
         last = read_last_write(file)

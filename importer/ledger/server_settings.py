@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, column, func, literal, select, table
+from sqlalchemy import column, func, select, table
 
 from importer.errors import LedgerError
 
@@ -95,14 +95,6 @@ _LOOK: Final = select(
     ),
 )
 """Besides settings: `own` is the schema of a ledger here, `other` one elsewhere, null for none."""
-
-COMMIT_DURABLY: Final = case(
-    (
-        func.current_setting("synchronous_commit") == "off",
-        func.set_config("synchronous_commit", "on", literal(value=True)),
-    )
-)
-"""Selected in a transaction: its commit is on disk, although the default was changed meanwhile."""
 
 
 def require_safe_server(database: Database, *, writable: bool, new: bool = False) -> None:

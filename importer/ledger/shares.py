@@ -15,7 +15,6 @@ from sqlalchemy import Interval, bindparam, func, insert, or_, select, text, tup
 from importer.ledger.database import IDLE_TIMEOUT
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.senders import LIVE, sweep
-from importer.ledger.server_settings import COMMIT_DURABLY
 from importer.ledger.submissions import (
     CONVERSATION_OF_ANOTHER,
     HAS_OPTED_OUT,
@@ -61,7 +60,7 @@ _LIVE_ONES: Final = select(senders.c.id).where(LIVE)
 # Each of these is one round trip to the server, for however many submissions. They are made once:
 # making them each time costs more than running them.
 _HOLD_LEASE: Final = (
-    select(func.clock_timestamp(), IDLE_TIMEOUT, COMMIT_DURABLY)
+    select(func.clock_timestamp(), IDLE_TIMEOUT)
     .select_from(senders)
     .where(
         senders.c.id == bindparam("b_lease"),

@@ -484,8 +484,8 @@ def refuse_shared_folder(settings: Settings) -> None:
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
     """Raise if an empty ledger has a key already: the ledger of that key was lost."""
     file = key_file(settings)
-    if Secrets.read().importer_hmac_key is not None:
-        if settings.ledger_file is None and ledger.key_id is None:
+    if has_key_in_environment():
+        if ledger.key_id is None:
             raise LedgerError(
                 f"The ledger {ledger.name} is new and empty, but its key is in the environment: "
                 "the ledger that knows who was contacted must be elsewhere.",
@@ -537,14 +537,13 @@ def _identity(
 
 
 def require_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise LedgerError if this machine has not the key of a ledger that has one."""
+    """Raise LedgerError if a ledger has a key, and this machine has another one or none."""
     _refuse_other_key(key_id(hmac_key(settings, create=False)), ledger.key_id)
 
 
-def note_key_of_environment(ledger: Ledger, settings: Settings) -> None:
-    """Note the key of the environment, if there is one, in a new ledger that a person asked for."""
-    if Secrets.read().importer_hmac_key is not None:
-        ledger.note_key(key_id(hmac_key(settings, create=False)))
+def has_key_in_environment() -> bool:
+    """Whether the key of the ledger is in the environment, so that it was made elsewhere."""
+    return Secrets.read().importer_hmac_key is not None
 
 
 def _refuse_other_key(own: str, known: Json) -> None:

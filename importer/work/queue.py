@@ -39,6 +39,9 @@ TICK: Final = "tick"
 COMMAND: Final = "importer work"
 """The command of a worker that can send lists, as its lease names it."""
 
+NIGHT_COMMAND: Final = f"{COMMAND} --queues {NIGHT}"
+"""The command of a worker that only runs nights."""
+
 WORKERS: Final = 2
 """procrastinate's workers in a worker process: one for ticks, one for the rest."""
 

@@ -33,6 +33,7 @@ from importer.work.job_runner import JobRunner
 from importer.work.queue import (
     COMMAND,
     CONTROL,
+    NIGHT_COMMAND,
     SEND,
     STALLED_S,
     TICK,
@@ -77,7 +78,7 @@ def run_worker(
         ConfigurationError: the ledger or its queue cannot be used.
     """
     # A page leaves its lists to workers that can send, and knows them by their command.
-    command = COMMAND if SEND in queues else f"{COMMAND} --queues {','.join(queues)}"
+    command = COMMAND if SEND in queues else NIGHT_COMMAND
     with (
         Ledger.open(settings.ledger, create=False) as ledger,
         JobQueue.open(settings) as queue,

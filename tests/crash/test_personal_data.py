@@ -89,6 +89,7 @@ def test_without_its_key_a_ledger_sends_nothing(
 def test_the_key_may_come_from_the_environment(workspace: Workspace, sandbox: Sandbox) -> None:
     """Then no key file is made, and another value is refused."""
     own = type(workspace)(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": "k" * 40})
+    assert own("upgrade").code == Exit.OK
     assert own("run", "list.csv", "--yes", "--limit", "4").code == Exit.OK
     assert not (workspace.folder / "importer.db.key").exists()
     other = type(workspace)(workspace.folder, {**workspace.env, "IMPORTER_HMAC_KEY": "j" * 40})

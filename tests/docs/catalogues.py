@@ -215,8 +215,8 @@ def _of_errors() -> Iterator[Text]:
                 for each in node.exc.args:
                     ends = [each.body, each.orelse] if isinstance(each, ast.IfExp) else [each]
                     yield from (_pattern(end) for end in ends if _is_sentence(end))
-    faults = database._CONNECTION_FAULTS
-    for _, words in (*database._EXPLANATIONS, *faults, ("", database._UNEXPECTED)):
+    pairs = (*database._EXPLANATIONS, *database._CONNECTION_FAULTS, *database._BY_STATE.items())
+    for _, words in (*pairs, ("", database._UNEXPECTED), ("", database._UNREACHABLE)):
         yield from (Text(FILLED, each) for each in words if each)
     yield from (Text(FILLED, os.strerror(number)) for number in _OF_SYSTEM)
 

@@ -118,22 +118,27 @@ def test_another_ledger_in_its_place(sandbox_workspace: Workspace, sandbox: Sand
     assert "is not the one that was here" in refused(sandbox_workspace, sandbox).err
 
 
-def test_an_empty_database_under_a_key_of_the_environment(
-    sandbox_workspace: Workspace, sandbox: Sandbox, server_url: str
+@pytest.mark.parametrize("place", ["file", "server"])
+def test_an_empty_ledger_under_a_key_of_the_environment(
+    sandbox_workspace: Workspace,
+    sandbox: Sandbox,
+    request: pytest.FixtureRequest,
+    place: str,
 ) -> None:
     """A new machine has no key file and no last-write file; the key itself was made elsewhere."""
     own = Workspace(
         sandbox_workspace.folder, {**sandbox_workspace.env, "IMPORTER_HMAC_KEY": "k" * 40}
     )
-    result = refused(own, sandbox, *RUN, "--ledger", server_url)
+    url = "sqlite:///new.db" if place == "file" else request.getfixturevalue("server_url")
+    result = refused(own, sandbox, *RUN, "--ledger", url)
     assert "is new and empty" in result.err
-    made = own("upgrade", "--ledger", server_url)  # a person asks for it
+    made = own("upgrade", "--ledger", url)  # a person asks for it
     assert "is new and empty: it does not know who was contacted" in made.err
-    assert own(*RUN, "--ledger", server_url).code == Exit.OK
-    assert "is up to date" in own("upgrade", "--ledger", server_url).err
+    assert own(*RUN, "--ledger", url).code == Exit.OK
+    assert "is up to date" in own("upgrade", "--ledger", url).err
     other = Workspace(own.folder, {**own.env, "IMPORTER_HMAC_KEY": "j" * 40})
-    assert "HMAC key" in refused(other, sandbox, *RUN, "--ledger", server_url).err
-    assert own(*RUN, "--ledger", server_url).code == Exit.OK
+    assert "HMAC key" in refused(other, sandbox, *RUN, "--ledger", url).err
+    assert own(*RUN, "--ledger", url).code == Exit.OK
     assert set(reached(sandbox).values()) == {1}
 
 

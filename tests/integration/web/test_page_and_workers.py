@@ -18,7 +18,7 @@ from importer.ledger import Ledger
 from importer.ledger.records import ListState
 from importer.ledger.run_guards import RunGuards
 from importer.ledger.uploaded_lists import UploadedLists
-from importer.planning.history import note_key_of_environment
+from importer.planning.identity import hmac_key, key_id
 from importer.settings import load_settings
 from importer.work.job_runner import JobRunner
 from importer.work.queue import JobQueue
@@ -53,7 +53,7 @@ def settings(
     monkeypatch.setattr("importer.web.jobs._STANDBY_S", 0.2)
     settings = load_settings(project(tmp_path / "near", api, server_url))
     with Ledger.open(server_url) as ledger:
-        note_key_of_environment(ledger, settings)
+        ledger.note_key(key_id(hmac_key(settings, create=False)))
     with JobQueue.open(settings) as queue:
         queue.set_up()
     return settings

@@ -207,5 +207,6 @@ def test_a_user_without_rights(server_url: str) -> None:
         with pytest.raises(LedgerError, match="a right that importer needs") as refused:
             Ledger.open(url.render_as_string(hide_password=False))
         assert "OWNER TO" in str(refused.value.fix)
+        assert "fault of importer" not in str(refused.value.fix)
     finally:
         administer(server_url, f"DROP ROLE {name}")
