@@ -377,7 +377,7 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
     """
     states, counts = ledger.runs.states(run.id), ledger.runs.counts(run.id)
     elsewhere = ledger.runs.open_elsewhere(run.id)
-    end = ending or Ending(run.stopped)
+    end = ending or Ending(run.stopped) or _explain_taken_over(ledger, run.id)
     return RunReport(
         run=run.id,
         counts=counts,
@@ -388,6 +388,20 @@ def report_of(ledger: Ledger, run: Run, ending: Ending | None = None) -> RunRepo
         exit_code=exit_of_run(counts.rejected, Counter(states) + Counter(elsewhere), end),
         open_elsewhere=sum(elsewhere.values()),
         plan_hash=run.plan_hash,
+    )
+
+
+def _explain_taken_over(ledger: Ledger, run: str) -> Ending:
+    """Return which run has taken over rows that are not sent yet; false if none has."""
+    runs = ledger.runs.find_taken_over(run)
+    if not runs:
+        return Ending()
+    other = max(runs, key=lambda each: runs[each])
+    doubtful = ledger.runs.states(run, live=True).get(State.DOUBTFUL, 0)
+    return Ending(
+        f"Run {other} has taken over {runs[other]:,} of its rows, because it has the same people. "
+        f"`importer results {other}` shows them.",
+        Exit.DOUBTFUL if doubtful else Exit.HELD,
     )
 
 

@@ -23,6 +23,7 @@ from importer.ledger.run_outcomes import frame_outcomes, read_outcomes, select_o
 from importer.ledger.submissions import OF_FILE, RECORD, read_record
 from importer.ledger.tables import (
     OPEN,
+    SENDABLE,
     among,
     as_seen,
     rows_elsewhere,
@@ -199,6 +200,18 @@ class Runs:
             seen = State(state) if live else as_seen(State(state))
             numbers[seen] = numbers.get(seen, 0) + number
         return numbers
+
+    def find_taken_over(self, run: str) -> dict[str, int]:
+        """Count the ready rows that other runs have taken over and not sent yet, by run."""
+        s, e = submissions.c, rows_elsewhere.c
+        wanted = (
+            select(s.run, func.count())
+            .join_from(rows_elsewhere, submissions, e.key == s.key)
+            .where(e.run == run, s.run != run, among(s.state, {*SENDABLE, State.SENDING}))
+            .group_by(s.run)
+            .order_by(s.run)
+        )
+        return dict(self._database.read(lambda c: [tuple(row) for row in c.execute(wanted)]))
 
     def open_elsewhere(self, run: str) -> dict[State, int]:
         """Count a run's already imported rows that are doubtful, unsent or planned, by state.

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from importer.cli.main import main
+from importer.cli.queue_following import _WorkerWatch
 from importer.errors import Exit
 from importer.ledger import Ledger
 from importer.ledger.tables import senders
 from importer.model import Outcome, State
+from importer.work.queue import COMMAND
 from tests.integration.cli.conftest import GOOD
 from tests.support.postgres import server_url
 from tests.support.workspace import Workspace
@@ -116,3 +118,16 @@ def test_what_a_queue_refuses(server_url: str, workspace: Workspace) -> None:
     rehearsed = workspace("work")
     assert rehearsed.code == Exit.SETUP
     assert "the ledger of a rehearsal is a file" in rehearsed.err
+
+
+def test_who_waits_is_told_once_that_no_worker_is_alive(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again, if one came and has gone."""
+    monkeypatch.setattr("importer.cli.queue_following._WORKERS_S", 0.0)
+    with Ledger.open(server_url) as ledger:
+        watch = _WorkerWatch(ledger, COMMAND)
+        assert [watch.have_gone() for _ in range(2)] == [True, False]
+        with Ledger.open(server_url) as other, other.lock(COMMAND):
+            assert not watch.have_gone()
+        assert [watch.have_gone() for _ in range(2)] == [True, False]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from importer.errors import UsageError
+from importer.deliver import report_of
+from importer.errors import Exit, UsageError
 from importer.ledger.records import Settlement
 from importer.ledger.run_outcomes import read_outcomes
 from importer.ledger.runs import PAGE
@@ -161,3 +162,20 @@ def test_a_later_run_shows_what_an_earlier_one_did(ledger: Ledger) -> None:
     assert (row.submission.state, row.submission.row) == (State.CREATED, 2)
     assert row.submission.conversation_id == "conv-1"
     assert ledger.runs.states(new) == {}
+
+
+def test_rows_that_a_later_run_has_taken_over(ledger: Ledger) -> None:
+    """The report of the first run names the second one, until that has sent them."""
+    rows = [planned_row("k0"), planned_row("k1", 3)]
+    first, second = (ledger.runs.begin(new_run(), rows) for _ in range(2))
+    assert ledger.runs.find_taken_over(first) == {second: 2}
+    assert ledger.runs.find_taken_over(second) == {}
+    report = report_of(ledger, ledger.runs.find(first))
+    assert f"Run {second} has taken over 2 of its rows" in report.stopped
+    assert report.exit_code is Exit.HELD
+    assert ledger.submissions.intend(second, ["k0", "k1"]) == (True, True)
+    ledger.submissions.settle(second, [Settlement("k0", State.DOUBTFUL)])
+    assert report_of(ledger, ledger.runs.find(first)).exit_code is Exit.DOUBTFUL
+    ledger.submissions.settle(second, [Settlement("k1", State.CREATED, 201, "conv-1")])
+    report = report_of(ledger, ledger.runs.find(first))
+    assert (report.stopped, report.exit_code) == ("", Exit.DOUBTFUL)
