@@ -1,8 +1,9 @@
-"""A sender's lease on a server's ledger: the right to send, for as long as it is renewed.
+"""A sender's lease on a server's ledger: the right to send, as long as the sender renews it.
 
-A lease ends on two clocks. The database's clock decides who may claim and intend. The clock of the
-sender's machine, which counts while the machine sleeps, is asked right before a request leaves: a
-process that was frozen must not send what others count as doubtful by then.
+Two clocks decide whether a lease has expired. The database's clock decides who may claim
+submissions and write intents. The machine's boot clock, which also counts while the machine sleeps,
+is checked right before a request is sent. So a process that was suspended does not send what others
+now treat as doubtful.
 """
 
 from __future__ import annotations
@@ -39,24 +40,25 @@ if TYPE_CHECKING:
 
 
 LEASE_S: Final = 30.0
-"""How long a lease lasts if it is not renewed, seconds."""
+"""The duration of a lease, in seconds; each renewal starts it again."""
 
 _RENEWALS: Final = 4
-"""A lease is renewed this often before it would end."""
+"""The number of renewals in the duration of a lease."""
 
 _MARGIN_PART: Final = 6
-"""Nothing is sent in the last part of a lease: one divided by this."""
+"""Nothing is sent in the last part of a lease, which is its duration divided by this."""
 
 _RETRY_S: Final = 0.25
-"""How long to wait until a turn, or a server that is away, is asked again."""
+"""The seconds between two tries to take a turn or to reach the server."""
 
 _LAST_TRIES: Final = 8
 
 
 class ServerClock:
-    """The database's time of day, read from the clock of this machine's uptime in between.
+    """The database's time of day. Between two readings, the machine's boot clock continues it.
 
-    A machine's own time of day may be wrong by hours; times of several machines are compared.
+    The ledger compares times from several machines, and a machine's own time of day may be wrong by
+    hours.
     """
 
     def __init__(self, database: Database) -> None:
@@ -64,7 +66,7 @@ class ServerClock:
         self.set(database.read(database_time))
 
     def set(self, now: datetime) -> None:
-        """Set it to a time that was just read from the database."""
+        """Set the clock to a time that was just read from the database."""
         self._at, self._then_s = now.astimezone(UTC), boot_time_s()
 
     def now(self) -> datetime:
@@ -74,19 +76,19 @@ class ServerClock:
 
 
 class Lease:
-    """The lease of this process. A lease that was lost is followed by a new one, with another id.
+    """The lease of this process. If it expires, a new lease with another id replaces it.
 
     Args:
         database: the database of a server's ledger.
-        command: what this process does, for others.
-        lease_s: how long a lease lasts.
-        clock: the clock that is set at each renewal.
+        command: the command of this process, shown to other people.
+        lease_s: the duration of a lease, in seconds.
+        clock: the clock to set at each renewal; None if there is none.
 
     Attributes:
         facts: the facts of this process.
-        lasts: how long a lease lasts.
+        lasts: the duration of a lease.
         margin: the last part of a lease, in which nothing is sent.
-        intents: key of a submission -> id of the lease under which its present intent was made.
+        intents: key of a submission -> id of the lease under which its current intent was written.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Lease:
 
     @property
     def id(self) -> int:
-        """Id of the present lease: the fencing token."""
+        """The id of the current lease, used as a fencing token."""
         return self._held[0]
 
     def begin(self) -> None:
@@ -115,7 +117,7 @@ class Lease:
         self._renewer.start()
 
     def end(self) -> None:
-        """Give the lease back: this process sends nothing more under it."""
+        """Give the lease back; after this, the process sends nothing more."""
         self._over.set()
         self._renewer.join()
         for _ in range(_LAST_TRIES):
@@ -123,10 +125,11 @@ class Lease:
                 self._database.write("sender", lambda c: note_ended(c, self._ids, "it ended"))
                 return
             time.sleep(_RETRY_S)
-        # The server is away. This machine, or the parent, will find the process gone.
+        # The server cannot be reached. A sweep on this machine, or the parent process, will find
+        # that the process has ended.
 
     def may_leave(self, key: str) -> bool:
-        """Whether the request of a submission may still leave: asked right before its first byte.
+        """Return whether a submission's request may still be sent; call it right before sending.
 
         Args:
             key: the key of the submission, whose intent is durable.
@@ -137,7 +140,7 @@ class Lease:
         )
 
     def sweep(self) -> int:
-        """End the leases that are over; return how many submissions became doubtful."""
+        """End the expired leases; return how many submissions became doubtful."""
         return sweep(self._database, self.facts, self.lasts)
 
     # ---- turns -------------------------------------------------------------------------------
@@ -146,19 +149,19 @@ class Lease:
     def turn(
         self, work: str, wait_s: float, inbox: str = ""
     ) -> Iterator[Callable[[Connection], None]]:
-        """Do what one sender at a time may do, such as planning.
+        """Do work that only one sender may do at a time, such as planning.
 
         Args:
             work: the name of the work.
-            wait_s: how long to wait for another sender, seconds.
-            inbox: the inbox that cannot be used meanwhile; by default it is the ledger.
+            wait_s: how long to wait for another sender, in seconds.
+            inbox: the inbox that the error names; if it is empty, the error names the ledger.
 
         Yields:
-            A fence. In a transaction it makes sure that the turn is still ours until the end of
-            that transaction, and raises LedgerError if it is not.
+            A fence. Call it in a transaction: it locks the turn until the transaction ends. It
+            raises LedgerError if the turn is no longer ours.
 
         Raises:
-            TurnTaken: on entering: another sender has the turn; names that one.
+            TurnTaken: another sender has the turn; the message names it. Raised on entry only.
         """
         holder = token_hex(16)
         until_s = time.monotonic() + wait_s
@@ -174,7 +177,7 @@ class Lease:
                 )
             if swept:
                 time.sleep(_RETRY_S)
-            self.sweep()  # a process that has died on this machine has no turn any more
+            self.sweep()  # takes the turn from a process that died on this machine
             swept = True
         mine = (turns.c.name == work, turns.c.holder == holder)
 
@@ -198,7 +201,7 @@ class Lease:
                 self._database.write_autocommit("turn", done)
 
     def _try_turn(self, work: str, holder: str) -> str | None:
-        """Take a turn; return who has it if it is another's."""
+        """Try to take a turn; return None if it is ours now, otherwise the name of its holder."""
         live = select(senders.c.id).where(LIVE)
         mine = {"sender": self.id, "holder": holder, "taken_at": func.clock_timestamp()}
         take = (
@@ -219,7 +222,7 @@ class Lease:
     # ---- renewing ----------------------------------------------------------------------------
 
     def _register(self) -> None:
-        """Take a new lease; others see that it goes on with the run of the last one."""
+        """Take a new lease, which keeps the run of the last one."""
         facts = self.facts
         now = func.clock_timestamp()
         last = senders.alias("last").c
@@ -239,7 +242,7 @@ class Lease:
                 ended_how="",
                 run=run,
             )
-            .returning(senders.c.id, now, COMMIT_DURABLY)  # an id must never be given twice
+            .returning(senders.c.id, now, COMMIT_DURABLY)  # so that no id is used twice
         )
         before_s = boot_time_s()
         [row] = self._database.write_autocommit("sender", new)
@@ -248,7 +251,7 @@ class Lease:
         self._set_clock(row[1])
 
     def _renew(self) -> None:
-        """Renew the lease; take a new one if it is over."""
+        """Renew the lease; if it has expired, take a new one."""
         now = func.clock_timestamp()
         longer = (
             update(senders)
@@ -270,7 +273,7 @@ class Lease:
             wait_s = self.lasts.total_seconds() / _RENEWALS
             try:
                 self._renew()
-            except LedgerError:  # until the server is back, the clock decides what may leave
+            except LedgerError:  # until the server is back, the boot clock decides
                 wait_s = min(_RETRY_S, wait_s)
 
     def _set_clock(self, now: datetime) -> None:

@@ -1,8 +1,8 @@
 """The processes that send on a server's ledger: who they are, and which have certainly ended.
 
-A sender holds a lease, which it renews. After the end of the lease nobody waits for it. But it may
-be frozen, and go on later. So what it left without an answer is doubtful, and is sent again only
-when the process is known to have ended.
+A sender holds a lease and renews it. Once the lease expires, nobody waits for the sender. But the
+process may only be suspended, and may continue later. So its unanswered submissions become
+doubtful. They are sent again only once we know that the process has ended.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ LOST_LEASE: Final = "lost-lease"
 """The code of a submission whose sender lost its lease before an answer came."""
 
 WITHOUT_LEASE: Final = 0
-"""The sender of an intent that was made under the lock of a whole ledger."""
+"""The sender id of an intent that was written under the lock of the whole ledger."""
 
 _FIRST_PID_SPACE: Final = "pid:[4026531836]"
-"""The first process-id namespace of every Linux; a container has another one."""
+"""The initial process-id namespace of Linux; a container has a different one."""
 
 _DEAD_STATES: Final = frozenset("ZX")
-"""States of a process that runs no more: zombie, dead."""
+"""States of a process that no longer runs: zombie and dead."""
 
 _BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_time_s() -> float:
-    """Return seconds on a clock that never goes back and counts while the machine sleeps."""
+    """Return the seconds since boot, including the time that the machine slept."""
     return time.clock_gettime(_BOOT_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """The facts that tell a process from every other one, on any machine.
+    """The facts that identify a process uniquely across machines.
 
     Attributes:
-        host: name of its machine, for a person.
-        machine: id of the installed system; empty if it has none.
-        boot_id: changes with every start of the machine; empty if it is not known.
-        pid_space: the space in which the process id counts; empty if it is not known.
-        pid: process id.
-        born: when the process began, in ticks since the machine's start; 0 if it is not known.
+        host: the host name, for people.
+        machine: the machine id of the operating system; empty if it has none.
+        boot_id: changes at every boot; empty if unknown.
+        pid_space: the process-id namespace; empty if unknown.
+        pid: the process id, unique in this namespace.
+        born: the start time of the process, in clock ticks since boot; 0 if unknown.
     """
 
     host: str
@@ -90,7 +90,7 @@ def _read_machine_facts() -> tuple[str, str, str, str]:
             return ""
 
     try:
-        pid_space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the text is no path
+        pid_space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path
     except OSError:
         pid_space = ""
     boot_id = read("/proc/sys/kernel/random/boot_id")
@@ -98,12 +98,12 @@ def _read_machine_facts() -> tuple[str, str, str, str]:
 
 
 def birth_of(pid: int) -> int:
-    """Return when a process began, as `ProcessFacts.born`; 0 if that cannot be read."""
+    """Return the start time of a process, as in `ProcessFacts.born`; 0 if it cannot be read."""
     return _read_state(pid)[1]
 
 
 def _read_state(pid: int) -> tuple[str, int]:
-    """Return the state of a process and when it began; empty and 0 if that cannot be read."""
+    """Return the state and start time of a process; empty and 0 if they cannot be read."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         fields = words.rpartition(")")[2].split()
@@ -113,17 +113,18 @@ def _read_state(pid: int) -> tuple[str, int]:
 
 
 def has_ended(sender: ProcessFacts, seen_at: datetime, here: ProcessFacts, now: datetime) -> bool:
-    """Whether a process has certainly ended, as far as this machine can tell.
+    """Return whether this machine can tell for certain that a process has ended.
 
     Args:
         sender: the process.
-        seen_at: when it renewed its lease last, on the database's clock.
+        seen_at: when it last renewed its lease, on the database's clock.
         here: the facts of this process.
-        now: the time on the database's clock.
+        now: the current time on the database's clock.
     """
     if sender.boot_id and (sender.boot_id, sender.pid_space) == (here.boot_id, here.pid_space):
         return bool(sender.born) and _is_gone(sender)
-    # The machine has restarted since. Containers share the names of others, so they never count.
+    # The boot ids differ: has this machine restarted since? Never assume it for a container,
+    # because several containers can have the same host name and machine id.
     same = bool(here.machine) and (sender.host, sender.machine) == (here.host, here.machine)
     outside = sender.pid_space == here.pid_space == _FIRST_PID_SPACE
     restarted = bool(sender.boot_id and here.boot_id) and sender.boot_id != here.boot_id
@@ -135,7 +136,7 @@ def _is_gone(sender: ProcessFacts) -> bool:
         os.kill(sender.pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it exists, and belongs to somebody else
+    except OSError:  # it exists, but belongs to another user
         pass
     state, born = _read_state(sender.pid)
     return bool(state) and (born != sender.born or state in _DEAD_STATES)
@@ -148,19 +149,19 @@ _S: Final = senders.c
 LIVE: Final[ColumnElement[bool]] = and_(
     _S.ended_at.is_(None), _S.over_at.is_(None), _S.until > func.clock_timestamp()
 )
-"""The condition that a sender holds its lease."""
+"""The condition that a sender still holds its lease."""
 
 _PROCESS_COLUMNS: Final = (_S.host, _S.machine, _S.boot_id, _S.pid_space, _S.pid, _S.born)
 
 
 def database_time(connection: Connection) -> datetime:
-    """Return the time on the database's clock, the only one that all machines share."""
+    """Return the time on the database's clock, the only clock that all machines share."""
     found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return found
 
 
 def find_ended(connection: Connection, here: ProcessFacts, lease: timedelta) -> list[int]:
-    """Return the senders that have certainly ended, although nobody has noted it.
+    """Return the ids of senders that have certainly ended but are not yet marked as ended.
 
     Args:
         connection: a connection in a transaction.
@@ -177,7 +178,9 @@ def find_ended(connection: Connection, here: ProcessFacts, lease: timedelta) -> 
 
 
 def note_ended(connection: Connection, ids: Collection[int], how: str) -> None:
-    """Note that senders send nothing more; the wait for the API's list restarts for their doubts.
+    """Mark senders as ended.
+
+    For their unanswered doubtful submissions, the wait for the API's list starts again now.
 
     Args:
         connection: a connection in a transaction.
@@ -203,7 +206,7 @@ def note_ended(connection: Connection, ids: Collection[int], how: str) -> None:
 
 
 def unended_attempt() -> tuple[ColumnElement[bool], ...]:
-    """Return the condition that a submission's last attempt has no end."""
+    """Return the condition that the end of a submission's last attempt is not recorded."""
     s, a = submissions.c, attempts.c
     return (
         a.submission == s.id,
@@ -215,10 +218,10 @@ def unended_attempt() -> tuple[ColumnElement[bool], ...]:
 
 
 def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
-    """End the leases that are over, and make what their senders left open doubtful.
+    """End the expired leases, and mark the unanswered submissions of their senders as doubtful.
 
-    Safe at any moment, on any machine: a sender that is frozen finds its lease ended, and can add
-    nothing but evidence.
+    This is safe at any time, on any machine. If a suspended sender continues, its lease has ended,
+    so it can only add evidence.
 
     Args:
         database: the database of a server's ledger.
@@ -226,7 +229,7 @@ def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
         lease: how long a lease lasts.
 
     Returns:
-        How many submissions became doubtful.
+        The number of submissions that became doubtful.
     """
     s = submissions.c
     sending = (among(s.state, OPEN), s.state == State.SENDING.value)
@@ -259,7 +262,7 @@ def sweep(database: Database, here: ProcessFacts, lease: timedelta) -> int:
 
 
 def describe_sender(row: Any) -> str:
-    """Name a sender for a person: `importer run (process 12 on host-1)`."""
+    """Return a sender's name for people, such as `importer run (process 12 on host-1)`."""
     return f"{row.command} (process {row.pid} on {row.host})"
 
 
@@ -268,17 +271,17 @@ def describe_sender(row: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SenderRecord:
-    """A sender as the ledger knows it.
+    """A sender, as recorded in the ledger.
 
     Attributes:
-        number: the number of its lease.
-        name: for a person: `importer run (process 12 on host-1)`.
-        run: the run that it sends just now; None for none.
-        started_at: UTC.
-        until: UTC; end of its lease.
-        is_live: whether it holds its lease.
-        turns: work that only this sender does at the moment, such as `plan`.
-        doubtful: rows that it left without an answer.
+        number: the id of its lease.
+        name: its name for people, such as `importer run (process 12 on host-1)`.
+        run: the id of the run that it is sending; None if it sends none.
+        started_at: UTC; when it took its lease.
+        until: UTC; when its lease expires.
+        is_live: whether it still holds its lease.
+        turns: the work that it currently does alone, such as `plan`.
+        doubtful: how many doubtful submissions it left unanswered.
     """
 
     number: int
@@ -296,9 +299,11 @@ class SendersOverview:
     """The senders on a ledger.
 
     Attributes:
-        senders: those that hold a lease, and those that may be frozen, and go on; oldest first.
-        rate: present number of requests a second of all; None before the first request.
-        held_until: UTC; nobody sends before that, because the API asked for it; None if it did not.
+        senders: the senders that hold a lease or may only be suspended; oldest first.
+        rate: the current rate of all senders together, requests per second; None before the first
+            request.
+        held_until: UTC; nobody sends before this time, because the API asked us to wait; None if
+            there is no such wait.
     """
 
     senders: tuple[SenderRecord, ...]
@@ -310,14 +315,14 @@ class Senders:
     """Read who sends. Each method is one transaction and raises LedgerError on failure.
 
     Args:
-        database: open.
+        database: an open database.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def overview(self) -> SendersOverview:
-        """Return who sends, and how fast; nobody for a ledger in a file."""
+        """Return the senders and their rate; without senders if the ledger is a file."""
         if self._database.path is not None:
             return SendersOverview(())
         wanted = select(rates.c.rate, rates.c.held_until)
@@ -338,18 +343,18 @@ class Senders:
         return self._database.read(database_time)
 
     def count_sending(self, run: str | None = None) -> int:
-        """Count the senders that send a run just now; of every run by default."""
+        """Count the senders that are sending a run; by default, any run."""
         busy = select(func.count()).select_from(senders).where(LIVE, _S.run.is_not(None))
         if run is not None:
             busy = busy.where(_S.run == run)
         return self._database.read(lambda c: c.scalar(busy) or 0)
 
     def note_exit(self, pid: int, born: int) -> None:
-        """Note that a child process of this one was seen to exit.
+        """Record that a child process of this process has exited.
 
         Args:
             pid: its process id.
-            born: when it began, as `ProcessFacts.born`.
+            born: its start time, as in `ProcessFacts.born`.
         """
         here = ProcessFacts.of_this_process()
         same = (_S.boot_id == here.boot_id, _S.pid_space == here.pid_space)
@@ -362,17 +367,17 @@ class Senders:
         self._database.write("sender", write)
 
     def count_live(self, command: str) -> int:
-        """Count the processes with this command that hold a lease; none for a ledger in a file."""
+        """Count the senders with this command that hold a lease; 0 if the ledger is a file."""
         if self._database.path is not None:
             return 0
         live = select(func.count()).select_from(senders).where(LIVE, _S.command == command)
         return self._database.read(lambda c: c.scalar(live) or 0)
 
     def find(self, number: int) -> SenderRecord:
-        """Return a sender that is not known to have ended.
+        """Return a sender that may still send.
 
         Raises:
-            UsageError: there is none with this number.
+            UsageError: no sender with this number may still send.
         """
         unended = (_S.id == number, _S.ended_at.is_(None))
         found = (
@@ -387,18 +392,18 @@ class Senders:
         return found[0]
 
     def note_ended(self, number: int, by: str) -> None:
-        """Note that a person says that a sender has ended.
+        """Mark a sender as ended because a person confirmed it.
 
         Args:
             number: the number of the sender.
-            by: who says so.
+            by: who confirmed it.
         """
         ended = f"{by} said so"
         self._database.write("sender", lambda c: note_ended(c, [number], ended))
 
 
 def _records(connection: Connection, *narrower: ColumnElement[bool]) -> Iterator[SenderRecord]:
-    """Yield senders, oldest first."""
+    """Yield matching senders, oldest first; skip ended leases that left nothing doubtful."""
     s = submissions.c
     left = (
         select(func.count())

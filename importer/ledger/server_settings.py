@@ -1,8 +1,8 @@
-"""Settings of a PostgreSQL server under which a ledger would not be kept safely.
+"""Check the settings of a PostgreSQL server that keep a ledger safe.
 
-A database or a role may have defaults of its own (`ALTER DATABASE ... SET`, `ALTER ROLE ... SET`).
-Some of them break a promise without any error: the server forgets commits, or a sender does not see
-what others have just written. So they are looked at each time a ledger is opened.
+A database or a role can have its own defaults (`ALTER DATABASE ... SET`, `ALTER ROLE ... SET`).
+Some values are unsafe but cause no error: the server may lose commits, or a sender may not see what
+others have just written. So the settings are checked each time a ledger is opened.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 _UTF8: Final = frozenset({"UTF8", "SQL_ASCII"})
-"""Encodings of a database that can hold every text; SQL_ASCII keeps what it is given."""
+"""Database encodings that can hold any text; SQL_ASCII stores the bytes unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Requirement:
-    """A setting that must have one of some values.
+    """A setting that must have a safe value.
 
     Attributes:
-        setting: its name, also the name of its column in `_LOOK`.
-        is_met: whether a value is one of them.
+        setting: its name, and the name of its column in `_LOOK`.
+        is_met: returns whether a value is safe.
         wanted: the value to set.
-        otherwise: what would happen with another value; a sentence.
+        otherwise: a sentence about the harm that an unsafe value does.
     """
 
     setting: str
@@ -94,19 +94,22 @@ _LOOK: Final = select(
         )
     ),
 )
-"""Besides settings: `own` is the schema of a ledger here, `other` one elsewhere, null for none."""
+"""The settings, and the schemas that have a ledger.
+
+`own` is the current schema if it has one; `other` is another schema that has one. Null if none.
+"""
 
 
 def require_safe_server(database: Database, *, writable: bool, new: bool = False) -> None:
-    """Check the settings under which a server would keep a ledger.
+    """Check that a server can keep a ledger safely.
 
     Args:
-        database: on a server, open.
-        writable: whether it will be written to.
-        new: accept another ledger than the one that is in this database.
+        database: an open database on a server.
+        writable: whether the ledger will be written to.
+        new: whether to allow a second ledger in this database.
 
     Raises:
-        LedgerError: one of them breaks a promise; gives the command that changes it.
+        LedgerError: a setting is unsafe, or the ledger cannot be used; the message says what to do.
     """
     found, quote = database.read(_look)
     if writable and found.is_replica:
@@ -151,12 +154,12 @@ def require_safe_server(database: Database, *, writable: bool, new: bool = False
 
 
 def _look(connection: Connection) -> tuple[Row[Any], Callable[[str], str]]:
-    """Return the settings, and a function that quotes names for SQL."""
+    """Return the row of `_LOOK`, and a function that quotes SQL identifiers."""
     return connection.execute(_LOOK).one(), connection.dialect.identifier_preparer.quote
 
 
 def find_risk(database: Database) -> str | None:
-    """Return what a power cut could do to a ledger on a server, as a sentence; None if nothing."""
+    """Return a sentence if a power cut could damage a ledger on a server; None if it cannot."""
     names = ("fsync", "full_page_writes")
     wanted = select(*(func.current_setting(name) for name in names))
     values = database.read(lambda connection: connection.execute(wanted).one())

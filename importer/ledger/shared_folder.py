@@ -1,11 +1,11 @@
-"""Find out whether a ledger's file is in a folder that other computers have, too.
+"""Find out whether a ledger's file is in a folder that is shared with other computers.
 
-A ledger in a file protects people on one computer. A program that copies folders gives each
-computer a ledger of its own, and brings them together minutes later. On a network drive, SQLite's
-`-wal` file works for one computer at a time (https://sqlite.org/wal.html). In both cases a second
-computer does not know in time who was contacted.
+A ledger in a file works for one computer only. A program that syncs folders gives each computer its
+own copy of the ledger, and merges the copies minutes later. On a network drive, SQLite's `-wal`
+file works for one computer at a time (https://sqlite.org/wal.html). In both cases, a second
+computer learns too late who was contacted.
 
-Folders are recognised by the names that the programs give them, and by the marks that they leave.
+A synced folder is recognised by its name, or by files that the sync program creates in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMES: Final = (
     (re.compile(r"box sync|box-box", re.IGNORECASE), "Box"),
     (re.compile(r"pcloud ?drive", re.IGNORECASE), "pCloud"),
 )
-"""The names of folders, and what copies them."""
+"""Patterns of folder names, each with the program that syncs the folder."""
 
 _MARKS: Final = (
     (".dropbox", "Dropbox"),
@@ -34,7 +34,7 @@ _MARKS: Final = (
     (".stfolder", "Syncthing"),
     (".tmp.driveupload", "Google Drive"),
 )
-"""What programs leave in the folders that they copy."""
+"""Files and folders that a sync program creates, each with the name of the program."""
 
 _NETWORK: Final = frozenset(
     {
@@ -44,19 +44,20 @@ _NETWORK: Final = frozenset(
         *("fuse.s3fs", "fuse.sshfs", "fuse.blobfuse", "fuse.blobfuse2"),
     }
 )
-"""Linux's names of file systems that are on another computer."""
+"""Linux's names for network file systems."""
 
 _MOUNTS: Final = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True, slots=True)
 class SharedFolder:
-    """A folder that other computers have, too.
+    """A folder that is shared with other computers.
 
     Attributes:
         path: the folder.
-        program: what copies it to other computers; empty if it is on a network drive.
-        file_system: the kind of that drive, such as `nfs4`; empty if a program copies it.
+        program: the program that syncs it; empty if it is on a network drive.
+        file_system: the type of the network file system, such as `nfs4`; empty if a program syncs
+            the folder.
     """
 
     path: Path
@@ -65,11 +66,12 @@ class SharedFolder:
 
 
 def find_shared_folder(file: Path, mounts: Path = _MOUNTS) -> SharedFolder | None:
-    """Return the folder of a file that other computers have, too; None if nothing shows one.
+    """Return the shared folder that contains a file; None if there is no sign of one.
 
     Args:
-        file: need not exist.
-        mounts: the kernel's list of mounted file systems; without it, only names and marks count.
+        file: the file, which need not exist.
+        mounts: the kernel's list of mounted file systems; if it cannot be read, only names and
+            marks count.
     """
     folder = file.resolve().parent
     for each in (folder, *folder.parents):
@@ -84,7 +86,7 @@ def find_shared_folder(file: Path, mounts: Path = _MOUNTS) -> SharedFolder | Non
 
 
 def _file_system(folder: Path, mounts: Path) -> str:
-    """Return the kind of the file system that a folder is on; empty if it is not known."""
+    """Return the type of the file system that contains a folder; empty if unknown."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -98,5 +100,5 @@ def _file_system(folder: Path, mounts: Path) -> str:
 
 
 def _unescape(place: str) -> str:
-    """Undo the kernel's octal escapes of spaces and the like."""
+    """Decode the kernel's octal escapes, such as the one for a space."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), place)

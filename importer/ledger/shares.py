@@ -1,7 +1,8 @@
-"""A sender's share of a run on a server: the submissions that it has claimed and no other may send.
+"""A sender's share of a run on a server: the submissions that only this sender may send.
 
-It claims a few at a time, and makes intents and settles only what it has claimed, under its lease.
-An answer that comes after the lease is over can only add evidence: a conversation that exists.
+A sender claims a few submissions at a time. It writes intents and results only for these, under its
+lease. An answer that comes after the lease has expired can only add evidence that a conversation
+exists.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ if TYPE_CHECKING:
 
 _LATE: Final = frozenset({State.CREATED, State.DUPLICATE})
 _LATE_FROM: Final = frozenset({State.DOUBTFUL, *SENDABLE})
-"""The states that proof of a conversation ends, also if another sender brings it."""
+"""The states that end when any sender proves that the conversation exists."""
 
 _S: Final = submissions.c
 _OTHER: Final = submissions.alias("earlier").c
 _LIVE_ONES: Final = select(senders.c.id).where(LIVE)
 
-# Each of these is one round trip to the server, for however many submissions. They are made once:
-# making them each time costs more than running them.
+# Each statement is one round trip to the server, for any number of submissions. They are built only
+# once, because building one takes longer than running it.
 _HOLD_LEASE: Final = (
     select(func.clock_timestamp(), IDLE_TIMEOUT)
     .select_from(senders)
@@ -91,7 +92,7 @@ _RECENTLY: Final = (
     )
     .exists()
 )
-"""The condition that another run has contacted a submission's person since a time, if any."""
+"""The condition that another run has contacted the person since `b_since`; false if it is null."""
 
 _LEAVE: Final = (
     update(submissions)
@@ -160,8 +161,8 @@ class _Claimed:
     """A submission that this sender has claimed.
 
     Attributes:
-        sender: id of the lease under which it was claimed.
-        attempts: the number of attempts in this run, as far as we know.
+        sender: the id of the lease under which it was claimed.
+        attempts: the number of attempts in this run that this sender knows.
     """
 
     sender: int
@@ -170,7 +171,7 @@ class _Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A submission as the database has it while its end is written."""
+    """The state of a submission in the database when its end is written."""
 
     id: int
     state: State
@@ -187,10 +188,11 @@ class RunShare:
     Args:
         database: the database of a server's ledger.
         lease: the lease of this process.
-        run: id of the run.
-        window: how long people are held back after another run contacted them; None for none.
-        since: UTC; when the run was begun or resumed, if it is sent in slices: its guards count
-            from then on, and what was given up since is not claimed again.
+        run: the id of the run.
+        window: how long nobody is contacted again after another run contacted them; None for no
+            limit.
+        since: UTC; when the run began or was resumed, if it is sent in slices. Its guards count
+            from this time, and submissions given up after it are not claimed again.
 
     Attributes:
         guards: the guards of the run.
@@ -220,7 +222,7 @@ class RunShare:
         self._claiming = threading.Lock()
 
     def join(self) -> None:
-        """Take part in the run, beside its other senders or as the only one."""
+        """Take part in the run, alone or together with other senders."""
         self.guards.join(self._lease.id, goes_on=self._goes_on)
 
     def take_canary(self) -> Canary:
@@ -230,13 +232,14 @@ class RunShare:
     # ---- claiming ----------------------------------------------------------------------------
 
     def claim(self, count: int) -> list[str] | None:
-        """Claim the next submissions of the run that nobody has claimed, by file and row.
+        """Claim the next unclaimed submissions of the run, in the order of file and row.
 
-        What was given up since this share began, or the run, is not claimed again.
+        Submissions that were given up since `since` are not claimed again; without `since`, those
+        that were given up since the first claim.
 
         Returns:
-            Their keys; empty if there is none now; None if the lease is over for the moment, so
-            that nothing can be said.
+            Their keys; empty if none can be claimed now; None if the lease has expired or
+            is about to expire.
         """
         with self._claiming:
             found = self._claim_after(count)
@@ -282,9 +285,9 @@ class RunShare:
         return None if rows is None else [row[0] for row in rows]
 
     def others_at_work(self) -> bool:
-        """Whether another sender has claimed, or is sending, submissions of this run.
+        """Return whether another sender has claimed or is sending submissions of this run.
 
-        Leases that are over end here, so the answer becomes no in the end.
+        This also ends expired leases, so a sender that died does not count forever.
         """
         sweep(self._database, self._lease.facts, self._lease.lasts)
         theirs = (
@@ -302,7 +305,7 @@ class RunShare:
         return self._database.read(lambda c: c.execute(theirs).first() is not None)
 
     def hand_back(self) -> None:
-        """Take part in the run no longer: others may claim what was claimed here and not sent."""
+        """Leave the run; other senders may then claim the submissions that were not sent."""
         self.guards.leave(self._lease.id)
         keys = sorted(self._claimed.keys() - self._under_way.keys())
         if keys:
@@ -318,17 +321,17 @@ class RunShare:
     def record(
         self, keys: Sequence[str], settlements: Sequence[Settlement], *, again: bool = False
     ) -> tuple[tuple[bool, ...], tuple[State | None, ...]]:
-        """Write how attempts ended, and then the intents of others, in one transaction.
+        """Write how attempts ended, then the intents of new attempts, in one transaction.
 
         Args:
-            keys: the keys to send; all of them are of this share.
-            settlements: each key once.
-            again: whether the same call failed before, and may still have been written.
+            keys: the submissions to send, all from this share.
+            settlements: the ends of attempts, at most one for each key.
+            again: whether this call repeats a failed one, which may still have been committed.
 
         Returns:
-            For each key, whether its request may leave; it must not if its claim is lost, or its
-            person must not be contacted any more. For each settlement, the state that the
-            submission has now.
+            For each key, whether its request may be sent. It must not be sent if the claim is lost
+            or the person must no longer be contacted. For each settlement, the state that the
+            submission has now; None if there is no such submission.
         """
         granted: dict[str, _Claimed] = {}
 
@@ -341,7 +344,7 @@ class RunShare:
             written = self._settle(connection, settlements)
             if now is not None:
                 granted.update(self._intend(connection, lease, keys, now, again=again))
-            self._count(connection, settlements, written)  # last: other senders wait for its row
+            self._count(connection, settlements, written)  # last: it locks a shared row
             return tuple(key in granted for key in keys), written
 
         # A copy without these intents would send them again, so it must count as older.
@@ -364,7 +367,7 @@ class RunShare:
         settlements: Sequence[Settlement],
         written: Sequence[State | None],
     ) -> None:
-        """Count ends for the guards of the run, as they were written."""
+        """Count the ends of attempts for the run's guards, with the states that were written."""
         ends = [
             replace(end, state=state)
             for end, state in zip(settlements, written, strict=True)
@@ -374,7 +377,7 @@ class RunShare:
             self.guards.count(connection, ends)
 
     def _hold_lease(self, connection: Connection, lease: int) -> datetime | None:
-        """Hold the lease until the end of the transaction; None if it is over, else the time."""
+        """Lock the lease until the transaction ends; return the time, or None if it has expired."""
         given = {"b_lease": lease, "b_margin": self._lease.margin}
         row = connection.execute(_HOLD_LEASE, given).first()
         return None if row is None else row[0]
@@ -393,7 +396,7 @@ class RunShare:
             return granted
         since = None if self._window is None else now - self._window
         given = {"b_keys": ours, "b_run": self._run, "b_since": since, "b_now": now}
-        if since is not None:  # two senders that want one person come one after the other
+        if since is not None:  # so that two senders cannot both contact one person
             connection.execute(_LOCK_PEOPLE, given)
         moved = connection.execute(_LEAVE, {**given, "b_lease": lease}).all()
         if len(moved) < len(ours):
@@ -410,7 +413,7 @@ class RunShare:
     def _find_written(
         self, connection: Connection, lease: int, keys: Sequence[str]
     ) -> dict[str, _Claimed]:
-        """Find the intents that were written although their commit seemed to fail."""
+        """Find the intents that were committed although the commit seemed to fail."""
         wanted = select(_S.key, _S.attempts).where(
             _S.key.in_(keys), _S.sender == lease, _S.state == State.SENDING.value
         )
@@ -425,7 +428,7 @@ class RunShare:
     def _settle(
         self, connection: Connection, settlements: Sequence[Settlement]
     ) -> tuple[State | None, ...]:
-        """Write how attempts ended; return the states that their submissions have then."""
+        """Write how attempts ended; return the new states of their submissions."""
         if not settlements:
             return ()
         found = connection.execute(_STANDING, {"b_keys": [each.key for each in settlements]})
@@ -450,7 +453,7 @@ class RunShare:
             connection.execute(_END, changed)
         if ended:
             connection.execute(_END_ATTEMPT, ended)
-        if over:  # the list must be read after these requests have certainly ended
+        if over:  # the API's list must be read after these requests ended
             connection.execute(_STILL_DOUBTFUL, {"b_ids": over})
         return tuple(written)
 
@@ -460,7 +463,7 @@ class RunShare:
         settlements: Sequence[Settlement],
         standing: dict[str, _Standing],
     ) -> dict[str, str]:
-        """Find claims of another submission's conversation; no other sender claims it meanwhile."""
+        """Lock the conversations, then find ends that name another submission's conversation."""
         claimed = [
             (each.key, each.conversation_id)
             for each in settlements
@@ -475,7 +478,7 @@ class RunShare:
         return conversation_owners(connection, claimed, persons)
 
     def _is_present(self, before: _Standing, attempt: _Claimed | None) -> bool:
-        """Whether the present attempt of a submission is this one, and not a later one."""
+        """Return whether this is still the current attempt of a submission."""
         return attempt is not None and (before.run, before.attempts, before.sender) == (
             self._run,
             attempt.attempts,
@@ -489,25 +492,26 @@ class RunShare:
         attempt: _Claimed | None,
         owner: str | None,
     ) -> dict[str, Any] | None:
-        """Return what the end of an attempt changes in its submission; None if nothing."""
-        if attempt is None:  # nothing left: it is given up or refused before its request
+        """Return what the end of an attempt changes in its submission; None if nothing changes."""
+        if attempt is None:  # nothing was sent: it was given up or refused before
             ours = before.run == self._run and before.state in SENDABLE
             if ours and may_settle(before.state, end.state):
                 return _change(end, before)
         elif before.state is State.SENDING and self._is_present(before, attempt):
             return _change(end, before, owner)
         elif end.state in _LATE and not owner and before.state in _LATE_FROM:
-            return _change(end, before)  # evidence is welcome late
+            return _change(end, before)  # late evidence counts, too
         return None
 
 
 def _change(end: Settlement, before: _Standing, owner: str | None = None) -> dict[str, Any]:
-    """Return the values that a submission gets.
+    """Return the new values of a submission.
 
     Args:
         end: the end of its attempt.
-        before: the submission as it was.
-        owner: a sentence, if another submission has the conversation of the answer.
+        before: the submission before that.
+        owner: a sentence about the submission that has the answer's conversation; None if no
+            other submission has it.
     """
     values: dict[str, Any] = {
         "b_id": before.id,
@@ -544,7 +548,7 @@ def _end_of_attempt(submission: int, run: str, number: int, end: Settlement) -> 
 
 
 def _lock_texts(connection: Connection, texts: Iterable[str]) -> None:
-    """Make others who lock one of the same texts wait until the end of the transaction."""
+    """Lock texts until the transaction ends; others that lock one of them wait."""
     wanted = list(texts)
     if wanted:
         connection.execute(_LOCK_TEXTS, {"texts": wanted})

@@ -1,7 +1,7 @@
-"""What earlier runs did for the people of a plan: imported, doubtful, rejected, contacted.
+"""Exclude the rows of a plan that earlier runs dealt with: imported, doubtful, rejected, contacted.
 
-Who opted out is left out here. `reject_opted_out` in `importer/ledger/submissions.py` asks once
-more when the intent to send is written.
+People who opted out are excluded here, too. `reject_opted_out` in `importer/ledger/submissions.py`
+checks again when the intent to send is written.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ _OPEN = frozenset({State.DOUBTFUL, State.SENDING})
 def skip_known(
     plan: Plan, ledger: Ledger, identity: Identity, settings: Settings, *, now: datetime
 ) -> Plan:
-    """Exclude from a plan the rows that earlier runs dealt with, each with the reason.
+    """Exclude the rows of a plan that earlier runs dealt with, each with a reason.
 
     Args:
-        plan: straight from the files.
+        plan: a new plan, made from the files.
         ledger: the ledger, which is only read.
         identity: makes the keys and hashes of the ledger.
-        settings: `contact_window_days`, `allow_recent` and `retry_rejected`.
+        settings: `contact_window_days`, `allow_recent`, `allow_shared_contact` and
+            `retry_rejected`.
         now: UTC, the end of the contact window.
     """
     if not plan.frame.height or ledger.submissions.is_empty():
@@ -73,7 +74,7 @@ def skip_known(
         *_find_shared(others, ledger, settings),
         *_find_spellings(frame, ledger),
     ]
-    plan = replace(plan, frame=others)  # each of the rest has a verdict
+    plan = replace(plan, frame=others)  # every other row has a verdict
     if not verdicts:
         return plan
     excluded = pl.concat([verdict[0] for verdict in verdicts])
@@ -85,7 +86,7 @@ def skip_known(
 
 
 def _look_up(keys: pl.Series, ledger: Ledger) -> pl.DataFrame:
-    """Look up what the ledger has for these keys: `_KNOWN`."""
+    """Return what the ledger knows about these keys, as a frame with the schema `_KNOWN`."""
     parts = [
         pl.DataFrame(part, schema=_KNOWN, orient="row")
         for part in ledger.submissions.known(keys.to_list())
@@ -100,7 +101,7 @@ _KNOWN: Final = {
     "row": pl.UInt32,
     "name": pl.String,
 }
-"""Columns and types of what is known, as in `KnownSubmission`."""
+"""Column -> type of a frame of known submissions, as in `KnownSubmission`."""
 
 _Verdict = tuple[pl.DataFrame, pl.DataFrame]
 
@@ -112,14 +113,14 @@ def _classify(
     code: Code,
     status: RowStatus,
 ) -> _Verdict:
-    """Find the rows whose `column` is among the keys of `details`, each with the reason.
+    """Find the rows whose value in a column is a key of `details`, each with its reason.
 
     Args:
-        frame: rows.
-        column: with texts.
-        details: text -> reason; or a frame of the column and `#detail`.
+        frame: the rows.
+        column: the name of a text column.
+        details: value -> reason; or a frame with this column and `#detail`.
         code: the code of the problem.
-        status: the status of the rows.
+        status: the status that the rows get.
     """
     if not isinstance(details, pl.DataFrame):
         details = pl.DataFrame(
@@ -147,8 +148,8 @@ def _find_strangers(
 ) -> list[str]:
     """Find the keys that the ledger has for a person with a clearly different name.
 
-    The API knows people by phone, or by e-mail without a phone: it cannot contact this person, but
-    "nothing to do" would lose the row in silence.
+    The API identifies people by phone, or by e-mail if there is no phone. So it cannot contact this
+    person. But "nothing to do" would drop the row silently.
     """
     if settings.allow_shared_contact:
         return []
@@ -175,11 +176,11 @@ def _classify_strangers(
 
 
 def _find_known(frame: pl.DataFrame, same: pl.DataFrame) -> list[_Verdict]:
-    """Find the rows that are imported, and those that may be.
+    """Find the rows that are already imported, and those that may be.
 
     Args:
-        frame: rows.
-        same: what is known of the same people, who were contacted or may have been.
+        frame: the rows.
+        same: known submissions of the same people, who were contacted or may have been.
     """
     place = pl.format("run {}, row {}", "run", "row").alias("#detail")
     return [
@@ -192,9 +193,9 @@ def _find_known(frame: pl.DataFrame, same: pl.DataFrame) -> list[_Verdict]:
 def _find_unchanged(
     plan: Plan, known: pl.DataFrame, ledger: Ledger, identity: Identity, settings: Settings
 ) -> list[_Verdict]:
-    """Find the rows that the API rejected with an unchanged body.
+    """Find the rows that the API has rejected and whose body has not changed.
 
-    Nobody was contacted, but the API would reject them again; `retry_rejected` sends them anyway.
+    Nobody was contacted, but the API would reject them again. `retry_rejected` sends them anyway.
     """
     rejected = known.filter(pl.col("state") == State.REJECTED.value)
     if settings.retry_rejected or not rejected.height:
@@ -213,10 +214,10 @@ def _find_unchanged(
 def _find_unwanted(
     others: pl.DataFrame, ledger: Ledger, settings: Settings, now: datetime
 ) -> list[_Verdict]:
-    """Find people who opted out, or were contacted within the contact window in any campaign.
+    """Find people who opted out, or were contacted by any campaign within the contact window.
 
     Args:
-        others: rows with `HASHES` of people not reached by an earlier run in the campaign.
+        others: rows with `HASHES`, of people that no earlier run reached in the same campaign.
         ledger: the ledger, which is only read.
         settings: `contact_window_days` and `allow_recent`.
         now: UTC, the end of the contact window.
@@ -244,9 +245,9 @@ def _find_unwanted(
 
 
 def _find_shared(frame: pl.DataFrame, ledger: Ledger, settings: Settings) -> list[_Verdict]:
-    """Find rows whose e-mail or candidate id another person of the campaign has in the ledger.
+    """Find rows whose e-mail or candidate id the ledger has for another person of the campaign.
 
-    It may be the same person with a corrected phone, or somebody else; a person decides.
+    It may be the same person with a corrected phone, or somebody else. The user has to decide.
 
     Args:
         frame: rows with `HASHES`.
@@ -282,10 +283,10 @@ _SHARED: Final = {
 def _places_of_people(
     related: Iterable[SubmissionRecord],
 ) -> dict[tuple[str, str, str], dict[str, str]]:
-    """Return column, hash and campaign -> the ledger's people who have them, with places."""
+    """Return (column, hash, campaign) -> person in the ledger -> the place of their row."""
     places: dict[tuple[str, str, str], dict[str, str]] = {}
     for each in related:
-        if each.state is State.REJECTED:  # the API refused it, so nobody was contacted
+        if each.state is State.REJECTED:  # nobody was contacted
             continue
         where = _place_in_file(each)
         for column, value in ((EMAIL_HASH, each.email), (CANDIDATE_HASH, each.candidate)):
@@ -295,7 +296,7 @@ def _places_of_people(
 
 
 def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
-    """Find rows whose campaign differs only in case or blanks from one in the ledger."""
+    """Find rows whose campaign differs from one in the ledger only in case or spaces."""
     spelled = dict.fromkeys(ledger.submissions.campaigns())
     known = {fold_campaign(name): name for name in spelled}
     campaign = pl.coalesce("campaign", "external_campaign")
@@ -314,7 +315,7 @@ def _find_spellings(frame: pl.DataFrame, ledger: Ledger) -> list[_Verdict]:
 def find_no_longer_sendable(
     ledger: Ledger, run: str, settings: Settings, *, now: datetime
 ) -> dict[str, Code]:
-    """Find the open submissions that must not be sent any more: key -> the reason.
+    """Find the open submissions that must no longer be sent; return key -> reason.
 
     Args:
         ledger: the ledger, which is only read.
@@ -332,7 +333,7 @@ def find_no_longer_sendable(
 
 
 def _place_and_reason(known: SubmissionRecord) -> str:
-    """Return where it was rejected, and why."""
+    """Return the run and row of a rejected submission, and the reason."""
     return f"{_place(known)} ({known.message})" if known.message else _place(known)
 
 
@@ -345,12 +346,12 @@ def _place_in_file(known: SubmissionRecord) -> str:
 
 
 ORGANIZATION, HMAC_KEY, ALLOWED = "organization", "hmac_key", "allow_shared_contact"
-"""What a run stores beside its settings: organization, id of the key, a permission."""
+"""What a run stores besides its settings: the organization, the key's id and a permission."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The identity and the ledger of a check; it only reads.
+    """The identity and the ledger for a check, which only reads.
 
     Attributes:
         identity: makes the keys and hashes of the ledger; a preview if there is no key yet.
@@ -369,18 +370,18 @@ class History:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenRows:
-    """Keeps only the rows of a plan that its run may still send, so that the rest needs no memory.
+    """Keeps only the rows that a run may still send, so that the other rows need no memory.
 
     Attributes:
         identity: makes the keys.
-        keys: of those submissions.
+        keys: the keys of the submissions that the run may still send.
     """
 
     identity: Identity
     keys: pl.Series
 
     def exclude_known(self, plan: Plan, settings: Settings) -> Plan:
-        """Return the plan with the open rows, and the status of each row unchanged."""
+        """Return the plan with only the open rows; the status of each row stays the same."""
         del settings
         frame = hash_keys(plan.frame, self.identity)
         return replace(plan, frame=frame.filter(pl.col(KEY).is_in(self.keys.implode())))
@@ -388,12 +389,12 @@ class OpenRows:
 
 @dataclass(frozen=True, slots=True)
 class RunHistory(History):
-    """The identity and the ledger of a run; the ledger is open for writing."""
+    """The identity and the ledger for a run, with the ledger open for writing."""
 
     ledger: Ledger
 
     def run_settings(self, settings: Settings) -> dict[str, Json]:
-        """Return what the ledger stores of a new run's settings, organization and key."""
+        """Return the settings, organization and key id that the ledger stores for a new run."""
         return {
             **settings.shaping(),
             ALLOWED: settings.allow_shared_contact,
@@ -407,8 +408,8 @@ def open_history(settings: Settings, opened: Ledger | None = None) -> Iterator[H
     """Open the history for a check, without credentials and without writing.
 
     Args:
-        settings: name the ledger.
-        opened: the ledger, if it is open already; it stays open.
+        settings: the settings, which name the ledger.
+        opened: the ledger if it is already open; it stays open.
 
     Raises:
         LedgerError: the ledger cannot be read, has another HMAC key, or belongs to another API or
@@ -429,7 +430,7 @@ def open_history(settings: Settings, opened: Ledger | None = None) -> Iterator[H
 
 
 def _existing(settings: Settings) -> Ledger | None:
-    """Open the ledger for reading; without a ledger, do not import SQLAlchemy."""
+    """Open the ledger for reading; without a ledger, return None and skip importing SQLAlchemy."""
     file = settings.ledger_file
     if file is not None and not file.exists():
         return None
@@ -443,8 +444,8 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
 
     Raises:
         LedgerError: the ledger has another HMAC key, the key is lost, the key belongs to a lost
-            ledger, the ledger belongs to another API or organization, or other computers have its
-            file, too.
+            ledger, the ledger belongs to another API or organization, or the ledger's folder is
+            shared with other computers.
     """
     refuse_shared_folder(settings)
     last = ledger.runs.list(limit=1)
@@ -461,7 +462,7 @@ def bind_history(ledger: Ledger, settings: Settings, organization: str) -> RunHi
 
 
 def refuse_shared_folder(settings: Settings) -> None:
-    """Raise LedgerError if other computers have the ledger, too, and people are contacted."""
+    """Raise LedgerError if people are contacted and the ledger's folder is shared."""
     file = settings.ledger_file
     if file is None or settings.ledger_in_shared_folder or not settings.contacts_people:
         return
@@ -482,7 +483,7 @@ def refuse_shared_folder(settings: Settings) -> None:
 
 
 def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise if an empty ledger has a key already: the ledger of that key was lost."""
+    """Raise LedgerError if an empty ledger already has a key: the key's ledger was lost."""
     file = key_file(settings)
     if has_key_in_environment():
         if ledger.key_id is None:
@@ -503,9 +504,10 @@ def _refuse_orphaned_key(ledger: Ledger, settings: Settings) -> None:
 
 
 def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
-    """Return the owner of a ledger: API, and the organization's hashes, spelled and folded.
+    """Return the owner of a ledger: the API, and two hashes of the organization.
 
-    The port does not count.
+    The API's address is without its port. The first hash is of the organization as spelled, the
+    second ignores case and outer spaces.
     """
     url = urlsplit(settings.base_url)
     return (
@@ -518,13 +520,13 @@ def _owner(settings: Settings, identity: Identity) -> tuple[str, str, str]:
 def _identity(
     settings: Settings, organization: str, last_settings: Mapping[str, Json], new: Ledger | None
 ) -> Identity:
-    """Return the identity under a ledger's key.
+    """Return the identity that uses a ledger's key.
 
     Args:
-        settings: say where the key is.
+        settings: the settings, which say where the key is.
         organization: the organization of the credentials.
         last_settings: the settings of the last run.
-        new: a ledger without runs, for which a key may be made.
+        new: a ledger without runs, which may get a new key; None if no key may be made.
     """
 
     def note(key: bytes) -> None:
@@ -537,12 +539,12 @@ def _identity(
 
 
 def require_key(ledger: Ledger, settings: Settings) -> None:
-    """Raise LedgerError if a ledger has a key, and this machine has another one or none."""
+    """Raise LedgerError if a ledger has a key and this machine has a different one or none."""
     _refuse_other_key(key_id(hmac_key(settings, create=False)), ledger.key_id)
 
 
 def has_key_in_environment() -> bool:
-    """Whether the key of the ledger is in the environment, so that it was made elsewhere."""
+    """Return whether the ledger's key is in the environment, so it was made elsewhere."""
     return Secrets.read().importer_hmac_key is not None
 
 

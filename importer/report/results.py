@@ -1,6 +1,6 @@
-"""Results of a run as files: the columns of its lists, then the importer's own.
+"""Write the results of a run to files: the columns of its lists, then the importer's own.
 
-Lists and rows of the ledger are read and written in pieces, so a million rows need little memory.
+The lists and the ledger's rows are processed in pieces, so a million rows need little memory.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ OURS: Final = (
     *("import_status", "conversation_id", "reason", "attempted_at"),
     *("progress", "progress_at", "meeting_at"),
 )
-_ROW_GROUP_SIZE: Final = 100_000  # rows that Parquet keeps together
+_ROW_GROUP_SIZE: Final = 100_000  # rows in a row group of Parquet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OriginalFiles:
-    """The files of a run as they are now.
+    """The original files of a run, opened again.
 
     Attributes:
-        opened: the files in the order of the run; None for a file that is gone or has changed.
-        missing: a sentence for each missing file.
+        opened: the files in the order of the run; None if a file is gone or has changed.
+        missing: a sentence about each missing file, without repetitions.
     """
 
     opened: tuple[Pieces | None, ...]
@@ -67,11 +67,11 @@ class OriginalFiles:
 
 
 def reread_files(files: Sequence[SourceFile], open_file: Callable[[str], Pieces]) -> OriginalFiles:
-    """Open the files of a run again; a file with changed content counts as missing.
+    """Open the files of a run again; a file whose content has changed counts as missing.
 
     Args:
         files: the files of the run, from the ledger.
-        open_file: opens the file at a path and makes its hash known; never raises an error.
+        open_file: opens the file at a path and computes its hash; never raises an error.
     """
     opened: list[Pieces | None] = []
     missing = []
@@ -101,13 +101,13 @@ def _explain_missing(file: SourceFile) -> str:
 
 
 def view_results(ledger: Ledger, run: Run, report: RunReport, *, most: int = 0) -> RunView:
-    """Return the view of a run with the present state of its first rows.
+    """Return the view of a run, with the current state of its first rows.
 
     Args:
         ledger: the ledger of the run.
         run: the run.
-        report: what the run did.
-        most: how many rows to show at most.
+        report: the report of the run.
+        most: the maximum number of rows to show.
     """
     names = [source.name for source in run.sources]
     first = ledger.runs.first_outcomes(run.id, most)
@@ -129,10 +129,10 @@ def save_results(
     path: Path,
     form: Form = "csv",
 ) -> None:
-    """Write the results into a file, whole or not at all.
+    """Write the results to a file, atomically.
 
     Raises:
-        ImporterError: the file cannot be written, or a file of the run was changed meanwhile.
+        ImporterError: the file cannot be written, or a file of the run changed in the meantime.
     """
     with replace_file(path) as out:
         write_results(view, rows, files, out, form)
@@ -144,15 +144,15 @@ def write_results(
     """Write the results of a run.
 
     Args:
-        view: the view of the run; its outcomes are not used.
+        view: the view of the run; its outcomes are ignored.
         rows: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
         files: the run's files; if one is missing, `_file` and `_row` replace its columns.
-        out: a text file in UTF-8; CSV and Parquet are written to its `buffer`.
-        form: CSV (the delimiter of the original file, a byte-order mark, no formulas), JSON, or
-            Parquet with the same columns as the CSV.
+        out: a text file in UTF-8; CSV and Parquet go to its `buffer`.
+        form: CSV (with the original file's delimiter, a byte-order mark and no formulas), JSON,
+            or Parquet with the columns of the CSV.
 
     Raises:
-        ImporterError: a file of the run was changed meanwhile.
+        ImporterError: a file of the run changed in the meantime.
     """
     if form == "json":
         write_run_json(view, rows, out)
@@ -166,12 +166,12 @@ def write_results(
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame of results with its times as text."""
+    """Convert the times in a frame of results to text."""
     return frame.with_columns(cs.datetime().dt.strftime(MOMENT))
 
 
 def _write_parquet(frames: Iterator[pl.DataFrame], out: TextIO) -> None:
-    """Write one or more frames; all have the schema of the first one."""
+    """Write one or more frames, which all have the same schema."""
     first = next(frames)
     rows = register_io_source(lambda *_: chain([first], frames), schema=first.schema)
     rows.sink_parquet(out.buffer, row_group_size=_ROW_GROUP_SIZE)
@@ -180,19 +180,19 @@ def _write_parquet(frames: Iterator[pl.DataFrame], out: TextIO) -> None:
 def results_frames(
     names: Sequence[str], rows: Iterable[pl.DataFrame], files: OriginalFiles
 ) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a run: first a frame without rows, then frames with rows.
+    """Yield the results of a run: an empty frame with all columns, then frames with rows.
 
-    The columns of the files come first, then `_file` and `_row` if a row cannot be identified
-    without them, then `OURS`. A column of `OURS` is called `import_...` if a file has a column
-    of that name. Cells are text, times are UTC.
+    The columns of the files come first, then `_file` and `_row` if they are needed to identify a
+    row, then `OURS`. If a file already has a column named like one of `OURS`, ours gets the prefix
+    `import_`. Cells are text, times are UTC.
 
     Args:
         names: the names of the run's files.
-        rows: all rows of the run, in the order of file and row.
+        rows: all rows of the run, sorted by file and row.
         files: the run's files.
 
     Raises:
-        ImporterError: a file was changed meanwhile.
+        ImporterError: a file changed in the meantime.
     """
     cells = [_FileCells(file, name) for file, name in zip(files.opened, names, strict=True)]
     theirs = list(dict.fromkeys(name for file in cells for name in file.headers))
@@ -220,10 +220,10 @@ def results_frames(
 
 
 class _FileCells:
-    """The cells of a file, read in the order of its rows.
+    """The cells of a file, read in row order.
 
     Attributes:
-        headers: its headers, without the columns that an earlier run added; none if the file is
+        headers: its headers, without the columns that an earlier run added; empty if the file is
             gone.
 
     Args:
@@ -242,10 +242,10 @@ class _FileCells:
         self._read = pl.DataFrame(schema={ROW: pl.UInt32, **dict.fromkeys(self.headers, pl.String)})
 
     def join(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows with the cells of the file; each call continues where the last call ended.
+        """Add the file's cells to rows; each call continues where the last one ended.
 
         Raises:
-            ImporterError: the file was changed meanwhile.
+            ImporterError: the file changed in the meantime.
         """
         last = rows[ROW][-1]
         while (not self._read.height or self._read[ROW][-1] < last) and self._take_piece():
@@ -255,10 +255,10 @@ class _FileCells:
         return rows.join(here, on=ROW, how="left", maintain_order="left")
 
     def check(self) -> None:
-        """Read the rest, and check that the file has not changed since it was opened.
+        """Read the rest of the file, and check that it has not changed since it was opened.
 
         Raises:
-            ImporterError: the file was changed meanwhile.
+            ImporterError: the file changed in the meantime.
         """
         while self._take_piece():
             self._read = self._read.clear()
@@ -289,7 +289,7 @@ def write_run_json(view: RunView, rows: Iterable[pl.DataFrame], out: TextIO) -> 
     time is null.
 
     Args:
-        view: the view of the run; its outcomes are not used.
+        view: the view of the run; its outcomes are ignored.
         rows: all rows of the run, with the columns of `importer.report.outcomes.OUTCOMES`.
         out: a text file in UTF-8.
     """

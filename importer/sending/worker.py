@@ -1,4 +1,4 @@
-"""Send submissions. Each gets a permit, a durable intent, one request, a decision and a record."""
+"""Send submissions. Each attempt takes five steps: permit, intent, request, decision, record."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ _UNCLAIMED: Final[dict[State | None, Action]] = {
     State.DOUBTFUL: Action.DOUBTFUL,
     State.REJECTED: Action.REJECTED,
 }
-"""The state that the ledger wrote -> the action, if another submission has the conversation."""
+"""State in the ledger -> action, for an answer with another submission's conversation."""
 
 CAMPAIGN_CLOSED: Final = "campaign-closed"
-"""The code of a submission that was left unsent because its campaign accepts nobody."""
+"""The code of a submission that stays unsent because its campaign accepts nobody."""
 
 SKEW_S: Final = 60.0
 """The user is told if the API's clock differs from ours by more than this."""
@@ -68,11 +68,12 @@ class SubmissionProgress:
 
     Attributes:
         submission: what to send.
-        attempts: how many requests have begun so far.
-        started: when the first request was permitted, on the run's clock.
+        attempts: how many attempts have begun so far.
+        started: when the first attempt got its permit, on the run's clock.
         status: the status of the last answer; None if the last attempt had none.
         conversation_id: the conversation's id in the last answer; None if it has none.
-        request_id: the request's id in the last answer, or else our own id for that attempt.
+        request_id: the request's id in the last answer; our own id if the answer has none; empty if
+            the request was not sent.
     """
 
     submission: Submission
@@ -90,7 +91,7 @@ class SubmissionProgress:
         self.request_id = new_id()
 
     def note_response(self, happened: Response | NotSent | MaybeSent) -> None:
-        """Note what a response says."""
+        """Record the status and ids of a response."""
         if isinstance(happened, Response):
             self.status, self.conversation_id = happened.status, happened.conversation_id
             self.request_id = happened.request_id or self.request_id
@@ -124,7 +125,7 @@ class SubmissionProgress:
         )
 
     def _shown_id(self, decision: Decision) -> str | None:
-        """Return the conversation's id if the conversation belongs to this submission."""
+        """Return the conversation's id if it belongs to this submission."""
         ours = decision.action in {Action.CREATED, Action.DUPLICATE}
         return self.conversation_id if ours else None
 
@@ -133,7 +134,7 @@ class ConversationCreator(Protocol):
     """The client, as a worker uses it."""
 
     async def create(self, submission: Submission, request_id: str) -> Response:
-        """Send one request; raise NotSent or MaybeSent if there is no answer."""
+        """Send one request; raise NotSent or MaybeSent if no response came."""
         ...
 
 
@@ -141,16 +142,16 @@ class AttemptJournal(Protocol):
     """The ledger, as a worker uses it."""
 
     async def intend(self, submission: Submission) -> None:
-        """Record durably that a request may be sent for a submission; raise an error to refuse.
+        """Record durably that a submission's request may be sent; refuse by raising an error.
 
         Raises:
-            NoLongerToSend: the submission was settled meanwhile; the run continues without it.
-            ClaimLost: another sender may send it; the run continues without it.
+            NoLongerToSend: the submission has been settled in the meantime; the run skips it.
+            ClaimLost: another sender may send it; the run skips it.
         """
         ...
 
     async def settle(self, settlement: Settlement) -> State | None:
-        """Record durably how an attempt ended; return the state that was written."""
+        """Record durably how an attempt ended; return the state in the ledger."""
         ...
 
 
@@ -161,7 +162,7 @@ class TimeSource:
     Attributes:
         now: seconds on a clock that never goes back.
         sleep: waits for a number of seconds.
-        random: returns a number from 0 up to 1, for jitter.
+        random: returns a number between 0 and 1, for jitter.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -181,11 +182,11 @@ class SendingContext:
         client: makes one request.
         journal: records durably.
         limiter: gives a permit for each request.
-        policy: limits on attempts and time, and which answers to believe.
-        breaker: counts failures against the limits, and knows the campaigns that accept nobody.
-        observer: is told about each finished submission when its result is durable. A submission
-            that was stopped while it waited is not finished: it stays planned.
-        concurrency: how many requests may be under way at once.
+        policy: the limits on attempts and time, and which answers to trust.
+        breaker: counts failures against the limits, and knows which campaigns accept nobody.
+        observer: is notified of each finished submission, once its result is durable. If the run
+            stops while a submission waits, the submission is not finished: it stays planned.
+        concurrency: the maximum number of requests in flight.
         clock: time and randomness.
     """
 
@@ -203,14 +204,13 @@ async def submit(supply: Supply, context: SendingContext, stop: asyncio.Event) -
     """Send submissions until none are left or the run stops.
 
     Args:
-        supply: the supply of submissions, taken one by one when a worker is free.
-        context: what the workers share.
-        stop: after it is set, no attempt begins; those under way finish and are recorded.
+        supply: the submissions; a free worker takes one at a time.
+        context: the state that the workers share.
+        stop: once it is set, no new attempt begins. Requests in flight finish and are recorded.
 
     Raises:
-        Exception: the first exception of the journal, the supply or the observer. It is raised
-            after the requests under way have finished. They are recorded if the journal still
-            works.
+        Exception: the first exception from the journal, the supply or the observer, raised once
+            the requests in flight have finished. They are recorded if the journal still works.
     """
     capacity = _Capacity.of(context.concurrency, context.limiter.rate)
     async with stop_switch(stop) as switch:
@@ -225,14 +225,14 @@ async def submit(supply: Supply, context: SendingContext, stop: asyncio.Event) -
 class _Capacity:
     """The number of submissions that may be at each stage at once.
 
-    A commit takes a few milliseconds. To keep every slot busy, some submissions get their permit
-    and intent before a slot is free: as many as the rate permits in `_AHEAD_S`, the longest time
-    between a permit and its request. At usual rates this is one submission.
+    A commit takes a few milliseconds. To keep every slot busy, some submissions get a permit and an
+    intent before a slot is free. Their number is what the rate allows in `_AHEAD_S` seconds, the
+    longest time between a permit and its request. At usual rates this is one submission.
 
     Attributes:
-        ahead: submissions that are about to be sent.
-        under_way: requests under way.
-        workers: enough for both, and `ahead` more for results that are being recorded.
+        ahead: limits the submissions that wait for a slot.
+        under_way: limits the requests in flight; each holds one slot.
+        workers: enough workers for both, plus as many as `ahead` allows to record results.
     """
 
     ahead: asyncio.Semaphore
@@ -249,7 +249,7 @@ class _Capacity:
 
 
 class _CampaignClosed(Exception):
-    """The campaign was closed while a submission waited; the text says why."""
+    """The campaign closed while a submission waited; the message says why."""
 
 
 @dataclass(slots=True)
@@ -262,8 +262,8 @@ class _Worker:
     told_skew: bool = False
 
     async def run(self, supply: Supply) -> None:
-        """Work until nothing is left or the run stops; an error stops the run."""
-        retrying = AsyncRetrying(  # one for each worker: it keeps state between its steps
+        """Send until no submission is left or the run stops; an error stops the run."""
+        retrying = AsyncRetrying(  # one per worker, because it keeps state
             retry=retry_if_result(_is_again),
             wait=_wait_s,
             sleep=self._pause,
@@ -275,18 +275,18 @@ class _Worker:
                 decision: Decision | None = await retrying(self._attempt, progress)
                 if decision is not None:
                     self.context.observer.on_outcome(progress.outcome(decision))
-        except Exception as exc:  # noqa: BLE001 - raised after the others have finished
+        except Exception as exc:  # noqa: BLE001 - `submit` raises it at the end
             self.switch.stop(Ending(), exc)
 
     async def _next(self, supply: Supply) -> Submission | None:
-        """Return the next submission; None if there is none, or the run stopped."""
+        """Return the next submission; None if none is left or the run stopped."""
         try:
             return await self.switch.wait_for(supply.take)
         except StoppedWaiting:
             return None
 
     async def _attempt(self, progress: SubmissionProgress) -> Decision | None:
-        """Make one attempt, from permit to record; None if the run stopped before the request."""
+        """Make one attempt, from permit to record; None if the request could not be sent now."""
         try:
             permitted_at = await self._prepare_request(progress)
         except (StoppedWaiting, ClaimLost):
@@ -320,7 +320,7 @@ class _Worker:
             self.capacity.under_way.release()
         written = await self.context.journal.settle(progress.settlement(decision, took_s))
         if decision.action in _CLAIMING:
-            unclaimed = _UNCLAIMED.get(written)  # only the ledger knows every conversation
+            unclaimed = _UNCLAIMED.get(written)  # only the ledger knows all conversations
             if unclaimed is not None:
                 decision = Decision(
                     unclaimed,
@@ -337,12 +337,12 @@ class _Worker:
         """Prepare a request: get a permit, a durable intent and a free slot.
 
         Returns:
-            When it was permitted. The caller must release the slot.
+            The time of the permit. The caller must release the slot.
 
         Raises:
-            StoppedWaiting: the run stops; the ledger knows that nothing was sent.
+            StoppedWaiting: the run is stopping; the ledger records that nothing was sent.
             _CampaignClosed: the campaign accepts nobody; nothing was sent.
-            NoLongerToSend: the submission was settled meanwhile; nothing was sent.
+            NoLongerToSend: the submission has been settled in the meantime; nothing was sent.
             ClaimLost: another sender may send it; nothing was sent.
         """
         context, campaign = self.context, progress.submission.campaign
@@ -354,11 +354,11 @@ class _Worker:
             permitted_at = await self._intend(progress)
             try:
                 await self.switch.wait_for(self.capacity.under_way.acquire)
-                # After the permit was given, the API may have asked us to wait.
+                # The API may have asked us to wait since the permit was given.
                 permitted_at = await self.switch.wait_for(
                     partial(context.limiter.confirm, permitted_at)
                 )
-            except StoppedWaiting:  # the run ends, so the slot need not be released
+            except StoppedWaiting:  # the run ends, so nobody needs the slot
                 await self._take_back(progress)
                 raise
             try:
@@ -374,7 +374,8 @@ class _Worker:
     async def _prepare_when_free(self, progress: SubmissionProgress) -> float:
         """Prepare a request like `_prepare_request`, but wait for the free slot first.
 
-        Several machines get their permits one after another, so no permit may wait for a slot.
+        Several machines take their permits in turn, and each permit must be used at its time. So it
+        must not wait for a slot.
         """
         context, campaign = self.context, progress.submission.campaign
         await self.switch.wait_for(self.capacity.under_way.acquire)
@@ -387,13 +388,13 @@ class _Worker:
             except (StoppedWaiting, _CampaignClosed):
                 await self._take_back(progress)
                 raise
-        except BaseException:  # on every exception, also cancellation, the slot must become free
+        except BaseException:  # even cancellation must free the slot
             self.capacity.under_way.release()
             raise
         return permitted_at
 
     async def _intend(self, progress: SubmissionProgress) -> float:
-        """Wait for a permit, then write a durable intent; return when it was permitted."""
+        """Wait for a permit, then write a durable intent; return the time of the permit."""
         permitted_at = await self._permit()
         self._check_campaign(progress.submission.campaign)
         progress.begin_attempt(self.context.clock.now())
@@ -405,7 +406,7 @@ class _Worker:
         return await self.switch.wait_for(partial(self.context.limiter.acquire, early=True))
 
     async def _take_back(self, progress: SubmissionProgress) -> None:
-        """Record that nothing was sent after an intent."""
+        """Undo an intent: record that nothing was sent."""
         again = Decision(Action.AGAIN, code=NOT_LEFT, message="Stopped before it was sent.")
         await self.context.journal.settle(progress.settlement(again, 0.0))
 
@@ -416,7 +417,7 @@ class _Worker:
             raise _CampaignClosed(reason)
 
     async def _leave_unsent(self, progress: SubmissionProgress, reason: str) -> Decision:
-        """Leave a submission unsent because its campaign accepts nobody; no guard counts it."""
+        """Mark a submission as unsent because its campaign accepts nobody; no guard counts it."""
         decision = Decision(Action.UNSENT, code=CAMPAIGN_CLOSED, message=reason)
         self.context.breaker.closed.leave(progress.submission.campaign)
         end = replace(progress.settlement(decision, None), counts=False)
@@ -433,7 +434,7 @@ class _Worker:
     def _learn(
         self, happened: Response | NotSent | MaybeSent, decision: Decision, permitted_at: float
     ) -> None:
-        """Adapt to what a response says about the rate, the quota and the clock."""
+        """Adapt the rate, the quota and the clock warning to a response."""
         limiter, policy = self.context.limiter, self.context.policy
         if decision.hold:
             limiter.hold(decision.wait_s)
@@ -455,7 +456,7 @@ class _Worker:
         self._tell_skew(happened.skew_s or 0.0)
 
     def _tell_skew(self, skew_s: float) -> None:
-        """Tell the user once if the API's clock differs a lot from ours."""
+        """Tell the user once if the API's clock differs from ours by more than `SKEW_S`."""
         if abs(skew_s) > SKEW_S and not self.told_skew:
             self.told_skew = True
             self.context.observer.on_stage(skew_text(skew_s))
@@ -481,7 +482,7 @@ class _Worker:
 
 
 def _say_with_fix(decision: Decision) -> str:
-    """Return the reason of a decision, and what a person can do about it."""
+    """Return the reason for a decision, and how a person can fix it."""
     return f"{decision.message} {decision.fix}".strip()
 
 
@@ -490,7 +491,7 @@ def _status_of(happened: Response | NotSent | MaybeSent) -> int | None:
 
 
 def _adopt_end(progress: SubmissionProgress, known: SubmissionRecord) -> Decision:
-    """Adopt the result of a submission that was settled meanwhile; return it as a decision."""
+    """Take over the result of a submission that is already settled, as a decision."""
     progress.attempts -= 1  # nothing was sent, so this attempt does not count
     progress.conversation_id = known.conversation_id
     action = Action.CREATED if known.state is State.CREATED else Action.REJECTED
@@ -518,7 +519,7 @@ def _is_again(decision: Decision | None) -> bool:
 
 
 def _wait_s(state: RetryCallState) -> float:
-    """Return the wait that the last decision asks for."""
+    """Return the seconds to wait before the next attempt, from the last decision."""
     if state.outcome is None or state.outcome.failed:
         return 0.0
     decision = state.outcome.result()
